@@ -1,0 +1,1 @@
+"""One module or folder per chat platform; payloads become requests, notices become posts."""

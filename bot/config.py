@@ -1,0 +1,199 @@
+"""The configuration file and the environment, checked once at start. Knows no platform."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+
+from bot.errors import ConfigError
+from bot.refs import Frozen, Micros
+from bot.request import DEFAULT_MODEL, AspectRatio, Duration, Resolution
+
+PREFIX = "RAYBOT_"
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: _split(value))]
+Resolutions = Annotated[tuple[Resolution, ...], BeforeValidator(lambda value: _split(value))]
+Dollars = Annotated[float, Field(ge=0)]
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def micros(dollars: float) -> Micros:
+    """Dollars of the configuration as the ledger's micro-dollars."""
+    return Micros(round(dollars * 1_000_000))
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{name!r} is no time zone; use a name such as 'Europe/Berlin'") from None
+    return name
+
+
+class BotTable(Frozen):
+    """`[bot]`: where things are kept and which doors are open."""
+
+    data_dir: Path = Path("data")
+    database_url: str = ""
+    media_url: str = ""
+    single_host: bool = False
+    secret_key: SecretStr | None = None
+    public_url: str = ""
+    public_host: str = "127.0.0.1"
+    public_port: int = Field(8080, ge=0, le=65535)
+    private_host: str = "127.0.0.1"
+    private_port: int = Field(8081, ge=0, le=65535)
+    trusted_proxies: Names = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    clip_retention_days: int = Field(30, ge=1)
+    prompt_retention_days: int = Field(365, ge=1)
+    frame_retention_hours: int = Field(24, ge=1)
+    shutdown_grace_seconds: float = Field(65.0, ge=0)
+    min_free_bytes: int = Field(200_000_000, ge=0)
+
+
+class AccessTable(Frozen):
+    """`[access]`: only these places are served."""
+
+    servers: Names = ()
+    workspaces: Names = ()
+    direct_messages: bool = False
+    user_installs: bool = False
+
+
+class OperatorTable(Frozen):
+    """`[operator]`: who hears what only the operator can mend."""
+
+    discord_user: str = ""
+    slack_user: str = ""
+    slack_channel: str = ""
+
+
+class DefaultsTable(Frozen):
+    """`[defaults]`: the providers in order, and what holds where a person gives no value."""
+
+    providers: Names = ("luma",)
+    model: str = DEFAULT_MODEL
+    aspect_ratio: AspectRatio = "1:1"
+    resolution: Resolution = "540p"
+    duration: Duration = "5s"
+    loop: bool = False
+
+
+class LimitsTable(Frozen):
+    """`[limits]`: how much of everything. None: no limit of this kind."""
+
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    running_per_person: int | None = Field(None, ge=1)
+    clips_per_person_per_day: int | None = Field(None, ge=0)
+    usd_per_person_per_day: Dollars | None = 1.0
+    usd_per_channel_per_day: Dollars | None = None
+    usd_per_tenant_per_month: Dollars | None = None
+    usd_total_per_month: Dollars | None = 25.0
+    confirm_above_usd: Dollars | None = 1.0
+    min_member_days: int = Field(0, ge=0)
+    models: Names = ()
+    resolutions: Resolutions = ("360p", "540p", "720p", "1080p")
+
+
+class Config:
+    """The whole configuration: the house's tables, and one for each provider and adapter."""
+
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        self._tables = tables
+        self.bot = self.load_table(BotTable, "bot")
+        self.access = self.load_table(AccessTable, "access")
+        self.operator = self.load_table(OperatorTable, "operator")
+        self.defaults = self.load_table(DefaultsTable, "defaults")
+        self.limits = self.load_table(LimitsTable, "limits")
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The adapters that have a table, in the order of the file."""
+        return tuple(self._tables.get("adapters", {}))
+
+    def load_table(self, settings: type[T], path: str) -> T:
+        """Read one table, e.g. `providers.luma`; raises `ConfigError` that names the key."""
+        table: Any = self._tables
+        for part in path.split("."):
+            table = table.get(part, {})
+        values = {**table, **_environment(PREFIX + path.replace(".", "__").upper() + "__")}
+        _refuse_unknown(list(values), set(settings.model_fields), path)
+        try:
+            return settings.model_validate(values)
+        except ValidationError as error:
+            problem = error.errors(include_input=False, include_url=False)[0]
+            key = ".".join(str(part) for part in problem["loc"])
+            raise ConfigError(f"[{path}] {key}: {problem['msg']}.") from None
+
+
+T = TypeVar("T", bound=BaseModel)
+HOUSE = ("bot", "access", "operator", "defaults", "limits")
+OPEN_ENDED = ("providers", "adapters")
+
+
+def _environment(prefix: str) -> dict[str, str]:
+    """Texts as they are: the settings turn them into numbers and lists, secrets stay text."""
+    return {
+        name.upper().removeprefix(prefix).lower(): value
+        for name, value in os.environ.items()
+        if name.upper().startswith(prefix) and value
+    }
+
+
+def _refuse_unknown(keys: list[str], known: set[str], path: str) -> None:
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"[{path}] has no key {key!r}.{hint}")
+
+
+def _refuse_unknown_environment(tables: Mapping[str, Any]) -> None:
+    known = {*HOUSE, *OPEN_ENDED}
+    for name in os.environ:
+        if not name.upper().startswith(PREFIX):
+            continue
+        parts = name.upper().removeprefix(PREFIX).lower().split("__")
+        if parts[0] not in known or len(parts) != (3 if parts[0] in OPEN_ENDED else 2):
+            near = difflib.get_close_matches(parts[0], known, n=1)
+            hint = f" Did you mean {PREFIX}{near[0].upper()}__…?" if near else ""
+            raise ConfigError(f"The environment variable {name} is not known.{hint}")
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read `config.toml` (optional) and the environment; raises `ConfigError`."""
+    tables: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tables = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(
+                f"There is no configuration at {path}. Copy config.example.toml there."
+            ) from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}.") from error
+    return to_config(tables)
+
+
+def to_config(tables: dict[str, Any]) -> Config:
+    """Check tables that are already parsed; the environment wins over them."""
+    _refuse_unknown(list(tables), {*HOUSE, *OPEN_ENDED}, "top level")
+    for name, table in tables.items():
+        inner = table.values() if name in OPEN_ENDED and isinstance(table, dict) else [table]
+        if not isinstance(table, dict) or not all(isinstance(each, dict) for each in inner):
+            raise ConfigError(f"{name!r} must be a table, written [{name}].")
+    _refuse_unknown_environment(tables)
+    return Config(tables)

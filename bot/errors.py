@@ -1,0 +1,153 @@
+"""Every error Raybot raises on purpose. A class's docstring is its default sentence.
+
+BotError
+├─ ConfigError
+├─ Refusal
+│  ├─ InvalidRequest   ├─ FrameRejected   ├─ QuotaExceeded
+│  ├─ NotAllowed       └─ JobNotFound
+├─ ProviderError
+│  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ ProviderAuthError
+│  ├─ ProviderOutOfCredits  └─ SubmissionUncertain
+├─ ClipError ── ClipUnavailable, ClipBroken
+├─ DeliveryError ── DeliveryUnavailable, ThreadGone, ClipTooLarge
+└─ StoreError ── SchemaTooNew, StoreBusy
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class BotError(Exception):
+    """Something went wrong on our side."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.getdoc(type(self)) or "")
+
+    @property
+    def sentence(self) -> str:
+        """The plain sentence a person may read."""
+        return str(self)
+
+
+class ConfigError(BotError):
+    """The configuration cannot be used."""
+
+
+class Refusal(BotError):
+    """This request cannot be carried out."""
+
+
+class InvalidRequest(Refusal):
+    """The request is not understood."""
+
+    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class FrameRejected(Refusal):
+    """The image cannot be used as a frame."""
+
+
+class QuotaExceeded(Refusal):
+    """A limit is reached."""
+
+    def __init__(self, message: str | None = None, *, resets_at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.resets_at = resets_at
+
+
+class NotAllowed(Refusal):
+    """You may not do that here."""
+
+
+class JobNotFound(Refusal):
+    """There is no such job here."""
+
+
+class ProviderError(BotError):
+    """The video service reported a problem."""
+
+    def __init__(
+        self, message: str | None = None, *, provider: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.retry_after = retry_after
+
+
+class ProviderUnavailable(ProviderError):
+    """The video service cannot be reached right now. Raybot tries again by itself."""
+
+
+class ProviderRejected(ProviderError):
+    """The video service refused this request."""
+
+    def __init__(self, message: str | None = None, *, provider: str, code: str) -> None:
+        super().__init__(message, provider=provider)
+        self.code = code
+
+
+class ProviderAuthError(ProviderError):
+    """The video service does not accept the configured key."""
+
+
+class ProviderOutOfCredits(ProviderError):
+    """The account at the video service has no credits left."""
+
+
+class SubmissionUncertain(ProviderError):
+    """The video service did not say whether it accepted the request."""
+
+
+class ClipError(BotError):
+    """The finished clip could not be kept."""
+
+
+class ClipUnavailable(ClipError):
+    """The finished clip cannot be downloaded right now."""
+
+
+class ClipBroken(ClipError):
+    """The finished clip is damaged."""
+
+
+class DeliveryError(BotError):
+    """The clip could not be posted."""
+
+
+class DeliveryUnavailable(DeliveryError):
+    """The chat platform cannot take the post right now."""
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ThreadGone(DeliveryError):
+    """The conversation no longer exists or is closed to the bot."""
+
+
+class ClipTooLarge(DeliveryError):
+    """The clip is larger than this place takes."""
+
+    def __init__(self, message: str | None = None, *, max_bytes: int) -> None:
+        super().__init__(message)
+        self.max_bytes = max_bytes
+
+
+class StoreError(BotError):
+    """The database did not answer."""
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer Raybot. Start that version, or restore a backup."""
+
+
+class StoreBusy(StoreError):
+    """Raybot is very busy. Nothing was started; please try again in a moment."""

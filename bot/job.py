@@ -1,0 +1,136 @@
+"""A job: our durable record of carrying out one request, its states and the allowed moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bot.refs import Frozen, GenerationId, JobId, MediaKey, MessageRef, Micros, Price
+from bot.request import GenerationRequest, VideoWork
+
+
+class JobState(StrEnum):
+    """Where a job stands. The order of the members is the order of a job's life."""
+
+    #: A row and references to attachments; no money yet.
+    RECEIVED = "received"
+    #: Limits passed and money held; waits for a slot at the provider.
+    ACCEPTED = "accepted"
+    #: The intent to submit is written; the POST may or may not have left.
+    SUBMITTING = "submitting"
+    #: Nobody could tell whether the provider took it; a person must decide.
+    UNCERTAIN = "uncertain"
+    #: The provider works on it.
+    GENERATING = "generating"
+    #: The provider is done; the file is being kept.
+    FETCHING = "fetching"
+    #: The file is kept; it is being posted.
+    DELIVERING = "delivering"
+    #: The clip is in the thread, and charged.
+    DELIVERED = "delivered"
+    #: It ended without a clip in the thread; `Failure` says why and whether it was charged.
+    FAILED = "failed"
+    #: The person took it back.
+    CANCELLED = "cancelled"
+
+
+TERMINAL = frozenset({JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED})
+OPEN = frozenset(JobState) - TERMINAL
+#: States in which a job occupies one of the provider's slots.
+AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENERATING})
+
+S = JobState
+MOVES: dict[JobState, frozenset[JobState]] = {
+    S.RECEIVED: frozenset({S.ACCEPTED, S.FAILED, S.CANCELLED}),
+    S.ACCEPTED: frozenset({S.SUBMITTING, S.FAILED, S.CANCELLED}),
+    S.SUBMITTING: frozenset({S.ACCEPTED, S.GENERATING, S.UNCERTAIN, S.FAILED}),
+    S.UNCERTAIN: frozenset({S.GENERATING, S.FAILED}),
+    S.GENERATING: frozenset({S.ACCEPTED, S.FETCHING, S.FAILED, S.CANCELLED}),
+    S.FETCHING: frozenset({S.DELIVERING, S.FAILED, S.CANCELLED}),
+    S.DELIVERING: frozenset({S.DELIVERED, S.FAILED}),
+    S.DELIVERED: frozenset(),
+    S.FAILED: frozenset(),
+    S.CANCELLED: frozenset(),
+}
+del S
+
+
+class StoredFrame(Frozen):
+    """An input image that was read, checked and kept. Width and height in pixels."""
+
+    key: MediaKey
+    content_type: str
+    width: int
+    height: int
+    link: str | None = None
+
+
+class Plan(Frozen):
+    """How a request will be carried out: the provider, the settled parameters, what it costs.
+
+    `remarks` are sentences for the person about values that were chosen for them.
+    """
+
+    provider: str
+    work: VideoWork
+    price: Price
+    hold: Micros
+    remarks: tuple[str, ...] = ()
+    start_frame: StoredFrame | None = None
+    end_frame: StoredFrame | None = None
+
+
+class Clip(Frozen):
+    """A finished clip in our keeping. Sizes in pixels, bytes and seconds."""
+
+    key: MediaKey
+    width: int
+    height: int
+    frames: int
+    seconds: float
+    bytes: int
+    sha256: str
+
+
+class Failure(Frozen):
+    """Why a job ended without a clip in the thread, in a plain sentence."""
+
+    code: str
+    sentence: str
+    charged: Micros = Micros(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One row of `jobs`."""
+
+    id: JobId
+    state: JobState
+    version: int
+    request: GenerationRequest
+    created_at: datetime
+    plan: Plan | None = None
+    attempt: int = 0
+    tries: int = 0
+    next_at: datetime | None = None
+    accepted_at: datetime | None = None
+    admitted_at: datetime | None = None
+    submitted_at: datetime | None = None
+    completed_at: datetime | None = None
+    ended_at: datetime | None = None
+    generation_id: GenerationId | None = None
+    clip_url: str | None = None
+    clip: Clip | None = None
+    failure: Failure | None = None
+    provider_failure: Failure | None = None
+    message: MessageRef | None = None
+    crashes: int = 0
+    parked_at: datetime | None = None
+    cancel_requested: bool = False
+    retry_of: JobId | None = None
+
+    @property
+    def work(self) -> VideoWork:
+        """The settled parameters once there is a plan, else what was asked."""
+        return self.plan.work if self.plan else self.request.work

@@ -1,0 +1,305 @@
+"""What chat platforms, video services and dispatchers must do, and what they exchange."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from bot.job import Failure
+from bot.notices import Notice
+from bot.refs import Attachment, Frozen, GenerationId, JobId, MessageRef, Micros, ThreadRef
+from bot.request import AspectRatio, Duration, Requester, Resolution, VideoWork
+
+FrameKind = Literal["none", "image", "clip"]
+Operation = Literal["video", "extend", "reframe", "modify", "upscale", "audio", "image"]
+
+
+# ---- video services --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRule:
+    """Whether a model takes one pair of key frames, and whether it may loop with them.
+
+    `loop_refusal` is the sentence where it may not; `None` means that it may.
+    """
+
+    loop_refusal: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCapabilities:
+    """What one model of one provider can do, as data. An empty tuple: the model takes none.
+
+    `frames` maps (start, end) to its rule; a pair that is missing is not possible.
+    `fixed` is the duration and resolution of a model that lets nobody choose them.
+    """
+
+    model: str
+    durations: tuple[Duration, ...]
+    resolutions: tuple[Resolution, ...]
+    aspect_ratios: tuple[AspectRatio, ...]
+    frames: Mapping[tuple[FrameKind, FrameKind], FrameRule]
+    concepts: tuple[str, ...] = ()
+    max_concepts: int = 4
+    prompt_chars: tuple[int, int] = (3, 5000)
+    image_input: Literal["link", "bytes"] = "link"
+    operations: frozenset[Operation] = frozenset({"video"})
+    fixed: tuple[Duration, Resolution] | None = None
+
+
+class FrameHandle(Frozen):
+    """A key frame as the provider gets it: a link, a local file, or an earlier generation."""
+
+    url: str | None = None
+    path: str | None = None
+    content_type: str = "image/jpeg"
+    generation_id: GenerationId | None = None
+
+
+class Submission(Frozen):
+    """One attempt at one job's generation, as it goes to the provider and into `attempts`.
+
+    `callback_url` holds the attempt's secret and is never stored; `token_hash` is its SHA-256 hex.
+    """
+
+    job_id: JobId
+    attempt: int
+    work: VideoWork
+    sent_at: datetime
+    token_hash: str
+    start_frame: FrameHandle | None = None
+    end_frame: FrameHandle | None = None
+    callback_url: str | None = None
+    requester_hash: str = ""
+
+
+GenerationState = Literal["queued", "running", "completed", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """The provider's run as the provider describes it. A failure is data, not an exception.
+
+    `can_retry` marks a failure of the service itself, worth one more attempt; it was refunded.
+    """
+
+    id: GenerationId
+    state: GenerationState
+    clip_url: str | None = None
+    failure: Failure | None = None
+    can_retry: bool = False
+    created_at: datetime | None = None
+    token_hash: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Reconciling found the generations that fit, the best first."""
+
+    generations: tuple[Generation, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absent:
+    """The provider's list reaches back far enough and holds no such generation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CannotTell:
+    """The provider has no way to answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderLimits:
+    """What the provider allows: running at once, creates a minute, and when to look first."""
+
+    running: int = 10
+    creates_per_minute: int = 20
+    first_look_seconds: float = 15.0
+    look_seconds: float = 1.0
+    min_balance: Micros = Micros(0)
+
+
+class Provider(Protocol):
+    """One video service. Every error it raises is a `ProviderError`."""
+
+    @property
+    def name(self) -> str:
+        """The name of its table in the configuration."""
+
+    @property
+    def is_test(self) -> bool:
+        """Whether its clips are a test: nothing is charged and clips are marked."""
+
+    @property
+    def capabilities(self) -> Mapping[str, ModelCapabilities]:
+        """What it can do, by model."""
+
+    @property
+    def rates(self) -> Mapping[str, int]:
+        """Micro-dollars per million output pixels, by model; without a rate a model is hidden."""
+
+    @property
+    def limits(self) -> ProviderLimits:
+        """What it allows."""
+
+    async def submit(self, submission: Submission) -> GenerationId:
+        """Start a paid generation: exactly one POST, never repeated here."""
+
+    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+        """What has become of these; one list call may serve many; the unknown are left out."""
+
+    async def find(
+        self, submission: Submission, owned: Collection[GenerationId]
+    ) -> Found | Absent | CannotTell:
+        """Look for a submission whose answer was lost; leave out what others own (`owned`)."""
+
+    async def cancel(self, generation_id: GenerationId) -> bool:
+        """Stop it where the service can; True only if it then costs nothing."""
+
+    async def balance(self) -> Micros | None:
+        """What is left in the account, where the service tells."""
+
+    def read_callback(
+        self, headers: Mapping[str, str], body: bytes, token: str
+    ) -> Generation | None:
+        """Read an unsigned, untrusted hint; None where it is not one."""
+
+    async def aclose(self) -> None:
+        """Close connections."""
+
+
+# ---- chat platforms --------------------------------------------------------------------------
+
+
+class Memo(Protocol):
+    """A small durable dictionary per job and post, for what an adapter must not forget."""
+
+    def get(self, name: str) -> str | None:
+        """What was kept under this name."""
+
+    async def put(self, name: str, value: str) -> None:
+        """Keep it, durably, before returning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterLimits:
+    """What a platform takes. `edit_seconds` is the least time between edits of one message."""
+
+    max_upload_bytes: int
+    max_text_chars: int
+    can_edit: bool
+    edit_seconds: float = 5.0
+
+
+class Adapter(Protocol):
+    """One chat platform. Its errors while posting are `DeliveryError`s."""
+
+    @property
+    def name(self) -> str:
+        """The name of its table in the configuration."""
+
+    async def run(self) -> None:
+        """Connect and listen until cancelled, or until there is nothing more to hear."""
+
+    def limits(self, thread: ThreadRef) -> AdapterLimits:
+        """What this place takes."""
+
+    async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
+        """Post a message, at most once for this key, however often it is called."""
+
+    async def edit(self, message: MessageRef, notice: Notice) -> None:
+        """Replace what an own message says."""
+
+    async def delete(self, message: MessageRef) -> None:
+        """Remove an own message; fine if it is gone."""
+
+    async def direct(self, requester: Requester) -> ThreadRef | None:
+        """The conversation with this person alone, where there is one."""
+
+    async def host(self, image: Path, job: JobId) -> str | None:
+        """A fresh public link to this image by the chat's own means, where there is one."""
+
+    def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        """Stream an attachment's bytes."""
+
+
+# ---- who advances what, and when -------------------------------------------------------------
+
+
+class Transaction(Protocol):
+    """An open transaction, opaque to everyone but the store."""
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Run this once the transaction is durable; never if it is rolled back."""
+
+
+class Dispatcher(Protocol):
+    """Brings each job to `advance` when it is due, one step of one job at a time."""
+
+    def wake(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
+        """Let this job be advanced at this time, if the transaction commits."""
+
+    async def run(self, advance: Callable[[JobId], Awaitable[None]]) -> None:
+        """Advance what is due until cancelled."""
+
+
+# ---- pages a person asks for -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageRow:
+    """One row of a usage table: who, what, how many and how much."""
+
+    label: str
+    asked: int
+    delivered: int
+    refused: int
+    failed: int
+    seconds: float
+    charged: Micros
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """One limit that applies to a person: used of allowed (`None`: no limit), and its reset."""
+
+    name: str
+    used: int
+    allowed: int | None
+    is_money: bool
+    resets_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageReport:
+    """What one person used and what is left. `test_micros` is what test clips would have cost."""
+
+    today: UsageRow
+    month: UsageRow
+    allowances: tuple[Allowance, ...] = ()
+    test_clips: int = 0
+    test_micros: Micros = Micros(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobLine:
+    """One job in a list of one's own."""
+
+    job_id: JobId
+    state: str
+    prompt: str
+    created_at: datetime
+    price: Micros
+    message: MessageRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A person's own defaults; None where they follow the house."""
+
+    values: Mapping[str, str] = field(default_factory=dict)

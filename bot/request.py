@@ -1,0 +1,112 @@
+"""What a person asked, frozen and platform-neutral, and the vocabulary it is asked in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from bot.refs import Attachment, Frozen, JobId, ThreadRef
+
+Duration = Literal["5s", "9s", "10s"]
+Resolution = Literal["360p", "540p", "720p", "1080p", "4k"]
+AspectRatio = Literal["1:1", "16:9", "9:16", "4:3", "3:4", "21:9", "9:21"]
+Parameter = Literal[
+    "prompt",
+    "model",
+    "duration",
+    "resolution",
+    "aspect_ratio",
+    "loop",
+    "start_frame",
+    "end_frame",
+    "concepts",
+]
+
+DURATIONS: tuple[Duration, ...] = get_args(Duration)
+RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
+ASPECT_RATIOS: tuple[AspectRatio, ...] = get_args(AspectRatio)
+
+DEFAULT_MODEL = "ray-flash-2"
+CONTEXT_TOKENS = 1000
+
+
+class ImageFrame(Frozen):
+    """A key image somebody attached; its adapter can read the bytes."""
+
+    kind: Literal["image"] = "image"
+    attachment: Attachment
+
+
+class LinkFrame(Frozen):
+    """A key image behind a link somebody typed; never trusted."""
+
+    kind: Literal["link"] = "link"
+    url: str
+
+
+class ClipFrame(Frozen):
+    """An earlier clip of ours, named by its job."""
+
+    kind: Literal["clip"] = "clip"
+    job_id: JobId
+
+
+Frame = Annotated[ImageFrame | LinkFrame | ClipFrame, Field(discriminator="kind")]
+
+
+class VideoWork(Frozen):
+    """A clip from text and key images, with the defaults documented for Ray Flash 2.
+
+    `typed` names the parameters that the person gave; only the others may be changed for them.
+    """
+
+    kind: Literal["video"] = "video"
+    prompt: str = ""
+    model: str = DEFAULT_MODEL
+    duration: Duration = "5s"
+    resolution: Resolution = "540p"
+    aspect_ratio: AspectRatio = "1:1"
+    loop: bool = False
+    start_frame: Frame | None = None
+    end_frame: Frame | None = None
+    concepts: tuple[str, ...] = ()
+    typed: frozenset[Parameter] = frozenset()
+
+
+class Requester(Frozen):
+    """The person who asked."""
+
+    adapter: str
+    workspace: str
+    user: str
+    display_name: str = ""
+    roles: tuple[str, ...] = ()
+    locale: str = "en"
+    member_since: datetime | None = None
+
+    @property
+    def person(self) -> str:
+        """One key per person and tenant, for counting."""
+        return f"{self.adapter}:{self.workspace}:{self.user}"
+
+    @property
+    def tenant(self) -> str:
+        """One key per Discord server or Slack workspace."""
+        return f"{self.adapter}:{self.workspace}"
+
+
+class GenerationRequest(Frozen):
+    """One thing a person asked for; `dedupe_key` is the same when it is delivered again."""
+
+    dedupe_key: str
+    requester: Requester
+    thread: ThreadRef
+    work: VideoWork
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many model tokens a text takes: four Latin characters each, or one wide one."""
+    wide = sum(1 for letter in text if ord(letter) > 0x2E7F)
+    return wide + (len(text) - wide + 3) // 4
