@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time for rows, boot time for freezes, and a wait that a test can end early."""
+    """Wall time for rows, boot time for freezes, and waits that a test can end."""
 
     def now(self) -> datetime:
         """Wall time, aware, in UTC."""
@@ -17,8 +18,8 @@ class Clock(Protocol):
     def boottime(self) -> float:
         """Seconds that also pass while the machine or the process is frozen."""
 
-    async def sleep_until(self, when: datetime) -> None:
-        """Return once `now()` is at or past `when`."""
+    async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
+        """Return once the event is set or the time has come, whichever is first."""
 
 
 class SystemClock:
@@ -32,7 +33,11 @@ class SystemClock:
         """Seconds since boot, suspension included where the system tells it."""
         return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
-    async def sleep_until(self, when: datetime) -> None:
-        """Sleep in steps of at most 30 s, so that a wall clock set forward is noticed."""
-        while (left := (when - self.now()) / timedelta(seconds=1)) > 0:
-            await asyncio.sleep(min(left, 30.0))
+    async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
+        """Wait in steps of at most 30 s, so that a wall clock set forward is noticed."""
+        while not event.is_set():
+            left = 30.0 if until is None else (until - self.now()) / timedelta(seconds=1)
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), min(left, 30.0))

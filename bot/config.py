@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import tomllib
@@ -123,6 +124,19 @@ class Config:
     def adapters(self) -> tuple[str, ...]:
         """The adapters that have a table, in the order of the file."""
         return tuple(self._tables.get("adapters", {}))
+
+    def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> Config:
+        """The same with some keys changed, whatever the file and the environment say."""
+        changed = copy.copy(self)
+        for name, values in changes.items():
+            setattr(changed, name, getattr(self, name).model_copy(update=values))
+        return changed
+
+    def has_key(self, provider: str) -> bool:
+        """Whether a provider has what it needs; the simulator needs nothing."""
+        name = f"{PREFIX}PROVIDERS__{provider.upper()}__API_KEY"
+        table = self._tables.get("providers", {}).get(provider, {})
+        return provider == "simulator" or bool(table.get("api_key") or os.environ.get(name))
 
     def load_table(self, settings: type[T], path: str) -> T:
         """Read one table, e.g. `providers.luma`; raises `ConfigError` that names the key."""

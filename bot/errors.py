@@ -4,13 +4,13 @@ BotError
 ├─ ConfigError
 ├─ Refusal
 │  ├─ InvalidRequest   ├─ FrameRejected   ├─ QuotaExceeded
-│  ├─ NotAllowed       └─ JobNotFound
+│  ├─ NotAllowed       ├─ JobNotFound     └─ AddressRefused
 ├─ ProviderError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ ProviderAuthError
 │  ├─ ProviderOutOfCredits  └─ SubmissionUncertain
 ├─ ClipError ── ClipUnavailable, ClipBroken
 ├─ DeliveryError ── DeliveryUnavailable, ThreadGone, ClipTooLarge
-└─ StoreError ── SchemaTooNew, StoreBusy
+└─ StoreError ── SchemaTooNew, StoreBusy, Stale
 """
 
 from __future__ import annotations
@@ -68,6 +68,10 @@ class NotAllowed(Refusal):
 
 class JobNotFound(Refusal):
     """There is no such job here."""
+
+
+class AddressRefused(Refusal):
+    """This link does not lead to a public address, so it is not opened."""
 
 
 class ProviderError(BotError):
@@ -151,3 +155,7 @@ class SchemaTooNew(StoreError):
 
 class StoreBusy(StoreError):
     """Raybot is very busy. Nothing was started; please try again in a moment."""
+
+
+class Stale(StoreError):
+    """Somebody else moved this job first."""

@@ -125,6 +125,7 @@ class Job:
     failure: Failure | None = None
     provider_failure: Failure | None = None
     message: MessageRef | None = None
+    cost: Micros = Micros(0)
     crashes: int = 0
     parked_at: datetime | None = None
     cancel_requested: bool = False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
 
+from bot.job import Failure, Job, JobState
 from bot.refs import JobId, Micros, Price
 from bot.request import Requester, VideoWork
 
@@ -97,6 +99,7 @@ class Delivered:
     bytes: int
     charged: Micros
     took: timedelta
+    is_reencoded: bool = False
     original_link: str | None = None
 
 
@@ -151,3 +154,79 @@ Notice = (
     | Cancelled
     | Operator
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What is known about a job beyond its row: its place in line and how long such clips take."""
+
+    position: int = 0
+    expected: timedelta | None = None
+    is_slow: bool = False
+    provider_trouble: str | None = None
+    confirm_until: datetime | None = None
+
+
+def to_about(job: Job) -> About:
+    """The job as every notice names it."""
+    return About(
+        job_id=job.id,
+        requester=job.request.requester,
+        work=job.work,
+        price=job.plan.price if job.plan else None,
+        remarks=job.plan.remarks if job.plan else (),
+        retry_of=job.retry_of,
+    )
+
+
+def to_status(job: Job, outlook: Outlook) -> Notice:
+    """What a job's status message says now."""
+    about = to_about(job)
+    if job.cancel_requested and job.ended_at is None:
+        return Cancelled(about=about, charged=job.cost)
+    match job.state:
+        case JobState.RECEIVED if job.plan is not None and outlook.confirm_until is not None:
+            return ConfirmNeeded(about=about, expires_at=outlook.confirm_until)
+        case JobState.RECEIVED:
+            return Received(about=about)
+        case JobState.ACCEPTED:
+            return _to_waiting(job, outlook)
+        case JobState.SUBMITTING | JobState.GENERATING:
+            return Generating(
+                about=about,
+                since=job.submitted_at or job.admitted_at or job.created_at,
+                expected=outlook.expected,
+                is_slow=outlook.is_slow,
+            )
+        case JobState.UNCERTAIN:
+            return Uncertain(about=about)
+        case JobState.FETCHING | JobState.DELIVERING:
+            return Fetching(about=about)
+        case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
+            return _to_end(job)
+        case _:
+            assert_never(job.state)
+
+
+def _to_waiting(job: Job, outlook: Outlook) -> Notice:
+    trouble = outlook.provider_trouble or (
+        job.provider_failure.sentence if job.provider_failure else None
+    )
+    if trouble:
+        return Waiting(about=to_about(job), sentence=trouble)
+    return Queued(about=to_about(job), position=outlook.position, expected=outlook.expected)
+
+
+def _to_end(job: Job) -> Notice:
+    about = to_about(job)
+    if job.state is JobState.DELIVERED:
+        return Done(about=about, charged=job.cost, took=took(job))
+    if job.state is JobState.CANCELLED:
+        return Cancelled(about=about, charged=job.cost)
+    failure = job.failure or Failure(code="unknown", sentence="It ended without a clip.")
+    return Failed(about=about, code=failure.code, sentence=failure.sentence, charged=job.cost)
+
+
+def took(job: Job) -> timedelta:
+    """How long a person waited for their clip."""
+    return (job.ended_at or job.completed_at or job.created_at) - job.created_at

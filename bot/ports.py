@@ -63,7 +63,8 @@ class FrameHandle(Frozen):
 class Submission(Frozen):
     """One attempt at one job's generation, as it goes to the provider and into `attempts`.
 
-    `callback_url` holds the attempt's secret and is never stored; `token_hash` is its SHA-256 hex.
+    `callback_url` holds the attempt's secret and is never stored; `token_hash` is its SHA-256 hex,
+    and `has_callback` keeps that one was sent.
     """
 
     job_id: JobId
@@ -74,6 +75,7 @@ class Submission(Frozen):
     start_frame: FrameHandle | None = None
     end_frame: FrameHandle | None = None
     callback_url: str | None = None
+    has_callback: bool = False
     requester_hash: str = ""
 
 
@@ -115,12 +117,13 @@ class CannotTell:
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderLimits:
-    """What the provider allows: running at once, creates a minute, and when to look first."""
+    """What the provider allows, when to look first, how often, and how long a POST may take."""
 
     running: int = 10
     creates_per_minute: int = 20
     first_look_seconds: float = 15.0
     look_seconds: float = 1.0
+    submit_seconds: float = 60.0
     min_balance: Micros = Micros(0)
 
 

@@ -1,0 +1,114 @@
+"""May this requester start this now? Pure rules over what was used; knows no database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from bot.config import LimitsTable, micros
+from bot.errors import QuotaExceeded
+from bot.ports import Allowance
+from bot.refs import Micros, money
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The calendar day and month that a moment lies in, as UTC instants."""
+
+    day_start: datetime
+    day_end: datetime
+    month_start: datetime
+    month_end: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """What already counts: open and delivered clips, held and settled money."""
+
+    running: int = 0
+    clips_today: int = 0
+    person_today: Micros = Micros(0)
+    channel_today: Micros = Micros(0)
+    tenant_month: Micros = Micros(0)
+    total_month: Micros = Micros(0)
+
+
+def windows(now: datetime, timezone: str) -> Windows:
+    """The day and month around `now` as people in `timezone` see them."""
+    zone = ZoneInfo(timezone)
+    day = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    month = day.replace(day=1)
+    return Windows(
+        day_start=day.astimezone(UTC),
+        day_end=(day + timedelta(days=1)).astimezone(UTC),
+        month_start=month.astimezone(UTC),
+        month_end=(month + timedelta(days=32)).replace(day=1).astimezone(UTC),
+    )
+
+
+def allowances(limits: LimitsTable, used: Used, now: datetime) -> tuple[Allowance, ...]:
+    """Every limit of a person with its use; `allowed` is None where there is no limit."""
+    span = windows(now, limits.timezone)
+    day, month = span.day_end, span.month_end
+    return (
+        _count("clips running at once", used.running, limits.running_per_person, None),
+        _count("clips per day", used.clips_today, limits.clips_per_person_per_day, day),
+        _money("your budget per day", used.person_today, limits.usd_per_person_per_day, day),
+        _money(
+            "this channel's budget per day",
+            used.channel_today,
+            limits.usd_per_channel_per_day,
+            day,
+        ),
+        _money(
+            "this place's budget per month",
+            used.tenant_month,
+            limits.usd_per_tenant_per_month,
+            month,
+        ),
+        _money("the whole budget per month", used.total_month, limits.usd_total_per_month, month),
+    )
+
+
+def check(limits: LimitsTable, used: Used, asked: Micros, now: datetime) -> None:
+    """Raise `QuotaExceeded` if one more clip that holds `asked` would pass a limit."""
+    for allowance in allowances(limits, used, now):
+        if allowance.allowed is None:
+            continue
+        more = asked if allowance.is_money else 1
+        if allowance.used + more > allowance.allowed:
+            raise QuotaExceeded(_sentence(allowance, more), resets_at=allowance.resets_at)
+
+
+def crossed(before: int, after: int, allowed: int | None) -> int | None:
+    """The highest of 50, 80 and 100 % that a budget's use newly reached, if any."""
+    if not allowed:
+        return None
+    reached = [share for share in (50, 80, 100) if before * 100 < share * allowed <= after * 100]
+    return reached[-1] if reached else None
+
+
+def _count(name: str, used: int, allowed: int | None, resets_at: datetime | None) -> Allowance:
+    return Allowance(name=name, used=used, allowed=allowed, is_money=False, resets_at=resets_at)
+
+
+def _money(name: str, used: Micros, dollars: float | None, resets_at: datetime) -> Allowance:
+    allowed = None if dollars is None else micros(dollars)
+    return Allowance(name=name, used=used, allowed=allowed, is_money=True, resets_at=resets_at)
+
+
+def _sentence(allowance: Allowance, more: int) -> str:
+    assert allowance.allowed is not None
+    if allowance.is_money:
+        left = max(0, allowance.allowed - allowance.used)
+        return (
+            f"This would hold {money(more)}, and {money(left)} of {money(allowance.allowed)} "
+            f"is left in {allowance.name}. A shorter or smaller clip costs less."
+        )
+    if allowance.resets_at is None:
+        return (
+            f"You already have {allowance.used} of {allowance.allowed} {allowance.name}. "
+            "Wait for one to finish, or cancel one."
+        )
+    return f"You have used {allowance.used} of {allowance.allowed} {allowance.name}."

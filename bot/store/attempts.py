@@ -1,0 +1,129 @@
+"""Submission attempts: what was about to be sent, its secret's hash, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select, update
+
+from bot.errors import Stale
+from bot.job import Job, JobState
+from bot.ports import Submission
+from bot.refs import GenerationId, JobId
+from bot.store import jobs as job_rows
+from bot.store.database import Tx
+from bot.store.schema import attempts
+
+Outcome = Literal["open", "taken", "refused", "absent", "adopted", "orphan", "settled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One row of `attempts`. The submission is as it was sent, without the callback's secret."""
+
+    provider: str
+    submission: Submission
+    outcome: Outcome
+    generation_id: GenerationId | None
+    absences: int
+
+
+def begin(tx: Tx, provider: str, submission: Submission) -> None:
+    """Write the intent, before the POST."""
+    stored = submission.model_copy(update={"callback_url": None})
+    tx.conn.execute(
+        attempts.insert().values(
+            job_id=submission.job_id,
+            attempt=submission.attempt,
+            provider=provider,
+            token_hash=submission.token_hash,
+            submission=stored.model_dump(mode="json"),
+            sent_at=submission.sent_at,
+            outcome="open",
+        )
+    )
+
+
+def finish(
+    tx: Tx,
+    job_id: JobId,
+    attempt: int,
+    outcome: Outcome,
+    generation_id: GenerationId | None = None,
+) -> None:
+    """Write what became of an attempt; an attempt that has a generation keeps it."""
+    values: dict[str, Any] = {"outcome": outcome}
+    if generation_id is not None:
+        values["generation_id"] = generation_id
+    tx.conn.execute(update(attempts).where(*_is(job_id, attempt)).values(**values))
+
+
+def adopt(tx: Tx, job: Job, generation_id: GenerationId, outcome: Outcome, now: datetime) -> Job:
+    """The provider runs it: the job and its present attempt own this generation."""
+    finish(tx, job.id, job.attempt, outcome, generation_id)
+    return job_rows.move(
+        tx, job, JobState.GENERATING, now, generation_id=generation_id, next_at=None
+    )
+
+
+def count_absence(tx: Tx, job_id: JobId, attempt: int) -> int:
+    """One more look that did not find it; returns how many there were."""
+    row = tx.conn.execute(
+        update(attempts)
+        .where(*_is(job_id, attempt), attempts.c.outcome == "open")
+        .values(absences=attempts.c.absences + 1)
+        .returning(attempts.c.absences)
+    ).one_or_none()
+    if row is None:
+        raise Stale
+    return int(row.absences)
+
+
+def get(conn: Connection, job_id: JobId, attempt: int) -> Attempt | None:
+    """One attempt of a job."""
+    row = conn.execute(select(attempts).where(*_is(job_id, attempt))).one_or_none()
+    return _to_attempt(row) if row is not None else None
+
+
+def by_token_hash(conn: Connection, token_hash: str) -> Attempt | None:
+    """The attempt whose callback secret has this SHA-256."""
+    row = conn.execute(select(attempts).where(attempts.c.token_hash == token_hash)).one_or_none()
+    return _to_attempt(row) if row is not None else None
+
+
+def doubtful(conn: Connection, job_id: JobId) -> int:
+    """How many attempts of a job were provably absent after a doubtful answer."""
+    rows = conn.execute(
+        select(attempts.c.attempt).where(
+            attempts.c.job_id == job_id, attempts.c.outcome == "absent"
+        )
+    )
+    return len(rows.all())
+
+
+def generations(conn: Connection, job_id: JobId) -> int:
+    """How many generations a job has had, failed ones included."""
+    rows = conn.execute(
+        select(attempts.c.attempt).where(
+            attempts.c.job_id == job_id, attempts.c.generation_id.is_not(None)
+        )
+    )
+    return len(rows.all())
+
+
+def _is(job_id: JobId, attempt: int) -> tuple[Any, ...]:
+    return attempts.c.job_id == job_id, attempts.c.attempt == attempt
+
+
+def _to_attempt(row: Row[Any]) -> Attempt | None:
+    if not row.submission:
+        return None
+    return Attempt(
+        provider=row.provider,
+        submission=Submission.model_validate(row.submission),
+        outcome=row.outcome,
+        generation_id=GenerationId(row.generation_id) if row.generation_id else None,
+        absences=row.absences,
+    )

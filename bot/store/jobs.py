@@ -1,0 +1,348 @@
+"""The rows of `jobs` and their timeline: the one truth about what is asked and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bot.errors import JobNotFound, Stale
+from bot.job import AT_PROVIDER, MOVES, OPEN, Clip, Failure, Job, JobState, Plan
+from bot.queue import Waiting
+from bot.refs import Frozen, GenerationId, JobId, MessageRef, Micros, new_job_id
+from bot.request import GenerationRequest
+from bot.store.database import Tx
+from bot.store.schema import attempts, job_events, jobs
+
+PAGE = 20
+M = TypeVar("M", bound=Frozen)
+
+
+def insert(
+    tx: Tx, request: GenerationRequest, now: datetime, *, retry_of: JobId | None = None
+) -> tuple[Job, bool]:
+    """The job of this request and whether it is new; a redelivered request finds the first one."""
+    found = by_dedupe_key(tx.conn, request.dedupe_key)
+    if found is not None:
+        return found, False
+    row = {
+        "dedupe_key": request.dedupe_key,
+        "state": JobState.RECEIVED,
+        "version": 1,
+        "adapter": request.requester.adapter,
+        "tenant": request.requester.tenant,
+        "channel": f"{request.requester.tenant}:{request.thread.channel}",
+        "person": request.requester.person,
+        "prompt": request.work.prompt,
+        "request": _json(request),
+        "model": request.work.model,
+        "created_at": now,
+        "retry_of": retry_of,
+    }
+    job_id = new_job_id(now)
+    while get_or_none(tx.conn, job_id) is not None:
+        job_id = new_job_id(now)
+    tx.conn.execute(jobs.insert().values(id=job_id, **row))
+    _append_event(tx, job_id, now, None, JobState.RECEIVED, 1)
+    return get(tx.conn, job_id), True
+
+
+def get(conn: Connection, job_id: JobId) -> Job:
+    """One job; raises `JobNotFound`."""
+    job = get_or_none(conn, job_id)
+    if job is None:
+        raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+    return job
+
+
+def get_or_none(conn: Connection, job_id: JobId) -> Job | None:
+    """One job, or None."""
+    row = conn.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    return to_job(row) if row is not None else None
+
+
+def by_dedupe_key(conn: Connection, key: str) -> Job | None:
+    """The job that a request with this key started."""
+    row = conn.execute(select(jobs).where(jobs.c.dedupe_key == key)).one_or_none()
+    return to_job(row) if row is not None else None
+
+
+def by_generation(conn: Connection, provider: str, generation_id: GenerationId) -> Job | None:
+    """The job that owns this generation."""
+    where = and_(jobs.c.provider == provider, jobs.c.generation_id == generation_id)
+    row = conn.execute(select(jobs).where(where)).one_or_none()
+    return to_job(row) if row is not None else None
+
+
+def move(tx: Tx, job: Job, to: JobState, now: datetime, **columns: Any) -> Job:
+    """Move a job on, once: raises `Stale` where its state or version is no longer `job`'s."""
+    if to not in MOVES[job.state]:
+        raise Stale(f"{job.id} cannot go from {job.state} to {to}.")
+    moved = _write(tx, job, {"state": to, "crashes": 0, "tries": 0, **columns})
+    _append_event(tx, job.id, now, job.state, to, moved.version)
+    return moved
+
+
+def change(tx: Tx, job: Job, **columns: Any) -> Job:
+    """Write columns without a move; raises `Stale` like `move`."""
+    return _write(tx, job, columns)
+
+
+def _write(tx: Tx, job: Job, columns: dict[str, Any]) -> Job:
+    values = {name: _json(value) for name, value in columns.items()}
+    try:
+        row = tx.conn.execute(
+            update(jobs)
+            .where(jobs.c.id == job.id, jobs.c.state == job.state, jobs.c.version == job.version)
+            .values(version=job.version + 1, **values)
+            .returning(jobs)
+        ).one_or_none()
+    except IntegrityError as error:
+        raise Stale(f"{job.id}: this generation belongs to another job.") from error
+    if row is None:
+        raise Stale
+    return to_job(row)
+
+
+def _append_event(
+    tx: Tx, job_id: JobId, now: datetime, before: JobState | None, to: JobState, version: int
+) -> None:
+    tx.conn.execute(
+        job_events.insert().values(
+            job_id=job_id, at=now, from_state=before, to_state=to, version=version
+        )
+    )
+
+
+def timeline(conn: Connection, job_id: JobId) -> tuple[tuple[datetime, str], ...]:
+    """When the job reached each of its states."""
+    rows = conn.execute(
+        select(job_events.c.at, job_events.c.to_state)
+        .where(job_events.c.job_id == job_id)
+        .order_by(job_events.c.version)
+    )
+    return tuple((row.at, row.to_state) for row in rows)
+
+
+# ---- what is due, waiting and running --------------------------------------------------------
+
+
+def due_times(conn: Connection) -> list[tuple[JobId, datetime]]:
+    """Every open, unparked job that has a time to be advanced at."""
+    rows = conn.execute(
+        select(jobs.c.id, jobs.c.next_at).where(
+            jobs.c.state.in_(OPEN), jobs.c.next_at.is_not(None), jobs.c.parked_at.is_(None)
+        )
+    )
+    return [(JobId(row.id), row.next_at) for row in rows]
+
+
+def open_ids(conn: Connection, *states: JobState) -> list[JobId]:
+    """The open jobs in these states (all when none is named), oldest first."""
+    wanted = states or tuple(OPEN)
+    rows = conn.execute(
+        select(jobs.c.id).where(jobs.c.state.in_(wanted)).order_by(jobs.c.created_at)
+    )
+    return [JobId(row.id) for row in rows]
+
+
+def _is_waiting(provider: str) -> Any:
+    return and_(
+        jobs.c.provider == provider,
+        jobs.c.state == JobState.ACCEPTED,
+        jobs.c.admitted_at.is_(None),
+        jobs.c.parked_at.is_(None),
+    )
+
+
+def waiting(conn: Connection, provider: str, now: datetime, per_person: int) -> list[Waiting]:
+    """The oldest waiting jobs of each person, at most `per_person` each, that may go now."""
+    rank = (
+        func.row_number()
+        .over(partition_by=jobs.c.person, order_by=(jobs.c.accepted_at, jobs.c.id))
+        .label("rank")
+    )
+    ready = or_(jobs.c.next_at.is_(None), jobs.c.next_at <= now)
+    ranked = (
+        select(jobs.c.id, jobs.c.person, jobs.c.accepted_at, rank)
+        .where(_is_waiting(provider), ready)
+        .subquery()
+    )
+    rows = conn.execute(
+        select(ranked)
+        .where(ranked.c.rank <= per_person)
+        .order_by(ranked.c.accepted_at, ranked.c.id)
+    )
+    return [
+        Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in enumerate(rows)
+    ]
+
+
+def line(conn: Connection, provider: str) -> list[Waiting]:
+    """Every waiting job, oldest first, whether or not it may go now."""
+    rows = conn.execute(
+        select(jobs.c.id, jobs.c.person)
+        .where(_is_waiting(provider))
+        .order_by(jobs.c.accepted_at, jobs.c.id)
+    )
+    return [
+        Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in enumerate(rows)
+    ]
+
+
+def running(conn: Connection, provider: str, stale_before: datetime) -> dict[str, int]:
+    """How many slots each person occupies; generations older than `stale_before` do not count."""
+    admitted = and_(jobs.c.state == JobState.ACCEPTED, jobs.c.admitted_at.is_not(None))
+    fresh = or_(jobs.c.submitted_at.is_(None), jobs.c.submitted_at > stale_before)
+    rows = conn.execute(
+        select(jobs.c.person, func.count().label("jobs"))
+        .where(
+            jobs.c.provider == provider,
+            or_(admitted, and_(jobs.c.state.in_(AT_PROVIDER), fresh)),
+        )
+        .group_by(jobs.c.person)
+    )
+    return {row.person: row.jobs for row in rows}
+
+
+def generating(conn: Connection, provider: str) -> list[Job]:
+    """The jobs that the provider works on."""
+    rows = conn.execute(
+        select(jobs).where(
+            jobs.c.provider == provider,
+            jobs.c.state == JobState.GENERATING,
+            jobs.c.provider_failure.is_(None),
+        )
+    )
+    return [to_job(row) for row in rows]
+
+
+def finished_durations(conn: Connection, provider: str, limit: int) -> list[tuple[Job, float]]:
+    """The last finished generations and how many seconds each took."""
+    rows = conn.execute(
+        select(jobs)
+        .where(jobs.c.provider == provider, jobs.c.completed_at.is_not(None))
+        .order_by(jobs.c.created_at.desc())
+        .limit(limit)
+    )
+    found = [to_job(row) for row in rows]
+    return [
+        (job, (job.completed_at - job.submitted_at).total_seconds())
+        for job in reversed(found)
+        if job.completed_at and job.submitted_at
+    ]
+
+
+def owned_generations(conn: Connection, provider: str, but: JobId) -> set[GenerationId]:
+    """Generations that other jobs own or owned."""
+    of_jobs = select(jobs.c.generation_id).where(
+        jobs.c.provider == provider, jobs.c.id != but, jobs.c.generation_id.is_not(None)
+    )
+    of_attempts = select(attempts.c.generation_id).where(
+        attempts.c.provider == provider, attempts.c.generation_id.is_not(None)
+    )
+    rows = conn.execute(of_jobs.union(of_attempts))
+    return {GenerationId(row.generation_id) for row in rows}
+
+
+# ---- crashes ---------------------------------------------------------------------------------
+
+
+def count_crashes(tx: Tx, now: datetime, park_at: int) -> list[JobId]:
+    """After an unclean stop: blame the jobs whose file or post was in hand; park repeat offenders.
+
+    Returns the jobs newly parked.
+    """
+    in_hand = jobs.c.state.in_([JobState.FETCHING, JobState.DELIVERING])
+    tx.conn.execute(update(jobs).where(in_hand).values(crashes=jobs.c.crashes + 1))
+    rows = tx.conn.execute(
+        update(jobs)
+        .where(in_hand, jobs.c.crashes >= park_at, jobs.c.parked_at.is_(None))
+        .values(parked_at=now, version=jobs.c.version + 1)
+        .returning(jobs.c.id)
+    )
+    return [JobId(row.id) for row in rows]
+
+
+def parked(conn: Connection) -> list[Job]:
+    """The jobs that were put aside."""
+    rows = conn.execute(select(jobs).where(jobs.c.parked_at.is_not(None)))
+    return [to_job(row) for row in rows]
+
+
+# ---- what a person lists ---------------------------------------------------------------------
+
+
+def of_person(conn: Connection, person: str, *, search: str, page: int) -> Sequence[Job]:
+    """One page of a person's own jobs, newest first, whose prompt contains `search`."""
+    where = [jobs.c.person == person]
+    if search:
+        where.append(jobs.c.prompt.icontains(search, autoescape=True))
+    rows = conn.execute(
+        select(jobs)
+        .where(*where)
+        .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+        .limit(PAGE)
+        .offset(PAGE * (max(1, page) - 1))
+    )
+    return [to_job(row) for row in rows]
+
+
+def forget_prompts(tx: Tx, before: datetime) -> int:
+    """Blank the prompts of jobs that ended before this time; returns how many."""
+    rows = tx.conn.execute(
+        select(jobs).where(jobs.c.ended_at < before, jobs.c.prompt != "").limit(500)
+    ).all()
+    for row in rows:
+        job = to_job(row)
+        request = job.request.model_copy(
+            update={"work": job.request.work.model_copy(update={"prompt": ""})}
+        )
+        plan = job.plan and job.plan.model_copy(
+            update={"work": job.plan.work.model_copy(update={"prompt": ""})}
+        )
+        change(tx, job, prompt="", request=request, plan=plan)
+        tx.conn.execute(update(attempts).where(attempts.c.job_id == job.id).values(submission={}))
+    return len(rows)
+
+
+def to_job(row: Row[Any]) -> Job:
+    """A row as a value."""
+    return Job(
+        id=JobId(row.id),
+        state=JobState(row.state),
+        version=row.version,
+        request=GenerationRequest.model_validate(row.request),
+        created_at=row.created_at,
+        plan=_value(Plan, row.plan),
+        attempt=row.attempt,
+        tries=row.tries,
+        next_at=row.next_at,
+        accepted_at=row.accepted_at,
+        admitted_at=row.admitted_at,
+        submitted_at=row.submitted_at,
+        completed_at=row.completed_at,
+        ended_at=row.ended_at,
+        generation_id=GenerationId(row.generation_id) if row.generation_id else None,
+        clip_url=row.clip_url,
+        clip=_value(Clip, row.clip),
+        failure=_value(Failure, row.failure),
+        provider_failure=_value(Failure, row.provider_failure),
+        message=_value(MessageRef, row.message),
+        cost=Micros(row.cost),
+        crashes=row.crashes,
+        parked_at=row.parked_at,
+        cancel_requested=row.cancel_requested,
+        retry_of=JobId(row.retry_of) if row.retry_of else None,
+    )
+
+
+def _value(model: type[M], stored: Any) -> M | None:
+    return model.model_validate(stored) if stored is not None else None
+
+
+def _json(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, Frozen) else value

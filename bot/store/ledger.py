@@ -1,0 +1,291 @@
+"""Money: holds, settlements and releases, what they add up to, and what must always be true.
+
+Entries are only ever added. `jobs.cost` repeats what a job counts now, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, func, or_, select, text
+from sqlalchemy.sql.elements import ColumnElement
+
+from bot import quota
+from bot.config import LimitsTable, micros
+from bot.job import MOVES, OPEN, TERMINAL, Failure, Job, JobState, Plan
+from bot.ports import UsageReport, UsageRow
+from bot.refs import Micros, money
+from bot.request import Requester
+from bot.store import jobs as job_rows
+from bot.store import settings
+from bot.store.database import Tx
+from bot.store.schema import jobs, ledger_entries
+
+REFUSED = "refused"
+_OPEN = [state.value for state in OPEN]
+_TERMINAL = [state.value for state in TERMINAL]
+
+
+def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
+    """Hold the money and put the job in line, or raise `QuotaExceeded`; all or nothing."""
+    counted = used(tx.conn, job, limits, now)
+    quota.check(limits, counted, plan.hold, now)
+    tx.conn.execute(
+        ledger_entries.insert().values(job_id=job.id, kind="hold", micros=plan.hold, at=now)
+    )
+    accepted = job_rows.move(
+        tx,
+        job,
+        JobState.ACCEPTED,
+        now,
+        plan=plan,
+        provider=plan.provider,
+        model=plan.work.model,
+        prompt=plan.work.prompt,
+        cost=plan.hold,
+        is_test=plan.price.is_test,
+        list_price=plan.price.micros,
+        accepted_at=now,
+        next_at=None,
+    )
+    _note_budgets(tx, job, counted, plan.hold, limits, now)
+    return accepted
+
+
+def end(
+    tx: Tx, job: Job, to: JobState, now: datetime, *, charged: Micros | None, **columns: Any
+) -> Job:
+    """End a job: settle `charged` (at most its hold), or release the hold where it is None."""
+    cost = Micros(0)
+    if job.state is not JobState.RECEIVED:
+        assert job.plan is not None, "a hold needs a plan"
+        cost = Micros(min(charged or 0, job.plan.hold))
+        kind = "release" if charged is None else "settle"
+        amount = job.plan.hold if charged is None else cost
+        tx.conn.execute(
+            ledger_entries.insert().values(
+                job_id=job.id, kind=kind, micros=amount, at=now, closes=job.id
+            )
+        )
+    return job_rows.move(
+        tx, job, to, now, cost=cost, ended_at=now, next_at=None, parked_at=None, **columns
+    )
+
+
+def fail(tx: Tx, job: Job, now: datetime, failure: Failure, **columns: Any) -> Job:
+    """End a job without a clip and give its hold back."""
+    return end(tx, job, JobState.FAILED, now, charged=None, failure=failure, **columns)
+
+
+def _note_budgets(
+    tx: Tx, job: Job, before: quota.Used, hold: Micros, limits: LimitsTable, now: datetime
+) -> None:
+    tenant = job.request.requester.tenant
+    for scope, used_before, dollars in (
+        ("everyone", before.total_month, limits.usd_total_per_month),
+        (tenant, before.tenant_month, limits.usd_per_tenant_per_month),
+    ):
+        allowed = None if dollars is None else micros(dollars)
+        share = quota.crossed(used_before, used_before + hold, allowed)
+        if share is not None and allowed is not None:
+            month = quota.windows(now, limits.timezone).month_start
+            settings.note_operator(
+                tx,
+                f"budget:{scope}:{month:%Y-%m-%d}:{share}",
+                f"{share} % of the month's budget of {money(allowed)} for {scope} is used "
+                f"or held ({money(used_before + hold)}).",
+                now,
+            )
+
+
+# ---- what was used ---------------------------------------------------------------------------
+
+
+def used(conn: Connection, job: Job, limits: LimitsTable, now: datetime) -> quota.Used:
+    """What counts against this job's person, channel and tenant; only limits that are set."""
+    requester = job.request.requester
+    channel = f"{requester.tenant}:{job.request.thread.channel}"
+    return used_by(conn, requester.person, channel, requester.tenant, limits, now)
+
+
+def used_by(
+    conn: Connection,
+    person: str,
+    channel: str,
+    tenant: str,
+    limits: LimitsTable,
+    now: datetime,
+    *,
+    is_complete: bool = False,
+) -> quota.Used:
+    """The same by keys; `is_complete` counts for limits that are not set, too."""
+    span = quota.windows(now, limits.timezone)
+
+    def total(limit: float | None, start: datetime, *where: ColumnElement[bool]) -> Micros:
+        if limit is None and not is_complete:
+            return Micros(0)
+        query = select(func.coalesce(func.sum(jobs.c.cost), 0))
+        return Micros(conn.execute(query.where(jobs.c.accepted_at >= start, *where)).scalar_one())
+
+    def count(limit: int | None, *where: ColumnElement[bool]) -> int:
+        if limit is None and not is_complete:
+            return 0
+        query = select(func.count()).select_from(jobs).where(jobs.c.person == person, *where)
+        return int(conn.execute(query).scalar_one())
+
+    counts = or_(jobs.c.state.in_([*_OPEN, JobState.DELIVERED.value]), jobs.c.cost > 0)
+    return quota.Used(
+        running=count(
+            limits.running_per_person,
+            jobs.c.accepted_at.is_not(None),
+            jobs.c.state.in_(_OPEN),
+        ),
+        clips_today=count(
+            limits.clips_per_person_per_day, jobs.c.accepted_at >= span.day_start, counts
+        ),
+        person_today=total(limits.usd_per_person_per_day, span.day_start, jobs.c.person == person),
+        channel_today=total(
+            limits.usd_per_channel_per_day, span.day_start, jobs.c.channel == channel
+        ),
+        tenant_month=total(
+            limits.usd_per_tenant_per_month, span.month_start, jobs.c.tenant == tenant
+        ),
+        total_month=total(limits.usd_total_per_month, span.month_start),
+    )
+
+
+def usage(
+    conn: Connection, start: datetime, end_: datetime, *, person: str | None = None
+) -> list[UsageRow]:
+    """Usage between two times, a row per person; label is the person's key."""
+    is_delivered = jobs.c.state == JobState.DELIVERED.value
+    is_refused = func.json_extract(jobs.c.failure, "$.code") == REFUSED
+    is_failed = jobs.c.state == JobState.FAILED.value
+    rows = conn.execute(
+        select(
+            jobs.c.person,
+            func.count().label("asked"),
+            func.sum(case((is_delivered, 1), else_=0)).label("delivered"),
+            func.sum(case((and_(is_failed, is_refused), 1), else_=0)).label("refused"),
+            func.sum(case((is_failed, 1), else_=0)).label("ended"),
+            func.sum(case((is_delivered, jobs.c.seconds), else_=0.0)).label("seconds"),
+            func.sum(case((jobs.c.state.in_(_TERMINAL), jobs.c.cost), else_=0)).label("charged"),
+        )
+        .where(
+            jobs.c.created_at >= start,
+            jobs.c.created_at < end_,
+            *([jobs.c.person == person] if person else []),
+        )
+        .group_by(jobs.c.person)
+        .order_by(jobs.c.person)
+    )
+    return [
+        UsageRow(
+            label=row.person,
+            asked=row.asked,
+            delivered=row.delivered,
+            refused=row.refused,
+            failed=row.ended - row.refused,
+            seconds=float(row.seconds),
+            charged=Micros(row.charged),
+        )
+        for row in rows
+    ]
+
+
+def report(
+    conn: Connection, requester: Requester, channel: str, limits: LimitsTable, now: datetime
+) -> UsageReport:
+    """What a person used today and this month, and what is left of each limit."""
+    person, tenant = requester.person, requester.tenant
+    span = quota.windows(now, limits.timezone)
+    counted = used_by(conn, person, f"{tenant}:{channel}", tenant, limits, now)
+    clips, worth = test_use(conn, person, span.month_start)
+    today = usage(conn, span.day_start, span.day_end, person=person)
+    month = usage(conn, span.month_start, span.month_end, person=person)
+    return UsageReport(
+        today=_labelled("today", today),
+        month=_labelled("this month", month),
+        allowances=tuple(
+            each for each in quota.allowances(limits, counted, now) if each.allowed is not None
+        ),
+        test_clips=clips,
+        test_micros=worth,
+    )
+
+
+def _labelled(label: str, rows: list[UsageRow]) -> UsageRow:
+    nothing = UsageRow(
+        label=label, asked=0, delivered=0, refused=0, failed=0, seconds=0.0, charged=Micros(0)
+    )
+    return replace(rows[0], label=label) if rows else nothing
+
+
+def test_use(conn: Connection, person: str, start: datetime) -> tuple[int, Micros]:
+    """How many test clips a person got since `start`, and what they would have cost."""
+    row = conn.execute(
+        select(func.count(), func.coalesce(func.sum(jobs.c.list_price), 0)).where(
+            jobs.c.person == person,
+            jobs.c.is_test,
+            jobs.c.state == JobState.DELIVERED.value,
+            jobs.c.created_at >= start,
+        )
+    ).one()
+    return int(row[0]), Micros(row[1])
+
+
+# ---- what must always be true ----------------------------------------------------------------
+
+_LEGAL = " OR ".join(
+    f"(from_state = '{before}' AND to_state = '{after}')"
+    for before, afters in MOVES.items()
+    for after in sorted(afters)
+)
+_ENDED = "('delivered', 'failed', 'cancelled')"
+INVARIANTS = {
+    "every accepted job has a hold": """
+        SELECT id FROM jobs WHERE accepted_at IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM ledger_entries WHERE job_id = jobs.id AND kind = 'hold')""",
+    "an ended job with a hold is settled or released once, an open one never": f"""
+        SELECT jobs.id FROM jobs JOIN ledger_entries AS hold
+        ON hold.job_id = jobs.id AND hold.kind = 'hold'
+        WHERE (SELECT count(*) FROM ledger_entries WHERE closes = jobs.id)
+        != (CASE WHEN jobs.state IN {_ENDED} THEN 1 ELSE 0 END)""",
+    "a job's cost is what its entries say": """
+        SELECT id FROM jobs WHERE cost != coalesce(
+        (SELECT CASE kind WHEN 'settle' THEN micros ELSE 0 END
+         FROM ledger_entries WHERE closes = jobs.id),
+        (SELECT micros FROM ledger_entries WHERE job_id = jobs.id AND kind = 'hold'), 0)""",
+    "nothing is settled above its hold": """
+        SELECT settle.job_id FROM ledger_entries AS settle JOIN ledger_entries AS hold
+        ON hold.job_id = settle.job_id AND hold.kind = 'hold'
+        WHERE settle.kind = 'settle' AND settle.micros > hold.micros""",
+    "nothing is charged without a generation": """
+        SELECT id FROM jobs WHERE cost > 0 AND generation_id IS NULL AND failure IS NULL
+        AND EXISTS (SELECT 1 FROM ledger_entries WHERE closes = jobs.id AND kind = 'settle')""",
+    "a generation belongs to one job": """
+        SELECT min(job_id) FROM attempts WHERE generation_id IS NOT NULL
+        GROUP BY provider, generation_id HAVING count(DISTINCT job_id) > 1""",
+    "a delivered job names its message": """
+        SELECT id FROM jobs WHERE state = 'delivered' AND message IS NULL""",
+    "the timeline ends in the job's state": """
+        SELECT id FROM jobs WHERE state != (SELECT to_state FROM job_events
+        WHERE job_id = jobs.id ORDER BY version DESC LIMIT 1)""",
+    "every move was a legal one": f"""
+        SELECT job_id FROM job_events WHERE from_state IS NOT NULL AND NOT ({_LEGAL})""",
+    "versions only grow": """
+        SELECT later.job_id FROM job_events AS later JOIN job_events AS earlier
+        ON earlier.job_id = later.job_id AND earlier.id < later.id
+        WHERE earlier.version >= later.version""",
+}
+
+
+def broken_invariants(conn: Connection) -> dict[str, list[str]]:
+    """Each rule that does not hold, with the jobs that break it; empty when all is right."""
+    found = {
+        rule: [str(row[0]) for row in conn.execute(text(query))]
+        for rule, query in INVARIANTS.items()
+    }
+    return {rule: ids for rule, ids in found.items() if ids}

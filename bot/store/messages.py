@@ -1,0 +1,74 @@
+"""What was posted where: one row per message of ours, and what its adapter must not forget."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from bot.refs import JobId, MessageRef
+from bot.store.database import Database, Tx
+from bot.store.schema import messages
+
+
+def status_key(job_id: JobId) -> str:
+    """The key of a job's status message."""
+    return f"{job_id}:status"
+
+
+def clip_key(job_id: JobId) -> str:
+    """The key of the message that holds a job's clip."""
+    return f"{job_id}:clip"
+
+
+def get(conn: Connection, key: str) -> tuple[MessageRef | None, str | None]:
+    """Where a message is and the digest of what it says; None where it was not posted."""
+    row = conn.execute(select(messages).where(messages.c.key == key)).one_or_none()
+    if row is None:
+        return None, None
+    return (MessageRef.model_validate(row.message) if row.message else None), row.digest
+
+
+def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> None:
+    """Remember where a message is and what it says."""
+    values = {"message": message.model_dump(mode="json"), "digest": digest}
+    tx.conn.execute(
+        insert(messages)
+        .values(key=key, job_id=job_id, memo={}, **values)
+        .on_conflict_do_update(index_elements=["key"], set_=values)
+    )
+
+
+class StoredMemo:
+    """The durable dictionary of one post."""
+
+    def __init__(self, database: Database, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+        self._database = database
+        self._key = key
+        self._job_id = job_id
+        self._kept = kept
+
+    def get(self, name: str) -> str | None:
+        """What was kept under this name."""
+        return self._kept.get(name)
+
+    async def put(self, name: str, value: str) -> None:
+        """Keep it, durably, before returning."""
+        self._kept[name] = value
+        kept = dict(self._kept)
+        await self._database.write(lambda tx: _put_memo(tx, self._key, self._job_id, kept))
+
+
+async def open_memo(database: Database, key: str, job_id: JobId) -> StoredMemo:
+    """The memo of one post as it was last written."""
+    kept = await database.read(
+        lambda conn: conn.execute(
+            select(messages.c.memo).where(messages.c.key == key)
+        ).scalar_one_or_none()
+    )
+    return StoredMemo(database, key, job_id, dict(kept or {}))
+
+
+def _put_memo(tx: Tx, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+    changed = tx.conn.execute(update(messages).where(messages.c.key == key).values(memo=kept))
+    if changed.rowcount == 0:
+        tx.conn.execute(messages.insert().values(key=key, job_id=job_id, memo=kept))

@@ -1,0 +1,197 @@
+"""The tables, as SQLAlchemy Core. Money is integer micro-dollars, times are UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, on databases that keep a zone and on those that do not."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC before it is stored."""
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware again after it was read."""
+        return value.replace(tzinfo=UTC) if value is not None else None
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("dedupe_key", String(200), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("adapter", String(40), nullable=False),
+    Column("tenant", String(120), nullable=False),
+    Column("channel", String(200), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("plan", JSON(none_as_null=True)),
+    Column("provider", String(40)),
+    Column("model", String(60), nullable=False),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("created_at", UtcTime, nullable=False),
+    Column("next_at", UtcTime),
+    Column("accepted_at", UtcTime),
+    Column("admitted_at", UtcTime),
+    Column("submitted_at", UtcTime),
+    Column("completed_at", UtcTime),
+    Column("ended_at", UtcTime),
+    Column("generation_id", String(120)),
+    Column("clip_url", Text),
+    Column("clip", JSON(none_as_null=True)),
+    Column("failure", JSON(none_as_null=True)),
+    Column("provider_failure", JSON(none_as_null=True)),
+    Column("message", JSON(none_as_null=True)),
+    # What counts against budgets now: the hold, then the settled price, then zero if released.
+    Column("cost", BigInteger, nullable=False, default=0),
+    Column("is_test", Boolean, nullable=False, default=False),
+    Column("list_price", BigInteger, nullable=False, default=0),
+    # What the provider took for a clip that its person did not pay for.
+    Column("provider_cost", BigInteger, nullable=False, default=0),
+    Column("seconds", Float, nullable=False, default=0),
+    Column("crashes", Integer, nullable=False, default=0),
+    Column("parked_at", UtcTime),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("retry_of", String(16)),
+    UniqueConstraint("provider", "generation_id"),
+    Index("ix_jobs_state_next_at", "state", "next_at"),
+    Index("ix_jobs_provider_state", "provider", "state", "admitted_at"),
+    Index("ix_jobs_person_created_at", "person", "created_at"),
+    # Covering: budgets are summed inside every submit.
+    Index("ix_jobs_person_accepted_at", "person", "accepted_at", "state", "cost"),
+    Index("ix_jobs_channel_accepted_at", "channel", "accepted_at", "cost"),
+    Index("ix_jobs_tenant_accepted_at", "tenant", "accepted_at", "cost"),
+    Index("ix_jobs_accepted_at", "accepted_at", "cost"),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("job_id", "version"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("provider", String(40), nullable=False),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("submission", JSON, nullable=False),
+    Column("sent_at", UtcTime, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("generation_id", String(120)),
+    Column("absences", Integer, nullable=False, default=0),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    # The job again on the entry that ends its hold: settle and release exclude each other.
+    Column("closes", String(16), unique=True),
+    UniqueConstraint("job_id", "kind"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("key", String(40), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("message", JSON(none_as_null=True)),
+    Column("digest", String(64)),
+    Column("memo", JSON, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("scope", String(200), primary_key=True),
+    Column("chosen", JSON, nullable=False),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("person", String(200), primary_key=True),
+    Column("until", UtcTime),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("act", String(40), nullable=False),
+    Column("target", String(200), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+operator_notices = Table(
+    "operator_notices",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("job_id", String(16)),
+    Column("told_at", UtcTime),
+)
+
+boots = Table(
+    "boots",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("started_at", UtcTime, nullable=False),
+    Column("stopped_at", UtcTime),
+)
