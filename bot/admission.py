@@ -1,0 +1,161 @@
+"""Who may go to a provider now: free slots, its budget of creates, and its troubles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from bot.budget import CircuitBreaker, TokenBucket
+from bot.clock import Clock
+from bot.errors import (
+    ProviderAuthError,
+    ProviderError,
+    ProviderOutOfCredits,
+    StoreError,
+)
+from bot.job import JobState
+from bot.log import get_logger
+from bot.ports import Dispatcher, Provider
+from bot.queue import next_up
+from bot.refs import JobId, Micros, money
+from bot.store import jobs, settings
+from bot.store.database import Database, Tx
+
+log = get_logger(__name__)
+OPERATOR_PAUSE = timedelta(minutes=5)
+BALANCE_EVERY = timedelta(minutes=10)
+
+
+class Admission:
+    """Lets waiting jobs into one provider's free slots, the fairest first."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        database: Database,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        stale_after: Callable[[], timedelta],
+    ) -> None:
+        self._provider = provider
+        self._database = database
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._stale_after = stale_after
+        limits = provider.limits
+        self._creates = TokenBucket(
+            limits.creates_per_minute / 60, burst=min(limits.running, limits.creates_per_minute)
+        )
+        self._breaker = CircuitBreaker()
+        self._paused_until: datetime | None = None
+        self._trouble: str | None = None
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Admit, and watch the balance, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._admit_forever())
+            if self._provider.limits.min_balance:
+                group.create_task(self._watch_balance(self._provider.limits.min_balance))
+
+    def nudge(self) -> None:
+        """A job was accepted or a slot became free."""
+        self._changed.set()
+
+    def trouble(self, error: ProviderError) -> None:
+        """A submission was not taken: slow down, and say so where a person can read it."""
+        now = self._clock.now()
+        if isinstance(error, ProviderAuthError | ProviderOutOfCredits):
+            self._pause(now + OPERATOR_PAUSE, error.sentence)
+        elif error.retry_after is not None:
+            self._creates.penalise(self._clock.boottime(), error.retry_after)
+        else:
+            self._breaker.failed(self._clock.boottime())
+            if self._breaker.is_open:
+                self._pause(None, error.sentence)
+        self.nudge()
+
+    def taken(self) -> None:
+        """A submission was taken: whatever trouble there was is over."""
+        self._breaker.succeeded(self._clock.now().timestamp())
+        if self._trouble is not None:
+            self._trouble, self._paused_until = None, None
+            log.warning("provider.back", provider=self._provider.name)
+            self.nudge()
+
+    @property
+    def sentence(self) -> str | None:
+        """Why nothing can be submitted now, if so."""
+        return self._trouble
+
+    def _pause(self, until: datetime | None, sentence: str) -> None:
+        is_news = self._trouble is None
+        self._paused_until, self._trouble = until, sentence
+        if is_news:
+            log.warning("provider.paused", provider=self._provider.name, reason=sentence)
+
+    async def _admit_forever(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                again = await self._admit()
+            except StoreError as error:
+                log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
+                again = self._clock.now() + timedelta(seconds=5)
+            await self._clock.wait(self._changed, again)
+
+    async def _admit(self) -> datetime | None:
+        """Fill free slots, the fairest job first; returns when to try again unasked."""
+        now = self._clock.now()
+        if self._paused_until is not None and now < self._paused_until:
+            return self._paused_until
+        if not self._breaker.allows(self._clock.boottime()):
+            return now + timedelta(seconds=self._breaker.wait(self._clock.boottime()))
+        name = self._provider.name
+        stale = now - self._stale_after()
+        busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
+        free = self._provider.limits.running - sum(busy.values())
+        if self._trouble is not None:
+            free = min(free, 1)
+        if free <= 0:
+            return None
+        line = await self._database.read(lambda conn: jobs.waiting(conn, name, now, free))
+        for job_id in next_up(line, busy, slots=free):
+            if not self._creates.take(self._clock.boottime()):
+                return now + timedelta(seconds=self._creates.wait(self._clock.boottime()))
+            await self._admit_one(job_id)
+        return now + timedelta(seconds=1) if not line else None
+
+    async def _admit_one(self, job_id: JobId) -> None:
+        now = self._clock.now()
+
+        def write(tx: Tx) -> None:
+            job = jobs.get(tx.conn, job_id)
+            if job.state is JobState.ACCEPTED and job.admitted_at is None:
+                jobs.change(tx, job, admitted_at=now, next_at=now)
+                self._dispatcher.wake(tx, job_id, now)
+
+        await self._database.write(write)
+
+    async def _watch_balance(self, least: Micros) -> None:
+        while True:
+            await self._note_balance(least)
+            await self._clock.wait(asyncio.Event(), self._clock.now() + BALANCE_EVERY)
+
+    async def _note_balance(self, least: Micros) -> None:
+        try:
+            balance = await self._provider.balance()
+        except ProviderError as error:
+            log.warning("provider.balance_failed", cause=error.sentence)
+            return
+        if balance is None or balance >= least:
+            return
+        now = self._clock.now()
+        sentence = (
+            f"{self._provider.name} has {money(balance)} left, less than the {money(least)} "
+            "you want to be told about."
+        )
+        key = f"balance:{self._provider.name}:{now:%Y-%m-%d}"
+        await self._database.write(lambda tx: settings.note_operator(tx, key, sentence, now))

@@ -1,0 +1,144 @@
+"""Fetch and deliver: the finished clip is kept first, then posted once, and charged with that."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot import pricing
+from bot.clips import filename as clip_filename
+from bot.errors import BotError, DeliveryUnavailable, ThreadGone
+from bot.job import Clip, Failure, Job, JobState
+from bot.notices import Delivered, to_about, took
+from bot.ports import Adapter
+from bot.refs import MessageRef, Micros, ThreadRef, money
+from bot.step import Workshop
+from bot.store import jobs, ledger, messages, settings
+from bot.store.database import Tx
+
+GIVE_UP_POSTING = timedelta(hours=24)
+BROKEN_FETCHES = 3
+
+
+class Deliverer:
+    """Keeps a finished clip and puts it into its thread."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+
+    async def fetch(self, job: Job) -> None:
+        """Keep the finished file; raises `ClipError`, or `ProviderError` for a fresh link."""
+        assert job.plan is not None
+        url = job.clip_url
+        if job.tries > 0 and job.generation_id is not None:
+            provider = self._shop.provider(job.plan.provider)
+            fresh = (await provider.check([job.generation_id])).get(job.generation_id)
+            url = (fresh.clip_url if fresh else None) or url
+        clip = await self._shop.clips.fetch(url or "", job.id)
+        charged = self._price_of(job, clip)
+        now = self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            columns = {"clip": clip, "seconds": clip.seconds, "tries": 0}
+            if current.cancel_requested:
+                return ledger.end(tx, current, JobState.CANCELLED, now, charged=charged, **columns)
+            return jobs.move(tx, current, JobState.DELIVERING, now, next_at=now, **columns)
+
+        await self._shop.result(job, write)
+
+    def _price_of(self, job: Job, clip: Clip) -> Micros:
+        assert job.plan is not None
+        if job.plan.price.is_test:
+            return Micros(0)
+        rate = self._shop.provider(job.plan.provider).rates[job.work.model]
+        seconds = int(job.work.duration.removesuffix("s"))
+        return pricing.settle_price(clip.width, clip.height, seconds, rate)
+
+    async def deliver(self, job: Job) -> None:
+        """Post the clip, then remember the message and settle in one transaction."""
+        adapter = self._shop.adapters.get(job.request.thread.adapter)
+        if adapter is None:
+            raise DeliveryUnavailable("This chat platform is not configured any more.")
+        thread = job.request.thread
+        try:
+            message = await self._post(job, adapter, thread)
+        except ThreadGone as gone:
+            direct = await adapter.direct(job.request.requester)
+            if direct is None or direct == thread:
+                await self.keep(job, gone)
+                return
+            message = await self._post(job, adapter, direct)
+        await self._shop.result(
+            job, lambda tx, current: self._settle(tx, current, JobState.DELIVERED, message)
+        )
+
+    async def _post(self, job: Job, adapter: Adapter, thread: ThreadRef) -> MessageRef:
+        assert job.clip is not None
+        key = messages.clip_key(job.id)
+        memo = await messages.open_memo(self._shop.database, key, job.id)
+        limit = adapter.limits(thread).max_upload_bytes
+        path, is_reencoded = await self._shop.clips.fit(job.clip, limit)
+        notice = Delivered(
+            about=to_about(job),
+            path=str(path),
+            filename=clip_filename(job.id, model=job.work.model, prompt=job.work.prompt),
+            width=job.clip.width,
+            height=job.clip.height,
+            seconds=job.clip.seconds,
+            bytes=job.clip.bytes,
+            charged=self._price_of(job, job.clip),
+            took=took(job),
+            is_reencoded=is_reencoded,
+        )
+        return await adapter.post(thread, notice, key=key, memo=memo)
+
+    def _settle(
+        self,
+        tx: Tx,
+        job: Job,
+        to: JobState,
+        message: MessageRef | None,
+        failure: Failure | None = None,
+    ) -> Job:
+        assert job.clip is not None
+        now = self._shop.clock.now()
+        if message is not None:
+            messages.put(tx, messages.clip_key(job.id), job.id, message, "clip")
+        return ledger.end(
+            tx,
+            job,
+            to,
+            now,
+            charged=self._price_of(job, job.clip),
+            message=message,
+            failure=failure,
+        )
+
+    async def keep(self, job: Job, error: BotError) -> None:
+        """A paid clip that cannot be posted any more is kept and charged."""
+        failure = Failure(
+            code="kept",
+            sentence=f"{error.sentence} The clip is kept: `show {job.id}` gives it to you.",
+        )
+        await self._shop.result(
+            job, lambda tx, current: self._settle(tx, current, JobState.FAILED, None, failure)
+        )
+
+    async def write_off(self, job: Job, error: BotError) -> None:
+        """A clip that stays broken: its person pays nothing, we note what we paid."""
+        assert job.plan is not None
+        cost = job.plan.price.charged
+        now = self._shop.clock.now()
+        failure = Failure(code="clip_broken", sentence=error.sentence)
+
+        def write(tx: Tx, current: Job) -> Job:
+            settings.note_operator(
+                tx,
+                f"broken:{job.id}",
+                f"The clip of {job.id} stayed broken after {BROKEN_FETCHES} fetches; its person "
+                f"was not charged. Ask the video service for {money(cost)} back.",
+                now,
+                job.id,
+            )
+            return ledger.fail(tx, current, now, failure, provider_cost=cost)
+
+        await self._shop.result(job, write)

@@ -1,0 +1,241 @@
+"""Submit and reconcile: the steps that may cost money, and how they never do so twice."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.errors import (
+    ProviderAuthError,
+    ProviderError,
+    ProviderOutOfCredits,
+    ProviderRejected,
+    SubmissionUncertain,
+)
+from bot.job import Failure, Job, JobState, StoredFrame
+from bot.log import get_logger
+from bot.ports import Absent, CannotTell, Found, FrameHandle, Provider, Submission
+from bot.request import ClipFrame, Frame
+from bot.step import Workshop
+from bot.store import attempts, jobs, ledger, settings
+from bot.store.database import Tx
+
+log = get_logger(__name__)
+FREEZE_SECONDS = 5.0
+VISIBLE = timedelta(seconds=10)
+ABSENCE_GAP = timedelta(seconds=15)
+WAIT_FOR_OPERATOR = timedelta(hours=24)
+
+
+class Submitter:
+    """Takes an admitted job to the provider, and finds out what became of a lost answer."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+
+    async def submit(self, job: Job) -> None:
+        """Write the intent, send one POST, write what came of it."""
+        if job.admitted_at is None:
+            await self._release_if_hopeless(job)
+            return
+        assert job.plan is not None
+        provider = self._shop.provider(job.plan.provider)
+        token = secrets.token_urlsafe(32)
+        frozen_since = self._shop.clock.boottime()
+        submission = await self._write_intent(job, provider, token)
+        if self._shop.clock.boottime() - frozen_since >= FREEZE_SECONDS:
+            await self._not_taken(job, submission, None)
+            return
+        try:
+            generation_id = await provider.submit(submission)
+        except SubmissionUncertain:
+            log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
+            await self._shop.result(
+                _at(job, submission),
+                lambda tx, current: jobs.change(
+                    tx, current, next_at=self._shop.clock.now() + VISIBLE
+                ),
+            )
+        except ProviderRejected as error:
+            failure = Failure(code=error.code, sentence=error.sentence)
+            await self._end_attempt(job, submission, failure)
+        except ProviderError as error:
+            self._shop.wiring.trouble(provider.name, error)
+            await self._not_taken(job, submission, error)
+        else:
+            self._shop.wiring.taken(provider.name)
+            now = self._shop.clock.now()
+            generating = await self._shop.result(
+                _at(job, submission),
+                lambda tx, current: attempts.adopt(tx, current, generation_id, "taken", now),
+            )
+            self._shop.wiring.watch(generating)
+
+    async def _write_intent(self, job: Job, provider: Provider, token: str) -> Submission:
+        attempt = job.attempt + 1
+        start = await self._hand_over(job, "start", attempt, provider)
+        end = await self._hand_over(job, "end", attempt, provider)
+        callback = self._callback_url(provider, token)
+        now = self._shop.clock.now()
+        submission = Submission(
+            job_id=job.id,
+            attempt=attempt,
+            work=job.work,
+            sent_at=now,
+            token_hash=hashlib.sha256(token.encode()).hexdigest(),
+            start_frame=start,
+            end_frame=end,
+            callback_url=callback,
+            has_callback=callback is not None,
+            requester_hash=hashlib.sha256(job.request.requester.person.encode()).hexdigest(),
+        )
+        patience = timedelta(seconds=FREEZE_SECONDS + provider.limits.submit_seconds) + VISIBLE
+
+        def write(tx: Tx, current: Job) -> Job:
+            attempts.begin(tx, provider.name, submission)
+            return jobs.move(
+                tx,
+                current,
+                JobState.SUBMITTING,
+                now,
+                attempt=attempt,
+                submitted_at=now,
+                provider_failure=None,
+                next_at=now + patience,
+            )
+
+        await self._shop.result(job, write)
+        return submission
+
+    def _callback_url(self, provider: Provider, token: str) -> str | None:
+        if not self._shop.wiring.public_url:
+            return None
+        return f"{self._shop.wiring.public_url.rstrip('/')}/callbacks/{provider.name}/{token}"
+
+    async def _hand_over(
+        self, job: Job, slot: str, attempt: int, provider: Provider
+    ) -> FrameHandle | None:
+        assert job.plan is not None
+        asked: Frame | None = getattr(job.work, f"{slot}_frame")
+        stored: StoredFrame | None = getattr(job.plan, f"{slot}_frame")
+        if isinstance(asked, ClipFrame):
+            parent = await self._shop.database.read(lambda conn: jobs.get(conn, asked.job_id))
+            return FrameHandle(generation_id=parent.generation_id)
+        if stored is None:
+            return None
+        model = provider.capabilities[job.work.model]
+        return await self._shop.frames.hand_over(
+            stored,
+            job_id=job.id,
+            attempt=attempt,
+            slot="start" if slot == "start" else "end",
+            image_input=model.image_input,
+            now=self._shop.clock.now(),
+            chat_link=await self._shop.chat_link(job, stored, model.image_input),
+        )
+
+    async def _not_taken(
+        self, job: Job, submission: Submission, error: ProviderError | None
+    ) -> None:
+        """Put a job that the provider certainly did not take back in line."""
+        failure = None
+        if isinstance(error, ProviderAuthError | ProviderOutOfCredits):
+            failure = Failure(code="operator", sentence=error.sentence)
+        delay = timedelta(seconds=error.retry_after or 1.0 if error else 0.0)
+        now = self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            attempts.finish(tx, job.id, submission.attempt, "refused")
+            if failure is not None and error is not None:
+                key = f"provider:{error.provider}:{type(error).__name__}:{now:%Y-%m-%d}"
+                settings.note_operator(tx, key, error.sentence, now, job.id)
+            return jobs.move(
+                tx,
+                current,
+                JobState.ACCEPTED,
+                now,
+                admitted_at=None,
+                submitted_at=None,
+                provider_failure=failure,
+                next_at=now + delay,
+            )
+
+        await self._shop.result(_at(job, submission), write)
+
+    async def _end_attempt(self, job: Job, submission: Submission, failure: Failure) -> None:
+        def write(tx: Tx, current: Job) -> Job:
+            attempts.finish(tx, job.id, submission.attempt, "refused")
+            return ledger.fail(tx, current, self._shop.clock.now(), failure)
+
+        await self._shop.result(_at(job, submission), write)
+
+    async def _release_if_hopeless(self, job: Job) -> None:
+        """Give the hold back when the operator mended nothing for a day."""
+        since = job.accepted_at or job.created_at
+        if job.provider_failure is None or self._shop.clock.now() < since + WAIT_FOR_OPERATOR:
+            return
+        failure = Failure(
+            code="provider_closed",
+            sentence="The video service took no jobs for a day, so this one was given up.",
+        )
+        await self._shop.result(
+            job, lambda tx, current: ledger.fail(tx, current, self._shop.clock.now(), failure)
+        )
+
+    async def reconcile(self, job: Job) -> None:
+        """Look for a submission whose answer was lost: adopt it, send it again once, or ask."""
+        attempt = await self._shop.database.read(
+            lambda conn: attempts.get(conn, job.id, job.attempt)
+        )
+        if attempt is None:
+            await self._become_uncertain(job)
+            return
+        provider = self._shop.provider(attempt.provider)
+        owned = await self._shop.database.read(
+            lambda conn: jobs.owned_generations(conn, provider.name, job.id)
+        )
+        match await provider.find(attempt.submission, owned):
+            case Found(generations=found):
+                now = self._shop.clock.now()
+                generating = await self._shop.result(
+                    job,
+                    lambda tx, current: attempts.adopt(tx, current, found[0].id, "adopted", now),
+                )
+                self._shop.wiring.watch(generating)
+            case Absent():
+                await self._shop.result(job, self._count_absence)
+            case CannotTell():
+                await self._become_uncertain(job)
+
+    def _count_absence(self, tx: Tx, job: Job) -> Job:
+        now = self._shop.clock.now()
+        if attempts.count_absence(tx, job.id, job.attempt) < 2:
+            return jobs.change(tx, job, next_at=now + ABSENCE_GAP)
+        attempts.finish(tx, job.id, job.attempt, "absent")
+        if attempts.doubtful(tx.conn, job.id) > 1:
+            return self._ask_operator(tx, job)
+        return jobs.move(
+            tx, job, JobState.ACCEPTED, now, admitted_at=None, submitted_at=None, next_at=now
+        )
+
+    async def _become_uncertain(self, job: Job) -> None:
+        await self._shop.result(job, self._ask_operator)
+
+    def _ask_operator(self, tx: Tx, job: Job) -> Job:
+        now = self._shop.clock.now()
+        settings.note_operator(
+            tx,
+            f"uncertain:{job.id}",
+            f"Nobody can tell whether {job.id} was taken by the video service. Look there, then "
+            f"run `raybot resolve {job.id} adopt GENERATION`, `… charge` or `… release`.",
+            now,
+            job.id,
+        )
+        return jobs.move(tx, job, JobState.UNCERTAIN, now, next_at=None)
+
+
+def _at(job: Job, submission: Submission) -> Job:
+    """The job as it stands once its intent is written, for guarding the result."""
+    return replace(job, state=JobState.SUBMITTING, attempt=submission.attempt)

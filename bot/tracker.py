@@ -1,0 +1,166 @@
+"""One step of one job: which one its state asks for, and what follows when it fails."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import assert_never
+
+from bot.delivery import BROKEN_FETCHES, GIVE_UP_POSTING, Deliverer
+from bot.errors import (
+    BotError,
+    ClipBroken,
+    ClipError,
+    ClipTooLarge,
+    DeliveryUnavailable,
+    ProviderError,
+    ProviderUnavailable,
+    Refusal,
+    Stale,
+    StoreError,
+)
+from bot.job import TERMINAL, Failure, Job, JobState
+from bot.log import get_logger
+from bot.refs import JobId
+from bot.step import Workshop
+from bot.store import attempts, jobs, ledger, settings
+from bot.store.database import Tx
+from bot.submission import Submitter
+
+log = get_logger(__name__)
+FAULTS_BEFORE_PARKING = 5
+
+
+class JobTracker:
+    """Advances jobs; every write is guarded by the state it was decided on."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+        self._submitter = Submitter(shop)
+        self._deliverer = Deliverer(shop)
+
+    async def advance(self, job_id: JobId) -> None:
+        """Take one step of one job, if it is due; never raises but for cancellation."""
+        try:
+            job = await self._shop.database.read(lambda conn: jobs.get_or_none(conn, job_id))
+            now = self._shop.clock.now()
+            if job is None or job.state in TERMINAL or job.parked_at:
+                return
+            if job.next_at is None or job.next_at > now:
+                return
+            await self._guarded(job)
+        except Stale:
+            log.debug("job.stale", job=job_id)
+        except StoreError as error:
+            log.error("job.store_failed", job=job_id, cause=error.sentence)  # noqa: TRY400
+
+    async def _guarded(self, job: Job) -> None:
+        try:
+            await self._step(job)
+        except (Stale, StoreError):
+            raise
+        except BotError as error:
+            await self._after(job, error)
+        except Exception as error:
+            log.exception("job.fault", job=job.id, state=job.state)
+            await self._after_fault(job, error)
+
+    async def _step(self, job: Job) -> None:
+        match job.state:
+            case JobState.RECEIVED:
+                await self._shop.result(job, self._expire_confirm)
+            case JobState.ACCEPTED:
+                await self._submitter.submit(job)
+            case JobState.SUBMITTING:
+                await self._submitter.reconcile(job)
+            case JobState.GENERATING:
+                await self._judge(job)
+            case JobState.FETCHING:
+                await self._deliverer.fetch(job)
+            case JobState.DELIVERING:
+                await self._deliverer.deliver(job)
+            case JobState.UNCERTAIN | JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
+                return
+            case _:
+                assert_never(job.state)
+
+    def _expire_confirm(self, tx: Tx, job: Job) -> Job:
+        now = self._shop.clock.now()
+        return ledger.end(tx, job, JobState.CANCELLED, now, charged=None)
+
+    async def _judge(self, job: Job) -> None:
+        """A generation failed: once more where the service was at fault, else give up."""
+        failure = job.provider_failure
+        if failure is None:
+            return
+        now = self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            is_last = attempts.generations(tx.conn, job.id) > 1 or current.cancel_requested
+            if is_last or failure.code != "service":
+                return ledger.fail(tx, current, now, failure)
+            return jobs.move(
+                tx,
+                current,
+                JobState.ACCEPTED,
+                now,
+                admitted_at=None,
+                submitted_at=None,
+                generation_id=None,
+                provider_failure=None,
+                next_at=now,
+            )
+
+        await self._shop.result(job, write)
+
+    async def _after(self, job: Job, error: BotError) -> None:
+        """The error's type decides: try again later, or end the job."""
+        log.warning("job.step_failed", job=job.id, state=job.state, error=type(error).__name__)
+        match error:
+            case Refusal() if job.state is JobState.ACCEPTED:
+                await self._shop.fail(job, Failure(code="refused", sentence=error.sentence))
+            case ClipBroken() if job.tries + 1 >= BROKEN_FETCHES:
+                await self._deliverer.write_off(job, error)
+            case ClipTooLarge():
+                await self._deliverer.keep(job, error)
+            case DeliveryUnavailable() if self._is_too_old_to_post(job):
+                await self._deliverer.keep(job, error)
+            case ProviderUnavailable() | DeliveryUnavailable():
+                await self._again(job, error.retry_after)
+            case ClipError() | ProviderError() | BotError():
+                await self._again(job, None)
+
+    def _is_too_old_to_post(self, job: Job) -> bool:
+        return self._shop.clock.now() - (job.completed_at or job.created_at) > GIVE_UP_POSTING
+
+    async def _again(self, job: Job, retry_after: float | None, **columns: object) -> None:
+        delay = timedelta(seconds=retry_after or min(2.0 ** min(job.tries, 9), 600.0))
+        await self._shop.result(
+            job,
+            lambda tx, current: jobs.change(
+                tx,
+                current,
+                tries=current.tries + 1,
+                next_at=self._shop.clock.now() + delay,
+                **columns,
+            ),
+        )
+
+    async def _after_fault(self, job: Job, error: Exception) -> None:
+        """A fault of our own: again later, and after five of them aside, for the operator."""
+        if job.tries + 1 < FAULTS_BEFORE_PARKING:
+            await self._again(job, None)
+            return
+        now = self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            settings.note_operator(
+                tx,
+                f"parked:{job.id}",
+                f"{job.id} was put aside after {FAULTS_BEFORE_PARKING} faults "
+                f"({type(error).__name__}); `raybot check` lists such jobs.",
+                now,
+                job.id,
+            )
+            return jobs.change(tx, current, parked_at=now, next_at=None)
+
+        await self._shop.result(job, write)

@@ -1,0 +1,335 @@
+"""One provider's watcher: admits waiting jobs into free slots and looks at what runs there.
+
+A callback is only a hint; what is written down was read from the provider with our own key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.admission import Admission
+from bot.clock import Clock
+from bot.durations import STALE_AT_LEAST, Durations, Likeness
+from bot.errors import ProviderError, Stale, StoreError
+from bot.job import Failure, Job, JobState
+from bot.log import get_logger
+from bot.notices import Outlook
+from bot.ports import Dispatcher, Generation, Provider
+from bot.queue import positions
+from bot.refs import GenerationId, JobId
+from bot.request import VideoWork
+from bot.store import attempts, jobs, settings
+from bot.store.attempts import Attempt
+from bot.store.database import Database, Tx
+
+log = get_logger(__name__)
+HINTS_GATHER = timedelta(seconds=0.3)
+CALLBACKS_ARE_FRESH = timedelta(minutes=10)
+RARER_WITH_CALLBACKS = 10
+RECENT = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A generation under watch."""
+
+    job_id: JobId
+    key: Likeness
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hint:
+    """A callback's claim: something happened to the attempt with this secret."""
+
+    token_hash: str
+    generation: Generation
+
+
+class ProviderWatcher:
+    """Looks after what runs at one provider; its `admission` lets waiting jobs in."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        database: Database,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        announce: Callable[[JobId], None],
+    ) -> None:
+        self._provider = provider
+        self._database = database
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._announce = announce
+        self._durations = Durations()
+        self._running: dict[GenerationId, Running] = {}
+        self._look_at: dict[GenerationId, datetime] = {}
+        self._slow: set[GenerationId] = set()
+        self._hints: list[Hint] = []
+        self._called_back_at: datetime | None = None
+        self._counted_at: datetime | None = None
+        self._places: dict[JobId, int] = {}
+        self.admission = Admission(
+            provider,
+            database=database,
+            dispatcher=dispatcher,
+            clock=clock,
+            stale_after=self._stale_after,
+        )
+        self._looking = asyncio.Event()
+
+    # ---- what others tell it -------------------------------------------------------------
+
+    def watch(self, job: Job) -> None:
+        """Look after this job's generation from now on."""
+        if job.generation_id is None:
+            return
+        key = to_likeness(job.work)
+        since = job.submitted_at or self._clock.now()
+        first = self._durations.first_look(key, self._provider.limits.first_look_seconds)
+        self._running[job.generation_id] = Running(job_id=job.id, key=key, since=since)
+        self._look_at[job.generation_id] = since + timedelta(seconds=first)
+        self._looking.set()
+
+    def hint(self, hint: Hint) -> None:
+        """A callback arrived; it is looked into soon, together with its neighbours."""
+        now = self._clock.now()
+        self._called_back_at = now
+        is_known = hint.generation.id in self._running
+        if is_known and hint.generation.state in ("queued", "running"):
+            return
+        self._hints.append(hint)
+        self._looking.set()
+
+    async def outlook(self, job: Job) -> Outlook:
+        """Its place in line, how long it should take, and what is wrong with the provider."""
+        likeness = to_likeness(job.work)
+        if job.state is not JobState.ACCEPTED:
+            return Outlook(
+                expected=self._durations.expected(likeness),
+                is_slow=job.generation_id in self._slow,
+            )
+        position = (await self._positions()).get(job.id, 1)
+        slots = self._provider.limits.running
+        return Outlook(
+            position=position,
+            expected=self._durations.expected_wait(likeness, position=position, slots=slots),
+            provider_trouble=self.admission.sentence,
+        )
+
+    async def _positions(self) -> dict[JobId, int]:
+        """Everyone's place in line, counted at most once a second."""
+        now = self._clock.now()
+        if self._counted_at is None or now - self._counted_at >= timedelta(seconds=1):
+            self._counted_at = now
+            name, stale = self._provider.name, now - self._stale_after()
+            line = await self._database.read(lambda conn: jobs.line(conn, name))
+            busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
+            self._places = positions(line, busy)
+        return self._places
+
+    def _stale_after(self) -> timedelta:
+        """The age at which no running generation counts as occupying its slot any more."""
+        return max(
+            (self._durations.stale_after(each.key) for each in self._running.values()),
+            default=STALE_AT_LEAST,
+        )
+
+    # ---- life ----------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Take up what ran when the process ended."""
+        name = self._provider.name
+        past = await self._database.read(lambda conn: jobs.finished_durations(conn, name, RECENT))
+        for job, seconds in past:
+            self._durations.record(to_likeness(job.work), seconds)
+        for job in await self._database.read(lambda conn: jobs.generating(conn, name)):
+            self.watch(job)
+
+    async def run(self) -> None:
+        """Admit and look until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.admission.run(), name=f"admit {self._provider.name}")
+            group.create_task(self._look_forever(), name=f"look {self._provider.name}")
+
+    # ---- looking -------------------------------------------------------------------------
+
+    async def _look_forever(self) -> None:
+        failures = 0
+        while True:
+            self._looking.clear()
+            now = self._clock.now()
+            try:
+                await self._look(now)
+                failures = 0
+            except ProviderError as error:
+                failures += 1
+                delay = error.retry_after or min(2.0**failures, 15.0)
+                log.warning(
+                    "provider.look_failed", provider=self._provider.name, cause=error.sentence
+                )
+                await self._clock.wait(asyncio.Event(), now + timedelta(seconds=delay))
+            except StoreError as error:
+                log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
+                await self._clock.wait(asyncio.Event(), now + timedelta(seconds=5))
+            await self._clock.wait(self._looking, self._next_look(now))
+
+    def _next_look(self, last: datetime) -> datetime | None:
+        if self._hints:
+            return self._clock.now()
+        if not self._look_at:
+            return None
+        pace = last + timedelta(seconds=self._provider.limits.look_seconds)
+        return max(pace, min(self._look_at.values()))
+
+    async def _look(self, now: datetime) -> None:
+        if self._hints:
+            await self._clock.wait(asyncio.Event(), now + HINTS_GATHER)
+        hints, self._hints = self._hints, []
+        hinted = {hint.generation.id for hint in hints}
+        now = self._clock.now()
+        due = {generation for generation, at in self._look_at.items() if at <= now}
+        asked = (due | hinted) if hints or due else set()
+        if not asked:
+            return
+        try:
+            seen = await self._provider.check(asked)
+        except ProviderError:
+            self._hints = hints + self._hints
+            raise
+        for generation_id in due:
+            self._look_at[generation_id] = self._look_again(generation_id, now)
+        strangers = [hint for hint in hints if hint.generation.id not in self._running]
+        async with asyncio.TaskGroup() as group:
+            for generation in seen.values():
+                if generation.id in self._running:
+                    group.create_task(self._record(generation))
+            for hint in strangers:
+                group.create_task(self._take_stranger(hint, seen.get(hint.generation.id)))
+        self._notice_slow(due)
+
+    def _look_again(self, generation_id: GenerationId, now: datetime) -> datetime:
+        """Each sweep while it is young; ever less often when it takes unusually long."""
+        running = self._running[generation_id]
+        seconds = self._provider.limits.look_seconds
+        fresh = self._called_back_at and now - self._called_back_at < CALLBACKS_ARE_FRESH
+        if fresh:
+            seconds *= RARER_WITH_CALLBACKS
+        age = (now - running.since).total_seconds()
+        return now + timedelta(seconds=max(seconds, min(60.0, (age - 300) / 30)))
+
+    def _notice_slow(self, ids: Collection[GenerationId]) -> None:
+        now = self._clock.now()
+        for generation_id in ids:
+            running = self._running.get(generation_id)
+            if running is None or generation_id in self._slow:
+                continue
+            if self._durations.is_slow(running.key, now - running.since):
+                self._slow.add(generation_id)
+                self._announce(running.job_id)
+
+    async def _record(self, generation: Generation) -> None:
+        """Write down a generation that ended; its job goes on from there."""
+        if generation.state not in ("completed", "failed"):
+            return
+        running = self._running[generation.id]
+        now = self._clock.now()
+
+        def write(tx: Tx) -> None:
+            job = jobs.get(tx.conn, running.job_id)
+            if job.state is not JobState.GENERATING or job.generation_id != generation.id:
+                return
+            if generation.state == "completed":
+                jobs.move(
+                    tx,
+                    job,
+                    JobState.FETCHING,
+                    now,
+                    clip_url=generation.clip_url,
+                    completed_at=now,
+                    next_at=now,
+                )
+            else:
+                jobs.change(tx, job, provider_failure=to_failure(generation), next_at=now)
+            self._dispatcher.wake(tx, job.id, now)
+
+        await self._database.write(write)
+        self._forget(generation.id)
+        if generation.state == "completed":
+            self._durations.record(running.key, (now - running.since).total_seconds())
+        self._announce(running.job_id)
+        self.admission.nudge()
+
+    def _forget(self, generation_id: GenerationId) -> None:
+        self._running.pop(generation_id, None)
+        self._look_at.pop(generation_id, None)
+        self._slow.discard(generation_id)
+
+    # ---- callbacks of generations that are not under watch -------------------------------
+
+    async def _take_stranger(self, hint: Hint, seen: Generation | None) -> None:
+        """Adopt the generation of an attempt whose answer was lost, or report it as orphaned."""
+        attempt = await self._database.read(
+            lambda conn: attempts.by_token_hash(conn, hint.token_hash)
+        )
+        if attempt is None or seen is None or seen.token_hash not in (None, hint.token_hash):
+            log.warning("callback.unknown", provider=self._provider.name)
+            return
+        try:
+            job = await self._database.write(lambda tx: self._adopt_or_report(tx, attempt, seen))
+        except Stale:
+            return
+        if job is not None:
+            self.watch(job)
+            self._look_at[seen.id] = self._clock.now()
+
+    def _adopt_or_report(self, tx: Tx, attempt: Attempt, seen: Generation) -> Job | None:
+        now = self._clock.now()
+        sent = attempt.submission
+        job = jobs.get(tx.conn, sent.job_id)
+        if attempt.generation_id == seen.id:
+            return None
+        is_waiting = job.state in (JobState.SUBMITTING, JobState.UNCERTAIN)
+        if is_waiting and job.attempt == sent.attempt:
+            adopted = attempts.adopt(tx, job, seen.id, "adopted", now)
+            tx.after_commit(lambda: self._announce(job.id))
+            return adopted
+        attempts.finish(tx, job.id, sent.attempt, "orphan", seen.id)
+        settings.note_operator(
+            tx,
+            f"orphan:{seen.id}",
+            f"The video service also ran generation {seen.id} for {job.id}, an attempt that was "
+            "given up. It was probably paid and was not delivered.",
+            now,
+            job.id,
+        )
+        return None
+
+
+def to_failure(generation: Generation) -> Failure:
+    """A failed generation as the job's failure; code `service` earns one more attempt."""
+    failure = generation.failure or Failure(
+        code="unknown", sentence="The video service gave up without saying why."
+    )
+    return failure.model_copy(update={"code": "service"}) if generation.can_retry else failure
+
+
+def to_likeness(work: VideoWork) -> Likeness:
+    """What this work has in common with others that take about as long."""
+    return Likeness(
+        model=work.model,
+        resolution=work.resolution,
+        duration=work.duration,
+        has_frames=work.start_frame is not None or work.end_frame is not None,
+    )
+
+
+def token_hash(token: str) -> str:
+    """A callback secret as it is stored."""
+    return hashlib.sha256(token.encode()).hexdigest()
