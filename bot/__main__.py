@@ -1,0 +1,192 @@
+"""The `raybot` command."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bot import commands
+from bot.config import Config, load_config
+from bot.errors import BotError, ConfigError
+
+cli = typer.Typer(
+    name="raybot",
+    help="Luma's Ray video models in your community's chat.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The configuration file [config.toml if there is one]."),
+]
+JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job, such as r-0y8xk7m2q4.")]
+
+
+@cli.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("config.toml"),
+) -> None:
+    """Write a first configuration file."""
+    commands.write_first_config(path)
+
+
+@cli.command()
+def run(config: ConfigOption = None) -> None:
+    """Run every configured adapter until stopped."""
+    _exit(asyncio.run(commands.run(_load(config), _stop_signal)))
+
+
+@cli.command()
+def chat(
+    config: ConfigOption = None,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    assume_yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Confirm every price in a script.")
+    ] = False,
+    simulator: Annotated[
+        bool, typer.Option("--simulator", help="Use the simulator; nothing is charged.")
+    ] = False,
+) -> None:
+    """Talk to Raybot in this terminal, or pipe one command a line."""
+    loaded = commands.for_chat(_load(config), wants_simulator=simulator)
+    overrides: dict[str, Any] = {"is_json": True} if is_json else {}
+    if assume_yes:
+        overrides["assume_yes"] = True
+    _exit(asyncio.run(commands.chat(loaded, _stop_signal, **overrides)))
+
+
+@cli.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the clips go.")] = Path("out"),
+) -> None:
+    """Play one whole conversation with the simulator; needs no key and charges nothing."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="raybot-demo-") as folder:
+        _exit(asyncio.run(commands.demo(out, Path(folder), _stop_signal)))
+
+
+@cli.command()
+def check(config: ConfigOption = None) -> None:
+    """Look at the configuration, the database, the books and the provider."""
+    _exit(asyncio.run(commands.check(_load(config))))
+
+
+@cli.command()
+def resolve(
+    job_id: JobArgument,
+    how: Annotated[str, typer.Argument(help="adopt, charge or release.")],
+    generation: Annotated[str | None, typer.Argument(help="Its id at the provider.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """End an uncertain job: adopt its generation, charge for it, or release the hold."""
+    values = {"job_id": job_id, "how": how, "generation_id": generation}
+    _exit(asyncio.run(commands.act(_load(config), "resolve", values)))
+
+
+@cli.command()
+def unpark(job_id: JobArgument, config: ConfigOption = None) -> None:
+    """Let a job that was put aside after repeated faults go on."""
+    _exit(asyncio.run(commands.act(_load(config), "unpark", {"job_id": job_id})))
+
+
+@cli.command()
+def usage(
+    config: ConfigOption = None,
+    days: Annotated[int, typer.Option(help="How many days back.", min=1)] = 30,
+) -> None:
+    """Who used what, and what it cost."""
+    _exit(asyncio.run(commands.usage(_load(config), days)))
+
+
+@cli.command()
+def migrate(config: ConfigOption = None) -> None:
+    """Bring the database to this version's schema, after a backup."""
+    commands.migrate(_load(config))
+
+
+@cli.command()
+def backup(target: Path, config: ConfigOption = None) -> None:
+    """Copy the database while the bot runs."""
+    commands.backup(_load(config), target)
+
+
+@cli.command()
+def simulator(
+    port: Annotated[int, typer.Option(help="0: any free one.")] = 8990,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    speed: Annotated[float, typer.Option(help="How many times faster than real.", min=0.01)] = 1.0,
+    is_same_clip: Annotated[
+        bool, typer.Option("--same-clip", help="One clip for each size and length.")
+    ] = False,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="A fault to play, such as fail=2; repeatable.")
+    ] = None,
+) -> None:
+    """Serve a stand-in for Luma's API, with real clips and no costs."""
+    from bot.simulator import Faults, SimulatorSettings, run_simulator
+
+    settings = SimulatorSettings(speed=speed, same_clip=is_same_clip)
+    faults = Faults.parse(fault or [])
+
+    async def serve() -> None:
+        stop = _stop_signal()
+        async with asyncio.TaskGroup() as group:
+            server = group.create_task(
+                run_simulator(
+                    settings,
+                    host,
+                    port,
+                    lambda address: print(address, flush=True),  # noqa: T201 - read by our parent
+                    faults=faults,
+                )
+            )
+            await stop.wait()
+            server.cancel()
+
+    asyncio.run(serve())
+
+
+def _load(path: Path | None) -> Config:
+    default = Path("config.toml")
+    return load_config(path or (default if default.exists() else None))
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def _exit(code: int) -> None:
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command; a known problem becomes one sentence and exit code 2 or 1."""
+    try:
+        cli()
+    except ConfigError as error:
+        typer.echo(f"raybot: {error.sentence}", err=True)
+        sys.exit(2)
+    except BotError as error:
+        typer.echo(f"raybot: {error.sentence}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

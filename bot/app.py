@@ -1,0 +1,391 @@
+"""The composition root: builds every object, runs them, and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from bot import supply
+from bot.announcer import Announcer
+from bot.clips import Clips
+from bot.clock import Clock, SystemClock
+from bot.codec import Codec
+from bot.config import Config
+from bot.dispatch.local import LocalDispatcher
+from bot.errors import ConfigError, JobNotFound
+from bot.frames import Frames
+from bot.job import Job, JobState
+from bot.log import get_logger, register_secret
+from bot.media import LinkSigner, open_media
+from bot.metrics import Metrics
+from bot.notices import Notice, Outlook, to_status
+from bot.operations import Housekeeping, How, Operations
+from bot.planning import Planner
+from bot.ports import Adapter
+from bot.refs import GenerationId, JobId
+from bot.step import Wiring, Workshop
+from bot.store import jobs, settings
+from bot.store.database import Database
+from bot.studio import House, Studio
+from bot.tracker import JobTracker
+from bot.watcher import Hint, ProviderWatcher, token_hash
+from bot.web import Behind, Web, WebSettings
+
+log = get_logger(__name__)
+AdapterFactory = Callable[[Studio], Adapter]
+PARK_AFTER_CRASHES = 3
+ADDRESS_FILE = "private.address"
+
+
+class App:
+    """One running Raybot. Use as an async context manager, then `run`."""
+
+    def __init__(
+        self,
+        config: Config,
+        adapters: Mapping[str, AdapterFactory],
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._config = config
+        self._factories = adapters
+        self._clock = clock or SystemClock()
+        self._stack = AsyncExitStack()
+        self._adapters: dict[str, Adapter] = {}
+        self._watchers: dict[str, ProviderWatcher] = {}
+        self._beat = 0.0
+        self._metrics = Metrics()
+
+    # ---- building ------------------------------------------------------------------------
+
+    async def __aenter__(self) -> App:
+        try:
+            await self._build()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _build(self) -> None:
+        table = self._config.bot
+        table.data_dir.mkdir(parents=True, exist_ok=True)
+        self._secret = secret_key(self._config)
+        self.database = Database(database_url(self._config))
+        self.database.lock()
+        self._stack.push_async_callback(self.database.stop)
+        await self.database.start()
+        media = open_media(table.media_url, table.data_dir)
+        self._stack.callback(media.close)
+        codec = Codec()
+        self._stack.push_async_callback(codec.aclose)
+        self._signer = LinkSigner(self._secret.encode())
+        supplied = await supply.open_providers(self._config, self._clock, self._stack)
+        self._providers = {provider.name: provider for provider in supplied.providers}
+        self._web = self._build_web()
+        await self._web.start()
+        self._stack.push_async_callback(self._web.stop)
+        self._write_address()
+        self._public_url = table.public_url or (
+            self._web.public_address if supplied.is_local else ""
+        )
+        self._frames = Frames(media, codec, signer=self._signer, public_url=self._public_url)
+        self._clips = Clips(media, codec, allow_hosts=supplied.hosts)
+        self._build_work()
+
+    def _build_work(self) -> None:
+        database, clock = self.database, self._clock
+        self._dispatcher = LocalDispatcher(clock, lambda: database.read(jobs.due_times))
+        self._announcer = Announcer(
+            database=database, adapters=self._adapters, clock=clock, to_notice=self._to_notice
+        )
+        for provider in self._providers.values():
+            self._watchers[provider.name] = ProviderWatcher(
+                provider,
+                database=database,
+                dispatcher=self._dispatcher,
+                clock=clock,
+                announce=self._announcer.touch,
+            )
+        self._tracker = JobTracker(
+            Workshop(
+                database=database,
+                providers=self._providers,
+                adapters=self._adapters,
+                frames=self._frames,
+                clips=self._clips,
+                dispatcher=self._dispatcher,
+                clock=clock,
+                wiring=self._wiring(),
+            )
+        )
+        self.operations = Operations(
+            database=database,
+            dispatcher=self._dispatcher,
+            clock=clock,
+            announce=self._announcer.touch,
+            watch=self._watch,
+        )
+        self.studio = self._build_studio()
+        for name, create in self._factories.items():
+            self._adapters[name] = create(self.studio)
+
+    def _wiring(self) -> Wiring:
+        return Wiring(
+            announce=self._announcer.touch,
+            watch=self._watch,
+            trouble=lambda name, error: self._watchers[name].admission.trouble(error),
+            taken=lambda name: self._watchers[name].admission.taken(),
+            public_url=self._public_url,
+        )
+
+    def _build_studio(self) -> Studio:
+        planner = Planner(
+            database=self.database,
+            providers=list(self._providers.values()),
+            adapters=self._adapters,
+            frames=self._frames,
+            defaults=self._config.defaults,
+            limits=self._config.limits,
+            clock=self._clock,
+        )
+        house = House(
+            limits=self._config.limits,
+            access=self._config.access,
+            data_dir=self._config.bot.data_dir,
+            min_free_bytes=self._config.bot.min_free_bytes,
+            announce=self._announcer.touch,
+            nudge=lambda name: self._watchers[name].admission.nudge(),
+            to_notice=self._to_notice,
+            cancel_generation=self._cancel_generation,
+        )
+        return Studio(
+            database=self.database,
+            planner=planner,
+            clips=self._clips,
+            dispatcher=self._dispatcher,
+            clock=self._clock,
+            house=house,
+        )
+
+    def _build_web(self) -> Web:
+        table = self._config.bot
+        return Web(
+            WebSettings(
+                public_host=table.public_host,
+                public_port=table.public_port,
+                private_host=table.private_host,
+                private_port=table.private_port,
+                trusted_proxies=table.trusted_proxies,
+            ),
+            Behind(
+                on_callback=self._on_callback,
+                verify_link=self._signer.verify,
+                frame_at=self._frame_at,
+                clip_at=self._clip_at,
+                ready=self._ready,
+                heartbeat_age=lambda: self._clock.boottime() - self._beat,
+                render_metrics=self._metrics.render,
+                act=self.act,
+            ),
+            clock=self._clock,
+            secret_key=self._secret,
+            providers=self._providers,
+        )
+
+    def _write_address(self) -> None:
+        path = self._config.bot.data_dir / ADDRESS_FILE
+        path.write_text(self._web.private_address, "utf-8")
+        self._stack.callback(path.unlink, missing_ok=True)
+
+    # ---- running -------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event, *, until: str | None = None) -> None:
+        """Work until `stop` is set or, where one is named, that adapter has nothing more to do."""
+        self._say_limits()
+        await self._recover()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._dispatcher.run(self._tracker.advance), name="dispatch"),
+                group.create_task(self._announcer.run(), name="announce"),
+                group.create_task(self._housekeeping().run(), name="housekeeping"),
+                group.create_task(self.operations.tell_forever(), name="tell"),
+                group.create_task(self._beat_forever(), name="heartbeat"),
+                group.create_task(self.studio.resume(), name="resume"),
+                *(
+                    group.create_task(watcher.run(), name=f"watch {name}")
+                    for name, watcher in self._watchers.items()
+                ),
+                *(
+                    group.create_task(self._listen(adapter, stop, until), name=f"adapter {name}")
+                    for name, adapter in self._adapters.items()
+                ),
+            ]
+            await stop.wait()
+            await self._dispatcher.drain(self._config.bot.shutdown_grace_seconds)
+            for task in tasks:
+                task.cancel()
+        await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
+
+    async def _listen(self, adapter: Adapter, stop: asyncio.Event, until: str | None) -> None:
+        await adapter.run()
+        if adapter.name == until:
+            stop.set()
+
+    async def _recover(self) -> None:
+        now = self._clock.now()
+        self._beat = self._clock.boottime()
+
+        def boot(tx: Any) -> list[JobId]:
+            crashed = settings.boot(tx, now)
+            return jobs.count_crashes(tx, now, PARK_AFTER_CRASHES) if crashed else []
+
+        for job_id in await self.database.write(boot):
+            log.error("job.parked", job=job_id)
+        for watcher in self._watchers.values():
+            await watcher.load()
+        for job_id in await self.database.read(jobs.open_ids):
+            self._announcer.touch(job_id)
+
+    async def _beat_forever(self) -> None:
+        while True:
+            self._beat = self._clock.boottime()
+            await self._clock.wait(asyncio.Event(), self._clock.now() + timedelta(seconds=1))
+
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            database=self.database,
+            clips=self._clips,
+            frames=self._frames,
+            table=self._config.bot,
+            clock=self._clock,
+        )
+
+    def _say_limits(self) -> None:
+        in_force = {
+            name: value
+            for name, value in self._config.limits.model_dump().items()
+            if value is not None
+        }
+        log.info("limits.in_force", providers=list(self._providers), **in_force)
+
+    def exit_code(self, adapter: str) -> int:
+        """What an adapter that ended has to say: 0 unless it knows otherwise."""
+        return int(getattr(self._adapters[adapter], "exit_code", 0))
+
+    # ---- what the parts ask of one another -----------------------------------------------
+
+    async def _to_notice(self, job: Job) -> Notice:
+        outlook = Outlook()
+        if job.state is JobState.RECEIVED:
+            outlook = Outlook(confirm_until=job.next_at)
+        elif job.plan is not None and job.plan.provider in self._watchers:
+            outlook = await self._watchers[job.plan.provider].outlook(job)
+        return to_status(job, outlook)
+
+    def _watch(self, job: Job) -> None:
+        if job.state is JobState.GENERATING and job.plan is not None:
+            self._watchers[job.plan.provider].watch(job)
+
+    async def _cancel_generation(self, job: Job) -> bool:
+        provider = self._providers.get(job.plan.provider) if job.plan else None
+        if provider is None or job.generation_id is None:
+            return False
+        return await provider.cancel(job.generation_id)
+
+    def _on_callback(
+        self, provider: str, headers: Mapping[str, str], body: bytes, token: str
+    ) -> None:
+        generation = self._providers[provider].read_callback(headers, body, token)
+        if generation is not None:
+            hint = Hint(token_hash=token_hash(token), generation=generation)
+            self._watchers[provider].hint(hint)
+
+    async def _frame_at(self, job_id: str, attempt: int, slot: str) -> Path | None:
+        """An input image, while that attempt is being submitted or generated."""
+        job = await self.database.read(lambda conn: jobs.get_or_none(conn, JobId(job_id)))
+        if job is None or job.plan is None or job.attempt > attempt:
+            return None
+        is_live = job.state in (JobState.ACCEPTED, JobState.SUBMITTING, JobState.GENERATING)
+        frame = job.plan.start_frame if slot == "start" else job.plan.end_frame
+        return await self._frames.local(frame) if frame and is_live else None
+
+    async def _clip_at(self, job_id: str) -> Path | None:
+        job = await self.database.read(lambda conn: jobs.get_or_none(conn, JobId(job_id)))
+        return await self._clips.local(job.clip) if job and job.clip else None
+
+    async def _ready(self) -> Mapping[str, str]:
+        try:
+            async with asyncio.timeout(5):
+                await self.database.write(lambda _tx: None)
+        except (TimeoutError, Exception) as error:  # noqa: BLE001 - whatever it is, we are not ready
+            return {"database": str(error) or "it does not answer"}
+        return {}
+
+    async def act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
+        """The operator's commands that reach a running bot."""
+        job_id = JobId(str(values.get("job_id", "")))
+        match name:
+            case "resolve":
+                how: How = "release"
+                for each in ("adopt", "charge", "release"):
+                    if values.get("how") == each:
+                        how = each
+                generation = values.get("generation_id")
+                job = await self.operations.resolve(
+                    job_id,
+                    how,
+                    generation_id=GenerationId(str(generation)) if generation else None,
+                    actor="operator",
+                )
+            case "unpark":
+                job = await self.operations.unpark(job_id, actor="operator")
+            case _:
+                raise JobNotFound(f"There is no act {name!r}.")
+        return {"job_id": job.id, "state": job.state}
+
+
+def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
+    """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
+    try:
+        module = importlib.import_module(f"adapters.{name}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"There is no adapter {name!r}.") from error
+    table = config.load_table(module.Settings, f"adapters.{name}")
+    extra = {
+        key: value for key, value in overrides.items() if key not in module.Settings.model_fields
+    }
+    settled = table.model_copy(update={k: v for k, v in overrides.items() if k not in extra})
+
+    def create(studio: Studio) -> Adapter:
+        adapter: Adapter = module.create(settled, studio, clock=SystemClock(), **extra)
+        return adapter
+
+    return create
+
+
+def database_url(config: Config) -> str:
+    """The configured database, else a file in `data_dir`."""
+    return config.bot.database_url or f"sqlite+aiosqlite:///{config.bot.data_dir / 'raybot.db'}"
+
+
+def secret_key(config: Config) -> str:
+    """The configured key, else one made in `data_dir` for its owner's eyes only."""
+    if config.bot.secret_key is not None:
+        key = config.bot.secret_key.get_secret_value()
+    else:
+        path = config.bot.data_dir / "secret.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(32), "utf-8")
+        key = path.read_text("utf-8").strip()
+    register_secret(key)
+    return key

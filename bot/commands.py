@@ -1,0 +1,244 @@
+"""What each `raybot` command does once its options are read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bot.app import ADDRESS_FILE, App, database_url, load_adapter, secret_key
+from bot.clock import SystemClock
+from bot.config import Config, to_config
+from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.log import setup_logging
+from bot.operations import inspect
+from bot.refs import money
+from bot.store import ledger
+from bot.store.database import (
+    Database,
+    has_wal_reset_bug,
+    sqlite_path,
+    sqlite_version,
+)
+from bot.web import act_token
+
+OK = 200
+StopSignal = Callable[[], asyncio.Event]
+DEMO = (
+    "/ray a red fox trotting through fresh snow, low sun --ar 16:9 --dur 5s --camera orbit_left",
+    "wait",
+    "image {image}",
+    "> 3 the lights dance, slow push in --camera push_in",
+    "wait",
+    "/ray usage",
+)
+
+
+def say(sentence: str) -> None:
+    """One line for the person at the terminal."""
+    sys.stdout.write(sentence + "\n")
+
+
+async def run(config: Config, stop_signal: StopSignal) -> int:
+    """Run every configured adapter until stopped."""
+    setup_logging(config.bot.log_level, fmt=config.bot.log_format)
+    if not config.adapters:
+        raise ConfigError("No adapter is configured. Add a table such as [adapters.terminal].")
+    adapters = {name: load_adapter(config, name) for name in config.adapters}
+    async with App(config, adapters) as app:
+        await app.run(stop_signal())
+    return 0
+
+
+def for_chat(config: Config, *, wants_simulator: bool) -> Config:
+    """The configuration with any free port, and with the simulator where asked or agreed to."""
+    changes: dict[str, Any] = {"bot": {"public_port": 0, "private_port": 0}}
+    if wants_simulator or _offers_simulator(config):
+        changes["defaults"] = {"providers": ["simulator"]}
+    return config.with_changes(changes)
+
+
+def _offers_simulator(config: Config) -> bool:
+    """Without a key, a person at a terminal may agree to the simulator."""
+    has_key = any(config.has_key(name) for name in config.defaults.providers)
+    if has_key or not sys.stdin.isatty():
+        return False
+    say("No video service has a key yet (RAYBOT_PROVIDERS__LUMA__API_KEY).")
+    say("Use the simulator instead? Its clips are drawn here and cost nothing. [Y/n]")
+    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+
+
+async def chat(config: Config, stop_signal: StopSignal, **overrides: Any) -> int:
+    """One conversation in this terminal; 0 only if everything asked for was delivered."""
+    setup_logging("warning", fmt=config.bot.log_format)
+    factory = load_adapter(config, "terminal", **overrides)
+    async with App(config, {"terminal": factory}) as app:
+        await app.run(stop_signal(), until="terminal")
+        return app.exit_code("terminal")
+
+
+async def demo(out: Path, folder: Path, stop_signal: StopSignal) -> int:
+    """The conversation that a newcomer sees first."""
+    from bot.simulator.pictures import draw_picture
+
+    setup_logging("error")
+    image = out / "lake.png"
+    image.write_bytes(draw_picture())
+    config = to_config(
+        {
+            "bot": {"data_dir": str(folder), "public_port": 0, "private_port": 0},
+            "defaults": {"providers": ["simulator"]},
+            "providers": {"simulator": {"speed": 8.0}},
+        }
+    )
+    lines = [line.replace("{image}", str(image)) for line in DEMO]
+    factory = load_adapter(config, "terminal", folder=out, lines=lines)
+    async with App(config, {"terminal": factory}) as app:
+        await app.run(stop_signal(), until="terminal")
+        return app.exit_code("terminal")
+
+
+async def check(config: Config) -> int:
+    """0 if all is well; every finding is one line."""
+    findings: list[tuple[bool, str]] = [(True, "The configuration is understood")]
+    database = Database(database_url(config))
+    try:
+        await database.start_reading()
+        findings += [(each.is_well, each.sentence) for each in await inspect(database)]
+        version = await database.read(sqlite_version)
+        text = ".".join(map(str, version))
+        findings.append((True, f"SQLite {text}" + _verdict(version)))
+    except (ConfigError, StoreError) as error:
+        findings.append((False, error.sentence))
+    finally:
+        await database.stop()
+    findings += [
+        (config.has_key(name), f"{name}: {'has a key' if config.has_key(name) else 'no api_key'}")
+        for name in config.defaults.providers
+    ]
+    if not config.bot.public_url and not config.bot.media_url:
+        findings.append(
+            (False, "Images cannot be given to Luma: set [bot] public_url or media_url")
+        )
+    for is_well, sentence in findings:
+        say(f"{'ok  ' if is_well else 'LOOK'}  {sentence}")
+    return 0 if all(is_well for is_well, _ in findings) else 1
+
+
+def _verdict(version: tuple[int, ...]) -> str:
+    if has_wal_reset_bug(version):
+        return " has the WAL-reset bug; Raybot's one writer avoids it, so let nothing else write"
+    return ""
+
+
+async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
+    """An operator's act: through the running bot, or on the database if none runs."""
+    address = config.bot.data_dir / ADDRESS_FILE
+    if address.exists():
+        return await _act_through(address.read_text("utf-8").strip(), name, values, config)
+    async with App(config.with_changes({"bot": {"public_port": 0, "private_port": 0}}), {}) as app:
+        done = await app.act(name, values)
+    say(f"{done['job_id']} is now {done['state']}.")
+    return 0
+
+
+async def _act_through(
+    address: str, name: str, values: Mapping[str, object], config: Config
+) -> int:
+    """Hand an act to the running bot's private listener."""
+    bearer = {"Authorization": f"Bearer {act_token(secret_key(config))}"}
+    try:
+        async with (
+            aiohttp.ClientSession(headers=bearer) as session,
+            session.post(f"{address}/acts/{name}", json=values) as response,
+        ):
+            said = await response.json()
+    except aiohttp.ClientError as error:
+        raise StoreError(
+            f"The bot at {address} does not answer. If none runs, delete "
+            f"{config.bot.data_dir / ADDRESS_FILE} and try again."
+        ) from error
+    if response.status != OK:
+        raise InvalidRequest(str(said.get("sentence", "It was refused.")))
+    say(f"{said['job_id']} is now {said['state']}.")
+    return 0
+
+
+async def usage(config: Config, days: int) -> int:
+    """A table of people, read from the file as it is."""
+    database = Database(database_url(config))
+    await database.start_reading()
+    now = SystemClock().now()
+    try:
+        rows = await database.read(
+            lambda conn: ledger.usage(conn, now - timedelta(days=days), now)
+        )
+    finally:
+        await database.stop()
+    say(f"{'person':<40} {'asked':>6} {'clips':>6} {'failed':>6} {'seconds':>8} {'charged':>10}")
+    for row in rows:
+        say(
+            f"{row.label:<40} {row.asked:>6} {row.delivered:>6} {row.failed:>6} "
+            f"{row.seconds:>8.0f} {money(row.charged):>10}"
+        )
+    return 0
+
+
+def migrate(config: Config) -> None:
+    """Migrate the file, which no bot may have open."""
+    from bot.store import migrations
+
+    database = Database(database_url(config))
+    database.lock()
+    migrations.migrate(database.path)
+    say(f"{database.path} is up to date.")
+
+
+def backup(config: Config, target: Path) -> None:
+    """SQLite's own online copy, checked afterwards; raises `InvalidRequest`."""
+    source = sqlite_path(database_url(config))
+    if not source.exists():
+        raise InvalidRequest(f"There is no database at {source}.")
+    if target.exists():
+        raise InvalidRequest(f"{target} exists already.")
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        old.backup(copy)
+        verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
+    if verdict != "ok":
+        raise StoreError(f"The copy at {target} is damaged: {verdict}.")
+    say(f"Copied to {target}.")
+
+
+def write_first_config(path: Path) -> None:
+    """A small configuration to start from; never over an existing one."""
+    if path.exists():
+        raise InvalidRequest(f"{path} exists already.")
+    path.write_text(FIRST_CONFIG, "utf-8")
+    say(f"Wrote {path}. Put your key in, then run: raybot chat")
+
+
+FIRST_CONFIG = """\
+# Raybot. config.example.toml explains every key.
+
+[defaults]
+providers = ["luma"]        # or ["simulator"], to try it without a key
+
+[limits]
+usd_per_person_per_day = 1.0
+usd_total_per_month = 25.0
+
+[providers.luma]
+api_key = ""
+
+[adapters.terminal]
+"""

@@ -1,0 +1,192 @@
+"""From what a person asked to how it will be done: defaults, provider, frames, price. No money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, assert_never
+
+from pydantic import ValidationError
+
+from bot import choice, pricing
+from bot.clock import Clock
+from bot.config import DefaultsTable, LimitsTable
+from bot.errors import FrameRejected, InvalidRequest, NotAllowed
+from bot.frames import Frames
+from bot.job import Job, Plan, StoredFrame
+from bot.ports import Adapter, ModelCapabilities, Provider
+from bot.refs import GenerationId, Price
+from bot.request import ClipFrame, Frame, ImageFrame, LinkFrame, VideoWork
+from bot.store import jobs
+from bot.store.database import Database
+
+Slot = Literal["start", "end"]
+#: What a person may choose for themselves.
+CHOOSABLE = ("model", "duration", "resolution", "aspect_ratio", "loop")
+
+
+class Planner:
+    """Settles a request's parameters with the providers in the configured order."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        providers: Sequence[Provider],
+        adapters: Mapping[str, Adapter],
+        frames: Frames,
+        defaults: DefaultsTable,
+        limits: LimitsTable,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._providers = providers
+        self._adapters = adapters
+        self._frames = frames
+        self._defaults = defaults
+        self._limits = limits
+        self._clock = clock
+
+    @property
+    def providers(self) -> Sequence[Provider]:
+        """The providers in the configured order."""
+        return self._providers
+
+    def settle(self, work: VideoWork, chosen: Mapping[str, str]) -> VideoWork:
+        """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done."""
+        filled = with_defaults(work, self._house_defaults(), chosen)
+        _, settled, _ = choice.choose(filled, self._providers)
+        self._check_policy(settled)
+        return filled
+
+    async def plan(self, job: Job, work: VideoWork) -> Plan:
+        """Read the frames, choose the provider, estimate; raises `Refusal`s."""
+        provider, settled, remarks = choice.choose(work, self._providers)
+        start = await self._keep(job, "start", settled.start_frame, provider, settled.model)
+        end = await self._keep(job, "end", settled.end_frame, provider, settled.model)
+        shape = start or end
+        if shape is not None and "aspect_ratio" not in settled.typed:
+            near = choice.nearest_ratio(shape.width, shape.height)
+            settled = settled.model_copy(update={"aspect_ratio": near})
+            settled, more = choice.fit_provider(settled, provider)
+            remark = f"The aspect ratio is {settled.aspect_ratio}, the nearest to your image."
+            remarks = (*remarks, remark, *(each for each in more if each not in remarks))
+        price = self.estimate(settled, provider)
+        return Plan(
+            provider=provider.name,
+            work=settled,
+            price=price,
+            hold=pricing.hold_for(price),
+            remarks=remarks,
+            start_frame=start,
+            end_frame=end,
+        )
+
+    def estimate(self, work: VideoWork, provider: Provider) -> Price:
+        """What this work costs at list price with this provider."""
+        return pricing.estimate(
+            work,
+            provider.rates.get(work.model, 0),
+            is_test=provider.is_test,
+            fixed=provider.capabilities[work.model].fixed,
+        )
+
+    def check_chosen(self, chosen: Mapping[str, str]) -> None:
+        """Raise `InvalidRequest` if somebody's own defaults are nothing a provider can do."""
+        for name in chosen:
+            if name not in CHOOSABLE:
+                raise InvalidRequest(
+                    f"There is no setting {name!r}. You can set {', '.join(CHOOSABLE)}.",
+                    field=name,
+                )
+        values = {name: value for name, value in chosen.items() if value}
+        work = VideoWork.model_validate({"prompt": "settings", "typed": frozenset(values)})
+        self.settle(with_defaults(work, {}, values, is_typed=True), {})
+
+    def _house_defaults(self) -> dict[str, Any]:
+        return self._defaults.model_dump(include=set(CHOOSABLE))
+
+    def _check_policy(self, work: VideoWork) -> None:
+        limits = self._limits
+        if limits.models and work.model not in limits.models:
+            raise NotAllowed(f"Here you can use {', '.join(limits.models)}.")
+        if work.resolution not in limits.resolutions:
+            raise NotAllowed(
+                f"{work.resolution} is off here. You can use {', '.join(limits.resolutions)}."
+            )
+
+    async def _keep(
+        self, job: Job, slot: Slot, frame: Frame | None, provider: Provider, model: str
+    ) -> StoredFrame | None:
+        can = provider.capabilities[model]
+        match frame:
+            case None:
+                return None
+            case ClipFrame():
+                await self._check_parent(job, frame, provider)
+                return None
+            case ImageFrame(attachment=attachment):
+                adapter = self._adapters.get(attachment.adapter)
+                if adapter is None:
+                    raise InvalidRequest("This image cannot be read from here.", field=slot)
+                stored = await self._frames.keep(job.id, slot, adapter.read(attachment))
+            case LinkFrame(url=url):
+                stored = await self._frames.keep_link(job.id, slot, url)
+            case _:
+                assert_never(frame)
+        await self._check_hand_over(job, stored, can)
+        return stored
+
+    async def _check_hand_over(
+        self, job: Job, stored: StoredFrame, can: ModelCapabilities
+    ) -> None:
+        """Refuse before money is held if the provider could not be given this image."""
+        has_link = (stored.link or "").startswith("https://")
+        if self._frames.can_hand_over(can.image_input, has_link=has_link):
+            return
+        adapter = self._adapters.get(job.request.thread.adapter)
+        path = await self._frames.local(stored)
+        if adapter is None or await adapter.host(path, job.id) is None:
+            raise FrameRejected(
+                "The video service fetches images by a public link, and Raybot cannot make one "
+                "here. Its operator can set [bot] public_url or media_url; or give the image as "
+                "an https:// link."
+            )
+
+    async def _check_parent(self, job: Job, frame: ClipFrame, provider: Provider) -> None:
+        parent = await self._database.read(lambda conn: jobs.get(conn, frame.job_id))
+        if parent.request.requester.tenant != job.request.requester.tenant:
+            raise InvalidRequest(f"There is no clip {frame.job_id} here.", field="start_frame")
+        if generation_of(parent) is None or parent.plan is None:
+            raise InvalidRequest(f"{frame.job_id} has no finished clip.", field="start_frame")
+        if parent.plan.provider != provider.name:
+            raise InvalidRequest(
+                f"{frame.job_id} was made by {parent.plan.provider} and can only be continued "
+                "there.",
+                field="start_frame",
+            )
+
+
+def generation_of(job: Job) -> GenerationId | None:
+    """The generation of a job that has a finished clip."""
+    return job.generation_id if job.clip is not None else None
+
+
+def with_defaults(
+    work: VideoWork,
+    house: Mapping[str, Any],
+    chosen: Mapping[str, str],
+    *,
+    is_typed: bool = False,
+) -> VideoWork:
+    """The work with the house's and then the person's defaults where nothing was typed."""
+    values = {**house, **{name: value for name, value in chosen.items() if value}}
+    open_values = {
+        name: value for name, value in values.items() if is_typed or name not in work.typed
+    }
+    try:
+        return VideoWork.model_validate({**work.model_dump(), **open_values})
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        raise InvalidRequest(
+            f"{problem['loc'][0]}: {problem['msg']}.", field=str(problem["loc"][0])
+        ) from error

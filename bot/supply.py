@@ -1,0 +1,125 @@
+"""Opens the configured providers by name, and the simulator where it is one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+
+from bot.clock import Clock
+from bot.config import Config
+from bot.errors import ConfigError
+from bot.log import get_logger, register_secret
+from bot.ports import Provider
+from bot.refs import Frozen
+
+log = get_logger(__name__)
+SIMULATOR = "simulator"
+SIMULATOR_KEY = "luma-simulator"
+START_SECONDS = 20.0
+
+
+class SimulatorTable(Frozen):
+    """`[providers.simulator]`: where it is (empty: one is started here) and how fast time runs."""
+
+    base_url: str = ""
+    speed: float = Field(4.0, gt=0)
+    running_limit: int = Field(10, ge=1)
+    first_look_seconds: float = Field(0.5, ge=0)
+    look_seconds: float = Field(0.5, gt=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supply:
+    """The providers in order, their own hosts, and whether all of them are on this machine."""
+
+    providers: Sequence[Provider]
+    hosts: frozenset[str]
+    is_local: bool
+
+
+async def open_providers(config: Config, clock: Clock, stack: AsyncExitStack) -> Supply:
+    """Every configured provider that has a key; raises `ConfigError` where none has."""
+    found: list[Provider] = []
+    hosts: set[str] = set()
+    for name in config.defaults.providers:
+        values = await _simulator_values(config, stack) if name == SIMULATOR else None
+        module_name = "luma" if name == SIMULATOR else name
+        try:
+            module = importlib.import_module(f"bot.providers.{module_name}")
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"[defaults] providers: there is no provider {name!r}.") from error
+        table = (
+            module.Settings.model_validate(values)
+            if values is not None
+            else config.load_table(module.Settings, f"providers.{name}")
+        )
+        if table.api_key is None:
+            log.info("provider.skipped", provider=name, reason="no api_key")
+            continue
+        register_secret(table.api_key.get_secret_value())
+        provider = module.create(table, clock=clock, name=name, is_test=name == SIMULATOR)
+        stack.push_async_callback(provider.aclose)
+        found.append(provider)
+        hosts.add(urlsplit(table.base_url).hostname or "")
+    if not found:
+        raise ConfigError(
+            "No video service has a key. Set RAYBOT_PROVIDERS__LUMA__API_KEY, or put "
+            'providers = ["simulator"] into [defaults] to try Raybot without one.'
+        )
+    local = {"127.0.0.1", "localhost", "::1"}
+    return Supply(providers=found, hosts=frozenset(hosts), is_local=hosts <= local)
+
+
+async def _simulator_values(config: Config, stack: AsyncExitStack) -> dict[str, object]:
+    table = config.load_table(SimulatorTable, "providers.simulator")
+    base_url = table.base_url or await _start_simulator(table, stack)
+    return {
+        "api_key": SecretStr(SIMULATOR_KEY),
+        "base_url": base_url,
+        "running_limit": table.running_limit,
+        "first_look_seconds": table.first_look_seconds,
+        "look_seconds": table.look_seconds,
+        "min_balance_usd": 0.0,
+        "creates_per_minute": 600,
+    }
+
+
+async def _start_simulator(table: SimulatorTable, stack: AsyncExitStack) -> str:
+    """Run the simulator as a process of its own, so that drawing clips takes none of our time."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bot",
+        "simulator",
+        "--port",
+        "0",
+        "--speed",
+        str(table.speed),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+    async def stop() -> None:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+    stack.push_async_callback(stop)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            line = await process.stdout.readline()
+    except TimeoutError as error:
+        raise ConfigError("The simulator did not start.") from error
+    address = line.decode().strip()
+    if not address.startswith("http://"):
+        raise ConfigError("The simulator did not start.")
+    return address
