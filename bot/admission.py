@@ -24,6 +24,7 @@ from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 OPERATOR_PAUSE = timedelta(minutes=5)
+SAFETY = timedelta(seconds=1)
 BALANCE_EVERY = timedelta(minutes=10)
 
 
@@ -106,7 +107,7 @@ class Admission:
                 again = self._clock.now() + timedelta(seconds=5)
             await self._clock.wait(self._changed, again)
 
-    async def _admit(self) -> datetime | None:
+    async def _admit(self) -> datetime:
         """Fill free slots, the fairest job first; returns when to try again unasked."""
         now = self._clock.now()
         if self._paused_until is not None and now < self._paused_until:
@@ -120,13 +121,13 @@ class Admission:
         if self._trouble is not None:
             free = min(free, 1)
         if free <= 0:
-            return None
+            return now + SAFETY
         line = await self._database.read(lambda conn: jobs.waiting(conn, name, now, free))
         for job_id in next_up(line, busy, slots=free):
             if not self._creates.take(self._clock.boottime()):
                 return now + timedelta(seconds=self._creates.wait(self._clock.boottime()))
             await self._admit_one(job_id)
-        return now + timedelta(seconds=1) if not line else None
+        return now + SAFETY
 
     async def _admit_one(self, job_id: JobId) -> None:
         now = self._clock.now()

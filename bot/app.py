@@ -18,14 +18,14 @@ from bot.clock import Clock, SystemClock
 from bot.codec import Codec
 from bot.config import Config
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import ConfigError, JobNotFound
+from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.frames import Frames
 from bot.job import Job, JobState
 from bot.log import get_logger, register_secret
 from bot.media import LinkSigner, open_media
 from bot.metrics import Metrics
 from bot.notices import Notice, Outlook, to_status
-from bot.operations import Housekeeping, How, Operations
+from bot.operations import Housekeeping, Operations
 from bot.planning import Planner
 from bot.ports import Adapter
 from bot.refs import GenerationId, JobId
@@ -326,7 +326,7 @@ class App:
         try:
             async with asyncio.timeout(5):
                 await self.database.write(lambda _tx: None)
-        except (TimeoutError, Exception) as error:  # noqa: BLE001 - whatever it is, we are not ready
+        except (TimeoutError, StoreError) as error:
             return {"database": str(error) or "it does not answer"}
         return {}
 
@@ -335,10 +335,9 @@ class App:
         job_id = JobId(str(values.get("job_id", "")))
         match name:
             case "resolve":
-                how: How = "release"
-                for each in ("adopt", "charge", "release"):
-                    if values.get("how") == each:
-                        how = each
+                how = values.get("how")
+                if how not in ("adopt", "charge", "release"):
+                    raise InvalidRequest("Say adopt, charge or release.")
                 generation = values.get("generation_id")
                 job = await self.operations.resolve(
                     job_id,
@@ -349,7 +348,7 @@ class App:
             case "unpark":
                 job = await self.operations.unpark(job_id, actor="operator")
             case _:
-                raise JobNotFound(f"There is no act {name!r}.")
+                raise InvalidRequest(f"There is no act {name!r}.")
         return {"job_id": job.id, "state": job.state}
 
 

@@ -138,6 +138,11 @@ class Config:
         table = self._tables.get("providers", {}).get(provider, {})
         return provider == "simulator" or bool(table.get("api_key") or os.environ.get(name))
 
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """The file as it was read."""
+        return self._tables
+
     def load_table(self, settings: type[T], path: str) -> T:
         """Read one table, e.g. `providers.luma`; raises `ConfigError` that names the key."""
         table: Any = self._tables

@@ -28,6 +28,16 @@ DURATIONS: tuple[Duration, ...] = get_args(Duration)
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 ASPECT_RATIOS: tuple[AspectRatio, ...] = get_args(AspectRatio)
 
+CONCEPTS: tuple[str, ...] = (
+    *("truck_left", "truck_right", "pan_left", "pan_right", "tilt_up", "tilt_down"),
+    *("pedestal_up", "pedestal_down", "crane_up", "crane_down", "orbit_left", "orbit_right"),
+    *("roll_left", "roll_right", "zoom_in", "zoom_out", "push_in", "pull_out", "dolly_zoom"),
+    *("bolt_cam", "static", "handheld", "selfie", "pov", "over_the_shoulder", "low_angle"),
+    *("high_angle", "eye_level", "ground_level", "overhead", "aerial", "aerial_drone"),
+    *("tiny_planet", "elevator_doors"),
+)
+"""The camera moves that Ray models know, by every host of theirs."""
+
 DEFAULT_MODEL = "ray-flash-2"
 CONTEXT_TOKENS = 1000
 

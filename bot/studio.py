@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from bot.errors import (
     JobNotFound,
     NotAllowed,
     Refusal,
+    Stale,
     StoreBusy,
 )
 from bot.job import Failure, Job, JobState
@@ -106,13 +108,19 @@ class Studio:
         retry_of: JobId | None = None,
     ) -> Receipt:
         """Start a job, once for each `dedupe_key`; raises `Refusal`s, then nothing is charged."""
-        lock = self._at_work.setdefault(request.dedupe_key, asyncio.Lock())
+        async with self._alone(request.dedupe_key):
+            return await self._submit(request, is_confirmed=is_confirmed, retry_of=retry_of)
+
+    @asynccontextmanager
+    async def _alone(self, dedupe_key: str) -> AsyncIterator[None]:
+        """One preparation of a request at a time; the next finds what the first wrote."""
+        lock = self._at_work.setdefault(dedupe_key, asyncio.Lock())
         try:
             async with lock:
-                return await self._submit(request, is_confirmed=is_confirmed, retry_of=retry_of)
+                yield
         finally:
             if not lock.locked():
-                self._at_work.pop(request.dedupe_key, None)
+                self._at_work.pop(dedupe_key, None)
 
     async def _submit(
         self, request: GenerationRequest, *, is_confirmed: bool, retry_of: JobId | None
@@ -170,6 +178,8 @@ class Studio:
                 about = to_about(waiting)
                 return Receipt(job_id=job.id, notice=ConfirmNeeded(about=about, expires_at=until))
             return await self._accept(replace(job, plan=plan))
+        except Stale:
+            return await self._first_answer(await self._visible(job.id, job.request.requester))
         except BotError as error:
             code = ledger.REFUSED if isinstance(error, Refusal) else "not_prepared"
             failure = Failure(code=code, sentence=error.sentence)
@@ -202,13 +212,17 @@ class Studio:
         """Take up requests whose images were being read when the process ended."""
         ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
         for job_id in ids:
-            job = await self._database.read(lambda conn, job_id=job_id: jobs.get(conn, job_id))  # type: ignore[misc]  # the default binds the loop's value
-            if job.plan is not None:
-                continue
             try:
-                await self._prepare(job, is_confirmed=False)
+                await self._resume(job_id)
             except BotError as error:
                 log.info("job.not_resumed", job=job_id, cause=type(error).__name__)
+
+    async def _resume(self, job_id: JobId) -> None:
+        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        async with self._alone(job.request.dedupe_key):
+            job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+            if job.state is JobState.RECEIVED and job.plan is None:
+                await self._prepare(job, is_confirmed=False)
 
     async def confirm(self, job_id: JobId, requester: Requester) -> Receipt:
         """Accept a job whose price had to be confirmed first."""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 
 from bot.errors import ConfigError, StoreBusy, StoreError
 from bot.log import get_logger
+from bot.store.schema import HEAD
 
 BATCH = 256
 QUEUE = 1000
@@ -90,11 +92,13 @@ class Database:
 
     async def start(self) -> None:
         """Lock, migrate, then open the writer and the readers."""
-        from bot.store.migrations import migrate
-
         if self._lock is None:
             self.lock()
-        await asyncio.to_thread(migrate, self.path)
+        if await asyncio.to_thread(_revision, self.path) != HEAD:
+            # Here, because Alembic takes half a second that most starts need not spend.
+            from bot.store.migrations import migrate
+
+            await asyncio.to_thread(migrate, self.path)
         self._writer = writer_engine(self.path)
         self._reader = reader_engine(self.path)
         self._thread = threading.Thread(target=self._write_all, name="raybot-writer", daemon=True)
@@ -102,11 +106,10 @@ class Database:
 
     async def start_reading(self) -> None:
         """Open only the readers, for commands that change nothing."""
-        from bot.store.migrations import refuse_other_schema
-
         if not self.path.exists():
             raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
-        await asyncio.to_thread(refuse_other_schema, self.path)
+        if await asyncio.to_thread(_revision, self.path) != HEAD:
+            raise StoreError("The database is of another version. Run `raybot migrate` once.")
         self._reader = reader_engine(self.path)
 
     async def stop(self) -> None:
@@ -217,6 +220,18 @@ def _resolve_all(items: list[_Item[Any]]) -> None:
 
 def _cause(error: SQLAlchemyError) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
+def _revision(path: Path) -> str | None:
+    """The schema's version as the file names it; None for a file that is new or empty."""
+    if not path.exists():
+        return None
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as conn:
+        try:
+            row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.OperationalError:
+            return None
+    return str(row[0]) if row else None
 
 
 def sqlite_path(url: str) -> Path:

@@ -32,9 +32,6 @@ def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> 
     """Hold the money and put the job in line, or raise `QuotaExceeded`; all or nothing."""
     counted = used(tx.conn, job, limits, now)
     quota.check(limits, counted, plan.hold, now)
-    tx.conn.execute(
-        ledger_entries.insert().values(job_id=job.id, kind="hold", micros=plan.hold, at=now)
-    )
     accepted = job_rows.move(
         tx,
         job,
@@ -49,6 +46,9 @@ def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> 
         list_price=plan.price.micros,
         accepted_at=now,
         next_at=None,
+    )
+    tx.conn.execute(
+        ledger_entries.insert().values(job_id=job.id, kind="hold", micros=plan.hold, at=now)
     )
     _note_budgets(tx, job, counted, plan.hold, limits, now)
     return accepted

@@ -10,36 +10,32 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy import Connection
 
-from bot.errors import SchemaTooNew, StoreError
+from bot.errors import SchemaTooNew
+from bot.store.database import writer_engine
 
 
 def migrate(path: Path) -> None:
-    """Bring the file to this version's schema; raises `SchemaTooNew` and `StoreError`.
+    """Bring the file to this version's schema; raises `SchemaTooNew`.
 
     A file that has an older schema is copied to `<name>.<revision>.bak` first.
     """
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     config = _config()
     script = ScriptDirectory.from_config(config)
-    with engine.connect() as conn:
-        current = _current(conn, script)
-        if current == script.get_current_head():
-            return
-        if current is not None:
-            _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
-        config.attributes["connection"] = conn
-        command.upgrade(config, "head")
-
-
-def refuse_other_schema(path: Path) -> None:
-    """Raise `SchemaTooNew` or, for an older schema, a `StoreError` that says how to migrate."""
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", poolclass=NullPool)
-    script = ScriptDirectory.from_config(_config())
-    with engine.connect() as conn:
-        if _current(conn, script) != script.get_current_head():
-            raise StoreError("The database is of an older version. Run `raybot migrate` once.")
+    engine = writer_engine(path)
+    try:
+        # One transaction, DDL included: a crash in the middle leaves the old schema.
+        with engine.begin() as conn:
+            current = _current(conn, script)
+            if current == script.get_current_head():
+                return
+            if current is not None:
+                _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
+            config.attributes["connection"] = conn
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
 
 
 def _config() -> AlembicConfig:

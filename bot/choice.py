@@ -1,0 +1,257 @@
+"""Which provider takes a request, and what the request becomes there. Pure.
+
+A value that the person typed is never changed: it fits, or is refused with the nearest that
+works. A default may move to the nearest, which a remark tells.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from bot.errors import InvalidRequest
+from bot.ports import FrameKind, ModelCapabilities, Provider
+from bot.pricing import ratio, seconds
+from bot.request import (
+    ASPECT_RATIOS,
+    CONTEXT_TOKENS,
+    RESOLUTIONS,
+    AspectRatio,
+    Frame,
+    Parameter,
+    VideoWork,
+    estimate_tokens,
+)
+
+T = TypeVar("T", bound=str)
+P = TypeVar("P", bound=Provider)
+NOT_TEXT = {"Cc", "Cs"}
+TEXT_CONTROLS = "\n\r\t"
+WORDS: dict[Parameter, str] = {
+    "duration": "length",
+    "resolution": "resolution",
+    "aspect_ratio": "aspect ratio",
+}
+
+
+class _Step(Protocol):
+    def __call__(
+        self, work: VideoWork, can: ModelCapabilities, remarks: list[str]
+    ) -> VideoWork: ...
+
+
+def nearest_ratio(width: int, height: int) -> AspectRatio:
+    """The ratio closest in shape to an image of this many pixels."""
+    shape = math.log(max(width, 1) / max(height, 1))
+    return min(ASPECT_RATIOS, key=lambda each: abs(math.log(ratio(each)) - shape))
+
+
+def usable(provider: Provider) -> tuple[str, ...]:
+    """The models people may choose; without a known price only a test shows one."""
+    return tuple(
+        model for model in provider.capabilities if provider.is_test or model in provider.rates
+    )
+
+
+def choose(
+    work: VideoWork, providers_in_order: Sequence[P]
+) -> tuple[P, VideoWork, tuple[str, ...]]:
+    """The first provider that can, the work as it will be sent there, and remarks.
+
+    Raises the `InvalidRequest` of the first provider when none can.
+    """
+    first_refusal: InvalidRequest | None = None
+    for provider in providers_in_order:
+        try:
+            fitted, remarks = fit_provider(work, provider)
+        except InvalidRequest as error:
+            first_refusal = first_refusal or error
+        else:
+            return provider, fitted, remarks
+    raise first_refusal or InvalidRequest("No video service is set up here.", field="model")
+
+
+def fit_provider(work: VideoWork, provider: Provider) -> tuple[VideoWork, tuple[str, ...]]:
+    """`fit`, to the asked model or, where nobody typed it, to the provider's nearest."""
+    models = usable(provider)
+    if work.model in models:
+        return fit(work, provider.capabilities[work.model])
+    if not models:
+        raise InvalidRequest(f"{provider.name} has no model with a known price.", field="model")
+    near = _closest_word(work.model, models)
+    if "model" in work.typed:
+        raise InvalidRequest(
+            f"There is no model {work.model!r} here. The nearest is {near}.", field="model"
+        )
+    remark = f"The model is {near}, because {work.model} is not available."
+    moved, remarks = fit(work.model_copy(update={"model": near}), provider.capabilities[near])
+    return moved, (remark, *remarks)
+
+
+def fit(work: VideoWork, capabilities: ModelCapabilities) -> tuple[VideoWork, tuple[str, ...]]:
+    """The work as this model can do it, and a remark for each default that had to move.
+
+    Raises `InvalidRequest` with the field and the nearest value that works.
+    """
+    remarks: list[str] = []
+    for step in _STEPS:
+        work = step(work, capabilities, remarks)
+    return work, tuple(remarks)
+
+
+def _fit_prompt(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+    prompt = work.prompt.strip()
+    shortest, longest = can.prompt_chars
+    has_image = "image" in (_kind(work.start_frame), _kind(work.end_frame))
+    if not prompt and has_image:
+        return work
+    if not prompt:
+        raise InvalidRequest("Describe the clip in a few words.", field="prompt")
+    if any(_is_noise(letter) for letter in prompt):
+        raise InvalidRequest(
+            "The prompt holds characters that are not text. Please type it in words.",
+            field="prompt",
+        )
+    if not shortest <= len(prompt) <= longest:
+        raise InvalidRequest(
+            f"The prompt has {len(prompt):,} characters; {shortest} to {longest:,} are possible.",
+            field="prompt",
+        )
+    if estimate_tokens(prompt) > CONTEXT_TOKENS:
+        remarks.append(
+            f"The prompt is longer than the model reads (about {CONTEXT_TOKENS:,} tokens); the "
+            "end of it may be ignored."
+        )
+    return work
+
+
+def _is_noise(letter: str) -> bool:
+    return unicodedata.category(letter) in NOT_TEXT and letter not in TEXT_CONTROLS
+
+
+def _fit_duration(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+    if not can.durations and can.fixed:
+        return _fix(work, "duration", can.fixed[0], remarks)
+    return _settle(work, "duration", can.durations, seconds, remarks)
+
+
+def _fit_resolution(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+    if not can.resolutions and can.fixed:
+        return _fix(work, "resolution", can.fixed[1], remarks)
+    return _settle(work, "resolution", can.resolutions, RESOLUTIONS.index, remarks)
+
+
+def _fit_ratio(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+    return _settle(
+        work, "aspect_ratio", can.aspect_ratios, lambda each: math.log(ratio(each)), remarks
+    )
+
+
+def _settle(
+    work: VideoWork,
+    field: Parameter,
+    choices: Sequence[T],
+    place: Callable[[T], float],
+    remarks: list[str],
+) -> VideoWork:
+    """The value if the model takes it, else the nearest by its `place` on a line."""
+    value: T = getattr(work, field)
+    if value in choices:
+        return work
+    if not choices:
+        raise InvalidRequest(f"{work.model} takes no {WORDS[field]}.", field=field)
+    near = min(choices, key=lambda each: abs(place(each) - place(value)))
+    if field in work.typed:
+        raise InvalidRequest(
+            f"{work.model} cannot make {value} ({WORDS[field]}). The nearest it can is {near}.",
+            field=field,
+        )
+    remarks.append(f"The {WORDS[field]} is {near}, because {work.model} cannot make {value}.")
+    return work.model_copy(update={field: near})
+
+
+def _fix(work: VideoWork, field: Parameter, value: str, remarks: list[str]) -> VideoWork:
+    if field in work.typed:
+        raise InvalidRequest(
+            f"{work.model} chooses the {WORDS[field]} by itself (about {value}). Leave it out.",
+            field=field,
+        )
+    if getattr(work, field) != value:
+        remarks.append(f"{work.model} chooses the {WORDS[field]} by itself: about {value}.")
+    return work.model_copy(update={field: value})
+
+
+def _kind(frame: Frame | None) -> FrameKind:
+    if frame is None:
+        return "none"
+    return "clip" if frame.kind == "clip" else "image"
+
+
+def _fit_frames(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+    pair = _kind(work.start_frame), _kind(work.end_frame)
+    rule = can.frames.get(pair)
+    if rule is None:
+        raise InvalidRequest(_frames_refusal(work.model, pair, can), field=_frame_field(pair, can))
+    if not work.loop or rule.loop_refusal is None:
+        return work
+    if "loop" in work.typed:
+        raise InvalidRequest(rule.loop_refusal, field="loop")
+    remarks.append(f"It does not loop. {rule.loop_refusal}")
+    return work.model_copy(update={"loop": False})
+
+
+def _frame_field(pair: tuple[FrameKind, FrameKind], can: ModelCapabilities) -> Parameter:
+    if pair[1] == "none" or (pair[0] != "none" and ("none", pair[1]) in can.frames):
+        return "start_frame"
+    return "end_frame"
+
+
+def _frames_refusal(model: str, pair: tuple[FrameKind, FrameKind], can: ModelCapabilities) -> str:
+    words = {"none": "nothing", "image": "an image", "clip": "an earlier clip"}
+    start, end = pair
+    refused = f"{model} cannot start with {words[start]} and end with {words[end]}"
+    for near in ((start, "none"), ("none", end), ("image", "none"), ("none", "none")):
+        if near in can.frames and near != pair:
+            return f"{refused}. It can start with {words[near[0]]} and end with {words[near[1]]}."
+    return f"{refused}."
+
+
+def _fit_concepts(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+    if not work.concepts:
+        return work
+    problem = _concepts_refusal(work, can)
+    if problem is None:
+        return work
+    if "concepts" in work.typed:
+        raise InvalidRequest(problem, field="concepts")
+    remarks.append(f"No camera moves are used. {problem}")
+    return work.model_copy(update={"concepts": ()})
+
+
+def _concepts_refusal(work: VideoWork, can: ModelCapabilities) -> str | None:
+    if not can.concepts:
+        return f"{work.model} takes no camera moves. Describe the move in the prompt."
+    for concept in work.concepts:
+        if concept not in can.concepts:
+            near = _closest_word(concept, can.concepts)
+            return f"{concept!r} is no camera move. The nearest is {near}."
+    if len(work.concepts) > can.max_concepts:
+        return f"At most {can.max_concepts} camera moves are possible; leave some out."
+    return None
+
+
+def _closest_word(word: str, known: Sequence[str]) -> str:
+    return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
+
+
+_STEPS: tuple[_Step, ...] = (
+    _fit_prompt,
+    _fit_duration,
+    _fit_resolution,
+    _fit_ratio,
+    _fit_frames,
+    _fit_concepts,
+)

@@ -1,0 +1,189 @@
+"""Finished clips: fetched once, verified, kept, made to fit, and forgotten when it is time.
+
+Knows no provider and no chat platform; what may be opened is `bot.addresses`' to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import stamina
+
+from bot.addresses import Connect, Guard, Resolve, connect_directly, system_resolve
+from bot.codec import Codec
+from bot.disk import Saved, save
+from bot.errors import AddressRefused, ClipBroken, ClipUnavailable
+from bot.job import Clip
+from bot.media import Media
+from bot.refs import JobId, MediaKey
+
+MAX_BYTES = 500_000_000
+FETCH_SECONDS = 600.0
+TRIES = 3
+_FOLDER = "clips"
+_NAME_CHARS = 40
+
+
+class _TryAgain(Exception):
+    """The host of the clip is busy; the message is its status."""
+
+
+class Clips:
+    """Keeps clips. Raises `ClipUnavailable` for what may pass, `ClipBroken` for a bad file."""
+
+    def __init__(
+        self,
+        media: Media,
+        codec: Codec,
+        *,
+        allow_hosts: frozenset[str] = frozenset(),
+        resolve: Resolve = system_resolve,
+        connect: Connect = connect_directly,
+        max_bytes: int = MAX_BYTES,
+        read_seconds: float = 30.0,
+    ) -> None:
+        self._media = media
+        self._codec = codec
+        self._max_bytes = max_bytes
+        self._guard = Guard(
+            resolve=resolve,
+            connect=connect,
+            trusted=allow_hosts,
+            needs_tls=True,
+            seconds=read_seconds,
+        )
+
+    async def fetch(self, url: str, job_id: JobId) -> Clip:
+        """Download a finished clip, verify every byte and both ends, and keep it."""
+        with self._media.scratch(".mp4") as path:
+            saved = await self._download(url, path)
+            info = await self._codec.probe_clip(path)
+            key = MediaKey(f"{_FOLDER}/{job_id}.mp4")
+            await self._media.put(key, path)
+        return Clip(
+            key=key,
+            width=info.width,
+            height=info.height,
+            frames=info.frames,
+            seconds=info.seconds,
+            bytes=saved.bytes,
+            sha256=saved.sha256,
+        )
+
+    async def local(self, clip: Clip) -> Path:
+        """A local copy to read; raises `ClipBroken` where the clip is no longer kept."""
+        return await self._media.fetch(clip.key)
+
+    async def fit(self, clip: Clip, max_bytes: int) -> tuple[Path, bool]:
+        """The clip within so many bytes, and whether it was made smaller for that.
+
+        Raises `ClipTooLarge` where no acceptable picture is that small.
+        """
+        if clip.bytes <= max_bytes:
+            return await self.local(clip), False
+        key = _beside(clip, ".small.mp4")
+        made = await self._find(key)
+        if made is not None and (await asyncio.to_thread(made.stat)).st_size <= max_bytes:
+            return made, True
+        with self._media.scratch(".mp4") as small:
+            await self._codec.reencode(await self.local(clip), small, max_bytes=max_bytes)
+            await self._media.put(key, small)
+        return await self._media.fetch(key), True
+
+    async def poster(self, clip: Clip) -> Path:
+        """The first frame as a JPEG, made when it is asked for."""
+        key = _beside(clip, ".jpg")
+        if made := await self._find(key):
+            return made
+        with self._media.scratch(".jpg") as poster:
+            await self._codec.poster(await self.local(clip), poster)
+            await self._media.put(key, poster)
+        return await self._media.fetch(key)
+
+    async def _find(self, key: MediaKey) -> Path | None:
+        """What was made of a clip before."""
+        try:
+            return await self._media.fetch(key)
+        except ClipBroken:
+            return None
+
+    async def delete(self, clip: Clip) -> None:
+        """Forget the clip and all that was made of it."""
+        for key in (clip.key, _beside(clip, ".small.mp4"), _beside(clip, ".jpg")):
+            await self._media.delete(key)
+
+    async def sweep(self, now: datetime, *, days: int) -> int:
+        """Delete files older than so many days; how many."""
+        old = [
+            each.key
+            for each in await self._media.list(_FOLDER)
+            if each.modified < now - timedelta(days=days)
+        ]
+        for key in old:
+            await self._media.delete(key)
+        return len(old)
+
+    async def _download(self, url: str, path: Path) -> Saved:
+        """A few tries in a row; what outlasts them is the tracker's to repeat."""
+        again = stamina.retry_context(
+            on=(httpx.TransportError, _TryAgain),
+            attempts=TRIES,
+            timeout=None,
+            wait_initial=0.25,
+            wait_max=2.0,
+        )
+        try:
+            async for attempt in again:
+                with attempt:
+                    async with asyncio.timeout(FETCH_SECONDS):
+                        return await self._download_once(url, path)
+        except httpx.RemoteProtocolError as error:
+            raise ClipBroken("The clip's download ends too early.") from error
+        except (httpx.TransportError, TimeoutError) as error:
+            raise ClipUnavailable("The clip's host cannot be reached right now.") from error
+        except _TryAgain as error:
+            raise ClipUnavailable(f"The clip's host answers with status {error}.") from error
+        except AddressRefused as error:
+            raise ClipUnavailable(f"The clip cannot be fetched. {error.sentence}") from error
+        raise AssertionError("a retry ends with a result or an error")
+
+    async def _download_once(self, url: str, path: Path) -> Saved:
+        async with self._guard.open(url) as response:
+            _check_answer(response)
+            saved = await save(response.aiter_raw(), path, max_bytes=self._max_bytes)
+        if not saved.is_whole:
+            raise ClipBroken(f"The clip is larger than {self._max_bytes // 1_000_000} MB.")
+        declared = response.headers.get("Content-Length")
+        if declared is not None and saved.bytes != int(declared):
+            raise ClipBroken(f"The clip has {saved.bytes} bytes instead of {declared}.")
+        return saved
+
+
+def _check_answer(response: httpx.Response) -> None:
+    status = response.status_code
+    if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        raise _TryAgain(str(status))
+    if status != httpx.codes.OK:
+        raise ClipUnavailable(f"The clip's link answers with status {status}.")
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise ClipBroken("The clip's link leads to a web page.")
+
+
+def _beside(clip: Clip, suffix: str) -> MediaKey:
+    return MediaKey(clip.key.removesuffix(".mp4") + suffix)
+
+
+def filename(job_id: JobId, *, model: str, prompt: str) -> str:
+    """A name for the posted file that tells what it is: `ray-2_r-7k2m9q_a-red-fox.mp4`."""
+    return "_".join(part for part in (_slug(model), job_id, _slug(prompt)) if part) + ".mp4"
+
+
+def _slug(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    # Of the dots only those of a version stay.
+    return re.sub(r"([^a-z0-9.]|\.(?!\d))+", "-", plain)[:_NAME_CHARS].strip("-.")

@@ -1,0 +1,199 @@
+"""The local disk: capped streams, unfinished files that no crash leaves behind, durable copies.
+
+Knows no keys and no formats; every complaint of the disk becomes a `ClipUnavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.errors import ClipUnavailable
+
+CHUNK = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: Files this fresh may still be on their way to a chat, so no cache lets them go.
+_CACHE_KEEPS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What arrived from a stream. Not whole: it was longer than allowed, and was cut off."""
+
+    bytes: int
+    sha256: str
+    is_whole: bool
+
+
+async def save(
+    chunks: AsyncIterable[bytes], target: Path, *, max_bytes: int | None = None
+) -> Saved:
+    """Stream into a file, hashing, and stop as soon as it is longer than allowed."""
+    digest = hashlib.sha256()
+    size = 0
+    waiting = bytearray()
+    await asyncio.to_thread(_empty, target)
+    async for chunk in chunks:
+        size += len(chunk)
+        if max_bytes is not None and size > max_bytes:
+            return Saved(bytes=size, sha256=digest.hexdigest(), is_whole=False)
+        digest.update(chunk)
+        waiting += chunk
+        if len(waiting) >= CHUNK:
+            await asyncio.to_thread(_append, target, bytes(waiting))
+            waiting.clear()
+    await asyncio.to_thread(_append, target, bytes(waiting))
+    return Saved(bytes=size, sha256=digest.hexdigest(), is_whole=True)
+
+
+def _empty(target: Path) -> None:
+    with disk_errors():
+        target.write_bytes(b"")
+
+
+def _append(target: Path, content: bytes) -> None:
+    # Opened for each piece: a descriptor held across an await could be closed, and its number
+    # given to another file, while a thread of a cancelled task still writes to it.
+    with disk_errors(), target.open("ab") as file:
+        file.write(content)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Translate what the disk complains about."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise ClipUnavailable("Raybot's disk is full, so the file cannot be kept.") from error
+        raise ClipUnavailable(f"Raybot's disk reports: {error.strerror}.") from error
+
+
+class Scratch:
+    """One folder for each process's unfinished files; those of dead processes are removed.
+
+    A lock on a file tells the living from the dead; it ends with its process, however that dies.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        gate = os.open(root / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            for old in filter(Path.is_dir, root.iterdir()):
+                _remove_if_dead(old)
+            self._folder = Path(tempfile.mkdtemp(dir=root))
+            self._lock = _hold(self._folder)
+        finally:
+            os.close(gate)
+
+    @contextmanager
+    def file(self, suffix: str = "") -> Iterator[Path]:
+        """A path for one unfinished file; whatever still stands there afterwards is removed."""
+        path = self._folder / (secrets.token_hex(8) + suffix)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove this process's folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _hold(folder: Path) -> int:
+    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _remove_if_dead(folder: Path) -> None:
+    try:
+        lock = _hold(folder)
+    except OSError:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock)
+
+
+def copy_durably(source: Path, target: Path) -> None:
+    """Copy all of a file or nothing, on the disk itself before this returns."""
+    with disk_errors():
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sync_folder(target.parent.parent)
+        # Beside the target, because a rename is atomic only within one file system.
+        unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        try:
+            with source.open("rb") as incoming, unfinished.open("xb") as outgoing:
+                shutil.copyfileobj(incoming, outgoing, CHUNK)
+                outgoing.flush()
+                os.fsync(outgoing.fileno())
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a change of names durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Cache:
+    """Local copies of what is kept elsewhere, within a bound; the longest unused go first."""
+
+    def __init__(self, root: Path, *, max_bytes: int) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+
+    def find(self, name: str) -> Path | None:
+        """The copy, which thereby counts as just used."""
+        path = self._root / name
+        try:
+            os.utime(path)
+        except OSError:
+            return None
+        return path
+
+    def take(self, name: str, unfinished: Path) -> Path:
+        """Move a file in, whole or not at all, and let the longest unused go."""
+        path = self._root / name
+        with disk_errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.replace(path)
+            self._trim()
+        return path
+
+    def drop(self, name: str) -> None:
+        """Forget a copy; fine if there is none."""
+        (self._root / name).unlink(missing_ok=True)
+
+    def _trim(self) -> None:
+        files = [(path.stat(), path) for path in self._root.rglob("*") if path.is_file()]
+        files.sort(key=lambda entry: entry[0].st_mtime_ns)
+        size = sum(stat.st_size for stat, _ in files)
+        for stat, path in files[:-_CACHE_KEEPS]:
+            if size <= self._max_bytes:
+                return
+            path.unlink(missing_ok=True)
+            size -= stat.st_size

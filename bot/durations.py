@@ -1,0 +1,75 @@
+"""How long generations take, learned from the last ones like it. Pure; never a percentage."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.request import Duration, Resolution
+
+REMEMBERED = 50
+#: Below this many, a percentile says nothing.
+ENOUGH = 8
+SLOW_WITHOUT_KNOWLEDGE = timedelta(minutes=5)
+SLOW_FACTOR = 1.5
+STALE_AT_LEAST = timedelta(minutes=20)
+STALE_FACTOR = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """What makes two generations take about as long."""
+
+    model: str
+    resolution: Resolution
+    duration: Duration
+    has_frames: bool
+
+
+class Durations:
+    """The last 50 generation times of each kind, from submission to completion."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[Likeness, deque[float]] = {}
+
+    def record(self, key: Likeness, seconds: float) -> None:
+        """Remember one finished generation."""
+        self._seconds.setdefault(key, deque(maxlen=REMEMBERED)).append(max(seconds, 0.0))
+
+    def first_look(self, key: Likeness, default: float) -> float:
+        """Seconds after submission before which looking is in vain: the 5th percentile."""
+        return self._percentile(key, 5) or default
+
+    def expected(self, key: Likeness) -> timedelta | None:
+        """The median time of one generation; None while nothing is known."""
+        known = self._seconds.get(key)
+        return timedelta(seconds=_percentile(known, 50)) if known else None
+
+    def expected_wait(self, key: Likeness, *, position: int, slots: int) -> timedelta | None:
+        """From now to the clip for the one that waits in this place (from 1) for busy slots."""
+        each = self.expected(key)
+        return None if each is None else each * (position / max(slots, 1)) + each
+
+    def is_slow(self, key: Likeness, age: timedelta) -> bool:
+        """Whether a generation takes so much longer than usual that its person should hear."""
+        usual = self._percentile(key, 95)
+        if usual is None:
+            return age > SLOW_WITHOUT_KNOWLEDGE
+        return age > timedelta(seconds=usual * SLOW_FACTOR)
+
+    def stale_after(self, key: Likeness) -> timedelta:
+        """The age at which a generation no longer counts as occupying a slot."""
+        usual = timedelta(seconds=self._percentile(key, 95) or 0.0)
+        return max(STALE_AT_LEAST, usual * STALE_FACTOR)
+
+    def _percentile(self, key: Likeness, percent: int) -> float | None:
+        known = self._seconds.get(key, ())
+        return _percentile(known, percent) if len(known) >= ENOUGH else None
+
+
+def _percentile(values: deque[float] | tuple[float, ...], percent: int) -> float:
+    """The nearest rank: the smallest value that `percent` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

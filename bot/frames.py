@@ -1,0 +1,200 @@
+"""Input images: read from wherever they come, checked, kept, and handed over as link or bytes.
+
+Knows no chat platform and no provider; what may be opened is `bot.addresses`' to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from bot.addresses import Connect, Guard, Resolve, connect_directly, system_resolve
+from bot.codec import Codec
+from bot.disk import save
+from bot.errors import AddressRefused, ClipBroken, ClipUnavailable, FrameRejected
+from bot.job import StoredFrame
+from bot.media import LinkSigner, Media
+from bot.ports import FrameHandle
+from bot.refs import JobId, MediaKey
+
+Slot = Literal["start", "end"]
+
+MAX_BYTES = 20_000_000
+LINK_SECONDS = 10.0
+RELAY_HOURS = 24
+_FOLDER = "frames"
+
+
+def frame_key(job_id: JobId, slot: Slot) -> MediaKey:
+    """Where a job's image is kept."""
+    return MediaKey(f"{_FOLDER}/{job_id}/{slot}.jpg")
+
+
+def relay_path(job_id: JobId, attempt: int, slot: Slot) -> str:
+    """Where our public listener serves it while that attempt needs it."""
+    return f"/{_FOLDER}/{job_id}/{attempt}/{slot}"
+
+
+class Frames:
+    """Keeps images for jobs. Everything it refuses is a `FrameRejected`."""
+
+    def __init__(
+        self,
+        media: Media,
+        codec: Codec,
+        *,
+        signer: LinkSigner,
+        public_url: str = "",
+        resolve: Resolve = system_resolve,
+        connect: Connect = connect_directly,
+        link_seconds: float = LINK_SECONDS,
+    ) -> None:
+        self._media = media
+        self._codec = codec
+        self._signer = signer
+        self._public_url = public_url.rstrip("/")
+        self._guard = Guard(resolve=resolve, connect=connect, seconds=link_seconds)
+        self._link_seconds = link_seconds
+
+    async def keep(self, job_id: JobId, slot: Slot, source: AsyncIterator[bytes]) -> StoredFrame:
+        """Read an image of at most 20 MB from a stream, check it and keep it as a JPEG."""
+        with _kept_or_refused(), self._media.scratch() as given:
+            await _receive(source, given)
+            return await self._keep(job_id, slot, given)
+
+    async def keep_link(self, job_id: JobId, slot: Slot, url: str) -> StoredFrame:
+        """Fetch an image that somebody linked to, from public addresses only, and keep it."""
+        with _kept_or_refused(), self._media.scratch() as given:
+            await self._download(url, given)
+            return await self._keep(job_id, slot, given, link=url)
+
+    async def _download(self, url: str, target: Path) -> None:
+        try:
+            async with asyncio.timeout(self._link_seconds), self._guard.open(url) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise FrameRejected(
+                        f"The image's link answers with status {response.status_code}. "
+                        "Please check that it opens without signing in."
+                    )
+                await _receive(response.aiter_raw(), target)
+        except AddressRefused as error:
+            raise FrameRejected(f"{error.sentence} Please attach the image instead.") from error
+        except TimeoutError as error:
+            raise FrameRejected(
+                f"The image's link took longer than {self._link_seconds:g} seconds. "
+                "Please attach the image instead."
+            ) from error
+        except httpx.HTTPError as error:
+            raise FrameRejected(
+                "The image's link cannot be reached. Please check it, or attach the image."
+            ) from error
+
+    async def _keep(
+        self, job_id: JobId, slot: Slot, given: Path, *, link: str | None = None
+    ) -> StoredFrame:
+        key = frame_key(job_id, slot)
+        with self._media.scratch(".jpg") as upright:
+            info = await self._codec.normalise_image(given, upright)
+            await self._media.put(key, upright)
+        return StoredFrame(
+            key=key,
+            content_type=info.content_type,
+            width=info.width,
+            height=info.height,
+            link=link,
+        )
+
+    def can_hand_over(self, image_input: Literal["link", "bytes"], *, has_link: bool) -> bool:
+        """Whether a provider could get an image at all; asked before money is held.
+
+        `has_link`: the chat can make a public link, or the person typed an https one.
+        """
+        return (
+            image_input == "bytes" or has_link or self._media.is_shared or bool(self._public_url)
+        )
+
+    async def hand_over(
+        self,
+        frame: StoredFrame,
+        *,
+        job_id: JobId,
+        attempt: int,
+        slot: Slot,
+        image_input: Literal["link", "bytes"],
+        now: datetime,
+        chat_link: str | None = None,
+    ) -> FrameHandle:
+        """The image as this provider takes it: a local file, or a link good for a day.
+
+        Raises `ClipUnavailable` while the store is out of reach.
+        """
+        if image_input == "bytes":
+            path = await self.local(frame)
+            return FrameHandle(path=str(path), content_type=frame.content_type)
+        url = await self._media.presign(frame.key, RELAY_HOURS * 3600)
+        if url is None and self._public_url:
+            until = now + timedelta(hours=RELAY_HOURS)
+            url = self._public_url + self._signer.sign(relay_path(job_id, attempt, slot), until)
+        if url is None:
+            url = chat_link or _typed(frame)
+        if url is None:
+            raise FrameRejected(
+                "The video service fetches images by a public link, and Raybot cannot make one "
+                "here. Its operator can set bot.public_url or bot.media_url; "
+                "or give the image as an https:// link."
+            )
+        return FrameHandle(url=url, content_type=frame.content_type)
+
+    async def local(self, frame: StoredFrame) -> Path:
+        """A local copy of the image; raises `FrameRejected` where it is no longer kept."""
+        try:
+            return await self._media.fetch(frame.key)
+        except ClipBroken as error:
+            raise FrameRejected(
+                "The image is no longer kept. Please send your request again."
+            ) from error
+
+    async def sweep(
+        self, now: datetime, *, hours: int, spare: Collection[JobId] = frozenset()
+    ) -> int:
+        """Delete images older than so many hours, but for these jobs'; how many."""
+        old = [
+            each.key
+            for each in await self._media.list(_FOLDER)
+            if each.modified < now - timedelta(hours=hours) and _owner(each.key) not in spare
+        ]
+        for key in old:
+            await self._media.delete(key)
+        return len(old)
+
+
+async def _receive(source: AsyncIterator[bytes], target: Path) -> None:
+    if not (await save(source, target, max_bytes=MAX_BYTES)).is_whole:
+        raise FrameRejected(
+            f"This image is larger than {MAX_BYTES // 1_000_000} MB. Please send a smaller one."
+        )
+
+
+@contextmanager
+def _kept_or_refused() -> Iterator[None]:
+    """No money is held yet, so that our own trouble, too, is a refusal to the person."""
+    try:
+        yield
+    except ClipUnavailable as error:
+        raise FrameRejected(
+            f"The image cannot be kept: {error.sentence} Please try again later."
+        ) from error
+
+
+def _owner(key: MediaKey) -> str:
+    return key.split("/")[1]
+
+
+def _typed(frame: StoredFrame) -> str | None:
+    return frame.link if frame.link and frame.link.startswith("https://") else None

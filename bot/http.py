@@ -1,0 +1,399 @@
+"""The one factory of HTTP clients, and what every service's replies have in common.
+
+Knows no service. Only plain GETs are ever repeated here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from time import perf_counter
+from typing import Any, Protocol
+
+import aiohttp
+import httpx
+import stamina
+from httpx_aiohttp import AiohttpTransport
+from pydantic import SecretStr
+
+from bot.clock import Clock
+from bot.errors import (
+    ProviderAuthError,
+    ProviderError,
+    ProviderOutOfCredits,
+    ProviderRejected,
+    ProviderUnavailable,
+    SubmissionUncertain,
+)
+from bot.log import register_secret
+from bot.metrics import Metrics
+
+#: Nothing can have been sent: no connection was made for it.
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
+MAX_RETRY_AFTER = 3600.0
+#: A 429 that names no time.
+PAUSE_SECONDS = 15.0
+#: A proxy may answer so although the request went on to the service.
+DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}
+LONGEST_QUOTE = 200
+
+Observe = Callable[[str, str, float], None]
+"""Called with the method, the outcome (`2xx` … `5xx`, `error`) and the seconds it took."""
+
+
+def create_client(
+    *,
+    base_url: str = "",
+    headers: Mapping[str, str] | None = None,
+    connect_seconds: float = 5.0,
+    read_seconds: float = 30.0,
+    max_connections: int = 20,
+    keep_alive: bool = True,
+    observe: Observe | None = None,
+) -> httpx.AsyncClient:
+    """A client without redirects, cookies of others or environment proxies.
+
+    Its errors are true: `NOT_SENT` is raised only where nothing can have been sent. Without
+    `keep_alive` each request opens its own connection, so none dies on one that just idled out.
+    """
+    return httpx.AsyncClient(
+        base_url=base_url,
+        headers=dict(headers or {}),
+        timeout=httpx.Timeout(connect=connect_seconds, read=read_seconds, write=30.0, pool=5.0),
+        follow_redirects=False,
+        trust_env=False,
+        transport=_Transport(max_connections, keep_alive=keep_alive, observe=observe),
+    )
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """aiohttp underneath (a third of the CPU of httpx's own); the errors are sorted here.
+
+    httpx-aiohttp calls every lost connection a `ConnectTimeout`, also where the request had
+    left and may have been carried out; that must never be taken for "not sent".
+    """
+
+    def __init__(self, max_connections: int, *, keep_alive: bool, observe: Observe | None) -> None:
+        self._max_connections = max_connections
+        self._keep_alive = keep_alive
+        self._observe = observe
+        # The session must be made inside the running loop, hence by the first request.
+        self._inner = AiohttpTransport(
+            verify=_ssl_context(), trust_env=False, client=self._create_session
+        )
+
+    def _create_session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=_ssl_context(), limit=self._max_connections, force_close=not self._keep_alive
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        began = perf_counter()
+        outcome = "error"
+        try:
+            with _true_errors():
+                response = await self._inner.handle_async_request(request)
+            outcome = f"{response.status_code // 100}xx"
+        finally:
+            if self._observe is not None:
+                self._observe(request.method, outcome, perf_counter() - began)
+        response.stream = _Stream(response.stream)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Stream(httpx.AsyncByteStream):
+    """A body whose reading raises true errors."""
+
+    def __init__(self, inner: httpx.SyncByteStream | httpx.AsyncByteStream) -> None:
+        assert isinstance(inner, httpx.AsyncByteStream)
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _true_errors(is_reading=True):
+            async for chunk in self._inner:
+                yield chunk
+
+    async def aclose(self) -> None:
+        with _true_errors(is_reading=True):
+            await self._inner.aclose()
+
+
+@functools.cache
+def _ssl_context() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
+
+
+@contextmanager
+def _true_errors(*, is_reading: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.TransportError, aiohttp.ClientError) as error:
+        is_mapped = isinstance(error, httpx.TransportError)
+        cause = (error.__cause__ or error) if is_mapped else error
+        kind = _to_httpx(cause)
+        if is_reading and issubclass(kind, NOT_SENT):
+            kind = httpx.ReadError
+        raise kind(f"{type(cause).__name__}: {cause}") from cause
+
+
+def _to_httpx(cause: BaseException) -> type[httpx.TransportError]:
+    match cause:
+        case aiohttp.ClientConnectorError():
+            return httpx.ConnectError
+        case aiohttp.ConnectionTimeoutError():
+            return httpx.ConnectTimeout
+        case aiohttp.ServerTimeoutError():
+            return httpx.ReadTimeout
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return httpx.UnsupportedProtocol
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientResponseError():
+            return httpx.RemoteProtocolError
+        case httpx.TransportError():
+            return type(cause)
+        case _:
+            return httpx.ReadError
+
+
+class _Again(Exception):
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(f"HTTP {response.status_code}")
+        self.response = response
+
+
+_WORTH_A_RETRY = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, _Again)
+
+
+async def get_with_retries(
+    client: httpx.AsyncClient,
+    url: str,
+    *,
+    params: Mapping[str, str | int] | None = None,
+    attempts: int = 3,
+    wait_seconds: float = 0.25,
+    turn: Callable[[], Awaitable[None]] | None = None,
+) -> httpx.Response:
+    """GET, again after a lost connection or a 5xx, at most `attempts` times within 20 s.
+
+    `turn` is awaited before each, so that every call counts against a budget. Returns the last
+    reply whatever its status; raises the last `httpx.TransportError`. A reply that is merely
+    slow is not asked for twice.
+    """
+
+    async def ask() -> httpx.Response:
+        if turn is not None:
+            await turn()
+        response = await client.get(url, params=params)
+        if response.is_server_error:
+            raise _Again(response)
+        return response
+
+    retrying = stamina.AsyncRetryingCaller(
+        attempts=attempts, timeout=20.0, wait_initial=wait_seconds, wait_jitter=wait_seconds
+    )
+    try:
+        return await retrying(_WORTH_A_RETRY, ask)
+    except _Again as error:
+        return error.response
+
+
+class Pace(Protocol):
+    """A budget of calls, such as `bot.budget.TokenBucket`; times are seconds of boot time."""
+
+    def take(self, now: float) -> bool:
+        """Use one call, if one is left."""
+
+    def wait(self, now: float) -> float:
+        """Seconds until there is one."""
+
+    def penalise(self, now: float, seconds: float) -> None:
+        """Let nothing through for this long."""
+
+
+class Service:
+    """One provider's API in JSON: GETs within a budget, and POSTs that are sent once.
+
+    `slack` is how far the service's clock and ours are apart, as its last reply shows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str,
+        key: SecretStr | None,
+        pace: Pace,
+        clock: Clock,
+        read_error: Callable[[httpx.Response], ProviderError],
+        connect_seconds: float,
+        read_seconds: float,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.slack = timedelta(0)
+        self._name, self._pace, self._clock, self._read_error = name, pace, clock, read_error
+        connect = functools.partial(
+            create_client,
+            base_url=base_url,
+            headers=_bearer(key),
+            connect_seconds=connect_seconds,
+            read_seconds=read_seconds,
+            observe=metrics.request_observer(name) if metrics else None,
+        )
+        self._reader = connect()
+        # A POST on a connection that is just idling out would be in doubt: each has its own.
+        self._writer = connect(keep_alive=False)
+
+    async def get(self, path: str, **params: int) -> dict[str, Any] | None:
+        """The object at this path, None where there is none (404).
+
+        Raises `ProviderUnavailable`, or what `read_error` makes of the reply.
+        """
+        try:
+            response = await get_with_retries(
+                self._reader, path, params=params, attempts=2, turn=self._turn
+            )
+        except httpx.HTTPError as error:
+            raise ProviderUnavailable(provider=self._name) from error
+        self.slack = _slack(response, self._clock.now())
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if not response.is_success:
+            refusal = self._read_error(response)
+            if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                self._pace.penalise(self._clock.boottime(), refusal.retry_after or 0.0)
+            raise refusal
+        body = read_json(response.content)
+        if not isinstance(body, dict):
+            raise ProviderUnavailable(provider=self._name)
+        return body
+
+    async def post(self, path: str, content: Any, seconds: float) -> Any:
+        """What one POST is answered, None where that is no JSON; it is never sent again.
+
+        Raises `ProviderUnavailable` where it cannot have been taken, `SubmissionUncertain` where
+        nobody can tell, and what `read_error` makes of a 4xx, which is a certain no.
+        """
+        own = self._writer.timeout
+        patience = httpx.Timeout(seconds, connect=own.connect, pool=own.pool)
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._writer.post(path, json=content, timeout=patience)
+        except NOT_SENT as error:
+            raise ProviderUnavailable(provider=self._name) from error
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise SubmissionUncertain(provider=self._name) from error
+        if response.is_client_error and response.status_code not in DOUBTFUL:
+            raise self._read_error(response)
+        if not response.is_success:
+            raise SubmissionUncertain(provider=self._name)
+        return read_json(response.content)
+
+    async def _turn(self) -> None:
+        while not self._pace.take(self._clock.boottime()):
+            left = timedelta(seconds=self._pace.wait(self._clock.boottime()))
+            await self._clock.wait(asyncio.Event(), self._clock.now() + left)
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._reader.aclose()
+        await self._writer.aclose()
+
+
+def _bearer(key: SecretStr | None) -> dict[str, str]:
+    if key is None:
+        return {}
+    register_secret(key.get_secret_value())
+    return {"Authorization": f"Bearer {key.get_secret_value()}"}
+
+
+def to_error(response: httpx.Response, *, provider: str) -> ProviderError:
+    """The error that a reply other than 2xx stands for, by its status alone."""
+    status, retry_after = response.status_code, read_retry_after(response.headers)
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        sentence = "The video service asks for a pause. Raybot goes on by itself."
+        pause = PAUSE_SECONDS if retry_after is None else retry_after
+        return ProviderUnavailable(sentence, provider=provider, retry_after=pause)
+    if status == httpx.codes.PAYMENT_REQUIRED:
+        return ProviderOutOfCredits(provider=provider)
+    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        return ProviderAuthError(provider=provider)
+    if response.is_client_error:
+        detail = read_detail(response)
+        said = f"The video service refused this request: {detail}" if detail else None
+        return ProviderRejected(said, provider=provider, code="refused")
+    return ProviderUnavailable(provider=provider, retry_after=retry_after)
+
+
+def read_json(body: bytes) -> Any:
+    """What a body says, None where it is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_json_text(value: object) -> object:
+    """A table of the configuration as it is, or as the environment holds it: as JSON text."""
+    return read_json(value.encode()) if isinstance(value, str) else value
+
+
+def read_detail(response: httpx.Response) -> str:
+    """The `detail` of an error reply, a text or FastAPI's list; never another kind of body."""
+    body = read_json(response.content)
+    detail = body.get("detail") if isinstance(body, dict) else None
+    if isinstance(detail, list):
+        detail = "; ".join(str(each.get("msg", "")) for each in detail if isinstance(each, dict))
+    return plain(detail)
+
+
+def plain(text: object) -> str:
+    """A service's words made fit for a sentence: one short line without links or markup."""
+    if not isinstance(text, str) or "<" in text:
+        return ""
+    text = re.sub(r"\S+://\S+", "(link)", re.sub(r"^\d{3}: ", "", text))
+    return "".join(each for each in " ".join(text.split()) if each.isprintable())[:LONGEST_QUOTE]
+
+
+def read_time(value: object) -> datetime | None:
+    """A time in ISO 8601, in UTC where it names no zone; None where it is none."""
+    try:
+        time = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _slack(response: httpx.Response, now: datetime) -> timedelta:
+    try:
+        return abs(parsedate_to_datetime(response.headers.get("date", "")) - now)
+    except (ValueError, TypeError):
+        return timedelta(0)
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a `Retry-After` (RFC 9110 10.2.3: a number or a date), None without a sane one.
+
+    A date is compared with the reply's own `Date`, so that our clock does not matter.
+    """
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        if value.isdecimal():
+            seconds = float(value)
+        else:
+            until = parsedate_to_datetime(value)
+            seconds = (until - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

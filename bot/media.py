@@ -1,0 +1,197 @@
+"""The one store for frames, clips and posters: a folder or a bucket, and signed links to it.
+
+Knows no job and no format; keys and files only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import mimetypes
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from bot.disk import CHUNK, Cache, Scratch, copy_durably, disk_errors, save
+from bot.errors import ClipBroken, ClipUnavailable, ConfigError
+from bot.refs import MediaKey
+
+CACHE_BYTES = 2_000_000_000
+_KEY = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[a-z0-9_.-]+(/[a-z0-9_.-]+)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredObject:
+    """One kept file: its size in bytes and when it was last written."""
+
+    key: MediaKey
+    modified: datetime
+    size: int
+
+
+class Media:
+    """Keeps files under keys. Raises `ClipUnavailable` where disk or bucket cannot serve now."""
+
+    def __init__(
+        self, store: ObjectStore, data_dir: Path, *, folder: Path | None, cache_bytes: int
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._cache = Cache(data_dir / "cache", max_bytes=cache_bytes)
+        self._scratch = Scratch(data_dir / "tmp")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines see it too."""
+        return self._folder is None
+
+    def scratch(self, suffix: str = "") -> AbstractContextManager[Path]:
+        """A path for an unfinished file, which is gone afterwards, also after a crash."""
+        return self._scratch.file(suffix)
+
+    def close(self) -> None:
+        """Remove this process's unfinished files."""
+        self._scratch.close()
+
+    async def put(self, key: MediaKey, source: Path) -> None:
+        """Keep a copy of a file: all of it or nothing, also when the machine stops halfway."""
+        _check(key)
+        if self._folder is not None:
+            await asyncio.to_thread(copy_durably, source, self._folder / key)
+            return
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        with _bucket_errors():
+            await obstore.put_async(self._store, key, source, attributes={"Content-Type": kind})
+        # It is read again right away, to be posted; a second transfer would cost that time.
+        with self.scratch() as copy, disk_errors():
+            await asyncio.to_thread(shutil.copyfile, source, copy)
+            await asyncio.to_thread(self._cache.take, key, copy)
+
+    async def fetch(self, key: MediaKey) -> Path:
+        """A local path to read; raises `ClipBroken` where nothing is kept under this key."""
+        _check(key)
+        if self._folder is not None:
+            path = self._folder / key
+            if not await asyncio.to_thread(path.is_file):
+                raise ClipBroken("This file is no longer kept.")
+            return path
+        cached = await asyncio.to_thread(self._cache.find, key)
+        return cached or await self._download(key)
+
+    async def _download(self, key: MediaKey) -> Path:
+        with self.scratch() as copy, _bucket_errors():
+            try:
+                answer = await obstore.get_async(self._store, key)
+            except FileNotFoundError as error:
+                raise ClipBroken("This file is no longer kept.") from error
+            await save(answer.stream(CHUNK), copy)
+            return await asyncio.to_thread(self._cache.take, key, copy)
+
+    async def delete(self, key: MediaKey) -> None:
+        """Forget a file; fine if it is gone."""
+        _check(key)
+        await asyncio.to_thread(self._cache.drop, key)
+        with _bucket_errors(), suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, key)
+
+    async def list(self, prefix: str) -> list[StoredObject]:
+        """Everything kept under a folder such as `clips/`, unfinished writes included."""
+        found: list[StoredObject] = []
+        with _bucket_errors():
+            async for batch in obstore.list(self._store, prefix.rstrip("/")):
+                found += [
+                    StoredObject(
+                        key=MediaKey(each["path"]),
+                        modified=each["last_modified"].astimezone(UTC),
+                        size=each["size"],
+                    )
+                    for each in batch
+                ]
+        return found
+
+    async def presign(self, key: MediaKey, seconds: int) -> str | None:
+        """A link of the bucket that anyone can GET for so long; None for a folder."""
+        if isinstance(self._store, LocalStore):
+            return None
+        _check(key)
+        store: Any = self._store  # Each of the three kinds of bucket can sign.
+        with _bucket_errors():
+            return await obstore.sign_async(store, "GET", key, timedelta(seconds=seconds))
+
+
+def open_media(
+    url: str,
+    data_dir: Path,
+    *,
+    cache_bytes: int = CACHE_BYTES,
+    options: Mapping[str, str] | None = None,
+) -> Media:
+    """Open the store: a folder in `data_dir`, or the bucket at `s3://`, `gs://` or `az://`.
+
+    Options (`endpoint`, `access_key_id`, …) win over the cloud's own environment variables;
+    plain HTTP is allowed only where an endpoint asks for it. Raises `ConfigError`.
+    """
+    if not url:
+        folder = data_dir / "media"
+        folder.mkdir(parents=True, exist_ok=True)
+        return Media(LocalStore(folder), data_dir, folder=folder, cache_bytes=cache_bytes)
+    if not url.startswith(("s3://", "gs://", "az://")):
+        raise ConfigError("media_url must begin with s3://, gs:// or az://, or be empty.")
+    settings: Any = options or {}
+    plain = settings.get("endpoint", "").startswith("http://")
+    try:
+        store = from_url(
+            url,
+            client_options={"allow_http": plain} if plain else None,
+            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
+            **settings,
+        )
+    except (BaseError, ValueError) as error:
+        raise ConfigError(f"media_url cannot be used: {error}.") from error
+    return Media(store, data_dir, folder=None, cache_bytes=cache_bytes)
+
+
+class LinkSigner:
+    """Signs paths of our own public listener, so that only who was given a link can use it."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def sign(self, path: str, expires: datetime) -> str:
+        """The path with its expiry and signature as query."""
+        until = str(int(expires.timestamp()))
+        return f"{path}?exp={until}&sig={self._signature(path, until)}"
+
+    def verify(self, path: str, exp: str, sig: str, now: datetime) -> bool:
+        """Whether this link was signed here and still holds."""
+        given = sig.encode(errors="replace")
+        genuine = hmac.compare_digest(self._signature(path, exp).encode(), given)
+        return genuine and now.timestamp() < int(exp)
+
+    def _signature(self, path: str, until: str) -> str:
+        signed = f"{path}|{until}".encode(errors="replace")
+        digest = hmac.digest(self._secret, signed, "sha256")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _check(key: MediaKey) -> None:
+    if _KEY.fullmatch(key) is None:
+        raise ValueError(f"{key!r} is no media key")
+
+
+@contextmanager
+def _bucket_errors() -> Iterator[None]:
+    try:
+        yield
+    except BaseError as error:
+        raise ClipUnavailable("Raybot's media store cannot be reached right now.") from error

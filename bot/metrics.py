@@ -1,0 +1,132 @@
+"""Every figure Raybot shows to Prometheus, in one place; labels are few and bounded.
+
+Never a label: a person, a place, a job, a prompt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from prometheus_client import Counter, Gauge, Histogram
+
+LONG = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 3600)
+SHORT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30)
+COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The instruments of one process, on their own registry, so that two can live side by side."""
+
+    def __init__(self) -> None:
+        # Imported here: a tenth of a second that commands which show no figures need not pay.
+        from prometheus_client import CollectorRegistry, ProcessCollector
+
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._add_jobs()
+        self._add_money()
+        self._add_provider()
+        self._add_store()
+
+    def _add_jobs(self) -> None:
+        self.jobs = self._gauge("jobs", "Jobs by state.", ["state"])
+        self.jobs_parked = self._gauge("jobs_parked", "Jobs that a crash loop parked.")
+        self.oldest_open_job_seconds = self._gauge(
+            "oldest_open_job_seconds", "Age of the oldest open job."
+        )
+        self.jobs_finished = self._counter(
+            "jobs_finished_total",
+            "Jobs that ended, by outcome (state) and reason (failure code).",
+            ["provider", "model", "outcome", "reason"],
+        )
+        self.job_seconds = self._histogram(
+            "job_seconds", "Time in a phase: queue, generate, fetch, deliver.", ["phase"], LONG
+        )
+        self.detection_lag_seconds = self._histogram(
+            "detection_lag_seconds",
+            "From a generation's completion to our noticing it, by source (look, callback).",
+            ["provider", "source"],
+            SHORT,
+        )
+
+    def _add_money(self) -> None:
+        self.charged_usd = self._counter(
+            "charged_usd_total", "Dollars settled.", ["provider", "model"]
+        )
+        self.held_usd = self._gauge("held_usd", "Dollars held for open jobs.")
+        self.balance_usd = self._gauge(
+            "balance_usd", "Dollars left at the provider.", ["provider"]
+        )
+        self.invariant_failures = self._counter(
+            "invariant_failures_total", "Broken invariants of the books.", ["check"]
+        )
+
+    def _add_provider(self) -> None:
+        self.provider_requests = self._counter(
+            "provider_requests_total",
+            "HTTP requests, by outcome (2xx … 5xx, error).",
+            ["provider", "method", "outcome"],
+        )
+        self.provider_request_seconds = self._histogram(
+            "provider_request_seconds",
+            "Time to a reply's headers.",
+            ["provider", "method"],
+            SHORT,
+        )
+        self.provider_slots = self._gauge(
+            "provider_slots", "Slots at the provider: used, allowed.", ["provider", "kind"]
+        )
+        self.circuit_open = self._gauge(
+            "circuit_open", "1 while calls to a provider are held back.", ["provider"]
+        )
+        self.callbacks = self._counter(
+            "callbacks_total", "Callbacks received.", ["provider", "outcome"]
+        )
+        self.reconciles = self._counter(
+            "reconciles_total",
+            "Submissions without an answer, by what was found.",
+            ["provider", "outcome"],
+        )
+
+    def _add_store(self) -> None:
+        self.store_batch_size = self._histogram(
+            "store_batch_size", "Writes in one COMMIT.", (), COUNTS
+        )
+        self.store_write_seconds = self._histogram(
+            "store_write_seconds", "From asking for a write to its COMMIT.", (), SHORT
+        )
+
+    def _counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
+        from prometheus_client import Counter
+
+        return Counter(f"raybot_{name}", about, labels, registry=self.registry)
+
+    def _gauge(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
+        from prometheus_client import Gauge
+
+        return Gauge(f"raybot_{name}", about, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, about: str, labels: Sequence[str], buckets: Sequence[float]
+    ) -> Histogram:
+        from prometheus_client import Histogram
+
+        return Histogram(f"raybot_{name}", about, labels, buckets=buckets, registry=self.registry)
+
+    def request_observer(self, provider: str) -> Callable[[str, str, float], None]:
+        """What `bot.http.create_client` calls after each request of this provider."""
+
+        def observe(method: str, outcome: str, seconds: float) -> None:
+            self.provider_requests.labels(provider, method, outcome).inc()
+            self.provider_request_seconds.labels(provider, method).observe(seconds)
+
+        return observe
+
+    def render(self) -> bytes:
+        """The page for Prometheus, in its text format."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry)

@@ -1,0 +1,307 @@
+"""Two doors for HTTP: a public one for strangers and services, a private one for the operator.
+
+Knows addresses, limits and signatures; what happens behind a door is a call it is given, so it
+knows no job, no provider and no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hmac
+import ipaddress
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from bot.clock import Clock
+from bot.errors import BotError, ConfigError, JobNotFound, NotAllowed, StoreError
+from bot.log import get_logger
+
+CALLBACK_BYTES = 64 * 1024
+CALLBACKS_PER_MINUTE = 30
+FETCHES_PER_FRAME = 20
+HEARTBEAT_SECONDS = 30.0
+STOP_SECONDS = 5.0
+REMEMBERED_KEYS = 10_000
+JOB_ID = r"{job_id:r-[0-9a-z]{4,20}}"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
+
+log = get_logger(__name__)
+ARGUMENTS = TypeAdapter(dict[str, object])
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings:
+    """Where the doors are (port 0: any free one), and which proxies may name the real client.
+
+    A callback's body has `body_seconds` to arrive.
+    """
+
+    public_host: str = "127.0.0.1"
+    public_port: int = 8080
+    private_host: str = "127.0.0.1"
+    private_port: int = 8081
+    trusted_proxies: tuple[str, ...] = ()
+    body_seconds: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behind:
+    """What lies behind the doors.
+
+    `on_callback` takes (provider, headers, body, token), only notes the hint and returns at once.
+    `verify_link` takes (path, exp, sig, now). `frame_at` takes (job id, attempt, slot).
+    `ready` names what is not well. `heartbeat_age` in seconds.
+    """
+
+    on_callback: Callable[[str, Mapping[str, str], bytes, str], None]
+    verify_link: Callable[[str, str, str, datetime], bool]
+    frame_at: Callable[[str, int, str], Awaitable[Path | None]]
+    clip_at: Callable[[str], Awaitable[Path | None]]
+    ready: Callable[[], Awaitable[Mapping[str, str]]]
+    heartbeat_age: Callable[[], float]
+    render_metrics: Callable[[], bytes]
+    act: Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
+
+
+def act_token(secret_key: str) -> str:
+    """The bearer for `/acts`, which only somebody who knows the secret key can make."""
+    return hmac.new(secret_key.encode(), b"raybot private acts", "sha256").hexdigest()
+
+
+class Tally:
+    """Counts events per key; beyond `REMEMBERED_KEYS` the longest unseen key is forgotten."""
+
+    def __init__(self, most: int, *, seconds: float | None = None) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def take(self, key: str, now: float) -> bool:
+        """Count one more; False once there were `most` of them (within `seconds`, if given)."""
+        since, count = self._seen.pop(key, (now, 0))
+        if self._seconds is not None and now - since >= self._seconds:
+            since, count = now, 0
+        self._seen[key] = (since, min(count + 1, self._most + 1))
+        if len(self._seen) > REMEMBERED_KEYS:
+            self._seen.popitem(last=False)
+        return count < self._most
+
+
+class Web:
+    """The two listeners. `routes` are public ones that adapters bring."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        behind: Behind,
+        *,
+        clock: Clock,
+        secret_key: str,
+        providers: Collection[str],
+        routes: Iterable[web.RouteDef] = (),
+    ) -> None:
+        self._settings = settings
+        self._behind = behind
+        self._clock = clock
+        self._bearer = f"Bearer {act_token(secret_key)}".encode()
+        self._providers = frozenset(providers)
+        self._proxies = _networks(settings.trusted_proxies)
+        self._callbacks = Tally(CALLBACKS_PER_MINUTE, seconds=60.0)
+        self._fetches = Tally(FETCHES_PER_FRAME)
+        frame_path = f"/frames/{JOB_ID}/{{attempt:[0-9]{{1,4}}}}/{{slot:start|end}}"
+        self._public = self._door(
+            web.post("/callbacks/{provider}/{token}", self._on_callback),
+            web.get(frame_path, self._frame),
+            web.get(f"/clips/{JOB_ID}.mp4", self._clip),
+            *routes,
+        )
+        self._private = self._door(
+            web.get("/livez", self._livez),
+            web.get("/readyz", self._readyz),
+            web.get("/metrics", self._metrics),
+            web.post("/acts/{name:[a-z_]{1,40}}", self._act),
+        )
+
+    def _door(self, *routes: web.RouteDef) -> web.AppRunner:
+        app = web.Application()
+        app.on_response_prepare.append(self._say_little)
+        app.add_routes(routes)
+        return web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+
+    async def start(self) -> None:
+        """Open both doors; raises `ConfigError` that names the key of a port that is taken."""
+        wanted = self._settings
+        try:
+            await _listen(self._private, wanted.private_host, wanted.private_port, "private")
+            await _listen(self._public, wanted.public_host, wanted.public_port, "public")
+        except ConfigError:
+            await self.stop()
+            raise
+        log.info("web.listening", public=self.public_address, private=self.private_address)
+
+    async def stop(self) -> None:
+        """Close both doors; what is being answered gets `STOP_SECONDS`. Fine if repeated."""
+        await self._public.cleanup()
+        await self._private.cleanup()
+
+    @property
+    def public_address(self) -> str:
+        """The public listener's own address, e.g. `http://127.0.0.1:8080`; empty while closed."""
+        return _address(self._public)
+
+    @property
+    def private_address(self) -> str:
+        """The private listener's own address; empty while closed."""
+        return _address(self._private)
+
+    async def _say_little(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Set what every answer carries; log a refusal by its route, for paths hold tokens."""
+        response.headers.pop("Server", None)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Cache-Control", "no-store")
+        if response.status >= 400:
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource else "none"
+            log.debug("web.refused", route=route, status=response.status, by=self._client(request))
+
+    def _client(self, request: web.Request) -> str:
+        """The client's address: the last one in `X-Forwarded-For` that no own proxy added."""
+        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+        address = request.remote or ""
+        while hops and _is_in(address, self._proxies):
+            address = hops.pop() or address
+        return address
+
+    async def _on_callback(self, request: web.Request) -> web.Response:
+        provider, token = request.match_info["provider"], request.match_info["token"]
+        if provider not in self._providers or not TOKEN.fullmatch(token):
+            raise web.HTTPNotFound
+        if not self._callbacks.take(token, self._clock.boottime()):
+            raise web.HTTPTooManyRequests
+        body = await _read_capped(request, CALLBACK_BYTES, self._settings.body_seconds)
+        self._behind.on_callback(provider, request.headers, body, token)
+        return web.Response(text="ok")
+
+    def _check_link(self, request: web.Request) -> None:
+        exp, sig = request.query.get("exp", ""), request.query.get("sig", "")
+        if not self._behind.verify_link(request.path, exp, sig, self._clock.now()):
+            raise web.HTTPNotFound
+
+    async def _frame(self, request: web.Request) -> web.FileResponse:
+        self._check_link(request)
+        if not self._fetches.take(request.path, self._clock.boottime()):
+            raise web.HTTPNotFound
+        said = request.match_info
+        path = await self._behind.frame_at(said["job_id"], int(said["attempt"]), said["slot"])
+        return _file(path, name=f"{said['job_id']}-{said['slot']}")
+
+    async def _clip(self, request: web.Request) -> web.FileResponse:
+        self._check_link(request)
+        job_id = request.match_info["job_id"]
+        return _file(await self._behind.clip_at(job_id), name=f"{job_id}.mp4", kind="video/mp4")
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        age = self._behind.heartbeat_age()
+        status = 200 if age <= HEARTBEAT_SECONDS else 503
+        return web.json_response({"heartbeat_age_seconds": round(age, 3)}, status=status)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        problems = dict(await self._behind.ready())
+        body = {"ready": not problems, "problems": problems}
+        return web.json_response(body, status=503 if problems else 200)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        # Imported here: commands that only need `act_token` need not pay a tenth of a second.
+        from prometheus_client import CONTENT_TYPE_LATEST
+
+        headers = {"Content-Type": CONTENT_TYPE_LATEST}
+        return web.Response(body=self._behind.render_metrics(), headers=headers)
+
+    async def _act(self, request: web.Request) -> web.Response:
+        said = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(said.encode("utf-8", "surrogateescape"), self._bearer):
+            raise web.HTTPUnauthorized
+        try:
+            wanted = ARGUMENTS.validate_json(await request.read() or b"{}")
+        except ValueError:
+            raise web.HTTPBadRequest from None
+        try:
+            answer = await self._behind.act(request.match_info["name"], wanted)
+        except BotError as error:
+            return web.json_response({"sentence": error.sentence}, status=_status(error))
+        return web.json_response(dict(answer))
+
+
+def _status(error: BotError) -> int:
+    match error:
+        case JobNotFound():
+            return 404
+        case NotAllowed():
+            return 403
+        case StoreError():
+            return 503
+        case _:
+            return 400
+
+
+def _file(path: Path | None, *, name: str, kind: str | None = None) -> web.FileResponse:
+    if path is None:
+        raise web.HTTPNotFound
+    headers = {"Content-Disposition": f'inline; filename="{name}"'}
+    if kind:
+        headers["Content-Type"] = kind
+    return web.FileResponse(path, headers=headers)
+
+
+async def _read_capped(request: web.Request, most: int, seconds: float) -> bytes:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.content.iter_chunked(16 * 1024):
+                body += chunk
+                if len(body) > most:
+                    raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=len(body))
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    return bytes(body)
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, door: str) -> None:
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        why = f"cannot listen on {host}:{port} ({error.strerror}); set {door}_host and {door}_port"
+        if error.errno == errno.EADDRINUSE:
+            why = f"another program listens on {host}:{port}; stop it, or set a free {door}_port"
+        raise ConfigError(f"[bot] {door}_port: {why}.") from error
+
+
+def _address(runner: web.AppRunner) -> str:
+    for address in runner.addresses:
+        host, port = address[0], address[1]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return ""
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"[bot] trusted_proxies: {error}.") from None
+
+
+def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        return any(ipaddress.ip_address(address) in network for network in networks)
+    except ValueError:
+        return False

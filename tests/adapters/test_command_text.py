@@ -1,0 +1,442 @@
+"""The typed grammar: what people type, phones and other tools' habits included."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.command_text import (
+    MAX_CHARS,
+    Cancel,
+    Confirm,
+    Draft,
+    Help,
+    Jobs,
+    Retry,
+    SettingsCommand,
+    Show,
+    Usage,
+    format_draft,
+    parse,
+    read_link,
+    to_work,
+)
+from bot.errors import InvalidRequest
+from bot.refs import Attachment, JobId
+from bot.request import (
+    ASPECT_RATIOS,
+    DURATIONS,
+    RESOLUTIONS,
+    ClipFrame,
+    ImageFrame,
+    LinkFrame,
+    VideoWork,
+)
+
+
+def refusal(text: str) -> InvalidRequest:
+    """The refusal of a text, which is one line."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse(text)
+    assert "\n" not in caught.value.sentence
+    return caught.value
+
+
+# ---- flags -----------------------------------------------------------------------------------
+
+
+def test_the_whole_grammar_in_one_line() -> None:
+    text = (
+        "a red fox in snow --ar 9:16 --res 720p --dur 9s --loop --model ray-2"
+        " --camera orbit_left --start https://example.org/a.png --end https://example.org/b.png"
+    )
+    assert parse(text) == Draft(
+        prompt="a red fox in snow",
+        aspect_ratio="9:16",
+        resolution="720p",
+        duration="9s",
+        loop=True,
+        model="ray-2",
+        concepts=("orbit_left",),
+        start="https://example.org/a.png",
+        end="https://example.org/b.png",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("fox --aspect-ratio 9:16", Draft(prompt="fox", aspect_ratio="9:16")),
+        ("fox --aspect 9:16", Draft(prompt="fox", aspect_ratio="9:16")),
+        ("fox -ar 9:16", Draft(prompt="fox", aspect_ratio="9:16")),
+        ("fox --ar=9:16", Draft(prompt="fox", aspect_ratio="9:16")),
+        ("fox --AR 9x16", Draft(prompt="fox", aspect_ratio="9:16")),
+        ("fox --ar 9/16", Draft(prompt="fox", aspect_ratio="9:16")),
+        ("fox --9:16", Draft(prompt="fox", aspect_ratio="9:16")),
+        ("fox --ar 9:16,", Draft(prompt="fox", aspect_ratio="9:16")),
+        ("fox --resolution 720p", Draft(prompt="fox", resolution="720p")),
+        ("fox -r 720", Draft(prompt="fox", resolution="720p")),
+        ("fox -res 720P", Draft(prompt="fox", resolution="720p")),
+        ("fox --4K", Draft(prompt="fox", resolution="4k")),
+        ("fox --720p", Draft(prompt="fox", resolution="720p")),
+        ("fox --duration 9s", Draft(prompt="fox", duration="9s")),
+        ("fox --dur 9", Draft(prompt="fox", duration="9s")),
+        ("fox --dur '9 s'", Draft(prompt="fox", duration="9s")),
+        ("fox -d 5s", Draft(prompt="fox", duration="5s")),
+        ("fox --9s", Draft(prompt="fox", duration="9s")),
+        ("fox --loop", Draft(prompt="fox", loop=True)),
+        ("fox -l", Draft(prompt="fox", loop=True)),
+        ("fox --loop.", Draft(prompt="fox", loop=True)),
+        ("fox --no-loop", Draft(prompt="fox", loop=False)),
+        ("fox -m ray-2", Draft(prompt="fox", model="ray-2")),
+        (
+            "fox --camera orbit_left,zoom_in",
+            Draft(prompt="fox", concepts=("orbit_left", "zoom_in")),
+        ),
+        ("fox -c orbit_left -c zoom_in", Draft(prompt="fox", concepts=("orbit_left", "zoom_in"))),
+        ('fox --camera "orbit left"', Draft(prompt="fox", concepts=("orbit left",))),
+        ("fox -camera zoom_in", Draft(prompt="fox", concepts=("zoom_in",))),
+        ("fox -s ./a.png -e ./b.png", Draft(prompt="fox", start="./a.png", end="./b.png")),
+        ('fox --start "./my fox.png"', Draft(prompt="fox", start="./my fox.png")),
+        ("fox --start='./my fox.png'", Draft(prompt="fox", start="./my fox.png")),
+        ("fox --start “./my fox.png”", Draft(prompt="fox", start="./my fox.png")),
+        ("--ar 1:1", Draft(aspect_ratio="1:1")),
+        ("", Draft()),
+    ],
+)
+def test_long_and_short_forms(text: str, expected: Draft) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--9s a red fox --loop in snow --ar 9:16",
+        "a red fox --ar 9:16 in snow --loop --9s",
+        "--loop --ar 9:16 --dur 9s a red fox in snow",
+        "a red fox\n--loop\n--ar\n9:16 in snow\t--9s",
+    ],
+)
+def test_flags_stand_in_any_order_and_place(text: str) -> None:
+    assert parse(text) == Draft(
+        prompt="a red fox in snow", aspect_ratio="9:16", duration="9s", loop=True
+    )
+
+
+def test_the_same_value_twice_is_fine_and_two_values_are_not() -> None:
+    assert parse("fox --9s --dur 9s") == Draft(prompt="fox", duration="9s")
+    assert refusal("fox --9s --dur 5s").field == "duration"
+    assert refusal("fox --loop --no-loop").field == "loop"
+
+
+def test_phones_turn_two_dashes_into_one_long_dash() -> None:
+    assert parse("a fox —ar 9:16 –loop —9s") == Draft(
+        prompt="a fox", aspect_ratio="9:16", loop=True, duration="9s"
+    )
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "a beach —no people",
+        "a fox — loop of life",
+        "a fox—loop",
+        "it is -20 degrees - and snowing",
+        "a fox -- in snow",
+        "plan -b of a t-shirt",
+        "stop-motion, 9:16 and 4k are words too",
+        "a fox ---- a line",
+        "well-known--really",
+    ],
+)
+def test_dashes_that_are_prose(prose: str) -> None:
+    assert parse(prose) == Draft(prompt=prose)
+
+
+# ---- quotes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [
+        ('"a red fox"', "a red fox"),
+        ("“a red fox”", "a red fox"),
+        ("„a red fox“", "a red fox"),
+        ('"a sign with --loop on it"', "a sign with --loop on it"),
+        ('a sign that says "OPEN --now"', 'a sign that says "OPEN --now"'),
+        ('"OPEN" and "CLOSED"', '"OPEN" and "CLOSED"'),
+        ("don't wake the dogs' house", "don't wake the dogs' house"),
+        ('a 6" nail', 'a 6" nail'),
+        ('a lone " mark', 'a lone " mark'),
+        (r'"say \"hi\" and \\o/"', r'say "hi" and \o/'),
+        ('"help"', "help"),
+        ('""', ""),
+        ("a fox\nin   snow", "a fox\nin   snow"),
+        ("‘a fox’", "‘a fox’"),
+    ],
+)
+def test_quotes(text: str, prompt: str) -> None:
+    assert parse(text) == Draft(prompt=prompt)
+
+
+def test_a_flag_behind_an_open_quote_still_counts() -> None:
+    assert parse('she says "hello --loop') == Draft(prompt='she says "hello', loop=True)
+
+
+# ---- refusals --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "words"),
+    [
+        ("fox --rez 720p", "flags", "Did you mean --res?"),
+        ("fox --lop", "flags", "Did you mean --loop?"),
+        ("fox --dur-ation 9s", "flags", "Did you mean --duration?"),
+        ("fox --720", "flags", "Did you mean --720p?"),
+        ("fox --xyzzy", "flags", "Type help"),
+        ("fox --help", "flags", "Type help"),
+        ("fox --größe 3", "flags", "There is no flag --größe."),
+        ("fox --ar 16:10", "aspect_ratio", "nearest is 16:9"),
+        ("fox --ar 2:3", "aspect_ratio", "nearest is 3:4"),
+        ("fox --ar wide", "aspect_ratio", "all: 1:1, 16:9"),
+        ("fox --ar 0:0", "aspect_ratio", "not possible"),
+        ("fox --ar 1:0", "aspect_ratio", "not possible"),
+        ("fox --dur 8s", "duration", "nearest is 9s"),
+        ("fox --dur 60s", "duration", "nearest is 10s"),
+        ("fox --res 2160p", "resolution", "nearest is 4k"),
+        ("fox --res 480", "resolution", "nearest is 540p"),
+        ("fox --res 8k", "resolution", "nearest is 4k"),
+        ("fox --ar", "aspect_ratio", "--ar needs a value: 1:1"),
+        ("fox --ar --loop", "aspect_ratio", "needs a value"),
+        ("fox --start", "start", "--start needs a value."),
+        ("fox --start= x", "start", "needs a value"),
+        ("fox --loop=maybe", "loop", "--no-loop"),
+        ("fox " + "-c a " * 40, "concepts", "too many"),
+        ("settings ar=5:4", "aspect_ratio", "ar=5:4 is not possible. The nearest is 4:3"),
+    ],
+)
+def test_a_wrong_flag_or_value_names_the_nearest(text: str, field: str, words: str) -> None:
+    refused = refusal(text)
+    assert refused.field == field
+    assert words in refused.sentence
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--seed 5",
+        "--no people",
+        "--neg x",
+        "--motion 2",
+        "--fps 24",
+        "--stylize 50",
+        "--s 50",
+        "--v 6",
+        "--chaos 3",
+        "-seed 5",
+        "-motion 1",
+        "-neg blur",
+    ],
+)
+def test_flags_of_other_tools_are_named(flag: str) -> None:
+    refused = refusal(f"a fox {flag}")
+    assert refused.sentence.startswith(f"{flag.split()[0]} belongs to other tools")
+
+
+def test_no_is_told_what_to_do_instead() -> None:
+    assert "what you want to see" in refusal("a fox --no people").sentence
+
+
+@pytest.mark.parametrize(
+    "garbage", ["\x00", "\x1b[31mred", "\x89PNG\r\n\x1a", "\ud800", "a\ufffdb"]
+)
+def test_binary_garbage_is_no_prompt(garbage: str) -> None:
+    assert refusal(garbage).field == "prompt"
+
+
+def test_a_text_without_end_is_refused() -> None:
+    assert refusal("a" * (MAX_CHARS + 1)).field == "prompt"
+
+
+def test_what_a_person_typed_is_shown_without_control_characters() -> None:
+    assert "\u202e" not in refusal("fox --rez\u202eevil").sentence
+    assert len(refusal("fox --" + "x" * 5000).sentence) < 200
+
+
+@pytest.mark.parametrize("unit", ['"a ', '-s "x ', "\\", '" ', "--ar=", "— ", "settings a=b "])
+def test_hostile_repetition_is_read_in_linear_time(unit: str) -> None:
+    text = (unit * MAX_CHARS)[:MAX_CHARS]
+    begun = time.perf_counter()
+    for way in (text, text + '"', "settings " + text):
+        with contextlib.suppress(InvalidRequest):
+            parse(way[:MAX_CHARS])
+    assert time.perf_counter() - begun < 2
+
+
+# ---- verbs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("help", Help()),
+        ("  HELP ", Help()),
+        ("usage", Usage()),
+        ("jobs", Jobs()),
+        ("jobs 2", Jobs(page=2)),
+        ('jobs "red fox"', Jobs(search="red fox")),
+        ("jobs “red fox” 3", Jobs(search="red fox", page=3)),
+        ("show r-7k2m9q", Show(JobId("r-7k2m9q"))),
+        ("Show R-0ABCD12345", Show(JobId("r-0abcd12345"))),
+        ("show `r-7k2m9q`", Show(JobId("r-7k2m9q"))),
+        ("cancel r-7k2m9q", Cancel(JobId("r-7k2m9q"))),
+        ("retry r-7k2m9q", Retry(JobId("r-7k2m9q"))),
+        ("confirm  r-7k2m9q", Confirm(JobId("r-7k2m9q"))),
+        ("settings", SettingsCommand()),
+        (
+            "settings ar=9x16 dur=9 --res=720p model=ray-2",
+            SettingsCommand(
+                {
+                    "aspect_ratio": "9:16",
+                    "duration": "9s",
+                    "resolution": "720p",
+                    "model": "ray-2",
+                }
+            ),
+        ),
+        (
+            "settings aspect_ratio= duration=default Loop=true colour=red",
+            SettingsCommand({"aspect_ratio": "", "duration": "", "loop": "true", "colour": "red"}),
+        ),
+    ],
+)
+def test_verbs(text: str, command: object) -> None:
+    assert parse(text) == command
+    assert type(parse(text)) is type(command)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "show me a fox",
+        "show r-evolution",
+        "show r-7k2m9q in snow",
+        "help me",
+        "usage of light",
+        "jobs fox",
+        "jobs 0",
+        "cancel culture",
+        "retry",
+        "settings of a castle",
+        "settings ar=9:16 please",
+        "confirm",
+    ],
+)
+def test_a_verb_that_does_not_fit_the_whole_text_is_a_prompt(prompt: str) -> None:
+    assert parse(prompt) == Draft(prompt=prompt)
+
+
+def test_verbs_of_one_shape_stay_apart() -> None:
+    one: object = Show(JobId("r-7k2m9q"))
+    assert one != Cancel(JobId("r-7k2m9q"))
+
+
+# ---- and back --------------------------------------------------------------------------------
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffd"))
+WORDS = (
+    "a fox --loop --ar 9:16 —9s -s “ ” --no help show r-7k2m9q settings ar=1:1 = --start= jobs 2"
+)
+PIECES = st.sampled_from([*WORDS.split(), "'", '"', "\\", " ", "\n", "-", "--"])
+TYPED = st.lists(PIECES).map("".join) | st.lists(PIECES).map(" ".join) | st.text()
+PROSE = TEXTS | st.lists(PIECES).map(" ".join)
+VALUES = st.none() | PROSE
+DRAFTS = st.builds(
+    Draft,
+    prompt=PROSE,
+    model=VALUES,
+    aspect_ratio=st.none() | st.sampled_from(ASPECT_RATIOS),
+    resolution=st.none() | st.sampled_from(RESOLUTIONS),
+    duration=st.none() | st.sampled_from(DURATIONS),
+    loop=st.none() | st.booleans(),
+    concepts=st.lists(
+        PROSE.map(lambda t: t.replace(",", " ").strip()).filter(bool), max_size=4
+    ).map(tuple),
+    start=VALUES,
+    end=VALUES,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(TYPED)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        found = parse(text)
+    except InvalidRequest as refused:
+        sentence = refused.sentence
+    else:
+        sentence = "read"
+        if isinstance(found, Draft):
+            assert parse(format_draft(found)) == found
+            to_work(found)
+    assert len(sentence.splitlines()) == 1
+
+
+@settings(max_examples=400, deadline=None)
+@given(DRAFTS)
+def test_a_formatted_draft_reads_back(draft: Draft) -> None:
+    assert parse(format_draft(draft)) == draft
+
+
+@pytest.mark.parametrize(
+    ("draft", "text"),
+    [
+        (Draft(prompt="a red fox", aspect_ratio="9:16", loop=True), "a red fox --ar 9:16 --loop"),
+        (Draft(prompt="help"), '"help"'),
+        (Draft(prompt='a sign "OPEN"', loop=False), 'a sign "OPEN" --no-loop'),
+        (
+            Draft(prompt="fox", concepts=("orbit left", "zoom_in"), end="https://a.example/?x=1"),
+            'fox --camera "orbit left" --camera zoom_in --end https://a.example/?x=1',
+        ),
+    ],
+)
+def test_a_formatted_draft_is_what_a_person_would_type(draft: Draft, text: str) -> None:
+    assert format_draft(draft) == text
+
+
+def test_a_draft_becomes_work_that_remembers_what_was_typed() -> None:
+    start = ImageFrame(attachment=Attachment(adapter="terminal", id="/fox.png"))
+    end = ClipFrame(job_id=JobId("r-7k2m9q"))
+    draft = Draft(
+        prompt=" a fox ", model="RAY-2", loop=False, concepts=("Orbit Left", "dolly-zoom")
+    )
+    assert to_work(draft, start_frame=start, end_frame=end) == VideoWork(
+        prompt="a fox",
+        model="ray-2",
+        loop=False,
+        concepts=("orbit_left", "dolly_zoom"),
+        start_frame=start,
+        end_frame=end,
+        typed=frozenset({"prompt", "model", "loop", "concepts", "start_frame", "end_frame"}),
+    )
+    assert to_work(Draft()) == VideoWork()
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://example.org/a.png", "https://example.org/a.png"),
+        ("<https://example.org/a.png>", "https://example.org/a.png"),
+        ("HTTP://example.org", "HTTP://example.org"),
+        ("./fox.png", None),
+        ("ftp://example.org/a", None),
+        ("https://", None),
+        ("https://a b", None),
+    ],
+)
+def test_links(text: str, url: str | None) -> None:
+    assert read_link(text) == (LinkFrame(url=url) if url else None)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from bot.metrics import Metrics
+
+
+def test_the_page_is_readable_by_prometheus_and_all_names_are_ours() -> None:
+    metrics = Metrics()
+    metrics.jobs.labels("generating").set(3)
+    metrics.job_seconds.labels("queue").observe(1.5)
+    metrics.callbacks.labels("luma", "known").inc()
+    families = {each.name: each for each in text_string_to_metric_families(page(metrics))}
+    assert {name.split("_")[0] for name in families} == {"raybot", "process"}
+    assert families["raybot_jobs"].samples[0].value == 3
+    assert families["raybot_jobs"].samples[0].labels == {"state": "generating"}
+
+
+def page(metrics: Metrics) -> str:
+    return metrics.render().decode()
+
+
+def test_requests_are_counted_by_provider_method_and_outcome() -> None:
+    metrics = Metrics()
+    observe = metrics.request_observer("luma")
+    observe("GET", "2xx", 0.1)
+    observe("GET", "2xx", 0.2)
+    observe("POST", "error", 5.0)
+    text = page(metrics)
+    counted = 'raybot_provider_requests_total{method="GET",outcome="2xx",provider="luma"} 2.0'
+    assert counted in text
+    assert 'raybot_provider_request_seconds_count{method="POST",provider="luma"} 1.0' in text
+
+
+def test_two_of_them_live_in_one_process() -> None:
+    first, second = Metrics(), Metrics()
+    first.held_usd.set(7)
+    assert "raybot_held_usd 7.0" in page(first)
+    assert "raybot_held_usd 0.0" in page(second)
+
+
+def test_no_label_names_a_person_a_place_or_a_job() -> None:
+    metrics = Metrics()
+    instruments = [each for each in vars(metrics).values() if hasattr(each, "_labelnames")]
+    labels = {label for each in instruments for label in each._labelnames}
+    assert len(instruments) > 15
+    assert labels <= {
+        *("state", "provider", "model", "outcome", "reason", "phase", "source", "method"),
+        *("kind", "check"),
+    }
+
+
+def test_importing_it_loads_no_prometheus() -> None:
+    code = "import bot.metrics, sys; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

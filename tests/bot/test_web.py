@@ -1,0 +1,600 @@
+"""The two doors, over real HTTP on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+
+from bot.errors import (
+    BotError,
+    ConfigError,
+    InvalidRequest,
+    JobNotFound,
+    NotAllowed,
+    StoreBusy,
+    StoreError,
+)
+from bot.media import LinkSigner
+from bot.web import (
+    CALLBACK_BYTES,
+    CALLBACKS_PER_MINUTE,
+    FETCHES_PER_FRAME,
+    REMEMBERED_KEYS,
+    Behind,
+    Tally,
+    Web,
+    WebSettings,
+    act_token,
+)
+from tests.fakes import MovableClock
+
+SECRET = "a secret key of this test"
+TOKEN = "k7_Zq-0123456789abcdefghijklmnopqrstuvwxyzAB"
+SIGNER = LinkSigner(SECRET.encode())
+ANY_PORT = WebSettings(public_port=0, private_port=0)
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+
+
+@dataclass
+class House:
+    """What lies behind the doors in these tests, and what was asked of it."""
+
+    folder: Path
+    clock: MovableClock = field(default_factory=MovableClock)
+    callbacks: list[tuple[str, str, bytes, str]] = field(default_factory=list)
+    frames: dict[tuple[str, int, str], Path] = field(default_factory=dict)
+    clips: dict[str, Path] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    acts: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    age: float = 0.5
+    refusal: BotError | None = None
+
+    def on_callback(
+        self, provider: str, headers: Mapping[str, str], body: bytes, token: str
+    ) -> None:
+        """Note a hint."""
+        self.callbacks.append((provider, headers.get("Content-Type", ""), body, token))
+
+    async def frame_at(self, job_id: str, attempt: int, slot: str) -> Path | None:
+        """The file of a frame that is wanted just now."""
+        return self.frames.get((job_id, attempt, slot))
+
+    async def clip_at(self, job_id: str) -> Path | None:
+        """The file of a clip that is kept."""
+        return self.clips.get(job_id)
+
+    async def ready(self) -> Mapping[str, str]:
+        """What is not well."""
+        return self.problems
+
+    async def act(self, name: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        """Carry out an act, or refuse it."""
+        self.acts.append((name, arguments))
+        if self.refusal:
+            raise self.refusal
+        return {"done": name}
+
+    def behind(self) -> Behind:
+        """All of it, as the doors take it."""
+        return Behind(
+            on_callback=self.on_callback,
+            verify_link=SIGNER.verify,
+            frame_at=self.frame_at,
+            clip_at=self.clip_at,
+            ready=self.ready,
+            heartbeat_age=lambda: self.age,
+            render_metrics=lambda: b"raybot_jobs 3.0\n",
+            act=self.act,
+        )
+
+    def web(
+        self, settings: WebSettings = ANY_PORT, *, routes: tuple[web.RouteDef, ...] = ()
+    ) -> Web:
+        """Doors that are still closed."""
+        return Web(
+            settings,
+            self.behind(),
+            clock=self.clock,
+            secret_key=SECRET,
+            providers={"luma"},
+            routes=routes,
+        )
+
+    def link(self, path: str, *, seconds: float = 900) -> str:
+        """A signed link that is good for so many seconds."""
+        return SIGNER.sign(path, self.clock.now() + timedelta(seconds=seconds))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    house = House(folder=tmp_path)
+    frame, clip = tmp_path / "frame.png", tmp_path / "clip.bin"
+    frame.write_bytes(PNG)
+    clip.write_bytes(bytes(range(256)) * 40)
+    house.frames["r-7k2m9qabcd", 1, "start"] = frame
+    house.clips["r-7k2m9qabcd"] = clip
+    return house
+
+
+@pytest.fixture
+async def doors(house: House) -> AsyncIterator[Web]:
+    async def on_event(request: web.Request) -> web.Response:
+        return web.json_response({"got": len(await request.read())})
+
+    face = house.web(routes=(web.post("/slack/events", on_event),))
+    await face.start()
+    yield face
+    await face.stop()
+
+
+@pytest.fixture
+async def outside(doors: Web) -> AsyncIterator[ClientSession]:
+    async with ClientSession(doors.public_address) as session:
+        yield session
+
+
+@pytest.fixture
+async def inside(doors: Web) -> AsyncIterator[ClientSession]:
+    async with ClientSession(doors.private_address) as session:
+        yield session
+
+
+# ---- callbacks -------------------------------------------------------------------------------
+
+
+async def test_a_callback_is_handed_on_and_answered_200(
+    house: House, outside: ClientSession
+) -> None:
+    answer = await outside.post(f"/callbacks/luma/{TOKEN}", json={"id": "g-1"})
+    assert answer.status == 200
+    assert house.callbacks == [("luma", "application/json", b'{"id": "g-1"}', TOKEN)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/callbacks/other/{TOKEN}",
+        "/callbacks/luma/short",
+        f"/callbacks/luma/{TOKEN}%2e",
+        f"/callbacks/luma/{'x' * 129}",
+        f"/callbacks/luma/{TOKEN}/more",
+        "/callbacks/luma/",
+        "/",
+    ],
+)
+async def test_what_is_no_callback_address_is_not_found(
+    house: House, outside: ClientSession, path: str
+) -> None:
+    answer = await outside.post(path, data=b"{}")
+    assert answer.status == 404
+    assert house.callbacks == []
+
+
+async def test_a_callback_is_a_post(house: House, outside: ClientSession) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        answer = await outside.request(method, f"/callbacks/luma/{TOKEN}")
+        assert answer.status == 405
+    assert house.callbacks == []
+
+
+async def test_a_callback_body_has_a_cap(house: House, outside: ClientSession) -> None:
+    answer = await outside.post(f"/callbacks/luma/{TOKEN}", data=b"x" * (CALLBACK_BYTES + 1))
+    assert answer.status == 413
+    full = await outside.post(f"/callbacks/luma/{TOKEN}", data=b"x" * CALLBACK_BYTES)
+    assert full.status == 200
+    assert [len(body) for _, _, body, _ in house.callbacks] == [CALLBACK_BYTES]
+
+
+async def test_a_callback_body_without_a_declared_length_has_the_same_cap(
+    house: House, outside: ClientSession
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(CALLBACK_BYTES // 1024 + 2):
+            yield b"x" * 1024
+
+    answer = await outside.post(f"/callbacks/luma/{TOKEN}", data=endless())
+    assert answer.status == 413
+    assert house.callbacks == []
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(house: House) -> None:
+    face = house.web(replace(ANY_PORT, body_seconds=0.05))
+    await face.start()
+    host, _, port = face.public_address.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"POST /callbacks/luma/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode()
+    )
+    assert b" 408 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    await face.stop()
+    assert house.callbacks == []
+
+
+async def test_one_token_is_heard_so_often_a_minute(house: House, outside: ClientSession) -> None:
+    async def call(token: str) -> int:
+        return (await outside.post(f"/callbacks/luma/{token}")).status
+
+    statuses = [await call(TOKEN) for _ in range(CALLBACKS_PER_MINUTE + 2)]
+    assert statuses == [200] * CALLBACKS_PER_MINUTE + [429] * 2
+    assert await call(TOKEN.swapcase()) == 200
+    house.clock.move(seconds=60)
+    assert await call(TOKEN) == 200
+
+
+def test_a_tally_remembers_only_so_many_keys() -> None:
+    tally = Tally(1)
+    assert tally.take("first", 0.0)
+    assert not tally.take("first", 0.0)
+    for number in range(REMEMBERED_KEYS):
+        assert tally.take(str(number), 0.0)
+    assert tally.take("first", 0.0)
+
+
+# ---- the relay of frames ---------------------------------------------------------------------
+
+FRAME = "/frames/r-7k2m9qabcd/1/start"
+
+
+async def test_a_signed_frame_is_served_with_careful_headers(
+    house: House, outside: ClientSession
+) -> None:
+    answer = await outside.get(house.link(FRAME))
+    assert answer.status == 200
+    assert await answer.read() == PNG
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Disposition"].startswith("inline")
+    assert "Server" not in answer.headers
+
+
+async def test_a_frame_can_be_asked_for_by_head(house: House, outside: ClientSession) -> None:
+    answer = await outside.head(house.link(FRAME))
+    assert answer.status == 200
+    assert answer.headers["Content-Length"] == str(len(PNG))
+    assert await answer.read() == b""
+
+
+async def test_a_frame_takes_no_other_method(house: House, outside: ClientSession) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert (await outside.request(method, house.link(FRAME))).status == 405
+
+
+async def test_a_frame_is_served_only_so_often(house: House, outside: ClientSession) -> None:
+    link = house.link(FRAME)
+    statuses = [(await outside.get(link)).status for _ in range(FETCHES_PER_FRAME + 2)]
+    assert statuses == [200] * FETCHES_PER_FRAME + [404] * 2
+    newer = house.link(FRAME, seconds=1200)
+    assert (await outside.get(newer)).status == 404
+
+
+async def test_an_unsigned_question_does_not_count(house: House, outside: ClientSession) -> None:
+    for _ in range(FETCHES_PER_FRAME + 1):
+        assert (await outside.get(FRAME)).status == 404
+    assert (await outside.get(house.link(FRAME))).status == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda link: link.replace("sig=", "sig=0"),
+        lambda link: link.replace("exp=", "exp=1"),
+        lambda link: link.replace("exp=", "exp=-"),
+        lambda link: link.replace("exp=", "exp=%D9%A1"),
+        lambda link: link.replace("/1/", "/2/"),
+        lambda link: link.replace("/start", "/end"),
+        lambda link: link.partition("?")[0],
+        lambda link: link.partition("&sig")[0],
+    ],
+)
+async def test_a_changed_link_is_not_found(
+    house: House, outside: ClientSession, change: object
+) -> None:
+    assert callable(change)
+    assert (await outside.get(change(house.link(FRAME)))).status == 404
+
+
+async def test_a_link_ends(house: House, outside: ClientSession) -> None:
+    link = house.link(FRAME)
+    house.clock.move(seconds=901)
+    assert (await outside.get(link)).status == 404
+
+
+async def test_a_frame_that_is_no_longer_wanted_is_not_found(
+    house: House, outside: ClientSession
+) -> None:
+    house.frames.clear()
+    assert (await outside.get(house.link(FRAME))).status == 404
+
+
+async def test_a_frame_whose_file_has_gone_is_not_found(
+    house: House, outside: ClientSession
+) -> None:
+    house.frames["r-7k2m9qabcd", 1, "start"].unlink()
+    assert (await outside.get(house.link(FRAME))).status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/frames/r-7k2m9qabcd/1/../../../../etc/passwd",
+        "/frames/..%2f..%2fetc%2fpasswd/1/start",
+        "/frames/r-7k2m9qabcd/1/middle",
+        "/frames/r-7k2m9qabcd/99999/start",
+        "/clips/..%2f..%2fetc%2fpasswd.mp4",
+        "/clips/%2e%2e/%2e%2e/etc/passwd",
+        "/clips/r-7k2m9qabcd.mov",
+    ],
+)
+async def test_nothing_leads_out_of_the_two_kinds_of_file(
+    house: House, doors: Web, path: str
+) -> None:
+    """Raw bytes on the socket: a client library would tidy such a path."""
+    host, _, port = doors.public_address.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET {house.link(path)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert b" 404 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+
+
+# ---- clips -----------------------------------------------------------------------------------
+
+CLIP = "/clips/r-7k2m9qabcd.mp4"
+
+
+async def test_a_signed_clip_plays(house: House, outside: ClientSession) -> None:
+    answer = await outside.get(house.link(CLIP))
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "video/mp4"
+    assert answer.headers["Content-Disposition"] == 'inline; filename="r-7k2m9qabcd.mp4"'
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert len(await answer.read()) == 256 * 40
+
+
+async def test_a_player_may_ask_for_a_part_of_a_clip(house: House, outside: ClientSession) -> None:
+    answer = await outside.get(house.link(CLIP), headers={"Range": "bytes=256-259"})
+    assert answer.status == 206
+    assert answer.headers["Content-Range"] == f"bytes 256-259/{256 * 40}"
+    assert await answer.read() == b"\x00\x01\x02\x03"
+    beyond = await outside.get(house.link(CLIP), headers={"Range": "bytes=999999-"})
+    assert beyond.status == 416
+
+
+async def test_a_clip_needs_its_signature_and_must_be_kept(
+    house: House, outside: ClientSession
+) -> None:
+    assert (await outside.get(CLIP)).status == 404
+    assert (await outside.get(house.link(CLIP).replace("qabcd", "qabce"))).status == 404
+    assert (await outside.get(house.link("/clips/r-0000000000.mp4"))).status == 404
+    assert (await outside.post(house.link(CLIP))).status == 405
+
+
+# ---- routes of adapters, and what stays inside -----------------------------------------------
+
+
+async def test_an_adapter_brings_its_own_public_route(outside: ClientSession) -> None:
+    answer = await outside.post("/slack/events", data=b"x" * 200_000)
+    assert await answer.json() == {"got": 200_000}
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/acts/resolve"])
+async def test_private_addresses_do_not_exist_outside(outside: ClientSession, path: str) -> None:
+    assert (await outside.get(path)).status == 404
+    bearer = {"Authorization": f"Bearer {act_token(SECRET)}"}
+    assert (await outside.post(path, headers=bearer)).status == 404
+
+
+@pytest.mark.parametrize("path", [FRAME, CLIP, f"/callbacks/luma/{TOKEN}"])
+async def test_public_addresses_do_not_exist_inside(
+    house: House, inside: ClientSession, path: str
+) -> None:
+    assert (await inside.get(house.link(path))).status == 404
+
+
+# ---- health and metrics ----------------------------------------------------------------------
+
+
+async def test_alive_while_the_heart_beats(house: House, inside: ClientSession) -> None:
+    answer = await inside.get("/livez")
+    assert (answer.status, await answer.json()) == (200, {"heartbeat_age_seconds": 0.5})
+    house.age = 31.0
+    assert (await inside.get("/livez")).status == 503
+
+
+async def test_ready_names_what_is_not_well(house: House, inside: ClientSession) -> None:
+    answer = await inside.get("/readyz")
+    assert (answer.status, await answer.json()) == (200, {"ready": True, "problems": {}})
+    house.problems["database"] = "The database did not answer."
+    answer = await inside.get("/readyz")
+    assert answer.status == 503
+    assert (await answer.json())["problems"] == {"database": "The database did not answer."}
+
+
+async def test_metrics_are_plain_text(inside: ClientSession) -> None:
+    answer = await inside.get("/metrics")
+    assert answer.content_type == "text/plain"
+    assert await answer.text() == "raybot_jobs 3.0\n"
+
+
+# ---- acts ------------------------------------------------------------------------------------
+
+
+async def test_an_act_with_the_key_is_carried_out(house: House, inside: ClientSession) -> None:
+    answer = await inside.post(
+        "/acts/resolve",
+        json={"job": "r-1", "how": "release"},
+        headers={"Authorization": f"Bearer {act_token(SECRET)}"},
+    )
+    assert (answer.status, await answer.json()) == (200, {"done": "resolve"})
+    assert house.acts == [("resolve", {"job": "r-1", "how": "release"})]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer ", "Bearer wrong", f"Bearer {SECRET}", act_token(SECRET), "Bearer \xe9\xff"],
+)
+async def test_an_act_without_the_key_is_refused(
+    house: House, inside: ClientSession, header: str
+) -> None:
+    answer = await inside.post("/acts/resolve", json={}, headers={"Authorization": header})
+    assert answer.status == 401
+    assert house.acts == []
+
+
+def test_the_bearer_is_not_the_key_and_differs_with_it() -> None:
+    assert SECRET not in act_token(SECRET)
+    assert act_token(SECRET) != act_token(SECRET + "!")
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"{", b"3", b"\xff"])
+async def test_an_act_takes_one_json_object(
+    house: House, inside: ClientSession, body: bytes
+) -> None:
+    bearer = {"Authorization": f"Bearer {act_token(SECRET)}"}
+    assert (await inside.post("/acts/usage", data=body, headers=bearer)).status == 400
+    assert (await inside.post("/acts/usage", headers=bearer)).status == 200
+    assert house.acts == [("usage", {})]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        (JobNotFound(), 404),
+        (NotAllowed("Only the operator may."), 403),
+        (InvalidRequest("There is no such act."), 400),
+        (StoreBusy(), 503),
+    ],
+)
+async def test_a_refused_act_answers_with_a_sentence(
+    house: House, inside: ClientSession, refusal: BotError, status: int
+) -> None:
+    house.refusal = refusal
+    bearer = {"Authorization": f"Bearer {act_token(SECRET)}"}
+    answer = await inside.post("/acts/resolve", headers=bearer)
+    assert answer.status == status
+    assert await answer.json() == {"sentence": refusal.sentence}
+
+
+# ---- starting and stopping -------------------------------------------------------------------
+
+
+async def test_a_taken_port_names_its_key(house: House, doors: Web) -> None:
+    taken = int(doors.public_address.rpartition(":")[2])
+    for key, wanted in {
+        "public_port": replace(ANY_PORT, public_port=taken),
+        "private_port": replace(ANY_PORT, private_port=taken),
+    }.items():
+        second = house.web(wanted)
+        with pytest.raises(ConfigError, match=rf"\[bot\] {key}.*{taken}"):
+            await second.start()
+        assert second.public_address == ""
+        assert second.private_address == ""
+
+
+async def test_an_address_that_is_not_ours_names_its_key(house: House) -> None:
+    face = house.web(replace(ANY_PORT, public_host="192.0.2.1"))
+    with pytest.raises(ConfigError, match="public_host"):
+        await face.start()
+
+
+def test_a_proxy_that_is_no_network_names_its_key(house: House) -> None:
+    with pytest.raises(ConfigError, match="trusted_proxies"):
+        house.web(replace(ANY_PORT, trusted_proxies=("everyone",)))
+
+
+async def test_stopping_closes_both_doors_and_may_be_repeated(house: House) -> None:
+    face = house.web()
+    assert face.public_address == ""
+    await face.start()
+    port = int(face.public_address.rpartition(":")[2])
+    await face.stop()
+    await face.stop()
+    assert face.public_address == ""
+    with pytest.raises(OSError, match=r"(?i)connect"):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_addresses_can_be_ipv6(house: House) -> None:
+    face = house.web(replace(ANY_PORT, private_host="::1"))
+    await face.start()
+    async with ClientSession() as session:
+        assert (await session.get(f"{face.private_address}/livez")).status == 200
+    assert face.private_address.startswith("http://[::1]:")
+    await face.stop()
+
+
+# ---- what is logged --------------------------------------------------------------------------
+
+
+async def test_no_token_or_signature_is_logged(
+    house: House, outside: ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    link = house.link(FRAME).replace("/1/", "/3/")
+    await outside.get(link)
+    for _ in range(CALLBACKS_PER_MINUTE + 1):
+        await outside.post(f"/callbacks/luma/{TOKEN}")
+    assert "/callbacks/{provider}/{token}" in caplog.text
+    assert "429" in caplog.text
+    assert TOKEN not in caplog.text
+    assert link.rpartition("sig=")[2] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "client"),
+    [
+        ((), "203.0.113.9", "127.0.0.1"),
+        (("127.0.0.1",), "203.0.113.9", "203.0.113.9"),
+        (("127.0.0.0/8",), "198.51.100.1, 203.0.113.9", "203.0.113.9"),
+        (("127.0.0.0/8", "203.0.113.0/24"), "198.51.100.1, 203.0.113.9", "198.51.100.1"),
+        (("127.0.0.1",), "", "127.0.0.1"),
+        (("127.0.0.1",), "unknown", "unknown"),
+    ],
+)
+async def test_only_an_own_proxy_may_name_the_client(
+    house: House,
+    caplog: pytest.LogCaptureFixture,
+    proxies: tuple[str, ...],
+    forwarded: str,
+    client: str,
+) -> None:
+    caplog.set_level(logging.DEBUG, "bot.web")
+    face = house.web(replace(ANY_PORT, trusted_proxies=proxies))
+    await face.start()
+    async with ClientSession(face.public_address) as session:
+        await session.get("/nowhere", headers={"X-Forwarded-For": forwarded})
+    await face.stop()
+    said = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert [each["by"] for each in said if each["event"] == "web.refused"] == [client]
+
+
+async def test_a_fault_behind_the_door_is_500_without_detail(
+    house: House,
+) -> None:
+    async def broken(job_id: str) -> Path | None:
+        raise StoreError(f"secret detail of {job_id}")
+
+    face = Web(
+        ANY_PORT,
+        replace(house.behind(), clip_at=broken),
+        clock=house.clock,
+        secret_key=SECRET,
+        providers=(),
+    )
+    await face.start()
+    async with ClientSession(face.public_address) as session:
+        answer = await session.get(house.link(CLIP))
+        assert answer.status == 500
+        assert "secret detail" not in await answer.text()
+    await face.stop()

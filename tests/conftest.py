@@ -1,0 +1,157 @@
+"""The true program on a temporary folder, against the simulator over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.app import App, database_url
+from bot.config import Config, to_config
+from bot.errors import Refusal
+from bot.job import Job, JobState
+from bot.refs import JobId
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import jobs, ledger
+from bot.store.database import Database
+from bot.studio import Receipt, Studio
+from tests.fakes import MovableClock, RecordingAdapter, to_request
+
+KEY = "luma-simulator"
+
+
+@dataclass
+class House:
+    """One running bot with its surroundings."""
+
+    app: App
+    simulator: Simulator
+    chat: RecordingAdapter
+    clock: MovableClock
+    config: Config
+    jobs: list[JobId] = field(default_factory=list)
+
+    @property
+    def studio(self) -> Studio:
+        return self.app.studio
+
+    async def ask(self, prompt: str = "a red fox in snow", **work: object) -> JobId:
+        """Submit one request and return its job."""
+        receipt = await self.submit(prompt, **work)
+        return receipt.job_id
+
+    async def submit(self, prompt: str = "a red fox in snow", **work: Any) -> Receipt:
+        work.setdefault("key", f"k{len(self.jobs)}")
+        receipt = await self.studio.submit(to_request(prompt, **work))
+        self.jobs.append(receipt.job_id)
+        return receipt
+
+    async def job(self, job_id: JobId) -> Job:
+        return await self.app.database.read(lambda conn: jobs.get(conn, job_id))
+
+    async def until(self, job_id: JobId, *states: JobState, seconds: float = 15) -> Job:
+        """Wait until a job stands in one of these states."""
+        async with asyncio.timeout(seconds):
+            while (job := await self.job(job_id)).state not in states:
+                await asyncio.sleep(0.01)
+        return job
+
+    async def delivered(self, job_id: JobId) -> Job:
+        return await self.until(job_id, JobState.DELIVERED)
+
+    async def check_books(self) -> None:
+        """The rules of the ledger hold."""
+        assert await self.app.database.read(ledger.broken_invariants) == {}
+
+
+def to_test_config(folder: Path, simulator: Simulator, **tables: dict[str, Any]) -> Config:
+    """A configuration that drives Luma's provider, for money, against the simulator."""
+    base: dict[str, dict[str, Any]] = {
+        "bot": {
+            "data_dir": str(folder / "data"),
+            "public_port": 0,
+            "private_port": 0,
+            "min_free_bytes": 0,
+            "shutdown_grace_seconds": 2,
+        },
+        "defaults": {"providers": ["luma"]},
+        "limits": {"usd_per_person_per_day": 1000, "usd_total_per_month": 10000},
+        "providers": {
+            "luma": {
+                "api_key": KEY,
+                "base_url": simulator.base_url,
+                "first_look_seconds": 0,
+                "look_seconds": 0.05,
+                "gets_per_second": 100,
+                "submit_timeout_seconds": 2,
+                "creates_per_minute": 1000,
+            }
+        },
+    }
+    for name, table in tables.items():
+        if name == "luma":
+            base["providers"]["luma"] |= table
+        else:
+            base[name] = {**base.get(name, {}), **table}
+    return to_config(base)
+
+
+@asynccontextmanager
+async def running(
+    config: Config, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> AsyncIterator[House]:
+    """Run the bot while the block runs; a fault in it ends the block with that fault."""
+    async with (
+        App(config, {"recording": lambda _: chat}, clock=clock) as app,
+        asyncio.TaskGroup() as group,
+    ):
+        stop = asyncio.Event()
+        group.create_task(app.run(stop))
+        try:
+            yield House(app, simulator, chat, clock, config)
+        finally:
+            stop.set()
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A simulator that finishes only when told, with small clips."""
+    settings = SimulatorSettings(manual=True, same_clip=True, full_size=False, running_limit=None,
+                                 creates_per_minute=None)
+    async with Simulator(settings, Faults()) as running_simulator:
+        yield running_simulator
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def chat() -> RecordingAdapter:
+    return RecordingAdapter()
+
+
+@pytest.fixture
+async def open_house(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> AsyncIterator[Callable[..., Any]]:
+    """Start the bot, with changed tables where given; `await open_house(limits={...})`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**tables: dict[str, Any]) -> House:
+            config = to_test_config(tmp_path, simulator, **tables)
+            return await stack.enter_async_context(running(config, simulator, chat, clock))
+
+        yield start
+
+
+@pytest.fixture
+async def house(open_house: Callable[..., Any]) -> House:
+    opened: House = await open_house()
+    return opened

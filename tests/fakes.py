@@ -1,0 +1,160 @@
+"""Stand-ins for what lies outside: a clock that can be moved and a chat platform that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bot.clock import SystemClock
+from bot.errors import DeliveryError
+from bot.notices import Delivered, Notice
+from bot.ports import AdapterLimits, Memo
+from bot.refs import Attachment, JobId, MessageRef, ThreadRef
+from bot.request import GenerationRequest, Requester, VideoWork
+
+
+class MovableClock(SystemClock):
+    """Real time plus an offset; moving it wakes whoever waits for a time that has come."""
+
+    def __init__(self) -> None:
+        self._offset = timedelta(0)
+        self._moved: set[asyncio.Event] = set()
+
+    def now(self) -> datetime:
+        return super().now() + self._offset
+
+    def boottime(self) -> float:
+        return super().boottime() + self._offset.total_seconds()
+
+    def move(self, **by: float) -> None:
+        """Jump ahead, e.g. `move(seconds=30)`."""
+        self._offset += timedelta(**by)
+        for event in self._moved:
+            event.set()
+
+    async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
+        moved = asyncio.Event()
+        self._moved.add(moved)
+        try:
+            while not event.is_set() and (until is None or self.now() < until):
+                moved.clear()
+                left = None if until is None else (until - self.now()).total_seconds()
+                first = {asyncio.ensure_future(each.wait()) for each in (event, moved)}
+                try:
+                    await asyncio.wait(
+                        first, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    for each in first:
+                        each.cancel()
+        finally:
+            self._moved.discard(moved)
+
+
+@dataclass
+class Post:
+    """One message as the platform shows it."""
+
+    key: str
+    ref: MessageRef
+    notices: list[Notice] = field(default_factory=list)
+
+
+class RecordingAdapter:
+    """A chat platform in memory. `fault` may raise before or after a post took place."""
+
+    name = "recording"
+
+    def __init__(self, max_upload_bytes: int = 50_000_000) -> None:
+        self.posts: list[Post] = []
+        self.images: dict[str, bytes] = {}
+        self.before_post: Callable[[Notice], DeliveryError | None] = lambda _: None
+        self.max_upload_bytes = max_upload_bytes
+        self._changed = asyncio.Condition()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def limits(self, thread: ThreadRef) -> AdapterLimits:
+        return AdapterLimits(
+            max_upload_bytes=self.max_upload_bytes,
+            max_text_chars=2000,
+            can_edit=True,
+            edit_seconds=0.0,
+        )
+
+    async def post(
+        self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo
+    ) -> MessageRef:
+        if error := self.before_post(notice):
+            raise error
+        for post in self.posts:
+            if post.key == key:
+                return post.ref
+        if isinstance(notice, Delivered):
+            assert Path(notice.path).stat().st_size == notice.bytes
+        ref = MessageRef(thread=thread, message=str(len(self.posts) + 1))
+        self.posts.append(Post(key, ref, [notice]))
+        await self._tell()
+        return ref
+
+    async def edit(self, message: MessageRef, notice: Notice) -> None:
+        next(post for post in self.posts if post.ref == message).notices.append(notice)
+        await self._tell()
+
+    async def delete(self, message: MessageRef) -> None:
+        self.posts = [post for post in self.posts if post.ref != message]
+
+    async def direct(self, requester: Requester) -> ThreadRef | None:
+        return ThreadRef(adapter=self.name, workspace="local", channel=f"dm-{requester.user}")
+
+    async def host(self, image: Path, job: JobId) -> str | None:
+        return None
+
+    async def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        yield self.images[attachment.id]
+
+    # ---- what a test looks at ------------------------------------------------------------
+
+    def clips(self, job_id: JobId | None = None) -> list[Delivered]:
+        """The clips that were posted, of one job or of all."""
+        found = [post.notices[0] for post in self.posts if post.key.endswith(":clip")]
+        delivered = [each for each in found if isinstance(each, Delivered)]
+        return [each for each in delivered if job_id in (None, each.about.job_id)]
+
+    def status(self, job_id: JobId) -> Notice | None:
+        """What a job's status message says now."""
+        for post in self.posts:
+            if post.key == f"{job_id}:status":
+                return post.notices[-1]
+        return None
+
+    async def until(self, is_so: Callable[[], bool], seconds: float = 15) -> None:
+        """Wait until something is true, looked at whenever a message changes."""
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(is_so)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def to_requester(user: str = "ana", *, workspace: str = "local") -> Requester:
+    return Requester(adapter="recording", workspace=workspace, user=user, display_name=user)
+
+
+def to_request(
+    prompt: str = "a red fox in snow", *, key: str = "k1", user: str = "ana", **work: object
+) -> GenerationRequest:
+    """A request from the recording platform; what `work` names counts as typed."""
+    return GenerationRequest(
+        dedupe_key=key,
+        requester=to_requester(user),
+        thread=ThreadRef(adapter="recording", workspace="local", channel="general"),
+        work=VideoWork.model_validate(
+            {"prompt": prompt, **work, "typed": frozenset({"prompt", *work})}
+        ),
+    )

@@ -1,0 +1,226 @@
+"""Whatever the provider does with a submission, one request is paid at most once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bot.errors import NotAllowed, QuotaExceeded, StoreError
+from bot.job import JobState
+from bot.notices import Cancelled, Failed, Uncertain, Waiting
+from bot.refs import GenerationId
+from tests.conftest import House
+from tests.fakes import to_request, to_requester
+
+
+async def finish_all(house: House) -> None:
+    for generation in list(house.simulator.generations.values()):
+        if not generation.is_over:
+            await house.simulator.finish(generation.id)
+
+
+async def test_the_same_request_twice_at_once_makes_one_job(house: House) -> None:
+    first, second = await asyncio.gather(house.submit(key="same"), house.submit(key="same"))
+    assert first.job_id == second.job_id
+    await house.simulator.wait_for_creates(1)
+    await finish_all(house)
+    await house.delivered(first.job_id)
+    assert len(house.simulator.generations) == 1
+    assert len(house.chat.clips()) == 1
+    await house.check_books()
+
+
+async def test_a_reply_lost_after_acceptance_is_found_again(house: House) -> None:
+    house.simulator.faults.drop("create", accepted=True)
+    job_id = await house.ask()
+    await house.simulator.wait_for_creates(1)
+    await house.until(job_id, JobState.SUBMITTING)
+    await _let_reconcile(house, job_id, JobState.GENERATING)
+    await finish_all(house)
+    await house.delivered(job_id)
+    assert len(house.simulator.generations) == 1
+    await house.check_books()
+
+
+async def test_a_request_lost_on_the_way_is_sent_again_once(house: House) -> None:
+    house.simulator.faults.drop("create", accepted=False)
+    job_id = await house.ask()
+    await house.until(job_id, JobState.SUBMITTING)
+    await _let_reconcile(house, job_id, JobState.GENERATING)
+    await finish_all(house)
+    job = await house.delivered(job_id)
+    assert job.attempt == 2
+    assert len(house.simulator.generations) == 1
+    await house.check_books()
+
+
+@pytest.mark.parametrize("how", ["adopt", "charge", "release"])
+async def test_lost_twice_becomes_a_question_that_the_operator_ends(
+    house: House, how: Any
+) -> None:
+    house.simulator.faults.drop("create", accepted=False, times=2)
+    job_id = await house.ask()
+    await house.until(job_id, JobState.SUBMITTING)
+    job = await _let_reconcile(house, job_id, JobState.UNCERTAIN)
+    assert job.cost > 0, "the hold stays"
+    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Uncertain))
+
+    other = await house.ask("somebody's own clip at the provider")
+    await house.simulator.wait_for_creates(1)
+    [generation] = house.simulator.generations.values()
+    taken = await house.until(other, JobState.GENERATING)
+    with pytest.raises(StoreError):
+        await house.app.operations.resolve(
+            job_id, "adopt", generation_id=taken.generation_id, actor="test"
+        )
+    stray = GenerationId("11111111-2222-3333-4444-555555555555") if how == "adopt" else None
+    resolved = await house.app.operations.resolve(job_id, how, generation_id=stray, actor="test")
+    charged = {"adopt": job.cost, "charge": job.cost, "release": 0}[how]
+    assert resolved.cost == charged
+    await house.simulator.finish(generation.id)
+    await house.delivered(other)
+    await house.check_books()
+
+
+async def test_too_many_requests_is_tried_again_later(house: House) -> None:
+    house.simulator.faults.too_many("create", retry_after=1)
+    job_id = await house.ask()
+    await house.simulator.until(lambda: house.simulator.faults.left == 0)
+    house.clock.move(seconds=5)
+    await house.simulator.wait_for_creates(1)
+    await finish_all(house)
+    await house.delivered(job_id)
+    assert len(house.simulator.generations) == 1
+
+
+async def test_a_provider_that_is_down_is_waited_for(house: House) -> None:
+    house.simulator.faults.down()
+    await house.simulator.close_port()
+    job_id = await house.ask()
+    for _ in range(8):
+        await asyncio.sleep(0.05)
+        house.clock.move(seconds=20)
+    job = await house.job(job_id)
+    assert job.state in (JobState.ACCEPTED, JobState.SUBMITTING)
+    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Waiting))
+    house.simulator.faults.up()
+    await house.simulator.open_port()
+    async with asyncio.timeout(15):
+        while not house.simulator.generations:
+            house.clock.move(seconds=30)
+            await asyncio.sleep(0.05)
+    await finish_all(house)
+    await house.delivered(job_id)
+    assert len(house.simulator.generations) == 1
+    await house.check_books()
+
+
+@pytest.mark.parametrize(
+    ("status", "detail"),
+    [(401, "Invalid API key is provided"), (403, "Not authenticated"), (402, "no credits")],
+)
+async def test_a_bad_key_or_no_credits_waits_and_is_free_to_cancel(
+    house: House, status: int, detail: str
+) -> None:
+    house.simulator.faults.refuse("create", status, detail, times=50)
+    job_id = await house.ask()
+    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Waiting))
+    assert (await house.job(job_id)).state is JobState.ACCEPTED
+    notice = await house.studio.cancel(job_id, to_requester())
+    assert isinstance(notice, Cancelled)
+    assert notice.charged == 0
+    await house.check_books()
+
+
+async def test_given_up_after_a_day_without_a_working_key(house: House) -> None:
+    house.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
+    job_id = await house.ask()
+    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Waiting))
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).state is not JobState.FAILED:
+            house.clock.move(hours=6)
+            await asyncio.sleep(0.05)
+    assert (await house.job(job_id)).cost == 0
+    await house.check_books()
+
+
+async def test_a_moderated_prompt_costs_nothing_and_says_why(house: House) -> None:
+    job_id = await house.ask("something blacklisted")
+    await house.simulator.wait_for_creates(1)
+    await finish_all(house)
+    job = await house.until(job_id, JobState.FAILED)
+    assert job.cost == 0
+    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Failed))
+    notice = house.chat.status(job_id)
+    assert isinstance(notice, Failed)
+    assert "blacklist" not in notice.sentence.lower() or "word" in notice.sentence.lower()
+    assert len(house.simulator.generations) == 1
+    await house.check_books()
+
+
+async def test_a_fault_of_the_service_earns_one_more_attempt(house: House) -> None:
+    job_id = await house.ask()
+    await house.simulator.wait_for_creates(1)
+    [first] = house.simulator.generations
+    await house.simulator.fail(first, "Job failed")
+    await house.simulator.wait_for_creates(2)
+    second = list(house.simulator.generations)[1]
+    await house.simulator.fail(second, "Job failed")
+    job = await house.until(job_id, JobState.FAILED)
+    assert job.cost == 0
+    assert len(house.simulator.generations) == 2
+    await house.check_books()
+
+
+async def test_cancel_while_it_runs_charges_and_does_not_deliver(house: House) -> None:
+    job_id = await house.ask()
+    await house.simulator.wait_for_creates(1)
+    await house.until(job_id, JobState.GENERATING)
+    notice = await house.studio.cancel(job_id, to_requester())
+    assert isinstance(notice, Cancelled)
+    assert notice.charged > 0
+    await finish_all(house)
+    job = await house.until(job_id, JobState.CANCELLED)
+    assert job.cost > 0
+    assert house.chat.clips() == []
+    shown = await house.studio.show(job_id, to_requester())
+    assert type(shown.notice).__name__ == "Delivered", "the kept clip can be had"
+    await house.check_books()
+
+
+async def test_only_the_requester_cancels(house: House) -> None:
+    job_id = await house.ask()
+    with pytest.raises(NotAllowed):
+        await house.studio.cancel(job_id, to_requester("ben"))
+
+
+async def test_a_limit_is_not_passed_by_asking_at_once(
+    open_house: Callable[..., Any],
+) -> None:
+    house: House = await open_house(limits={"usd_per_person_per_day": 0.5})
+    answers = await asyncio.gather(
+        *(house.submit(key=f"k{number}") for number in range(20)), return_exceptions=True
+    )
+    refused = [each for each in answers if isinstance(each, QuotaExceeded)]
+    assert len(refused) == 17, "three holds of 0.153 USD fit into 0.50"
+    assert all(each.resets_at is not None for each in refused)
+    await house.check_books()
+
+
+async def test_an_unknown_place_is_not_served(house: House) -> None:
+    request = to_request()
+    stranger = request.model_copy(update={"requester": to_requester(workspace="elsewhere")})
+    with pytest.raises(NotAllowed):
+        await house.studio.submit(stranger)
+    assert house.simulator.generations == {}
+
+
+async def _let_reconcile(house: House, job_id: Any, *states: JobState) -> Any:
+    async with asyncio.timeout(15):
+        while (job := await house.job(job_id)).state not in states:
+            house.clock.move(seconds=20)
+            await asyncio.sleep(0.05)
+    return job

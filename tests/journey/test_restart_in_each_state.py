@@ -1,0 +1,134 @@
+"""kill -9 before and after every commit, POST and post: one clip, one payment, one message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from bot.job import JobState
+from bot.refs import Attachment
+from bot.request import GenerationRequest, ImageFrame
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import ledger
+from tests.conftest import to_test_config
+from tests.fakes import to_request
+from tests.journey import crashing
+from tests.rendered import png
+from tests.ports import free_port
+
+SHARES = 4
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ForkServerContext]:
+    """Children that start with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.journey.crashing"])
+    yield context
+
+
+class World:
+    """What outlives the bot: the provider, the chat and the disk."""
+
+    def __init__(self, folder: Path, simulator: Simulator, processes: ForkServerContext) -> None:
+        self.folder = folder
+        self._simulator = simulator
+        self._processes = processes
+        image = folder / "lake.png"
+        image.write_bytes(png(320, 240))
+        frame = ImageFrame(attachment=Attachment(adapter="recording", id=str(image)))
+        self.request = to_request("a fox", key="k1", start_frame=frame.model_dump())
+
+    def orders(self, **changes: Any) -> crashing.Orders:
+        config = to_test_config(self.folder, self._simulator)
+        tables = {**config.tables}
+        tables["bot"] = {**tables["bot"], "public_port": self._port()}
+        tables["bot"]["public_url"] = f"http://127.0.0.1:{tables['bot']['public_port']}"
+        orders = crashing.Orders(tables, (self.request.model_dump_json(),), str(self.folder))
+        return replace(orders, **changes)
+
+    def _port(self) -> int:
+        kept = self.folder / "port"
+        if not kept.exists():
+            kept.write_text(str(free_port()))
+        return int(kept.read_text())
+
+    async def live(self, orders: crashing.Orders) -> int | None:
+        """One life of the bot; returns its exit code (minus nine when it was killed)."""
+        child = self._processes.Process(target=crashing.live, args=(orders,))
+        child.start()
+        await asyncio.to_thread(child.join, 18)
+        if child.is_alive():
+            child.kill()
+        return child.exitcode
+
+    def check(self) -> None:
+        """Nothing lost, nothing twice, and the books are right."""
+        told = (self.folder / "boundaries.log").read_text()
+        lines = (self.folder / "posts.jsonl").read_text().splitlines()
+        kinds = Counter(json.loads(line)["kind"] for line in lines)
+        assert kinds["Delivered"] == 1, told
+        # One whose image could not be fetched from a dead bot failed, and was refunded.
+        paid = [each for each in self._simulator.generations.values() if each.state != "failed"]
+        assert len(paid) == 1, told
+        with closing(sqlite3.connect(self.folder / "data/raybot.db")) as conn:
+            [(state, cost)] = conn.execute("SELECT state, cost FROM jobs").fetchall()
+        assert state == JobState.DELIVERED, told
+        assert cost > 0, told
+        engine = create_engine(f"sqlite:///{self.folder / 'data/raybot.db'}")
+        with engine.connect() as conn_:
+            assert ledger.broken_invariants(conn_) == {}, told
+        engine.dispose()
+
+
+async def _world(folder: Path, processes: ForkServerContext, simulator: Simulator) -> World:
+    folder.mkdir()
+    (folder / "boundaries.log").touch()
+    return World(folder, simulator, processes)
+
+
+def _simulator() -> Simulator:
+    return Simulator(
+        SimulatorSettings(
+            min_seconds=0.05,
+            max_seconds=0.06,
+            same_clip=True,
+            full_size=False,
+            running_limit=None,
+            creates_per_minute=None,
+        ),
+        Faults(),
+    )
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+async def test_killed_at_every_boundary(
+    tmp_path: Path, processes: ForkServerContext, share: int
+) -> None:
+    async with _simulator() as simulator:
+        world = await _world(tmp_path / "whole", processes, simulator)
+        assert await world.live(world.orders()) == 0
+        boundaries = int((world.folder / "passed").read_text())
+    assert boundaries > 20
+    for die_at in range(1 + share, boundaries + 1, SHARES):
+        async with _simulator() as simulator:
+            world = await _world(tmp_path / str(die_at), processes, simulator)
+            code = await world.live(world.orders(die_at=die_at))
+            if code == 0:
+                continue
+            assert code == -signal.SIGKILL
+            assert await world.live(world.orders(is_restart=True)) == 0
+            world.check()
