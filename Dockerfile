@@ -1,0 +1,27 @@
+# Raybot in one small image: its own user, nothing writable but /data and /tmp.
+FROM python:3.13-slim
+
+WORKDIR /raybot
+COPY requirements/run.txt requirements/run.txt
+RUN pip install --no-cache-dir --require-hashes -r requirements/run.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY bot bot
+COPY adapters adapters
+RUN pip install --no-cache-dir --no-deps . \
+    && useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin raybot \
+    && install --directory --owner=raybot --group=raybot --mode=0700 /data
+
+# Inside a container only the public port has to be reachable; health is asked from within.
+ENV PYTHONUNBUFFERED=1 \
+    RAYBOT_BOT__DATA_DIR=/data \
+    RAYBOT_BOT__PUBLIC_HOST=0.0.0.0 \
+    RAYBOT_BOT__PUBLIC_PORT=8080 \
+    RAYBOT_BOT__PRIVATE_PORT=8081
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8081/livez', timeout=4)"]
+CMD ["raybot", "run", "--config", "/data/config.toml"]

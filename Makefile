@@ -1,0 +1,97 @@
+# Everything a developer or a newcomer types. `make help` lists it.
+# Needs nothing but make and Python 3.11 or newer with venv; the rest is put into .venv.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check bench run chat lock audit clean python
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
+PYTEST := $(PY) -m pytest -n 2
+UV_COMPILE = .venv/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+
+# Addresses to listen on and composed SQL: ruff's S104 and S608 hold them, line by line.
+HELD_BY_RUFF := B104,B608
+
+# Compiled modules are kept beside the packages, so that a start takes 1.5 s and not 6 s.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME PYTHONSAFEPATH
+
+# The first of these that is new enough and can make an environment; shims of version managers
+# answer to names that they cannot run, so each is tried.
+PYTHONS := $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python
+IS_GOOD := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+FIND_PYTHON = for python in $(PYTHONS) ''; do \
+		[ -n "$$python" ] && "$$python" -c '$(IS_GOOD)' >/dev/null 2>&1 && break; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "Raybot needs Python 3.11 or newer with venv. On Debian or Ubuntu:" \
+			"apt-get install python3 python3-venv make. Elsewhere: python.org." >&2; \
+		exit 2; \
+	fi
+
+# An environment whose Python has gone is made again.
+$(shell $(PY) -c 'import pip' >/dev/null 2>&1 || rm -f .venv/made .venv/run.stamp .venv/dev.stamp)
+
+help: ## list these targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: .venv/run.stamp ## play one whole conversation without any account or key
+	@$(PY) -m bot demo
+
+test: .venv/dev.stamp ## run all tests
+	@$(PYTEST)
+
+check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) .venv/bin/lint-imports --no-logo
+	@$(PY) -m mypy
+	@$(PYTEST)
+
+bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
+	@$(PY) -m bench
+
+run: .venv/run.stamp ## run every adapter of config.toml
+	@$(PY) -m bot run --config config.toml
+
+chat: .venv/run.stamp ## talk to Raybot in this terminal
+	@$(PY) -m bot chat
+
+lock: .venv/made ## write requirements/ again from pyproject.toml
+	@$(PY) -m venv .venv/lock
+	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
+	@$(UV_COMPILE) -o requirements/run.txt
+	@$(UV_COMPILE) --group dev -c requirements/run.txt -o requirements/dev.txt
+
+audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code
+	@$(PY) -m pip check
+	@$(PY) -m venv .venv/audit
+	@.venv/audit/bin/python -m pip install -qq --disable-pip-version-check bandit pip-audit
+	@.venv/audit/bin/python -m bandit --quiet --recursive -ll --skip $(HELD_BY_RUFF) bot adapters
+	@.venv/audit/bin/python -m pip_audit --strict --disable-pip --require-hashes \
+		-r requirements/run.txt
+
+clean: ## remove everything that was made here, except data/ and config.toml
+	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache .grimp_cache
+
+python:
+	@$(FIND_PYTHON); echo "$$python"
+
+.venv/made:
+	@$(FIND_PYTHON); \
+	$(PY) -c 'import pip; $(IS_GOOD)' >/dev/null 2>&1 || { \
+		echo "Making .venv with $$("$$python" --version) …"; \
+		"$$python" -m venv --clear .venv; \
+	} && touch $@
+
+# A stamp is written last, so an installation that was interrupted is done again.
+.venv/%.stamp: requirements/%.txt .venv/made
+	@echo "Installing requirements/$*.txt into .venv …"
+	@$(PIP) --require-hashes -r requirements/$*.txt || { \
+		echo "The packages could not be installed; the lines above say why. Then try again." >&2; \
+		exit 2; \
+	}
+	@touch $@
