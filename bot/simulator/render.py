@@ -25,8 +25,6 @@ from bot.simulator.caption import overlay
 from bot.simulator.scene import Scene
 
 FPS = 24
-#: Frames are drawn no larger than this many pixels; larger clips are scaled up while encoding.
-MOST_PIXELS = 1920 * 1080
 SCENE_PIXELS = 800 * 450
 ENCODING = {"preset": "veryfast", "crf": "21"}
 MOST_IMAGE_PIXELS = 40_000_000
@@ -42,7 +40,10 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """Everything a clip is made of. `start` and `end` are the bytes of key images."""
+    """Everything a clip is made of. `start` and `end` are the bytes of key images.
+
+    Frames are drawn with at most `drawn_pixels`; larger clips are scaled up while encoding.
+    """
 
     prompt: str
     width: int
@@ -52,6 +53,7 @@ class Shot:
     concepts: tuple[str, ...] = ()
     start: bytes | None = None
     end: bytes | None = None
+    drawn_pixels: int = 1920 * 1080
 
 
 class _Picture(Protocol):
@@ -96,7 +98,14 @@ def render(shot: Shot, path: Path, *, is_wanted: Callable[[], bool] = lambda: Tr
 @functools.cache
 def same_clip(width: int, height: int, frames: int) -> tuple[bytes, bytes]:
     """One looping clip and its thumbnail per size and length, kept for the life of the process."""
-    shot = Shot(prompt="The same clip", width=width, height=height, frames=frames, loop=True)
+    shot = Shot(
+        prompt="The same clip",
+        width=width,
+        height=height,
+        frames=frames,
+        loop=True,
+        drawn_pixels=240 * 135,
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "same.mp4")
         render(shot, path)
@@ -135,7 +144,7 @@ def _within(size: tuple[int, int], pixels: int) -> tuple[int, int]:
 
 
 def _pictures(shot: Shot) -> Iterator[Image.Image]:
-    size = _within((shot.width, shot.height), MOST_PIXELS)
+    size = _within((shot.width, shot.height), shot.drawn_pixels)
     first: _Picture = _Still(shot.start, size) if shot.start else _Landscape(shot.prompt, size)
     last = _Still(shot.end, size) if shot.end else None
     over = overlay("" if shot.start else shot.prompt, size)
