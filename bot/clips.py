@@ -25,6 +25,8 @@ from bot.refs import JobId, MediaKey
 MAX_BYTES = 500_000_000
 FETCH_SECONDS = 600.0
 TRIES = 3
+#: More at once would finish no sooner, and make everything else wait.
+AT_ONCE = 8
 _FOLDER = "clips"
 _NAME_CHARS = 40
 
@@ -50,6 +52,7 @@ class Clips:
         self._media = media
         self._codec = codec
         self._max_bytes = max_bytes
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._guard = Guard(
             resolve=resolve,
             connect=connect,
@@ -60,6 +63,10 @@ class Clips:
 
     async def fetch(self, url: str, job_id: JobId) -> Clip:
         """Download a finished clip, verify every byte and both ends, and keep it."""
+        async with self._places:
+            return await self._fetch(url, job_id)
+
+    async def _fetch(self, url: str, job_id: JobId) -> Clip:
         with self._media.scratch(".mp4") as path:
             saved = await self._download(url, path)
             info = await self._codec.probe_clip(path)
