@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +16,10 @@ from bot.clock import Clock, SystemClock
 from bot.codec import Codec
 from bot.config import Config
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.errors import InvalidRequest, StoreError
 from bot.frames import Frames
 from bot.job import Job, JobState
-from bot.log import get_logger, register_secret
+from bot.log import get_logger
 from bot.media import LinkSigner, open_media
 from bot.metrics import Metrics
 from bot.notices import Notice, Outlook, to_status
@@ -38,7 +36,6 @@ from bot.watcher import Hint, ProviderWatcher, token_hash
 from bot.web import Behind, Web, WebSettings
 
 log = get_logger(__name__)
-AdapterFactory = Callable[[Studio], Adapter]
 PARK_AFTER_CRASHES = 3
 ADDRESS_FILE = "private.address"
 
@@ -49,7 +46,7 @@ class App:
     def __init__(
         self,
         config: Config,
-        adapters: Mapping[str, AdapterFactory],
+        adapters: Mapping[str, supply.AdapterFactory],
         *,
         clock: Clock | None = None,
     ) -> None:
@@ -59,6 +56,7 @@ class App:
         self._stack = AsyncExitStack()
         self._adapters: dict[str, Adapter] = {}
         self._watchers: dict[str, ProviderWatcher] = {}
+        self._is_built = False
         self._beat = 0.0
         self._metrics = Metrics()
 
@@ -78,8 +76,8 @@ class App:
     async def _build(self) -> None:
         table = self._config.bot
         table.data_dir.mkdir(parents=True, exist_ok=True)
-        self._secret = secret_key(self._config)
-        self.database = Database(database_url(self._config))
+        self._secret = supply.secret_key(self._config)
+        self.database = Database(supply.database_url(self._config))
         self.database.lock()
         self._stack.push_async_callback(self.database.stop)
         await self.database.start()
@@ -88,8 +86,11 @@ class App:
         codec = Codec()
         self._stack.push_async_callback(codec.aclose)
         self._signer = LinkSigner(self._secret.encode())
-        supplied = await supply.open_providers(self._config, self._clock, self._stack)
+        supplied = await supply.open_providers(
+            self._config, self._clock, self._stack, self._metrics
+        )
         self._providers = {provider.name: provider for provider in supplied.providers}
+        # Opened before what lies behind it is built, because frames carry its address.
         self._web = self._build_web()
         await self._web.start()
         self._stack.push_async_callback(self._web.stop)
@@ -100,6 +101,7 @@ class App:
         self._frames = Frames(media, codec, signer=self._signer, public_url=self._public_url)
         self._clips = Clips(media, codec, allow_hosts=supplied.hosts)
         self._build_work()
+        self._is_built = True
 
     def _build_work(self) -> None:
         database, clock = self.database, self._clock
@@ -305,13 +307,14 @@ class App:
         self, provider: str, headers: Mapping[str, str], body: bytes, token: str
     ) -> None:
         generation = self._providers[provider].read_callback(headers, body, token)
-        if generation is not None:
+        self._metrics.callbacks.labels(provider, "read" if generation else "unreadable").inc()
+        if generation is not None and self._is_built:
             hint = Hint(token_hash=token_hash(token), generation=generation)
             self._watchers[provider].hint(hint)
 
     async def _frame_at(self, job_id: str, attempt: int, slot: str) -> Path | None:
         """An input image, while that attempt is being submitted or generated."""
-        job = await self.database.read(lambda conn: jobs.get_or_none(conn, JobId(job_id)))
+        job = await self._find(job_id)
         if job is None or job.plan is None or job.attempt > attempt:
             return None
         is_live = job.state in (JobState.ACCEPTED, JobState.SUBMITTING, JobState.GENERATING)
@@ -319,8 +322,13 @@ class App:
         return await self._frames.local(frame) if frame and is_live else None
 
     async def _clip_at(self, job_id: str) -> Path | None:
-        job = await self.database.read(lambda conn: jobs.get_or_none(conn, JobId(job_id)))
+        job = await self._find(job_id)
         return await self._clips.local(job.clip) if job and job.clip else None
+
+    async def _find(self, job_id: str) -> Job | None:
+        if not self._is_built:
+            return None
+        return await self.database.read(lambda conn: jobs.get_or_none(conn, JobId(job_id)))
 
     async def _ready(self) -> Mapping[str, str]:
         try:
@@ -350,41 +358,3 @@ class App:
             case _:
                 raise InvalidRequest(f"There is no act {name!r}.")
         return {"job_id": job.id, "state": job.state}
-
-
-def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
-    """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
-    try:
-        module = importlib.import_module(f"adapters.{name}")
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"There is no adapter {name!r}.") from error
-    table = config.load_table(module.Settings, f"adapters.{name}")
-    extra = {
-        key: value for key, value in overrides.items() if key not in module.Settings.model_fields
-    }
-    settled = table.model_copy(update={k: v for k, v in overrides.items() if k not in extra})
-
-    def create(studio: Studio) -> Adapter:
-        adapter: Adapter = module.create(settled, studio, clock=SystemClock(), **extra)
-        return adapter
-
-    return create
-
-
-def database_url(config: Config) -> str:
-    """The configured database, else a file in `data_dir`."""
-    return config.bot.database_url or f"sqlite+aiosqlite:///{config.bot.data_dir / 'raybot.db'}"
-
-
-def secret_key(config: Config) -> str:
-    """The configured key, else one made in `data_dir` for its owner's eyes only."""
-    if config.bot.secret_key is not None:
-        key = config.bot.secret_key.get_secret_value()
-    else:
-        path = config.bot.data_dir / "secret.key"
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32), "utf-8")
-        key = path.read_text("utf-8").strip()
-    register_secret(key)
-    return key

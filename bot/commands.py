@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from bot.app import ADDRESS_FILE, App, database_url, load_adapter, secret_key
+from bot.app import ADDRESS_FILE, App
 from bot.clock import SystemClock
 from bot.config import Config, to_config
 from bot.errors import ConfigError, InvalidRequest, StoreError
@@ -27,6 +27,7 @@ from bot.store.database import (
     sqlite_path,
     sqlite_version,
 )
+from bot.supply import database_url, load_adapter, secret_key
 from bot.web import act_token
 
 OK = 200

@@ -1,23 +1,27 @@
-"""Opens the configured providers by name, and the simulator where it is one of them."""
+"""Finds providers and adapters by the names in the configuration; starts the simulator."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from bot.clock import Clock
+from bot.clock import Clock, SystemClock
 from bot.config import Config
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
-from bot.ports import Provider
+from bot.metrics import Metrics
+from bot.ports import Adapter, Provider
 from bot.refs import Frozen
+from bot.studio import Studio
 
 log = get_logger(__name__)
 SIMULATOR = "simulator"
@@ -44,7 +48,12 @@ class Supply:
     is_local: bool
 
 
-async def open_providers(config: Config, clock: Clock, stack: AsyncExitStack) -> Supply:
+AdapterFactory = Callable[[Studio], Adapter]
+
+
+async def open_providers(
+    config: Config, clock: Clock, stack: AsyncExitStack, metrics: Metrics
+) -> Supply:
     """Every configured provider that has a key; raises `ConfigError` where none has."""
     found: list[Provider] = []
     hosts: set[str] = set()
@@ -54,17 +63,21 @@ async def open_providers(config: Config, clock: Clock, stack: AsyncExitStack) ->
         try:
             module = importlib.import_module(f"bot.providers.{module_name}")
         except ModuleNotFoundError as error:
+            if error.name != f"bot.providers.{module_name}":
+                raise
             raise ConfigError(f"[defaults] providers: there is no provider {name!r}.") from error
         table = (
             module.Settings.model_validate(values)
             if values is not None
             else config.load_table(module.Settings, f"providers.{name}")
         )
-        if table.api_key is None:
+        if table.api_key is None or not table.api_key.get_secret_value():
             log.info("provider.skipped", provider=name, reason="no api_key")
             continue
         register_secret(table.api_key.get_secret_value())
-        provider = module.create(table, clock=clock, name=name, is_test=name == SIMULATOR)
+        provider = module.create(
+            table, clock=clock, name=name, is_test=name == SIMULATOR, metrics=metrics
+        )
         stack.push_async_callback(provider.aclose)
         found.append(provider)
         hosts.add(urlsplit(table.base_url).hostname or "")
@@ -123,3 +136,43 @@ async def _start_simulator(table: SimulatorTable, stack: AsyncExitStack) -> str:
     if not address.startswith("http://"):
         raise ConfigError("The simulator did not start.")
     return address
+
+
+def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
+    """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
+    try:
+        module = importlib.import_module(f"adapters.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"adapters.{name}":
+            raise
+        raise ConfigError(f"There is no adapter {name!r}.") from error
+    table = config.load_table(module.Settings, f"adapters.{name}")
+    extra = {
+        key: value for key, value in overrides.items() if key not in module.Settings.model_fields
+    }
+    settled = table.model_copy(update={k: v for k, v in overrides.items() if k not in extra})
+
+    def create(studio: Studio) -> Adapter:
+        adapter: Adapter = module.create(settled, studio, clock=SystemClock(), **extra)
+        return adapter
+
+    return create
+
+
+def database_url(config: Config) -> str:
+    """The configured database, else a file in `data_dir`."""
+    return config.bot.database_url or f"sqlite+aiosqlite:///{config.bot.data_dir / 'raybot.db'}"
+
+
+def secret_key(config: Config) -> str:
+    """The configured key, else one made in `data_dir` for its owner's eyes only."""
+    if config.bot.secret_key is not None:
+        key = config.bot.secret_key.get_secret_value()
+    else:
+        path = config.bot.data_dir / "secret.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(32), "utf-8")
+        key = path.read_text("utf-8").strip()
+    register_secret(key)
+    return key

@@ -31,6 +31,8 @@ HINTS_GATHER = timedelta(seconds=0.3)
 CALLBACKS_ARE_FRESH = timedelta(minutes=10)
 RARER_WITH_CALLBACKS = 10
 RECENT = 50
+TEST_IS_GONE = timedelta(minutes=2)
+PAID_IS_MISSING = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ class ProviderWatcher:
         self._durations = Durations()
         self._running: dict[GenerationId, Running] = {}
         self._look_at: dict[GenerationId, datetime] = {}
+        self._seen_at: dict[GenerationId, datetime] = {}
         self._slow: set[GenerationId] = set()
         self._hints: list[Hint] = []
         self._called_back_at: datetime | None = None
@@ -205,6 +208,7 @@ class ProviderWatcher:
             raise
         for generation_id in due:
             self._look_at[generation_id] = self._look_again(generation_id, now)
+        self._seen_at.update(dict.fromkeys(due & seen.keys(), now))
         strangers = [hint for hint in hints if hint.generation.id not in self._running]
         async with asyncio.TaskGroup() as group:
             for generation in seen.values():
@@ -213,6 +217,7 @@ class ProviderWatcher:
             for hint in strangers:
                 group.create_task(self._take_stranger(hint, seen.get(hint.generation.id)))
         self._notice_slow(due)
+        await self._notice_missing(due - seen.keys(), now)
 
     def _look_again(self, generation_id: GenerationId, now: datetime) -> datetime:
         """Each sweep while it is young; ever less often when it takes unusually long."""
@@ -233,6 +238,31 @@ class ProviderWatcher:
             if self._durations.is_slow(running.key, now - running.since):
                 self._slow.add(generation_id)
                 self._announce(running.job_id)
+
+    async def _notice_missing(self, ids: Collection[GenerationId], now: datetime) -> None:
+        """A generation its provider knows no more: a test ends, for a paid one a person looks."""
+        for generation_id in ids:
+            running = self._running.get(generation_id)
+            if running is None:
+                continue
+            missing_for = now - self._seen_at.setdefault(generation_id, now)
+            if self._provider.is_test and missing_for > TEST_IS_GONE:
+                failure = Failure(code="gone", sentence="The simulator was restarted. Ask again.")
+                await self._record(Generation(id=generation_id, state="failed", failure=failure))
+            elif missing_for > PAID_IS_MISSING:
+                await self._report_missing(running.job_id, generation_id, now)
+
+    async def _report_missing(
+        self, job_id: JobId, generation_id: GenerationId, now: datetime
+    ) -> None:
+        sentence = (
+            f"{self._provider.name} no longer knows generation {generation_id} of {job_id}. "
+            "Raybot keeps looking; please look there, too."
+        )
+        key = f"missing:{generation_id}"
+        await self._database.write(
+            lambda tx: settings.note_operator(tx, key, sentence, now, job_id)
+        )
 
     async def _record(self, generation: Generation) -> None:
         """Write down a generation that ended; its job goes on from there."""
@@ -269,6 +299,7 @@ class ProviderWatcher:
     def _forget(self, generation_id: GenerationId) -> None:
         self._running.pop(generation_id, None)
         self._look_at.pop(generation_id, None)
+        self._seen_at.pop(generation_id, None)
         self._slow.discard(generation_id)
 
     # ---- callbacks of generations that are not under watch -------------------------------

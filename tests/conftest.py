@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bot.app import App, database_url
+from bot.app import App
 from bot.config import Config, to_config
 from bot.errors import Refusal
 from bot.job import Job, JobState
