@@ -293,6 +293,7 @@ def test_hostile_repetition_is_read_in_linear_time(unit: str) -> None:
         ("show r-7k2m9q", Show(JobId("r-7k2m9q"))),
         ("Show R-0ABCD12345", Show(JobId("r-0abcd12345"))),
         ("show `r-7k2m9q`", Show(JobId("r-7k2m9q"))),
+        ("show r-OIL123", Show(JobId("r-011123"))),
         ("cancel r-7k2m9q", Cancel(JobId("r-7k2m9q"))),
         ("retry r-7k2m9q", Retry(JobId("r-7k2m9q"))),
         ("confirm  r-7k2m9q", Confirm(JobId("r-7k2m9q"))),
@@ -323,7 +324,8 @@ def test_verbs(text: str, command: object) -> None:
     "prompt",
     [
         "show me a fox",
-        "show r-evolution",
+        "show r-evolution in snow",
+        "cancel r-7k2",
         "show r-7k2m9q in snow",
         "help me",
         "usage of light",

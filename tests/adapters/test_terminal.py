@@ -7,7 +7,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,9 +80,11 @@ class NoMemo:
     """The terminal keeps nothing with the core."""
 
     def get(self, name: str) -> str | None:
+        """Nothing is asked for."""
         raise AssertionError(name)
 
     async def put(self, name: str, value: str) -> None:
+        """Nothing is kept."""
         raise AssertionError(name, value)
 
 
@@ -127,6 +129,7 @@ class RecordingStudio:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, request: GenerationRequest, *, is_confirmed: bool = False) -> Receipt:
+        """Accept, refuse or break, as the prompt says."""
         self.calls.append(("submit", is_confirmed))
         self.requests.append(request)
         prompt = request.work.prompt
@@ -149,20 +152,23 @@ class RecordingStudio:
         return Receipt(job_id=job_id, notice=n.Accepted(about=which))
 
     async def confirm(self, job_id: JobId, requester: Requester) -> Receipt:
+        """Start what waited for it."""
         self.calls.append(("confirm", (job_id, requester.user)))
         which = n.About(job_id=job_id, requester=WHO, work=self.waiting[job_id].work, price=PRICE)
         self._play(self._journey(which))
         return Receipt(job_id=job_id, notice=n.Accepted(about=which))
 
     async def cancel(self, job_id: JobId, requester: Requester) -> n.Notice:
+        """Take back any job but one."""
         self.calls.append(("cancel", (job_id, requester.user)))
-        if job_id == "r-nobody":
+        if job_id == "r-n0b0dy":
             raise JobNotFound(f"There is no job {job_id}.")
         return n.Cancelled(about=about(job_id), charged=Micros(0))
 
     async def retry(
         self, job_id: JobId, requester: Requester, *, dedupe_key: str, thread: ThreadRef
     ) -> Receipt:
+        """Start the same again."""
         self.calls.append(("retry", (job_id, requester.user)))
         work = VideoWork(prompt="a red fox")
         return await self.submit(
@@ -170,6 +176,7 @@ class RecordingStudio:
         )
 
     async def show(self, job_id: JobId, requester: Requester) -> Shown:
+        """A job in the state that the test gave it."""
         self.calls.append(("show", job_id))
         state = self.states.get(job_id, JobState.DELIVERED)
         notice: n.Notice = delivered(self.clip, about(job_id))
@@ -184,10 +191,12 @@ class RecordingStudio:
     async def jobs(
         self, requester: Requester, *, search: str = "", page: int = 1
     ) -> tuple[JobLine, ...]:
+        """One job."""
         self.calls.append(("jobs", (search, page)))
         return ((await self.show(JobId("r-0abcd12345"), requester)).line,)
 
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
+        """A report."""
         self.calls.append(("usage", channel))
         limits = (
             Allowance(
@@ -202,16 +211,19 @@ class RecordingStudio:
         return UsageReport(today=ROW, month=ROW, allowances=limits)
 
     async def settings(self, requester: Requester) -> Mapping[str, str]:
+        """One setting."""
         self.calls.append(("settings", requester.user))
         return {"aspect_ratio": "9:16"}
 
     async def change_settings(
         self, requester: Requester, changes: Mapping[str, str]
     ) -> Mapping[str, str]:
+        """Take what was given."""
         self.calls.append(("change_settings", dict(changes)))
         return changes
 
     def models(self) -> tuple[ModelCapabilities, ...]:
+        """One model."""
         return (MODEL,)
 
     def _play(self, journey: Any) -> None:
@@ -254,10 +266,18 @@ class RecordingStudio:
         await terminal.edit(message, done)
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is true that has no event of its own."""
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.001)
+
+
 class Tty(io.StringIO):
     """Text that says it is a terminal."""
 
     def isatty(self) -> bool:
+        """It is."""
         return True
 
 
@@ -274,6 +294,7 @@ class Session:
     def create(
         self, *lines: str, stdin: Any = None, is_listed: bool = True, **settings: Any
     ) -> Terminal:
+        """A terminal over lines or a stream."""
         terminal = create(
             Settings(folder=self.folder / "clips", **settings),
             cast("Studio", self.studio),
@@ -335,9 +356,7 @@ async def test_a_whole_conversation(session: Session, fox: Path) -> None:
     assert first.work.typed == {"prompt", "aspect_ratio", "duration"}
     assert first.requester == parse.whoami()
     assert first.thread == ThreadRef(adapter="terminal", workspace="local", channel="terminal")
-    attachment = Attachment(
-        adapter="terminal", id=str(fox), filename="my fox.png", size=fox.stat().st_size
-    )
+    attachment = Attachment(adapter="terminal", id=str(fox), filename="my fox.png", size=200_004)
     assert second.work.start_frame == ImageFrame(attachment=attachment)
     assert second.work.loop
     assert third.work.start_frame == ClipFrame(job_id=JobId("r-0000000001"))
@@ -394,7 +413,7 @@ async def test_every_line_has_a_key_of_its_own(session: Session) -> None:
         ("a fox --rez 3", 1),
         ("a fox --start ./nothing.png", 1),
         ("> 9 zoom", 1),
-        ("cancel r-nobody", 1),
+        ("cancel r-n0b0dy", 1),
         ("dear", 1),
     ],
 )
@@ -410,8 +429,7 @@ async def test_a_script_that_is_stopped_has_not_delivered(session: Session) -> N
     session.studio.may_finish.clear()
     terminal = session.create("a fox")
     running = asyncio.ensure_future(terminal.run())
-    while not session.studio.requests:
-        await asyncio.sleep(0)
+    await until(lambda: bool(session.studio.requests))
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -422,8 +440,7 @@ async def test_wait_reads_on_only_once_every_job_has_ended(session: Session) -> 
     session.studio.may_finish.clear()
     terminal = session.create("a fox", "another fox", "wait", "a late fox")
     running = asyncio.ensure_future(terminal.run())
-    while "Generating" not in session.stdout.getvalue():
-        await asyncio.sleep(0)
+    await until(lambda: session.stdout.getvalue().count("Generating") == 2)
     assert len(session.studio.requests) == 2
     session.studio.may_finish.set()
     await running
@@ -446,15 +463,15 @@ async def test_ray_in_front_makes_a_prompt_of_the_words_of_this_terminal(session
 
 async def test_a_job_whose_last_word_is_missing_is_looked_up(session: Session) -> None:
     terminal = session.create("silent")
-    session.studio.states[JobId("r-0000000001")] = JobState.GENERATING
     running = asyncio.ensure_future(terminal.run())
-    looks = 0
-    for state in (JobState.GENERATING, JobState.DELIVERED):
+    for looks, state in enumerate((JobState.GENERATING, JobState.DELIVERED), 1):
         session.studio.states[JobId("r-0000000001")] = state
-        while looks == len([1 for call, _ in session.studio.calls if call == "show"]):
+
+        def is_looked_up(count: int = looks) -> bool:
             session.clock.move(seconds=31)
-            await asyncio.sleep(0)
-        looks += 1
+            return len([1 for call, _ in session.studio.calls if call == "show"]) >= count
+
+        await until(is_looked_up)
     await running
     assert terminal.exit_code == 0
 
@@ -703,6 +720,7 @@ def test_json_lines_are_plain_ascii_whatever_was_typed(prompt: str) -> None:
 def test_a_reader_that_left_ends_a_json_session() -> None:
     class Gone(io.StringIO):
         def flush(self) -> None:
+            """The reader is gone."""
             raise BrokenPipeError
 
     screen = render.JsonScreen(Gone(), clock=MovableClock())
@@ -729,8 +747,7 @@ async def test_a_silent_pipe_blocks_nothing(session: Session) -> None:
         terminal = session.create(stdin=stdin, is_listed=False)
         running = asyncio.ensure_future(terminal.run())
         typed.write(b"\xef\xbb\xbfa f\xc3\xbcx\n")
-        while "Your clip is ready" not in session.stdout.getvalue():
-            await asyncio.sleep(0.001)
+        await until(lambda: "Your clip is ready" in session.stdout.getvalue())
         assert not running.done()
         typed.write("a fox \xff\n".encode("latin-1") + b"last one without newline")
         typed.close()
@@ -748,7 +765,7 @@ async def test_a_session_that_ends_first_leaves_its_reader_alone(session: Sessio
         typed.write(b"exit\n")
         await session.play(stdin=stdin, is_listed=False)
         readers = [each for each in threading.enumerate() if each.name.startswith("terminal")]
-        assert all(each.daemon for each in readers)
+        assert [each.daemon for each in readers] == [True]
         typed.close()
         for each in readers:
             await asyncio.to_thread(each.join)
@@ -869,9 +886,9 @@ async def test_an_attachment_is_streamed_in_pieces(tmp_path: Path, fox: Path) ->
     frame = parse.to_frame(str(fox), field="start_frame")
     assert isinstance(frame, ImageFrame)
     pieces = [piece async for piece in terminal.read(frame.attachment)]
-    assert b"".join(pieces) == fox.read_bytes()
+    assert b"".join(pieces) == b"\x89PNG" + bytes(200_000)
     assert len(pieces) > 1
-    fox.unlink()
+    await asyncio.to_thread(fox.unlink)
     with pytest.raises(FrameRejected, match=r"my fox\.png cannot be read: No such file"):
         [piece async for piece in terminal.read(frame.attachment)]
 
@@ -1073,11 +1090,9 @@ async def test_a_high_price_is_asked_for(session: Session, answer: str, calls: l
     async with typing(session) as (terminal, keyboard):
         running = asyncio.ensure_future(terminal.run())
         keyboard.send_text("dear\r")
-        while not session.studio.waiting:
-            await asyncio.sleep(0.001)
+        await until(lambda: bool(session.studio.waiting))
         keyboard.send_text(answer)
-        while len(session.studio.calls) < 2:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(session.studio.calls) == 2)
         keyboard.send_text("\x04")
         await running
     assert [call for call, _ in session.studio.calls] == calls

@@ -1,0 +1,342 @@
+"""The typed grammar, pure: text to a draft or a verb, and back. Knows no platform, no model."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.errors import InvalidRequest
+from bot.refs import JobId
+from bot.request import (
+    ASPECT_RATIOS,
+    DURATIONS,
+    RESOLUTIONS,
+    AspectRatio,
+    Duration,
+    Frame,
+    LinkFrame,
+    Parameter,
+    Resolution,
+    VideoWork,
+)
+from bot.text import clean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A prompt and the parameters that were typed; None and empty: not typed."""
+
+    prompt: str = ""
+    model: str | None = None
+    aspect_ratio: AspectRatio | None = None
+    resolution: Resolution | None = None
+    duration: Duration | None = None
+    loop: bool | None = None
+    concepts: tuple[str, ...] = ()
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True)
+class Help:
+    """`help`."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """`usage`."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """`jobs`, `jobs 2`, `jobs "fox" 2`."""
+
+    search: str = ""
+    page: int = 1
+
+
+@dataclass(frozen=True)
+class _OfJob:
+    job_id: JobId
+
+
+class Show(_OfJob):
+    """`show ID`."""
+
+
+class Cancel(_OfJob):
+    """`cancel ID`."""
+
+
+class Retry(_OfJob):
+    """`retry ID`."""
+
+
+class Confirm(_OfJob):
+    """`confirm ID`."""
+
+
+@dataclass(frozen=True)
+class SettingsCommand:
+    """`settings`, `settings ar=9:16 …`; an empty value takes one's own default back."""
+
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+
+Command = Help | Usage | Jobs | Show | Cancel | Retry | Confirm | SettingsCommand
+
+MAX_CHARS = 10_000
+_FLAGS = {
+    **dict.fromkeys(("aspect-ratio", "aspect", "ar"), "aspect_ratio"),
+    **dict.fromkeys(("resolution", "res", "r"), "resolution"),
+    **dict.fromkeys(("duration", "dur", "d"), "duration"),
+    **dict.fromkeys(("model", "m"), "model"),
+    **dict.fromkeys(("camera", "c"), "concepts"),
+    **dict.fromkeys(("start", "s"), "start"),
+    **dict.fromkeys(("end", "e"), "end"),
+    **dict.fromkeys(("loop", "l", "no-loop"), "loop"),
+}
+#: Taken with one dash too: the letters, and what Pika taught people.
+_ONE_DASH = frozenset({*(name for name in _FLAGS if len(name) == 1), "ar", "res", "dur", "camera"})
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "duration": DURATIONS,
+    "resolution": RESOLUTIONS,
+    "aspect_ratio": ASPECT_RATIOS,
+}
+_SHORT = {value: name for name, values in _CHOICES.items() for value in values}
+_UNITS = {"duration": "s", "resolution": "p", "aspect_ratio": ""}
+#: Flags of Midjourney, Pika and Stable Diffusion bots.
+_FOREIGN = re.compile(
+    "bs|c|cfg|chaos|cref|cw|fast|fps|gs|guidance|hd|iw|motion|neg|negative|niji|no|p|profile|q"
+    "|quality|r|raw|relax|repeat|s|sampler|seed|sref|steps|stop|style|stylize|sw|tile|turbo|v"
+    "|version|video|w|weird"
+)
+_CLOSE = re.compile(r"(?<!\\)(?:\\\\)*([\"“”])(?=\s|\Z)")
+_CLOSE_VALUE = re.compile(r"(?<!\\)(?:\\\\)*([\"“”'‘’])(?=\s|\Z)")
+_SPOT = re.compile(
+    r"(?<!\S)(?:(?P<quote>[\"“”„])|(?P<dash>--|[—–-])(?P<name>[^\W_][^\s=]*)(?P<equals>=?))"
+)
+_NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd]")
+_OF_JOB: dict[str, type[Show | Cancel | Retry | Confirm]] = {
+    "show": Show,
+    "cancel": Cancel,
+    "retry": Retry,
+    "confirm": Confirm,
+}
+_VERB = re.compile(r"(show|cancel|retry|confirm)\s+`?r-([0-9a-z]{4,16})`?")
+#: Ids have none of these letters; people read them into the digits.
+_MISREAD = str.maketrans("oil", "011")
+_JOBS = re.compile(r"jobs(?:\s+[\"“”„]([^\"“”„]+)[\"“”])?(?:\s+([1-9][0-9]{0,3}))?", re.IGNORECASE)
+_PAIR = re.compile(r"\s+(?:--)?([\w-]+)=(\S*)")
+_SETTINGS = re.compile(rf"settings((?:{_PAIR.pattern})*)", re.IGNORECASE)
+
+
+def parse(text: str) -> Draft | Command:
+    """Read what a person typed; raises `InvalidRequest` with one line that says what would do."""
+    if len(text) > MAX_CHARS:
+        raise InvalidRequest(f"The text is longer than {MAX_CHARS:,} characters.", field="prompt")
+    if _NOT_TEXT.search(text):
+        raise InvalidRequest(
+            "The prompt holds characters that are no text. Paste it as plain text.",
+            field="prompt",
+        )
+    text = text.strip()
+    return _parse_verb(text) or _parse_draft(text)
+
+
+def _parse_verb(text: str) -> Command | None:
+    if text.lower() in {"help", "usage"}:
+        return Help() if text.lower() == "help" else Usage()
+    if match := _VERB.fullmatch(text.lower()):
+        return _OF_JOB[match[1]](JobId("r-" + match[2].translate(_MISREAD)))
+    if match := _JOBS.fullmatch(text):
+        return Jobs(search=(match[1] or "").strip(), page=int(match[2] or 1))
+    if match := _SETTINGS.fullmatch(text):
+        return SettingsCommand(dict(_setting(*pair) for pair in _PAIR.findall(match[1])))
+    return None
+
+
+def _setting(key: str, value: str) -> tuple[str, str]:
+    name = _FLAGS.get(key.lower().replace("_", "-"), key)
+    if name not in _CHOICES or value.lower() in {"", "default"}:
+        return name, "" if value.lower() == "default" else value
+    return name, _choose(name, value, typed=f"{key}={value}")
+
+
+def _parse_draft(text: str) -> Draft:
+    given: dict[str, Any] = {}
+    pieces: list[str] = []
+    begun = at = 0
+    may_close = True
+    while spot := _SPOT.search(text, at):
+        at = spot.end()
+        if spot["quote"]:
+            close = _CLOSE.search(text, at) if may_close else None
+            may_close = close is not None
+            at = close.end() if close else at
+        elif name := _known_flag(spot["dash"], spot["name"].rstrip(".,;:!?").lower()):
+            pieces.append(text[begun : spot.start()])
+            begun = at = _take(text, spot, name, given)
+    pieces.append(text[begun:])
+    prose = [piece.strip() for piece in pieces if piece.strip()]
+    prompt = _unquote(prose[0]) if len(prose) == 1 else " ".join(prose)
+    return Draft(prompt=prompt, **given)
+
+
+def _known_flag(dash: str, name: str) -> str | None:
+    """The flag, or None where it is prose: only `--` always means a flag."""
+    if dash == "-":
+        if name in _ONE_DASH:
+            return name
+    elif (len(name) > 1 and name in _FLAGS) or name in _SHORT:
+        return name
+    if dash == "--" or (len(name) > 2 and dash == "-" and _FOREIGN.fullmatch(name)):
+        raise _unknown(dash, name)
+    return None
+
+
+def _unknown(dash: str, name: str) -> InvalidRequest:
+    flag = f"{dash}{clean(name, limit=30)}"
+    if _FOREIGN.fullmatch(name):
+        instead = " Say what you want to see instead." if name in {"no", "neg", "negative"} else ""
+        words = f"{flag} belongs to other tools and does nothing here; leave it out.{instead}"
+        return InvalidRequest(words, field="flags")
+    known = [each for each in (*_FLAGS, *_SHORT) if len(each) > 1]
+    near = difflib.get_close_matches(name[:40], known, n=1)
+    hint = f"Did you mean --{near[0]}?" if near else "Type help to see every flag."
+    return InvalidRequest(f"There is no flag {flag}. {hint}", field="flags")
+
+
+def _take(text: str, spot: re.Match[str], name: str, given: dict[str, Any]) -> int:
+    """Read one flag's value into `given`; returns where the text goes on."""
+    parameter, at = _FLAGS.get(name) or _SHORT[name], spot.end()
+    flag = spot["dash"].replace("—", "--").replace("–", "--") + name
+    value: Any = name if name in _SHORT else name != "no-loop"
+    if parameter == "loop" and spot["equals"]:
+        raise InvalidRequest("Write --loop or --no-loop, without a value.", field="loop")
+    if name not in _SHORT and parameter != "loop":
+        value, at = _read_value(text, spot, flag, parameter)
+        if parameter in _CHOICES:
+            value = _choose(parameter, value, typed=f"{flag} {value}")
+    if parameter == "concepts":
+        parts = tuple(part.strip() for part in value.split(",") if part.strip())
+        value = (*given.get("concepts", ()), *parts)
+        if len(value) > 34:
+            raise InvalidRequest("That is too many camera moves.", field="concepts")
+    elif given.get(parameter, value) != value:
+        raise InvalidRequest(f"{flag} is given twice; keep one of them.", field=parameter)
+    given[parameter] = value
+    return at
+
+
+def _read_value(text: str, spot: re.Match[str], flag: str, parameter: str) -> tuple[str, int]:
+    at = spot.end()
+    while not spot["equals"] and at < len(text) and text[at].isspace():
+        at += 1
+    if text[at : at + 1] in {*"\"“”„'‘’"} and (close := _CLOSE_VALUE.search(text, at + 1)):
+        return _unescape(text[at + 1 : close.start(1)]), close.end()
+    word = re.compile(r"\S+").match(text, at)
+    if not word or re.match(r"--[^\W_]", word[0]):
+        choices = ", ".join(_CHOICES.get(parameter, ()))
+        needs = f"{flag} needs a value{': ' if choices else ''}{choices}."
+        raise InvalidRequest(needs, field=parameter)
+    return word[0], word.end()
+
+
+def _choose(parameter: str, value: str, *, typed: str) -> str:
+    choices = _CHOICES[parameter]
+    value = re.sub(r"[,;.]\Z", "", value.lower().replace(" ", ""))
+    value = re.sub(r"(?<=[0-9])[x×/](?=[0-9])", ":", value)
+    if (found := value if value in choices else value + _UNITS[parameter]) in choices:
+        return found
+    size = _size(value)
+    if size:
+        nearest = min(choices, key=lambda choice: abs(math.log(size / _size(choice))))
+    else:
+        nearest = difflib.get_close_matches(value[:40], choices, n=1, cutoff=0)[0]
+    raise InvalidRequest(
+        f"{clean(typed, limit=40)} is not possible. The nearest is {nearest};"
+        f" all: {', '.join(choices)}.",
+        field=parameter,
+    )
+
+
+def _size(value: str) -> float:
+    """A ratio, seconds or lines as a number; 0 where it is none."""
+    match = re.fullmatch(r"([0-9]{1,5})(?::([0-9]{1,5})|(k)|[a-z]*)", value)
+    if not match:
+        return 0
+    number = int(match[1]) * (540 if match[3] else 1)
+    return number / (int(match[2] or 1) or math.inf)
+
+
+# ---- and back --------------------------------------------------------------------------------
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([\\\"“”„'‘’])", r"\1", text)
+
+
+def _unquote(piece: str) -> str:
+    close = _CLOSE.search(piece, 1) if piece[0] in '"“”„' else None
+    return _unescape(piece[1:-1]) if close and close.end() == len(piece) else piece
+
+
+def _quote(text: str) -> str:
+    return '"' + re.sub(r"([\\\"“”„'‘’])", r"\\\1", text) + '"'
+
+
+def format_draft(draft: Draft) -> str:
+    """The draft as a person would type it; `parse` reads it back."""
+    given = (
+        ("--model", draft.model),
+        ("--ar", draft.aspect_ratio),
+        ("--res", draft.resolution),
+        ("--dur", draft.duration),
+        *(("--camera", concept) for concept in draft.concepts),
+        ("--start", draft.start),
+        ("--end", draft.end),
+    )
+    plain = re.compile(r"[\w./:?&%=+#@~][\w./:?&%=+#@~-]*")
+    flags = [
+        f"{flag} {value if plain.fullmatch(value) else _quote(value)}"
+        for flag, value in given
+        if value is not None
+    ]
+    if draft.loop is not None:
+        flags.append("--loop" if draft.loop else "--no-loop")
+    bare = " ".join([draft.prompt, *flags])
+    with contextlib.suppress(InvalidRequest):
+        if parse(bare) == draft:
+            return bare
+    return " ".join([_quote(draft.prompt), *flags])
+
+
+def to_work(
+    draft: Draft, *, start_frame: Frame | None = None, end_frame: Frame | None = None
+) -> VideoWork:
+    """The draft as a request's work; `start` and `end` are what the adapter made of the frames."""
+    values: dict[Parameter, Any] = {
+        "prompt": draft.prompt.strip(),
+        "model": draft.model and draft.model.lower(),
+        "aspect_ratio": draft.aspect_ratio,
+        "resolution": draft.resolution,
+        "duration": draft.duration,
+        "loop": draft.loop,
+        "concepts": tuple(re.sub(r"[\s-]+", "_", name.lower()) for name in draft.concepts),
+        "start_frame": start_frame,
+        "end_frame": end_frame,
+    }
+    typed = {name: value for name, value in values.items() if value not in (None, "", ())}
+    return VideoWork(**typed, typed=frozenset(typed))
+
+
+def read_link(text: str) -> LinkFrame | None:
+    """The frame behind a typed link, angle brackets allowed; None where it is no web link."""
+    url = text.strip().removeprefix("<").removesuffix(">")
+    return LinkFrame(url=url) if re.match(r"https?://\S+\Z", url, re.IGNORECASE) else None

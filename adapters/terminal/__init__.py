@@ -1,0 +1,90 @@
+"""The terminal as a chat platform: it needs no account. `create` is all the app calls."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+
+from adapters.terminal import render
+from adapters.terminal.listener import Listed, Piped, Prompted, Source, Terminal
+from bot.clock import Clock
+from bot.errors import ConfigError
+from bot.refs import Frozen
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+__all__ = ["Settings", "Terminal", "create"]
+
+
+class Settings(Frozen):
+    """`[adapters.terminal]`: where clips are written, and how a script is answered.
+
+    `is_json`: one JSON object a line. `assume_yes`: start also what costs more than
+    `confirm_above_usd`.
+    """
+
+    folder: Path = Path("clips")
+    is_json: bool = False
+    assume_yes: bool = False
+
+
+def create(
+    settings: Settings,
+    studio: Studio,
+    *,
+    clock: Clock,
+    stdin: TextIO | None = None,
+    stdout: TextIO | None = None,
+    lines: Iterable[str] | None = None,
+) -> Terminal:
+    """A session over standard input and output, or over `lines`, which are echoed as if typed.
+
+    Raises `ConfigError` where the folder cannot be used.
+    """
+    keyboard, shown = stdin or sys.stdin, stdout or sys.stdout
+    try:
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        is_typed = lines is None and not settings.is_json and _is_tty(keyboard) and _is_tty(shown)
+        source: Source
+        screen: render.Screen
+        if is_typed:
+            # Without a file: prompt_toolkit replaces sys.stdout while somebody is typing.
+            screen = render.PromptScreen(Console(force_terminal=True), clock=clock)
+            source = Prompted(history=settings.folder / ".history", toolbar=screen.toolbar)
+        else:
+            screen = _screen(shown, is_json=settings.is_json, clock=clock)
+            source = Piped(keyboard) if lines is None else Listed(lines)
+        return Terminal(
+            studio,
+            folder=settings.folder,
+            screen=screen,
+            source=source,
+            clock=clock,
+            assume_yes=settings.assume_yes,
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"[adapters.terminal] folder: {settings.folder} cannot be used"
+            f" ({error.strerror or 'unknown cause'})."
+        ) from error
+
+
+def _screen(stdout: TextIO, *, is_json: bool, clock: Clock) -> render.Screen:
+    if is_json:
+        return render.JsonScreen(stdout, clock=clock)
+    if isinstance(stdout, io.TextIOWrapper):
+        # A terminal without Unicode shows a question mark, and nothing breaks.
+        stdout.reconfigure(errors="replace")
+    if _is_tty(stdout):
+        return render.LiveScreen(Console(file=stdout, force_terminal=True), clock=clock)
+    return render.PlainScreen(Console(file=stdout, width=render.PLAIN_WIDTH), clock=clock)
+
+
+def _is_tty(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
