@@ -95,10 +95,10 @@ class App:
         await self._web.start()
         self._stack.push_async_callback(self._web.stop)
         self._write_address()
-        self._public_url = table.public_url or (
+        self.public_url = table.public_url or (
             self._web.public_address if supplied.is_local else ""
         )
-        self._frames = Frames(media, codec, signer=self._signer, public_url=self._public_url)
+        self._frames = Frames(media, codec, signer=self._signer, public_url=self.public_url)
         self._clips = Clips(media, codec, allow_hosts=supplied.hosts)
         self._build_work()
         self._is_built = True
@@ -146,7 +146,8 @@ class App:
             watch=self._watch,
             trouble=lambda name, error: self._watchers[name].admission.trouble(error),
             taken=lambda name: self._watchers[name].admission.taken(),
-            public_url=self._public_url,
+            clip_link=self._clip_link,
+            public_url=self.public_url,
         )
 
     def _build_studio(self) -> Studio:
@@ -324,6 +325,13 @@ class App:
     async def _clip_at(self, job_id: str) -> Path | None:
         job = await self._find(job_id)
         return await self._clips.local(job.clip) if job and job.clip else None
+
+    def _clip_link(self, job_id: JobId) -> str | None:
+        """A signed link to a kept clip, as long as it is kept; None without a public address."""
+        if not self._config.bot.public_url:
+            return None
+        until = self._clock.now() + timedelta(days=self._config.bot.clip_retention_days)
+        return self.public_url.rstrip("/") + self._signer.sign(f"/clips/{job_id}.mp4", until)
 
     async def _find(self, job_id: str) -> Job | None:
         if not self._is_built:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 from bot import pricing
 from bot.clips import filename as clip_filename
-from bot.errors import BotError, DeliveryUnavailable, ThreadGone
+from bot.errors import BotError, ClipTooLarge, DeliveryUnavailable, ThreadGone
 from bot.job import Clip, Failure, Job, JobState
-from bot.notices import Delivered, to_about, took
+from bot.notices import ClipForm, Delivered, to_about, took
 from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
 from bot.step import Workshop
@@ -76,20 +78,32 @@ class Deliverer:
         key = messages.clip_key(job.id)
         memo = await messages.open_memo(self._shop.database, key, job.id)
         limit = adapter.limits(thread).max_upload_bytes
-        path, is_reencoded = await self._shop.clips.fit(job.clip, limit)
+        path, form = await self._fitted(job, job.clip, limit)
+        name = clip_filename(job.id, model=job.work.model, prompt=job.work.prompt)
         notice = Delivered(
             about=to_about(job),
             path=str(path),
-            filename=clip_filename(job.id, model=job.work.model, prompt=job.work.prompt),
+            filename=name.removesuffix(".mp4") + path.suffix,
             width=job.clip.width,
             height=job.clip.height,
             seconds=job.clip.seconds,
-            bytes=job.clip.bytes,
+            bytes=(await asyncio.to_thread(path.stat)).st_size,
             charged=self._price_of(job, job.clip),
             took=took(job),
-            is_reencoded=is_reencoded,
+            form=form,
+            original_link=None if form == "original" else self._shop.wiring.clip_link(job.id),
         )
         return await adapter.post(thread, notice, key=key, memo=memo)
+
+    async def _fitted(self, job: Job, clip: Clip, limit: int) -> tuple[Path, ClipForm]:
+        """The clip as this place takes it; a picture only where a link leads to the clip."""
+        try:
+            path, is_smaller = await self._shop.clips.fit(clip, limit)
+        except ClipTooLarge:
+            if self._shop.wiring.clip_link(job.id) is None:
+                raise
+            return await self._shop.clips.poster(clip), "poster"
+        return path, "smaller" if is_smaller else "original"
 
     def _settle(
         self,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Literal, assert_never
 
 from bot.job import Failure, Job, JobState
 from bot.refs import JobId, Micros, Price
 from bot.request import Requester, VideoWork
+
+
+#: The clip as it was made, re-encoded to fit the place, or a picture of it beside a link.
+ClipForm = Literal["original", "smaller", "poster"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +103,7 @@ class Delivered:
     bytes: int
     charged: Micros
     took: timedelta
-    is_reencoded: bool = False
+    form: ClipForm = "original"
     original_link: str | None = None
 
 

@@ -28,6 +28,7 @@ class Wiring:
     watch: Callable[[Job], None]
     trouble: Callable[[str, ProviderError], None]
     taken: Callable[[str], None]
+    clip_link: Callable[[JobId], str | None]
     public_url: str = ""
 
 

@@ -16,6 +16,11 @@ from bot.refs import JobId, Micros, Price, money
 from bot.request import ClipFrame, Frame, VideoWork
 
 QUOTE_CHARS = 300
+FORMS: dict[n.ClipForm, str] = {
+    "original": "",
+    "smaller": "Made smaller to fit this place.",
+    "poster": "Too large for this place, so here is a picture of it; the link has the clip.",
+}
 Table = tuple[tuple[str, ...], ...]
 Tone = Literal["info", "good", "bad", "wait"]
 Running = (
@@ -173,7 +178,7 @@ def _describe_end(
         case n.Delivered(about=about_it):
             facts = f"{notice.width}×{notice.height} · {notice.seconds:.3g} s"
             facts += f" · {notice.bytes / 1e6:.1f} MB · took {span(notice.took)}"
-            fit = "Made smaller to fit this place." if notice.is_reencoded else ""
+            fit = FORMS[notice.form]
             link = f"Original: {notice.original_link}" if notice.original_link else ""
             cost = _delivered_cost(about_it, notice.charged)
             return _text(about_it, "Your clip is ready", facts, fit, link, tone="good", cost=cost)

@@ -17,6 +17,7 @@ from bot.errors import (
     Refusal,
     Stale,
     StoreError,
+    ThreadGone,
 )
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
@@ -120,7 +121,7 @@ class JobTracker:
                 await self._shop.fail(job, Failure(code="refused", sentence=error.sentence))
             case ClipBroken() if job.tries + 1 >= BROKEN_FETCHES:
                 await self._deliverer.write_off(job, error)
-            case ClipTooLarge():
+            case ClipTooLarge() | ThreadGone():
                 await self._deliverer.keep(job, error)
             case DeliveryUnavailable() if self._is_too_old_to_post(job):
                 await self._deliverer.keep(job, error)

@@ -96,7 +96,6 @@ Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Prices = Annotated[dict[str, Dollars], BeforeValidator(http.read_json_text)]
 STATES: tuple[ports.GenerationState, ...] = ("queued", "completed", "failed", "running")
 PAGE, MAX_PAGES = 100, 20
-#: Up to so `FEW` generations, single GETs are cheaper than a page.
 FEW, STRAGGLERS, BURST = 2, 5, 5
 TRAITS = ("model", "aspect_ratio", "duration", "resolution", "loop")
 Verdict = Literal["ours", "maybe", "other"]
@@ -217,7 +216,8 @@ def _traits(request: Row) -> Row:
     """What can be compared of a request and its echo; a null is as good as nothing."""
     traits = {key: request.get(key) for key in TRAITS}
     traits["prompt"] = str(request.get("prompt") or "").strip()
-    concepts = request.get("concepts") or ()
+    listed = request.get("concepts")
+    concepts = listed if isinstance(listed, list) else []
     traits["concepts"] = [each.get("key") for each in concepts if isinstance(each, dict)]
     for key in ("frame0", "frame1"):
         frame = _part(_part(request, "keyframes"), key)

@@ -1,0 +1,113 @@
+"""Callbacks are hints: they make us look at once, and nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.job import JobState
+from bot.store import settings
+from tests.conftest import House
+from tests.ports import free_port
+
+
+@pytest.fixture
+async def called(open_house: Callable[..., Any]) -> House:
+    """A bot that would look again only in an hour, were it not called."""
+    port = free_port()
+    house: House = await open_house(
+        luma={"look_seconds": 3600, "first_look_seconds": 3600},
+        bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
+    )
+    return house
+
+
+async def _finish(house: House) -> None:
+    await house.simulator.wait_for_creates(1)
+    for generation in list(house.simulator.generations.values()):
+        if not generation.is_over:
+            await house.simulator.finish(generation.id)
+
+
+async def test_a_callback_delivers_at_once(called: House) -> None:
+    job_id = await called.ask()
+    await called.simulator.wait_for_creates(1)
+    await called.until(job_id, JobState.GENERATING)
+    await _finish(called)
+    await called.delivered(job_id)
+    assert called.simulator.requests["GET /generations/{id}"] <= 2
+
+
+@pytest.mark.parametrize("fault", ["duplicated", "forged"])
+async def test_repeated_and_forged_callbacks_do_no_harm(called: House, fault: Any) -> None:
+    called.simulator.faults.break_callback(fault, times=6)
+    job_id = await called.ask()
+    await called.simulator.wait_for_creates(1)
+    await called.until(job_id, JobState.GENERATING)
+    await _finish(called)
+    if fault == "forged":
+        called.clock.move(hours=2)
+    await called.delivered(job_id)
+    assert len(called.chat.clips()) == 1
+    await called.check_books()
+
+
+async def test_a_callback_brings_back_a_lost_reply(called: House) -> None:
+    called.simulator.faults.drop("create", accepted=True)
+    job_id = await called.ask()
+    await called.simulator.wait_for_creates(1)
+    await called.until(job_id, JobState.GENERATING)
+    await _finish(called)
+    await called.delivered(job_id)
+    assert len(called.simulator.generations) == 1
+    await called.check_books()
+
+
+async def test_a_late_generation_of_a_given_up_attempt_is_reported(called: House) -> None:
+    """The first attempt was absent from the list and sent again, and then turns up after all."""
+    called.simulator.faults.hide_new(lists=10)
+    called.simulator.faults.break_callback("lost")
+    called.simulator.faults.drop("create", accepted=True)
+    job_id = await called.ask()
+    await called.until(job_id, JobState.SUBMITTING)
+    async with asyncio.timeout(15):
+        while len(called.simulator.generations) < 2:
+            called.clock.move(seconds=20)
+            await asyncio.sleep(0.05)
+    await called.until(job_id, JobState.GENERATING)
+    for generation in list(called.simulator.generations.values()):
+        await called.simulator.finish(generation.id)
+    await called.delivered(job_id)
+    async with asyncio.timeout(15):
+        while not await _orphans(called):
+            await asyncio.sleep(0.02)
+    assert len(called.chat.clips()) == 1
+    await called.check_books()
+
+
+async def _orphans(house: House) -> list[str]:
+    from bot.store.schema import operator_notices
+
+    rows = await house.app.database.read(
+        lambda conn: conn.execute(operator_notices.select()).all()
+    )
+    return [row.key for row in rows if row.key.startswith("orphan:")]
+
+
+async def test_an_unknown_token_is_ignored(called: House) -> None:
+    body = {"id": "11111111-2222-3333-4444-555555555555", "state": "completed"}
+    url = f"{called.app.public_url}/callbacks/luma/{'x' * 43}"
+    async with aiohttp.ClientSession() as session:
+        async with session.post(url, data=json.dumps(body)) as response:
+            assert response.status == 200
+    job_id = await called.ask()
+    await called.simulator.wait_for_creates(1)
+    await called.until(job_id, JobState.GENERATING)
+    await _finish(called)
+    await called.delivered(job_id)
+    assert await called.app.database.read(settings.untold) == []

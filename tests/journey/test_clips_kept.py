@@ -1,0 +1,143 @@
+"""A paid clip is fetched, kept and posted once, whatever the network and the chat do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.errors import DeliveryUnavailable, ThreadGone
+from bot.job import JobState
+from bot.notices import Delivered, Notice
+from bot.refs import JobId
+from tests.conftest import House
+from tests.fakes import to_requester
+from tests.ports import free_port
+
+
+async def run_to_completion(house: House, **work: Any) -> JobId:
+    job_id = await house.ask(**work)
+    await house.simulator.wait_for_creates(1)
+    await house.until(job_id, JobState.GENERATING)
+    [generation] = house.simulator.generations
+    await house.simulator.finish(generation)
+    return job_id
+
+
+async def hurry(house: House, job_id: JobId, *states: JobState) -> None:
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).state not in states:
+            house.clock.move(seconds=30)
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("fault", ["short", "cut", "html", "garbage", "missing"])
+async def test_a_bad_download_is_fetched_again(house: House, fault: Any) -> None:
+    house.simulator.faults.break_clip(fault)
+    job_id = await run_to_completion(house)
+    await hurry(house, job_id, JobState.DELIVERED)
+    [clip] = house.chat.clips()
+    assert Path(clip.path).read_bytes()[4:8] == b"ftyp"
+    await house.check_books()
+
+
+async def test_a_clip_that_stays_broken_is_not_charged_to_its_person(house: House) -> None:
+    house.simulator.faults.break_clip("garbage", times=50)
+    job_id = await run_to_completion(house)
+    await hurry(house, job_id, JobState.FAILED)
+    job = await house.job(job_id)
+    assert job.cost == 0
+    assert job.failure is not None
+    assert house.chat.clips() == []
+    await house.check_books()
+
+
+async def test_a_chat_that_is_down_gets_the_clip_later(house: House) -> None:
+    refusals = iter([DeliveryUnavailable(retry_after=5.0)] * 3)
+
+    def fault(notice: Notice) -> Any:
+        return next(refusals, None) if isinstance(notice, Delivered) else None
+
+    house.chat.before_post = fault
+    job_id = await run_to_completion(house)
+    await hurry(house, job_id, JobState.DELIVERED)
+    assert len(house.chat.clips()) == 1
+    await house.check_books()
+
+
+async def test_a_thread_that_is_gone_sends_the_clip_to_its_person(house: House) -> None:
+    refusals = iter([ThreadGone()])
+    house.chat.before_post = lambda notice: (
+        next(refusals, None) if isinstance(notice, Delivered) else None
+    )
+    job_id = await run_to_completion(house)
+    job = await house.delivered(job_id)
+    assert job.message is not None
+    assert job.message.thread.channel == "dm-ana"
+    await house.check_books()
+
+
+async def test_a_clip_nobody_can_receive_is_kept_and_charged(house: House) -> None:
+    house.chat.before_post = lambda notice: ThreadGone() if isinstance(notice, Delivered) else None
+    job_id = await run_to_completion(house)
+    job = await house.until(job_id, JobState.FAILED)
+    assert job.cost > 0
+    assert job.failure is not None
+    assert "kept" in job.failure.sentence
+    shown = await house.studio.show(job_id, to_requester())
+    assert isinstance(shown.notice, Delivered)
+    await house.check_books()
+
+
+async def test_a_clip_too_large_for_the_place_comes_as_a_picture_with_a_link(
+    open_house: Callable[..., Any],
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    house: House = await open_house(bot={"public_port": port, "public_url": address})
+    house.chat.max_upload_bytes = 4_000
+    job_id = await run_to_completion(house)
+    await house.delivered(job_id)
+    [clip] = house.chat.clips()
+    assert clip.form == "poster"
+    assert clip.filename.endswith(".jpg")
+    assert clip.original_link is not None
+    async with aiohttp.ClientSession() as session, session.get(clip.original_link) as response:
+        assert response.status == 200
+        assert (await response.read())[4:8] == b"ftyp"
+    await house.check_books()
+
+
+async def test_a_clip_too_large_and_no_link_is_kept(house: House) -> None:
+    house.chat.max_upload_bytes = 4_000
+    job_id = await run_to_completion(house)
+    job = await house.until(job_id, JobState.FAILED)
+    assert job.cost > 0
+    assert job.failure is not None
+    assert job_id in job.failure.sentence
+    await house.check_books()
+
+
+async def test_a_job_whose_step_faults_is_put_aside(house: House) -> None:
+    """An adapter that breaks its promise and raises something unknown stops only its own job."""
+
+    class Surprise(Exception):
+        pass
+
+    def fault(notice: Notice) -> Any:
+        return Surprise() if isinstance(notice, Delivered) else None
+
+    house.chat.before_post = fault
+    job_id = await run_to_completion(house)
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).parked_at is None:
+            house.clock.move(seconds=30)
+            await asyncio.sleep(0.05)
+    house.chat.before_post = lambda _: None
+    await house.app.operations.unpark(job_id, actor="test")
+    await house.delivered(job_id)
+    await house.check_books()
