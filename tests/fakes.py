@@ -44,9 +44,7 @@ class MovableClock(SystemClock):
                 left = None if until is None else (until - self.now()).total_seconds()
                 first = {asyncio.ensure_future(each.wait()) for each in (event, moved)}
                 try:
-                    await asyncio.wait(
-                        first, timeout=left, return_when=asyncio.FIRST_COMPLETED
-                    )
+                    await asyncio.wait(first, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     for each in first:
                         each.cancel()
@@ -86,9 +84,7 @@ class RecordingAdapter:
             edit_seconds=0.0,
         )
 
-    async def post(
-        self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo
-    ) -> MessageRef:
+    async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         if error := self.before_post(notice):
             raise error
         for post in self.posts:

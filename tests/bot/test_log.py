@@ -127,7 +127,8 @@ class Holder:
 def test_a_registered_secret_is_nowhere(fmt: Any, stream: io.StringIO) -> None:
     setup_logging("debug", fmt=fmt, stream=stream)
     log, foreign = get_logger("bot"), logging.getLogger("foreign")
-    log.info("event " + CANARY, value=CANARY, deep={"a": [CANARY, (CANARY,), {CANARY}]})
+    event = f"event {CANARY}"
+    log.info(event, value=CANARY, deep={"a": [CANARY, (CANARY,), {CANARY}]})
     log.info("keys", table={CANARY: 1}, thing=Holder(), raw=CANARY.encode())
     foreign.warning("%s and %s", CANARY, Holder())
     try:

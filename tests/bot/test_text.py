@@ -211,7 +211,7 @@ def test_a_clip_that_was_made_smaller_says_so_and_links_the_original() -> None:
         bytes=1,
         charged=Micros(0),
         took=FORTY,
-        is_reencoded=True,
+        form="smaller",
         original_link="https://bot.example/clips/1",
     )
     lines = describe(fitted).lines

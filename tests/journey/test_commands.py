@@ -1,0 +1,157 @@
+"""The `raybot` command as a person or a script runs it: real processes, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rendered import png
+
+ROOT = Path(__file__).parents[2]
+SIMULATOR = ("simulator", "--port", "0", "--speed", "60", "--same-clip")
+
+
+def environment(**values: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAYBOT_")}
+    return {**kept, "PYTHONPATH": str(ROOT), **values}
+
+
+def start(*words: str, cwd: Path, **values: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "bot", *words],
+        cwd=cwd,
+        env=environment(**values),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def raybot(
+    *words: str, cwd: Path, said: str = "", **values: str
+) -> subprocess.CompletedProcess[str]:
+    process = start(*words, cwd=cwd, **values)
+    out, err = process.communicate(said, timeout=50)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def notices(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A simulator of its own process, as the environment of the bot."""
+    process = start(*SIMULATOR, cwd=tmp_path)
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    yield {
+        "RAYBOT_PROVIDERS__LUMA__API_KEY": "luma-simulator",
+        "RAYBOT_PROVIDERS__LUMA__BASE_URL": address,
+        "RAYBOT_PROVIDERS__LUMA__FIRST_LOOK_SECONDS": "0.2",
+        "RAYBOT_PROVIDERS__LUMA__LOOK_SECONDS": "0.2",
+        "RAYBOT_PROVIDERS__LUMA__SUBMIT_TIMEOUT_SECONDS": "2",
+        "RAYBOT_BOT__MIN_FREE_BYTES": "0",
+    }
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+def test_a_script_gets_its_clips_and_exit_code_zero(
+    tmp_path: Path, service: dict[str, str]
+) -> None:
+    (tmp_path / "lake.png").write_bytes(png(400, 300))
+    script = "/ray a red fox --ar 16:9\n/ray slow zoom --start lake.png\nusage\n"
+    done = raybot("chat", "--json", cwd=tmp_path, said=script, **service)
+    said = notices(done.stdout)
+    assert done.returncode == 0, done.stderr
+    kinds = [each["notice"] for each in said]
+    assert kinds.count("accepted") == 2
+    clips = [each for each in said if each["notice"] == "delivered"]
+    assert len(clips) == 2
+    assert all(Path(tmp_path, each["path"]).read_bytes()[4:8] == b"ftyp" for each in clips)
+    assert all(each["charged_usd"] > 0 for each in clips)
+    used = raybot("usage", cwd=tmp_path, **service)
+    assert "2" in used.stdout
+    checked = raybot("check", cwd=tmp_path, **service)
+    assert "The books add up" in checked.stdout
+
+
+def test_a_refused_line_makes_the_exit_code_one_and_charges_nothing(
+    tmp_path: Path, service: dict[str, str]
+) -> None:
+    script = "/ray a fox --ar 16:8\n/ray a fox --seed 4\n/ray x --start missing.png\n"
+    done = raybot("chat", "--json", cwd=tmp_path, said=script, **service)
+    assert done.returncode == 1
+    said = notices(done.stdout)
+    assert [each["notice"] for each in said] == ["refused"] * 3
+    assert "16:9" in said[0]["sentence"]
+
+
+def test_killed_in_the_middle_the_next_chat_delivers(
+    tmp_path: Path, service: dict[str, str]
+) -> None:
+    slow = {**service, "RAYBOT_PROVIDERS__LUMA__FIRST_LOOK_SECONDS": "30"}
+    first = start("chat", "--json", cwd=tmp_path, **slow)
+    assert first.stdin is not None
+    assert first.stdout is not None
+    first.stdin.write("/ray a red fox\n")
+    first.stdin.flush()
+    while json.loads(first.stdout.readline())["notice"] != "generating":
+        pass
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=10)
+    second = raybot("chat", "--json", cwd=tmp_path, **service)
+    assert second.returncode == 0, second.stderr
+    kinds = [each["notice"] for each in notices(second.stdout)]
+    assert kinds.count("delivered") == 1
+    assert len(list((tmp_path / "clips").glob("*.mp4"))) == 1
+
+
+def test_a_second_bot_on_the_same_folder_is_refused(
+    tmp_path: Path, service: dict[str, str]
+) -> None:
+    first = start("chat", "--json", cwd=tmp_path, **service)
+    assert first.stdin is not None
+    assert first.stdout is not None
+    first.stdin.write("usage\n")
+    first.stdin.flush()
+    first.stdout.readline()
+    second = raybot("chat", "--json", cwd=tmp_path, **service)
+    assert second.returncode == 2
+    assert "Another Raybot" in second.stderr
+    first.communicate("", timeout=20)
+    assert first.returncode == 0
+
+
+def test_without_a_key_one_sentence_says_what_to_set(tmp_path: Path) -> None:
+    done = raybot("chat", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "RAYBOT_PROVIDERS__LUMA__API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_init_then_resolve_of_an_unknown_job(tmp_path: Path, service: dict[str, str]) -> None:
+    assert raybot("init", cwd=tmp_path).returncode == 0
+    again = raybot("init", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+    missing = raybot("resolve", "r-0000000000", "release", cwd=tmp_path, **service)
+    assert missing.returncode == 1
+    assert "no job" in missing.stderr
+
+
+def test_a_backup_is_a_whole_database(tmp_path: Path, service: dict[str, str]) -> None:
+    raybot("chat", "--json", cwd=tmp_path, said="usage\n", **service)
+    done = raybot("backup", "copy.db", cwd=tmp_path, **service)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "copy.db").read_bytes()[:15] == b"SQLite format 3"
