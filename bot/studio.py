@@ -306,6 +306,11 @@ class Studio:
         )
         return tuple(_to_line(job) for job in found)
 
+    async def open_jobs(self, requester: Requester) -> tuple[JobLine, ...]:
+        """One's own jobs that have not ended yet, oldest first."""
+        found = await self._database.read(lambda conn: jobs.open_of(conn, requester.person))
+        return tuple(_to_line(job) for job in found)
+
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
         """What a person used today and this month, and what is left."""
         now, limits = self._clock.now(), self._house.limits

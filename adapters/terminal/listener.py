@@ -202,6 +202,7 @@ class Terminal(Delivery):
     async def run(self) -> None:
         """Listen until there are no more lines; a script also waits for its clips."""
         try:
+            await self._take_up()
             if self._source.has_person:
                 await self._listen()
                 self._say_goodbye()
@@ -213,6 +214,12 @@ class Terminal(Delivery):
             self.exit_code = 0 if has_all and not self._has_refused else 1
         finally:
             self._screen.close()
+
+    async def _take_up(self) -> None:
+        """What an earlier session left on the way belongs to this one, too."""
+        with contextlib.suppress(BotError):
+            left = await self._studio.open_jobs(self._requester)
+            self._session.update(line.job_id for line in left)
 
     async def _listen(self) -> None:
         while (line := await self._source.read(lambda: str(self._last + 1))) is not None:
@@ -355,7 +362,7 @@ class Terminal(Delivery):
     # ---- the end -------------------------------------------------------------------------
 
     async def _wait(self) -> None:
-        """Return once every job of this session has ended, or is up to the operator."""
+        """Return once every job has ended, or is up to the operator."""
         while waiting := self._session - self._outcomes.keys():
             self._changed.clear()
             await self._clock.wait(self._changed, self._clock.now() + LOOK)

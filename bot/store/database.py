@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
@@ -79,8 +80,11 @@ class Database:
 
     def lock(self) -> None:
         """Make this the only process that writes; raises `ConfigError` if another one runs."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = self.path.with_name(self.path.name + ".lock").open("a")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = self.path.with_name(self.path.name + ".lock").open("a")
+        except OSError as error:
+            raise ConfigError(f"{self.path} cannot be used: {error.strerror}.") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -114,10 +118,10 @@ class Database:
 
     async def stop(self) -> None:
         """Write what waits, then close everything and give the lock back."""
-        if self._thread is not None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
             await asyncio.to_thread(self._queue.put, None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
+            await asyncio.to_thread(thread.join)
         if self._reader is not None:
             await self._reader.dispose()
             self._reader = None
@@ -134,6 +138,8 @@ class Database:
         A caller that is cancelled has an unknown outcome. Raises `StoreBusy` where too many wait
         and `StoreError` where the database does not take it.
         """
+        if self._thread is None:
+            raise StoreError("The database is closed. Nothing was changed.")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         try:
             self._queue.put_nowait(_Item(work, future))
@@ -190,18 +196,26 @@ class Database:
 
 def _run(conn: Connection, item: _Item[Any]) -> None:
     tx = Tx(conn)
+    savepoint = conn.begin_nested()
     try:
-        with conn.begin_nested():
-            item.result = item.work(tx)
+        item.result = item.work(tx)
+        savepoint.commit()
     except OperationalError as error:
         item.error = StoreError(f"The database did not take it: {_cause(error)}.")
         item.error.__cause__ = error
-        if not conn.in_transaction() or "full" in _cause(error):
+        if not _is_in_transaction(conn):
             raise
+        savepoint.rollback()
     except Exception as error:  # noqa: BLE001 - one item's failure is its caller's, not the batch's
         item.error = error
+        savepoint.rollback()
     else:
         item.hooks = tx.hooks
+
+
+def _is_in_transaction(conn: Connection) -> bool:
+    """What SQLite says: a full disk may have rolled back the whole batch, not only one item."""
+    return bool(getattr(conn.connection.driver_connection, "in_transaction", False))
 
 
 def _resolve(batch: list[_Item[Any]]) -> None:
@@ -226,12 +240,22 @@ def _revision(path: Path) -> str | None:
     """The schema's version as the file names it; None for a file that is new or empty."""
     if not path.exists():
         return None
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as conn:
-        try:
+    try:
+        with contextlib.closing(sqlite3.connect(_read_only(path) + "?mode=ro", uri=True)) as conn:
+            if not conn.execute(_HAS_REVISION).fetchone():
+                return None
             row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError:
-            return None
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be read as a database: {error}.") from error
     return str(row[0]) if row else None
+
+
+_HAS_REVISION = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+
+
+def _read_only(path: Path) -> str:
+    """The file as a URI without its query; people's folders may have any character."""
+    return f"file:{quote(str(path.absolute()))}"
 
 
 def sqlite_path(url: str) -> Path:
@@ -247,7 +271,9 @@ def sqlite_path(url: str) -> Path:
 def writer_engine(path: Path) -> Engine:
     """The engine of the one writing connection: WAL, full fsync, immediate transactions."""
     engine = create_engine(
-        f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        URL.create("sqlite", database=str(path)),
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")
@@ -273,7 +299,11 @@ def writer_engine(path: Path) -> Engine:
 def reader_engine(path: Path) -> AsyncEngine:
     """An engine of read-only connections."""
     return create_async_engine(
-        f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true",
+        URL.create(
+            "sqlite+aiosqlite",
+            database=_read_only(path),
+            query={"mode": "ro", "uri": "true"},
+        ),
         poolclass=AsyncAdaptedQueuePool,
         pool_size=READERS,
         max_overflow=0,

@@ -291,6 +291,16 @@ def of_person(conn: Connection, person: str, *, search: str, page: int) -> Seque
     return [to_job(row) for row in rows]
 
 
+def open_of(conn: Connection, person: str) -> list[Job]:
+    """A person's jobs that have not ended, oldest first."""
+    rows = conn.execute(
+        select(jobs)
+        .where(jobs.c.person == person, jobs.c.state.in_(OPEN))
+        .order_by(jobs.c.created_at, jobs.c.id)
+    )
+    return [to_job(row) for row in rows]
+
+
 def forget_prompts(tx: Tx, before: datetime) -> int:
     """Blank the prompts of jobs that ended before this time; returns how many."""
     rows = tx.conn.execute(
