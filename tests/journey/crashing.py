@@ -6,7 +6,6 @@ A boundary lies before and after each commit, each submission's POST and each po
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -20,9 +19,9 @@ from bot.config import to_config
 from bot.errors import DeliveryUnavailable
 from bot.log import setup_logging
 from bot.notices import Delivered, Notice
-from bot.ports import Memo, Submission
+from bot.ports import Memo
 from bot.providers.luma import Luma
-from bot.refs import Attachment, GenerationId, JobId, MessageRef, ThreadRef
+from bot.refs import Attachment, MessageRef, ThreadRef
 from bot.request import GenerationRequest
 from bot.store import jobs, migrations
 from bot.store.database import Database
@@ -61,7 +60,7 @@ class Boundaries:
 
 
 class DurableChat(RecordingAdapter):
-    """A platform that outlives the bot: one line per message, and it refuses the same key twice."""
+    """A platform that outlives the bot: a line per message, and no key twice."""
 
     def __init__(self, folder: Path, boundaries: Boundaries) -> None:
         super().__init__()
@@ -105,15 +104,17 @@ async def _live(orders: Orders, boundaries: Boundaries) -> None:
     if orders.is_restart:
         clock.move(seconds=120)
     chat = DurableChat(Path(orders.folder), boundaries)
-    async with App(to_config(orders.tables), {"recording": lambda _: chat}, clock=clock) as app:
-        async with asyncio.TaskGroup() as group:
-            stop = asyncio.Event()
-            group.create_task(app.run(stop))
-            for text in orders.requests:
-                request = GenerationRequest.model_validate_json(text)
-                await app.studio.submit(request)
-            await _until_all_ended(app, clock, hurries=orders.is_restart)
-            stop.set()
+    async with (
+        App(to_config(orders.tables), {"recording": lambda _: chat}, clock=clock) as app,
+        asyncio.TaskGroup() as group,
+    ):
+        stop = asyncio.Event()
+        group.create_task(app.run(stop))
+        for text in orders.requests:
+            request = GenerationRequest.model_validate_json(text)
+            await app.studio.submit(request)
+        await _until_all_ended(app, clock, hurries=orders.is_restart)
+        stop.set()
 
 
 async def _until_all_ended(app: App, clock: MovableClock, *, hurries: bool) -> None:

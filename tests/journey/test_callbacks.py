@@ -102,9 +102,11 @@ async def _orphans(house: House) -> list[str]:
 async def test_an_unknown_token_is_ignored(called: House) -> None:
     body = {"id": "11111111-2222-3333-4444-555555555555", "state": "completed"}
     url = f"{called.app.public_url}/callbacks/luma/{'x' * 43}"
-    async with aiohttp.ClientSession() as session:
-        async with session.post(url, data=json.dumps(body)) as response:
-            assert response.status == 200
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=json.dumps(body)) as response,
+    ):
+        assert response.status == 200
     job_id = await called.ask()
     await called.simulator.wait_for_creates(1)
     await called.until(job_id, JobState.GENERATING)

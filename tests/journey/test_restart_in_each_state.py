@@ -8,7 +8,6 @@ import multiprocessing
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing.context import ForkServerContext
@@ -20,24 +19,24 @@ from sqlalchemy import create_engine
 
 from bot.job import JobState
 from bot.refs import Attachment
-from bot.request import GenerationRequest, ImageFrame
+from bot.request import ImageFrame
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import ledger
 from tests.conftest import to_test_config
 from tests.fakes import to_request
 from tests.journey import crashing
-from tests.rendered import png
 from tests.ports import free_port
+from tests.rendered import png
 
 SHARES = 4
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[ForkServerContext]:
+def processes() -> ForkServerContext:
     """Children that start with everything imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.journey.crashing"])
-    yield context
+    return context
 
 
 class World:

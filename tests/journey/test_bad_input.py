@@ -1,0 +1,187 @@
+"""What people send by mistake or malice: a clear sentence, nothing started or paid."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.command_text import Draft, parse, to_work
+from bot.errors import FrameRejected, InvalidRequest
+from bot.job import JobState
+from bot.refs import Attachment
+from bot.request import ImageFrame, LinkFrame
+from tests import rendered
+from tests.conftest import House
+from tests.fakes import to_request
+
+
+async def say(house: House, text: str) -> None:
+    """Type one line, as any adapter would hand it on."""
+    draft = parse(text)
+    assert isinstance(draft, Draft)
+    end = LinkFrame(url=draft.end) if draft.end else None
+    request = to_request(key=text)
+    work = to_work(draft, end_frame=end)
+    await house.studio.submit(request.model_copy(update={"work": work}))
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("", "few words"),
+        ("  \n ", "few words"),
+        ("ab", "3 to 5,000"),
+        ("x" * 5001, "5,001"),
+        ("\x00\x01\x02\x03", "no text"),
+        ("a fox --ar 16:8", "16:9"),
+        ("a fox --duration 8s", "9s"),
+        ("a fox --res 8k", "4k"),
+        ("a fox --model ray-flash", "ray-flash-2"),
+        ("a fox --camera orbit_lef", "orbit_left"),
+        ("a fox --lop", "--loop"),
+        ("a fox --seed 5", "--seed"),
+        ("a fox --dur 9s --loop --end https://example.com/end.png", "oop"),
+    ],
+)
+async def test_a_line_that_cannot_be_done_says_what_can(
+    house: House, text: str, advice: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await say(house, text)
+    assert advice in refused.value.sentence
+    assert "\n" not in refused.value.sentence
+    assert house.simulator.requests["POST /generations/video"] == 0
+    assert house.chat.posts == []
+
+
+@pytest.mark.parametrize(
+    "text", ["🦊 in the snow ❄️", "ein Fuchs im Schnee", "雪の中の赤い狐", "🦊🦊🦊"]
+)
+async def test_every_script_is_a_prompt(house: House, text: str) -> None:
+    await say(house, text)
+    await house.simulator.wait_for_creates(1)
+    [generation] = house.simulator.generations.values()
+    assert generation.request["prompt"] == text
+
+
+async def test_a_prompt_beyond_the_context_is_told_so(house: House) -> None:
+    receipt = await house.submit("a very long story " * 250)
+    about: Any = receipt.notice
+    assert any("ignored" in remark for remark in about.about.remarks)
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (rendered.png_bomb(8000, 5001), "megapixel"),
+        (b"just some text, whatever its name is", "image"),
+        (rendered.png(1, 1), "1×1"),
+        (rendered.jpeg()[:900], "image"),
+        (b"", "image"),
+    ],
+)
+async def test_an_image_that_cannot_be_used_is_refused_and_free(
+    house: House, content: bytes, advice: str
+) -> None:
+    house.chat.images["a"] = content
+    frame = ImageFrame(attachment=Attachment(adapter="recording", id="a", filename="cat.png"))
+    with pytest.raises(FrameRejected) as refused:
+        await house.submit("slow zoom", start_frame=frame.model_dump())
+    assert advice in refused.value.sentence
+    assert house.simulator.generations == {}
+    await house.check_books()
+
+
+async def test_a_photo_of_a_phone_is_taken(open_house: Callable[..., Any]) -> None:
+    house: House = await open_house(bot={"public_url": "https://bot.example"})
+    house.chat.images["a"] = rendered.encoded(rendered.picture(900, 600), "HEIF")
+    frame = ImageFrame(attachment=Attachment(adapter="recording", id="a", filename="IMG_1.HEIC"))
+    job_id = await house.ask("slow zoom", start_frame=frame.model_dump())
+    job = await house.job(job_id)
+    assert job.plan is not None
+    assert job.plan.start_frame is not None
+    assert job.plan.start_frame.content_type == "image/jpeg"
+    assert job.work.aspect_ratio in ("4:3", "16:9")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://localhost/cat.png",
+        "http://127.0.0.1:8081/metrics",
+        "http://[::1]/cat.png",
+        "http://0x7f.1/cat.png",
+        "file:///etc/passwd",
+        "http://user:secret@example.com/cat.png",
+    ],
+)
+async def test_a_link_into_the_house_is_never_followed(house: House, url: str) -> None:
+    with pytest.raises(FrameRejected) as refused:
+        await house.submit("slow zoom", start_frame=LinkFrame(url=url).model_dump())
+    assert "attach" in refused.value.sentence
+    assert "secret" not in refused.value.sentence
+    assert house.simulator.generations == {}
+
+
+async def test_without_a_public_address_an_image_is_refused_before_money(
+    open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house: House = await open_house(luma={"base_url": "https://api.example/v1"})
+    house.chat.images["a"] = rendered.png(400, 300)
+    frame = ImageFrame(attachment=Attachment(adapter="recording", id="a"))
+    with pytest.raises(FrameRejected) as refused:
+        await house.submit("slow zoom", start_frame=frame.model_dump())
+    assert "public_url" in refused.value.sentence
+    await house.check_books()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """The folder for unfinished files on a disk of its own that can be filled."""
+    folder = tmp_path / "data" / "tmp"
+    folder.mkdir(parents=True)
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small disk")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this machine lets nobody mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_a_full_disk_while_fetching_loses_nothing(
+    tiny_disk: Path, open_house: Callable[..., Any]
+) -> None:
+    house: House = await open_house()
+    job_id = await house.ask()
+    await house.simulator.wait_for_creates(1)
+    await house.until(job_id, JobState.GENERATING)
+    filler = tiny_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    [generation] = house.simulator.generations
+    await house.simulator.finish(generation)
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).tries < 2:
+            house.clock.move(seconds=10)
+            await asyncio.sleep(0.05)
+    filler.unlink()
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).state is not JobState.DELIVERED:
+            house.clock.move(seconds=30)
+            await asyncio.sleep(0.05)
+    assert len(house.simulator.generations) == 1
+    assert len(house.chat.clips()) == 1
+    await house.check_books()
