@@ -24,6 +24,8 @@ from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 OPERATOR_PAUSE = timedelta(minutes=5)
+#: So many of those who wait see their new place at once.
+SHOWN_IN_LINE = 50
 SAFETY = timedelta(seconds=1)
 BALANCE_EVERY = timedelta(minutes=10)
 
@@ -39,12 +41,14 @@ class Admission:
         dispatcher: Dispatcher,
         clock: Clock,
         stale_after: Callable[[], timedelta],
+        announce: Callable[[JobId], None],
     ) -> None:
         self._provider = provider
         self._database = database
         self._dispatcher = dispatcher
         self._clock = clock
         self._stale_after = stale_after
+        self._announce = announce
         limits = provider.limits
         self._creates = TokenBucket(
             limits.creates_per_minute / 60, burst=min(limits.running, limits.creates_per_minute)
@@ -52,6 +56,7 @@ class Admission:
         self._breaker = CircuitBreaker()
         self._paused_until: datetime | None = None
         self._trouble: str | None = None
+        self._told_trouble: str | None = None
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -101,11 +106,24 @@ class Admission:
         while True:
             self._changed.clear()
             try:
+                await self._tell_trouble()
                 again = await self._admit()
             except StoreError as error:
                 log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
                 again = self._clock.now() + timedelta(seconds=5)
             await self._clock.wait(self._changed, again)
+
+    async def _tell_trouble(self) -> None:
+        """Everyone who waits hears once that the provider is down, and once that it is back."""
+        if self._told_trouble != self._trouble:
+            self._told_trouble = self._trouble
+            await self._announce_line()
+
+    async def _announce_line(self) -> None:
+        name = self._provider.name
+        line = await self._database.read(lambda conn: jobs.line(conn, name, SHOWN_IN_LINE))
+        for waiting in line:
+            self._announce(waiting.job_id)
 
     async def _admit(self) -> datetime:
         """Fill free slots, the fairest job first; returns when to try again unasked."""
@@ -123,10 +141,13 @@ class Admission:
         if free <= 0:
             return now + SAFETY
         line = await self._database.read(lambda conn: jobs.waiting(conn, name, now, free))
-        for job_id in next_up(line, busy, slots=free):
+        picked = next_up(line, busy, slots=free)
+        for job_id in picked:
             if not self._creates.take(self._clock.boottime()):
                 return now + timedelta(seconds=self._creates.wait(self._clock.boottime()))
             await self._admit_one(job_id)
+        if picked:
+            await self._announce_line()
         return now + SAFETY
 
     async def _admit_one(self, job_id: JobId) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 from bot.clock import Clock
-from bot.errors import DeliveryError, StoreError
+from bot.errors import DeliveryError, DeliveryUnavailable, StoreError
 from bot.job import Job
 from bot.log import get_logger
 from bot.notices import Notice
@@ -19,6 +19,7 @@ from bot.store.database import Database
 
 log = get_logger(__name__)
 AT_ONCE = 8
+AGAIN_SECONDS = 30.0
 
 
 class Announcer:
@@ -72,6 +73,10 @@ class Announcer:
             if adapter is None or not self._may_edit(job, adapter):
                 return
             await self._post_or_edit(job, adapter)
+        except DeliveryUnavailable as error:
+            pause = timedelta(seconds=error.retry_after or AGAIN_SECONDS)
+            self._touched.setdefault(job_id, self._clock.now() + pause)
+            log.warning("status.delayed", job=job_id, cause=error.sentence)
         except DeliveryError as error:
             log.warning("status.not_shown", job=job_id, cause=error.sentence)
         except StoreError as error:

@@ -28,7 +28,7 @@ from bot.planning import Planner
 from bot.ports import Adapter
 from bot.refs import GenerationId, JobId
 from bot.step import Wiring, Workshop
-from bot.store import jobs, settings
+from bot.store import figures, jobs, settings
 from bot.store.database import Database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
@@ -37,6 +37,7 @@ from bot.web import Behind, Web, WebSettings
 
 log = get_logger(__name__)
 PARK_AFTER_CRASHES = 3
+MEASURE_EVERY = timedelta(seconds=15)
 ADDRESS_FILE = "private.address"
 
 
@@ -222,6 +223,7 @@ class App:
                 group.create_task(self._housekeeping().run(), name="housekeeping"),
                 group.create_task(self.operations.tell_forever(), name="tell"),
                 group.create_task(self._beat_forever(), name="heartbeat"),
+                group.create_task(self._measure_forever(), name="figures"),
                 group.create_task(self.studio.resume(), name="resume"),
                 *(
                     group.create_task(watcher.run(), name=f"watch {name}")
@@ -262,6 +264,33 @@ class App:
         while True:
             self._beat = self._clock.boottime()
             await self._clock.wait(asyncio.Event(), self._clock.now() + timedelta(seconds=1))
+
+    async def _measure_forever(self) -> None:
+        while True:
+            try:
+                await self._measure()
+            except StoreError as error:
+                log.error("figures.store_failed", cause=error.sentence)  # noqa: TRY400
+            await self._clock.wait(asyncio.Event(), self._clock.now() + MEASURE_EVERY)
+
+    async def _measure(self) -> None:
+        """Bring the figures page up to date with the rows."""
+        seen, metrics = await self.database.read(figures.read), self._metrics
+        for state in JobState:
+            metrics.jobs.labels(state).set(seen.by_state.get(state, 0))
+        metrics.jobs_parked.set(seen.parked)
+        oldest = seen.oldest_open
+        age = (self._clock.now() - oldest).total_seconds() if oldest else 0.0
+        metrics.oldest_open_job_seconds.set(age)
+        metrics.held_usd.set(seen.held / 1e6)
+        metrics.broken_rules.set(seen.broken_rules)
+        for (provider, model), charged in seen.charged.items():
+            metrics.charged_usd.labels(provider, model).set(charged / 1e6)
+        for name, watcher in self._watchers.items():
+            limits = self._providers[name].limits
+            metrics.provider_slots.labels(name, "allowed").set(limits.running)
+            metrics.provider_slots.labels(name, "used").set(watcher.running)
+            metrics.provider_trouble.labels(name).set(watcher.admission.sentence is not None)
 
     def _housekeeping(self) -> Housekeeping:
         return Housekeeping(

@@ -36,7 +36,7 @@ DEMO = (
     "/ray a red fox trotting through fresh snow, low sun --ar 16:9 --dur 5s --camera orbit_left",
     "wait",
     "image {image}",
-    "> 3 the lights dance, slow push in --camera push_in",
+    "> 3 the waves roll in, slow push in --camera push_in",
     "wait",
     "/ray usage",
 )
@@ -90,7 +90,7 @@ async def demo(out: Path, folder: Path, stop_signal: StopSignal) -> int:
     from bot.simulator.pictures import draw_picture
 
     setup_logging("error")
-    image = out / "lake.png"
+    image = out / "sea.png"
     image.write_bytes(draw_picture())
     config = to_config(
         {

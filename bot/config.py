@@ -20,7 +20,7 @@ from bot.request import DEFAULT_MODEL, AspectRatio, Duration, Resolution
 PREFIX = "RAYBOT_"
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: _split(value))]
 Resolutions = Annotated[tuple[Resolution, ...], BeforeValidator(lambda value: _split(value))]
-Dollars = Annotated[float, Field(ge=0)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _split(value: object) -> object:
@@ -37,7 +37,7 @@ def micros(dollars: float) -> Micros:
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{name!r} is no time zone; use a name such as 'Europe/Berlin'") from None
     return name
 
@@ -155,7 +155,8 @@ class Config:
         except ValidationError as error:
             problem = error.errors(include_input=False, include_url=False)[0]
             key = ".".join(str(part) for part in problem["loc"])
-            raise ConfigError(f"[{path}] {key}: {problem['msg']}.") from None
+            reason = problem["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"[{path}] {key}: {reason}.") from None
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -180,7 +181,7 @@ def _refuse_unknown(keys: list[str], known: set[str], path: str) -> None:
             raise ConfigError(f"[{path}] has no key {key!r}.{hint}")
 
 
-def _refuse_unknown_environment(tables: Mapping[str, Any]) -> None:
+def _refuse_unknown_environment() -> None:
     known = {*HOUSE, *OPEN_ENDED}
     for name in os.environ:
         if not name.upper().startswith(PREFIX):
@@ -214,5 +215,5 @@ def to_config(tables: dict[str, Any]) -> Config:
         inner = table.values() if name in OPEN_ENDED and isinstance(table, dict) else [table]
         if not isinstance(table, dict) or not all(isinstance(each, dict) for each in inner):
             raise ConfigError(f"{name!r} must be a table, written [{name}].")
-    _refuse_unknown_environment(tables)
+    _refuse_unknown_environment()
     return Config(tables)

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Counter, Gauge, Histogram
 
-LONG = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 3600)
 SHORT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30)
-COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
@@ -29,7 +27,6 @@ class Metrics:
         self._add_jobs()
         self._add_money()
         self._add_provider()
-        self._add_store()
 
     def _add_jobs(self) -> None:
         self.jobs = self._gauge("jobs", "Jobs by state.", ["state"])
@@ -37,32 +34,13 @@ class Metrics:
         self.oldest_open_job_seconds = self._gauge(
             "oldest_open_job_seconds", "Age of the oldest open job."
         )
-        self.jobs_finished = self._counter(
-            "jobs_finished_total",
-            "Jobs that ended, by outcome (state) and reason (failure code).",
-            ["provider", "model", "outcome", "reason"],
-        )
-        self.job_seconds = self._histogram(
-            "job_seconds", "Time in a phase: queue, generate, fetch, deliver.", ["phase"], LONG
-        )
-        self.detection_lag_seconds = self._histogram(
-            "detection_lag_seconds",
-            "From a generation's completion to our noticing it, by source (look, callback).",
-            ["provider", "source"],
-            SHORT,
-        )
 
     def _add_money(self) -> None:
-        self.charged_usd = self._counter(
-            "charged_usd_total", "Dollars settled.", ["provider", "model"]
+        self.charged_usd = self._gauge(
+            "charged_usd", "Dollars settled so far.", ["provider", "model"]
         )
         self.held_usd = self._gauge("held_usd", "Dollars held for open jobs.")
-        self.balance_usd = self._gauge(
-            "balance_usd", "Dollars left at the provider.", ["provider"]
-        )
-        self.invariant_failures = self._counter(
-            "invariant_failures_total", "Broken invariants of the books.", ["check"]
-        )
+        self.broken_rules = self._gauge("broken_rules", "Rules of the books that do not hold.")
 
     def _add_provider(self) -> None:
         self.provider_requests = self._counter(
@@ -79,24 +57,11 @@ class Metrics:
         self.provider_slots = self._gauge(
             "provider_slots", "Slots at the provider: used, allowed.", ["provider", "kind"]
         )
-        self.circuit_open = self._gauge(
-            "circuit_open", "1 while calls to a provider are held back.", ["provider"]
+        self.provider_trouble = self._gauge(
+            "provider_trouble", "1 while nothing can be submitted to a provider.", ["provider"]
         )
         self.callbacks = self._counter(
             "callbacks_total", "Callbacks received.", ["provider", "outcome"]
-        )
-        self.reconciles = self._counter(
-            "reconciles_total",
-            "Submissions without an answer, by what was found.",
-            ["provider", "outcome"],
-        )
-
-    def _add_store(self) -> None:
-        self.store_batch_size = self._histogram(
-            "store_batch_size", "Writes in one COMMIT.", (), COUNTS
-        )
-        self.store_write_seconds = self._histogram(
-            "store_write_seconds", "From asking for a write to its COMMIT.", (), SHORT
         )
 
     def _counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:

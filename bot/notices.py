@@ -10,7 +10,6 @@ from bot.job import Failure, Job, JobState
 from bot.refs import JobId, Micros, Price
 from bot.request import Requester, VideoWork
 
-
 #: The clip as it was made, re-encoded to fit the place, or a picture of it beside a link.
 ClipForm = Literal["original", "smaller", "poster"]
 

@@ -153,8 +153,8 @@ class Planner:
             )
 
     async def _check_parent(self, job: Job, frame: ClipFrame, provider: Provider) -> None:
-        parent = await self._database.read(lambda conn: jobs.get(conn, frame.job_id))
-        if parent.request.requester.tenant != job.request.requester.tenant:
+        parent = await self._database.read(lambda conn: jobs.get_or_none(conn, frame.job_id))
+        if parent is None or parent.request.requester.tenant != job.request.requester.tenant:
             raise InvalidRequest(f"There is no clip {frame.job_id} here.", field="start_frame")
         if generation_of(parent) is None or parent.plan is None:
             raise InvalidRequest(f"{frame.job_id} has no finished clip.", field="start_frame")

@@ -37,7 +37,8 @@ class Used:
 def windows(now: datetime, timezone: str) -> Windows:
     """The day and month around `now` as people in `timezone` see them."""
     zone = ZoneInfo(timezone)
-    day = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    # Fold 0: where clocks fall back to midnight, a day begins with the first of its two.
+    day = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     month = day.replace(day=1)
     return Windows(
         day_start=day.astimezone(UTC),

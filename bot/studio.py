@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -152,6 +152,9 @@ class Studio:
         if requester.workspace not in served:
             raise NotAllowed("This place is not set up for Raybot. Its operator can add it.")
         now = self._clock.now()
+        least, since = self._house.limits.min_member_days, requester.member_since
+        if since is not None and now - since < timedelta(days=least):
+            raise NotAllowed(f"You can use Raybot here {least} days after you joined.")
         if await self._database.read(
             lambda conn: settings.is_blocked(conn, requester.person, now)
         ):
@@ -183,9 +186,12 @@ class Studio:
         except BotError as error:
             code = ledger.REFUSED if isinstance(error, Refusal) else "not_prepared"
             failure = Failure(code=code, sentence=error.sentence)
-            await self._write(
-                lambda tx: ledger.fail(tx, jobs.get(tx.conn, job.id), self._clock.now(), failure)
-            )
+            with suppress(Stale):  # Its person may have cancelled it meanwhile.
+                await self._write(
+                    lambda tx: ledger.fail(
+                        tx, jobs.get(tx.conn, job.id), self._clock.now(), failure
+                    )
+                )
             raise
 
     async def _accept(self, job: Job) -> Receipt:
@@ -229,7 +235,10 @@ class Studio:
         job = await self._own(job_id, requester)
         if job.state is not JobState.RECEIVED or job.plan is None:
             return await self._first_answer(job)
-        return await self._accept(job)
+        try:
+            return await self._accept(job)
+        except Stale:
+            return await self._first_answer(await self._visible(job_id, requester))
 
     # ---- cancel and retry ----------------------------------------------------------------
 

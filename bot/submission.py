@@ -37,6 +37,9 @@ class Submitter:
 
     async def submit(self, job: Job) -> None:
         """Write the intent, send one POST, write what came of it."""
+        if job.cancel_requested:
+            await self._shop.result(job, self._take_back)
+            return
         if job.admitted_at is None:
             await self._release_if_hopeless(job)
             return
@@ -170,6 +173,10 @@ class Submitter:
             return ledger.fail(tx, current, self._shop.clock.now(), failure)
 
         await self._shop.result(_at(job, submission), write)
+
+    def _take_back(self, tx: Tx, job: Job) -> Job:
+        """Its person cancelled while nobody knew yet that the provider had not taken it."""
+        return ledger.end(tx, job, JobState.CANCELLED, self._shop.clock.now(), charged=None)
 
     async def _release_if_hopeless(self, job: Job) -> None:
         """Give the hold back when the operator mended nothing for a day."""

@@ -115,7 +115,7 @@ class JobTracker:
 
     async def _after(self, job: Job, error: BotError) -> None:
         """The error's type decides: try again later, or end the job."""
-        log.warning("job.step_failed", job=job.id, state=job.state, error=type(error).__name__)
+        log.warning("job.step_failed", job=job.id, state=job.state, cause=error.sentence)
         match error:
             case Refusal() if job.state is JobState.ACCEPTED:
                 await self._shop.fail(job, Failure(code="refused", sentence=error.sentence))

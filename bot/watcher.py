@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from bot.admission import Admission
 from bot.clock import Clock
 from bot.durations import STALE_AT_LEAST, Durations, Likeness
-from bot.errors import ProviderError, Stale, StoreError
+from bot.errors import ProviderError, StoreError
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import Outlook
@@ -84,6 +84,7 @@ class ProviderWatcher:
             dispatcher=dispatcher,
             clock=clock,
             stale_after=self._stale_after,
+            announce=announce,
         )
         self._looking = asyncio.Event()
 
@@ -109,6 +110,11 @@ class ProviderWatcher:
             return
         self._hints.append(hint)
         self._looking.set()
+
+    @property
+    def running(self) -> int:
+        """How many generations are under watch."""
+        return len(self._running)
 
     async def outlook(self, job: Job) -> Outlook:
         """Its place in line, how long it should take, and what is wrong with the provider."""
@@ -289,7 +295,12 @@ class ProviderWatcher:
                 jobs.change(tx, job, provider_failure=to_failure(generation), next_at=now)
             self._dispatcher.wake(tx, job.id, now)
 
-        await self._database.write(write)
+        try:
+            await self._database.write(write)
+        except StoreError as error:
+            # It stays under watch, so the next look tries again.
+            log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
+            return
         self._forget(generation.id)
         if generation.state == "completed":
             self._durations.record(running.key, (now - running.since).total_seconds())
@@ -306,15 +317,16 @@ class ProviderWatcher:
 
     async def _take_stranger(self, hint: Hint, seen: Generation | None) -> None:
         """Adopt the generation of an attempt whose answer was lost, or report it as orphaned."""
-        attempt = await self._database.read(
-            lambda conn: attempts.by_token_hash(conn, hint.token_hash)
-        )
-        if attempt is None or seen is None or seen.token_hash not in (None, hint.token_hash):
-            log.warning("callback.unknown", provider=self._provider.name)
-            return
         try:
+            attempt = await self._database.read(
+                lambda conn: attempts.by_token_hash(conn, hint.token_hash)
+            )
+            if attempt is None or seen is None or seen.token_hash not in (None, hint.token_hash):
+                log.warning("callback.unknown", provider=self._provider.name)
+                return
             job = await self._database.write(lambda tx: self._adopt_or_report(tx, attempt, seen))
-        except Stale:
+        except StoreError as error:
+            log.warning("callback.not_taken", cause=error.sentence)
             return
         if job is not None:
             self.watch(job)

@@ -13,12 +13,10 @@ import pytest
 
 from bot.app import App
 from bot.config import Config, to_config
-from bot.errors import Refusal
 from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, ledger
-from bot.store.database import Database
 from bot.studio import Receipt, Studio
 from tests.fakes import MovableClock, RecordingAdapter, to_request
 
@@ -121,8 +119,9 @@ async def running(
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
     """A simulator that finishes only when told, with small clips."""
-    settings = SimulatorSettings(manual=True, same_clip=True, full_size=False, running_limit=None,
-                                 creates_per_minute=None)
+    settings = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
     async with Simulator(settings, Faults()) as running_simulator:
         yield running_simulator
 
@@ -141,7 +140,7 @@ def chat() -> RecordingAdapter:
 async def open_house(
     tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
 ) -> AsyncIterator[Callable[..., Any]]:
-    """Start the bot, with changed tables where given; `await open_house(limits={...})`."""
+    """Starts the bot, with changed tables where they are given by name."""
     async with AsyncExitStack() as stack:
 
         async def start(**tables: dict[str, Any]) -> House:

@@ -1,4 +1,4 @@
-"""Stand-ins for what lies outside: a clock that can be moved and a chat platform that remembers."""
+"""Stand-ins for what lies outside: a clock that can be moved, a chat that remembers."""
 
 from __future__ import annotations
 

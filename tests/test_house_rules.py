@@ -261,7 +261,7 @@ def _table(text: str, path: str) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:  # noqa: TID251 - a developer's own settings must not decide
+    for name in os.environ:
         if name.upper().startswith("RAYBOT_"):
             monkeypatch.delenv(name)
 

@@ -8,10 +8,14 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from bot.clock import Clock
+from bot.errors import StoreError
+from bot.log import get_logger
 from bot.ports import Transaction
 from bot.refs import JobId
 
 SWEEP = timedelta(seconds=60)
+SWEEP_AGAIN = timedelta(seconds=5)
+log = get_logger(__name__)
 
 
 class LocalDispatcher:
@@ -43,8 +47,7 @@ class LocalDispatcher:
         async with asyncio.TaskGroup() as group:
             while True:
                 if self._clock.now() >= sweep_at:
-                    sweep_at = self._clock.now() + SWEEP
-                    await self._sweep()
+                    sweep_at = self._clock.now() + await self._sweep()
                 self._changed.clear()
                 while (job_id := self._next()) is not None:
                     group.create_task(self._advance(advance, job_id), name=f"advance {job_id}")
@@ -70,10 +73,17 @@ class LocalDispatcher:
         heapq.heappush(self._heap, (at, job_id))
         self._changed.set()
 
-    async def _sweep(self) -> None:
-        for job_id, at in await self._due_times():
+    async def _sweep(self) -> timedelta:
+        """Push the rows that nobody woke; returns when to sweep again."""
+        try:
+            rows = await self._due_times()
+        except StoreError as error:
+            log.error("dispatch.store_failed", cause=error.sentence)  # noqa: TRY400
+            return SWEEP_AGAIN
+        for job_id, at in rows:
             if job_id not in self._in_hand and job_id not in self._due:
                 self._push(job_id, at)
+        return SWEEP
 
     def _next(self) -> JobId | None:
         now = self._clock.now()

@@ -9,7 +9,7 @@ from bot.simulator.scene import Scene
 SIZE = (960, 720)
 
 
-def draw_picture(prompt: str = "northern lights over a frozen lake at night") -> bytes:
+def draw_picture(prompt: str = "a calm sea in the morning") -> bytes:
     """A 4:3 landscape for a prompt, as PNG."""
     written = io.BytesIO()
     Scene(prompt, SIZE).frame(0.3, 0.0).save(written, "PNG")

@@ -241,7 +241,7 @@ def _revision(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with contextlib.closing(sqlite3.connect(_read_only(path) + "?mode=ro", uri=True)) as conn:
+        with contextlib.closing(sqlite3.connect(f"{_uri(path)}?mode=ro", uri=True)) as conn:
             if not conn.execute(_HAS_REVISION).fetchone():
                 return None
             row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -253,8 +253,8 @@ def _revision(path: Path) -> str | None:
 _HAS_REVISION = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
 
 
-def _read_only(path: Path) -> str:
-    """The file as a URI without its query; people's folders may have any character."""
+def _uri(path: Path) -> str:
+    """The file as SQLite names it in a URI: a folder's name may hold any character."""
     return f"file:{quote(str(path.absolute()))}"
 
 
@@ -301,7 +301,7 @@ def reader_engine(path: Path) -> AsyncEngine:
     return create_async_engine(
         URL.create(
             "sqlite+aiosqlite",
-            database=_read_only(path),
+            database=_uri(path),
             query={"mode": "ro", "uri": "true"},
         ),
         poolclass=AsyncAdaptedQueuePool,

@@ -181,12 +181,13 @@ def waiting(conn: Connection, provider: str, now: datetime, per_person: int) -> 
     ]
 
 
-def line(conn: Connection, provider: str) -> list[Waiting]:
-    """Every waiting job, oldest first, whether or not it may go now."""
+def line(conn: Connection, provider: str, limit: int | None = None) -> list[Waiting]:
+    """Waiting jobs, oldest first, whether or not they may go now."""
     rows = conn.execute(
         select(jobs.c.id, jobs.c.person)
         .where(_is_waiting(provider))
         .order_by(jobs.c.accepted_at, jobs.c.id)
+        .limit(limit)
     )
     return [
         Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in enumerate(rows)

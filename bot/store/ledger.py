@@ -58,20 +58,21 @@ def end(
     tx: Tx, job: Job, to: JobState, now: datetime, *, charged: Micros | None, **columns: Any
 ) -> Job:
     """End a job: settle `charged` (at most its hold), or release the hold where it is None."""
-    cost = Micros(0)
-    if job.state is not JobState.RECEIVED:
-        assert job.plan is not None, "a hold needs a plan"
-        cost = Micros(min(charged or 0, job.plan.hold))
+    hold = job.plan.hold if job.plan is not None and job.accepted_at is not None else None
+    cost = Micros(min(charged or 0, hold or 0))
+    # The guarded move first: a job that has ended meanwhile is `Stale`, not a second entry.
+    ended = job_rows.move(
+        tx, job, to, now, cost=cost, ended_at=now, next_at=None, parked_at=None, **columns
+    )
+    if hold is not None:
         kind = "release" if charged is None else "settle"
-        amount = job.plan.hold if charged is None else cost
+        amount = hold if charged is None else cost
         tx.conn.execute(
             ledger_entries.insert().values(
                 job_id=job.id, kind=kind, micros=amount, at=now, closes=job.id
             )
         )
-    return job_rows.move(
-        tx, job, to, now, cost=cost, ended_at=now, next_at=None, parked_at=None, **columns
-    )
+    return ended
 
 
 def fail(tx: Tx, job: Job, now: datetime, failure: Failure, **columns: Any) -> Job:
@@ -117,43 +118,38 @@ def used_by(
     tenant: str,
     limits: LimitsTable,
     now: datetime,
-    *,
-    is_complete: bool = False,
 ) -> quota.Used:
-    """The same by keys; `is_complete` counts for limits that are not set, too."""
+    """The same by keys."""
     span = quota.windows(now, limits.timezone)
-
-    def total(limit: float | None, start: datetime, *where: ColumnElement[bool]) -> Micros:
-        if limit is None and not is_complete:
-            return Micros(0)
-        query = select(func.coalesce(func.sum(jobs.c.cost), 0))
-        return Micros(conn.execute(query.where(jobs.c.accepted_at >= start, *where)).scalar_one())
-
-    def count(limit: int | None, *where: ColumnElement[bool]) -> int:
-        if limit is None and not is_complete:
-            return 0
-        query = select(func.count()).select_from(jobs).where(jobs.c.person == person, *where)
-        return int(conn.execute(query).scalar_one())
-
+    day, month = span.day_start, span.month_start
+    is_own, is_open = jobs.c.person == person, jobs.c.state.in_(_OPEN)
     counts = or_(jobs.c.state.in_([*_OPEN, JobState.DELIVERED.value]), jobs.c.cost > 0)
+    is_accepted, today = jobs.c.accepted_at.is_not(None), jobs.c.accepted_at >= day
     return quota.Used(
-        running=count(
-            limits.running_per_person,
-            jobs.c.accepted_at.is_not(None),
-            jobs.c.state.in_(_OPEN),
-        ),
-        clips_today=count(
-            limits.clips_per_person_per_day, jobs.c.accepted_at >= span.day_start, counts
-        ),
-        person_today=total(limits.usd_per_person_per_day, span.day_start, jobs.c.person == person),
-        channel_today=total(
-            limits.usd_per_channel_per_day, span.day_start, jobs.c.channel == channel
-        ),
-        tenant_month=total(
-            limits.usd_per_tenant_per_month, span.month_start, jobs.c.tenant == tenant
-        ),
-        total_month=total(limits.usd_total_per_month, span.month_start),
+        running=_count(conn, limits.running_per_person, is_own, is_accepted, is_open),
+        clips_today=_count(conn, limits.clips_per_person_per_day, is_own, today, counts),
+        person_today=_cost(conn, limits.usd_per_person_per_day, day, is_own),
+        channel_today=_cost(conn, limits.usd_per_channel_per_day, day, jobs.c.channel == channel),
+        tenant_month=_cost(conn, limits.usd_per_tenant_per_month, month, jobs.c.tenant == tenant),
+        total_month=_cost(conn, limits.usd_total_per_month, month),
     )
+
+
+def _cost(
+    conn: Connection, limit: float | None, start: datetime, *where: ColumnElement[bool]
+) -> Micros:
+    """Money held and settled since `start`; not asked for where there is no limit."""
+    if limit is None:
+        return Micros(0)
+    query = select(func.coalesce(func.sum(jobs.c.cost), 0))
+    return Micros(conn.execute(query.where(jobs.c.accepted_at >= start, *where)).scalar_one())
+
+
+def _count(conn: Connection, limit: int | None, *where: ColumnElement[bool]) -> int:
+    """How many jobs; not asked for where there is no limit."""
+    if limit is None:
+        return 0
+    return int(conn.execute(select(func.count()).select_from(jobs).where(*where)).scalar_one())
 
 
 def usage(
@@ -274,9 +270,9 @@ INVARIANTS = {
         SELECT id FROM jobs WHERE state != (SELECT to_state FROM job_events
         WHERE job_id = jobs.id ORDER BY version DESC LIMIT 1)""",
     "every move was a legal one": f"""
-        SELECT job_id FROM job_events WHERE from_state IS NOT NULL AND NOT ({_LEGAL})""",
+        SELECT DISTINCT job_id FROM job_events WHERE from_state IS NOT NULL AND NOT ({_LEGAL})""",
     "versions only grow": """
-        SELECT later.job_id FROM job_events AS later JOIN job_events AS earlier
+        SELECT DISTINCT later.job_id FROM job_events AS later JOIN job_events AS earlier
         ON earlier.job_id = later.job_id AND earlier.id < later.id
         WHERE earlier.version >= later.version""",
 }

@@ -274,7 +274,7 @@ class RecordingStudio:
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait until something is true that has no event of its own."""
     async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - see above
+        while not is_so():
             await asyncio.sleep(0.001)
 
 

@@ -43,7 +43,7 @@ def read(path: Path) -> bytes:
 async def until(holds: Callable[[], object]) -> None:
     """Wait for something that happens in another process and tells nobody."""
     async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110
+        while not holds():
             await asyncio.sleep(0.002)
 
 

@@ -224,3 +224,31 @@ async def _let_reconcile(house: House, job_id: Any, *states: JobState) -> Any:
             house.clock.move(seconds=20)
             await asyncio.sleep(0.05)
     return job
+
+
+async def test_cancelled_while_in_doubt_and_never_taken_is_free(house: House) -> None:
+    house.simulator.faults.drop("create", accepted=False)
+    job_id = await house.ask()
+    await house.until(job_id, JobState.SUBMITTING)
+    await house.studio.cancel(job_id, to_requester())
+    job = await _let_reconcile(house, job_id, JobState.CANCELLED)
+    assert job.cost == 0
+    assert house.simulator.generations == {}
+    await house.check_books()
+
+
+async def test_everyone_in_line_hears_that_the_provider_is_down_and_back(
+    open_house: Callable[..., Any],
+) -> None:
+    house: House = await open_house(luma={"running_limit": 1})
+    first, second = await house.ask("one fox"), await house.ask("two foxes")
+    await house.simulator.wait_for_creates(1)
+    house.simulator.faults.refuse("create", 401, "Invalid API key is provided")
+    await finish_all(house)
+    await house.delivered(first)
+    await house.chat.until(lambda: isinstance(house.chat.status(second), Waiting))
+    house.clock.move(minutes=6)
+    await house.simulator.wait_for_creates(2)
+    await finish_all(house)
+    await house.delivered(second)
+    await house.check_books()

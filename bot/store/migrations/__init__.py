@@ -11,13 +11,14 @@ from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from bot.errors import SchemaTooNew
+from bot.errors import SchemaTooNew, StoreError
 from bot.store.database import writer_engine
 
 
 def migrate(path: Path) -> None:
-    """Bring the file to this version's schema; raises `SchemaTooNew`.
+    """Bring the file to this version's schema; raises `SchemaTooNew` or `StoreError`.
 
     A file that has an older schema is copied to `<name>.<revision>.bak` first.
     """
@@ -34,6 +35,9 @@ def migrate(path: Path) -> None:
                 _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
             config.attributes["connection"] = conn
             command.upgrade(config, "head")
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        cause = str(getattr(error, "orig", None) or error)
+        raise StoreError(f"{path} keeps its old schema, because: {cause}.") from error
     finally:
         engine.dispose()
 

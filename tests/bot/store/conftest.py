@@ -1,0 +1,245 @@
+"""A true database file, and the shortest legal way to a job in any state."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from sqlalchemy import text
+
+from bot.config import LimitsTable
+from bot.job import Clip, Failure, Job, JobState, Plan
+from bot.ports import Submission
+from bot.refs import GenerationId, JobId, MediaKey, MessageRef, Micros, Price
+from bot.request import GenerationRequest
+from bot.store import attempts, jobs, ledger
+from bot.store.database import Database, Tx
+from bot.store.migrations import migrate
+from tests.fakes import to_request
+
+R = TypeVar("R")
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NO_MONEY = {"usd_per_person_per_day": None, "usd_total_per_month": None}
+UNLIMITED = LimitsTable.model_validate(NO_MONEY)
+#: The states on the way to a delivered clip, in order.
+WAY = (
+    JobState.ACCEPTED,
+    JobState.SUBMITTING,
+    JobState.GENERATING,
+    JobState.FETCHING,
+    JobState.DELIVERING,
+    JobState.DELIVERED,
+)
+
+
+def to_url(path: Path) -> str:
+    return f"sqlite+aiosqlite:///{path}"
+
+
+def to_plan(request: GenerationRequest, micros: int = 100, *, is_test: bool = False) -> Plan:
+    """A plan whose hold is its price."""
+    price = Price(micros=Micros(micros), is_test=is_test)
+    return Plan(provider="luma", work=request.work, price=price, hold=price.charged)
+
+
+def to_clip(job: Job) -> Clip:
+    return Clip(
+        key=MediaKey(f"clips/{job.id}.mp4"),
+        width=960,
+        height=540,
+        frames=121,
+        seconds=5.0,
+        bytes=1000,
+        sha256="0" * 64,
+    )
+
+
+def to_submission(job: Job, attempt: int, at: datetime = NOW) -> Submission:
+    return Submission(
+        job_id=job.id,
+        attempt=attempt,
+        work=job.work,
+        sent_at=at,
+        token_hash=f"{job.id}-{attempt}",
+    )
+
+
+def step(tx: Tx, job: Job, to: JobState, at: datetime = NOW) -> Job:
+    """The next legal move on the way to a delivered clip, as the program makes it."""
+    match to:
+        case JobState.SUBMITTING:
+            attempts.begin(tx, "luma", to_submission(job, job.attempt + 1, at))
+            return jobs.move(tx, job, to, at, attempt=job.attempt + 1, submitted_at=at)
+        case JobState.GENERATING:
+            return attempts.adopt(tx, job, GenerationId(f"g-{job.id}"), "taken", at)
+        case JobState.FETCHING:
+            return jobs.move(tx, job, to, at, completed_at=at, clip_url="http://127.0.0.1/c")
+        case JobState.DELIVERING:
+            return jobs.move(tx, job, to, at, clip=to_clip(job), seconds=5.0)
+        case JobState.DELIVERED:
+            assert job.plan is not None
+            message = MessageRef(thread=job.request.thread, message="1")
+            return ledger.end(tx, job, to, at, charged=job.plan.hold, message=message)
+    raise AssertionError(to)
+
+
+class Books:
+    """The rows of one database, made and looked at in few words."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._count = 0
+
+    async def received(
+        self, *, user: str = "ana", at: datetime = NOW, key: str | None = None, **work: Any
+    ) -> Job:
+        self._count += 1
+        request = to_request(key=key or f"b{self._count}", user=user, **work)
+        job, _ = await self.database.write(lambda tx: jobs.insert(tx, request, at))
+        return job
+
+    async def accept(
+        self,
+        job: Job,
+        micros: int = 100,
+        *,
+        limits: LimitsTable = UNLIMITED,
+        at: datetime = NOW,
+        is_test: bool = False,
+    ) -> Job:
+        plan = to_plan(job.request, micros, is_test=is_test)
+        return await self.database.write(lambda tx: ledger.accept(tx, job, plan, limits, at))
+
+    async def reach(
+        self,
+        state: JobState,
+        *,
+        user: str = "ana",
+        at: datetime = NOW,
+        micros: int = 100,
+        is_test: bool = False,
+        **work: Any,
+    ) -> Job:
+        """A job that went all the legal way to a state."""
+        if state is JobState.RECEIVED:
+            return await self.received(user=user, at=at, **work)
+        job = await self.received(user=user, at=at, **work)
+        job = await self.accept(job, micros, at=at, is_test=is_test)
+
+        def walk(tx: Tx) -> Job:
+            here = job
+            for stop in WAY[1 : WAY.index(state) + 1]:
+                here = step(tx, here, stop, at)
+            return here
+
+        return await self.database.write(walk)
+
+    async def end(
+        self,
+        job: Job,
+        to: JobState = JobState.FAILED,
+        *,
+        charged: int | None = None,
+        at: datetime = NOW,
+        code: str = "test",
+    ) -> Job:
+        failure = Failure(code=code, sentence="It ended.") if to is JobState.FAILED else None
+        paid = None if charged is None else Micros(charged)
+        return await self.database.write(
+            lambda tx: ledger.end(tx, job, to, at, charged=paid, failure=failure)
+        )
+
+    async def move(self, job: Job, to: JobState, at: datetime = NOW, **columns: Any) -> Job:
+        return await self.database.write(lambda tx: jobs.move(tx, job, to, at, **columns))
+
+    async def change(self, job: Job, **columns: Any) -> Job:
+        return await self.database.write(lambda tx: jobs.change(tx, job, **columns))
+
+    async def get(self, job_id: JobId) -> Job:
+        return await self.database.read(lambda conn: jobs.get(conn, job_id))
+
+    async def sql(self, statement: str, **values: object) -> None:
+        """Change rows behind the program's back."""
+        await self.database.write(lambda tx: tx.conn.execute(text(statement), values).rowcount)
+
+    async def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
+        return await self.database.read(
+            lambda conn: [tuple(row) for row in conn.execute(text(query), values)]
+        )
+
+    async def entries(self, job: Job) -> list[tuple[str, int]]:
+        query = "SELECT kind, micros FROM ledger_entries WHERE job_id = :id ORDER BY id"
+        return [(kind, micros) for kind, micros in await self.rows(query, id=job.id)]
+
+    async def broken(self) -> dict[str, list[str]]:
+        return await self.database.read(ledger.broken_invariants)
+
+
+class Gate:
+    """Holds the writer's thread inside a transaction, so that what follows shares one batch."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._loop = asyncio.get_running_loop()
+        self.entered = asyncio.Event()
+        self._opened = threading.Event()
+
+    def work(self, _tx: Tx) -> None:
+        """A transaction that waits for the gate to open."""
+        self._loop.call_soon_threadsafe(self.entered.set)
+        assert self._opened.wait(10)
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+@asynccontextmanager
+async def one_batch(database: Database) -> AsyncIterator[None]:
+    """What is written inside the block waits, and then goes into one transaction."""
+    gate = Gate(database)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(database.write(gate.work))
+        await gate.entered.wait()
+        try:
+            yield
+        finally:
+            gate.open()
+
+
+def start_write(
+    group: asyncio.TaskGroup, database: Database, work: Callable[[Tx], R]
+) -> asyncio.Task[R]:
+    return group.create_task(database.write(work))
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with today's schema and no rows; copying it is quicker than migrating."""
+    path = tmp_path_factory.mktemp("schema") / "empty.db"
+    migrate(path)
+    return path
+
+
+@pytest.fixture
+def path(empty_file: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(empty_file, tmp_path / "raybot.db"))
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncIterator[Database]:
+    opened = Database(to_url(path))
+    await opened.start()
+    yield opened
+    await opened.stop()
+
+
+@pytest.fixture
+def books(database: Database) -> Books:
+    return Books(database)

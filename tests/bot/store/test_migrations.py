@@ -1,0 +1,239 @@
+"""A file gets this version's schema once, keeps what it held, and is never taken back."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from bot.errors import SchemaTooNew, StoreError
+from bot.store import migrations, schema
+from bot.store.database import Database, writer_engine
+from bot.store.migrations import migrate
+from tests.bot.store.conftest import Books, to_url
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def dump(path: Path) -> list[str]:
+    """All that a file holds, as SQL."""
+    with closing(sqlite3.connect(path)) as conn:
+        return list(conn.iterdump())
+
+
+def sql(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as conn:
+        for statement in statements:
+            conn.execute(statement)
+        conn.commit()
+
+
+def revision(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as conn:
+        found: str = conn.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+        return found
+
+
+async def start(path: Path) -> None:
+    database = Database(to_url(path))
+    try:
+        await database.start()
+    finally:
+        await database.stop()
+
+
+# ---- the schema of this version ---------------------------------------------------------------
+
+
+def test_the_named_head_is_the_newest_revision() -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert script.get_heads() == [schema.HEAD]
+
+
+def test_revisions_follow_one_another_from_the_first() -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    found = [each.revision for each in script.walk_revisions()]
+    assert found == [f"{number:04}" for number in range(len(found), 0, -1)]
+
+
+def test_the_tables_in_code_and_in_the_file_agree(path: Path) -> None:
+    engine = writer_engine(path)
+    with engine.connect() as conn:
+        context = MigrationContext.configure(
+            conn, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+# ---- starts -----------------------------------------------------------------------------------
+
+
+async def test_a_new_file_gets_the_newest_schema(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "raybot.db"
+    await start(path)
+    assert revision(path) == schema.HEAD
+    with closing(sqlite3.connect(path)) as conn:
+        tables = {name for (name,) in conn.execute("SELECT name FROM sqlite_master")}
+    assert set(schema.metadata.tables) <= tables
+    assert sorted(each.name for each in path.parent.iterdir()) == ["raybot.db", "raybot.db.lock"]
+
+
+async def test_a_second_start_changes_nothing(books: Books, path: Path) -> None:
+    await books.received()
+    await books.database.stop()
+    before = dump(path)
+    await start(path)
+    assert dump(path) == before
+    assert list(path.parent.glob("*.bak")) == []
+
+
+LIGHT = """
+import asyncio, sys
+from bot.store.database import Database
+async def main():
+    database = Database(sys.argv[1])
+    await database.start()
+    await database.stop()
+asyncio.run(main())
+sys.exit("alembic" in sys.modules)
+"""
+
+
+def test_a_start_on_this_schema_does_not_load_alembic(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT, to_url(path)], cwd=ROOT, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        (),
+        ("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)",),
+    ],
+)
+async def test_an_empty_database_gets_the_schema(before: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "raybot.db"
+    sql(path, "PRAGMA user_version = 1", *before)
+    await start(path)
+    assert revision(path) == schema.HEAD
+    assert list(tmp_path.glob("*.bak")) == []
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(books: Books, path: Path) -> None:
+    await books.received()
+    await books.database.stop()
+    sql(path, "UPDATE alembic_version SET version_num = '9999'", "CREATE TABLE newer (a)")
+    before = dump(path)
+    with pytest.raises(SchemaTooNew, match="newer Raybot"):
+        await start(path)
+    assert dump(path) == before
+    assert list(path.parent.glob("*.bak")) == []
+
+
+async def test_tables_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "raybot.db"
+    sql(path, "CREATE TABLE jobs (mine)", "INSERT INTO jobs VALUES (1)")
+    before = dump(path)
+    with pytest.raises(StoreError, match=r"keeps its old schema, because: table jobs already"):
+        await start(path)
+    assert dump(path) == before
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "raybot.db"
+    path.write_bytes(b"this is no database " * 200)
+    with pytest.raises(StoreError, match=r"raybot\.db keeps its old schema"):
+        migrate(path)
+
+
+# ---- the next release -------------------------------------------------------------------------
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9001"
+down_revision = "{before}"
+
+
+def upgrade():
+    op.add_column("jobs", sa.Column("mood", sa.Text(), nullable=True))
+    op.execute("UPDATE jobs SET mood = 'glad'")
+    {more}
+"""
+
+START = """
+import asyncio, sys
+from bot.errors import StoreError
+from bot.store.database import Database
+async def main():
+    database = Database(sys.argv[1])
+    try:
+        await database.start()
+        await database.write(lambda tx: None)
+    except StoreError as error:
+        sys.exit(error.sentence)
+    finally:
+        await database.stop()
+asyncio.run(main())
+"""
+
+
+def start_next_release(
+    tmp_path: Path, path: Path, more: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Start the program as it will be once it has one more revision."""
+    package = tmp_path / "next" / "bot"
+    shutil.copytree(ROOT / "bot", package, ignore=shutil.ignore_patterns("__pycache__"))
+    revision = NEXT.format(before=schema.HEAD, more=more)
+    (package / "store" / "migrations" / "versions" / "9001_mood.py").write_text(revision)
+    tables = package / "store" / "schema.py"
+    tables.write_text(tables.read_text().replace(f'HEAD = "{schema.HEAD}"', 'HEAD = "9001"'))
+    return subprocess.run(
+        [sys.executable, "-c", START, to_url(path)],
+        cwd=package.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_an_older_schema_is_migrated_after_a_backup(
+    books: Books, path: Path, tmp_path: Path
+) -> None:
+    job = await books.received(prompt="kept over the update")
+    await books.database.stop()
+    before = dump(path)
+    done = start_next_release(tmp_path, path)
+    assert done.returncode == 0, done.stderr
+    assert revision(path) == "9001"
+    with closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("SELECT id, prompt, mood FROM jobs").fetchall() == [
+            (job.id, "kept over the update", "glad")
+        ]
+    assert dump(path.with_name(f"raybot.db.{schema.HEAD}.bak")) == before
+    with pytest.raises(SchemaTooNew):
+        await start(path)
+
+
+async def test_a_migration_that_fails_leaves_the_old_schema(
+    books: Books, path: Path, tmp_path: Path
+) -> None:
+    await books.received()
+    await books.database.stop()
+    before = dump(path)
+    done = start_next_release(tmp_path, path, more='op.execute("UPDATE nowhere SET a = 1")')
+    assert done.returncode == 1
+    assert "raybot.db keeps its old schema, because: no such table: nowhere." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert dump(path) == before
+    await start(path)

@@ -1,0 +1,323 @@
+"""Ten thousand submissions race each other and the endings of others; none passes a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from bot.config import LimitsTable
+from bot.errors import QuotaExceeded, Stale
+from bot.job import Failure, Job, JobState, Plan
+from bot.refs import Micros, Price, ThreadRef
+from bot.request import GenerationRequest, Requester, VideoWork
+from bot.store import jobs, ledger, schema
+from bot.store.database import Database, Tx
+from tests.bot.store.conftest import WAY, step
+
+AT_ONCE = 50
+#: Submissions in all; the same number for each seed.
+SUBMISSIONS = 10_000
+SEEDS = range(4)
+HOLDS = (0, 1_000, 40_000, 153_000, 251_000, 999_999)
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "Atlantic/Azores")
+MONEY = (
+    "usd_per_person_per_day",
+    "usd_per_channel_per_day",
+    "usd_per_tenant_per_month",
+    "usd_total_per_month",
+)
+COUNTS = ("running_per_person", "clips_per_person_per_day")
+
+
+@dataclass
+class Ticket:
+    """What the model knows of one job."""
+
+    job: Job
+    hold: int
+    accepted_at: datetime | None = None
+    cost: int = 0
+    is_open: bool = False
+    counts: bool = False
+
+    @property
+    def person(self) -> str:
+        return self.job.request.requester.person
+
+    @property
+    def tenant(self) -> str:
+        return self.job.request.requester.tenant
+
+    @property
+    def channel(self) -> str:
+        return f"{self.tenant}:{self.job.request.thread.channel}"
+
+
+@dataclass
+class Model:
+    """The limits in plain Python: sums by calendar day and month, and nothing else."""
+
+    limits: LimitsTable
+    running: Counter[str] = field(default_factory=Counter)
+    clips: Counter[tuple[str, str]] = field(default_factory=Counter)
+    money: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def keys(self, ticket: Ticket, at: datetime) -> dict[str, tuple[str, str, str]]:
+        there = at.astimezone(ZoneInfo(self.limits.timezone))
+        day, month = f"{there:%Y-%m-%d}", f"{there:%Y-%m}"
+        return {
+            "usd_per_person_per_day": ("person", ticket.person, day),
+            "usd_per_channel_per_day": ("channel", ticket.channel, day),
+            "usd_per_tenant_per_month": ("tenant", ticket.tenant, month),
+            "usd_total_per_month": ("everyone", "", month),
+        }
+
+    def day(self, ticket: Ticket, at: datetime) -> tuple[str, str]:
+        return ticket.person, self.keys(ticket, at)["usd_per_person_per_day"][2]
+
+    def fits(self, ticket: Ticket, now: datetime) -> bool:
+        running, clips = (getattr(self.limits, name) for name in COUNTS)
+        if running is not None and self.running[ticket.person] >= running:
+            return False
+        if clips is not None and self.clips[self.day(ticket, now)] >= clips:
+            return False
+        return all(
+            (dollars := getattr(self.limits, name)) is None
+            or self.money[key] + ticket.hold <= dollars * 1_000_000
+            for name, key in self.keys(ticket, now).items()
+        )
+
+    def accept(self, ticket: Ticket, now: datetime) -> None:
+        ticket.accepted_at, ticket.is_open, ticket.counts = now, True, True
+        self.running[ticket.person] += 1
+        self.clips[self.day(ticket, now)] += 1
+        self._charge(ticket, ticket.hold)
+
+    def end(self, ticket: Ticket, cost: int, *, is_delivered: bool) -> None:
+        if not ticket.is_open:
+            return
+        assert ticket.accepted_at is not None
+        ticket.is_open = False
+        self.running[ticket.person] -= 1
+        self._charge(ticket, cost)
+        if not is_delivered and cost == 0:
+            self.clips[self.day(ticket, ticket.accepted_at)] -= 1
+
+    def _charge(self, ticket: Ticket, cost: int) -> None:
+        assert ticket.accepted_at is not None
+        for key in self.keys(ticket, ticket.accepted_at).values():
+            self.money[key] += cost - ticket.cost
+        ticket.cost = cost
+
+    def check(self) -> None:
+        """No sum ever stands above its limit."""
+        running, clips = (getattr(self.limits, name) for name in COUNTS)
+        assert running is None or max(self.running.values(), default=0) <= running
+        assert clips is None or max(self.clips.values(), default=0) <= clips
+        kinds = dict(zip(("person", "channel", "tenant", "everyone"), MONEY, strict=True))
+        for (kind, *_), used in self.money.items():
+            dollars = getattr(self.limits, kinds[kind])
+            assert dollars is None or used <= dollars * 1_000_000
+
+
+def draw_limits(rng: random.Random) -> LimitsTable:
+    """One to three limits, each worth a few clips."""
+    chosen = rng.sample([*MONEY, *COUNTS], rng.randint(1, 3))
+    values: dict[str, Any] = dict.fromkeys((*MONEY, *COUNTS))
+    for name in chosen:
+        values[name] = rng.randint(1, 4) if name in COUNTS else rng.choice((0.153, 0.5, 1.3))
+    return LimitsTable.model_validate({"timezone": rng.choice(ZONES), **values})
+
+
+class Race:
+    """One database, one set of limits, and random rounds of what happens at once."""
+
+    def __init__(self, database: Database, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.database = database
+        self.limits = draw_limits(self.rng)
+        self.model = Model(self.limits)
+        self.now = datetime(2026, 10, 24, 12, tzinfo=UTC)
+        self.received: list[Ticket] = []
+        self.open: list[Ticket] = []
+        self.told: Counter[str] = Counter()
+
+    async def ask(self, count: int) -> None:
+        """Some more requests of three people in two channels of two places."""
+        requests = [self._request(len(self.received) + number) for number in range(count)]
+        made = await asyncio.gather(
+            *(
+                self.database.write(lambda tx, request=request: jobs.insert(tx, request, self.now))  # type: ignore[misc]
+                for request in requests
+            )
+        )
+        self.received += [Ticket(job, self.rng.choice(HOLDS)) for job, _ in made]
+
+    def _request(self, number: int) -> GenerationRequest:
+        workspace, channel = self.rng.choice("ab"), self.rng.choice("xy")
+        user = self.rng.choice("123")
+        return GenerationRequest(
+            dedupe_key=f"{self.now.isoformat()} {number} {self.rng.random()}",
+            requester=Requester(adapter="recording", workspace=workspace, user=user),
+            thread=ThreadRef(adapter="recording", workspace=workspace, channel=channel),
+            work=VideoWork(prompt="a red fox in snow"),
+        )
+
+    async def round(self, submissions: int) -> None:
+        """Submissions and endings at once, in random order; each is told what the model says."""
+        # Times only grow, also over midnights and months.
+        self.now += timedelta(seconds=self.rng.choice((1, 60, 3600, 40_000)))
+        if len(self.received) < AT_ONCE:
+            await self.ask(AT_ONCE)
+        endings = self.rng.sample(self.open, min(len(self.open), self.rng.randint(0, 4)))
+        events: list[tuple[Ticket, Happening]] = [
+            *((ticket, Submission()) for ticket in self.rng.choices(self.received, k=submissions)),
+            *((ticket, draw_ending(self.rng)) for ticket in endings * self.rng.randint(1, 2)),
+        ]
+        self.rng.shuffle(events)
+        answers = await asyncio.gather(
+            *(self.database.write(what.work(self, ticket)) for ticket, what in events),
+            return_exceptions=True,
+        )
+        before = {id(ticket): ticket.job.version for ticket, _ in events}
+        for (ticket, what), answer in zip(events, answers, strict=True):
+            is_stale = ticket.job.version != before[id(ticket)]
+            expected = what.expect(self, ticket, is_stale=is_stale)
+            assert type(answer) is expected, answer
+            self.told[expected.__name__] += 1
+            if isinstance(answer, Job):
+                ticket.job = answer
+                what.happen(self, ticket)
+            elif isinstance(answer, QuotaExceeded):
+                assert answer.resets_at is None or answer.resets_at > self.now
+        self.received = [ticket for ticket in self.received if ticket.accepted_at is None]
+        self.model.check()
+
+    async def check_sums(self) -> None:
+        """The rows themselves hold what the model says, and no more than the limits allow."""
+        sums = await self.database.read(self._sums)
+        assert sums == +self.model.money
+        assert await self.database.read(ledger.broken_invariants) == {}
+
+    def _sums(self, conn: Connection) -> Counter[tuple[str, str, str]]:
+        table = schema.jobs.c
+        rows = conn.execute(
+            select(table.id, table.cost, table.person, table.channel, table.tenant)
+            .add_columns(table.accepted_at)
+            .where(table.cost > 0)
+        )
+        zone, sums = ZoneInfo(self.limits.timezone), Counter[tuple[str, str, str]]()
+        for row in rows:
+            there = row.accepted_at.astimezone(zone)
+            day, month = f"{there:%Y-%m-%d}", f"{there:%Y-%m}"
+            sums["person", row.person, day] += row.cost
+            sums["channel", row.channel, day] += row.cost
+            sums["tenant", row.tenant, month] += row.cost
+            sums["everyone", "", month] += row.cost
+        held = conn.execute(select(func.count()).where(schema.ledger_entries.c.kind == "hold"))
+        assert held.scalar_one() == self.told["Job"] - self.told["ended"]
+        return sums
+
+
+class Happening:
+    """One transaction of the race, and what the model makes of it."""
+
+    def work(self, race: Race, ticket: Ticket) -> Callable[[Tx], Job]:
+        raise AssertionError
+
+    def expect(self, race: Race, ticket: Ticket, *, is_stale: bool) -> type[object]:
+        raise AssertionError
+
+    def happen(self, race: Race, ticket: Ticket) -> None:
+        raise AssertionError
+
+
+class Submission(Happening):
+    """Somebody's job is accepted, unless a limit stands against it."""
+
+    def work(self, race: Race, ticket: Ticket) -> Callable[[Tx], Job]:
+        job, now = ticket.job, race.now
+        hold = Micros(ticket.hold)
+        plan = Plan(provider="luma", work=job.work, price=Price(micros=hold), hold=hold)
+        return lambda tx: ledger.accept(tx, job, plan, race.limits, now)
+
+    def expect(self, race: Race, ticket: Ticket, *, is_stale: bool) -> type[object]:
+        if not race.model.fits(ticket, race.now):
+            return QuotaExceeded
+        return Stale if is_stale else Job
+
+    def happen(self, race: Race, ticket: Ticket) -> None:
+        race.model.accept(ticket, race.now)
+        race.open.append(ticket)
+
+
+@dataclass(frozen=True)
+class Ending(Happening):
+    """A job is cancelled, fails free of charge, is charged without a clip, or is delivered."""
+
+    to: JobState
+    share: float | None
+
+    def work(self, race: Race, ticket: Ticket) -> Callable[[Tx], Job]:
+        job, now = ticket.job, race.now
+        charged = None if self.share is None else Micros(int(ticket.hold * self.share))
+
+        def work(tx: Tx) -> Job:
+            if self.to is not JobState.DELIVERED:
+                failure = Failure(code="test", sentence="It ended.")
+                return ledger.end(tx, job, self.to, now, charged=charged, failure=failure)
+            walked = job
+            for state in WAY[1:]:
+                walked = step(tx, walked, state, now)
+            return walked
+
+        return work
+
+    def expect(self, race: Race, ticket: Ticket, *, is_stale: bool) -> type[object]:
+        return Stale if is_stale else Job
+
+    def happen(self, race: Race, ticket: Ticket) -> None:
+        is_delivered = self.to is JobState.DELIVERED
+        share = 1.0 if is_delivered else min(self.share or 0.0, 1.0)
+        race.model.end(ticket, int(ticket.hold * share), is_delivered=is_delivered)
+        race.open.remove(ticket)
+        race.told["ended"] += 1
+
+
+def draw_ending(rng: random.Random) -> Ending:
+    return rng.choice(
+        [
+            Ending(JobState.CANCELLED, None),
+            Ending(JobState.FAILED, None),
+            Ending(JobState.FAILED, rng.choice((0.0, 0.5, 1.0, 1.5))),
+            Ending(JobState.DELIVERED, 1.0),
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_no_interleaving_passes_a_limit(seed: int, tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    await database.start()
+    try:
+        race = Race(database, seed)
+        rounds = SUBMISSIONS // len(SEEDS) // AT_ONCE
+        for number in range(rounds):
+            await race.round(AT_ONCE)
+            if number % 10 == 9:
+                await race.check_sums()
+        assert race.told["QuotaExceeded"] > rounds
+        assert race.told["Stale"] > 0
+        assert race.told["ended"] > 0
+    finally:
+        await database.stop()
