@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -44,7 +43,7 @@ class Pocket:
 
 
 @pytest.fixture(params=NAMES)
-def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Adapter]:
+def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> Adapter:
     """One of each; no studio, because nothing is asked here."""
     module = importlib.import_module(f"adapters.{request.param}")
     settings = module.Settings(folder=tmp_path / "clips")
