@@ -75,8 +75,9 @@ def step(tx: Tx, job: Job, to: JobState, at: datetime = NOW) -> Job:
     """The next legal move on the way to a delivered clip, as the program makes it."""
     match to:
         case JobState.SUBMITTING:
-            attempts.begin(tx, "luma", to_submission(job, job.attempt + 1, at))
-            return jobs.move(tx, job, to, at, attempt=job.attempt + 1, submitted_at=at)
+            moved = jobs.move(tx, job, to, at, attempt=job.attempt + 1, submitted_at=at)
+            attempts.begin(tx, "luma", to_submission(moved, moved.attempt, at))
+            return moved
         case JobState.GENERATING:
             return attempts.adopt(tx, job, GenerationId(f"g-{job.id}"), "taken", at)
         case JobState.FETCHING:

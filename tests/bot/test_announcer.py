@@ -1,0 +1,169 @@
+"""A status message says what is so now, is edited rarely, and gets through in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.announcer import AGAIN_SECONDS, Announcer
+from bot.errors import DeliveryError, DeliveryUnavailable, ThreadGone
+from bot.job import Job, JobState
+from bot.notices import Notice, Outlook, to_status
+from bot.ports import AdapterLimits
+from bot.refs import ThreadRef
+from bot.store.database import Database
+from tests.bot.store.conftest import Books
+from tests.fakes import MovableClock, RecordingAdapter
+
+S = JobState
+
+
+class Chat(RecordingAdapter):
+    """A platform that allows an edit every so many seconds, and counts what it refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edit_seconds = 0.0
+        self.can_edit = True
+        self.trouble: DeliveryError | None = None
+        self.refused = 0
+        self.before_post = self._refuse
+
+    def _refuse(self, _notice: Notice) -> DeliveryError | None:
+        self.refused += self.trouble is not None
+        return self.trouble
+
+    def limits(self, thread: ThreadRef) -> AdapterLimits:
+        known = super().limits(thread)
+        return replace(known, edit_seconds=self.edit_seconds, can_edit=self.can_edit)
+
+    def said(self) -> list[str]:
+        """What the only message said, from first to last."""
+        [post] = self.posts
+        return [type(notice).__name__ for notice in post.notices]
+
+
+class Desk:
+    """An announcer on a true database; `show` looks at one job at once."""
+
+    def __init__(self, books: Books, chat: Chat, clock: MovableClock) -> None:
+        self.books, self.chat, self.clock = books, chat, clock
+        self.announcer = Announcer(
+            database=books.database,
+            adapters={"recording": chat},
+            clock=clock,
+            to_notice=self._to_notice,
+        )
+
+    async def _to_notice(self, job: Job) -> Notice:
+        return to_status(job, Outlook())
+
+    async def show(self, job: Job) -> None:
+        await self.announcer.show(job.id)
+
+    async def until(self, *said: str) -> None:
+        await self.chat.until(lambda: bool(self.chat.posts) and self.chat.said() == list(said))
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    await database.start()
+    desk = Desk(Books(database), Chat(), clock)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(desk.announcer.run())
+        yield desk
+        task.cancel()
+    await database.stop()
+
+
+async def test_one_message_follows_its_job(desk: Desk) -> None:
+    job = await desk.books.received()
+    desk.announcer.touch(job.id)
+    await desk.until("Received")
+    job = await desk.books.accept(job)
+    desk.announcer.touch(job.id)
+    await desk.until("Received", "Queued")
+    job = await desk.books.end(job, S.CANCELLED)
+    desk.announcer.touch(job.id)
+    await desk.until("Received", "Queued", "Cancelled")
+
+
+async def test_what_did_not_change_is_not_edited(desk: Desk) -> None:
+    job = await desk.books.received()
+    for _ in range(3):
+        await desk.show(job)
+    await desk.show(await desk.books.change(job, tries=1))
+    assert desk.chat.said() == ["Received"]
+
+
+async def test_edits_wait_for_one_another_and_show_the_last(desk: Desk) -> None:
+    desk.chat.edit_seconds = 5
+    job = await desk.books.received()
+    await desk.show(job)
+    job = await desk.books.accept(job)
+    desk.announcer.touch(job.id)
+    await desk.show(job)
+    assert desk.chat.said() == ["Received"]
+    job = await desk.books.end(job, S.CANCELLED)
+    desk.announcer.touch(job.id)
+    desk.clock.move(seconds=6)
+    await desk.until("Received", "Cancelled")
+
+
+async def test_where_nothing_can_be_edited_the_first_words_stay(desk: Desk) -> None:
+    desk.chat.can_edit = False
+    job = await desk.books.received()
+    await desk.show(job)
+    await desk.show(await desk.books.accept(job))
+    assert desk.chat.said() == ["Received"]
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, AGAIN_SECONDS), (7.0, 7.0)])
+async def test_a_platform_that_is_down_hears_the_last_word_later(
+    desk: Desk, retry_after: float | None, seconds: float
+) -> None:
+    """Else a person would never learn that their job failed."""
+    desk.chat.trouble = DeliveryUnavailable(retry_after=retry_after)
+    job = await desk.books.end(await desk.books.received())
+    await desk.show(job)
+    desk.clock.move(seconds=seconds - 1)
+    assert (desk.chat.posts, desk.chat.refused) == ([], 1)
+    desk.chat.trouble = None
+    desk.clock.move(seconds=2)
+    await desk.until("Failed")
+
+
+async def test_a_thread_that_is_gone_is_left_alone(desk: Desk) -> None:
+    desk.chat.trouble = ThreadGone()
+    job = await desk.books.received()
+    await desk.show(job)
+    desk.chat.trouble = None
+    desk.clock.move(hours=1)
+    other = await desk.books.received()
+    desk.announcer.touch(other.id)
+    await desk.until("Received")
+    assert desk.chat.refused == 1
+    assert desk.chat.status(job.id) is None
+
+
+async def test_a_platform_that_is_no_longer_set_up_is_passed_over(desk: Desk) -> None:
+    job = await desk.books.received()
+    await desk.books.sql(
+        'UPDATE jobs SET request = replace(request, \'"adapter": "recording"\', '
+        '\'"adapter": "gone"\') WHERE id = :id',
+        id=job.id,
+    )
+    await desk.show(job)
+    assert desk.chat.posts == []
+
+
+async def test_many_at_once_are_all_shown(desk: Desk) -> None:
+    made = [await desk.books.received() for _ in range(30)]
+    for job in made:
+        desk.announcer.touch(job.id)
+    await desk.chat.until(lambda: len(desk.chat.posts) == len(made))
