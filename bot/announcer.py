@@ -61,11 +61,6 @@ class Announcer:
                 at = min(self._touched.values(), default=None)
                 await self._clock.wait(self._changed, at)
 
-    async def show(self, job_id: JobId) -> None:
-        """Show one job's state now."""
-        self._touched.pop(job_id, None)
-        await self._show(job_id)
-
     async def _show(self, job_id: JobId) -> None:
         try:
             job = await self._database.read(lambda conn: jobs.get(conn, job_id))

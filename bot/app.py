@@ -11,6 +11,7 @@ from typing import Any
 
 from bot import supply
 from bot.announcer import Announcer
+from bot.callbacks import Hint, token_hash
 from bot.clips import Clips
 from bot.clock import Clock, SystemClock
 from bot.codec import Codec
@@ -32,7 +33,7 @@ from bot.store import figures, jobs, settings
 from bot.store.database import Database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
-from bot.watcher import Hint, ProviderWatcher, token_hash
+from bot.watcher import ProviderWatcher
 from bot.web import Behind, Web, WebSettings
 
 log = get_logger(__name__)

@@ -6,15 +6,15 @@ A callback is only a hint; what is written down was read from the provider with 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.admission import Admission
+from bot.callbacks import Callbacks, Hint
 from bot.clock import Clock
 from bot.durations import STALE_AT_LEAST, Durations, Likeness
-from bot.errors import ProviderError, StoreError
+from bot.errors import ProviderError, ProviderUnavailable, StoreError
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import Outlook
@@ -22,8 +22,7 @@ from bot.ports import Dispatcher, Generation, Provider
 from bot.queue import positions
 from bot.refs import GenerationId, JobId
 from bot.request import VideoWork
-from bot.store import attempts, jobs, settings
-from bot.store.attempts import Attempt
+from bot.store import jobs, settings
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -31,6 +30,11 @@ HINTS_GATHER = timedelta(seconds=0.3)
 CALLBACKS_ARE_FRESH = timedelta(minutes=10)
 RARER_WITH_CALLBACKS = 10
 RECENT = 50
+#: Places in line that are counted exactly; reading ten thousand each second would stall.
+PLACES = 1000
+#: From so many on, a provider's list tells of all in one call.
+CROWD = 3
+FASTER_TOGETHER = 2
 TEST_IS_GONE = timedelta(minutes=2)
 PAID_IS_MISSING = timedelta(minutes=30)
 
@@ -42,14 +46,6 @@ class Running:
     job_id: JobId
     key: Likeness
     since: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hint:
-    """A callback's claim: something happened to the attempt with this secret."""
-
-    token_hash: str
-    generation: Generation
 
 
 class ProviderWatcher:
@@ -74,8 +70,7 @@ class ProviderWatcher:
         self._look_at: dict[GenerationId, datetime] = {}
         self._seen_at: dict[GenerationId, datetime] = {}
         self._slow: set[GenerationId] = set()
-        self._hints: list[Hint] = []
-        self._called_back_at: datetime | None = None
+        self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
         self._counted_at: datetime | None = None
         self._places: dict[JobId, int] = {}
         self.admission = Admission(
@@ -103,13 +98,10 @@ class ProviderWatcher:
 
     def hint(self, hint: Hint) -> None:
         """A callback arrived; it is looked into soon, together with its neighbours."""
-        now = self._clock.now()
-        self._called_back_at = now
         is_known = hint.generation.id in self._running
-        if is_known and hint.generation.state in ("queued", "running"):
-            return
-        self._hints.append(hint)
-        self._looking.set()
+        if not is_known or hint.generation.state not in ("queued", "running"):
+            self._callbacks.add(hint)
+            self._looking.set()
 
     @property
     def running(self) -> int:
@@ -124,7 +116,8 @@ class ProviderWatcher:
                 expected=self._durations.expected(likeness),
                 is_slow=job.generation_id in self._slow,
             )
-        position = (await self._positions()).get(job.id, 1)
+        places = await self._positions()
+        position = places.get(job.id, len(places) + 1)
         slots = self._provider.limits.running
         return Outlook(
             position=position,
@@ -138,7 +131,7 @@ class ProviderWatcher:
         if self._counted_at is None or now - self._counted_at >= timedelta(seconds=1):
             self._counted_at = now
             name, stale = self._provider.name, now - self._stale_after()
-            line = await self._database.read(lambda conn: jobs.line(conn, name))
+            line = await self._database.read(lambda conn: jobs.line(conn, name, PLACES))
             busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
             self._places = positions(line, busy)
         return self._places
@@ -190,50 +183,74 @@ class ProviderWatcher:
             await self._clock.wait(self._looking, self._next_look(now))
 
     def _next_look(self, last: datetime) -> datetime | None:
-        if self._hints:
+        if self._callbacks:
             return self._clock.now()
         if not self._look_at:
             return None
-        pace = last + timedelta(seconds=self._provider.limits.look_seconds)
-        return max(pace, min(self._look_at.values()))
+        return max(last + self._pace(), min(self._look_at.values()))
+
+    def _pace(self) -> timedelta:
+        """From one look to the next; faster where one call tells of many."""
+        pace = timedelta(seconds=self._provider.limits.look_seconds)
+        return pace / FASTER_TOGETHER if len(self._running) >= CROWD else pace
 
     async def _look(self, now: datetime) -> None:
-        if self._hints:
+        if self._callbacks:
             await self._clock.wait(asyncio.Event(), now + HINTS_GATHER)
-        hints, self._hints = self._hints, []
-        hinted = {hint.generation.id for hint in hints}
+        calls = await self._callbacks.take()
         now = self._clock.now()
-        due = {generation for generation, at in self._look_at.items() if at <= now}
-        asked = (due | hinted) if hints or due else set()
+        due = self._due(now)
+        asked = due | self._news(calls)
         if not asked:
             return
         try:
             seen = await self._provider.check(asked)
-        except ProviderError:
-            self._hints = hints + self._hints
+        except ProviderUnavailable:
+            self._callbacks.put_back(calls)
             raise
         for generation_id in due:
             self._look_at[generation_id] = self._look_again(generation_id, now)
         self._seen_at.update(dict.fromkeys(due & seen.keys(), now))
-        strangers = [hint for hint in hints if hint.generation.id not in self._running]
         async with asyncio.TaskGroup() as group:
             for generation in seen.values():
                 if generation.id in self._running:
                     group.create_task(self._record(generation))
-            for hint in strangers:
-                group.create_task(self._take_stranger(hint, seen.get(hint.generation.id)))
+                elif generation.id in calls:
+                    group.create_task(self._adopt(calls[generation.id], generation))
         self._notice_slow(due)
         await self._notice_missing(due - seen.keys(), now)
 
+    def _news(self, calls: dict[GenerationId, Hint]) -> set[GenerationId]:
+        """Calls worth a look: the answer to a submission may have come after its first one."""
+        return {
+            generation_id
+            for generation_id, hint in calls.items()
+            if generation_id not in self._running
+            or hint.generation.state not in ("queued", "running")
+        }
+
+    async def _adopt(self, hint: Hint, seen: Generation) -> None:
+        job = await self._callbacks.adopt(hint, seen)
+        if job is not None:
+            self.watch(job)
+            self._look_at[seen.id] = self._clock.now()
+
+    def _due(self, now: datetime) -> set[GenerationId]:
+        """What to look at now; in a crowd, whoever would soon be due comes along for free."""
+        soon = now + self._gap(now) if len(self._running) >= CROWD else now
+        is_time = any(at <= now for at in self._look_at.values())
+        return {each for each, at in self._look_at.items() if is_time and at <= soon}
+
+    def _gap(self, now: datetime) -> timedelta:
+        """From one look at a young generation to the next, callbacks considered."""
+        at, seconds = self._callbacks.last_at, self._provider.limits.look_seconds
+        is_fresh = at is not None and now - at < CALLBACKS_ARE_FRESH
+        return timedelta(seconds=seconds * RARER_WITH_CALLBACKS) if is_fresh else self._pace()
+
     def _look_again(self, generation_id: GenerationId, now: datetime) -> datetime:
         """Each sweep while it is young; ever less often when it takes unusually long."""
-        running = self._running[generation_id]
-        seconds = self._provider.limits.look_seconds
-        fresh = self._called_back_at and now - self._called_back_at < CALLBACKS_ARE_FRESH
-        if fresh:
-            seconds *= RARER_WITH_CALLBACKS
-        age = (now - running.since).total_seconds()
-        return now + timedelta(seconds=max(seconds, min(60.0, (age - 300) / 30)))
+        age = (now - self._running[generation_id].since).total_seconds()
+        return now + max(self._gap(now), timedelta(seconds=min(60.0, (age - 300) / 30)))
 
     def _notice_slow(self, ids: Collection[GenerationId]) -> None:
         now = self._clock.now()
@@ -313,47 +330,6 @@ class ProviderWatcher:
         self._seen_at.pop(generation_id, None)
         self._slow.discard(generation_id)
 
-    # ---- callbacks of generations that are not under watch -------------------------------
-
-    async def _take_stranger(self, hint: Hint, seen: Generation | None) -> None:
-        """Adopt the generation of an attempt whose answer was lost, or report it as orphaned."""
-        try:
-            attempt = await self._database.read(
-                lambda conn: attempts.by_token_hash(conn, hint.token_hash)
-            )
-            if attempt is None or seen is None or seen.token_hash not in (None, hint.token_hash):
-                log.warning("callback.unknown", provider=self._provider.name)
-                return
-            job = await self._database.write(lambda tx: self._adopt_or_report(tx, attempt, seen))
-        except StoreError as error:
-            log.warning("callback.not_taken", cause=error.sentence)
-            return
-        if job is not None:
-            self.watch(job)
-            self._look_at[seen.id] = self._clock.now()
-
-    def _adopt_or_report(self, tx: Tx, attempt: Attempt, seen: Generation) -> Job | None:
-        now = self._clock.now()
-        sent = attempt.submission
-        job = jobs.get(tx.conn, sent.job_id)
-        if attempt.generation_id == seen.id:
-            return None
-        is_waiting = job.state in (JobState.SUBMITTING, JobState.UNCERTAIN)
-        if is_waiting and job.attempt == sent.attempt:
-            adopted = attempts.adopt(tx, job, seen.id, "adopted", now)
-            tx.after_commit(lambda: self._announce(job.id))
-            return adopted
-        attempts.finish(tx, job.id, sent.attempt, "orphan", seen.id)
-        settings.note_operator(
-            tx,
-            f"orphan:{seen.id}",
-            f"The video service also ran generation {seen.id} for {job.id}, an attempt that was "
-            "given up. It was probably paid and was not delivered.",
-            now,
-            job.id,
-        )
-        return None
-
 
 def to_failure(generation: Generation) -> Failure:
     """A failed generation as the job's failure; code `service` earns one more attempt."""
@@ -371,8 +347,3 @@ def to_likeness(work: VideoWork) -> Likeness:
         duration=work.duration,
         has_frames=work.start_frame is not None or work.end_frame is not None,
     )
-
-
-def token_hash(token: str) -> str:
-    """A callback secret as it is stored."""
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,7 +1,4 @@
-"""Luma's Dream Machine API: its JSON in pure functions, then the calls themselves.
-
-Knows nothing of holds or chats. Facts: docs.lumalabs.ai and Luma's OpenAPI description 1.1.0.
-"""
+"""Luma's Dream Machine API: pure JSON, then the calls. Facts: Luma's OpenAPI and docs pages."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from bot import errors, http, ports
 from bot.budget import TokenBucket
 from bot.clock import Clock
-from bot.config import micros
+from bot.config import Dollars, micros
 from bot.job import Failure
 from bot.metrics import Metrics
 from bot.ports import FrameKind, FrameRule, Generation, ModelCapabilities, Submission
@@ -92,14 +89,12 @@ MEANS = {
 }
 NO_CREDITS = re.compile(r"\b(insufficient|credits?|balance|funds?|billing)\b", re.IGNORECASE)
 Address = Annotated[str, Field(pattern=r"^https?://[\w\[]")]
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Prices = Annotated[dict[str, Dollars], BeforeValidator(http.read_json_text)]
 STATES: tuple[ports.GenerationState, ...] = ("queued", "completed", "failed", "running")
-PAGE, MAX_PAGES = 100, 20
-FEW, STRAGGLERS, BURST = 2, 5, 5
+PAGE, MAX_PAGES, FEW, STRAGGLERS, BURST = 100, 20, 2, 5, 5
 TRAITS = ("model", "aspect_ratio", "duration", "resolution", "loop")
 Verdict = Literal["ours", "maybe", "other"]
 BEFORE, AFTER = timedelta(seconds=60), timedelta(minutes=10)
+WRONG_CLOCK = timedelta(days=1)
 
 
 class Settings(Frozen):
@@ -113,7 +108,7 @@ class Settings(Frozen):
     first_look_seconds: float = Field(default=15.0, ge=0)
     look_seconds: float = Field(default=1.0, gt=0)
     min_balance_usd: Dollars = 5.0
-    prices: Prices = Field(default={})
+    prices: Annotated[dict[str, Dollars], BeforeValidator(http.read_json_text)] = Field(default={})
     retired_models: bool = False
     connect_timeout_seconds: float = Field(default=5.0, gt=0)
     read_timeout_seconds: float = Field(default=30.0, gt=0)
@@ -232,16 +227,18 @@ def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)
         is_same = hmac.compare_digest(token_hash, submission.token_hash)
         return "ours" if is_same and submission.has_callback else "other"
     created_at = http.read_time(row.get("created_at"))
-    since, until = submission.sent_at - BEFORE - slack, submission.sent_at + AFTER + slack
-    if created_at is not None and not since <= created_at <= until:
-        return "other"
     asked, shown = _traits(to_payload(submission)), _traits(_part(row, "request"))
     # Luma may show its own copy of an image: another link alone proves nothing.
     told = {key for key in asked.keys() & shown.keys() if not key.endswith("link")}
     if any(asked[key] != shown[key] for key in told):
         return "other"
-    is_certain = created_at is not None and asked == shown and not submission.has_callback
-    return "ours" if is_certain else "maybe"
+    age = (created_at or submission.sent_at) - submission.sent_at
+    is_near = -BEFORE - slack <= age <= AFTER + slack
+    # The same but far off in time is ours where a clock was set since: a person has to tell.
+    if abs(age) > WRONG_CLOCK or (not is_near and asked != shown):
+        return "other"
+    is_certain = created_at is not None and is_near and asked == shown
+    return "ours" if is_certain and not submission.has_callback else "maybe"
 
 
 def _reaches(rows: list[Row], since: datetime) -> bool:
@@ -296,18 +293,21 @@ class Luma:
         return generation.id
 
     async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
-        """One or two by single GETs, more by list pages and then a few stragglers singly.
-
-        Left out are those that Luma does not know, and stragglers whose turn is next time.
-        """
+        """A few by single GETs, many by list; the unknown and those whose turn is next miss."""
         found = await self._sweep(set(ids)) if len(ids) > FEW else {}
         missing = sorted(set(ids) - found.keys())
         turn = self._next_straggler % max(len(missing), 1)
         self._next_straggler = turn + STRAGGLERS
+        trouble: errors.ProviderError | None = None
         for each in (missing[turn:] + missing[:turn])[:STRAGGLERS]:
-            generation = read_generation(await self._row(each))
+            try:
+                generation = read_generation(await self._row(each))
+            except errors.ProviderError as error:  # One that cannot be read hides no other.
+                trouble, generation = error, None
             if generation and generation.id == each:
                 found[each] = generation
+        if trouble is not None and not found:
+            raise trouble
         return found
 
     async def _sweep(self, ids: set[GenerationId]) -> dict[GenerationId, Generation]:

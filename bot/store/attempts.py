@@ -60,11 +60,26 @@ def finish(
     tx.conn.execute(update(attempts).where(*_is(job_id, attempt)).values(**values))
 
 
-def adopt(tx: Tx, job: Job, generation_id: GenerationId, outcome: Outcome, now: datetime) -> Job:
-    """The provider runs it: the job and its present attempt own this generation."""
-    finish(tx, job.id, job.attempt, outcome, generation_id)
+def adopt(
+    tx: Tx,
+    job: Job,
+    generation_id: GenerationId,
+    outcome: Outcome,
+    now: datetime,
+    *,
+    attempt: int | None = None,
+) -> Job:
+    """The provider runs it: the job and this attempt (the present one) own the generation."""
+    finish(tx, job.id, attempt or job.attempt, outcome, generation_id)
     return job_rows.move(
-        tx, job, JobState.GENERATING, now, generation_id=generation_id, next_at=None
+        tx,
+        job,
+        JobState.GENERATING,
+        now,
+        generation_id=generation_id,
+        submitted_at=job.submitted_at or now,
+        provider_failure=None,
+        next_at=None,
     )
 
 

@@ -284,13 +284,16 @@ async def test_a_confirm_obeys_the_limits_of_its_moment(
     simulator: Simulator, tmp_path: Path
 ) -> None:
     limits = {"confirm_above_usd": 0.1, "running_per_person": 1, "usd_per_person_per_day": 9}
-    async with open_inn(simulator, tmp_path, limits=limits) as house:
-        first, second = await house.submit(), await house.submit()
+    luma = {"running_limit": 1}
+    async with open_inn(simulator, tmp_path, limits=limits, luma=luma) as house:
+        busy = await house.studio.submit(to_request(user="ben"), is_confirmed=True)
+        await house.until(busy.job_id, JobState.GENERATING)
+        first, second = await house.submit(key="first"), await house.submit(key="second")
         await house.studio.confirm(first.job_id, to_requester())
         with pytest.raises(QuotaExceeded, match="Wait for one to finish"):
             await house.studio.confirm(second.job_id, to_requester())
         assert (await house.job(second.job_id)).state is JobState.RECEIVED
-        await finish(house, first.job_id)
+        await house.studio.cancel(first.job_id, to_requester())
         answer = await house.studio.confirm(second.job_id, to_requester())
         assert isinstance(answer.notice, Accepted)
 

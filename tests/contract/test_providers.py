@@ -154,3 +154,10 @@ async def test_capabilities_are_whole(stage: Stage) -> None:
 async def test_a_callback_is_read_or_ignored_and_never_raises(stage: Stage) -> None:
     for body in (b"", b"[]", b"\xff\xfe", b'{"state": 4}', b'{"id": null}'):
         assert stage.provider.read_callback({}, body, "t") is None
+
+
+async def test_one_that_cannot_be_read_hides_no_other(stage: Stage) -> None:
+    ids = [await stage.provider.submit(stage.submission(number)) for number in (1, 2)]
+    stage.server.faults.server_error("get", times=3)
+    seen = await stage.provider.check(ids)
+    assert len(seen) == 1

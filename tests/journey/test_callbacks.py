@@ -113,3 +113,46 @@ async def test_an_unknown_token_is_ignored(called: House) -> None:
     await _finish(called)
     await called.delivered(job_id)
     assert await called.app.database.read(settings.untold) == []
+
+
+async def test_calls_with_invented_tokens_stop_nothing(called: House) -> None:
+    """Anybody can post; neither a strange id nor a flood of them may hold up the looks."""
+    job_id = await called.ask()
+    await called.simulator.wait_for_creates(1)
+    await called.until(job_id, JobState.GENERATING)
+    async with aiohttp.ClientSession() as session:
+        for number in range(30):
+            body = {"id": "a" * 9000, "state": "completed"}
+            url = f"{called.app.public_url}/callbacks/luma/{number:0>43}"
+            async with session.post(url, data=json.dumps(body)) as response:
+                assert response.status == 200
+    await _finish(called)
+    await called.delivered(job_id)
+
+
+async def test_a_call_while_its_job_waits_to_be_sent_again_is_not_paid_twice(
+    open_house: Callable[..., Any],
+) -> None:
+    port = free_port()
+    house: House = await open_house(
+        luma={"running_limit": 1, "creates_per_minute": 1000},
+        bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
+    )
+    house.simulator.faults.hide_new(lists=2)
+    house.simulator.faults.break_callback("lost")
+    house.simulator.faults.drop("create", accepted=True)
+    job_id = await house.ask()
+    await house.until(job_id, JobState.SUBMITTING)
+    house.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=50)
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).state is JobState.SUBMITTING:
+            house.clock.move(seconds=20)
+            await asyncio.sleep(0.05)
+    await _finish(house)
+    house.clock.move(minutes=1)
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).state is not JobState.DELIVERED:
+            house.clock.move(seconds=5)
+            await asyncio.sleep(0.05)
+    assert len(house.simulator.generations) == 1
+    await house.check_books()
