@@ -85,7 +85,7 @@ class Admission:
 
     def taken(self) -> None:
         """A submission was taken: whatever trouble there was is over."""
-        self._breaker.succeeded(self._clock.now().timestamp())
+        self._breaker.succeeded(self._clock.boottime())
         if self._trouble is not None:
             self._trouble, self._paused_until = None, None
             log.warning("provider.back", provider=self._provider.name)
@@ -140,7 +140,9 @@ class Admission:
             free = min(free, 1)
         if free <= 0:
             return now + SAFETY
-        line = await self._database.read(lambda conn: jobs.waiting(conn, name, now, free))
+        line = await self._database.read(
+            lambda conn: jobs.waiting(conn, name, now, slots=free, busy=len(busy))
+        )
         picked = next_up(line, busy, slots=free)
         for job_id in picked:
             if not self._creates.take(self._clock.boottime()):
@@ -180,4 +182,7 @@ class Admission:
             "you want to be told about."
         )
         key = f"balance:{self._provider.name}:{now:%Y-%m-%d}"
-        await self._database.write(lambda tx: settings.note_operator(tx, key, sentence, now))
+        try:
+            await self._database.write(lambda tx: settings.note_operator(tx, key, sentence, now))
+        except StoreError as error:
+            log.error("admission.store_failed", cause=error.sentence)  # noqa: TRY400

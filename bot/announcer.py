@@ -76,6 +76,9 @@ class Announcer:
             log.warning("status.not_shown", job=job_id, cause=error.sentence)
         except StoreError as error:
             log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+        except Exception:
+            # An adapter broke its promise; one status message must not end the whole bot.
+            log.exception("status.fault", job=job_id)
 
     def _may_edit(self, job: Job, adapter: Adapter) -> bool:
         """Whether the message may change again already; if not, come back when it may."""

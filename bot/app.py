@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from bot import supply
 from bot.announcer import Announcer
@@ -37,7 +36,6 @@ from bot.watcher import ProviderWatcher
 from bot.web import Behind, Web, WebSettings
 
 log = get_logger(__name__)
-PARK_AFTER_CRASHES = 3
 MEASURE_EVERY = timedelta(seconds=15)
 ADDRESS_FILE = "private.address"
 
@@ -137,6 +135,7 @@ class App:
             clock=clock,
             announce=self._announcer.touch,
             watch=self._watch,
+            providers=self._providers,
         )
         self.studio = self._build_studio()
         for name, create in self._factories.items():
@@ -247,15 +246,8 @@ class App:
             stop.set()
 
     async def _recover(self) -> None:
-        now = self._clock.now()
         self._beat = self._clock.boottime()
-
-        def boot(tx: Any) -> list[JobId]:
-            crashed = settings.boot(tx, now)
-            return jobs.count_crashes(tx, now, PARK_AFTER_CRASHES) if crashed else []
-
-        for job_id in await self.database.write(boot):
-            log.error("job.parked", job=job_id)
+        await self.operations.recover(self._providers)
         for watcher in self._watchers.values():
             await watcher.load()
         for job_id in await self.database.read(jobs.open_ids):

@@ -51,9 +51,9 @@ class Deliverer:
         assert job.plan is not None
         if job.plan.price.is_test:
             return Micros(0)
-        rate = self._shop.provider(job.plan.provider).rates[job.work.model]
-        seconds = int(job.work.duration.removesuffix("s"))
-        return pricing.settle_price(clip.width, clip.height, seconds, rate)
+        length = pricing.seconds(job.work.duration)
+        price = pricing.settle_price(clip.width, clip.height, length, job.plan.rate)
+        return Micros(min(price, job.plan.hold))
 
     async def deliver(self, job: Job) -> None:
         """Post the clip, then remember the message and settle in one transaction."""

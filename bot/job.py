@@ -69,13 +69,15 @@ class StoredFrame(Frozen):
 class Plan(Frozen):
     """How a request will be carried out: the provider, the settled parameters, what it costs.
 
-    `remarks` are sentences for the person about values that were chosen for them.
+    `rate` is micro-dollars per million pixels; `remarks` are sentences for the person about values
+    that were chosen for them.
     """
 
     provider: str
     work: VideoWork
     price: Price
     hold: Micros
+    rate: int = 0
     remarks: tuple[str, ...] = ()
     start_frame: StoredFrame | None = None
     end_frame: StoredFrame | None = None
@@ -113,6 +115,8 @@ class Job:
     plan: Plan | None = None
     attempt: int = 0
     tries: int = 0
+    broken: int = 0
+    faults: int = 0
     next_at: datetime | None = None
     accepted_at: datetime | None = None
     admitted_at: datetime | None = None

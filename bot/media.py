@@ -105,7 +105,7 @@ class Media:
             await obstore.delete_async(self._store, key)
 
     async def list(self, prefix: str) -> list[StoredObject]:
-        """Everything kept under a folder such as `clips/`, unfinished writes included."""
+        """Everything of ours under a folder such as `clips/`; what others left there is no key."""
         found: list[StoredObject] = []
         with _bucket_errors():
             async for batch in obstore.list(self._store, prefix.rstrip("/")):
@@ -116,6 +116,7 @@ class Media:
                         size=each["size"],
                     )
                     for each in batch
+                    if _KEY.fullmatch(each["path"])
                 ]
         return found
 

@@ -14,6 +14,9 @@ from bot.request import Requester, VideoWork
 ClipForm = Literal["original", "smaller", "poster"]
 
 
+PUT_ASIDE = "Something went wrong on our side. The operator has been told; nothing is lost."
+
+
 @dataclass(frozen=True, kw_only=True)
 class About:
     """The job a notice is about. `remarks` tell of values that were chosen for the person."""
@@ -185,6 +188,8 @@ def to_about(job: Job) -> About:
 def to_status(job: Job, outlook: Outlook) -> Notice:
     """What a job's status message says now."""
     about = to_about(job)
+    if job.parked_at is not None:
+        return Waiting(about=about, sentence=PUT_ASIDE)
     if job.cancel_requested and job.ended_at is None:
         return Cancelled(about=about, charged=job.cost)
     match job.state:

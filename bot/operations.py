@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from bot.clips import Clips
@@ -15,7 +15,7 @@ from bot.errors import BotError, InvalidRequest, StoreError
 from bot.frames import Frames
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
-from bot.ports import Dispatcher
+from bot.ports import Dispatcher, Provider
 from bot.refs import GenerationId, JobId
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Database, Tx
@@ -23,6 +23,7 @@ from bot.store.database import Database, Tx
 log = get_logger(__name__)
 How = Literal["adopt", "charge", "release"]
 TELL_EVERY = timedelta(seconds=10)
+PARK_AFTER_CRASHES = 3
 CLEAN_EVERY = timedelta(hours=1)
 
 
@@ -45,12 +46,14 @@ class Operations:
         clock: Clock,
         announce: Callable[[JobId], None],
         watch: Callable[[Job], None],
+        providers: Mapping[str, Provider],
     ) -> None:
         self._database = database
         self._dispatcher = dispatcher
         self._clock = clock
         self._announce = announce
         self._watch = watch
+        self._providers = providers
 
     async def resolve(
         self, job_id: JobId, how: How, *, generation_id: GenerationId | None, actor: str
@@ -61,6 +64,8 @@ class Operations:
         """
         if how == "adopt" and generation_id is None:
             raise InvalidRequest("Say which generation: `raybot resolve ID adopt GENERATION`.")
+        if how == "adopt" and generation_id is not None:
+            await self._check_known(job_id, generation_id)
 
         def work(tx: Tx) -> Job:
             job = jobs.get(tx.conn, job_id)
@@ -81,6 +86,13 @@ class Operations:
         job = await self._database.write(work)
         self._watch(job)
         return job
+
+    async def _check_known(self, job_id: JobId, generation_id: GenerationId) -> None:
+        """A typing mistake would leave the job waiting for nothing for ever."""
+        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        provider = self._providers.get(job.plan.provider) if job.plan else None
+        if provider is None or not await provider.check([generation_id]):
+            raise InvalidRequest(f"The video service knows no generation {generation_id}.")
 
     def _resolve(self, tx: Tx, job: Job, how: How, generation_id: GenerationId | None) -> Job:
         now = self._clock.now()
@@ -117,6 +129,26 @@ class Operations:
 
         return await self._database.write(work)
 
+    async def recover(self, providers: Collection[str]) -> None:
+        """At a start: blame what crashed the last one, and end what nobody can carry out."""
+        now = self._clock.now()
+        for job_id in await self._database.write(lambda tx: _count_crashes(tx, now)):
+            log.error("job.parked", job=job_id)
+        await self._database.write(lambda tx: self._end_unserved(tx, providers))
+
+    def _end_unserved(self, tx: Tx, providers: Collection[str]) -> None:
+        """Jobs of a provider that is configured no more: waiting ones end, others are told of."""
+        now = self._clock.now()
+        for job in jobs.unserved(tx.conn, providers):
+            assert job.plan is not None
+            name = job.plan.provider
+            if job.state is JobState.ACCEPTED:
+                sentence = f"The video service {name} is not set up here any more. Ask again."
+                ledger.fail(tx, job, now, Failure(code="refused", sentence=sentence))
+                continue
+            sentence = f"{job.id} is {job.state} at {name}, which is not configured any more."
+            settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
+
     async def tell(self) -> None:
         """Say what the operator was not told yet; here, in the log."""
         notices = await self._database.read(settings.untold)
@@ -133,6 +165,18 @@ class Operations:
             except StoreError as error:
                 log.error("operations.store_failed", cause=error.sentence)  # noqa: TRY400
             await self._clock.wait(asyncio.Event(), self._clock.now() + TELL_EVERY)
+
+
+def _count_crashes(tx: Tx, now: datetime) -> list[JobId]:
+    crashed = settings.boot(tx, now)
+    parked = jobs.count_crashes(tx, now, PARK_AFTER_CRASHES) if crashed else []
+    for job_id in parked:
+        sentence = (
+            f"{job_id} was put aside: the bot stopped {PARK_AFTER_CRASHES} times while it was in "
+            f"hand. `raybot unpark {job_id}` lets it go on."
+        )
+        settings.note_operator(tx, f"crashed:{job_id}", sentence, now, job_id)
+    return parked
 
 
 class Housekeeping:

@@ -76,6 +76,7 @@ class Planner:
             work=settled,
             price=price,
             hold=pricing.hold_for(price),
+            rate=provider.rates.get(settled.model, 0),
             remarks=remarks,
             start_frame=start,
             end_frame=end,

@@ -24,6 +24,7 @@ from bot.errors import (
     Refusal,
     Stale,
     StoreBusy,
+    StoreError,
 )
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
@@ -42,6 +43,8 @@ from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 CONFIRM_WITHIN = timedelta(hours=1)
+#: After a longer break a person has asked again; paying for the old request would surprise them.
+RESUME_WITHIN = timedelta(minutes=10)
 LOCAL = "local"
 ZERO = Micros(0)
 
@@ -136,12 +139,18 @@ class Studio:
         work = self._planner.settle(request.work, chosen)
         asked = request.model_copy(update={"work": work})
         now = self._clock.now()
-        job, is_new = await self._database.write(
-            lambda tx: jobs.insert(tx, asked, now, retry_of=retry_of)
-        )
+        job, is_new = await self._database.write(lambda tx: self._insert(tx, asked, now, retry_of))
         if not is_new:
             return await self._first_answer(job)
         return await self._prepare(job, is_confirmed=is_confirmed)
+
+    def _insert(
+        self, tx: Tx, request: GenerationRequest, now: datetime, retry_of: JobId | None
+    ) -> tuple[Job, bool]:
+        job, is_new = jobs.insert(tx, request, now, retry_of=retry_of)
+        if is_new and job.next_at is not None:
+            self._dispatcher.wake(tx, job.id, job.next_at)
+        return job, is_new
 
     async def _first_answer(self, job: Job) -> Receipt:
         return Receipt(job_id=job.id, notice=await self._house.to_notice(job))
@@ -216,7 +225,11 @@ class Studio:
 
     async def resume(self) -> None:
         """Take up requests whose images were being read when the process ended."""
-        ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
+        try:
+            ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
+        except StoreError as error:
+            log.error("studio.store_failed", cause=error.sentence)  # noqa: TRY400
+            return
         for job_id in ids:
             try:
                 await self._resume(job_id)
@@ -227,7 +240,8 @@ class Studio:
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
         async with self._alone(job.request.dedupe_key):
             job = await self._database.read(lambda conn: jobs.get(conn, job_id))
-            if job.state is JobState.RECEIVED and job.plan is None:
+            is_young = self._clock.now() - job.created_at < RESUME_WITHIN
+            if job.state is JobState.RECEIVED and job.plan is None and is_young:
                 await self._prepare(job, is_confirmed=False)
 
     async def confirm(self, job_id: JobId, requester: Requester) -> Receipt:
@@ -316,9 +330,12 @@ class Studio:
         return tuple(_to_line(job) for job in found)
 
     async def open_jobs(self, requester: Requester) -> tuple[JobLine, ...]:
-        """One's own jobs that have not ended yet, oldest first."""
+        """One's own jobs on the way, oldest first; not those of a provider that is gone."""
         found = await self._database.read(lambda conn: jobs.open_of(conn, requester.person))
-        return tuple(_to_line(job) for job in found)
+        names = {provider.name for provider in self._planner.providers}
+        return tuple(
+            _to_line(job) for job in found if job.plan is None or job.plan.provider in names
+        )
 
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
         """What a person used today and this month, and what is left."""

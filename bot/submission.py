@@ -45,15 +45,19 @@ class Submitter:
             return
         assert job.plan is not None
         provider = self._shop.provider(job.plan.provider)
-        token = secrets.token_urlsafe(32)
+        submission = await self._prepare(job, provider, secrets.token_urlsafe(32))
         frozen_since = self._shop.clock.boottime()
-        submission = await self._write_intent(job, provider, token)
+        await self._write_intent(job, provider, submission)
         if self._shop.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
+        await self._send(job, provider, submission)
+
+    async def _send(self, job: Job, provider: Provider, submission: Submission) -> None:
         try:
             generation_id = await provider.submit(submission)
-        except SubmissionUncertain:
+        except SubmissionUncertain as error:
+            self._shop.wiring.trouble(provider.name, error)
             log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
             await self._shop.result(
                 _at(job, submission),
@@ -76,17 +80,16 @@ class Submitter:
             )
             self._shop.wiring.watch(generating)
 
-    async def _write_intent(self, job: Job, provider: Provider, token: str) -> Submission:
+    async def _prepare(self, job: Job, provider: Provider, token: str) -> Submission:
         attempt = job.attempt + 1
         start = await self._hand_over(job, "start", attempt, provider)
         end = await self._hand_over(job, "end", attempt, provider)
         callback = self._callback_url(provider, token)
-        now = self._shop.clock.now()
-        submission = Submission(
+        return Submission(
             job_id=job.id,
             attempt=attempt,
             work=job.work,
-            sent_at=now,
+            sent_at=self._shop.clock.now(),
             token_hash=hashlib.sha256(token.encode()).hexdigest(),
             start_frame=start,
             end_frame=end,
@@ -94,6 +97,9 @@ class Submitter:
             has_callback=callback is not None,
             requester_hash=hashlib.sha256(job.request.requester.person.encode()).hexdigest(),
         )
+
+    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> None:
+        now = self._shop.clock.now()
         patience = timedelta(seconds=FREEZE_SECONDS + provider.limits.submit_seconds) + VISIBLE
 
         def write(tx: Tx, current: Job) -> Job:
@@ -103,14 +109,13 @@ class Submitter:
                 current,
                 JobState.SUBMITTING,
                 now,
-                attempt=attempt,
+                attempt=submission.attempt,
                 submitted_at=now,
                 provider_failure=None,
                 next_at=now + patience,
             )
 
         await self._shop.result(job, write)
-        return submission
 
     def _callback_url(self, provider: Provider, token: str) -> str | None:
         if not self._shop.wiring.public_url:

@@ -27,6 +27,7 @@ log = get_logger(__name__)
 SIMULATOR = "simulator"
 SIMULATOR_KEY = "luma-simulator"
 START_SECONDS = 20.0
+SECRET_CHARS = 16
 
 
 class SimulatorTable(Frozen):
@@ -171,8 +172,12 @@ def secret_key(config: Config) -> str:
     else:
         path = config.bot.data_dir / "secret.key"
         if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32), "utf-8")
+            unfinished = path.with_suffix(".new")
+            unfinished.touch(mode=0o600)
+            unfinished.write_text(secrets.token_urlsafe(32), "utf-8")
+            unfinished.replace(path)
         key = path.read_text("utf-8").strip()
+    if len(key) < SECRET_CHARS:
+        raise ConfigError(f"[bot] secret_key needs at least {SECRET_CHARS} characters.")
     register_secret(key)
     return key

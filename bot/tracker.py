@@ -29,6 +29,9 @@ from bot.submission import Submitter
 
 log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5
+BROKEN_PAUSE = 10.0
+#: So many tries in vain, the last ones ten minutes apart, are the operator's matter.
+TRIES_BEFORE_TELLING = 12
 
 
 class JobTracker:
@@ -56,11 +59,14 @@ class JobTracker:
 
     async def _guarded(self, job: Job) -> None:
         try:
-            await self._step(job)
+            try:
+                await self._step(job)
+            except (Stale, StoreError):
+                raise
+            except BotError as error:
+                await self._after(job, error)
         except (Stale, StoreError):
             raise
-        except BotError as error:
-            await self._after(job, error)
         except Exception as error:
             log.exception("job.fault", job=job.id, state=job.state)
             await self._after_fault(job, error)
@@ -119,9 +125,9 @@ class JobTracker:
         match error:
             case Refusal() if job.state is JobState.ACCEPTED:
                 await self._shop.fail(job, Failure(code="refused", sentence=error.sentence))
-            case ClipBroken() if job.tries + 1 >= BROKEN_FETCHES:
-                await self._deliverer.write_off(job, error)
-            case ClipTooLarge() | ThreadGone():
+            case ClipBroken() if job.state is JobState.FETCHING:
+                await self._after_broken(job, error)
+            case ClipTooLarge() | ThreadGone() | ClipBroken():
                 await self._deliverer.keep(job, error)
             case DeliveryUnavailable() if self._is_too_old_to_post(job):
                 await self._deliverer.keep(job, error)
@@ -130,26 +136,34 @@ class JobTracker:
             case ClipError() | ProviderError() | BotError():
                 await self._again(job, None)
 
+    async def _after_broken(self, job: Job, error: ClipBroken) -> None:
+        """A damaged file is fetched again after ever longer pauses, then written off."""
+        if job.broken + 1 >= BROKEN_FETCHES:
+            await self._deliverer.write_off(job, error)
+            return
+        await self._again(job, BROKEN_PAUSE * 10**job.broken, broken=job.broken + 1)
+
     def _is_too_old_to_post(self, job: Job) -> bool:
         return self._shop.clock.now() - (job.completed_at or job.created_at) > GIVE_UP_POSTING
 
     async def _again(self, job: Job, retry_after: float | None, **columns: object) -> None:
         delay = timedelta(seconds=retry_after or min(2.0 ** min(job.tries, 9), 600.0))
-        await self._shop.result(
-            job,
-            lambda tx, current: jobs.change(
-                tx,
-                current,
-                tries=current.tries + 1,
-                next_at=self._shop.clock.now() + delay,
-                **columns,
-            ),
-        )
+        now = self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            if current.tries + 1 == TRIES_BEFORE_TELLING:
+                sentence = f"{job.id} is stuck in {job.state}; Raybot keeps trying, see its log."
+                settings.note_operator(tx, f"stuck:{job.id}:{job.state}", sentence, now, job.id)
+            return jobs.change(
+                tx, current, tries=current.tries + 1, next_at=now + delay, **columns
+            )
+
+        await self._shop.result(job, write)
 
     async def _after_fault(self, job: Job, error: Exception) -> None:
         """A fault of our own: again later, and after five of them aside, for the operator."""
-        if job.tries + 1 < FAULTS_BEFORE_PARKING:
-            await self._again(job, None)
+        if job.faults + 1 < FAULTS_BEFORE_PARKING:
+            await self._again(job, None, faults=job.faults + 1)
             return
         now = self._shop.clock.now()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, and_, func, or_, select, update
@@ -18,6 +18,10 @@ from bot.store.database import Tx
 from bot.store.schema import attempts, job_events, jobs
 
 PAGE = 20
+#: A request that is not accepted by then is given up; nothing is held for it.
+PREPARE_WITHIN = timedelta(hours=1)
+#: What starts anew with every move.
+FRESH = {"crashes": 0, "tries": 0, "broken": 0, "faults": 0}
 M = TypeVar("M", bound=Frozen)
 
 
@@ -40,6 +44,7 @@ def insert(
         "request": _json(request),
         "model": request.work.model,
         "created_at": now,
+        "next_at": now + PREPARE_WITHIN,
         "retry_of": retry_of,
     }
     job_id = new_job_id(now)
@@ -81,7 +86,7 @@ def move(tx: Tx, job: Job, to: JobState, now: datetime, **columns: Any) -> Job:
     """Move a job on, once: raises `Stale` where its state or version is no longer `job`'s."""
     if to not in MOVES[job.state]:
         raise Stale(f"{job.id} cannot go from {job.state} to {to}.")
-    moved = _write(tx, job, {"state": to, "crashes": 0, "tries": 0, **columns})
+    moved = _write(tx, job, {"state": to, **FRESH, **columns})
     _append_event(tx, job.id, now, job.state, to, moved.version)
     return moved
 
@@ -158,8 +163,13 @@ def _is_waiting(provider: str) -> Any:
     )
 
 
-def waiting(conn: Connection, provider: str, now: datetime, per_person: int) -> list[Waiting]:
-    """The oldest waiting jobs of each person, at most `per_person` each, that may go now."""
+def waiting(
+    conn: Connection, provider: str, now: datetime, *, slots: int, busy: int
+) -> list[Waiting]:
+    """Waiting jobs that may go now: enough to fill `slots` fairly where `busy` people run some.
+
+    Of each person the oldest come first; whoever is cut off would not be chosen anyway.
+    """
     rank = (
         func.row_number()
         .over(partition_by=jobs.c.person, order_by=(jobs.c.accepted_at, jobs.c.id))
@@ -173,11 +183,13 @@ def waiting(conn: Connection, provider: str, now: datetime, per_person: int) -> 
     )
     rows = conn.execute(
         select(ranked)
-        .where(ranked.c.rank <= per_person)
-        .order_by(ranked.c.accepted_at, ranked.c.id)
+        .where(ranked.c.rank <= slots)
+        .order_by(ranked.c.rank, ranked.c.accepted_at, ranked.c.id)
+        .limit(slots * (busy + 1))
     )
+    oldest = sorted(rows, key=lambda row: (row.accepted_at, row.id))
     return [
-        Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in enumerate(rows)
+        Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in enumerate(oldest)
     ]
 
 
@@ -268,6 +280,18 @@ def count_crashes(tx: Tx, now: datetime, park_at: int) -> list[JobId]:
     return [JobId(row.id) for row in rows]
 
 
+def unserved(conn: Connection, providers: Collection[str]) -> list[Job]:
+    """Open jobs of providers other than these."""
+    rows = conn.execute(
+        select(jobs).where(
+            jobs.c.state.in_(OPEN),
+            jobs.c.provider.is_not(None),
+            jobs.c.provider.not_in(list(providers)),
+        )
+    )
+    return [to_job(row) for row in rows]
+
+
 def parked(conn: Connection) -> list[Job]:
     """The jobs that were put aside."""
     rows = conn.execute(select(jobs).where(jobs.c.parked_at.is_not(None)))
@@ -331,6 +355,8 @@ def to_job(row: Row[Any]) -> Job:
         plan=_value(Plan, row.plan),
         attempt=row.attempt,
         tries=row.tries,
+        broken=row.broken,
+        faults=row.faults,
         next_at=row.next_at,
         accepted_at=row.accepted_at,
         admitted_at=row.admitted_at,

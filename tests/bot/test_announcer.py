@@ -29,15 +29,17 @@ class Chat(RecordingAdapter):
         super().__init__()
         self.edit_seconds = 0.0
         self.can_edit = True
-        self.trouble: dict[str, DeliveryError] = {}
+        self.trouble: dict[str, Exception] = {}
         self.refused = 0
         self.before_post = self._refuse
 
     def _refuse(self, notice: Notice) -> DeliveryError | None:
         about: About | None = getattr(notice, "about", None)
         error = self.trouble.get(about.job_id) if about else None
-        self.refused += error is not None
-        return error
+        if error is not None:
+            self.refused += 1
+            raise error
+        return None
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         known = super().limits(thread)
@@ -155,6 +157,15 @@ async def test_a_thread_that_is_gone_is_left_alone(desk: Desk) -> None:
     await desk.show(await desk.books.received())
     assert desk.chat.refused == 1
     assert desk.chat.said(job) == []
+
+
+async def test_a_fault_of_a_platform_does_not_end_the_bot(desk: Desk) -> None:
+    job = await desk.books.received()
+    desk.chat.trouble[job.id] = ValueError("a broken promise")
+    await desk.show(job)
+    desk.chat.trouble.clear()
+    await desk.show(job)
+    assert desk.chat.said(job) == ["Received"]
 
 
 async def test_a_platform_that_is_no_longer_set_up_is_passed_over(desk: Desk) -> None:

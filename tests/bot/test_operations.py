@@ -18,7 +18,7 @@ from bot.clips import Clips
 from bot.codec import Codec
 from bot.config import BotTable
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import InvalidRequest, JobNotFound, Stale, StoreError
+from bot.errors import InvalidRequest, JobNotFound, StoreError
 from bot.frames import Frames, frame_key
 from bot.job import Job, JobState
 from bot.media import LinkSigner, Media, open_media
@@ -50,6 +50,7 @@ class Office:
             clock=self.clock,
             announce=self.announced.append,
             watch=lambda job: self.watched.append(job.id),
+            providers={},
         )
 
     async def _nothing_due(self) -> list[Any]:
@@ -132,18 +133,14 @@ async def test_only_what_was_put_aside_is_taken_up(office: Office) -> None:
 # ---- resolve ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("how", "state", "cost"),
-    [("adopt", S.GENERATING, 100), ("charge", S.FAILED, 100), ("release", S.FAILED, 0)],
-)
+@pytest.mark.parametrize(("how", "cost"), [("charge", 100), ("release", 0)])
 async def test_an_open_question_is_ended_and_written_down(
-    office: Office, how: Any, state: JobState, cost: int
+    office: Office, how: Any, cost: int
 ) -> None:
     question = await office.uncertain()
-    generation = GenerationId("g-found") if how == "adopt" else None
-    job = await office.operations.resolve(question.id, how, generation_id=generation, actor="ada")
-    assert (job.state, job.cost, job.generation_id) == (state, cost, generation)
-    assert await office.audit() == [("ada", f"resolve {how}", job.id, generation or "")]
+    job = await office.operations.resolve(question.id, how, generation_id=None, actor="ada")
+    assert (job.state, job.cost) == (S.FAILED, cost)
+    assert await office.audit() == [("ada", f"resolve {how}", job.id, "")]
     assert office.announced == office.watched == [job.id]
     assert await office.books.broken() == {}
 
@@ -168,11 +165,52 @@ async def test_what_cannot_be_resolved_leaves_no_trace(office: Office) -> None:
         await resolve(question.id, "adopt", generation_id=None, actor="ada")
     with pytest.raises(InvalidRequest, match="is generating, not uncertain"):
         await resolve(other.id, "release", generation_id=None, actor="ada")
-    with pytest.raises(Stale, match="belongs to another job"):
-        await resolve(question.id, "adopt", generation_id=other.generation_id, actor="ada")
+    with pytest.raises(InvalidRequest, match="knows no generation g-none"):
+        await resolve(question.id, "adopt", generation_id=GenerationId("g-none"), actor="ada")
     assert await office.audit() == []
     assert office.announced == []
     assert await office.books.get(question.id) == question
+    assert await office.books.broken() == {}
+
+
+# ---- a start after a stop ---------------------------------------------------------------------
+
+
+async def test_what_was_in_hand_at_three_crashes_is_put_aside_and_told(office: Office) -> None:
+    job = await office.books.reach(S.FETCHING)
+    for _ in range(3):
+        await office.operations.recover(["luma"])
+        assert (await office.books.get(job.id)).parked_at is None
+    await office.operations.recover(["luma"])
+    assert (await office.books.get(job.id)).parked_at is not None
+    [notice] = await office.books.database.read(settings.untold)
+    assert notice.job_id == job.id
+    assert f"`raybot unpark {job.id}` lets it go on" in notice.sentence
+
+
+async def test_an_orderly_stop_blames_nobody(office: Office) -> None:
+    job = await office.books.reach(S.FETCHING)
+    for _ in range(5):
+        await office.operations.recover(["luma"])
+        await office.books.database.write(lambda tx: settings.stop(tx, office.clock.now()))
+    assert (await office.books.get(job.id)).crashes == 0
+
+
+async def test_jobs_of_a_provider_that_is_gone_end_or_are_told_of(office: Office) -> None:
+    waiting = await office.books.reach(S.ACCEPTED)
+    runs = await office.books.reach(S.GENERATING)
+    asked = await office.books.received()
+    await office.operations.recover(["luma"])
+    assert await office.books.get(waiting.id) == waiting
+    for _ in range(2):
+        await office.operations.recover(["other"])
+    ended = await office.books.get(waiting.id)
+    assert (ended.state, ended.cost) == (S.FAILED, 0)
+    assert ended.failure is not None
+    assert "luma is not set up here any more" in ended.failure.sentence
+    assert await office.books.get(runs.id) == runs
+    assert await office.books.get(asked.id) == asked
+    assert await office.untold() == [f"unserved:{runs.id}"]
     assert await office.books.broken() == {}
 
 

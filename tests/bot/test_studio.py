@@ -43,8 +43,9 @@ from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-#: 2.87 dollars: above the default that asks for a confirmation.
-EXPENSIVE = {"model": "ray-2", "resolution": "1080p", "duration": "9s"}
+#: 25 cents: above what these houses let pass without a confirmation.
+EXPENSIVE = {"duration": "9s"}
+ASKING = {"confirm_above_usd": 0.2}
 GENERAL = ThreadRef(adapter="recording", workspace="local", channel="general")
 
 
@@ -93,7 +94,7 @@ async def inn(
     """One bot for most tests here; each test comes with persons of its own."""
     folder = tmp_path_factory.mktemp("inn")
     access, luma = {"workspaces": ["elsewhere"]}, {"running_limit": 1000}
-    async with open_inn(simulator, folder, access=access, luma=luma) as house:
+    async with open_inn(simulator, folder, access=access, luma=luma, limits=ASKING) as house:
         yield house
 
 
@@ -222,7 +223,7 @@ async def test_above_the_threshold_nothing_is_held_before_a_confirm(inn: House) 
     receipt = await inn.submit(user="con1", **EXPENSIVE)
     assert isinstance(receipt.notice, ConfirmNeeded)
     assert receipt.notice.about.price is not None
-    assert receipt.notice.about.price.micros > 1_000_000
+    assert receipt.notice.about.price.micros == 246_344
     job = await inn.job(receipt.job_id)
     assert (job.state, job.cost, job.next_at) == (
         JobState.RECEIVED,
@@ -268,7 +269,7 @@ async def test_who_waits_for_a_confirm_can_cancel_for_free(inn: House) -> None:
 async def test_an_unanswered_question_is_gone_after_an_hour(
     simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_inn(simulator, tmp_path) as house:
+    async with open_inn(simulator, tmp_path, limits=ASKING) as house:
         receipt = await house.submit(**EXPENSIVE)
         house.clock.move(minutes=59)
         assert (await house.job(receipt.job_id)).state is JobState.RECEIVED
@@ -671,6 +672,28 @@ async def test_a_request_whose_image_was_being_read_is_taken_up_again(
             await slow.until(lambda: isinstance(slow.status(job.id), Failed))
             assert job.cost == 0
         await house.check_books()
+
+
+async def test_an_old_request_is_not_taken_up_but_given_up(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    """Its person has asked again long ago; paying for both would surprise them."""
+    async with open_inn(simulator, tmp_path) as house:
+        frame, slow = attach(house, rendered.png()), hold_reads(house)
+        task = asyncio.ensure_future(house.submit(start_frame=frame))
+        await slow.is_read.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        [line] = await house.studio.jobs(to_requester())
+    slow.may_read.set()
+    clock = MovableClock()
+    clock.move(minutes=11)
+    async with running(to_test_config(tmp_path, simulator), simulator, slow, clock) as house:
+        await house.ask("another")
+        assert (await house.job(line.job_id)).state is JobState.RECEIVED
+        clock.move(hours=1)
+        job = await house.until(line.job_id, JobState.CANCELLED)
+        assert job.cost == 0
 
 
 # ---- an earlier clip --------------------------------------------------------------------------

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import pytest
 
-from bot.errors import NotAllowed, QuotaExceeded, StoreError
+from bot.errors import InvalidRequest, NotAllowed, QuotaExceeded, StoreError
 from bot.job import JobState
 from bot.notices import Cancelled, Failed, Uncertain, Waiting
 from bot.refs import GenerationId
-from tests.conftest import House
+from tests.conftest import KEY, House
 from tests.fakes import to_request, to_requester
 
 
@@ -76,13 +77,27 @@ async def test_lost_twice_becomes_a_question_that_the_operator_ends(
         await house.app.operations.resolve(
             job_id, "adopt", generation_id=taken.generation_id, actor="test"
         )
-    stray = GenerationId("11111111-2222-3333-4444-555555555555") if how == "adopt" else None
+    with pytest.raises(InvalidRequest):
+        await house.app.operations.resolve(
+            job_id, "adopt", generation_id=GenerationId("a-typing-mistake"), actor="test"
+        )
+    stray = await _generate_elsewhere(house) if how == "adopt" else None
     resolved = await house.app.operations.resolve(job_id, how, generation_id=stray, actor="test")
     charged = {"adopt": job.cost, "charge": job.cost, "release": 0}[how]
     assert resolved.cost == charged
     await house.simulator.finish(generation.id)
     await house.delivered(other)
     await house.check_books()
+
+
+async def _generate_elsewhere(house: House) -> GenerationId:
+    """What an operator would find in the account, for instance started by hand."""
+    url, work = f"{house.simulator.base_url}/generations/video", {"prompt": "a red fox"}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+        session.post(url, json={"model": "ray-flash-2", **work}) as response,
+    ):
+        return GenerationId((await response.json())["id"])
 
 
 async def test_too_many_requests_is_tried_again_later(house: House) -> None:

@@ -28,7 +28,7 @@ from tests.journey import crashing
 from tests.ports import free_port
 from tests.rendered import png
 
-SHARES = 4
+SHARES = 8
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,9 @@ async def test_open_jobs_are_listed_oldest_first(books: Books) -> None:
 
 async def line_of(books: Books, per_person: int) -> list[tuple[str, str]]:
     rows = await books.database.read(
-        lambda conn: jobs.waiting(conn, "luma", NOW + timedelta(minutes=1), per_person)
+        lambda conn: jobs.waiting(
+            conn, "luma", NOW + timedelta(minutes=1), slots=per_person, busy=50
+        )
     )
     assert [row.seq for row in rows] == sorted(row.seq for row in rows)
     return [(row.person.rpartition(":")[2], row.job_id) for row in rows]
