@@ -25,6 +25,7 @@ from bot.store.database import (
     Database,
     has_wal_reset_bug,
     sqlite_path,
+    sqlite_uri,
     sqlite_version,
 )
 from bot.supply import database_url, load_adapter, secret_key
@@ -124,7 +125,8 @@ async def check(config: Config) -> int:
         (config.has_key(name), f"{name}: {'has a key' if config.has_key(name) else 'no api_key'}")
         for name in config.defaults.providers
     ]
-    if not config.bot.public_url and not config.bot.media_url:
+    needs_links = any(name != "simulator" for name in config.defaults.providers)
+    if needs_links and not config.bot.public_url and not config.bot.media_url:
         findings.append(
             (False, "Images cannot be given to Luma: set [bot] public_url or media_url")
         )
@@ -141,13 +143,26 @@ def _verdict(version: tuple[int, ...]) -> str:
 
 async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
     """An operator's act: through the running bot, or on the database if none runs."""
-    address = config.bot.data_dir / ADDRESS_FILE
-    if address.exists():
-        return await _act_through(address.read_text("utf-8").strip(), name, values, config)
+    if _is_running(config):
+        address = (config.bot.data_dir / ADDRESS_FILE).read_text("utf-8").strip()
+        return await _act_through(address, name, values, config)
     async with App(config.with_changes({"bot": {"public_port": 0, "private_port": 0}}), {}) as app:
         done = await app.act(name, values)
     say(f"{done['job_id']} is now {done['state']}.")
     return 0
+
+
+def _is_running(config: Config) -> bool:
+    """Whether a bot holds the database; a file that a killed one left proves nothing."""
+    if not (config.bot.data_dir / ADDRESS_FILE).exists():
+        return False
+    database = Database(database_url(config))
+    try:
+        database.lock()
+    except ConfigError:
+        return True
+    database.unlock()
+    return False
 
 
 async def _act_through(
@@ -162,10 +177,7 @@ async def _act_through(
         ):
             said = await response.json()
     except aiohttp.ClientError as error:
-        raise StoreError(
-            f"The bot at {address} does not answer. If none runs, delete "
-            f"{config.bot.data_dir / ADDRESS_FILE} and try again."
-        ) from error
+        raise StoreError(f"The bot at {address} does not answer. Try again.") from error
     if response.status != OK:
         raise InvalidRequest(str(said.get("sentence", "It was refused.")))
     say(f"{said['job_id']} is now {said['state']}.")
@@ -210,7 +222,7 @@ def backup(config: Config, target: Path) -> None:
     if target.exists():
         raise InvalidRequest(f"{target} exists already.")
     with (
-        contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(f"{sqlite_uri(source)}?mode=ro", uri=True)) as old,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         old.backup(copy)

@@ -100,7 +100,6 @@ class Failure(Frozen):
 
     code: str
     sentence: str
-    charged: Micros = Micros(0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from bot.errors import (
     InvalidRequest,
     JobNotFound,
     NotAllowed,
+    QuotaExceeded,
     Refusal,
     Stale,
     StoreBusy,
@@ -207,9 +208,16 @@ class Studio:
         plan = job.plan
         assert plan is not None
         now = self._clock.now()
-        accepted = await self._write(
-            lambda tx: ledger.accept(tx, job, plan, self._house.limits, now)
-        )
+        try:
+            accepted = await self._write(
+                lambda tx: ledger.accept(tx, job, plan, self._house.limits, now)
+            )
+        except QuotaExceeded as refused:
+            full = refused
+            await self._database.write(
+                lambda tx: ledger.note_refusal(tx, full, self._house.limits, now)
+            )
+            raise
         self._house.nudge(plan.provider)
         return Receipt(job_id=job.id, notice=Accepted(about=to_about(accepted)))
 

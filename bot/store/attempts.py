@@ -16,7 +16,7 @@ from bot.store import jobs as job_rows
 from bot.store.database import Tx
 from bot.store.schema import attempts
 
-Outcome = Literal["open", "taken", "refused", "absent", "adopted", "orphan", "settled"]
+Outcome = Literal["open", "taken", "refused", "absent", "adopted", "orphan"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,6 +94,12 @@ class Database:
             ) from error
         self._lock = handle
 
+    def unlock(self) -> None:
+        """Let another process write."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     async def start(self) -> None:
         """Lock, migrate, then open the writer and the readers."""
         if self._lock is None:
@@ -128,9 +134,7 @@ class Database:
         if self._writer is not None:
             self._writer.dispose()
             self._writer = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self.unlock()
 
     async def write(self, work: Callable[[Tx], R]) -> R:
         """Run one transaction; its result is durable when this returns.
@@ -241,7 +245,7 @@ def _revision(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with contextlib.closing(sqlite3.connect(f"{_uri(path)}?mode=ro", uri=True)) as conn:
+        with contextlib.closing(sqlite3.connect(f"{sqlite_uri(path)}?mode=ro", uri=True)) as conn:
             if not conn.execute(_HAS_REVISION).fetchone():
                 return None
             row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -253,7 +257,7 @@ def _revision(path: Path) -> str | None:
 _HAS_REVISION = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
 
 
-def _uri(path: Path) -> str:
+def sqlite_uri(path: Path) -> str:
     """The file as SQLite names it in a URI: a folder's name may hold any character."""
     return f"file:{quote(str(path.absolute()))}"
 
@@ -301,7 +305,7 @@ def reader_engine(path: Path) -> AsyncEngine:
     return create_async_engine(
         URL.create(
             "sqlite+aiosqlite",
-            database=_uri(path),
+            database=sqlite_uri(path),
             query={"mode": "ro", "uri": "true"},
         ),
         poolclass=AsyncAdaptedQueuePool,

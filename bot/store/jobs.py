@@ -75,13 +75,6 @@ def by_dedupe_key(conn: Connection, key: str) -> Job | None:
     return to_job(row) if row is not None else None
 
 
-def by_generation(conn: Connection, provider: str, generation_id: GenerationId) -> Job | None:
-    """The job that owns this generation."""
-    where = and_(jobs.c.provider == provider, jobs.c.generation_id == generation_id)
-    row = conn.execute(select(jobs).where(where)).one_or_none()
-    return to_job(row) if row is not None else None
-
-
 def move(tx: Tx, job: Job, to: JobState, now: datetime, **columns: Any) -> Job:
     """Move a job on, once: raises `Stale` where its state or version is no longer `job`'s."""
     if to not in MOVES[job.state]:

@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot import quota
 from bot.config import LimitsTable, micros
+from bot.errors import QuotaExceeded
 from bot.job import MOVES, OPEN, TERMINAL, Failure, Job, JobState, Plan
 from bot.ports import UsageReport, UsageRow
 from bot.refs import Micros, money
@@ -99,6 +100,14 @@ def _note_budgets(
                 f"or held ({money(used_before + hold)}).",
                 now,
             )
+
+
+def note_refusal(tx: Tx, refused: QuotaExceeded, limits: LimitsTable, now: datetime) -> None:
+    """Tell the operator once a month that a month's budget has no room for a request."""
+    month = quota.windows(now, limits.timezone)
+    if refused.resets_at == month.month_end:
+        key = f"budget:full:{month.month_start:%Y-%m-%d}"
+        settings.note_operator(tx, key, f"A request was refused. {refused.sentence}", now)
 
 
 # ---- what was used ---------------------------------------------------------------------------
