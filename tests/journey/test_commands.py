@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,9 @@ def test_killed_in_the_middle_the_next_chat_delivers(
     first.stdin.flush()
     while json.loads(first.stdout.readline())["notice"] != "generating":
         pass
+    with closing(sqlite3.connect(f"file:{tmp_path}/data/raybot.db?mode=ro", uri=True)) as rows:
+        while rows.execute("SELECT state FROM jobs").fetchone()[0] != "generating":
+            pass
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=10)
     second = raybot("chat", "--json", cwd=tmp_path, **service)
