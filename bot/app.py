@@ -250,7 +250,9 @@ class App:
         await self.operations.recover(self._providers)
         for watcher in self._watchers.values():
             await watcher.load()
-        for job_id in await self.database.read(jobs.open_ids):
+        # Those that just ended, too: the last word of one may have been lost with the process.
+        since = self._clock.now() - timedelta(days=1)
+        for job_id in await self.database.read(lambda conn: jobs.worth_showing(conn, since)):
             self._announcer.touch(job_id)
 
     async def _beat_forever(self) -> None:

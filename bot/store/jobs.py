@@ -147,6 +147,13 @@ def open_ids(conn: Connection, *states: JobState) -> list[JobId]:
     return [JobId(row.id) for row in rows]
 
 
+def worth_showing(conn: Connection, since: datetime) -> list[JobId]:
+    """Jobs whose status message may be out of date: open ones, and those ended since a time."""
+    is_open = jobs.c.state.in_(OPEN)
+    rows = conn.execute(select(jobs.c.id).where(or_(is_open, jobs.c.ended_at >= since)))
+    return [JobId(row.id) for row in rows]
+
+
 def _is_waiting(provider: str) -> Any:
     return and_(
         jobs.c.provider == provider,
