@@ -1,0 +1,49 @@
+"""`python -m bench [--quick] [NAME …]`: measure, and print one table of what was reached."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from time import perf_counter
+
+from bench.crowd import accepting, memory
+from bench.figures import Figure, show
+from bench.lag import hundred_running, one_running, thousand_running
+from bench.restart import restarting
+from bench.ten import ten_running
+
+Measure = Callable[..., list[Figure]]
+MEASURES: dict[str, Measure] = {
+    "one": one_running,
+    "ten": ten_running,
+    "hundred": hundred_running,
+    "thousand": thousand_running,
+    "accept": accepting,
+    "memory": memory,
+    "restart": restarting,
+}
+QUICK = ("hundred", "accept", "memory", "restart")
+
+
+def main() -> None:
+    """Run the measures named, else all (or with `--quick` the quick ones)."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(MEASURES)}")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller measures")
+    asked = parser.parse_args()
+    unknown = [name for name in asked.names if name not in MEASURES]
+    if unknown:
+        parser.error(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
+    names = asked.names or (QUICK if asked.quick else tuple(MEASURES))
+    figures: list[Figure] = []
+    began = perf_counter()
+    for name in names:
+        since = perf_counter()
+        print(f"{name} …", end=" ", flush=True)
+        figures += MEASURES[name](is_quick=asked.quick)
+        print(f"{perf_counter() - since:.0f} s", flush=True)
+    show(figures, title=f"Figures, measured in {perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

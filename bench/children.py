@@ -1,0 +1,57 @@
+"""Runs each part of a measure in a fresh process of its own, and never for ever."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Generic, TypeVar, cast
+
+CONTEXT = multiprocessing.get_context("spawn")
+GRACE_SECONDS = 10.0
+R = TypeVar("R")
+
+
+class ChildFailed(Exception):
+    """A part of a measure ended without a result; its own traceback is above."""
+
+
+class Child(Generic[R]):
+    """A function at work in a new interpreter; `result` waits for what it returns."""
+
+    def __init__(self, function: Callable[..., R], *arguments: object) -> None:
+        self._name = function.__name__
+        self._ours, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(
+            target=_answer, args=(theirs, function, arguments), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def result(self, seconds: float) -> R:
+        """What the function returned; raises `ChildFailed` where it takes longer or fails."""
+        try:
+            if not self._ours.poll(seconds):
+                raise ChildFailed(f"{self._name} took longer than {seconds:.0f} s")
+            return cast("R", self._ours.recv())
+        except EOFError:
+            raise ChildFailed(f"{self._name} failed") from None
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Let it go; one that does not is killed."""
+        end(self._process)
+
+
+def end(process: Any) -> None:
+    """Give a process a moment to end by itself, then none."""
+    process.join(GRACE_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _answer(pipe: Connection, function: Callable[..., object], arguments: Any) -> None:
+    pipe.send(function(*arguments))
+    pipe.close()

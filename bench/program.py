@@ -1,0 +1,213 @@
+"""The true program in a process of the bench's own, with a chat that only takes its time.
+
+Knows how to start it, ask it for clips and see when each was visible; judges nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from bench.service import KEY
+from bot.app import App
+from bot.clock import SystemClock
+from bot.config import Config, to_config
+from bot.errors import DeliveryUnavailable
+from bot.job import Job
+from bot.log import setup_logging
+from bot.notices import Delivered, Notice
+from bot.ports import AdapterLimits, Memo
+from bot.refs import Attachment, JobId, MessageRef, ThreadRef
+from bot.request import GenerationRequest, Requester, VideoWork
+from bot.store import jobs as rows
+from bot.store.schema import job_events, jobs
+
+NAME = "bench"
+UPLOAD_SECONDS = 0.1
+
+
+class Chat:
+    """A chat platform that takes a while for each message and remembers only when clips came."""
+
+    name = NAME
+
+    def __init__(self, upload_seconds: float = UPLOAD_SECONDS) -> None:
+        self.clips: dict[JobId, float] = {}
+        self.posts = 0
+        self._upload_seconds = upload_seconds
+        self._posted = asyncio.Event()
+
+    async def run(self) -> None:
+        """Hear nothing; the bench asks the studio itself."""
+        await asyncio.Event().wait()
+
+    def limits(self, thread: ThreadRef) -> AdapterLimits:
+        """Those of Discord."""
+        return AdapterLimits(max_upload_bytes=10_000_000, max_text_chars=2000, can_edit=True)
+
+    async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
+        """Take the time of an upload; then it is visible."""
+        await asyncio.sleep(self._upload_seconds)
+        if isinstance(notice, Delivered):
+            self.clips.setdefault(notice.about.job_id, SystemClock().now().timestamp())
+        self.posts += 1
+        self._posted.set()
+        return MessageRef(thread=thread, message=key)
+
+    async def edit(self, message: MessageRef, notice: Notice) -> None:
+        """As long as a post."""
+        await asyncio.sleep(self._upload_seconds)
+
+    async def delete(self, message: MessageRef) -> None:
+        """Nothing to remove."""
+
+    async def direct(self, requester: Requester) -> ThreadRef | None:
+        """There are no direct messages."""
+        return None
+
+    async def host(self, image: Path, job: JobId) -> str | None:
+        """There is no hosting."""
+        return None
+
+    def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        """There are no attachments."""
+        raise DeliveryUnavailable
+
+    async def until(self, is_so: Callable[[Chat], bool]) -> None:
+        """Wait until something is true, looked at after every post."""
+        while not is_so(self):
+            self._posted.clear()
+            await self._posted.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journey:
+    """When a finished generation was seen, its file kept, and its clip visible in the thread."""
+
+    seen: float
+    kept: float
+    visible: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A running bot and its chat."""
+
+    app: App
+    chat: Chat
+
+    def now(self) -> float:
+        """Wall time in seconds, as the simulator's report has it."""
+        return SystemClock().now().timestamp()
+
+    async def ask(self, number: int, *, person: str = "") -> JobId:
+        """Submit the `number`th request, of its own person or of a named one."""
+        receipt = await self.app.studio.submit(to_request(number, person=person))
+        return receipt.job_id
+
+    async def ask_for(self, numbers: range, *, at_once: int = 50, person: str = "") -> list[JobId]:
+        """Submit many, so many at the same time."""
+        gate = asyncio.Semaphore(at_once)
+
+        async def ask(number: int) -> JobId:
+            async with gate:
+                return await self.ask(number, person=person)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(number)) for number in numbers]
+        return [task.result() for task in tasks]
+
+    async def job(self, job_id: JobId) -> Job:
+        """One job as it stands."""
+        return await self.app.database.read(lambda conn: rows.get(conn, job_id))
+
+    async def journeys(self) -> dict[str, Journey]:
+        """The last stretch of each generation whose clip is visible."""
+        query = (
+            select(jobs.c.id, jobs.c.generation_id, job_events.c.at)
+            .join(job_events, job_events.c.job_id == jobs.c.id)
+            .where(job_events.c.to_state.in_(["fetching", "delivering"]))
+            .order_by(job_events.c.version)
+        )
+        found = await self.app.database.read(lambda conn: conn.execute(query).all())
+        times: dict[tuple[JobId, str], list[float]] = {}
+        for job_id, generation, at in found:
+            times.setdefault((job_id, generation), []).append(at.timestamp())
+        clips = self.chat.clips
+        return {
+            generation: Journey(seen=seen[0], kept=seen[1], visible=clips[job_id])
+            for (job_id, generation), seen in times.items()
+            if job_id in clips
+        }
+
+
+def to_request(number: int, *, person: str = "") -> GenerationRequest:
+    """A request of one of fifty people."""
+    user = person or f"person-{number % 50}"
+    return GenerationRequest(
+        dedupe_key=f"{user}-{number}",
+        requester=Requester(adapter=NAME, workspace="local", user=user),
+        thread=ThreadRef(adapter=NAME, workspace="local", channel=f"channel-{number % 10}"),
+        work=VideoWork(prompt=f"a red fox in snow, number {number}"),
+    )
+
+
+def to_bench_config(
+    folder: Path, url: str, *, running: int = 10, gets_per_second: float = 5.0
+) -> Config:
+    """The defaults everywhere but for limits, which must not bind, and the service's address."""
+    tables: dict[str, dict[str, Any]] = {
+        "bot": {
+            "data_dir": str(folder / "data"),
+            "public_port": 0,
+            "private_port": 0,
+            "shutdown_grace_seconds": 1,
+        },
+        "limits": {"usd_per_person_per_day": 1e6, "usd_total_per_month": 1e7},
+        "providers": {
+            "luma": {
+                "api_key": KEY,
+                "base_url": url,
+                "running_limit": running,
+                "creates_per_minute": 1_000_000,
+                "gets_per_second": gets_per_second,
+            }
+        },
+    }
+    return to_config(tables)
+
+
+@asynccontextmanager
+async def running(config: Config, *, chat: Chat | None = None) -> AsyncIterator[Program]:
+    """Run the program while the block runs."""
+    setup_logging("error")
+    used = chat or Chat()
+    stop = asyncio.Event()
+    async with App(config, {NAME: lambda _: used}) as app, asyncio.TaskGroup() as group:
+        group.create_task(app.run(stop))
+        try:
+            yield Program(app=app, chat=used)
+        finally:
+            stop.set()
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder on a disk: the usual place for short-lived files is often memory, without fsync."""
+    disk = Path("/var/tmp")
+    return tempfile.TemporaryDirectory(prefix="raybot-bench-", dir=disk if disk.is_dir() else None)
+
+
+def resident_bytes() -> int:
+    """The memory of this process now; its highest where the system tells no more."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
