@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable
 from time import perf_counter
 
+from bench.children import ChildFailed
 from bench.crowd import accepting, memory
 from bench.figures import Figure, show
 from bench.lag import hundred_running, one_running, thousand_running
@@ -34,13 +37,18 @@ def main() -> None:
     unknown = [name for name in asked.names if name not in MEASURES]
     if unknown:
         parser.error(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
+    # An end in order, which takes the children along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     names = asked.names or (QUICK if asked.quick else tuple(MEASURES))
     figures: list[Figure] = []
     began = perf_counter()
     for name in names:
         since = perf_counter()
         print(f"{name} …", end=" ", flush=True)
-        figures += MEASURES[name](is_quick=asked.quick)
+        try:
+            figures += MEASURES[name](is_quick=asked.quick)
+        except ChildFailed as error:
+            figures.append(Figure(name=name, measured=f"{error}", is_reached=False))
         print(f"{perf_counter() - since:.0f} s", flush=True)
     show(figures, title=f"Figures, measured in {perf_counter() - began:.0f} s")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import perf_counter
 
 from bench.figures import percentile
@@ -31,6 +32,6 @@ def idle(seconds: float) -> list[float]:
     return asyncio.run(measure())
 
 
-def worst(late: list[float]) -> float:
+def worst(late: Sequence[float]) -> float:
     """The 99.9th percentile in milliseconds."""
     return percentile(late, 99.9) * 1000

@@ -19,7 +19,7 @@ from bot.store.schema import attempts
 
 RUN_SECONDS = 240.0
 FINISHED = 40
-LATE_SECONDS = 60.0
+LATE_SECONDS = 30.0
 
 
 def prepare(folder: str, url: str, generations: list[str]) -> None:

@@ -79,7 +79,7 @@ def busy_share(report: Report, until: float) -> float:
 
 def ten_running(*, is_quick: bool) -> list[Figure]:
     """The peer, the program by polling, and with callbacks, side by side on a service each."""
-    seconds = 70.0 if is_quick else 130.0
+    seconds = 70.0 if is_quick else 105.0
     with Service([Account(), Account(callbacks=True), Account()]) as service:
         polling, calling = (Child(run_flood, url, seconds) for url in service.urls[:2])
         count = SLOTS if is_quick else 3 * SLOTS
