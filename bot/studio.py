@@ -129,17 +129,19 @@ class Studio:
     async def _submit(
         self, request: GenerationRequest, *, is_confirmed: bool, retry_of: JobId | None
     ) -> Receipt:
-        requester = request.requester
-        known = await self._database.read(
-            lambda conn: jobs.by_dedupe_key(conn, request.dedupe_key)
+        requester, now = request.requester, self._clock.now()
+        known, is_blocked, chosen = await self._database.read(
+            lambda conn: (
+                jobs.by_dedupe_key(conn, request.dedupe_key),
+                settings.is_blocked(conn, requester.person, now),
+                settings.chosen(conn, requester.person),
+            )
         )
         if known is not None:
             return await self._first_answer(known)
-        await self._check_access(requester)
-        chosen = await self.settings(requester)
+        self._check_access(requester, is_blocked=is_blocked)
         work = self._planner.settle(request.work, chosen)
         asked = request.model_copy(update={"work": work})
-        now = self._clock.now()
         job, is_new = await self._database.write(lambda tx: self._insert(tx, asked, now, retry_of))
         if not is_new:
             return await self._first_answer(job)
@@ -156,7 +158,7 @@ class Studio:
     async def _first_answer(self, job: Job) -> Receipt:
         return Receipt(job_id=job.id, notice=await self._house.to_notice(job))
 
-    async def _check_access(self, requester: Requester) -> None:
+    def _check_access(self, requester: Requester, *, is_blocked: bool) -> None:
         access = self._house.access
         served = (LOCAL, *access.servers, *access.workspaces)
         if requester.workspace not in served:
@@ -165,9 +167,7 @@ class Studio:
         least, since = self._house.limits.min_member_days, requester.member_since
         if since is not None and now - since < timedelta(days=least):
             raise NotAllowed(f"You can use Raybot here {least} days after you joined.")
-        if await self._database.read(
-            lambda conn: settings.is_blocked(conn, requester.person, now)
-        ):
+        if is_blocked:
             raise NotAllowed("You cannot use Raybot here. Ask the people who run this place.")
         if shutil.disk_usage(self._house.data_dir).free < self._house.min_free_bytes:
             raise StoreBusy(

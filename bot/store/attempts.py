@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from bot.errors import Stale
 from bot.job import Job, JobState
@@ -17,6 +17,11 @@ from bot.store.database import Tx
 from bot.store.schema import attempts
 
 Outcome = Literal["open", "taken", "refused", "absent", "adopted", "orphan"]
+_INSERT = attempts.insert()
+_UPDATE = update(attempts).where(
+    attempts.c.job_id == bindparam("of_job"), attempts.c.attempt == bindparam("number")
+)
+_BY_TOKEN_HASH = select(attempts).where(attempts.c.token_hash == bindparam("hash"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +39,16 @@ def begin(tx: Tx, provider: str, submission: Submission) -> None:
     """Write the intent, before the POST."""
     stored = submission.model_copy(update={"callback_url": None})
     tx.conn.execute(
-        attempts.insert().values(
-            job_id=submission.job_id,
-            attempt=submission.attempt,
-            provider=provider,
-            token_hash=submission.token_hash,
-            submission=stored.model_dump(mode="json"),
-            sent_at=submission.sent_at,
-            outcome="open",
-        )
+        _INSERT,
+        {
+            "job_id": submission.job_id,
+            "attempt": submission.attempt,
+            "provider": provider,
+            "token_hash": submission.token_hash,
+            "submission": stored.model_dump(mode="json"),
+            "sent_at": submission.sent_at,
+            "outcome": "open",
+        },
     )
 
 
@@ -57,7 +63,7 @@ def finish(
     values: dict[str, Any] = {"outcome": outcome}
     if generation_id is not None:
         values["generation_id"] = generation_id
-    tx.conn.execute(update(attempts).where(*_is(job_id, attempt)).values(**values))
+    tx.conn.execute(_UPDATE, {**values, "of_job": job_id, "number": attempt})
 
 
 def adopt(
@@ -104,7 +110,7 @@ def get(conn: Connection, job_id: JobId, attempt: int) -> Attempt | None:
 
 def by_token_hash(conn: Connection, token_hash: str) -> Attempt | None:
     """The attempt whose callback secret has this SHA-256."""
-    row = conn.execute(select(attempts).where(attempts.c.token_hash == token_hash)).one_or_none()
+    row = conn.execute(_BY_TOKEN_HASH, {"hash": token_hash}).one_or_none()
     return _to_attempt(row) if row is not None else None
 
 

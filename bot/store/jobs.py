@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import JobNotFound, Stale
@@ -23,6 +23,21 @@ PREPARE_WITHIN = timedelta(hours=1)
 #: What starts anew with every move.
 FRESH = {"crashes": 0, "tries": 0, "broken": 0, "faults": 0}
 M = TypeVar("M", bound=Frozen)
+
+# What every step runs is built once: building a statement costs more than running it.
+_BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
+_BY_DEDUPE_KEY = select(jobs).where(jobs.c.dedupe_key == bindparam("key"))
+_INSERT = jobs.insert()
+_INSERT_EVENT = job_events.insert()
+_UPDATE = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("job_id"),
+        jobs.c.state == bindparam("was_state"),
+        jobs.c.version == bindparam("was_version"),
+    )
+    .returning(jobs)
+)
 
 
 def insert(
@@ -50,7 +65,7 @@ def insert(
     job_id = new_job_id(now)
     while get_or_none(tx.conn, job_id) is not None:
         job_id = new_job_id(now)
-    tx.conn.execute(jobs.insert().values(id=job_id, **row))
+    tx.conn.execute(_INSERT, {"id": job_id, **row})
     _append_event(tx, job_id, now, None, JobState.RECEIVED, 1)
     return get(tx.conn, job_id), True
 
@@ -65,13 +80,13 @@ def get(conn: Connection, job_id: JobId) -> Job:
 
 def get_or_none(conn: Connection, job_id: JobId) -> Job | None:
     """One job, or None."""
-    row = conn.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+    row = conn.execute(_BY_ID, {"job_id": job_id}).one_or_none()
     return to_job(row) if row is not None else None
 
 
 def by_dedupe_key(conn: Connection, key: str) -> Job | None:
     """The job that a request with this key started."""
-    row = conn.execute(select(jobs).where(jobs.c.dedupe_key == key)).one_or_none()
+    row = conn.execute(_BY_DEDUPE_KEY, {"key": key}).one_or_none()
     return to_job(row) if row is not None else None
 
 
@@ -93,10 +108,14 @@ def _write(tx: Tx, job: Job, columns: dict[str, Any]) -> Job:
     values = {name: _json(value) for name, value in columns.items()}
     try:
         row = tx.conn.execute(
-            update(jobs)
-            .where(jobs.c.id == job.id, jobs.c.state == job.state, jobs.c.version == job.version)
-            .values(version=job.version + 1, **values)
-            .returning(jobs)
+            _UPDATE,
+            {
+                **values,
+                "version": job.version + 1,
+                "job_id": job.id,
+                "was_state": job.state,
+                "was_version": job.version,
+            },
         ).one_or_none()
     except IntegrityError as error:
         raise Stale(f"{job.id}: this generation belongs to another job.") from error
@@ -109,9 +128,8 @@ def _append_event(
     tx: Tx, job_id: JobId, now: datetime, before: JobState | None, to: JobState, version: int
 ) -> None:
     tx.conn.execute(
-        job_events.insert().values(
-            job_id=job_id, at=now, from_state=before, to_state=to, version=version
-        )
+        _INSERT_EVENT,
+        {"job_id": job_id, "at": now, "from_state": before, "to_state": to, "version": version},
     )
 
 

@@ -27,6 +27,7 @@ from bot.store.schema import jobs, ledger_entries
 REFUSED = "refused"
 _OPEN = [state.value for state in OPEN]
 _TERMINAL = [state.value for state in TERMINAL]
+_INSERT = ledger_entries.insert()
 
 
 def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
@@ -49,7 +50,7 @@ def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> 
         next_at=None,
     )
     tx.conn.execute(
-        ledger_entries.insert().values(job_id=job.id, kind="hold", micros=plan.hold, at=now)
+        _INSERT, {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
     )
     _note_budgets(tx, job, counted, plan.hold, limits, now)
     return accepted
@@ -69,9 +70,8 @@ def end(
         kind = "release" if charged is None else "settle"
         amount = hold if charged is None else cost
         tx.conn.execute(
-            ledger_entries.insert().values(
-                job_id=job.id, kind=kind, micros=amount, at=now, closes=job.id
-            )
+            _INSERT,
+            {"job_id": job.id, "kind": kind, "micros": amount, "at": now, "closes": job.id},
         )
     return ended
 

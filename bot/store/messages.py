@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.refs import JobId, MessageRef
 from bot.store.database import Database, Tx
 from bot.store.schema import messages
+
+_BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
+_WRITTEN = insert(messages)
+_UPSERT = _WRITTEN.on_conflict_do_update(
+    index_elements=["key"],
+    set_={"message": _WRITTEN.excluded.message, "digest": _WRITTEN.excluded.digest},
+)
 
 
 def status_key(job_id: JobId) -> str:
@@ -22,7 +29,7 @@ def clip_key(job_id: JobId) -> str:
 
 def get(conn: Connection, key: str) -> tuple[MessageRef | None, str | None]:
     """Where a message is and the digest of what it says; None where it was not posted."""
-    row = conn.execute(select(messages).where(messages.c.key == key)).one_or_none()
+    row = conn.execute(_BY_KEY, {"of_key": key}).one_or_none()
     if row is None:
         return None, None
     return (MessageRef.model_validate(row.message) if row.message else None), row.digest
@@ -30,12 +37,9 @@ def get(conn: Connection, key: str) -> tuple[MessageRef | None, str | None]:
 
 def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> None:
     """Remember where a message is and what it says."""
-    values = {"message": message.model_dump(mode="json"), "digest": digest}
-    tx.conn.execute(
-        insert(messages)
-        .values(key=key, job_id=job_id, memo={}, **values)
-        .on_conflict_do_update(index_elements=["key"], set_=values)
-    )
+    placed = message.model_dump(mode="json")
+    row = {"key": key, "job_id": job_id, "memo": {}, "message": placed, "digest": digest}
+    tx.conn.execute(_UPSERT, row)
 
 
 class StoredMemo:

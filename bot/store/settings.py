@@ -6,17 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.refs import JobId
 from bot.store.database import Tx
 from bot.store.schema import audit_log, blocks, boots, operator_notices, settings
 
+_CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
+_BLOCKED = select(blocks.c.person).where(
+    blocks.c.person == bindparam("who"),
+    or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now")),
+)
+
 
 def chosen(conn: Connection, scope: str) -> dict[str, str]:
     """The defaults that a person, channel or tenant chose."""
-    row = conn.execute(select(settings.c.chosen).where(settings.c.scope == scope)).one_or_none()
+    row = conn.execute(_CHOSEN, {"of_scope": scope}).one_or_none()
     return dict(row.chosen) if row is not None else {}
 
 
@@ -34,12 +40,7 @@ def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
 
 def is_blocked(conn: Connection, person: str, now: datetime) -> bool:
     """Whether a person may ask for nothing at this time."""
-    row = conn.execute(
-        select(blocks.c.person).where(
-            blocks.c.person == person, or_(blocks.c.until.is_(None), blocks.c.until > now)
-        )
-    ).one_or_none()
-    return row is not None
+    return conn.execute(_BLOCKED, {"who": person, "now": now}).one_or_none() is not None
 
 
 def write_audit(tx: Tx, now: datetime, *, actor: str, act: str, target: str, detail: str) -> None:
