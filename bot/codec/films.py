@@ -41,6 +41,9 @@ def probe_clip(*, source: str) -> dict[str, Any]:
     with _opened(source) as (container, stream):
         if stream.codec_context.name != "h264":
             raise Unusable(f"The clip is {stream.codec_context.name}, not H.264.")
+        # What is only looked over need not be smooth; more threads cost more than they bring.
+        stream.codec_context.options = {"skip_loop_filter": "all", "flags2": "fast"}
+        stream.codec_context.thread_count = 1
         packets = _walk(container, stream)
         if stream.frames and packets.count != stream.frames:
             raise Unusable(f"The clip declares {stream.frames} frames and holds {packets.count}.")
@@ -121,11 +124,14 @@ def _first(container: InputContainer, stream: VideoStream) -> VideoFrame:
 
 
 def _last(container: InputContainer, stream: VideoStream, packets: _Packets) -> VideoFrame:
-    """Decode from the last key frame on: all that the last frame is made of."""
+    """Decode from the last key frame on only what the last frame is made of."""
     container.seek(packets.last_key, stream=stream)
-    for frame in container.decode(stream):
-        if frame.pts == packets.last_pts:
-            return _sound(frame)
+    context = stream.codec_context
+    for packet in container.demux(stream):
+        context.skip_frame = "DEFAULT" if packet.pts == packets.last_pts else "NONREF"
+        for frame in context.decode(packet):
+            if frame.pts == packets.last_pts:
+                return _sound(frame)
     raise Unusable("The clip's last frame cannot be shown.")
 
 

@@ -6,6 +6,7 @@ who takes over a decoder can lie about a picture, but not run anything in the bo
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -160,4 +161,7 @@ def serve() -> None:
     """Answer orders until standard input ends."""
     # A decoder that prints must not be taken for an answer.
     sys.stdout = sys.stderr
+    # A collection in a child would copy every page that it shares with us.
+    gc.freeze()
+    gc.disable()
     _Loop().run()
