@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
 from bot.job import Failure, Job, JobState
-from bot.refs import JobId, Micros, Price
+from bot.refs import JobId, MessageRef, Micros, Price
 from bot.request import Requester, VideoWork
 
 #: The clip as it was made, re-encoded to fit the place, or a picture of it beside a link.
@@ -27,6 +27,7 @@ class About:
     price: Price | None = None
     remarks: tuple[str, ...] = ()
     retry_of: JobId | None = None
+    asked_in: MessageRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +112,12 @@ class Delivered:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """The status message's last words after the clip was posted."""
+    """The status message's last words after the clip was posted; `clip` is where it is."""
 
     about: About
     charged: Micros
     took: timedelta
+    clip: MessageRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +184,7 @@ def to_about(job: Job) -> About:
         price=job.plan.price if job.plan else None,
         remarks=job.plan.remarks if job.plan else (),
         retry_of=job.retry_of,
+        asked_in=job.request.asked_in,
     )
 
 
@@ -228,7 +231,7 @@ def _to_waiting(job: Job, outlook: Outlook) -> Notice:
 def _to_end(job: Job) -> Notice:
     about = to_about(job)
     if job.state is JobState.DELIVERED:
-        return Done(about=about, charged=job.cost, took=took(job))
+        return Done(about=about, charged=job.cost, took=took(job), clip=job.message)
     if job.state is JobState.CANCELLED:
         return Cancelled(about=about, charged=job.cost)
     failure = job.failure or Failure(code="unknown", sentence="It ended without a clip.")

@@ -41,13 +41,17 @@ class MessageRef(Frozen):
 
 
 class Attachment(Frozen):
-    """A file in a chat message; its adapter reads it and owns the token for that."""
+    """A file in a chat message; its adapter reads it and owns the token for that.
+
+    `is_spoiler`: its sender hid it, so what is made of it is hidden as well.
+    """
 
     adapter: str
     id: str
     filename: str = ""
     url: str | None = None
     size: int | None = None
+    is_spoiler: bool = False
 
 
 class Price(Frozen):

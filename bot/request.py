@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from bot.refs import Attachment, Frozen, JobId, ThreadRef
+from bot.refs import Attachment, Frozen, JobId, MessageRef, ThreadRef
 
 Duration = Literal["5s", "9s", "10s"]
 Resolution = Literal["360p", "540p", "720p", "1080p", "4k"]
@@ -108,12 +108,17 @@ class Requester(Frozen):
 
 
 class GenerationRequest(Frozen):
-    """One thing a person asked for; `dedupe_key` is the same when it is delivered again."""
+    """One thing a person asked for; `dedupe_key` is the same when it is delivered again.
+
+    `asked_in` is the message that asked, where it was a message; the answer replies to it.
+    """
 
     dedupe_key: str
     requester: Requester
     thread: ThreadRef
     work: VideoWork
+    asked_in: MessageRef | None = None
+    is_age_restricted: bool = False
 
 
 def estimate_tokens(text: str) -> int:
