@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Protocol
 
 from bot.budget import CircuitBreaker, TokenBucket
-from bot.clock import Clock
+from bot.clock import Clock, to_wall
 from bot.errors import (
     ProviderAuthError,
     ProviderError,
@@ -17,17 +18,28 @@ from bot.errors import (
 from bot.job import JobState
 from bot.log import get_logger
 from bot.ports import Dispatcher, Provider
+from bot.queue import line as in_turn
 from bot.queue import next_up
 from bot.refs import JobId, Micros, money
 from bot.store import jobs, settings
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
-OPERATOR_PAUSE = timedelta(minutes=5)
+OPERATOR_PAUSE_SECONDS = 300.0
 #: So many of those who wait see their new place at once.
 SHOWN_IN_LINE = 50
-SAFETY = timedelta(seconds=1)
+#: The others hear of a provider's trouble a few at a time; chats take about one edit a second.
+TOLD_A_SECOND = 2
+SAFETY_SECONDS = 1.0
+STORE_PAUSE_SECONDS = 5.0
 BALANCE_EVERY = timedelta(minutes=10)
+
+
+class Announce(Protocol):
+    """Shows a job's present state in its thread, at once or some seconds later."""
+
+    def __call__(self, job_id: JobId, *, after: float = 0.0) -> None:
+        """Show it after so many seconds."""
 
 
 class Admission:
@@ -41,7 +53,7 @@ class Admission:
         dispatcher: Dispatcher,
         clock: Clock,
         stale_after: Callable[[], timedelta],
-        announce: Callable[[JobId], None],
+        announce: Announce,
     ) -> None:
         self._provider = provider
         self._database = database
@@ -54,7 +66,7 @@ class Admission:
             limits.creates_per_minute / 60, burst=min(limits.running, limits.creates_per_minute)
         )
         self._breaker = CircuitBreaker()
-        self._paused_until: datetime | None = None
+        self._paused_until: float | None = None
         self._trouble: str | None = None
         self._told_trouble: str | None = None
         self._changed = asyncio.Event()
@@ -72,13 +84,13 @@ class Admission:
 
     def trouble(self, error: ProviderError) -> None:
         """A submission was not taken: slow down, and say so where a person can read it."""
-        now = self._clock.now()
+        now = self._clock.boottime()
         if isinstance(error, ProviderAuthError | ProviderOutOfCredits):
-            self._pause(now + OPERATOR_PAUSE, error.sentence)
+            self._pause(now + OPERATOR_PAUSE_SECONDS, error.sentence)
         elif error.retry_after is not None:
-            self._creates.penalise(self._clock.boottime(), error.retry_after)
+            self._creates.penalise(now, error.retry_after)
         else:
-            self._breaker.failed(self._clock.boottime())
+            self._breaker.failed(now)
             if self._breaker.is_open:
                 self._pause(None, error.sentence)
         self.nudge()
@@ -96,7 +108,7 @@ class Admission:
         """Why nothing can be submitted now, if so."""
         return self._trouble
 
-    def _pause(self, until: datetime | None, sentence: str) -> None:
+    def _pause(self, until: float | None, sentence: str) -> None:
         is_news = self._trouble is None
         self._paused_until, self._trouble = until, sentence
         if is_news:
@@ -110,14 +122,21 @@ class Admission:
                 again = await self._admit()
             except StoreError as error:
                 log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
-                again = self._clock.now() + timedelta(seconds=5)
-            await self._clock.wait(self._changed, again)
+                again = self._clock.boottime() + STORE_PAUSE_SECONDS
+            await self._clock.wait(self._changed, to_wall(self._clock, again))
 
     async def _tell_trouble(self) -> None:
-        """Everyone who waits hears once that the provider is down, and once that it is back."""
-        if self._told_trouble != self._trouble:
-            self._told_trouble = self._trouble
-            await self._announce_line()
+        """Everyone who waits hears once that the provider is down, and once that it is back.
+
+        They hear in the order of their turn, so that each person soon hears of one of theirs.
+        """
+        news, name = self._trouble, self._provider.name
+        if news == self._told_trouble:
+            return
+        waiting = await self._database.read(lambda conn: jobs.line(conn, name))
+        self._told_trouble = news
+        for place, job_id in enumerate(in_turn(waiting, {}), start=1):
+            self._announce(job_id, after=max(0, place - SHOWN_IN_LINE) / TOLD_A_SECOND)
 
     async def _announce_line(self) -> None:
         name = self._provider.name
@@ -125,13 +144,13 @@ class Admission:
         for waiting in line:
             self._announce(waiting.job_id)
 
-    async def _admit(self) -> datetime:
-        """Fill free slots, the fairest job first; returns when to try again unasked."""
-        now = self._clock.now()
-        if self._paused_until is not None and now < self._paused_until:
+    async def _admit(self) -> float:
+        """Fill free slots, the fairest job first; returns the boot time to try again unasked."""
+        began, now = self._clock.boottime(), self._clock.now()
+        if self._paused_until is not None and began < self._paused_until:
             return self._paused_until
-        if not self._breaker.allows(self._clock.boottime()):
-            return now + timedelta(seconds=self._breaker.wait(self._clock.boottime()))
+        if not self._breaker.allows(began):
+            return began + self._breaker.wait(began)
         name = self._provider.name
         stale = now - self._stale_after()
         busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
@@ -139,18 +158,19 @@ class Admission:
         if self._trouble is not None:
             free = min(free, 1)
         if free <= 0:
-            return now + SAFETY
+            return began + SAFETY_SECONDS
         line = await self._database.read(
             lambda conn: jobs.waiting(conn, name, now, slots=free, busy=len(busy))
         )
         picked = next_up(line, busy, slots=free)
         for job_id in picked:
-            if not self._creates.take(self._clock.boottime()):
-                return now + timedelta(seconds=self._creates.wait(self._clock.boottime()))
+            boottime = self._clock.boottime()
+            if not self._creates.take(boottime):
+                return boottime + self._creates.wait(boottime)
             await self._admit_one(job_id)
         if picked:
             await self._announce_line()
-        return now + SAFETY
+        return began + SAFETY_SECONDS
 
     async def _admit_one(self, job_id: JobId) -> None:
         now = self._clock.now()

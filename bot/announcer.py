@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
+import math
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
 
-from bot.clock import Clock
+from bot.clock import Clock, to_wall
 from bot.errors import DeliveryError, DeliveryUnavailable, StoreError
 from bot.job import Job
 from bot.log import get_logger
 from bot.notices import Notice
 from bot.ports import Adapter
 from bot.refs import JobId
-from bot.store import jobs, messages
+from bot.store import jobs, ledger, messages
 from bot.store.database import Database
 
 log = get_logger(__name__)
@@ -37,40 +38,72 @@ class Announcer:
         self._adapters = adapters
         self._clock = clock
         self._to_notice = to_notice
-        self._touched: dict[JobId, datetime] = {}
-        self._edited: dict[JobId, datetime] = {}
+        # All of these are boot times.
+        self._due: dict[JobId, float] = {}
+        self._heap: list[tuple[float, JobId]] = []
+        self._not_before: dict[JobId, float] = {}
+        self._in_hand: set[JobId] = set()
         self._changed = asyncio.Event()
 
-    def touch(self, job_id: JobId) -> None:
-        """Something about this job may have changed."""
-        self._touched.setdefault(job_id, self._clock.now())
+    def touch(self, job_id: JobId, *, after: float = 0.0) -> None:
+        """Something about this job may have changed; it may take so many seconds to show.
+
+        News for very many is spread in time like this, so that it floods nobody.
+        """
+        at = max(self._clock.boottime() + after, self._not_before.get(job_id, 0.0))
+        if at < self._due.get(job_id, math.inf):
+            self._push(job_id, at)
+
+    def _push(self, job_id: JobId, at: float) -> None:
+        self._due[job_id] = at
+        heapq.heappush(self._heap, (at, job_id))
         self._changed.set()
 
     async def run(self) -> None:
-        """Show changes until cancelled."""
-        while True:
-            self._changed.clear()
-            now = self._clock.now()
-            due = [job_id for job_id, at in self._touched.items() if at <= now][:AT_ONCE]
-            for job_id in due:
-                del self._touched[job_id]
-            async with asyncio.TaskGroup() as group:
-                for job_id in due:
-                    group.create_task(self._show(job_id), name=f"announce {job_id}")
-            if len(due) < AT_ONCE:
-                at = min(self._touched.values(), default=None)
-                await self._clock.wait(self._changed, at)
+        """Show changes until cancelled, a few at once, each job in one pair of hands."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._changed.clear()
+                while (job_id := self._next()) is not None:
+                    group.create_task(self._take(job_id), name=f"announce {job_id}")
+                is_full = len(self._in_hand) >= AT_ONCE or not self._heap
+                until = None if is_full else to_wall(self._clock, self._heap[0][0])
+                await self._clock.wait(self._changed, until)
+
+    def _next(self) -> JobId | None:
+        now = self._clock.boottime()
+        while self._heap and self._heap[0][0] <= now and len(self._in_hand) < AT_ONCE:
+            at, job_id = heapq.heappop(self._heap)
+            if self._due.get(job_id) != at or job_id in self._in_hand:
+                continue
+            del self._due[job_id]
+            self._in_hand.add(job_id)
+            return job_id
+        return None
+
+    async def _take(self, job_id: JobId) -> None:
+        self._not_before.pop(job_id, None)
+        try:
+            await self._show(job_id)
+        finally:
+            self._in_hand.discard(job_id)
+            if job_id in self._due:
+                at = max(self._due[job_id], self._not_before.get(job_id, 0.0))
+                self._push(job_id, at)
+            self._changed.set()
 
     async def _show(self, job_id: JobId) -> None:
         try:
-            job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+            key = messages.status_key(job_id)
+            job, posted = await self._database.read(
+                lambda conn: (jobs.get(conn, job_id), messages.get(conn, key))
+            )
             adapter = self._adapters.get(job.request.thread.adapter)
-            if adapter is None or not self._may_edit(job, adapter):
-                return
-            await self._post_or_edit(job, adapter)
+            if adapter is not None and not _was_told(job, posted):
+                await self._post_or_edit(job, adapter, posted)
         except DeliveryUnavailable as error:
-            pause = timedelta(seconds=error.retry_after or AGAIN_SECONDS)
-            self._touched.setdefault(job_id, self._clock.now() + pause)
+            self._rest(job_id, error.retry_after or AGAIN_SECONDS)
+            self.touch(job_id)
             log.warning("status.delayed", job=job_id, cause=error.sentence)
         except DeliveryError as error:
             log.warning("status.not_shown", job=job_id, cause=error.sentence)
@@ -80,31 +113,28 @@ class Announcer:
             # An adapter broke its promise; one status message must not end the whole bot.
             log.exception("status.fault", job=job_id)
 
-    def _may_edit(self, job: Job, adapter: Adapter) -> bool:
-        """Whether the message may change again already; if not, come back when it may."""
-        now = self._clock.now()
-        pause = timedelta(seconds=adapter.limits(job.request.thread).edit_seconds)
-        edited = self._edited.get(job.id)
-        if edited is not None and edited + pause > now:
-            self._touched[job.id] = edited + pause
-            return False
-        return True
+    def _rest(self, job_id: JobId, seconds: float) -> None:
+        """Leave this job's message alone for so long."""
+        self._not_before[job_id] = self._clock.boottime() + seconds
 
-    async def _post_or_edit(self, job: Job, adapter: Adapter) -> None:
-        key = messages.status_key(job.id)
+    async def _post_or_edit(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
+        key, message = messages.status_key(job.id), posted.message
         notice = await self._to_notice(job)
         digest = hashlib.sha256(repr(notice).encode()).hexdigest()
-        message, last = await self._database.read(lambda conn: messages.get(conn, key))
-        if last == digest:
+        if posted.digest == digest:
             return
         if message is None:
-            memo = await messages.open_memo(self._database, key, job.id)
+            memo = messages.StoredMemo(self._database, key, job.id, posted.kept)
             message = await adapter.post(job.request.thread, notice, key=key, memo=memo)
         elif adapter.limits(job.request.thread).can_edit:
             await adapter.edit(message, notice)
         placed = message
         await self._database.write(lambda tx: messages.put(tx, key, job.id, placed, digest))
         if job.ended_at is None:
-            self._edited[job.id] = self._clock.now()
-        else:
-            self._edited.pop(job.id, None)
+            self._rest(job.id, adapter.limits(job.request.thread).edit_seconds)
+
+
+def _was_told(job: Job, posted: messages.Posted) -> bool:
+    """Whether a request was refused to its person's face, so that nobody else need read of it."""
+    is_refused = job.failure is not None and job.failure.code in ledger.TOLD
+    return is_refused and job.accepted_at is None and posted.message is None

@@ -6,20 +6,22 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from bot.clock import Clock
 from bot.errors import StoreError
 from bot.job import Job, JobState
 from bot.log import get_logger
-from bot.ports import Generation
+from bot.ports import Generation, GenerationState
 from bot.refs import GenerationId, JobId
 from bot.store import attempts, jobs, settings
+from bot.store.attempts import Attempt
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 AT_ONCE = 1000
 ID_CHARS = 120
+#: What a provider says of a generation that did not end yet.
+UNDER_WAY: tuple[GenerationState, ...] = ("queued", "running")
 IN_DOUBT = (JobState.SUBMITTING, JobState.UNCERTAIN)
 
 
@@ -40,44 +42,66 @@ class Callbacks:
         self._database = database
         self._clock = clock
         self._announce = announce
-        self._hints: list[Hint] = []
-        self.last_at: datetime | None = None
+        self._hints: list[tuple[float, Hint]] = []
+        #: The boot time at which a callback of ours was last read.
+        self.last_at: float | None = None
 
-    def __bool__(self) -> bool:
-        return bool(self._hints)
+    @property
+    def since(self) -> float | None:
+        """The boot time at which the first of those that wait arrived; None where none does."""
+        return self._hints[0][0] if self._hints else None
+
+    @property
+    def has_end(self) -> bool:
+        """Whether one of those that wait says that a generation ended."""
+        return any(hint.generation.state not in UNDER_WAY for _, hint in self._hints)
 
     def add(self, hint: Hint) -> None:
         """Note a hint; anybody can send one, so there is a bound."""
         if len(self._hints) < AT_ONCE:
-            self._hints.append(hint)
+            self._hints.append((self._clock.boottime(), hint))
 
     def put_back(self, calls: dict[GenerationId, Hint]) -> None:
         """Look into these again, because the provider did not answer."""
-        self._hints = [*calls.values(), *self._hints][:AT_ONCE]
+        again = [(self._clock.boottime(), hint) for hint in calls.values()]
+        self._hints = [*again, *self._hints][:AT_ONCE]
 
     async def take(self) -> dict[GenerationId, Hint]:
         """What was called for, by the generation to look at; forgeries are dropped.
 
-        The body is believed only where its attempt has no generation yet.
+        The body is believed only where its attempt has no generation yet. Raises `StoreError`,
+        and then all are kept.
         """
-        hints, self._hints = self._hints, []
+        count, hints = len(self._hints), self._newest()
+        if not hints:
+            return {}
+        found = await self._database.read(
+            lambda conn: [attempts.by_token_hash(conn, each) for each in hints]
+        )
+        del self._hints[:count]
         calls: dict[GenerationId, Hint] = {}
-        for token in {hint.token_hash: hint for hint in hints}.values():
-            claimed = await self._read(token)
+        for hint, attempt in zip(hints.values(), found, strict=True):
+            claimed = self._claim(hint, attempt)
             if claimed is not None:
-                calls[claimed] = token
+                calls[claimed] = hint
         return calls
 
-    async def _read(self, hint: Hint) -> GenerationId | None:
-        attempt = await self._database.read(
-            lambda conn: attempts.by_token_hash(conn, hint.token_hash)
-        )
+    def _newest(self) -> dict[str, Hint]:
+        """One hint of each secret; calls come in any order, so an end counts whenever it came."""
+        newest: dict[str, Hint] = {}
+        for _, hint in self._hints:
+            known = newest.get(hint.token_hash)
+            if known is None or known.generation.state in UNDER_WAY:
+                newest[hint.token_hash] = hint
+        return newest
+
+    def _claim(self, hint: Hint, attempt: Attempt | None) -> GenerationId | None:
         if attempt is None or not hmac.compare_digest(
             attempt.submission.token_hash, hint.token_hash
         ):
             log.warning("callback.unknown")
             return None
-        self.last_at = self._clock.now()
+        self.last_at = self._clock.boottime()
         claimed = attempt.generation_id or hint.generation.id
         return claimed if len(claimed) <= ID_CHARS else None
 

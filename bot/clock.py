@@ -8,9 +8,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+STEP_SECONDS = 30.0
+
 
 class Clock(Protocol):
-    """Wall time for rows, boot time for freezes, and waits that a test can end."""
+    """Wall time for rows, boot time for pauses and freezes, and waits that a test can end."""
 
     def now(self) -> datetime:
         """Wall time, aware, in UTC."""
@@ -19,7 +21,10 @@ class Clock(Protocol):
         """Seconds that also pass while the machine or the process is frozen."""
 
     async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
-        """Return once the event is set or the time has come, whichever is first."""
+        """Return once the event is set or the time has come, whichever is first.
+
+        A wall clock that is set back meanwhile delays nothing.
+        """
 
 
 class SystemClock:
@@ -35,9 +40,25 @@ class SystemClock:
 
     async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
         """Wait in steps of at most 30 s, so that a wall clock set forward is noticed."""
+        due = None if until is None else to_boottime(self, until)
         while not event.is_set():
-            left = 30.0 if until is None else (until - self.now()) / timedelta(seconds=1)
+            left = STEP_SECONDS
+            if until is not None and due is not None:
+                left = min(left, due - self.boottime(), (until - self.now()).total_seconds())
             if left <= 0:
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), min(left, 30.0))
+            await self._nap(event, left)
+
+    async def _nap(self, event: asyncio.Event, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)
+
+
+def to_boottime(clock: Clock, at: datetime) -> float:
+    """The boot time at which it will be this late, as the wall clock stands now."""
+    return clock.boottime() + (at - clock.now()).total_seconds()
+
+
+def to_wall(clock: Clock, boottime: float) -> datetime:
+    """How late it will be at this boot time, as the wall clock stands now."""
+    return clock.now() + timedelta(seconds=boottime - clock.boottime())

@@ -96,10 +96,14 @@ class Clip(Frozen):
 
 
 class Failure(Frozen):
-    """Why a job ended without a clip in the thread, in a plain sentence."""
+    """Why a job ended without a clip in the thread, in a plain sentence.
+
+    Of a job that waits for the operator, `since` is when its provider began to refuse it so.
+    """
 
     code: str
     sentence: str
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Literal
 
 from bot.errors import (
     ProviderAuthError,
@@ -26,6 +27,8 @@ log = get_logger(__name__)
 FREEZE_SECONDS = 5.0
 VISIBLE = timedelta(seconds=10)
 ABSENCE_GAP = timedelta(seconds=15)
+#: What was sent so long before a job was asked for is not taken for its generation by anybody.
+CLOCKS_APART = timedelta(days=2)
 WAIT_FOR_OPERATOR = timedelta(hours=24)
 
 
@@ -34,6 +37,9 @@ class Submitter:
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
+        #: By provider: since when it takes nothing for its operator's sake, and when it last took.
+        self._closed_since: dict[str, datetime] = {}
+        self._took_at: dict[str, datetime] = {}
 
     async def submit(self, job: Job) -> None:
         """Write the intent, send one POST, write what came of it."""
@@ -66,6 +72,9 @@ class Submitter:
                 ),
             )
         except ProviderRejected as error:
+            if error.code == "image" and self._is_worth_a_fresh_link(job, provider, submission):
+                await self._not_taken(job, submission, None)
+                return
             failure = Failure(code=error.code, sentence=error.sentence)
             await self._end_attempt(job, submission, failure)
         except ProviderError as error:
@@ -74,11 +83,18 @@ class Submitter:
         else:
             self._shop.wiring.taken(provider.name)
             now = self._shop.clock.now()
+            self._took_at[provider.name] = now
+            self._closed_since.pop(provider.name, None)
             generating = await self._shop.result(
                 _at(job, submission),
                 lambda tx, current: attempts.adopt(tx, current, generation_id, "taken", now),
             )
             self._shop.wiring.watch(generating)
+
+    def _is_worth_a_fresh_link(self, job: Job, provider: Provider, submission: Submission) -> bool:
+        """Whether an image that could not be fetched may only have had a link that ended."""
+        model = provider.capabilities[job.work.model]
+        return submission.attempt == 1 and self._shop.is_hosted(job, model.image_input)
 
     async def _prepare(self, job: Job, provider: Provider, token: str) -> Submission:
         attempt = job.attempt + 1
@@ -134,14 +150,17 @@ class Submitter:
         if stored is None:
             return None
         model = provider.capabilities[job.work.model]
+        side: Literal["start", "end"] = "start" if slot == "start" else "end"
         return await self._shop.frames.hand_over(
             stored,
             job_id=job.id,
             attempt=attempt,
-            slot="start" if slot == "start" else "end",
+            slot=side,
             image_input=model.image_input,
             now=self._shop.clock.now(),
-            chat_link=await self._shop.chat_link(job, stored, model.image_input),
+            chat_link=await self._shop.chat_link(
+                job, stored, slot=side, image_input=model.image_input
+            ),
         )
 
     async def _not_taken(
@@ -150,7 +169,8 @@ class Submitter:
         """Put a job that the provider certainly did not take back in line."""
         failure = None
         if isinstance(error, ProviderAuthError | ProviderOutOfCredits):
-            failure = Failure(code="operator", sentence=error.sentence)
+            since = self._note_closed(job, error.provider)
+            failure = Failure(code="operator", sentence=error.sentence, since=since)
         delay = timedelta(seconds=error.retry_after or 1.0 if error else 0.0)
         now = self._shop.clock.now()
 
@@ -172,6 +192,16 @@ class Submitter:
 
         await self._shop.result(_at(job, submission), write)
 
+    def _note_closed(self, job: Job, provider: str) -> datetime:
+        """Since when no job is taken for want of credits or a good key; the row outlives us."""
+        since = job.provider_failure.since if job.provider_failure else None
+        took = self._took_at.get(provider)
+        if since is None or (took is not None and since < took):
+            since = self._shop.clock.now()
+        since = min(since, self._closed_since.get(provider, since))
+        self._closed_since[provider] = since
+        return since
+
     async def _end_attempt(self, job: Job, submission: Submission, failure: Failure) -> None:
         def write(tx: Tx, current: Job) -> Job:
             attempts.finish(tx, job.id, submission.attempt, "refused")
@@ -184,9 +214,13 @@ class Submitter:
         return ledger.end(tx, job, JobState.CANCELLED, self._shop.clock.now(), charged=None)
 
     async def _release_if_hopeless(self, job: Job) -> None:
-        """Give the hold back when the operator mended nothing for a day."""
-        since = job.accepted_at or job.created_at
-        if job.provider_failure is None or self._shop.clock.now() < since + WAIT_FOR_OPERATOR:
+        """Give the hold back when the operator mended nothing for a day of its waiting."""
+        closed_since = self._closed_since.get(job.plan.provider) if job.plan else None
+        refusal = job.provider_failure
+        if closed_since is None or refusal is None or refusal.since is None:
+            return
+        since = max(closed_since, job.accepted_at or job.created_at)
+        if self._shop.clock.now() < since + WAIT_FOR_OPERATOR:
             return
         failure = Failure(
             code="provider_closed",
@@ -206,7 +240,7 @@ class Submitter:
             return
         provider = self._shop.provider(attempt.provider)
         owned = await self._shop.database.read(
-            lambda conn: jobs.owned_generations(conn, provider.name, job.id)
+            lambda conn: attempts.owned(conn, provider.name, job.created_at - CLOCKS_APART)
         )
         match await provider.find(attempt.submission, owned):
             case Found(generations=found):

@@ -6,13 +6,15 @@ A callback is only a hint; what is written down was read from the provider with 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import math
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from bot.admission import Admission
-from bot.callbacks import Callbacks, Hint
-from bot.clock import Clock
+from bot.admission import Admission, Announce
+from bot.callbacks import UNDER_WAY, Callbacks, Hint
+from bot.clock import Clock, to_boottime, to_wall
 from bot.durations import STALE_AT_LEAST, Durations, Likeness
 from bot.errors import ProviderError, ProviderUnavailable, StoreError
 from bot.job import Failure, Job, JobState
@@ -26,26 +28,32 @@ from bot.store import jobs, settings
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
-HINTS_GATHER = timedelta(seconds=0.3)
-CALLBACKS_ARE_FRESH = timedelta(minutes=10)
+#: Calls that come this soon after others are many, and share a look after this little pause.
+MANY_CALLS_SECONDS, HINTS_GATHER_SECONDS = 1.0, 0.2
+CALLBACKS_ARE_FRESH_SECONDS = 600.0
 RARER_WITH_CALLBACKS = 10
 RECENT = 50
 #: Places in line that are counted exactly; reading ten thousand each second would stall.
 PLACES = 1000
 #: From so many on, a provider's list tells of all in one call.
 CROWD = 3
-FASTER_TOGETHER = 2
-TEST_IS_GONE = timedelta(minutes=2)
-PAID_IS_MISSING = timedelta(minutes=30)
+#: So many are on a page or two of a list.
+COMPANY = 100
+FASTER_TOGETHER = 3
+#: So many that ended are remembered: a call for one of them is no news.
+ENDED = 1000
+TEST_IS_GONE_SECONDS = 120.0
+PAID_IS_MISSING_SECONDS = 1800.0
+STORE_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A generation under watch."""
+    """A generation under watch; `since` is the boot time of its submission."""
 
     job_id: JobId
     key: Likeness
-    since: datetime
+    since: float
 
 
 class ProviderWatcher:
@@ -58,7 +66,7 @@ class ProviderWatcher:
         database: Database,
         dispatcher: Dispatcher,
         clock: Clock,
-        announce: Callable[[JobId], None],
+        announce: Announce,
     ) -> None:
         self._provider = provider
         self._database = database
@@ -67,11 +75,12 @@ class ProviderWatcher:
         self._announce = announce
         self._durations = Durations()
         self._running: dict[GenerationId, Running] = {}
-        self._look_at: dict[GenerationId, datetime] = {}
-        self._seen_at: dict[GenerationId, datetime] = {}
+        self._look_at: dict[GenerationId, float] = {}
+        self._seen_at: dict[GenerationId, float] = {}
         self._slow: set[GenerationId] = set()
+        self._ended: deque[GenerationId] = deque(maxlen=ENDED)
         self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
-        self._counted_at: datetime | None = None
+        self._counted_at = self._called_at = -math.inf
         self._places: dict[JobId, int] = {}
         self.admission = Admission(
             provider,
@@ -90,16 +99,16 @@ class ProviderWatcher:
         if job.generation_id is None:
             return
         key = to_likeness(job.work)
-        since = job.submitted_at or self._clock.now()
+        since = to_boottime(self._clock, job.submitted_at or self._clock.now())
         first = self._durations.first_look(key, self._provider.limits.first_look_seconds)
         self._running[job.generation_id] = Running(job_id=job.id, key=key, since=since)
-        self._look_at[job.generation_id] = since + timedelta(seconds=first)
+        self._look_at[job.generation_id] = since + first
         self._looking.set()
 
     def hint(self, hint: Hint) -> None:
         """A callback arrived; it is looked into soon, together with its neighbours."""
-        is_known = hint.generation.id in self._running
-        if not is_known or hint.generation.state not in ("queued", "running"):
+        # Without news it still shows, once its secret was compared, that callbacks arrive.
+        if self._is_news(hint.generation.id, hint) or not self._has_callbacks():
             self._callbacks.add(hint)
             self._looking.set()
 
@@ -127,10 +136,10 @@ class ProviderWatcher:
 
     async def _positions(self) -> dict[JobId, int]:
         """Everyone's place in line, counted at most once a second."""
-        now = self._clock.now()
-        if self._counted_at is None or now - self._counted_at >= timedelta(seconds=1):
-            self._counted_at = now
-            name, stale = self._provider.name, now - self._stale_after()
+        boottime = self._clock.boottime()
+        if boottime - self._counted_at >= 1.0:
+            self._counted_at = boottime
+            name, stale = self._provider.name, self._clock.now() - self._stale_after()
             line = await self._database.read(lambda conn: jobs.line(conn, name, PLACES))
             busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
             self._places = positions(line, busy)
@@ -166,45 +175,48 @@ class ProviderWatcher:
         failures = 0
         while True:
             self._looking.clear()
-            now = self._clock.now()
+            began = self._clock.boottime()
             try:
-                await self._look(now)
+                await self._look()
                 failures = 0
             except ProviderError as error:
                 failures += 1
-                delay = error.retry_after or min(2.0**failures, 15.0)
                 log.warning(
                     "provider.look_failed", provider=self._provider.name, cause=error.sentence
                 )
-                await self._clock.wait(asyncio.Event(), now + timedelta(seconds=delay))
+                await self._rest(began + (error.retry_after or min(2.0**failures, 15.0)))
             except StoreError as error:
                 log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
-                await self._clock.wait(asyncio.Event(), now + timedelta(seconds=5))
-            await self._clock.wait(self._looking, self._next_look(now))
+                await self._rest(began + STORE_PAUSE_SECONDS)
+            next_look = self._next_look(began)
+            until = None if next_look is None else to_wall(self._clock, next_look)
+            await self._clock.wait(self._looking, until)
 
-    def _next_look(self, last: datetime) -> datetime | None:
-        if self._callbacks:
-            return self._clock.now()
+    async def _rest(self, until: float) -> None:
+        await self._clock.wait(asyncio.Event(), to_wall(self._clock, until))
+
+    def _next_look(self, last: float) -> float | None:
+        if self._callbacks.since is not None:
+            return self._clock.boottime()
         if not self._look_at:
             return None
         return max(last + self._pace(), min(self._look_at.values()))
 
-    def _pace(self) -> timedelta:
-        """From one look to the next; faster where one call tells of many."""
-        pace = timedelta(seconds=self._provider.limits.look_seconds)
+    def _pace(self) -> float:
+        """Seconds from one look to the next; fewer where one call tells of many."""
+        pace = self._provider.limits.look_seconds
         return pace / FASTER_TOGETHER if len(self._running) >= CROWD else pace
 
-    async def _look(self, now: datetime) -> None:
-        if self._callbacks:
-            await self._clock.wait(asyncio.Event(), now + HINTS_GATHER)
+    async def _look(self) -> None:
+        await self._gather_calls()
         calls = await self._callbacks.take()
-        now = self._clock.now()
-        due = self._due(now)
-        asked = due | self._news(calls)
-        if not asked:
+        now = self._clock.boottime()
+        due, news = self._due(now), {each for each in calls if self._is_news(each, calls[each])}
+        if not due | news:
             return
+        self._called_at = now if news else self._called_at
         try:
-            seen = await self._provider.check(asked)
+            seen = await self._provider.check(self._with_company(due, news))
         except ProviderUnavailable:
             self._callbacks.put_back(calls)
             raise
@@ -220,69 +232,94 @@ class ProviderWatcher:
         self._notice_slow(due)
         await self._notice_missing(due - seen.keys(), now)
 
-    def _news(self, calls: dict[GenerationId, Hint]) -> set[GenerationId]:
-        """Calls worth a look: the answer to a submission may have come after its first one."""
-        return {
-            generation_id
-            for generation_id, hint in calls.items()
-            if generation_id not in self._running
-            or hint.generation.state not in ("queued", "running")
-        }
+    async def _gather_calls(self) -> None:
+        """Let calls collect that come one upon the other; a lone end is looked into at once.
+
+        A first call may be quicker than the answer to its submission, so it waits, too.
+        """
+        since = self._callbacks.since
+        if since is None:
+            return
+        if since < self._called_at + MANY_CALLS_SECONDS or not self._callbacks.has_end:
+            await self._rest(since + HINTS_GATHER_SECONDS)
+
+    def _is_news(self, generation_id: GenerationId, hint: Hint) -> bool:
+        """Whether it is worth a look; the answer to a submission may come after its first call."""
+        if generation_id in self._ended:
+            return False
+        return generation_id not in self._running or hint.generation.state not in UNDER_WAY
+
+    def _with_company(self, due: set[GenerationId], news: set[GenerationId]) -> set[GenerationId]:
+        """In a crowd, whoever began after the oldest of them comes along: a list tells of all.
+
+        So one that is done before its first look is seen with the others. One call alone is
+        answered sooner, and what fills more than a page or two of the list costs more.
+        """
+        asked = due | news
+        if len(self._running) < CROWD or (not due and len(news) == 1):
+            return asked
+        began = [self._running[each].since for each in asked if each in self._running]
+        oldest = min(began, default=math.inf)
+        company = {each for each, running in self._running.items() if running.since >= oldest}
+        return asked | company if len(company) <= COMPANY else asked
 
     async def _adopt(self, hint: Hint, seen: Generation) -> None:
         job = await self._callbacks.adopt(hint, seen)
         if job is not None:
             self.watch(job)
-            self._look_at[seen.id] = self._clock.now()
+            self._look_at[seen.id] = self._clock.boottime()
 
-    def _due(self, now: datetime) -> set[GenerationId]:
+    def _due(self, now: float) -> set[GenerationId]:
         """What to look at now; in a crowd, whoever would soon be due comes along for free."""
-        soon = now + self._gap(now) if len(self._running) >= CROWD else now
+        soon = now + self._gap() if len(self._running) >= CROWD else now
         is_time = any(at <= now for at in self._look_at.values())
         return {each for each, at in self._look_at.items() if is_time and at <= soon}
 
-    def _gap(self, now: datetime) -> timedelta:
-        """From one look at a young generation to the next, callbacks considered."""
-        at, seconds = self._callbacks.last_at, self._provider.limits.look_seconds
-        is_fresh = at is not None and now - at < CALLBACKS_ARE_FRESH
-        return timedelta(seconds=seconds * RARER_WITH_CALLBACKS) if is_fresh else self._pace()
+    def _has_callbacks(self) -> bool:
+        """Whether callbacks arrive these days."""
+        at = self._callbacks.last_at
+        return at is not None and self._clock.boottime() - at < CALLBACKS_ARE_FRESH_SECONDS
 
-    def _look_again(self, generation_id: GenerationId, now: datetime) -> datetime:
+    def _gap(self) -> float:
+        """Seconds from one look at a young generation to the next, callbacks considered."""
+        if self._has_callbacks():
+            return self._provider.limits.look_seconds * RARER_WITH_CALLBACKS
+        return self._pace()
+
+    def _look_again(self, generation_id: GenerationId, now: float) -> float:
         """Each sweep while it is young; ever less often when it takes unusually long."""
-        age = (now - self._running[generation_id].since).total_seconds()
-        return now + max(self._gap(now), timedelta(seconds=min(60.0, (age - 300) / 30)))
+        age = now - self._running[generation_id].since
+        return now + max(self._gap(), min(60.0, (age - 300) / 30))
 
     def _notice_slow(self, ids: Collection[GenerationId]) -> None:
-        now = self._clock.now()
+        now = self._clock.boottime()
         for generation_id in ids:
             running = self._running.get(generation_id)
             if running is None or generation_id in self._slow:
                 continue
-            if self._durations.is_slow(running.key, now - running.since):
+            if self._durations.is_slow(running.key, timedelta(seconds=now - running.since)):
                 self._slow.add(generation_id)
                 self._announce(running.job_id)
 
-    async def _notice_missing(self, ids: Collection[GenerationId], now: datetime) -> None:
+    async def _notice_missing(self, ids: Collection[GenerationId], now: float) -> None:
         """A generation its provider knows no more: a test ends, for a paid one a person looks."""
         for generation_id in ids:
             running = self._running.get(generation_id)
             if running is None:
                 continue
             missing_for = now - self._seen_at.setdefault(generation_id, now)
-            if self._provider.is_test and missing_for > TEST_IS_GONE:
+            if self._provider.is_test and missing_for > TEST_IS_GONE_SECONDS:
                 failure = Failure(code="gone", sentence="The simulator was restarted. Ask again.")
                 await self._record(Generation(id=generation_id, state="failed", failure=failure))
-            elif missing_for > PAID_IS_MISSING:
-                await self._report_missing(running.job_id, generation_id, now)
+            elif missing_for > PAID_IS_MISSING_SECONDS:
+                await self._report_missing(running.job_id, generation_id)
 
-    async def _report_missing(
-        self, job_id: JobId, generation_id: GenerationId, now: datetime
-    ) -> None:
+    async def _report_missing(self, job_id: JobId, generation_id: GenerationId) -> None:
         sentence = (
             f"{self._provider.name} no longer knows generation {generation_id} of {job_id}. "
             "Raybot keeps looking; please look there, too."
         )
-        key = f"missing:{generation_id}"
+        now, key = self._clock.now(), f"missing:{generation_id}"
         await self._database.write(
             lambda tx: settings.note_operator(tx, key, sentence, now, job_id)
         )
@@ -320,7 +357,7 @@ class ProviderWatcher:
             return
         self._forget(generation.id)
         if generation.state == "completed":
-            self._durations.record(running.key, (now - running.since).total_seconds())
+            self._durations.record(running.key, self._clock.boottime() - running.since)
         self._announce(running.job_id)
         self.admission.nudge()
 
@@ -329,6 +366,7 @@ class ProviderWatcher:
         self._look_at.pop(generation_id, None)
         self._seen_at.pop(generation_id, None)
         self._slow.discard(generation_id)
+        self._ended.append(generation_id)
 
 
 def to_failure(generation: Generation) -> Failure:

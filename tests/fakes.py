@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot.clock import SystemClock
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, ThreadGone
 from bot.notices import Delivered, Notice
-from bot.ports import AdapterLimits, Memo
+from bot.ports import AdapterLimits, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 
@@ -21,10 +21,11 @@ class MovableClock(SystemClock):
 
     def __init__(self) -> None:
         self._offset = timedelta(0)
+        self._error = timedelta(0)
         self._moved: set[asyncio.Event] = set()
 
     def now(self) -> datetime:
-        return super().now() + self._offset
+        return super().now() + self._offset + self._error
 
     def boottime(self) -> float:
         return super().boottime() + self._offset.total_seconds()
@@ -32,24 +33,27 @@ class MovableClock(SystemClock):
     def move(self, **by: float) -> None:
         """Jump ahead, e.g. `move(seconds=30)`."""
         self._offset += timedelta(**by)
+        self._wake()
+
+    def set_wall(self, **by: float) -> None:
+        """Set the wall clock alone, back where it is negative; no time passes."""
+        self._error += timedelta(**by)
+        self._wake()
+
+    def _wake(self) -> None:
         for event in self._moved:
             event.set()
 
-    async def wait(self, event: asyncio.Event, until: datetime | None) -> None:
+    async def _nap(self, event: asyncio.Event, seconds: float) -> None:
         moved = asyncio.Event()
         self._moved.add(moved)
+        first = {asyncio.ensure_future(each.wait()) for each in (event, moved)}
         try:
-            while not event.is_set() and (until is None or self.now() < until):
-                moved.clear()
-                left = None if until is None else (until - self.now()).total_seconds()
-                first = {asyncio.ensure_future(each.wait()) for each in (event, moved)}
-                try:
-                    await asyncio.wait(first, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for each in first:
-                        each.cancel()
+            await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._moved.discard(moved)
+            for each in first:
+                each.cancel()
 
 
 @dataclass
@@ -107,8 +111,9 @@ class RecordingAdapter:
     async def direct(self, requester: Requester) -> ThreadRef | None:
         return ThreadRef(adapter=self.name, workspace="local", channel=f"dm-{requester.user}")
 
-    async def host(self, image: Path, job: JobId) -> str | None:
-        return None
+    async def host(self, image: Path, hosting: Hosting) -> str:
+        """There is none, as the limits say."""
+        raise ThreadGone
 
     async def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
         yield self.images[attachment.id]

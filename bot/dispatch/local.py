@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.clock import Clock
+from bot.clock import Clock, to_boottime, to_wall
 from bot.errors import StoreError
 from bot.log import get_logger
 from bot.ports import Transaction
@@ -15,7 +16,20 @@ from bot.refs import JobId
 
 SWEEP = timedelta(seconds=60)
 SWEEP_AGAIN = timedelta(seconds=5)
+#: Two readings of the same time differ by less, unless a clock was set.
+JITTER_SECONDS = 1.0
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """The time that a job's row has, and the boot time that this was when it was heard of.
+
+    The pause between is waited for as long as it was meant, whoever sets the wall clock.
+    """
+
+    at: datetime
+    boottime: float
 
 
 class LocalDispatcher:
@@ -31,8 +45,8 @@ class LocalDispatcher:
         self._clock = clock
         self._due_times = due_times
         self._hands = hands
-        self._heap: list[tuple[datetime, JobId]] = []
-        self._due: dict[JobId, datetime] = {}
+        self._heap: list[tuple[float, JobId]] = []
+        self._due: dict[JobId, Due] = {}
         self._in_hand: set[JobId] = set()
         self._changed = asyncio.Event()
         self._freed = asyncio.Event()
@@ -41,36 +55,41 @@ class LocalDispatcher:
         """Let this job be advanced at this time, if the transaction commits."""
         tx.after_commit(lambda: self._push(job_id, at))
 
-    async def run(self, advance: Callable[[JobId], Awaitable[None]]) -> None:
+    async def run(self, advance: Callable[[JobId, datetime], Awaitable[None]]) -> None:
         """Advance what is due until cancelled; once a minute, look for rows nobody woke."""
-        sweep_at = self._clock.now()
+        sweep_at = self._clock.boottime()
         async with asyncio.TaskGroup() as group:
             while True:
-                if self._clock.now() >= sweep_at:
-                    sweep_at = self._clock.now() + await self._sweep()
+                if self._clock.boottime() >= sweep_at:
+                    sweep_at = self._clock.boottime() + (await self._sweep()).total_seconds()
                 self._changed.clear()
-                while (job_id := self._next()) is not None:
-                    group.create_task(self._advance(advance, job_id), name=f"advance {job_id}")
-                await self._clock.wait(self._changed, self._wait_until(sweep_at))
+                while (found := self._next()) is not None:
+                    job_id, at = found
+                    group.create_task(self._advance(advance, job_id, at), name=f"advance {job_id}")
+                until = to_wall(self._clock, self._wait_until(sweep_at))
+                await self._clock.wait(self._changed, until)
 
     async def drain(self, seconds: float) -> None:
         """Start nothing more, and give the steps in hand this long to end."""
         self._hands = 0
-        until = self._clock.now() + timedelta(seconds=seconds)
-        while self._in_hand and self._clock.now() < until:
+        until = self._clock.boottime() + seconds
+        while self._in_hand and self._clock.boottime() < until:
             self._freed.clear()
-            await self._clock.wait(self._freed, until)
+            await self._clock.wait(self._freed, to_wall(self._clock, until))
 
-    def _wait_until(self, sweep_at: datetime) -> datetime:
+    def _wait_until(self, sweep_at: float) -> float:
         if not self._heap or len(self._in_hand) >= self._hands:
             return sweep_at
         return min(sweep_at, self._heap[0][0])
 
     def _push(self, job_id: JobId, at: datetime) -> None:
-        if self._due.get(job_id) == at:
-            return
-        self._due[job_id] = at
-        heapq.heappush(self._heap, (at, job_id))
+        known = self._due.get(job_id)
+        if known is None or known.at != at:
+            self._set_due(job_id, Due(at=at, boottime=to_boottime(self._clock, at)))
+
+    def _set_due(self, job_id: JobId, due: Due) -> None:
+        self._due[job_id] = due
+        heapq.heappush(self._heap, (due.boottime, job_id))
         self._changed.set()
 
     async def _sweep(self) -> timedelta:
@@ -81,34 +100,52 @@ class LocalDispatcher:
             log.error("dispatch.store_failed", cause=error.sentence)  # noqa: TRY400
             return SWEEP_AGAIN
         for job_id, at in rows:
-            if job_id not in self._in_hand and job_id not in self._due:
-                self._push(job_id, at)
+            if job_id not in self._in_hand:
+                self._take_up(job_id, at)
         return SWEEP
 
-    def _next(self) -> JobId | None:
-        now = self._clock.now()
+    def _take_up(self, job_id: JobId, at: datetime) -> None:
+        """A row that nobody woke, or whose time is nearer since the wall clock was set forward."""
+        due = Due(at=at, boottime=to_boottime(self._clock, at))
+        known = self._due.get(job_id)
+        is_nearer = known is not None and due.boottime < known.boottime - JITTER_SECONDS
+        if known is None or (known.at == at and is_nearer):
+            self._set_due(job_id, due)
+
+    def _next(self) -> tuple[JobId, datetime] | None:
+        now = self._clock.boottime()
         while self._heap and self._heap[0][0] <= now and len(self._in_hand) < self._hands:
-            at, job_id = heapq.heappop(self._heap)
-            if self._due.get(job_id) != at or job_id in self._in_hand:
+            boottime, job_id = heapq.heappop(self._heap)
+            due = self._due.get(job_id)
+            if due is None or due.boottime != boottime or job_id in self._in_hand:
                 continue
             del self._due[job_id]
             self._in_hand.add(job_id)
-            return job_id
+            return job_id, due.at
         return None
 
-    def _is_due(self, job_id: JobId) -> bool:
-        return job_id in self._due and self._due[job_id] <= self._clock.now()
+    def _take_due(self, job_id: JobId) -> datetime | None:
+        """The time of a job in hand that is due again already."""
+        due = self._due.get(job_id)
+        if due is None or due.boottime > self._clock.boottime():
+            return None
+        del self._due[job_id]
+        return due.at
 
-    async def _advance(self, advance: Callable[[JobId], Awaitable[None]], job_id: JobId) -> None:
+    async def _advance(
+        self,
+        advance: Callable[[JobId, datetime], Awaitable[None]],
+        job_id: JobId,
+        at: datetime,
+    ) -> None:
         try:
-            await advance(job_id)
+            await advance(job_id, at)
             # On to its next step, before others begin: what is nearly done is done first.
-            while self._hands and self._is_due(job_id):
-                del self._due[job_id]
-                await advance(job_id)
+            while self._hands and (again := self._take_due(job_id)) is not None:
+                await advance(job_id, again)
         finally:
             self._in_hand.discard(job_id)
             if job_id in self._due:
-                heapq.heappush(self._heap, (self._due[job_id], job_id))
+                heapq.heappush(self._heap, (self._due[job_id].boottime, job_id))
             self._changed.set()
             self._freed.set()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +24,7 @@ from bot.metrics import Metrics
 from bot.ports import FrameKind, FrameRule, Generation, ModelCapabilities, Submission
 from bot.refs import Frozen, GenerationId, Micros
 from bot.request import ASPECT_RATIOS, CONCEPTS
+from bot.rounds import Horizon, Rounds, Times, reaches
 
 Row = Mapping[str, Any]
 #: Micro-dollars per million output pixels, October 2025.
@@ -93,8 +93,7 @@ STATES: tuple[ports.GenerationState, ...] = ("queued", "completed", "failed", "r
 PAGE, MAX_PAGES, FEW, STRAGGLERS, BURST = 100, 20, 2, 5, 5
 TRAITS = ("model", "aspect_ratio", "duration", "resolution", "loop")
 Verdict = Literal["ours", "maybe", "other"]
-BEFORE, AFTER = timedelta(seconds=60), timedelta(minutes=10)
-WRONG_CLOCK = timedelta(days=1)
+BEFORE, AFTER, WRONG_CLOCK = timedelta(seconds=60), timedelta(minutes=10), timedelta(days=1)
 
 
 class Settings(Frozen):
@@ -241,13 +240,6 @@ def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)
     return "ours" if is_certain and not submission.has_callback else "maybe"
 
 
-def _reaches(rows: list[Row], since: datetime) -> bool:
-    """Whether the list goes on with older ones only; its order is undocumented, so it is seen."""
-    times = [time for row in rows if (time := http.read_time(row.get("created_at")))]
-    is_sorted = len(times) == len(rows) and all(a >= b for a, b in pairwise(times))
-    return is_sorted and bool(times) and times[-1] < min(since, times[0])
-
-
 class Luma:
     """`ports.Provider` for the Dream Machine API; connections open with the first call."""
 
@@ -271,7 +263,7 @@ class Luma:
             submit_seconds=settings.submit_timeout_seconds,
             min_balance=micros(settings.min_balance_usd),
         )
-        self._next_straggler = 0
+        self._rounds, self._horizon, self._next_straggler = Rounds(pages=MAX_PAGES), Horizon(), 0
         self._api = http.Service(
             name,
             base_url=settings.base_url,
@@ -290,35 +282,45 @@ class Luma:
         row = await self._api.post("generations/video", payload, patience)
         if (generation := read_generation(row)) is None:
             raise errors.SubmissionUncertain(provider=self.name)
+        self._horizon.remember([generation])
         return generation.id
 
     async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
-        """A few by single GETs, many by list; the unknown and those whose turn is next miss."""
-        found = await self._sweep(set(ids)) if len(ids) > FEW else {}
+        """One by a single GET, many by list; the unknown and those whose turn is next miss."""
+        found = await self._sweep(set(ids)) if len(ids) > 1 else {}
         missing = sorted(set(ids) - found.keys())
         turn = self._next_straggler % max(len(missing), 1)
         self._next_straggler = turn + STRAGGLERS
         trouble: errors.ProviderError | None = None
         for each in (missing[turn:] + missing[:turn])[:STRAGGLERS]:
             try:
-                generation = read_generation(await self._row(each))
+                row = await self._row(each)
             except errors.ProviderError as error:  # One that cannot be read hides no other.
-                trouble, generation = error, None
-            if generation and generation.id == each:
+                trouble, row = error, {}
+            if (generation := read_generation(row)) and generation.id == each:
                 found[each] = generation
+            elif row is None:
+                self._horizon.miss(each)
         if trouble is not None and not found:
             raise trouble
+        self._horizon.remember(found.values())
         return found
 
     async def _sweep(self, ids: set[GenerationId]) -> dict[GenerationId, Generation]:
-        """What the list tells of them; nothing where the list does not work."""
+        """What a stretch of the list tells of them; nothing where the list does not work."""
         found: dict[GenerationId, Generation] = {}
+        wanted, oldest = self._horizon.of(ids)
+        offset: int | None = self._rounds.begin()
         try:
-            async for rows, _ in self._pages():
+            while offset is not None and (page := await self._page(offset)):
+                rows, times, is_last = page
                 known = [read_generation(row) for row in rows if str(row.get("id")) in ids]
                 found |= {each.id: each for each in known if each}
-                if len(ids) - len(found) <= FEW:
+                if len(wanted - found.keys()) <= FEW:
+                    self._rounds.rewind()
                     break
+                is_end = is_last or reaches(times, oldest)
+                offset = self._rounds.after(len(rows), is_end=is_end)
         except errors.ProviderUnavailable as error:
             if error.retry_after is not None:
                 raise
@@ -330,15 +332,17 @@ class Luma:
         """By the echoed token; without one by the echoed request, if nothing is ambiguous."""
         ours: dict[str, Generation] = {}
         is_doubtful, is_complete = False, False
-        async for rows, is_last in self._pages():
+        rounds = Rounds(pages=MAX_PAGES)
+        offset: int | None = rounds.begin()
+        while offset is not None and (page := await self._page(offset)):
+            rows, times, is_last = page
             for row in rows:
                 verdict = await self._judge(row, submission, owned)
                 is_doubtful |= verdict == "maybe"
                 if verdict == "ours" and (generation := read_generation(row)):
                     ours[generation.id] = generation
-            is_complete = is_last or _reaches(rows, submission.sent_at - BEFORE - self._api.slack)
-            if is_complete:
-                break
+            is_complete = is_last or reaches(times, submission.sent_at - BEFORE - self._api.slack)
+            offset = rounds.after(len(rows), is_end=is_complete)
         if ours:
             return ports.Found(generations=tuple(ours.values()))
         return ports.Absent() if is_complete and not is_doubtful else ports.CannotTell()
@@ -355,20 +359,16 @@ class Luma:
         whole = await self._row(GenerationId(str(row.get("id"))))
         return compare(whole, submission, slack=self._api.slack) if whole else "other"
 
-    async def _pages(self) -> AsyncIterator[tuple[list[Row], bool]]:
-        """The list, page by page, and whether it ends there; nothing where there is no list."""
-        offset = 0
-        for _ in range(MAX_PAGES):
-            page = await self._api.get("generations", limit=PAGE, offset=offset)
-            if page is None:
-                return
-            rows, has_more = page.get("generations"), page.get("has_more")
-            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise errors.ProviderUnavailable(provider=self.name)
-            offset += len(rows)
-            yield rows, not rows if has_more is None else not has_more
-            if not rows or has_more is False:
-                return
+    async def _page(self, offset: int) -> tuple[list[Row], Times, bool] | None:
+        """A page's rows and their times, and whether the list ends there; None without a list."""
+        page = await self._api.get("generations", limit=PAGE, offset=offset)
+        if page is None:
+            return None
+        rows, has_more = page.get("generations"), page.get("has_more")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise errors.ProviderUnavailable(provider=self.name)
+        times = [http.read_time(row.get("created_at")) for row in rows]
+        return rows, times, not rows if has_more is None else not has_more
 
     async def _row(self, generation_id: GenerationId) -> Row | None:
         return await self._api.get(f"generations/{quote(generation_id, safe='')}")

@@ -134,6 +134,18 @@ def generations(conn: Connection, job_id: JobId) -> int:
     return len(rows.all())
 
 
+def owned(conn: Connection, provider: str, since: datetime) -> set[GenerationId]:
+    """Generations that attempts own which were sent since a time, failed ones included."""
+    rows = conn.execute(
+        select(attempts.c.generation_id).where(
+            attempts.c.provider == provider,
+            attempts.c.sent_at >= since,
+            attempts.c.generation_id.is_not(None),
+        )
+    )
+    return {GenerationId(row.generation_id) for row in rows}
+
+
 def _is(job_id: JobId, attempt: int) -> tuple[Any, ...]:
     return attempts.c.job_id == job_id, attempts.c.attempt == attempt
 

@@ -267,18 +267,6 @@ def finished_durations(conn: Connection, provider: str, limit: int) -> list[tupl
     ]
 
 
-def owned_generations(conn: Connection, provider: str, but: JobId) -> set[GenerationId]:
-    """Generations that other jobs own or owned."""
-    of_jobs = select(jobs.c.generation_id).where(
-        jobs.c.provider == provider, jobs.c.id != but, jobs.c.generation_id.is_not(None)
-    )
-    of_attempts = select(attempts.c.generation_id).where(
-        attempts.c.provider == provider, attempts.c.generation_id.is_not(None)
-    )
-    rows = conn.execute(of_jobs.union(of_attempts))
-    return {GenerationId(row.generation_id) for row in rows}
-
-
 # ---- crashes ---------------------------------------------------------------------------------
 
 

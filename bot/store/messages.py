@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 
@@ -27,12 +30,25 @@ def clip_key(job_id: JobId) -> str:
     return f"{job_id}:clip"
 
 
-def get(conn: Connection, key: str) -> tuple[MessageRef | None, str | None]:
-    """Where a message is and the digest of what it says; None where it was not posted."""
+@dataclass(frozen=True, kw_only=True)
+class Posted:
+    """Where a message is and the digest of what it says, None where it was not posted yet.
+
+    `kept` is what its adapter must not forget.
+    """
+
+    message: MessageRef | None = None
+    digest: str | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+
+def get(conn: Connection, key: str) -> Posted:
+    """What is known of a message."""
     row = conn.execute(_BY_KEY, {"of_key": key}).one_or_none()
     if row is None:
-        return None, None
-    return (MessageRef.model_validate(row.message) if row.message else None), row.digest
+        return Posted()
+    message = MessageRef.model_validate(row.message) if row.message else None
+    return Posted(message=message, digest=row.digest, kept=row.memo)
 
 
 def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> None:
@@ -45,11 +61,13 @@ def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> No
 class StoredMemo:
     """The durable dictionary of one post."""
 
-    def __init__(self, database: Database, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+    def __init__(
+        self, database: Database, key: str, job_id: JobId, kept: Mapping[str, str]
+    ) -> None:
         self._database = database
         self._key = key
         self._job_id = job_id
-        self._kept = kept
+        self._kept = dict(kept)
 
     def get(self, name: str) -> str | None:
         """What was kept under this name."""
@@ -64,12 +82,8 @@ class StoredMemo:
 
 async def open_memo(database: Database, key: str, job_id: JobId) -> StoredMemo:
     """The memo of one post as it was last written."""
-    kept = await database.read(
-        lambda conn: conn.execute(
-            select(messages.c.memo).where(messages.c.key == key)
-        ).scalar_one_or_none()
-    )
-    return StoredMemo(database, key, job_id, dict(kept or {}))
+    posted = await database.read(lambda conn: get(conn, key))
+    return StoredMemo(database, key, job_id, posted.kept)
 
 
 def _put_memo(tx: Tx, key: str, job_id: JobId, kept: dict[str, str]) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.announcer import AGAIN_SECONDS, Announcer
+from bot.announcer import AGAIN_SECONDS, AT_ONCE, Announcer
 from bot.errors import DeliveryError, DeliveryUnavailable, ThreadGone
 from bot.job import Job, JobState
 from bot.notices import About, Notice, Outlook, to_status
-from bot.ports import AdapterLimits
-from bot.refs import ThreadRef
+from bot.ports import AdapterLimits, Memo
+from bot.refs import MessageRef, ThreadRef
 from bot.store.database import Database
 from tests.bot.store.conftest import Books
 from tests.fakes import MovableClock, RecordingAdapter
@@ -32,6 +32,9 @@ class Chat(RecordingAdapter):
         self.trouble: dict[str, Exception] = {}
         self.refused = 0
         self.before_post = self._refuse
+        self.slow: dict[str, asyncio.Event] = {}
+        self.most_at_once = 0
+        self._at_once = 0
 
     def _refuse(self, notice: Notice) -> DeliveryError | None:
         about: About | None = getattr(notice, "about", None)
@@ -40,6 +43,14 @@ class Chat(RecordingAdapter):
             self.refused += 1
             raise error
         return None
+
+    async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        if held := self.slow.get(key.partition(":")[0]):
+            await held.wait()
+        self._at_once -= 1
+        return await super().post(thread, notice, key=key, memo=memo)
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         known = super().limits(thread)
@@ -69,11 +80,16 @@ class Desk:
     async def show(self, job: Job) -> None:
         """Touch a job and wait until it was looked at, whatever came of that."""
         self.announcer.touch(job.id)
-        # The second of these is looked at once all that was looked at with the first is done.
-        for _ in range(2):
-            mark = await self.books.received(user="mark")
-            self.announcer.touch(mark.id)
-            await self.until(mark, "Received")
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until all that is due was looked at."""
+        async with asyncio.timeout(5):
+            while self.announcer._in_hand or self._has_due():
+                await asyncio.sleep(0.005)
+
+    def _has_due(self) -> bool:
+        return any(at <= self.clock.boottime() for at in self.announcer._due.values())
 
     async def until(self, job: Job, *said: str) -> None:
         await self.chat.until(lambda: self.chat.said(job) == list(said))
@@ -184,3 +200,59 @@ async def test_many_at_once_are_all_shown(desk: Desk) -> None:
     for job in made:
         desk.announcer.touch(job.id)
     await desk.chat.until(lambda: len(desk.chat.posts) == len(made))
+
+
+async def test_a_slow_message_holds_up_no_other(desk: Desk) -> None:
+    made = [await desk.books.received() for _ in range(3 * AT_ONCE)]
+    slow, *others = made
+    desk.chat.slow[slow.id] = asyncio.Event()
+    for job in made:
+        desk.announcer.touch(job.id)
+    await desk.chat.until(lambda: len(desk.chat.posts) == len(others))
+    assert desk.chat.said(slow) == []
+    assert desk.chat.most_at_once <= AT_ONCE
+    desk.chat.slow[slow.id].set()
+    await desk.until(slow, "Received")
+
+
+async def test_one_message_is_in_one_pair_of_hands(desk: Desk) -> None:
+    """Two posts of one status at the same time would be two messages."""
+    job = await desk.books.received()
+    desk.chat.slow[job.id] = asyncio.Event()
+    desk.announcer.touch(job.id)
+    while not desk.chat.most_at_once:
+        await asyncio.sleep(0)
+    await desk.books.accept(job)
+    desk.announcer.touch(job.id)
+    mark = await desk.books.received(user="mark")
+    desk.announcer.touch(mark.id)
+    await desk.until(mark, "Received")
+    assert desk.chat.most_at_once == 2
+    desk.chat.slow[job.id].set()
+    await desk.until(job, "Received", "Queued")
+
+
+async def test_news_for_many_may_take_its_time_and_is_told_early_with_other_news(
+    desk: Desk,
+) -> None:
+    first, second = await desk.books.received(), await desk.books.received()
+    desk.announcer.touch(first.id, after=60)
+    desk.announcer.touch(second.id, after=60)
+    desk.announcer.touch(first.id, after=90)
+    await desk.show(second)
+    assert (desk.chat.said(first), desk.chat.said(second)) == ([], ["Received"])
+    desk.clock.move(seconds=59)
+    await desk.settle()
+    assert desk.chat.said(first) == []
+    desk.clock.move(seconds=2)
+    await desk.until(first, "Received")
+
+
+async def test_a_wall_clock_set_back_delays_no_message(desk: Desk) -> None:
+    desk.chat.edit_seconds = 5
+    job = await desk.books.received()
+    await desk.show(job)
+    desk.announcer.touch((await desk.books.accept(job)).id)
+    desk.clock.set_wall(hours=-1)
+    desk.clock.move(seconds=6)
+    await desk.until(job, "Received", "Queued")

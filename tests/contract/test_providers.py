@@ -158,6 +158,7 @@ async def test_a_callback_is_read_or_ignored_and_never_raises(stage: Stage) -> N
 
 async def test_one_that_cannot_be_read_hides_no_other(stage: Stage) -> None:
     ids = [await stage.provider.submit(stage.submission(number)) for number in (1, 2)]
+    stage.server.faults.server_error("list", times=3)
     stage.server.faults.server_error("get", times=3)
     seen = await stage.provider.check(ids)
     assert len(seen) == 1

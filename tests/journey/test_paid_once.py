@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,9 +13,10 @@ import pytest
 from bot.errors import InvalidRequest, NotAllowed, QuotaExceeded, StoreError
 from bot.job import JobState
 from bot.notices import Cancelled, Failed, Uncertain, Waiting
-from bot.refs import GenerationId
-from tests.conftest import KEY, House
-from tests.fakes import to_request, to_requester
+from bot.refs import GenerationId, JobId
+from bot.simulator import Simulator
+from tests.conftest import KEY, House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 
 async def finish_all(house: House) -> None:
@@ -42,6 +44,21 @@ async def test_a_reply_lost_after_acceptance_is_found_again(house: House) -> Non
     await _let_reconcile(house, job_id, JobState.GENERATING)
     await finish_all(house)
     await house.delivered(job_id)
+    assert len(house.simulator.generations) == 1
+    await house.check_books()
+
+
+async def test_a_wall_clock_set_back_does_not_delay_the_search(house: House) -> None:
+    house.simulator.faults.break_callback("lost", times=100)
+    house.simulator.faults.drop("create", accepted=True)
+    job_id = await house.ask()
+    await house.simulator.wait_for_creates(1)
+    await house.until(job_id, JobState.SUBMITTING)
+    house.clock.set_wall(hours=-1)
+    for _ in range(30):
+        house.clock.move(seconds=20)
+        await asyncio.sleep(0.05)
+    assert (await house.job(job_id)).state is JobState.GENERATING
     assert len(house.simulator.generations) == 1
     await house.check_books()
 
@@ -160,6 +177,53 @@ async def test_given_up_after_a_day_without_a_working_key(house: House) -> None:
             await asyncio.sleep(0.05)
     assert (await house.job(job_id)).cost == 0
     await house.check_books()
+
+
+async def test_a_day_of_waiting_for_something_else_is_no_reason_to_give_up(house: House) -> None:
+    """Only then the key breaks, and its operator has a day to mend it."""
+    await house.simulator.close_port()
+    job_id = await house.ask()
+    for _ in range(10):
+        await asyncio.sleep(0.05)
+        house.clock.move(hours=2.5)
+    house.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
+    await house.simulator.open_port()
+    await _let_refuse(house, job_id)
+    for _ in range(3):
+        house.clock.move(hours=5)
+        await asyncio.sleep(0.2)
+    assert (await house.job(job_id)).state is JobState.ACCEPTED
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).state is not JobState.FAILED:
+            house.clock.move(hours=1)
+            await asyncio.sleep(0.05)
+    await house.check_books()
+
+
+async def test_the_day_goes_on_through_a_restart(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
+    async with running(config, simulator, chat, clock) as house:
+        job_id = await house.ask()
+        await _let_refuse(house, job_id)
+    clock.move(hours=20)
+    async with running(config, simulator, chat, clock) as house:
+        await _let_refuse(house, job_id)
+        assert (await house.job(job_id)).state is JobState.ACCEPTED
+        clock.move(hours=5)
+        await house.until(job_id, JobState.FAILED)
+        await house.check_books()
+
+
+async def _let_refuse(house: House, job_id: JobId) -> None:
+    """Let time pass until one more submission of this job was refused."""
+    before = (await house.job(job_id)).attempt
+    async with asyncio.timeout(15):
+        while (job := await house.job(job_id)).attempt == before or not job.provider_failure:
+            house.clock.move(minutes=1)
+            await asyncio.sleep(0.05)
 
 
 async def test_a_moderated_prompt_costs_nothing_and_says_why(house: House) -> None:

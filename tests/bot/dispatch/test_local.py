@@ -42,6 +42,8 @@ class Desk:
     hands: int = 32
     rows: dict[JobId, datetime] = field(default_factory=dict)
     advanced: list[JobId] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+    woken: dict[JobId, datetime] = field(default_factory=dict)
     sweeps: int = 0
     trouble: Exception | None = None
     busy: Counter[JobId] = field(default_factory=Counter)
@@ -61,7 +63,8 @@ class Desk:
             raise self.trouble
         return list(self.rows.items())
 
-    async def _advance(self, job_id: JobId) -> None:
+    async def _advance(self, job_id: JobId, at: datetime) -> None:
+        self.times.append(at)
         self.busy[job_id] += 1
         assert self.busy[job_id] == 1, "in two hands"
         self.most_busy = max(self.most_busy, self.busy.total())
@@ -79,7 +82,8 @@ class Desk:
 
     def wake(self, job_id: JobId, after: timedelta = timedelta(0)) -> None:
         transaction = Transaction()
-        self.dispatcher.wake(transaction, job_id, self.clock.now() + after)
+        self.woken[job_id] = self.clock.now() + after
+        self.dispatcher.wake(transaction, job_id, self.woken[job_id])
         transaction.commit()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
@@ -171,6 +175,35 @@ async def test_a_step_may_wake_its_own_job_again(desk: Desk) -> None:
     desk.work = lambda job_id: desk.wake(job_id) if len(desk.advanced) < 5 else None
     desk.wake(A)
     await desk.until(lambda: desk.advanced == [A] * 5)
+
+
+async def test_a_wall_clock_set_back_delays_nothing(desk: Desk) -> None:
+    desk.wake(A, 10 * SECOND)
+    desk.clock.set_wall(hours=-1)
+    desk.clock.move(seconds=11)
+    await desk.until(lambda: desk.advanced == [A])
+    assert desk.times == [desk.woken[A]], "told as the time that the row has"
+
+
+async def test_what_is_woken_after_the_clock_was_set_back_has_its_own_time(desk: Desk) -> None:
+    """A submission in doubt is looked for only when the provider has had its time to list it."""
+    desk.clock.set_wall(hours=-1)
+    desk.wake(A, 10 * SECOND)
+    desk.clock.move(seconds=9)
+    await desk.settle()
+    assert desk.advanced == []
+    desk.clock.move(seconds=2)
+    await desk.until(lambda: desk.advanced == [A])
+
+
+async def test_a_wall_clock_set_forward_is_noticed_by_the_sweep(desk: Desk) -> None:
+    """What the rows say holds: a pause of two hours is over once it is three hours later."""
+    desk.wake(A, timedelta(hours=2))
+    desk.wake(B, timedelta(hours=9))
+    desk.rows = dict(desk.woken)
+    desk.clock.set_wall(hours=3)
+    desk.clock.move(seconds=SWEEP.total_seconds())
+    await desk.until(lambda: desk.advanced == [A])
 
 
 # ---- one pair of hands ------------------------------------------------------------------------

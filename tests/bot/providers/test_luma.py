@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
@@ -225,7 +225,7 @@ FIELDS = ("id", "state", "failure_reason", "created_at", "assets", "request", "m
 ECHOES = ("prompt", "callback_url", "keyframes", "concepts", "loop", "duration")
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries(
         {},
@@ -725,11 +725,16 @@ async def test_each_submission_has_its_own_connection(luma: Luma, server: LumaSe
 # ---- check ------------------------------------------------------------------------------------
 
 
-async def test_one_or_two_are_asked_for_singly(luma: Luma, server: LumaServer) -> None:
+async def test_one_is_asked_for_singly(luma: Luma, server: LumaServer) -> None:
     add(server, "a", "b", "c")
-    found = await luma.check(names("a", "b"))
-    assert ids_of(found) == {"a", "b"}
-    assert server.calls == ["GET /v1/generations/a", "GET /v1/generations/b"]
+    assert ids_of(await luma.check(names("a"))) == {"a"}
+    assert server.calls == ["GET /v1/generations/a"]
+
+
+async def test_two_need_one_call(luma: Luma, server: LumaServer) -> None:
+    add(server, "a", "b", "c")
+    assert ids_of(await luma.check(names("a", "b"))) == {"a", "b"}
+    assert len(server.calls) == 1
 
 
 async def test_an_unknown_one_is_left_out(luma: Luma, server: LumaServer) -> None:
@@ -778,6 +783,62 @@ async def test_two_stragglers_are_not_worth_another_page(luma: Luma, server: Lum
     assert ids_of(found) == {*recent, "old1", "old2"}
     assert len(server.lists) == 1
     assert len(server.calls) == 3
+
+
+async def test_a_list_too_long_for_one_sweep_is_read_on_in_the_next(
+    luma: Luma, server: LumaServer
+) -> None:
+    """Thousands run, and the oldest, which end first, stand at the list's far end."""
+    server.page_limit = 10
+    ids = [f"g{index:03}" for index in range(450)]
+    for age, each in enumerate(reversed(ids)):
+        add(server, each, minutes_ago=450 - age)
+    seen: set[str] = set()
+    for _ in range(3):
+        server.calls.clear()
+        seen |= ids_of(await luma.check(names(*ids)))
+        assert len(server.lists) <= MAX_PAGES
+        assert "offset=0" in server.lists[0], "the newest are looked at each time"
+    assert seen == set(ids)
+
+
+async def test_what_arrives_between_sweeps_hides_nothing(luma: Luma, server: LumaServer) -> None:
+    server.page_limit = 10
+    ids = [f"g{index:03}" for index in range(450)]
+    add(server, *ids)
+    seen: set[str] = set()
+    for sweep in range(4):
+        add(server, *(f"later{sweep}-{index}" for index in range(15)))
+        seen |= ids_of(await luma.check(names(*ids)))
+    assert seen == set(ids)
+
+
+async def test_a_long_past_is_not_read_for_what_the_list_leaves_out(
+    luma: Luma, server: LumaServer
+) -> None:
+    """Those behind the newest page must not wait until all of an account's years were read."""
+    server.page_limit = 10
+    for index in range(400):
+        add(server, f"past{index}", minutes_ago=1000 - index)
+    ids = [f"g{index:02}" for index in range(30)]
+    add(server, *ids)
+    assert ids_of(await luma.check(names(*ids))) == set(ids)
+    server.shows = lambda row: {**row, "id": "?"} if row["id"] in ids[:4] else row
+    for _ in range(3):
+        server.calls.clear()
+        assert ids_of(await luma.check(names(*ids))) == set(ids)
+        assert len(server.lists) == 4
+
+
+async def test_for_what_luma_does_not_know_no_list_is_read_twice(
+    luma: Luma, server: LumaServer
+) -> None:
+    add(server, *(f"g{index}" for index in range(250)))
+    ids = names("g249", "gone1", "gone2", "gone3")
+    for lists in (3, 1):
+        server.calls.clear()
+        assert ids_of(await luma.check(ids)) == {"g249"}
+        assert len(server.lists) == lists
 
 
 async def test_a_limit_that_is_ignored_costs_pages_but_loses_nothing(

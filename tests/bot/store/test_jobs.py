@@ -243,7 +243,6 @@ async def test_the_last_durations_are_told_oldest_first(books: Books) -> None:
 
 
 async def test_generations_of_others_are_known_even_after_a_second_attempt(books: Books) -> None:
-    mine = await books.reach(S.GENERATING)
     other = await books.reach(S.GENERATING)
 
     def try_again(tx: Tx) -> Job:
@@ -251,8 +250,11 @@ async def test_generations_of_others_are_known_even_after_a_second_attempt(books
         return step(tx, waiting, S.SUBMITTING)
 
     await books.database.write(try_again)
-    owned = await books.database.read(lambda conn: jobs.owned_generations(conn, "luma", mine.id))
+    earlier = NOW - timedelta(hours=1)
+    owned = await books.database.read(lambda conn: attempts.owned(conn, "luma", earlier))
     assert GenerationId(f"g-{other.id}") in owned
+    later = NOW + timedelta(hours=1)
+    assert not await books.database.read(lambda conn: attempts.owned(conn, "luma", later))
 
 
 # ---- crashes ----------------------------------------------------------------------------------

@@ -1,0 +1,92 @@
+"""Reading round a long list, the newest first, a stretch at a time. Pure; knows no service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from datetime import datetime
+from itertools import pairwise
+
+from bot.ports import Generation
+from bot.refs import GenerationId
+
+Times = Sequence[datetime | None]
+#: Where rows are removed, the others move up; so many may be, and none is passed over.
+OVERLAP = 10
+
+
+class Rounds:
+    """Which offset to read next: the newest page first, then on from where it stopped last.
+
+    A list grows at its front, so what stood at an offset stands behind it later, never before.
+    """
+
+    def __init__(self, *, pages: int) -> None:
+        self._pages = pages
+        self._left = self._offset = self._front = self._start = self._goes_on_at = 0
+        self._has_turned = False
+
+    def begin(self) -> int:
+        """Begin a stretch of so many pages at most; returns the offset of the newest page."""
+        self._left, self._offset, self._front = self._pages, 0, 0
+        self._has_turned = False
+        return self._offset
+
+    def after(self, rows: int, *, is_end: bool) -> int | None:
+        """The offset after a page of so many rows, None where the stretch or the round is over.
+
+        Behind an `is_end` nothing matters: it turns back to the second page, if it left that out.
+        """
+        self._left -= 1
+        is_end = is_end or not rows
+        if self._offset == 0:
+            self._front, self._start = rows, max(rows, self._goes_on_at - OVERLAP)
+            self._offset = self._start
+        elif is_end and not self._has_turned and self._start > self._front:
+            self._offset, self._has_turned, is_end = self._front, True, False
+        else:
+            self._offset += rows
+        if is_end or (self._has_turned and self._offset >= self._start):
+            self.rewind()
+            return None
+        self._goes_on_at = self._offset
+        return self._offset if self._left else None
+
+    def rewind(self) -> None:
+        """Let the next stretch go on behind the newest page: this one found all."""
+        self._goes_on_at = 0
+
+
+class Horizon:
+    """How far back a list matters: to the oldest of those that are looked for."""
+
+    def __init__(self) -> None:
+        self._created: dict[GenerationId, datetime] = {}
+        self._missed: set[GenerationId] = set()
+
+    def remember(self, seen: Iterable[Generation]) -> None:
+        """Note when these began, until they are over."""
+        for each in seen:
+            self._missed.discard(each.id)
+            if each.created_at and each.state in ("queued", "running"):
+                self._created[each.id] = each.created_at
+            else:
+                self._created.pop(each.id, None)
+
+    def miss(self, generation_id: GenerationId) -> None:
+        """The service does not know this one, so no list is read for its sake."""
+        self._missed.add(generation_id)
+        self._created.pop(generation_id, None)
+
+    def of(self, ids: Set[GenerationId]) -> tuple[Set[GenerationId], datetime | None]:
+        """Those that a list may hold, and when the oldest began, once that is known of all."""
+        wanted = ids - self._missed
+        times = [self._created[each] for each in wanted if each in self._created]
+        return wanted, min(times, default=None) if len(times) == len(wanted) else None
+
+
+def reaches(times: Times, since: datetime | None) -> bool:
+    """Whether a list goes on with older ones only; an order that nobody promised is seen."""
+    known = [time for time in times if time]
+    if since is None or len(known) < len(times) or not known:
+        return False
+    return all(a >= b for a, b in pairwise(known)) and known[-1] < min(since, known[0])

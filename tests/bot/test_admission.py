@@ -1,0 +1,116 @@
+"""Who may go to a provider now, and who hears of its troubles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.admission import SHOWN_IN_LINE, TOLD_A_SECOND, Admission
+from bot.dispatch.local import LocalDispatcher
+from bot.durations import STALE_AT_LEAST
+from bot.errors import ProviderAuthError
+from bot.job import Job
+from bot.providers.luma import Luma, Settings
+from bot.refs import JobId
+from bot.store import jobs
+from bot.store.database import Database
+from tests.bot.store.conftest import NOW, Books
+from tests.fakes import MovableClock
+
+
+class Desk:
+    """The admission of a provider on a true database, and what it wanted to be shown."""
+
+    def __init__(self, books: Books, clock: MovableClock) -> None:
+        self.books, self.clock = books, clock
+        self.shown: list[tuple[JobId, float]] = []
+        self._changed = asyncio.Event()
+        database = books.database
+        self.admission = Admission(
+            Luma(Settings(running_limit=1, min_balance_usd=0), clock=clock),
+            database=database,
+            dispatcher=LocalDispatcher(clock, lambda: database.read(jobs.due_times)),
+            clock=clock,
+            stale_after=lambda: STALE_AT_LEAST,
+            announce=self._announce,
+        )
+
+    def _announce(self, job_id: JobId, *, after: float = 0.0) -> None:
+        self.shown.append((job_id, after))
+        self._changed.set()
+
+    async def wait(self, *, people: int, each: int) -> list[Job]:
+        """Jobs in line, the first person's all before the second's first."""
+        made = []
+        for number in range(people * each):
+            job = await self.books.received(user=f"person{number // each}")
+            made.append(await self.books.accept(job, at=NOW + timedelta(seconds=number)))
+        return made
+
+    async def until_shown(self, count: int) -> list[tuple[JobId, float]]:
+        """What was to be shown, once it is so much; then all is forgotten."""
+        async with asyncio.timeout(5):
+            while len(self.shown) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        shown, self.shown = self.shown, []
+        return shown
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    await database.start()
+    opened = Desk(Books(database), clock)
+    # The one slot is taken, so nobody goes.
+    taken = await opened.books.accept(await opened.books.received(user="early"))
+    await opened.books.change(taken, admitted_at=clock.now())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(opened.admission.run())
+        yield opened
+        task.cancel()
+    await database.stop()
+
+
+async def test_everyone_who_waits_hears_once_that_it_is_down_and_once_that_it_is_back(
+    desk: Desk,
+) -> None:
+    waiting = await desk.wait(people=20, each=4)
+    for _ in range(3):
+        desk.admission.trouble(ProviderAuthError("The key is refused.", provider="luma"))
+    down = await desk.until_shown(len(waiting))
+    assert {job_id for job_id, _ in down} == {job.id for job in waiting}
+    assert desk.admission.sentence == "The key is refused."
+    desk.clock.move(minutes=6)
+    desk.admission.trouble(ProviderAuthError("The key is refused.", provider="luma"))
+    desk.admission.taken()
+    back = await desk.until_shown(len(waiting))
+    assert {job_id for job_id, _ in back} == {job.id for job in waiting}
+    assert desk.shown == []
+    assert desk.admission.sentence is None
+
+
+async def test_news_for_a_long_line_comes_in_turn_and_not_as_a_flood(desk: Desk) -> None:
+    waiting = await desk.wait(people=20, each=4)
+    desk.admission.trouble(ProviderAuthError(provider="luma"))
+    shown = await desk.until_shown(len(waiting))
+    early = {job_id for job_id, after in shown if after == 0.0}
+    assert len(early) == SHOWN_IN_LINE
+    assert early >= {job.id for job in waiting[::4]}, "one of each person's"
+    assert max(after for _, after in shown) == (len(waiting) - SHOWN_IN_LINE) / TOLD_A_SECOND
+
+
+async def test_a_wall_clock_set_back_does_not_prolong_a_pause(desk: Desk) -> None:
+    [job] = await desk.wait(people=1, each=1)
+    desk.admission.trouble(ProviderAuthError(provider="luma"))
+    await desk.until_shown(1)
+    await desk.books.sql("UPDATE jobs SET state = 'cancelled' WHERE person LIKE '%early'")
+    desk.clock.set_wall(hours=-1)
+    desk.clock.move(minutes=6)
+    async with asyncio.timeout(5):
+        while (await desk.books.get(job.id)).admitted_at is None:
+            await asyncio.sleep(0.01)

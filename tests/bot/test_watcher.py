@@ -1,0 +1,157 @@
+"""A provider's watcher, with the true program around it: when it looks, and what that costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.job import JobState
+from bot.refs import JobId
+from bot.watcher import RARER_WITH_CALLBACKS
+from tests.conftest import House
+from tests.ports import free_port
+
+LIST, ONE = "GET /generations", "GET /generations/{id}"
+
+
+@pytest.fixture
+async def called(open_house: Callable[..., Any]) -> House:
+    """A bot that would look again only in an hour, were it not called."""
+    port = free_port()
+    house: House = await open_house(
+        luma={"look_seconds": 3600, "first_look_seconds": 3600},
+        bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
+    )
+    return house
+
+
+async def run(house: House, count: int) -> list[JobId]:
+    """So many jobs, each begun after the one before it."""
+    begun = []
+    for number in range(count):
+        begun.append(await house.ask(user=f"person{number}"))
+        await house.until(begun[-1], JobState.GENERATING)
+    return begun
+
+
+async def finish(house: House, job_id: JobId) -> None:
+    generation = (await house.job(job_id)).generation_id
+    assert generation is not None
+    await house.simulator.finish(generation)
+
+
+async def finish_while_looked_at(house: House, first: JobId, *others: JobId) -> None:
+    """The others end while a first one's call is being looked into."""
+    house.simulator.faults.delay("get", 0.3)
+    await finish(house, first)
+    async with asyncio.timeout(5):
+        while not house.simulator.requests[ONE]:
+            await asyncio.sleep(0.01)
+    await asyncio.gather(*(finish(house, each) for each in others))
+
+
+async def call(house: House, job_id: JobId, *states: str) -> None:
+    """Say in these calls, one after the other, how a job's generation is."""
+    generation = house.simulator.generations[(await house.job(job_id)).generation_id or ""]
+    async with aiohttp.ClientSession() as session:
+        for state in states:
+            body = {**generation.to_json(), "state": state}
+            url = generation.order.callback_url or ""
+            async with session.post(url, json=body) as response:
+                assert response.status == 200
+
+
+# ---- polling ----------------------------------------------------------------------------------
+
+
+async def test_one_that_is_done_before_its_first_look_is_seen_with_the_others(
+    open_house: Callable[..., Any],
+) -> None:
+    house: House = await open_house(luma={"first_look_seconds": 100, "look_seconds": 1})
+    house.simulator.faults.break_callback("lost", times=100)
+    await run(house, 3)
+    house.clock.move(seconds=80)
+    [young] = await run(house, 1)
+    await finish(house, young)
+    house.clock.move(seconds=21)
+    await house.delivered(young)
+    assert house.simulator.requests[ONE] == 0
+
+
+async def test_a_wall_clock_set_back_does_not_delay_a_look(
+    open_house: Callable[..., Any],
+) -> None:
+    house: House = await open_house(luma={"first_look_seconds": 20, "look_seconds": 1})
+    house.simulator.faults.break_callback("lost", times=100)
+    [job_id] = await run(house, 1)
+    await finish(house, job_id)
+    house.clock.set_wall(hours=-1)
+    house.clock.move(seconds=21)
+    await house.delivered(job_id)
+    await house.check_books()
+
+
+# ---- callbacks --------------------------------------------------------------------------------
+
+
+async def test_calls_that_follow_one_another_share_a_look(called: House) -> None:
+    """The first is looked into at once; those that come meanwhile, or soon after, together."""
+    first, second, third, _ = await run(called, 4)
+    await finish_while_looked_at(called, first, second, third)
+    for job_id in (first, second, third):
+        await called.delivered(job_id)
+    assert (called.simulator.requests[LIST], called.simulator.requests[ONE]) == (1, 1)
+
+
+async def test_a_list_tells_of_those_whose_call_was_lost(called: House) -> None:
+    first, second, third, last = await run(called, 4)
+    await called.simulator.wait_for_callbacks(4)
+    called.simulator.faults.break_callback("lost")
+    await finish(called, last)
+    await finish_while_looked_at(called, first, second, third)
+    await called.delivered(last)
+    assert (called.simulator.requests[LIST], called.simulator.requests[ONE]) == (1, 1)
+
+
+async def test_a_call_for_what_is_known_to_have_ended_costs_no_look(called: House) -> None:
+    first, second = await run(called, 2)
+    await finish(called, first)
+    await called.delivered(first)
+    await call(called, first, "completed", "completed")
+    await finish(called, second)
+    await called.delivered(second)
+    assert called.simulator.requests[ONE] == 2
+    assert called.simulator.requests[LIST] == 0
+
+
+async def test_an_end_counts_although_an_earlier_call_comes_after_it(called: House) -> None:
+    called.simulator.faults.break_callback("lost", times=2)
+    [job_id] = await run(called, 1)
+    await finish(called, job_id)
+    await call(called, job_id, "completed", "dreaming")
+    await called.delivered(job_id)
+
+
+async def test_that_callbacks_arrive_is_known_before_the_first_end(
+    open_house: Callable[..., Any],
+) -> None:
+    """So the looks are rare from the beginning, and not only once a first clip is done."""
+    port = free_port()
+    house: House = await open_house(
+        luma={"look_seconds": 1, "first_look_seconds": 3600},
+        bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
+    )
+    house.simulator.faults.break_callback("lost")
+    [job_id] = await run(house, 1)
+    watcher = house.app._watchers["luma"]
+    async with asyncio.timeout(5):
+        while not watcher.running:
+            await asyncio.sleep(0.01)
+    await call(house, job_id, "dreaming")
+    async with asyncio.timeout(5):
+        while watcher._gap() < RARER_WITH_CALLBACKS:
+            await asyncio.sleep(0.01)
