@@ -4,7 +4,8 @@ BotError
 ├─ ConfigError
 ├─ Refusal
 │  ├─ InvalidRequest   ├─ FrameRejected   ├─ QuotaExceeded
-│  ├─ NotAllowed       ├─ JobNotFound     └─ AddressRefused
+│  ├─ NotAllowed ── NotServed, Paused, WrongChannel
+│  ├─ JobNotFound      └─ AddressRefused
 ├─ ProviderError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ ProviderAuthError
 │  ├─ ProviderOutOfCredits  └─ SubmissionUncertain
@@ -64,6 +65,23 @@ class QuotaExceeded(Refusal):
 
 class NotAllowed(Refusal):
     """You may not do that here."""
+
+
+class NotServed(NotAllowed):
+    """This place is not set up for Raybot. Its operator can add it."""
+
+
+class Paused(NotAllowed):
+    """Raybot is paused here. Those who run this place, or the operator, can resume it."""
+
+
+class WrongChannel(NotAllowed):
+    """Raybot is not used in this channel."""
+
+    def __init__(self, message: str | None = None, *, channels: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        #: The ids of the channels in which it is.
+        self.channels = channels
 
 
 class JobNotFound(Refusal):

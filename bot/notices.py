@@ -230,7 +230,8 @@ def _to_waiting(job: Job, outlook: Outlook) -> Notice:
 
 def _to_end(job: Job) -> Notice:
     about = to_about(job)
-    if job.state is JobState.DELIVERED:
+    # Its clip may have been deleted since.
+    if job.state is JobState.DELIVERED and job.failure is None:
         return Done(about=about, charged=job.cost, took=took(job), clip=job.message)
     if job.state is JobState.CANCELLED:
         return Cancelled(about=about, charged=job.cost)

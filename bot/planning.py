@@ -13,14 +13,16 @@ from bot.config import DefaultsTable, LimitsTable
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed
 from bot.frames import Frames
 from bot.job import Job, Plan, StoredFrame
-from bot.ports import Adapter, ModelCapabilities, Provider
+from bot.overview import Setting, Source
+from bot.ports import Adapter, ModelCapabilities, Offer, Provider
 from bot.refs import GenerationId, Price
 from bot.request import ClipFrame, Frame, ImageFrame, LinkFrame, VideoWork
 from bot.store import jobs
 from bot.store.database import Database
+from bot.store.settings import Chosen
 
 Slot = Literal["start", "end"]
-#: What a person may choose for themselves.
+#: What may be chosen beforehand: by a person, for a channel, for a place.
 CHOOSABLE = ("model", "duration", "resolution", "aspect_ratio", "loop")
 
 
@@ -92,7 +94,7 @@ class Planner:
         )
 
     def check_chosen(self, chosen: Mapping[str, str]) -> None:
-        """Raise `InvalidRequest` if somebody's own defaults are nothing a provider can do."""
+        """Raise `InvalidRequest` if chosen defaults are nothing a provider can do."""
         for name in chosen:
             if name not in CHOOSABLE:
                 raise InvalidRequest(
@@ -102,6 +104,43 @@ class Planner:
         values = {name: value for name, value in chosen.items() if value}
         work = VideoWork.model_validate({"prompt": "settings", "typed": frozenset(values)})
         self.settle(with_defaults(work, {}, values, is_typed=True), {})
+
+    def offers(self, chosen: Mapping[str, str]) -> tuple[Offer, ...]:
+        """The lengths and sizes of the model that somebody would get, with their prices."""
+        work = with_defaults(VideoWork(prompt="offers"), self._house_defaults(), chosen)
+        provider, settled, _ = choice.choose(work, self._providers)
+        can = provider.capabilities[settled.model]
+        return tuple(
+            Offer(
+                duration=duration,
+                resolution=resolution,
+                price=self.estimate(sized, provider),
+                is_default=sized == settled,
+            )
+            for resolution in can.resolutions
+            if resolution in self._limits.resolutions
+            for duration in can.durations
+            for sized in (
+                settled.model_copy(update={"duration": duration, "resolution": resolution}),
+            )
+        )
+
+    def explain(self, chosen: Chosen) -> tuple[Setting, ...]:
+        """What holds where nothing is typed, and whose word each is."""
+        layers: tuple[tuple[Source, Mapping[str, Any]], ...] = (
+            ("yours", chosen.person),
+            ("channel", chosen.channel),
+            ("place", chosen.place),
+            ("house", self._house_defaults()),
+        )
+        return tuple(
+            next(
+                Setting(name=name, value=str(values[name]).lower(), source=source)
+                for source, values in layers
+                if name in values
+            )
+            for name in CHOOSABLE
+        )
 
     def _house_defaults(self) -> dict[str, Any]:
         return self._defaults.model_dump(include=set(CHOOSABLE))
@@ -145,8 +184,7 @@ class Planner:
         if self._frames.can_hand_over(can.image_input, has_link=has_link):
             return
         adapter = self._adapters.get(job.request.thread.adapter)
-        path = await self._frames.local(stored)
-        if adapter is None or await adapter.host(path, job.id) is None:
+        if adapter is None or not adapter.limits(job.request.thread).can_host:
             raise FrameRejected(
                 "The video service fetches images by a public link, and Raybot cannot make one "
                 "here. Its operator can set [bot] public_url or media_url; or give the image as "

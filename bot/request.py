@@ -86,7 +86,12 @@ class VideoWork(Frozen):
 
 
 class Requester(Frozen):
-    """The person who asked."""
+    """The person who asked.
+
+    Outside any place of ours, in a direct message (`is_direct`) or through a personal install of
+    the bot (`is_install`), `home` is the tenant in which they are known to be a member, and
+    `workspace` that tenant's; empty where there is none.
+    """
 
     adapter: str
     workspace: str
@@ -95,6 +100,9 @@ class Requester(Frozen):
     roles: tuple[str, ...] = ()
     locale: str = "en"
     member_since: datetime | None = None
+    home: str = ""
+    is_direct: bool = False
+    is_install: bool = False
 
     @property
     def person(self) -> str:
@@ -105,6 +113,11 @@ class Requester(Frozen):
     def tenant(self) -> str:
         """One key per Discord server or Slack workspace."""
         return f"{self.adapter}:{self.workspace}"
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether they asked outside any place of ours, where they hold no rights of a place."""
+        return self.is_direct or self.is_install or bool(self.home)
 
 
 class GenerationRequest(Frozen):
@@ -119,6 +132,12 @@ class GenerationRequest(Frozen):
     work: VideoWork
     asked_in: MessageRef | None = None
     is_age_restricted: bool = False
+
+
+def is_spoiler(work: VideoWork) -> bool:
+    """Whether a key image was hidden by its sender, so that the clip is hidden, too."""
+    frames = (work.start_frame, work.end_frame)
+    return any(isinstance(each, ImageFrame) and each.attachment.is_spoiler for each in frames)
 
 
 def estimate_tokens(text: str) -> int:

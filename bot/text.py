@@ -1,28 +1,69 @@
-"""Every sentence a person reads, as plain text. Knows no platform: adapters escape and draw."""
+"""Every sentence a person reads, as plain text. Knows no platform: adapters escape and draw.
+
+Notices and errors are here, pages in `bot.page_words`; what both are made of in `bot.words`.
+"""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from typing import assert_never
 
 from bot import errors
 from bot import notices as n
-from bot.ports import Allowance, JobLine, ModelCapabilities, UsageReport, UsageRow
-from bot.refs import JobId, Micros, Price, money
-from bot.request import ClipFrame, Frame, VideoWork
+from bot.page_words import (
+    describe_jobs,
+    describe_limits,
+    describe_rules,
+    describe_server_usage,
+    describe_settings,
+    describe_settings_in,
+    describe_usage,
+    help_text,
+    timeline,
+)
+from bot.refs import JobId, Micros
+from bot.words import (
+    QUOTE_CHARS,
+    Table,
+    Text,
+    Tone,
+    about,
+    charge_words,
+    clean,
+    moment,
+    parameters,
+    price_words,
+    span,
+)
 
-QUOTE_CHARS = 300
+__all__ = [
+    "QUOTE_CHARS",
+    "Table",
+    "Text",
+    "Tone",
+    "about",
+    "charge_words",
+    "clean",
+    "describe",
+    "describe_error",
+    "describe_jobs",
+    "describe_limits",
+    "describe_rules",
+    "describe_server_usage",
+    "describe_settings",
+    "describe_settings_in",
+    "describe_usage",
+    "help_text",
+    "moment",
+    "parameters",
+    "price_words",
+    "span",
+    "timeline",
+]
 FORMS: dict[n.ClipForm, str] = {
     "original": "",
     "smaller": "Made smaller to fit this place.",
     "poster": "Too large for this place, so here is a picture of it; the link has the clip.",
 }
-Table = tuple[tuple[str, ...], ...]
-Tone = Literal["info", "good", "bad", "wait"]
 Running = (
     n.Received
     | n.ConfirmNeeded
@@ -33,92 +74,6 @@ Running = (
     | n.Uncertain
     | n.Fetching
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Text:
-    """What to say, in plain text: an adapter escapes every field for its platform.
-
-    `quote` is what the person wrote, cleaned and cut; the first row of `table` is its head.
-    """
-
-    title: str
-    lines: tuple[str, ...] = ()
-    tone: Tone = "info"
-    quote: str = ""
-    table: Table = ()
-
-
-# ---- words for values ------------------------------------------------------------------------
-
-# ECMA-48: CSI and OSC sequences, or an escape with one letter.
-_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\[\]])?")
-_EMOJI = "[\u2190-\u2bff\U0001f000-\U0001faff\ufe0f]"
-_JOINED = re.compile(f"(?<={_EMOJI})\u200d(?={_EMOJI})")
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0")
-
-
-def clean(text: str, *, limit: int = QUOTE_CHARS) -> str:
-    """One line without control, bidi or invisible characters, cut to `limit` characters."""
-    text = _SEQUENCE.sub("", text)
-    joined = {match.start() for match in _JOINED.finditer(text)}
-    shown = "".join(
-        letter
-        for at, letter in enumerate(text)
-        if letter.isspace()
-        or at in joined
-        or (unicodedata.category(letter) not in {"Cc", "Cf", "Cs"} and letter not in _BLANK)
-    )
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
-
-
-def span(duration: timedelta) -> str:
-    """A length of time as a person says it: `40 s`, `1 min 20 s`, `2 h 5 min`."""
-    seconds = max(0, round(duration.total_seconds()))
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    parts = [(hours, "h"), (minutes, "min"), (0 if hours else seconds % 60, "s")]
-    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
-
-
-def about(duration: timedelta) -> str:
-    """An estimate, rounded to what can be known: `about 40 s`, `about 1 min 20 s`."""
-    step = 5 if duration < timedelta(minutes=1) else 10 if duration < timedelta(minutes=10) else 60
-    return "about " + span(
-        timedelta(seconds=max(5, round(duration.total_seconds() / step) * step))
-    )
-
-
-def moment(when: datetime) -> str:
-    """A point in time in its own zone: `5 Nov 14:00 UTC`."""
-    return f"{when.day} {when:%b %H:%M %Z}".rstrip()
-
-
-def price_words(price: Price, *, is_over: bool = False) -> str:
-    """What a clip costs at list price; of a test, what it would cost, or would have cost."""
-    words = f"≈ {money(price.micros)}"
-    would = "would have cost" if is_over else "would cost"
-    return f"{would} {words} (a test, nothing charged)" if price.is_test else words
-
-
-def charge_words(charged: Micros) -> str:
-    """Whether a job was charged, as a sentence."""
-    return f"{money(charged)} was charged." if charged else "Nothing was charged."
-
-
-def parameters(work: VideoWork) -> str:
-    """The settled parameters in one line: `ray-2 · 5s · 540p · 1:1 · loop · camera orbit left`."""
-    parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
-    parts += ["loop"] if work.loop else []
-    parts += [f"camera {clean(name, limit=40).replace('_', ' ')}" for name in work.concepts]
-    parts += _frame_words("start", work.start_frame) + _frame_words("end", work.end_frame)
-    return " · ".join(parts)
-
-
-def _frame_words(end: str, frame: Frame | None) -> list[str]:
-    if frame is None:
-        return []
-    return [f"{end} clip {frame.job_id}" if isinstance(frame, ClipFrame) else f"{end} image"]
 
 
 # ---- notices ---------------------------------------------------------------------------------
@@ -187,6 +142,9 @@ def _describe_end(
             return _text(
                 about_it, "Delivered", f"took {span(notice.took)}", tone="good", cost=cost
             )
+        case n.Failed(about=about_it, code="deleted"):
+            gone = (clean(notice.sentence), charge_words(notice.charged))
+            return _text(about_it, "Deleted", *gone, tone="info", cost="")
         case n.Failed(about=about_it):
             again = f"To try again: retry {about_it.job_id}"
             advice = "" if notice.code in _HOPELESS else again
@@ -213,7 +171,7 @@ def _delivered_cost(about_it: n.About, charged: Micros) -> str:
 #: Failures whose sentence says what to change; the same again would fail again.
 _HOPELESS = frozenset(
     {"moderation", "image_moderation", "prompt", "loop", "frames", "fixed", "extend"}
-    | {"concepts", "image", "retired", "kept", "refused"}
+    | {"concepts", "image", "retired", "kept", "refused", "late_refusal"}
 )
 
 # ---- errors ----------------------------------------------------------------------------------
@@ -228,6 +186,9 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.FrameRejected: ("The image cannot be used", "Try another JPEG, PNG, WebP or HEIC."),
     errors.QuotaExceeded: ("A limit is reached", "Type usage to see what is left."),
     errors.NotAllowed: ("Not allowed", "Ask the operator of this bot."),
+    errors.NotServed: ("Not open here", "Ask the operator of this bot."),
+    errors.Paused: ("Raybot is paused", "Ask again once it goes on."),
+    errors.WrongChannel: ("Not in this channel", "Ask again there."),
     errors.JobNotFound: ("No such job", "Type jobs to list your own."),
     errors.ProviderError: ("The video service has a problem", _OPERATOR),
     errors.ProviderUnavailable: ("The video service is not reachable", _AGAIN),
@@ -257,86 +218,3 @@ def describe_error(
         lines.append(charge_words(charged or Micros(0)))
     lines += [f"job {job_id}"] if job_id else []
     return Text(title=title, lines=tuple(dict.fromkeys(lines)), tone="bad")
-
-
-# ---- pages -----------------------------------------------------------------------------------
-
-
-def describe_usage(report: UsageReport) -> Text:
-    """What a person used today and this month, and what is left."""
-    head = ("", "asked", "delivered", "refused", "failed", "video", "charged")
-    lines = [_allowance_words(each) for each in report.allowances if each.allowed is not None]
-    if report.test_clips:
-        clips = "1 test clip" if report.test_clips == 1 else f"{report.test_clips} test clips"
-        cost = f"≈ {money(report.test_micros)}"
-        lines.append(f"{clips} would have cost {cost} (a test, nothing charged).")
-    table = (head, _usage_cells(report.today), _usage_cells(report.month))
-    return Text(title="Your usage", lines=tuple(lines), table=table)
-
-
-def _usage_cells(row: UsageRow) -> tuple[str, ...]:
-    counts = (row.asked, row.delivered, row.refused, row.failed)
-    video = span(timedelta(seconds=row.seconds))
-    return (clean(row.label, limit=40), *map(str, counts), video, money(row.charged))
-
-
-def _allowance_words(allowance: Allowance) -> str:
-    words = money if allowance.is_money else str
-    used, allowed = words(allowance.used), words(allowance.allowed or 0)
-    resets = f", resets {moment(allowance.resets_at)}" if allowance.resets_at else ""
-    return f"{clean(allowance.name, limit=60)}: {used} of {allowed}{resets}"
-
-
-def describe_jobs(jobs: Sequence[JobLine]) -> Text:
-    """A page of one's own jobs."""
-    if not jobs:
-        return Text(title="No jobs here", lines=("Type what you want to see to start one.",))
-    rows = [
-        (j.job_id, j.state, money(j.price), moment(j.created_at), clean(j.prompt, limit=40))
-        for j in jobs
-    ]
-    return Text(title="Your jobs", table=(("job", "state", "price", "asked", "prompt"), *rows))
-
-
-def describe_settings(values: Mapping[str, str]) -> Text:
-    """A person's own defaults."""
-    rows = [(clean(key, limit=40), clean(value, limit=80)) for key, value in values.items()]
-    change = "Change one with: settings ar=9:16. Take it back with: settings ar=default"
-    title = "Your settings" if rows else "You have no settings of your own"
-    return Text(title=title, lines=(change,), table=(("setting", "value"), *rows) if rows else ())
-
-
-def timeline(events: Iterable[tuple[datetime, str]]) -> tuple[str, ...]:
-    """A job's moves, one line each, with the time since the first."""
-    every = tuple(events)
-    return tuple(
-        f"{moment(when) if not at else '+' + span(when - every[0][0])} {clean(what, limit=80)}"
-        for at, (when, what) in enumerate(every)
-    )
-
-
-def help_text(models: Sequence[ModelCapabilities]) -> Text:
-    """What can be typed, from what the models can do."""
-
-    def choices(*lists: tuple[str, ...]) -> str:
-        return ", ".join(dict.fromkeys(value for each in lists for value in each))
-
-    table = (
-        ("flag", "values", "what it sets"),
-        ("--ar", choices(*(model.aspect_ratios for model in models)), "shape"),
-        ("--dur, or --9s", choices(*(model.durations for model in models)), "length"),
-        ("--res, or --4k", choices(*(model.resolutions for model in models)), "size"),
-        ("--loop, --no-loop", "", "whether it ends as it begins"),
-        ("--model", choices(tuple(model.model for model in models)), "quality and price"),
-        ("--camera", "orbit_left, …", "camera moves, several if you like"),
-        ("--start, --end", "a link or an image", "first and last picture"),
-    )
-    lines = (
-        "Type what you want to see, then flags: a red fox in snow --ar 9:16 --9s --loop",
-        "Reply to an image or a clip to start from it.",
-        'usage · jobs · jobs "fox" 2 · show ID · cancel ID · retry ID · confirm ID',
-        "settings · settings ar=9:16 · help",
-    )
-    cameras = choices(*(model.concepts for model in models))
-    more = (f"Camera moves: {cameras}",) if cameras else ()
-    return Text(title="Ray turns words and images into clips", lines=lines + more, table=table)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 from bot.app import App
 from bot.config import Config, to_config
@@ -18,9 +20,13 @@ from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, ledger
 from bot.studio import Receipt, Studio
+from bot.supply import AdapterFactory
 from tests.fakes import MovableClock, RecordingAdapter, to_request
 
 KEY = "luma-simulator"
+# The first texts of a fresh checkout take a while to draw.
+hypothesis.settings.register_profile("raybot", suppress_health_check=[HealthCheck.too_slow])
+hypothesis.settings.load_profile("raybot")
 
 
 @dataclass
@@ -37,6 +43,18 @@ class House:
     @property
     def studio(self) -> Studio:
         return self.app.studio
+
+    def studio_with(self, **rules: Any) -> Studio:
+        """Another face of this bot, under changed rules of the house."""
+        studio = self.app.studio
+        return Studio(
+            database=self.app.database,
+            planner=studio._planner,
+            clips=studio._clips,
+            dispatcher=self.app._dispatcher,
+            clock=self.clock,
+            house=replace(studio._house, **rules),
+        )
 
     async def ask(self, prompt: str = "a red fox in snow", **work: object) -> JobId:
         """Submit one request and return its job."""
@@ -101,11 +119,15 @@ def to_test_config(folder: Path, simulator: Simulator, **tables: dict[str, Any])
 
 @asynccontextmanager
 async def running(
-    config: Config, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+    config: Config,
+    simulator: Simulator,
+    chat: RecordingAdapter,
+    clock: MovableClock,
+    **adapters: AdapterFactory,
 ) -> AsyncIterator[House]:
     """Run the bot while the block runs; a fault in it ends the block with that fault."""
     async with (
-        App(config, {"recording": lambda _: chat}, clock=clock) as app,
+        App(config, {"recording": lambda _: chat, **adapters}, clock=clock) as app,
         asyncio.TaskGroup() as group,
     ):
         stop = asyncio.Event()

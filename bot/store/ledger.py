@@ -24,7 +24,13 @@ from bot.store import settings
 from bot.store.database import Tx
 from bot.store.schema import jobs, ledger_entries
 
-REFUSED = "refused"
+#: Why a request ended before it was accepted: refused, or a fault of ours. Its person was told.
+REFUSED, NOT_PREPARED = "refused", "not_prepared"
+#: The same, found after a restart, when nobody waited for an answer any more.
+LATE_REFUSAL, LATE_FAULT = "late_refusal", "late_fault"
+REFUSALS = (REFUSED, LATE_REFUSAL)
+#: Whoever asked was told as they asked.
+TOLD = (REFUSED, NOT_PREPARED)
 _OPEN = [state.value for state in OPEN]
 _TERMINAL = [state.value for state in TERMINAL]
 _INSERT = ledger_entries.insert()
@@ -166,7 +172,7 @@ def usage(
 ) -> list[UsageRow]:
     """Usage between two times, a row per person; label is the person's key."""
     is_delivered = jobs.c.state == JobState.DELIVERED.value
-    is_refused = func.json_extract(jobs.c.failure, "$.code") == REFUSED
+    is_refused = func.json_extract(jobs.c.failure, "$.code").in_(REFUSALS)
     is_failed = jobs.c.state == JobState.FAILED.value
     rows = conn.execute(
         select(

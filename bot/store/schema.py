@@ -40,7 +40,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -162,6 +162,28 @@ settings = Table(
     metadata,
     Column("scope", String(200), primary_key=True),
     Column("chosen", JSON, nullable=False),
+)
+
+# Who asked to be served and whom the operator let in; what the configuration names needs no row.
+places = Table(
+    "places",
+    metadata,
+    Column("tenant", String(120), primary_key=True),
+    Column("state", String(10), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("by", String(200), nullable=False),
+)
+
+# What those who run a place decided for it.
+place_rules = Table(
+    "place_rules",
+    metadata,
+    Column("tenant", String(120), primary_key=True),
+    Column("paused_at", UtcTime),
+    Column("paused_by", String(200), nullable=False),
+    # The allowed channels: ids with their names; empty: all.
+    Column("channels", JSON, nullable=False),
 )
 
 blocks = Table(

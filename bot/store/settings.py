@@ -6,24 +6,68 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from bot.overview import Blocked
 from bot.refs import JobId
 from bot.store.database import Tx
 from bot.store.schema import audit_log, blocks, boots, operator_notices, settings
 
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
-_BLOCKED = select(blocks.c.person).where(
-    blocks.c.person == bindparam("who"),
-    or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now")),
+_CHOSEN_IN = select(settings).where(
+    settings.c.scope.in_([bindparam("first"), bindparam("second"), bindparam("third")])
 )
+#: Whether a block still holds at `now`.
+IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The defaults that hold for a person in a channel of a place, the strongest first."""
+
+    person: Mapping[str, str]
+    channel: Mapping[str, str]
+    place: Mapping[str, str]
+
+    @property
+    def merged(self) -> dict[str, str]:
+        """What holds of them."""
+        return {**self.place, **self.channel, **self.person}
+
+
+def place_scope(tenant: str) -> str:
+    """The scope of a place's defaults."""
+    return f"place:{tenant}"
+
+
+def channel_scope(tenant: str, channel: str) -> str:
+    """The scope of a channel's defaults, unlike any person's, whose scope is their key."""
+    return f"channel:{tenant}:{channel}"
 
 
 def chosen(conn: Connection, scope: str) -> dict[str, str]:
-    """The defaults that a person, channel or tenant chose."""
+    """The defaults that a person, channel or place chose."""
     row = conn.execute(_CHOSEN, {"of_scope": scope}).one_or_none()
     return dict(row.chosen) if row is not None else {}
+
+
+def chosen_in(conn: Connection, person: str, tenant: str, channel: str) -> Chosen:
+    """The defaults of a person, their channel and their place, in one query."""
+    scopes = person, channel_scope(tenant, channel), place_scope(tenant)
+    rows = conn.execute(_CHOSEN_IN, dict(zip(("first", "second", "third"), scopes, strict=True)))
+    found = {row.scope: row.chosen for row in rows}
+    own, there, everywhere = (found.get(scope, {}) for scope in scopes)
+    return Chosen(person=own, channel=there, place=everywhere)
+
+
+def chosen_by_channel(conn: Connection, tenant: str) -> dict[str, dict[str, str]]:
+    """The defaults of each channel of a place that has some."""
+    prefix = channel_scope(tenant, "")
+    rows = conn.execute(
+        select(settings).where(settings.c.scope.startswith(prefix, autoescape=True))
+    )
+    return {row.scope.removeprefix(prefix): dict(row.chosen) for row in rows if row.chosen}
 
 
 def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
@@ -38,9 +82,31 @@ def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def is_blocked(conn: Connection, person: str, now: datetime) -> bool:
-    """Whether a person may ask for nothing at this time."""
-    return conn.execute(_BLOCKED, {"who": person, "now": now}).one_or_none() is not None
+def blocked_in(conn: Connection, tenant: str, now: datetime) -> tuple[Blocked, ...]:
+    """Who may ask for nothing in a place, the latest first."""
+    is_there = blocks.c.person.startswith(f"{tenant}:", autoescape=True)
+    rows = conn.execute(
+        select(blocks).where(is_there, IS_BLOCKED).order_by(blocks.c.at.desc(), blocks.c.person),
+        {"now": now},
+    )
+    return tuple(
+        Blocked(person=row.person, at=row.at, until=row.until, reason=row.reason) for row in rows
+    )
+
+
+def block(tx: Tx, person: str, *, until: datetime | None, reason: str, now: datetime) -> None:
+    """Let a person ask for nothing from now on; a later block takes the place of an earlier."""
+    values = {"until": until, "reason": reason, "at": now}
+    tx.conn.execute(
+        insert(blocks)
+        .values(person=person, **values)
+        .on_conflict_do_update(index_elements=["person"], set_=values)
+    )
+
+
+def unblock(tx: Tx, person: str) -> bool:
+    """Let a person ask again; False where nothing kept them."""
+    return tx.conn.execute(delete(blocks).where(blocks.c.person == person)).rowcount == 1
 
 
 def write_audit(tx: Tx, now: datetime, *, actor: str, act: str, target: str, detail: str) -> None:

@@ -14,6 +14,8 @@ import pytest_asyncio
 from sqlalchemy import select
 
 from bot.errors import (
+    DeliveryError,
+    DeliveryUnavailable,
     FrameRejected,
     InvalidRequest,
     JobNotFound,
@@ -21,6 +23,7 @@ from bot.errors import (
     QuotaExceeded,
     Refusal,
     StoreBusy,
+    ThreadGone,
 )
 from bot.job import Job, JobState
 from bot.notices import (
@@ -33,10 +36,10 @@ from bot.notices import (
     Queued,
     Received,
 )
-from bot.refs import Attachment, JobId, ThreadRef
+from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, GenerationRequest, ImageFrame, LinkFrame
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import schema
+from bot.store import ledger, schema, settings
 from tests import rendered
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -380,21 +383,19 @@ async def test_4k_is_off_unless_the_place_allows_it(inn: House) -> None:
 
 async def test_a_blocked_person_may_ask_for_nothing_until_then(inn: House) -> None:
     now = inn.clock.now()
-    rows: list[dict[str, Any]] = [
-        {"person": to_requester("bad1").person, "until": None},
-        {"person": to_requester("bad2").person, "until": now + timedelta(hours=1)},
-        {"person": to_requester("bad3").person, "until": now - timedelta(hours=1)},
-    ]
-    await inn.app.database.write(
-        lambda tx: (
-            tx.conn.execute(
-                schema.blocks.insert(), [{**row, "reason": "spam", "at": now} for row in rows]
-            ).rowcount
+    for user, until in (
+        ("bad1", None),
+        ("bad2", now + timedelta(hours=1)),
+        ("bad3", now - timedelta(hours=1)),
+    ):
+        person = to_requester(user).person
+        await inn.app.database.write(
+            lambda tx: settings.block(tx, person, until=until, reason="spam", now=now)  # noqa: B023 - awaited here
         )
-    )
-    for user in ("bad1", "bad2"):
-        with pytest.raises(NotAllowed, match="You cannot use Raybot here"):
-            await inn.ask(user=user, key=user)
+    with pytest.raises(NotAllowed, match=r"You cannot use Raybot here\. Ask the people"):
+        await inn.ask(user="bad1", key="bad1")
+    with pytest.raises(NotAllowed, match=r"You cannot use Raybot here until \d+ \w+ \d+:\d+ UTC"):
+        await inn.ask(user="bad2", key="bad2")
     await inn.ask(user="bad3")
 
 
@@ -533,11 +534,140 @@ async def test_a_retry_is_a_new_job_with_what_was_typed(inn: House) -> None:
     assert (await inn.job(first)).request.requester.user == "re1"
 
 
+async def test_a_remix_is_a_new_job_that_names_the_first(inn: House) -> None:
+    first = await inn.ask("a bear", user="mix1", aspect_ratio="9:16")
+    request = to_request("a bear, dancing", key="remix1", user="mix2", aspect_ratio="1:1")
+    receipt = await inn.studio.submit(request, retry_of=first)
+    job = await inn.job(receipt.job_id)
+    assert isinstance(receipt.notice, Accepted)
+    assert job.retry_of == receipt.notice.about.retry_of == first != job.id
+    assert (job.work.prompt, job.work.aspect_ratio) == ("a bear, dancing", "1:1")
+
+
+async def test_what_is_not_there_cannot_be_remixed(inn: House) -> None:
+    first = await inn.ask("a bear", user="mix3")
+    for parent, request in (
+        (JobId("r-none"), to_request(key="remix2", user="mix3")),
+        (first, elsewhere(to_request(key="remix3", user="mix3"))),
+    ):
+        with pytest.raises(JobNotFound, match=f"There is no job {parent}"):
+            await inn.studio.submit(request, retry_of=parent)
+
+
 async def test_what_has_ended_cannot_be_cancelled(inn: House) -> None:
     job_id = await inn.ask(user="can1")
     await finish(inn, job_id)
     with pytest.raises(InvalidRequest, match="already ended"):
         await inn.studio.cancel(job_id, to_requester("can1"))
+
+
+async def audited(house: House, job_id: JobId) -> list[tuple[str, str, str]]:
+    """Who did what to a job, and whose it is."""
+    log = schema.audit_log.c
+    query = select(log.actor, log.act, log.detail).where(log.target == job_id).order_by(log.id)
+    return await house.app.database.read(lambda conn: [tuple(row) for row in conn.execute(query)])
+
+
+async def test_a_moderator_may_cancel_which_is_remembered(inn: House) -> None:
+    job_id = await inn.ask(user="mod1", key="mod1")
+    owner, moderator = to_requester("mod1"), to_requester("mod2")
+    with pytest.raises(NotAllowed, match="somebody else's"):
+        await inn.studio.cancel(job_id, moderator)
+    assert await audited(inn, job_id) == []
+    notice = await inn.studio.cancel(job_id, moderator, is_moderator=True)
+    assert isinstance(notice, Cancelled)
+    assert await audited(inn, job_id) == [(moderator.person, "cancel", owner.person)]
+    own = await inn.ask(user="mod2", key="mod2")
+    await inn.studio.cancel(own, moderator, is_moderator=True)
+    assert await audited(inn, own) == []
+
+
+@pytest.mark.parametrize("outside", [{"is_direct": True}, {"is_install": True}])
+async def test_who_asks_from_outside_moderates_nothing(
+    inn: House, outside: dict[str, bool]
+) -> None:
+    """Their rights are those of another place."""
+    job_id = await inn.ask(user="mod3", key=f"mod3 {outside}")
+    there = to_requester("mod4").model_copy(update={"home": "recording:local", **outside})
+    for attempt in (inn.studio.cancel, inn.studio.delete):
+        with pytest.raises(NotAllowed, match="somebody else's"):
+            await attempt(job_id, there, is_moderator=True)
+
+
+# ---- delete -----------------------------------------------------------------------------------
+
+
+async def test_a_deleted_clip_is_gone_and_its_cost_stays(inn: House) -> None:
+    job = await finish(inn, await inn.ask(user="del1"))
+    owner = to_requester("del1")
+    shown = await inn.studio.show(job.id, owner)
+    assert isinstance(shown.notice, Delivered)
+    studio = inn.studio_with(delete_post=inn.chat.delete)
+    notice = await studio.delete(job.id, owner)
+    assert isinstance(notice, Failed)
+    assert (notice.code, notice.charged) == ("deleted", job.cost)
+    assert inn.chat.clips(job.id) == []
+    assert not list(Path(shown.notice.path).parent.glob(f"{job.id}*"))
+    assert await inn.app._clip_at(job.id) is None, "links lead nowhere"
+    after = await studio.show(job.id, to_requester("del2"))
+    assert after.notice == notice
+    assert after.line.message is None
+    assert "deleted by the person who asked" in notice.sentence
+    assert (await inn.job(job.id)).state is JobState.DELIVERED
+    assert await entries(inn, job.id) == ["hold", "settle"]
+    assert (await inn.studio.usage(owner)).today.delivered == 1
+    await inn.chat.until(lambda: inn.chat.status(job.id) == notice)
+    assert await studio.delete(job.id, owner) == notice, "once more changes nothing"
+    assert await audited(inn, job.id) == []
+
+
+async def test_a_moderator_may_delete_which_is_remembered(inn: House) -> None:
+    job = await finish(inn, await inn.ask(user="del3"))
+    moderator = to_requester("del4")
+    with pytest.raises(NotAllowed, match="somebody else's"):
+        await inn.studio.delete(job.id, moderator)
+    notices = await asyncio.gather(
+        *(inn.studio.delete(job.id, moderator, is_moderator=True) for _ in range(3))
+    )
+    assert {type(notice) for notice in notices} == {Failed}
+    assert "deleted by a moderator" in str(notices[0])
+    owner = to_requester("del3").person
+    assert await audited(inn, job.id) == [(moderator.person, "delete", owner)]
+
+
+async def test_a_post_that_cannot_be_reached_now_is_deleted_when_asked_again(inn: House) -> None:
+    job = await finish(inn, await inn.ask(user="del5"))
+    owner = to_requester("del5")
+    faults: list[DeliveryError] = [DeliveryUnavailable(), ThreadGone()]
+
+    async def delete_post(_message: MessageRef) -> None:
+        raise faults.pop(0)
+
+    studio = inn.studio_with(delete_post=delete_post)
+    with pytest.raises(DeliveryUnavailable):
+        await studio.delete(job.id, owner)
+    assert isinstance((await studio.show(job.id, owner)).notice, Delivered)
+    assert isinstance(await studio.delete(job.id, owner), Failed)
+
+
+async def test_only_a_clip_can_be_deleted(inn: House) -> None:
+    waiting = await inn.ask(user="del6", key="del6")
+    owner = to_requester("del6")
+    with pytest.raises(InvalidRequest, match=f"{waiting} is still being made. Cancel it"):
+        await inn.studio.delete(waiting, owner)
+    dear = await inn.submit(user="del6", key="del7", **EXPENSIVE)
+    await inn.studio.cancel(dear.job_id, owner)
+    with pytest.raises(InvalidRequest, match=f"{dear.job_id} has no clip"):
+        await inn.studio.delete(dear.job_id, owner)
+    with pytest.raises(JobNotFound):
+        await inn.studio.delete(waiting, to_requester("del6", workspace="elsewhere"))
+
+
+async def test_a_deleted_clip_is_not_continued(inn: House) -> None:
+    job = await finish(inn, await inn.ask(user="del8"))
+    await inn.studio.delete(job.id, to_requester("del8"))
+    with pytest.raises(InvalidRequest, match=f"{job.id} has no finished clip"):
+        await inn.ask("go on", user="del8", key="del9", start_frame=ClipFrame(job_id=job.id))
 
 
 # ---- images -----------------------------------------------------------------------------------
@@ -598,7 +728,16 @@ async def test_an_image_that_cannot_be_used_ends_the_request_for_free(
     assert job.failure is not None
     assert job.failure.code == "refused"
     assert await entries(inn, job.id) == []
-    await inn.chat.until(lambda: isinstance(inn.chat.status(job.id), Failed))
+
+
+async def test_a_refusal_that_was_told_is_not_announced(inn: House) -> None:
+    with pytest.raises(FrameRejected):
+        await inn.submit(user="img7", key="img7", start_frame=attach(inn, b"no image"))
+    again = await inn.submit(user="img7", key="img7")
+    assert isinstance(again.notice, Failed)
+    later = await inn.ask(user="img7")
+    await inn.chat.until(lambda: inn.chat.status(later) is not None)
+    assert inn.chat.status(again.job_id) is None
 
 
 @pytest.mark.parametrize(
@@ -669,8 +808,12 @@ async def test_a_request_whose_image_was_being_read_is_taken_up_again(
             assert job.work.aspect_ratio == "16:9"
         else:
             job = await house.until(line.job_id, JobState.FAILED)
+            assert job.failure is not None
+            assert job.failure.code == ledger.LATE_REFUSAL
             await slow.until(lambda: isinstance(slow.status(job.id), Failed))
             assert job.cost == 0
+            report = await house.studio.usage(to_requester())
+            assert (report.today.refused, report.today.failed) == (1, 0)
         await house.check_books()
 
 

@@ -179,12 +179,20 @@ def test_an_uncertain_job_is_explained_and_costs_nothing_yet() -> None:
     assert "nothing is paid twice" in " ".join(text.lines)
 
 
-@pytest.mark.parametrize("code", ["moderation", "prompt", "kept", "refused"])
+@pytest.mark.parametrize("code", ["moderation", "prompt", "kept", "refused", "late_refusal"])
 def test_what_would_fail_again_is_not_offered_again(code: str) -> None:
     failed = n.Failed(about=ABOUT, code=code, sentence="No.", charged=Micros(140_000))
     lines = describe(failed).lines
     assert "retry" not in " ".join(lines)
     assert "$0.14 was charged." in lines
+
+
+def test_a_deleted_clip_is_said_to_be_deleted() -> None:
+    sentence = "The clip was deleted by a moderator."
+    text = describe(n.Failed(about=ABOUT, code="deleted", sentence=sentence, charged=Micros(9)))
+    assert (text.title, text.tone) == ("Deleted", "info")
+    assert sentence in text.lines
+    assert "retry" not in " ".join(text.lines)
 
 
 def test_a_test_clip_never_reads_as_charged() -> None:

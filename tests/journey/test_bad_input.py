@@ -91,12 +91,17 @@ async def test_a_prompt_beyond_the_context_is_told_so(house: House) -> None:
 async def test_an_image_that_cannot_be_used_is_refused_and_free(
     house: House, content: bytes, advice: str
 ) -> None:
+    first = await house.ask()
+    await house.chat.until(lambda: len(house.chat.posts) == 1)
     house.chat.images["a"] = content
     frame = ImageFrame(attachment=Attachment(adapter="recording", id="a", filename="cat.png"))
     with pytest.raises(FrameRejected) as refused:
-        await house.submit("slow zoom", start_frame=frame.model_dump())
+        await house.submit("slow zoom", start_frame=frame.model_dump(), key="refused")
     assert advice in refused.value.sentence
-    assert house.simulator.generations == {}
+    # Nobody but who asked reads of it.
+    last = await house.ask()
+    await house.chat.until(lambda: len(house.chat.posts) == 2)
+    assert {post.key for post in house.chat.posts} == {f"{first}:status", f"{last}:status"}
     await house.check_books()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sqlite3
 import subprocess
@@ -106,6 +107,36 @@ async def test_only_what_was_written_calls_its_hooks(database: Database) -> None
 
     await outcomes(database, bad, good)
     assert called == ["good"]
+
+
+async def test_a_hook_that_raises_holds_nobody_up(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was written is durable, so its caller hears so; the fault is logged."""
+    called: list[str] = []
+
+    def faulty(tx: Tx) -> str:
+        tx.after_commit(lambda: called.append("before"))
+        tx.after_commit(lambda: called.remove("nothing"))
+        tx.after_commit(lambda: called.append("after"))
+        return note("faulty")(tx)
+
+    def sound(tx: Tx) -> str:
+        tx.after_commit(lambda: called.append("sound"))
+        return note("sound")(tx)
+
+    async with asyncio.timeout(5):
+        assert await outcomes(database, faulty, sound, note("third")) == [
+            "faulty",
+            "sound",
+            "third",
+        ]
+    assert called == ["before", "after", "sound"]
+    assert await database.read(noted) == ["faulty", "sound", "third"]
+    [fault] = [record for record in caplog.records if record.exc_info]
+    assert fault.levelname == "ERROR"
+    assert fault.exc_info is not None
+    assert fault.exc_info[0] is ValueError
 
 
 async def test_more_than_one_batch_may_wait(database: Database) -> None:
@@ -447,6 +478,25 @@ def test_a_path_may_be_relative_or_absolute(prefix: str) -> None:
 )
 def test_the_wal_reset_bug_is_told_by_version(version: tuple[int, ...], has_bug: bool) -> None:
     assert store.has_wal_reset_bug(version) is has_bug
+
+
+def test_the_flaw_is_told_in_a_sentence() -> None:
+    flaw = store.wal_flaw((3, 50, 6))
+    assert flaw is not None
+    assert flaw.startswith("SQLite 3.50.6 has the WAL-reset bug")
+    assert store.wal_flaw((3, 51, 3)) is None
+
+
+async def test_a_start_names_the_flaw_of_this_sqlite(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with opened(path):
+            pass
+    told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    flaw = store.wal_flaw(sqlite3.sqlite_version_info)
+    sentences = [each["sentence"] for each in told if each["event"] == "store.wal_reset_bug"]
+    assert sentences == ([flaw] if flaw else [])
 
 
 async def test_the_version_in_use_is_known(database: Database) -> None:

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -65,13 +67,7 @@ def test_revisions_follow_one_another_from_the_first() -> None:
 
 
 def test_the_tables_in_code_and_in_the_file_agree(path: Path) -> None:
-    engine = writer_engine(path)
-    with engine.connect() as conn:
-        context = MigrationContext.configure(
-            conn, opts={"compare_type": True, "compare_server_default": True}
-        )
-        assert compare_metadata(context, schema.metadata) == []
-    engine.dispose()
+    assert agrees(path)
 
 
 # ---- starts -----------------------------------------------------------------------------------
@@ -153,6 +149,49 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database " * 200)
     with pytest.raises(StoreError, match=r"raybot\.db keeps its old schema"):
         migrate(path)
+
+
+# ---- earlier releases ------------------------------------------------------------------------
+
+
+def migrate_to(path: Path, revision: str) -> None:
+    """A file as an earlier release left it."""
+    config, engine = migrations._config(), writer_engine(path)
+    with engine.begin() as conn:
+        config.attributes["connection"] = conn
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def agrees(path: Path) -> bool:
+    """Whether the file has exactly the tables of this version."""
+    engine = writer_engine(path)
+    with engine.connect() as conn:
+        context = MigrationContext.configure(
+            conn, opts={"compare_type": True, "compare_server_default": True}
+        )
+        differences: list[Any] = compare_metadata(context, schema.metadata)
+    engine.dispose()
+    return not differences
+
+
+@pytest.mark.parametrize("before", [f"{number:04}" for number in range(1, int(schema.HEAD))])
+async def test_every_earlier_schema_is_brought_here_with_what_it_held(
+    before: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "raybot.db"
+    migrate_to(path, before)
+    sql(
+        path,
+        "INSERT INTO settings VALUES ('recording:local:ana', '{\"loop\": \"true\"}')",
+        "INSERT INTO blocks VALUES ('recording:local:ben', NULL, 'spam', '2026-11-22 12:00:00')",
+    )
+    held = dump(path)
+    await start(path)
+    assert revision(path) == schema.HEAD
+    assert agrees(path)
+    assert dump(path.with_name(f"raybot.db.{before}.bak")) == held
+    assert {line for line in held if "INSERT" in line and "alembic" not in line} <= set(dump(path))
 
 
 # ---- the next release -------------------------------------------------------------------------

@@ -1,0 +1,122 @@
+"""The places that are served, and what was decided for each: paused, allowed channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, String, and_, bindparam, select
+from sqlalchemy.dialects.sqlite import insert
+
+from bot.overview import Blocked
+from bot.request import Requester
+from bot.store import settings
+from bot.store.database import Tx
+from bot.store.schema import blocks, place_rules, places
+
+#: It asked and waits for the operator, who lets it in or turns it away.
+PlaceState = Literal["asked", "approved", "closed"]
+_PLACE = select(places.c.state).where(places.c.tenant == bindparam("of_tenant"))
+_RULES = select(place_rules).where(place_rules.c.tenant == bindparam("of_tenant"))
+_HERE = select(bindparam("of_tenant", type_=String).label("tenant")).subquery()
+#: One row, whatever there is of a place and a person.
+_STANDING = select(
+    places.c.state,
+    place_rules.c.paused_at,
+    place_rules.c.paused_by,
+    place_rules.c.channels,
+    blocks.c.at.label("blocked_at"),
+    blocks.c.until,
+    blocks.c.reason,
+).select_from(
+    _HERE.outerjoin(places, places.c.tenant == _HERE.c.tenant)
+    .outerjoin(place_rules, place_rules.c.tenant == _HERE.c.tenant)
+    .outerjoin(blocks, and_(blocks.c.person == bindparam("who"), settings.IS_BLOCKED))
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What those who run a place decided; `channels` maps ids to names, empty: all are allowed."""
+
+    paused_at: datetime | None = None
+    paused_by: str = ""
+    channels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the rows say of a person in a channel of a place, all of one moment."""
+
+    state: PlaceState | None
+    rules: Rules
+    block: Blocked | None
+    chosen: settings.Chosen
+
+
+def standing(conn: Connection, requester: Requester, channel: str, now: datetime) -> Standing:
+    """How a person stands who asks in this channel, in two queries: every request needs it."""
+    person, tenant = requester.person, requester.tenant
+    row = conn.execute(_STANDING, {"who": person, "of_tenant": tenant, "now": now}).one()
+    is_blocked = row.blocked_at is not None
+    return Standing(
+        state=row.state,
+        rules=_to_rules(row) if row.channels is not None else Rules(),
+        block=Blocked(person=person, at=row.blocked_at, until=row.until, reason=row.reason)
+        if is_blocked
+        else None,
+        chosen=settings.chosen_in(conn, person, tenant, channel),
+    )
+
+
+def state(conn: Connection, tenant: str) -> PlaceState | None:
+    """Where a place stands; None where it never asked."""
+    found: PlaceState | None = conn.execute(_PLACE, {"of_tenant": tenant}).scalar_one_or_none()
+    return found
+
+
+def ask(tx: Tx, tenant: str, *, name: str, by: str, now: datetime) -> bool:
+    """Remember that a place asked to be served; False where it is known already."""
+    row = {"tenant": tenant, "state": "asked", "name": name, "at": now, "by": by}
+    return tx.conn.execute(insert(places).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def decide(tx: Tx, tenant: str, state: PlaceState, *, by: str, now: datetime) -> None:
+    """Let a place in, or turn it away; its name stays."""
+    decided = {"state": state, "at": now, "by": by}
+    tx.conn.execute(
+        insert(places)
+        .values(tenant=tenant, name="", **decided)
+        .on_conflict_do_update(index_elements=["tenant"], set_=decided)
+    )
+
+
+def rules(conn: Connection, tenant: str) -> Rules:
+    """What was decided for a place."""
+    row = conn.execute(_RULES, {"of_tenant": tenant}).one_or_none()
+    return _to_rules(row) if row is not None else Rules()
+
+
+def _to_rules(row: Row[*tuple[Any, ...]]) -> Rules:
+    return Rules(paused_at=row.paused_at, paused_by=row.paused_by, channels=row.channels)
+
+
+def pause(tx: Tx, tenant: str, *, at: datetime | None, by: str) -> None:
+    """Pause a place, or let it go on where `at` is None."""
+    _put(tx, tenant, {"paused_at": at, "paused_by": by})
+
+
+def allow_channels(tx: Tx, tenant: str, channels: Mapping[str, str]) -> None:
+    """Allow only these channels, ids with their names; all where there are none."""
+    _put(tx, tenant, {"channels": dict(channels)})
+
+
+def _put(tx: Tx, tenant: str, values: Mapping[str, object]) -> None:
+    row = {"tenant": tenant, "paused_at": None, "paused_by": "", "channels": {}, **values}
+    tx.conn.execute(
+        insert(place_rules)
+        .values(row)
+        .on_conflict_do_update(index_elements=["tenant"], set_=dict(values))
+    )

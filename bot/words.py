@@ -1,0 +1,102 @@
+"""The building stones of what a person reads: `Text`, and words for values. Knows no notice."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from bot.refs import Micros, Price, money
+from bot.request import ClipFrame, Frame, VideoWork
+
+QUOTE_CHARS = 300
+Table = tuple[tuple[str, ...], ...]
+Tone = Literal["info", "good", "bad", "wait"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """What to say, in plain text: an adapter escapes every field for its platform.
+
+    `quote` is what the person wrote, cleaned and cut; the first row of `table` is its head.
+    """
+
+    title: str
+    lines: tuple[str, ...] = ()
+    tone: Tone = "info"
+    quote: str = ""
+    table: Table = ()
+
+
+# ---- words for values ------------------------------------------------------------------------
+
+# ECMA-48: CSI and OSC sequences, or an escape with one letter.
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\[\]])?")
+_EMOJI = "[\u2190-\u2bff\U0001f000-\U0001faff\ufe0f]"
+_JOINED = re.compile(f"(?<={_EMOJI})\u200d(?={_EMOJI})")
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0")
+
+
+def clean(text: str, *, limit: int = QUOTE_CHARS) -> str:
+    """One line without control, bidi or invisible characters, cut to `limit` characters."""
+    text = _SEQUENCE.sub("", text)
+    joined = {match.start() for match in _JOINED.finditer(text)}
+    shown = "".join(
+        letter
+        for at, letter in enumerate(text)
+        if letter.isspace()
+        or at in joined
+        or (unicodedata.category(letter) not in {"Cc", "Cf", "Cs"} and letter not in _BLANK)
+    )
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
+
+
+def span(duration: timedelta) -> str:
+    """A length of time as a person says it: `40 s`, `1 min 20 s`, `2 h 5 min`."""
+    seconds = max(0, round(duration.total_seconds()))
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else seconds % 60, "s")]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
+
+
+def about(duration: timedelta) -> str:
+    """An estimate, rounded to what can be known: `about 40 s`, `about 1 min 20 s`."""
+    step = 5 if duration < timedelta(minutes=1) else 10 if duration < timedelta(minutes=10) else 60
+    return "about " + span(
+        timedelta(seconds=max(5, round(duration.total_seconds() / step) * step))
+    )
+
+
+def moment(when: datetime) -> str:
+    """A point in time in its own zone: `5 Nov 14:00 UTC`."""
+    return f"{when.day} {when:%b %H:%M %Z}".rstrip()
+
+
+def price_words(price: Price, *, is_over: bool = False) -> str:
+    """What a clip costs at list price; of a test, what it would cost, or would have cost."""
+    words = f"≈ {money(price.micros)}"
+    would = "would have cost" if is_over else "would cost"
+    return f"{would} {words} (a test, nothing charged)" if price.is_test else words
+
+
+def charge_words(charged: Micros) -> str:
+    """Whether a job was charged, as a sentence."""
+    return f"{money(charged)} was charged." if charged else "Nothing was charged."
+
+
+def parameters(work: VideoWork) -> str:
+    """The settled parameters in one line: `ray-2 · 5s · 540p · 1:1 · loop · camera orbit left`."""
+    parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
+    parts += ["loop"] if work.loop else []
+    parts += [f"camera {clean(name, limit=40).replace('_', ' ')}" for name in work.concepts]
+    parts += _frame_words("start", work.start_frame) + _frame_words("end", work.end_frame)
+    return " · ".join(parts)
+
+
+def _frame_words(end: str, frame: Frame | None) -> list[str]:
+    if frame is None:
+        return []
+    return [f"{end} clip {frame.job_id}" if isinstance(frame, ClipFrame) else f"{end} image"]

@@ -1,0 +1,353 @@
+"""Closed by default: who is refused, with which sentence, and what a refusal leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import func, select
+
+from bot.config import AccessTable, ModerationTable
+from bot.errors import InvalidRequest, NotAllowed, NotServed, Paused, WrongChannel
+from bot.job import JobState
+from bot.notices import Accepted, ConfirmNeeded
+from bot.refs import ThreadRef
+from bot.request import GenerationRequest, Requester
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import schema, settings
+from bot.studio import Studio
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+BOSS = to_requester("boss", workspace="hall")
+OPERATORS = frozenset({"recording:boss"})
+UNKNOWN = r"This place is not set up for Raybot\. Its operator can add it\."
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """One bot that serves `named` besides this machine; each test has places of its own."""
+    settings = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    async with Simulator(settings, Faults()) as simulator:
+        config = to_test_config(
+            tmp_path_factory.mktemp("inn"),
+            simulator,
+            access={"servers": ["named"]},
+            limits={"confirm_above_usd": 0.2},
+        )
+        async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
+            yield house
+
+
+def asked(
+    key: str, *, place: str, user: str = "ana", channel: str = "general", **who: Any
+) -> GenerationRequest:
+    """A request from a channel of a place."""
+    request = to_request(key=key)
+    requester = to_requester(user, workspace=place).model_copy(update=who)
+    thread = ThreadRef(adapter="recording", workspace=place, channel=channel)
+    return request.model_copy(update={"requester": requester, "thread": thread})
+
+
+def outside(key: str, *, home: str, place: str = "", **who: Any) -> GenerationRequest:
+    """A request from outside any place, by a member of `home`."""
+    tenant = f"recording:{home}" if home else ""
+    return asked(key, place=place or home, home=tenant, **who)
+
+
+async def count(house: House, table: str, **where: str) -> int:
+    query = select(func.count()).select_from(schema.metadata.tables[table]).filter_by(**where)
+    return await house.app.database.read(lambda conn: conn.execute(query).scalar_one())
+
+
+async def told(house: House, tenant: str) -> list[str]:
+    """What the operator is told of a place."""
+    notices = schema.operator_notices.c
+    query = select(notices.sentence).where(notices.key == f"place:{tenant}")
+    return await house.app.database.read(lambda conn: list(conn.execute(query).scalars()))
+
+
+def open_studio(house: House, **access: Any) -> Studio:
+    """This bot with an operator, and with other doors open."""
+    table = AccessTable(servers=("named",), **access)
+    return house.studio_with(operators=OPERATORS, access=table)
+
+
+# ---- places -----------------------------------------------------------------------------------
+
+
+async def test_the_places_of_the_configuration_and_this_machine_are_served(inn: House) -> None:
+    for place in ("named", "local"):
+        receipt = await inn.studio.submit(asked(f"open {place}", place=place))
+        assert isinstance(receipt.notice, Accepted)
+    assert await count(inn, "places", tenant="recording:named") == 0
+
+
+async def test_an_unknown_place_leaves_one_row_and_one_notice(inn: House) -> None:
+    for attempt in range(3):
+        request = asked(f"un{attempt}", place="un", user=f"u{attempt}")
+        with pytest.raises(NotServed, match=UNKNOWN):
+            await inn.studio.submit(request, place_name="The\nFoxes")
+    results = await asyncio.gather(
+        *(inn.studio.submit(asked(f"un2 {at}", place="un2")) for at in range(5)),
+        return_exceptions=True,
+    )
+    assert {type(each) for each in results} == {NotServed}
+    for tenant in ("recording:un", "recording:un2"):
+        assert await count(inn, "places", tenant=tenant) == 1
+        assert await count(inn, "jobs", tenant=tenant) == 0
+    assert await told(inn, "recording:un") == [
+        "The Foxes (recording:un) wants to use Raybot. Nothing is made there unless you approve "
+        "it."
+    ]
+    assert len(await told(inn, "recording:un2")) == 1
+
+
+async def test_what_a_place_may_not_do_it_may_not_leave_behind(inn: House) -> None:
+    person = to_requester(workspace="un3")
+    with pytest.raises(NotServed, match=UNKNOWN):
+        await inn.studio.change_settings(person, {"model": "ray-2"})
+    assert await inn.studio.settings(person) == {}
+    for act in (
+        inn.studio.admin.pause(person.tenant, actor=person),
+        inn.studio.admin.block(person.tenant, "ben", actor=person),
+        inn.studio.admin.set_channels(person.tenant, {"1": "#a"}, actor=person),
+    ):
+        with pytest.raises(NotServed, match=UNKNOWN):
+            await act
+    assert await count(inn, "place_rules", tenant=person.tenant) == 0
+    assert await count(inn, "audit_log", actor=person.person) == 0
+
+
+async def test_an_approved_place_is_served_until_it_is_closed(inn: House) -> None:
+    studio = open_studio(inn)
+    with pytest.raises(NotServed):
+        await studio.submit(asked("ap1", place="ap"))
+    await studio.admin.approve("recording:ap", actor=BOSS)
+    receipt = await inn.studio.submit(asked("ap2", place="ap"))
+    assert isinstance(receipt.notice, Accepted)
+    await studio.admin.close("recording:ap", actor=BOSS)
+    with pytest.raises(NotServed, match=UNKNOWN):
+        await inn.studio.submit(asked("ap3", place="ap"))
+    assert len(await told(inn, "recording:ap")) == 1
+    job = await inn.until(receipt.job_id, JobState.GENERATING)
+    assert job.cost > 0, "what is under way goes on"
+    log = schema.audit_log.c
+    query = select(log.act).where(log.target == "recording:ap").order_by(log.id)
+    acts = await inn.app.database.read(lambda conn: list(conn.execute(query).scalars()))
+    assert acts == ["approve", "close"]
+
+
+async def test_a_closed_place_that_asks_again_disturbs_nobody(inn: House) -> None:
+    await open_studio(inn).admin.close("recording:cl", actor=BOSS)
+    with pytest.raises(NotServed, match=UNKNOWN):
+        await inn.studio.submit(asked("cl1", place="cl"))
+    assert await told(inn, "recording:cl") == []
+
+
+async def test_only_an_operator_lets_places_in(inn: House) -> None:
+    studio = open_studio(inn)
+    there = to_requester("ana", workspace="op")
+    for act in (studio.admin.approve, studio.admin.close, inn.studio.admin.approve):
+        actor = BOSS if act == inn.studio.admin.approve else there
+        with pytest.raises(NotAllowed, match="Only the operator of this bot"):
+            await act("recording:op", actor=actor)
+    slack = Requester(adapter="slack", workspace="hall", user="boss")
+    with pytest.raises(NotAllowed, match="Only the operator"):
+        await studio.admin.approve("recording:op", actor=slack)
+    assert await count(inn, "places", tenant="recording:op") == 0
+
+
+async def test_bad_names_of_places_are_refused(inn: House) -> None:
+    admin = open_studio(inn).admin
+    for name in ("", "123", "recording:", "recording:a b", "x" * 300):
+        with pytest.raises(InvalidRequest, match="named like discord:123"):
+            await admin.approve(name, actor=BOSS)
+    with pytest.raises(InvalidRequest, match=r"named in \[access\]"):
+        await admin.close("recording:named", actor=BOSS)
+
+
+# ---- from outside -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("who", "sentence"),
+    [
+        ({"is_direct": True}, "answers no direct messages"),
+        ({}, "answers no direct messages"),
+        ({"is_install": True}, "cannot be used as a personal app"),
+        ({"is_install": True, "is_direct": True}, "cannot be used as a personal app"),
+    ],
+)
+async def test_who_asks_from_outside_is_refused_by_default(
+    inn: House, who: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(NotServed, match=sentence):
+        await inn.studio.submit(outside(f"out {who}", home="named", **who))
+
+
+@pytest.mark.parametrize("flag", ["direct_messages", "user_installs"])
+async def test_members_of_a_served_place_may_ask_from_outside(inn: House, flag: str) -> None:
+    studio = open_studio(inn, **{flag: True})
+    names = ["is_direct", "is_install"]
+    if flag == "user_installs":
+        names.reverse()
+    who: dict[str, Any] = {names[0]: True}
+    other: dict[str, Any] = {names[1]: True}
+    user = f"out {flag}"
+    receipt = await studio.submit(outside(flag, home="named", user=user, **who))
+    assert isinstance(receipt.notice, Accepted)
+    job = await inn.job(receipt.job_id)
+    assert job.request.requester.tenant == "recording:named", "it counts at home"
+    home = to_requester(user, workspace="named")
+    assert (await studio.usage(home)).today.asked == 1
+    with pytest.raises(NotServed):
+        await studio.submit(outside(f"{flag} other", home="named", user=user, **other))
+
+
+@pytest.mark.parametrize(
+    ("home", "place"),
+    [("", "@me"), ("", "named"), ("strange", "strange"), ("strange", "named"), ("named", "@me")],
+)
+async def test_strangers_never_spend(inn: House, home: str, place: str) -> None:
+    studio = open_studio(inn, direct_messages=True, user_installs=True)
+    for flag in ("is_direct", "is_install"):
+        away: dict[str, Any] = {flag: True}
+        request = outside(f"{flag} {home} {place}", home=home, place=place, **away)
+        with pytest.raises(NotServed, match="only members of a place that it serves"):
+            await studio.submit(request)
+    assert await count(inn, "places", tenant=f"recording:{place}") == 0
+
+
+async def test_who_asks_from_outside_runs_no_place(inn: House) -> None:
+    """Their rights are those of another place."""
+    there = outside("x", home="named", is_install=True).requester
+    with pytest.raises(NotAllowed, match="only in the place itself"):
+        await inn.studio.admin.pause("recording:named", actor=there)
+    with pytest.raises(NotAllowed, match="only in the place itself"):
+        inn.studio.admin.check("recording:named", actor=there)
+    inn.studio.admin.check("recording:named", actor=to_requester(workspace="named"))
+
+
+async def test_home_decides_about_its_members_everywhere(inn: House) -> None:
+    studio = open_studio(inn, direct_messages=True)
+    await studio.admin.approve("recording:hm", actor=BOSS)
+    here = to_requester("guard", workspace="hm")
+    await studio.admin.set_channels("recording:hm", {"art": "#art"}, actor=here)
+    receipt = await studio.submit(outside("hm1", home="hm", is_direct=True, channel="dm"))
+    assert isinstance(receipt.notice, Accepted), "the channels are those of the place"
+    await studio.admin.block("recording:hm", "ben", actor=here)
+    with pytest.raises(NotAllowed, match="You cannot use Raybot here"):
+        await studio.submit(outside("hm2", home="hm", user="ben", is_direct=True))
+    await studio.admin.pause("recording:hm", actor=here)
+    with pytest.raises(Paused):
+        await studio.submit(outside("hm3", home="hm", is_direct=True))
+
+
+# ---- pause, channels, age ---------------------------------------------------------------------
+
+
+async def test_a_paused_place_starts_nothing_and_goes_on_later(inn: House) -> None:
+    await open_studio(inn).admin.approve("recording:pa", actor=BOSS)
+    here, admin = to_requester("guard", workspace="pa"), inn.studio.admin
+    running_job = await inn.studio.submit(asked("pa1", place="pa"))
+    dear = asked("pa2", place="pa").model_copy(
+        update={"work": to_request(duration="9s").work},
+    )
+    waiting = await inn.studio.submit(dear)
+    assert isinstance(waiting.notice, ConfirmNeeded)
+    await admin.pause("recording:pa", actor=here)
+    paused_at = (await admin.rules("recording:pa")).paused_at
+    with pytest.raises(Paused, match=r"paused here\. Those who run this place, or the operator"):
+        await inn.studio.submit(asked("pa3", place="pa"))
+    with pytest.raises(Paused):
+        await inn.studio.confirm(waiting.job_id, dear.requester)
+    inn.clock.move(seconds=5)
+    await admin.pause("recording:pa", actor=here)
+    assert (await admin.rules("recording:pa")).paused_at == paused_at
+    await inn.until(running_job.job_id, JobState.GENERATING)
+    await admin.resume("recording:pa", actor=here)
+    assert (await admin.rules("recording:pa")).paused_at is None
+    for receipt in (
+        await inn.studio.submit(asked("pa4", place="pa")),
+        await inn.studio.confirm(waiting.job_id, dear.requester),
+    ):
+        assert isinstance(receipt.notice, Accepted)
+
+
+async def test_only_the_allowed_channels_are_used(inn: House) -> None:
+    await open_studio(inn).admin.approve("recording:ch", actor=BOSS)
+    here, admin = to_requester("guard", workspace="ch"), inn.studio.admin
+    await admin.set_channels("recording:ch", {"1": "#art", "2": "#clips"}, actor=here)
+    with pytest.raises(WrongChannel, match=r"You can use it in #art, #clips\.") as refused:
+        await inn.studio.submit(asked("ch1", place="ch", channel="3"))
+    assert refused.value.channels == ("1", "2")
+    await inn.studio.submit(asked("ch2", place="ch", channel="2"))
+    await admin.set_channels("recording:ch", {}, actor=here)
+    await inn.studio.submit(asked("ch3", place="ch", channel="3"))
+
+
+async def test_very_many_channels_are_not_all_named(inn: House) -> None:
+    await open_studio(inn).admin.approve("recording:many", actor=BOSS)
+    here, admin = to_requester("guard", workspace="many"), inn.studio.admin
+    await admin.set_channels("recording:many", {str(at): "" for at in range(12)}, actor=here)
+    with pytest.raises(WrongChannel, match=r"in 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …\."):
+        await inn.studio.submit(asked("many1", place="many"))
+    too_many = {str(at): "" for at in range(201)}
+    with pytest.raises(InvalidRequest, match="At most 200 channels"):
+        await admin.set_channels("recording:many", too_many, actor=here)
+    assert len((await admin.rules("recording:many")).channels) == 12
+
+
+async def test_where_age_counts_only_age_restricted_channels_are_used(inn: House) -> None:
+    studio = inn.studio_with(moderation=ModerationTable(require_age_restricted=True))
+    with pytest.raises(NotAllowed, match="only in age-restricted channels"):
+        await studio.submit(asked("age1", place="named"))
+    request = asked("age2", place="named").model_copy(update={"is_age_restricted": True})
+    receipt = await studio.submit(request)
+    assert isinstance(receipt.notice, Accepted)
+    retry = partial(studio.retry, receipt.job_id, request.requester, thread=request.thread)
+    with pytest.raises(NotAllowed, match="age-restricted"):
+        await retry(dedupe_key="age3")
+    await retry(dedupe_key="age3", is_age_restricted=True)
+
+
+async def test_a_block_of_a_place_holds_there_alone(inn: House) -> None:
+    await open_studio(inn).admin.approve("recording:bl", actor=BOSS)
+    here, admin = to_requester("guard", workspace="bl"), inn.studio.admin
+    until = inn.clock.now() + timedelta(hours=1)
+    await admin.block("recording:bl", "ben", actor=here, until=until, reason="spam")
+    with pytest.raises(NotAllowed, match="You cannot use Raybot here until"):
+        await inn.studio.submit(asked("bl1", place="bl", user="ben"))
+    await inn.studio.submit(asked("bl2", place="named", user="ben"))
+    await admin.unblock("recording:bl", "ben", actor=here)
+    await inn.studio.submit(asked("bl3", place="bl", user="ben"))
+
+
+# ---- restarts ---------------------------------------------------------------------------------
+
+
+async def test_who_was_blocked_meanwhile_is_not_taken_up_again(inn: House) -> None:
+    """Its row was written, its images were not read: nobody waits for the answer any more."""
+    request = asked("late", place="named", user="late")
+    person, now = request.requester.person, inn.clock.now()
+    intake = inn.studio._intake
+    job, _ = await inn.app.database.write(lambda tx: intake._insert(tx, request, now, None))
+    await inn.app.database.write(
+        lambda tx: settings.block(tx, person, until=None, reason="", now=now)
+    )
+    await inn.studio.resume()
+    ended = await inn.until(job.id, JobState.FAILED)
+    assert ended.failure is not None
+    assert ended.failure.code == "late_refusal"
+    assert "You cannot use Raybot here" in ended.failure.sentence
+    await inn.chat.until(lambda: inn.chat.status(job.id) is not None)
+    await inn.check_books()

@@ -1,0 +1,302 @@
+"""What those who run a place read and decide, on the true program against the simulator."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import select
+
+from bot.errors import FrameRejected, InvalidRequest, NotAllowed
+from bot.job import Job, JobState
+from bot.refs import JobId, ThreadRef
+from bot.request import LinkFrame, Requester
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import schema
+from bot.studio import Administration, Setting
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PLACES = ("use", "names", "csv", "lim", "rul", "def", "act", "empty")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """One bot; each test has a place of its own."""
+    settings = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    async with Simulator(settings, Faults()) as simulator:
+        config = to_test_config(
+            tmp_path_factory.mktemp("inn"),
+            simulator,
+            access={"servers": list(PLACES)},
+            limits={"usd_per_tenant_per_month": 5, "timezone": "Asia/Kathmandu"},
+        )
+        async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
+            yield house
+
+
+def guard(place: str) -> Requester:
+    return to_requester("guard", workspace=place)
+
+
+async def ask(
+    house: House,
+    place: str,
+    user: str,
+    *,
+    name: str = "",
+    channel: str = "general",
+    **work: Any,
+) -> JobId:
+    """One clip asked for in a place."""
+    request = to_request(key=f"{place} {user} {len(house.jobs)}", **work)
+    requester = to_requester(user, workspace=place).model_copy(update={"display_name": name})
+    thread = ThreadRef(adapter="recording", workspace=place, channel=channel)
+    receipt = await house.studio.submit(
+        request.model_copy(update={"requester": requester, "thread": thread})
+    )
+    house.jobs.append(receipt.job_id)
+    return receipt.job_id
+
+
+async def finish(house: House, job_id: JobId) -> Job:
+    job = await house.until(job_id, JobState.GENERATING)
+    await house.simulator.finish(str(job.generation_id))
+    return await house.delivered(job_id)
+
+
+def today(house: House) -> tuple[datetime, datetime]:
+    now = house.clock.now()
+    return now - timedelta(days=1), now + timedelta(days=1)
+
+
+async def audit(house: House, place: str) -> list[tuple[str, str, str]]:
+    """What somebody did in a place: the act, to what, and how."""
+    log = schema.audit_log.c
+    actor = guard(place).person
+    query = select(log.act, log.target, log.detail).where(log.actor == actor).order_by(log.id)
+    return await house.app.database.read(lambda conn: [tuple(row) for row in conn.execute(query)])
+
+
+# ---- usage and limits -------------------------------------------------------------------------
+
+
+async def test_usage_is_of_one_place_by_person_and_by_model(inn: House) -> None:
+    done = await finish(inn, await ask(inn, "use", "u1", name="Ana"))
+    dear = await finish(inn, await ask(inn, "use", "u2", name="Ben", model="ray-2"))
+    with pytest.raises(FrameRejected):
+        await ask(inn, "use", "u1", name="Ana", start_frame=LinkFrame(url="not a link"))
+    await ask(inn, "names", "u1", name="Ana")
+    rows = await inn.studio.admin.usage("recording:use", *today(inn))
+    assert [(row.label, row.asked, row.delivered, row.refused) for row in rows] == [
+        ("Ben", 1, 1, 0),
+        ("Ana", 2, 1, 1),
+    ]
+    assert [row.charged for row in rows] == [dear.cost, done.cost]
+    models = await inn.studio.admin.usage_by_model("recording:use", *today(inn))
+    assert [(row.label, row.asked) for row in models] == [("ray-2", 1), ("ray-flash-2", 2)]
+    now = inn.clock.now()
+    early = now - timedelta(days=9), now - timedelta(days=8)
+    assert await inn.studio.admin.usage("recording:use", *early) == ()
+
+
+async def test_people_are_told_apart(inn: House) -> None:
+    for user, name in (("n1", "Old"), ("n1", "Eva"), ("n2", "Eva"), ("n3", "")):
+        await ask(inn, "names", user, name=name)
+    rows = await inn.studio.admin.usage("recording:names", *today(inn))
+    assert {row.label for row in rows} >= {"Eva (n1)", "Eva (n2)", "n3"}
+
+
+async def test_the_file_has_a_line_for_each_person_model_and_day(inn: House) -> None:
+    done = await finish(inn, await ask(inn, "csv", "c1", name="=HYPERLINK(evil)"))
+    await ask(inn, "csv", "c1", name="=HYPERLINK(evil)")
+    await ask(inn, "csv", "c1", name="=HYPERLINK(evil)", model="ray-2")
+    await ask(inn, "csv", "c2", name='Ana, "the\nbest"')
+    text = await inn.studio.admin.usage_csv("recording:csv", *today(inn))
+    day = inn.clock.now() + timedelta(hours=5, minutes=45)
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert {line["day"] for line in lines} == {f"{day:%Y-%m-%d}"}
+    assert [(line["person"], line["name"], line["model"], line["asked"]) for line in lines] == [
+        ("recording:csv:c1", "'=HYPERLINK(evil)", "ray-2", "1"),
+        ("recording:csv:c1", "'=HYPERLINK(evil)", "ray-flash-2", "2"),
+        ("recording:csv:c2", 'Ana, "the best"', "ray-flash-2", "1"),
+    ]
+    assert lines[1]["charged_usd"] == f"{done.cost / 1e6:.6f}"
+    assert lines[1]["delivered"] == "1"
+    assert float(lines[1]["seconds"]) == pytest.approx(5, abs=0.1)
+
+
+async def test_a_place_without_jobs_has_an_empty_file(inn: House) -> None:
+    text = await inn.studio.admin.usage_csv("recording:empty", *today(inn))
+    assert text.splitlines() == [
+        "day,person,name,model,asked,delivered,refused,failed,seconds,charged_usd"
+    ]
+
+
+async def test_limits_say_what_holds_and_what_is_used(inn: House) -> None:
+    done = await finish(inn, await ask(inn, "lim", "l1"))
+    held = await inn.job(await ask(inn, "lim", "l2"))
+    page = await inn.studio.admin.limits("recording:lim")
+    assert page.limits.usd_per_tenant_per_month == 5
+    assert page.place_used == done.cost + held.cost
+    assert page.total_used >= page.place_used
+    assert (page.month.asked, page.month.charged) == (2, done.cost)
+    assert page.month_ends > inn.clock.now()
+
+
+# ---- rules ------------------------------------------------------------------------------------
+
+
+async def test_rules_tell_what_was_decided(inn: House) -> None:
+    here, admin = guard("rul"), inn.studio.admin
+    before = await admin.rules(here.tenant)
+    assert (before.is_served, before.paused_at, before.blocked) == (True, None, ())
+    await admin.pause(here.tenant, actor=here)
+    await admin.set_channels(here.tenant, {"1": "#a\u202et"}, actor=here)
+    await admin.set_defaults(here.tenant, {"loop": "true"}, actor=here)
+    await admin.set_defaults(here.tenant, {"resolution": "720p"}, actor=here, channel="1")
+    until = inn.clock.now() + timedelta(days=1)
+    await admin.block(here.tenant, "b1", actor=here, until=until, reason="spam\n")
+    inn.clock.move(seconds=1)
+    await admin.block(here.tenant, "b2", actor=here)
+    rules = await admin.rules(here.tenant)
+    assert rules.paused_at is not None
+    assert rules.channels == {"1": "#at"}
+    assert rules.defaults == {"loop": "true"}
+    assert rules.channel_defaults == {"1": {"resolution": "720p"}}
+    assert [(each.user, each.until, each.reason) for each in rules.blocked] == [
+        ("b2", None, ""),
+        ("b1", until, "spam"),
+    ]
+    assert (await admin.rules("recording:ru")).blocked == (), "a name that begins alike"
+    await admin.resume(here.tenant, actor=here)
+    await admin.unblock(here.tenant, "b2", actor=here)
+    inn.clock.move(days=1)
+    assert (await admin.rules(here.tenant)).blocked == ()
+    assert [act for act, _, _ in await audit(inn, "rul")] == [
+        *("pause", "channels", "defaults", "defaults", "block", "block", "resume", "unblock"),
+    ]
+    assert ("block", "recording:rul:b1", f"until {until} spam") in await audit(inn, "rul")
+    assert ("defaults", "recording:rul:1", "resolution=720p") in await audit(inn, "rul")
+
+
+async def test_typed_over_own_over_channel_over_place_over_house(inn: House) -> None:
+    here, admin = guard("def"), inn.studio.admin
+    changes = {"aspect_ratio": "16:9", "duration": "9s", "resolution": "720p", "loop": "true"}
+    assert await admin.set_defaults(here.tenant, changes, actor=here) == changes
+    there = {"aspect_ratio": "9:16", "duration": "5s", "resolution": "1080p"}
+    await admin.set_defaults(here.tenant, there, actor=here, channel="art")
+    person = to_requester("d1", workspace="def")
+    await inn.studio.change_settings(person, {"aspect_ratio": "4:3", "duration": "9s"})
+
+    job = await inn.job(await ask(inn, "def", "d1", channel="art", aspect_ratio="21:9"))
+    got = (job.work.aspect_ratio, job.work.duration, job.work.resolution, job.work.loop)
+    assert got == ("21:9", "9s", "1080p", True)
+    assert job.work.model == "ray-flash-2"
+    job = await inn.job(await ask(inn, "def", "d2"))
+    assert (job.work.aspect_ratio, job.work.resolution) == ("16:9", "720p")
+
+    assert await inn.studio.settings_in(person, "art") == (
+        Setting(name="model", value="ray-flash-2", source="house"),
+        Setting(name="duration", value="9s", source="yours"),
+        Setting(name="resolution", value="1080p", source="channel"),
+        Setting(name="aspect_ratio", value="4:3", source="yours"),
+        Setting(name="loop", value="true", source="place"),
+    )
+    elsewhere = {each.name: each.source for each in await inn.studio.settings_in(person, "x")}
+    assert elsewhere["resolution"] == "place"
+    other = await inn.studio.settings_in(to_requester("d1"), "art")
+    assert {each.source for each in other} == {"house"}
+    left = await admin.set_defaults(here.tenant, {"loop": "", "duration": ""}, actor=here)
+    assert left == {"aspect_ratio": "16:9", "resolution": "720p"}
+
+
+async def test_a_person_and_a_channel_of_the_same_number_are_two(inn: House) -> None:
+    here = guard("def")
+    await inn.studio.admin.set_defaults(
+        here.tenant, {"aspect_ratio": "9:21"}, actor=here, channel="77"
+    )
+    assert await inn.studio.settings(to_requester("77", workspace="def")) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"colour": "red"}, "no setting 'colour'"),
+        ({"duration": "7s"}, "duration"),
+        ({"resolution": "4k"}, "4k is off here"),
+        ({"model": "ray-9"}, "nearest is ray-2"),
+    ],
+)
+async def test_defaults_that_cannot_be_change_nothing(
+    inn: House, changes: dict[str, str], sentence: str
+) -> None:
+    here = guard("act")
+    for channel in ("", "1"):
+        with pytest.raises((InvalidRequest, NotAllowed), match=sentence):
+            await inn.studio.admin.set_defaults(here.tenant, changes, actor=here, channel=channel)
+    rules = await inn.studio.admin.rules(here.tenant)
+    assert (rules.defaults, rules.channel_defaults) == ({}, {})
+
+
+# ---- who may ----------------------------------------------------------------------------------
+
+
+def acts(admin: Administration, tenant: str, actor: Requester) -> dict[str, Any]:
+    return {
+        "pause": admin.pause(tenant, actor=actor),
+        "resume": admin.resume(tenant, actor=actor),
+        "block": admin.block(tenant, "ben", actor=actor),
+        "unblock": admin.unblock(tenant, "ben", actor=actor),
+        "channels": admin.set_channels(tenant, {"1": "#a"}, actor=actor),
+        "defaults": admin.set_defaults(tenant, {"loop": "true"}, actor=actor),
+    }
+
+
+async def test_nobody_acts_on_another_place(inn: House) -> None:
+    stranger = guard("use")
+    for attempt in acts(inn.studio.admin, "recording:act", stranger).values():
+        with pytest.raises(NotAllowed, match="only in the place itself"):
+            await attempt
+    assert await audit(inn, "use") == []
+
+
+async def test_an_operator_acts_on_every_place(inn: House) -> None:
+    admin = inn.studio_with(operators=frozenset({"recording:boss"})).admin
+    boss = to_requester("boss", workspace="nowhere").model_copy(update={"is_direct": True})
+    assert admin.is_operator(boss)
+    assert not admin.is_operator(guard("act"))
+    for attempt in acts(admin, "recording:act", boss).values():
+        await attempt
+    rules = await admin.rules("recording:act")
+    assert (rules.paused_at, rules.channels, rules.defaults) == (
+        None,
+        {"1": "#a"},
+        {"loop": "true"},
+    )
+
+
+async def test_bad_acts_change_nothing(inn: House) -> None:
+    here, admin = guard("empty"), inn.studio.admin
+    now = inn.clock.now()
+    for attempt, sentence in (
+        (admin.block(here.tenant, "", actor=here), "Say whom"),
+        (admin.block(here.tenant, "other:ben", actor=here), "Say whom"),
+        (admin.block(here.tenant, "ben", actor=here, until=now), "still to come"),
+        (admin.unblock(here.tenant, "ben", actor=here), "not blocked"),
+    ):
+        with pytest.raises(InvalidRequest, match=sentence):
+            await attempt
+    assert await audit(inn, "empty") == []
+
+
+async def test_the_books_of_this_house_add_up(inn: House) -> None:
+    await inn.check_books()
