@@ -109,6 +109,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "aspect_ratio": ASPECT_RATIOS,
 }
 _SHORT = {value: name for name, values in _CHOICES.items() for value in values}
+#: What a draft and a work name alike.
+_ALIKE = frozenset({"model", "aspect_ratio", "resolution", "duration", "loop", "concepts"})
 _UNITS = {"duration": "s", "resolution": "p", "aspect_ratio": ""}
 #: Flags of Midjourney, Pika and Stable Diffusion bots.
 _FOREIGN = re.compile(
@@ -334,6 +336,12 @@ def to_work(
     }
     typed = {name: value for name, value in values.items() if value not in (None, "", ())}
     return VideoWork(**typed, typed=frozenset(typed))
+
+
+def to_draft(work: VideoWork) -> Draft:
+    """What a person typed for this work, but for the frames."""
+    typed = {name: getattr(work, name) for name in work.typed & _ALIKE}
+    return Draft(prompt=work.prompt, **typed)
 
 
 def read_link(text: str) -> LinkFrame | None:

@@ -20,11 +20,11 @@ from bench.service import KEY
 from bot.app import App
 from bot.clock import SystemClock
 from bot.config import Config, to_config
-from bot.errors import DeliveryUnavailable
+from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.job import Job
 from bot.log import setup_logging
 from bot.notices import Delivered, Notice
-from bot.ports import AdapterLimits, Memo
+from bot.ports import AdapterLimits, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs as rows
@@ -73,9 +73,9 @@ class Chat:
         """There are no direct messages."""
         return None
 
-    async def host(self, image: Path, job: JobId) -> str | None:
-        """There is no hosting."""
-        return None
+    async def host(self, image: Path, hosting: Hosting) -> str:
+        """There is none, as the limits say."""
+        raise ThreadGone
 
     def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
         """There are no attachments."""

@@ -58,12 +58,14 @@ async def _run_flood(url: str, seconds: float) -> FloodOutcome:
 
 async def _cancel_waiting(program: Program, flood: Sequence[JobId]) -> int:
     """Take back what still waits, the last first; returns how many of the flood had begun."""
-    for begun in range(len(flood), 0, -1):
-        job = await program.job(flood[begun - 1])
+    begun = 0
+    for job_id in reversed(flood):
+        job = await program.job(job_id)
         if job.admitted_at is not None:
-            return begun
-        await program.app.studio.cancel(job.id, job.request.requester)
-    return 0
+            begun += 1
+        else:
+            await program.app.studio.cancel(job.id, job.request.requester)
+    return begun
 
 
 def busy_share(report: Report, until: float) -> float:

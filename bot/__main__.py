@@ -13,7 +13,9 @@ import typer
 
 from bot import commands
 from bot.config import Config, load_config
-from bot.errors import BotError, ConfigError
+from bot.errors import BotError, ConfigError, InvalidRequest
+from bot.pages import Form, Period
+from bot.store.reports import Grouping
 
 cli = typer.Typer(
     name="raybot",
@@ -74,7 +76,7 @@ def demo(
 
 @cli.command()
 def check(config: ConfigOption = None) -> None:
-    """Look at the configuration, the database, the books and the provider."""
+    """Look at the configuration, the database, the books and the video services."""
     _exit(asyncio.run(commands.check(_load(config))))
 
 
@@ -85,7 +87,10 @@ def resolve(
     generation: Annotated[str | None, typer.Argument(help="Its id at the provider.")] = None,
     config: ConfigOption = None,
 ) -> None:
-    """End an uncertain job: adopt its generation, charge for it, or release the hold."""
+    """End a job that needs you: uncertain, put aside, or its generation is lost at the service.
+
+    Adopt a generation (uncertain jobs only), charge for it, or release the hold.
+    """
     values = {"job_id": job_id, "how": how, "generation_id": generation}
     _exit(asyncio.run(commands.act(_load(config), "resolve", values)))
 
@@ -99,10 +104,19 @@ def unpark(job_id: JobArgument, config: ConfigOption = None) -> None:
 @cli.command()
 def usage(
     config: ConfigOption = None,
+    by: Annotated[Grouping, typer.Option(help="What a row stands for.")] = "person",
     days: Annotated[int, typer.Option(help="How many days back.", min=1)] = 30,
+    since: Annotated[str | None, typer.Option(help="The first day, such as 2026-11-01.")] = None,
+    until: Annotated[str | None, typer.Option(help="The last day.")] = None,
+    is_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
+    is_json: Annotated[bool, typer.Option("--json", help="For a script.")] = False,
 ) -> None:
-    """Who used what, and what it cost."""
-    _exit(asyncio.run(commands.usage(_load(config), days)))
+    """Who used what, and what it cost; days are those of `[limits] timezone`."""
+    if is_csv and is_json:
+        raise InvalidRequest("Choose one: --csv or --json.")
+    form: Form = "csv" if is_csv else "json" if is_json else "table"
+    period = Period(since=since, until=until, days=days)
+    _exit(asyncio.run(commands.usage(_load(config), period, by, form)))
 
 
 @cli.command()

@@ -16,19 +16,20 @@ from bot.clock import Clock, SystemClock
 from bot.codec import Codec
 from bot.config import Config
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import InvalidRequest, StoreError
+from bot.errors import StoreBusy, StoreError
 from bot.frames import Frames
+from bot.housekeeping import Housekeeping
 from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.media import LinkSigner, open_media
 from bot.metrics import Metrics
 from bot.notices import Notice, Outlook, to_status
-from bot.operations import Housekeeping, Operations
+from bot.operations import Operations
 from bot.planning import Planner
 from bot.ports import Adapter
-from bot.refs import GenerationId, JobId
+from bot.refs import JobId, MessageRef
 from bot.step import Wiring, Workshop
-from bot.store import figures, jobs, settings
+from bot.store import figures, jobs, pulse, settings
 from bot.store.database import Database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
@@ -37,6 +38,8 @@ from bot.web import Behind, Web, WebSettings
 
 log = get_logger(__name__)
 MEASURE_EVERY = timedelta(seconds=15)
+#: Seconds in which the database must show that it writes and reads.
+READY_WITHIN = 5.0
 ADDRESS_FILE = "private.address"
 
 
@@ -136,6 +139,8 @@ class App:
             announce=self._announcer.touch,
             watch=self._watch,
             providers=self._providers,
+            adapters=self._adapters,
+            operators=self._config.operators,
         )
         self.studio = self._build_studio()
         for name, create in self._factories.items():
@@ -170,6 +175,9 @@ class App:
             nudge=lambda name: self._watchers[name].admission.nudge(),
             to_notice=self._to_notice,
             cancel_generation=self._cancel_generation,
+            moderation=self._config.moderation,
+            operators=frozenset(":".join(each) for each in self._config.operators.items()),
+            delete_post=self._delete_post,
         )
         return Studio(
             database=self.database,
@@ -198,7 +206,7 @@ class App:
                 ready=self._ready,
                 heartbeat_age=lambda: self._clock.boottime() - self._beat,
                 render_metrics=self._metrics.render,
-                act=self.act,
+                act=self._act,
             ),
             clock=self._clock,
             secret_key=self._secret,
@@ -214,7 +222,7 @@ class App:
 
     async def run(self, stop: asyncio.Event, *, until: str | None = None) -> None:
         """Work until `stop` is set or, where one is named, that adapter has nothing more to do."""
-        self._say_limits()
+        self._say_what_holds()
         await self._recover()
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -278,7 +286,6 @@ class App:
         age = (self._clock.now() - oldest).total_seconds() if oldest else 0.0
         metrics.oldest_open_job_seconds.set(age)
         metrics.held_usd.set(seen.held / 1e6)
-        metrics.broken_rules.set(seen.broken_rules)
         for (provider, model), charged in seen.charged.items():
             metrics.charged_usd.labels(provider, model).set(charged / 1e6)
         for name, watcher in self._watchers.items():
@@ -294,15 +301,18 @@ class App:
             frames=self._frames,
             table=self._config.bot,
             clock=self._clock,
+            metrics=self._metrics,
         )
 
-    def _say_limits(self) -> None:
+    def _say_what_holds(self) -> None:
         in_force = {
             name: value
             for name, value in self._config.limits.model_dump().items()
             if value is not None
         }
         log.info("limits.in_force", providers=list(self._providers), **in_force)
+        for key in self._config.without_effect:
+            log.warning("config.without_effect", key=key)
 
     def exit_code(self, adapter: str) -> int:
         """What an adapter that ended has to say: 0 unless it knows otherwise."""
@@ -327,6 +337,10 @@ class App:
         if provider is None or job.generation_id is None:
             return False
         return await provider.cancel(job.generation_id)
+
+    async def _delete_post(self, message: MessageRef) -> None:
+        if (adapter := self._adapters.get(message.thread.adapter)) is not None:
+            await adapter.delete(message)
 
     def _on_callback(
         self, provider: str, headers: Mapping[str, str], body: bytes, token: str
@@ -362,31 +376,13 @@ class App:
             return None
         return await self.database.read(lambda conn: jobs.get_or_none(conn, JobId(job_id)))
 
-    async def _ready(self) -> Mapping[str, str]:
-        try:
-            async with asyncio.timeout(5):
-                await self.database.write(lambda _tx: None)
-        except (TimeoutError, StoreError) as error:
-            return {"database": str(error) or "it does not answer"}
-        return {}
+    async def _act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
+        if not self._is_built:
+            raise StoreBusy
+        return await self.operations.act(name, values)
 
-    async def act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
-        """The operator's commands that reach a running bot."""
-        job_id = JobId(str(values.get("job_id", "")))
-        match name:
-            case "resolve":
-                how = values.get("how")
-                if how not in ("adopt", "charge", "release"):
-                    raise InvalidRequest("Say adopt, charge or release.")
-                generation = values.get("generation_id")
-                job = await self.operations.resolve(
-                    job_id,
-                    how,
-                    generation_id=GenerationId(str(generation)) if generation else None,
-                    actor="operator",
-                )
-            case "unpark":
-                job = await self.operations.unpark(job_id, actor="operator")
-            case _:
-                raise InvalidRequest(f"There is no act {name!r}.")
-        return {"job_id": job.id, "state": job.state}
+    async def _ready(self) -> Mapping[str, str]:
+        if not self._is_built:
+            return {"bot": "It is still starting."}
+        trouble = await pulse.feel(self.database, seconds=READY_WITHIN)
+        return {"database": trouble} if trouble else {}

@@ -7,27 +7,20 @@ import contextlib
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from bot import checkup
 from bot.app import ADDRESS_FILE, App
 from bot.clock import SystemClock
 from bot.config import Config, to_config
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import setup_logging
-from bot.operations import inspect
-from bot.refs import money
-from bot.store import ledger
-from bot.store.database import (
-    Database,
-    has_wal_reset_bug,
-    sqlite_path,
-    sqlite_uri,
-    sqlite_version,
-)
+from bot.pages import Form, Period, limits_line, usage_text
+from bot.store import reports
+from bot.store.database import Database, sqlite_path, sqlite_uri
 from bot.supply import database_url, load_adapter, secret_key
 from bot.web import act_token
 
@@ -82,8 +75,15 @@ async def chat(config: Config, stop_signal: StopSignal, **overrides: Any) -> int
     setup_logging("warning", fmt=config.bot.log_format)
     factory = load_adapter(config, "terminal", **overrides)
     async with App(config, {"terminal": factory}) as app:
+        whisper(limits_line(config.limits))
         await app.run(stop_signal(), until="terminal")
         return app.exit_code("terminal")
+
+
+def whisper(sentence: str) -> None:
+    """One quiet line beside the conversation, where a script's output is not disturbed."""
+    is_seen = sys.stderr.isatty()
+    sys.stderr.write(f"\x1b[2m{sentence}\x1b[0m\n" if is_seen else sentence + "\n")
 
 
 async def demo(out: Path, folder: Path, stop_signal: StopSignal) -> int:
@@ -108,37 +108,13 @@ async def demo(out: Path, folder: Path, stop_signal: StopSignal) -> int:
 
 
 async def check(config: Config) -> int:
-    """0 if all is well; every finding is one line."""
-    findings: list[tuple[bool, str]] = [(True, "The configuration is understood")]
-    database = Database(database_url(config))
-    try:
-        await database.start_reading()
-        findings += [(each.is_well, each.sentence) for each in await inspect(database)]
-        version = await database.read(sqlite_version)
-        text = ".".join(map(str, version))
-        findings.append((True, f"SQLite {text}" + _verdict(version)))
-    except (ConfigError, StoreError) as error:
-        findings.append((False, error.sentence))
-    finally:
-        await database.stop()
-    findings += [
-        (config.has_key(name), f"{name}: {'has a key' if config.has_key(name) else 'no api_key'}")
-        for name in config.defaults.providers
-    ]
-    needs_links = any(name != "simulator" for name in config.defaults.providers)
-    if needs_links and not config.bot.public_url and not config.bot.media_url:
-        findings.append(
-            (False, "Images cannot be given to Luma: set [bot] public_url or media_url")
-        )
-    for is_well, sentence in findings:
-        say(f"{'ok  ' if is_well else 'LOOK'}  {sentence}")
-    return 0 if all(is_well for is_well, _ in findings) else 1
-
-
-def _verdict(version: tuple[int, ...]) -> str:
-    if has_wal_reset_bug(version):
-        return " has the WAL-reset bug; Raybot's one writer avoids it, so let nothing else write"
-    return ""
+    """0 if nothing needs the operator; every finding is one line."""
+    # What is worth a word is a finding; a service that is away would add its own lines.
+    setup_logging("error", fmt=config.bot.log_format)
+    findings = await checkup.look(config)
+    for each in findings:
+        say(f"{'ok  ' if each.is_well else 'LOOK'}  {each.sentence}")
+    return 0 if all(each.is_well for each in findings) else 1
 
 
 async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
@@ -147,7 +123,7 @@ async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
         address = (config.bot.data_dir / ADDRESS_FILE).read_text("utf-8").strip()
         return await _act_through(address, name, values, config)
     async with App(config.with_changes({"bot": {"public_port": 0, "private_port": 0}}), {}) as app:
-        done = await app.act(name, values)
+        done = await app.operations.act(name, values)
     say(f"{done['job_id']} is now {done['state']}.")
     return 0
 
@@ -184,23 +160,19 @@ async def _act_through(
     return 0
 
 
-async def usage(config: Config, days: int) -> int:
-    """A table of people, read from the file as it is."""
+async def usage(config: Config, period: Period, by: reports.Grouping, form: Form) -> int:
+    """Who used what, read from the file as it is; raises `InvalidRequest` for a wrong period."""
+    timezone = config.limits.timezone
+    start, end = period.to_times(SystemClock().now(), timezone)
     database = Database(database_url(config))
-    await database.start_reading()
-    now = SystemClock().now()
     try:
+        await database.start_reading()
         rows = await database.read(
-            lambda conn: ledger.usage(conn, now - timedelta(days=days), now)
+            lambda conn: reports.usage(conn, start, end, by=by, timezone=timezone)
         )
     finally:
         await database.stop()
-    say(f"{'person':<40} {'asked':>6} {'clips':>6} {'failed':>6} {'seconds':>8} {'charged':>10}")
-    for row in rows:
-        say(
-            f"{row.label:<40} {row.asked:>6} {row.delivered:>6} {row.failed:>6} "
-            f"{row.seconds:>8.0f} {money(row.charged):>10}"
-        )
+    say(usage_text(rows, by=by, form=form))
     return 0
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import difflib
+import importlib.util
 import os
+import pkgutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -109,6 +112,19 @@ class LimitsTable(Frozen):
     resolutions: Resolutions = ("360p", "540p", "720p", "1080p")
 
 
+class ModerationTable(Frozen):
+    """`[moderation]`: what may be asked, and where."""
+
+    require_age_restricted: bool = False
+
+
+#: What can be set for what is still to come, and does nothing yet: a table and its keys.
+AHEAD = {
+    "bot": ("single_host",),
+    "operator": ("slack_user", "slack_channel"),
+}
+
+
 class Config:
     """The whole configuration: the house's tables, and one for each provider and adapter."""
 
@@ -119,6 +135,13 @@ class Config:
         self.operator = self.load_table(OperatorTable, "operator")
         self.defaults = self.load_table(DefaultsTable, "defaults")
         self.limits = self.load_table(LimitsTable, "limits")
+        self.moderation = self.load_table(ModerationTable, "moderation")
+
+    @property
+    def operators(self) -> dict[str, str]:
+        """Who hears what only the operator can mend: their ids by adapter."""
+        told = {"discord": self.operator.discord_user}
+        return {adapter: user for adapter, user in told.items() if user}
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -137,6 +160,17 @@ class Config:
         name = f"{PREFIX}PROVIDERS__{provider.upper()}__API_KEY"
         table = self._tables.get("providers", {}).get(provider, {})
         return provider == "simulator" or bool(table.get("api_key") or os.environ.get(name))
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """The keys that were set, as `[table] key`, although nothing looks at them yet."""
+        return tuple(
+            f"[{name}] {key}"
+            for name, keys in AHEAD.items()
+            for key in keys
+            if getattr(getattr(self, name), key)
+            != type(getattr(self, name)).model_fields[key].default
+        )
 
     @property
     def tables(self) -> Mapping[str, Any]:
@@ -160,8 +194,11 @@ class Config:
 
 
 T = TypeVar("T", bound=BaseModel)
-HOUSE = ("bot", "access", "operator", "defaults", "limits")
-OPEN_ENDED = ("providers", "adapters")
+HOUSE = ("bot", "access", "operator", "defaults", "limits", "moderation")
+#: Tables that hold one table for each part of a kind.
+OPEN_ENDED = {"providers": "provider", "adapters": "adapter"}
+#: What lies in the folder of the adapters and is none.
+SHARED = {"command_text"}
 
 
 def _environment(prefix: str) -> dict[str, str]:
@@ -176,9 +213,7 @@ def _environment(prefix: str) -> dict[str, str]:
 def _refuse_unknown(keys: list[str], known: set[str], path: str) -> None:
     for key in keys:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"[{path}] has no key {key!r}.{hint}")
+            raise ConfigError(f"[{path}] has no key {key!r}.{nearest(key, known)}")
 
 
 def _refuse_unknown_environment() -> None:
@@ -191,6 +226,32 @@ def _refuse_unknown_environment() -> None:
             near = difflib.get_close_matches(parts[0], known, n=1)
             hint = f" Did you mean {PREFIX}{near[0].upper()}__…?" if near else ""
             raise ConfigError(f"The environment variable {name} is not known.{hint}")
+        if parts[0] in OPEN_ENDED:
+            _refuse_unknown_part(parts[0], parts[1], name)
+
+
+def _refuse_unknown_part(kind: str, name: str, where: str) -> None:
+    known = parts_of(kind)
+    if name not in known:
+        hint = nearest(name, known)
+        raise ConfigError(f"{where}: there is no {OPEN_ENDED[kind]} {name!r}.{hint}")
+
+
+@cache
+def parts_of(kind: str) -> frozenset[str]:
+    """The `providers` or `adapters` there are: what their folder holds, and the simulator."""
+    if kind == "providers":
+        found = pkgutil.iter_modules([str(Path(__file__).parent / kind)])
+        return frozenset({"simulator", *(each.name for each in found)})
+    package = importlib.util.find_spec(kind)
+    places = package.submodule_search_locations if package is not None else None
+    return frozenset(each.name for each in pkgutil.iter_modules(places or [])) - SHARED
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The hint that names what was probably meant, if anything is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -215,5 +276,7 @@ def to_config(tables: dict[str, Any]) -> Config:
         inner = table.values() if name in OPEN_ENDED and isinstance(table, dict) else [table]
         if not isinstance(table, dict) or not all(isinstance(each, dict) for each in inner):
             raise ConfigError(f"{name!r} must be a table, written [{name}].")
+        for part in table if name in OPEN_ENDED else ():
+            _refuse_unknown_part(name, part, f"[{name}.{part}]")
     _refuse_unknown_environment()
     return Config(tables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot import pricing
@@ -18,6 +18,9 @@ from bot.store import jobs, ledger, messages, settings
 from bot.store.database import Tx
 
 GIVE_UP_POSTING = timedelta(hours=24)
+#: So many posts in vain, the last ones nine minutes apart, are a day of trying; a day in which
+#: Raybot did not run is none.
+POSTS_IN_VAIN = 170
 BROKEN_FETCHES = 3
 
 
@@ -36,7 +39,7 @@ class Deliverer:
             fresh = (await provider.check([job.generation_id])).get(job.generation_id)
             url = (fresh.clip_url if fresh else None) or url
         clip = await self._shop.clips.fetch(url or "", job.id)
-        charged = self._price_of(job, clip)
+        charged = price_of(job, clip)
         now = self._shop.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
@@ -46,14 +49,6 @@ class Deliverer:
             return jobs.move(tx, current, JobState.DELIVERING, now, next_at=now, **columns)
 
         await self._shop.result(job, write)
-
-    def _price_of(self, job: Job, clip: Clip) -> Micros:
-        assert job.plan is not None
-        if job.plan.price.is_test:
-            return Micros(0)
-        length = pricing.seconds(job.work.duration)
-        price = pricing.settle_price(clip.width, clip.height, length, job.plan.rate)
-        return Micros(min(price, job.plan.hold))
 
     async def deliver(self, job: Job) -> None:
         """Post the clip, then remember the message and settle in one transaction."""
@@ -88,7 +83,7 @@ class Deliverer:
             height=job.clip.height,
             seconds=job.clip.seconds,
             bytes=(await asyncio.to_thread(path.stat)).st_size,
-            charged=self._price_of(job, job.clip),
+            charged=price_of(job, job.clip),
             took=took(job),
             form=form,
             original_link=None if form == "original" else self._shop.wiring.clip_link(job.id),
@@ -122,7 +117,7 @@ class Deliverer:
             job,
             to,
             now,
-            charged=self._price_of(job, job.clip),
+            charged=price_of(job, job.clip),
             message=message,
             failure=failure,
         )
@@ -156,3 +151,19 @@ class Deliverer:
             return ledger.fail(tx, current, now, failure, provider_cost=cost)
 
         await self._shop.result(job, write)
+
+
+def price_of(job: Job, clip: Clip) -> Micros:
+    """What a clip of this size costs its person: never above the hold, nothing for a test."""
+    assert job.plan is not None
+    if job.plan.price.is_test:
+        return Micros(0)
+    length = pricing.seconds(job.work.duration)
+    price = pricing.settle_price(clip.width, clip.height, length, job.plan.rate)
+    return Micros(min(price, job.plan.hold))
+
+
+def is_past_posting(job: Job, now: datetime) -> bool:
+    """Whether a clip was tried to be posted for long enough: a day has passed, and was used."""
+    is_old = now - (job.completed_at or job.created_at) > GIVE_UP_POSTING
+    return is_old and job.tries >= POSTS_IN_VAIN

@@ -1,42 +1,53 @@
-"""What the operator does and hears: resolve, unpark, checks, notices, and the hourly cleaning."""
+"""What the operator does and hears: resolve, unpark, checks and notices."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from bot.clips import Clips
 from bot.clock import Clock
-from bot.config import BotTable
-from bot.errors import BotError, InvalidRequest, StoreError
-from bot.frames import Frames
+from bot.delivery import price_of
+from bot.errors import (
+    DeliveryError,
+    DeliveryUnavailable,
+    InvalidRequest,
+    StoreError,
+)
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
-from bot.ports import Dispatcher, Provider
-from bot.refs import GenerationId, JobId
-from bot.store import attempts, jobs, ledger, settings
+from bot.notices import Operator
+from bot.ports import Adapter, Dispatcher, Provider
+from bot.refs import GenerationId, JobId, Micros
+from bot.request import Requester
+from bot.store import attempts, jobs, ledger, reports, settings
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 How = Literal["adopt", "charge", "release"]
 TELL_EVERY = timedelta(seconds=10)
 PARK_AFTER_CRASHES = 3
-CLEAN_EVERY = timedelta(hours=1)
+OPERATOR = "operator"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing `raybot check` has to say."""
+class Forgetful:
+    """The memo of a message that may come twice after a crash: better than never."""
 
-    is_well: bool
-    sentence: str
+    def get(self, name: str) -> str | None:
+        """Nothing was kept."""
+        del name
+        return None
+
+    async def put(self, name: str, value: str) -> None:
+        """Keep nothing."""
 
 
 class Operations:
-    """The operator's acts, each in the audit log, and the house's own chores."""
+    """The operator's acts, each in the audit log, and what they are told.
+
+    `operators` are their ids by adapter.
+    """
 
     def __init__(
         self,
@@ -47,6 +58,8 @@ class Operations:
         announce: Callable[[JobId], None],
         watch: Callable[[Job], None],
         providers: Mapping[str, Provider],
+        adapters: Mapping[str, Adapter],
+        operators: Mapping[str, str],
     ) -> None:
         self._database = database
         self._dispatcher = dispatcher
@@ -54,23 +67,52 @@ class Operations:
         self._announce = announce
         self._watch = watch
         self._providers = providers
+        self._adapters = adapters
+        self._operators = operators
+
+    async def act(
+        self, name: str, values: Mapping[str, object], *, actor: str = OPERATOR
+    ) -> Mapping[str, object]:
+        """An act by its name and arguments, as a command or a button sends them.
+
+        Raises `InvalidRequest` for what there is not.
+        """
+        job_id = JobId(str(values.get("job_id", "")))
+        match name:
+            case "resolve":
+                how, generation = values.get("how"), values.get("generation_id")
+                if how not in ("adopt", "charge", "release"):
+                    raise InvalidRequest("Say adopt, charge or release.")
+                generation_id = GenerationId(str(generation)) if generation else None
+                job = await self.resolve(job_id, how, generation_id=generation_id, actor=OPERATOR)
+            case "unpark":
+                job = await self.unpark(job_id, actor=actor)
+            case _:
+                raise InvalidRequest(f"There is no act {name!r}.")
+        return {"job_id": job.id, "state": job.state}
+
+    # ---- resolve -------------------------------------------------------------------------
 
     async def resolve(
         self, job_id: JobId, how: How, *, generation_id: GenerationId | None, actor: str
     ) -> Job:
-        """End an open question: `adopt` a generation, `charge` for it, or `release` the hold.
+        """End what needs a person: `adopt` a generation, `charge` for it, or `release` the hold.
 
-        Raises `InvalidRequest` where the job is not uncertain or the generation is taken.
+        An uncertain job takes all three; one that was put aside, or whose generation is lost at
+        its provider, is charged or released. Raises `InvalidRequest` where that would lose or
+        charge what it must not, and `ProviderError` while the provider cannot be asked.
         """
-        if how == "adopt" and generation_id is None:
+        gone: GenerationId | None = None
+        if how != "adopt":
+            gone = await self._find_lost(job_id)
+        elif generation_id is None:
             raise InvalidRequest("Say which generation: `raybot resolve ID adopt GENERATION`.")
-        if how == "adopt" and generation_id is not None:
+        else:
             await self._check_known(job_id, generation_id)
 
         def work(tx: Tx) -> Job:
             job = jobs.get(tx.conn, job_id)
-            if job.state is not JobState.UNCERTAIN:
-                raise InvalidRequest(f"{job_id} is {job.state}, not uncertain.")
+            _check_open_question(job, how, gone)
             resolved = self._resolve(tx, job, how, generation_id)
             settings.write_audit(
                 tx,
@@ -78,7 +120,7 @@ class Operations:
                 actor=actor,
                 act=f"resolve {how}",
                 target=job_id,
-                detail=generation_id or "",
+                detail=generation_id or _situation(job),
             )
             tx.after_commit(lambda: self._announce(job_id))
             return resolved
@@ -94,6 +136,35 @@ class Operations:
         if provider is None or not await provider.check([generation_id]):
             raise InvalidRequest(f"The video service knows no generation {generation_id}.")
 
+    async def _find_lost(self, job_id: JobId) -> GenerationId | None:
+        """The generation of this job that its provider has not known for long, nor knows now.
+
+        Raises `InvalidRequest` where it may still become a clip: it is paid.
+        """
+        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        generation_id = job.generation_id
+        if job.state is not JobState.GENERATING or job.provider_failure or not generation_id:
+            return None
+        assert job.plan is not None
+        name = job.plan.provider
+        provider = self._providers.get(name)
+        if provider is None:
+            raise InvalidRequest(
+                f"{name} is not configured, so nobody can tell whether it still has generation "
+                f"{generation_id} of {job_id}. Configure it again first."
+            )
+        if await provider.check([generation_id]):
+            raise InvalidRequest(
+                f"{job_id} is generating, not uncertain: {name} knows its generation "
+                f"{generation_id}, and Raybot goes on with it."
+            )
+        if (job_id, generation_id) not in await self._database.read(reports.lost):
+            raise InvalidRequest(
+                f"{name} does not know generation {generation_id} of {job_id} just now. It may "
+                "come back: wait until Raybot tells you that it has been missing for long."
+            )
+        return generation_id
+
     def _resolve(self, tx: Tx, job: Job, how: How, generation_id: GenerationId | None) -> Job:
         now = self._clock.now()
         match how:
@@ -101,19 +172,12 @@ class Operations:
                 assert generation_id is not None
                 return attempts.adopt(tx, job, generation_id, "adopted", now)
             case "charge":
-                failure = Failure(
-                    code="resolved",
-                    sentence="The operator found that the video service ran it, but the clip "
-                    "could not be had.",
-                )
-                return ledger.end(tx, job, JobState.FAILED, now, charged=job.cost, failure=failure)
+                failure = _last_words(job, how)
+                charged = job.cost if job.clip is None else price_of(job, job.clip)
+                return ledger.end(tx, job, JobState.FAILED, now, charged=charged, failure=failure)
             case "release":
-                failure = Failure(
-                    code="resolved",
-                    sentence="The operator found that the video service never ran it. Please "
-                    "ask again.",
-                )
-                return ledger.fail(tx, job, now, failure)
+                cost = _taken(job)
+                return ledger.fail(tx, job, now, _last_words(job, how), provider_cost=cost)
 
     async def unpark(self, job_id: JobId, *, actor: str) -> Job:
         """Let a job that was put aside go on."""
@@ -150,12 +214,31 @@ class Operations:
             settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
 
     async def tell(self) -> None:
-        """Say what the operator was not told yet; here, in the log."""
-        notices = await self._database.read(settings.untold)
-        for notice in notices:
+        """Say what the operators were not told yet: in the log, and where they chat."""
+        for notice in await self._database.read(settings.untold):
+            if not await self._tell_all(notice):
+                continue
             log.warning("operator.notice", sentence=notice.sentence, job=notice.job_id)
             now, key = self._clock.now(), notice.key
             await self._database.write(lambda tx: settings.tell(tx, key, now))  # noqa: B023 - awaited here
+
+    async def _tell_all(self, notice: settings.OperatorNotice) -> bool:
+        """Write to each operator; False where a chat is out of reach and must be tried again."""
+        for name, user in self._operators.items():
+            adapter = self._adapters.get(name)
+            if adapter is None:
+                continue
+            requester = Requester(adapter=name, workspace=OPERATOR, user=user)
+            said = Operator(code=notice.key, sentence=notice.sentence, job_id=notice.job_id)
+            try:
+                thread = await adapter.direct(requester)
+                if thread is not None:
+                    await adapter.post(thread, said, key=notice.key, memo=Forgetful())
+            except DeliveryUnavailable:
+                return False
+            except DeliveryError as error:
+                log.warning("operator.not_told", adapter=name, cause=error.sentence)
+        return True
 
     async def tell_forever(self) -> None:
         """Tell every few seconds until cancelled."""
@@ -165,6 +248,51 @@ class Operations:
             except StoreError as error:
                 log.error("operations.store_failed", cause=error.sentence)  # noqa: TRY400
             await self._clock.wait(asyncio.Event(), self._clock.now() + TELL_EVERY)
+
+
+def _check_open_question(job: Job, how: How, gone: GenerationId | None) -> None:
+    """Whether a person may end this job now, decided where nothing else can change it."""
+    if job.state is JobState.UNCERTAIN:
+        return
+    if how == "adopt":
+        raise InvalidRequest(f"{job.id} is {job.state}, not uncertain.")
+    if job.state is JobState.GENERATING and job.provider_failure is None:
+        if gone is None or gone != job.generation_id:
+            raise InvalidRequest(f"{job.id} has just begun to generate. Raybot goes on with it.")
+        return
+    if job.parked_at is None:
+        raise InvalidRequest(f"{job.id} is {job.state}, neither uncertain nor put aside.")
+    never_ran = job.state in (JobState.RECEIVED, JobState.ACCEPTED)
+    if how == "charge" and (never_ran or job.provider_failure is not None):
+        raise InvalidRequest(f"{job.id} has cost nothing at the video service. Release it.")
+
+
+def _situation(job: Job) -> str:
+    """Why a person had to decide, for the audit log; nothing where the job was uncertain."""
+    if job.state is JobState.UNCERTAIN:
+        return ""
+    return f"put aside, {job.state}" if job.parked_at else f"lost {job.generation_id}"
+
+
+def _taken(job: Job) -> Micros:
+    """What the video service took for a job that its person does not pay for."""
+    if job.plan is None or job.generation_id is None or job.provider_failure is not None:
+        return Micros(0)
+    return job.plan.price.charged if job.clip is None else price_of(job, job.clip)
+
+
+def _last_words(job: Job, how: How) -> Failure:
+    """What the person is told who asked for it."""
+    if job.clip is not None:
+        kept = f"The clip could not be posted. It is kept: `show {job.id}` gives it to you."
+        return Failure(code="kept", sentence=kept)
+    if how == "charge":
+        why = "found that the video service ran it, but the clip could not be had."
+    elif job.state in (JobState.UNCERTAIN, JobState.SUBMITTING):
+        why = "found that the video service never ran it. Please ask again."
+    else:
+        why = "ended it, because it could not go on. Please ask again."
+    return Failure(code="resolved", sentence=f"The operator {why}")
 
 
 def _count_crashes(tx: Tx, now: datetime) -> list[JobId]:
@@ -177,61 +305,3 @@ def _count_crashes(tx: Tx, now: datetime) -> list[JobId]:
         )
         settings.note_operator(tx, f"crashed:{job_id}", sentence, now, job_id)
     return parked
-
-
-class Housekeeping:
-    """Retention and the hourly look at the books."""
-
-    def __init__(
-        self, *, database: Database, clips: Clips, frames: Frames, table: BotTable, clock: Clock
-    ) -> None:
-        self._database = database
-        self._clips = clips
-        self._frames = frames
-        self._table = table
-        self._clock = clock
-
-    async def run(self) -> None:
-        """Clean every hour until cancelled."""
-        while True:
-            await self._clock.wait(asyncio.Event(), self._clock.now() + CLEAN_EVERY)
-            try:
-                await self.clean()
-            except BotError as error:
-                log.error("housekeeping.failed", cause=error.sentence)  # noqa: TRY400
-
-    async def clean(self) -> None:
-        """Drop what is past its time, and tell the operator of books that do not add up."""
-        now = self._clock.now()
-        await self._clips.sweep(now, days=self._table.clip_retention_days)
-        in_use = await self._database.read(jobs.open_ids)
-        await self._frames.sweep(now, hours=self._table.frame_retention_hours, spare=in_use)
-        before = now - timedelta(days=self._table.prompt_retention_days)
-        while await self._database.write(lambda tx: jobs.forget_prompts(tx, before)):
-            pass
-        broken = await self._database.read(ledger.broken_invariants)
-        for rule, ids in broken.items():
-            sentence = f"The books break a rule ({rule}): {', '.join(ids[:5])}."
-            key = f"invariant:{rule}:{now:%Y-%m-%d}"
-            await self._database.write(
-                lambda tx: settings.note_operator(tx, key, sentence, now)  # noqa: B023 - awaited here
-            )
-
-
-async def inspect(database: Database) -> list[Finding]:
-    """What the database itself shows: the books, open questions, jobs put aside."""
-    broken = await database.read(ledger.broken_invariants)
-    findings = [
-        Finding(is_well=False, sentence=f"The books break a rule ({rule}): {', '.join(ids[:5])}")
-        for rule, ids in broken.items()
-    ] or [Finding(is_well=True, sentence="The books add up")]
-    uncertain = await database.read(lambda conn: jobs.open_ids(conn, JobState.UNCERTAIN))
-    findings += [
-        Finding(is_well=False, sentence=f"{job_id} is uncertain: `raybot resolve {job_id} …`")
-        for job_id in uncertain
-    ]
-    findings += [
-        Finding(is_well=False, sentence=f"{job.id} was put aside ({job.state})")
-        for job in await database.read(jobs.parked)
-    ]
-    return findings

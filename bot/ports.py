@@ -10,7 +10,16 @@ from typing import Literal, Protocol
 
 from bot.job import Failure
 from bot.notices import Notice
-from bot.refs import Attachment, Frozen, GenerationId, JobId, MessageRef, Micros, ThreadRef
+from bot.refs import (
+    Attachment,
+    Frozen,
+    GenerationId,
+    JobId,
+    MessageRef,
+    Micros,
+    Price,
+    ThreadRef,
+)
 from bot.request import AspectRatio, Duration, Requester, Resolution, VideoWork
 
 FrameKind = Literal["none", "image", "clip"]
@@ -191,12 +200,32 @@ class Memo(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterLimits:
-    """What a platform takes. `edit_seconds` is the least time between edits of one message."""
+    """What a platform takes. `edit_seconds` is the least time between edits of one message.
+
+    `can_host`: whether it can show an image so that a video service may fetch it by a link.
+    """
 
     max_upload_bytes: int
     max_text_chars: int
     can_edit: bool
     edit_seconds: float = 5.0
+    can_host: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosting:
+    """An image that a video service is to fetch from the chat: whose, and where it may be shown.
+
+    `status` is the job's status message, None where it is not posted yet; where `is_hidden`, only
+    the requester may see the image.
+    """
+
+    job_id: JobId
+    slot: Literal["start", "end"]
+    requester: Requester
+    thread: ThreadRef
+    status: MessageRef | None
+    is_hidden: bool
 
 
 class Adapter(Protocol):
@@ -224,8 +253,8 @@ class Adapter(Protocol):
     async def direct(self, requester: Requester) -> ThreadRef | None:
         """The conversation with this person alone, where there is one."""
 
-    async def host(self, image: Path, job: JobId) -> str | None:
-        """A fresh public link to this image by the chat's own means, where there is one."""
+    async def host(self, image: Path, hosting: Hosting) -> str:
+        """A fresh public link to this image by the chat's own means; only where `can_host`."""
 
     def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
         """Stream an attachment's bytes."""
@@ -247,8 +276,8 @@ class Dispatcher(Protocol):
     def wake(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
         """Let this job be advanced at this time, if the transaction commits."""
 
-    async def run(self, advance: Callable[[JobId], Awaitable[None]]) -> None:
-        """Advance what is due until cancelled."""
+    async def run(self, advance: Callable[[JobId, datetime], Awaitable[None]]) -> None:
+        """Advance what is due until cancelled; `advance` hears which of the row's times it is."""
 
 
 # ---- pages a person asks for -----------------------------------------------------------------
@@ -287,6 +316,16 @@ class UsageReport:
     allowances: tuple[Allowance, ...] = ()
     test_clips: int = 0
     test_micros: Micros = Micros(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """One length and size that somebody could ask for now, and its price."""
+
+    duration: Duration
+    resolution: Resolution
+    price: Price
+    is_default: bool
 
 
 @dataclass(frozen=True, kw_only=True)

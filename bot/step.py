@@ -8,12 +8,13 @@ from typing import Literal
 
 from bot.clips import Clips
 from bot.clock import Clock
-from bot.errors import ProviderError, ProviderUnavailable, Stale
+from bot.errors import FrameRejected, ProviderError, ProviderUnavailable, Stale, ThreadGone
 from bot.frames import Frames
 from bot.job import Failure, Job, StoredFrame
-from bot.ports import Adapter, Dispatcher, Provider
+from bot.ports import Adapter, Dispatcher, Hosting, Provider
 from bot.refs import JobId
-from bot.store import jobs, ledger
+from bot.request import is_spoiler
+from bot.store import jobs, ledger, messages
 from bot.store.database import Database, Tx
 
 
@@ -73,13 +74,46 @@ class Workshop:
         return await self.database.write(work)
 
     async def chat_link(
-        self, job: Job, frame: StoredFrame, image_input: Literal["link", "bytes"]
+        self,
+        job: Job,
+        frame: StoredFrame,
+        *,
+        slot: Literal["start", "end"],
+        image_input: Literal["link", "bytes"],
     ) -> str | None:
-        """A link by the chat's own means, where one is needed and we can make none ourselves."""
-        adapter = self.adapters.get(job.request.thread.adapter)
-        if adapter is None or self.frames.can_hand_over(image_input, has_link=False):
+        """A link by the chat's own means, where one is needed and we can make none ourselves.
+
+        Raises `FrameRejected` where the image may be shown nowhere.
+        """
+        thread = job.request.thread
+        adapter = self.adapters.get(thread.adapter)
+        if adapter is None or not self.is_hosted(job, image_input):
             return None
-        return await adapter.host(await self.frames.local(frame), job.id)
+        key = messages.status_key(job.id)
+        status = await self.database.read(lambda conn: messages.get(conn, key))
+        hosting = Hosting(
+            job_id=job.id,
+            slot=slot,
+            requester=job.request.requester,
+            thread=thread,
+            status=status.message,
+            is_hidden=is_spoiler(job.work),
+        )
+        try:
+            return await adapter.host(await self.frames.local(frame), hosting)
+        except ThreadGone as error:
+            raise FrameRejected(
+                "The image cannot be shown anywhere the video service could fetch it from."
+                f" {error.sentence}"
+            ) from error
+
+    def is_hosted(self, job: Job, image_input: Literal["link", "bytes"]) -> bool:
+        """Whether the chat must show the images of a job, as nothing else can."""
+        thread = job.request.thread
+        adapter = self.adapters.get(thread.adapter)
+        if adapter is None or self.frames.can_hand_over(image_input, has_link=False):
+            return False
+        return adapter.limits(thread).can_host
 
     async def fail(self, job: Job, failure: Failure) -> None:
         """End a job without a clip and give its hold back."""

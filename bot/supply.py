@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 
 from bot.clock import Clock, SystemClock
-from bot.config import Config
+from bot.config import Config, nearest, parts_of
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
@@ -28,6 +28,7 @@ SIMULATOR = "simulator"
 SIMULATOR_KEY = "luma-simulator"
 START_SECONDS = 20.0
 SECRET_CHARS = 16
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class SimulatorTable(Frozen):
@@ -59,41 +60,68 @@ async def open_providers(
     found: list[Provider] = []
     hosts: set[str] = set()
     for name in config.defaults.providers:
-        values = await _simulator_values(config, stack) if name == SIMULATOR else None
-        module_name = "luma" if name == SIMULATOR else name
-        try:
-            module = importlib.import_module(f"bot.providers.{module_name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"bot.providers.{module_name}":
-                raise
-            raise ConfigError(f"[defaults] providers: there is no provider {name!r}.") from error
-        table = (
-            module.Settings.model_validate(values)
-            if values is not None
-            else config.load_table(module.Settings, f"providers.{name}")
-        )
-        if table.api_key is None or not table.api_key.get_secret_value():
+        base_url = await _simulator_address(config, stack) if name == SIMULATOR else ""
+        opened = open_provider(config, name, clock=clock, metrics=metrics, simulator_url=base_url)
+        if opened is None:
             log.info("provider.skipped", provider=name, reason="no api_key")
             continue
-        register_secret(table.api_key.get_secret_value())
-        provider = module.create(
-            table, clock=clock, name=name, is_test=name == SIMULATOR, metrics=metrics
-        )
-        stack.push_async_callback(provider.aclose)
-        found.append(provider)
-        hosts.add(urlsplit(table.base_url).hostname or "")
+        stack.push_async_callback(opened.provider.aclose)
+        found.append(opened.provider)
+        hosts.add(opened.host)
     if not found:
         raise ConfigError(
             "No video service has a key. Set RAYBOT_PROVIDERS__LUMA__API_KEY, or put "
             'providers = ["simulator"] into [defaults] to try Raybot without one.'
         )
-    local = {"127.0.0.1", "localhost", "::1"}
-    return Supply(providers=found, hosts=frozenset(hosts), is_local=hosts <= local)
+    return Supply(providers=found, hosts=frozenset(hosts), is_local=hosts <= LOOPBACK)
 
 
-async def _simulator_values(config: Config, stack: AsyncExitStack) -> dict[str, object]:
-    table = config.load_table(SimulatorTable, "providers.simulator")
-    base_url = table.base_url or await _start_simulator(table, stack)
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A provider, for its opener to close, and the host that it speaks to."""
+
+    provider: Provider
+    host: str
+
+
+def open_provider(
+    config: Config,
+    name: str,
+    *,
+    clock: Clock,
+    metrics: Metrics | None = None,
+    simulator_url: str = "",
+) -> Opened | None:
+    """One provider; None where it has no key. Raises `ConfigError`; connects nowhere yet."""
+    if name not in parts_of("providers"):
+        hint = nearest(name, parts_of("providers"))
+        raise ConfigError(f"[defaults] providers: there is no provider {name!r}.{hint}")
+    module = importlib.import_module(f"bot.providers.{'luma' if name == SIMULATOR else name}")
+    if name == SIMULATOR:
+        table = module.Settings.model_validate(_simulator_values(config, simulator_url))
+    else:
+        table = config.load_table(module.Settings, f"providers.{name}")
+    if table.api_key is None or not table.api_key.get_secret_value():
+        return None
+    register_secret(table.api_key.get_secret_value())
+    provider: Provider = module.create(
+        table, clock=clock, name=name, is_test=name == SIMULATOR, metrics=metrics
+    )
+    return Opened(provider=provider, host=urlsplit(table.base_url).hostname or "")
+
+
+def simulator_table(config: Config) -> SimulatorTable:
+    """`[providers.simulator]`; raises `ConfigError`."""
+    return config.load_table(SimulatorTable, f"providers.{SIMULATOR}")
+
+
+async def _simulator_address(config: Config, stack: AsyncExitStack) -> str:
+    table = simulator_table(config)
+    return table.base_url or await _start_simulator(table, stack)
+
+
+def _simulator_values(config: Config, base_url: str) -> dict[str, object]:
+    table = simulator_table(config)
     return {
         "api_key": SecretStr(SIMULATOR_KEY),
         "base_url": base_url,
@@ -146,7 +174,8 @@ def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
     except ModuleNotFoundError as error:
         if error.name != f"adapters.{name}":
             raise
-        raise ConfigError(f"There is no adapter {name!r}.") from error
+        hint = nearest(name, parts_of("adapters"))
+        raise ConfigError(f"There is no adapter {name!r}.{hint}") from error
     table = config.load_table(module.Settings, f"adapters.{name}")
     extra = {
         key: value for key, value in overrides.items() if key not in module.Settings.model_fields

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
-from bot.delivery import BROKEN_FETCHES, GIVE_UP_POSTING, Deliverer
+from bot.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
 from bot.errors import (
     BotError,
     ClipBroken,
@@ -42,14 +42,17 @@ class JobTracker:
         self._submitter = Submitter(shop)
         self._deliverer = Deliverer(shop)
 
-    async def advance(self, job_id: JobId) -> None:
-        """Take one step of one job, if it is due; never raises but for cancellation."""
+    async def advance(self, job_id: JobId, at: datetime) -> None:
+        """Take one step of one job, if it is due; never raises but for cancellation.
+
+        `at` has come even if the wall clock was set back meanwhile: its pause was waited for.
+        """
         try:
             job = await self._shop.database.read(lambda conn: jobs.get_or_none(conn, job_id))
             now = self._shop.clock.now()
             if job is None or job.state in TERMINAL or job.parked_at:
                 return
-            if job.next_at is None or job.next_at > now:
+            if job.next_at is None or job.next_at > max(now, at):
                 return
             await self._guarded(job)
         except Stale:
@@ -129,7 +132,7 @@ class JobTracker:
                 await self._after_broken(job, error)
             case ClipTooLarge() | ThreadGone() | ClipBroken():
                 await self._deliverer.keep(job, error)
-            case DeliveryUnavailable() if self._is_too_old_to_post(job):
+            case DeliveryUnavailable() if is_past_posting(job, self._shop.clock.now()):
                 await self._deliverer.keep(job, error)
             case ProviderUnavailable() | DeliveryUnavailable():
                 await self._again(job, error.retry_after)
@@ -142,9 +145,6 @@ class JobTracker:
             await self._deliverer.write_off(job, error)
             return
         await self._again(job, BROKEN_PAUSE * 10**job.broken, broken=job.broken + 1)
-
-    def _is_too_old_to_post(self, job: Job) -> bool:
-        return self._shop.clock.now() - (job.completed_at or job.created_at) > GIVE_UP_POSTING
 
     async def _again(self, job: Job, retry_after: float | None, **columns: object) -> None:
         delay = timedelta(seconds=retry_after or min(2.0 ** min(job.tries, 9), 600.0))

@@ -21,7 +21,15 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from bot.clock import Clock
-from bot.errors import BotError, ConfigError, JobNotFound, NotAllowed, StoreError
+from bot.errors import (
+    BotError,
+    ClipBroken,
+    ConfigError,
+    FrameRejected,
+    JobNotFound,
+    NotAllowed,
+    StoreError,
+)
 from bot.log import get_logger
 
 CALLBACK_BYTES = 64 * 1024
@@ -58,7 +66,8 @@ class Behind:
     """What lies behind the doors.
 
     `on_callback` takes (provider, headers, body, token), only notes the hint and returns at once.
-    `verify_link` takes (path, exp, sig, now). `frame_at` takes (job id, attempt, slot).
+    `verify_link` takes (path, exp, sig, now). `frame_at` takes (job id, attempt, slot); it and
+    `clip_at` give None, or raise `FrameRejected` or `ClipBroken`, where nothing is kept.
     `ready` names what is not well. `heartbeat_age` in seconds.
     """
 
@@ -201,13 +210,14 @@ class Web:
         if not self._fetches.take(request.path, self._clock.boottime()):
             raise web.HTTPNotFound
         said = request.match_info
-        path = await self._behind.frame_at(said["job_id"], int(said["attempt"]), said["slot"])
-        return _file(path, name=f"{said['job_id']}-{said['slot']}")
+        frame = self._behind.frame_at(said["job_id"], int(said["attempt"]), said["slot"])
+        return _file(await _kept(frame), name=f"{said['job_id']}-{said['slot']}")
 
     async def _clip(self, request: web.Request) -> web.FileResponse:
         self._check_link(request)
         job_id = request.match_info["job_id"]
-        return _file(await self._behind.clip_at(job_id), name=f"{job_id}.mp4", kind="video/mp4")
+        path = await _kept(self._behind.clip_at(job_id))
+        return _file(path, name=f"{job_id}.mp4", kind="video/mp4")
 
     async def _livez(self, _request: web.Request) -> web.Response:
         age = self._behind.heartbeat_age()
@@ -251,6 +261,14 @@ def _status(error: BotError) -> int:
             return 503
         case _:
             return 400
+
+
+async def _kept(file: Awaitable[Path | None]) -> Path | None:
+    """The file, None where its row outlived it."""
+    try:
+        return await file
+    except (ClipBroken, FrameRejected):
+        return None
 
 
 def _file(path: Path | None, *, name: str, kind: str | None = None) -> web.FileResponse:

@@ -202,22 +202,25 @@ def test_requirements_are_pinned_with_hashes_and_agree() -> None:
     assert {name: dev.get(name) for name in run} == run
 
 
+def _canonical(requirement: str) -> str:
+    """A package's name as every index writes it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~!; ]", requirement)[0]).lower()
+
+
 def test_every_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    wanted = {
-        re.split(r"[\[<>=~!; ]", each)[0].lower() for each in project["project"]["dependencies"]
-    }
+    wanted = {_canonical(each) for each in project["project"]["dependencies"]}
     assert wanted - set(_pins("run.txt")) == set()
-    developers = {
-        re.split(r"[\[<>=~!; ]", each)[0].lower() for each in project["dependency-groups"]["dev"]
-    }
+    developers = {_canonical(each) for each in project["dependency-groups"]["dev"]}
     assert developers - set(_pins("dev.txt")) == set()
 
 
 # ---- the example configuration -----------------------------------------------------------------
 
 EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
-UNCOMMENTED = re.sub(r"(?m)^#(?=[a-z_]+ = )", "", EXAMPLE)
+UNCOMMENTED = re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", EXAMPLE)
+#: Chats that need an account are left out of the example until somebody has one.
+NEED_AN_ACCOUNT = {"adapters.discord"}
 
 
 def _settings(path: str) -> type[BaseModel]:
@@ -272,12 +275,12 @@ def test_the_example_loads_as_it_is_and_changes_nothing() -> None:
         name: getattr(bare, name) for name in HOUSE
     }
     assert set(loaded.adapters) == {
-        name.partition(".")[2] for name in TABLES if "adapters." in name
+        name.partition(".")[2] for name in set(TABLES) - NEED_AN_ACCOUNT if "adapters." in name
     }
 
 
 def test_the_example_names_every_table() -> None:
-    tables = re.findall(r"(?m)^\[([a-z._]+)\]$", EXAMPLE)
+    tables = re.findall(r"(?m)^\[([a-z._]+)\]$", UNCOMMENTED)
     assert sorted(tables) == sorted(TABLES)
 
 

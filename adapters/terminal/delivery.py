@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from pathlib import Path
 from adapters.terminal.parse import NAME, THREAD
 from adapters.terminal.render import Screen
 from bot.clock import Clock
-from bot.errors import DeliveryUnavailable, FrameRejected, InvalidRequest
+from bot.errors import DeliveryUnavailable, FrameRejected, InvalidRequest, ThreadGone
 from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Uncertain
-from bot.ports import AdapterLimits, Memo
+from bot.ports import AdapterLimits, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, Requester
 
@@ -111,7 +110,6 @@ class Delivery:
         #: Whether a job ended with its clip, and which jobs were asked for in this session.
         self._outcomes: dict[JobId, bool] = {}
         self._session: set[JobId] = set()
-        self._refused: Counter[str] = Counter()
         self._changed = asyncio.Event()
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
@@ -146,10 +144,9 @@ class Delivery:
         del requester
         return THREAD
 
-    async def host(self, image: Path, job: JobId) -> str | None:
-        """A terminal has no links to give."""
-        del image, job
-        return None
+    async def host(self, image: Path, hosting: Hosting) -> str:
+        """There is none, as the limits say."""
+        raise ThreadGone
 
     async def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
         """Stream a local file."""
@@ -196,11 +193,7 @@ class Delivery:
     # ---- what it shows -------------------------------------------------------------------
 
     def _say(self, notice: Notice, *, number: str = "", path: Path | None = None) -> None:
-        """Show a notice, but not the row of a request whose refusal was just shown."""
-        is_foreign = isinstance(notice, Failed) and notice.about.job_id not in self._session
-        if isinstance(notice, Failed) and is_foreign and self._refused[notice.sentence]:
-            self._refused[notice.sentence] -= 1
-            return
+        """Show a notice."""
         self._screen.show(notice, number=number, path=path)
 
     def _note(self, notice: Notice) -> None:

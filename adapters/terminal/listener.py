@@ -250,7 +250,6 @@ class Terminal(Delivery):
 
     def _refuse(self, error: BotError, *, number: str, job_id: JobId | None) -> None:
         self._has_refused = True
-        self._refused[error.sentence] += 1
         if not isinstance(error, Refusal):
             log.warning("terminal.not_done", cause=type(error).__name__, job=job_id)
         text = describe_error(error, job_id)

@@ -93,6 +93,8 @@ def to_request(
         requester=requester,
         thread=THREAD,
         work=command_text.to_work(draft, start_frame=start, end_frame=end),
+        # Whoever sits at the terminal runs the bot.
+        is_age_restricted=True,
     )
 
 

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, func, select
 
 from bot.job import OPEN
 from bot.refs import Micros
-from bot.store import ledger
 from bot.store.schema import jobs
 
 
@@ -22,7 +21,6 @@ class Figures:
     oldest_open: datetime | None
     held: Micros
     charged: dict[tuple[str, str], Micros]
-    broken_rules: int
 
 
 def read(conn: Connection) -> Figures:
@@ -43,5 +41,4 @@ def read(conn: Connection) -> Figures:
         oldest_open=conn.execute(oldest).scalar_one_or_none(),
         held=Micros(conn.execute(held).scalar_one()),
         charged={(row[0], row[1]): Micros(row[2]) for row in charged},
-        broken_rules=len(ledger.broken_invariants(conn)),
     )

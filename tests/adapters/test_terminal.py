@@ -134,9 +134,7 @@ class RecordingStudio:
         self.requests.append(request)
         prompt = request.work.prompt
         if prompt == "refused":
-            refusal = InvalidRequest("A prompt has 3 to 5,000 characters.", field="prompt")
-            self._play(self._refuse(refusal.sentence))
-            raise refusal
+            raise InvalidRequest("A prompt has 3 to 5,000 characters.", field="prompt")
         if prompt == "limit":
             raise QuotaExceeded("You have used 3 of 3 clips per day.", resets_at=NOW)
         if prompt == "busy":
@@ -235,14 +233,6 @@ class RecordingStudio:
         task = asyncio.get_running_loop().create_task(journey)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _refuse(self, sentence: str) -> None:
-        """The row of a refused request has a status message too."""
-        failed = n.Failed(
-            about=about("r-refused"), code="refused", sentence=sentence, charged=Micros(0)
-        )
-        assert self.terminal
-        await self.terminal.post(parse.THREAD, failed, key="r-refused:status", memo=MEMO)
 
     async def _journey(self, which: n.About) -> None:
         job_id, prompt, terminal = which.job_id, which.work.prompt, self.terminal
@@ -494,14 +484,6 @@ async def test_a_refusal_says_what_to_do_once(session: Session) -> None:
 async def test_a_limit_says_when_it_resets(session: Session) -> None:
     shown = await session.play("limit")
     assert "The limit resets 5 Nov 14:00 UTC." in shown
-
-
-async def test_a_failed_job_is_shown_although_the_same_was_refused_before(
-    session: Session,
-) -> None:
-    shown = await session.play("refused", "fails")
-    assert "Luma had a fault." in shown
-    assert "retry r-0000000002" in shown
 
 
 async def test_a_mistake_of_ours_is_told_without_a_traceback(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
-from bot.config import Config, Names, load_config, micros, to_config
+from bot.config import AHEAD, Config, Names, load_config, micros, parts_of, to_config
 from bot.errors import ConfigError
 from bot.refs import Frozen
 
@@ -64,13 +64,12 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         timezone = "Asia/Kathmandu"
         resolutions = ["540p", "4k"]
         [adapters.terminal]
-        [adapters.discord]
         """,
     )
     assert config.bot.data_dir == Path("elsewhere")
     assert config.limits.timezone == "Asia/Kathmandu"
     assert config.limits.resolutions == ("540p", "4k")
-    assert config.adapters == ("terminal", "discord")
+    assert config.adapters == ("terminal",)
     assert config.tables["bot"] == {"data_dir": "elsewhere"}
 
 
@@ -102,6 +101,20 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ({"limits": {"zzz": 1}}, r"\[limits\] has no key 'zzz'\.$"),
         ({"bot": 5}, r"'bot' must be a table, written \[bot\]"),
         ({"providers": {"luma": "key"}}, "'providers' must be a table"),
+        (
+            {"providers": {"lumma": {}}},
+            r"\[providers\.lumma\]: there is no provider 'lumma'. Did you mean 'luma'\?",
+        ),
+        ({"providers": {"simulater": {}}}, r"Did you mean 'simulator'\?"),
+        ({"providers": {"zzz": {}}}, r"there is no provider 'zzz'\.$"),
+        (
+            {"adapters": {"terminals": {}}},
+            r"\[adapters\.terminals\]: there is no adapter 'terminals'. "
+            r"Did you mean 'terminal'\?",
+        ),
+        ({"adapters": {"command_text": {}}}, "there is no adapter 'command_text'"),
+        ({"moderation": {"blocked_wordz": ["x"]}}, r"\[moderation\] has no key 'blocked_wordz'"),
+        ({"limits": {"roles": [{}]}}, "has no key 'roles'"),
         ({"limits": []}, "'limits' must be a table"),
     ],
 )
@@ -206,6 +219,12 @@ def test_lists_are_separated_by_commas(
     [
         ("RAYBOT_BOTT__DATA_DIR", r"RAYBOT_BOTT__DATA_DIR is not known. Did you mean RAYBOT_BOT_"),
         ("RAYBOT_PROVIDER__LUMA__API_KEY", "Did you mean RAYBOT_PROVIDERS__"),
+        (
+            "RAYBOT_PROVIDERS__LUMMA__API_KEY",
+            r"RAYBOT_PROVIDERS__LUMMA__API_KEY: there is no provider 'lumma'. "
+            r"Did you mean 'luma'\?",
+        ),
+        ("RAYBOT_ADAPTERS__TERMINLA__FOLDER", r"Did you mean 'terminal'\?"),
         ("RAYBOT_BOT__DATADIR", r"\[bot\] has no key 'datadir'. Did you mean 'data_dir'\?"),
         ("RAYBOT_BOT_DATA_DIR", "RAYBOT_BOT_DATA_DIR is not known"),
         ("RAYBOT_BOT__DATA__DIR", "is not known"),
@@ -242,13 +261,57 @@ def test_a_table_is_read_by_its_own_settings(monkeypatch: pytest.MonkeyPatch) ->
     assert config.load_table(Service, "providers.fal") == Service()
 
 
+@pytest.mark.parametrize(("kind", "folder"), [("providers", "bot"), ("adapters", ".")])
+def test_every_part_has_its_table(kind: str, folder: str) -> None:
+    """What a folder holds is known by its name, without being loaded."""
+    found = [
+        each.stem
+        for each in (Path(__file__).parents[2] / folder / kind).iterdir()
+        if (each.suffix == ".py" or (each / "__init__.py").exists())
+        and each.stem not in ("__init__", "command_text")
+    ]
+    assert {"luma"} <= set(found) or {"terminal"} <= set(found)
+    to_config({kind: {name: {} for name in found}})
+    assert parts_of(kind) - {"simulator"} == set(found)
+
+
+def test_what_does_nothing_yet_is_named() -> None:
+    assert to_config({}).without_effect == ()
+    assert to_config({"operator": {"discord_user": ""}}).without_effect == ()
+    config = to_config(
+        {
+            "bot": {"single_host": True, "data_dir": "elsewhere"},
+            "access": {"direct_messages": True, "user_installs": True, "servers": ["1"]},
+            "moderation": {"require_age_restricted": True},
+            "operator": {"discord_user": "1", "slack_user": "2", "slack_channel": "3"},
+        }
+    )
+    assert config.without_effect == (
+        "[bot] single_host",
+        "[operator] slack_user",
+        "[operator] slack_channel",
+    )
+
+
+def test_a_key_is_ahead_only_while_nothing_reads_it() -> None:
+    """Whoever gives one of them an effect takes it off the list."""
+    root = Path(__file__).parents[2]
+    code = "\n".join(
+        path.read_text("utf-8")
+        for folder in ("bot", "adapters")
+        for path in (root / folder).rglob("*.py")
+        if path != root / "bot" / "config.py"
+    )
+    assert [key for keys in AHEAD.values() for key in keys if f".{key}" in code] == []
+
+
 def test_a_wrong_key_in_it_is_named_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     config = to_config({"providers": {"luma": {"runing_limit": 3}}})
     with pytest.raises(ConfigError, match=r"\[providers\.luma\].*'running_limit'"):
         config.load_table(Service, "providers.luma")
-    monkeypatch.setenv("RAYBOT_ADAPTERS__SLACK__APIKEY", "x")
-    with pytest.raises(ConfigError, match=r"\[adapters\.slack\].*'api_key'"):
-        to_config({}).load_table(Service, "adapters.slack")
+    monkeypatch.setenv("RAYBOT_ADAPTERS__TERMINAL__APIKEY", "x")
+    with pytest.raises(ConfigError, match=r"\[adapters\.terminal\].*'api_key'"):
+        to_config({}).load_table(Service, "adapters.terminal")
     config = to_config({"providers": {"luma": {"running_limit": 0}}})
     with pytest.raises(ConfigError, match=r"\[providers\.luma\] running_limit: .*equal to 1"):
         config.load_table(Service, "providers.luma")

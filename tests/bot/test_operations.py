@@ -7,28 +7,39 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from bot.checkup import inspect
 from bot.clips import Clips
 from bot.codec import Codec
 from bot.config import BotTable
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import InvalidRequest, JobNotFound, StoreError
+from bot.errors import (
+    DeliveryUnavailable,
+    InvalidRequest,
+    JobNotFound,
+    ProviderUnavailable,
+    StoreError,
+    ThreadGone,
+)
 from bot.frames import Frames, frame_key
-from bot.job import Job, JobState
+from bot.housekeeping import CLEAN_EVERY, Housekeeping
+from bot.job import Failure, Job, JobState
 from bot.media import LinkSigner, Media, open_media
-from bot.operations import CLEAN_EVERY, TELL_EVERY, Housekeeping, Operations, inspect
-from bot.refs import GenerationId, JobId, MediaKey
+from bot.metrics import Metrics
+from bot.notices import Operator
+from bot.operations import TELL_EVERY, Operations
+from bot.refs import GenerationId, JobId, MediaKey, Micros, Price
 from bot.store import settings
 from bot.store.database import Database
 from tests.bot.store.conftest import NOW, Books
 from tests.conftest import House
-from tests.fakes import MovableClock
+from tests.fakes import MovableClock, RecordingAdapter
 
 S = JobState
 
@@ -41,6 +52,7 @@ class Office:
     clock: MovableClock
     announced: list[JobId] = field(default_factory=list)
     watched: list[JobId] = field(default_factory=list)
+    chat: RecordingAdapter = field(default_factory=RecordingAdapter)
 
     def __post_init__(self) -> None:
         self.dispatcher = LocalDispatcher(self.clock, self._nothing_due)
@@ -51,6 +63,8 @@ class Office:
             announce=self.announced.append,
             watch=lambda job: self.watched.append(job.id),
             providers={},
+            adapters={"discord": self.chat},
+            operators={"discord": "7"},
         )
 
     async def _nothing_due(self) -> list[Any]:
@@ -112,7 +126,7 @@ async def test_a_job_that_was_put_aside_goes_on_at_once(office: Office) -> None:
     assert await office.audit() == [("ada", "unpark", job.id, "")]
     advanced = asyncio.get_running_loop().create_future()
 
-    async def advance(job_id: JobId) -> None:
+    async def advance(job_id: JobId, _at: datetime) -> None:
         advanced.set_result(job_id)
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
@@ -160,17 +174,174 @@ async def test_a_question_is_ended_once(office: Office) -> None:
 
 async def test_what_cannot_be_resolved_leaves_no_trace(office: Office) -> None:
     question, other = await office.uncertain(), await office.books.reach(S.GENERATING)
+    fetching = await office.books.reach(S.FETCHING)
     resolve = office.operations.resolve
     with pytest.raises(InvalidRequest, match="Say which generation"):
         await resolve(question.id, "adopt", generation_id=None, actor="ada")
-    with pytest.raises(InvalidRequest, match="is generating, not uncertain"):
+    with pytest.raises(InvalidRequest, match="luma is not configured, so nobody can tell"):
         await resolve(other.id, "release", generation_id=None, actor="ada")
+    with pytest.raises(InvalidRequest, match="is fetching, neither uncertain nor put aside"):
+        await resolve(fetching.id, "charge", generation_id=None, actor="ada")
     with pytest.raises(InvalidRequest, match="knows no generation g-none"):
         await resolve(question.id, "adopt", generation_id=GenerationId("g-none"), actor="ada")
     assert await office.audit() == []
     assert office.announced == []
     assert await office.books.get(question.id) == question
     assert await office.books.broken() == {}
+
+
+async def put_aside(office: Office, state: JobState) -> Job:
+    """Put aside by faults: a hold of 112, a price of 100, and 62 at its clip's true size."""
+    job = await office.books.reach(state, micros=112)
+    assert job.plan is not None
+    plan = job.plan.model_copy(update={"price": Price(micros=Micros(100)), "rate": 1})
+    return await office.books.change(job, plan=plan, parked_at=NOW, next_at=None)
+
+
+@pytest.mark.parametrize("state", [S.RECEIVED, S.ACCEPTED, S.SUBMITTING, S.FETCHING, S.DELIVERING])
+async def test_a_job_that_was_put_aside_can_be_given_back(office: Office, state: JobState) -> None:
+    if state is S.RECEIVED:
+        parked = await office.books.change(await office.books.received(), parked_at=NOW)
+    else:
+        parked = await put_aside(office, state)
+    job = await office.operations.resolve(parked.id, "release", generation_id=None, actor="ada")
+    assert (job.state, job.cost, job.parked_at) == (S.FAILED, 0, None)
+    assert await office.audit() == [("ada", "resolve release", job.id, f"put aside, {state}")]
+    assert office.announced == [job.id]
+    assert await office.books.broken() == {}
+    with pytest.raises(InvalidRequest, match="was not put aside"):
+        await office.operations.unpark(job.id, actor="ada")
+
+
+@pytest.mark.parametrize(
+    ("state", "cost"), [(S.ACCEPTED, 0), (S.SUBMITTING, 0), (S.FETCHING, 100), (S.DELIVERING, 62)]
+)
+async def test_what_the_service_took_for_it_is_noted(
+    office: Office, state: JobState, cost: int
+) -> None:
+    """The price that was told, or that of the clip's true size where there is a clip."""
+    parked = await put_aside(office, state)
+    await office.operations.resolve(parked.id, "release", generation_id=None, actor="ada")
+    [(taken,)] = await office.books.rows("SELECT provider_cost FROM jobs")
+    assert taken == cost
+
+
+@pytest.mark.parametrize(
+    ("state", "cost", "code"),
+    [(S.SUBMITTING, 112, "resolved"), (S.FETCHING, 112, "resolved"), (S.DELIVERING, 62, "kept")],
+)
+async def test_a_job_that_was_put_aside_can_be_charged(
+    office: Office, state: JobState, cost: int, code: str
+) -> None:
+    """The hold, or the price of the clip's true size where there is a clip."""
+    parked = await put_aside(office, state)
+    job = await office.operations.resolve(parked.id, "charge", generation_id=None, actor="ada")
+    assert (job.state, job.cost) == (S.FAILED, cost)
+    assert job.failure is not None
+    assert job.failure.code == code
+    assert await office.books.entries(job) == [("hold", 112), ("settle", cost)]
+    assert await office.books.broken() == {}
+
+
+@pytest.mark.parametrize("state", [S.RECEIVED, S.ACCEPTED, S.GENERATING])
+async def test_nothing_is_charged_where_the_service_took_nothing(
+    office: Office, state: JobState
+) -> None:
+    """Not sent yet, or failed at the service, which gives the money back."""
+    if state is S.RECEIVED:
+        parked = await office.books.change(await office.books.received(), parked_at=NOW)
+    else:
+        parked = await put_aside(office, state)
+    if state is S.GENERATING:
+        failure = Failure(code="service", sentence="It failed.")
+        parked = await office.books.change(parked, provider_failure=failure)
+    resolve = office.operations.resolve
+    with pytest.raises(InvalidRequest, match="has cost nothing at the video service"):
+        await resolve(parked.id, "charge", generation_id=None, actor="ada")
+    assert await office.books.get(parked.id) == parked
+    assert await office.audit() == []
+    job = await resolve(parked.id, "release", generation_id=None, actor="ada")
+    assert (job.state, job.cost) == (S.FAILED, 0)
+    assert await office.books.rows("SELECT provider_cost FROM jobs") == [(0,)]
+    assert await office.books.broken() == {}
+
+
+async def test_a_job_that_was_put_aside_is_ended_or_taken_up_never_both(office: Office) -> None:
+    parked = await put_aside(office, S.DELIVERING)
+    told = await asyncio.gather(
+        office.operations.resolve(parked.id, "release", generation_id=None, actor="ada"),
+        office.operations.unpark(parked.id, actor="bob"),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in told) == ["InvalidRequest", "Job"]
+    assert len(await office.audit()) == 1
+
+
+# ---- a generation that is lost ----------------------------------------------------------------
+
+
+async def lose(house: House) -> tuple[JobId, str]:
+    """A paid generation that its service does not know any more."""
+    job_id = await house.ask()
+    await house.until(job_id, JobState.GENERATING)
+    [generation] = house.simulator.generations
+    house.simulator.generations[generation].is_deleted = True
+    return job_id, generation
+
+
+async def until_told_of_loss(house: House) -> None:
+    async with asyncio.timeout(10):
+        while not await told_by(house, "missing:"):
+            house.clock.move(minutes=5)
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(("how", "share", "taken"), [("charge", 1, 0), ("release", 0, 1)])
+async def test_a_lost_generation_is_charged_or_released_once_its_loss_is_certain(
+    house: House, how: Any, share: int, taken: int
+) -> None:
+    job_id, generation = await lose(house)
+    resolve = house.app.operations.resolve
+    with pytest.raises(InvalidRequest, match=r"does not know generation .* just now"):
+        await resolve(job_id, how, generation_id=None, actor="ada")
+    await until_told_of_loss(house)
+    findings = await inspect(house.app.database)
+    assert [each.sentence for each in findings if not each.is_well] == [
+        f"{job_id} waits for generation {generation}, which its video service does not know: "
+        f"`raybot resolve {job_id} charge`, or `… release`"
+    ]
+    job = await resolve(job_id, how, generation_id=None, actor="ada")
+    assert job.plan is not None
+    assert (job.state, job.cost) == (JobState.FAILED, job.plan.hold * share)
+    query = text("SELECT provider_cost FROM jobs UNION ALL SELECT detail FROM audit_log")
+    rows = await house.app.database.read(lambda conn: conn.execute(query).scalars().all())
+    assert rows == [job.plan.price.charged * taken, f"lost {generation}"]
+    assert len(house.simulator.generations) == 1, "nothing was sent again"
+    await house.check_books()
+
+
+async def test_a_generation_that_came_back_is_not_given_up(house: House) -> None:
+    job_id, generation = await lose(house)
+    await until_told_of_loss(house)
+    house.simulator.generations[generation].is_deleted = False
+    with pytest.raises(InvalidRequest, match=f"luma knows its generation {generation}"):
+        await house.app.operations.resolve(job_id, "release", generation_id=None, actor="ada")
+    await house.simulator.finish(generation)
+    async with asyncio.timeout(10):
+        while (await house.job(job_id)).state is not JobState.DELIVERED:
+            house.clock.move(minutes=1)
+            await asyncio.sleep(0.02)
+    await house.check_books()
+
+
+async def test_a_generation_is_not_given_up_while_nobody_can_ask(house: House) -> None:
+    job_id, _ = await lose(house)
+    await until_told_of_loss(house)
+    await house.simulator.close_port()
+    with pytest.raises(ProviderUnavailable):
+        await house.app.operations.resolve(job_id, "release", generation_id=None, actor="ada")
+    assert (await house.job(job_id)).state is JobState.GENERATING
+    await house.simulator.open_port()
 
 
 # ---- a start after a stop ---------------------------------------------------------------------
@@ -229,6 +400,26 @@ async def test_a_notice_is_told_once(office: Office, caplog: pytest.LogCaptureFi
     assert await office.untold() == []
     await office.note("first")
     assert await office.untold() == [], "told is told"
+
+
+async def test_an_operator_is_told_where_they_chat(office: Office) -> None:
+    await office.note("place:discord:9", "Foxes wants to use Raybot.")
+    await office.operations.tell()
+    [post] = office.chat.posts
+    assert post.ref.thread.channel == "dm-7"
+    [said] = post.notices
+    assert isinstance(said, Operator)
+    assert (said.code, said.sentence) == ("place:discord:9", "Foxes wants to use Raybot.")
+
+
+async def test_a_chat_out_of_reach_is_tried_again(office: Office) -> None:
+    office.chat.before_post = lambda _: DeliveryUnavailable()
+    await office.note("first")
+    await office.operations.tell()
+    assert await office.untold() == ["first"]
+    office.chat.before_post = lambda _: ThreadGone()
+    await office.operations.tell()
+    assert await office.untold() == [], "who closed their messages has the log"
 
 
 async def test_notices_are_told_in_the_order_they_came(office: Office) -> None:
@@ -334,6 +525,11 @@ class Home:
     media: Media
     folder: Path
     chores: Housekeeping
+    metrics: Metrics
+
+    def broken_rules(self) -> float | None:
+        """The figure that an alarm is set on."""
+        return self.metrics.registry.get_sample_value("raybot_broken_rules")
 
     async def keep(self, key: str, age: timedelta) -> None:
         """A kept file of this age."""
@@ -354,15 +550,16 @@ class Home:
 
 @pytest.fixture
 async def home(office: Office, tmp_path: Path) -> AsyncIterator[Home]:
-    media, codec = open_media("", tmp_path), Codec()
+    media, codec, metrics = open_media("", tmp_path), Codec(), Metrics()
     chores = Housekeeping(
         database=office.books.database,
         clips=Clips(media, codec),
         frames=Frames(media, codec, signer=LinkSigner(b"secret")),
         table=BotTable.model_validate({"clip_retention_days": 30, "frame_retention_hours": 24}),
         clock=office.clock,
+        metrics=metrics,
     )
-    yield Home(office, media, tmp_path, chores)
+    yield Home(office, media, tmp_path, chores, metrics)
     await codec.aclose()
     media.close()
 
@@ -397,15 +594,40 @@ async def test_books_that_do_not_add_up_are_told_once_a_day(home: Home) -> None:
     office = home.office
     job = await office.books.reach(S.DELIVERED)
     await office.books.sql("UPDATE jobs SET cost = 7 WHERE id = :id", id=job.id)
-    await home.chores.clean()
-    await home.chores.clean()
+    await home.chores.verify_books()
+    await home.chores.verify_books()
+    assert home.broken_rules() == 1
     [notice] = await office.books.database.read(settings.untold)
     assert notice.sentence == (
         f"The books break a rule (a job's cost is what its entries say): {job.id}."
     )
     office.clock.move(days=1)
-    await home.chores.clean()
+    await home.chores.verify_books()
     assert len(await office.untold()) == 2
+    await office.books.sql("UPDATE jobs SET cost = 100 WHERE id = :id", id=job.id)
+    await home.chores.verify_books()
+    assert home.broken_rules() == 0
+
+
+async def test_the_books_are_looked_at_at_the_start_and_each_hour(home: Home) -> None:
+    office = home.office
+    job = await office.books.reach(S.DELIVERED)
+
+    async def until_broken(count: int) -> None:
+        async with asyncio.timeout(5):
+            while home.broken_rules() != count:
+                await asyncio.sleep(0.01)
+
+    await office.books.sql("UPDATE jobs SET cost = 7 WHERE id = :id", id=job.id)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(home.chores.run())
+        await until_broken(1)
+        await office.books.sql("UPDATE jobs SET cost = 100 WHERE id = :id", id=job.id)
+        office.clock.move(seconds=CLEAN_EVERY.total_seconds() - 60)
+        assert home.broken_rules() == 1
+        office.clock.move(seconds=60)
+        await until_broken(0)
+        task.cancel()
 
 
 async def test_cleaning_is_done_each_hour_even_after_it_failed(home: Home) -> None:
@@ -414,6 +636,7 @@ async def test_cleaning_is_done_each_hour_even_after_it_failed(home: Home) -> No
     async def until_gone() -> None:
         async with asyncio.timeout(5):
             while await home.kept():
+                office.clock.move(seconds=CLEAN_EVERY.total_seconds())
                 await asyncio.sleep(0.01)
 
     await home.keep("clips/r-old.mp4", timedelta(days=31))
@@ -422,17 +645,11 @@ async def test_cleaning_is_done_each_hour_even_after_it_failed(home: Home) -> No
         await asyncio.sleep(0)
         assert await home.kept() == {"clips/r-old.mp4"}
         await office.books.sql("ALTER TABLE ledger_entries RENAME TO lost")
-        office.clock.move(seconds=CLEAN_EVERY.total_seconds())
         await until_gone()
-        await home.keep("clips/r-old.mp4", timedelta(days=31))
         with pytest.raises(StoreError):
-            await home.chores.clean()
-        await office.books.sql("ALTER TABLE lost RENAME TO ledger_entries")
+            await home.chores.verify_books()
         await home.keep("clips/r-older.mp4", timedelta(days=32))
-        async with asyncio.timeout(5):
-            while await home.kept():
-                office.clock.move(seconds=CLEAN_EVERY.total_seconds())
-                await asyncio.sleep(0.01)
+        await until_gone()
         task.cancel()
 
 
@@ -454,5 +671,6 @@ async def test_a_check_names_what_needs_the_operator(office: Office) -> None:
     assert [finding.sentence for finding in findings] == [
         f"The books break a rule (a delivered job names its message): {liar.id}",
         f"{question.id} is uncertain: `raybot resolve {question.id} …`",
-        f"{parked.id} was put aside (fetching)",
+        f"{parked.id} was put aside (fetching): `raybot unpark {parked.id}`, or "
+        f"`raybot resolve {parked.id} release`",
     ]

@@ -14,7 +14,9 @@ from aiohttp import ClientSession, web
 
 from bot.errors import (
     BotError,
+    ClipBroken,
     ConfigError,
+    FrameRejected,
     InvalidRequest,
     JobNotFound,
     NotAllowed,
@@ -321,6 +323,27 @@ async def test_a_frame_whose_file_has_gone_is_not_found(
 ) -> None:
     house.frames["r-7k2m9qabcd", 1, "start"].unlink()
     assert (await outside.get(house.link(FRAME))).status == 404
+
+
+async def test_what_is_kept_no_longer_is_not_found(house: House) -> None:
+    async def no_frame(job_id: str, attempt: int, slot: str) -> Path | None:
+        raise FrameRejected("The image is no longer kept.")
+
+    async def no_clip(job_id: str) -> Path | None:
+        raise ClipBroken("This file is no longer kept.")
+
+    face = Web(
+        ANY_PORT,
+        replace(house.behind(), frame_at=no_frame, clip_at=no_clip),
+        clock=house.clock,
+        secret_key=SECRET,
+        providers=(),
+    )
+    await face.start()
+    async with ClientSession(face.public_address) as session:
+        for path in (FRAME, CLIP):
+            assert (await session.get(house.link(path))).status == 404
+    await face.stop()
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bot.delivery import POSTS_IN_VAIN
 from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.job import JobState
 from bot.notices import Delivered, Notice
 from bot.refs import JobId
+from bot.store import jobs
 from tests.conftest import House
 from tests.fakes import to_requester
 from tests.ports import free_port
@@ -69,6 +71,55 @@ async def test_a_chat_that_is_down_gets_the_clip_later(house: House) -> None:
     await house.check_books()
 
 
+async def refused_post(house: House) -> JobId:
+    """A job whose clip the chat has refused once, and whose next try is due later."""
+    house.chat.before_post = lambda notice: (
+        DeliveryUnavailable() if isinstance(notice, Delivered) else None
+    )
+    job_id = await run_to_completion(house)
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).tries < 1:
+            await asyncio.sleep(0.01)
+    return job_id
+
+
+async def change(house: House, job_id: JobId, **columns: Any) -> None:
+    await house.app.database.write(
+        lambda tx: jobs.change(tx, jobs.get(tx.conn, job_id), **columns)
+    )
+
+
+async def test_a_day_of_downtime_is_no_day_of_trying(house: House) -> None:
+    """The chat is still down at the first try after it, and takes the clip at the second."""
+    job_id = await refused_post(house)
+    tries = (await house.job(job_id)).tries
+    house.clock.move(hours=25)
+    async with asyncio.timeout(15):
+        while (job := await house.job(job_id)).tries <= tries:
+            await asyncio.sleep(0.01)
+    assert job.state is JobState.DELIVERING
+    house.chat.before_post = lambda _: None
+    await hurry(house, job_id, JobState.DELIVERED)
+    assert len(house.chat.clips()) == 1
+    await house.check_books()
+
+
+async def test_a_day_of_trying_in_vain_keeps_the_clip(house: House) -> None:
+    job_id = await refused_post(house)
+    await change(house, job_id, tries=POSTS_IN_VAIN)
+    house.clock.move(hours=23)
+    async with asyncio.timeout(15):
+        while (job := await house.job(job_id)).tries <= POSTS_IN_VAIN:
+            await asyncio.sleep(0.01)
+    assert job.state is JobState.DELIVERING, "a day has not passed"
+    house.clock.move(hours=2)
+    job = await house.until(job_id, JobState.FAILED)
+    assert job.cost > 0
+    assert job.failure is not None
+    assert job.failure.code == "kept"
+    await house.check_books()
+
+
 async def test_a_thread_that_is_gone_sends_the_clip_to_its_person(house: House) -> None:
     refusals = iter([ThreadGone()])
     house.chat.before_post = lambda notice: (
@@ -109,6 +160,10 @@ async def test_a_clip_too_large_for_the_place_comes_as_a_picture_with_a_link(
     async with aiohttp.ClientSession() as session, session.get(clip.original_link) as response:
         assert response.status == 200
         assert (await response.read())[4:8] == b"ftyp"
+    [kept] = house.config.bot.data_dir.rglob(f"{job_id}.mp4")
+    kept.unlink()
+    async with aiohttp.ClientSession() as session, session.get(clip.original_link) as response:
+        assert response.status == 404
     await house.check_books()
 
 

@@ -42,7 +42,7 @@ def raybot(
     *words: str, cwd: Path, said: str = "", **values: str
 ) -> subprocess.CompletedProcess[str]:
     process = start(*words, cwd=cwd, **values)
-    out, err = process.communicate(said, timeout=50)
+    out, err = process.communicate(said, timeout=15)
     return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
@@ -82,10 +82,38 @@ def test_a_script_gets_its_clips_and_exit_code_zero(
     assert len(clips) == 2
     assert all(Path(tmp_path, each["path"]).read_bytes()[4:8] == b"ftyp" for each in clips)
     assert all(each["charged_usd"] > 0 for each in clips)
-    used = raybot("usage", cwd=tmp_path, **service)
-    assert "2" in used.stdout
+    assert "Limits: $1.00 per person and day · $25.00 in all per month" in done.stderr
+    used = raybot("usage", "--by", "model", "--json", cwd=tmp_path, **service)
+    [row] = json.loads(used.stdout)
+    assert (row["model"], row["delivered"]) == ("ray-flash-2", 2)
+    assert row["charged_usd"] == pytest.approx(sum(each["charged_usd"] for each in clips))
     checked = raybot("check", cwd=tmp_path, **service)
     assert "The books add up" in checked.stdout
+    assert "luma: the key is good" in checked.stdout
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_a_check_without_a_good_key_is_one_line_and_exit_code_one(
+    tmp_path: Path, service: dict[str, str]
+) -> None:
+    wrong = {**service, "RAYBOT_PROVIDERS__LUMA__API_KEY": "luma-wrong-key-0123456789"}
+    done = raybot("check", cwd=tmp_path, **wrong)
+    assert done.returncode == 1
+    assert [line for line in done.stdout.splitlines() if line.startswith("LOOK")] == [
+        "LOOK  luma: Luma refuses this key. Those of its newer Agents API (luma-api-…) do not "
+        "work here."
+    ]
+    assert done.stderr == ""
+
+
+def test_a_wrong_period_and_a_mistyped_table_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    done = raybot("usage", "--since", "monday", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "raybot: --since: 'monday' is no day; write 2026-11-30.\n"
+    (tmp_path / "config.toml").write_text("[providers.lumma]\n", "utf-8")
+    done = raybot("usage", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Did you mean 'luma'?" in done.stderr
 
 
 def test_a_refused_line_makes_the_exit_code_one_and_charges_nothing(
@@ -134,7 +162,7 @@ def test_a_second_bot_on_the_same_folder_is_refused(
     second = raybot("chat", "--json", cwd=tmp_path, **service)
     assert second.returncode == 2
     assert "Another Raybot" in second.stderr
-    first.communicate("", timeout=20)
+    first.communicate("", timeout=15)
     assert first.returncode == 0
 
 

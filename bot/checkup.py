@@ -1,0 +1,212 @@
+"""What `raybot check` looks at: the tables, the database and its books, and each video service."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from bot.clock import SystemClock
+from bot.config import Config
+from bot.errors import (
+    ConfigError,
+    ProviderAuthError,
+    ProviderError,
+    ProviderOutOfCredits,
+    ProviderRejected,
+    StoreError,
+)
+from bot.job import Job, JobState
+from bot.ports import Provider
+from bot.refs import Micros, money
+from bot.store import jobs, ledger, reports
+from bot.store.database import Database, sqlite_version, wal_flaw
+from bot.supply import (
+    LOOPBACK,
+    SIMULATOR,
+    Opened,
+    database_url,
+    load_adapter,
+    open_provider,
+    simulator_table,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing `raybot check` has to say."""
+
+    is_well: bool
+    sentence: str
+
+
+#: A service may be slow; an operator who waits is not asked for more patience than this.
+ANSWER_WITHIN = 15.0
+
+
+async def look(config: Config, *, seconds: float = ANSWER_WITHIN) -> list[Finding]:
+    """Every finding; each service is asked once, at most so long, and nothing is changed."""
+    return [
+        *_look_at_tables(config),
+        *await _look_at_database(config),
+        *await _look_at_services(config, seconds),
+    ]
+
+
+def _well(sentence: str) -> Finding:
+    return Finding(is_well=True, sentence=sentence)
+
+
+def _amiss(sentence: str) -> Finding:
+    return Finding(is_well=False, sentence=sentence)
+
+
+def _look_at_tables(config: Config) -> list[Finding]:
+    findings = [_well("The configuration is understood")]
+    findings += [_amiss(f"{key} is set, but has no effect yet") for key in config.without_effect]
+    for name in config.adapters:
+        try:
+            load_adapter(config, name)
+        except ConfigError as error:
+            findings.append(_amiss(error.sentence))
+    return findings
+
+
+# ---- the database ----------------------------------------------------------------------------
+
+
+async def _look_at_database(config: Config) -> list[Finding]:
+    try:
+        database = Database(database_url(config))
+    except ConfigError as error:
+        return [_amiss(error.sentence)]
+    if not database.path.exists():
+        return [_well(f"There is no database at {database.path} yet; the first start makes it")]
+    try:
+        await database.start_reading()
+        version = await database.read(sqlite_version)
+        flaw = wal_flaw(version) or f"SQLite {'.'.join(map(str, version))}"
+        return [*await inspect(database), _well(flaw)]
+    except (ConfigError, StoreError) as error:
+        return [_amiss(error.sentence)]
+    finally:
+        await database.stop()
+
+
+# ---- the video services ----------------------------------------------------------------------
+
+
+async def _look_at_services(config: Config, seconds: float) -> list[Finding]:
+    """Each in its turn; one without a key is missed only where no other has one."""
+    names = config.defaults.providers
+    has_any = any(config.has_key(name) for name in names)
+    findings: list[Finding] = []
+    for name in names:
+        findings += await _look_at_service(config, name, seconds, is_needed=not has_any)
+    return findings or [_amiss("[defaults] providers names no video service")]
+
+
+async def _look_at_service(
+    config: Config, name: str, seconds: float, *, is_needed: bool
+) -> list[Finding]:
+    try:
+        address = simulator_table(config).base_url if name == SIMULATOR else ""
+        if name == SIMULATOR and not address:
+            return [_well("simulator: starts together with Raybot; nothing is charged")]
+        opened = open_provider(config, name, clock=SystemClock(), simulator_url=address)
+    except ConfigError as error:
+        return [_amiss(error.sentence)]
+    if opened is None:
+        where = f"RAYBOT_PROVIDERS__{name.upper()}__API_KEY"
+        missing = f"{name}: no api_key, so it is not used ({where})"
+        return [Finding(is_well=not is_needed, sentence=missing)]
+    try:
+        return [await _ask(opened, seconds), *_look_at_links(config, opened)]
+    finally:
+        await opened.provider.aclose()
+
+
+async def _ask(opened: Opened, seconds: float) -> Finding:
+    """Ask for the balance: the cheapest question that a wrong key does not answer."""
+    provider = opened.provider
+    try:
+        async with asyncio.timeout(seconds):
+            return _to_finding(provider, await provider.balance())
+    except TimeoutError:
+        return _amiss(f"{provider.name}: {opened.host} did not answer within {seconds:g} s")
+    except ProviderError as error:
+        return _amiss(f"{provider.name}: {_trouble(error, opened.host)}")
+
+
+def _trouble(error: ProviderError, host: str) -> str:
+    match error:
+        case ProviderAuthError() | ProviderOutOfCredits() | ProviderRejected():
+            return error.sentence
+        case _ if error.retry_after is not None:
+            return f"{host} asks for a pause; check again in {error.retry_after:.0f} s"
+        case _:
+            return (
+                f"{host} cannot be reached. If this machine is online, look at base_url and at "
+                "the service's own status page; jobs wait meanwhile"
+            )
+
+
+def _to_finding(provider: Provider, balance: Micros | None) -> Finding:
+    least = provider.limits.min_balance
+    if balance is None:
+        return _well(f"{provider.name}: has a key; the service tells no balance")
+    if balance <= 0:
+        return _amiss(f"{provider.name}: the account has no credits left")
+    if balance < least:
+        return _amiss(
+            f"{provider.name}: {money(balance)} is left, less than the {money(least)} of "
+            "min_balance_usd"
+        )
+    return _well(f"{provider.name}: the key is good, {money(balance)} is left")
+
+
+def _look_at_links(config: Config, opened: Opened) -> list[Finding]:
+    """Whether the images that people attach can reach a service that takes links only."""
+    models = opened.provider.capabilities.values()
+    takes_links = any(model.image_input == "link" for model in models)
+    has_way = config.bot.public_url or config.bot.media_url or opened.host in LOOPBACK
+    if not takes_links or has_way:
+        return []
+    return [
+        _amiss(
+            f"Images cannot be given to {opened.provider.name}: set [bot] public_url or media_url"
+        )
+    ]
+
+
+async def inspect(database: Database) -> list[Finding]:
+    """What the database itself shows: the books, open questions, jobs put aside."""
+    broken = await database.read(ledger.broken_invariants)
+    findings = [
+        Finding(is_well=False, sentence=f"The books break a rule ({rule}): {', '.join(ids[:5])}")
+        for rule, ids in broken.items()
+    ] or [Finding(is_well=True, sentence="The books add up")]
+    uncertain = await database.read(lambda conn: jobs.open_ids(conn, JobState.UNCERTAIN))
+    findings += [
+        Finding(is_well=False, sentence=f"{job_id} is uncertain: `raybot resolve {job_id} …`")
+        for job_id in uncertain
+    ]
+    findings += [
+        Finding(is_well=False, sentence=_put_aside(job))
+        for job in await database.read(jobs.parked)
+    ]
+    findings += [
+        Finding(
+            is_well=False,
+            sentence=f"{job_id} waits for generation {generation_id}, which its video service "
+            f"does not know: `raybot resolve {job_id} charge`, or `… release`",
+        )
+        for job_id, generation_id in await database.read(reports.lost)
+    ]
+    return findings
+
+
+def _put_aside(job: Job) -> str:
+    return (
+        f"{job.id} was put aside ({job.state}): `raybot unpark {job.id}`, or "
+        f"`raybot resolve {job.id} release`"
+    )

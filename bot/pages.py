@@ -1,0 +1,137 @@
+"""What the `raybot` command prints for an operator: usage as a table or for machines, limits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from bot.config import LimitsTable, micros
+from bot.errors import InvalidRequest
+from bot.ports import UsageRow
+from bot.refs import money
+from bot.request import RESOLUTIONS
+from bot.store.reports import Grouping, total
+from bot.text import clean
+
+Form = Literal["table", "csv", "json"]
+LABEL_CHARS = 60
+#: A spreadsheet takes a cell that begins so for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """From one day to another, both included, as they were typed; else the last `days`."""
+
+    since: str | None = None
+    until: str | None = None
+    days: int = 30
+
+    def to_times(self, now: datetime, timezone: str) -> tuple[datetime, datetime]:
+        """The first moment of it and the first one after it; raises `InvalidRequest`."""
+        zone = ZoneInfo(timezone)
+        end = now if self.until is None else _midnight(self.until, "--until", zone, days=1)
+        if self.since is None:
+            start = end - timedelta(days=self.days)
+        else:
+            start = _midnight(self.since, "--since", zone)
+        if start >= end:
+            raise InvalidRequest("--since must be before --until, and not in the future.")
+        return start, end
+
+
+def _midnight(said: str, option: str, zone: ZoneInfo, *, days: int = 0) -> datetime:
+    try:
+        day = date.fromisoformat(said) + timedelta(days=days)
+        return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        shown = clean(said, limit=40)
+        raise InvalidRequest(f"{option}: {shown!r} is no day; write 2026-11-30.") from None
+
+
+# ---- usage -----------------------------------------------------------------------------------
+
+
+def usage_text(rows: Sequence[UsageRow], *, by: Grouping, form: Form) -> str:
+    """The rows for people with their sum, or for machines with exact dollars."""
+    match form:
+        case "table":
+            return _usage_table(rows, by)
+        case "csv":
+            return _usage_csv(rows, by)
+        case "json":
+            records = [_record(row, by) for row in rows]
+            return json.dumps(records, ensure_ascii=False, indent=2)
+
+
+def _usage_table(rows: Sequence[UsageRow], by: Grouping) -> str:
+    head = (by, "asked", "delivered", "refused", "failed", "seconds", "charged")
+    cells = [head, *(_cells(row) for row in (*rows, total(list(rows))))]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if at else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    )
+
+
+def _cells(row: UsageRow) -> tuple[str, ...]:
+    counts = (row.asked, row.delivered, row.refused, row.failed, round(row.seconds))
+    return (clean(row.label, limit=LABEL_CHARS), *map(str, counts), money(row.charged))
+
+
+def _record(row: UsageRow, by: Grouping) -> dict[str, str | int | float]:
+    return {
+        by: row.label,
+        "asked": row.asked,
+        "delivered": row.delivered,
+        "refused": row.refused,
+        "failed": row.failed,
+        "seconds": round(row.seconds, 3),
+        "charged_usd": round(row.charged / 1_000_000, 6),
+    }
+
+
+def _usage_csv(rows: Sequence[UsageRow], by: Grouping) -> str:
+    file = io.StringIO()
+    nothing = total([])
+    writer = csv.DictWriter(file, fieldnames=list(_record(nothing, by)), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        label = f"'{row.label}" if row.label.startswith(FORMULA) else row.label
+        writer.writerow({**_record(row, by), by: clean(label, limit=1000)})
+    return file.getvalue().rstrip("\n")
+
+
+# ---- limits ----------------------------------------------------------------------------------
+
+
+def limits_line(limits: LimitsTable) -> str:
+    """The limits in force, in one line."""
+    parts = [
+        _part("{} per person and day", limits.usd_per_person_per_day),
+        _part("{} per channel and day", limits.usd_per_channel_per_day),
+        _part("{} per place and month", limits.usd_per_tenant_per_month),
+        _part("{} in all per month", limits.usd_total_per_month),
+        _part("{} clips per person and day", limits.clips_per_person_per_day),
+        _part("{} at once per person", limits.running_per_person),
+        _part("confirm above {}", limits.confirm_above_usd),
+        ", ".join(each for each in RESOLUTIONS if each in limits.resolutions),
+        ", ".join(limits.models),
+    ]
+    return f"Limits: {' · '.join(part for part in parts if part)} (days in {limits.timezone})"
+
+
+def _part(words: str, limit: float | int | None) -> str:
+    """A limit in words: dollars are a float, counts are whole; nothing where there is none."""
+    if limit is None:
+        return ""
+    return words.format(money(micros(limit)) if isinstance(limit, float) else limit)

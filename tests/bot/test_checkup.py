@@ -1,0 +1,254 @@
+"""A check asks each service once, ends in time, changes nothing, and says what needs a person."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot import checkup
+from bot.clock import SystemClock
+from bot.config import Config, to_config
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store.database import Database, wal_flaw
+from bot.supply import database_url, open_provider
+from tests.conftest import to_test_config
+from tests.ports import free_port
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.upper().startswith("RAYBOT_"):
+            monkeypatch.delenv(name)
+
+
+async def said(config: Config, *, seconds: float = 5) -> tuple[list[str], list[str]]:
+    """What is well, and what needs the operator."""
+    findings = await checkup.look(config, seconds=seconds)
+    well = [each.sentence for each in findings if each.is_well]
+    return well, [each.sentence for each in findings if not each.is_well]
+
+
+def to_config_of(tmp_path: Path, **tables: dict[str, Any]) -> Config:
+    return to_config({"bot": {"data_dir": str(tmp_path)}, **tables})
+
+
+# ---- the video services -----------------------------------------------------------------------
+
+
+async def test_a_good_key_is_proved_and_the_balance_shown(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    well, amiss = await said(to_test_config(tmp_path, simulator))
+    assert "luma: the key is good, $100.00 is left" in well
+    assert amiss == []
+    assert simulator.requests == {"GET /credits": 1}, "one question, and no other"
+
+
+@pytest.mark.parametrize(
+    ("luma", "sentence"),
+    [
+        ({"api_key": "luma-wrong"}, "luma: Luma refuses this key."),
+        ({"api_key": "luma-api-0123"}, "luma: Luma refuses this key."),
+        (
+            {"min_balance_usd": 100.5},
+            "luma: $100.00 is left, less than the $100.50 of min_balance",
+        ),
+        ({"base_url": "ftp://x"}, "[providers.luma] base_url: "),
+        ({"runing_limit": 3}, "[providers.luma] has no key 'runing_limit'. Did you mean"),
+    ],
+)
+async def test_what_needs_the_operator_is_said(
+    tmp_path: Path, simulator: Simulator, luma: dict[str, Any], sentence: str
+) -> None:
+    _, [amiss] = await said(to_test_config(tmp_path, simulator, luma=luma))
+    assert amiss.startswith(sentence)
+    assert str(luma.get("api_key", "never")) not in amiss
+
+
+@pytest.mark.parametrize("cents", [0, -50])
+async def test_an_empty_account_is_said(tmp_path: Path, cents: float) -> None:
+    async with Simulator(SimulatorSettings(balance_cents=cents), Faults()) as simulator:
+        config = to_test_config(tmp_path, simulator, luma={"min_balance_usd": 0})
+        assert (await said(config))[1] == ["luma: the account has no credits left"]
+
+
+async def test_out_of_credits_and_a_closed_address_are_told_in_their_words(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    simulator.faults.refuse("credits", 402, "Insufficient credits")
+    assert (await said(config))[1] == [
+        "luma: The account at Luma has no credits left; its owner can add some there."
+    ]
+    simulator.faults.refuse("credits", 410, "Gone")
+    [amiss] = (await said(config))[1]
+    assert amiss.startswith("luma: Luma has closed this address.")
+
+
+async def test_a_pause_that_is_asked_for_is_told(tmp_path: Path, simulator: Simulator) -> None:
+    simulator.faults.too_many("credits", retry_after=30)
+    [amiss] = (await said(to_test_config(tmp_path, simulator)))[1]
+    assert amiss == "luma: 127.0.0.1 asks for a pause; check again in 30 s"
+
+
+async def test_offline_is_one_clear_line_and_the_rest_is_checked(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    dead = {"base_url": f"http://127.0.0.1:{free_port()}"}
+    well, amiss = await said(to_test_config(tmp_path, simulator, luma=dead))
+    assert amiss == [
+        "luma: 127.0.0.1 cannot be reached. If this machine is online, look at base_url and at "
+        "the service's own status page; jobs wait meanwhile"
+    ]
+    assert "The configuration is understood" in well
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """It takes connections and says nothing."""
+    done = asyncio.Event()
+
+    async def listen(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        done.set()
+
+
+async def test_a_service_that_says_nothing_holds_nobody_up(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    async with silent_server() as address, asyncio.timeout(5):
+        config = to_test_config(tmp_path, simulator, luma={"base_url": address})
+        _, amiss = await said(config, seconds=0.1)
+    assert amiss == ["luma: 127.0.0.1 did not answer within 0.1 s"]
+
+
+async def test_a_service_that_tells_no_balance_is_no_trouble(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    simulator.faults.refuse("credits", 404, "Not Found")
+    well, amiss = await said(to_test_config(tmp_path, simulator))
+    assert "luma: has a key; the service tells no balance" in well
+    assert amiss == []
+
+
+async def test_a_key_is_missed_only_where_there_is_no_other(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    missing = "luma: no api_key, so it is not used (RAYBOT_PROVIDERS__LUMA__API_KEY)"
+    _, amiss = await said(to_config_of(tmp_path))
+    assert amiss == [missing]
+    both: dict[str, Any] = {
+        "defaults": {"providers": ["luma", "simulator"]},
+        "providers": {"simulator": {"base_url": simulator.base_url}},
+    }
+    well, amiss = await said(to_config_of(tmp_path, **both))
+    assert missing in well
+    assert "simulator: the key is good, $100.00 is left" in well
+    assert amiss == []
+
+
+async def test_a_simulator_that_is_not_there_yet_is_no_trouble(tmp_path: Path) -> None:
+    well, amiss = await said(to_config_of(tmp_path, defaults={"providers": ["simulator"]}))
+    assert well[-1] == "simulator: starts together with Raybot; nothing is charged"
+    assert amiss == []
+
+
+async def test_a_service_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    _, amiss = await said(to_config_of(tmp_path, defaults={"providers": ["lumma", "simulator"]}))
+    assert amiss == ["[defaults] providers: there is no provider 'lumma'. Did you mean 'luma'?"]
+    assert (await said(to_config_of(tmp_path, defaults={"providers": []})))[1] == [
+        "[defaults] providers names no video service"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bot", "is_said"),
+    [({}, True), ({"public_url": "https://example.org"}, False), ({"media_url": "s3://b"}, False)],
+)
+def test_a_service_that_takes_links_needs_a_way_to_give_them(
+    tmp_path: Path, bot: dict[str, str], *, is_said: bool
+) -> None:
+    config = to_config(
+        {"bot": {"data_dir": str(tmp_path), **bot}, "providers": {"luma": {"api_key": "luma-key"}}}
+    )
+    opened = open_provider(config, "luma", clock=SystemClock())
+    assert opened is not None
+    found = [each.sentence for each in checkup._look_at_links(config, opened)]
+    says = "Images cannot be given to luma: set [bot] public_url or media_url"
+    assert found == ([says] if is_said else [])
+
+
+# ---- tables and the database ------------------------------------------------------------------
+
+
+async def test_keys_without_effect_and_a_wrong_adapter_are_said(tmp_path: Path) -> None:
+    _, amiss = await said(
+        to_config_of(
+            tmp_path,
+            defaults={"providers": ["simulator"]},
+            operator={"slack_user": "U1", "slack_channel": "C1"},
+            adapters={"terminal": {"foldr": "x"}},
+        )
+    )
+    assert amiss == [
+        "[operator] slack_user is set, but has no effect yet",
+        "[operator] slack_channel is set, but has no effect yet",
+        "[adapters.terminal] has no key 'foldr'. Did you mean 'folder'?",
+    ]
+
+
+async def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:
+    config = to_config_of(tmp_path / "none", defaults={"providers": ["simulator"]})
+    well, amiss = await said(config)
+    assert amiss == []
+    assert any("the first start makes it" in each for each in well)
+    assert not (tmp_path / "none").exists()
+
+
+async def test_the_books_and_the_library_are_looked_at(tmp_path: Path) -> None:
+    config = to_config_of(tmp_path, defaults={"providers": ["simulator"]})
+    database = Database(database_url(config))
+    await database.start()
+    try:
+        well, amiss = await said(config)
+    finally:
+        await database.stop()
+    assert amiss == []
+    assert well[1] == "The books add up"
+    assert well[2] == wal_flaw(sqlite3.sqlite_version_info) or well[2].startswith("SQLite 3.")
+
+
+async def test_a_database_of_another_version_is_told(tmp_path: Path) -> None:
+    config = to_config_of(tmp_path, defaults={"providers": ["simulator"]})
+    database = Database(database_url(config))
+    await database.start()
+    await database.stop()
+    with closing(sqlite3.connect(database.path)) as conn:
+        conn.execute("UPDATE alembic_version SET version_num = '0000'")
+        conn.commit()
+    _, [amiss] = await said(config)
+    assert "raybot migrate" in amiss
+
+
+async def test_a_database_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
+    config = to_config(
+        {
+            "bot": {"database_url": "postgresql://127.0.0.1/x"},
+            "defaults": {"providers": ["simulator"]},
+        }
+    )
+    _, [amiss] = await said(config)
+    assert "database_url must look like sqlite" in amiss

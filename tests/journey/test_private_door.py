@@ -1,0 +1,125 @@
+"""What an operator and their monitoring get from the running bot's private listener."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from sqlalchemy import text
+
+from bot.job import JobState
+from bot.refs import JobId
+from bot.store import jobs
+from bot.web import act_token
+from tests.bot.store.conftest import one_batch
+from tests.conftest import House
+
+
+@pytest.fixture
+async def door(house: House) -> AsyncIterator[aiohttp.ClientSession]:
+    bearer = {"Authorization": f"Bearer {act_token(house.app._secret)}"}
+    async with aiohttp.ClientSession(house.app._web.private_address, headers=bearer) as session:
+        yield session
+
+
+async def act(door: aiohttp.ClientSession, name: str, **values: object) -> tuple[int, Any]:
+    async with door.post(f"/acts/{name}", json=values) as answer:
+        return answer.status, await answer.json()
+
+
+async def problems(door: aiohttp.ClientSession) -> tuple[int, Any]:
+    async with door.get("/readyz") as answer:
+        return answer.status, (await answer.json())["problems"]
+
+
+async def parked(house: House) -> JobId:
+    """A paid job that was put aside while it generates."""
+    job_id = await house.ask()
+    await house.until(job_id, JobState.GENERATING)
+    now = house.clock.now()
+    await house.app.database.write(
+        lambda tx: jobs.change(tx, jobs.get(tx.conn, job_id), parked_at=now, next_at=None)
+    )
+    return job_id
+
+
+async def test_ready_while_the_database_writes_and_reads(
+    house: House, door: aiohttp.ClientSession
+) -> None:
+    assert await problems(door) == (200, {})
+    database = house.app.database
+
+    async def rename(old: str, new: str) -> None:
+        statement = text(f"ALTER TABLE {old} RENAME TO {new}")
+        await database.write(lambda tx: tx.conn.execute(statement).rowcount)
+
+    await rename("settings", "lost")
+    status, said = await problems(door)
+    assert status == 503
+    assert "no such table: settings" in said["database"]
+    await rename("lost", "settings")
+    assert await problems(door) == (200, {})
+
+
+async def test_ready_is_answered_while_many_write(
+    house: House, door: aiohttp.ClientSession
+) -> None:
+    async with asyncio.TaskGroup() as group, one_batch(house.app.database):
+        waiting = group.create_task(problems(door))
+        for _ in range(100):
+            group.create_task(house.app.database.write(lambda _tx: None))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    assert waiting.result() == (200, {})
+
+
+async def test_a_job_that_was_put_aside_is_not_ended_while_its_clip_may_come(
+    house: House, door: aiohttp.ClientSession
+) -> None:
+    job_id = await parked(house)
+    status, said = await act(door, "resolve", job_id=job_id, how="release")
+    assert status == 400
+    assert (
+        f"luma knows its generation {next(iter(house.simulator.generations))}"
+        in (said["sentence"])
+    )
+    assert await act(door, "unpark", job_id=job_id) == (
+        200,
+        {"job_id": job_id, "state": "generating"},
+    )
+    await house.simulator.finish(next(iter(house.simulator.generations)))
+    await house.delivered(job_id)
+    await house.check_books()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("resolve", {"job_id": "r-none", "how": "burn"}, "Say adopt, charge or release."),
+        ("resolve", {"how": "release"}, "There is no job ."),
+        ("resolve", {"job_id": "r-none", "how": "adopt"}, "Say which generation"),
+        ("dance", {}, "There is no act 'dance'."),
+    ],
+)
+async def test_an_act_that_makes_no_sense_is_refused(
+    door: aiohttp.ClientSession, name: str, values: dict[str, str], sentence: str
+) -> None:
+    status, said = await act(door, name, **values)
+    assert status in (400, 404)
+    assert said["sentence"].startswith(sentence)
+
+
+async def test_a_key_without_effect_is_warned_of_at_the_start(
+    open_house: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        house: House = await open_house(operator={"slack_channel": "C1"})
+        await house.until(await house.ask(), JobState.GENERATING)
+    told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert [each["key"] for each in told if each["event"] == "config.without_effect"] == [
+        "[operator] slack_channel"
+    ]
