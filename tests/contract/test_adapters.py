@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import io
 import pkgutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+from pydantic import BaseModel
 
 import adapters
-from bot.clock import SystemClock
+from adapters import discord, terminal
+from bot.errors import DeliveryUnavailable
 from bot.notices import About, Delivered, Notice, Queued
 from bot.ports import Adapter
-from bot.refs import JobId, Micros, Price, ThreadRef
+from bot.refs import JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import VideoWork
+from bot.simulator import Simulator
 from bot.studio import Studio
-from tests.fakes import to_requester
+from tests.conftest import running, to_test_config
+from tests.discord_server import DiscordServer
+from tests.fakes import MovableClock, RecordingAdapter, to_requester
 from tests.rendered import clip
 
 NAMES = [
@@ -26,7 +37,6 @@ NAMES = [
     for module in pkgutil.iter_modules(adapters.__path__)
     if module.name != "command_text"
 ]
-SURROUNDINGS: dict[str, Any] = {"terminal": {"lines": [], "stdout": io.StringIO()}}
 
 
 class Pocket:
@@ -42,16 +52,76 @@ class Pocket:
         self.kept[name] = value
 
 
+@dataclass
+class Place:
+    """An adapter of the running bot, and a conversation that it can post into."""
+
+    adapter: Adapter
+    thread: ThreadRef
+
+
+@asynccontextmanager
+async def _terminal(folder: Path) -> AsyncIterator[tuple[BaseModel, ThreadRef, dict[str, Any]]]:
+    settings = terminal.Settings(folder=folder / "clips")
+    thread = ThreadRef(adapter="terminal", workspace="local", channel="terminal")
+    yield settings, thread, {"lines": [], "stdout": io.StringIO()}
+
+
+@asynccontextmanager
+async def _discord(_: Path) -> AsyncIterator[tuple[BaseModel, ThreadRef, dict[str, Any]]]:
+    base, gateway = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
+    try:
+        async with DiscordServer() as server:
+            channel = server.person("Ana", guild := server.guild("Foxes")).here
+            settings = discord.Settings.model_validate(
+                {
+                    "token": server.token,
+                    "api_base_url": server.api_base_url,
+                    "gateway_url": server.gateway_url,
+                    "shard_count": 1,
+                }
+            )
+            yield (
+                settings,
+                ThreadRef(adapter="discord", workspace=str(guild.id), channel=str(channel.id)),
+                {},
+            )
+    finally:
+        Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = base, gateway
+
+
+SURROUNDINGS = {"terminal": _terminal, "discord": _discord}
+
+
 @pytest.fixture(params=NAMES)
-def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> Adapter:
-    """One of each; no studio, because nothing is asked here."""
-    module = importlib.import_module(f"adapters.{request.param}")
-    settings = module.Settings(folder=tmp_path / "clips")
-    made: Adapter = module.create(
-        settings, cast("Studio", None), clock=SystemClock(), **SURROUNDINGS.get(request.param, {})
-    )
-    assert made.name == request.param
-    return made
+async def place(
+    request: pytest.FixtureRequest, tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> AsyncIterator[Place]:
+    """One of each, within the true bot."""
+    name = request.param
+    module = importlib.import_module(f"adapters.{name}")
+    made: list[Adapter] = []
+
+    def create(studio: Studio) -> Adapter:
+        made.append(module.create(settings, studio, clock=clock, **more))
+        return made[0]
+
+    config = to_test_config(tmp_path, simulator)
+    async with (
+        SURROUNDINGS[name](tmp_path) as (settings, thread, more),
+        running(config, simulator, RecordingAdapter(), clock, **{name: create}),
+    ):
+        assert made[0].name == name
+        yield Place(made[0], thread)
+
+
+async def _post(place: Place, notice: Notice, *, key: str, memo: Pocket) -> MessageRef:
+    """Post as the bot does: again while the platform is not reached yet."""
+    while True:
+        try:
+            return await place.adapter.post(place.thread, notice, key=key, memo=memo)
+        except DeliveryUnavailable:
+            await asyncio.sleep(0.01)
 
 
 def to_about(job_id: str = "r-0000000001") -> About:
@@ -79,26 +149,24 @@ def to_clip(folder: Path) -> Delivered:
     )
 
 
-def thread_of(adapter: Adapter) -> ThreadRef:
-    return ThreadRef(adapter=adapter.name, workspace="local", channel="general")
-
-
-async def test_a_clip_is_posted_once_for_its_key(adapter: Adapter, tmp_path: Path) -> None:
+async def test_a_clip_is_posted_once_for_its_key(place: Place, tmp_path: Path) -> None:
     notice, memo = to_clip(tmp_path), Pocket()
-    first = await adapter.post(thread_of(adapter), notice, key="k:clip", memo=memo)
-    again = await adapter.post(thread_of(adapter), notice, key="k:clip", memo=memo)
-    other = await adapter.post(thread_of(adapter), notice, key="k2:clip", memo=Pocket())
+    first = await _post(place, notice, key="k:clip", memo=memo)
+    again = await _post(place, notice, key="k:clip", memo=memo)
+    other = await _post(place, notice, key="k2:clip", memo=Pocket())
     assert first == again
     assert other != first
 
 
-async def test_a_status_can_be_posted_and_edited(adapter: Adapter) -> None:
+async def test_a_status_can_be_posted_and_edited_and_removed(place: Place) -> None:
     queued: Notice = Queued(about=to_about(), position=3, expected=timedelta(seconds=90))
-    message = await adapter.post(thread_of(adapter), queued, key="s", memo=Pocket())
-    await adapter.edit(message, queued)
+    message = await _post(place, queued, key="s", memo=Pocket())
+    await place.adapter.edit(message, queued)
+    await place.adapter.delete(message)
+    await place.adapter.delete(message)
 
 
-async def test_limits_are_told_for_a_place(adapter: Adapter) -> None:
-    limits = adapter.limits(thread_of(adapter))
+async def test_limits_are_told_for_a_place(place: Place) -> None:
+    limits = place.adapter.limits(place.thread)
     assert limits.max_upload_bytes > 0
     assert limits.max_text_chars > 0

@@ -1,0 +1,109 @@
+"""`/ray-admin`: what those who manage a server read and decide; the studio carries it out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import discord
+
+from adapters.discord import render
+from adapters.discord.replies import tell
+from bot.clock import Clock
+from bot.errors import InvalidRequest, NotAllowed
+from bot.request import Requester
+from bot.text import describe_limits, describe_rules, describe_server_usage
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+Interaction = discord.Interaction[Any]
+Given = Mapping[str, Any]
+
+
+class Admin:
+    """Carries out what the rights of Discord allow; they are checked here again."""
+
+    def __init__(self, studio: Studio, *, clock: Clock) -> None:
+        self._admin = studio.admin
+        self._clock = clock
+
+    async def answer(
+        self, interaction: Interaction, act: str, actor: Requester, given: Given
+    ) -> None:
+        """Carry out one act; Discord's own setting of who sees the command can be too generous."""
+        if not interaction.permissions.manage_guild:
+            raise NotAllowed("Only who may manage this server can do that.")
+        self._admin.check(actor.tenant, actor=actor)
+        match act:
+            case "usage":
+                await self._usage(interaction, actor, given["days"])
+            case "limits":
+                await self._limits(interaction, actor)
+            case "channel":
+                await self._channel(interaction, actor, given)
+            case "defaults":
+                await self._defaults(interaction, actor, given)
+            case "block" | "unblock":
+                await self._person(interaction, act, actor, given)
+            case "pause":
+                await self._admin.pause(actor.tenant, actor=actor)
+                await tell(interaction, "Paused: nothing new is started; what runs goes on.")
+            case "resume":
+                await self._admin.resume(actor.tenant, actor=actor)
+                await tell(interaction, "Raybot takes requests here again.")
+            case _:
+                raise InvalidRequest("This command belongs to another version of Raybot.")
+
+    async def _usage(self, interaction: Interaction, actor: Requester, days: int) -> None:
+        until = self._clock.now()
+        since = until - timedelta(days=days)
+        people = await self._admin.usage(actor.tenant, since, until)
+        models = await self._admin.usage_by_model(actor.tenant, since, until)
+        table = await self._admin.usage_csv(actor.tenant, since, until)
+        name = f"raybot-usage-{since:%Y-%m-%d}-{until:%Y-%m-%d}.csv"
+        file = discord.File(io.BytesIO(table.encode()), filename=name)
+        words = render.draw_text(describe_server_usage(people, models, since=since, until=until))
+        await tell(interaction, words, files=[file])
+
+    async def _limits(self, interaction: Interaction, actor: Requester) -> None:
+        limits = describe_limits(await self._admin.limits(actor.tenant))
+        rules = describe_rules(await self._admin.rules(actor.tenant))
+        half = render.MAX_CHARS // 2 - 1
+        words = [render.draw_text(each, max_chars=half) for each in (limits, rules)]
+        await tell(interaction, "\n".join(words))
+
+    async def _channel(self, interaction: Interaction, actor: Requester, given: Given) -> None:
+        rules = await self._admin.rules(actor.tenant)
+        channels = {**rules.channels, given["channel"]: given["name"]}
+        if not given["is_allowed"]:
+            channels.pop(given["channel"])
+        await self._admin.set_channels(actor.tenant, channels, actor=actor)
+        names = ", ".join(f"<#{each}>" for each in channels) or "every channel"
+        await tell(interaction, f"Raybot can be used in {names}.")
+
+    async def _defaults(self, interaction: Interaction, actor: Requester, given: Given) -> None:
+        channel = given["channel"]
+        changes = {given["setting"]: given["value"].strip()}
+        held = await self._admin.set_defaults(actor.tenant, changes, actor=actor, channel=channel)
+        where = f"<#{channel}>" if channel else "this server"
+        words = ", ".join(f"{name} {value}" for name, value in held.items())
+        await tell(interaction, f"Defaults of {where}: {words or 'none of its own'}.")
+
+    async def _person(
+        self, interaction: Interaction, act: str, actor: Requester, given: Given
+    ) -> None:
+        user = given["user"]
+        if act == "unblock":
+            await self._admin.unblock(actor.tenant, user, actor=actor)
+            await tell(interaction, f"<@{user}> can ask again.")
+            return
+        days = given["days"]
+        until = self._clock.now() + timedelta(days=days) if days else None
+        await self._admin.block(
+            actor.tenant, user, actor=actor, until=until, reason=given["reason"]
+        )
+        how_long = f"for {days} days" if days else "until you unblock them"
+        await tell(interaction, f"<@{user}> can ask for nothing more, {how_long}.")

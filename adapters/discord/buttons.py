@@ -1,0 +1,181 @@
+"""Buttons that outlive the process, and the form behind Remix and Animate. Decides nothing."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, cast
+
+import discord
+from discord import ui
+
+from adapters.discord import render
+from adapters.discord.parse import action_id
+
+Interaction = discord.Interaction[Any]
+#: Longer than anybody writes, and what Discord leaves open to us at most.
+FORM_SECONDS = 900.0
+FORM = "ray-form:"
+#: Forms do not outlive the process that opened them.
+PROCESS = secrets.token_hex(4)
+PROMPT_CHARS = 4000
+FLAGS_CHARS = 300
+LABEL_CHARS = 100
+STYLES = {
+    "primary": discord.ButtonStyle.primary,
+    "secondary": discord.ButtonStyle.secondary,
+    "success": discord.ButtonStyle.success,
+    "danger": discord.ButtonStyle.danger,
+}
+
+
+class HearsActions(Protocol):
+    """What the client of a button is told."""
+
+    async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
+        """A button was clicked."""
+
+
+class ActionButton(
+    ui.DynamicItem[ui.Button[Any]],
+    template=r"ray:(?P<action>[a-z]{1,16}):(?P<target>[a-z0-9:-]{1,60})",
+):
+    """A button whose custom id is all there is to know, so it works after any restart."""
+
+    def __init__(self, button: ui.Button[Any], action: str, target: str) -> None:
+        super().__init__(button)
+        self._action = action
+        self._target = target
+
+    @classmethod
+    async def from_custom_id(
+        cls, _interaction: Interaction, item: ui.Item[Any], match: re.Match[str]
+    ) -> Self:
+        """The button that was clicked, as the message shows it."""
+        return cls(cast("ui.Button[Any]", item), match["action"], match["target"])
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Pass it on."""
+        await cast("HearsActions", interaction.client).on_action(
+            interaction, self._action, self._target
+        )
+
+
+def to_view(drawn: Sequence[render.Button]) -> ui.View:
+    """A row of buttons.
+
+    All of them are dynamic and none times out: discord.py 2.7 forgets the pattern of dynamic items
+    that share a view with others.
+    """
+    view = ui.View(timeout=None)
+    for each in drawn:
+        button: ui.Button[Any] = ui.Button(
+            label=each.label,
+            style=STYLES[each.style],
+            emoji=each.emoji,
+            custom_id=action_id(each.action, each.job),
+        )
+        view.add_item(ActionButton(button, each.action, each.job))
+    return view
+
+
+# ---- the form --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One entry of a list."""
+
+    label: str
+    value: str
+    is_default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What somebody wrote into the form; empty where they left it."""
+
+    prompt: str
+    size: str
+    flags: str
+    picture: int
+    end_frame: discord.Attachment | None
+
+
+class Form(ui.Modal):
+    """Prompt, length and size, a line of flags, an end frame; and which image, of several."""
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        on_filled: Callable[[Interaction, Filled], Awaitable[None]],
+        sizes: Sequence[Choice],
+        prompt: str = "",
+        flags: str = "",
+        pictures: Sequence[Choice] = (),
+        is_prompt_needed: bool = True,
+    ) -> None:
+        # The default id is by chance, too; ours can be known again after a restart.
+        super().__init__(
+            title=title[:45],
+            timeout=FORM_SECONDS,
+            custom_id=f"{FORM}{PROCESS}:{secrets.token_hex(8)}",
+        )
+        self._on_filled = on_filled
+        self._picture = _select(pictures)
+        self._size = _select(sizes)
+        self._prompt = _text("What happens in the clip?", prompt, is_long=True)
+        self._prompt.required = is_prompt_needed
+        self._flags = _text("--ar 16:9 --camera orbit_left --loop", flags)
+        self._end: ui.FileUpload[Any] = ui.FileUpload(required=False, min_values=0, max_values=1)
+        rows = [
+            ("Which image?", "", self._picture if len(pictures) > 1 else None),
+            ("Prompt", "", self._prompt),
+            ("Length and size", "", self._size if sizes else None),
+            ("Flags", "As in a message.", self._flags),
+            ("End frame", "The last picture.", self._end),
+        ]
+        for label, more, field in rows:
+            if field is not None:
+                self.add_item(ui.Label(text=label, description=more or None, component=field))
+
+    async def on_submit(self, interaction: Interaction) -> None:
+        """Pass on what was filled in."""
+        chosen, sizes = self._picture.values, self._size.values
+        filled = Filled(
+            prompt=self._prompt.value,
+            size=sizes[0] if sizes else "",
+            flags=self._flags.value,
+            picture=int(chosen[0]) if chosen else 0,
+            end_frame=self._end.values[0] if self._end.values else None,
+        )
+        await self._on_filled(interaction, filled)
+
+
+def _text(hint: str, written: str, *, is_long: bool = False) -> ui.TextInput[Any]:
+    most = PROMPT_CHARS if is_long else FLAGS_CHARS
+    return ui.TextInput(
+        style=discord.TextStyle.paragraph if is_long else discord.TextStyle.short,
+        default=written[:most] or None,
+        required=False,
+        max_length=most,
+        placeholder=hint,
+    )
+
+
+def _select(choices: Sequence[Choice]) -> ui.Select[Any]:
+    options = [
+        discord.SelectOption(
+            label=each.label[:LABEL_CHARS], value=each.value, default=each.is_default
+        )
+        for each in choices[:25]
+    ]
+    return ui.Select(options=options, required=False, min_values=0, max_values=1)
+
+
+def is_stale(custom_id: str) -> bool:
+    """Whether this is a form of an earlier process."""
+    return custom_id.startswith(FORM) and not custom_id.startswith(f"{FORM}{PROCESS}:")

@@ -1,0 +1,318 @@
+"""The commands as Discord shows them: names, options and choices. What they do is `listener`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice, Group, Range
+
+from bot.ports import ModelCapabilities
+
+Interaction = discord.Interaction[Any]
+PROMPT_CHARS = 5000
+CHOICES = 25
+ANIMATE = "Animate with Ray"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a person gave to `/ray create` or `/ray animate`; None where they gave nothing."""
+
+    prompt: str = ""
+    start_frame: discord.Attachment | None = None
+    end_frame: discord.Attachment | None = None
+    start_link: str | None = None
+    end_link: str | None = None
+    model: str | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    duration: str | None = None
+    loop: bool | None = None
+    camera: str | None = None
+    is_private: bool = False
+
+
+class Desk(Protocol):
+    """Who carries commands out."""
+
+    async def on_ask(self, interaction: Interaction, options: Options) -> None:
+        """`/ray create` and `/ray animate`."""
+
+    async def on_menu(self, interaction: Interaction, message: discord.Message) -> None:
+        """The message command."""
+
+    async def on_page(self, interaction: Interaction, name: str, **given: Any) -> None:
+        """`/ray jobs|show|usage|settings|help`."""
+
+    async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
+        """`/ray cancel`, and every button."""
+
+    async def on_admin(self, interaction: Interaction, act: str, **given: Any) -> None:
+        """`/ray-admin …`."""
+
+
+def build(
+    tree: app_commands.CommandTree[Any], desk: Desk, models: Sequence[ModelCapabilities]
+) -> None:
+    """Put every command into the tree; what can be chosen is what the providers can do."""
+    tree.add_command(_ray(desk, models))
+    tree.add_command(_ray_admin(desk))
+
+    async def animate(interaction: Interaction, message: discord.Message) -> None:
+        await desk.on_menu(interaction, message)
+
+    tree.add_command(app_commands.ContextMenu(name=ANIMATE, callback=animate))
+
+
+def _choices(values: Iterable[str]) -> list[Choice[str]]:
+    return [Choice(name=value, value=value) for value in list(dict.fromkeys(values))[:CHOICES]]
+
+
+def _describe_options(models: Sequence[ModelCapabilities]) -> Callable[[Any], Any]:
+    """Descriptions, choices and the list of camera moves for both ways to ask."""
+
+    def decorate(command: Any) -> Any:
+        app_commands.choices(
+            model=_choices(model.model for model in models),
+            aspect_ratio=_choices(each for model in models for each in model.aspect_ratios),
+            resolution=_choices(each for model in models for each in model.resolutions),
+            duration=_choices(each for model in models for each in model.durations),
+        )(command)
+        app_commands.autocomplete(camera=_camera_moves(models))(command)
+        return command
+
+    return decorate
+
+
+def _camera_moves(
+    models: Sequence[ModelCapabilities],
+) -> Callable[[Interaction, str], Coroutine[Any, Any, list[Choice[str]]]]:
+    moves = list(dict.fromkeys(each for model in models for each in model.concepts))
+
+    async def suggest(_interaction: Interaction, typed: str) -> list[Choice[str]]:
+        wanted = typed.strip().lower().replace(" ", "_").replace("-", "_")
+        found = [move for move in moves if wanted in move]
+        found.sort(key=lambda move: not move.startswith(wanted))
+        return [Choice(name=each.replace("_", " "), value=each) for each in found[:CHOICES]]
+
+    return suggest
+
+
+OPTION_WORDS = {
+    "prompt": "What to see, in your words",
+    "image": "The picture to begin with",
+    "start_frame": "A picture to begin with",
+    "end_frame": "A picture to end with",
+    "start_frame_url": "A link to a picture to begin with, or the id of one of your clips",
+    "end_frame_url": "A link to a picture to end with, or the id of one of your clips",
+    "model": "The video model",
+    "aspect_ratio": "The shape; with an image, the nearest to it",
+    "resolution": "The size; more costs more",
+    "duration": "The length; more costs more",
+    "loop": "Whether it ends as it begins",
+    "camera": "How the camera moves",
+    "private": "Only you see the answer",
+}
+
+
+def _ray(desk: Desk, models: Sequence[ModelCapabilities]) -> Group:
+    ray = Group(name="ray", description="Short video clips from words and pictures")
+    _add_create(ray, desk, models)
+    _add_animate(ray, desk, models)
+    _add_pages(ray, desk)
+    return ray
+
+
+def _add_create(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> None:
+    @ray.command(name="create", description="Make a clip from words, and pictures if you like")
+    @app_commands.describe(**{k: v for k, v in OPTION_WORDS.items() if k != "image"})
+    @_describe_options(models)
+    async def create(
+        interaction: Interaction,
+        prompt: Range[str, 1, PROMPT_CHARS],
+        start_frame: discord.Attachment | None = None,
+        end_frame: discord.Attachment | None = None,
+        start_frame_url: str | None = None,
+        end_frame_url: str | None = None,
+        model: str | None = None,
+        aspect_ratio: str | None = None,
+        resolution: str | None = None,
+        duration: str | None = None,
+        loop: bool | None = None,  # noqa: FBT001 - an option
+        camera: str | None = None,
+        private: bool = False,  # noqa: FBT001, FBT002 - an option
+    ) -> None:
+        options = Options(
+            prompt=prompt,
+            start_frame=start_frame,
+            end_frame=end_frame,
+            start_link=start_frame_url,
+            end_link=end_frame_url,
+            model=model,
+            aspect_ratio=aspect_ratio,
+            resolution=resolution,
+            duration=duration,
+            loop=loop,
+            camera=camera,
+            is_private=private,
+        )
+        await desk.on_ask(interaction, options)
+
+
+def _add_animate(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> None:
+    @ray.command(name="animate", description="Set a picture in motion")
+    @app_commands.describe(
+        **{k: v for k, v in OPTION_WORDS.items() if not k.startswith("start_frame")}
+        | {"end_frame_url": OPTION_WORDS["end_frame_url"]}
+    )
+    @_describe_options(models)
+    async def animate(
+        interaction: Interaction,
+        image: discord.Attachment,
+        prompt: Range[str, 1, PROMPT_CHARS] | None = None,
+        end_frame: discord.Attachment | None = None,
+        end_frame_url: str | None = None,
+        model: str | None = None,
+        aspect_ratio: str | None = None,
+        resolution: str | None = None,
+        duration: str | None = None,
+        loop: bool | None = None,  # noqa: FBT001 - an option
+        camera: str | None = None,
+        private: bool = False,  # noqa: FBT001, FBT002 - an option
+    ) -> None:
+        options = Options(
+            prompt=prompt or "",
+            start_frame=image,
+            end_frame=end_frame,
+            end_link=end_frame_url,
+            model=model,
+            aspect_ratio=aspect_ratio,
+            resolution=resolution,
+            duration=duration,
+            loop=loop,
+            camera=camera,
+            is_private=private,
+        )
+        await desk.on_ask(interaction, options)
+
+
+def _add_pages(ray: Group, desk: Desk) -> None:
+    @ray.command(name="jobs", description="Your clips, newest first")
+    @app_commands.describe(search="Words of the prompt", page="Which page")
+    async def jobs(
+        interaction: Interaction, search: str = "", page: Range[int, 1, 1000] = 1
+    ) -> None:
+        await desk.on_page(interaction, "jobs", search=search, page=page)
+
+    @ray.command(name="show", description="One clip, where it stands, and the clip again")
+    @app_commands.describe(id="The job's id, such as r-0yb7k2m9q")
+    async def show(interaction: Interaction, id: str) -> None:  # noqa: A002 - the option's name
+        await desk.on_page(interaction, "show", job=id)
+
+    @ray.command(name="cancel", description="Take a request back")
+    @app_commands.describe(id="The job's id, such as r-0yb7k2m9q")
+    async def cancel(interaction: Interaction, id: str) -> None:  # noqa: A002 - the option's name
+        await desk.on_action(interaction, "cancel", id.strip())
+
+    @ray.command(name="usage", description="What you used, and what is left")
+    async def usage(interaction: Interaction) -> None:
+        await desk.on_page(interaction, "usage")
+
+    @ray.command(name="settings", description="Your own defaults")
+    @app_commands.describe(
+        setting="Which one to change", value="Its new value; empty takes it back"
+    )
+    @app_commands.choices(setting=_choices(SETTINGS))
+    async def settings(interaction: Interaction, setting: str = "", value: str = "") -> None:
+        await desk.on_page(interaction, "settings", setting=setting, value=value)
+
+    @ray.command(name="help", description="What Raybot can do here")
+    async def help_(interaction: Interaction) -> None:
+        await desk.on_page(interaction, "help")
+
+
+SETTINGS = ("model", "duration", "resolution", "aspect_ratio", "loop")
+DAYS = {"today": 1, "week": 7, "month": 31, "year": 366}
+
+
+def _ray_admin(desk: Desk) -> Group:
+    admin = Group(
+        name="ray-admin",
+        description="Run Raybot in this server",
+        default_permissions=discord.Permissions(manage_guild=True),
+        guild_only=True,
+    )
+
+    @admin.command(name="usage", description="Who used what in this server, with a file of it all")
+    @app_commands.describe(since="How far back")
+    async def usage(
+        interaction: Interaction, since: Literal["today", "week", "month", "year"] = "month"
+    ) -> None:
+        await desk.on_admin(interaction, "usage", days=DAYS[since])
+
+    @admin.command(name="limits", description="The limits and rules in force here")
+    async def limits(interaction: Interaction) -> None:
+        await desk.on_admin(interaction, "limits")
+
+    _add_rules(admin, desk)
+    _add_people(admin, desk)
+    return admin
+
+
+def _add_rules(admin: Group, desk: Desk) -> None:
+    @admin.command(name="channel", description="Allow a channel, or take that back")
+    @app_commands.describe(channel="Which one", allowed="No channel allowed: all of them are")
+    async def channel(
+        interaction: Interaction,
+        channel: discord.abc.GuildChannel,
+        allowed: bool,  # noqa: FBT001 - an option
+    ) -> None:
+        await desk.on_admin(
+            interaction,
+            "channel",
+            channel=str(channel.id),
+            name=channel.name,
+            is_allowed=allowed,
+        )
+
+    @admin.command(name="defaults", description="What holds where nobody says otherwise")
+    @app_commands.describe(
+        setting="Which one", value="Empty takes it back", channel="Only there; else the server"
+    )
+    @app_commands.choices(setting=_choices(SETTINGS))
+    async def defaults(
+        interaction: Interaction,
+        setting: str,
+        value: str = "",
+        channel: discord.abc.GuildChannel | None = None,
+    ) -> None:
+        where = str(channel.id) if channel is not None else ""
+        await desk.on_admin(interaction, "defaults", setting=setting, value=value, channel=where)
+
+
+def _add_people(admin: Group, desk: Desk) -> None:
+    @admin.command(name="block", description="Let somebody ask for nothing more")
+    @app_commands.describe(member="Whom", days="For so long; else for good", reason="Why")
+    async def block(
+        interaction: Interaction,
+        member: discord.User,
+        days: Range[int, 1, 3650] | None = None,
+        reason: str = "",
+    ) -> None:
+        await desk.on_admin(interaction, "block", user=str(member.id), days=days, reason=reason)
+
+    @admin.command(name="unblock", description="Let somebody ask again")
+    async def unblock(interaction: Interaction, member: discord.User) -> None:
+        await desk.on_admin(interaction, "unblock", user=str(member.id))
+
+    @admin.command(name="pause", description="Start nothing new in this server")
+    async def pause(interaction: Interaction) -> None:
+        await desk.on_admin(interaction, "pause")
+
+    @admin.command(name="resume", description="Go on after a pause")
+    async def resume(interaction: Interaction) -> None:
+        await desk.on_admin(interaction, "resume")

@@ -1,0 +1,307 @@
+"""From what Discord sends to a requester, a place, images and a request. Pure; asks nobody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import discord
+
+from adapters import command_text
+from adapters.command_text import Draft
+from bot.errors import InvalidRequest
+from bot.refs import Attachment, JobId, MessageRef, ThreadRef
+from bot.request import (
+    ClipFrame,
+    Frame,
+    GenerationRequest,
+    ImageFrame,
+    LinkFrame,
+    Requester,
+    VideoWork,
+)
+
+NAME = "discord"
+DIRECT = "@me"
+#: In front of an interaction's id: an answer that only its person sees.
+ONLY = "only:"
+_ACTION_ID = re.compile(r"ray:(?P<action>[a-z]{1,16}):(?P<target>[a-z0-9:-]{1,60})")
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".heic", ".heif", ".avif")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image in a message: how it is named for good, and the link to it that holds today."""
+
+    attachment: Attachment
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Where and by whom something was asked."""
+
+    dedupe_key: str
+    requester: Requester
+    thread: ThreadRef
+    asked_in: MessageRef | None = None
+    is_age_restricted: bool = False
+
+
+# ---- who and where ---------------------------------------------------------------------------
+
+
+def to_requester(
+    user: discord.User | discord.Member,
+    *,
+    guild_id: int | None,
+    home: str = "",
+    is_install: bool = False,
+    locale: str = "en",
+) -> Requester:
+    """The person. Without `guild_id` they asked elsewhere, and count in the server `home`."""
+    roles: tuple[str, ...] = ()
+    member_since = None
+    if isinstance(user, discord.Member):
+        roles = tuple(str(role.id) for role in user.roles if not role.is_default())
+        member_since = user.joined_at
+    return Requester(
+        adapter=NAME,
+        workspace=str(guild_id) if guild_id is not None else home or DIRECT,
+        user=str(user.id),
+        display_name=user.display_name,
+        roles=roles,
+        locale=locale,
+        member_since=member_since,
+        home=f"{NAME}:{home}" if home and guild_id is None else "",
+        is_direct=guild_id is None and not is_install,
+        is_install=is_install,
+    )
+
+
+def to_thread(
+    channel: discord.abc.Snowflake, *, guild_id: int | None, interaction_id: int | None = None
+) -> ThreadRef:
+    """A channel, or a thread in its channel; with `interaction_id` only its person sees it."""
+    parent = getattr(channel, "parent_id", None) if isinstance(channel, discord.Thread) else None
+    inner = str(channel.id) if parent is not None else None
+    return ThreadRef(
+        adapter=NAME,
+        workspace=str(guild_id) if guild_id is not None else DIRECT,
+        channel=str(parent or channel.id),
+        thread=f"{ONLY}{interaction_id}" if interaction_id is not None else inner,
+    )
+
+
+def is_private(thread: ThreadRef) -> bool:
+    """Whether only one person sees what is answered there."""
+    return (thread.thread or "").startswith(ONLY)
+
+
+def channel_id(thread: ThreadRef) -> int:
+    """The channel or thread to post into."""
+    inner = None if is_private(thread) else thread.thread
+    return int(inner or thread.channel)
+
+
+def is_age_restricted(channel: object) -> bool:
+    """Whether Discord shows this channel to adults only; threads have it from their channel."""
+    ask = getattr(channel, "is_nsfw", None)
+    return bool(ask()) if callable(ask) else False
+
+
+#: What posting a clip takes, as Discord names it in a channel and in a thread.
+_NEEDED = {
+    "view_channel": "View Channel",
+    "send_messages": "Send Messages",
+    "attach_files": "Attach Files",
+}
+_NEEDED_IN_THREADS = {
+    "view_channel": "View Channel",
+    "send_messages_in_threads": "Send Messages in Threads",
+    "attach_files": "Attach Files",
+}
+
+
+def missing_permissions(own: discord.Permissions, channel: object) -> list[str]:
+    """The names of the permissions that the bot lacks there to post a clip."""
+    needed = _NEEDED_IN_THREADS if isinstance(channel, discord.Thread) else _NEEDED
+    return [name for right, name in needed.items() if not getattr(own, right)]
+
+
+def is_moderator(interaction: discord.Interaction[Any]) -> bool:
+    """Whether this person may remove other people's messages here."""
+    return interaction.guild_id is not None and interaction.permissions.manage_messages
+
+
+# ---- images ----------------------------------------------------------------------------------
+
+
+def pictures_of(message: discord.Message | discord.MessageSnapshot, *, at: str) -> list[Picture]:
+    """Every image that a message shows: attached, embedded, in its components, or forwarded.
+
+    `at` names the message, `<channel>/<message>`, so that a fresh link can be asked for later.
+    """
+    found = [
+        picture
+        for number, (kind, media) in enumerate(_media_of(message))
+        if (picture := _to_picture(media, at=f"{at}/{kind}{number}")) is not None
+    ]
+    return list({picture.url.partition("?")[0]: picture for picture in found}.values())
+
+
+Kind = Literal["a", "e", "c"]
+
+
+def _media_of(
+    message: discord.Message | discord.MessageSnapshot,
+) -> Iterator[tuple[Kind, Any]]:
+    """Attachments, embeds' images, and media of components, which leave attachments empty."""
+    yield from (("a", each) for each in message.attachments)
+    for embed in message.embeds:
+        yield from (("e", each) for each in (embed.image, embed.thumbnail) if each.url)
+    waiting: list[Any] = list(message.components)
+    while waiting:
+        component = waiting.pop(0)
+        if getattr(component, "media", None):
+            yield "c", component.media
+        yield from (("c", item.media) for item in getattr(component, "items", ()))
+        waiting += getattr(component, "children", ())
+        waiting += [component.accessory] if getattr(component, "accessory", None) else []
+    for snapshot in getattr(message, "message_snapshots", ()):
+        yield from _media_of(snapshot)
+
+
+def _to_picture(media: Any, *, at: str) -> Picture | None:
+    # Discord's own copy: a stranger's host never sees our address.
+    url = str(getattr(media, "proxy_url", None) or media.url)
+    if isinstance(media, discord.Attachment):
+        url = media.url
+    filename = getattr(media, "filename", "") or url.partition("?")[0].rpartition("/")[2]
+    kind = getattr(media, "content_type", None) or ""
+    if not kind.startswith("image/") and not filename.lower().endswith(_IMAGE_SUFFIXES):
+        return None
+    attachment = Attachment(
+        adapter=NAME,
+        id=at,
+        filename=filename,
+        size=getattr(media, "size", None),
+        is_spoiler=filename.startswith("SPOILER_"),
+    )
+    return Picture(attachment=attachment, url=url)
+
+
+def to_upload(upload: discord.Attachment, *, interaction_id: int) -> Picture:
+    """A file given to a command or modal; what it is, its bytes will tell."""
+    attachment = Attachment(
+        adapter=NAME,
+        id=f"{ONLY}{interaction_id}/{upload.id}",
+        filename=upload.filename,
+        size=upload.size,
+        is_spoiler=upload.is_spoiler(),
+    )
+    return Picture(attachment=attachment, url=upload.url)
+
+
+# ---- what is asked ---------------------------------------------------------------------------
+
+
+def action_id(action: str, target: str) -> str:
+    """A button's custom id, all it needs for months."""
+    return f"ray:{action}:{target}"
+
+
+def to_job_id(text: str) -> JobId:
+    """A typed job id; raises `InvalidRequest`."""
+    if not re.fullmatch(r"r-[0-9a-z]{4,16}", typed := text.strip().lower()):
+        raise InvalidRequest("A job's id looks like r-0yb7k2m9q; /ray jobs lists yours.")
+    return JobId(typed)
+
+
+def clip_of(message: discord.Message) -> JobId | None:
+    """The job of one of our own messages, as its buttons name it."""
+    waiting: list[Any] = list(message.components)
+    while waiting:
+        component = waiting.pop(0)
+        waiting += getattr(component, "children", ())
+        if found := _ACTION_ID.fullmatch(getattr(component, "custom_id", None) or ""):
+            return JobId(found["target"])
+    return None
+
+
+def said_to(content: str, user_id: int) -> str | None:
+    """What somebody says to this user by mentioning them, without the mention; else None."""
+    mention = re.compile(rf"<@!?{user_id}>")
+    if not mention.search(content):
+        return None
+    return " ".join(mention.sub(" ", content).split(" ")).strip()
+
+
+def to_frame(picture: Picture | None, link: str | None, *, field: str) -> Frame | None:
+    """An image or a typed link as a frame; raises `InvalidRequest`."""
+    if picture is not None and link:
+        raise InvalidRequest("Give either an image or a link to one, not both.", field=field)
+    if picture is not None:
+        return ImageFrame(attachment=picture.attachment)
+    return to_link(link, field=field) if link else None
+
+
+def to_link(text: str, *, field: str) -> LinkFrame | ClipFrame:
+    """A typed link, or the id of an earlier job; raises `InvalidRequest`."""
+    if re.fullmatch(r"r-[0-9a-z]{4,16}", text.strip()):
+        return ClipFrame(job_id=JobId(text.strip()))
+    if (frame := command_text.read_link(text)) is None:
+        raise InvalidRequest("A link to an image begins with https://.", field=field)
+    return frame
+
+
+def to_request(
+    asked: Asked, draft: Draft, *, start: Frame | None = None, end: Frame | None = None
+) -> GenerationRequest:
+    """A draft with its images as a request; frames that were typed come second."""
+    if draft.start is not None:
+        _refuse_two(start, "start_frame")
+        start = to_link(draft.start, field="start_frame")
+    if draft.end is not None:
+        _refuse_two(end, "end_frame")
+        end = to_link(draft.end, field="end_frame")
+    work = command_text.to_work(
+        replace(draft, start=None, end=None), start_frame=start, end_frame=end
+    )
+    return GenerationRequest(
+        dedupe_key=asked.dedupe_key,
+        requester=asked.requester,
+        thread=asked.thread,
+        work=work,
+        asked_in=asked.asked_in,
+        is_age_restricted=asked.is_age_restricted,
+    )
+
+
+def _refuse_two(frame: Frame | None, field: str) -> None:
+    if frame is not None:
+        raise InvalidRequest("There is an image already; leave the flag out.", field=field)
+
+
+def read_form(prompt: str, flags: str, *, size: str) -> Draft:
+    """The fields of a form; flags win over the list of sizes. Raises `InvalidRequest`."""
+    read = command_text.parse(f"x\n{flags}") if flags.strip() else Draft()
+    if not isinstance(read, Draft) or read.prompt not in ("", "x"):
+        raise InvalidRequest("Flags look like --ar 16:9 --loop.", field="flags")
+    duration, _, resolution = size.partition(" ")
+    sized = command_text.parse(f"x --dur {duration} --res {resolution}") if size else Draft()
+    assert isinstance(sized, Draft)
+    return replace(
+        read,
+        prompt=prompt.strip(),
+        duration=read.duration or sized.duration,
+        resolution=read.resolution or sized.resolution,
+    )
+
+
+def to_flags(work: VideoWork) -> str:
+    """What was typed for a work, but for what the form has a field for."""
+    typed = replace(command_text.to_draft(work), prompt="x", duration=None, resolution=None)
+    return command_text.format_draft(typed).removeprefix('"x"').removeprefix("x").strip()

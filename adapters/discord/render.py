@@ -1,0 +1,398 @@
+"""Notices, pages and refusals as Discord messages, escaped and cut to its limits. Sends nothing.
+
+Messages are of the classic kind, without embeds: they need no permission beyond sending.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, assert_never
+from urllib.parse import quote
+
+from bot import notices as n
+from bot import text as words
+from bot.errors import BotError, QuotaExceeded
+from bot.ports import JobLine
+from bot.refs import JobId, MessageRef, Micros, money
+from bot.request import ImageFrame, VideoWork
+from bot.studio import Receipt, Shown
+from bot.text import Table, Text, clean
+
+Style = Literal["primary", "secondary", "success", "danger"]
+#: Every notice about a job.
+Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled
+MAX_CHARS = 2000
+ALT_CHARS = 1024
+#: So many lines of `draw_jobs` fit into a message, each with a link and the start of its prompt.
+JOBS_A_PAGE = 10
+TARGET_CHARS = 60
+CELL_CHARS = 48
+LINE_CHARS = 800
+QUOTE_CHARS = 700
+PROMPT_CHARS = 120
+MOVES_SHOWN = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Button:
+    """A button to be; `job` is what the action is done to: a job, or a tenant."""
+
+    label: str
+    action: str
+    job: str
+    style: Style
+    emoji: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSpec:
+    """A file to send; `alt` is what is read aloud to those who cannot see it."""
+
+    path: Path
+    filename: str
+    alt: str
+    is_spoiler: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A message; of the people it names, only those in `pings` are called."""
+
+    content: str
+    buttons: tuple[Button, ...] = ()
+    file: FileSpec | None = None
+    pings: tuple[int, ...] = ()
+
+
+# ---- words of others -------------------------------------------------------------------------
+
+# What can begin markup or a link anywhere in a line, and what can at its start.
+_MARKS = re.compile(r"[\\*_~|`<>\[/]|:(?=\S)|^[#+-]|(?<=\d)\.(?=\s)")
+# A backslash hides a mention from the eye; whether also from those it calls is not promised.
+_CALLS = re.compile(r"(?<=<)@|@(?=everyone|here)", re.IGNORECASE)
+_JOB = re.compile(r"\bjob (r-[0-9a-z]+)$")
+_VERBS = "usage|jobs|show|cancel|settings|help"
+_TYPED = re.compile(rf"\\`((?:{_VERBS})(?: r-[0-9a-z]+)?)\\`|(?<=\bType )({_VERBS})\b")
+
+
+def units(text: str) -> int:
+    """The length in UTF-16 units. Discord counts code points, of which there are never more."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def escape(text: str) -> str:
+    """One line that shows as it is: no markup, no link or preview, and nobody is called."""
+    return _MARKS.sub(r"\\\g<0>", _CALLS.sub("@\u200b", text))
+
+
+def _within(text: str, room: int, dress: Callable[[str], str] = escape) -> str:
+    """The text on one line, dressed, cut so that it takes at most `room` units."""
+    limit = room
+    while units(shown := dress(clean(text, limit=limit))) > room:
+        limit = limit * room // units(shown)
+    return shown
+
+
+def _line(text: str, *, times: Iterable[datetime] = ()) -> str:
+    """A line of ours that may quote others; commands and `times` as they are written here."""
+    shown = _within(text, LINE_CHARS)
+    for time in times:
+        shown = shown.replace(escape(words.moment(time)), stamp(time, "f"))
+    shown = _TYPED.sub(lambda verb: f"`/ray {verb[1] or verb[2]}`", shown)
+    return _JOB.sub(r"job `\1`", shown)
+
+
+def stamp(when: datetime, style: Literal["R", "f", "T", "d"]) -> str:
+    """A time that each reader sees in their own zone; `R` is relative and goes on by itself."""
+    return f"<t:{int(when.timestamp())}:{style}>"
+
+
+def jump(message: MessageRef) -> str:
+    """The link to a message."""
+    place = message.thread
+    inner = place.thread if place.thread and place.thread.isdecimal() else place.channel
+    return f"https://discord.com/channels/{place.workspace}/{inner}/{message.message}"
+
+
+def _link(label: str, url: str) -> str:
+    # The angle brackets keep Discord from fetching it for a preview.
+    safe = re.sub(r"[<>\s]", lambda found: quote(found[0]), url)
+    return f"[{label}](<{safe}>)"
+
+
+# ---- lines that fit --------------------------------------------------------------------------
+
+#: A line and its weight: where there is no room, those of least weight go first.
+Row = tuple[int, str]
+#: Never cut away: the title, what was charged, the job, the way to the clip.
+KEEP = 9
+SENTENCE, QUOTED, SETTLED, FACTS, REMARK = 5, 4, 3, 2, 1
+
+
+def fit(rows: Iterable[Row], max_chars: int) -> str:
+    """The rows as a message of at most `max_chars`, without those that do not fit."""
+    kept = list(rows)
+    while units("\n".join(text for _, text in kept)) > max_chars:
+        weight = min(weight for weight, _ in kept)
+        if weight == KEEP:
+            break
+        del kept[max(at for at, row in enumerate(kept) if row[0] == weight)]
+    return "\n".join(text for _, text in kept)
+
+
+def _whole(lines: Sequence[str], room: int, *, mark: str = "") -> str:
+    """As many lines as have room, and how many more there are."""
+    shown = "\n".join(lines)
+    for count in range(len(lines) - 1, -1, -1):
+        if units(shown) <= room:
+            break
+        shown = "\n".join([*lines[:count], f"{mark}… and {len(lines) - count} more"])
+    return shown
+
+
+# ---- notices ---------------------------------------------------------------------------------
+
+_STYLES: dict[str, Style] = {"confirm": "success", "approve": "success", "delete": "danger"}
+_EMOJI = {"retry": "🔁", "remix": "🎨", "delete": "🗑️"}
+
+
+def _buttons(job: str, *actions: str) -> tuple[Button, ...]:
+    return tuple(
+        Button(
+            label=action.capitalize(),
+            action=action,
+            job=job,
+            style=_STYLES.get(action, "secondary"),
+            emoji=_EMOJI.get(action),
+        )
+        for action in actions
+    )
+
+
+def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Drawn:
+    """A notice as a message. Only a clip calls its requester."""
+    if isinstance(notice, n.Operator):
+        return draw_operator(notice)
+    user, is_clip = notice.about.requester.user, isinstance(notice, n.Delivered)
+    pings = (int(user),) if is_clip and user.isdecimal() else ()
+    calls = "".join(f"<@{each}> " for each in pings)
+    return Drawn(
+        content=calls + fit(_rows(notice, now), max_chars - units(calls)),
+        buttons=_choices(notice),
+        file=_file(notice) if isinstance(notice, n.Delivered) else None,
+        pings=pings,
+    )
+
+
+def _rows(notice: Told, now: datetime | None) -> list[Row]:
+    """A notice's lines; without `now` nothing is foretold."""
+    text = words.describe(notice)
+    ready = _ready_at(notice, now) if now else None
+    title = f"**{_line(text.title)}**" + (f" · ready {stamp(ready, 'R')}" if ready else "")
+    rows = [(KEEP, title)]
+    if text.quote:
+        rows.append((QUOTED, _quoted(text.quote, notice.about.work)))
+    if isinstance(notice, n.Done) and notice.clip is not None:
+        rows.append((KEEP, _link("Go to the clip", jump(notice.clip))))
+    said = (line for line in text.lines if not _is_said_otherwise(notice, line, ready))
+    return [*rows, *(_to_row(notice, line) for line in said)]
+
+
+def _ready_at(notice: Told, now: datetime) -> datetime | None:
+    """When the clip is expected, unless that is past, or nobody can tell."""
+    match notice:
+        case n.Queued(expected=expected) if expected is not None:
+            return now + expected
+        case n.Generating(since=since, expected=expected, is_slow=False) if expected is not None:
+            return since + expected if since + expected > now else None
+    return None
+
+
+def _is_said_otherwise(notice: Told, line: str, ready: datetime | None) -> bool:
+    """Whether a stamp says it better here, or a button."""
+    if isinstance(notice, n.Queued) and notice.expected is not None and ready:
+        return words.about(notice.expected) in line
+    return isinstance(notice, n.Failed) and _is_retry_advice(notice, line)
+
+
+def _is_retry_advice(notice: n.Failed, line: str) -> bool:
+    return line.endswith(f"retry {notice.about.job_id}")
+
+
+def _quoted(said: str, work: VideoWork) -> str:
+    shown = _within(said, QUOTE_CHARS)
+    # The spaces keep a bar at the end of the words from being taken for one of ours.
+    return f"> || {shown} ||" if _is_spoiler(work) else f"> {shown}"
+
+
+def _is_spoiler(work: VideoWork) -> bool:
+    frames = (work.start_frame, work.end_frame)
+    return any(isinstance(each, ImageFrame) and each.attachment.is_spoiler for each in frames)
+
+
+def _to_row(notice: Told, line: str) -> Row:
+    """A line of a notice's words, small where it is no sentence for the person."""
+    told = notice.about
+    original = notice.original_link if isinstance(notice, n.Delivered) else None
+    if original and line.endswith(original):
+        return (KEEP, f"-# {_link('Original clip', original)}")
+    if line.endswith(f"job {told.job_id}"):
+        made = " · AI-generated" if isinstance(notice, n.Delivered) else ""
+        return (KEEP, f"-# {_line(line)}{made}")
+    if line == words.parameters(told.work):
+        return (SETTLED, f"-# {_line(line)}")
+    if line in {clean(remark) for remark in told.remarks}:
+        return (REMARK, f"-# {_line(line)}")
+    if isinstance(notice, n.Delivered | n.Done):
+        return (FACTS, f"-# {_line(line)}")
+    if isinstance(notice, n.Failed | n.Cancelled) and line == words.charge_words(notice.charged):
+        return (KEEP, _line(line))
+    times = [notice.expires_at] if isinstance(notice, n.ConfirmNeeded) else []
+    return (SENTENCE, _line(line, times=times))
+
+
+def _choices(notice: Told) -> tuple[Button, ...]:
+    job = notice.about.job_id
+    match notice:
+        case n.ConfirmNeeded():
+            return _buttons(job, "confirm", "cancel")
+        case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
+            return _buttons(job, "cancel")
+        case n.Delivered():
+            return _buttons(job, "retry", "remix", "delete")
+        case n.Failed():
+            advice = (_is_retry_advice(notice, line) for line in words.describe(notice).lines)
+            return _buttons(job, *(["retry"] if any(advice) else []), "remix")
+        case n.Cancelled():
+            return _buttons(job, "retry")
+        case n.Uncertain() | n.Fetching() | n.Done():
+            return ()
+    assert_never(notice)
+
+
+def _file(notice: n.Delivered) -> FileSpec:
+    work = notice.about.work
+    is_spoiler, is_poster = _is_spoiler(work), notice.form == "poster"
+    # The usual name and description tell what the clip shows.
+    name = notice.about.job_id if is_spoiler else Path(notice.filename).stem
+    shown = "hidden as a spoiler" if is_spoiler else clean(work.prompt, limit=ALT_CHARS)
+    what = "Picture of an AI-generated clip" if is_poster else "AI-generated clip"
+    settled = f" ({_within(words.parameters(work), ALT_CHARS // 2, str)})"
+    room = ALT_CHARS - units(what + settled) - 2
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-._") or "clip"
+    return FileSpec(
+        path=Path(notice.path),
+        filename=("SPOILER_" if is_spoiler else "") + plain + (".jpg" if is_poster else ".mp4"),
+        alt=what + (f": {_within(shown, room, str)}" if shown else "") + settled,
+        is_spoiler=is_spoiler,
+    )
+
+
+def draw_operator(notice: n.Operator) -> Drawn:
+    """What the operator is told, with what they can do about it at once."""
+    code, _, target = notice.code.partition(":")
+    acts = {"place": ("approve", "close"), "uncertain": ("charge", "release")}.get(code, ())
+    buttons = _buttons(target, *acts) if 0 < len(target) <= TARGET_CHARS else ()
+    return Drawn(content=draw_text(words.describe(notice)), buttons=buttons)
+
+
+def draw_receipt(receipt: Receipt, status: MessageRef | None) -> str:
+    """The one private line under a request, with the way to its public status message."""
+    title = words.describe(receipt.notice).title
+    parts = [f"**{_line(title)}**", f"job `{receipt.job_id}`"]
+    parts += [_link("Follow it here", jump(status))] if status else []
+    return " · ".join(parts)
+
+
+# ---- pages -----------------------------------------------------------------------------------
+
+
+def draw_text(text: Text, *, max_chars: int = MAX_CHARS, times: Sequence[datetime] = ()) -> str:
+    """A page: title, quote, table, lines. `times` are those its lines name, for stamps."""
+    said = [f"> {_within(text.quote, QUOTE_CHARS)}"] if text.quote else []
+    above = "\n".join([f"**{_line(text.title)}**", *said])
+    lines = [_line(line, times=times) for line in text.lines if line]
+    room = max_chars - units(above) - 1
+    if not text.table:
+        return f"{above}\n{_whole(lines, room)}" if lines else above
+    below = "\n" + _whole(lines, room // 2) if lines else ""
+    return f"{above}\n{to_block(text.table, room - units(below))}{below}"
+
+
+def draw_error(
+    error: BotError, job_id: JobId | None = None, *, charged: Micros | None = None
+) -> str:
+    """A refusal or an error, for its person's eyes only."""
+    times = [error.resets_at] if isinstance(error, QuotaExceeded) and error.resets_at else []
+    return draw_text(words.describe_error(error, job_id, charged), times=times)
+
+
+def to_block(table: Table, room: int) -> str:
+    """A table in a code block of at most `room` units, cut by whole rows; numbers to the right."""
+    # A backtick could end the block; nothing else is read as markup in there.
+    cells = [
+        [_CALLS.sub("@\u200b", clean(cell, limit=CELL_CHARS).replace("`", "ˋ")) for cell in row]
+        for row in table
+    ]
+    columns = [_aligned(column) for column in zip(*cells, strict=True)]
+    rows = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    return "```\n" + _whole(rows, room - 8) + "\n```"
+
+
+def _aligned(column: Sequence[str]) -> list[str]:
+    width = max(map(_width, column))
+    is_number = all(re.match(r"[$0-9]", cell) for cell in column[1:])
+    spaced = [(" " * (width - _width(cell)), cell) for cell in column]
+    return [space + cell if is_number else cell + space for space, cell in spaced]
+
+
+def _width(text: str) -> int:
+    """Columns in a type of one width, where East Asian letters take two."""
+    seen = (each for each in text if unicodedata.category(each) not in {"Mn", "Me", "Cf"})
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in seen)
+
+
+def draw_shown(shown: Shown, *, now: datetime | None = None, max_chars: int = MAX_CHARS) -> str:
+    """One job in full: its words, its moves and the way to its message; nobody is called."""
+    assert not isinstance(shown.notice, n.Operator)  # It is about no job of anybody's.
+    rows = _rows(shown.notice, now)
+    if shown.events:
+        rows.append((FACTS, f"-# {_moves(shown.events)}"))
+    if shown.line.message is not None and not isinstance(shown.notice, n.Done):
+        rows.append((KEEP, _link("Go to the message", jump(shown.line.message))))
+    return fit(rows, max_chars)
+
+
+def _moves(events: Sequence[tuple[datetime, str]]) -> str:
+    """A job's moves in one line; of very many the first and the last ones."""
+    told = [*events[:1], *events[1:][-MOVES_SHOWN:]]
+    return " · ".join(
+        f"{_within(what, 40)} {stamp(when, 'T' if at else 'f')}"
+        for at, (when, what) in enumerate(told)
+    )
+
+
+def draw_jobs(lines: Sequence[JobLine], *, page: int = 1, max_chars: int = MAX_CHARS) -> str:
+    """A page of one's own jobs with the way to each; `JOBS_A_PAGE` of them always fit."""
+    text = words.describe_jobs(lines)
+    if not lines:
+        return draw_text(text, max_chars=max_chars)
+    head = f"**{_line(text.title)}**" + (f" · page {page}" if page > 1 else "")
+    bare = units("\n".join([head, *(_job(line, 0) for line in lines)]))
+    room = min((max_chars - bare) // len(lines) - 3, PROMPT_CHARS)
+    listed = [_job(line, room) for line in lines]
+    return f"{head}\n{_whole(listed, max_chars - units(head) - 1, mark='-# ')}"
+
+
+def _job(line: JobLine, room: int) -> str:
+    facts = [f"`{line.job_id}`", escape(line.state), money(line.price)]
+    facts.append(stamp(line.created_at, "d"))
+    facts += [f"[open]({jump(line.message)})"] if line.message else []
+    # Last, so that words from right to left turn nothing else around.
+    facts += [_within(line.prompt, room)] if room > 0 and clean(line.prompt) else []
+    return "- " + " · ".join(facts)

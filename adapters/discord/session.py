@@ -1,0 +1,183 @@
+"""The connection to Discord: signing in, intents, coming back, and syncing the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+
+import aiohttp
+import discord
+import yarl
+from discord import app_commands
+
+from adapters.discord import buttons
+from adapters.discord.replies import tell
+from bot.clock import Clock
+from bot.errors import ConfigError
+from bot.log import get_logger
+
+log = get_logger(__name__)
+Interaction = discord.Interaction[Any]
+RECONNECT = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """How to reach Discord. Empty addresses are Discord's own."""
+
+    token: str
+    api_base_url: str = ""
+    gateway_url: str = ""
+    message_content: Literal["auto", "on", "off"] = "auto"
+    sync_commands: bool = True
+    dev_guild_ids: tuple[int, ...] = ()
+    shard_ids: tuple[int, ...] = ()
+    shard_count: int | None = None
+
+
+RESTARTED = "I was restarted while this form was open. Nothing was started; please open it again."
+
+
+class Hears(Protocol):
+    """Who hears what comes in."""
+
+    async def on_online(self, client: Client) -> None:
+        """Signed in; nothing is heard yet."""
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Somebody wrote."""
+
+    async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
+        """A button was clicked."""
+
+    async def on_command_error(
+        self, interaction: Interaction, error: app_commands.AppCommandError
+    ) -> None:
+        """A command could not be carried out."""
+
+
+class Client(discord.AutoShardedClient):
+    """discord.py's client; what it hears it passes on."""
+
+    def __init__(self, desk: Hears, wire: Wire, *, reads_messages: bool) -> None:
+        intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
+        intents.message_content = reads_messages
+        shards: dict[str, Any] = {"shard_ids": list(wire.shard_ids)} if wire.shard_ids else {}
+        super().__init__(
+            intents=intents,
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_ratelimit_timeout=60.0,
+            shard_count=wire.shard_count,
+            **shards,
+        )
+        self._desk = desk
+        self.tree = app_commands.CommandTree(self)
+        self.tree.error(desk.on_command_error)
+
+    async def setup_hook(self) -> None:
+        """Once, after the sign-in and before anything is heard."""
+        self.add_dynamic_items(buttons.ActionButton)
+        await self._desk.on_online(self)
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Somebody wrote."""
+        await self._desk.on_message(message)
+
+    async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
+        """A button was clicked."""
+        await self._desk.on_action(interaction, action, target)
+
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """A form that was open when the last process ended is nobody's any more."""
+        given: Any = interaction.data or {}
+        form = str(given.get("custom_id", ""))
+        if interaction.type is discord.InteractionType.modal_submit and buttons.is_stale(form):
+            await tell(interaction, RESTARTED)
+
+
+class Session:
+    """Stays connected, with the intents that were granted."""
+
+    def __init__(self, desk: Hears, wire: Wire, *, clock: Clock) -> None:
+        self._desk = desk
+        self._wire = wire
+        self._clock = clock
+        self.reads_messages = wire.message_content == "on"
+        self.client: Client | None = None
+
+    async def run(self) -> None:
+        """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
+        if self._wire.api_base_url:
+            discord.http.Route.BASE = self._wire.api_base_url
+        if self._wire.gateway_url:
+            discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self._wire.gateway_url)
+        while True:
+            try:
+                await self._connect()
+            except discord.PrivilegedIntentsRequired:
+                log.warning("discord.no_message_content")
+                self._is_refused, self.reads_messages = True, False
+            except discord.LoginFailure as error:
+                raise ConfigError(
+                    "[adapters.discord] token: Discord does not accept it. Reset it at "
+                    "discord.com/developers and set RAYBOT_ADAPTERS__DISCORD__TOKEN."
+                ) from error
+            except (aiohttp.ClientError, OSError, discord.HTTPException) as error:
+                log.warning("discord.not_reachable", cause=type(error).__name__)
+                await self._clock.wait(asyncio.Event(), self._clock.now() + RECONNECT)
+            else:
+                return
+
+    _is_refused = False
+
+    async def _connect(self) -> None:
+        if self._wire.message_content == "auto" and not self._is_refused:
+            self.reads_messages = await self._may_read_messages()
+        client = Client(self._desk, self._wire, reads_messages=self.reads_messages)
+        self.client = client
+        try:
+            async with client:
+                await client.start(self._wire.token)
+        finally:
+            self.client = None
+
+    async def _may_read_messages(self) -> bool:
+        """What the application was granted, before a session asks for it."""
+        async with discord.Client(intents=discord.Intents.none()) as client:
+            await client.login(self._wire.token)
+            flags = client.application.flags if client.application else None
+        if flags is None:
+            return False
+        return flags.gateway_message_content or flags.gateway_message_content_limited
+
+    # ---- commands ------------------------------------------------------------------------
+
+    async def sync(self, client: Client, known: str) -> str:
+        """Tell Discord of the commands where they changed since `known`; what they are now.
+
+        A failure is logged: yesterday's commands still work.
+        """
+        guilds: list[discord.Object | None] = [
+            discord.Object(each) for each in self._wire.dev_guild_ids
+        ] or [None]
+        payload = [each.to_dict(client.tree) for each in client.tree.get_commands()]
+        text = json.dumps([payload, self._wire.dev_guild_ids], sort_keys=True, default=str)
+        present = hashlib.sha256(text.encode()).hexdigest()
+        if present == known or not self._wire.sync_commands:
+            return known
+        try:
+            for guild in guilds:
+                if guild is not None:
+                    client.tree.copy_global_to(guild=guild)
+                await client.tree.sync(guild=guild)
+        except discord.HTTPException as error:
+            log.error("discord.sync_failed", code=error.code, cause=str(error))  # noqa: TRY400
+            return known
+        return present
