@@ -25,8 +25,8 @@ from bot.refs import JobId, MediaKey
 MAX_BYTES = 500_000_000
 FETCH_SECONDS = 600.0
 TRIES = 3
-#: More at once would finish no sooner, and make everything else wait.
-AT_ONCE = 8
+#: Most of a short clip's time is the way to its host; more than so many finish no sooner.
+AT_ONCE = 24
 _FOLDER = "clips"
 _NAME_CHARS = 40
 

@@ -193,7 +193,7 @@ class Database:
             with conn.begin():
                 for item in batch:
                     _run(conn, item)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             log.exception("store.commit_failed", items=len(batch))
             for item in batch:
                 item.error = item.error or StoreError(
@@ -204,26 +204,29 @@ class Database:
 
 def _run(conn: Connection, item: _Item[Any]) -> None:
     tx = Tx(conn)
-    savepoint = conn.begin_nested()
+    # Asked of the driver itself: through SQLAlchemy a savepoint costs as much as a small query.
+    driver: Any = conn.connection.driver_connection
+    driver.execute("SAVEPOINT item")
     try:
         item.result = item.work(tx)
-        savepoint.commit()
-    except OperationalError as error:
+        driver.execute("RELEASE item")
+    except (OperationalError, sqlite3.OperationalError) as error:
         item.error = StoreError(f"The database did not take it: {_cause(error)}.")
         item.error.__cause__ = error
-        if not _is_in_transaction(conn):
+        # A full disk may have rolled back the whole batch, not only one item.
+        if not driver.in_transaction:
             raise
-        savepoint.rollback()
+        _undo(driver)
     except Exception as error:  # noqa: BLE001 - one item's failure is its caller's, not the batch's
         item.error = error
-        savepoint.rollback()
+        _undo(driver)
     else:
         item.hooks = tx.hooks
 
 
-def _is_in_transaction(conn: Connection) -> bool:
-    """What SQLite says: a full disk may have rolled back the whole batch, not only one item."""
-    return bool(getattr(conn.connection.driver_connection, "in_transaction", False))
+def _undo(driver: Any) -> None:
+    driver.execute("ROLLBACK TO item")
+    driver.execute("RELEASE item")
 
 
 def _resolve(batch: list[_Item[Any]]) -> None:
@@ -247,7 +250,7 @@ def _resolve_all(items: list[_Item[Any]], loop: asyncio.AbstractEventLoop) -> No
         loop.call_soon(item.answer)
 
 
-def _cause(error: SQLAlchemyError) -> str:
+def _cause(error: SQLAlchemyError | sqlite3.Error) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 
