@@ -14,10 +14,12 @@ from bot import quota
 from bot.access import Access
 from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed, NotServed
-from bot.house import House
+from bot.house import House, Resolution
+from bot.notices import Notice
 from bot.overview import PlaceLimits, PlaceRules
 from bot.planning import Planner
 from bot.ports import UsageRow
+from bot.refs import JobId
 from bot.request import Requester
 from bot.store import ledger, places, reports, settings
 from bot.store.database import Database, Tx
@@ -260,11 +262,20 @@ class Administration:
             raise InvalidRequest("This place is named in [access]. Take it out there.")
         await self._decide(tenant, "closed", actor, "close")
 
+    async def resolve(self, job_id: JobId, how: Resolution, *, actor: Requester) -> Notice:
+        """End a job that nobody can tell about: charge for it, or give its hold back."""
+        self._check_operator(actor)
+        job = await self._house.resolve(job_id, how, generation_id=None, actor=actor.person)
+        return await self._house.to_notice(job)
+
+    def _check_operator(self, actor: Requester) -> None:
+        if not self.is_operator(actor):
+            raise NotAllowed("Only the operator of this bot can do that.")
+
     async def _decide(
         self, tenant: str, state: places.PlaceState, actor: Requester, act: str
     ) -> None:
-        if not self.is_operator(actor):
-            raise NotAllowed("Only the operator of this bot can do that.")
+        self._check_operator(actor)
         if not _TENANT.fullmatch(tenant):
             raise InvalidRequest("A place is named like discord:123.", field="tenant")
         await self._act(

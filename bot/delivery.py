@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot import pricing
 from bot.clips import filename as clip_filename
-from bot.errors import BotError, ClipTooLarge, DeliveryUnavailable, ThreadGone
+from bot.errors import (
+    BotError,
+    ClipTooLarge,
+    DeliveryUnavailable,
+    PostedBefore,
+    ThreadGone,
+)
 from bot.job import Clip, Failure, Job, JobState
-from bot.notices import ClipForm, Delivered, to_about, took
+from bot.notices import About, ClipForm, Delivered, to_about, took
 from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
 from bot.step import Workshop
@@ -58,6 +65,8 @@ class Deliverer:
         thread = job.request.thread
         try:
             message = await self._post(job, adapter, thread)
+        except PostedBefore:
+            raise
         except ThreadGone as gone:
             direct = await adapter.direct(job.request.requester)
             if direct is None or direct == thread:
@@ -76,7 +85,7 @@ class Deliverer:
         path, form = await self._fitted(job, job.clip, limit)
         name = clip_filename(job.id, model=job.work.model, prompt=job.work.prompt)
         notice = Delivered(
-            about=to_about(job),
+            about=await self._about(job),
             path=str(path),
             filename=name.removesuffix(".mp4") + path.suffix,
             width=job.clip.width,
@@ -89,6 +98,14 @@ class Deliverer:
             original_link=None if form == "original" else self._shop.wiring.clip_link(job.id),
         )
         return await adapter.post(thread, notice, key=key, memo=memo)
+
+    async def _about(self, job: Job) -> About:
+        """A clip answers what asked for it, else the job's status message."""
+        about, key = to_about(job), messages.status_key(job.id)
+        if about.asked_in is not None:
+            return about
+        status = await self._shop.database.read(lambda conn: messages.get(conn, key))
+        return replace(about, asked_in=status.message)
 
     async def _fitted(self, job: Job, clip: Clip, limit: int) -> tuple[Path, ClipForm]:
         """The clip as this place takes it; a picture only where a link leads to the clip."""

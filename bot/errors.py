@@ -10,7 +10,7 @@ BotError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ ProviderAuthError
 │  ├─ ProviderOutOfCredits  └─ SubmissionUncertain
 ├─ ClipError ── ClipUnavailable, ClipBroken
-├─ DeliveryError ── DeliveryUnavailable, ThreadGone, ClipTooLarge
+├─ DeliveryError ── DeliveryUnavailable, ThreadGone (PostedBefore), ClipTooLarge
 └─ StoreError ── SchemaTooNew, StoreBusy, Stale
 """
 
@@ -153,6 +153,10 @@ class DeliveryUnavailable(DeliveryError):
 
 class ThreadGone(DeliveryError):
     """The conversation no longer exists or is closed to the bot."""
+
+
+class PostedBefore(ThreadGone):
+    """It was posted before, or may have been, so it is not posted again."""
 
 
 class ClipTooLarge(DeliveryError):

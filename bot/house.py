@@ -5,15 +5,36 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, Protocol
 
 from bot.config import AccessTable, LimitsTable, ModerationTable
+from bot.errors import InvalidRequest
 from bot.job import Job
 from bot.notices import Notice
-from bot.refs import JobId, MessageRef
+from bot.refs import GenerationId, JobId, MessageRef
+
+Resolution = Literal["charge", "release"]
 
 
 async def _leave_post(_message: MessageRef) -> None:
     """Where nothing can be removed."""
+
+
+class Resolve(Protocol):
+    """How an open question about a job is answered."""
+
+    async def __call__(
+        self, job_id: JobId, how: Resolution, *, generation_id: GenerationId | None, actor: str
+    ) -> Job:
+        """End the job, and remember who did it."""
+
+
+async def _resolve_elsewhere(
+    job_id: JobId, how: Resolution, *, generation_id: GenerationId | None, actor: str
+) -> Job:
+    """Where nobody can decide."""
+    del how, generation_id, actor
+    raise InvalidRequest(f"{job_id} can be resolved on the machine that Raybot runs on.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +42,8 @@ class House:
     """The rules of this bot, and whom the studio tells of a change.
 
     `operators` are people at their platform, e.g. `discord:123`, who may act for every place.
-    `delete_post` removes a message of ours; raises `DeliveryError`s.
+    `delete_post` removes a message of ours; raises `DeliveryError`s. `resolve` ends a job that
+    waits for an operator's word.
     """
 
     limits: LimitsTable
@@ -35,3 +57,4 @@ class House:
     moderation: ModerationTable = field(default_factory=ModerationTable)
     operators: frozenset[str] = frozenset()
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post
+    resolve: Resolve = _resolve_elsewhere

@@ -122,7 +122,7 @@ class Intake:
                 jobs.get_or_none(conn, retry_of) if retry_of is not None else None,
             )
         )
-        is_theirs = first is not None and first.request.requester.tenant == requester.tenant
+        is_theirs = first is not None and first.request.is_seen_by(requester)
         if retry_of is not None and not is_theirs:
             raise JobNotFound(f"There is no job {retry_of}. `jobs` lists yours.")
         return known, standing

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from pydantic import ValidationError
@@ -164,17 +166,40 @@ class Planner:
             case ClipFrame():
                 await self._check_parent(job, frame, provider)
                 return None
-            case ImageFrame(attachment=attachment):
-                adapter = self._adapters.get(attachment.adapter)
-                if adapter is None:
-                    raise InvalidRequest("This image cannot be read from here.", field=slot)
-                stored = await self._frames.keep(job.id, slot, adapter.read(attachment))
+            case ImageFrame():
+                stored = await self._keep_image(job, slot, frame)
             case LinkFrame(url=url):
                 stored = await self._frames.keep_link(job.id, slot, url)
             case _:
                 assert_never(frame)
         await self._check_hand_over(job, stored, can)
         return stored
+
+    async def _keep_image(self, job: Job, slot: Slot, frame: ImageFrame) -> StoredFrame:
+        if (source := await self._kept_before(job, frame)) is None:
+            adapter = self._adapters.get(frame.attachment.adapter)
+            if adapter is None:
+                raise InvalidRequest("This image cannot be read from here.", field=slot)
+            source = adapter.read(frame.attachment)
+        return await self._frames.keep(job.id, slot, source)
+
+    async def _kept_before(self, job: Job, frame: ImageFrame) -> AsyncIterator[bytes] | None:
+        """The image of the first try, where we still have it: its chat may have it no more."""
+        if job.retry_of is None:
+            return None
+        first = await self._database.read(lambda conn: jobs.get(conn, job.retry_of or job.id))
+        if first.plan is None:
+            return None
+        asked, plan = first.request.work, first.plan
+        pairs = ((asked.start_frame, plan.start_frame), (asked.end_frame, plan.end_frame))
+        kept = next((stored for given, stored in pairs if given == frame and stored), None)
+        if kept is None:
+            return None
+        try:
+            path = await self._frames.local(kept)
+        except FrameRejected:
+            return None
+        return _read(path)
 
     async def _check_hand_over(
         self, job: Job, stored: StoredFrame, can: ModelCapabilities
@@ -193,7 +218,7 @@ class Planner:
 
     async def _check_parent(self, job: Job, frame: ClipFrame, provider: Provider) -> None:
         parent = await self._database.read(lambda conn: jobs.get_or_none(conn, frame.job_id))
-        if parent is None or parent.request.requester.tenant != job.request.requester.tenant:
+        if parent is None or not parent.request.is_seen_by(job.request.requester):
             raise InvalidRequest(f"There is no clip {frame.job_id} here.", field="start_frame")
         if generation_of(parent) is None or parent.plan is None:
             raise InvalidRequest(f"{frame.job_id} has no finished clip.", field="start_frame")
@@ -203,6 +228,10 @@ class Planner:
                 "there.",
                 field="start_frame",
             )
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    yield await asyncio.to_thread(path.read_bytes)
 
 
 def generation_of(job: Job) -> GenerationId | None:

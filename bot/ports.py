@@ -260,6 +260,29 @@ class Adapter(Protocol):
         """Stream an attachment's bytes."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that `raybot check` has to say; where it `is_well`, it needs nobody."""
+
+    is_well: bool
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Introduction:
+    """Who our bot is at a chat platform, for whoever sets it up. Names are what people chose.
+
+    `places` maps the ids of the places it is in to their names; `invitation` says how to add it
+    to one.
+    """
+
+    name: str
+    owner: str
+    owner_name: str
+    places: Mapping[str, str]
+    invitation: str
+
+
 # ---- who advances what, and when -------------------------------------------------------------
 
 
@@ -338,6 +361,7 @@ class JobLine:
     created_at: datetime
     price: Micros
     message: MessageRef | None = None
+    is_private: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

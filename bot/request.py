@@ -124,6 +124,7 @@ class GenerationRequest(Frozen):
     """One thing a person asked for; `dedupe_key` is the same when it is delivered again.
 
     `asked_in` is the message that asked, where it was a message; the answer replies to it.
+    `is_private`: only its person may read of it.
     """
 
     dedupe_key: str
@@ -132,6 +133,14 @@ class GenerationRequest(Frozen):
     work: VideoWork
     asked_in: MessageRef | None = None
     is_age_restricted: bool = False
+    is_private: bool = False
+
+    def is_seen_by(self, requester: Requester) -> bool:
+        """Whether somebody may read of it: people of its place, of a private one only its own."""
+        own = self.requester
+        return own.tenant == requester.tenant and (
+            not self.is_private or own.person == requester.person
+        )
 
 
 def is_spoiler(work: VideoWork) -> bool:

@@ -173,6 +173,7 @@ class Studio:
         dedupe_key: str,
         thread: ThreadRef,
         is_age_restricted: bool = False,
+        is_private: bool = False,
     ) -> Receipt:
         """Ask for the same again, as a new job at its own price."""
         job = await self._visible(job_id, requester)
@@ -182,6 +183,7 @@ class Studio:
             thread=thread,
             work=job.request.work,
             is_age_restricted=is_age_restricted,
+            is_private=is_private,
         )
         return await self.submit(request, retry_of=job.id)
 
@@ -313,12 +315,15 @@ class Studio:
             for model in choice.usable(provider)
         )
 
-    async def offers(self, requester: Requester, channel: str) -> tuple[Offer, ...]:
+    async def offers(
+        self, requester: Requester, channel: str, *, model: str = ""
+    ) -> tuple[Offer, ...]:
         """Lengths and sizes with their prices, as they would hold for a person in a channel."""
         chosen = await self._database.read(
             lambda conn: settings.chosen_in(conn, requester.person, requester.tenant, channel)
         )
-        return self._planner.offers(chosen.merged)
+        typed = {"model": model} if model else {}
+        return self._planner.offers({**chosen.merged, **typed})
 
     async def work_of(self, job_id: JobId, requester: Requester) -> VideoWork:
         """What was asked for, to be asked for again with changes."""
@@ -344,7 +349,7 @@ class Studio:
 
     async def _visible(self, job_id: JobId, requester: Requester) -> Job:
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
-        if job.request.requester.tenant != requester.tenant:
+        if not job.request.is_seen_by(requester):
             raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
         return job
 
@@ -371,4 +376,5 @@ def _to_line(job: Job) -> JobLine:
         created_at=job.created_at,
         price=job.plan.price.micros if job.plan else ZERO,
         message=job.message if not _is_deleted(job) else None,
+        is_private=job.request.is_private,
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from bot.errors import Stale
 from bot.job import Job, JobState
-from bot.ports import Submission
+from bot.ports import FrameHandle, Submission
 from bot.refs import GenerationId, JobId
 from bot.store import jobs as job_rows
 from bot.store.database import Tx
@@ -37,7 +37,13 @@ class Attempt:
 
 def begin(tx: Tx, provider: str, submission: Submission) -> None:
     """Write the intent, before the POST."""
-    stored = submission.model_copy(update={"callback_url": None})
+    stored = submission.model_copy(
+        update={
+            "callback_url": None,
+            "start_frame": _without_key(submission.start_frame),
+            "end_frame": _without_key(submission.end_frame),
+        }
+    )
     tx.conn.execute(
         _INSERT,
         {
@@ -50,6 +56,13 @@ def begin(tx: Tx, provider: str, submission: Submission) -> None:
             "outcome": "open",
         },
     )
+
+
+def _without_key(frame: FrameHandle | None) -> FrameHandle | None:
+    """A link's query is what opens it, so that it stays out of the book."""
+    if frame is None or frame.url is None:
+        return frame
+    return frame.model_copy(update={"url": frame.url.partition("?")[0]})
 
 
 def finish(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -97,6 +97,13 @@ def rules(conn: Connection, tenant: str) -> Rules:
     """What was decided for a place."""
     row = conn.execute(_RULES, {"of_tenant": tenant}).one_or_none()
     return _to_rules(row) if row is not None else Rules()
+
+
+def served(conn: Connection, configured: Iterable[str]) -> dict[str, list[str]]:
+    """These places and those that the operator let in, each with its allowed channels."""
+    approved = select(places.c.tenant).where(places.c.state == "approved")
+    tenants = [*configured, *conn.execute(approved.order_by(places.c.tenant)).scalars()]
+    return {tenant: list(rules(conn, tenant).channels) for tenant in tenants}
 
 
 def _to_rules(row: Row[*tuple[Any, ...]]) -> Rules:

@@ -889,3 +889,19 @@ async def test_a_clip_is_continued_only_where_it_was_made(inn: House) -> None:
 
 async def test_the_books_of_this_house_add_up(inn: House) -> None:
     await inn.check_books()
+
+
+async def test_what_was_asked_in_private_is_nobody_elses_to_read(inn: House) -> None:
+    """Neither shown, nor asked for again, nor begun with; its person sees it everywhere."""
+    asked = to_request("a secret fox", key="private").model_copy(update={"is_private": True})
+    receipt = await inn.studio.submit(asked)
+    other = to_requester(user="ben")
+    with pytest.raises(JobNotFound):
+        await inn.studio.show(receipt.job_id, other)
+    with pytest.raises(JobNotFound):
+        await inn.studio.work_of(receipt.job_id, other)
+    with pytest.raises(JobNotFound):
+        thread = asked.thread
+        await inn.studio.retry(receipt.job_id, other, dedupe_key="again", thread=thread)
+    shown = await inn.studio.show(receipt.job_id, asked.requester)
+    assert shown.line.is_private
