@@ -1,26 +1,30 @@
-"""Discord as a chat platform, on discord.py. `create` is all the app calls."""
+"""Discord as a chat platform, on discord.py. The app calls `create`, whoever sets up the rest."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import discord
 from pydantic import BeforeValidator, Field, SecretStr
 
+from adapters.discord import setup
 from adapters.discord.listener import Discord
 from adapters.discord.session import Wire
 from bot.clock import Clock
 from bot.errors import ConfigError
 from bot.log import register_secret
+from bot.ports import Finding, Introduction
 from bot.refs import Frozen
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
-__all__ = ["Discord", "Settings", "create", "install"]
-
-#: View Channel, Send Messages, Attach Files, Read Message History, Send Messages in Threads,
-#: Create Public Threads (https://docs.discord.com/developers/topics/permissions).
-PERMISSIONS = 1 << 10 | 1 << 11 | 1 << 15 | 1 << 16 | 1 << 38 | 1 << 35
+__all__ = ["Discord", "Settings", "check", "create", "install", "introduce"]
+# Raybot never speaks; no operator has to read that the packages for it are missing.
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+#: So long a person waits for Discord's answer.
+ANSWER_WITHIN = 15.0
 
 
 def _split(value: object) -> object:
@@ -50,17 +54,27 @@ class Settings(Frozen):
     thread: Literal["reply", "new"] = "reply"
     hosting: Literal["chat", "off"] = "chat"
 
+    @property
+    def can_host(self) -> bool:
+        """Whether images can be handed over by the chat's own links."""
+        return self.hosting == "chat"
 
-def create(settings: Settings, studio: Studio, *, clock: Clock) -> Discord:
-    """A session with Discord; raises `ConfigError` without a token."""
-    if settings.token is None or not settings.token.get_secret_value().strip():
+    @property
+    def has_account(self) -> bool:
+        """Whether there is a token."""
+        return self.token is not None and bool(self.token.get_secret_value().strip())
+
+
+def _to_wire(settings: Settings) -> Wire:
+    """How to reach Discord; raises `ConfigError` without a token."""
+    if settings.token is None or not settings.has_account:
         raise ConfigError(
             "[adapters.discord] token: missing. Make a bot at discord.com/developers and set "
             "RAYBOT_ADAPTERS__DISCORD__TOKEN."
         )
     token = settings.token.get_secret_value().strip()
     register_secret(token)
-    wire = Wire(
+    return Wire(
         token=token,
         api_base_url=settings.api_base_url.rstrip("/"),
         gateway_url=settings.gateway_url,
@@ -70,19 +84,40 @@ def create(settings: Settings, studio: Studio, *, clock: Clock) -> Discord:
         shard_ids=settings.shard_ids,
         shard_count=settings.shard_count,
     )
+
+
+def create(settings: Settings, studio: Studio, *, clock: Clock) -> Discord:
+    """A session with Discord; raises `ConfigError` without a token."""
     return Discord(
         studio,
-        wire,
+        _to_wire(settings),
         clock=clock,
         upload_limit_bytes=settings.upload_limit_bytes,
-        can_host=settings.hosting == "chat",
+        can_host=settings.can_host,
         opens_threads=settings.thread == "new",
     )
 
 
-def install(application_id: int) -> str:
-    """The link with which somebody adds the bot to a server, with the least permissions."""
-    return (
-        f"https://discord.com/oauth2/authorize?client_id={application_id}"
-        f"&permissions={PERMISSIONS}&scope=bot+applications.commands"
-    )
+async def check(
+    settings: Settings,
+    *,
+    served: Mapping[str, Collection[str]],
+    seconds: float = ANSWER_WITHIN,
+) -> list[Finding]:
+    """What Discord says of the token, the portal, the commands and each served server.
+
+    `served` maps servers to their allowed channels, none: all. Raises `ConfigError` without a
+    token; each question may take so many `seconds`.
+    """
+    desired = setup.Desired(served=served, opens_threads=settings.thread == "new", seconds=seconds)
+    return await setup.check(_to_wire(settings), desired)
+
+
+async def introduce(settings: Settings, *, seconds: float = ANSWER_WITHIN) -> Introduction:
+    """Who the bot is and where; raises `ConfigError` and `DeliveryUnavailable`."""
+    return await setup.introduce(_to_wire(settings), seconds=seconds)
+
+
+async def install(settings: Settings, *, seconds: float = ANSWER_WITHIN) -> str:
+    """The link that adds the bot to a server, and the portal's switches; raises as `introduce`."""
+    return (await introduce(settings, seconds=seconds)).invitation

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 
 from adapters.discord import render
+from adapters.discord.commands import Place
 from adapters.discord.replies import tell
 from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed
@@ -77,15 +78,16 @@ class Admin:
 
     async def _channel(self, interaction: Interaction, actor: Requester, given: Given) -> None:
         rules = await self._admin.rules(actor.tenant)
-        channels = {**rules.channels, given["channel"]: given["name"]}
+        place = _checked(given["place"])
+        channels = {**rules.channels, place.id: place.name}
         if not given["is_allowed"]:
-            channels.pop(given["channel"])
+            channels.pop(place.id)
         await self._admin.set_channels(actor.tenant, channels, actor=actor)
         names = ", ".join(f"<#{each}>" for each in channels) or "every channel"
         await tell(interaction, f"Raybot can be used in {names}.")
 
     async def _defaults(self, interaction: Interaction, actor: Requester, given: Given) -> None:
-        channel = given["channel"]
+        channel = _checked(given["place"]).id if given["place"] else ""
         changes = {given["setting"]: given["value"].strip()}
         held = await self._admin.set_defaults(actor.tenant, changes, actor=actor, channel=channel)
         where = f"<#{channel}>" if channel else "this server"
@@ -107,3 +109,9 @@ class Admin:
         )
         how_long = f"for {days} days" if days else "until you unblock them"
         await tell(interaction, f"<@{user}> can ask for nothing more, {how_long}.")
+
+
+def _checked(place: Place) -> Place:
+    if not place.is_place:
+        raise InvalidRequest("That is a category. Choose one of its channels.", field="channel")
+    return place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -19,16 +19,17 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.discord import render
+from adapters.discord import parse, render
 from adapters.discord.buttons import Choice
-from adapters.discord.parse import is_moderator, to_job_id
+from adapters.discord.commands import ANIMATE
+from adapters.discord.messages import to_file
 from adapters.discord.replies import tell
 from bot.clock import Clock
-from bot.errors import InvalidRequest
+from bot.errors import BotError, InvalidRequest
 from bot.log import get_logger
 from bot.notices import Delivered
-from bot.request import Requester
-from bot.text import describe_settings, describe_usage, help_text, price_words
+from bot.request import Requester, VideoWork
+from bot.text import describe_settings_in, describe_usage, help_text, price_words
 
 if TYPE_CHECKING:
     from bot.studio import Shown, Studio
@@ -36,7 +37,20 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
 Page = Help | Usage | Jobs | SettingsCommand
-MAX_CHARS = 2000
+TOO_LARGE = 40005
+#: What `/ray help` says of each command, in the order of use.
+COMMANDS = {
+    "create": "a clip from words, and pictures if you like",
+    "animate": "set a picture in motion",
+    "jobs": "your clips, and the way to each",
+    "show": "one of them again",
+    "cancel": "take a request back",
+    "usage": "what you used, and what is left",
+    "settings": "your own defaults",
+}
+TOO_LARGE_HERE = "-# The clip is too large to be shown here."
+#: Acts that make sense under a page about a job; what starts another one belongs to its message.
+SHOWN_ACTS = {"cancel", "confirm", "delete"}
 
 
 class Answers:
@@ -45,16 +59,38 @@ class Answers:
     def __init__(self, studio: Studio, *, clock: Clock) -> None:
         self._studio = studio
         self._clock = clock
+        self._command_id = ""
 
-    async def reply(self, message: discord.Message, content: str) -> None:
-        """Answer a message, without a ping; nothing more where that is not allowed."""
-        with suppress(discord.Forbidden, discord.NotFound):
+    async def reply(
+        self, message: discord.Message, content: str, *, files: Sequence[discord.File] = ()
+    ) -> bool:
+        """Answer a message, without a ping; False where that is not allowed."""
+        said: dict[str, Any] = {"suppress_embeds": True, "files": list(files)}
+        try:
             try:
-                await message.reply(content, mention_author=False, suppress_embeds=True)
+                await message.reply(content, mention_author=False, **said)
             except discord.HTTPException as error:
                 if error.code not in {160002, 50035}:
                     raise
-                await message.channel.send(content, suppress_embeds=True)
+                await message.channel.send(content, **said)
+        except (discord.Forbidden, discord.NotFound):
+            return False
+        return True
+
+    async def refuse(self, message: discord.Message, error: BotError) -> None:
+        """Say why a message starts nothing.
+
+        What is about its words stands beside them; what is about the person only they read, where
+        they take direct messages.
+        """
+        words = render.draw_error(error)
+        if message.guild is not None and not isinstance(error, InvalidRequest):
+            with suppress(discord.Forbidden):
+                await message.author.send(f"{words}\n{message.jump_url}", suppress_embeds=True)
+                return
+        if not await self.reply(message, words):
+            with suppress(discord.Forbidden):
+                await message.author.send(f"{words}\n{message.jump_url}", suppress_embeds=True)
 
     # ---- pages ---------------------------------------------------------------------------
 
@@ -62,10 +98,9 @@ class Answers:
         self, interaction: Interaction, name: str, requester: Requester, given: Mapping[str, Any]
     ) -> None:
         """`/ray jobs|show|usage|settings|help`."""
-        channel = str(interaction.channel_id or "")
         match name:
             case "show":
-                shown = await self._studio.show(to_job_id(given["job"]), requester)
+                shown = await self._studio.show(parse.to_job_id(given["job"]), requester)
                 await self._show(interaction, shown)
                 return
             case "jobs":
@@ -73,76 +108,112 @@ class Answers:
             case "usage":
                 command = Usage()
             case "settings":
-                name, value = given["setting"], given["value"]
+                name, value = given["setting"], given["value"].strip()
                 command = SettingsCommand(changes={name: value} if name else {})
             case _:
+                # This command and the others are parts of one, whose id names them all.
+                about: Any = interaction.data or {}
+                self._command_id = str(about.get("id", ""))
                 command = Help()
-        await tell(interaction, await self._words(command, requester, channel=channel))
+        await tell(interaction, await self._words(command, requester, interaction.channel))
 
-    async def _words(self, command: Page, requester: Requester, *, channel: str) -> str:
+    async def _words(
+        self, command: Page, requester: Requester, place: Any, *, is_public: bool = False
+    ) -> str:
+        channel = parse.place_of(place)
         match command:
             case Help():
-                return render.draw_text(help_text(self._studio.models()))
+                return self._help()
             case Usage():
                 report = await self._studio.usage(requester, channel=channel)
                 resets = [each.resets_at for each in report.allowances if each.resets_at]
                 return render.draw_text(describe_usage(report), times=resets)
             case Jobs(search=search, page=page):
-                return await self._jobs(requester, search, page)
+                return await self._jobs(requester, search, page, is_public=is_public)
             case SettingsCommand(changes=changes):
                 if changes:
-                    values = await self._studio.change_settings(requester, changes)
-                else:
-                    values = await self._studio.settings(requester)
-                return render.draw_text(describe_settings(values))
+                    await self._studio.change_settings(requester, changes)
+                held = await self._studio.settings_in(requester, channel)
+                return render.draw_text(describe_settings_in(held))
         assert_never(command)
 
-    async def _jobs(self, requester: Requester, search: str, page: int) -> str:
-        """Half a page of the studio's: more links do not fit into a message."""
+    def _help(self) -> str:
+        """Every command, to be clicked where its id is known, and what can be typed."""
+        lines = [f"{self._mention(name)} · {what}" for name, what in COMMANDS.items()]
+        lines += [f"On a message with a picture: Apps → {ANIMATE}"]
+        said = "\n".join(lines)
+        room = render.MAX_CHARS - render.units(said) - 1
+        typed = render.draw_text(help_text(self._studio.models()), max_chars=room)
+        return f"{said}\n{typed}"
+
+    def _mention(self, name: str) -> str:
+        return f"</ray {name}:{self._command_id}>" if self._command_id else f"`/ray {name}`"
+
+    async def _jobs(self, requester: Requester, search: str, page: int, *, is_public: bool) -> str:
+        """Half a page of the studio's: more links do not fit into a message.
+
+        Where others read along, private ones are left out.
+        """
         half, rest = divmod(page + 1, 2)
         lines = await self._studio.jobs(requester, search=search, page=half)
         start = rest * render.JOBS_A_PAGE
-        return render.draw_jobs(lines[start : start + render.JOBS_A_PAGE], page=page)
+        shown = [
+            each
+            for each in lines[start : start + render.JOBS_A_PAGE]
+            if not (is_public and each.is_private)
+        ]
+        return render.draw_jobs(shown, page=page)
 
     async def _show(self, interaction: Interaction, shown: Shown) -> None:
         """A job's page, with the clip itself where it fits here."""
         content = render.draw_shown(shown, now=self._clock.now())
-        files: list[discord.File] = []
-        notice = shown.notice
-        if isinstance(notice, Delivered):
-            drawn = render.draw(notice, now=self._clock.now())
-            if notice.bytes <= interaction.filesize_limit and drawn.file is not None:
-                files = [
-                    discord.File(
-                        drawn.file.path,
-                        filename=drawn.file.filename,
-                        description=drawn.file.alt,
-                        spoiler=drawn.file.is_spoiler,
-                    )
-                ]
-            else:
-                content += "\n-# The clip is too large to be shown here."
-        await tell(interaction, content, files=files)
+        drawn = render.draw(shown.notice, now=self._clock.now())
+        acts = [each for each in drawn.buttons if each.action in SHOWN_ACTS]
+        files = _files(shown, drawn, interaction.filesize_limit)
+        try:
+            if files or not isinstance(shown.notice, Delivered):
+                await tell(interaction, content, drawn=acts, files=files)
+                return
+        except discord.HTTPException as error:
+            if error.code != TOO_LARGE:
+                raise
+        await tell(interaction, f"{content}\n{TOO_LARGE_HERE}", drawn=acts)
 
     async def obey(self, message: discord.Message, command: Command, requester: Requester) -> None:
-        """A verb that was typed in a message."""
+        """A verb that was typed in a message; `retry` starts something, which is not for here."""
         match command:
             case Help() | Usage() | Jobs() | SettingsCommand():
-                words = await self._words(command, requester, channel=str(message.channel.id))
+                words = await self._words(
+                    command, requester, message.channel, is_public=message.guild is not None
+                )
                 await self.reply(message, words)
             case Show(job_id=job_id):
-                shown = await self._studio.show(job_id, requester)
-                drawn = render.draw_shown(shown, now=self._clock.now())
-                await self.reply(message, drawn)
+                await self._show_again(message, await self._studio.show(job_id, requester))
             case Cancel(job_id=job_id):
-                await self._studio.cancel(job_id, requester)
-                await self.reply(message, f"`{job_id}` is taken back.")
+                notice = await self._studio.cancel(job_id, requester)
+                drawn = render.draw(notice, now=self._clock.now())
+                await self.reply(message, drawn.content)
             case Confirm(job_id=job_id):
-                await self._studio.confirm(job_id, requester)
-            case Retry(job_id=job_id):
-                raise InvalidRequest(f"Use the Retry button under {job_id}, or /ray show.")
+                receipt = await self._studio.confirm(job_id, requester)
+                await self.reply(message, render.draw_receipt(receipt, None))
+            case Retry():
+                raise InvalidRequest("Use the Retry button under the clip.")
             case _:
                 assert_never(command)
+
+    async def _show_again(self, message: discord.Message, shown: Shown) -> None:
+        """The clip itself comes only where nobody else looks on."""
+        if message.guild is not None and shown.line.is_private:
+            raise InvalidRequest(
+                "That one is private. /ray show tells you of it, and nobody else."
+            )
+        content = render.draw_shown(shown, now=self._clock.now())
+        if message.guild is not None:
+            await self.reply(message, content)
+            return
+        drawn = render.draw(shown.notice, now=self._clock.now())
+        files = _files(shown, drawn, discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES)
+        await self.reply(message, content, files=files)
 
     # ---- acts ----------------------------------------------------------------------------
 
@@ -150,31 +221,63 @@ class Answers:
         self, interaction: Interaction, action: str, target: str, requester: Requester
     ) -> None:
         """A button other than Retry and Remix."""
-        can_moderate = is_moderator(interaction)
+        can_moderate = parse.is_moderator(interaction)
         match action:
             case "cancel":
-                job_id = to_job_id(target)
+                job_id = parse.to_job_id(target)
                 notice = await self._studio.cancel(job_id, requester, is_moderator=can_moderate)
-                await tell(interaction, render.draw(notice, now=self._clock.now()).content)
+                said = render.draw(notice, now=self._clock.now()).content
             case "confirm":
-                receipt = await self._studio.confirm(to_job_id(target), requester)
-                await tell(interaction, render.draw_receipt(receipt, None))
+                receipt = await self._studio.confirm(parse.to_job_id(target), requester)
+                said = render.draw_receipt(receipt, None)
             case "delete":
-                job_id = to_job_id(target)
+                job_id = parse.to_job_id(target)
                 await self._studio.delete(job_id, requester, is_moderator=can_moderate)
-                await tell(interaction, f"The clip of `{job_id}` is deleted.")
+                said = f"The clip of `{job_id}` is deleted."
+            case _:
+                said = await self._operate(action, target, requester)
+        await tell(interaction, said)
+
+    async def _operate(self, action: str, target: str, actor: Requester) -> str:
+        """The buttons under what the operator is told; the studio knows who that is."""
+        admin = self._studio.admin
+        match action:
+            case "approve":
+                await admin.approve(target, actor=actor)
+                return f"`{target}` is served from now on."
+            case "close":
+                await admin.close(target, actor=actor)
+                return f"`{target}` is not served."
+            case "charge" | "release":
+                job_id = parse.to_job_id(target)
+                notice = await admin.resolve(job_id, action, actor=actor)
+                return render.draw(notice, now=self._clock.now()).content
             case _:
                 raise InvalidRequest("This button belongs to another version of Raybot.")
 
     # ---- what the listener needs ---------------------------------------------------------
 
-    async def sizes(self, requester: Requester, channel: str) -> list[Choice]:
-        """Lengths and sizes with their prices, as flags."""
+    async def sizes(
+        self, requester: Requester, channel: str, work: VideoWork | None
+    ) -> list[Choice]:
+        """Lengths and sizes with their prices, as flags; those of a work are chosen already."""
+        model = work.model if work is not None and "model" in work.typed else ""
+        offers = await self._studio.offers(requester, channel, model=model)
+        chosen = (work.duration, work.resolution) if work is not None else None
         return [
             Choice(
                 label=f"{each.duration} · {each.resolution} · {price_words(each.price)}",
                 value=f"{each.duration} {each.resolution}",
-                is_default=each.is_default,
+                is_default=(each.duration, each.resolution) == chosen
+                if chosen is not None
+                else each.is_default,
             )
-            for each in await self._studio.offers(requester, channel)
+            for each in offers
         ]
+
+
+def _files(shown: Shown, drawn: render.Drawn, limit: int) -> list[discord.File]:
+    """The kept clip, where there is one and the place takes it."""
+    if not isinstance(shown.notice, Delivered) or drawn.file is None:
+        return []
+    return [to_file(drawn.file)] if shown.notice.bytes <= limit else []

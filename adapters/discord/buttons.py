@@ -18,8 +18,6 @@ Interaction = discord.Interaction[Any]
 #: Longer than anybody writes, and what Discord leaves open to us at most.
 FORM_SECONDS = 900.0
 FORM = "ray-form:"
-#: Forms do not outlive the process that opened them.
-PROCESS = secrets.token_hex(4)
 PROMPT_CHARS = 4000
 FLAGS_CHARS = 300
 LABEL_CHARS = 100
@@ -104,6 +102,9 @@ class Filled:
     end_frame: discord.Attachment | None
 
 
+OnFilled = Callable[[Interaction, Filled], Awaitable[None]]
+
+
 class Form(ui.Modal):
     """Prompt, length and size, a line of flags, an end frame; and which image, of several."""
 
@@ -111,18 +112,19 @@ class Form(ui.Modal):
         self,
         *,
         title: str,
-        on_filled: Callable[[Interaction, Filled], Awaitable[None]],
+        mark: str,
+        on_filled: OnFilled,
         sizes: Sequence[Choice],
         prompt: str = "",
         flags: str = "",
         pictures: Sequence[Choice] = (),
         is_prompt_needed: bool = True,
     ) -> None:
-        # The default id is by chance, too; ours can be known again after a restart.
+        # The default id is by chance, too; in ours the mark tells which client knows it.
         super().__init__(
             title=title[:45],
             timeout=FORM_SECONDS,
-            custom_id=f"{FORM}{PROCESS}:{secrets.token_hex(8)}",
+            custom_id=f"{FORM}{mark}:{secrets.token_hex(8)}",
         )
         self._on_filled = on_filled
         self._picture = _select(pictures)
@@ -176,6 +178,6 @@ def _select(choices: Sequence[Choice]) -> ui.Select[Any]:
     return ui.Select(options=options, required=False, min_values=0, max_values=1)
 
 
-def is_stale(custom_id: str) -> bool:
-    """Whether this is a form of an earlier process."""
-    return custom_id.startswith(FORM) and not custom_id.startswith(f"{FORM}{PROCESS}:")
+def is_stale(custom_id: str, mark: str) -> bool:
+    """Whether this is a form that another client opened: forms do not outlive theirs."""
+    return custom_id.startswith(FORM) and not custom_id.startswith(f"{FORM}{mark}:")

@@ -36,6 +36,15 @@ class Options:
     is_private: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A channel that was picked; where nobody can write it is none."""
+
+    id: str
+    name: str
+    is_place: bool = True
+
+
 class Desk(Protocol):
     """Who carries commands out."""
 
@@ -66,6 +75,26 @@ def build(
         await desk.on_menu(interaction, message)
 
     tree.add_command(app_commands.ContextMenu(name=ANIMATE, callback=animate))
+
+
+class PlaceTransformer(app_commands.Transformer):
+    """A channel as its person sees it, whether or not the bot does; a thread is its channel."""
+
+    @property
+    def type(self) -> discord.AppCommandOptionType:
+        """What the person picks."""
+        return discord.AppCommandOptionType.channel
+
+    async def transform(self, _interaction: Interaction, value: Any, /) -> Place:
+        """The channel by its id and the name that people know."""
+        if isinstance(value, app_commands.AppCommandThread):
+            parent = value.parent
+            return Place(id=str(value.parent_id), name=parent.name if parent else value.name)
+        is_place = value.type is not discord.ChannelType.category
+        return Place(id=str(value.id), name=value.name, is_place=is_place)
+
+
+PlaceOption = app_commands.Transform[Place, PlaceTransformer]
 
 
 def _choices(values: Iterable[str]) -> list[Choice[str]]:
@@ -268,16 +297,10 @@ def _add_rules(admin: Group, desk: Desk) -> None:
     @app_commands.describe(channel="Which one", allowed="No channel allowed: all of them are")
     async def channel(
         interaction: Interaction,
-        channel: discord.abc.GuildChannel,
+        channel: PlaceOption,
         allowed: bool,  # noqa: FBT001 - an option
     ) -> None:
-        await desk.on_admin(
-            interaction,
-            "channel",
-            channel=str(channel.id),
-            name=channel.name,
-            is_allowed=allowed,
-        )
+        await desk.on_admin(interaction, "channel", place=channel, is_allowed=allowed)
 
     @admin.command(name="defaults", description="What holds where nobody says otherwise")
     @app_commands.describe(
@@ -288,10 +311,9 @@ def _add_rules(admin: Group, desk: Desk) -> None:
         interaction: Interaction,
         setting: str,
         value: str = "",
-        channel: discord.abc.GuildChannel | None = None,
+        channel: PlaceOption | None = None,
     ) -> None:
-        where = str(channel.id) if channel is not None else ""
-        await desk.on_admin(interaction, "defaults", setting=setting, value=value, channel=where)
+        await desk.on_admin(interaction, "defaults", setting=setting, value=value, place=channel)
 
 
 def _add_people(admin: Group, desk: Desk) -> None:

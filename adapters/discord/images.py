@@ -18,10 +18,14 @@ READ_SECONDS = 60.0
 
 
 class Images:
-    """Remembers where the images are that somebody just showed, and asks again for older ones."""
+    """Remembers where the images are that somebody just showed, and asks again for older ones.
 
-    def __init__(self) -> None:
+    Reading one may take `read_seconds` in all.
+    """
+
+    def __init__(self, *, read_seconds: float = READ_SECONDS) -> None:
         self._links: OrderedDict[str, str] = OrderedDict()
+        self._timeout = aiohttp.ClientTimeout(total=read_seconds)
 
     def keep(self, picture: Picture) -> Picture:
         """Remember where an image is to be read."""
@@ -34,18 +38,32 @@ class Images:
         self, attachment: Attachment, client: Callable[[], discord.Client]
     ) -> AsyncIterator[bytes]:
         """Stream an image; raises `FrameRejected` where Discord has it no more."""
-        url = self._links.get(attachment.id) or await self._fresh_link(attachment, client())
-        timeout = aiohttp.ClientTimeout(total=READ_SECONDS)
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as got:
-                if not got.ok:
-                    raise FrameRejected("Discord no longer has this image. Please send it again.")
+            async with aiohttp.ClientSession(timeout=self._timeout) as session:
+                got = await self._open(session, attachment, client)
                 async for chunk in got.content.iter_chunked(CHUNK_BYTES):
                     yield chunk
         except (aiohttp.ClientError, TimeoutError) as error:
             raise FrameRejected(
                 "The image could not be read from Discord. Please try again."
             ) from error
+
+    async def _open(
+        self,
+        session: aiohttp.ClientSession,
+        attachment: Attachment,
+        client: Callable[[], discord.Client],
+    ) -> aiohttp.ClientResponse:
+        if (known := self._links.pop(attachment.id, None)) is not None:
+            got = await session.get(known)
+            if got.ok:
+                self._links[attachment.id] = known
+                return got
+        # The links of an image end after a day or so; its message gives new ones.
+        got = await session.get(await self._fresh_link(attachment, client()))
+        if not got.ok:
+            raise FrameRejected("Discord no longer has this image. Please send it again.")
+        return got
 
     async def _fresh_link(self, attachment: Attachment, client: discord.Client) -> str:
         """Ask for the message again; what was uploaded to a command is gone with the process."""
@@ -61,5 +79,5 @@ class Images:
             for picture in pictures_of(found, at=f"{channel}/{message}"):
                 self.keep(picture)
         if (url := self._links.get(attachment.id)) is None:
-            raise FrameRejected("This image is not at hand any more. Please send it again.")
+            raise FrameRejected("Discord no longer has this image. Please send it again.")
         return url

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,22 @@ from adapters.command_text import Draft
 from adapters.discord import commands, parse, render
 from adapters.discord.admin import Admin
 from adapters.discord.answers import Answers
-from adapters.discord.buttons import Choice, Filled, Form
+from adapters.discord.buttons import Choice, Filled, Form, OnFilled
 from adapters.discord.commands import Options
 from adapters.discord.delivery import Delivery
-from adapters.discord.parse import NAME, Asked, Picture
-from adapters.discord.replies import acknowledge, tell
+from adapters.discord.homes import Homes
+from adapters.discord.mentions import Ears, Mentions
+from adapters.discord.parse import NAME, Asked
+from adapters.discord.replies import LOST, acknowledge, refuse, tell
 from adapters.discord.session import Client, Session, Wire
+from adapters.discord.threads import Threads
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
-from bot.refs import JobId, MessageRef
-from bot.request import ClipFrame, Frame, Requester
+from bot.notices import Notice, Operator
+from bot.ports import Memo
+from bot.refs import JobId, MessageRef, ThreadRef
+from bot.request import ClipFrame, Frame, GenerationRequest, Requester, VideoWork
 
 if TYPE_CHECKING:
     from bot.studio import Receipt, Studio
@@ -36,16 +40,6 @@ log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
 #: A link to the status message is worth so long a wait.
 PLACED_SECONDS = 5.0
-RESTARTED = "I was restarted while this form was open. Nothing was started; please open it again."
-STRIPPED = (
-    "Discord does not show me that picture, because I may not read messages here. Hold or "
-    f"right-click the picture's message and choose Apps → {commands.ANIMATE}."
-)
-STRIPPED = (
-    "Discord does not show me that picture, because I may not read messages here. Hold or "
-    f"right-click the picture's message and choose Apps → {commands.ANIMATE}."
-)
-RECONNECT = timedelta(seconds=15)
 
 
 class Discord(Delivery):
@@ -63,15 +57,19 @@ class Discord(Delivery):
     ) -> None:
         super().__init__(
             clock=clock,
-            serves=studio.serves,
             upload_limit_bytes=upload_limit_bytes,
             can_host=can_host,
         )
         self._studio = studio
         self._opens_threads = opens_threads
+        self._threads = Threads(studio)
         self._session = Session(self, wire, clock=clock)
+        self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
+        self._mentions = Mentions(
+            studio, self._answers, self._homes, self.images, opens_threads=opens_threads
+        )
 
     # ---- the session ---------------------------------------------------------------------
 
@@ -99,16 +97,23 @@ class Discord(Delivery):
         await tell(interaction, render.draw_error(BotError()))
 
     @asynccontextmanager
-    async def _boundary(self, say: Callable[[str], Awaitable[None]]) -> AsyncIterator[None]:
+    async def _boundary(self, say: Callable[[BotError], Awaitable[object]]) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence."""
         try:
             yield
         except BotError as error:
             log.info("discord.refused", kind=type(error).__name__)
-            await say(render.draw_error(error))
+            await say(error)
         except Exception:
             log.exception("discord.fault")
-            await say(render.draw_error(BotError()))
+            await say(BotError())
+
+    async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
+        """Post a message, at most once for this key, into a thread of its own if it is to be."""
+        if parse.is_unopened(thread) and not isinstance(notice, Operator):
+            async with self._translated(thread, notice):
+                thread = await self._threads.settle(self._online, thread, notice.about)
+        return await super().post(thread, notice, key=key, memo=memo)
 
     # ---- commands ------------------------------------------------------------------------
 
@@ -116,7 +121,7 @@ class Discord(Delivery):
         """`/ray create` and `/ray animate`."""
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(tell, interaction)):
+        async with self._boundary(partial(refuse, interaction)):
             uploads = [
                 self.images.keep(parse.to_upload(each, interaction_id=interaction.id))
                 if each is not None
@@ -125,15 +130,17 @@ class Discord(Delivery):
             ]
             start = parse.to_frame(uploads[0], options.start_link, field="start_frame")
             end = parse.to_frame(uploads[1], options.end_link, field="end_frame")
-            draft, is_private = to_draft(options), options.is_private
-            await self._submit(interaction, draft, start, end, is_private=is_private)
+            draft = to_draft(options)
+            asked = await self._asked(interaction, is_private=options.is_private)
+            request = parse.to_request(asked, draft, start=start, end=end)
+            await self._submit(interaction, request)
 
     async def on_menu(self, interaction: Interaction, message: discord.Message) -> None:
         """Open the form for the images of a message."""
-        async with self._boundary(partial(tell, interaction)):
+        async with self._boundary(partial(refuse, interaction)):
             at = f"{message.channel.id}/{message.id}"
-            found = [self.images.keep(each) for each in parse.pictures_of(message, at=at)]
             clip = parse.clip_of(message) if message.author.id == self._own_id else None
+            found = [] if clip else [*map(self.images.keep, parse.pictures_of(message, at=at))]
             if not found and clip is None:
                 raise InvalidRequest("There is no image in that message.")
 
@@ -145,7 +152,7 @@ class Discord(Delivery):
 
             names = [
                 Choice(label=f"{at + 1}. {each.attachment.filename}", value=str(at))
-                for at, each in enumerate(found[:25])
+                for at, each in enumerate(found[: commands.CHOICES])
             ]
             await self._open_form(
                 interaction, "Animate with Ray", on_filled, pictures=names, needs_prompt=False
@@ -155,51 +162,72 @@ class Discord(Delivery):
         self,
         interaction: Interaction,
         title: str,
-        on_filled: Any,
+        on_filled: OnFilled,
         *,
-        prompt: str = "",
-        flags: str = "",
-        pictures: list[Choice] | None = None,
+        work: VideoWork | None = None,
+        pictures: Sequence[Choice] = (),
         needs_prompt: bool = True,
     ) -> None:
-        requester, channel = await self._requester(interaction), str(interaction.channel_id or "")
-        sizes = await self._answers.sizes(requester, channel)
+        requester = await self._requester(interaction)
+        place = parse.place_of(interaction.channel)
         form = Form(
             title=title,
+            mark=interaction.client.mark,
             on_filled=on_filled,
-            sizes=sizes,
-            prompt=prompt,
-            flags=flags,
-            pictures=pictures or (),
+            sizes=await self._answers.sizes(requester, place, work),
+            prompt=work.prompt if work else "",
+            flags=parse.to_flags(work) if work else "",
+            pictures=pictures,
             is_prompt_needed=needs_prompt,
         )
-        await interaction.response.send_modal(form)
+        try:
+            await interaction.response.send_modal(form)
+        except discord.HTTPException as error:
+            if error.code not in LOST:
+                raise
+            log.warning("discord.form_lost", code=error.code)
 
     async def _on_filled(
-        self, interaction: Interaction, filled: Filled, start: Frame | None
+        self,
+        interaction: Interaction,
+        filled: Filled,
+        start: Frame | None,
+        end: Frame | None = None,
+        *,
+        retry_of: JobId | None = None,
     ) -> None:
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(tell, interaction)):
+        async with self._boundary(partial(refuse, interaction)):
             draft = parse.read_form(filled.prompt, filled.flags, size=filled.size)
-            end = None
             if filled.end_frame is not None:
                 upload = parse.to_upload(filled.end_frame, interaction_id=interaction.id)
                 end = parse.to_frame(self.images.keep(upload), None, field="end_frame")
-            await self._submit(interaction, draft, start, end)
+            asked = await self._asked(interaction, job=retry_of)
+            request = parse.to_request(asked, draft, start=start, end=end)
+            await self._submit(interaction, request, retry_of=retry_of)
 
     async def _submit(
         self,
         interaction: Interaction,
-        draft: Draft,
-        start: Frame | None,
-        end: Frame | None,
+        request: GenerationRequest,
         *,
-        is_private: bool = False,
+        retry_of: JobId | None = None,
     ) -> None:
-        asked = await self._asked(interaction, is_private=is_private)
-        request = parse.to_request(asked, draft, start=start, end=end)
-        receipt = await self._studio.submit(request, place_name=_name_of(interaction.guild))
+        name = _name_of(interaction.guild)
+        receipt = await self._studio.submit(request, retry_of=retry_of, place_name=name)
+        await self._follow(interaction, receipt)
+
+    async def _retry(self, interaction: Interaction, job_id: JobId) -> None:
+        asked = await self._asked(interaction, job=job_id)
+        receipt = await self._studio.retry(
+            job_id,
+            asked.requester,
+            dedupe_key=asked.dedupe_key,
+            thread=asked.thread,
+            is_age_restricted=asked.is_age_restricted,
+            is_private=asked.is_private,
+        )
         await self._follow(interaction, receipt)
 
     async def _follow(self, interaction: Interaction, receipt: Receipt) -> None:
@@ -209,95 +237,59 @@ class Discord(Delivery):
         status = await self.placed(receipt.job_id, PLACED_SECONDS)
         await tell(interaction, render.draw_receipt(receipt, status))
 
-    async def _asked(self, interaction: Interaction, *, is_private: bool) -> Asked:
-        channel = interaction.channel
+    async def _asked(
+        self, interaction: Interaction, *, is_private: bool = False, job: JobId | None = None
+    ) -> Asked:
+        channel, where = interaction.channel, parse.where_asked(interaction)
         if channel is None:
             raise NotAllowed("I cannot see this channel.")
-        is_away = interaction.guild_id is not None and not interaction.is_guild_integration()
-        is_private = is_private or is_away
-        if is_private:
+        source = interaction.message
+        # What is asked for under an answer for one's own eyes is answered like it.
+        is_only_theirs = source is not None and source.flags.ephemeral
+        if is_private or where == "away" or is_only_theirs:
             self.keep_private(interaction)
-        elif interaction.guild_id is not None:
-            check_permissions(interaction.app_permissions, channel)
-        guild_id = interaction.guild_id
+            number: int | None = interaction.id
+        else:
+            number = None
+        thread = parse.to_thread(
+            channel,
+            guild_id=interaction.guild_id if where == "here" else None,
+            interaction_id=number,
+        )
+        if where == "here" and number is None:
+            parse.check_permissions(interaction.app_permissions, channel)
+            may_open = parse.can_open_thread(interaction.app_permissions, channel)
+            if self._opens_threads and may_open:
+                thread = parse.to_new_thread(thread, interaction.id)
         return Asked(
             dedupe_key=f"{NAME}:{interaction.id}",
-            requester=await self._requester(interaction),
-            thread=parse.to_thread(
-                channel,
-                guild_id=None if is_away else guild_id,
-                interaction_id=interaction.id if is_private else None,
-            ),
+            requester=await self._requester(interaction, job=job),
+            thread=thread,
             is_age_restricted=parse.is_age_restricted(channel),
         )
 
-    async def _requester(self, interaction: Interaction) -> Requester:
+    async def _requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
+        """Who asks; outside our places, in the one of theirs where that job is."""
+        where, user = parse.where_asked(interaction), interaction.user
         locale = str(interaction.locale)
-        is_install = not interaction.is_guild_integration()
-        if interaction.guild_id is not None and not is_install:
-            return parse.to_requester(
-                interaction.user, guild_id=interaction.guild_id, locale=locale
-            )
-        home = await self.home_of(interaction.user.id)
+        if where == "here":
+            return parse.to_requester(user, guild_id=interaction.guild_id, locale=locale)
+        home = await self._homes.of(self._online, user, job=job)
         return parse.to_requester(
-            interaction.user, guild_id=None, home=home, is_install=is_install, locale=locale
+            user, guild_id=None, home=home, is_install=where == "away", locale=locale
         )
 
     # ---- messages ------------------------------------------------------------------------
 
     async def on_message(self, message: discord.Message) -> None:
         """A mention, or anything in a direct message."""
-        if message.author.bot or self._own_id is None:
+        own_id = self._own_id
+        if own_id is None or not self._mentions.is_for_us(message, own_id):
             return
-        said = parse.said_to(message.content, self._own_id)
-        if said is None and message.guild is None:
-            said = message.content
-        if said is None:
-            return
-        async with self._boundary(partial(self._answers.reply, message)):
-            command = command_text.parse(said) if said.strip() else Draft()
-            guild_id = message.guild.id if message.guild else None
-            home = "" if guild_id is not None else await self.home_of(message.author.id)
-            requester = parse.to_requester(message.author, guild_id=guild_id, home=home)
-            if not isinstance(command, Draft):
-                await self._answers.obey(message, command, requester)
-                return
-            start, end = await self._frames_of(message)
-            if not command.prompt and start is None:
-                raise InvalidRequest("Say what you want to see, or reply to an image.")
-            if message.guild is not None:
-                own = message.channel.permissions_for(message.guild.me)
-                check_permissions(own, message.channel)
-            thread = parse.to_thread(message.channel, guild_id=guild_id)
-            asked = Asked(
-                dedupe_key=f"{NAME}:{message.id}",
-                requester=requester,
-                thread=thread,
-                asked_in=MessageRef(thread=thread, message=str(message.id)),
-                is_age_restricted=parse.is_age_restricted(message.channel),
-            )
-            request = parse.to_request(asked, command, start=start, end=end)
-            await self._studio.submit(request, place_name=_name_of(message.guild))
-
-    async def _frames_of(self, message: discord.Message) -> tuple[Frame | None, Frame | None]:
-        """Images of the message itself, else of the one it replies to; two are start and end."""
-        own = self._pictures(message)
-        if not own and message.reference is not None:
-            replied = message.reference.resolved
-            if isinstance(replied, discord.DeletedReferencedMessage):
-                raise InvalidRequest("The message you reply to was deleted.")
-            if isinstance(replied, discord.Message):
-                if replied.author.id == self._own_id and (clip := parse.clip_of(replied)):
-                    return ClipFrame(job_id=clip), None
-                own = self._pictures(replied)
-                if not own and not self._session.reads_messages and message.guild is not None:
-                    raise InvalidRequest(STRIPPED)
-        frames = [parse.to_frame(each, None, field="start_frame") for each in own[:2]]
-        return (*frames, None, None)[0], (*frames, None, None)[1]
-
-    def _pictures(self, message: discord.Message) -> list[Picture]:
-        at = f"{message.channel.id}/{message.id}"
-        return [self.images.keep(each) for each in parse.pictures_of(message, at=at)]
+        async with self._boundary(partial(self._answers.refuse, message)):
+            reads = self._session.reads_messages
+            ears = Ears(client=self._online, own_id=own_id, reads_messages=reads)
+            await self._mentions.hear(message, ears)
 
     # ---- buttons and pages ---------------------------------------------------------------
 
@@ -308,44 +300,38 @@ class Discord(Delivery):
             return
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(tell, interaction)):
-            requester = await self._requester(interaction)
-            if action != "retry":
-                await self._answers.act(interaction, action, target, requester)
+        async with self._boundary(partial(refuse, interaction)):
+            if action == "retry":
+                await self._retry(interaction, JobId(target))
                 return
-            asked = await self._asked(interaction, is_private=False)
-            receipt = await self._studio.retry(
-                JobId(target),
-                requester,
-                dedupe_key=asked.dedupe_key,
-                thread=asked.thread,
-                is_age_restricted=asked.is_age_restricted,
-            )
-            await self._follow(interaction, receipt)
+            requester = await self._requester(interaction, job=JobId(target))
+            await self._answers.act(interaction, action, target, requester)
 
     async def _on_remix(self, interaction: Interaction, job_id: JobId) -> None:
-        async with self._boundary(partial(tell, interaction)):
-            work = await self._studio.work_of(job_id, await self._requester(interaction))
+        async with self._boundary(partial(refuse, interaction)):
+            requester = await self._requester(interaction, job=job_id)
+            work = await self._studio.work_of(job_id, requester)
 
             async def on_filled(submitted: Interaction, filled: Filled) -> None:
-                await self._on_filled(submitted, filled, work.start_frame)
+                start, end = work.start_frame, work.end_frame
+                await self._on_filled(submitted, filled, start, end, retry_of=job_id)
 
-            flags = parse.to_flags(work)
-            await self._open_form(interaction, "Remix", on_filled, prompt=work.prompt, flags=flags)
+            await self._open_form(interaction, "Remix", on_filled, work=work)
 
     async def on_page(self, interaction: Interaction, name: str, **given: Any) -> None:
         """Something to read, for this person only."""
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(tell, interaction)):
-            requester = await self._requester(interaction)
+        async with self._boundary(partial(refuse, interaction)):
+            job = JobId(str(given["job"]).strip()) if "job" in given else None
+            requester = await self._requester(interaction, job=job)
             await self._answers.page(interaction, name, requester, given)
 
     async def on_admin(self, interaction: Interaction, act: str, **given: Any) -> None:
         """Something for who runs this server."""
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(tell, interaction)):
+        async with self._boundary(partial(refuse, interaction)):
             actor = await self._requester(interaction)
             await self._admin.answer(interaction, act, actor, given)
 
@@ -368,12 +354,3 @@ def to_draft(options: Options) -> Draft:
     typed = command_text.parse(f"x {flags}")
     assert isinstance(typed, Draft)
     return replace(typed, prompt=options.prompt.strip(), loop=options.loop)
-
-
-def check_permissions(own: discord.Permissions, channel: object) -> None:
-    """Raise `NotAllowed`, before any money is held, where a clip could not be posted."""
-    if missing := parse.missing_permissions(own, channel):
-        raise NotAllowed(
-            f"I cannot post clips here: I lack {', '.join(missing)}. "
-            "Who manages this server can allow it in the channel's settings."
-        )

@@ -11,7 +11,7 @@ import discord
 
 from adapters import command_text
 from adapters.command_text import Draft
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, NotAllowed
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import (
     ClipFrame,
@@ -27,6 +27,8 @@ NAME = "discord"
 DIRECT = "@me"
 #: In front of an interaction's id: an answer that only its person sees.
 ONLY = "only:"
+#: In front of a request's number: a thread of its own, which is opened with the first answer.
+NEW = "new:"
 _ACTION_ID = re.compile(r"ray:(?P<action>[a-z]{1,16}):(?P<target>[a-z0-9:-]{1,60})")
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".heic", ".heif", ".avif")
 
@@ -49,33 +51,53 @@ class Asked:
     asked_in: MessageRef | None = None
     is_age_restricted: bool = False
 
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody else reads the answer."""
+        return is_private(self.thread) or self.thread.workspace == DIRECT
+
 
 # ---- who and where ---------------------------------------------------------------------------
+
+
+Where = Literal["here", "direct", "away"]
+
+
+def where_asked(interaction: discord.Interaction[Any]) -> Where:
+    """In a server that has the bot, in its direct messages, or where it can only answer.
+
+    Away is wherever the bot came with a person: foreign servers, conversations with others.
+    """
+    if interaction.guild_id is not None:
+        return "here" if interaction.is_guild_integration() else "away"
+    return "direct" if interaction.context.dm_channel else "away"
 
 
 def to_requester(
     user: discord.User | discord.Member,
     *,
     guild_id: int | None,
-    home: str = "",
+    home: discord.Member | None = None,
     is_install: bool = False,
     locale: str = "en",
 ) -> Requester:
-    """The person. Without `guild_id` they asked elsewhere, and count in the server `home`."""
-    roles: tuple[str, ...] = ()
-    member_since = None
-    if isinstance(user, discord.Member):
-        roles = tuple(str(role.id) for role in user.roles if not role.is_default())
-        member_since = user.joined_at
+    """The person. Without `guild_id` they asked elsewhere, and count as who they are at `home`."""
+    member = user if isinstance(user, discord.Member) else None
+    if guild_id is None:
+        # What a foreign server made of them says nothing about them.
+        member = home
+    tenant = guild_id if guild_id is not None else home.guild.id if home is not None else DIRECT
     return Requester(
         adapter=NAME,
-        workspace=str(guild_id) if guild_id is not None else home or DIRECT,
+        workspace=str(tenant),
         user=str(user.id),
         display_name=user.display_name,
-        roles=roles,
+        roles=tuple(str(each.id) for each in member.roles if not each.is_default())
+        if member is not None
+        else (),
         locale=locale,
-        member_since=member_since,
-        home=f"{NAME}:{home}" if home and guild_id is None else "",
+        member_since=member.joined_at if member is not None else None,
+        home=f"{NAME}:{tenant}" if home is not None and guild_id is None else "",
         is_direct=guild_id is None and not is_install,
         is_install=is_install,
     )
@@ -93,6 +115,21 @@ def to_thread(
         channel=str(parent or channel.id),
         thread=f"{ONLY}{interaction_id}" if interaction_id is not None else inner,
     )
+
+
+def place_of(channel: Any) -> str:
+    """The id that a place's rules go by: of a thread, its channel's; empty where it is unknown."""
+    return to_thread(channel, guild_id=None).channel if channel is not None else ""
+
+
+def to_new_thread(thread: ThreadRef, number: int) -> ThreadRef:
+    """A thread of a request's own in this channel; it is opened when something is to be said."""
+    return thread.model_copy(update={"thread": f"{NEW}{number}"})
+
+
+def is_unopened(thread: ThreadRef) -> bool:
+    """Whether this is a thread that a request is to have, and not yet Discord's own."""
+    return (thread.thread or "").startswith(NEW)
 
 
 def is_private(thread: ThreadRef) -> bool:
@@ -129,6 +166,21 @@ def missing_permissions(own: discord.Permissions, channel: object) -> list[str]:
     """The names of the permissions that the bot lacks there to post a clip."""
     needed = _NEEDED_IN_THREADS if isinstance(channel, discord.Thread) else _NEEDED
     return [name for right, name in needed.items() if not getattr(own, right)]
+
+
+def check_permissions(own: discord.Permissions, channel: object) -> None:
+    """Raise `NotAllowed`, before any money is held, where a clip could not be posted."""
+    if missing := missing_permissions(own, channel):
+        raise NotAllowed(
+            f"I cannot post clips here: I lack {', '.join(missing)}. "
+            "Who manages this server can allow it in the channel's settings."
+        )
+
+
+def can_open_thread(own: discord.Permissions, channel: object) -> bool:
+    """Whether a request can have a thread of its own there."""
+    may = own.create_public_threads and own.send_messages_in_threads
+    return may and isinstance(channel, discord.TextChannel)
 
 
 def is_moderator(interaction: discord.Interaction[Any]) -> bool:
@@ -221,12 +273,13 @@ def to_job_id(text: str) -> JobId:
 
 
 def clip_of(message: discord.Message) -> JobId | None:
-    """The job of one of our own messages, as its buttons name it."""
+    """The job of one of our own clips: only they have a Delete button, which names it."""
     waiting: list[Any] = list(message.components)
     while waiting:
         component = waiting.pop(0)
         waiting += getattr(component, "children", ())
-        if found := _ACTION_ID.fullmatch(getattr(component, "custom_id", None) or ""):
+        found = _ACTION_ID.fullmatch(getattr(component, "custom_id", None) or "")
+        if found is not None and found["action"] == "delete":
             return JobId(found["target"])
     return None
 
@@ -237,6 +290,12 @@ def said_to(content: str, user_id: int) -> str | None:
     if not mention.search(content):
         return None
     return " ".join(mention.sub(" ", content).split(" ")).strip()
+
+
+def names_our_role(message: discord.Message, user_id: int) -> bool:
+    """Whether somebody took the role that Discord gave this bot for the bot itself."""
+    tags = [each.tags for each in message.role_mentions if each.tags is not None]
+    return any(each.bot_id == user_id for each in tags)
 
 
 def to_frame(picture: Picture | None, link: str | None, *, field: str) -> Frame | None:
@@ -277,6 +336,7 @@ def to_request(
         work=work,
         asked_in=asked.asked_in,
         is_age_restricted=asked.is_age_restricted,
+        is_private=asked.is_private,
     )
 
 

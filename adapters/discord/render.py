@@ -116,7 +116,9 @@ def jump(message: MessageRef) -> str:
     """The link to a message."""
     place = message.thread
     inner = place.thread if place.thread and place.thread.isdecimal() else place.channel
-    return f"https://discord.com/channels/{place.workspace}/{inner}/{message.message}"
+    # An answer that only its person sees has no link of its own.
+    own = f"/{message.message}" if message.message.isdecimal() else ""
+    return f"https://discord.com/channels/{place.workspace}/{inner}{own}"
 
 
 def _link(label: str, url: str) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import aiohttp
 import discord
 
 from adapters.discord import buttons, render
+from bot.errors import BotError
 from bot.log import get_logger
 
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
-#: Too late, answered already (by another process, or a repeated callback), or its token ended.
-ACK_LOST = {10062, 40060, 10015, 50027}
+#: Too late, answered already (by another process, or a repeated callback), its token ended, or
+#: its person has closed the answer.
+LOST = {10062, 40060, 10015, 50027, 10008}
 
 
 async def acknowledge(interaction: Interaction) -> bool:
@@ -23,6 +26,10 @@ async def acknowledge(interaction: Interaction) -> bool:
     except discord.HTTPException as error:
         age = (discord.utils.utcnow() - interaction.created_at).total_seconds()
         log.warning("discord.ack_lost", code=error.code, age=round(age, 1))
+        return False
+    except (aiohttp.ClientError, OSError) as error:
+        # Perhaps it arrived: whoever starts nothing is right in both cases.
+        log.warning("discord.ack_lost", cause=type(error).__name__)
         return False
     return True
 
@@ -46,6 +53,11 @@ async def tell(
                 content, ephemeral=True, view=view or discord.utils.MISSING, files=list(files)
             )
     except discord.HTTPException as error:
-        if error.code not in ACK_LOST:
+        if error.code not in LOST:
             raise
         log.warning("discord.answer_lost", code=error.code)
+
+
+async def refuse(interaction: Interaction, error: BotError) -> None:
+    """Say to this person only why something is not done."""
+    await tell(interaction, render.draw_error(error))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Protocol
@@ -16,18 +18,34 @@ from discord import app_commands
 
 from adapters.discord import buttons
 from adapters.discord.replies import tell
-from bot.clock import Clock
+from bot.clock import Clock, to_wall
 from bot.errors import ConfigError
 from bot.log import get_logger
 
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
-RECONNECT = timedelta(seconds=15)
+RECONNECT, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=5)
+#: A connection that lasted so long was a good one.
+GOOD_SECONDS = 600.0
+#: Discord takes one IDENTIFY of a bot in so many seconds.
+IDENTIFY_SECONDS = 5.0
+CANCEL_AGAIN_SECONDS = 0.5
+BAD_TOKEN, BAD_SHARD, NEEDS_SHARDS = 4004, 4010, 4011
+SIGN_IN_REFUSED = (
+    "[adapters.discord] token: Discord does not accept it. Reset it at "
+    "discord.com/developers and set RAYBOT_ADAPTERS__DISCORD__TOKEN."
+)
+SHARDS_REFUSED = (
+    "[adapters.discord] shard_count: Discord does not accept it. Leave it out, and shard_ids, too."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """How to reach Discord. Empty addresses are Discord's own."""
+    """How to reach Discord. Empty addresses are Discord's own.
+
+    `connect` signs a client in with the token and stays until it is closed.
+    """
 
     token: str
     api_base_url: str = ""
@@ -37,6 +55,14 @@ class Wire:
     dev_guild_ids: tuple[int, ...] = ()
     shard_ids: tuple[int, ...] = ()
     shard_count: int | None = None
+    connect: Callable[[discord.Client, str], Awaitable[None]] = discord.Client.start
+
+    def __post_init__(self) -> None:
+        if self.shard_ids and not set(self.shard_ids) <= set(range(self.shard_count or 0)):
+            raise ConfigError(
+                "[adapters.discord] shard_ids: each is a number below shard_count, which is "
+                "needed with them."
+            )
 
 
 RESTARTED = "I was restarted while this form was open. Nothing was started; please open it again."
@@ -63,7 +89,14 @@ class Hears(Protocol):
 class Client(discord.AutoShardedClient):
     """discord.py's client; what it hears it passes on."""
 
-    def __init__(self, desk: Hears, wire: Wire, *, reads_messages: bool) -> None:
+    def __init__(
+        self,
+        desk: Hears,
+        wire: Wire,
+        *,
+        reads_messages: bool,
+        may_identify: Callable[[], Awaitable[None]],
+    ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
         intents.message_content = reads_messages
         shards: dict[str, Any] = {"shard_ids": list(wire.shard_ids)} if wire.shard_ids else {}
@@ -78,6 +111,9 @@ class Client(discord.AutoShardedClient):
             **shards,
         )
         self._desk = desk
+        self._may_identify = may_identify
+        #: Part of the id of every form that this client opens.
+        self.mark = secrets.token_hex(4)
         self.tree = app_commands.CommandTree(self)
         self.tree.error(desk.on_command_error)
 
@@ -85,6 +121,18 @@ class Client(discord.AutoShardedClient):
         """Once, after the sign-in and before anything is heard."""
         self.add_dynamic_items(buttons.ActionButton)
         await self._desk.on_online(self)
+
+    async def before_identify_hook(self, _shard_id: int | None, *, initial: bool = False) -> None:
+        """Wait for our turn; discord.py's own rule knows nothing of clients before this one."""
+        await self._may_identify()
+
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """A session began."""
+        log.info("discord.connected", shard=shard_id)
+
+    async def on_shard_resumed(self, shard_id: int) -> None:
+        """A session goes on, and nothing of it was missed."""
+        log.info("discord.resumed", shard=shard_id)
 
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote."""
@@ -98,7 +146,8 @@ class Client(discord.AutoShardedClient):
         """A form that was open when the last process ended is nobody's any more."""
         given: Any = interaction.data or {}
         form = str(given.get("custom_id", ""))
-        if interaction.type is discord.InteractionType.modal_submit and buttons.is_stale(form):
+        is_form = interaction.type is discord.InteractionType.modal_submit
+        if is_form and buttons.is_stale(form, self.mark):
             await tell(interaction, RESTARTED)
 
 
@@ -111,6 +160,9 @@ class Session:
         self._clock = clock
         self.reads_messages = wire.message_content == "on"
         self.client: Client | None = None
+        self._is_refused = False
+        self._identify_from = 0.0
+        self._failures = 0
 
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
@@ -119,38 +171,62 @@ class Session:
         if self._wire.gateway_url:
             discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self._wire.gateway_url)
         while True:
+            began = self._clock.boottime()
             try:
                 await self._connect()
             except discord.PrivilegedIntentsRequired:
                 log.warning("discord.no_message_content")
                 self._is_refused, self.reads_messages = True, False
-            except discord.LoginFailure as error:
-                raise ConfigError(
-                    "[adapters.discord] token: Discord does not accept it. Reset it at "
-                    "discord.com/developers and set RAYBOT_ADAPTERS__DISCORD__TOKEN."
-                ) from error
-            except (aiohttp.ClientError, OSError, discord.HTTPException) as error:
+            except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
+                _refuse_for_good(error)
                 log.warning("discord.not_reachable", cause=type(error).__name__)
-                await self._clock.wait(asyncio.Event(), self._clock.now() + RECONNECT)
+                await self._rest(began)
             else:
                 return
 
-    _is_refused = False
+    async def _rest(self, began: float) -> None:
+        """Pause ever longer between connections that do not last."""
+        is_good = self._clock.boottime() - began >= GOOD_SECONDS
+        pause = min(RECONNECT * 2 ** (0 if is_good else self._failures), LONGEST_PAUSE)
+        self._failures = 0 if is_good else min(self._failures + 1, 10)
+        await self._clock.wait(asyncio.Event(), self._clock.now() + pause)
 
     async def _connect(self) -> None:
         if self._wire.message_content == "auto" and not self._is_refused:
             self.reads_messages = await self._may_read_messages()
-        client = Client(self._desk, self._wire, reads_messages=self.reads_messages)
+        client = Client(
+            self._desk,
+            self._wire,
+            reads_messages=self.reads_messages,
+            may_identify=self._may_identify,
+        )
         self.client = client
         try:
             async with client:
-                await client.start(self._wire.token)
+                await self._stay(client)
         finally:
             self.client = None
 
+    async def _stay(self, client: Client) -> None:
+        """Stay connected until cancelled; `wait_for`, up to Python 3.11, may lose one cancel."""
+        staying = asyncio.ensure_future(self._wire.connect(client, self._wire.token))
+        try:
+            await asyncio.wait({staying})
+        finally:
+            while not staying.done():
+                staying.cancel()
+                await asyncio.wait({staying}, timeout=CANCEL_AGAIN_SECONDS)
+        await staying
+
+    async def _may_identify(self) -> None:
+        """Wait until Discord takes the next IDENTIFY, of any client and shard here."""
+        at = max(self._clock.boottime(), self._identify_from)
+        self._identify_from = at + IDENTIFY_SECONDS
+        await self._clock.wait(asyncio.Event(), to_wall(self._clock, at))
+
     async def _may_read_messages(self) -> bool:
         """What the application was granted, before a session asks for it."""
-        async with discord.Client(intents=discord.Intents.none()) as client:
+        async with discord.Client(intents=discord.Intents(guilds=True)) as client:
             await client.login(self._wire.token)
             flags = client.application.flags if client.application else None
         if flags is None:
@@ -181,3 +257,12 @@ class Session:
             log.error("discord.sync_failed", code=error.code, cause=str(error))  # noqa: TRY400
             return known
         return present
+
+
+def _refuse_for_good(error: Exception) -> None:
+    """Raise `ConfigError` where only the operator can mend it."""
+    code = error.code if isinstance(error, discord.ConnectionClosed) else None
+    if isinstance(error, discord.LoginFailure) or code == BAD_TOKEN:
+        raise ConfigError(SIGN_IN_REFUSED) from error
+    if code in (BAD_SHARD, NEEDS_SHARDS):
+        raise ConfigError(SHARDS_REFUSED) from error

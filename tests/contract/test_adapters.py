@@ -170,3 +170,16 @@ async def test_limits_are_told_for_a_place(place: Place) -> None:
     limits = place.adapter.limits(place.thread)
     assert limits.max_upload_bytes > 0
     assert limits.max_text_chars > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_adapter_says_what_it_finds_and_how_to_add_it(name: str, tmp_path: Path) -> None:
+    module = importlib.import_module(f"adapters.{name}")
+    async with SURROUNDINGS[name](tmp_path) as (settings, thread, _):
+        findings = await module.check(settings, served={thread.workspace: ()}, seconds=5)
+        invitation = await module.install(settings)
+    assert findings
+    assert [each.sentence for each in findings if not each.is_well] == []
+    assert all(each.sentence.startswith(f"{name}: ") for each in findings)
+    assert invitation
+    assert isinstance(settings.can_host, bool)  # type: ignore[attr-defined]

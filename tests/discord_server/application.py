@@ -56,6 +56,9 @@ class Application:
     granted: Intent = Intent.NONE
     is_public: bool = True
     interactions_endpoint_url: str | None = None
+    requires_code_grant: bool = False
+    #: How the portal lets it be installed: "0" in a server, "1" for oneself.
+    installs: set[str] = field(default_factory=lambda: {"0", "1"})
     #: People who installed the app for themselves.
     installed_by: set[int] = field(default_factory=set)
 
@@ -114,14 +117,14 @@ class Application:
             "flags": self.flags,
             "verify_key": "00" * 32,
             "bot_public": self.is_public,
-            "bot_require_code_grant": False,
+            "bot_require_code_grant": self.requires_code_grant,
             "hook": True,
             "redirect_uris": [],
             "interactions_endpoint_url": self.interactions_endpoint_url,
             "role_connections_verification_url": None,
             "approximate_guild_count": guilds,
             "approximate_user_install_count": len(self.installed_by),
-            "integration_types_config": {"0": {}, "1": {}},
+            "integration_types_config": {each: {} for each in sorted(self.installs)},
         }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from adapters.discord import Settings, create
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from tests.conftest import House, running, to_test_config
 from tests.discord_server import Channel, DiscordServer, Guild, Message, Person
+from tests.discord_server.openapi import check_requests, has_openapi
+from tests.discord_server.wire import Request
 from tests.fakes import MovableClock, RecordingAdapter
 
 GUILD = 4242
@@ -48,6 +52,18 @@ class Street:
         said = self.discord.said(channel or self.general)
         return [each for each in said if each.attachments]
 
+    def later(self, **by: float) -> None:
+        """Time passes, for Discord and for the bot."""
+        self.discord.clock.move(**by)
+        self.house.clock.move(**by)
+
+    async def hurry(self, look: Callable[[], object], **by: float) -> None:
+        """Let time run in steps until this is so."""
+        async with asyncio.timeout(15):
+            while not look():
+                self.later(**(by or {"seconds": 6}))
+                await asyncio.sleep(0.02)
+
     async def clip(self, channel: Channel | None = None) -> Message:
         """The next clip in a channel."""
         where = channel or self.general
@@ -70,6 +86,18 @@ async def simulator() -> AsyncIterator[Simulator]:
         yield quick
 
 
+#: Commands that were held to Discord's document: they are large, and the same in every test.
+_CHECKED: set[str] = set()
+
+
+def _unchecked(requests: Iterable[Request]) -> Iterator[Request]:
+    for each in requests:
+        commands = json.dumps(each.body, sort_keys=True) if each.method == "PUT" else ""
+        if commands not in _CHECKED:
+            yield each
+        _CHECKED.update({commands} - {""})
+
+
 @pytest.fixture
 async def discord_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordServer]:
     # discord.py keeps its two addresses in classes; what the adapter's settings write there ends
@@ -78,40 +106,65 @@ async def discord_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Disco
     monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", DiscordWebSocket.DEFAULT_GATEWAY)
     async with DiscordServer() as server:
         yield server
+        if has_openapi():
+            assert check_requests(_unchecked(server.requests)) == []
+
+
+@dataclass
+class Town:
+    """Where streets are: the local Discord with a server, its people, and the bot's own folder."""
+
+    folder: Path
+    simulator: Simulator
+    clock: MovableClock
+    discord: DiscordServer
+    guild: Guild
+    ana: Person
+    ben: Person
+
+    @asynccontextmanager
+    async def street(
+        self, adapter: dict[str, Any] | None = None, **tables: Any
+    ) -> AsyncIterator[Street]:
+        """Run the bot while the block runs; `adapter` changes the adapter's settings."""
+        tables.setdefault("access", {"servers": [str(GUILD)]})
+        config = to_test_config(self.folder, self.simulator, **tables)
+        settings = Settings.model_validate(
+            {
+                "token": self.discord.token,
+                "api_base_url": self.discord.api_base_url,
+                "gateway_url": self.discord.gateway_url,
+                "shard_count": 1,
+                **(adapter or {}),
+            }
+        )
+        async with running(
+            config,
+            self.simulator,
+            RecordingAdapter(),
+            self.clock,
+            discord=lambda studio: create(settings, studio, clock=self.clock),
+        ) as house:
+            await self.discord.wait_connected()
+            yield Street(self.discord, self.guild, self.ana, self.ben, house)
 
 
 @pytest.fixture
-async def open_street(
+async def town(
     tmp_path: Path, simulator: Simulator, clock: MovableClock, discord_server: DiscordServer
-) -> AsyncIterator[Callable[..., Any]]:
-    """Starts the bot in a server named in [access]; `adapter` changes the adapter's settings."""
+) -> Town:
     guild = discord_server.guild("Foxes", guild_id=GUILD)
     ana, ben = (discord_server.person(name, guild) for name in ("Ana", "Ben"))
+    return Town(tmp_path, simulator, clock, discord_server, guild, ana, ben)
+
+
+@pytest.fixture
+async def open_street(town: Town) -> AsyncIterator[Callable[..., Any]]:
+    """Starts the bot in a server named in [access]; `adapter` changes the adapter's settings."""
     async with AsyncExitStack() as stack:
 
         async def start(adapter: dict[str, Any] | None = None, **tables: Any) -> Street:
-            tables.setdefault("access", {"servers": [str(GUILD)]})
-            config = to_test_config(tmp_path, simulator, **tables)
-            settings = Settings.model_validate(
-                {
-                    "token": discord_server.token,
-                    "api_base_url": discord_server.api_base_url,
-                    "gateway_url": discord_server.gateway_url,
-                    "shard_count": 1,
-                    **(adapter or {}),
-                }
-            )
-            house = await stack.enter_async_context(
-                running(
-                    config,
-                    simulator,
-                    RecordingAdapter(),
-                    clock,
-                    discord=lambda studio: create(settings, studio, clock=clock),
-                )
-            )
-            await discord_server.wait_connected()
-            return Street(discord_server, guild, ana, ben, house)
+            return await stack.enter_async_context(town.street(adapter, **tables))
 
         yield start
 

@@ -1,0 +1,83 @@
+"""Where people who ask outside every server are members, asked of Discord each time they ask."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import discord
+
+from adapters.discord.parse import NAME, to_requester
+from bot.clock import Clock
+from bot.errors import JobNotFound
+from bot.refs import JobId
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+#: Somebody who is a member nowhere is not looked for again so soon.
+STRANGER_FOR = timedelta(minutes=1)
+REMEMBERED = 10_000
+T = TypeVar("T")
+
+
+class Homes:
+    """Finds the served server in which a person counts."""
+
+    def __init__(self, studio: Studio, *, clock: Clock) -> None:
+        self._studio = studio
+        self._clock = clock
+        self._last: OrderedDict[int, int] = OrderedDict()
+        self._strangers: OrderedDict[int, datetime] = OrderedDict()
+
+    async def of(
+        self,
+        client: discord.Client,
+        user: discord.User | discord.Member,
+        *,
+        job: JobId | None = None,
+    ) -> discord.Member | None:
+        """The member that somebody is in a served server now: where the job is, else the first."""
+        now = self._clock.now()
+        if self._strangers.get(user.id, now) > now:
+            return None
+        first: discord.Member | None = None
+        for guild in self._in_order(client, user.id):
+            if (member := await self._member(guild, user.id)) is None:
+                continue
+            first = first or member
+            if job is None or await self._is_there(job, member):
+                _keep(self._last, user.id, guild.id)
+                return member
+        if first is None:
+            _keep(self._strangers, user.id, now + STRANGER_FOR)
+        return first
+
+    def _in_order(self, client: discord.Client, user_id: int) -> Iterator[discord.Guild]:
+        last = client.get_guild(self._last.get(user_id, 0))
+        yield from [last] if last is not None else []
+        yield from (each for each in client.guilds if each is not last)
+
+    async def _member(self, guild: discord.Guild, user_id: int) -> discord.Member | None:
+        if not await self._studio.serves(f"{NAME}:{guild.id}"):
+            return None
+        try:
+            return await guild.fetch_member(user_id)
+        except discord.HTTPException:
+            return None
+
+    async def _is_there(self, job: JobId, member: discord.Member) -> bool:
+        try:
+            await self._studio.work_of(job, to_requester(member, guild_id=member.guild.id))
+        except JobNotFound:
+            return False
+        return True
+
+
+def _keep(known: OrderedDict[int, T], user_id: int, value: T) -> None:
+    known[user_id] = value
+    known.move_to_end(user_id)
+    while len(known) > REMEMBERED:
+        known.popitem(last=False)

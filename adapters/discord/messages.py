@@ -1,0 +1,77 @@
+"""Notices as discord.py sends them, and how a message of ours is known again. Sends nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import discord
+
+from adapters.discord import buttons, render
+from bot.notices import Delivered, Notice, Operator
+
+NONCE_CHARS = 25
+
+
+def draw(notice: Notice, *, now: datetime) -> render.Drawn:
+    """A notice as a message."""
+    if isinstance(notice, Operator):
+        return render.draw_operator(notice)
+    return render.draw(notice, now=now)
+
+
+def to_message(notice: Notice, *, now: datetime) -> dict[str, Any]:
+    """What to send; nobody is called but those the notice is for."""
+    drawn = draw(notice, now=now)
+    message: dict[str, Any] = {
+        "content": drawn.content,
+        "suppress_embeds": True,
+        "allowed_mentions": discord.AllowedMentions(
+            everyone=False,
+            roles=False,
+            users=[discord.Object(each) for each in drawn.pings],
+            replied_user=False,
+        ),
+    }
+    if drawn.buttons:
+        message["view"] = buttons.to_view(drawn.buttons)
+    if drawn.file is not None:
+        message["file"] = to_file(drawn.file)
+    return message
+
+
+def is_told(message: discord.Message, notice: Notice) -> bool:
+    """Whether a message of ours says this, by its job and whether it carries the clip."""
+    if isinstance(notice, Operator):
+        return False
+    job_id = notice.about.job_id
+    # A status message may show the images of its job; only a clip is named after it.
+    has_clip = any(job_id in each.filename for each in message.attachments)
+    return f"`{job_id}`" in message.content and has_clip is isinstance(notice, Delivered)
+
+
+def without_prompt(notice: Notice) -> Notice:
+    """The same without the person's words."""
+    if isinstance(notice, Operator):
+        return notice
+    work = notice.about.work.model_copy(update={"prompt": ""})
+    bare = replace(notice, about=replace(notice.about, work=work))
+    if isinstance(bare, Delivered):
+        return replace(bare, filename=f"{bare.about.job_id}.mp4")
+    return bare
+
+
+def to_nonce(key: str) -> str:
+    """A key as Discord's nonce, of at most 25 characters."""
+    if len(key) <= NONCE_CHARS:
+        return key
+    return hashlib.sha256(key.encode()).hexdigest()[:NONCE_CHARS]
+
+
+def to_file(spec: render.FileSpec) -> discord.File:
+    """A file to send, opened anew for each try."""
+    return discord.File(
+        spec.path, filename=spec.filename, description=spec.alt, spoiler=spec.is_spoiler
+    )

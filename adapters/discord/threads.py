@@ -1,0 +1,71 @@
+"""Threads of a request's own: opened when there is something to say, once, and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import discord
+
+from adapters.discord.parse import NAME
+from bot.log import get_logger
+from bot.notices import About
+from bot.refs import ThreadRef
+from bot.request import is_spoiler
+from bot.text import clean
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+log = get_logger(__name__)
+NAME_CHARS = 100
+#: What is remembered where no thread could be opened.
+CHANNEL = "channel"
+#: The message has a thread already; its id is the message's.
+EXISTS = 160004
+
+
+class Threads:
+    """Turns the thread that a request is to have into one that Discord knows."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def settle(self, client: discord.Client, thread: ThreadRef, about: About) -> ThreadRef:
+        """The thread for this request's messages; the channel, where none can be opened."""
+        lock = self._locks.setdefault(thread.thread or "", asyncio.Lock())
+        async with lock:
+            memory = f"{NAME}:{thread.thread}"
+            known = await self._studio.recall(memory, "thread")
+            if not known:
+                known = await self._open(client, thread, about)
+                await self._studio.remember(memory, "thread", known)
+        return thread.model_copy(update={"thread": None if known == CHANNEL else known})
+
+    async def _open(self, client: discord.Client, thread: ThreadRef, about: About) -> str:
+        channel = client.get_channel(int(thread.channel))
+        if not isinstance(channel, discord.TextChannel):
+            return CHANNEL
+        asked, name = about.asked_in, to_name(about)
+        try:
+            if asked is not None:
+                message = channel.get_partial_message(int(asked.message))
+                return str((await message.create_thread(name=name)).id)
+            is_news = channel.is_news()
+            kind = (
+                discord.ChannelType.news_thread if is_news else discord.ChannelType.public_thread
+            )
+            return str((await channel.create_thread(name=name, type=kind)).id)
+        except discord.HTTPException as error:
+            if error.code == EXISTS and asked is not None:
+                return asked.message
+            log.info("discord.no_thread", job=about.job_id, code=error.code)
+            return CHANNEL
+
+
+def to_name(about: About) -> str:
+    """What a request's thread is called; of a spoiler it tells nothing."""
+    prompt = "" if is_spoiler(about.work) else clean(about.work.prompt, limit=NAME_CHARS)
+    return prompt or about.job_id

@@ -1,0 +1,212 @@
+"""`/ray-admin`, for who manages a server, and the buttons that only the operator may press."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from bot.job import Job, JobState
+from tests.adapters.discord.conftest import GUILD, Street, Town
+from tests.adapters.discord.test_commands import all_jobs, finished, job_of
+from tests.discord_server import Kind, Message, NotPossible, Permission, Person
+
+OpenStreet = Callable[..., Awaitable[Street]]
+
+
+@pytest.fixture
+async def boss(street: Street) -> Person:
+    return street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+
+
+async def told(person: Person, command: str, **options: object) -> Message:
+    """What a command answers; only its person sees it."""
+    answer = await person.answer(await person.slash(f"ray-admin {command}", **options))
+    assert answer.is_ephemeral
+    return answer
+
+
+# ---- who manages a server ----------------------------------------------------------------------
+
+
+async def test_usage_comes_as_a_table_and_as_a_file(street: Street, boss: Person) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    await finished(street)
+    answer = await told(boss, "usage")
+    assert "Ana" in answer.content
+    [(name, content)] = answer.files.items()
+    assert name.endswith(".csv")
+    [row] = csv.DictReader(io.StringIO(content.decode()))
+    assert (row["name"], row["delivered"]) == ("Ana", "1")
+
+
+async def test_limits_and_rules_are_shown(street: Street, boss: Person) -> None:
+    answer = await told(boss, "limits")
+    assert "Limits here" in answer.content
+    assert "Rules here" in answer.content
+
+
+async def test_a_channel_can_be_the_only_one(street: Street, boss: Person) -> None:
+    studio = street.discord.channel(street.guild, "studio")
+    await told(boss, "channel", channel=studio, allowed=True)
+    refusal = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
+    assert refusal.is_ephemeral
+    assert "studio" in refusal.content
+    await street.ana.slash("ray create", studio, prompt="a fox")
+    await street.clip(studio)
+    await told(boss, "channel", channel=studio, allowed=False)
+    await street.ana.slash("ray create", prompt="a fox")
+    await street.clip()
+
+
+async def test_any_channel_can_be_picked_but_no_category(street: Street, boss: Person) -> None:
+    hidden = street.discord.channel(street.guild, "gallery", Kind.MEDIA)
+    denied = Permission.VIEW_CHANNEL
+    street.discord.overwrite(hidden, street.discord.app.bot, deny=denied)
+    said = await street.ana.say(street.general, "let us see")
+    thread = await street.ana.open_thread(said, "foxes")
+    shelf = street.discord.channel(street.guild, "shelf", Kind.CATEGORY)
+    await told(boss, "channel", channel=hidden, allowed=True)
+    answer = await told(boss, "channel", channel=thread, allowed=True)
+    assert answer.content == f"Raybot can be used in <#{hidden.id}>, <#{street.general.id}>."
+    refusal = await told(boss, "channel", channel=shelf, allowed=True)
+    assert "That is a category" in refusal.content
+
+
+async def test_defaults_of_server_and_channel_hold_in_this_order(
+    street: Street, boss: Person
+) -> None:
+    await told(boss, "defaults", setting="aspect_ratio", value="16:9")
+    await told(boss, "defaults", setting="aspect_ratio", value="9:16", channel=street.general)
+    said = await street.ana.say(street.general, "let us see")
+    thread = await street.ana.open_thread(said, "foxes")
+    shown = await street.ana.answer(await street.ana.slash("ray settings", thread))
+    assert "9:16" in shown.content
+    assert "this channel" in shown.content
+    await told(boss, "defaults", setting="aspect_ratio", channel=street.general)
+    shown = await street.ana.answer(await street.ana.slash("ray settings"))
+    assert "16:9" in shown.content
+    assert "this place" in shown.content
+    wrong = await told(boss, "defaults", setting="duration", value="7s")
+    assert "duration" in wrong.content
+
+
+async def test_somebody_is_blocked_and_let_in_again(street: Street, boss: Person) -> None:
+    await told(boss, "block", member=street.ana.user, days=3, reason="too many foxes")
+    refusal = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
+    assert "You cannot use Raybot here" in refusal.content
+    assert await all_jobs(street) == []
+    answer = await told(boss, "unblock", member=street.ana.user)
+    assert not answer.pings
+    await street.ana.slash("ray create", prompt="a fox")
+    await street.clip()
+
+
+async def test_a_pause_stops_what_is_new(street: Street, boss: Person) -> None:
+    await told(boss, "pause")
+    refusal = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
+    assert "paused" in refusal.content
+    await told(boss, "resume")
+    await street.ana.slash("ray create", prompt="a fox")
+    await street.clip()
+
+
+async def test_who_only_was_let_see_the_commands_may_not_use_them(street: Street) -> None:
+    with pytest.raises(NotPossible):
+        await street.ana.slash("ray-admin pause")
+    [admin] = [each for each in street.discord.commands.all() if each["name"] == "ray-admin"]
+    assert admin["default_member_permissions"] == int(Permission.MANAGE_GUILD)
+    # A server's own settings may show them to anybody.
+    admin["default_member_permissions"] = None
+    refusal = await street.ana.answer(await street.ana.slash("ray-admin pause"))
+    assert "manage this server" in refusal.content
+    await street.ana.slash("ray create", prompt="a fox")
+    await street.clip()
+
+
+# ---- the operator ------------------------------------------------------------------------------
+
+
+async def operators_street(town: Town, open_street: OpenStreet, **tables: object) -> Street:
+    otto = town.discord.person("Otto", town.guild)
+    return await open_street(operator={"discord_user": str(otto.id)}, **tables)
+
+
+async def test_a_closed_server_gets_a_sentence_and_the_operator_a_button(
+    town: Town, open_street: OpenStreet
+) -> None:
+    street = await operators_street(town, open_street, access={"servers": []})
+    otto = street.discord.people["Otto"]
+    refusals = []
+    for _ in range(2):
+        asked = await street.ana.slash("ray create", prompt="a fox")
+        refusals.append(await street.ana.answer(asked))
+    assert all("not set up for Raybot" in each.content for each in refusals)
+    assert await all_jobs(street) == []
+    street.house.clock.move(seconds=11)
+    notice = await street.discord.wait_message(otto.dm)
+    assert f"Foxes (discord:{GUILD})" in notice.content.replace("\\", "")
+    answer = await otto.answer(await otto.click(notice, "Approve"))
+    assert "is served from now on" in answer.content
+    await street.ana.slash("ray create", prompt="a fox")
+    await street.clip()
+    assert len(street.discord.said(otto.dm)) == 1
+    await otto.answer(await otto.click(notice, "Close"))
+    again = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
+    assert "not set up for Raybot" in again.content
+
+
+@pytest.mark.parametrize(("button", "cost"), [("Charge", True), ("Release", False)])
+async def test_the_operator_ends_an_open_question(
+    town: Town, open_street: OpenStreet, button: str, *, cost: bool
+) -> None:
+    street = await operators_street(town, open_street)
+    otto = street.discord.people["Otto"]
+    street.house.simulator.faults.drop("create", accepted=False, times=2)
+    await street.ana.slash("ray create", prompt="a red fox")
+    status = await street.discord.wait_message(street.general)
+    job = await uncertain(street, status)
+    street.house.clock.move(seconds=11)
+    notice = await street.discord.wait_message(otto.dm)
+    assert list(notice.buttons) == ["Charge", "Release"]
+    notice.channel = street.ana.dm  # As if Ana had such a message.
+    refusal = await street.ana.answer(await street.ana.click(notice, button))
+    assert "Only the operator" in refusal.content
+    notice.channel = otto.dm
+    answer = await otto.answer(await otto.click(notice, button))
+    assert "operator" in answer.content
+    ended = await street.house.job(job.id)
+    assert (ended.state, bool(ended.cost)) == (JobState.FAILED, cost)
+    await street.house.check_books()
+    late = await otto.answer(await otto.click(notice, button))
+    assert "neither uncertain" in late.content
+
+
+async def uncertain(street: Street, status: Message) -> Job:
+    """Let the search for a lost submission end without an answer."""
+    job = await street.house.job(job_of(status))
+    async with asyncio.timeout(15):
+        while job.state is not JobState.UNCERTAIN:
+            street.house.clock.move(seconds=20)
+            await asyncio.sleep(0.02)
+            job = await street.house.job(job.id)
+    return job
+
+
+async def test_nobody_else_may_press_the_operators_buttons(
+    town: Town, open_street: OpenStreet
+) -> None:
+    street = await operators_street(town, open_street, access={"servers": []})
+    otto = street.discord.people["Otto"]
+    await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
+    street.house.clock.move(seconds=11)
+    notice = await street.discord.wait_message(otto.dm)
+    notice.channel = street.ana.dm  # As if Ana had such a message.
+    for button in ("Approve", "Close"):
+        answer = await street.ana.answer(await street.ana.click(notice, button))
+        assert "Only the operator" in answer.content
+    again = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
+    assert "not set up for Raybot" in again.content

@@ -1,0 +1,186 @@
+"""The buttons under our messages: at once, after a restart, and for other people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from bot.job import JobState
+from tests.adapters.discord.conftest import Street, Town, picture
+from tests.adapters.discord.test_commands import all_jobs, finished, job_of
+from tests.discord_server import Message, Permission
+
+OpenStreet = Callable[..., Awaitable[Street]]
+
+
+async def status_of(street: Street) -> Message:
+    """The newest status message in the channel."""
+    return await street.discord.wait_message(street.general, lambda each: not each.attachments)
+
+
+# ---- under a clip ------------------------------------------------------------------------------
+
+
+async def test_retry_asks_for_the_same_again(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox", duration="9s")
+    clip = await finished(street)
+    assert list(clip.buttons) == ["Retry", "Remix", "Delete"]
+    answer = await street.ana.answer(await street.ana.click(clip, "Retry"))
+    assert answer.is_ephemeral
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
+    newest, first = await all_jobs(street)
+    assert (newest.retry_of, newest.work) == (first.id, first.work)
+    await street.house.check_books()
+
+
+async def test_remix_opens_what_was_asked_to_be_changed(street: Street) -> None:
+    await street.ana.slash(
+        "ray create", prompt="a red fox", start_frame=picture(), camera="zoom_in", duration="9s"
+    )
+    clip = await finished(street)
+    asked = await street.ben.click(clip, "Remix")
+    modal = await street.ben.modal(asked)
+    filled = {each["label"]: each["component"] for each in modal["components"]}
+    assert filled["Prompt"]["value"] == "a red fox"
+    assert filled["Flags"]["value"] == "--camera zoom_in"
+    sent = await street.ben.submit_modal(asked, {"Prompt": "a blue fox"})
+    await street.ben.answer(sent)
+    second = await street.discord.wait_message(
+        street.general, lambda each: each.attachments and "blue" in each.content, seconds=15
+    )
+    assert second.pings.users == {street.ben.id}
+    [first] = await all_jobs(street)
+    job = await street.house.job(job_of(second))
+    assert (job.retry_of, job.work.start_frame) == (first.id, first.work.start_frame)
+    assert (job.work.concepts, job.work.duration) == (("zoom_in",), "9s")
+
+
+async def test_delete_takes_the_clip_away(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    answer = await street.ana.answer(await street.ana.click(clip, "Delete"))
+    assert answer.is_ephemeral
+    assert "is deleted" in answer.content
+    assert clip.is_deleted
+
+
+async def test_somebody_elses_clip_is_not_theirs_to_delete(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    answer = await street.ben.answer(await street.ben.click(clip, "Delete"))
+    assert answer.is_ephemeral
+    assert "somebody else's" in answer.content
+    assert not clip.is_deleted
+
+
+async def test_a_moderator_may_delete_everybodys(street: Street) -> None:
+    allows = Permission.MANAGE_MESSAGES
+    mod = street.discord.person("Mod", street.guild, allows=allows)
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    await mod.answer(await mod.click(clip, "Delete"))
+    assert clip.is_deleted
+    job = await street.house.job(job_of(clip))
+    assert job.failure is not None
+    assert "a moderator" in job.failure.sentence
+
+
+# ---- while it runs -----------------------------------------------------------------------------
+
+
+async def test_cancel_stops_what_waits_or_runs(street: Street) -> None:
+    street.house.simulator.faults.slow(100_000)
+    await street.ana.slash("ray create", prompt="a red fox")
+    status = await street.discord.wait_message(street.general, lambda each: each.buttons)
+    refusal = await street.ben.answer(await street.ben.click(status, "Cancel"))
+    assert "somebody else's" in refusal.content
+    answer = await street.ana.answer(await street.ana.click(status, "Cancel"))
+    assert answer.is_ephemeral
+    assert "Cancelled" in answer.content
+    street.house.clock.move(seconds=6)
+    await street.discord.wait_for(lambda: "Cancelled" in status.content)
+
+
+async def test_a_command_cancels_too(street: Street) -> None:
+    street.house.simulator.faults.slow(100_000)
+    await street.ana.slash("ray create", prompt="a red fox")
+    status = await status_of(street)
+    answer = await street.ana.answer(await street.ana.slash("ray cancel", id=job_of(status)))
+    assert "Cancelled" in answer.content
+
+
+async def test_a_high_price_is_confirmed_by_who_asked(open_street: OpenStreet) -> None:
+    street = await open_street(limits={"confirm_above_usd": 0.01})
+    await street.ana.slash("ray create", prompt="a red fox")
+    status = await street.discord.wait_message(street.general, lambda each: each.buttons)
+    assert list(status.buttons) == ["Confirm", "Cancel"]
+    refusal = await street.ben.answer(await street.ben.click(status, "Confirm"))
+    assert "somebody else's" in refusal.content
+    [job] = await all_jobs(street)
+    assert (job.state, job.cost) == (JobState.RECEIVED, 0)
+    answer = await street.ana.answer(await street.ana.click(status, "Confirm"))
+    assert "Accepted" in answer.content
+    await street.clip()
+
+
+async def test_twice_clicked_is_confirmed_once(open_street: OpenStreet) -> None:
+    street = await open_street(limits={"confirm_above_usd": 0.01})
+    await street.ana.slash("ray create", prompt="a red fox")
+    status = await street.discord.wait_message(street.general, lambda each: each.buttons)
+    clicks = [await street.ana.click(status, "Confirm") for _ in range(2)]
+    await asyncio.gather(*(street.ana.answer(each) for each in clicks))
+    await finished(street)
+    assert len(street.clips()) == 1
+    await street.house.check_books()
+
+
+# ---- after a restart ---------------------------------------------------------------------------
+
+
+async def test_buttons_outlive_the_bot(town: Town) -> None:
+    async with town.street() as street:
+        await street.ana.slash("ray create", prompt="a red fox")
+        clip = await finished(street)
+    town.clock.move(days=90)
+    town.discord.clock.move(days=90)
+    async with town.street(bot={"clip_retention_days": 365}) as street:
+        asked = await street.ana.click(clip, "Remix")
+        await street.ana.modal(asked)
+        await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "a blue fox"}))
+        await street.ana.answer(await street.ana.click(clip, "Retry"))
+        await street.discord.wait_for(lambda: len(street.clips()) == 3, 15)
+        await street.ana.answer(await street.ana.click(clip, "Delete"))
+        assert clip.is_deleted
+
+
+async def test_an_uploaded_image_is_at_hand_for_another_try(town: Town) -> None:
+    async with town.street() as street:
+        await street.ana.slash("ray animate", image=picture(), prompt="it turns")
+        clip = await finished(street)
+    for upload in town.discord.cdn.files.values():
+        upload.is_gone = upload.is_ephemeral
+    async with town.street() as street:
+        await street.ana.answer(await street.ana.click(clip, "Retry"))
+        await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
+
+
+async def test_a_form_that_was_open_during_a_restart_is_told_so(town: Town) -> None:
+    async with town.street() as street:
+        await street.ana.slash("ray create", prompt="a red fox")
+        clip = await finished(street)
+        asked = await street.ana.click(clip, "Remix")
+        await street.ana.modal(asked)
+    async with town.street() as street:
+        sent = await street.ana.submit_modal(asked, {"Prompt": "a blue fox"})
+        answer = await street.ana.answer(sent)
+        assert answer.is_ephemeral
+        assert "I was restarted while this form was open" in answer.content
+        assert len(await all_jobs(street)) == 1
+
+
+async def test_a_button_of_another_version_is_told_so(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    clip.components[0]["components"][0]["custom_id"] = f"ray:fly:{job_of(clip)}"
+    answer = await street.ana.answer(await street.ana.click(clip, "Retry"))
+    assert "another version" in answer.content

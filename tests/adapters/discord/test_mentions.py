@@ -1,0 +1,237 @@
+"""What people say to Raybot in messages, with Discord's message content intent and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from bot.request import ClipFrame, ImageFrame
+from tests.adapters.discord.conftest import Street, Town, picture
+from tests.adapters.discord.test_commands import all_jobs, deliver_again, finished, job_of
+from tests.discord_server import Intent, Message, Permission, Pings
+
+OpenStreet = Callable[..., Awaitable[Street]]
+
+
+@pytest.fixture
+async def reader(town: Town, open_street: OpenStreet) -> Street:
+    """Where the bot was granted to read messages."""
+    town.discord.app.granted = Intent.MESSAGE_CONTENT
+    return await open_street()
+
+
+def ray(street: Street) -> str:
+    return street.discord.app.bot.mention
+
+
+async def reply_to(street: Street, message: Message) -> Message:
+    """What the bot answers to this message."""
+    return await street.discord.wait_message(
+        message.channel,
+        lambda each: each.reference and each.reference.message_id == message.id,
+    )
+
+
+async def frames_of(street: Street) -> list[str]:
+    """The file names of the newest job's start and end."""
+    work = (await all_jobs(street))[0].work
+    frames = [each for each in (work.start_frame, work.end_frame) if isinstance(each, ImageFrame)]
+    return [each.attachment.filename for each in frames]
+
+
+# ---- asking ------------------------------------------------------------------------------------
+
+
+async def test_a_mention_with_flags_becomes_a_clip_that_replies_to_it(street: Street) -> None:
+    said = await street.ana.say(street.general, f"{ray(street)} a red fox --dur 9s --ar 9:16")
+    clip = await street.clip()
+    assert clip.reference is not None
+    assert clip.reference.message_id == said.id
+    assert clip.pings == Pings(users={street.ana.id})
+    [job] = await all_jobs(street)
+    assert (job.work.prompt, job.work.duration) == ("a red fox", "9s")
+
+
+async def test_an_attached_image_is_the_start_frame(street: Street) -> None:
+    await street.ana.say(
+        street.general, f"{ray(street)} slow zoom", files=[("fox.png", picture())]
+    )
+    await street.clip()
+    assert await frames_of(street) == ["fox.png"]
+
+
+async def test_two_images_are_start_and_end(street: Street) -> None:
+    files = [("dusk.png", picture(colour="navy")), ("dawn.png", picture(colour="white"))]
+    await street.ana.say(street.general, f"{ray(street)} time passes", files=files)
+    await street.clip()
+    assert await frames_of(street) == ["dusk.png", "dawn.png"]
+
+
+async def test_three_images_are_a_question(street: Street) -> None:
+    files = [(f"{name}.png", picture()) for name in "abc"]
+    said = await street.ana.say(street.general, f"{ray(street)} time passes", files=files)
+    assert "There are 3 images" in (await reply_to(street, said)).content
+    assert await all_jobs(street) == []
+
+
+async def test_with_the_intent_the_image_replied_to_begins_the_clip(reader: Street) -> None:
+    shown = await reader.ben.say(reader.general, "look", files=[("fox.png", picture())])
+    await reader.ana.say(reader.general, f"{ray(reader)} slow zoom", reply_to=shown)
+    await reader.clip()
+    assert await frames_of(reader) == ["fox.png"]
+
+
+async def test_an_image_on_the_reply_itself_wins(reader: Street) -> None:
+    shown = await reader.ben.say(reader.general, files=[("his.png", picture())])
+    await reader.ana.say(
+        reader.general,
+        f"{ray(reader)} slow zoom",
+        reply_to=shown,
+        files=[("hers.png", picture(colour="navy"))],
+    )
+    await reader.clip()
+    assert await frames_of(reader) == ["hers.png"]
+
+
+async def test_with_the_intent_a_reply_to_words_takes_only_the_words(reader: Street) -> None:
+    shown = await reader.ben.say(reader.general, "what about a fox?")
+    await reader.ana.say(reader.general, f"{ray(reader)} a red fox", reply_to=shown)
+    assert "a red fox" in (await reader.clip()).content
+
+
+async def test_without_the_intent_the_way_that_works_is_shown(street: Street) -> None:
+    shown = await street.ben.say(street.general, files=[("fox.png", picture())])
+    said = await street.ana.say(street.general, f"{ray(street)} slow zoom", reply_to=shown)
+    answer = await reply_to(street, said)
+    assert "Discord hides the message you reply to from me" in answer.content
+    assert "Apps → Animate with Ray" in answer.content
+    assert not answer.pings
+    assert await all_jobs(street) == []
+
+
+async def test_a_reply_to_one_of_our_clips_continues_it(street: Street) -> None:
+    await street.ben.slash("ray create", prompt="a fox wakes")
+    clip = await finished(street)
+    await street.ana.say(street.general, f"{ray(street)} it runs away", reply_to=clip)
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
+    assert (await all_jobs(street))[0].work.start_frame == ClipFrame(job_id=job_of(clip))
+
+
+async def test_a_reply_that_merely_calls_the_bot_starts_nothing(reader: Street) -> None:
+    await reader.ben.slash("ray create", prompt="a fox wakes")
+    clip = await finished(reader)
+    said_before = len(reader.discord.said(reader.general))
+    await reader.ana.say(reader.general, "wonderful!", reply_to=clip, ping=True)
+    await reader.ana.answer(await reader.ana.slash("ray usage"))
+    assert await all_jobs(reader) == []
+    assert len(reader.discord.said(reader.general)) == said_before
+
+
+async def test_a_message_that_came_twice_is_one_job(street: Street) -> None:
+    await street.ana.say(street.general, f"{ray(street)} a red fox")
+    deliver_again(street)
+    await finished(street)
+    await street.ana.answer(await street.ana.slash("ray usage"))
+    assert len(await all_jobs(street)) == 1
+
+
+async def test_a_deleted_message_replied_to_is_told(reader: Street) -> None:
+    shown = await reader.ben.say(reader.general, files=[picture()])
+    await reader.ben.delete(shown)
+    said = await reader.ana.say(reader.general, f"{ray(reader)} slow zoom", reply_to=shown)
+    assert "was deleted" in (await reply_to(reader, said)).content
+
+
+async def test_a_bare_mention_is_told_what_to_say(street: Street) -> None:
+    said = await street.ana.say(street.general, ray(street))
+    assert "Say what you want to see" in (await reply_to(street, said)).content
+
+
+async def test_a_mention_of_our_role_is_told_whom_to_mention(street: Street) -> None:
+    role = street.guild.bot_role
+    role.is_mentionable = True
+    said = await street.ana.say(street.general, f"<@&{role.id}> a red fox")
+    answer = await reply_to(street, said)
+    assert "Mention the app itself" in answer.content
+    assert await all_jobs(street) == []
+
+
+async def test_other_bots_are_not_heard(street: Street) -> None:
+    other = street.discord.other_bot("Echo", street.guild)
+    await other.say(street.general, f"{ray(street)} a red fox")
+    await street.ana.answer(await street.ana.slash("ray usage"))
+    assert street.discord.said(street.general) == []
+
+
+# ---- verbs -------------------------------------------------------------------------------------
+
+
+async def test_verbs_are_answered_beside_the_message(street: Street) -> None:
+    await street.ana.say(street.general, f"{ray(street)} a red fox")
+    clip = await finished(street)
+    for verb, says in (
+        ("help", "/ray create"),
+        ("usage", "Your usage"),
+        ("jobs", job_of(clip)),
+        (f"show {job_of(clip)}", "a red fox"),
+        ("settings ar=16:9", "16\\:9"),
+        (f"cancel {job_of(clip)}", "already ended"),
+    ):
+        said = await street.ana.say(street.general, f"{ray(street)} {verb}")
+        answer = await reply_to(street, said)
+        assert says.replace("\\", "") in answer.content.replace("\\", ""), verb
+    assert len(await all_jobs(street)) == 1
+
+
+async def test_a_typed_retry_asks_for_the_same_again(street: Street) -> None:
+    await street.ana.say(street.general, f"{ray(street)} a red fox")
+    clip = await finished(street)
+    await street.ana.say(street.general, f"{ray(street)} retry {job_of(clip)}")
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
+    newest, first = await all_jobs(street)
+    assert newest.retry_of == first.id
+
+
+# ---- refusals ----------------------------------------------------------------------------------
+
+
+async def test_a_limit_is_told_to_its_person_alone(open_street: OpenStreet) -> None:
+    street = await open_street(limits={"clips_per_person_per_day": 0})
+    said = await street.ana.say(street.general, f"{ray(street)} a red fox")
+    told = await street.discord.wait_message(street.ana.dm)
+    assert "limit" in told.content
+    assert f"/{said.id}" in told.content
+    assert street.discord.said(street.general) == []
+
+
+async def test_whom_no_direct_message_reaches_is_told_in_the_channel(
+    open_street: OpenStreet,
+) -> None:
+    street = await open_street(limits={"clips_per_person_per_day": 0})
+    street.ana.user.accepts_direct_messages = False
+    said = await street.ana.say(street.general, f"{ray(street)} a red fox")
+    assert "limit" in (await reply_to(street, said)).content
+
+
+async def test_a_missing_permission_is_named_before_money_is_held(street: Street) -> None:
+    me = street.discord.app.bot
+    street.discord.overwrite(street.general, me, deny=Permission.ATTACH_FILES)
+    await street.ana.say(street.general, f"{ray(street)} a red fox")
+    told = await street.discord.wait_message(street.ana.dm)
+    assert "I lack Attach Files" in told.content
+    assert await all_jobs(street) == []
+
+
+async def test_a_flag_that_is_none_is_answered_beside_the_words(street: Street) -> None:
+    said = await street.ana.say(street.general, f"{ray(street)} a red fox --seed 5")
+    assert "--seed" in (await reply_to(street, said)).content.replace("\\", "")
+    assert await all_jobs(street) == []
+
+
+async def test_without_read_history_the_answer_comes_plainly(street: Street) -> None:
+    me = street.discord.app.bot
+    street.discord.overwrite(street.general, me, deny=Permission.READ_MESSAGE_HISTORY)
+    await street.ana.say(street.general, f"{ray(street)} usage")
+    answer = await street.discord.wait_message(street.general)
+    assert "Your usage" in answer.content

@@ -1,0 +1,124 @@
+"""`private:true`: only its person sees the answer, also when the interaction has ended."""
+
+from __future__ import annotations
+
+from bot.job import JobState
+from tests.adapters.discord.conftest import Street, Town, picture
+from tests.adapters.discord.test_commands import all_jobs, finished, job_of
+from tests.discord_server import Interaction, Message
+
+
+async def private_clip(street: Street, asked: Interaction) -> Message:
+    """The clip in place of the private answer."""
+
+    def look() -> Message | None:
+        original = asked.original
+        return original if original is not None and original.attachments else None
+
+    found = await street.discord.wait_for(look, 15)
+    assert found is not None
+    return found
+
+
+def move(town: Town, **by: float) -> None:
+    """Let time pass for the bot and for Discord."""
+    town.clock.move(**by)
+    town.discord.clock.move(**by)
+
+
+async def test_a_private_clip_is_seen_by_its_person_alone(street: Street) -> None:
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    clip = await private_clip(street, asked)
+    assert clip.is_ephemeral
+    assert clip.seen_by == street.ana.id
+    assert street.discord.said(street.general) == []
+    await street.house.delivered(job_of(clip))
+    await street.house.check_books()
+
+
+async def test_what_is_asked_under_a_private_clip_stays_private(street: Street) -> None:
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    clip = await private_clip(street, asked)
+    await street.house.delivered(job_of(clip))
+    retried = await street.ana.click(clip, "Retry")
+    assert (await private_clip(street, retried)).is_ephemeral
+    remixed = await street.ana.click(clip, "Remix")
+    await street.ana.modal(remixed)
+    sent = await street.ana.submit_modal(remixed, {"Prompt": "a blue secret"})
+    assert (await private_clip(street, sent)).is_ephemeral
+    assert street.discord.said(street.general) == []
+
+
+async def test_a_private_clip_is_deleted_where_it_stands(street: Street) -> None:
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    clip = await private_clip(street, asked)
+    await street.house.delivered(job_of(clip))
+    await street.ana.answer(await street.ana.click(clip, "Delete"))
+    street.house.clock.move(seconds=6)
+    await street.discord.wait_for(lambda: not clip.attachments)
+
+
+async def test_a_refusal_ends_the_private_answer(street: Street) -> None:
+    asked = await street.ana.slash(
+        "ray create", prompt="a fox", start_frame=b"no picture", private=True
+    )
+    answer = await street.ana.answer(asked)
+    assert answer.is_ephemeral
+    assert "image" in answer.content
+
+
+async def test_a_clip_that_took_longer_than_the_interaction_comes_directly(
+    street: Street, town: Town
+) -> None:
+    street.house.simulator.faults.slow(100_000)
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    status = await street.ana.answer(asked)
+    await street.house.simulator.wait_for_creates(1)
+    move(town, minutes=16)
+    [generation] = street.house.simulator.generations.values()
+    await street.house.simulator.finish(generation.id)
+    clip = await finished(street, street.ana.dm)
+    assert job_of(clip) == job_of(status)
+    assert street.discord.said(street.general) == []
+
+
+async def test_after_a_restart_a_private_clip_comes_directly(town: Town) -> None:
+    async with town.street() as street:
+        town.simulator.faults.slow(100_000)
+        asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+        await street.ana.answer(asked)
+        await town.simulator.wait_for_creates(1)
+    async with town.street() as street:
+        [generation] = town.simulator.generations.values()
+        await town.simulator.finish(generation.id)
+        clip = await finished(street, street.ana.dm)
+        assert street.discord.said(street.general) == []
+        # Its buttons work there, although nobody may ask for clips in direct messages.
+        answer = await street.ana.answer(await street.ana.click(clip, "Delete"))
+        assert "is deleted" in answer.content
+        assert clip.is_deleted
+        assert len(await all_jobs(street)) == 1
+
+
+async def test_whom_nothing_reaches_is_shown_the_clip_later(town: Town) -> None:
+    town.ana.user.accepts_direct_messages = False
+    async with town.street() as street:
+        town.simulator.faults.slow(100_000)
+        asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+        status = await street.ana.answer(asked)
+        await town.simulator.wait_for_creates(1)
+    async with town.street() as street:
+        [generation] = town.simulator.generations.values()
+        await town.simulator.finish(generation.id)
+        kept = await street.house.until(job_of(status), JobState.FAILED)
+        assert kept.cost > 0
+        shown = await street.ana.answer(await street.ana.slash("ray show", id=kept.id))
+        assert shown.files
+
+
+async def test_the_image_of_a_private_request_is_in_no_channel(street: Street) -> None:
+    asked = await street.ana.slash(
+        "ray animate", image=picture(), prompt="a secret fox", private=True
+    )
+    await private_clip(street, asked)
+    assert street.discord.said(street.general) == []

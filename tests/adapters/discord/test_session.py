@@ -1,0 +1,315 @@
+"""The connection: signing in, the intents that were granted, coming back, and going away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import discord
+import pytest
+from discord import app_commands
+
+from adapters.discord import Settings, create
+from adapters.discord.session import Client, Session, Wire
+from bot.errors import ConfigError
+from tests.adapters.discord.conftest import Street, Town
+from tests.discord_server import DiscordServer, Guild, Intent, Person
+from tests.fakes import MovableClock
+
+
+@dataclass
+class Desk:
+    """Who hears what comes in; it keeps all of it."""
+
+    messages: asyncio.Queue[discord.Message] = field(default_factory=asyncio.Queue)
+    online: int = 0
+
+    async def on_online(self, client: Client) -> None:
+        self.online += 1
+
+    async def on_message(self, message: discord.Message) -> None:
+        self.messages.put_nowait(message)
+
+    async def on_action(
+        self, interaction: discord.Interaction[Any], action: str, target: str
+    ) -> None:
+        raise AssertionError
+
+    async def on_command_error(
+        self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
+    ) -> None:
+        raise AssertionError
+
+
+@dataclass
+class Line:
+    """A session alone, with nothing behind it."""
+
+    discord: DiscordServer
+    guild: Guild
+    ana: Person
+    clock: MovableClock
+    desk: Desk
+    session: Session | None = None
+
+    def wire(self, **known: Any) -> Wire:
+        given: dict[str, Any] = {
+            "token": self.discord.token,
+            "api_base_url": self.discord.api_base_url,
+            "gateway_url": self.discord.gateway_url,
+            "shard_count": 1,
+        }
+        return Wire(**{**given, **known})
+
+    @asynccontextmanager
+    async def open(self, **known: Any) -> AsyncIterator[Session]:
+        """Run a session while the block runs; a fault in it ends the block with that fault."""
+        session = Session(self.desk, self.wire(**known), clock=self.clock)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(session.run())
+            try:
+                yield session
+            finally:
+                task.cancel()
+
+    async def heard(self, words: str) -> None:
+        """The session hears what somebody says to the bot."""
+        await self.ana.say(self.ana.here, f"<@{self.discord.app.id}> {words}")
+        async with asyncio.timeout(5):
+            while not (await self.desk.messages.get()).content.endswith(words):
+                pass
+
+    async def hurry(self, look: Callable[[], object]) -> None:
+        """Let the bot's time run until this is so."""
+        async with asyncio.timeout(10):
+            while not look():
+                self.clock.move(seconds=5)
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def line(discord_server: DiscordServer, clock: MovableClock) -> Line:
+    guild = discord_server.guild("Foxes")
+    return Line(discord_server, guild, discord_server.person("Ana", guild), clock, Desk())
+
+
+async def refusal(line: Line, **known: Any) -> str:
+    session = Session(line.desk, line.wire(**known), clock=line.clock)
+    with pytest.raises(ConfigError) as caught:
+        async with asyncio.timeout(5):
+            await session.run()
+    return caught.value.sentence
+
+
+# ---- signing in --------------------------------------------------------------------------------
+
+
+async def test_a_token_that_is_refused_says_what_to_do(line: Line) -> None:
+    sentence = await refusal(line, token="a wrong token")
+    assert "discord.com/developers" in sentence
+    assert "a wrong token" not in sentence
+    assert line.discord.invalid_requests == 1
+
+
+@pytest.mark.parametrize(("code", "word"), [(4004, "token"), (4010, "shard"), (4011, "shard")])
+async def test_what_only_the_operator_can_mend_ends_the_bot(
+    line: Line, code: int, word: str
+) -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(ConfigError, match=word)):
+        async with line.open():
+            await line.discord.wait_connected()
+            line.discord.gateway.close_all(code)
+            await asyncio.Event().wait()
+
+
+async def test_discord_that_is_away_is_waited_for(line: Line) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    late = DiscordServer()
+    wire = {
+        "token": late.token,
+        "api_base_url": f"http://127.0.0.1:{port}/api/v10",
+        "gateway_url": f"ws://127.0.0.1:{port}/gateway/",
+    }
+    async with line.open(**wire):
+        await asyncio.sleep(0.05)
+        await late.start(port=port)
+        try:
+            await line.hurry(lambda: late.gateway.connected)
+        finally:
+            await late.stop()
+
+
+async def test_pauses_between_tries_grow(line: Line) -> None:
+    line.discord.faults.add("GET", "/users/@me$", status=503, times=6)
+    async with line.open():
+        began = line.clock.boottime()
+        await line.hurry(lambda: line.discord.gateway.connected)
+        waited = line.clock.boottime() - began
+    assert line.discord.faults.left == 0
+    assert waited >= 15 + 30 + 60 + 120 + 240 + 300
+
+
+# ---- intents -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("granted", "asked", "is_read"),
+    [
+        (Intent.MESSAGE_CONTENT, "auto", True),
+        (Intent.NONE, "auto", False),
+        (Intent.MESSAGE_CONTENT, "off", False),
+        (Intent.MESSAGE_CONTENT, "on", True),
+    ],
+)
+async def test_message_content_is_asked_for_where_it_was_granted(
+    line: Line, granted: Intent, asked: str, is_read: bool
+) -> None:
+    line.discord.app.granted = granted
+    async with line.open(message_content=asked) as session:
+        await line.discord.wait_connected()
+        assert session.reads_messages is is_read
+        [identify] = line.discord.gateway.identifies
+        assert bool(identify["intents"] & Intent.MESSAGE_CONTENT) is is_read
+        minimal = Intent.GUILDS | Intent.GUILD_MESSAGES | Intent.DIRECT_MESSAGES
+        assert identify["intents"] & ~Intent.MESSAGE_CONTENT == minimal
+
+
+async def test_an_intent_that_is_refused_is_done_without(line: Line) -> None:
+    async with line.open(message_content="on") as session:
+        await line.hurry(lambda: line.discord.gateway.connected)
+        assert not session.reads_messages
+        assert line.discord.gateway.closes == [4014]
+        await line.heard("hello")
+    assert line.desk.online == 2
+
+
+# ---- coming back -------------------------------------------------------------------------------
+
+
+async def test_a_cut_connection_is_resumed_with_what_was_missed(line: Line) -> None:
+    async with line.open():
+        await line.discord.wait_connected()
+        [session] = line.discord.gateway.connected
+        line.discord.gateway.drop_all()
+        await line.heard("while you were away")
+        assert session.resumes == 1
+        line.discord.gateway.ask_to_reconnect()
+        await line.discord.wait_for(lambda: session.connection is None)
+        await line.heard("and again")
+        assert session.resumes == 2
+        assert len(line.discord.gateway.identifies) == 1
+    assert line.desk.online == 1
+
+
+async def test_a_session_that_is_over_begins_anew_in_its_turn(line: Line) -> None:
+    async with line.open():
+        await line.discord.wait_connected()
+        line.discord.gateway.invalidate()
+        await line.discord.wait_for(lambda: not line.discord.gateway.connected)
+        assert len(line.discord.gateway.identifies) == 1
+        await line.hurry(lambda: line.discord.gateway.connected)
+        await line.heard("hello again")
+    assert len(line.discord.gateway.identifies) == 2
+    assert line.desk.online == 1
+
+
+async def test_two_identifies_are_never_close(line: Line) -> None:
+    times: list[float] = []
+
+    async def note(client: discord.Client, token: str) -> None:
+        times.append(line.clock.boottime())
+        await discord.Client.start(client, token)
+
+    async with line.open(message_content="on", connect=note):
+        await line.discord.wait_for(lambda: line.discord.gateway.closes == [4014])
+        before = line.clock.boottime()
+        await line.hurry(lambda: line.discord.gateway.connected)
+        assert line.clock.boottime() - before >= 4.5
+    assert len(times) == 2
+
+
+# ---- going away --------------------------------------------------------------------------------
+
+
+async def test_the_session_ends_with_a_farewell(line: Line) -> None:
+    async with line.open() as session:
+        await line.discord.wait_connected()
+        client = session.client
+    await line.discord.wait_for(lambda: line.discord.gateway.sessions == {})
+    assert client is not None
+    assert client.is_closed()
+    assert session.client is None
+
+
+# ---- shards ------------------------------------------------------------------------------------
+
+
+async def test_each_shard_is_its_own_session(line: Line) -> None:
+    async with line.open(shard_count=3, shard_ids=(0, 2)):
+        await line.hurry(lambda: len(line.discord.gateway.connected) == 2)
+    shards = [each["shard"] for each in line.discord.gateway.identifies]
+    assert shards == [[0, 3], [2, 3]]
+
+
+async def test_discord_says_how_many_shards_it_wants(line: Line) -> None:
+    async with line.open(shard_count=None):
+        await line.discord.wait_connected()
+    [identify] = line.discord.gateway.identifies
+    assert identify["shard"] == [0, 1]
+
+
+@pytest.mark.parametrize("shards", [{"shard_ids": (0,)}, {"shard_ids": (0, 2), "shard_count": 2}])
+def test_shards_that_cannot_be_are_refused(shards: dict[str, Any]) -> None:
+    settings = Settings(token="a.b.c", **shards)  # type: ignore[arg-type]  # as from a file
+    with pytest.raises(ConfigError, match="shard_ids"):
+        create(settings, None, clock=MovableClock())  # type: ignore[arg-type]  # not reached
+
+
+# ---- commands ----------------------------------------------------------------------------------
+
+
+def syncs(town: Town) -> int:
+    return len(town.discord.requests_to("PUT", "/commands$"))
+
+
+async def test_commands_are_told_once_until_they_change(town: Town) -> None:
+    async with town.street():
+        assert syncs(town) == 1
+    async with town.street() as street:
+        town.discord.gateway.drop_all()
+        await town.discord.wait_connected()
+        town.discord.gateway.invalidate()
+        await street.hurry(lambda: len(town.discord.gateway.identifies) == 3)
+        await town.discord.wait_connected()
+        asked = await street.ana.slash("ray help")
+        assert (await street.ana.answer(asked)).content
+    assert syncs(town) == 1
+    async with town.street({"dev_guild_ids": (town.guild.id,)}):
+        assert syncs(town) == 2
+    [_, last] = town.discord.requests_to("PUT", "/commands$")
+    assert f"/guilds/{town.guild.id}/" in last.path
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 30034), (403, 50001), (503, 0)])
+async def test_a_sync_that_fails_leaves_yesterdays_commands(
+    town: Town, status: int, code: int
+) -> None:
+    async with town.street():
+        pass
+    town.discord.faults.error("PUT", "/commands$", status, code)
+    async with town.street({"dev_guild_ids": (town.guild.id,)}) as street:
+        asked = await street.ana.slash("ray help")
+        assert (await street.ana.answer(asked)).content
+    async with town.street({"dev_guild_ids": (town.guild.id,)}):
+        assert syncs(town) == 3
+
+
+async def test_commands_can_be_left_alone(open_street: Callable[..., Awaitable[Street]]) -> None:
+    street = await open_street({"sync_commands": False})
+    assert street.discord.requests_to("PUT", "/commands$") == []

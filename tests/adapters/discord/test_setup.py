@@ -1,0 +1,273 @@
+"""Who sets the bot up learns what Discord thinks of it: token, portal, commands, permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import discord
+import pytest
+
+from adapters.discord import Settings, check, install, introduce, setup
+from adapters.discord.session import SIGN_IN_REFUSED
+from bot.errors import ConfigError, DeliveryUnavailable
+from tests.adapters.discord.conftest import GUILD, Street
+from tests.discord_server import DiscordServer, Guild, Intent, Kind, Permission
+from tests.discord_server.permissions import BOT
+from tests.ports import free_port
+
+NONE: dict[str, Collection[str]] = {}
+HERE: dict[str, Collection[str]] = {str(GUILD): ()}
+
+
+def to_settings(server: DiscordServer, **values: Any) -> Settings:
+    table = {"token": server.token, "api_base_url": server.api_base_url, **values}
+    return Settings.model_validate(table)
+
+
+@pytest.fixture
+def foxes(discord_server: DiscordServer) -> Guild:
+    return discord_server.guild("Foxes", guild_id=GUILD)
+
+
+async def said(
+    server: DiscordServer, served: dict[str, Collection[str]] | None = None, **values: Any
+) -> tuple[list[str], list[str]]:
+    """What is well, and what needs the operator."""
+    given = HERE if served is None else served
+    findings = await check(to_settings(server, **values), served=given, seconds=5)
+    assert all(each.sentence.startswith("discord: ") for each in findings)
+    told = [(each.is_well, each.sentence.removeprefix("discord: ")) for each in findings]
+    return [text for is_well, text in told if is_well], [text for ok, text in told if not ok]
+
+
+# ---- the token and the portal -----------------------------------------------------------------
+
+
+async def test_a_good_token_is_proved_and_names_its_bot(
+    discord_server: DiscordServer, foxes: Guild
+) -> None:
+    well, amiss = await said(discord_server)
+    app = discord_server.app
+    assert well[0] == f"the token is good, this is Ray ({app.id}), owned by {app.owner.name}"
+    assert well[1].startswith("anybody may add the bot to a server")
+    assert well[-1] == f"Foxes ({GUILD}): the bot can post in 1 channel"
+    assert amiss == []
+    assert {each.method for each in discord_server.requests} == {"GET"}, "nothing is changed"
+    assert discord_server.gateway.connected == []
+
+
+async def test_a_wrong_token_is_one_line_without_the_token(discord_server: DiscordServer) -> None:
+    well, [amiss] = await said(discord_server, token="MTIz.wrong.token")
+    assert well == []
+    assert amiss == SIGN_IN_REFUSED
+    with pytest.raises(ConfigError, match="token: missing"):
+        await check(to_settings(discord_server, token=" "), served=NONE)
+
+
+async def test_offline_is_one_clear_line(discord_server: DiscordServer) -> None:
+    dead = f"http://127.0.0.1:{free_port()}/api/v10"
+    assert await said(discord_server, api_base_url=dead) == (
+        [],
+        ["127.0.0.1 cannot be reached. If this machine is online, look at api_base_url"],
+    )
+    lost = discord_server.base_url + "/nowhere"
+    _, [amiss] = await said(discord_server, api_base_url=lost)
+    assert amiss == "127.0.0.1 answered 404; check again later"
+
+
+async def test_a_discord_that_says_nothing_holds_nobody_up(discord_server: DiscordServer) -> None:
+    discord_server.faults.hold("GET", "/users/@me")
+    found = await check(to_settings(discord_server), served=HERE, seconds=0.1)
+    assert [each.sentence for each in found] == ["discord: 127.0.0.1 did not answer in time"]
+
+
+async def test_wrong_switches_of_the_portal_are_named(
+    discord_server: DiscordServer, foxes: Guild
+) -> None:
+    app = discord_server.app
+    app.interactions_endpoint_url = "https://example.org/interactions"
+    app.requires_code_grant, app.installs, app.is_public = True, {"1"}, False
+    well, amiss = await said(discord_server)
+    assert "only its owner can add the bot to servers (Public Bot is off)" in well
+    endpoint, grant, installs = amiss
+    assert "Interactions Endpoint URL" in endpoint
+    assert "Code Grant" in grant
+    assert "Guild Install" in installs
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_granted", "is_well", "says"),
+    [
+        ("auto", True, True, "is granted: a reply to an image animates it"),
+        ("auto", False, True, "cannot animate them; Apps > Animate with Ray works all the same"),
+        ("on", True, True, "is granted"),
+        ("on", False, False, "is not granted"),
+        ("off", True, True, 'message_content = "off"'),
+    ],
+)
+async def test_whether_messages_may_be_read_and_what_it_means(
+    discord_server: DiscordServer,
+    foxes: Guild,
+    wanted: str,
+    says: str,
+    *,
+    is_granted: bool,
+    is_well: bool,
+) -> None:
+    discord_server.app.granted = Intent.MESSAGE_CONTENT if is_granted else Intent.NONE
+    told = await said(discord_server, message_content=wanted)
+    assert [each for each in told[0 if is_well else 1] if says in each]
+
+
+# ---- commands ---------------------------------------------------------------------------------
+
+
+async def test_commands_are_compared_with_this_versions(
+    open_street: Callable[..., Any], discord_server: DiscordServer
+) -> None:
+    discord_server.guild("Owls")
+    well, amiss = await said(discord_server, NONE)
+    assert "there are no commands yet; the next start of Raybot brings them up to date" in well
+    _, amiss = await said(discord_server, NONE, sync_commands=False)
+    assert "there are no commands yet; sync_commands is off" in amiss[0]
+    street: Street = await open_street()
+    well, amiss = await said(street.discord)
+    assert "the commands are those of this version" in well
+    assert amiss == []
+    street.discord.commands.all(None)[0]["options"].pop(0)
+    _, [missing] = await said(street.discord)
+    assert missing == (
+        "the commands are those of another version (missing: ray create); the next start of "
+        "Raybot brings them up to date"
+    )
+
+
+async def test_commands_of_a_server_for_development_are_looked_at_there(
+    discord_server: DiscordServer, foxes: Guild
+) -> None:
+    well, _ = await said(discord_server, dev_guild_ids=[GUILD])
+    assert any(f"there are no commands in server {GUILD} yet" in each for each in well)
+    _, amiss = await said(discord_server, dev_guild_ids=[GUILD + 1])
+    assert amiss == [
+        f"the commands in server {GUILD + 1}: 127.0.0.1 answered 404; check again later"
+    ]
+
+
+# ---- permissions ------------------------------------------------------------------------------
+
+
+async def test_a_channel_where_it_cannot_post_is_named_with_what_it_lacks(
+    discord_server: DiscordServer, foxes: Guild
+) -> None:
+    art = discord_server.channel(foxes, "art")
+    bot = discord_server.app.bot
+    discord_server.overwrite(art, bot, deny=Permission.ATTACH_FILES)
+    quiet = discord_server.channel(foxes, "quiet")
+    discord_server.overwrite(quiet, foxes.roles[foxes.id], deny=Permission.SEND_MESSAGES)
+    discord_server.channel(foxes, "posts", Kind.FORUM)
+    well, amiss = await said(discord_server)
+    assert amiss == [f"Foxes ({GUILD}), #art: the bot lacks Attach Files", amiss[1]]
+    assert "#quiet: the bot lacks Send Messages, Attach Files" in amiss[1]
+    assert well[-1] == f"Foxes ({GUILD}): the bot can post in 2 channels"
+
+
+async def test_a_hidden_channel_may_be_meant_so_unless_it_was_allowed(
+    discord_server: DiscordServer, foxes: Guild
+) -> None:
+    staff = discord_server.channel(foxes, "staff")
+    discord_server.overwrite(staff, discord_server.app.bot, deny=Permission.VIEW_CHANNEL)
+    well, amiss = await said(discord_server)
+    assert well[-1] == f"Foxes ({GUILD}): the bot can post in 1 channel; it does not see #staff"
+    assert amiss == []
+    _, amiss = await said(discord_server, {str(GUILD): [str(staff.id), "77"]})
+    assert amiss[0] == f"Foxes ({GUILD}): the allowed channel 77 is gone"
+    assert amiss[1].startswith(f"Foxes ({GUILD}), #staff: the bot lacks View Channel")
+
+
+async def test_a_bot_that_sees_nothing_is_told(discord_server: DiscordServer) -> None:
+    discord_server.guild("Owls", guild_id=GUILD, bot_permissions=Permission.NONE)
+    _, [amiss] = await said(discord_server)
+    assert amiss.startswith(f"Owls ({GUILD}), #general: the bot lacks View Channel")
+
+
+async def test_threads_need_their_permission_only_where_they_are_opened(
+    discord_server: DiscordServer,
+) -> None:
+    discord_server.guild(
+        "Owls", guild_id=GUILD, bot_permissions=BOT & ~Permission.CREATE_PUBLIC_THREADS
+    )
+    assert (await said(discord_server))[1] == []
+    _, [amiss] = await said(discord_server, thread="new")
+    assert amiss.endswith("#general: the bot lacks Create Public Threads")
+
+
+async def test_many_channels_are_a_few_lines(discord_server: DiscordServer) -> None:
+    guild = discord_server.guild(
+        "Owls", guild_id=GUILD, bot_permissions=BOT & ~Permission.ATTACH_FILES
+    )
+    for number in range(14):
+        discord_server.channel(guild, f"c{number}")
+    _, amiss = await said(discord_server)
+    assert len(amiss) == setup.SHOWN + 1
+    assert amiss[-1] == f"Owls ({GUILD}): the same in 5 more channels"
+
+
+async def test_servers_that_are_not_there_and_none_at_all_are_said(
+    discord_server: DiscordServer, foxes: Guild
+) -> None:
+    discord_server.guild("Owls", has_bot=False, guild_id=77)
+    _, amiss = await said(discord_server, {"77": (), "88": (), "foxes": ()})
+    assert amiss == [
+        "server 77: the bot is not in it; `raybot invite discord`",
+        "server 88: the bot is not in it; `raybot invite discord`",
+        "[access] servers: 'foxes' is no server's id",
+    ]
+    _, [nobody] = await said(discord_server, NONE)
+    assert nobody.startswith("no server is served.")
+
+
+async def test_what_people_call_things_is_cleaned(discord_server: DiscordServer) -> None:
+    discord_server.guild("Fo\x1b[31mxes\u202e", guild_id=GUILD)
+    well, _ = await said(discord_server)
+    assert well[-1].startswith(f"Foxes ({GUILD}): ")
+
+
+# ---- the invitation ---------------------------------------------------------------------------
+
+
+def test_the_link_asks_for_what_is_needed_and_nothing_else() -> None:
+    # View 1<<10, Send 1<<11, Attach 1<<15, History 1<<16, Threads 1<<38 and 1<<35: all but the
+    # 16384 of Embed Links of the usual 309237763072.
+    assert setup.PERMISSIONS == 309237763072 - 16384
+    asked = discord.Permissions(setup.PERMISSIONS)
+    assert not asked.administrator
+    assert len(list(filter(lambda each: each[1], asked))) == len(setup.NEEDED)
+
+
+async def test_an_invitation_has_the_link_and_the_switches(
+    discord_server: DiscordServer, foxes: Guild
+) -> None:
+    app = discord_server.app
+    text = await install(to_settings(discord_server))
+    assert (
+        f"https://discord.com/oauth2/authorize?client_id={app.id}&permissions=309237746688"
+        "&scope=bot+applications.commands" in text
+    )
+    assert f"https://discord.com/developers/applications/{app.id}" in text
+    assert "shall animate them (now off)" in text
+    assert "Code Grant: off (now off)" in text
+    assert app.token not in text
+    told = await introduce(to_settings(discord_server))
+    assert (told.name, told.owner) == ("Ray", str(app.owner.id))
+    assert told.places == {str(GUILD): "Foxes"}
+
+
+async def test_an_invitation_without_a_good_token_or_offline_is_an_error(
+    discord_server: DiscordServer,
+) -> None:
+    with pytest.raises(ConfigError, match="does not accept it"):
+        await install(to_settings(discord_server, token="x"))
+    dead = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(DeliveryUnavailable, match="cannot be reached"):
+        await install(to_settings(discord_server, api_base_url=dead))

@@ -1,0 +1,192 @@
+"""simcord's virtual Discord around the true bot: a second opinion beside our own local server.
+
+simcord answers inside the process: a client's REST calls and its gateway. It knows nothing of
+nonces, sizes, sockets and user installs; those are for the tests over the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import discord
+import simcord
+from aiohttp import web
+from aiohttp.test_utils import BaseTestServer, TestServer
+
+from adapters.discord.listener import Discord
+from adapters.discord.session import Wire
+from bot.refs import JobId
+from bot.simulator import Simulator
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
+
+GUILD = 4242
+#: Where simcord's files are; it keeps them in memory, so that nobody but discord.py can read them.
+CDN = "simcord.backend.cdn.CDN_BASE"
+
+
+@dataclass
+class Stage:
+    """A virtual server, who lives there, and the bot of the moment."""
+
+    env: simcord.Env
+    folder: Path
+    simulator: Simulator
+    clock: MovableClock
+    guild: simcord.GuildHandle
+    general: simcord.ChannelHandle
+    ana: simcord.MemberActor
+    ben: simcord.MemberActor
+    _is_up: bool = True
+    _house: House | None = None
+    _online: asyncio.Event = field(default_factory=asyncio.Event)
+
+    # ---- the bot -------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def bot(
+        self, *, reads_messages: bool = False, opens_threads: bool = False, **tables: Any
+    ) -> AsyncIterator[House]:
+        """The bot, while the block runs; a second block is its next process."""
+        tables.setdefault("access", {"servers": [str(self.guild.id)]})
+        config = to_test_config(self.folder, self.simulator, **tables)
+        wire = Wire(
+            token="simcord",
+            message_content="on" if reads_messages else "off",
+            shard_count=1,
+            connect=self._connect,
+        )
+        self._online.clear()
+        # Whoever answers an interaction does it by this context, our own tasks too.
+        with self.env.time_context():
+            async with running(
+                config,
+                self.simulator,
+                RecordingAdapter(),
+                self.clock,
+                discord=lambda studio: Discord(
+                    studio,
+                    wire,
+                    clock=self.clock,
+                    upload_limit_bytes=20 << 20,
+                    can_host=True,
+                    opens_threads=opens_threads,
+                ),
+            ) as house:
+                await self._online.wait()
+                self._house = house
+                yield house
+        self.env.raise_errors()
+
+    async def _connect(self, client: discord.Client, _token: str) -> None:
+        """What stands for `Client.start`; raises as it does where the intent is refused."""
+        try:
+            if self._is_up:
+                await self.env.restart_bot(client)
+            else:
+                self.env.bot = client
+                await self.env.start()
+        except discord.PrivilegedIntentsRequired:
+            self._is_up = False
+            raise
+        self._is_up = True
+        self._online.set()
+        await asyncio.Event().wait()
+
+    # ---- what is there to be seen ----------------------------------------------------------
+
+    def notice(self, event: str, payload: Mapping[str, Any]) -> None:
+        """Say first of an interaction that a server has installed the bot, as Discord would."""
+        if event == "INTERACTION_CREATE" and isinstance(payload, dict):
+            owner = payload.get("guild_id", "0")
+            payload["authorizing_integration_owners"] = {"0": owner}
+
+    def clips(self, channel: simcord.ChannelHandle | None = None) -> list[discord.Message]:
+        """The clips that everyone in a channel sees, first to last."""
+        return [each for each in (channel or self.general).history() if shows_clip(each)]
+
+    async def clip(
+        self, channel: simcord.ChannelHandle | None = None, *, number: int = 1
+    ) -> discord.Message:
+        """The first clip in a channel, or a later one, once its job is done."""
+        async with asyncio.timeout(10):
+            while len(clips := self.clips(channel)) < number:
+                await asyncio.sleep(0.01)
+        found = clips[number - 1]
+        await self.delivered(found.content)
+        return found
+
+    async def delivered(self, words: str) -> None:
+        """Wait until the job that some words name is done."""
+        named = re.search(r"`(r-[0-9a-z]+)`", words)
+        assert named is not None
+        assert self._house is not None
+        await self._house.delivered(JobId(named[1]))
+
+    @property
+    def bot_id(self) -> int:
+        """The bot's own user."""
+        return self.env.backend.bot_user.id
+
+    @property
+    def mention(self) -> str:
+        """How people call the bot."""
+        return f"<@{self.bot_id}>"
+
+    def of_bot(self, channel: simcord.ChannelHandle | None = None) -> list[discord.Message]:
+        """All that the bot said for everyone."""
+        said = (channel or self.general).history()
+        return [each for each in said if each.author.id == self.bot_id]
+
+    def thread(self, channel: simcord.ChannelHandle, name: str) -> simcord.ChannelHandle:
+        """A thread that Ana opens in a channel, or her post in a forum."""
+        opened = self.env.backend.create_thread(channel.id, name, self.ana.id)
+        return next(each for each in channel.threads if each.id == opened.id)
+
+
+def shows_clip(message: discord.Message) -> bool:
+    """Whether a message carries a clip."""
+    return any(each.filename.endswith(".mp4") for each in message.attachments)
+
+
+@asynccontextmanager
+async def open_stage(
+    folder: Path, simulator: Simulator, clock: MovableClock, monkeypatch: Any
+) -> AsyncIterator[Stage]:
+    """A server with two people and a place for the bot, which is not there yet."""
+    nobody = discord.AutoShardedClient(intents=discord.Intents(guilds=True), shard_count=1)
+    async with AsyncExitStack() as stack:
+        env = simcord.Env(nobody, settle_timeout=10)
+        await env.start()
+        stack.push_async_callback(env.shutdown)
+        await env.advance_time((clock.now() - env.now()).total_seconds())
+        cdn = await stack.enter_async_context(serve_files(env))
+        monkeypatch.setattr(CDN, str(cdn.make_url("")).rstrip("/"))
+        guild = env.create_guild("Foxes", id=GUILD)
+        general = guild.create_text_channel("general")
+        ana, ben = (guild.add_member(env.create_user(name)) for name in ("ana", "ben"))
+        stage = Stage(env, folder, simulator, clock, guild, general, ana, ben)
+        env.backend.subscribers.insert(0, stage.notice)
+        yield stage
+
+
+@asynccontextmanager
+async def serve_files(env: simcord.Env) -> AsyncIterator[BaseTestServer]:
+    """The files of simcord over HTTP, where whoever has the link can read them."""
+
+    async def serve(request: web.Request) -> web.Response:
+        content = env.backend.cdn.get(str(request.url))
+        if content is None:
+            raise web.HTTPNotFound
+        return web.Response(body=content)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", serve)
+    async with TestServer(app) as server:
+        yield server
