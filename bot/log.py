@@ -17,8 +17,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 HIDDEN = "[hidden]"
 SHORTEST_SECRET = 6
-#: They log addresses with their queries, or rows with their values.
-QUIET = ("httpx", "httpcore", "aiohttp", "sqlalchemy", "alembic", "asyncio", "stamina")
+#: They log addresses with their queries, rows with their values, or all that a chat tells them.
+QUIET = (
+    *("httpx", "httpcore", "aiohttp", "sqlalchemy", "aiosqlite", "alembic", "asyncio"),
+    *("stamina", "discord"),
+)
 
 #: What may stand before the secret is group 1 and stays.
 _PATTERNS: tuple[re.Pattern[str], ...] = tuple(

@@ -216,7 +216,7 @@ def _traits(request: Row) -> Row:
     for key in ("frame0", "frame1"):
         frame = _part(_part(request, "keyframes"), key)
         traits[key] = f"{frame.get('type')} {frame.get('id')}" if frame else None
-        traits[f"{key} link"] = frame.get("url")
+        traits[f"{key} link"] = str(frame.get("url") or "").partition("?")[0]  # As it is kept.
     return {key: value for key, value in traits.items() if value not in (None, False, "", [])}
 
 

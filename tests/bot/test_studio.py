@@ -900,8 +900,8 @@ async def test_what_was_asked_in_private_is_nobody_elses_to_read(inn: House) -> 
         await inn.studio.show(receipt.job_id, other)
     with pytest.raises(JobNotFound):
         await inn.studio.work_of(receipt.job_id, other)
+    thread = asked.thread
     with pytest.raises(JobNotFound):
-        thread = asked.thread
         await inn.studio.retry(receipt.job_id, other, dedupe_key="again", thread=thread)
     shown = await inn.studio.show(receipt.job_id, asked.requester)
     assert shown.line.is_private
