@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench run chat lock audit clean python
+.PHONY: help demo test check bench init run chat lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -52,6 +52,9 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 
 bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
 	@$(PY) -m bench
+
+init: .venv/run.stamp ## answer a few questions; writes config.toml
+	@$(PY) -m bot init
 
 run: .venv/run.stamp ## run every adapter of config.toml
 	@$(PY) -m bot run --config config.toml

@@ -14,6 +14,7 @@ import typer
 from bot import commands
 from bot.config import Config, load_config
 from bot.errors import BotError, ConfigError, InvalidRequest
+from bot.onboarding import Given
 from bot.pages import Form, Period
 from bot.store.reports import Grouping
 
@@ -34,9 +35,38 @@ JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job, such as
 @cli.command()
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("config.toml"),
+    provider: Annotated[str, typer.Option(help="luma, or simulator: free, marked TEST.")] = "",
+    key: Annotated[str, typer.Option(help="Your key for the video service.")] = "",
+    discord_token: Annotated[str, typer.Option(help="The token of your bot.")] = "",
+    server: Annotated[
+        list[str] | None, typer.Option(help="The id of a server that may use it; repeatable.")
+    ] = None,
+    operator: Annotated[str, typer.Option(help="Your own Discord user id.")] = "",
+    is_forced: Annotated[bool, typer.Option("--force", help="Overwrite a file.")] = False,
 ) -> None:
-    """Write a first configuration file."""
-    commands.write_first_config(path)
+    """Ask for what is needed, prove it live, and write a first configuration.
+
+    A script gives everything by options; keys are safer in the environment, where others on this
+    machine do not see them: RAYBOT_PROVIDERS__LUMA__API_KEY, RAYBOT_ADAPTERS__DISCORD__TOKEN.
+    They are then not written into the file.
+    """
+    given = Given(
+        provider=provider,
+        key=key,
+        discord_token=discord_token,
+        servers=tuple(server or ()),
+        operator=operator,
+    )
+    _exit(asyncio.run(commands.init(path, given, is_forced=is_forced)))
+
+
+@cli.command()
+def invite(
+    adapter: Annotated[str, typer.Argument(help="The chat platform, such as discord.")],
+    config: ConfigOption = None,
+) -> None:
+    """Print the link that adds the bot to a server, and the switches of the portal."""
+    _exit(asyncio.run(commands.invite(_load(config), adapter)))
 
 
 @cli.command()
@@ -76,7 +106,7 @@ def demo(
 
 @cli.command()
 def check(config: ConfigOption = None) -> None:
-    """Look at the configuration, the database, the books and the video services."""
+    """Look at the configuration, the database, the video services and the chat platforms."""
     _exit(asyncio.run(commands.check(_load(config))))
 
 

@@ -1,9 +1,9 @@
-"""What `raybot check` looks at: the tables, the database and its books, and each video service."""
+"""What `raybot check` looks at: the tables, the database, each video service and each chat."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import suppress
 
 from bot.clock import SystemClock
 from bot.config import Config
@@ -16,28 +16,20 @@ from bot.errors import (
     StoreError,
 )
 from bot.job import Job, JobState
-from bot.ports import Provider
+from bot.ports import Finding, Provider
 from bot.refs import Micros, money
-from bot.store import jobs, ledger, reports
+from bot.store import jobs, ledger, places, reports
 from bot.store.database import Database, sqlite_version, wal_flaw
 from bot.supply import (
     LOOPBACK,
     SIMULATOR,
     Opened,
+    can_host,
+    check_adapter,
     database_url,
-    load_adapter,
     open_provider,
     simulator_table,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing `raybot check` has to say."""
-
-    is_well: bool
-    sentence: str
-
 
 #: A service may be slow; an operator who waits is not asked for more patience than this.
 ANSWER_WITHIN = 15.0
@@ -49,6 +41,7 @@ async def look(config: Config, *, seconds: float = ANSWER_WITHIN) -> list[Findin
         *_look_at_tables(config),
         *await _look_at_database(config),
         *await _look_at_services(config, seconds),
+        *await _look_at_chats(config, seconds),
     ]
 
 
@@ -63,11 +56,6 @@ def _amiss(sentence: str) -> Finding:
 def _look_at_tables(config: Config) -> list[Finding]:
     findings = [_well("The configuration is understood")]
     findings += [_amiss(f"{key} is set, but has no effect yet") for key in config.without_effect]
-    for name in config.adapters:
-        try:
-            load_adapter(config, name)
-        except ConfigError as error:
-            findings.append(_amiss(error.sentence))
     return findings
 
 
@@ -90,6 +78,40 @@ async def _look_at_database(config: Config) -> list[Finding]:
         return [_amiss(error.sentence)]
     finally:
         await database.stop()
+
+
+async def inspect(database: Database) -> list[Finding]:
+    """What the database itself shows: the books, open questions, jobs put aside."""
+    broken = await database.read(ledger.broken_invariants)
+    findings = [
+        Finding(is_well=False, sentence=f"The books break a rule ({rule}): {', '.join(ids[:5])}")
+        for rule, ids in broken.items()
+    ] or [Finding(is_well=True, sentence="The books add up")]
+    uncertain = await database.read(lambda conn: jobs.open_ids(conn, JobState.UNCERTAIN))
+    findings += [
+        Finding(is_well=False, sentence=f"{job_id} is uncertain: `raybot resolve {job_id} …`")
+        for job_id in uncertain
+    ]
+    findings += [
+        Finding(is_well=False, sentence=_put_aside(job))
+        for job in await database.read(jobs.parked)
+    ]
+    findings += [
+        Finding(
+            is_well=False,
+            sentence=f"{job_id} waits for generation {generation_id}, which its video service "
+            f"does not know: `raybot resolve {job_id} charge`, or `… release`",
+        )
+        for job_id, generation_id in await database.read(reports.lost)
+    ]
+    return findings
+
+
+def _put_aside(job: Job) -> str:
+    return (
+        f"{job.id} was put aside ({job.state}): `raybot unpark {job.id}`, or "
+        f"`raybot resolve {job.id} release`"
+    )
 
 
 # ---- the video services ----------------------------------------------------------------------
@@ -171,42 +193,52 @@ def _look_at_links(config: Config, opened: Opened) -> list[Finding]:
     has_way = config.bot.public_url or config.bot.media_url or opened.host in LOOPBACK
     if not takes_links or has_way:
         return []
-    return [
-        _amiss(
-            f"Images cannot be given to {opened.provider.name}: set [bot] public_url or media_url"
-        )
-    ]
+    name, chats = opened.provider.name, _hosts(config)
+    if not chats:
+        missing = f"Images cannot be given to {name}: set [bot] public_url or media_url"
+        return [_amiss(missing)]
+    return [_well(f"{name} fetches images from Raybot's own messages in {chats}")]
 
 
-async def inspect(database: Database) -> list[Finding]:
-    """What the database itself shows: the books, open questions, jobs put aside."""
-    broken = await database.read(ledger.broken_invariants)
-    findings = [
-        Finding(is_well=False, sentence=f"The books break a rule ({rule}): {', '.join(ids[:5])}")
-        for rule, ids in broken.items()
-    ] or [Finding(is_well=True, sentence="The books add up")]
-    uncertain = await database.read(lambda conn: jobs.open_ids(conn, JobState.UNCERTAIN))
-    findings += [
-        Finding(is_well=False, sentence=f"{job_id} is uncertain: `raybot resolve {job_id} …`")
-        for job_id in uncertain
-    ]
-    findings += [
-        Finding(is_well=False, sentence=_put_aside(job))
-        for job in await database.read(jobs.parked)
-    ]
-    findings += [
-        Finding(
-            is_well=False,
-            sentence=f"{job_id} waits for generation {generation_id}, which its video service "
-            f"does not know: `raybot resolve {job_id} charge`, or `… release`",
-        )
-        for job_id, generation_id in await database.read(reports.lost)
-    ]
+def _hosts(config: Config) -> str:
+    """The chats by whose links images can be handed over."""
+    found = []
+    for name in config.adapters:
+        with suppress(ConfigError):  # Its own line says so.
+            found += [name] * can_host(config, name)
+    return ", ".join(found)
+
+
+# ---- the chat platforms ------------------------------------------------------------------------
+
+
+async def _look_at_chats(config: Config, seconds: float) -> list[Finding]:
+    """Each adapter says what its platform thinks of its account and of the places it serves."""
+    findings: list[Finding] = []
+    for name in config.adapters:
+        served = await _served(config, name)
+        try:
+            findings += await check_adapter(config, name, served=served, seconds=seconds)
+        except ConfigError as error:
+            findings.append(_amiss(error.sentence))
     return findings
 
 
-def _put_aside(job: Job) -> str:
-    return (
-        f"{job.id} was put aside ({job.state}): `raybot unpark {job.id}`, or "
-        f"`raybot resolve {job.id} release`"
-    )
+async def _served(config: Config, name: str) -> dict[str, list[str]]:
+    """The places of an adapter by their ids, each with its allowed channels; none: all."""
+    named = {"discord": config.access.servers, "slack": config.access.workspaces}
+    configured = [f"{name}:{place}" for place in named.get(name, ())]
+    found: dict[str, list[str]] = {tenant: [] for tenant in configured}
+    with suppress(ConfigError, StoreError):  # The look at the database says so.
+        database = Database(database_url(config))
+        if database.path.exists():
+            try:
+                await database.start_reading()
+                found = await database.read(lambda conn: places.served(conn, configured))
+            finally:
+                await database.stop()
+    return {
+        tenant.partition(":")[2]: channels
+        for tenant, channels in found.items()
+        if tenant.startswith(f"{name}:")
+    }

@@ -12,16 +12,18 @@ from typing import Any
 
 import aiohttp
 
-from bot import checkup
+from bot import checkup, onboarding
 from bot.app import ADDRESS_FILE, App
 from bot.clock import SystemClock
-from bot.config import Config, to_config
+from bot.config import Config, load_config, to_config
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import setup_logging
+from bot.onboarding import Given
 from bot.pages import Form, Period, limits_line, usage_text
+from bot.questions import Person, Script, Typed
 from bot.store import reports
 from bot.store.database import Database, sqlite_path, sqlite_uri
-from bot.supply import database_url, load_adapter, secret_key
+from bot.supply import database_url, invitation, load_adapter, secret_key
 from bot.web import act_token
 
 OK = 200
@@ -47,8 +49,14 @@ async def run(config: Config, stop_signal: StopSignal) -> int:
     if not config.adapters:
         raise ConfigError("No adapter is configured. Add a table such as [adapters.terminal].")
     adapters = {name: load_adapter(config, name) for name in config.adapters}
-    async with App(config, adapters) as app:
-        await app.run(stop_signal())
+    try:
+        async with App(config, adapters) as app:
+            await app.run(stop_signal())
+    except ExceptionGroup as group:
+        # What an adapter found wrong with its table, such as a token that is refused.
+        if wrong := group.subgroup(ConfigError):
+            raise wrong.exceptions[0] from group
+        raise
     return 0
 
 
@@ -204,26 +212,40 @@ def backup(config: Config, target: Path) -> None:
     say(f"Copied to {target}.")
 
 
-def write_first_config(path: Path) -> None:
-    """A small configuration to start from; never over an existing one."""
-    if path.exists():
-        raise InvalidRequest(f"{path} exists already.")
-    path.write_text(FIRST_CONFIG, "utf-8")
-    say(f"Wrote {path}. Put your key in, then run: raybot chat")
+async def init(path: Path, given: Given, *, is_forced: bool) -> int:
+    """Ask, prove, write the file and the secret key, and say what comes next."""
+    setup_logging("error")
+    if not is_forced:
+        onboarding.refuse_to_overwrite(path)
+    is_typed = sys.stdin.isatty() and sys.stdout.isatty()
+    person: Person = Typed() if is_typed else Script()
+    first = await onboarding.Onboarding(given, person).run()
+    onboarding.write(path, onboarding.to_toml(first))
+    config = load_config(path)
+    _make_secret_key(config)
+    say(f"Wrote {path}, for your eyes only. Raybot looks at it as `raybot check` does:")
+    await check(config)
+    if first.bot is not None:
+        say(first.bot.invitation)
+    what = "chat" if first.bot is None else "run"
+    is_default = path == Path("config.toml")
+    where = f"(in a checkout: make {what})" if is_default else f"--config {path}"
+    say(f"Next: raybot {what} {where}")
+    return 0
 
 
-FIRST_CONFIG = """\
-# Raybot. config.example.toml explains every key.
+def _make_secret_key(config: Config) -> None:
+    try:
+        config.bot.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secret_key(config)
+    except OSError as error:
+        raise ConfigError(
+            f"[bot] data_dir: {config.bot.data_dir} cannot be used ({error.strerror})."
+        ) from error
 
-[defaults]
-providers = ["luma"]        # or ["simulator"], to try it without a key
 
-[limits]
-usd_per_person_per_day = 1.0
-usd_total_per_month = 25.0
-
-[providers.luma]
-api_key = ""
-
-[adapters.terminal]
-"""
+async def invite(config: Config, adapter: str) -> int:
+    """How to add the bot to a place; raises `ConfigError` and `DeliveryUnavailable`."""
+    setup_logging("error", fmt=config.bot.log_format)
+    say(await invitation(config, adapter))
+    return 0

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from bot.config import Config, nearest, parts_of
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
-from bot.ports import Adapter, Provider
+from bot.ports import Adapter, Finding, Introduction, Provider
 from bot.refs import Frozen
 from bot.studio import Studio
 
@@ -167,15 +167,20 @@ async def _start_simulator(table: SimulatorTable, stack: AsyncExitStack) -> str:
     return address
 
 
-def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
-    """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
+def _adapter(name: str) -> Any:
+    """An adapter's module; raises `ConfigError` where there is no such one."""
     try:
-        module = importlib.import_module(f"adapters.{name}")
+        return importlib.import_module(f"adapters.{name}")
     except ModuleNotFoundError as error:
         if error.name != f"adapters.{name}":
             raise
         hint = nearest(name, parts_of("adapters"))
         raise ConfigError(f"There is no adapter {name!r}.{hint}") from error
+
+
+def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
+    """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
+    module = _adapter(name)
     table = config.load_table(module.Settings, f"adapters.{name}")
     extra = {
         key: value for key, value in overrides.items() if key not in module.Settings.model_fields
@@ -187,6 +192,44 @@ def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
         return adapter
 
     return create
+
+
+async def check_adapter(
+    config: Config, name: str, *, served: Mapping[str, Collection[str]], seconds: float
+) -> list[Finding]:
+    """What an adapter finds about its account; raises `ConfigError`.
+
+    `served` maps the places to their allowed channels, none: all; a question may take `seconds`.
+    """
+    module = _adapter(name)
+    table = config.load_table(module.Settings, f"adapters.{name}")
+    found: list[Finding] = await module.check(table, served=served, seconds=seconds)
+    return found
+
+
+def can_host(config: Config, name: str) -> bool:
+    """Whether an adapter hands images over by its chat's own links; raises `ConfigError`."""
+    return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").can_host)
+
+
+async def invitation(config: Config, name: str) -> str:
+    """How to add the bot to a place; raises `ConfigError` and `DeliveryUnavailable`."""
+    module = _adapter(name)
+    said: str = await module.install(config.load_table(module.Settings, f"adapters.{name}"))
+    return said
+
+
+def has_account(config: Config, name: str) -> bool:
+    """Whether an adapter has what it signs in with, from the file or the environment."""
+    return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").has_account)
+
+
+async def introduction(config: Config, name: str, *, seconds: float) -> Introduction:
+    """Who our bot is there, asked live; raises `ConfigError` and `DeliveryUnavailable`."""
+    module = _adapter(name)
+    table = config.load_table(module.Settings, f"adapters.{name}")
+    said: Introduction = await module.introduce(table, seconds=seconds)
+    return said
 
 
 def database_url(config: Config) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, ClassVar, TextIO
 
 from rich.console import Console
 
@@ -14,12 +14,13 @@ from adapters.terminal import render
 from adapters.terminal.listener import Listed, Piped, Prompted, Source, Terminal
 from bot.clock import Clock
 from bot.errors import ConfigError
+from bot.ports import Finding
 from bot.refs import Frozen
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
-__all__ = ["Settings", "Terminal", "create"]
+__all__ = ["Settings", "Terminal", "check", "create", "install"]
 
 
 class Settings(Frozen):
@@ -29,6 +30,7 @@ class Settings(Frozen):
     `confirm_above_usd`.
     """
 
+    can_host: ClassVar[bool] = False
     folder: Path = Path("clips")
     is_json: bool = False
     assume_yes: bool = False
@@ -73,6 +75,28 @@ def create(
             f"[adapters.terminal] folder: {settings.folder} cannot be used"
             f" ({error.strerror or 'unknown cause'})."
         ) from error
+
+
+async def check(
+    settings: Settings,
+    *,
+    served: Mapping[str, Collection[str]],
+    seconds: float = 0.0,
+) -> list[Finding]:
+    """Where clips go; nobody has to be asked, and this machine is always served."""
+    del served, seconds
+    is_usable = not settings.folder.exists() or settings.folder.is_dir()
+    return [
+        Finding(is_well=True, sentence=f"terminal: clips are written into {settings.folder}")
+        if is_usable
+        else Finding(is_well=False, sentence=f"terminal: {settings.folder} is no folder")
+    ]
+
+
+async def install(settings: Settings, *, seconds: float = 0.0) -> str:
+    """How to begin: nothing has to be installed."""
+    del settings, seconds
+    return "The terminal needs no invitation: `raybot chat`."
 
 
 def _screen(stdout: TextIO, *, is_json: bool, clock: Clock) -> render.Screen:

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from discord.http import Route
 
 from bot import checkup
 from bot.clock import SystemClock
 from bot.config import Config, to_config
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store.database import Database, wal_flaw
+from bot.store import places
+from bot.store.database import Database, Tx, wal_flaw
 from bot.supply import database_url, open_provider
 from tests.conftest import to_test_config
+from tests.discord_server import DiscordServer, Permission
 from tests.ports import free_port
 
 
@@ -252,3 +255,80 @@ async def test_a_database_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
     )
     _, [amiss] = await said(config)
     assert "database_url must look like sqlite" in amiss
+
+
+# ---- the chat platforms -----------------------------------------------------------------------
+
+
+async def test_the_terminal_says_where_clips_go(tmp_path: Path) -> None:
+    tables: dict[str, Any] = {"defaults": {"providers": ["simulator"]}}
+    well, _ = await said(to_config_of(tmp_path, **tables, adapters={"terminal": {}}))
+    assert "terminal: clips are written into clips" in well
+    (tmp_path / "file").touch()
+    wrong = {"terminal": {"folder": str(tmp_path / "file")}}
+    _, amiss = await said(to_config_of(tmp_path, **tables, adapters=wrong))
+    assert amiss == [f"terminal: {tmp_path / 'file'} is no folder"]
+
+
+@pytest.fixture
+async def discord_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordServer]:
+    monkeypatch.setattr(Route, "BASE", Route.BASE)
+    async with DiscordServer() as server:
+        yield server
+
+
+async def test_discord_is_asked_about_the_servers_that_are_served_and_their_channels(
+    tmp_path: Path, discord_server: DiscordServer
+) -> None:
+    discord_server.guild("Foxes", guild_id=4242)
+    owls = discord_server.guild("Owls", guild_id=77)
+    cellar = discord_server.channel(owls, "cellar")
+    discord_server.overwrite(cellar, discord_server.app.bot, deny=Permission.ATTACH_FILES)
+    table = {"token": discord_server.token, "api_base_url": discord_server.api_base_url}
+    config = to_config_of(
+        tmp_path,
+        defaults={"providers": ["simulator"]},
+        access={"servers": ["4242"]},
+        adapters={"discord": table},
+    )
+    well, amiss = await said(config)
+    assert "discord: Foxes (4242): the bot can post in 1 channel" in well
+    assert amiss == []
+
+    def let_in(tx: Tx) -> None:
+        now = SystemClock().now()
+        places.decide(tx, "discord:77", "approved", by="discord:1", now=now)
+        places.decide(tx, "discord:88", "closed", by="discord:1", now=now)
+        places.decide(tx, "slack:T1", "approved", by="discord:1", now=now)
+        places.allow_channels(tx, "discord:77", {str(cellar.id): "cellar"})
+
+    database = Database(database_url(config))
+    await database.start()
+    await database.write(let_in)
+    await database.stop()
+    _, amiss = await said(config)
+    assert amiss == ["discord: Owls (77), #cellar: the bot lacks Attach Files"]
+
+
+async def test_a_chat_without_a_token_is_one_line(tmp_path: Path) -> None:
+    config = to_config_of(
+        tmp_path, defaults={"providers": ["simulator"]}, adapters={"discord": {}}
+    )
+    _, [amiss] = await said(config)
+    assert amiss.startswith("[adapters.discord] token: missing.")
+
+
+@pytest.mark.parametrize(("hosting", "is_said"), [("chat", False), ("off", True)])
+def test_a_chat_that_shows_images_is_a_way_to_give_them(
+    tmp_path: Path, hosting: str, *, is_said: bool
+) -> None:
+    config = to_config_of(
+        tmp_path,
+        providers={"luma": {"api_key": "luma-key"}},
+        adapters={"terminal": {}, "discord": {"hosting": hosting}},
+    )
+    opened = open_provider(config, "luma", clock=SystemClock())
+    assert opened is not None
+    [found] = checkup._look_at_links(config, opened)
+    assert found.is_well is not is_said
+    assert is_said or found.sentence.endswith("from Raybot's own messages in discord")

@@ -174,10 +174,15 @@ def test_without_a_key_one_sentence_says_what_to_set(tmp_path: Path) -> None:
 
 
 def test_init_then_resolve_of_an_unknown_job(tmp_path: Path, service: dict[str, str]) -> None:
-    assert raybot("init", cwd=tmp_path).returncode == 0
-    again = raybot("init", cwd=tmp_path)
+    first = ("init", "--provider", "simulator")
+    bare = raybot("init", cwd=tmp_path)
+    assert (bare.returncode, bare.stdout) == (2, "")
+    assert bare.stderr.startswith("raybot: --provider is missing.")
+    assert raybot(*first, cwd=tmp_path).returncode == 0
+    again = raybot(*first, cwd=tmp_path)
     assert again.returncode == 1
     assert "exists already" in again.stderr
+    assert raybot(*first, "--force", cwd=tmp_path).returncode == 0
     missing = raybot("resolve", "r-0000000000", "release", cwd=tmp_path, **service)
     assert missing.returncode == 1
     assert "no job" in missing.stderr
