@@ -50,8 +50,10 @@ class SystemClock:
             await self._nap(event, left)
 
     async def _nap(self, event: asyncio.Event, seconds: float) -> None:
+        # Not `wait_for`: up to Python 3.11 it loses a cancel that comes together with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await event.wait()
 
 
 def to_boottime(clock: Clock, at: datetime) -> float:

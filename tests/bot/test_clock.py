@@ -60,3 +60,25 @@ def test_wall_and_boot_time_are_converted_by_the_clock_as_it_stands() -> None:
     assert abs(due - clock.boottime() - 3600) < 0.1
     clock.set_wall(hours=-1)
     assert abs(to_wall(clock, due) - clock.now() - HOUR) < timedelta(seconds=0.1)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_cancel_that_comes_with_the_event_is_not_lost(turns: int) -> None:
+    """A loop that went on waiting would keep the bot from stopping."""
+    clock, event = SystemClock(), asyncio.Event()
+
+    async def wait_forever() -> None:
+        while True:
+            event.clear()
+            await clock.wait(event, clock.now() + timedelta(hours=1))
+
+    task = asyncio.ensure_future(wait_forever())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    event.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(2):
+            await task
