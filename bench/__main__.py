@@ -13,6 +13,7 @@ from bench.crowd import accepting, memory
 from bench.figures import Figure, show
 from bench.lag import hundred_running, one_running, thousand_running
 from bench.restart import restarting
+from bench.street import acknowledging
 from bench.ten import ten_running
 
 Measure = Callable[..., list[Figure]]
@@ -24,8 +25,9 @@ MEASURES: dict[str, Measure] = {
     "accept": accepting,
     "memory": memory,
     "restart": restarting,
+    "discord": acknowledging,
 }
-QUICK = ("hundred", "accept", "memory", "restart")
+QUICK = ("hundred", "accept", "memory", "restart", "discord")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +161,12 @@ def to_request(number: int, *, person: str = "") -> GenerationRequest:
 
 
 def to_bench_config(
-    folder: Path, url: str, *, running: int = 10, gets_per_second: float = 5.0
+    folder: Path,
+    url: str,
+    *,
+    running: int = 10,
+    gets_per_second: float = 5.0,
+    servers: Sequence[str] = (),
 ) -> Config:
     """The defaults everywhere but for limits, which must not bind, and the service's address."""
     tables: dict[str, dict[str, Any]] = {
@@ -171,6 +176,7 @@ def to_bench_config(
             "private_port": 0,
             "shutdown_grace_seconds": 1,
         },
+        "access": {"servers": list(servers)},
         "limits": {"usd_per_person_per_day": 1e6, "usd_total_per_month": 1e7},
         "providers": {
             "luma": {
