@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from adapters.discord import setup
 from adapters.discord.listener import Discord
 from adapters.discord.session import Wire
+from adapters.discord.threads import Opening
 from bot.clock import Clock
 from bot.errors import ConfigError
 from bot.log import register_secret
@@ -37,7 +38,8 @@ Ids = Annotated[tuple[int, ...], BeforeValidator(_split)]
 class Settings(Frozen):
     """`[adapters.discord]`. Empty addresses are Discord's own; sizes are bytes.
 
-    `thread`: a request's clip comes as a reply in its channel, or in a `new` thread of its own.
+    `thread`: a clip comes as a reply in its channel, or in a `new` thread of its own; that
+    only in `thread_channels`, where some are named.
     `hosting`: where no public address is set, start frames are shown on the bot's own status
     message (`chat`) so that the video service can fetch them, or not at all (`off`).
     """
@@ -52,6 +54,7 @@ class Settings(Frozen):
     shard_count: int | None = Field(None, ge=1)
     upload_limit_bytes: int = Field(20 << 20, ge=1_000_000)
     thread: Literal["reply", "new"] = "reply"
+    thread_channels: Ids = ()
     hosting: Literal["chat", "off"] = "chat"
 
     @property
@@ -94,7 +97,9 @@ def create(settings: Settings, studio: Studio, *, clock: Clock) -> Discord:
         clock=clock,
         upload_limit_bytes=settings.upload_limit_bytes,
         can_host=settings.can_host,
-        opens_threads=settings.thread == "new",
+        opening=Opening(
+            is_on=settings.thread == "new", channels=frozenset(settings.thread_channels)
+        ),
     )
 
 

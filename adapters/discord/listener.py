@@ -24,7 +24,7 @@ from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked
 from adapters.discord.replies import LOST, acknowledge, refuse, tell
 from adapters.discord.session import Client, Session, Wire
-from adapters.discord.threads import Threads
+from adapters.discord.threads import Opening, Threads
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
@@ -53,7 +53,7 @@ class Discord(Delivery):
         clock: Clock,
         upload_limit_bytes: int,
         can_host: bool,
-        opens_threads: bool,
+        opening: Opening,
     ) -> None:
         super().__init__(
             clock=clock,
@@ -61,15 +61,13 @@ class Discord(Delivery):
             can_host=can_host,
         )
         self._studio = studio
-        self._opens_threads = opens_threads
+        self._opening = opening
         self._threads = Threads(studio)
         self._session = Session(self, wire, clock=clock)
         self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
-        self._mentions = Mentions(
-            studio, self._answers, self._homes, self.images, opens_threads=opens_threads
-        )
+        self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
 
@@ -258,8 +256,7 @@ class Discord(Delivery):
         )
         if where == "here" and number is None:
             parse.check_permissions(interaction.app_permissions, channel)
-            may_open = parse.can_open_thread(interaction.app_permissions, channel)
-            if self._opens_threads and may_open:
+            if self._opening.is_for(channel, interaction.app_permissions):
                 thread = parse.to_new_thread(thread, interaction.id)
         return Asked(
             dedupe_key=f"{NAME}:{interaction.id}",

@@ -15,6 +15,7 @@ from adapters.discord.commands import ANIMATE
 from adapters.discord.homes import Homes
 from adapters.discord.images import Images
 from adapters.discord.parse import NAME, Asked, Picture
+from adapters.discord.threads import Opening
 from bot.errors import InvalidRequest
 from bot.refs import JobId, MessageRef
 from bot.request import ClipFrame, Frame, Requester
@@ -54,13 +55,13 @@ class Mentions:
         homes: Homes,
         images: Images,
         *,
-        opens_threads: bool,
+        opening: Opening,
     ) -> None:
         self._studio = studio
         self._answers = answers
         self._homes = homes
         self._images = images
-        self._opens_threads = opens_threads
+        self._opening = opening
 
     def is_for_us(self, message: discord.Message, own_id: int) -> bool:
         """Whether somebody speaks to us: names us, or writes in our direct messages.
@@ -114,7 +115,7 @@ class Mentions:
         if guild is not None:
             own = channel.permissions_for(guild.me)
             parse.check_permissions(own, channel)
-            if self._opens_threads and parse.can_open_thread(own, channel):
+            if self._opening.is_for(channel, own):
                 thread = parse.to_new_thread(place, message.id)
         return Asked(
             dedupe_key=f"{NAME}:{message.id}",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import discord
 
-from adapters.discord.parse import NAME
+from adapters.discord.parse import NAME, can_open_thread
 from bot.log import get_logger
 from bot.notices import About
 from bot.refs import ThreadRef
@@ -24,6 +25,19 @@ NAME_CHARS = 100
 CHANNEL = "channel"
 #: The message has a thread already; its id is the message's.
 EXISTS = 160004
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """Where requests have threads of their own: in no channel, in some, or (none named) in all."""
+
+    is_on: bool = False
+    channels: frozenset[int] = frozenset()
+
+    def is_for(self, channel: discord.abc.Snowflake, own: discord.Permissions) -> bool:
+        """Whether a request in this channel is to have one, and the bot may open it."""
+        is_asked = self.is_on and (not self.channels or channel.id in self.channels)
+        return is_asked and can_open_thread(own, channel)
 
 
 class Threads:

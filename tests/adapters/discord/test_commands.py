@@ -180,6 +180,13 @@ async def test_a_request_may_have_a_thread_of_its_own(open_street: OpenStreet) -
     await street.discord.wait_for(lambda: len(street.clips(thread)) == 2, 15)
 
 
+async def test_only_channels_that_ask_for_it_have_threads(open_street: OpenStreet) -> None:
+    street = await open_street({"thread": "new", "thread_channels": [1]})
+    await street.ana.slash("ray create", prompt="a red fox in snow")
+    await street.clip(street.general)
+    assert not any(each.is_thread for each in street.guild.channels.values())
+
+
 async def test_a_mention_has_its_thread_at_its_message(open_street: OpenStreet) -> None:
     street = await open_street({"thread": "new"})
     said = await street.ana.say(street.general, f"{street.discord.app.bot.mention} a fox")

@@ -21,6 +21,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 
 from adapters.discord.listener import Discord
 from adapters.discord.session import Wire
+from adapters.discord.threads import Opening
 from bot.refs import JobId
 from bot.simulator import Simulator
 from tests.conftest import House, running, to_test_config
@@ -76,7 +77,7 @@ class Stage:
                     clock=self.clock,
                     upload_limit_bytes=20 << 20,
                     can_host=True,
-                    opens_threads=opens_threads,
+                    opening=Opening(is_on=opens_threads),
                 ),
             ) as house:
                 await self._online.wait()
