@@ -196,7 +196,6 @@ def _add_animate(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) ->
     @ray.command(name="animate", description="Set a picture in motion")
     @app_commands.describe(
         **{k: v for k, v in OPTION_WORDS.items() if not k.startswith("start_frame")}
-        | {"end_frame_url": OPTION_WORDS["end_frame_url"]}
     )
     @_describe_options(models)
     async def animate(

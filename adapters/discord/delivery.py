@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import aiohttp
 import discord
 
-from adapters.discord import buttons, refusals
+from adapters.discord import buttons, refusals, render
 from adapters.discord.hosting import Shelf, attach
 from adapters.discord.images import Images
-from adapters.discord.messages import draw, is_told, to_message, to_nonce, without_prompt
+from adapters.discord.messages import is_told, to_message, to_nonce, without_prompt
 from adapters.discord.parse import (
     DIRECT,
     NAME,
@@ -239,7 +239,7 @@ class Delivery:
 
     async def _rewrite(self, message: MessageRef, notice: Notice, *, is_last: bool) -> None:
         async def write(said: Notice) -> None:
-            drawn = draw(said, now=self._clock.now())
+            drawn = render.draw(said, now=self._clock.now())
             changed: dict[str, Any] = {"attachments": []} if is_last else {}
             view = buttons.to_view(drawn.buttons) if drawn.buttons else None
             await self._message(message).edit(content=drawn.content, view=view, **changed)

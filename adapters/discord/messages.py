@@ -15,16 +15,9 @@ from bot.notices import Delivered, Notice, Operator
 NONCE_CHARS = 25
 
 
-def draw(notice: Notice, *, now: datetime) -> render.Drawn:
-    """A notice as a message."""
-    if isinstance(notice, Operator):
-        return render.draw_operator(notice)
-    return render.draw(notice, now=now)
-
-
 def to_message(notice: Notice, *, now: datetime) -> dict[str, Any]:
     """What to send; nobody is called but those the notice is for."""
-    drawn = draw(notice, now=now)
+    drawn = render.draw(notice, now=now)
     message: dict[str, Any] = {
         "content": drawn.content,
         "suppress_embeds": True,

@@ -7,8 +7,8 @@ from typing import Any
 
 import discord
 
-from adapters.discord import buttons
-from adapters.discord.messages import draw, to_file
+from adapters.discord import buttons, render
+from adapters.discord.messages import to_file
 from bot.clock import Clock
 from bot.errors import ThreadGone
 from bot.notices import Cancelled, Delivered, Failed, Notice
@@ -64,7 +64,7 @@ class PrivateAnswers:
         elif number in self._shows_clip and not isinstance(notice, Failed | Cancelled):
             # News that were on their way when the clip came would take its place.
             return message
-        drawn = draw(notice, now=self._clock.now())
+        drawn = render.draw(notice, now=self._clock.now())
         await interaction.edit_original_response(
             content=drawn.content,
             view=buttons.to_view(drawn.buttons) if drawn.buttons else None,

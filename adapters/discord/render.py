@@ -19,7 +19,7 @@ from bot import text as words
 from bot.errors import BotError, QuotaExceeded
 from bot.ports import JobLine
 from bot.refs import JobId, MessageRef, Micros, money
-from bot.request import ImageFrame, VideoWork
+from bot.request import VideoWork, is_spoiler
 from bot.studio import Receipt, Shown
 from bot.text import Table, Text, clean
 
@@ -229,12 +229,7 @@ def _is_retry_advice(notice: n.Failed, line: str) -> bool:
 def _quoted(said: str, work: VideoWork) -> str:
     shown = _within(said, QUOTE_CHARS)
     # The spaces keep a bar at the end of the words from being taken for one of ours.
-    return f"> || {shown} ||" if _is_spoiler(work) else f"> {shown}"
-
-
-def _is_spoiler(work: VideoWork) -> bool:
-    frames = (work.start_frame, work.end_frame)
-    return any(isinstance(each, ImageFrame) and each.attachment.is_spoiler for each in frames)
+    return f"> || {shown} ||" if is_spoiler(work) else f"> {shown}"
 
 
 def _to_row(notice: Told, line: str) -> Row:
@@ -279,19 +274,19 @@ def _choices(notice: Told) -> tuple[Button, ...]:
 
 def _file(notice: n.Delivered) -> FileSpec:
     work = notice.about.work
-    is_spoiler, is_poster = _is_spoiler(work), notice.form == "poster"
+    is_hidden, is_poster = is_spoiler(work), notice.form == "poster"
     # The usual name and description tell what the clip shows.
-    name = notice.about.job_id if is_spoiler else Path(notice.filename).stem
-    shown = "hidden as a spoiler" if is_spoiler else clean(work.prompt, limit=ALT_CHARS)
+    name = notice.about.job_id if is_hidden else Path(notice.filename).stem
+    shown = "hidden as a spoiler" if is_hidden else clean(work.prompt, limit=ALT_CHARS)
     what = "Picture of an AI-generated clip" if is_poster else "AI-generated clip"
     settled = f" ({_within(words.parameters(work), ALT_CHARS // 2, str)})"
     room = ALT_CHARS - units(what + settled) - 2
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-._") or "clip"
     return FileSpec(
         path=Path(notice.path),
-        filename=("SPOILER_" if is_spoiler else "") + plain + (".jpg" if is_poster else ".mp4"),
+        filename=("SPOILER_" if is_hidden else "") + plain + (".jpg" if is_poster else ".mp4"),
         alt=what + (f": {_within(shown, room, str)}" if shown else "") + settled,
-        is_spoiler=is_spoiler,
+        is_spoiler=is_hidden,
     )
 
 
