@@ -10,10 +10,11 @@ from bench.program import to_bench_config, to_request
 from bot import pricing
 from bot.clock import SystemClock
 from bot.config import Config
+from bot.dream_machine import MODELS
 from bot.job import Clip, Job, JobState, Plan
-from bot.ports import Submission
+from bot.ports import PerPixel, Submission
 from bot.providers.luma import RATES
-from bot.refs import GenerationId, MediaKey, MessageRef
+from bot.refs import GenerationId, MediaKey, MessageRef, Micros, Price
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Database, Tx
 from bot.supply import database_url
@@ -28,8 +29,12 @@ def bring_to_generating(
     at = SystemClock().now() - age
     request = to_request(number)
     received, _ = jobs.insert(tx, request, at)
-    price = pricing.estimate(request.work, RATES[request.work.model], is_test=False, fixed=None)
-    plan = Plan(provider="luma", work=request.work, price=price, hold=pricing.hold_for(price))
+    rate = RATES[request.work.model]
+    can = MODELS[request.work.model]
+    micros = pricing.estimate(request.work, PerPixel(rate=rate), can=can)
+    price = Price(micros=micros or Micros(0))
+    hold = pricing.hold_for(price, rate)
+    plan = Plan(provider="luma", work=request.work, price=price, hold=hold, rate=rate)
     accepted = ledger.accept(tx, received, plan, config.limits, at)
     admitted = jobs.change(tx, accepted, admitted_at=at)
     submission = Submission(

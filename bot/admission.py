@@ -10,9 +10,8 @@ from typing import Protocol
 from bot.budget import CircuitBreaker, TokenBucket
 from bot.clock import Clock, to_wall
 from bot.errors import (
-    ProviderAuthError,
+    ProviderClosed,
     ProviderError,
-    ProviderOutOfCredits,
     StoreError,
 )
 from bot.job import JobState
@@ -85,7 +84,7 @@ class Admission:
     def trouble(self, error: ProviderError) -> None:
         """A submission was not taken: slow down, and say so where a person can read it."""
         now = self._clock.boottime()
-        if isinstance(error, ProviderAuthError | ProviderOutOfCredits):
+        if isinstance(error, ProviderClosed):
             self._pause(now + OPERATOR_PAUSE_SECONDS, error.sentence)
         elif error.retry_after is not None:
             self._creates.penalise(now, error.retry_after)

@@ -343,10 +343,10 @@ class App:
         if (adapter := self._adapters.get(message.thread.adapter)) is not None:
             await adapter.delete(message)
 
-    def _on_callback(
+    async def _on_callback(
         self, provider: str, headers: Mapping[str, str], body: bytes, token: str
     ) -> None:
-        generation = self._providers[provider].read_callback(headers, body, token)
+        generation = await self._providers[provider].read_callback(headers, body, token)
         self._metrics.callbacks.labels(provider, "read" if generation else "unreadable").inc()
         if generation is not None and self._is_built:
             hint = Hint(token_hash=token_hash(token), generation=generation)

@@ -9,9 +9,8 @@ from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
     ConfigError,
-    ProviderAuthError,
+    ProviderClosed,
     ProviderError,
-    ProviderOutOfCredits,
     ProviderRejected,
     StoreError,
 )
@@ -161,7 +160,7 @@ async def _ask(opened: Opened, seconds: float) -> Finding:
 
 def _trouble(error: ProviderError, host: str) -> str:
     match error:
-        case ProviderAuthError() | ProviderOutOfCredits() | ProviderRejected():
+        case ProviderClosed() | ProviderRejected():
             return error.sentence
         case _ if error.retry_after is not None:
             return f"{host} asks for a pause; check again in {error.retry_after:.0f} s"

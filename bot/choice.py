@@ -12,8 +12,9 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from bot import pricing
 from bot.errors import InvalidRequest
-from bot.ports import FrameKind, ModelCapabilities, Provider
+from bot.ports import FrameKind, FrameRule, ModelCapabilities, Provider
 from bot.pricing import ratio, seconds
 from bot.request import (
     ASPECT_RATIOS,
@@ -35,6 +36,7 @@ WORDS: dict[Parameter, str] = {
     "resolution": "resolution",
     "aspect_ratio": "aspect ratio",
 }
+WITH_FRAMES, LOOPING = " from these images", " that loops"
 
 
 class _Step(Protocol):
@@ -52,7 +54,7 @@ def nearest_ratio(width: int, height: int) -> AspectRatio:
 def usable(provider: Provider) -> tuple[str, ...]:
     """The models people may choose; without a known price only a test shows one."""
     return tuple(
-        model for model in provider.capabilities if provider.is_test or model in provider.rates
+        model for model in provider.capabilities if provider.is_test or model in provider.tariffs
     )
 
 
@@ -77,18 +79,32 @@ def choose(
 def fit_provider(work: VideoWork, provider: Provider) -> tuple[VideoWork, tuple[str, ...]]:
     """`fit`, to the asked model or, where nobody typed it, to the provider's nearest."""
     models = usable(provider)
-    if work.model in models:
-        return fit(work, provider.capabilities[work.model])
     if not models:
         raise InvalidRequest(f"{provider.name} has no model with a known price.", field="model")
-    near = _closest_word(work.model, models)
-    if "model" in work.typed:
+    moved: tuple[str, ...] = ()
+    if work.model not in models:
+        near = _closest_word(work.model, models)
+        if "model" in work.typed:
+            raise InvalidRequest(
+                f"There is no model {work.model!r} here. The nearest is {near}.", field="model"
+            )
+        moved = (f"The model is {near}, because {work.model} is not available.",)
+        work = work.model_copy(update={"model": near})
+    fitted, remarks = fit(work, provider.capabilities[work.model])
+    if not is_sold(fitted, provider):
         raise InvalidRequest(
-            f"There is no model {work.model!r} here. The nearest is {near}.", field="model"
+            f"{provider.name} has no known price for {fitted.resolution} and {fitted.duration} "
+            f"of {fitted.model}.",
+            field="resolution",
         )
-    remark = f"The model is {near}, because {work.model} is not available."
-    moved, remarks = fit(work.model_copy(update={"model": near}), provider.capabilities[near])
-    return moved, (remark, *remarks)
+    return fitted, (*moved, *remarks)
+
+
+def is_sold(work: VideoWork, provider: Provider) -> bool:
+    """Whether a work that fits a model has a known price; a test needs none."""
+    tariff = provider.tariffs.get(work.model)
+    can = provider.capabilities[work.model]
+    return provider.is_test or pricing.estimate(work, tariff, can=can) is not None
 
 
 def fit(work: VideoWork, capabilities: ModelCapabilities) -> tuple[VideoWork, tuple[str, ...]]:
@@ -156,8 +172,13 @@ def _settle(
     choices: Sequence[T],
     place: Callable[[T], float],
     remarks: list[str],
+    *,
+    what: str = "",
 ) -> VideoWork:
-    """The value if the model takes it, else the nearest by its `place` on a line."""
+    """The value if the model takes it, else the nearest by its `place` on a line.
+
+    `what` is the kind of clip for which there are no other choices.
+    """
     value: T = getattr(work, field)
     if value in choices:
         return work
@@ -166,10 +187,13 @@ def _settle(
     near = min(choices, key=lambda each: abs(place(each) - place(value)))
     if field in work.typed:
         raise InvalidRequest(
-            f"{work.model} cannot make {value} ({WORDS[field]}). The nearest it can is {near}.",
+            f"{work.model} cannot make {value} ({WORDS[field]}){what}. The nearest it can is "
+            f"{near}.",
             field=field,
         )
-    remarks.append(f"The {WORDS[field]} is {near}, because {work.model} cannot make {value}.")
+    remarks.append(
+        f"The {WORDS[field]} is {near}, because {work.model} cannot make {value}{what}."
+    )
     return work.model_copy(update={field: near})
 
 
@@ -195,11 +219,28 @@ def _fit_frames(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> 
     rule = can.frames.get(pair)
     if rule is None:
         raise InvalidRequest(_frames_refusal(work.model, pair, can), field=_frame_field(pair, can))
-    if not work.loop or rule.loop_refusal is None:
+    if rule.durations is not None:
+        work = _settle(work, "duration", rule.durations, seconds, remarks, what=WITH_FRAMES)
+    return _fit_loop(work, can, rule, remarks)
+
+
+def _fit_loop(
+    work: VideoWork, can: ModelCapabilities, rule: FrameRule, remarks: list[str]
+) -> VideoWork:
+    if not work.loop:
+        return work
+    problem = rule.loop_refusal
+    if problem is None and can.loop_durations is not None:
+        if work.duration in can.loop_durations:
+            return work
+        if "duration" not in work.typed:
+            return _settle(work, "duration", can.loop_durations, seconds, remarks, what=LOOPING)
+        problem = f"{work.model} loops only {' or '.join(can.loop_durations)}."
+    if problem is None:
         return work
     if "loop" in work.typed:
-        raise InvalidRequest(rule.loop_refusal, field="loop")
-    remarks.append(f"It does not loop. {rule.loop_refusal}")
+        raise InvalidRequest(problem, field="loop")
+    remarks.append(f"It does not loop. {problem}")
     return work.model_copy(update={"loop": False})
 
 

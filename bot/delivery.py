@@ -175,6 +175,8 @@ def price_of(job: Job, clip: Clip) -> Micros:
     assert job.plan is not None
     if job.plan.price.is_test:
         return Micros(0)
+    if not job.plan.rate:
+        return job.plan.price.charged
     length = pricing.seconds(job.work.duration)
     price = pricing.settle_price(clip.width, clip.height, length, job.plan.rate)
     return Micros(min(price, job.plan.hold))

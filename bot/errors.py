@@ -7,8 +7,8 @@ BotError
 │  ├─ NotAllowed ── NotServed, Paused, WrongChannel
 │  ├─ JobNotFound      └─ AddressRefused
 ├─ ProviderError
-│  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ ProviderAuthError
-│  ├─ ProviderOutOfCredits  └─ SubmissionUncertain
+│  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ SubmissionUncertain
+│  └─ ProviderClosed ── ProviderAuthError, ProviderOutOfCredits, ProviderRetired
 ├─ ClipError ── ClipUnavailable, ClipBroken
 ├─ DeliveryError ── DeliveryUnavailable, ThreadGone (PostedBefore), ClipTooLarge
 └─ StoreError ── SchemaTooNew, StoreBusy, Stale
@@ -115,12 +115,20 @@ class ProviderRejected(ProviderError):
         self.code = code
 
 
-class ProviderAuthError(ProviderError):
+class ProviderClosed(ProviderError):
+    """The video service takes nothing from Raybot until its operator has done something."""
+
+
+class ProviderAuthError(ProviderClosed):
     """The video service does not accept the configured key."""
 
 
-class ProviderOutOfCredits(ProviderError):
+class ProviderOutOfCredits(ProviderClosed):
     """The account at the video service has no credits left."""
+
+
+class ProviderRetired(ProviderClosed):
+    """The video service has closed this address."""
 
 
 class SubmissionUncertain(ProviderError):

@@ -5,44 +5,38 @@ Knows no service. Only plain GETs are ever repeated here.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 import httpx
 import stamina
 from httpx_aiohttp import AiohttpTransport
-from pydantic import SecretStr
 
-from bot.clock import Clock
 from bot.errors import (
     ProviderAuthError,
     ProviderError,
     ProviderOutOfCredits,
     ProviderRejected,
     ProviderUnavailable,
-    SubmissionUncertain,
 )
-from bot.log import register_secret
-from bot.metrics import Metrics
 
 #: Nothing can have been sent: no connection was made for it.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 MAX_RETRY_AFTER = 3600.0
 #: A 429 that names no time.
 PAUSE_SECONDS = 15.0
-#: A proxy may answer so although the request went on to the service.
-DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}
 LONGEST_QUOTE = 200
+#: Words of a refusal that is about money, whatever its status.
+NO_CREDITS = re.compile(r"\b(insufficient|credits?|balance|funds?|billing)\b", re.IGNORECASE)
 
 Observe = Callable[[str, str, float], None]
 """Called with the method, the outcome (`2xx` … `5xx`, `error`) and the seconds it took."""
@@ -207,115 +201,6 @@ async def get_with_retries(
         return error.response
 
 
-class Pace(Protocol):
-    """A budget of calls, such as `bot.budget.TokenBucket`; times are seconds of boot time."""
-
-    def take(self, now: float) -> bool:
-        """Use one call, if one is left."""
-
-    def wait(self, now: float) -> float:
-        """Seconds until there is one."""
-
-    def penalise(self, now: float, seconds: float) -> None:
-        """Let nothing through for this long."""
-
-
-class Service:
-    """One provider's API in JSON: GETs within a budget, and POSTs that are sent once.
-
-    `slack` is how far the service's clock and ours are apart, as its last reply shows.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        base_url: str,
-        key: SecretStr | None,
-        pace: Pace,
-        clock: Clock,
-        read_error: Callable[[httpx.Response], ProviderError],
-        connect_seconds: float,
-        read_seconds: float,
-        metrics: Metrics | None = None,
-    ) -> None:
-        self.slack = timedelta(0)
-        self._name, self._pace, self._clock, self._read_error = name, pace, clock, read_error
-        connect = functools.partial(
-            create_client,
-            base_url=base_url,
-            headers=_bearer(key),
-            connect_seconds=connect_seconds,
-            read_seconds=read_seconds,
-            observe=metrics.request_observer(name) if metrics else None,
-        )
-        self._reader = connect()
-        # A POST on a connection that is just idling out would be in doubt: each has its own.
-        self._writer = connect(keep_alive=False)
-
-    async def get(self, path: str, **params: int) -> dict[str, Any] | None:
-        """The object at this path, None where there is none (404).
-
-        Raises `ProviderUnavailable`, or what `read_error` makes of the reply.
-        """
-        try:
-            response = await get_with_retries(
-                self._reader, path, params=params, attempts=2, turn=self._turn
-            )
-        except httpx.HTTPError as error:
-            raise ProviderUnavailable(provider=self._name) from error
-        self.slack = _slack(response, self._clock.now())
-        if response.status_code == httpx.codes.NOT_FOUND:
-            return None
-        if not response.is_success:
-            refusal = self._read_error(response)
-            if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-                self._pace.penalise(self._clock.boottime(), refusal.retry_after or 0.0)
-            raise refusal
-        body = read_json(response.content)
-        if not isinstance(body, dict):
-            raise ProviderUnavailable(provider=self._name)
-        return body
-
-    async def post(self, path: str, content: Any, seconds: float) -> Any:
-        """What one POST is answered, None where that is no JSON; it is never sent again.
-
-        Raises `ProviderUnavailable` where it cannot have been taken, `SubmissionUncertain` where
-        nobody can tell, and what `read_error` makes of a 4xx, which is a certain no.
-        """
-        own = self._writer.timeout
-        patience = httpx.Timeout(seconds, connect=own.connect, pool=own.pool)
-        try:
-            async with asyncio.timeout(seconds):
-                response = await self._writer.post(path, json=content, timeout=patience)
-        except NOT_SENT as error:
-            raise ProviderUnavailable(provider=self._name) from error
-        except (TimeoutError, httpx.HTTPError) as error:
-            raise SubmissionUncertain(provider=self._name) from error
-        if response.is_client_error and response.status_code not in DOUBTFUL:
-            raise self._read_error(response)
-        if not response.is_success:
-            raise SubmissionUncertain(provider=self._name)
-        return read_json(response.content)
-
-    async def _turn(self) -> None:
-        while not self._pace.take(self._clock.boottime()):
-            left = timedelta(seconds=self._pace.wait(self._clock.boottime()))
-            await self._clock.wait(asyncio.Event(), self._clock.now() + left)
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._reader.aclose()
-        await self._writer.aclose()
-
-
-def _bearer(key: SecretStr | None) -> dict[str, str]:
-    if key is None:
-        return {}
-    register_secret(key.get_secret_value())
-    return {"Authorization": f"Bearer {key.get_secret_value()}"}
-
-
 def to_error(response: httpx.Response, *, provider: str) -> ProviderError:
     """The error that a reply other than 2xx stands for, by its status alone."""
     status, retry_after = response.status_code, read_retry_after(response.headers)
@@ -371,13 +256,6 @@ def read_time(value: object) -> datetime | None:
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _slack(response: httpx.Response, now: datetime) -> timedelta:
-    try:
-        return abs(parsedate_to_datetime(response.headers.get("date", "")) - now)
-    except (ValueError, TypeError):
-        return timedelta(0)
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:

@@ -69,8 +69,8 @@ class StoredFrame(Frozen):
 class Plan(Frozen):
     """How a request will be carried out: the provider, the settled parameters, what it costs.
 
-    `rate` is micro-dollars per million pixels; `remarks` are sentences for the person about values
-    that were chosen for them.
+    `rate` is micro-dollars per million pixels, 0 where the price is fixed; `remarks` are
+    sentences for the person about values that were chosen for them.
     """
 
     provider: str

@@ -17,7 +17,7 @@ from bot.frames import Frames
 from bot.job import Job, Plan, StoredFrame
 from bot.overview import Setting, Source
 from bot.ports import Adapter, ModelCapabilities, Offer, Provider
-from bot.refs import GenerationId, Price
+from bot.refs import GenerationId, Micros, Price
 from bot.request import ClipFrame, Frame, ImageFrame, LinkFrame, VideoWork
 from bot.store import jobs
 from bot.store.database import Database
@@ -74,25 +74,17 @@ class Planner:
             settled, more = choice.fit_provider(settled, provider)
             remark = f"The aspect ratio is {settled.aspect_ratio}, the nearest to your image."
             remarks = (*remarks, remark, *(each for each in more if each not in remarks))
-        price = self.estimate(settled, provider)
+        price = to_price(settled, provider)
+        rate = pricing.rate_of(provider.tariffs.get(settled.model))
         return Plan(
             provider=provider.name,
             work=settled,
             price=price,
-            hold=pricing.hold_for(price),
-            rate=provider.rates.get(settled.model, 0),
+            hold=pricing.hold_for(price, rate),
+            rate=rate,
             remarks=remarks,
             start_frame=start,
             end_frame=end,
-        )
-
-    def estimate(self, work: VideoWork, provider: Provider) -> Price:
-        """What this work costs at list price with this provider."""
-        return pricing.estimate(
-            work,
-            provider.rates.get(work.model, 0),
-            is_test=provider.is_test,
-            fixed=provider.capabilities[work.model].fixed,
         )
 
     def check_chosen(self, chosen: Mapping[str, str]) -> None:
@@ -116,7 +108,7 @@ class Planner:
             Offer(
                 duration=duration,
                 resolution=resolution,
-                price=self.estimate(sized, provider),
+                price=to_price(sized, provider),
                 is_default=sized == settled,
             )
             for resolution in can.resolutions
@@ -125,6 +117,7 @@ class Planner:
             for sized in (
                 settled.model_copy(update={"duration": duration, "resolution": resolution}),
             )
+            if choice.is_sold(sized, provider)
         )
 
     def explain(self, chosen: Chosen) -> tuple[Setting, ...]:
@@ -228,6 +221,13 @@ class Planner:
                 "there.",
                 field="start_frame",
             )
+
+
+def to_price(work: VideoWork, provider: Provider) -> Price:
+    """What this work costs at list price with this provider."""
+    can = provider.capabilities[work.model]
+    micros = pricing.estimate(work, provider.tariffs.get(work.model), can=can)
+    return Price(micros=micros or Micros(0), is_test=provider.is_test)
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

@@ -30,13 +30,32 @@ Operation = Literal["video", "extend", "reframe", "modify", "upscale", "audio", 
 
 
 @dataclass(frozen=True, kw_only=True)
+class PerPixel:
+    """A price by output pixels, in micro-dollars per million of them."""
+
+    rate: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerClip:
+    """A price by the clip, whatever its shape; a size and length that is missing is not sold."""
+
+    clips: Mapping[tuple[Resolution, Duration], Micros]
+
+
+Tariff = PerPixel | PerClip
+
+
+@dataclass(frozen=True, kw_only=True)
 class FrameRule:
     """Whether a model takes one pair of key frames, and whether it may loop with them.
 
-    `loop_refusal` is the sentence where it may not; `None` means that it may.
+    `loop_refusal` is the sentence where it may not; `None` means that it may. `durations` are the
+    lengths that go with these frames; `None` means all of the model's.
     """
 
     loop_refusal: str | None = None
+    durations: tuple[Duration, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +63,8 @@ class ModelCapabilities:
     """What one model of one provider can do, as data. An empty tuple: the model takes none.
 
     `frames` maps (start, end) to its rule; a pair that is missing is not possible.
-    `fixed` is the duration and resolution of a model that lets nobody choose them.
+    `fixed` is the duration and resolution of a model that lets nobody choose them;
+    `loop_durations` are the lengths that can loop, where not all can.
     """
 
     model: str
@@ -58,6 +78,7 @@ class ModelCapabilities:
     image_input: Literal["link", "bytes"] = "link"
     operations: frozenset[Operation] = frozenset({"video"})
     fixed: tuple[Duration, Resolution] | None = None
+    loop_durations: tuple[Duration, ...] | None = None
 
 
 class FrameHandle(Frozen):
@@ -152,15 +173,18 @@ class Provider(Protocol):
         """What it can do, by model."""
 
     @property
-    def rates(self) -> Mapping[str, int]:
-        """Micro-dollars per million output pixels, by model; without a rate a model is hidden."""
+    def tariffs(self) -> Mapping[str, Tariff]:
+        """What its models cost; one without a tariff is hidden."""
 
     @property
     def limits(self) -> ProviderLimits:
         """What it allows."""
 
-    async def submit(self, submission: Submission) -> GenerationId:
-        """Start a paid generation: exactly one POST, never repeated here."""
+    async def submit(self, submission: Submission) -> Generation:
+        """Start a paid generation: exactly one paid POST, never repeated here.
+
+        What the service says of it at once; one that is complete is not asked for again.
+        """
 
     async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
         """What has become of these; one list call may serve many; the unknown are left out."""
@@ -176,10 +200,14 @@ class Provider(Protocol):
     async def balance(self) -> Micros | None:
         """What is left in the account, where the service tells."""
 
-    def read_callback(
+    async def read_callback(
         self, headers: Mapping[str, str], body: bytes, token: str
     ) -> Generation | None:
-        """Read an unsigned, untrusted hint; None where it is not one."""
+        """Read an untrusted hint; None where it is none, or its service's signature is wrong."""
+
+    @property
+    def sunset(self) -> str | None:
+        """What the service says of the end of its address; None where it says nothing."""
 
     async def aclose(self) -> None:
         """Close connections."""

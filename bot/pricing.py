@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
+from bot.ports import ModelCapabilities, PerClip, PerPixel, Tariff
 from bot.refs import Micros, Price
 from bot.request import AspectRatio, Duration, Resolution, VideoWork
 
@@ -62,23 +64,25 @@ def settle_price(
     return Micros((millionths + 500_000) // 1_000_000)
 
 
-def estimate(
-    work: VideoWork,
-    rate_micros_per_megapixel: int,
-    *,
-    is_test: bool,
-    fixed: tuple[Duration, Resolution] | None = None,
-) -> Price:
-    """What this will cost at list price, by the pixels of 16:9.
-
-    `fixed` is the length and size of a model that lets nobody choose them.
-    """
-    duration, resolution = fixed or (work.duration, work.resolution)
-    width, height = SIZES[resolution]
-    price = settle_price(width, height, seconds(duration), rate_micros_per_megapixel)
-    return Price(micros=price, is_test=is_test)
+def estimate(work: VideoWork, tariff: Tariff | None, *, can: ModelCapabilities) -> Micros | None:
+    """What this will cost at list price, by the pixels of 16:9; None where it is not sold."""
+    duration, resolution = can.fixed or (work.duration, work.resolution)
+    match tariff:
+        case None:
+            return None
+        case PerPixel(rate=rate):
+            width, height = SIZES[resolution]
+            return settle_price(width, height, seconds(duration), rate)
+        case PerClip(clips=clips):
+            return clips.get((resolution, duration))
+    assert_never(tariff)
 
 
-def hold_for(price: Price) -> Micros:
-    """What is set aside until the true size is known: the estimate and 12 %, rounded up."""
-    return Micros(-(-price.charged * HOLD_PERCENT // 100))
+def rate_of(tariff: Tariff | None) -> int:
+    """The rate by which a finished clip is settled; 0 where its price is fixed beforehand."""
+    return tariff.rate if isinstance(tariff, PerPixel) else 0
+
+
+def hold_for(price: Price, rate: int) -> Micros:
+    """What is set aside: the price, and 12 % more where the true size decides, rounded up."""
+    return Micros(-(-price.charged * HOLD_PERCENT // 100)) if rate else price.charged

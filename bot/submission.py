@@ -9,15 +9,22 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from bot.errors import (
-    ProviderAuthError,
+    ProviderClosed,
     ProviderError,
-    ProviderOutOfCredits,
     ProviderRejected,
     SubmissionUncertain,
 )
 from bot.job import Failure, Job, JobState, StoredFrame
 from bot.log import get_logger
-from bot.ports import Absent, CannotTell, Found, FrameHandle, Provider, Submission
+from bot.ports import (
+    Absent,
+    CannotTell,
+    Found,
+    FrameHandle,
+    Generation,
+    Provider,
+    Submission,
+)
 from bot.request import ClipFrame, Frame
 from bot.step import Workshop
 from bot.store import attempts, jobs, ledger, settings
@@ -61,7 +68,7 @@ class Submitter:
 
     async def _send(self, job: Job, provider: Provider, submission: Submission) -> None:
         try:
-            generation_id = await provider.submit(submission)
+            generation = await provider.submit(submission)
         except SubmissionUncertain as error:
             self._shop.wiring.trouble(provider.name, error)
             log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
@@ -85,11 +92,11 @@ class Submitter:
             now = self._shop.clock.now()
             self._took_at[provider.name] = now
             self._closed_since.pop(provider.name, None)
-            generating = await self._shop.result(
+            taken = await self._shop.result(
                 _at(job, submission),
-                lambda tx, current: attempts.adopt(tx, current, generation_id, "taken", now),
+                lambda tx, current: _take(tx, current, generation, "taken", now),
             )
-            self._shop.wiring.watch(generating)
+            self._shop.wiring.watch(taken)
 
     def _is_worth_a_fresh_link(self, job: Job, provider: Provider, submission: Submission) -> bool:
         """Whether an image that could not be fetched may only have had a link that ended."""
@@ -168,7 +175,7 @@ class Submitter:
     ) -> None:
         """Put a job that the provider certainly did not take back in line."""
         failure = None
-        if isinstance(error, ProviderAuthError | ProviderOutOfCredits):
+        if isinstance(error, ProviderClosed):
             since = self._note_closed(job, error.provider)
             failure = Failure(code="operator", sentence=error.sentence, since=since)
         delay = timedelta(seconds=error.retry_after or 1.0 if error else 0.0)
@@ -247,7 +254,7 @@ class Submitter:
                 now = self._shop.clock.now()
                 generating = await self._shop.result(
                     job,
-                    lambda tx, current: attempts.adopt(tx, current, found[0].id, "adopted", now),
+                    lambda tx, current: _take(tx, current, found[0], "adopted", now),
                 )
                 self._shop.wiring.watch(generating)
             case Absent():
@@ -280,6 +287,16 @@ class Submitter:
             job.id,
         )
         return jobs.move(tx, job, JobState.UNCERTAIN, now, next_at=None)
+
+
+def _take(
+    tx: Tx, job: Job, generation: Generation, outcome: Literal["taken", "adopted"], now: datetime
+) -> Job:
+    """The provider runs it, or has run it: a link that is told only once is kept at once."""
+    running = attempts.adopt(tx, job, generation.id, outcome, now)
+    if generation.state != "completed":
+        return running
+    return attempts.complete(tx, running, generation.clip_url, now)
 
 
 def _at(job: Job, submission: Submission) -> Job:

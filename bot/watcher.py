@@ -24,7 +24,7 @@ from bot.ports import Dispatcher, Generation, Provider
 from bot.queue import positions
 from bot.refs import GenerationId, JobId
 from bot.request import VideoWork
-from bot.store import jobs, settings
+from bot.store import attempts, jobs, settings
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -336,15 +336,7 @@ class ProviderWatcher:
             if job.state is not JobState.GENERATING or job.generation_id != generation.id:
                 return
             if generation.state == "completed":
-                jobs.move(
-                    tx,
-                    job,
-                    JobState.FETCHING,
-                    now,
-                    clip_url=generation.clip_url,
-                    completed_at=now,
-                    next_at=now,
-                )
+                attempts.complete(tx, job, generation.clip_url, now)
             else:
                 jobs.change(tx, job, provider_failure=to_failure(generation), next_at=now)
             self._dispatcher.wake(tx, job.id, now)

@@ -65,13 +65,13 @@ class WebSettings:
 class Behind:
     """What lies behind the doors.
 
-    `on_callback` takes (provider, headers, body, token), only notes the hint and returns at once.
+    `on_callback` takes (provider, headers, body, token) and only notes the hint.
     `verify_link` takes (path, exp, sig, now). `frame_at` takes (job id, attempt, slot); it and
     `clip_at` give None, or raise `FrameRejected` or `ClipBroken`, where nothing is kept.
     `ready` names what is not well. `heartbeat_age` in seconds.
     """
 
-    on_callback: Callable[[str, Mapping[str, str], bytes, str], None]
+    on_callback: Callable[[str, Mapping[str, str], bytes, str], Awaitable[None]]
     verify_link: Callable[[str, str, str, datetime], bool]
     frame_at: Callable[[str, int, str], Awaitable[Path | None]]
     clip_at: Callable[[str], Awaitable[Path | None]]
@@ -197,7 +197,7 @@ class Web:
         if not self._callbacks.take(token, self._clock.boottime()):
             raise web.HTTPTooManyRequests
         body = await _read_capped(request, CALLBACK_BYTES, self._settings.body_seconds)
-        self._behind.on_callback(provider, request.headers, body, token)
+        await self._behind.on_callback(provider, request.headers, body, token)
         return web.Response(text="ok")
 
     def _check_link(self, request: web.Request) -> None:

@@ -102,6 +102,13 @@ def adopt(
     )
 
 
+def complete(tx: Tx, job: Job, clip_url: str | None, now: datetime) -> Job:
+    """The provider is done: the clip can be fetched from this link."""
+    return job_rows.move(
+        tx, job, JobState.FETCHING, now, clip_url=clip_url, completed_at=now, next_at=now
+    )
+
+
 def count_absence(tx: Tx, job_id: JobId, attempt: int) -> int:
     """One more look that did not find it; returns how many there were."""
     row = tx.conn.execute(

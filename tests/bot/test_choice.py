@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from bot.choice import choose, fit, fit_provider, nearest_ratio, usable
 from bot.clock import SystemClock
+from bot.dream_machine import MODELS, RETIRED
 from bot.errors import InvalidRequest
-from bot.ports import FrameRule, ModelCapabilities
+from bot.ports import FrameRule, ModelCapabilities, PerClip, PerPixel
 from bot.pricing import ratio
-from bot.providers.luma import MODELS, RETIRED, Luma, Settings, create
-from bot.refs import Attachment, JobId
+from bot.providers.luma import Luma, Settings, create
+from bot.refs import Attachment, JobId, Micros
 from bot.request import (
     ASPECT_RATIOS,
     AspectRatio,
@@ -282,7 +283,8 @@ def offer(
 ) -> Luma:
     """A provider of this name with other models and prices."""
     provider = create(Settings(), clock=SystemClock(), name=name, is_test=is_test)
-    provider.capabilities, provider.rates = dict(capabilities), dict(rates)
+    provider.capabilities = dict(capabilities)
+    provider.tariffs = {model: PerPixel(rate=rate) for model, rate in rates.items()}
     return provider
 
 
@@ -338,6 +340,48 @@ def test_an_untyped_model_moves_and_then_everything_is_checked_against_it() -> N
     assert moved.resolution in NARROW.resolutions
     assert moved.aspect_ratio in NARROW.aspect_ratios
     assert len(remarks) == 3
+
+
+def test_a_size_without_a_price_is_refused_although_the_model_makes_it() -> None:
+    provider = offer("clips", MODELS, {})
+    provider.tariffs = {"ray-2": PerClip(clips={("540p", "5s"): Micros(330_000)})}
+    assert fit_provider(default(model="ray-2"), provider)[0].model == "ray-2"
+    with pytest.raises(InvalidRequest, match=r"no known price for 720p and 5s of ray-2"):
+        fit_provider(default(model="ray-2", resolution="720p"), provider)
+
+
+# ---- lengths that go with frames and loops -----------------------------------------------------
+
+TIED = replace(
+    NARROW,
+    frames={
+        ("none", "none"): FrameRule(),
+        ("image", "none"): FrameRule(durations=("5s",)),
+    },
+    loop_durations=("5s",),
+)
+
+
+def test_a_length_that_does_not_go_with_an_image_is_refused_or_moves() -> None:
+    given_values: dict[str, Any] = {"aspect_ratio": "16:9", "resolution": "360p"}
+    error = refusal(typed(start_frame=IMAGE, duration="10s", **given_values), TIED)
+    assert (error.field, "5s" in error.sentence) == ("duration", True)
+    moved, remarks = fit(default(start_frame=IMAGE, duration="10s", **given_values), TIED)
+    assert moved.duration == "5s"
+    assert remarks == ("The length is 5s, because ray-flash-2 cannot make 10s from these images.",)
+    assert fit(default(duration="10s", **given_values), TIED)[1] == ()
+
+
+def test_a_loop_moves_a_length_that_nobody_typed_and_yields_to_one_that_was() -> None:
+    given_values: dict[str, Any] = {"aspect_ratio": "16:9", "resolution": "360p"}
+    fits = VideoWork(prompt="fox", loop=True, duration="10s", **given_values)
+    moved, _ = fit(fits, TIED)
+    assert (moved.duration, moved.loop) == ("5s", True)
+    kept, remarks = fit(fits.model_copy(update={"typed": frozenset({"duration"})}), TIED)
+    assert (kept.duration, kept.loop) == ("10s", False)
+    assert remarks == ("It does not loop. ray-flash-2 loops only 5s.",)
+    both = fits.model_copy(update={"typed": frozenset({"duration", "loop"})})
+    assert refusal(both, TIED).field == "loop"
 
 
 frames = st.sampled_from([None, IMAGE, LINK, CLIP])

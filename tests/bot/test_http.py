@@ -10,25 +10,20 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
-from bot.budget import TokenBucket
 from bot.errors import (
     ProviderAuthError,
     ProviderError,
     ProviderOutOfCredits,
     ProviderRejected,
     ProviderUnavailable,
-    SubmissionUncertain,
 )
 from bot.http import (
     MAX_RETRY_AFTER,
     NOT_SENT,
     PAUSE_SECONDS,
-    Service,
     create_client,
     get_with_retries,
     plain,
@@ -38,8 +33,6 @@ from bot.http import (
     read_time,
     to_error,
 )
-from bot.metrics import Metrics
-from tests.fakes import MovableClock
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -337,177 +330,6 @@ async def test_each_attempt_takes_its_turn(client: httpx.AsyncClient, server: Se
     server.talks = [server.say(BROKEN), server.say(OK)]
     await get_with_retries(client, server.url, wait_seconds=0.01, turn=turn)
     assert turns == [0, 1]
-
-
-# ---- a provider's service ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@dataclass
-class Api:
-    """A small provider over aiohttp's server; `replies` are given in order, the last again."""
-
-    replies: list[web.Response]
-    seen: list[web.Request] = field(default_factory=list)
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def until(self, requests: int) -> None:
-        """Wait until so many requests have come."""
-        async with self.changed:
-            await self.changed.wait_for(lambda: len(self.seen) >= requests)
-
-    async def answer(self, request: web.Request) -> web.Response:
-        """The next reply."""
-        async with self.changed:
-            self.seen.append(request)
-            self.changed.notify_all()
-        await request.read()
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
-
-
-@pytest.fixture
-def api() -> Api:
-    return Api([web.json_response({"ok": 1})])
-
-
-@pytest.fixture
-async def service(api: Api, clock: MovableClock) -> AsyncIterator[Service]:
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", api.answer)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    own = to_service(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", clock)
-    yield own
-    await own.aclose()
-    await runner.cleanup()
-
-
-def to_service(
-    base_url: str,
-    clock: MovableClock,
-    *,
-    metrics: Metrics | None = None,
-    rate: float = 1000.0,
-    burst: int = 100,
-) -> Service:
-    return Service(
-        "acme",
-        base_url=base_url,
-        key=SecretStr("acme-key-0123456789"),
-        pace=TokenBucket(rate, burst=burst),
-        clock=clock,
-        read_error=lambda response: to_error(response, provider="acme"),
-        connect_seconds=2,
-        read_seconds=2,
-        metrics=metrics,
-    )
-
-
-async def test_a_service_gets_objects_with_its_key(api: Api, service: Service) -> None:
-    assert await service.get("things/1", limit=5) == {"ok": 1}
-    request = api.seen[0]
-    assert request.path_qs == "/v1/things/1?limit=5"
-    assert request.headers["Authorization"] == "Bearer acme-key-0123456789"
-
-
-async def test_what_is_not_there_is_none(api: Api, service: Service) -> None:
-    api.replies = [web.Response(status=404)]
-    assert await service.get("things/1") is None
-
-
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b'"text"', b"[" * 100_000])
-async def test_an_unreadable_get_is_an_outage(api: Api, service: Service, body: bytes) -> None:
-    api.replies = [web.Response(body=body)]
-    with pytest.raises(ProviderUnavailable):
-        await service.get("things/1")
-
-
-async def test_a_429_closes_the_budget_for_as_long_as_it_says(
-    api: Api, service: Service, clock: MovableClock
-) -> None:
-    api.replies = [web.Response(status=429, headers={"Retry-After": "30"}), api.replies[0]]
-    with pytest.raises(ProviderUnavailable) as caught:
-        await service.get("things/1")
-    assert caught.value.retry_after == 30
-    waiting = asyncio.ensure_future(service.get("things/2"))
-    clock.move(seconds=29)
-    done, _ = await asyncio.wait({waiting}, timeout=0.05)
-    assert not done
-    clock.move(seconds=2)
-    assert await waiting == {"ok": 1}
-    assert len(api.seen) == 2
-
-
-async def test_gets_keep_to_the_budget(api: Api, clock: MovableClock) -> None:
-    application = web.Application()
-    application.router.add_get("/{path:.*}", api.answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    metrics = Metrics()
-    service = to_service(base_url, clock, metrics=metrics, rate=0.1, burst=2)
-    async with asyncio.TaskGroup() as group:
-        for index in range(4):
-            group.create_task(service.get(f"things/{index}"))
-        for expected in (2, 3, 4):
-            await api.until(expected)
-            assert len(api.seen) == expected
-            clock.move(seconds=10)
-    await service.aclose()
-    await runner.cleanup()
-    assert b'{method="GET",outcome="2xx",provider="acme"} 4.0' in metrics.render()
-
-
-async def test_a_post_returns_what_it_says(api: Api, service: Service) -> None:
-    assert await service.post("things", {"a": 1}, 2) == {"ok": 1}
-    assert api.seen[0].method == "POST"
-
-
-@pytest.mark.parametrize("status", [301, 408, 409, 500, 502, 503, 504])
-async def test_a_post_with_such_a_status_is_in_doubt(
-    api: Api, service: Service, status: int
-) -> None:
-    api.replies = [web.Response(status=status)]
-    with pytest.raises(SubmissionUncertain):
-        await service.post("things", {}, 2)
-    assert len(api.seen) == 1
-
-
-async def test_a_post_that_takes_longer_than_its_patience_is_in_doubt(
-    server: Server, clock: MovableClock
-) -> None:
-    server.talks = [server.hang]
-    service = to_service(server.url, clock)
-    with pytest.raises(SubmissionUncertain) as caught:
-        await service.post("things", {}, 0.2)
-    assert caught.value.provider == "acme"
-    await service.aclose()
-
-
-async def test_nobody_there_means_not_taken(clock: MovableClock) -> None:
-    service = to_service(f"http://127.0.0.1:{free_port()}", clock)
-    with pytest.raises(ProviderUnavailable):
-        await service.post("things", {}, 2)
-    with pytest.raises(ProviderUnavailable):
-        await service.get("things")
-    await service.aclose()
-
-
-async def test_the_slack_between_the_clocks_is_seen(
-    api: Api, service: Service, clock: MovableClock
-) -> None:
-    await service.get("things")
-    assert service.slack.total_seconds() < 5
-    clock.move(hours=2)
-    await service.get("things")
-    assert service.slack.total_seconds() == pytest.approx(7200, abs=5)
 
 
 # ---- readers ----------------------------------------------------------------------------------

@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.pricing import SIZES, estimate, hold_for, pixels, ratio, seconds, settle_price
+from bot import pricing
+from bot.dream_machine import RAY_2 as RAY_2_CAN
+from bot.dream_machine import RETIRED
+from bot.ports import ModelCapabilities, PerClip, PerPixel, Tariff
+from bot.pricing import SIZES, hold_for, pixels, rate_of, ratio, seconds, settle_price
 from bot.refs import Micros, Price, money
 from bot.request import ASPECT_RATIOS, RESOLUTIONS, AspectRatio, Duration, Resolution, VideoWork
 
@@ -27,15 +31,22 @@ CELLS = [
 ]
 
 
+def estimate(work: VideoWork, tariff: Tariff, can: ModelCapabilities = RAY_2_CAN) -> Micros:
+    """The price of something that is sold."""
+    micros = pricing.estimate(work, tariff, can=can)
+    assert micros is not None
+    return micros
+
+
 @pytest.mark.parametrize(("rate", "resolution", "duration", "published"), CELLS)
 def test_the_estimate_is_the_published_price_to_the_cent(
     rate: int, resolution: Resolution, duration: Duration, published: str
 ) -> None:
     work = VideoWork(prompt="fox", resolution=resolution, duration=duration)
-    price = estimate(work, rate, is_test=False)
-    assert money(price.micros) == published
+    price = estimate(work, PerPixel(rate=rate))
+    assert money(price) == published
     width, height = SIZES[resolution]
-    assert settle_price(width, height, seconds(duration), rate) == price.micros
+    assert settle_price(width, height, seconds(duration), rate) == price
 
 
 def test_sixteen_prices_are_published() -> None:
@@ -53,14 +64,14 @@ def test_half_a_micro_is_rounded_up() -> None:
 
 def test_a_wide_clip_costs_by_its_true_pixels() -> None:
     """1360 × 752 was seen for 16:9 at 720p: 11 % more than 1280 × 720."""
-    estimated = estimate(VideoWork(prompt="fox", resolution="720p"), RAY_2, is_test=False)
+    estimated = estimate(VideoWork(prompt="fox", resolution="720p"), PerPixel(rate=RAY_2))
     settled = settle_price(1360, 752, 5, RAY_2)
-    assert estimated.micros < settled <= hold_for(estimated)
+    assert estimated < settled <= hold_for(Price(micros=estimated), RAY_2)
 
 
 def test_the_estimate_does_not_depend_on_the_ratio() -> None:
     prices = {
-        estimate(VideoWork(prompt="fox", aspect_ratio=each), FLASH, is_test=False).micros
+        estimate(VideoWork(prompt="fox", aspect_ratio=each), PerPixel(rate=FLASH))
         for each in ASPECT_RATIOS
     }
     assert len(prices) == 1
@@ -68,24 +79,33 @@ def test_the_estimate_does_not_depend_on_the_ratio() -> None:
 
 def test_a_model_with_a_fixed_size_costs_that_size() -> None:
     work = VideoWork(prompt="fox", resolution="4k", duration="9s")
-    price = estimate(work, 3200, is_test=False, fixed=("5s", "720p"))
-    assert money(price.micros) == "$0.35"
+    assert money(estimate(work, PerPixel(rate=3200), RETIRED["ray-1-6"])) == "$0.35"
 
 
 def test_a_test_has_a_price_but_holds_nothing() -> None:
-    price = estimate(VideoWork(prompt="fox"), FLASH, is_test=True)
-    assert price == Price(micros=Micros(136_858), is_test=True)
-    assert hold_for(price) == 0
+    micros = estimate(VideoWork(prompt="fox"), PerPixel(rate=FLASH))
+    assert micros == 136_858
+    assert hold_for(Price(micros=micros, is_test=True), FLASH) == 0
+
+
+def test_a_price_by_the_clip_is_held_as_it_is() -> None:
+    tariff = PerClip(clips={("540p", "5s"): Micros(200_000)})
+    micros = estimate(VideoWork(prompt="fox", aspect_ratio="9:21"), tariff)
+    assert micros == 200_000
+    assert hold_for(Price(micros=micros), rate_of(tariff)) == 200_000
+    dearer = VideoWork(prompt="fox", resolution="720p")
+    assert pricing.estimate(dearer, tariff, can=RAY_2_CAN) is None
+    assert pricing.estimate(dearer, None, can=RAY_2_CAN) is None
 
 
 @pytest.mark.parametrize(("micros", "held"), [(0, 0), (1, 2), (100, 112), (101, 114)])
 def test_a_hold_is_twelve_percent_more_rounded_up(micros: int, held: int) -> None:
-    assert hold_for(Price(micros=Micros(micros))) == held
+    assert hold_for(Price(micros=Micros(micros)), FLASH) == held
 
 
 @given(st.integers(0, 10**12))
 def test_a_hold_never_falls_short_of_twelve_percent(micros: int) -> None:
-    held = hold_for(Price(micros=Micros(micros)))
+    held = hold_for(Price(micros=Micros(micros)), FLASH)
     assert micros * 112 <= held * 100 < micros * 112 + 100
 
 

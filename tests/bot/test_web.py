@@ -58,7 +58,7 @@ class House:
     age: float = 0.5
     refusal: BotError | None = None
 
-    def on_callback(
+    async def on_callback(
         self, provider: str, headers: Mapping[str, str], body: bytes, token: str
     ) -> None:
         """Note a hint."""

@@ -59,7 +59,7 @@ async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
 
 
 async def test_a_generation_is_submitted_seen_and_finished(stage: Stage) -> None:
-    generation_id = await stage.provider.submit(stage.submission())
+    generation_id = (await stage.provider.submit(stage.submission())).id
     seen = await stage.provider.check([generation_id])
     assert seen[generation_id].state in ("queued", "running")
     await stage.server.finish(generation_id)
@@ -69,7 +69,7 @@ async def test_a_generation_is_submitted_seen_and_finished(stage: Stage) -> None
 
 
 async def test_many_are_checked_with_few_calls(stage: Stage) -> None:
-    ids = [await stage.provider.submit(stage.submission(number)) for number in range(1, 9)]
+    ids = [(await stage.provider.submit(stage.submission(at))).id for at in range(1, 9)]
     before = stage.server.requests.total()
     seen = await stage.provider.check(ids)
     assert set(seen) == set(ids)
@@ -77,7 +77,7 @@ async def test_many_are_checked_with_few_calls(stage: Stage) -> None:
 
 
 async def test_a_failed_generation_is_told_in_a_sentence(stage: Stage) -> None:
-    generation_id = await stage.provider.submit(stage.submission())
+    generation_id = (await stage.provider.submit(stage.submission())).id
     await stage.server.fail(generation_id, "Frame moderation failed")
     failed = (await stage.provider.check([generation_id]))[generation_id]
     assert failed.state == "failed"
@@ -109,7 +109,7 @@ async def test_a_lost_submission_is_found_by_its_token(stage: Stage) -> None:
 
 
 async def test_what_never_arrived_is_absent(stage: Stage) -> None:
-    other = await stage.provider.submit(stage.submission(1))
+    other = (await stage.provider.submit(stage.submission(1))).id
     assert isinstance(await stage.provider.find(stage.submission(2), owned=[other]), Absent)
 
 
@@ -153,11 +153,11 @@ async def test_capabilities_are_whole(stage: Stage) -> None:
 
 async def test_a_callback_is_read_or_ignored_and_never_raises(stage: Stage) -> None:
     for body in (b"", b"[]", b"\xff\xfe", b'{"state": 4}', b'{"id": null}'):
-        assert stage.provider.read_callback({}, body, "t") is None
+        assert await stage.provider.read_callback({}, body, "t") is None
 
 
 async def test_one_that_cannot_be_read_hides_no_other(stage: Stage) -> None:
-    ids = [await stage.provider.submit(stage.submission(number)) for number in (1, 2)]
+    ids = [(await stage.provider.submit(stage.submission(at))).id for at in (1, 2)]
     stage.server.faults.server_error("list", times=3)
     stage.server.faults.server_error("get", times=3)
     seen = await stage.provider.check(ids)

@@ -20,19 +20,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from bot.dream_machine import FRAMES, read_generation, to_failure, to_payload
 from bot.errors import (
     ProviderAuthError,
     ProviderError,
     ProviderOutOfCredits,
     ProviderRejected,
+    ProviderRetired,
     ProviderUnavailable,
     SubmissionUncertain,
 )
 from bot.log import redact
 from bot.metrics import Metrics
-from bot.ports import Absent, CannotTell, Found, FrameHandle, Generation, Provider, Submission
+from bot.ports import (
+    Absent,
+    CannotTell,
+    Found,
+    FrameHandle,
+    Generation,
+    PerPixel,
+    Provider,
+    Submission,
+)
 from bot.providers.luma import (
-    FRAMES,
     MAX_PAGES,
     PAGE,
     Luma,
@@ -40,9 +50,6 @@ from bot.providers.luma import (
     compare,
     create,
     read_error,
-    read_generation,
-    to_failure,
-    to_payload,
 )
 from bot.refs import GenerationId, JobId
 from bot.request import ASPECT_RATIOS, CONCEPTS, VideoWork
@@ -307,9 +314,8 @@ REFUSALS = [
     (400, "400: concepts are not supported for this model", "concepts"),
     (400, "failed to moderate image", "image"),
     (403, "Advanced prompt moderation failed", "moderation"),
-    (404, "Not Found", "retired"),
-    (410, "Gone", "retired"),
-    (405, "Method Not Allowed", "retired"),
+    (404, "Generation 1f0c-22 not found", "frames"),
+    (400, "Generation 1f0c-22 is not completed", "frames"),
     (413, "Too large", "refused"),
     (400, "A new reason", "refused"),
 ]
@@ -329,6 +335,9 @@ CLOSED = [
     (402, "Payment required", ProviderOutOfCredits),
     (400, "Insufficient credits", ProviderOutOfCredits),
     (403, "Your balance is too low", ProviderOutOfCredits),
+    (404, "Not Found", ProviderRetired),
+    (410, "Gone", ProviderRetired),
+    (405, "Method Not Allowed", ProviderRetired),
     (429, "Rate limit exceeded", ProviderUnavailable),
     (500, "Internal Server Error", ProviderUnavailable),
     (502, "Bad Gateway", ProviderUnavailable),
@@ -412,7 +421,8 @@ def test_settings_become_limits_and_rates() -> None:
     assert (limits.running, limits.creates_per_minute) == (3, 7)
     assert (limits.first_look_seconds, limits.look_seconds) == (1, 2)
     assert (limits.submit_seconds, limits.min_balance) == (9, 1_500_000)
-    assert (provider.rates["ray-2"], provider.rates["ray-flash-2"]) == (5000, 2200)
+    assert provider.tariffs["ray-2"] == PerPixel(rate=5000)
+    assert provider.tariffs["ray-flash-2"] == PerPixel(rate=2200)
 
 
 def test_prices_may_be_json_text_as_in_the_environment() -> None:
@@ -601,7 +611,7 @@ def names(*ids: str) -> list[GenerationId]:
 
 async def test_a_submission_is_one_post_with_the_key(luma: Luma, server: LumaServer) -> None:
     submission = to_submission(callback=True)
-    assert await luma.submit(submission) == "new-0"
+    assert (await luma.submit(submission)).id == "new-0"
     assert server.calls == ["POST /v1/generations/video"]
     assert server.bodies == [to_payload(submission)]
     assert server.keys == {f"Bearer {KEY}"}
@@ -617,7 +627,8 @@ async def test_without_a_key_none_is_sent(base_url: str, server: LumaServer) -> 
 @pytest.mark.parametrize("status", [200, 201, 202])
 async def test_any_2xx_with_an_id_is_a_yes(luma: Luma, server: LumaServer, status: int) -> None:
     server.next_answers = [web.json_response(recorded("completed_bare"), status=status)]
-    assert await luma.submit(to_submission()) == recorded("completed_bare")["id"]
+    taken = await luma.submit(to_submission())
+    assert taken.id == recorded("completed_bare")["id"]
 
 
 async def test_a_refusal_is_final(luma: Luma, server: LumaServer) -> None:
@@ -1294,8 +1305,9 @@ async def test_nothing_is_ever_deleted(luma: Luma, server: LumaServer) -> None:
 
 
 @pytest.mark.parametrize("name", ["dreaming", "completed", "failed"])
-def test_a_callback_is_read_as_a_hint(name: str) -> None:
-    hint = make().read_callback({}, (RECORDED / f"{name}.json").read_bytes(), "another token")
+async def test_a_callback_is_read_as_a_hint(name: str) -> None:
+    body = (RECORDED / f"{name}.json").read_bytes()
+    hint = await make().read_callback({}, body, "another token")
     expected = read_generation(recorded(name))
     assert hint is not None
     assert expected is not None
@@ -1304,8 +1316,8 @@ def test_a_callback_is_read_as_a_hint(name: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 60_000])
-def test_what_is_no_generation_is_no_hint(body: bytes) -> None:
-    assert make().read_callback({}, body, TOKEN) is None
+async def test_what_is_no_generation_is_no_hint(body: bytes) -> None:
+    assert await make().read_callback({}, body, TOKEN) is None
 
 
 async def test_requests_are_counted(base_url: str, server: LumaServer) -> None:

@@ -1,0 +1,229 @@
+"""One provider's API over JSON: reads within a budget, paid POSTs that are sent once, free acts.
+
+Knows no provider; what a reply means is told by the `read_error` it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any
+
+import httpx
+from pydantic import BeforeValidator, Field, SecretStr
+
+from bot.budget import TokenBucket
+from bot.clock import Clock
+from bot.config import Dollars, micros
+from bot.errors import ProviderError, ProviderUnavailable, SubmissionUncertain
+from bot.http import NOT_SENT, create_client, get_with_retries, read_json, read_json_text
+from bot.log import register_secret
+from bot.metrics import Metrics
+from bot.ports import ProviderLimits
+from bot.refs import Frozen
+
+#: A proxy may answer so although the request went on to the service.
+DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}
+#: What a service says beforehand of an address that it is going to close (RFC 8594, RFC 9745).
+FAREWELLS = ("sunset", "deprecation")
+LONGEST_DATE = 60
+#: So many GETs may leave at once.
+BURST = 5
+Address = Annotated[str, Field(pattern=r"^https?://[\w\[]")]
+
+
+class ServiceTable(Frozen):
+    """The keys that every `[providers.…]` table has; `base_url` has each its own default.
+
+    Seconds are of waiting at most, and of the first look at a generation and each further one.
+    """
+
+    api_key: SecretStr | None = None
+    running_limit: int = Field(default=10, ge=1)
+    creates_per_minute: int = Field(default=20, ge=1)
+    gets_per_second: float = Field(default=5.0, gt=0)
+    first_look_seconds: float = Field(default=15.0, ge=0)
+    look_seconds: float = Field(default=1.0, gt=0)
+    min_balance_usd: Dollars = 0.0
+    prices: Annotated[dict[str, Dollars], BeforeValidator(read_json_text)] = Field(default={})
+    connect_timeout_seconds: float = Field(default=5.0, gt=0)
+    read_timeout_seconds: float = Field(default=30.0, gt=0)
+    submit_timeout_seconds: float = Field(default=60.0, gt=0)
+
+    def to_limits(self) -> ProviderLimits:
+        """What the service allows, as everybody else reads it."""
+        return ProviderLimits(
+            running=self.running_limit,
+            creates_per_minute=self.creates_per_minute,
+            first_look_seconds=self.first_look_seconds,
+            look_seconds=self.look_seconds,
+            submit_seconds=self.submit_timeout_seconds,
+            min_balance=micros(self.min_balance_usd),
+        )
+
+
+class Service:
+    """One provider's API.
+
+    `slack` is how far its clock and ours are apart, as its last reply shows. `sunset` is what it
+    says of the end of this address, None where it says nothing. The key goes with every request,
+    in `key_header`, behind the word `scheme` where there is one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str,
+        key: SecretStr | None,
+        pace: TokenBucket,
+        clock: Clock,
+        read_error: Callable[[httpx.Response], ProviderError],
+        connect_seconds: float,
+        read_seconds: float,
+        metrics: Metrics | None = None,
+        key_header: str = "Authorization",
+        scheme: str = "Bearer",
+    ) -> None:
+        self.slack = timedelta(0)
+        self.sunset: str | None = None
+        self._name, self._pace, self._clock, self._read_error = name, pace, clock, read_error
+        connect = functools.partial(
+            create_client,
+            base_url=base_url,
+            headers=_to_headers(key, key_header, scheme),
+            connect_seconds=connect_seconds,
+            read_seconds=read_seconds,
+            observe=metrics.request_observer(name) if metrics else None,
+        )
+        self._reader = connect()
+        # A POST on a connection that is just idling out would be in doubt: each has its own.
+        self._writer = connect(keep_alive=False)
+
+    async def get(self, path: str, **params: str | int) -> dict[str, Any] | None:
+        """The object at this path, None where there is none (404).
+
+        Raises `ProviderUnavailable`, or what `read_error` makes of the reply.
+        """
+        try:
+            response = await get_with_retries(
+                self._reader, path, params=params, attempts=2, turn=self._turn
+            )
+        except httpx.HTTPError as error:
+            raise ProviderUnavailable(provider=self._name) from error
+        self._note(response)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if not response.is_success:
+            refusal = self._read_error(response)
+            if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                self._pace.penalise(self._clock.boottime(), refusal.retry_after or 0.0)
+            raise refusal
+        body = read_json(response.content)
+        if not isinstance(body, dict):
+            raise ProviderUnavailable(provider=self._name)
+        return body
+
+    async def post(
+        self,
+        path: str,
+        content: Any,
+        seconds: float,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Any:
+        """What one paid POST is answered, None where that is no JSON; it is never sent again.
+
+        Raises `ProviderUnavailable` where it cannot have been taken, `SubmissionUncertain` where
+        nobody can tell, and what `read_error` makes of a 4xx, which is a certain no.
+        """
+        own = self._writer.timeout
+        patience = httpx.Timeout(seconds, connect=own.connect, pool=own.pool)
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._writer.post(
+                    path, json=content, headers=headers, params=params, timeout=patience
+                )
+        except NOT_SENT as error:
+            raise ProviderUnavailable(provider=self._name) from error
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise SubmissionUncertain(provider=self._name) from error
+        self._note(response)
+        if response.is_client_error and response.status_code not in DOUBTFUL:
+            raise self._read_error(response)
+        if not response.is_success:
+            raise SubmissionUncertain(provider=self._name)
+        return read_json(response.content)
+
+    async def act(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """The reply to something that costs nothing: an upload, a cancel. Sent once.
+
+        `content` is httpx's (`json`, `files`, `data`). Raises `ProviderUnavailable` where there
+        is no answer; what an answer means is for the caller to tell.
+        """
+        try:
+            response = await self._writer.request(method, path, **content)
+        except httpx.HTTPError as error:
+            raise ProviderUnavailable(provider=self._name) from error
+        self._note(response)
+        return response
+
+    async def _turn(self) -> None:
+        while not self._pace.take(self._clock.boottime()):
+            left = timedelta(seconds=self._pace.wait(self._clock.boottime()))
+            await self._clock.wait(asyncio.Event(), self._clock.now() + left)
+
+    def _note(self, response: httpx.Response) -> None:
+        self.slack = _slack(response, self._clock.now())
+        said = next((response.headers[each] for each in FAREWELLS if each in response.headers), "")
+        self.sunset = said[:LONGEST_DATE] or self.sunset
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._reader.aclose()
+        await self._writer.aclose()
+
+
+def open_service(
+    name: str,
+    table: ServiceTable,
+    *,
+    base_url: str,
+    clock: Clock,
+    read_error: Callable[[httpx.Response], ProviderError],
+    metrics: Metrics | None,
+    key_header: str = "Authorization",
+    scheme: str = "Bearer",
+) -> Service:
+    """A provider's API as its table says; it connects with the first call."""
+    return Service(
+        name,
+        base_url=base_url,
+        key=table.api_key,
+        pace=TokenBucket(table.gets_per_second, burst=BURST),
+        clock=clock,
+        read_error=read_error,
+        connect_seconds=table.connect_timeout_seconds,
+        read_seconds=table.read_timeout_seconds,
+        metrics=metrics,
+        key_header=key_header,
+        scheme=scheme,
+    )
+
+
+def _to_headers(key: SecretStr | None, header: str, scheme: str) -> dict[str, str]:
+    if key is None:
+        return {}
+    register_secret(key.get_secret_value())
+    return {header: f"{scheme} {key.get_secret_value()}".strip()}
+
+
+def _slack(response: httpx.Response, now: datetime) -> timedelta:
+    try:
+        return abs(parsedate_to_datetime(response.headers.get("date", "")) - now)
+    except (ValueError, TypeError):
+        return timedelta(0)
