@@ -70,6 +70,7 @@ class Generation:
     is_deleted: bool = False
     clip: Path | None = None
     downloads: int = 0
+    expired_links: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -83,8 +84,13 @@ class Generation:
         url = self.order.callback_url
         return url.rstrip("/").rsplit("/", 1)[-1] if url else None
 
+    def link(self, name: str) -> str:
+        """Where a file of it is to be fetched, by today's link."""
+        since = f"?since={self.expired_links}" if self.expired_links else ""
+        return f"{self.origin}/cdn/{self.id}/{name}{since}"
+
     def to_json(self) -> dict[str, Any]:
-        """The generation as every reply, list and callback shows it."""
+        """The generation as every reply, list and callback of Luma's shows it."""
         return {
             "id": self.id,
             "generation_type": "video",
@@ -99,10 +105,9 @@ class Generation:
     def _assets(self) -> dict[str, str | None] | None:
         if self.state != "completed":
             return None
-        folder = f"{self.origin}/cdn/{self.id}"
         return {
-            "video": f"{folder}/result.mp4",
-            "image": f"{folder}/thumb.jpg",
+            "video": self.link("result.mp4"),
+            "image": self.link("thumb.jpg"),
             "progress_video": None,
         }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import aiohttp
+from aiohttp import hdrs
 
+from bot.simulator.face import Call, to_bytes
 from bot.simulator.faults import CallbackFault, Faults
 
 RETRIES = 3
@@ -36,37 +38,43 @@ class Callbacks:
         self._on_attempt = on_attempt
         self.attempts: list[Attempt] = []
 
-    async def send(self, url: str, body: dict[str, Any]) -> None:
+    async def send(self, call: Call) -> None:
         """Deliver one callback, spoiled if a fault was planned for it."""
         fault: CallbackFault | None = self._faults.take_callback()
         match fault:
             case None:
-                await self._deliver(url, body)
+                await self._deliver(call)
             case "lost":
                 pass
             case "duplicated":
-                await self._deliver(url, body)
-                await self._deliver(url, body)
+                await self._deliver(call)
+                await self._deliver(call)
             case "forged":
-                await self._deliver(url, forged(body))
-                await self._deliver(url, body)
+                await self._deliver(replace(call, body=forged(call.body)))
+                await self._deliver(call)
             case _:
                 assert_never(fault)
 
-    async def _deliver(self, url: str, body: dict[str, Any]) -> None:
+    async def _deliver(self, call: Call) -> None:
         for number in range(1 + RETRIES):
             if number:
                 await asyncio.sleep(PAUSE_SECONDS)
-            status = await self._post(url, body)
-            self.attempts.append(Attempt(url=url, body=body, status=status))
+            status = await self._post(call)
+            self.attempts.append(Attempt(url=call.url, body=call.body, status=status))
             self._on_attempt()
             if status == 200:
                 return
 
-    async def _post(self, url: str, body: dict[str, Any]) -> int | None:
+    async def _post(self, call: Call) -> int | None:
+        # Not with `json`: a signature is of these very bytes.
+        headers = {hdrs.CONTENT_TYPE: "application/json", **call.headers}
         try:
             async with self._session.post(
-                url, json=body, timeout=TIMEOUT, allow_redirects=False
+                call.url,
+                data=to_bytes(call.body),
+                headers=headers,
+                timeout=TIMEOUT,
+                allow_redirects=False,
             ) as reply:
                 return reply.status
         except (aiohttp.ClientError, TimeoutError, ValueError):

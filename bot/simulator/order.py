@@ -47,10 +47,14 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class KeyFrame:
-    """A key frame of a request: the address of an image, or an earlier generation's id."""
+    """A key frame of a request: the address of an image, or an earlier generation's id.
+
+    `content` is the image itself, where it came along with the request or was uploaded before.
+    """
 
     kind: Literal["image", "generation"]
-    value: str
+    value: str = ""
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

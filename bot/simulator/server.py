@@ -1,4 +1,4 @@
-"""The simulator: a server that speaks Luma's Dream Machine API and really makes clips.
+"""The simulator: a server that speaks a video service's API and really makes clips.
 
 It stands where the real service stands, so it shares no code with the provider that calls it.
 """
@@ -20,8 +20,9 @@ from aiohttp import web
 
 from bot.clock import SystemClock
 from bot.simulator.account import Account, Generation, SimulatorSettings, State
-from bot.simulator.api import API, Api
 from bot.simulator.callbacks import Attempt, Callbacks
+from bot.simulator.face import Face
+from bot.simulator.faces.luma import LumaFace
 from bot.simulator.faults import Faults
 from bot.simulator.order import KeyFrame
 from bot.simulator.render import (
@@ -49,13 +50,18 @@ class Simulator:
     """One service with one key; it starts once. What a test asserts on is public."""
 
     def __init__(
-        self, settings: SimulatorSettings | None = None, faults: Faults | None = None
+        self,
+        settings: SimulatorSettings | None = None,
+        faults: Faults | None = None,
+        *,
+        face: type[Face] = LumaFace,
     ) -> None:
         self.settings = settings or SimulatorSettings()
         self.faults = faults or Faults()
         self.account = Account(self.settings)
         self.requests: Counter[str] = Counter()
         self.base_url = ""
+        self.face = face(self)
         self._clock = SystemClock()
         self._slots = asyncio.Semaphore(self.settings.running_limit or 1_000_000)
         # One clip at a time: rendering must leave the machine to the program under test.
@@ -90,13 +96,13 @@ class Simulator:
         self._session = await enter(aiohttp.ClientSession())
         self._callbacks = Callbacks(self._session, self.faults, self.notify)
         self._runner = web.AppRunner(
-            Api(self).application(), access_log=None, shutdown_timeout=GRACE_SECONDS
+            self.face.application(), access_log=None, shutdown_timeout=GRACE_SECONDS
         )
         await self._runner.setup()
         self._stack.push_async_callback(self._runner.cleanup)
         self._host, self._port = host, port
         await self.open_port()
-        self.base_url = f"http://{_reachable(host)}:{self._port}{API}"
+        self.base_url = f"http://{_reachable(host)}:{self._port}{self.face.prefix}"
 
     async def stop(self) -> None:
         """Stop listening; generations that have not ended never will."""
@@ -140,6 +146,11 @@ class Simulator:
         generation = self.generations[generation_id]
         generation.released.set()
         await self.until(lambda: generation.is_over)
+
+    def expire_links(self) -> None:
+        """Let the links to finished files end; a new look at a generation gives a new one."""
+        for each in self.generations.values():
+            each.expired_links += 1
 
     async def fail(self, generation_id: str, reason: str = "Job failed") -> None:
         """Let a generation fail now, and wait until it has."""
@@ -211,8 +222,8 @@ class Simulator:
 
     def _move(self, generation: Generation, state: State) -> None:
         generation.state = state
-        if generation.order.callback_url:
-            self._spawn(self._callbacks.send(generation.order.callback_url, generation.to_json()))
+        if state != "queued" and (call := self.face.callback(generation)) is not None:
+            self._spawn(self._callbacks.send(call))
         self.notify()
 
     # ---- pictures ------------------------------------------------------------------------------
@@ -224,7 +235,7 @@ class Simulator:
             if frame.kind == "generation":
                 path = self._path(self.generations[frame.value])
                 return await asyncio.to_thread(read_frame, path, last=last)
-            content = await self._fetch(frame.value)
+            content = frame.content or await self._fetch(frame.value)
             await asyncio.to_thread(read_image, content)
         except (Unreadable, aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise _Failure(UNREADABLE) from error
