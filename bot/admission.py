@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.budget import CircuitBreaker, TokenBucket
@@ -14,7 +14,8 @@ from bot.errors import (
     ProviderError,
     StoreError,
 )
-from bot.job import JobState
+from bot.failover import Failover
+from bot.job import JobState, Route
 from bot.log import get_logger
 from bot.ports import Dispatcher, Provider
 from bot.queue import line as in_turn
@@ -30,6 +31,8 @@ SHOWN_IN_LINE = 50
 #: The others hear of a provider's trouble a few at a time; chats take about one edit a second.
 TOLD_A_SECOND = 2
 SAFETY_SECONDS = 1.0
+#: While a provider takes nothing, so many of its line look for another way, this often.
+LEAVE_AT_ONCE, ELSEWHERE_SECONDS = 50, 5.0
 STORE_PAUSE_SECONDS = 5.0
 BALANCE_EVERY = timedelta(minutes=10)
 
@@ -53,6 +56,7 @@ class Admission:
         clock: Clock,
         stale_after: Callable[[], timedelta],
         announce: Announce,
+        failover: Failover,
     ) -> None:
         self._provider = provider
         self._database = database
@@ -60,6 +64,7 @@ class Admission:
         self._clock = clock
         self._stale_after = stale_after
         self._announce = announce
+        self._failover = failover
         limits = provider.limits
         self._creates = TokenBucket(
             limits.creates_per_minute / 60, burst=min(limits.running, limits.creates_per_minute)
@@ -74,8 +79,7 @@ class Admission:
         """Admit, and watch the balance, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._admit_forever())
-            if self._provider.limits.min_balance:
-                group.create_task(self._watch_balance(self._provider.limits.min_balance))
+            group.create_task(self._watch_account())
 
     def nudge(self) -> None:
         """A job was accepted or a slot became free."""
@@ -106,6 +110,13 @@ class Admission:
     def sentence(self) -> str | None:
         """Why nothing can be submitted now, if so."""
         return self._trouble
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a job may go there now: there is no trouble, or it is time to try again."""
+        now = self._clock.boottime()
+        is_over = self._paused_until is None or self._paused_until <= now
+        return self._trouble is None or (is_over and self._breaker.wait(now) <= 0)
 
     def _pause(self, until: float | None, sentence: str) -> None:
         is_news = self._trouble is None
@@ -146,6 +157,8 @@ class Admission:
     async def _admit(self) -> float:
         """Fill free slots, the fairest job first; returns the boot time to try again unasked."""
         began, now = self._clock.boottime(), self._clock.now()
+        if not self.is_open and await self._send_elsewhere():
+            return began + ELSEWHERE_SECONDS
         if self._paused_until is not None and began < self._paused_until:
             return self._paused_until
         if not self._breaker.allows(began):
@@ -171,6 +184,29 @@ class Admission:
             await self._announce_line()
         return began + SAFETY_SECONDS
 
+    async def _send_elsewhere(self) -> bool:
+        """Let those who wait go to others that take jobs; whether somebody stays who could go."""
+        name, now = self._provider.name, self._clock.now()
+
+        line = await self._database.read(lambda conn: jobs.line(conn, name, LEAVE_AT_ONCE))
+        waiting = await self._database.read(
+            lambda conn: [jobs.get(conn, each.job_id) for each in line]
+        )
+        for job in waiting:
+            if job.plan is not None and (route := self._failover.next(job.plan)) is not None:
+                await self._send_one(job.id, route, now)
+        return any(job.plan is not None and job.plan.others for job in waiting)
+
+    async def _send_one(self, job_id: JobId, route: Route, now: datetime) -> None:
+        def write(tx: Tx) -> None:
+            job = jobs.get(tx.conn, job_id)
+            is_waiting = job.state is JobState.ACCEPTED and job.admitted_at is None
+            if is_waiting and job.plan is not None and job.plan.provider == self._provider.name:
+                self._failover.take(tx, job, route, now)
+                tx.after_commit(lambda: self._announce(job_id))
+
+        await self._database.write(write)
+
     async def _admit_one(self, job_id: JobId) -> None:
         now = self._clock.now()
 
@@ -182,9 +218,17 @@ class Admission:
 
         await self._database.write(write)
 
-    async def _watch_balance(self, least: Micros) -> None:
+    async def _watch_account(self) -> None:
+        least = self._provider.limits.min_balance
         while True:
-            await self._note_balance(least)
+            if least:
+                await self._note_balance(least)
+            if (sunset := self._provider.sunset) is not None:
+                await self._note(
+                    f"sunset:{self._provider.name}:{sunset}",
+                    f"{self._provider.name} says that it will close its address ({sunset}). "
+                    "Put another provider with a key behind it in [defaults] providers.",
+                )
             await self._clock.wait(asyncio.Event(), self._clock.now() + BALANCE_EVERY)
 
     async def _note_balance(self, least: Micros) -> None:
@@ -193,14 +237,16 @@ class Admission:
         except ProviderError as error:
             log.warning("provider.balance_failed", cause=error.sentence)
             return
-        if balance is None or balance >= least:
-            return
+        if balance is not None and balance < least:
+            await self._note(
+                f"balance:{self._provider.name}:{self._clock.now():%Y-%m-%d}",
+                f"{self._provider.name} has {money(balance)} left, less than the {money(least)} "
+                "you want to be told about.",
+            )
+
+    async def _note(self, key: str, sentence: str) -> None:
+        """Tell the operator, once for each key."""
         now = self._clock.now()
-        sentence = (
-            f"{self._provider.name} has {money(balance)} left, less than the {money(least)} "
-            "you want to be told about."
-        )
-        key = f"balance:{self._provider.name}:{now:%Y-%m-%d}"
         try:
             await self._database.write(lambda tx: settings.note_operator(tx, key, sentence, now))
         except StoreError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from bot.clock import Clock, SystemClock
 from bot.codec import Codec
 from bot.config import Config
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import StoreBusy, StoreError
+from bot.errors import StoreBusy
+from bot.failover import Failover
 from bot.frames import Frames
+from bot.gauges import Gauges
 from bot.housekeeping import Housekeeping
 from bot.job import Job, JobState
 from bot.log import get_logger
@@ -29,7 +32,7 @@ from bot.planning import Planner
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef
 from bot.step import Wiring, Workshop
-from bot.store import figures, jobs, pulse, settings
+from bot.store import jobs, pulse, settings
 from bot.store.database import Database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
@@ -37,7 +40,6 @@ from bot.watcher import ProviderWatcher
 from bot.web import Behind, Web, WebSettings
 
 log = get_logger(__name__)
-MEASURE_EVERY = timedelta(seconds=15)
 #: Seconds in which the database must show that it writes and reads.
 READY_WITHIN = 5.0
 ADDRESS_FILE = "private.address"
@@ -112,14 +114,7 @@ class App:
         self._announcer = Announcer(
             database=database, adapters=self._adapters, clock=clock, to_notice=self._to_notice
         )
-        for provider in self._providers.values():
-            self._watchers[provider.name] = ProviderWatcher(
-                provider,
-                database=database,
-                dispatcher=self._dispatcher,
-                clock=clock,
-                announce=self._announcer.touch,
-            )
+        self._build_watchers()
         self._tracker = JobTracker(
             Workshop(
                 database=database,
@@ -146,6 +141,22 @@ class App:
         for name, create in self._factories.items():
             self._adapters[name] = create(self.studio)
 
+    def _build_watchers(self) -> None:
+        self._failover = Failover(
+            is_open=lambda name: name in self._watchers and self._watchers[name].admission.is_open,
+            confirm_above_usd=self._config.limits.confirm_above_usd,
+            moved=self._on_moved,
+        )
+        for provider in self._providers.values():
+            self._watchers[provider.name] = ProviderWatcher(
+                provider,
+                database=self.database,
+                dispatcher=self._dispatcher,
+                clock=self._clock,
+                announce=self._announcer.touch,
+                failover=self._failover,
+            )
+
     def _wiring(self) -> Wiring:
         return Wiring(
             announce=self._announcer.touch,
@@ -153,6 +164,7 @@ class App:
             trouble=lambda name, error: self._watchers[name].admission.trouble(error),
             taken=lambda name: self._watchers[name].admission.taken(),
             clip_link=self._clip_link,
+            failover=self._failover,
             public_url=self.public_url,
         )
 
@@ -164,7 +176,7 @@ class App:
             frames=self._frames,
             defaults=self._config.defaults,
             limits=self._config.limits,
-            clock=self._clock,
+            failover=self._failover,
         )
         house = House(
             limits=self._config.limits,
@@ -175,6 +187,7 @@ class App:
             nudge=lambda name: self._watchers[name].admission.nudge(),
             to_notice=self._to_notice,
             cancel_generation=self._cancel_generation,
+            failover=self._failover,
             moderation=self._config.moderation,
             operators=frozenset(":".join(each) for each in self._config.operators.items()),
             delete_post=self._delete_post,
@@ -232,7 +245,7 @@ class App:
                 group.create_task(self._housekeeping().run(), name="housekeeping"),
                 group.create_task(self.operations.tell_forever(), name="tell"),
                 group.create_task(self._beat_forever(), name="heartbeat"),
-                group.create_task(self._measure_forever(), name="figures"),
+                group.create_task(self._gauges().run(), name="figures"),
                 group.create_task(self.studio.resume(), name="resume"),
                 *(
                     group.create_task(watcher.run(), name=f"watch {name}")
@@ -269,31 +282,14 @@ class App:
             self._beat = self._clock.boottime()
             await self._clock.wait(asyncio.Event(), self._clock.now() + timedelta(seconds=1))
 
-    async def _measure_forever(self) -> None:
-        while True:
-            try:
-                await self._measure()
-            except StoreError as error:
-                log.error("figures.store_failed", cause=error.sentence)  # noqa: TRY400
-            await self._clock.wait(asyncio.Event(), self._clock.now() + MEASURE_EVERY)
-
-    async def _measure(self) -> None:
-        """Bring the figures page up to date with the rows."""
-        seen, metrics = await self.database.read(figures.read), self._metrics
-        for state in JobState:
-            metrics.jobs.labels(state).set(seen.by_state.get(state, 0))
-        metrics.jobs_parked.set(seen.parked)
-        oldest = seen.oldest_open
-        age = (self._clock.now() - oldest).total_seconds() if oldest else 0.0
-        metrics.oldest_open_job_seconds.set(age)
-        metrics.held_usd.set(seen.held / 1e6)
-        for (provider, model), charged in seen.charged.items():
-            metrics.charged_usd.labels(provider, model).set(charged / 1e6)
-        for name, watcher in self._watchers.items():
-            limits = self._providers[name].limits
-            metrics.provider_slots.labels(name, "allowed").set(limits.running)
-            metrics.provider_slots.labels(name, "used").set(watcher.running)
-            metrics.provider_trouble.labels(name).set(watcher.admission.sentence is not None)
+    def _gauges(self) -> Gauges:
+        return Gauges(
+            database=self.database,
+            metrics=self._metrics,
+            clock=self._clock,
+            providers=self._providers,
+            watchers=self._watchers,
+        )
 
     def _housekeeping(self) -> Housekeeping:
         return Housekeeping(
@@ -327,7 +323,13 @@ class App:
             outlook = Outlook(confirm_until=job.next_at)
         elif job.plan is not None and job.plan.provider in self._watchers:
             outlook = await self._watchers[job.plan.provider].outlook(job)
+            if outlook.provider_trouble:
+                outlook = replace(outlook, offer=self._failover.offer(job.plan))
         return to_status(job, outlook)
+
+    def _on_moved(self, was: str, now: str) -> None:
+        self._metrics.failovers.labels(was, now).inc()
+        self._watchers[now].admission.nudge()
 
     def _watch(self, job: Job) -> None:
         if job.state is JobState.GENERATING and job.plan is not None:

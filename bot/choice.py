@@ -58,13 +58,14 @@ def usable(provider: Provider) -> tuple[str, ...]:
     )
 
 
-def choose(
+def candidates(
     work: VideoWork, providers_in_order: Sequence[P]
-) -> tuple[P, VideoWork, tuple[str, ...]]:
-    """The first provider that can, the work as it will be sent there, and remarks.
+) -> list[tuple[P, VideoWork, tuple[str, ...]]]:
+    """Every provider that can, in order, the work as it would be sent there, and remarks.
 
     Raises the `InvalidRequest` of the first provider when none can.
     """
+    found: list[tuple[P, VideoWork, tuple[str, ...]]] = []
     first_refusal: InvalidRequest | None = None
     for provider in providers_in_order:
         try:
@@ -72,8 +73,17 @@ def choose(
         except InvalidRequest as error:
             first_refusal = first_refusal or error
         else:
-            return provider, fitted, remarks
-    raise first_refusal or InvalidRequest("No video service is set up here.", field="model")
+            found.append((provider, fitted, remarks))
+    if not found:
+        raise first_refusal or InvalidRequest("No video service is set up here.", field="model")
+    return found
+
+
+def choose(
+    work: VideoWork, providers_in_order: Sequence[P]
+) -> tuple[P, VideoWork, tuple[str, ...]]:
+    """The first of the `candidates`."""
+    return candidates(work, providers_in_order)[0]
 
 
 def fit_provider(work: VideoWork, provider: Provider) -> tuple[VideoWork, tuple[str, ...]]:

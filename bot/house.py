@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from bot.config import AccessTable, LimitsTable, ModerationTable
 from bot.errors import InvalidRequest
+from bot.failover import Failover
 from bot.job import Job
 from bot.notices import Notice
 from bot.refs import GenerationId, JobId, MessageRef
@@ -54,6 +55,7 @@ class House:
     nudge: Callable[[str], None]
     to_notice: Callable[[Job], Awaitable[Notice]]
     cancel_generation: Callable[[Job], Awaitable[bool]]
+    failover: Failover
     moderation: ModerationTable = field(default_factory=ModerationTable)
     operators: frozenset[str] = frozenset()
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post

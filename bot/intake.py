@@ -12,8 +12,9 @@ from bot.access import Access
 from bot.clock import Clock
 from bot.config import micros
 from bot.errors import BotError, JobNotFound, QuotaExceeded, Refusal, Stale, StoreError
+from bot.failover import alone
 from bot.house import House
-from bot.job import Failure, Job, JobState
+from bot.job import Failure, Job, JobState, Plan
 from bot.log import get_logger
 from bot.notices import Accepted, ConfirmNeeded, Notice, to_about
 from bot.planning import Planner
@@ -179,9 +180,7 @@ class Intake:
         assert plan is not None
         now = self._clock.now()
         try:
-            accepted = await self.write(
-                lambda tx: ledger.accept(tx, job, plan, self._house.limits, now)
-            )
+            accepted = await self._hold(job, plan, now)
         except QuotaExceeded as refused:
             full = refused
             await self._database.write(
@@ -191,10 +190,24 @@ class Intake:
         self._house.nudge(plan.provider)
         return Receipt(job_id=job.id, notice=Accepted(about=to_about(accepted)))
 
+    async def _hold(self, job: Job, plan: Plan, now: datetime) -> Job:
+        """Hold enough for every way; where a limit has no room for that, for the first alone."""
+        limits = self._house.limits
+        if plan.others:
+            with suppress(QuotaExceeded):
+                return await self.write(lambda tx: ledger.accept(tx, job, plan, limits, now))
+        own = alone(plan)
+        return await self.write(lambda tx: ledger.accept(tx, job, own, limits, now))
+
     # ---- later ---------------------------------------------------------------------------
 
     async def confirm(self, job: Job) -> Receipt:
-        """Accept a job whose price had to be confirmed first, by the rules of this moment."""
+        """Accept a job whose price had to be confirmed first, by the rules of this moment.
+
+        One that waits because its provider takes nothing goes where it costs more.
+        """
+        if job.state is JobState.ACCEPTED:
+            return await self._first_answer(await self._send_elsewhere(job))
         if job.state is not JobState.RECEIVED or job.plan is None:
             return await self._first_answer(job)
         await self._check_again(job)
@@ -202,6 +215,18 @@ class Intake:
             return await self._accept(job)
         except Stale:
             return await self._answer_now(job.id)
+
+    async def _send_elsewhere(self, job: Job) -> Job:
+        """Take the way that its person was offered, if it still is one."""
+        now, failover = self._clock.now(), self._house.failover
+
+        def send(tx: Tx) -> Job:
+            current = jobs.get(tx.conn, job.id)
+            is_waiting = current.state is JobState.ACCEPTED and current.admitted_at is None
+            route = failover.offer(current.plan) if current.plan and is_waiting else None
+            return current if route is None else failover.take(tx, current, route, now)
+
+        return await self.write(send)
 
     async def _check_again(self, job: Job) -> None:
         """Its place may have been closed or paused, and its person blocked."""

@@ -66,8 +66,8 @@ class StoredFrame(Frozen):
     link: str | None = None
 
 
-class Plan(Frozen):
-    """How a request will be carried out: the provider, the settled parameters, what it costs.
+class Route(Frozen):
+    """One way to carry a request out: the provider, the settled parameters, what it costs.
 
     `rate` is micro-dollars per million pixels, 0 where the price is fixed; `remarks` are
     sentences for the person about values that were chosen for them.
@@ -76,9 +76,19 @@ class Plan(Frozen):
     provider: str
     work: VideoWork
     price: Price
-    hold: Micros
     rate: int = 0
     remarks: tuple[str, ...] = ()
+
+
+class Plan(Route):
+    """The way that is taken, and the others, in order, that could be taken instead of it.
+
+    `hold` is enough for each of them; `detour` is the sentence why it is not the first.
+    """
+
+    hold: Micros
+    others: tuple[Route, ...] = ()
+    detour: str = ""
     start_frame: StoredFrame | None = None
     end_frame: StoredFrame | None = None
 

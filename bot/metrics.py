@@ -60,6 +60,11 @@ class Metrics:
         self.provider_trouble = self._gauge(
             "provider_trouble", "1 while nothing can be submitted to a provider.", ["provider"]
         )
+        self.failovers = self._counter(
+            "failovers_total",
+            "Jobs that one provider did not take and another got.",
+            ["provider", "other"],
+        )
         self.callbacks = self._counter(
             "callbacks_total", "Callbacks received.", ["provider", "outcome"]
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
-from bot.job import Failure, Job, JobState
+from bot.job import Failure, Job, JobState, Plan, Route
 from bot.refs import JobId, MessageRef, Micros, Price
 from bot.request import Requester, VideoWork
 
@@ -73,10 +73,14 @@ class Generating:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """The provider cannot take it now; it stays in line. `sentence` says why."""
+    """The provider cannot take it now; it stays in line. `sentence` says why.
+
+    `offer` is another way, dearer than its person agreed to.
+    """
 
     about: About
     sentence: str
+    offer: Route | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +176,7 @@ class Outlook:
     expected: timedelta | None = None
     is_slow: bool = False
     provider_trouble: str | None = None
+    offer: Route | None = None
     confirm_until: datetime | None = None
 
 
@@ -182,10 +187,14 @@ def to_about(job: Job) -> About:
         requester=job.request.requester,
         work=job.work,
         price=job.plan.price if job.plan else None,
-        remarks=job.plan.remarks if job.plan else (),
+        remarks=_remarks(job.plan) if job.plan else (),
         retry_of=job.retry_of,
         asked_in=job.request.asked_in,
     )
+
+
+def _remarks(plan: Plan) -> tuple[str, ...]:
+    return (plan.detour, *plan.remarks) if plan.detour else plan.remarks
 
 
 def to_status(job: Job, outlook: Outlook) -> Notice:
@@ -224,7 +233,7 @@ def _to_waiting(job: Job, outlook: Outlook) -> Notice:
         job.provider_failure.sentence if job.provider_failure else None
     )
     if trouble:
-        return Waiting(about=to_about(job), sentence=trouble)
+        return Waiting(about=to_about(job), sentence=trouble, offer=outlook.offer)
     return Queued(about=to_about(job), position=outlook.position, expected=outlook.expected)
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from pydantic import ValidationError
 
-from bot import choice, pricing
-from bot.clock import Clock
+from bot import choice, failover, pricing
 from bot.config import DefaultsTable, LimitsTable
-from bot.errors import FrameRejected, InvalidRequest, NotAllowed
+from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
+from bot.failover import Failover
 from bot.frames import Frames
-from bot.job import Job, Plan, StoredFrame
+from bot.job import Job, Plan, Route, StoredFrame
 from bot.overview import Setting, Source
 from bot.ports import Adapter, ModelCapabilities, Offer, Provider
 from bot.refs import GenerationId, Micros, Price
@@ -26,6 +27,14 @@ from bot.store.settings import Chosen
 Slot = Literal["start", "end"]
 #: What may be chosen beforehand: by a person, for a channel, for a place.
 CHOOSABLE = ("model", "duration", "resolution", "aspect_ratio", "loop")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The images of a request, read and kept, whichever provider will get them."""
+
+    start: StoredFrame | None
+    end: StoredFrame | None
 
 
 class Planner:
@@ -40,7 +49,7 @@ class Planner:
         frames: Frames,
         defaults: DefaultsTable,
         limits: LimitsTable,
-        clock: Clock,
+        failover: Failover,
     ) -> None:
         self._database = database
         self._providers = providers
@@ -48,7 +57,7 @@ class Planner:
         self._frames = frames
         self._defaults = defaults
         self._limits = limits
-        self._clock = clock
+        self._failover = failover
 
     @property
     def providers(self) -> Sequence[Provider]:
@@ -63,28 +72,68 @@ class Planner:
         return filled
 
     async def plan(self, job: Job, work: VideoWork) -> Plan:
-        """Read the frames, choose the provider, estimate; raises `Refusal`s."""
-        provider, settled, remarks = choice.choose(work, self._providers)
-        start = await self._keep(job, "start", settled.start_frame, provider, settled.model)
-        end = await self._keep(job, "end", settled.end_frame, provider, settled.model)
-        shape = start or end
+        """Read the frames, find every way, estimate, take the first; raises `Refusal`s."""
+        found = choice.candidates(work, self._providers)
+        kept = Kept(
+            start=await self._keep(job, "start", work.start_frame),
+            end=await self._keep(job, "end", work.end_frame),
+        )
+        routes: list[Route] = []
+        first_refusal: Refusal | None = None
+        for provider, settled, remarks in found:
+            try:
+                self._check_policy(settled)
+                routes.append(await self._route(job, provider, settled, remarks, kept))
+            except Refusal as error:
+                first_refusal = first_refusal or error
+        if not routes:
+            assert first_refusal is not None
+            raise first_refusal
+        return self._to_plan(routes, kept)
+
+    async def _route(
+        self,
+        job: Job,
+        provider: Provider,
+        settled: VideoWork,
+        remarks: tuple[str, ...],
+        kept: Kept,
+    ) -> Route:
+        """One provider's way, with the shape of the images; raises `Refusal`s."""
+        can = provider.capabilities[settled.model]
+        for frame, stored in ((settled.start_frame, kept.start), (settled.end_frame, kept.end)):
+            if isinstance(frame, ClipFrame):
+                await self._check_parent(job, frame, provider)
+            elif stored is not None:
+                self._check_hand_over(job, stored, can)
+        shape = kept.start or kept.end
         if shape is not None and "aspect_ratio" not in settled.typed:
             near = choice.nearest_ratio(shape.width, shape.height)
             settled = settled.model_copy(update={"aspect_ratio": near})
             settled, more = choice.fit_provider(settled, provider)
             remark = f"The aspect ratio is {settled.aspect_ratio}, the nearest to your image."
             remarks = (*remarks, remark, *(each for each in more if each not in remarks))
-        price = to_price(settled, provider)
-        rate = pricing.rate_of(provider.tariffs.get(settled.model))
-        return Plan(
+        return Route(
             provider=provider.name,
             work=settled,
-            price=price,
-            hold=pricing.hold_for(price, rate),
-            rate=rate,
+            price=to_price(settled, provider),
+            rate=pricing.rate_of(provider.tariffs.get(settled.model)),
             remarks=remarks,
-            start_frame=start,
-            end_frame=end,
+        )
+
+    def _to_plan(self, routes: Sequence[Route], kept: Kept) -> Plan:
+        """The first way that is open now; a test stands in for nothing that costs money."""
+        first = next((each for each in routes if self._failover.is_open(each.provider)), routes[0])
+        if first.price.is_test != routes[0].price.is_test:
+            first = routes[0]
+        others = [each for each in routes if each.price.is_test == first.price.is_test]
+        return Plan(
+            **dict(first),
+            hold=max(pricing.hold_for(each.price, each.rate) for each in others),
+            others=tuple(each for each in others if each is not first),
+            detour="" if first is routes[0] else failover.explain(first, routes[0]),
+            start_frame=kept.start,
+            end_frame=kept.end,
         )
 
     def check_chosen(self, chosen: Mapping[str, str]) -> None:
@@ -149,24 +198,16 @@ class Planner:
                 f"{work.resolution} is off here. You can use {', '.join(limits.resolutions)}."
             )
 
-    async def _keep(
-        self, job: Job, slot: Slot, frame: Frame | None, provider: Provider, model: str
-    ) -> StoredFrame | None:
-        can = provider.capabilities[model]
+    async def _keep(self, job: Job, slot: Slot, frame: Frame | None) -> StoredFrame | None:
         match frame:
-            case None:
-                return None
-            case ClipFrame():
-                await self._check_parent(job, frame, provider)
+            case None | ClipFrame():
                 return None
             case ImageFrame():
-                stored = await self._keep_image(job, slot, frame)
+                return await self._keep_image(job, slot, frame)
             case LinkFrame(url=url):
-                stored = await self._frames.keep_link(job.id, slot, url)
+                return await self._frames.keep_link(job.id, slot, url)
             case _:
                 assert_never(frame)
-        await self._check_hand_over(job, stored, can)
-        return stored
 
     async def _keep_image(self, job: Job, slot: Slot, frame: ImageFrame) -> StoredFrame:
         if (source := await self._kept_before(job, frame)) is None:
@@ -194,9 +235,7 @@ class Planner:
             return None
         return _read(path)
 
-    async def _check_hand_over(
-        self, job: Job, stored: StoredFrame, can: ModelCapabilities
-    ) -> None:
+    def _check_hand_over(self, job: Job, stored: StoredFrame, can: ModelCapabilities) -> None:
         """Refuse before money is held if the provider could not be given this image."""
         has_link = (stored.link or "").startswith("https://")
         if self._frames.can_hand_over(can.image_input, has_link=has_link):

@@ -9,6 +9,7 @@ from typing import Literal
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.errors import FrameRejected, ProviderError, ProviderUnavailable, Stale, ThreadGone
+from bot.failover import Failover
 from bot.frames import Frames
 from bot.job import Failure, Job, StoredFrame
 from bot.ports import Adapter, Dispatcher, Hosting, Provider
@@ -22,7 +23,8 @@ from bot.store.database import Database, Tx
 class Wiring:
     """What steps tell others: a status to show, a generation to watch, a provider's state.
 
-    `trouble(provider, error)` slows admission down; `taken(provider)` ends the trouble.
+    `trouble(provider, error)` slows admission down; `taken(provider)` ends the trouble;
+    `failover` finds another provider for what one certainly did not take.
     """
 
     announce: Callable[[JobId], None]
@@ -30,6 +32,7 @@ class Wiring:
     trouble: Callable[[str, ProviderError], None]
     taken: Callable[[str], None]
     clip_link: Callable[[JobId], str | None]
+    failover: Failover
     public_url: str = ""
 
 

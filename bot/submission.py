@@ -12,8 +12,10 @@ from bot.errors import (
     ProviderClosed,
     ProviderError,
     ProviderRejected,
+    ProviderRetired,
     SubmissionUncertain,
 )
+from bot.failover import may_leave
 from bot.job import Failure, Job, JobState, StoredFrame
 from bot.log import get_logger
 from bot.ports import (
@@ -178,15 +180,17 @@ class Submitter:
         if isinstance(error, ProviderClosed):
             since = self._note_closed(job, error.provider)
             failure = Failure(code="operator", sentence=error.sentence, since=since)
+        assert job.plan is not None
+        failover = self._shop.wiring.failover
+        route = failover.next(job.plan) if may_leave(error) else None
         delay = timedelta(seconds=error.retry_after or 1.0 if error else 0.0)
         now = self._shop.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             attempts.finish(tx, job.id, submission.attempt, "refused")
-            if failure is not None and error is not None:
-                key = f"provider:{error.provider}:{type(error).__name__}:{now:%Y-%m-%d}"
-                settings.note_operator(tx, key, error.sentence, now, job.id)
-            return jobs.move(
+            if isinstance(error, ProviderClosed):
+                settings.note_operator(tx, _key_of(error, now), error.sentence, now, job.id)
+            waiting = jobs.move(
                 tx,
                 current,
                 JobState.ACCEPTED,
@@ -196,6 +200,7 @@ class Submitter:
                 provider_failure=failure,
                 next_at=now + delay,
             )
+            return failover.take(tx, waiting, route, now) if route is not None else waiting
 
         await self._shop.result(_at(job, submission), write)
 
@@ -287,6 +292,12 @@ class Submitter:
             job.id,
         )
         return jobs.move(tx, job, JobState.UNCERTAIN, now, next_at=None)
+
+
+def _key_of(error: ProviderClosed, now: datetime) -> str:
+    """The operator hears once that an address is closed for good, else once a day."""
+    when = "" if isinstance(error, ProviderRetired) else f":{now:%Y-%m-%d}"
+    return f"provider:{error.provider}:{type(error).__name__}{when}"
 
 
 def _take(

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from bot import errors
 from bot import notices as n
+from bot.job import Route
 from bot.page_words import (
     describe_jobs,
     describe_limits,
@@ -20,7 +21,7 @@ from bot.page_words import (
     help_text,
     timeline,
 )
-from bot.refs import JobId, Micros
+from bot.refs import JobId, Micros, money
 from bot.words import (
     QUOTE_CHARS,
     Table,
@@ -113,9 +114,10 @@ def _describe_running(notice: Running) -> Text:
             slow = "It takes unusually long; it stays under watch and will be delivered late."
             title = "Generating, slower than usual" if is_slow else "Generating"
             return _text(about_it, title, slow if is_slow else usual, tone="wait")
-        case n.Waiting(sentence=sentence):
+        case n.Waiting(sentence=sentence, offer=offer):
             stays = "Your request stays in line; you can cancel it."
-            return _text(about_it, "Waiting", clean(sentence), stays, tone="wait")
+            other = _offer_words(offer, about_it.job_id) if offer else ""
+            return _text(about_it, "Waiting", clean(sentence), stays, other, tone="wait")
         case n.Uncertain():
             why = "The video service did not say whether it took this request."
             safe = "It is not sent again, so that nothing is paid twice. The operator decides; "
@@ -124,6 +126,11 @@ def _describe_running(notice: Running) -> Text:
         case n.Fetching():
             return _text(about_it, "Finished, fetching the clip", tone="wait")
     assert_never(notice)
+
+
+def _offer_words(offer: Route, job_id: JobId) -> str:
+    price = money(offer.price.micros)
+    return f"{offer.provider} could make it now, for {price}. To have it so: confirm {job_id}"
 
 
 def _describe_end(

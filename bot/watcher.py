@@ -17,6 +17,7 @@ from bot.callbacks import UNDER_WAY, Callbacks, Hint
 from bot.clock import Clock, to_boottime, to_wall
 from bot.durations import STALE_AT_LEAST, Durations, Likeness
 from bot.errors import ProviderError, ProviderUnavailable, StoreError
+from bot.failover import Failover
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import Outlook
@@ -67,6 +68,7 @@ class ProviderWatcher:
         dispatcher: Dispatcher,
         clock: Clock,
         announce: Announce,
+        failover: Failover,
     ) -> None:
         self._provider = provider
         self._database = database
@@ -89,6 +91,7 @@ class ProviderWatcher:
             clock=clock,
             stale_after=self._stale_after,
             announce=announce,
+            failover=failover,
         )
         self._looking = asyncio.Event()
 

@@ -258,6 +258,8 @@ def _choices(notice: Told) -> tuple[Button, ...]:
     match notice:
         case n.ConfirmNeeded():
             return _buttons(job, "confirm", "cancel")
+        case n.Waiting(offer=offer) if offer is not None:
+            return _buttons(job, "confirm", "cancel")
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
             return _buttons(job, "cancel")
         case n.Delivered():

@@ -343,7 +343,7 @@ def forget_prompts(tx: Tx, before: datetime) -> int:
             update={"work": job.request.work.model_copy(update={"prompt": ""})}
         )
         plan = job.plan and job.plan.model_copy(
-            update={"work": job.plan.work.model_copy(update={"prompt": ""})}
+            update={"work": job.plan.work.model_copy(update={"prompt": ""}), "others": ()}
         )
         change(tx, job, prompt="", request=request, plan=plan)
         tx.conn.execute(update(attempts).where(attempts.c.job_id == job.id).values(submission={}))

@@ -13,6 +13,7 @@ from bot.admission import SHOWN_IN_LINE, TOLD_A_SECOND, Admission
 from bot.dispatch.local import LocalDispatcher
 from bot.durations import STALE_AT_LEAST
 from bot.errors import ProviderAuthError
+from bot.failover import Failover
 from bot.job import Job
 from bot.providers.luma import Luma, Settings
 from bot.refs import JobId
@@ -37,6 +38,9 @@ class Desk:
             clock=clock,
             stale_after=lambda: STALE_AT_LEAST,
             announce=self._announce,
+            failover=Failover(
+                is_open=lambda _: False, confirm_above_usd=None, moved=lambda *_: None
+            ),
         )
 
     def _announce(self, job_id: JobId, *, after: float = 0.0) -> None:

@@ -47,7 +47,7 @@ def test_no_label_names_a_person_a_place_or_a_job() -> None:
     labels = {label for each in instruments for label in each._labelnames}
     assert len(instruments) > 8
     assert labels <= {
-        *("state", "provider", "model", "outcome", "method", "kind"),
+        *("state", "provider", "model", "outcome", "method", "kind", "other"),
     }
 
 

@@ -1,0 +1,87 @@
+"""Where a job goes that its provider certainly did not take: the next way of its plan.
+
+Never after a submission that may have been taken. Nobody pays more than they agreed to without
+being asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.config import micros
+from bot.errors import ProviderClosed, ProviderError, ProviderUnavailable
+from bot.job import Job, Plan, Route
+from bot.pricing import hold_for
+from bot.refs import money
+from bot.store import jobs
+from bot.store.database import Tx
+
+
+def may_leave(error: ProviderError | None) -> bool:
+    """Whether a refusal is the provider's own trouble, and not a pause that it asks for."""
+    is_down = isinstance(error, ProviderUnavailable) and error.retry_after is None
+    return is_down or isinstance(error, ProviderClosed)
+
+
+def explain(route: Route, instead_of: Route) -> str:
+    """For its person: who makes it now, and what that changes."""
+    was, now = instead_of.price.charged, route.price.charged
+    price = "" if was == now else f", for {money(now)} instead of {money(was)}"
+    return f"{instead_of.provider} takes nothing right now, so {route.provider} makes it{price}."
+
+
+def alone(plan: Plan) -> Plan:
+    """The plan without any other way, and so with no more held than its own price asks for."""
+    return plan.model_copy(update={"others": (), "hold": hold_for(plan.price, plan.rate)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failover:
+    """Finds and takes other ways. `is_open` tells whether a provider takes jobs now.
+
+    `confirm_above_usd` is the price from which on a person is asked first, None: never.
+    `moved` is told of each job's old and new provider once that is written.
+    """
+
+    is_open: Callable[[str], bool]
+    confirm_above_usd: float | None
+    moved: Callable[[str, str], None]
+
+    def next(self, plan: Plan) -> Route | None:
+        """The first way that is open now and costs no more than its person agreed to."""
+        return next((each for each in self._open(plan) if self._is_agreed(plan, each)), None)
+
+    def offer(self, plan: Plan) -> Route | None:
+        """The first way that is open now, where its person has to agree to its price first."""
+        return None if self.next(plan) else next(self._open(plan), None)
+
+    def _open(self, plan: Plan) -> Iterator[Route]:
+        return (each for each in plan.others if self.is_open(each.provider))
+
+    def _is_agreed(self, plan: Plan, route: Route) -> bool:
+        if self.confirm_above_usd is None:
+            return True
+        agreed = max(micros(self.confirm_above_usd), plan.price.charged)
+        return route.price.charged <= agreed
+
+    def take(self, tx: Tx, job: Job, route: Route, now: datetime) -> Job:
+        """Put a job that waits in line at its provider in line at another."""
+        assert job.plan is not None
+        was = Route(**{name: getattr(job.plan, name) for name in Route.model_fields})
+        others = (*(each for each in job.plan.others if each != route), was)
+        changes = {**dict(route), "others": others, "detour": explain(route, was)}
+        plan = job.plan.model_copy(update=changes)
+        tx.after_commit(lambda: self.moved(was.provider, route.provider))
+        return jobs.change(
+            tx,
+            job,
+            plan=plan,
+            provider=plan.provider,
+            model=plan.work.model,
+            list_price=plan.price.micros,
+            provider_failure=None,
+            admitted_at=None,
+            next_at=now,
+        )

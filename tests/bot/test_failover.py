@@ -1,0 +1,94 @@
+"""Where a job goes that its provider certainly did not take, and for what price unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from bot.errors import (
+    ProviderAuthError,
+    ProviderError,
+    ProviderOutOfCredits,
+    ProviderRejected,
+    ProviderRetired,
+    ProviderUnavailable,
+    SubmissionUncertain,
+)
+from bot.failover import Failover, alone, explain, may_leave
+from bot.job import Plan, Route
+from bot.refs import Micros, Price
+from bot.request import VideoWork
+
+WORK = VideoWork(prompt="a red fox")
+
+
+def route(provider: str, cents: int, *, rate: int = 0) -> Route:
+    return Route(
+        provider=provider, work=WORK, price=Price(micros=Micros(cents * 10_000)), rate=rate
+    )
+
+
+def plan(first: Route, *others: Route, hold: int = 1_000_000) -> Plan:
+    return Plan(**dict(first), hold=Micros(hold), others=others)
+
+
+def failover(*open_ones: str, confirm_above_usd: float | None = 1.0) -> Failover:
+    names: Collection[str] = open_ones
+    return Failover(
+        is_open=lambda name: name in names,
+        confirm_above_usd=confirm_above_usd,
+        moved=lambda *_: None,
+    )
+
+
+ALL = plan(route("luma", 14), route("fal", 20), route("comfy", 120), route("dear", 130))
+
+
+@pytest.mark.parametrize(
+    ("error", "leaves"),
+    [
+        (ProviderAuthError(provider="luma"), True),
+        (ProviderOutOfCredits(provider="luma"), True),
+        (ProviderRetired(provider="luma"), True),
+        (ProviderUnavailable(provider="luma"), True),
+        (ProviderUnavailable(provider="luma", retry_after=7), False),
+        (ProviderRejected(provider="luma", code="moderation"), False),
+        (SubmissionUncertain(provider="luma"), False),
+        (None, False),
+    ],
+)
+def test_a_job_leaves_only_what_certainly_did_not_take_it(
+    error: ProviderError | None, leaves: bool
+) -> None:
+    assert may_leave(error) is leaves
+
+
+def test_the_first_way_that_is_open_is_taken() -> None:
+    assert failover("fal", "comfy").next(ALL) == ALL.others[0]
+    assert failover("luma").next(ALL) is None, "the one it waits for is no other way"
+
+
+def test_nobody_pays_more_than_they_agreed_to_without_being_asked() -> None:
+    only_dear = failover("comfy", "dear")
+    assert only_dear.next(ALL) is None
+    assert only_dear.offer(ALL) == ALL.others[1]
+    assert failover("fal", "comfy").offer(ALL) is None, "where another way is free to take"
+    confirmed = plan(route("luma", 125), route("comfy", 120), route("dear", 130))
+    assert only_dear.next(confirmed) == confirmed.others[0]
+    assert failover("dear").offer(confirmed) == confirmed.others[1]
+    assert failover("dear", confirm_above_usd=None).next(ALL) == ALL.others[2]
+
+
+def test_alone_holds_what_its_own_price_asks_for() -> None:
+    by_pixels = plan(route("luma", 14, rate=2200), route("fal", 20))
+    assert (alone(by_pixels).hold, alone(by_pixels).others) == (156_800, ())
+    by_clip = plan(route("fal", 20), route("luma", 14, rate=2200))
+    assert alone(by_clip).hold == 200_000
+
+
+def test_its_person_reads_who_makes_it_and_what_that_changes() -> None:
+    said = explain(route("fal", 20), route("luma", 14))
+    assert said == "luma takes nothing right now, so fal makes it, for $0.20 instead of $0.14."
+    same = explain(route("comfy", 14), route("luma", 14))
+    assert same == "luma takes nothing right now, so comfy makes it."
