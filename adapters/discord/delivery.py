@@ -6,7 +6,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,16 +15,17 @@ import discord
 from adapters.discord import buttons, refusals, render
 from adapters.discord.hosting import Shelf, attach
 from adapters.discord.images import Images
-from adapters.discord.messages import is_told, to_message, to_nonce, without_prompt
+from adapters.discord.messages import to_message, to_nonce, without_prompt
 from adapters.discord.parse import (
     DIRECT,
     NAME,
     channel_id,
     is_private,
 )
+from adapters.discord.posted import FIRST_TRY, Posted, place_in
 from adapters.discord.private import PrivateAnswers
 from bot.clock import Clock
-from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable, PostedBefore, ThreadGone
+from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable, ThreadGone
 from bot.log import get_logger
 from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Operator
 from bot.ports import AdapterLimits, Hosting, Memo
@@ -35,13 +35,6 @@ from bot.request import Requester
 log = get_logger(__name__)
 T = TypeVar("T")
 MAX_CHARS = 2000
-#: So long Discord surely knows a nonce again ("the past few minutes", its documentation says).
-NONCE_WINDOW = timedelta(seconds=90)
-#: Around the tries to post, messages are looked through for our own: so many, so far apart.
-HISTORY = 1000
-CLOCKS_APART = timedelta(minutes=5)
-#: In the memo: when a post was tried first and last, as long as it may have arrived.
-FIRST_TRY, LAST_TRY = "first_try", "last_try"
 STATUSES = 10_000
 #: A call takes so long at most, its waits for Discord's limits and its upload included.
 PATIENCE_SECONDS = 300.0
@@ -70,6 +63,7 @@ class Delivery:
         self._breaker = refusals.Breaker(clock)
         self._caps: dict[str, int] = {}
         self._private = PrivateAnswers(clock)
+        self._posted = Posted(clock, tried_for=patience_seconds)
         self.images = Images()
         self._shelf = Shelf()
         self._placed: dict[JobId, asyncio.Future[MessageRef]] = {}
@@ -127,7 +121,7 @@ class Delivery:
             async with self._translated(thread, notice, is_post=True):
                 if is_private(thread):
                     return await self._private.write(thread, notice)
-                message = await self._find_posted(thread, notice, memo=memo)
+                message = await self._posted.find(self._online, thread, notice, memo=memo)
                 if message is None:
                     message = await self._send(thread, notice, nonce=to_nonce(key))
         except DeliveryError as error:
@@ -137,51 +131,6 @@ class Delivery:
         if not isinstance(notice, Delivered | Operator):
             self._note_place(notice.about.job_id, message)
         return message
-
-    async def _find_posted(
-        self, thread: ThreadRef, notice: Notice, *, memo: Memo
-    ) -> MessageRef | None:
-        """Our own message of an earlier try whose answer was lost, once its nonce is forgotten."""
-        now = self._clock.now()
-        if not (told := memo.get(FIRST_TRY)):
-            await memo.put(FIRST_TRY, now.isoformat())
-            return None
-        first = datetime.fromisoformat(told)
-        last = datetime.fromisoformat(memo.get(LAST_TRY) or told)
-        found = None
-        if now - first >= NONCE_WINDOW and not isinstance(notice, Operator):
-            found = await self._look_back(thread, notice, first, max(first, last))
-        await memo.put(LAST_TRY, now.isoformat())
-        return found
-
-    async def _look_back(
-        self, thread: ThreadRef, notice: Notice, first: datetime, last: datetime
-    ) -> MessageRef | None:
-        """Look for a message of ours among those of the time in which it was tried."""
-        if not self._may_look_back(thread):
-            # Without the permission Discord shows an empty past, which proves nothing.
-            raise PostedBefore(
-                "It may have been posted, and without Read Message History nobody can look."
-            )
-        until = last + timedelta(seconds=self._patience) + CLOCKS_APART
-        past = self._place(thread).history(after=first - CLOCKS_APART, limit=HISTORY)
-        async for message in past:
-            if message.created_at > until:
-                break
-            if message.author.id == self._own_id and is_told(message, notice):
-                return MessageRef(thread=thread, message=str(message.id))
-        return None
-
-    def _may_look_back(self, thread: ThreadRef) -> bool:
-        guild = self._guild(thread)
-        is_known = self._online.is_ready() if guild is None else not guild.unavailable
-        if thread.workspace != DIRECT and not is_known:
-            raise DeliveryUnavailable("Discord does not show that server yet.", retry_after=2.0)
-        channel = guild.get_channel(int(thread.channel)) if guild else None
-        if guild is None or channel is None:
-            # Where it is gone, Discord says so to whoever asks for its past.
-            return True
-        return channel.permissions_for(guild.me).read_message_history
 
     @property
     def _own_id(self) -> int | None:
@@ -337,8 +286,7 @@ class Delivery:
         return self._client.get_guild(int(thread.workspace))
 
     def _place(self, thread: ThreadRef) -> discord.PartialMessageable:
-        guild_id = None if thread.workspace == DIRECT else int(thread.workspace)
-        return self._online.get_partial_messageable(channel_id(thread), guild_id=guild_id)
+        return place_in(self._online, thread)
 
     def _message(self, message: MessageRef) -> discord.PartialMessage:
         return self._place(message.thread).get_partial_message(int(message.message))

@@ -1,0 +1,89 @@
+"""Was it posted before? Told by our own messages, as they come back or as a channel keeps them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import discord
+
+from adapters.discord.messages import is_told
+from adapters.discord.parse import DIRECT, channel_id
+from bot.clock import Clock
+from bot.errors import DeliveryUnavailable, PostedBefore
+from bot.notices import Notice, Operator
+from bot.ports import Memo
+from bot.refs import MessageRef, ThreadRef
+
+#: So long Discord surely knows a nonce again ("the past few minutes", its documentation says).
+NONCE_WINDOW = timedelta(seconds=90)
+#: Around the tries to post, messages are looked through for our own: so many, so far apart.
+HISTORY = 1000
+CLOCKS_APART = timedelta(minutes=5)
+#: In the memo: when a post was tried first and last, as long as it may have arrived.
+FIRST_TRY, LAST_TRY = "first_try", "last_try"
+
+
+def place_in(client: discord.Client, thread: ThreadRef) -> discord.PartialMessageable:
+    """The channel or thread itself, which need not be known to be asked something."""
+    guild_id = None if thread.workspace == DIRECT else int(thread.workspace)
+    return client.get_partial_messageable(channel_id(thread), guild_id=guild_id)
+
+
+class Posted:
+    """Finds the message of an earlier try whose answer was lost. `tried_for`: a try's seconds."""
+
+    def __init__(self, clock: Clock, *, tried_for: float) -> None:
+        self._clock = clock
+        self._tried_for = timedelta(seconds=tried_for)
+
+    async def find(
+        self, client: discord.Client, thread: ThreadRef, notice: Notice, *, memo: Memo
+    ) -> MessageRef | None:
+        """Our own message of an earlier try, once its nonce is forgotten; notes this try."""
+        now = self._clock.now()
+        if not (told := memo.get(FIRST_TRY)):
+            await memo.put(FIRST_TRY, now.isoformat())
+            return None
+        first = datetime.fromisoformat(told)
+        last = datetime.fromisoformat(memo.get(LAST_TRY) or told)
+        found = None
+        if now - first >= NONCE_WINDOW and not isinstance(notice, Operator):
+            found = await self._look_back(client, thread, notice, first, max(first, last))
+        await memo.put(LAST_TRY, now.isoformat())
+        return found
+
+    async def _look_back(
+        self,
+        client: discord.Client,
+        thread: ThreadRef,
+        notice: Notice,
+        first: datetime,
+        last: datetime,
+    ) -> MessageRef | None:
+        """Look for a message of ours among those of the time in which it was tried."""
+        if not _may_look_back(client, thread):
+            # Without the permission Discord shows an empty past, which proves nothing.
+            raise PostedBefore(
+                "It may have been posted, and without Read Message History nobody can look."
+            )
+        own_id = client.user.id if client.user else None
+        until = last + self._tried_for + CLOCKS_APART
+        past = place_in(client, thread).history(after=first - CLOCKS_APART, limit=HISTORY)
+        async for message in past:
+            if message.created_at > until:
+                break
+            if message.author.id == own_id and is_told(message, notice):
+                return MessageRef(thread=thread, message=str(message.id))
+        return None
+
+
+def _may_look_back(client: discord.Client, thread: ThreadRef) -> bool:
+    guild = client.get_guild(int(thread.workspace)) if thread.workspace != DIRECT else None
+    is_known = client.is_ready() if guild is None else not guild.unavailable
+    if thread.workspace != DIRECT and not is_known:
+        raise DeliveryUnavailable("Discord does not show that server yet.", retry_after=2.0)
+    channel = guild.get_channel(int(thread.channel)) if guild else None
+    if guild is None or channel is None:
+        # Where it is gone, Discord says so to whoever asks for its past.
+        return True
+    return channel.permissions_for(guild.me).read_message_history
