@@ -121,9 +121,10 @@ class Delivery:
             async with self._translated(thread, notice, is_post=True):
                 if is_private(thread):
                     return await self._private.write(thread, notice)
-                message = await self._posted.find(self._online, thread, notice, memo=memo)
+                nonce, client = to_nonce(key), self._online
+                message = await self._posted.find(client, thread, notice, nonce=nonce, memo=memo)
                 if message is None:
-                    message = await self._send(thread, notice, nonce=to_nonce(key))
+                    message = await self._send(thread, notice, nonce=nonce)
         except DeliveryError as error:
             if is_first and refusals.is_certain(error.__cause__):
                 await memo.put(FIRST_TRY, "")

@@ -279,8 +279,10 @@ class Discord(Delivery):
     # ---- messages ------------------------------------------------------------------------
 
     async def on_message(self, message: discord.Message) -> None:
-        """A mention, or anything in a direct message."""
+        """A mention, or anything in a direct message; and what we posted ourselves."""
         own_id = self._own_id
+        if own_id is not None and message.author.id == own_id:
+            self._posted.hear(message)
         if own_id is None or not self._mentions.is_for_us(message, own_id):
             return
         async with self._boundary(partial(self._answers.refuse, message)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime, timedelta
 
 import discord
@@ -21,6 +22,8 @@ HISTORY = 1000
 CLOCKS_APART = timedelta(minutes=5)
 #: In the memo: when a post was tried first and last, as long as it may have arrived.
 FIRST_TRY, LAST_TRY = "first_try", "last_try"
+#: So many messages of ours are known by their nonce, the newest ones.
+REMEMBERED = 10_000
 
 
 def place_in(client: discord.Client, thread: ThreadRef) -> discord.PartialMessageable:
@@ -35,15 +38,37 @@ class Posted:
     def __init__(self, clock: Clock, *, tried_for: float) -> None:
         self._clock = clock
         self._tried_for = timedelta(seconds=tried_for)
+        self._heard: OrderedDict[tuple[int, str], int] = OrderedDict()
+
+    def hear(self, message: discord.Message) -> None:
+        """Remember a message of ours as Discord tells of it; in a nonce anybody writes anything.
+
+        It counts as posted although its answer was lost, and although it was deleted since.
+        """
+        if isinstance(message.nonce, str):
+            self._heard[message.channel.id, message.nonce] = message.id
+            while len(self._heard) > REMEMBERED:
+                self._heard.popitem(last=False)
 
     async def find(
-        self, client: discord.Client, thread: ThreadRef, notice: Notice, *, memo: Memo
+        self,
+        client: discord.Client,
+        thread: ThreadRef,
+        notice: Notice,
+        *,
+        nonce: str,
+        memo: Memo,
     ) -> MessageRef | None:
-        """Our own message of an earlier try, once its nonce is forgotten; notes this try."""
+        """Our own message of an earlier try, as far as Discord would not know it; notes this try.
+
+        It was heard of, or it is looked for in the channel once its nonce is forgotten.
+        """
         now = self._clock.now()
         if not (told := memo.get(FIRST_TRY)):
             await memo.put(FIRST_TRY, now.isoformat())
             return None
+        if (heard := self._heard.get((channel_id(thread), nonce))) is not None:
+            return MessageRef(thread=thread, message=str(heard))
         first = datetime.fromisoformat(told)
         last = datetime.fromisoformat(memo.get(LAST_TRY) or told)
         found = None

@@ -65,10 +65,12 @@ class Person:
         files: Iterable[File] = (),
         embeds: list[Json] | None = None,
         components: list[Json] | None = None,
+        nonce: str | None = None,
     ) -> Message:
         """Write a message. Embeds and components are for other bots (V2, if not only rows)."""
         self._require(channel, _speaking(channel))
         message = self._new(channel, text, files)
+        message.nonce = nonce
         message.embeds, message.components = embeds or [], components or []
         if any(each["type"] != 1 for each in message.components):
             message.flags |= Flag.COMPONENTS_V2

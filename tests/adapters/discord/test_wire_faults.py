@@ -106,35 +106,89 @@ async def says(street: Street, job_id: JobId, words: str, channel: Channel | Non
     return status_of(street, job_id, channel).content
 
 
+async def lose_the_answer(street: Street, job_id: JobId) -> Message:
+    """A clip arrives in the channel, and we hear nothing of that."""
+    street.discord.faults.drop(*posts(street.general), when="after")
+    await finish(street)
+    await street.discord.wait_for(lambda: street.discord.faults.left == 0)
+    [clip] = clips(street, job_id)
+    return clip
+
+
+async def all_is_heard(street: Street) -> None:
+    """Wait until the bot has heard all that was said so far."""
+    last = await street.ben.say(street.general, f"{street.discord.app.bot.mention} help")
+    await street.discord.wait_message(
+        street.general, lambda each: each.reference and each.reference.message_id == last.id
+    )
+
+
 # ---- never twice -------------------------------------------------------------------------------
 
 
 async def test_a_lost_answer_makes_one_clip(street: Street) -> None:
     job_id, _ = await asked(street)
-    street.discord.faults.drop(*posts(street.general), when="after")
-    await finish(street)
-    await street.discord.wait_for(lambda: street.discord.faults.left == 0)
+    await lose_the_answer(street, job_id)
     street.later(seconds=2)
     assert (await ended(street, job_id)).state is JobState.DELIVERED
     assert len(clips(street, job_id)) == 1
     await street.house.check_books()
 
 
-async def test_after_the_nonce_our_own_message_is_found(street: Street) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_our_own_message_that_came_back_counts_as_posted(
+    street: Street, is_deleted: bool
+) -> None:
+    """Discord has forgotten the nonce, and the past of the channel may not show it any more."""
     job_id, _ = await asked(street)
-    for number in range(130):
-        await street.ben.say(street.general, f"{number}")
-    street.discord.faults.drop(*posts(street.general), when="after")
+    mod = street.discord.person("Mod", street.guild, allows=Permission.MANAGE_MESSAGES)
+    clip = await lose_the_answer(street, job_id)
+    if is_deleted:
+        await mod.delete(clip)
+    await all_is_heard(street)
+    street.later(minutes=10)
+    job = await ended(street, job_id)
+    assert job.state is JobState.DELIVERED
+    assert job.message is not None
+    assert job.message.message == str(clip.id)
+    assert clips(street, job_id) == [clip]
+    assert street.discord.said(street.ana.dm) == []
+    assert street.discord.requests_to("GET", "/messages") == []
+    assert job.cost > 0
+    await street.house.check_books()
+
+
+async def test_somebody_elses_message_with_our_nonce_is_not_ours(street: Street) -> None:
+    job_id, _ = await asked(street)
+    street.discord.faults.drop(*posts(street.general), when="before")
     await finish(street)
     await street.discord.wait_for(lambda: street.discord.faults.left == 0)
+    forged = await street.ben.say(street.general, "look", nonce=f"{job_id}:clip")
+    await all_is_heard(street)
     street.later(minutes=10)
     job = await ended(street, job_id)
     [clip] = clips(street, job_id)
+    assert job.state is JobState.DELIVERED
     assert job.message is not None
-    assert job.message.message == str(clip.id)
-    sent = street.discord.requests_to(*posts(street.general))
-    assert len(sent) == 2, "the status message and the clip"
-    await street.house.check_books()
+    assert job.message.message == str(clip.id) != str(forged.id)
+
+
+async def test_after_a_restart_our_own_message_is_found_in_the_past(town: Town) -> None:
+    async with town.street() as street:
+        job_id, _ = await asked(street)
+        for number in range(130):
+            await street.ben.say(street.general, f"{number}")
+        clip = await lose_the_answer(street, job_id)
+    town.clock.move(minutes=10)
+    town.discord.clock.move(minutes=10)
+    async with town.street() as street:
+        job = await ended(street, job_id)
+        assert job.message is not None
+        assert job.message.message == str(clip.id)
+        assert clips(street, job_id) == [clip]
+        sent = street.discord.requests_to(*posts(street.general))
+        assert len(sent) == 2, "the status message and the clip"
+        await street.house.check_books()
 
 
 async def test_a_clip_that_never_arrived_is_posted_after_a_look(street: Street) -> None:
@@ -147,33 +201,30 @@ async def test_a_clip_that_never_arrived_is_posted_after_a_look(street: Street) 
     assert len(clips(street, job_id)) == 1
 
 
-async def test_without_a_look_nothing_is_posted_twice(street: Street) -> None:
-    job_id, _ = await asked(street)
-    bot, no_past = street.discord.app.bot, Permission.READ_MESSAGE_HISTORY
-    street.discord.overwrite(street.general, bot, deny=no_past)
-    street.discord.faults.error(*posts(street.general), 400, 160002)
-    street.discord.faults.drop(*posts(street.general), when="after")
-    await finish(street)
-    await street.discord.wait_for(lambda: street.discord.faults.left == 0)
-    street.later(minutes=10)
-    job = await ended(street, job_id)
-    assert job.state is JobState.FAILED
-    assert job.cost > 0
-    assert len(clips(street, job_id)) == 1
-    assert street.discord.said(street.ana.dm) == []
-    told = await says(street, job_id, "kept")
-    assert "Read Message History" in told
-    assert f"/ray show {job_id}" in told
-    await street.house.check_books()
+async def test_without_a_look_nothing_is_posted_twice(town: Town) -> None:
+    async with town.street() as street:
+        job_id, _ = await asked(street)
+        bot, no_past = street.discord.app.bot, Permission.READ_MESSAGE_HISTORY
+        street.discord.overwrite(street.general, bot, deny=no_past)
+        street.discord.faults.error(*posts(street.general), 400, 160002)
+        await lose_the_answer(street, job_id)
+    town.clock.move(minutes=10)
+    town.discord.clock.move(minutes=10)
+    async with town.street() as street:
+        job = await ended(street, job_id)
+        assert job.state is JobState.FAILED
+        assert job.cost > 0
+        assert len(clips(street, job_id)) == 1
+        assert street.discord.said(street.ana.dm) == []
+        told = await says(street, job_id, "kept")
+        assert "Read Message History" in told
+        assert f"/ray show {job_id}" in told
+        await street.house.check_books()
 
 
 async def test_a_clip_that_was_deleted_at_once_is_not_posted_again(street: Street) -> None:
     job_id, _ = await asked(street)
-    street.discord.faults.drop(*posts(street.general), when="after")
-    await finish(street)
-    await street.discord.wait_for(lambda: street.discord.faults.left == 0)
-    [clip] = clips(street, job_id)
-    street.discord.posting.remove(clip)
+    street.discord.posting.remove(await lose_the_answer(street, job_id))
     street.later(seconds=2)
     job = await ended(street, job_id)
     assert job.cost > 0
