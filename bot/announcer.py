@@ -9,18 +9,27 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 
 from bot.clock import Clock, to_wall
-from bot.errors import DeliveryError, DeliveryUnavailable, StoreError
-from bot.job import Job
+from bot.errors import (
+    DeliveryError,
+    DeliveryUnavailable,
+    EditsPaused,
+    PostedBefore,
+    StoreError,
+    ThreadGone,
+)
+from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.notices import Notice
 from bot.ports import Adapter
-from bot.refs import JobId
+from bot.refs import JobId, MessageRef
 from bot.store import jobs, ledger, messages
-from bot.store.database import Database
+from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 AT_ONCE = 8
 AGAIN_SECONDS = 30.0
+#: Ends of which the status message alone tells: no clip comes that would.
+TOLD_NOWHERE_ELSE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
 class Announcer:
@@ -127,11 +136,59 @@ class Announcer:
             memo = messages.StoredMemo(self._database, key, job.id, posted.kept)
             message = await adapter.post(job.request.thread, notice, key=key, memo=memo)
         elif adapter.limits(job.request.thread).can_edit:
-            await adapter.edit(message, notice)
+            message = await self._edit(job, adapter, message, notice)
         placed = message
-        await self._database.write(lambda tx: messages.put(tx, key, job.id, placed, digest))
+        is_anew = posted.message not in (None, placed)
+        keys = [key, messages.last_key(job.id)] if is_anew else [key]
+
+        def write(tx: Tx) -> None:
+            for each in keys:
+                messages.put(tx, each, job.id, placed, digest)
+
+        await self._database.write(write)
         if job.ended_at is None:
             self._rest(job.id, adapter.limits(job.request.thread).edit_seconds)
+
+    async def _edit(
+        self, job: Job, adapter: Adapter, message: MessageRef, notice: Notice
+    ) -> MessageRef:
+        """Let this message say it, or a new one in its place; returns the one that does."""
+        if job.state not in TOLD_NOWHERE_ELSE:
+            await adapter.edit(message, notice)
+            return message
+        key = messages.last_key(job.id)
+        last = await self._database.read(lambda conn: messages.get(conn, key))
+        if last.is_begun:
+            # It may stand there already: to edit now would say it twice.
+            return await self._say_anew(job, adapter, message, notice)
+        try:
+            await adapter.edit(message, notice)
+        except EditsPaused:
+            if last.message is not None:
+                raise
+            await self._database.write(lambda tx: messages.begin(tx, key, job.id))
+            return await self._say_anew(job, adapter, message, notice)
+        return message
+
+    async def _say_anew(
+        self, job: Job, adapter: Adapter, old: MessageRef, notice: Notice
+    ) -> MessageRef:
+        """Post a job's last word where its status message cannot be edited, and remove that."""
+        key = messages.last_key(job.id)
+        memo = await messages.open_memo(self._database, key, job.id)
+        try:
+            placed = await adapter.post(old.thread, notice, key=key, memo=memo)
+        except PostedBefore:
+            raise
+        except ThreadGone:
+            # Nothing new can be said there; what stands there may be changed some time.
+            await adapter.edit(old, notice)
+            return old
+        try:
+            await adapter.delete(old)
+        except DeliveryError as error:
+            log.warning("status.not_removed", job=job.id, cause=error.sentence)
+        return placed
 
 
 def _was_told(job: Job, posted: messages.Posted) -> bool:

@@ -10,7 +10,7 @@ BotError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ SubmissionUncertain
 │  └─ ProviderClosed ── ProviderAuthError, ProviderOutOfCredits, ProviderRetired
 ├─ ClipError ── ClipUnavailable, ClipBroken
-├─ DeliveryError ── DeliveryUnavailable, ThreadGone (PostedBefore), ClipTooLarge
+├─ DeliveryError ── DeliveryUnavailable (EditsPaused), ThreadGone (PostedBefore), ClipTooLarge
 └─ StoreError ── SchemaTooNew, StoreBusy, Stale
 """
 
@@ -157,6 +157,10 @@ class DeliveryUnavailable(DeliveryError):
     def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class EditsPaused(DeliveryUnavailable):
+    """Old messages there cannot be changed right now; new ones can be posted."""
 
 
 class ThreadGone(DeliveryError):

@@ -61,6 +61,7 @@ class Delivery:
         self._patience = patience_seconds
         self._client: discord.Client | None = None
         self._breaker = refusals.Breaker(clock)
+        self._old_edits = refusals.OldEdits(clock)
         self._caps: dict[str, int] = {}
         self._private = PrivateAnswers(clock)
         self._posted = Posted(clock, tried_for=patience_seconds)
@@ -159,11 +160,12 @@ class Delivery:
                 return MessageRef(thread=thread, message=str(sent.id))
 
     def _answered(self, thread: ThreadRef, notice: Notice) -> discord.MessageReference | None:
-        """The message that asked, or our own status message, if it is in the same place."""
+        """The message that asked, or for a clip our own status message, in the same place."""
         if isinstance(notice, Operator):
             return None
-        known = (notice.about.asked_in, self._statuses.get(notice.about.job_id))
-        for asked in known:
+        is_clip = isinstance(notice, Delivered)
+        status = self._statuses.get(notice.about.job_id) if is_clip else None
+        for asked in (notice.about.asked_in, status):
             if asked is not None and asked.thread == thread and asked.message.isdecimal():
                 guild_id = None if thread.workspace == DIRECT else int(thread.workspace)
                 return discord.MessageReference(
@@ -185,7 +187,8 @@ class Delivery:
                 if not isinstance(notice, Done):
                     await self._private.write(message.thread, notice)
                 return
-            await self._rewrite(message, notice, is_last=is_last)
+            with self._old_edits.spared(message):
+                await self._rewrite(message, notice, is_last=is_last)
 
     async def _rewrite(self, message: MessageRef, notice: Notice, *, is_last: bool) -> None:
         async def write(said: Notice) -> None:

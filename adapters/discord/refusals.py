@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
 import aiohttp
 import discord
 
+from adapters.discord.parse import channel_id
 from bot.clock import Clock
-from bot.errors import DeliveryError, DeliveryUnavailable, PostedBefore, ThreadGone
+from bot.errors import (
+    DeliveryError,
+    DeliveryUnavailable,
+    EditsPaused,
+    PostedBefore,
+    ThreadGone,
+)
 from bot.log import get_logger
+from bot.refs import MessageRef
 
 log = get_logger(__name__)
 # The numbers are those of https://docs.discord.com/developers/topics/opcodes-and-status-codes.
@@ -44,8 +56,10 @@ GONE = {
 #: Discord counts what it turns away, and shuts out an address with too much of it.
 SHUT_OUT_SECONDS = 60.0
 PAUSE_SECONDS = 10.0
-#: Old messages may be edited three times in six seconds, in all of a channel.
+#: Messages older than an hour may be edited three times in six seconds, in all of a channel. What
+#: seems a little younger may be that old by Discord's clock.
 EDITS_PAUSE_SECONDS = 60.0
+OLD = timedelta(minutes=55)
 
 
 class Breaker:
@@ -67,6 +81,41 @@ class Breaker:
         self._until = self._clock.boottime() + seconds
         log.error("discord.turned_away", status=error.status, code=error.code, pause=seconds)
         return DeliveryUnavailable("Discord turns Raybot away right now.", retry_after=seconds)
+
+
+class OldEdits:
+    """Leaves the old messages of a channel alone while Discord wants a pause with them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[int, float] = {}
+
+    @contextmanager
+    def spared(self, message: MessageRef) -> Iterator[None]:
+        """Edit a message inside; raises `EditsPaused` where old ones have to rest."""
+        channel = channel_id(message.thread)
+        sent = discord.utils.snowflake_time(int(message.message))
+        is_old = self._clock.now() - sent > OLD
+        left = self._until.get(channel, 0.0) - self._clock.boottime()
+        if is_old and left > 0:
+            raise EditsPaused(retry_after=left)
+        try:
+            yield
+        except discord.HTTPException as error:
+            if error.code != TOO_MANY_EDITS:
+                raise
+            raise self._pause(channel, EDITS_PAUSE_SECONDS) from error
+        except discord.RateLimited as error:
+            # discord.py does not wait for so long, and does not tell the code.
+            if not is_old:
+                raise
+            raise self._pause(channel, error.retry_after) from error
+
+    def _pause(self, channel: int, seconds: float) -> EditsPaused:
+        now = self._clock.boottime()
+        self._until = {each: until for each, until in self._until.items() if until > now}
+        self._until[channel] = now + seconds
+        return EditsPaused(retry_after=seconds)
 
 
 def is_shut_out(error: discord.HTTPException) -> bool:
@@ -91,7 +140,7 @@ def to_error(error: discord.HTTPException, *, is_post: bool, is_clip: bool) -> D
     if error.code in GONE:
         return ThreadGone(GONE[error.code])
     if error.code == TOO_MANY_EDITS:
-        return DeliveryUnavailable("Discord asks for a pause.", retry_after=EDITS_PAUSE_SECONDS)
+        return EditsPaused(retry_after=EDITS_PAUSE_SECONDS)
     if error.status == 429:
         return DeliveryUnavailable("Discord asks for a pause.", retry_after=PAUSE_SECONDS)
     if error.code in FAULTS_OF_OURS:

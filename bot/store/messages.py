@@ -25,6 +25,11 @@ def status_key(job_id: JobId) -> str:
     return f"{job_id}:status"
 
 
+def last_key(job_id: JobId) -> str:
+    """The key of the message that takes a status message's place for a job's last word."""
+    return f"{job_id}:last"
+
+
 def clip_key(job_id: JobId) -> str:
     """The key of the message that holds a job's clip."""
     return f"{job_id}:clip"
@@ -34,12 +39,13 @@ def clip_key(job_id: JobId) -> str:
 class Posted:
     """Where a message is and the digest of what it says, None where it was not posted yet.
 
-    `kept` is what its adapter must not forget.
+    `kept` is what its adapter must not forget. `is_begun`: it was to be posted, and perhaps was.
     """
 
     message: MessageRef | None = None
     digest: str | None = None
     kept: Mapping[str, str] = field(default_factory=dict)
+    is_begun: bool = False
 
 
 def get(conn: Connection, key: str) -> Posted:
@@ -48,7 +54,12 @@ def get(conn: Connection, key: str) -> Posted:
     if row is None:
         return Posted()
     message = MessageRef.model_validate(row.message) if row.message else None
-    return Posted(message=message, digest=row.digest, kept=row.memo)
+    return Posted(message=message, digest=row.digest, kept=row.memo, is_begun=row.message is None)
+
+
+def begin(tx: Tx, key: str, job_id: JobId) -> None:
+    """Note that a message is about to be posted."""
+    tx.conn.execute(_WRITTEN.on_conflict_do_nothing(), {"key": key, "job_id": job_id, "memo": {}})
 
 
 def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> None:

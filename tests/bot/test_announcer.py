@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 
 from bot.announcer import AGAIN_SECONDS, AT_ONCE, Announcer
-from bot.errors import DeliveryError, DeliveryUnavailable, ThreadGone
+from bot.errors import (
+    DeliveryError,
+    DeliveryUnavailable,
+    EditsPaused,
+    PostedBefore,
+    ThreadGone,
+)
 from bot.job import Job, JobState
 from bot.notices import About, Notice, Outlook, to_status
 from bot.ports import AdapterLimits, Memo
 from bot.refs import MessageRef, ThreadRef
+from bot.store import messages
 from bot.store.database import Database
 from tests.bot.store.conftest import Books
 from tests.fakes import MovableClock, RecordingAdapter
@@ -35,6 +42,11 @@ class Chat(RecordingAdapter):
         self.slow: dict[str, asyncio.Event] = {}
         self.most_at_once = 0
         self._at_once = 0
+        self.edit_trouble: DeliveryError | None = None
+        self.delete_trouble: DeliveryError | None = None
+        #: Posts are held once they took place, as if their answer was on the way.
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     def _refuse(self, notice: Notice) -> DeliveryError | None:
         about: About | None = getattr(notice, "about", None)
@@ -50,7 +62,19 @@ class Chat(RecordingAdapter):
         if held := self.slow.get(key.partition(":")[0]):
             await held.wait()
         self._at_once -= 1
-        return await super().post(thread, notice, key=key, memo=memo)
+        message = await super().post(thread, notice, key=key, memo=memo)
+        await self.answers.wait()
+        return message
+
+    async def edit(self, message: MessageRef, notice: Notice) -> None:
+        if self.edit_trouble is not None:
+            raise self.edit_trouble
+        await super().edit(message, notice)
+
+    async def delete(self, message: MessageRef) -> None:
+        if self.delete_trouble is not None:
+            raise self.delete_trouble
+        await super().delete(message)
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         known = super().limits(thread)
@@ -61,16 +85,24 @@ class Chat(RecordingAdapter):
         found = [post for post in self.posts if post.key == f"{job.id}:status"]
         return [type(notice).__name__ for post in found for notice in post.notices]
 
+    def stands(self, job: Job) -> list[tuple[str, str]]:
+        """A job's messages as they are: the end of the key, and what it says last."""
+        found = [post for post in self.posts if post.key.startswith(job.id)]
+        return [(post.key.rpartition(":")[2], type(post.notices[-1]).__name__) for post in found]
+
 
 class Desk:
     """A running announcer on a true database."""
 
     def __init__(self, books: Books, chat: Chat, clock: MovableClock) -> None:
         self.books, self.chat, self.clock = books, chat, clock
-        self.announcer = Announcer(
-            database=books.database,
-            adapters={"recording": chat},
-            clock=clock,
+        self.announcer = self.new_announcer()
+
+    def new_announcer(self) -> Announcer:
+        return Announcer(
+            database=self.books.database,
+            adapters={"recording": self.chat},
+            clock=self.clock,
             to_notice=self._to_notice,
         )
 
@@ -256,3 +288,103 @@ async def test_a_wall_clock_set_back_delays_no_message(desk: Desk) -> None:
     desk.clock.set_wall(hours=-1)
     desk.clock.move(seconds=6)
     await desk.until(job, "Received", "Queued")
+
+
+# ---- where old messages cannot be changed ------------------------------------------------------
+
+
+async def end_while_edits_are_paused(
+    desk: Desk, to: JobState, trouble: DeliveryError | None = None
+) -> Job:
+    """A job with a status message ends while the platform takes no edits."""
+    job = await desk.books.received()
+    await desk.show(job)
+    desk.chat.edit_trouble = EditsPaused(retry_after=60)
+    if trouble is not None:
+        desk.chat.trouble[job.id] = trouble
+    job = await desk.books.end(job, to)
+    await desk.show(job)
+    return job
+
+
+@pytest.mark.parametrize("to", [S.FAILED, S.CANCELLED])
+async def test_a_last_word_that_no_edit_can_say_is_a_new_message(desk: Desk, to: JobState) -> None:
+    job = await end_while_edits_are_paused(desk, to)
+    assert desk.chat.stands(job) == [("last", to.name.capitalize())]
+    [post] = desk.chat.posts
+    key = messages.status_key(job.id)
+    known = await desk.books.database.read(lambda conn: messages.get(conn, key))
+    assert known.message == post.ref
+    desk.clock.move(minutes=2)
+    await desk.show(job)
+    assert len(post.notices) == 1, "said once"
+
+
+async def test_news_of_an_open_job_wait_for_the_edit(desk: Desk) -> None:
+    job = await desk.books.received()
+    await desk.show(job)
+    desk.chat.edit_trouble = EditsPaused(retry_after=60)
+    await desk.show(await desk.books.accept(job))
+    assert desk.chat.stands(job) == [("status", "Received")]
+    desk.chat.edit_trouble = None
+    desk.clock.move(seconds=61)
+    await desk.until(job, "Received", "Queued")
+
+
+async def test_a_clip_that_came_needs_no_new_message(desk: Desk) -> None:
+    job = await desk.books.reach(S.DELIVERING)
+    await desk.show(job)
+    desk.chat.edit_trouble = EditsPaused(retry_after=60)
+    job = await desk.books.end(job, S.DELIVERED, charged=1)
+    await desk.show(job)
+    assert desk.chat.stands(job) == [("status", "Fetching")]
+    desk.chat.edit_trouble = None
+    desk.clock.move(seconds=61)
+    await desk.until(job, "Fetching", "Done")
+
+
+async def test_a_last_word_is_said_once_although_the_process_died_with_it(desk: Desk) -> None:
+    """It was posted, and the next process, whose edits are taken, knows only that it was to be."""
+    job = await desk.books.received()
+    await desk.show(job)
+    desk.chat.edit_trouble = EditsPaused(retry_after=60)
+    desk.chat.answers.clear()
+    job = await desk.books.end(job, S.CANCELLED)
+    async with asyncio.TaskGroup() as group:
+        first = desk.new_announcer()
+        dying = group.create_task(first.run())
+        first.touch(job.id)
+        await desk.chat.until(lambda: len(desk.chat.posts) == 2)
+        dying.cancel()
+    desk.chat.answers.set()
+    desk.chat.edit_trouble = None
+    await desk.show(job)
+    assert desk.chat.stands(job) == [("last", "Cancelled")]
+
+
+async def test_where_nothing_new_can_be_posted_the_last_word_waits_for_the_edit(
+    desk: Desk,
+) -> None:
+    job = await end_while_edits_are_paused(desk, S.FAILED, ThreadGone())
+    assert desk.chat.stands(job) == [("status", "Received")]
+    desk.chat.edit_trouble = None
+    desk.clock.move(seconds=61)
+    await desk.until(job, "Received", "Failed")
+
+
+async def test_a_last_word_that_may_stand_there_is_not_said_again(desk: Desk) -> None:
+    job = await end_while_edits_are_paused(desk, S.FAILED, PostedBefore())
+    desk.chat.edit_trouble = None
+    desk.clock.move(minutes=2)
+    await desk.settle()
+    assert desk.chat.stands(job) == [("status", "Received")]
+
+
+async def test_an_old_message_that_stays_does_not_hold_up_the_new_one(desk: Desk) -> None:
+    desk.chat.delete_trouble = DeliveryUnavailable()
+    job = await end_while_edits_are_paused(desk, S.FAILED)
+    assert desk.chat.stands(job) == [("status", "Received"), ("last", "Failed")]
+    desk.chat.edit_trouble = None
+    desk.clock.move(minutes=2)
+    await desk.show(job)
+    assert desk.chat.stands(job) == [("status", "Received"), ("last", "Failed")]

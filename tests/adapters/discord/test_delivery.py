@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from bot.errors import (
     ClipTooLarge,
     DeliveryError,
     DeliveryUnavailable,
+    EditsPaused,
     PostedBefore,
     ThreadGone,
 )
@@ -100,6 +101,13 @@ class Desk:
         """A status message that stands in the channel."""
         memo, notice = Memory(), n.Accepted(about=self.about())
         return await self.delivery.post(self.thread, notice, key=f"{JOB}:status", memo=memo)
+
+    async def other_status(self, channel: Channel) -> MessageRef:
+        """A status message of another job."""
+        job, memo = JobId(f"r-{channel.id % 10**6:06}{len(self.said)}"), Memory()
+        notice = n.Accepted(about=replace(self.about(), job_id=job))
+        place = self.place(channel)
+        return await self.delivery.post(place, notice, key=f"{job}:status", memo=memo)
 
     def count(self, which: tuple[str, str]) -> int:
         return len(self.discord.requests_to(*which))
@@ -420,12 +428,55 @@ async def test_words_that_are_not_welcome_are_left_out_of_an_edit(desk: Desk) ->
     assert desk.count(EDIT) == 2
 
 
-async def test_an_old_message_is_left_alone_for_a_while(desk: Desk) -> None:
+async def no_more_edits(desk: Desk, message: MessageRef, **limit: Any) -> None:
+    """Discord takes no more edits of old messages in this one's channel."""
+    given = {"code": 30046, "retry_after": 0.01, "times": 5, **limit}
+    desk.discord.faults.too_many(*EDIT, **given)
+    with pytest.raises(EditsPaused) as caught:
+        await desk.delivery.edit(message, desk.done())
+    known = given["retry_after"] if given["times"] == 1 else refusals.EDITS_PAUSE_SECONDS
+    assert caught.value.retry_after == known
+
+
+@pytest.mark.parametrize("limit", [{}, {"retry_after": 90.0, "times": 1}])
+async def test_old_messages_of_a_channel_are_left_alone_for_a_while(
+    desk: Desk, limit: dict[str, float]
+) -> None:
+    old, other = await desk.status(), await desk.other_status(desk.ana.here)
+    assert desk.ana.here.guild is not None
+    elsewhere = desk.discord.channel(desk.ana.here.guild, "elsewhere")
+    far = await desk.other_status(elsewhere)
+    desk.clock.move(hours=2)
+    desk.discord.clock.move(hours=2)
+    new = await desk.other_status(desk.ana.here)
+    await no_more_edits(desk, old, **limit)
+    tried = desk.count(EDIT)
+    for each in (old, other):
+        with pytest.raises(EditsPaused):
+            await desk.delivery.edit(each, desk.done())
+    assert desk.count(EDIT) == tried
+    await desk.delivery.edit(far, desk.done())
+    await desk.delivery.edit(new, desk.done())
+    desk.clock.move(seconds=95)
+    await desk.delivery.edit(old, desk.done())
+    assert desk.count(EDIT) == tried + 3
+
+
+async def test_a_young_message_that_is_to_wait_has_no_old_ones_wait_with_it(desk: Desk) -> None:
     status = await desk.status()
-    desk.discord.faults.too_many(*EDIT, code=30046, retry_after=0.01, times=5)
+    desk.discord.faults.too_many(*EDIT, retry_after=90.0)
     with pytest.raises(DeliveryUnavailable) as caught:
         await desk.delivery.edit(status, desk.done())
-    assert caught.value.retry_after == refusals.EDITS_PAUSE_SECONDS
+    assert not isinstance(caught.value, EditsPaused)
+
+
+async def test_what_takes_an_old_messages_place_answers_who_asked_and_not_that(
+    desk: Desk,
+) -> None:
+    await desk.status()
+    failed = n.Failed(about=desk.about(), code="x", sentence="It broke.", charged=Micros(0))
+    await desk.post(failed)
+    assert desk.said[-1].reference is None
 
 
 # ---- the rest of the port ----------------------------------------------------------------------

@@ -410,6 +410,80 @@ async def test_after_a_restart_the_clip_still_answers_the_status_message(town: T
         assert clip.reference.message_id == status_of(street, job_id).id
 
 
+# ---- old messages ------------------------------------------------------------------------------
+
+
+def no_more_edits(street: Street) -> None:
+    """Discord takes no more edits of old messages."""
+    edit = ("PATCH", rf"^/channels/{street.general.id}/messages/\d+$")
+    street.discord.faults.too_many(*edit, code=30046, retry_after=0.01, times=10_000)
+
+
+async def fail(street: Street) -> None:
+    """The video service gives up, hours later."""
+    street.later(hours=2)
+    no_more_edits(street)
+    [*_, last] = street.house.simulator.generations.values()
+    await street.house.simulator.fail(last.id, "Something broke")
+
+
+def about(street: Street, job_id: JobId) -> list[str]:
+    """What everybody reads of a job now."""
+    said = street.discord.said(street.general)
+    return [each.content for each in said if job_id in each.content]
+
+
+async def test_a_failure_that_no_edit_can_tell_is_a_new_message(street: Street) -> None:
+    job_id, _ = await asked(street)
+    old = status_of(street, job_id)
+    await fail(street)
+    await street.hurry(lambda: old.is_deleted)
+    new = status_of(street, job_id)
+    assert "No clip this time" in new.content
+    assert (new.reference, bool(new.pings)) == (None, False)
+    assert {"Remix"} <= new.buttons.keys()
+    street.discord.faults.clear()
+    street.later(minutes=10)
+    await all_is_heard(street)
+    assert status_of(street, job_id) is new
+
+
+async def test_a_clip_tells_enough_and_its_status_message_waits(street: Street) -> None:
+    job_id, _ = await asked(street)
+    old = status_of(street, job_id)
+    street.later(hours=2)
+    no_more_edits(street)
+    await finish(street)
+    await ended(street, job_id)
+    street.later(seconds=50)
+    await all_is_heard(street)
+    assert len(about(street, job_id)) == 2
+    street.discord.faults.clear()
+    await says(street, job_id, "Go to the clip")
+    assert status_of(street, job_id) is old
+    assert len(about(street, job_id)) == 2
+
+
+async def test_a_failure_is_told_once_although_the_process_dies_with_it(town: Town) -> None:
+    async with town.street() as street:
+        job_id, _ = await asked(street)
+        old = status_of(street, job_id)
+        gate = street.discord.faults.hold(*posts(street.general), when="after")
+        await fail(street)
+        await street.hurry(gate.reached.is_set)
+        new = street.discord.said(street.general)[-1]
+        assert (old.is_deleted, "No clip this time" in new.content) == (False, True)
+    gate.open()
+    town.discord.faults.clear()
+    for minutes in (0, 10):
+        town.clock.move(minutes=minutes)
+        town.discord.clock.move(minutes=minutes)
+        async with town.street() as street:
+            await street.hurry(lambda: old.is_deleted)
+            assert status_of(street, job_id) is new
+            await street.house.check_books()
+
+
 # ---- private -----------------------------------------------------------------------------------
 
 
