@@ -11,7 +11,15 @@ from datetime import datetime, timedelta
 from bot.access import Access
 from bot.clock import Clock
 from bot.config import micros
-from bot.errors import BotError, JobNotFound, QuotaExceeded, Refusal, Stale, StoreError
+from bot.errors import (
+    BotError,
+    JobNotFound,
+    NotAllowed,
+    QuotaExceeded,
+    Refusal,
+    Stale,
+    StoreError,
+)
 from bot.failover import alone
 from bot.house import House
 from bot.job import Failure, Job, JobState, Plan
@@ -28,6 +36,8 @@ log = get_logger(__name__)
 CONFIRM_WITHIN = timedelta(hours=1)
 #: After a longer break a person has asked again; paying for the old request would surprise them.
 RESUME_WITHIN = timedelta(minutes=10)
+#: Where others read along, a limit or a block of somebody is not named.
+NOT_RESUMED = "After a restart it could not be started any more. Ask again, and you are told why."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +177,9 @@ class Intake:
             code = ledger.LATE_REFUSAL if is_refusal else ledger.LATE_FAULT
         else:
             code = ledger.REFUSED if is_refusal else ledger.NOT_PREPARED
-        failure, now = Failure(code=code, sentence=error.sentence), self._clock.now()
+        is_theirs = isinstance(error, NotAllowed | QuotaExceeded)
+        sentence = NOT_RESUMED if is_late and is_theirs else error.sentence
+        failure, now = Failure(code=code, sentence=sentence), self._clock.now()
 
         def end(tx: Tx) -> Job:
             return ledger.fail(tx, jobs.get(tx.conn, job.id), now, failure)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
 
 import discord
@@ -20,12 +20,12 @@ from adapters.command_text import (
     Usage,
 )
 from adapters.discord import parse, render
-from adapters.discord.buttons import Choice
+from adapters.discord.buttons import Choice, to_view
 from adapters.discord.commands import ANIMATE
-from adapters.discord.messages import to_file
+from adapters.discord.messages import to_file, without_prompt
 from adapters.discord.replies import tell
 from bot.clock import Clock
-from bot.errors import BotError, InvalidRequest
+from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
 from bot.notices import Delivered
 from bot.request import Requester, VideoWork
@@ -38,6 +38,12 @@ log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
 Page = Help | Usage | Jobs | SettingsCommand
 TOO_LARGE = 40005
+#: What stands in a channel where only one person may read why, or how much.
+ONLY_YOU = "I could not do that; only you can read why."
+YOUR_OWN = "That is for your eyes only."
+FORGOTTEN = "I do not remember why any more. Nothing was started; you may ask again."
+#: So many reasons are remembered, the newest ones.
+REASONS = 1000
 #: What `/ray help` says of each command, in the order of use.
 COMMANDS = {
     "create": "a clip from words, and pictures if you like",
@@ -60,12 +66,20 @@ class Answers:
         self._studio = studio
         self._clock = clock
         self._command_id = ""
+        self._reasons: OrderedDict[str, str] = OrderedDict()
 
     async def reply(
-        self, message: discord.Message, content: str, *, files: Sequence[discord.File] = ()
+        self,
+        message: discord.Message,
+        content: str,
+        *,
+        files: Sequence[discord.File] = (),
+        button: render.Button | None = None,
     ) -> bool:
         """Answer a message, without a ping; False where that is not allowed."""
         said: dict[str, Any] = {"suppress_embeds": True, "files": list(files)}
+        if button is not None:
+            said["view"] = to_view([button])
         try:
             try:
                 await message.reply(content, mention_author=False, **said)
@@ -73,24 +87,40 @@ class Answers:
                 if error.code not in {160002, 50035}:
                     raise
                 await message.channel.send(content, **said)
-        except (discord.Forbidden, discord.NotFound):
+        except discord.HTTPException as error:
+            log.warning("discord.no_reply", status=error.status, code=error.code)
             return False
         return True
 
     async def refuse(self, message: discord.Message, error: BotError) -> None:
         """Say why a message starts nothing.
 
-        What is about its words stands beside them; what is about the person only they read, where
-        they take direct messages.
+        What is about its words stands beside them. What is about the person only they read: in a
+        direct message or, where they take none, behind a button.
         """
         words = render.draw_error(error)
-        if message.guild is not None and not isinstance(error, InvalidRequest):
-            with suppress(discord.Forbidden):
-                await message.author.send(f"{words}\n{message.jump_url}", suppress_embeds=True)
-                return
-        if not await self.reply(message, words):
-            with suppress(discord.Forbidden):
-                await message.author.send(f"{words}\n{message.jump_url}", suppress_embeds=True)
+        is_open = message.guild is None or isinstance(error, InvalidRequest)
+        if is_open and await self.reply(message, words):
+            return
+        try:
+            await message.author.send(f"{words}\n{message.jump_url}", suppress_embeds=True)
+        except discord.DiscordException:
+            if not is_open:
+                await self._refuse_behind_a_button(message, words)
+
+    async def _refuse_behind_a_button(self, message: discord.Message, words: str) -> None:
+        asked = f"{message.author.id}:{message.id}"
+        self._reasons[asked] = words
+        while len(self._reasons) > REASONS:
+            self._reasons.popitem(last=False)
+        button = render.Button(label="Why?", action="why", job=asked, style="secondary")
+        await self.reply(message, ONLY_YOU, button=button)
+
+    def _why(self, asked: str, requester: Requester) -> str:
+        user, _, _ = asked.partition(":")
+        if user != requester.user:
+            raise NotAllowed("Only who asked for that can read why it was refused.")
+        return self._reasons.get(asked, FORGOTTEN)
 
     # ---- pages ---------------------------------------------------------------------------
 
@@ -182,6 +212,9 @@ class Answers:
     async def obey(self, message: discord.Message, command: Command, requester: Requester) -> None:
         """A verb that was typed in a message; `retry` starts something, which is not for here."""
         match command:
+            case Usage() if message.guild is not None:
+                button = render.Button(label="Usage", action="usage", job="own", style="secondary")
+                await self.reply(message, YOUR_OWN, button=button)
             case Help() | Usage() | Jobs() | SettingsCommand():
                 words = await self._words(
                     command, requester, message.channel, is_public=message.guild is not None
@@ -190,7 +223,8 @@ class Answers:
             case Show(job_id=job_id):
                 await self._show_again(message, await self._studio.show(job_id, requester))
             case Cancel(job_id=job_id):
-                notice = await self._studio.cancel(job_id, requester)
+                # Others need not read what a private one was about.
+                notice = without_prompt(await self._studio.cancel(job_id, requester))
                 drawn = render.draw(notice, now=self._clock.now())
                 await self.reply(message, drawn.content)
             case Confirm(job_id=job_id):
@@ -220,7 +254,7 @@ class Answers:
     async def act(
         self, interaction: Interaction, action: str, target: str, requester: Requester
     ) -> None:
-        """A button other than Retry and Remix."""
+        """A button other than Retry and Remix; only who pressed it reads the answer."""
         can_moderate = parse.is_moderator(interaction)
         match action:
             case "cancel":
@@ -234,6 +268,10 @@ class Answers:
                 job_id = parse.to_job_id(target)
                 await self._studio.delete(job_id, requester, is_moderator=can_moderate)
                 said = f"The clip of `{job_id}` is deleted."
+            case "why":
+                said = self._why(target, requester)
+            case "usage":
+                said = await self._words(Usage(), requester, interaction.channel)
             case _:
                 said = await self._operate(action, target, requester)
         await tell(interaction, said)

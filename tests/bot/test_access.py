@@ -348,6 +348,7 @@ async def test_who_was_blocked_meanwhile_is_not_taken_up_again(inn: House) -> No
     ended = await inn.until(job.id, JobState.FAILED)
     assert ended.failure is not None
     assert ended.failure.code == "late_refusal"
-    assert "You cannot use Raybot here" in ended.failure.sentence
+    assert "Ask again, and you are told why" in ended.failure.sentence
+    assert "cannot use Raybot" not in ended.failure.sentence, "others read it, too"
     await inn.chat.until(lambda: inn.chat.status(job.id) is not None)
     await inn.check_books()

@@ -172,7 +172,6 @@ async def test_verbs_are_answered_beside_the_message(street: Street) -> None:
     clip = await finished(street)
     for verb, says in (
         ("help", "/ray create"),
-        ("usage", "Your usage"),
         ("jobs", job_of(clip)),
         (f"show {job_of(clip)}", "a red fox"),
         ("settings ar=16:9", "16\\:9"),
@@ -182,6 +181,26 @@ async def test_verbs_are_answered_beside_the_message(street: Street) -> None:
         answer = await reply_to(street, said)
         assert says.replace("\\", "") in answer.content.replace("\\", ""), verb
     assert len(await all_jobs(street)) == 1
+
+
+async def test_what_somebody_used_is_for_their_eyes_only(street: Street) -> None:
+    said = await street.ana.say(street.general, f"{ray(street)} usage")
+    public = await reply_to(street, said)
+    assert public.content == "That is for your eyes only."
+    own = await street.ana.answer(await street.ana.click(public, "Usage"))
+    assert own.is_ephemeral
+    assert "Your usage" in own.content
+
+
+async def test_a_private_request_that_is_cancelled_aloud_keeps_its_words(street: Street) -> None:
+    street.house.simulator.faults.slow(100_000)
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    job_id = job_of(await street.ana.answer(asked))
+    await street.house.simulator.wait_for_creates(1)
+    said = await street.ana.say(street.general, f"{ray(street)} cancel {job_id}")
+    answer = await reply_to(street, said)
+    assert "Cancelled" in answer.content
+    assert "secret" not in answer.content
 
 
 async def test_a_typed_retry_asks_for_the_same_again(street: Street) -> None:
@@ -205,13 +224,97 @@ async def test_a_limit_is_told_to_its_person_alone(open_street: OpenStreet) -> N
     assert street.discord.said(street.general) == []
 
 
-async def test_whom_no_direct_message_reaches_is_told_in_the_channel(
-    open_street: OpenStreet,
-) -> None:
+@pytest.fixture
+async def shy(open_street: OpenStreet) -> Street:
+    """Where Ana takes no direct messages, and nobody may have a clip today."""
     street = await open_street(limits={"clips_per_person_per_day": 0})
     street.ana.user.accepts_direct_messages = False
-    said = await street.ana.say(street.general, f"{ray(street)} a red fox")
-    assert "limit" in (await reply_to(street, said)).content
+    return street
+
+
+async def refused_aloud(street: Street, words: str = "a red fox") -> Message:
+    """What everybody reads of a refusal: that there is one."""
+    said = await street.ana.say(street.general, f"{ray(street)} {words}")
+    public = await reply_to(street, said)
+    assert public.content == "I could not do that; only you can read why."
+    assert list(public.buttons) == ["Why?"]
+    assert not public.pings
+    return public
+
+
+async def test_whom_no_direct_message_reaches_reads_why_behind_a_button(shy: Street) -> None:
+    public = await refused_aloud(shy)
+    for _ in range(2):
+        why = await shy.ana.answer(await shy.ana.click(public, "Why?"))
+        assert why.is_ephemeral
+        assert "limit" in why.content
+    assert shy.discord.said(shy.general) == [public]
+    await shy.house.check_books()
+
+
+async def test_others_do_not_read_why(shy: Street) -> None:
+    public = await refused_aloud(shy)
+    other = await shy.ben.answer(await shy.ben.click(public, "Why?"))
+    assert other.is_ephemeral
+    assert "Only who asked for that can read why" in other.content
+    assert "limit" not in other.content
+
+
+async def test_each_refusal_has_its_own_reason(shy: Street) -> None:
+    first = await refused_aloud(shy)
+    second = await refused_aloud(shy, "cancel r-0000000000")
+    for public, reason in ((first, "limit"), (second, "no job r-0000000000")):
+        why = await shy.ana.answer(await shy.ana.click(public, "Why?"))
+        assert reason in why.content.replace("\\", "")
+
+
+async def test_after_a_restart_the_reason_is_forgotten_and_said_to_be(town: Town) -> None:
+    town.ana.user.accepts_direct_messages = False
+    limits = {"clips_per_person_per_day": 0}
+    async with town.street(limits=limits) as street:
+        public = await refused_aloud(street)
+    async with town.street(limits=limits) as street:
+        why = await street.ana.answer(await street.ana.click(public, "Why?"))
+        assert why.is_ephemeral
+        assert "Nothing was started; you may ask again" in why.content
+        other = await street.ben.answer(await street.ben.click(public, "Why?"))
+        assert "Only who asked" in other.content
+
+
+@pytest.mark.parametrize("rule", ["closed", "paused", "permission", "blocked"])
+async def test_no_rule_about_a_person_or_a_place_is_read_by_others(
+    open_street: OpenStreet, rule: str
+) -> None:
+    street = await open_street(access={"servers": []}) if rule == "closed" else await open_street()
+    street.ana.user.accepts_direct_messages = False
+    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+    match rule:
+        case "paused":
+            await boss.answer(await boss.slash("ray-admin pause"))
+        case "blocked":
+            await boss.answer(await boss.slash("ray-admin block", member=street.ana.user))
+        case "permission":
+            bot = street.discord.app.bot
+            street.discord.overwrite(street.general, bot, deny=Permission.ATTACH_FILES)
+    says = {
+        "closed": "not set up",
+        "paused": "paused here",
+        "permission": "I lack Attach Files",
+        "blocked": "cannot use Raybot here",
+    }
+    public = await refused_aloud(street)
+    why = await street.ana.answer(await street.ana.click(public, "Why?"))
+    assert says[rule] in why.content
+    assert await all_jobs(street) == []
+
+
+async def test_where_nothing_may_be_said_a_refusal_ends_in_silence(shy: Street) -> None:
+    shy.discord.overwrite(shy.general, shy.discord.app.bot, deny=Permission.SEND_MESSAGES)
+    await shy.ana.say(shy.general, f"{ray(shy)} a red fox")
+    posts = ("POST", rf"^/channels/{shy.general.id}/messages$")
+    await shy.discord.wait_for(lambda: len(shy.discord.requests_to(*posts)) == 1)
+    await shy.ana.answer(await shy.ana.slash("ray usage"))
+    assert shy.discord.said(shy.general) == []
 
 
 async def test_a_missing_permission_is_named_before_money_is_held(street: Street) -> None:
@@ -232,6 +335,6 @@ async def test_a_flag_that_is_none_is_answered_beside_the_words(street: Street) 
 async def test_without_read_history_the_answer_comes_plainly(street: Street) -> None:
     me = street.discord.app.bot
     street.discord.overwrite(street.general, me, deny=Permission.READ_MESSAGE_HISTORY)
-    await street.ana.say(street.general, f"{ray(street)} usage")
+    await street.ana.say(street.general, f"{ray(street)} settings")
     answer = await street.discord.wait_message(street.general)
-    assert "Your usage" in answer.content
+    assert "resolution" in answer.content
