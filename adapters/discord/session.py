@@ -253,8 +253,8 @@ class Session:
                 if guild is not None:
                     client.tree.copy_global_to(guild=guild)
                 await client.tree.sync(guild=guild)
-        except discord.HTTPException as error:
-            log.error("discord.sync_failed", code=error.code, cause=str(error))  # noqa: TRY400
+        except (discord.HTTPException, discord.RateLimited) as error:
+            log.error("discord.sync_failed", cause=str(error))  # noqa: TRY400
             return known
         return present
 

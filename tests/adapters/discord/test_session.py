@@ -310,6 +310,17 @@ async def test_a_sync_that_fails_leaves_yesterdays_commands(
         assert syncs(town) == 3
 
 
+async def test_who_has_made_too_many_commands_today_is_online_all_the_same(town: Town) -> None:
+    """Discord asks to wait for hours, for which discord.py does not wait."""
+    town.discord.faults.too_many("PUT", "/commands$", code=30034, retry_after=7200.0)
+    async with town.street():
+        answer = await town.discord.wait_request("PUT", "/commands$")
+        assert answer.code == 30034
+    async with town.street() as street:
+        assert (await street.ana.answer(await street.ana.slash("ray help"))).content
+        assert syncs(town) == 2
+
+
 async def test_commands_can_be_left_alone(open_street: Callable[..., Awaitable[Street]]) -> None:
     street = await open_street({"sync_commands": False})
     assert street.discord.requests_to("PUT", "/commands$") == []
