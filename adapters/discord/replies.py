@@ -14,9 +14,9 @@ from bot.log import get_logger
 
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
-#: Too late, answered already (by another process, or a repeated callback), its token ended, or
-#: its person has closed the answer.
-LOST = {10062, 40060, 10015, 50027, 10008}
+#: Too late, answered already (by another process, or a repeated callback), its token ended, its
+#: person has closed the answer, or its place is gone, closed to us or put away since.
+LOST = {10062, 40060, 10015, 50027, 10008, 10003, 50001, 50083}
 
 
 async def acknowledge(interaction: Interaction) -> bool:

@@ -61,6 +61,8 @@ async def test_an_open_personal_install_answers_its_person_alone(open_street: Op
     [job] = await all_jobs(street)
     assert job.request.requester.tenant == f"discord:{GUILD}"
     assert street.discord.said(there) == []
+    # Discord takes five further answers from such an app, and we send none.
+    assert street.discord.requests_to("POST", "^/webhooks/") == []
     await street.house.delivered(job.id)
     await street.house.check_books()
 

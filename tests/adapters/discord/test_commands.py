@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from bot.job import Job
 from bot.refs import JobId
 from bot.store import jobs
@@ -197,6 +199,18 @@ async def test_a_mention_has_its_thread_at_its_message(open_street: OpenStreet) 
     assert street.discord.said(street.general) == []
 
 
+async def test_a_thread_that_was_opened_unheard_is_used(open_street: OpenStreet) -> None:
+    street = await open_street({"thread": "new"})
+    street.discord.faults.drop("POST", "/threads$", when="after")
+    said = await street.ana.say(street.general, f"{street.discord.app.bot.mention} a fox")
+    thread = await street.discord.wait_for(lambda: said.thread)
+    assert thread is not None
+    await street.hurry(lambda: street.clips(thread))
+    codes = [each.code for each in street.discord.requests_to("POST", "/threads$")]
+    assert codes[1:] == [160004]
+    assert street.discord.said(street.general) == []
+
+
 async def test_a_restart_finds_the_thread_again(town: Town) -> None:
     async with town.street({"thread": "new"}) as street:
         town.simulator.faults.slow(100_000)
@@ -235,7 +249,8 @@ async def test_where_no_thread_can_be_opened_the_channel_takes_it(open_street: O
     street.discord.overwrite(street.general, street.discord.app.bot, deny=no_threads)
     await street.ana.slash("ray create", prompt="another fox")
     await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
-    assert len(street.discord.requests_to("POST", "/threads$")) == 1
+    [refused] = street.discord.requests_to("POST", "/threads$")
+    assert refused.code == 160006
 
 
 # ---- pages --------------------------------------------------------------------------------------
@@ -332,6 +347,21 @@ async def test_who_answers_second_starts_nothing(street: Street) -> None:
     again = await street.discord.wait_request("POST", "/callback$", count=2)
     assert again.code == 40060
     assert len(await all_jobs(street)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, 50027), (404, 10015), (404, 10008), (404, 10003), (403, 50001), (400, 50083)],
+)
+async def test_an_answer_that_cannot_be_ended_spoils_nothing(
+    street: Street, caplog: pytest.LogCaptureFixture, status: int, code: int
+) -> None:
+    street.discord.faults.error("PATCH", "/@original$", status, code)
+    await street.ana.slash("ray create", prompt="a fox")
+    await finished(street)
+    assert len(street.discord.requests_to("PATCH", "/@original$")) == 1
+    assert "discord.fault" not in caplog.text
+    await street.house.check_books()
 
 
 async def test_a_lost_connection_while_answering_starts_nothing(street: Street) -> None:

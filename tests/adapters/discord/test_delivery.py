@@ -532,5 +532,6 @@ async def test_no_words_of_people_and_no_secret_are_logged(
     with pytest.raises(DeliveryError):
         await desk.post()
     await desk.post()
+    assert "discord.invalid_form" in caplog.text
     assert not re.search("fox", caplog.text)
     assert desk.discord.token not in caplog.text
