@@ -28,12 +28,13 @@ Slot = Literal["start", "end"]
 MAX_BYTES = 20_000_000
 LINK_SECONDS = 10.0
 RELAY_HOURS = 24
-_FOLDER = "frames"
+#: What can be read from its chat again, and what is kept longer because it cannot.
+_FOLDER, _ONLY_HERE = "frames", "uploads"
 
 
-def frame_key(job_id: JobId, slot: Slot) -> MediaKey:
-    """Where a job's image is kept."""
-    return MediaKey(f"{_FOLDER}/{job_id}/{slot}.jpg")
+def frame_key(job_id: JobId, slot: Slot, *, is_fleeting: bool = False) -> MediaKey:
+    """Where a job's image is kept; one that its chat forgets has a folder of its own."""
+    return MediaKey(f"{_ONLY_HERE if is_fleeting else _FOLDER}/{job_id}/{slot}.jpg")
 
 
 def relay_path(job_id: JobId, attempt: int, slot: Slot) -> str:
@@ -62,17 +63,36 @@ class Frames:
         self._guard = Guard(resolve=resolve, connect=connect, seconds=link_seconds)
         self._link_seconds = link_seconds
 
-    async def keep(self, job_id: JobId, slot: Slot, source: AsyncIterator[bytes]) -> StoredFrame:
+    async def keep(
+        self,
+        job_id: JobId,
+        slot: Slot,
+        source: AsyncIterator[bytes],
+        *,
+        is_fleeting: bool = False,
+    ) -> StoredFrame:
         """Read an image of at most 20 MB from a stream, check it and keep it as a JPEG."""
         with _kept_or_refused(), self._media.scratch() as given:
             await _receive(source, given)
-            return await self._keep(job_id, slot, given)
+            return await self._keep(frame_key(job_id, slot, is_fleeting=is_fleeting), given)
+
+    async def keep_copy(
+        self, job_id: JobId, slot: Slot, kept: StoredFrame, *, is_fleeting: bool = False
+    ) -> StoredFrame | None:
+        """Keep the image of another job for this one, too; None where it is no longer kept."""
+        key = frame_key(job_id, slot, is_fleeting=is_fleeting)
+        with _kept_or_refused():
+            try:
+                await self._media.put(key, await self._media.fetch(kept.key))
+            except ClipBroken:
+                return None
+        return kept.model_copy(update={"key": key})
 
     async def keep_link(self, job_id: JobId, slot: Slot, url: str) -> StoredFrame:
         """Fetch an image that somebody linked to, from public addresses only, and keep it."""
         with _kept_or_refused(), self._media.scratch() as given:
             await self._download(url, given)
-            return await self._keep(job_id, slot, given, link=url)
+            return await self._keep(frame_key(job_id, slot), given, link=url)
 
     async def _download(self, url: str, target: Path) -> None:
         try:
@@ -95,10 +115,7 @@ class Frames:
                 "The image's link cannot be reached. Please check it, or attach the image."
             ) from error
 
-    async def _keep(
-        self, job_id: JobId, slot: Slot, given: Path, *, link: str | None = None
-    ) -> StoredFrame:
-        key = frame_key(job_id, slot)
+    async def _keep(self, key: MediaKey, given: Path, *, link: str | None = None) -> StoredFrame:
         with self._media.scratch(".jpg") as upright:
             info = await self._codec.normalise_image(given, upright)
             await self._media.put(key, upright)
@@ -160,14 +177,27 @@ class Frames:
                 "The image is no longer kept. Please send your request again."
             ) from error
 
+    async def forget(self, job_id: JobId) -> None:
+        """Delete a job's images; raises `ClipUnavailable` while the store is out of reach."""
+        for folder in (_FOLDER, _ONLY_HERE):
+            for kept in await self._media.list(f"{folder}/{job_id}"):
+                await self._media.delete(kept.key)
+
     async def sweep(
-        self, now: datetime, *, hours: int, spare: Collection[JobId] = frozenset()
+        self, now: datetime, *, hours: int, days: int, spare: Collection[JobId] = frozenset()
     ) -> int:
-        """Delete images older than so many hours, but for these jobs'; how many."""
+        """Delete images older than so many hours, but for these jobs'; how many.
+
+        One that nobody else has is kept as long as clips are, `days`, for another try.
+        """
         old = [
             each.key
-            for each in await self._media.list(_FOLDER)
-            if each.modified < now - timedelta(hours=hours) and _owner(each.key) not in spare
+            for folder, age in (
+                (_FOLDER, timedelta(hours=hours)),
+                (_ONLY_HERE, timedelta(days=days)),
+            )
+            for each in await self._media.list(folder)
+            if each.modified < now - age and _owner(each.key) not in spare
         ]
         for key in old:
             await self._media.delete(key)

@@ -54,9 +54,10 @@ class Housekeeping:
     async def clean(self) -> None:
         """Drop what is past its time."""
         now = self._clock.now()
-        await self._clips.sweep(now, days=self._table.clip_retention_days)
+        days, hours = self._table.clip_retention_days, self._table.frame_retention_hours
+        await self._clips.sweep(now, days=days)
         in_use = await self._database.read(jobs.open_ids)
-        await self._frames.sweep(now, hours=self._table.frame_retention_hours, spare=in_use)
+        await self._frames.sweep(now, hours=hours, days=days, spare=in_use)
         before = now - timedelta(days=self._table.prompt_retention_days)
         while await self._database.write(lambda tx: jobs.forget_prompts(tx, before)):
             pass

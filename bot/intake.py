@@ -13,6 +13,7 @@ from bot.clock import Clock
 from bot.config import micros
 from bot.errors import (
     BotError,
+    ClipUnavailable,
     JobNotFound,
     NotAllowed,
     QuotaExceeded,
@@ -186,6 +187,10 @@ class Intake:
 
         with suppress(Stale):  # Its person may have cancelled it meanwhile.
             await (self.write(end) if is_late else self._database.write(end))
+        if not is_late:
+            # It has no message with a button, so that nobody can ask for another try of it.
+            with suppress(ClipUnavailable):
+                await self._planner.forget_images(job)
 
     async def _accept(self, job: Job) -> Receipt:
         plan = job.plan

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal, assert_never
 
 from pydantic import ValidationError
@@ -210,30 +209,39 @@ class Planner:
                 assert_never(frame)
 
     async def _keep_image(self, job: Job, slot: Slot, frame: ImageFrame) -> StoredFrame:
-        if (source := await self._kept_before(job, frame)) is None:
-            adapter = self._adapters.get(frame.attachment.adapter)
-            if adapter is None:
-                raise InvalidRequest("This image cannot be read from here.", field=slot)
-            source = adapter.read(frame.attachment)
-        return await self._frames.keep(job.id, slot, source)
+        is_fleeting = frame.attachment.is_fleeting
+        if (kept := await self._kept_before(job, frame)) is not None:
+            # Its chat may have it no more.
+            copy = await self._frames.keep_copy(job.id, slot, kept, is_fleeting=is_fleeting)
+            if copy is not None:
+                return copy
+        adapter = self._adapters.get(frame.attachment.adapter)
+        if adapter is None:
+            raise InvalidRequest("This image cannot be read from here.", field=slot)
+        source = adapter.read(frame.attachment)
+        return await self._frames.keep(job.id, slot, source, is_fleeting=is_fleeting)
 
-    async def _kept_before(self, job: Job, frame: ImageFrame) -> AsyncIterator[bytes] | None:
-        """The image of the first try, where we still have it: its chat may have it no more."""
-        if job.retry_of is None:
+    async def _kept_before(self, job: Job, frame: ImageFrame) -> StoredFrame | None:
+        """The image of an earlier try, which may be swept by now."""
+        earlier = await self._planned_before(job)
+        if earlier is None or earlier.plan is None:
             return None
-        first = await self._database.read(lambda conn: jobs.get(conn, job.retry_of or job.id))
-        if first.plan is None:
-            return None
-        asked, plan = first.request.work, first.plan
+        asked, plan = earlier.request.work, earlier.plan
         pairs = ((asked.start_frame, plan.start_frame), (asked.end_frame, plan.end_frame))
-        kept = next((stored for given, stored in pairs if given == frame and stored), None)
-        if kept is None:
-            return None
-        try:
-            path = await self._frames.local(kept)
-        except FrameRejected:
-            return None
-        return _read(path)
+        return next((stored for given, stored in pairs if given == frame and stored), None)
+
+    async def _planned_before(self, job: Job) -> Job | None:
+        """The latest of the tries before this one that got as far as having its images kept."""
+        while job.retry_of is not None:
+            job = await self._database.read(partial(jobs.get, job_id=job.retry_of))
+            if job.plan is not None:
+                return job
+        return None
+
+    async def forget_images(self, job: Job) -> None:
+        """Delete what a job's images were kept as; raises `ClipUnavailable`."""
+        if job.request.work.start_frame or job.request.work.end_frame:
+            await self._frames.forget(job.id)
 
     def _check_hand_over(self, job: Job, stored: StoredFrame, can: ModelCapabilities) -> None:
         """Refuse before money is held if the provider could not be given this image."""
@@ -267,10 +275,6 @@ def to_price(work: VideoWork, provider: Provider) -> Price:
     can = provider.capabilities[work.model]
     micros = pricing.estimate(work, provider.tariffs.get(work.model), can=can)
     return Price(micros=micros or Micros(0), is_test=provider.is_test)
-
-
-async def _read(path: Path) -> AsyncIterator[bytes]:
-    yield await asyncio.to_thread(path.read_bytes)
 
 
 def generation_of(job: Job) -> GenerationId | None:

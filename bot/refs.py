@@ -43,7 +43,8 @@ class MessageRef(Frozen):
 class Attachment(Frozen):
     """A file in a chat message; its adapter reads it and owns the token for that.
 
-    `is_spoiler`: its sender hid it, so what is made of it is hidden as well.
+    `is_spoiler`: its sender hid it, so what is made of it is hidden as well. `is_fleeting`: its
+    chat has it for a moment only, so that our copy soon is the only one.
     """
 
     adapter: str
@@ -52,6 +53,7 @@ class Attachment(Frozen):
     url: str | None = None
     size: int | None = None
     is_spoiler: bool = False
+    is_fleeting: bool = False
 
 
 class Price(Frozen):

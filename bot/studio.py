@@ -190,7 +190,7 @@ class Studio:
     async def delete(
         self, job_id: JobId, requester: Requester, *, is_moderator: bool = False
     ) -> Notice:
-        """Remove a clip: its post, the kept file, what was made of it, and so every link to it.
+        """Remove a clip: its post, the kept file, its images, and so every link to it.
 
         The job and what it cost stay. A moderator of its place may, too, which is remembered.
         Raises `InvalidRequest` where there is no clip, and `DeliveryError`s: then ask again.
@@ -207,6 +207,7 @@ class Studio:
             with suppress(ThreadGone):
                 await self._house.delete_post(job.message)
         await self._clips.delete(job.clip)
+        await self._planner.forget_images(job)
         return await self._house.to_notice(
             await self._intake.write(lambda tx: self._note_deleted(tx, job_id, requester))
         )

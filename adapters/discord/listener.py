@@ -138,7 +138,9 @@ class Discord(Delivery):
         async with self._boundary(partial(refuse, interaction)):
             at = f"{message.channel.id}/{message.id}"
             clip = parse.clip_of(message) if message.author.id == self._own_id else None
-            found = [] if clip else [*map(self.images.keep, parse.pictures_of(message, at=at))]
+            is_away = parse.where_asked(interaction) == "away"
+            shown = [] if clip else parse.pictures_of(message, at=at, is_fleeting=is_away)
+            found = [self.images.keep(each) for each in shown]
             if not found and clip is None:
                 raise InvalidRequest("There is no image in that message.")
 

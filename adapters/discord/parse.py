@@ -191,15 +191,19 @@ def is_moderator(interaction: discord.Interaction[Any]) -> bool:
 # ---- images ----------------------------------------------------------------------------------
 
 
-def pictures_of(message: discord.Message | discord.MessageSnapshot, *, at: str) -> list[Picture]:
+def pictures_of(
+    message: discord.Message | discord.MessageSnapshot, *, at: str, is_fleeting: bool = False
+) -> list[Picture]:
     """Every image that a message shows: attached, embedded, in its components, or forwarded.
 
-    `at` names the message, `<channel>/<message>`, so that a fresh link can be asked for later.
+    `at` names the message, `<channel>/<message>`, so that a fresh link can be asked for later,
+    but where `is_fleeting`: we shall not be shown that message again.
     """
     found = [
         picture
         for number, (kind, media) in enumerate(_media_of(message))
-        if (picture := _to_picture(media, at=f"{at}/{kind}{number}")) is not None
+        if (picture := _to_picture(media, at=f"{at}/{kind}{number}", is_fleeting=is_fleeting))
+        is not None
     ]
     return list({picture.url.partition("?")[0]: picture for picture in found}.values())
 
@@ -226,7 +230,7 @@ def _media_of(
         yield from _media_of(snapshot)
 
 
-def _to_picture(media: Any, *, at: str) -> Picture | None:
+def _to_picture(media: Any, *, at: str, is_fleeting: bool) -> Picture | None:
     # Discord's own copy: a stranger's host never sees our address.
     url = str(getattr(media, "proxy_url", None) or media.url)
     if isinstance(media, discord.Attachment):
@@ -241,6 +245,7 @@ def _to_picture(media: Any, *, at: str) -> Picture | None:
         filename=filename,
         size=getattr(media, "size", None),
         is_spoiler=filename.startswith("SPOILER_"),
+        is_fleeting=is_fleeting,
     )
     return Picture(attachment=attachment, url=url)
 
@@ -253,6 +258,7 @@ def to_upload(upload: discord.Attachment, *, interaction_id: int) -> Picture:
         filename=upload.filename,
         size=upload.size,
         is_spoiler=upload.is_spoiler(),
+        is_fleeting=True,
     )
     return Picture(attachment=attachment, url=upload.url)
 

@@ -341,8 +341,47 @@ async def test_old_images_are_swept_but_for_jobs_that_need_them(
         await frames.keep(job, "start", stream(rendered.png()))
     [written, _] = [each.modified for each in await media.list("frames")]
 
-    assert await frames.sweep(written + timedelta(hours=23), hours=24) == 0
+    assert await frames.sweep(written + timedelta(hours=23), hours=24, days=30) == 0
     later = written + timedelta(hours=25)
-    assert await frames.sweep(later, hours=24, spare={waiting}) == 1
+    assert await frames.sweep(later, hours=24, days=30, spare={waiting}) == 1
     assert [each.key for each in await media.list("frames")] == [frame_key(waiting, "start")]
-    assert await frames.sweep(later, hours=24) == 1
+    assert await frames.sweep(later, hours=24, days=30) == 1
+
+
+async def test_an_image_that_nobody_else_has_stays_as_long_as_clips(
+    frames: Frames, media: Media
+) -> None:
+    waiting, done = JobId("r-waiting"), JobId("r-done")
+    kept = await frames.keep(done, "start", stream(rendered.png()), is_fleeting=True)
+    await frames.keep(waiting, "start", stream(rendered.png()), is_fleeting=True)
+    assert kept.key == frame_key(done, "start", is_fleeting=True)
+    [written, _] = [each.modified for each in await media.list("uploads")]
+
+    assert await frames.sweep(written + timedelta(days=29), hours=24, days=30) == 0
+    later = written + timedelta(days=31)
+    assert await frames.sweep(later, hours=24, days=30, spare={waiting}) == 1
+    with pytest.raises(FrameRejected, match="no longer kept"):
+        await frames.local(kept)
+
+
+async def test_another_try_has_a_copy_that_is_not_drawn_anew(frames: Frames, media: Media) -> None:
+    first, again = JobId("r-first"), JobId("r-again")
+    kept = await frames.keep(first, "end", stream(rendered.png()), is_fleeting=True)
+    content = (await frames.local(kept)).read_bytes()
+    copy = await frames.keep_copy(again, "end", kept, is_fleeting=True)
+    await frames.forget(first)
+    assert copy is not None
+    assert copy == kept.model_copy(update={"key": frame_key(again, "end", is_fleeting=True)})
+    assert (await frames.local(copy)).read_bytes() == content
+    assert await frames.keep_copy(again, "start", kept) is None
+
+
+async def test_one_jobs_images_are_forgotten_and_no_others(frames: Frames, media: Media) -> None:
+    mine, other = JobId("r-mine"), JobId("r-mine2")
+    for job in (mine, other):
+        await frames.keep(job, "start", stream(rendered.png()))
+        await frames.keep(job, "end", stream(rendered.png()), is_fleeting=True)
+    await frames.forget(mine)
+    await frames.forget(mine)
+    left = {each.key for folder in ("frames", "uploads") for each in await media.list(folder)}
+    assert left == {frame_key(other, "start"), frame_key(other, "end", is_fleeting=True)}

@@ -543,7 +543,7 @@ class Home:
     async def kept(self) -> set[str]:
         return {
             str(each.key)
-            for prefix in ("clips", "frames")
+            for prefix in ("clips", "frames", "uploads")
             for each in await self.media.list(prefix)
         }
 
@@ -570,11 +570,14 @@ async def test_old_clips_and_frames_go_but_not_those_of_open_jobs(home: Home) ->
     for job in (waiting, done):
         await home.keep(frame_key(job.id, "start"), timedelta(hours=25))
     await home.keep(frame_key(done.id, "end"), timedelta(hours=23))
+    await home.keep("uploads/r-old/start.jpg", timedelta(days=31))
+    await home.keep("uploads/r-new/start.jpg", timedelta(days=29))
     await home.keep("clips/r-old.mp4", timedelta(days=31))
     await home.keep("clips/r-new.mp4", timedelta(days=29))
     await home.chores.clean()
     assert await home.kept() == {
         "clips/r-new.mp4",
+        "uploads/r-new/start.jpg",
         frame_key(waiting.id, "start"),
         frame_key(done.id, "end"),
     }

@@ -129,10 +129,21 @@ def hold_reads(house: House) -> SlowChat:
     return house.chat
 
 
-def attach(house: House, content: bytes, name: str = "fox.png") -> ImageFrame:
+def attach(
+    house: House, content: bytes, name: str = "fox.png", *, is_fleeting: bool = False
+) -> ImageFrame:
     attachment_id = f"{name}-{len(house.chat.images)}"
     house.chat.images[attachment_id] = content
-    return ImageFrame(attachment=Attachment(adapter="recording", id=attachment_id, filename=name))
+    return ImageFrame(
+        attachment=Attachment(
+            adapter="recording", id=attachment_id, filename=name, is_fleeting=is_fleeting
+        )
+    )
+
+
+def kept_images(house: House, job_id: JobId) -> list[Path]:
+    """The files that a job's images are kept as."""
+    return list((house.config.bot.data_dir / "media").glob(f"*/{job_id}/*.jpg"))
 
 
 # ---- submit -----------------------------------------------------------------------------------
@@ -705,6 +716,46 @@ async def test_an_image_needs_no_words_and_reaches_the_service(inn: House) -> No
     order = inn.simulator.generations[str(job.generation_id)].order
     assert order.start is not None
     assert order.start.kind == "image"
+
+
+async def test_an_image_that_its_chat_forgot_is_at_hand_for_try_after_try(inn: House) -> None:
+    images: dict[str, Any] = {
+        "start_frame": attach(inn, rendered.png(), is_fleeting=True),
+        "end_frame": attach(inn, rendered.png(), is_fleeting=True),
+    }
+    job = await finish(inn, await inn.ask(user="img8", key="img8", **images))
+    inn.chat.images.clear()
+    owner = to_requester("img8")
+    for again in ("img9", "img10"):
+        receipt = await inn.studio.retry(job.id, owner, dedupe_key=again, thread=GENERAL)
+        job = await finish(inn, receipt.job_id)
+        assert len(kept_images(inn, job.id)) == 2
+    await inn.studio.delete(job.id, owner)
+    assert kept_images(inn, job.id) == []
+
+
+async def test_a_try_that_came_to_nothing_keeps_no_image_and_ends_no_chain(inn: House) -> None:
+    frame = attach(inn, rendered.png(), is_fleeting=True)
+    first = await finish(inn, await inn.ask(user="img11", key="img11", start_frame=frame))
+    del inn.chat.images[frame.attachment.id]
+    inn.chat.images["none"] = b"no image"
+    none = ImageFrame(attachment=Attachment(adapter="recording", id="none"))
+    request = to_request(user="img11", key="img12", start_frame=frame, end_frame=none)
+    with pytest.raises(FrameRejected):
+        await inn.studio.submit(request, retry_of=first.id)
+    refused = await inn.studio.submit(request, retry_of=first.id)
+    assert kept_images(inn, refused.job_id) == []
+    again = to_request(user="img11", key="img13", start_frame=frame)
+    receipt = await inn.studio.submit(again, retry_of=refused.job_id)
+    [kept] = kept_images(inn, receipt.job_id)
+    assert kept.parent.parent.name == "uploads"
+
+
+async def test_what_was_asked_before_images_could_be_fleeting_is_still_read(inn: House) -> None:
+    request = to_request(start_frame=attach(inn, b""))
+    old = request.model_dump_json().replace(',"is_fleeting":false', "")
+    assert "is_fleeting" not in old
+    assert GenerationRequest.model_validate_json(old) == request
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,9 @@ async def test_the_menu_works_abroad_too(open_street: OpenStreet) -> None:
     await street.ana.modal(asked)
     sent = await street.ana.submit_modal(asked, {"Prompt": "it turns"})
     assert (await private_clip(street, sent)).is_ephemeral
+    # Nobody gives us that message again, so that the copy of its image is not soon swept.
+    media = street.house.config.bot.data_dir / "media"
+    assert len(list(media.glob("uploads/*/*.jpg"))) == 1
 
 
 async def test_in_a_conversation_of_others_the_answer_is_private(open_street: OpenStreet) -> None:

@@ -164,6 +164,46 @@ async def test_an_uploaded_image_is_at_hand_for_another_try(town: Town) -> None:
         await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
 
 
+def kept_images(town: Town, folder: str) -> list[str]:
+    """The jobs whose images are kept in this folder."""
+    return [each.parent.name for each in (town.folder / "data/media" / folder).glob("*/*.jpg")]
+
+
+async def test_an_uploaded_image_is_at_hand_for_months_and_no_longer(town: Town) -> None:
+    keep = {"clip_retention_days": 100}
+    async with town.street(bot=keep) as street:
+        say = f"{street.discord.app.bot.mention} it turns"
+        await street.ana.say(street.general, say, files=[("fox.png", picture())])
+        of_message = job_of(await finished(street))
+        known = len(street.clips())
+        await street.ana.slash("ray animate", image=picture(), prompt="it turns")
+        await street.discord.wait_for(lambda: len(street.clips()) > known, 15)
+        clip = street.clips()[-1]
+        await street.house.delivered(job_of(clip))
+        # The images that Discord still has are swept, and so the chore was done.
+        street.later(days=60)
+        await street.hurry(lambda: of_message not in kept_images(town, "frames"), seconds=1)
+    town.discord.cdn.lose_ephemeral()
+    async with town.street(bot=keep) as street:
+        await street.ana.answer(await street.ana.click(clip, "Retry"))
+        await street.discord.wait_for(lambda: len(street.clips()) == 3, 15)
+        again = street.clips()[-1]
+        await street.house.delivered(job_of(again))
+    async with town.street(bot=keep) as street:
+        asked = await street.ana.click(again, "Remix")
+        await street.ana.modal(asked)
+        await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "it flies"}))
+        await street.discord.wait_for(lambda: len(street.clips()) == 4, 15)
+        await street.house.delivered(job_of(street.clips()[-1]))
+        street.later(days=41)
+        await street.hurry(lambda: not kept_images(town, "uploads"), seconds=1)
+    async with town.street(bot=keep) as street:
+        answer = await street.ana.answer(await street.ana.click(clip, "Retry"))
+        assert "no longer has this image. Please send it again" in answer.content
+        assert len(town.simulator.generations) == 4
+        await street.house.check_books()
+
+
 async def test_a_form_that_was_open_during_a_restart_is_told_so(town: Town) -> None:
     async with town.street() as street:
         await street.ana.slash("ray create", prompt="a red fox")
