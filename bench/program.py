@@ -24,7 +24,7 @@ from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.job import Job
 from bot.log import setup_logging
 from bot.notices import Delivered, Notice
-from bot.ports import AdapterLimits, Hosting, Memo
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs as rows
@@ -73,7 +73,7 @@ class Chat:
         """There are no direct messages."""
         return None
 
-    async def host(self, image: Path, hosting: Hosting) -> str:
+    async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as the limits say."""
         raise ThreadGone
 

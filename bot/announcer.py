@@ -1,4 +1,7 @@
-"""Status messages: one per job, edited when what they say changes, never too often."""
+"""Status messages: one per job, edited when what they say changes, never too often.
+
+With the last word of one, the message that showed its job's images is taken away.
+"""
 
 from __future__ import annotations
 
@@ -104,10 +107,17 @@ class Announcer:
     async def _show(self, job_id: JobId) -> None:
         try:
             key = messages.status_key(job_id)
-            job, posted = await self._database.read(
-                lambda conn: (jobs.get(conn, job_id), messages.get(conn, key))
+            images = messages.images_key(job_id)
+            job, posted, letter = await self._database.read(
+                lambda conn: (
+                    jobs.get(conn, job_id),
+                    messages.get(conn, key),
+                    messages.get(conn, images).message,
+                )
             )
             adapter = self._adapters.get(job.request.thread.adapter)
+            if adapter is not None and letter is not None and job.ended_at is not None:
+                await self._take_back(job_id, adapter, letter)
             if adapter is not None and not _was_told(job, posted):
                 await self._post_or_edit(job, adapter, posted)
         except DeliveryUnavailable as error:
@@ -121,6 +131,20 @@ class Announcer:
         except Exception:
             # An adapter broke its promise; one status message must not end the whole bot.
             log.exception("status.fault", job=job_id)
+
+    async def _take_back(self, job_id: JobId, adapter: Adapter, letter: MessageRef) -> None:
+        """Delete the message that showed a job's images; its status message waits for nothing."""
+        try:
+            await adapter.delete(letter)
+        except DeliveryUnavailable as error:
+            self._rest(job_id, error.retry_after or AGAIN_SECONDS)
+            self.touch(job_id)
+            log.warning("images.not_deleted_yet", job=job_id, cause=error.sentence)
+            return
+        except DeliveryError as error:
+            log.warning("images.not_deleted", job=job_id, cause=error.sentence)
+        key = messages.images_key(job_id)
+        await self._database.write(lambda tx: messages.remove(tx, key))
 
     def _rest(self, job_id: JobId, seconds: float) -> None:
         """Leave this job's message alone for so long."""

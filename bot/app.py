@@ -32,7 +32,7 @@ from bot.planning import Planner
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef
 from bot.step import Wiring, Workshop
-from bot.store import jobs, pulse, settings
+from bot.store import jobs, messages, pulse, settings
 from bot.store.database import Database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
@@ -274,7 +274,9 @@ class App:
             await watcher.load()
         # Those that just ended, too: the last word of one may have been lost with the process.
         since = self._clock.now() - timedelta(days=1)
-        for job_id in await self.database.read(lambda conn: jobs.worth_showing(conn, since)):
+        for job_id in await self.database.read(
+            lambda conn: {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
+        ):
             self._announcer.touch(job_id)
 
     async def _beat_forever(self) -> None:

@@ -245,7 +245,7 @@ class Hosting:
     """An image that a video service is to fetch from the chat: whose, and where it may be shown.
 
     `status` is the job's status message, None where it is not posted yet; where `is_hidden`, only
-    the requester may see the image.
+    the requester may see the image. `letter` is the message that was made to show its images.
     """
 
     job_id: JobId
@@ -254,6 +254,15 @@ class Hosting:
     thread: ThreadRef
     status: MessageRef | None
     is_hidden: bool
+    letter: MessageRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosted:
+    """An image's link. `letter`, if any, was made for it and is deleted when its job has ended."""
+
+    url: str
+    letter: MessageRef | None = None
 
 
 class Adapter(Protocol):
@@ -281,7 +290,7 @@ class Adapter(Protocol):
     async def direct(self, requester: Requester) -> ThreadRef | None:
         """The conversation with this person alone, where there is one."""
 
-    async def host(self, image: Path, hosting: Hosting) -> str:
+    async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """A fresh public link to this image by the chat's own means; only where `can_host`."""
 
     def read(self, attachment: Attachment) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from bot.failover import Failover
 from bot.frames import Frames
 from bot.job import Failure, Job, StoredFrame
 from bot.ports import Adapter, Dispatcher, Hosting, Provider
-from bot.refs import JobId
+from bot.refs import JobId, MessageRef
 from bot.request import is_spoiler
 from bot.store import jobs, ledger, messages
 from bot.store.database import Database, Tx
@@ -88,27 +88,47 @@ class Workshop:
 
         Raises `FrameRejected` where the image may be shown nowhere.
         """
-        thread = job.request.thread
-        adapter = self.adapters.get(thread.adapter)
+        adapter = self.adapters.get(job.request.thread.adapter)
         if adapter is None or not self.is_hosted(job, image_input):
             return None
-        key = messages.status_key(job.id)
-        status = await self.database.read(lambda conn: messages.get(conn, key))
-        hosting = Hosting(
-            job_id=job.id,
-            slot=slot,
-            requester=job.request.requester,
-            thread=thread,
-            status=status.message,
-            is_hidden=is_spoiler(job.work),
-        )
+        hosting = await self._to_hosting(job, slot)
         try:
-            return await adapter.host(await self.frames.local(frame), hosting)
+            hosted = await adapter.host(await self.frames.local(frame), hosting)
         except ThreadGone as error:
             raise FrameRejected(
                 "The image cannot be shown anywhere the video service could fetch it from."
                 f" {error.sentence}"
             ) from error
+        if hosted.letter is not None and hosted.letter != hosting.letter:
+            await self._note_letter(job.id, hosted.letter)
+        return hosted.url
+
+    async def _to_hosting(self, job: Job, slot: Literal["start", "end"]) -> Hosting:
+        """What the chat must know to show an image of a job."""
+        status, letter = await self.database.read(
+            lambda conn: (
+                messages.get(conn, messages.status_key(job.id)).message,
+                messages.get(conn, messages.images_key(job.id)).message,
+            )
+        )
+        return Hosting(
+            job_id=job.id,
+            slot=slot,
+            requester=job.request.requester,
+            thread=job.request.thread,
+            status=status,
+            is_hidden=is_spoiler(job.work),
+            letter=letter,
+        )
+
+    async def _note_letter(self, job_id: JobId, letter: MessageRef) -> None:
+        """Remember what has to be deleted in the end, which may have come meanwhile."""
+
+        def write(tx: Tx) -> None:
+            messages.put(tx, messages.images_key(job_id), job_id, letter, "images")
+            tx.after_commit(lambda: self.wiring.announce(job_id))
+
+        await self.database.write(write)
 
     def is_hosted(self, job: Job, image_input: Literal["link", "bytes"]) -> bool:
         """Whether the chat must show the images of a job, as nothing else can."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from bot.clock import SystemClock
 from bot.errors import DeliveryError, ThreadGone
 from bot.notices import Delivered, Notice
-from bot.ports import AdapterLimits, Hosting, Memo
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 
@@ -111,7 +111,7 @@ class RecordingAdapter:
     async def direct(self, requester: Requester) -> ThreadRef | None:
         return ThreadRef(adapter=self.name, workspace="local", channel=f"dm-{requester.user}")
 
-    async def host(self, image: Path, hosting: Hosting) -> str:
+    async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as the limits say."""
         raise ThreadGone
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ import aiohttp
 import discord
 
 from adapters.discord import buttons, refusals, render
-from adapters.discord.hosting import Shelf, attach
+from adapters.discord.hosting import Shelf, attach, send
 from adapters.discord.images import Images
 from adapters.discord.messages import to_message, to_nonce, without_prompt
 from adapters.discord.parse import (
@@ -25,10 +25,10 @@ from adapters.discord.parse import (
 from adapters.discord.posted import FIRST_TRY, Posted, place_in
 from adapters.discord.private import PrivateAnswers
 from bot.clock import Clock
-from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable, ThreadGone
+from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
 from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Operator
-from bot.ports import AdapterLimits, Hosting, Memo
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
 
@@ -178,10 +178,9 @@ class Delivery:
 
     async def edit(self, message: MessageRef, notice: Notice) -> None:
         """Replace what an own message says; its last word takes hosted images away."""
-        is_last = isinstance(notice, Done | Failed | Cancelled)
+        if is_last := isinstance(notice, Done | Failed | Cancelled):
+            self._shelf.forget(notice.about.job_id)
         async with self._translated(message.thread, notice):
-            if is_last:
-                await self._take_letter_back(notice)
             if is_private(message.thread):
                 # The clip took the status message's place; its last word is there already.
                 if not isinstance(notice, Done):
@@ -239,42 +238,27 @@ class Delivery:
         """Stream an image from Discord, by the link of today."""
         return self.images.read(attachment, lambda: self._online)
 
-    async def host(self, image: Path, hosting: Hosting) -> str:
+    async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """A link to this image on our own status message; in private, a direct message's."""
         is_hidden = hosting.is_hidden or is_private(hosting.thread)
-        if is_hidden or hosting.thread.workspace == DIRECT:
-            place = await self._letter(hosting)
-        elif hosting.status is not None:
-            place = hosting.status
-        else:
+        is_for_one = is_hidden or hosting.thread.workspace == DIRECT
+        place = hosting.letter if is_for_one else hosting.status
+        if place is None and is_for_one:
+            return await self._send_letter(image, hosting)
+        if place is None:
             raise DeliveryUnavailable("The status message is not posted yet.", retry_after=1.0)
-        shown = self._shelf.of(hosting.job_id)
+        own, shown = self._message(place), self._shelf.of(hosting.job_id)
         async with self._translated(place.thread, None):
-            found = await self._awake(
-                place.thread, lambda: attach(self._message(place), image, hosting, shown)
-            )
-        return found.url
+            found = await self._awake(place.thread, lambda: attach(own, image, hosting, shown))
+        return Hosted(url=found.url, letter=hosting.letter)
 
-    async def _letter(self, hosting: Hosting) -> MessageRef:
-        """A direct message of ours that holds a job's images where nobody else sees them."""
-        shown = self._shelf.of(hosting.job_id)
-        if shown.letter is None:
-            thread = await self.direct(hosting.requester)
-            async with self._translated(thread, None):
-                sent = await self._place(thread).send(
-                    f"The image for `{hosting.job_id}`, so that the video service can fetch it.",
-                    nonce=to_nonce(f"{hosting.job_id}:images"),
-                )
-            shown.letter = MessageRef(thread=thread, message=str(sent.id))
-        return shown.letter
-
-    async def _take_letter_back(self, notice: Notice) -> None:
-        if isinstance(notice, Operator):
-            return
-        if (letter := self._shelf.letter(notice.about.job_id)) is not None:
-            with suppress(ThreadGone):
-                await self.delete(letter)
-        self._shelf.forget(notice.about.job_id)
+    async def _send_letter(self, image: Path, hosting: Hosting) -> Hosted:
+        """A direct message of ours shows a job's images where nobody else sees them."""
+        thread, shown = await self.direct(hosting.requester), self._shelf.of(hosting.job_id)
+        async with self._translated(thread, None):
+            sent = await send(self._place(thread), image, hosting, shown)
+        letter = MessageRef(thread=thread, message=str(sent.id))
+        return Hosted(url=shown[hosting.slot].url, letter=letter)
 
     # ---- parts ---------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from adapters.terminal.render import Screen
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, FrameRejected, InvalidRequest, ThreadGone
 from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Uncertain
-from bot.ports import AdapterLimits, Hosting, Memo
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, Requester
 
@@ -144,7 +144,7 @@ class Delivery:
         del requester
         return THREAD
 
-    async def host(self, image: Path, hosting: Hosting) -> str:
+    async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as the limits say."""
         raise ThreadGone
 

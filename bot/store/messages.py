@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.refs import JobId, MessageRef
@@ -14,6 +14,7 @@ from bot.store.schema import messages
 
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
 _WRITTEN = insert(messages)
+_IMAGES = ":images"
 _UPSERT = _WRITTEN.on_conflict_do_update(
     index_elements=["key"],
     set_={"message": _WRITTEN.excluded.message, "digest": _WRITTEN.excluded.digest},
@@ -33,6 +34,11 @@ def last_key(job_id: JobId) -> str:
 def clip_key(job_id: JobId) -> str:
     """The key of the message that holds a job's clip."""
     return f"{job_id}:clip"
+
+
+def images_key(job_id: JobId) -> str:
+    """The key of the message that was made to show a job's images to a video service."""
+    return f"{job_id}{_IMAGES}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +73,17 @@ def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> No
     placed = message.model_dump(mode="json")
     row = {"key": key, "job_id": job_id, "memo": {}, "message": placed, "digest": digest}
     tx.conn.execute(_UPSERT, row)
+
+
+def remove(tx: Tx, key: str) -> None:
+    """Forget a message that was deleted."""
+    tx.conn.execute(delete(messages).where(messages.c.key == key))
+
+
+def showing_images(conn: Connection) -> list[JobId]:
+    """The jobs with a message that was made to show their images, and is not yet deleted."""
+    rows = conn.execute(select(messages.c.job_id).where(messages.c.key.endswith(_IMAGES)))
+    return [JobId(row.job_id) for row in rows]
 
 
 class StoredMemo:

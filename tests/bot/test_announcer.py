@@ -37,6 +37,8 @@ class Chat(RecordingAdapter):
         self.edit_seconds = 0.0
         self.can_edit = True
         self.trouble: dict[str, Exception] = {}
+        self.delete_trouble: DeliveryError | None = None
+        self.deleted: list[MessageRef] = []
         self.refused = 0
         self.before_post = self._refuse
         self.slow: dict[str, asyncio.Event] = {}
@@ -75,6 +77,11 @@ class Chat(RecordingAdapter):
         if self.delete_trouble is not None:
             raise self.delete_trouble
         await super().delete(message)
+
+    async def delete(self, message: MessageRef) -> None:
+        if self.delete_trouble is not None:
+            raise self.delete_trouble
+        self.deleted.append(message)
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         known = super().limits(thread)
@@ -225,6 +232,46 @@ async def test_a_platform_that_is_no_longer_set_up_is_passed_over(desk: Desk) ->
     )
     await desk.show(job)
     assert desk.chat.said(job) == []
+
+
+async def showing_images(desk: Desk) -> tuple[Job, MessageRef]:
+    """A job, and the message that shows its images to the video service."""
+    job = await desk.books.received()
+    shown = MessageRef(thread=job.request.thread, message="letter")
+    key = messages.images_key(job.id)
+    await desk.books.database.write(lambda tx: messages.put(tx, key, job.id, shown, "images"))
+    return job, shown
+
+
+async def test_what_showed_its_images_goes_when_a_job_has_ended(desk: Desk) -> None:
+    job, shown = await showing_images(desk)
+    await desk.show(job)
+    assert desk.chat.deleted == []
+    desk.chat.trouble[job.id] = ThreadGone("Its status message is gone.")
+    await desk.show(await desk.books.end(job))
+    await desk.show(job)
+    assert desk.chat.deleted == [shown]
+    assert await desk.books.database.read(messages.showing_images) == []
+
+
+async def test_what_showed_images_goes_later_where_the_platform_is_down(desk: Desk) -> None:
+    job, shown = await showing_images(desk)
+    desk.chat.delete_trouble = DeliveryUnavailable(retry_after=7.0)
+    await desk.show(await desk.books.end(job))
+    assert desk.chat.said(job) == ["Failed"], "its last word waits for nothing"
+    assert await desk.books.database.read(messages.showing_images) == [job.id]
+    desk.chat.delete_trouble = None
+    desk.clock.move(seconds=8)
+    await desk.settle()
+    assert desk.chat.deleted == [shown]
+    assert await desk.books.database.read(messages.showing_images) == []
+
+
+async def test_what_showed_images_and_can_never_be_deleted_is_let_be(desk: Desk) -> None:
+    job, _ = await showing_images(desk)
+    desk.chat.delete_trouble = ThreadGone()
+    await desk.show(await desk.books.end(job))
+    assert await desk.books.database.read(messages.showing_images) == []
 
 
 async def test_many_at_once_are_all_shown(desk: Desk) -> None:

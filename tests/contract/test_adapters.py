@@ -20,9 +20,9 @@ from pydantic import BaseModel
 
 import adapters
 from adapters import discord, terminal
-from bot.errors import DeliveryUnavailable
+from bot.errors import DeliveryError, DeliveryUnavailable
 from bot.notices import About, Delivered, Notice, Queued
-from bot.ports import Adapter
+from bot.ports import Adapter, Hosting
 from bot.refs import JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import VideoWork
 from bot.simulator import Simulator
@@ -30,7 +30,7 @@ from bot.studio import Studio
 from tests.conftest import running, to_test_config
 from tests.discord_server import DiscordServer
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
-from tests.rendered import clip
+from tests.rendered import clip, png
 
 NAMES = [
     module.name
@@ -164,6 +164,28 @@ async def test_a_status_can_be_posted_and_edited_and_removed(place: Place) -> No
     await place.adapter.edit(message, queued)
     await place.adapter.delete(message)
     await place.adapter.delete(message)
+
+
+async def test_an_image_is_shown_by_a_link_or_nowhere(place: Place, tmp_path: Path) -> None:
+    queued = Queued(about=to_about(), position=3, expected=None)
+    status = await _post(place, queued, key="s", memo=Pocket())
+    image = tmp_path / "start.png"
+    image.write_bytes(png())
+    hosting = Hosting(
+        job_id=queued.about.job_id,
+        slot="start",
+        requester=queued.about.requester,
+        thread=place.thread,
+        status=status,
+        is_hidden=False,
+    )
+    if not place.adapter.limits(place.thread).can_host:
+        with pytest.raises(DeliveryError):
+            await place.adapter.host(image, hosting)
+        return
+    hosted = await place.adapter.host(image, hosting)
+    assert hosted.url.startswith("http")
+    assert hosted.letter is None, "nothing was made for it that would have to be deleted"
 
 
 async def test_limits_are_told_for_a_place(place: Place) -> None:

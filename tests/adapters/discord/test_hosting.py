@@ -15,8 +15,8 @@ from PIL import Image
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import jobs
-from tests.adapters.discord.conftest import Street, picture
+from bot.store import jobs, messages
+from tests.adapters.discord.conftest import Street, Town, picture
 from tests.discord_server import Message, Person
 from tests.discord_server.cdn import Upload
 
@@ -77,6 +77,19 @@ async def finish(street: Street, job_id: JobId) -> None:
     [*_, last] = street.house.simulator.generations.values()
     await street.house.simulator.finish(last.id)
     await street.house.until(job_id, JobState.DELIVERED, JobState.FAILED)
+
+
+def letters(street: Street) -> list[Message]:
+    """The direct messages to Ana that show images."""
+    said = street.discord.said(street.ana.dm)
+    return [each for each in said if "so that the video service" in each.content]
+
+
+async def until_no_letter_is_kept(street: Street) -> None:
+    """Wait until the book has no such message."""
+    async with asyncio.timeout(15):
+        while await street.house.app.database.read(messages.showing_images):
+            await asyncio.sleep(0.01)
 
 
 def status_of(street: Street, job_id: JobId) -> Message:
@@ -143,6 +156,61 @@ async def test_what_is_not_for_everyone_is_shown_to_its_person_alone(
     await street.house.check_books()
 
 
+@pytest.mark.parametrize("how", ["private", "spoiler"])
+async def test_another_process_takes_hidden_images_back(town: Town, how: str) -> None:
+    async with town.street() as street:
+        image = Upload(name="SPOILER_me.png", content=picture(colour="red"))
+        job_id = await animated(
+            street,
+            street.ana,
+            image=image if how == "spoiler" else picture(colour="red"),
+            end_frame=picture(colour="blue"),
+            prompt="slow zoom",
+            private=how == "private",
+        )
+        [letter] = letters(street)
+        assert [each.filename for each in letter.attachments] == ["start.jpg", "end.jpg"]
+    async with town.street() as street:
+        await finish(street, job_id)
+        await street.hurry(lambda: letter.is_deleted)
+        assert letters(street) == []
+        await until_no_letter_is_kept(street)
+        await street.house.check_books()
+
+
+async def test_hidden_images_are_taken_back_when_discord_is_back(town: Town) -> None:
+    async with town.street() as street:
+        job_id = await animated(street, street.ana, prompt="slow zoom", private=True)
+        [letter] = letters(street)
+        removal = "DELETE", f"/messages/{letter.id}"
+        town.discord.faults.add(*removal, status=503, times=100)
+        await finish(street, job_id)
+        await street.discord.wait_for(lambda: street.discord.requests_to(*removal), 15)
+    town.clock.move(days=3)
+    town.discord.clock.move(days=3)
+    async with town.street() as street:
+        assert not letter.is_deleted
+        town.discord.faults.clear()
+        await street.hurry(lambda: letter.is_deleted)
+        assert (await street.house.job(job_id)).state is JobState.DELIVERED
+        await until_no_letter_is_kept(street)
+
+
+async def test_images_that_were_sent_twice_for_want_of_an_answer_are_one_message(
+    street: Street,
+) -> None:
+    street.discord.faults.drop("POST", f"/channels/{street.ana.dm.id}/messages", when="after")
+    asked = await street.ana.slash(
+        "ray animate", image=picture(), prompt="slow zoom", private=True
+    )
+    await street.ana.answer(asked)
+    await street.hurry(lambda: street.house.simulator.generations, seconds=2)
+    [letter] = letters(street)
+    [job_id] = await job_ids(street)
+    await finish(street, job_id)
+    await street.hurry(lambda: letter.is_deleted)
+
+
 async def test_nobody_pays_where_the_image_can_be_shown_to_nobody(street: Street) -> None:
     street.ana.user.accepts_direct_messages = False
     hidden = Upload(name="SPOILER_me.png", content=picture())
@@ -162,9 +230,12 @@ async def test_an_image_that_could_not_be_read_is_shown_anew_once(
     image = Upload(name=name, content=picture(colour="red"))
     job_id = await animated(street, street.ana, image=image, prompt="slow zoom")
     assert (await street.house.job(job_id)).attempt == 2
-    edits = [each for each in street.discord.requests if each.method == "PATCH" and each.files]
-    assert len(edits) == 2
-    links = [each.reply["attachments"][0]["url"].partition("?")[0] for each in edits]
+    shown = [each for each in street.discord.requests if each.files]
+    assert [each.method for each in shown] == [
+        "POST" if how == "spoiler" else "PATCH",
+        "PATCH",
+    ]
+    links = [each.reply["attachments"][0]["url"].partition("?")[0] for each in shown]
     assert len(set(links)) == 2
     assert frames_given(street)["frame0"]["url"].partition("?")[0] == links[1]
     assert await colour_at(frames_given(street)["frame0"]["url"]) == (2, 0, 0)
