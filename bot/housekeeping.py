@@ -17,6 +17,8 @@ from bot.store.database import Database
 
 log = get_logger(__name__)
 CLEAN_EVERY = timedelta(hours=1)
+#: So long after its end a job may still be spoken of where it was not for want of an answer.
+KEPT_FOR_JOBS = timedelta(days=3)
 
 
 class Housekeeping:
@@ -58,6 +60,7 @@ class Housekeeping:
         await self._clips.sweep(now, days=days)
         in_use = await self._database.read(jobs.open_ids)
         await self._frames.sweep(now, hours=hours, days=days, spare=in_use)
+        await self._database.write(lambda tx: settings.forget_ended(tx, now - KEPT_FOR_JOBS))
         before = now - timedelta(days=self._table.prompt_retention_days)
         while await self._database.write(lambda tx: jobs.forget_prompts(tx, before)):
             pass

@@ -335,15 +335,17 @@ class Studio:
         state = await self._database.read(lambda conn: places.state(conn, tenant))
         return self._access.is_served(tenant, state)
 
-    async def recall(self, adapter: str, name: str) -> str:
+    async def recall(self, adapter: str, name: str, *, job_id: JobId | None = None) -> str:
         """What an adapter wants to know again after a restart; empty where it never said."""
-        scope = f"adapter:{adapter}"
+        scope = _scope(adapter, job_id)
         kept = await self._database.read(lambda conn: settings.chosen(conn, scope))
         return kept.get(name, "")
 
-    async def remember(self, adapter: str, name: str, value: str) -> None:
-        """Keep something for an adapter."""
-        scope = f"adapter:{adapter}"
+    async def remember(
+        self, adapter: str, name: str, value: str, *, job_id: JobId | None = None
+    ) -> None:
+        """Keep something for an adapter; what is about a job, until some days after its end."""
+        scope = _scope(adapter, job_id)
         await self._database.write(lambda tx: settings.choose(tx, scope, {name: value}))
 
     # ---- who may -------------------------------------------------------------------------
@@ -363,6 +365,10 @@ class Studio:
         if job.request.requester.person != requester.person and not may_act:
             raise NotAllowed(f"{job_id} is somebody else's. Only they can do that.")
         return job
+
+
+def _scope(adapter: str, job_id: JobId | None) -> str:
+    return f"adapter:{adapter}" if job_id is None else settings.job_scope(job_id)
 
 
 def _is_deleted(job: Job) -> bool:

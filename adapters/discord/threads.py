@@ -12,7 +12,7 @@ import discord
 from adapters.discord.parse import NAME, can_open_thread
 from bot.log import get_logger
 from bot.notices import About
-from bot.refs import ThreadRef
+from bot.refs import JobId, ThreadRef
 from bot.request import is_spoiler
 from bot.text import clean
 
@@ -45,17 +45,16 @@ class Threads:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
 
     async def settle(self, client: discord.Client, thread: ThreadRef, about: About) -> ThreadRef:
         """The thread for this request's messages; the channel, where none can be opened."""
-        lock = self._locks.setdefault(thread.thread or "", asyncio.Lock())
-        async with lock:
-            memory = f"{NAME}:{thread.thread}"
-            known = await self._studio.recall(memory, "thread")
+        job_id = about.job_id
+        async with self._locks.setdefault(job_id, asyncio.Lock()):
+            known = await self._studio.recall(NAME, "thread", job_id=job_id)
             if not known:
                 known = await self._open(client, thread, about)
-                await self._studio.remember(memory, "thread", known)
+                await self._studio.remember(NAME, "thread", known, job_id=job_id)
         return thread.model_copy(update={"thread": None if known == CHANNEL else known})
 
     async def _open(self, client: discord.Client, thread: ThreadRef, about: About) -> str:

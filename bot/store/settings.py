@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.overview import Blocked
 from bot.refs import JobId
 from bot.store.database import Tx
-from bot.store.schema import audit_log, blocks, boots, operator_notices, settings
+from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
 
+_JOB = "job:"
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
 _CHOSEN_IN = select(settings).where(
     settings.c.scope.in_([bindparam("first"), bindparam("second"), bindparam("third")])
@@ -46,6 +47,11 @@ def channel_scope(tenant: str, channel: str) -> str:
     return f"channel:{tenant}:{channel}"
 
 
+def job_scope(job_id: JobId) -> str:
+    """The scope of what an adapter must not forget while it speaks of a job."""
+    return f"{_JOB}{job_id}"
+
+
 def chosen(conn: Connection, scope: str) -> dict[str, str]:
     """The defaults that a person, channel or place chose."""
     row = conn.execute(_CHOSEN, {"of_scope": scope}).one_or_none()
@@ -74,12 +80,23 @@ def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
     """Change defaults; an empty value takes one back. Returns what then holds."""
     merged = {**chosen(tx.conn, scope), **changes}
     kept = {name: value for name, value in merged.items() if value}
+    if not kept:
+        tx.conn.execute(delete(settings).where(settings.c.scope == scope))
+        return kept
     tx.conn.execute(
         insert(settings)
         .values(scope=scope, chosen=kept)
         .on_conflict_do_update(index_elements=["scope"], set_={"chosen": kept})
     )
     return kept
+
+
+def forget_ended(tx: Tx, before: datetime) -> int:
+    """Drop what adapters kept for jobs that ended before this time; of how many."""
+    job_id = func.substr(settings.c.scope, len(_JOB) + 1)
+    has_ended = exists().where(jobs.c.id == job_id, jobs.c.ended_at < before)
+    of_jobs = settings.c.scope.startswith(_JOB, autoescape=True)
+    return tx.conn.execute(delete(settings).where(of_jobs, has_ended)).rowcount
 
 
 def blocked_in(conn: Connection, tenant: str, now: datetime) -> tuple[Blocked, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
 import pytest
+from sqlalchemy import select
 
 from bot.job import Job
 from bot.refs import JobId
-from bot.store import jobs
+from bot.store import jobs, schema
 from tests.adapters.discord.conftest import Street, Town, picture
 from tests.discord_server import Channel, Kind, Message, Permission, Pings
 
@@ -221,6 +223,35 @@ async def test_a_restart_finds_the_thread_again(town: Town) -> None:
         [generation] = town.simulator.generations.values()
         await town.simulator.finish(generation.id)
         await street.clip(thread)
+        assert len(street.discord.requests_to("POST", "/threads$")) == 1
+
+
+async def remembered(street: Street) -> list[str]:
+    """What is kept about jobs for the adapter."""
+    scopes = select(schema.settings.c.scope).where(schema.settings.c.scope.startswith("job:"))
+    return list(
+        await street.house.app.database.read(lambda conn: conn.execute(scopes).scalars().all())
+    )
+
+
+async def test_the_thread_of_a_job_is_remembered_until_it_has_ended(town: Town) -> None:
+    async with town.street({"thread": "new"}) as street:
+        town.simulator.faults.slow(1_000_000)
+        await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
+        await town.simulator.wait_for_creates(1)
+        [thread] = [each for each in street.guild.channels.values() if each.is_thread]
+        street.later(days=4)
+    async with town.street({"thread": "new"}) as street:
+        street.later(hours=2)
+        assert len(await remembered(street)) == 1
+        [generation] = town.simulator.generations.values()
+        await town.simulator.finish(generation.id)
+        await street.hurry(lambda: street.clips(thread), minutes=5)
+        await finished(street, thread)
+        street.later(days=4)
+        async with asyncio.timeout(15):
+            while await remembered(street):
+                await asyncio.sleep(0.01)
         assert len(street.discord.requests_to("POST", "/threads$")) == 1
 
 
