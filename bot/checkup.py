@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from bot import choice
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
@@ -15,7 +16,7 @@ from bot.errors import (
     StoreError,
 )
 from bot.job import Job, JobState
-from bot.ports import Finding, Provider
+from bot.ports import Finding, ModelCapabilities, Provider
 from bot.refs import Micros, money
 from bot.store import jobs, ledger, places, reports
 from bot.store.database import Database, sqlite_version, wal_flaw
@@ -30,6 +31,8 @@ from bot.supply import (
     simulator_table,
 )
 
+#: Where the simulator would be, for whoever only asks what it can do.
+NOT_SPOKEN_TO = "http://localhost"
 #: A service may be slow; an operator who waits is not asked for more patience than this.
 ANSWER_WITHIN = 15.0
 
@@ -214,13 +217,31 @@ def _hosts(config: Config) -> str:
 async def _look_at_chats(config: Config, seconds: float) -> list[Finding]:
     """Each adapter says what its platform thinks of its account and of the places it serves."""
     findings: list[Finding] = []
+    models = await _models(config) if config.adapters else ()
     for name in config.adapters:
         served = await _served(config, name)
         try:
-            findings += await check_adapter(config, name, served=served, seconds=seconds)
+            findings += await check_adapter(
+                config, name, served=served, models=models, seconds=seconds
+            )
         except ConfigError as error:
             findings.append(_amiss(error.sentence))
     return findings
+
+
+async def _models(config: Config) -> tuple[ModelCapabilities, ...]:
+    """What people can choose, as after the next start; nothing where that would fail."""
+    found: list[Provider] = []
+    try:
+        for name in config.defaults.providers:
+            opened = open_provider(config, name, clock=SystemClock(), simulator_url=NOT_SPOKEN_TO)
+            found += [opened.provider] if opened is not None else []
+        return choice.offered(found)
+    except ConfigError:  # Its own line says so.
+        return ()
+    finally:
+        for provider in found:
+            await provider.aclose()
 
 
 async def _served(config: Config, name: str) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from bot import pricing
@@ -55,6 +55,13 @@ def usable(provider: Provider) -> tuple[str, ...]:
     """The models people may choose; without a known price only a test shows one."""
     return tuple(
         model for model in provider.capabilities if provider.is_test or model in provider.tariffs
+    )
+
+
+def offered(providers: Iterable[Provider]) -> tuple[ModelCapabilities, ...]:
+    """What people may choose, by model, in the order of the providers."""
+    return tuple(
+        provider.capabilities[model] for provider in providers for model in usable(provider)
     )
 
 

@@ -310,11 +310,7 @@ class Studio:
 
     def models(self) -> tuple[ModelCapabilities, ...]:
         """What can be asked for, by model, in the order of the providers."""
-        return tuple(
-            provider.capabilities[model]
-            for provider in self._planner.providers
-            for model in choice.usable(provider)
-        )
+        return choice.offered(self._planner.providers)
 
     async def offers(
         self, requester: Requester, channel: str, *, model: str = ""

@@ -19,7 +19,7 @@ from bot.config import Config, nearest, parts_of
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
-from bot.ports import Adapter, Finding, Introduction, Provider
+from bot.ports import Adapter, Finding, Introduction, ModelCapabilities, Provider
 from bot.refs import Frozen
 from bot.studio import Studio
 
@@ -195,15 +195,21 @@ def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
 
 
 async def check_adapter(
-    config: Config, name: str, *, served: Mapping[str, Collection[str]], seconds: float
+    config: Config,
+    name: str,
+    *,
+    served: Mapping[str, Collection[str]],
+    models: Sequence[ModelCapabilities],
+    seconds: float,
 ) -> list[Finding]:
     """What an adapter finds about its account; raises `ConfigError`.
 
-    `served` maps the places to their allowed channels, none: all; a question may take `seconds`.
+    `served` maps the places to their allowed channels, none: all; `models` can be chosen; a
+    question may take `seconds`.
     """
     module = _adapter(name)
     table = config.load_table(module.Settings, f"adapters.{name}")
-    found: list[Finding] = await module.check(table, served=served, seconds=seconds)
+    found: list[Finding] = await module.check(table, served=served, models=models, seconds=seconds)
     return found
 
 

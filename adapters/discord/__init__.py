@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import discord
@@ -15,7 +15,7 @@ from adapters.discord.threads import Opening
 from bot.clock import Clock
 from bot.errors import ConfigError
 from bot.log import register_secret
-from bot.ports import Finding, Introduction
+from bot.ports import Finding, Introduction, ModelCapabilities
 from bot.refs import Frozen
 
 if TYPE_CHECKING:
@@ -107,14 +107,20 @@ async def check(
     settings: Settings,
     *,
     served: Mapping[str, Collection[str]],
+    models: Sequence[ModelCapabilities],
     seconds: float = ANSWER_WITHIN,
 ) -> list[Finding]:
     """What Discord says of the token, the portal, the commands and each served server.
 
-    `served` maps servers to their allowed channels, none: all. Raises `ConfigError` without a
-    token; each question may take so many `seconds`.
+    `served` maps servers to their allowed channels, none: all; `models` can be chosen. Raises
+    `ConfigError` without a token; each question may take so many `seconds`.
     """
-    desired = setup.Desired(served=served, opens_threads=settings.thread == "new", seconds=seconds)
+    desired = setup.Desired(
+        served=served,
+        models=models,
+        opens_threads=settings.thread == "new",
+        seconds=seconds,
+    )
     return await setup.check(_to_wire(settings), desired)
 
 

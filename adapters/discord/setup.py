@@ -6,7 +6,7 @@ Asks Discord over REST only; opens no session with the gateway and changes nothi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import discord
 from discord import app_commands
-from discord.app_commands import AppCommandGroup
 
-from adapters.discord import commands
+from adapters.discord import commands, registered
 from adapters.discord.session import SIGN_IN_REFUSED, Wire
 from bot.errors import BotError, ConfigError, DeliveryUnavailable
-from bot.ports import Finding, Introduction
+from bot.ports import Finding, Introduction, ModelCapabilities
 from bot.text import clean
 
 #: What the bot needs, as its settings in a server name it, with the bits of
@@ -47,9 +46,11 @@ class Desired:
     """What the settings want of Discord, and which servers are served.
 
     `served` maps a server's id to the ids of the channels that are allowed there; none: all are.
+    `models` are those that people can choose.
     """
 
     served: Mapping[str, Collection[str]]
+    models: Sequence[ModelCapabilities]
     opens_threads: bool
     seconds: float
 
@@ -228,15 +229,12 @@ def _look_at_intent(application: discord.AppInfo, wire: Wire) -> Finding:
 
 
 async def _look_at_commands(client: discord.Client, wire: Wire, desired: Desired) -> list[Finding]:
-    """Whether Discord knows this version's commands, by their names; choices are not compared."""
+    """Whether Discord has this version's commands, with what these video services can do."""
+    if not desired.models:
+        return [_well("the commands are not looked at, as no video service can be asked for one")]
     tree: app_commands.CommandTree[Any] = app_commands.CommandTree(client)
-    nobody: Any = None  # They are only named here; nobody carries them out.
-    commands.build(tree, nobody, ())
-    ours = {
-        each.qualified_name
-        for each in tree.walk_commands()
-        if not isinstance(each, app_commands.Group)
-    } | {each.name for each in tree.get_commands(type=discord.AppCommandType.message)}
+    nobody: Any = None  # They are only compared here; nobody carries them out.
+    commands.build(tree, nobody, desired.models)
     findings = []
     for guild_id in wire.dev_guild_ids or (None,):
         where = f" in server {guild_id}" if guild_id else ""
@@ -248,32 +246,26 @@ async def _look_at_commands(client: discord.Client, wire: Wire, desired: Desired
         except BotError as error:
             findings.append(_amiss(f"the commands{where}: {error.sentence}"))
         else:
-            findings.append(_compare(ours, _names(theirs), where, is_synced=wire.sync_commands))
+            ours = [each.to_dict(tree) for each in tree.get_commands()]
+            found = [registered.to_payload(each) for each in theirs]
+            lacking = registered.differences(ours, found, is_global=scope is None)
+            findings.append(_judge(lacking, where, has_any=bool(found), wire=wire))
     return findings
 
 
-def _names(found: list[app_commands.AppCommand]) -> set[str]:
-    """The commands that can be used: those of groups, else they themselves."""
-    names = set()
-    for each in found:
-        groups = [option for option in each.options if isinstance(option, AppCommandGroup)]
-        names |= {option.qualified_name for option in groups} or {each.name}
-    return names
-
-
-def _compare(ours: set[str], theirs: set[str], where: str, *, is_synced: bool) -> Finding:
+def _judge(lacking: list[str], where: str, *, has_any: bool, wire: Wire) -> Finding:
     cure = (
         "the next start of Raybot brings them up to date"
-        if is_synced
+        if wire.sync_commands
         else "sync_commands is off, so another process must bring them up to date"
     )
-    if ours == theirs:
+    if not lacking:
         return _well(f"the commands{where} are those of this version")
-    if not theirs:
-        finding = _well if is_synced else _amiss
+    if not has_any:
+        finding = _well if wire.sync_commands else _amiss
         return finding(f"there are no commands{where} yet; {cure}")
-    missing = ", ".join(sorted(ours - theirs)[:SHOWN]) or "none"
-    return _amiss(f"the commands{where} are those of another version (missing: {missing}); {cure}")
+    what = clean("; ".join(lacking[:SHOWN])) + "; …" * (len(lacking) > SHOWN)
+    return _amiss(f"the commands{where} are not those of this version ({what}); {cure}")
 
 
 # ---- servers ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TextIO
 
@@ -14,7 +14,7 @@ from adapters.terminal import render
 from adapters.terminal.listener import Listed, Piped, Prompted, Source, Terminal
 from bot.clock import Clock
 from bot.errors import ConfigError
-from bot.ports import Finding
+from bot.ports import Finding, ModelCapabilities
 from bot.refs import Frozen
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ async def check(
     settings: Settings,
     *,
     served: Mapping[str, Collection[str]],
+    models: Sequence[ModelCapabilities],
     seconds: float = 0.0,
 ) -> list[Finding]:
     """Where clips go; nobody has to be asked, and this machine is always served."""
-    del served, seconds
+    del served, models, seconds
     is_usable = not settings.folder.exists() or settings.folder.is_dir()
     return [
         Finding(is_well=True, sentence=f"terminal: clips are written into {settings.folder}")

@@ -23,6 +23,7 @@ from adapters import discord, terminal
 from bot.errors import DeliveryError, DeliveryUnavailable
 from bot.notices import About, Delivered, Notice, Queued
 from bot.ports import Adapter, Hosting
+from bot.providers import luma
 from bot.refs import JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import VideoWork
 from bot.simulator import Simulator
@@ -90,6 +91,7 @@ async def _discord(_: Path) -> AsyncIterator[tuple[BaseModel, ThreadRef, dict[st
         Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = base, gateway
 
 
+MODELS = tuple(luma.MODELS.values())
 SURROUNDINGS = {"terminal": _terminal, "discord": _discord}
 
 
@@ -198,7 +200,9 @@ async def test_limits_are_told_for_a_place(place: Place) -> None:
 async def test_an_adapter_says_what_it_finds_and_how_to_add_it(name: str, tmp_path: Path) -> None:
     module = importlib.import_module(f"adapters.{name}")
     async with SURROUNDINGS[name](tmp_path) as (settings, thread, _):
-        findings = await module.check(settings, served={thread.workspace: ()}, seconds=5)
+        findings = await module.check(
+            settings, served={thread.workspace: ()}, models=MODELS, seconds=5
+        )
         invitation = await module.install(settings)
     assert findings
     assert [each.sentence for each in findings if not each.is_well] == []

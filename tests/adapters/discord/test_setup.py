@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from copy import deepcopy
 from typing import Any
 
 import discord
@@ -11,12 +12,15 @@ import pytest
 from adapters.discord import Settings, check, install, introduce, setup
 from adapters.discord.session import SIGN_IN_REFUSED
 from bot.errors import ConfigError, DeliveryUnavailable
+from bot.ports import ModelCapabilities
+from bot.providers import luma
 from tests.adapters.discord.conftest import GUILD, Street
 from tests.discord_server import DiscordServer, Guild, Intent, Kind, Permission
 from tests.discord_server.permissions import BOT
 from tests.ports import free_port
 
 NONE: dict[str, Collection[str]] = {}
+MODELS = tuple(luma.MODELS.values())
 HERE: dict[str, Collection[str]] = {str(GUILD): ()}
 
 
@@ -31,11 +35,16 @@ def foxes(discord_server: DiscordServer) -> Guild:
 
 
 async def said(
-    server: DiscordServer, served: dict[str, Collection[str]] | None = None, **values: Any
+    server: DiscordServer,
+    served: dict[str, Collection[str]] | None = None,
+    *,
+    models: Sequence[ModelCapabilities] = MODELS,
+    **values: Any,
 ) -> tuple[list[str], list[str]]:
     """What is well, and what needs the operator."""
     given = HERE if served is None else served
-    findings = await check(to_settings(server, **values), served=given, seconds=5)
+    settings = to_settings(server, **values)
+    findings = await check(settings, served=given, models=models, seconds=5)
     assert all(each.sentence.startswith("discord: ") for each in findings)
     told = [(each.is_well, each.sentence.removeprefix("discord: ")) for each in findings]
     return [text for is_well, text in told if is_well], [text for ok, text in told if not ok]
@@ -62,7 +71,7 @@ async def test_a_wrong_token_is_one_line_without_the_token(discord_server: Disco
     assert well == []
     assert amiss == SIGN_IN_REFUSED
     with pytest.raises(ConfigError, match="token: missing"):
-        await check(to_settings(discord_server, token=" "), served=NONE)
+        await check(to_settings(discord_server, token=" "), served=NONE, models=MODELS)
 
 
 async def test_offline_is_one_clear_line(discord_server: DiscordServer) -> None:
@@ -78,7 +87,8 @@ async def test_offline_is_one_clear_line(discord_server: DiscordServer) -> None:
 
 async def test_a_discord_that_says_nothing_holds_nobody_up(discord_server: DiscordServer) -> None:
     discord_server.faults.hold("GET", "/users/@me")
-    found = await check(to_settings(discord_server), served=HERE, seconds=0.1)
+    settings = to_settings(discord_server)
+    found = await check(settings, served=HERE, models=MODELS, seconds=0.1)
     assert [each.sentence for each in found] == ["discord: 127.0.0.1 did not answer in time"]
 
 
@@ -138,9 +148,118 @@ async def test_commands_are_compared_with_this_versions(
     street.discord.commands.all(None)[0]["options"].pop(0)
     _, [missing] = await said(street.discord)
     assert missing == (
-        "the commands are those of another version (missing: ray create); the next start of "
+        "the commands are not those of this version (/ray create is missing); the next start of "
         "Raybot brings them up to date"
     )
+
+
+def part(command: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The part of a command with these names, one within the other."""
+    for name in names:
+        [command] = [each for each in command["options"] if each["name"] == name]
+    return command
+
+
+def blur(command: dict[str, Any]) -> None:
+    """Write a command as Discord may: with fields that nobody sent, without some that were."""
+    for each in command.get("options", []):
+        blur(each)
+    command["name_localizations"] = command["description_localizations"] = None
+    if "version" in command:
+        command |= {"dm_permission": command["dm_permission"], "integration_types": [0]}
+        command["contexts"] = [0, 1, 2] if command["dm_permission"] else [0]
+        if command["default_member_permissions"] is not None:
+            command["default_member_permissions"] = str(command["default_member_permissions"])
+        command["handler"] = 1
+    for name in ("required", "nsfw", "autocomplete"):
+        if not command.get(name, True):
+            del command[name]
+    if command.get("options") == []:
+        del command["options"]
+
+
+CHANGES: dict[str, Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], Any]] = {
+    "/ray: its description": lambda ray, _, __: ray.update(description="Clips"),
+    "/ray show: its description": lambda ray, _, __: part(ray, "show").update(description="One"),
+    "/ray create: resolution": lambda ray, _, __: part(ray, "create", "resolution")[
+        "choices"
+    ].pop(),
+    "/ray create: duration": lambda ray, _, __: part(ray, "create", "duration")[
+        "choices"
+    ].reverse(),
+    "/ray animate: image": lambda ray, _, __: part(ray, "animate", "image").update(
+        description="Which"
+    ),
+    "/ray animate: loop": lambda ray, _, __: part(ray, "animate")["options"].remove(
+        part(ray, "animate", "loop")
+    ),
+    "/ray create: camera": lambda ray, _, __: part(ray, "create", "camera").pop("autocomplete"),
+    "/ray create: prompt": lambda ray, _, __: part(ray, "create", "prompt").update(max_length=9),
+    "/ray jobs: page": lambda ray, _, __: part(ray, "jobs", "page").update(min_value=0),
+    "/ray show: id": lambda ray, _, __: part(ray, "show", "id").update(required=False),
+    "/ray create: the order of its options": lambda ray, _, __: part(ray, "create")[
+        "options"
+    ].insert(1, part(ray, "create")["options"].pop()),
+    "/ray fly is not of this version": lambda ray, _, __: ray["options"].append(
+        {"type": 1, "name": "fly", "description": "Up", "options": []}
+    ),
+    "/ray-admin: its permissions": lambda _, admin, __: admin.update(
+        default_member_permissions=None
+    ),
+    "/ray-admin: its places": lambda _, admin, __: admin.update(dm_permission=True),
+    "Apps > Animate with Ray: its age restriction": lambda _, __, menu: menu.update(nsfw=True),
+}
+
+
+@pytest.mark.parametrize("where", ["everywhere", "one server"])
+async def test_every_part_of_a_command_is_compared(
+    open_street: Callable[..., Any], foxes: Guild, where: str
+) -> None:
+    adapter: dict[str, Any] = {"dev_guild_ids": [GUILD]} if where == "one server" else {}
+    street: Street = await open_street(adapter)
+    scope = GUILD if where == "one server" else None
+    kept = deepcopy(street.discord.commands.all(scope))
+    for what, change in CHANGES.items():
+        if "places" in what and where == "one server":
+            continue  # Of a server's own commands Discord tells none.
+        street.discord.commands.all(scope)[:] = there = deepcopy(kept)
+        change(*there)
+        _, [amiss] = await said(street.discord, **adapter)
+        assert f" are not those of this version ({what}); the next start" in amiss
+
+
+async def test_what_discord_adds_of_its_own_is_no_difference(
+    open_street: Callable[..., Any],
+) -> None:
+    street: Street = await open_street()
+    for each in street.discord.commands.all():
+        blur(each)
+    well, amiss = await said(street.discord)
+    assert "the commands are those of this version" in well
+    assert amiss == []
+
+
+async def test_choices_are_those_of_the_video_services_of_today(
+    open_street: Callable[..., Any],
+) -> None:
+    street: Street = await open_street()
+    _, [amiss] = await said(street.discord, models=MODELS[:1])
+    assert "(/ray create: model; /ray animate: model)" in amiss
+    well, amiss_without = await said(street.discord, models=())
+    assert "the commands are not looked at, as no video service can be asked for one" in well
+    assert amiss_without == []
+
+
+async def test_many_differences_are_a_few_words(open_street: Callable[..., Any]) -> None:
+    street: Street = await open_street()
+    [ray, _, menu] = street.discord.commands.all()
+    street.discord.commands.all()[:] = [ray, menu]
+    for each in part(ray, "create")["options"]:
+        each["description"] = "?"
+    _, [amiss] = await said(street.discord)
+    assert "(/ray-admin is missing; /ray create: prompt; " in amiss
+    assert amiss.count("/ray") == setup.SHOWN
+    assert "; …)" in amiss
 
 
 async def test_commands_of_a_server_for_development_are_looked_at_there(
