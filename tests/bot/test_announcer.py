@@ -45,7 +45,6 @@ class Chat(RecordingAdapter):
         self.most_at_once = 0
         self._at_once = 0
         self.edit_trouble: DeliveryError | None = None
-        self.delete_trouble: DeliveryError | None = None
         #: Posts are held once they took place, as if their answer was on the way.
         self.answers = asyncio.Event()
         self.answers.set()
@@ -76,12 +75,8 @@ class Chat(RecordingAdapter):
     async def delete(self, message: MessageRef) -> None:
         if self.delete_trouble is not None:
             raise self.delete_trouble
-        await super().delete(message)
-
-    async def delete(self, message: MessageRef) -> None:
-        if self.delete_trouble is not None:
-            raise self.delete_trouble
         self.deleted.append(message)
+        await super().delete(message)
 
     def limits(self, thread: ThreadRef) -> AdapterLimits:
         known = super().limits(thread)

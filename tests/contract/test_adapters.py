@@ -20,10 +20,10 @@ from pydantic import BaseModel
 
 import adapters
 from adapters import discord, terminal
+from bot import dream_machine
 from bot.errors import DeliveryError, DeliveryUnavailable
 from bot.notices import About, Delivered, Notice, Queued
 from bot.ports import Adapter, Hosting
-from bot.providers import luma
 from bot.refs import JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import VideoWork
 from bot.simulator import Simulator
@@ -91,7 +91,7 @@ async def _discord(_: Path) -> AsyncIterator[tuple[BaseModel, ThreadRef, dict[st
         Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = base, gateway
 
 
-MODELS = tuple(luma.MODELS.values())
+MODELS = tuple(dream_machine.MODELS.values())
 SURROUNDINGS = {"terminal": _terminal, "discord": _discord}
 
 

@@ -11,16 +11,16 @@ import pytest
 
 from adapters.discord import Settings, check, install, introduce, setup
 from adapters.discord.session import SIGN_IN_REFUSED
+from bot import dream_machine
 from bot.errors import ConfigError, DeliveryUnavailable
 from bot.ports import ModelCapabilities
-from bot.providers import luma
 from tests.adapters.discord.conftest import GUILD, Street
 from tests.discord_server import DiscordServer, Guild, Intent, Kind, Permission
 from tests.discord_server.permissions import BOT
 from tests.ports import free_port
 
 NONE: dict[str, Collection[str]] = {}
-MODELS = tuple(luma.MODELS.values())
+MODELS = tuple(dream_machine.MODELS.values())
 HERE: dict[str, Collection[str]] = {str(GUILD): ()}
 
 
