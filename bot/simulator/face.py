@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 
 from bot.clock import SystemClock
 from bot.simulator.account import Generation
-from bot.simulator.faults import ClipFault, Delay, Drop, Operation, Refuse
+from bot.simulator.faults import ClipFault, Delay, Drop, Hold, Operation, Refuse
 from bot.simulator.order import ApiError
 
 if TYPE_CHECKING:
@@ -127,6 +127,10 @@ class Face(ABC):
             case Delay(seconds=seconds):
                 reply = await handler(request)
                 await asyncio.sleep(seconds)
+                return reply
+            case Hold(released=released):
+                reply = await handler(request)
+                await released.wait()
                 return reply
             case Drop(accepted=accepted):
                 if accepted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
@@ -36,6 +37,13 @@ class Delay:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hold:
+    """The work is done at once, the reply comes once it is `released`."""
+
+    released: asyncio.Event
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refuse:
     """An error is the reply; `accepted` tells whether the work was done all the same."""
 
@@ -46,7 +54,7 @@ class Refuse:
 
 
 T = TypeVar("T")
-ReplyFault = Drop | Delay | Refuse
+ReplyFault = Drop | Delay | Hold | Refuse
 
 
 class Faults:
@@ -71,6 +79,12 @@ class Faults:
     def delay(self, operation: Operation, seconds: float, *, times: int = 1) -> None:
         """Do the work at once and reply `seconds` later."""
         self._replies[operation].extend([Delay(seconds=seconds)] * times)
+
+    def hold(self, operation: Operation = "create") -> asyncio.Event:
+        """Do the work at once and reply once the returned event is set."""
+        released = asyncio.Event()
+        self._replies[operation].append(Hold(released=released))
+        return released
 
     def too_many(
         self, operation: Operation = "create", *, retry_after: float | None = None, times: int = 1

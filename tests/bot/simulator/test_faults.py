@@ -30,6 +30,18 @@ async def test_a_reply_that_comes_too_late(serve: Serve) -> None:
     assert len(served.simulator.generations) == 1
 
 
+async def test_a_reply_that_waits_until_it_is_released(serve: Serve) -> None:
+    served = await serve()
+    released = served.simulator.faults.hold()
+    asking = asyncio.ensure_future(served.create())
+    await served.simulator.wait_for_creates(1)
+    [held] = served.simulator.generations
+    assert (await served.create())["id"] != held
+    assert not asking.done()
+    released.set()
+    assert (await asking)["id"] == held
+
+
 @pytest.mark.parametrize(("retry_after", "header"), [(None, None), (2.5, "2.5"), (30, "30")])
 async def test_too_many_requests(
     serve: Serve, retry_after: float | None, header: str | None
