@@ -28,9 +28,11 @@ from tests.discord_server.world import Channel, Guild, Kind, Message, Pings, Rol
 class Control:
     """Lets another process act on a server.
 
-    POST /control/call      {"on": "server" | "faults" | … | a person's name, "do", "with", "by"}
+    POST /control/call      {"on": "server" | "faults" | … | a person's name, "do", "with", "by"};
+                            `on` may be a gate, too
     POST /control/set       {"on", "name", "value"}: change one public setting
-    POST /control/wait      {"for": "message" | "request" | "answer" | "connected", …, "seconds"}
+    POST /control/wait      {"for": "message" | "request" | "answer" | "gate" | "connected"
+                            | "left", …, "seconds"}
     GET  /control/requests  what came, as JSON; `method` and `path` (a regular expression) choose
     GET  /control/files/ID  the bytes of an attachment
     """
@@ -62,7 +64,9 @@ class Control:
 
     # ---- acts --------------------------------------------------------------------------------
 
-    def _target(self, name: str) -> Any:
+    def _target(self, name: str | Json) -> Any:
+        if not isinstance(name, str):
+            return self.decode(name)
         server = self._server
         known = {
             "server": server,
@@ -106,6 +110,11 @@ class Control:
                 interaction = self.decode(order["interaction"])
                 person = server.people[interaction.user.name]
                 return await person.answer(interaction, seconds=seconds)
+            case "gate":
+                gate: Gate = self.decode(order["gate"])
+                return await server.wait_for(gate.reached.is_set, seconds)
+            case "left":
+                return await server.wait_for(lambda: not server.gateway.sessions, seconds)
             case _:
                 return await server.wait_connected(seconds=seconds)
 

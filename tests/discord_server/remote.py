@@ -30,8 +30,8 @@ class Remote:
         self._session = session
         self._control = f"{start['base_url']}/control"
 
-    async def call(self, on: str, do: str, *args: Any, **kwargs: Any) -> Any:
-        """Let the server, a person or a part of it do something and tell the result."""
+    async def call(self, on: str | Json, do: str, *args: Any, **kwargs: Any) -> Any:
+        """Let the server, a person, a gate or a part of it do something and tell the result."""
         order = {"on": on, "do": do, "with": _encode(list(args)), "by": _encode(kwargs)}
         return await self._post("call", order)
 
@@ -40,7 +40,10 @@ class Remote:
         await self._post("set", {"on": on, "name": name, "value": _encode(value)})
 
     async def wait(self, what: str, **known: Any) -> Any:
-        """Wait for a `message`, a `request`, an `answer` or the bot being `connected`."""
+        """Wait for a `message`, a `request`, an `answer`, or a `gate` that a request came to.
+
+        Or for the bot being `connected`, or having `left`: it closed every session of its own.
+        """
         return await self._post("wait", {"for": what, **known})
 
     async def requests(self, method: str | None = None, path: str = "") -> list[Json]:

@@ -1019,5 +1019,16 @@ async def test_it_can_be_steered_from_another_process(monkeypatch: pytest.Monkey
         posts = await remote.requests("POST", "/channels/.*/messages$")
         assert [(each["status"], each["code"]) for each in posts] == [(403, 50013), (200, None)]
         assert (await remote.call("server", "pinged"))["users"] == []
+
+        gate = await remote.call("faults", "hold", "POST", "/messages$", when="after")
+        sending = group.create_task(place.send("Later"))
+        await remote.wait("gate", gate=gate)
+        assert (await remote.wait("message", channel=here))["text"] == "Later"
+        assert not sending.done()
+        await remote.call(gate, "open")
+        await sending
+        with pytest.raises(AssertionError):
+            await remote.wait("left", seconds=0.01)
         await client.close()
+        await remote.wait("left")
         task.cancel()
