@@ -13,6 +13,7 @@ to the real service.
 
 from tests.discord_server.application import Intent
 from tests.discord_server.cdn import Upload
+from tests.discord_server.furnishing import Size
 from tests.discord_server.interactions import Answer, Asked, Interaction
 from tests.discord_server.people import Person
 from tests.discord_server.permissions import Permission
@@ -38,6 +39,7 @@ __all__ = [
     "Pings",
     "Request",
     "Role",
+    "Size",
     "Upload",
     "User",
 ]

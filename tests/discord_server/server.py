@@ -17,6 +17,7 @@ from tests.discord_server.account_routes import AccountRoutes
 from tests.discord_server.backstage import Backstage
 from tests.discord_server.channel_routes import ChannelRoutes
 from tests.discord_server.faults import VIA, Fault
+from tests.discord_server.furnishing import Size, furnish
 from tests.discord_server.interaction_routes import InteractionRoutes
 from tests.discord_server.people import Person
 from tests.discord_server.permissions import BOT, Overwrite, Permission
@@ -35,6 +36,7 @@ from tests.discord_server.world import (
 from tests.fakes import MovableClock
 
 MOST_REQUEST_BYTES = 1 << 30
+SMALL = Size()
 #: Open requests get this long when the server stops.
 GRACE_SECONDS = 0.1
 
@@ -119,11 +121,13 @@ class DiscordServer(Backstage):
         has_bot: bool = True,
         guild_id: int | None = None,
         bot_permissions: Permission = BOT,
+        size: Size = SMALL,
     ) -> Guild:
         """A server with a channel `general`; the bot has a managed role of its own there."""
         guild = self.world.add_guild(name, self.world.add_user(f"Owner of {name}"), guild_id)
         guild.has_bot = has_bot
         self.channel(guild, "general")
+        furnish(self.world, guild, size)
         if has_bot:
             role = self.world.add_role(guild, self.app.bot.name, bot_permissions)
             role.bot = self.app.id

@@ -26,6 +26,7 @@ from tests.discord_server import (
     NotPossible,
     Permission,
     Person,
+    Size,
 )
 from tests.discord_server.openapi import check_requests, has_openapi, load_openapi
 from tests.discord_server.remote import outside
@@ -925,6 +926,20 @@ async def test_shards_hear_only_their_servers(server: DiscordServer) -> None:
             await person.say(person.here, f"<@{server.app.id}>")
             heard = await soon(client.heard)
             assert heard.guild.shard_id == (person.here.guild.id >> 22) % 2  # type: ignore[union-attr]
+
+
+async def test_a_whole_server_is_told_at_once(server: DiscordServer, opened: Opened) -> None:
+    client = await opened()
+    joining = asyncio.ensure_future(client.wait_for("guild_join", timeout=5))
+    town = server.guild("Town", size=Size(channels=12, roles=6, threads=3))
+    joined = await joining
+    assert (joined.id, len(joined.roles), len(joined.threads)) == (town.id, 8, 3)
+    assert (len(joined.text_channels), len(joined.categories)) == (11, 2)
+    inside = joined.text_channels[1]
+    assert inside.category is not None
+    assert {str(role) for role in inside.overwrites} == {"Role number 1", "Role number 2"}
+    [session] = server.gateway.connected
+    assert session.heard.count("CHANNEL_CREATE") == 1, "the one that every server has"
 
 
 # ---- the document ------------------------------------------------------------------------------
