@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar, cast
 
@@ -42,6 +43,35 @@ class Child(Generic[R]):
     def end(self) -> None:
         """Let it go; one that does not is killed."""
         end(self._process)
+
+
+class Partner:
+    """A child that talks: its function's first argument is a pipe, and None asks it to end."""
+
+    def __init__(self, function: Callable[..., None], *arguments: object) -> None:
+        self._name = function.__name__
+        self._pipe, theirs = CONTEXT.Pipe()
+        self._child = Child(function, theirs, *arguments)
+        theirs.close()
+
+    def say(self, what: object) -> None:
+        """Send it something."""
+        self._pipe.send(what)
+
+    def hear(self, seconds: float) -> Any:
+        """What it sends next; raises `ChildFailed` where it takes longer or fails."""
+        try:
+            if not self._pipe.poll(seconds):
+                raise ChildFailed(f"{self._name} took longer than {seconds:.0f} s")
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            raise ChildFailed(f"{self._name} failed") from None
+
+    def end(self) -> None:
+        """Let it go; one that does not is killed."""
+        with suppress(OSError):
+            self._pipe.send(None)
+        self._child.end()
 
 
 def end(process: Any) -> None:

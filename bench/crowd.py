@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 from collections.abc import Sequence
@@ -16,9 +15,9 @@ from bench.figures import Figure, percentile
 from bench.program import (
     Chat,
     Program,
-    resident_bytes,
     running,
     scratch,
+    settled_bytes,
     to_bench_config,
 )
 from bench.service import Account, Service
@@ -112,16 +111,11 @@ async def _run_waiting(url: str, count: int) -> tuple[int, int]:
         async with running(to_bench_config(Path(folder), url), chat=chat) as program:
             await program.ask_for(range(WARM))
             await chat.until(lambda chat: chat.posts >= WARM)
-            base = _settled_bytes()
+            base = settled_bytes()
             await program.ask_for(range(WARM, WARM + count))
             async with asyncio.timeout(RUN_SECONDS):
                 await chat.until(lambda chat: chat.posts >= WARM + count)
-            return base, _settled_bytes()
-
-
-def _settled_bytes() -> int:
-    gc.collect()
-    return resident_bytes()
+            return base, settled_bytes()
 
 
 def memory(*, is_quick: bool) -> list[Figure]:

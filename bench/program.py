@@ -6,6 +6,7 @@ Knows how to start it, ask it for clips and see when each was visible; judges no
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -217,3 +218,9 @@ def resident_bytes() -> int:
     if statm.exists():
         return int(statm.read_text().split()[1]) * resource.getpagesize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def settled_bytes() -> int:
+    """The same once what is not needed any more is gone."""
+    gc.collect()
+    return resident_bytes()

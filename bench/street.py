@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Self
 
 from adapters.discord import Settings, create
-from bench.children import CONTEXT, Child, ChildFailed
+from bench.children import Partner
 from bench.figures import Figure, percentile
 from bench.program import scratch, to_bench_config
 from bench.service import Account, Service
@@ -35,6 +36,13 @@ class Address:
     gateway_url: str
     token: str
 
+    @classmethod
+    def of(cls, server: DiscordServer) -> Self:
+        """That of a server which listens."""
+        return cls(
+            api_base_url=server.api_base_url, gateway_url=server.gateway_url, token=server.token
+        )
+
 
 def run_street(pipe: Connection, running: int, seconds: float) -> None:
     """The local Discord: start so many jobs, then ask at a steady rate.
@@ -51,13 +59,7 @@ async def _run_street(pipe: Connection, running: int, seconds: float) -> None:
     try:
         guild = server.guild("Foxes", guild_id=GUILD)
         people = [server.person(f"Person {number}", guild) for number in range(PEOPLE)]
-        pipe.send(
-            Address(
-                api_base_url=server.api_base_url,
-                gateway_url=server.gateway_url,
-                token=server.token,
-            )
-        )
+        pipe.send(Address.of(server))
         await server.wait_connected(seconds=START_SECONDS)
         await server.wait_for(lambda: server.commands.all(), START_SECONDS)
         first = await _ask(people, running)
@@ -93,6 +95,13 @@ def run_bot(pipe: Connection, url: str, address: Address) -> None:
 
 
 async def _run_bot(pipe: Connection, url: str, address: Address) -> None:
+    async with bot_at(address, url):
+        await asyncio.to_thread(pipe.recv)
+
+
+@asynccontextmanager
+async def bot_at(address: Address, url: str) -> AsyncIterator[None]:
+    """Run the true program with its Discord adapter while the block runs."""
     setup_logging("error")
     settings = Settings.model_validate(
         {
@@ -112,23 +121,25 @@ async def _run_bot(pipe: Connection, url: str, address: Address) -> None:
             asyncio.TaskGroup() as group,
         ):
             group.create_task(app.run(stop))
-            await asyncio.to_thread(pipe.recv)
-            stop.set()
+            try:
+                yield
+            finally:
+                stop.set()
 
 
 def acknowledging(*, is_quick: bool) -> list[Figure]:
     """Commands at a steady rate beside as many running jobs as asked for."""
     running, seconds = (200, 5.0) if is_quick else (1000, 15.0)
-    (street, theirs), (bot, its) = CONTEXT.Pipe(), CONTEXT.Pipe()
     with Service([Account(min_seconds=90, max_seconds=120, full_size=False)]) as service:
-        children: list[Child[None]] = [Child(run_street, theirs, running, seconds)]
+        street = Partner(run_street, running, seconds)
+        partners = [street]
         try:
-            children.insert(0, Child(run_bot, its, service.urls[0], _hear(street, START_SECONDS)))
-            waited: list[float] = _hear(street, RUN_SECONDS)
+            address = street.hear(START_SECONDS)
+            partners.insert(0, Partner(run_bot, service.urls[0], address))
+            waited: list[float] = street.hear(RUN_SECONDS)
         finally:
-            for pipe, child in zip((bot, street), children, strict=False):
-                pipe.send(None)
-                child.end()
+            for each in partners:
+                each.end()
     middle, high = (percentile(waited, each) * 1000 for each in (50, 99))
     return [
         Figure(
@@ -139,10 +150,3 @@ def acknowledging(*, is_quick: bool) -> list[Figure]:
             is_reached=high < 250,
         )
     ]
-
-
-def _hear(pipe: Connection, seconds: float) -> Any:
-    """What a child sends next; raises `ChildFailed` where it takes longer."""
-    if not pipe.poll(seconds):
-        raise ChildFailed(f"the local Discord took longer than {seconds:.0f} s")
-    return pipe.recv()
