@@ -11,6 +11,7 @@ from time import perf_counter
 from bench.children import ChildFailed
 from bench.crowd import accepting, memory
 from bench.figures import Figure, show
+from bench.guilds import knowing
 from bench.lag import hundred_running, one_running, thousand_running
 from bench.restart import restarting
 from bench.street import acknowledging
@@ -26,8 +27,9 @@ MEASURES: dict[str, Measure] = {
     "memory": memory,
     "restart": restarting,
     "discord": acknowledging,
+    "guilds": knowing,
 }
-QUICK = ("hundred", "accept", "memory", "restart", "discord")
+QUICK = ("hundred", "accept", "memory", "restart", "discord", "guilds")
 
 
 def main() -> None:
