@@ -13,22 +13,12 @@ GROUPS = {AppCommandOptionType.subcommand.value, AppCommandOptionType.subcommand
 ORDER = "the order of its options"
 
 
-def to_payload(found: app_commands.AppCommand) -> Payload:
-    """A command of Discord's, with what discord.py's own way of writing it leaves out."""
-    allowed = found.default_member_permissions
-    return {
-        **found.to_dict(),
-        "default_member_permissions": allowed.value if allowed is not None else None,
-        "dm_permission": found.dm_permission,
-        "nsfw": found.nsfw,
-    }
-
-
 def differences(
-    ours: Iterable[Payload], theirs: Iterable[Payload], *, is_global: bool
+    ours: Iterable[Payload], theirs: Iterable[app_commands.AppCommand], *, is_global: bool
 ) -> list[str]:
     """What differs, in a few words each, such as `/ray create: resolution`."""
-    wanted, there = _by_label(ours, is_global=is_global), _by_label(theirs, is_global=is_global)
+    wanted = _by_label(ours, is_global=is_global)
+    there = _by_label(map(_to_payload, theirs), is_global=is_global)
     return [
         *_only_in(wanted, there, "is missing"),
         *_only_in(there, wanted, "is not of this version"),
@@ -39,6 +29,17 @@ def differences(
             for what in _differing(parts, there[label])
         ),
     ]
+
+
+def _to_payload(found: app_commands.AppCommand) -> Payload:
+    """A command of Discord's, with what discord.py's own way of writing it leaves out."""
+    allowed = found.default_member_permissions
+    return {
+        **found.to_dict(),
+        "default_member_permissions": allowed.value if allowed is not None else None,
+        "dm_permission": found.dm_permission,
+        "nsfw": found.nsfw,
+    }
 
 
 def _only_in(

@@ -16,7 +16,7 @@ import discord
 import yarl
 from discord import app_commands
 
-from adapters.discord import buttons
+from adapters.discord import buttons, registered
 from adapters.discord.replies import tell
 from bot.clock import Clock, to_wall
 from bot.errors import ConfigError
@@ -238,6 +238,7 @@ class Session:
     async def sync(self, client: Client, known: str) -> str:
         """Tell Discord of the commands where they changed since `known`; what they are now.
 
+        Another bot's token, or another process with this one, leaves Discord with others.
         A failure is logged: yesterday's commands still work.
         """
         guilds: list[discord.Object | None] = [
@@ -246,10 +247,12 @@ class Session:
         payload = [each.to_dict(client.tree) for each in client.tree.get_commands()]
         text = json.dumps([payload, self._wire.dev_guild_ids], sort_keys=True, default=str)
         present = hashlib.sha256(text.encode()).hexdigest()
-        if present == known or not self._wire.sync_commands:
+        if not self._wire.sync_commands:
             return known
         try:
             for guild in guilds:
+                if present == known and await _has(client, payload, guild):
+                    continue
                 if guild is not None:
                     client.tree.copy_global_to(guild=guild)
                 await client.tree.sync(guild=guild)
@@ -257,6 +260,14 @@ class Session:
             log.error("discord.sync_failed", cause=str(error))  # noqa: TRY400
             return known
         return present
+
+
+async def _has(
+    client: Client, payload: list[dict[str, Any]], guild: discord.Object | None
+) -> bool:
+    """Whether Discord has these commands, and no others."""
+    theirs = await client.tree.fetch_commands(guild=guild)
+    return not registered.differences(payload, theirs, is_global=guild is None)
 
 
 def _refuse_for_good(error: Exception) -> None:

@@ -247,9 +247,8 @@ async def _look_at_commands(client: discord.Client, wire: Wire, desired: Desired
             findings.append(_amiss(f"the commands{where}: {error.sentence}"))
         else:
             ours = [each.to_dict(tree) for each in tree.get_commands()]
-            found = [registered.to_payload(each) for each in theirs]
-            lacking = registered.differences(ours, found, is_global=scope is None)
-            findings.append(_judge(lacking, where, has_any=bool(found), wire=wire))
+            lacking = registered.differences(ours, theirs, is_global=scope is None)
+            findings.append(_judge(lacking, where, has_any=bool(theirs), wire=wire))
     return findings
 
 

@@ -296,6 +296,30 @@ async def test_commands_are_told_once_until_they_change(town: Town) -> None:
     assert f"/guilds/{town.guild.id}/" in last.path
 
 
+@pytest.mark.parametrize("where", ["everywhere", "one server"])
+async def test_commands_that_somebody_else_changed_are_told_again(town: Town, where: str) -> None:
+    adapter = {"dev_guild_ids": (town.guild.id,)} if where == "one server" else {}
+    async with town.street(adapter):
+        there = town.discord.commands.all(town.guild.id if where == "one server" else None)
+        there[0]["options"].pop()
+    async with town.street(adapter) as street:
+        assert syncs(town) == 2
+        asked = await street.ana.slash("ray help")
+        assert (await street.ana.answer(asked)).content
+    async with town.street(adapter):
+        assert syncs(town) == 2
+
+
+async def test_commands_that_cannot_be_looked_at_stay(town: Town) -> None:
+    async with town.street():
+        pass
+    town.discord.faults.error("GET", "/commands$", 403, 50001)
+    async with town.street() as street:
+        asked = await street.ana.slash("ray help")
+        assert (await street.ana.answer(asked)).content
+    assert syncs(town) == 1
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, 30034), (403, 50001), (503, 0)])
 async def test_a_sync_that_fails_leaves_yesterdays_commands(
     town: Town, status: int, code: int
