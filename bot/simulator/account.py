@@ -132,6 +132,13 @@ class Account:
             raise ApiError(429, "Rate limit exceeded")
         self._creates.append(now)
 
+    def creates_left(self, now: float) -> tuple[int | None, float]:
+        """How many more create requests the rate takes, and in how many seconds one more again."""
+        limit, window = self.settings.creates_per_minute, 60 / self.settings.speed
+        recent = [at for at in self._creates if at > now - window]
+        left = None if limit is None else max(limit - len(recent), 0)
+        return left, min(recent, default=now - window) + window - now
+
     def create(self, order: Order, body: dict[str, Any], now: datetime, origin: str) -> Generation:
         """Charge and record a generation; raises `ApiError` 429 or 402."""
         settings = self.settings
