@@ -14,6 +14,8 @@ from typing import Any, Literal
 from bot.simulator.order import ApiError, KeyFrame, Order
 
 State = Literal["queued", "dreaming", "completed", "failed"]
+#: The reason of a generation that its sender took back.
+CANCELLED = "Cancelled"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from bot.clock import SystemClock
-from bot.simulator.account import Account, Generation, SimulatorSettings, State
+from bot.simulator.account import CANCELLED, Account, Generation, SimulatorSettings, State
 from bot.simulator.callbacks import Attempt, Callbacks
 from bot.simulator.face import Face
 from bot.simulator.faces.luma import LumaFace
@@ -187,6 +187,12 @@ class Simulator:
         self._spawn(self._live(generation))
         self.notify()
 
+    def cancel(self, generation: Generation) -> None:
+        """Take back one that has not begun; whatever runs goes on."""
+        if generation.state == "queued":
+            self.account.end(generation, at=self._clock.now(), failure=CANCELLED)
+            self._move(generation, "failed")
+
     def _spawn(self, life: Coroutine[None, None, None]) -> None:
         task = self._tasks.create_task(life)
         self._lives.add(task)
@@ -194,6 +200,8 @@ class Simulator:
 
     async def _live(self, generation: Generation) -> None:
         async with self._slots:
+            if generation.is_over:
+                return
             due = asyncio.get_running_loop().time() + generation.seconds
             self._move(generation, "dreaming")
             failure = None
