@@ -53,6 +53,10 @@ class Face(ABC):
     #: Whether it tells senders of what happens, and proves that it is itself.
     calls: ClassVar[bool] = False
     signs_calls: ClassVar[bool] = False
+    #: Whether its links to finished files end, and a new look gives new ones.
+    links_end: ClassVar[bool] = True
+    #: Whether it takes a request that its account cannot pay, and only fails it afterwards.
+    fails_unpaid: ClassVar[bool] = False
     operations: ClassVar[Mapping[str, Operation]] = {}
 
     def __init__(self, simulator: Simulator) -> None:
@@ -192,6 +196,10 @@ class Face(ABC):
             raise web.HTTPForbidden(reason="This link has expired")
         if request.match_info["name"].endswith(".jpg"):
             return web.FileResponse(self.simulator.file(generation, ".jpg"))
+        return await self.serve(request, generation)
+
+    async def serve(self, request: web.Request, generation: Generation) -> web.StreamResponse:
+        """The finished clip, spoiled if a fault was planned for it."""
         generation.downloads += 1
         path = self.simulator.file(generation, ".mp4")
         fault = self._faults.take_clip()
