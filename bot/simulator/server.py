@@ -175,6 +175,12 @@ class Simulator:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
+    def withdraw(self, generation: Generation) -> None:
+        """Take one that still waits out of the queue; it never begins and costs nothing."""
+        generation.state = "failed"
+        self.account.end(generation, at=self._clock.now(), failure="Withdrawn")
+        self.notify()
+
     # ---- the life of a generation --------------------------------------------------------------
 
     def begin(self, generation: Generation) -> None:

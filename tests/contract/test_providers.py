@@ -170,8 +170,11 @@ async def test_a_link_that_ended_is_renewed_by_another_look(stage: Stage) -> Non
     second = (await stage.seen(generation_id)).clip_url
     assert first
     assert second
+    statuses = []
     async with aiohttp.ClientSession() as session:
-        statuses = [(await session.get(each)).status for each in (first, second)]
+        for link in (first, second):
+            async with session.get(link) as reply:
+                statuses.append(reply.status)
     assert statuses == [403 if stage.face.links_end else 200, 200]
 
 
