@@ -1,0 +1,281 @@
+"""One job, two services that sell the same model: it goes on only from a certain no, paid once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.config import Config, to_config
+from bot.errors import QuotaExceeded
+from bot.job import Job, JobState
+from bot.notices import Delivered, Generating, Waiting
+from bot.refs import JobId
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator.faces.fal import FACE as FAL
+from bot.simulator.faces.luma import FACE as LUMA
+from bot.store import settings
+from tests.conftest import KEY, House, running
+from tests.fakes import MovableClock, RecordingAdapter, to_requester
+
+#: 5 s at 540p cost this at fal, by the clip; at Luma it depends on the pixels.
+FALS_PRICE = 200_000
+
+
+@dataclass
+class Street:
+    """A bot, and the two services in the order in which it asks them."""
+
+    house: House
+    luma: Simulator
+    fal: Simulator
+
+    def accepted(self) -> tuple[int, int]:
+        """How many generations each service ever took."""
+        return len(self.luma.generations), len(self.fal.generations)
+
+    async def finish(self) -> None:
+        for server in (self.luma, self.fal):
+            for each in list(server.generations.values()):
+                if not each.is_over:
+                    await server.finish(each.id)
+
+    async def delivered(self, job_id: JobId) -> Job:
+        """Wait for the clip, whoever makes it; there is one, paid once, and the books agree."""
+        await self.house.until(job_id, JobState.GENERATING, JobState.FETCHING)
+        await self.finish()
+        job = await self.house.delivered(job_id)
+        assert sum(self.accepted()) == 1
+        assert len(self.house.chat.clips(job_id)) == 1
+        await self.house.check_books()
+        return job
+
+    async def let_pass(self, job_id: JobId, state: JobState, **time: float) -> None:
+        """Let time pass, so much at a time, until a job stands in this state."""
+        async with asyncio.timeout(15):
+            while (await self.house.job(job_id)).state is not state:
+                self.house.clock.move(**time)
+                await asyncio.sleep(0.05)
+
+    async def told_the_operator(self) -> list[str]:
+        untold = await self.house.app.database.read(settings.untold)
+        return [each.sentence for each in untold]
+
+
+Open = Callable[..., Awaitable[Street]]
+
+
+def to_street_config(folder: Path, luma: Simulator, fal: Simulator, **limits: Any) -> Config:
+    service = {"api_key": KEY, "first_look_seconds": 0, "look_seconds": 0.05}
+    service |= {"gets_per_second": 100, "submit_timeout_seconds": 2, "creates_per_minute": 1000}
+    return to_config(
+        {
+            "bot": {
+                "data_dir": str(folder / "data"),
+                "public_port": 0,
+                "private_port": 0,
+                "min_free_bytes": 0,
+                "shutdown_grace_seconds": 2,
+            },
+            "defaults": {"providers": ["luma", "fal"], "aspect_ratio": "16:9"},
+            "limits": {"usd_per_person_per_day": 100, **limits},
+            "providers": {
+                "luma": {**service, "base_url": luma.base_url, "min_balance_usd": 0},
+                "fal": {**service, "base_url": fal.base_url},
+            },
+        }
+    )
+
+
+@pytest.fixture
+async def open_street(
+    tmp_path: Path, chat: RecordingAdapter, clock: MovableClock
+) -> AsyncIterator[Open]:
+    async with AsyncExitStack() as stack:
+        small = SimulatorSettings(
+            manual=True,
+            same_clip=True,
+            full_size=False,
+            running_limit=None,
+            creates_per_minute=None,
+        )
+
+        async def open_(**limits: Any) -> Street:
+            luma, fal = [
+                await stack.enter_async_context(Simulator(small, Faults(), face=face))
+                for face in (LUMA, FAL)
+            ]
+            config = to_street_config(tmp_path, luma, fal, **limits)
+            house = await stack.enter_async_context(running(config, luma, chat, clock))
+            return Street(house, luma, fal)
+
+        yield open_
+
+
+@pytest.fixture
+async def street(open_street: Open) -> Street:
+    return await open_street()
+
+
+# ---- a certain no ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "detail"),
+    [
+        (401, "Invalid API key is provided"),
+        (402, "Insufficient credits"),
+        (404, "Not Found"),
+        (410, "Gone"),
+    ],
+)
+async def test_what_only_the_operator_can_mend_sends_the_job_on_at_once(
+    street: Street, status: int, detail: str
+) -> None:
+    street.luma.faults.refuse("create", status, detail, times=50)
+    job = await street.delivered(await street.house.ask())
+    assert street.accepted() == (0, 1)
+    assert job.plan is not None
+    assert job.plan.provider == "fal"
+    assert job.cost == FALS_PRICE
+    [told] = await street.told_the_operator()
+    assert "Luma" in told
+
+
+async def test_nobody_at_the_door_sends_the_job_on(street: Street) -> None:
+    await street.luma.close_port()
+    job = await street.delivered(await street.house.ask())
+    assert (job.plan and job.plan.provider) == "fal"
+
+
+async def test_its_person_reads_who_makes_it_and_for_what_price(street: Street) -> None:
+    street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
+    job_id = await street.house.ask()
+    await street.fal.wait_for_creates(1)
+    await street.house.chat.until(lambda: isinstance(street.house.chat.status(job_id), Generating))
+    said = street.house.chat.status(job_id)
+    assert isinstance(said, Generating)
+    assert said.about.remarks[0] == (
+        "luma takes nothing right now, so fal makes it, for $0.20 instead of $0.14."
+    )
+    await street.delivered(job_id)
+    [clip] = street.house.chat.clips(job_id)
+    assert isinstance(clip, Delivered)
+    assert clip.charged == FALS_PRICE
+
+
+async def test_the_next_request_goes_there_right_away_until_it_is_time_to_try_again(
+    street: Street,
+) -> None:
+    street.luma.faults.refuse("create", 401, "Invalid API key is provided")
+    first = await street.house.ask()
+    await street.fal.wait_for_creates(1)
+    second = await street.house.ask()
+    await street.fal.wait_for_creates(2)
+    assert street.luma.requests["POST /generations/video"] == 1
+    street.house.clock.move(minutes=6)
+    third = await street.house.ask()
+    await street.luma.wait_for_creates(1)
+    await street.finish()
+    by = [(await street.house.delivered(each)).plan for each in (first, second, third)]
+    assert [plan and plan.provider for plan in by] == ["fal", "fal", "luma"]
+    await street.house.check_books()
+
+
+async def test_those_who_wait_in_line_are_sent_on_too(street: Street) -> None:
+    street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
+    ids = [await street.house.ask() for _ in range(5)]
+    await street.fal.wait_for_creates(5)
+    await street.finish()
+    for each in ids:
+        await street.house.delivered(each)
+    assert street.accepted() == (0, 5)
+    await street.house.check_books()
+
+
+# ---- what is no certain no ---------------------------------------------------------------------
+
+
+async def test_a_lost_answer_goes_nowhere_else(street: Street) -> None:
+    street.luma.faults.drop("create", accepted=True)
+    job_id = await street.house.ask()
+    await street.luma.wait_for_creates(1)
+    await street.let_pass(job_id, JobState.GENERATING, seconds=10)
+    job = await street.delivered(job_id)
+    assert street.accepted() == (1, 0)
+    assert (job.plan and job.plan.provider) == "luma"
+
+
+async def test_too_many_is_a_pause_and_no_reason_to_leave(street: Street) -> None:
+    street.luma.faults.too_many("create", retry_after=1)
+    job_id = await street.house.ask()
+    await street.luma.until(lambda: street.luma.requests["POST /generations/video"] >= 1)
+    street.house.clock.move(seconds=2)
+    job = await street.delivered(job_id)
+    assert street.accepted() == (1, 0)
+    assert 0 < job.cost < FALS_PRICE
+
+
+async def test_a_refused_prompt_is_refused(street: Street) -> None:
+    street.luma.faults.refuse("create", 400, "Advanced prompt moderation failed")
+    job_id = await street.house.ask()
+    job = await street.house.until(job_id, JobState.FAILED)
+    assert job.cost == 0
+    assert street.accepted() == (0, 0)
+
+
+async def test_when_nobody_takes_it_it_waits_and_the_first_who_is_back_makes_it(
+    street: Street,
+) -> None:
+    street.luma.faults.refuse("create", 402, "Insufficient credits")
+    street.fal.faults.refuse("create", 401, "bad key")
+    job_id = await street.house.ask()
+    await street.house.chat.until(lambda: isinstance(street.house.chat.status(job_id), Waiting))
+    assert street.accepted() == (0, 0)
+    await street.let_pass(job_id, JobState.GENERATING, minutes=6)
+    await street.delivered(job_id)
+
+
+# ---- money -------------------------------------------------------------------------------------
+
+
+async def test_enough_is_held_for_the_dearest_way_and_no_more_than_a_limit_has_room_for(
+    open_street: Open,
+) -> None:
+    street = await open_street(usd_per_person_per_day=0.16)
+    job_id = await street.house.ask()
+    job = await street.house.until(job_id, JobState.GENERATING)
+    assert job.plan is not None
+    assert job.plan.others == (), "there is no room for fal's price"
+    assert job.cost < 160_000
+    with pytest.raises(QuotaExceeded):
+        await street.house.ask()
+    await street.delivered(job_id)
+
+
+async def test_a_dearer_way_is_offered_and_taken_only_when_its_person_agrees(
+    open_street: Open,
+) -> None:
+    street = await open_street(confirm_above_usd=0.15)
+    street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
+    job_id = await street.house.ask()
+    chat = street.house.chat
+
+    def has_offer() -> bool:
+        said = chat.status(job_id)
+        return isinstance(said, Waiting) and said.offer is not None
+
+    await chat.until(has_offer)
+    assert street.accepted() == (0, 0)
+    said = chat.status(job_id)
+    assert isinstance(said, Waiting)
+    assert said.offer is not None
+    assert (said.offer.provider, said.offer.price.micros) == ("fal", FALS_PRICE)
+    await street.house.studio.confirm(job_id, to_requester())
+    job = await street.delivered(job_id)
+    assert (street.accepted(), job.cost) == ((0, 1), FALS_PRICE)
