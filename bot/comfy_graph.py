@@ -23,6 +23,7 @@ from bot.ports import Generation, GenerationState, Submission
 from bot.refs import GenerationId
 
 KEY = "Comfy refuses the account's key. The operator can put a good one into the configuration."
+TEXT_NODE, IMAGE_NODE = "LumaVideoNode", "LumaImageToVideoNode"
 VIDEO, SAVE, CONCEPTS = "1", "2", "5"
 #: Inputs of Luma's node for images, and the node that loads each.
 IMAGES = {"first_image": "3", "last_image": "4"}
@@ -80,7 +81,7 @@ def to_graph(submission: Submission, images: Mapping[str, str], seed: int) -> di
         named = {f"concept{number}": each for number, each in enumerate(chosen, 1)}
         graph[CONCEPTS] = _node("LumaConceptsNode", **named)
         video["luma_concepts"] = [CONCEPTS, 0]
-    graph[VIDEO] = _node("LumaImageToVideoNode" if images else "LumaVideoNode", **video)
+    graph[VIDEO] = _node(IMAGE_NODE if images else TEXT_NODE, **video)
     # Newer servers want the codec by its format's name, too; older ones pass that over.
     form = {"format": "auto", "codec": "auto", "format.codec": "auto"}
     prefix = f"{FOLDER}/{submission.job_id}-{submission.attempt}"

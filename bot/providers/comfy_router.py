@@ -275,7 +275,9 @@ class ComfyRouter:
         return False
 
     async def balance(self) -> Micros | None:
-        """The router tells of no balance."""
+        """Not told; but asking for a model shows whether the key is good."""
+        if await self._api.get("v2/models/luma/ray-flash-2") is None:
+            raise errors.ProviderRetired(CLOSED, provider=self.name)
         return None
 
     async def read_callback(

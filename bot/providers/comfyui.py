@@ -22,6 +22,7 @@ from bot.comfy import to_models, to_tariffs, to_uuid
 from bot.comfy_graph import (
     FOLDER,
     IMAGES,
+    TEXT_NODE,
     Prompt,
     explain,
     read_history,
@@ -201,7 +202,9 @@ class ComfyUI:
         return queue.get(own_id) == "queued"
 
     async def balance(self) -> Micros | None:
-        """The server tells of no balance."""
+        """Not told; but asking for a node shows whether the server is there and has it."""
+        if not await self._api.get(f"object_info/{TEXT_NODE}"):
+            raise errors.ProviderRetired(CLOSED, provider=self.name)
         return None
 
     async def read_callback(

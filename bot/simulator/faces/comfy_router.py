@@ -74,6 +74,7 @@ class ComfyRouterFace(Face):
     def routes(self) -> list[web.RouteDef]:
         """What it answers to."""
         return [
+            web.get(ROUTE, self._entry),
             web.post(ROUTE, self._run),
             web.post(f"{ROUTE}/requests", self._submit),
             web.get(f"{ROUTE}/requests/{{id}}/status", self._status),
@@ -96,6 +97,15 @@ class ComfyRouterFace(Face):
             body = {"detail": "The model provider refused the request.", "upstream_detail": detail}
             return _reply(status, bucket, {**body, "error_type": bucket})
         return _told(status, bucket, detail)
+
+    async def _entry(self, request: web.Request) -> web.Response:
+        """The model in the catalog."""
+        model = request.match_info["model"]
+        if model not in MODELS:
+            raise ApiError(404, f"luma/{model} names no model.")
+        billing = {"charges_on_policy_rejection": "unknown"}
+        entry = {"id": f"luma/{model}", "provider": "luma", "model": model, "billing": billing}
+        return web.json_response(entry)
 
     # ---- the two ways to run a model -----------------------------------------------------------
 

@@ -78,6 +78,7 @@ class ComfyUIFace(Face):
             web.post("/queue", self._change_queue),
             web.get("/history", self._history),
             web.get("/history/{id}", self._one),
+            web.get("/object_info/{node}", self._object_info),
             web.get("/view", self._view),
             web.post("/upload/image", self._upload),
         ]
@@ -88,6 +89,12 @@ class ComfyUIFace(Face):
     def forget(self) -> None:
         """What a new start of the server does; Luma's generations go on without it."""
         self.prompts.clear()
+
+    async def _object_info(self, request: web.Request) -> web.Response:
+        """What a node takes; an empty object where there is no such node."""
+        node = request.match_info["node"]
+        has_node = self.has_nodes and node in NODES
+        return web.json_response({node: {"name": node}} if has_node else {})
 
     # ---- graphs --------------------------------------------------------------------------------
 

@@ -671,12 +671,29 @@ def test_no_callback_is_believed(headers: dict[str, str], body: bytes, token: st
     assert asyncio.run(router.read_callback(headers, body, token)) is None
 
 
-async def test_nothing_is_cancelled_and_no_balance_is_told(
-    stub: Stub, router: ComfyRouter
-) -> None:
+async def test_nothing_is_cancelled(stub: Stub, router: ComfyRouter) -> None:
     assert await router.cancel(OURS) is False
-    assert await router.balance() is None
     assert stub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "bucket", "kind"),
+    [(401, "unauthorized", ProviderAuthError), (404, "model_not_found", ProviderRetired)],
+)
+async def test_asking_for_the_balance_tells_whether_the_key_is_good(
+    stub: Stub, router: ComfyRouter, status: int, bucket: str, kind: type[ProviderError]
+) -> None:
+    stub.say(200, {"id": "luma/ray-flash-2"})
+    assert await router.balance() is None
+    stub.say(status, {"detail": "no"}, bucket)
+    with pytest.raises(kind):
+        await router.balance()
+
+
+async def test_the_face_has_a_catalog(face: ComfyRouterFace, clock: MovableClock) -> None:
+    router = to_router(face.simulator.base_url, clock)
+    assert await router.balance() is None
+    await router.aclose()
 
 
 async def test_no_secret_is_in_an_error_or_a_log(

@@ -380,8 +380,16 @@ def test_no_callback_is_believed(headers: dict[str, str], body: bytes, token: st
     assert asyncio.run(own.read_callback(headers, body, token)) is None
 
 
-async def test_nobody_tells_of_a_balance(comfyui: ComfyUI) -> None:
+async def test_asking_for_the_balance_tells_whether_the_server_has_the_nodes(
+    comfyui: ComfyUI, face: ComfyUIFace
+) -> None:
     assert await comfyui.balance() is None
+    face.has_nodes = False
+    with pytest.raises(ProviderRetired):
+        await comfyui.balance()
+    await face.simulator.close_port()
+    with pytest.raises(ProviderUnavailable):
+        await comfyui.balance()
 
 
 async def test_no_secret_and_no_prompt_is_in_an_error_or_a_log(
