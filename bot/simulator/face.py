@@ -57,6 +57,11 @@ class Face(ABC):
     links_end: ClassVar[bool] = True
     #: Whether it takes a request that its account cannot pay, and only fails it afterwards.
     fails_unpaid: ClassVar[bool] = False
+    #: Whether a create is answered with the clip itself, about which nobody can be asked later.
+    answers_at_once: ClassVar[bool] = False
+    takes_images: ClassVar[bool] = True
+    #: What an operator has to tell a provider of this service beside the key: keys of its table.
+    table: ClassVar[Mapping[str, Any]] = {}
     operations: ClassVar[Mapping[str, Operation]] = {}
 
     def __init__(self, simulator: Simulator) -> None:

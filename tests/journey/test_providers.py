@@ -16,7 +16,7 @@ import pytest
 
 import bot.providers
 from bot.app import App
-from bot.config import to_config
+from bot.config import Config, to_config
 from bot.log import setup_logging
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.supply import load_adapter
@@ -37,13 +37,9 @@ async def service(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Si
         yield request.param, server
 
 
-async def test_two_typed_lines_become_two_clips_each_paid_once(
-    tmp_path: Path, service: tuple[str, Simulator], capfd: pytest.CaptureFixture[str]
-) -> None:
-    name, server = service
-    picture = tmp_path / "lake.png"
-    picture.write_bytes(png(400, 300))
-    config = to_config(
+def configure(tmp_path: Path, name: str, server: Simulator) -> Config:
+    """One service, a terminal, and enough money."""
+    return to_config(
         {
             "bot": {
                 "data_dir": str(tmp_path / "data"),
@@ -59,16 +55,27 @@ async def test_two_typed_lines_become_two_clips_each_paid_once(
                     "base_url": server.base_url,
                     "first_look_seconds": 0.1,
                     "look_seconds": 0.1,
+                    **server.face.table,
                 }
             },
             "adapters": {"terminal": {"folder": str(tmp_path / "clips")}},
         }
     )
+
+
+async def test_two_typed_lines_become_two_clips_each_paid_once(
+    tmp_path: Path, service: tuple[str, Simulator], capfd: pytest.CaptureFixture[str]
+) -> None:
+    name, server = service
+    picture = tmp_path / "lake.png"
+    picture.write_bytes(png(400, 300))
+    config = configure(tmp_path, name, server)
+    start = f" --start {picture}" if server.face.takes_images else ""
     said = io.StringIO()
     terminal = load_adapter(
         config,
         "terminal",
-        lines=["/ray a red fox --ar 16:9", f"/ray slow zoom --start {picture}"],
+        lines=["/ray a red fox --ar 16:9", f"/ray slow zoom{start}"],
         stdout=said,
         is_json=True,
         assume_yes=True,
@@ -81,7 +88,8 @@ async def test_two_typed_lines_become_two_clips_each_paid_once(
     kinds = [json.loads(line)["notice"] for line in said.getvalue().splitlines()]
     assert kinds.count("delivered") == 2
     assert len(server.generations) == 2
-    assert [each.order.start is not None for each in server.generations.values()].count(True) == 1
+    has_image = [each.order.start is not None for each in server.generations.values()]
+    assert has_image.count(True) == (1 if server.face.takes_images else 0)
     with closing(sqlite3.connect(tmp_path / "data" / "raybot.db")) as book:
         entries = book.execute("SELECT kind, micros FROM ledger_entries").fetchall()
         told += "".join(book.iterdump())
@@ -90,3 +98,31 @@ async def test_two_typed_lines_become_two_clips_each_paid_once(
     told += "".join(capfd.readouterr())
     for secret in (SECRET, *(each.token or SECRET for each in server.generations.values())):
         assert secret not in told
+
+
+async def test_what_the_service_will_not_make_is_told_and_given_back(
+    tmp_path: Path, service: tuple[str, Simulator]
+) -> None:
+    name, server = service
+    config = configure(tmp_path, name, server)
+    said = io.StringIO()
+    terminal = load_adapter(
+        config,
+        "terminal",
+        lines=["/ray something moderated"],
+        stdout=said,
+        is_json=True,
+        assume_yes=True,
+    )
+    async with App(config, {"terminal": terminal}) as app:
+        await app.run(asyncio.Event(), until="terminal")
+    [failed] = [
+        notice
+        for line in said.getvalue().splitlines()
+        if (notice := json.loads(line))["notice"] == "failed"
+    ]
+    assert failed["code"] == "moderation"
+    assert len(server.generations) == 1
+    with closing(sqlite3.connect(tmp_path / "data" / "raybot.db")) as book:
+        entries = book.execute("SELECT kind FROM ledger_entries").fetchall()
+    assert sorted(entries) == [("hold",), ("release",)]
