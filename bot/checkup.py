@@ -191,7 +191,10 @@ def _to_finding(provider: Provider, balance: Micros | None) -> Finding:
 def _look_at_links(config: Config, opened: Opened) -> list[Finding]:
     """Whether the images that people attach can reach a service that takes links only."""
     models = opened.provider.capabilities.values()
-    takes_links = any(model.image_input == "link" for model in models)
+    takes_links = any(
+        model.image_input == "link" and any("image" in pair for pair in model.frames)
+        for model in models
+    )
     has_way = config.bot.public_url or config.bot.media_url or opened.host in LOOPBACK
     if not takes_links or has_way:
         return []
