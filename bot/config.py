@@ -23,6 +23,8 @@ from bot.request import DEFAULT_MODEL, AspectRatio, Duration, Resolution
 PREFIX = "RAYBOT_"
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: _split(value))]
 Resolutions = Annotated[tuple[Resolution, ...], BeforeValidator(lambda value: _split(value))]
+AspectRatios = Annotated[tuple[AspectRatio, ...], BeforeValidator(lambda value: _split(value))]
+Durations = Annotated[tuple[Duration, ...], BeforeValidator(lambda value: _split(value))]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
