@@ -194,6 +194,14 @@ def test_a_service_that_takes_links_needs_a_way_to_give_them(
     assert found == ([says] if is_said else [])
 
 
+def test_a_service_that_takes_no_images_needs_no_way_to_give_them(tmp_path: Path) -> None:
+    table = {"api_key": "a-key", "base_url": "https://acme.example.org", "result": "url"}
+    config = to_config_of(tmp_path, providers={"intersect": table})
+    opened = open_provider(config, "intersect", clock=SystemClock())
+    assert opened is not None
+    assert checkup._look_at_links(config, opened) == []
+
+
 # ---- tables and the database ------------------------------------------------------------------
 
 
