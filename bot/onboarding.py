@@ -6,6 +6,7 @@ Knows the questions and the file. Who the bot is at a chat platform, its adapter
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bot.clock import SystemClock
-from bot.config import Config, nearest, parts_of, to_config
+from bot.config import Config, DefaultsTable, nearest, parts_of, to_config
 from bot.errors import (
     ConfigError,
     DeliveryError,
@@ -105,8 +106,8 @@ class Onboarding:
         self._tables[f"providers.{name}"] = {"api_key": key[0]} if key and key[0] else {}
 
     async def _service(self) -> str:
-        """Which one; a key alone means the first that is not the simulator."""
-        known = sorted(parts_of("providers") - {SIMULATOR})
+        """Which one; a key alone means the one that is the default everywhere."""
+        known = [each for each in _services() if self._is_set_up_by_key(each)]
         name = self._given.provider
         if not name and (self._given.key or self._config().has_key(known[0])):
             return known[0]
@@ -116,11 +117,23 @@ class Onboarding:
             name = name or (await self._person.ask(question)).strip().lower()
             if name in (*known, SIMULATOR):
                 return name
-            said = (
-                f"There is no video service {clean(name)!r}.{nearest(name, parts_of('providers'))}"
-            )
+            hint = nearest(name, parts_of("providers"))
+            said = f"There is no video service {clean(name)!r}.{hint}"
+            if name in _services():
+                said = f"{name} wants more than a key: config.example.toml says what."
             self._refuse(said)
             name = ""
+
+    def _is_set_up_by_key(self, name: str) -> bool:
+        """Whether a service wants nothing of its operator but a key."""
+        settings = importlib.import_module(f"bot.providers.{name}").Settings
+        try:
+            self._config(providers={name: {"api_key": "any"}}).load_table(
+                settings, f"providers.{name}"
+            )
+        except ConfigError:
+            return False
+        return True
 
     async def _prove_key(self, name: str, key: str) -> str:
         """Ask for the balance, which a wrong key does not answer; raises `ConfigError`."""
@@ -273,6 +286,12 @@ class Onboarding:
                     raise ConfigError(f"{error.sentence} It was read from {variable}.") from error
                 self._refuse(error.sentence)
                 is_asked = True
+
+
+def _services() -> list[str]:
+    """The paid services, the default one first."""
+    default = DefaultsTable().providers[0]
+    return sorted(parts_of("providers") - {SIMULATOR}, key=lambda each: (each != default, each))
 
 
 def _balance_words(balance: Micros | None) -> str:

@@ -84,6 +84,10 @@ async def test_a_conversation_becomes_a_configuration(
     person = Talker("luma", KEY, discord_server.token, "2", "")
     first = await set_up(person)
     assert person.answers == []
+    offered = person.asked[0]
+    assert offered.default == "luma"
+    assert "Video service: luma or " in offered.text
+    assert "mindstudio" not in offered.text, "it wants more than a key"
     write(path := tmp_path / "config.toml", to_toml(first))
     config = load_config(path)
     assert config.defaults.providers == ("luma",)
@@ -186,7 +190,8 @@ async def test_a_script_gives_everything_by_flags(discord_server: DiscordServer)
     [
         ({}, "--provider is missing"),
         ({"provider": "luma"}, "--key is missing"),
-        ({"provider": "fal"}, "There is no video service 'fal'"),
+        ({"provider": "fall"}, "There is no video service 'fall'"),
+        ({"provider": "mindstudio", "key": KEY}, "mindstudio wants more than a key"),
         ({"key": "luma-wrong-key"}, "Luma refuses this key"),
         ({"provider": "simulator", "discord_token": "x"}, "Discord does not accept it"),
         ({"provider": "simulator", "discord_token": "", "servers": ("Foxes",)}, ""),
