@@ -10,7 +10,7 @@ from bench.program import to_bench_config, to_request
 from bot import pricing
 from bot.clock import SystemClock
 from bot.config import Config
-from bot.dream_machine import MODELS
+from bot.dialects.dream_machine import MODELS
 from bot.job import Clip, Job, JobState, Plan
 from bot.ports import PerPixel, Submission
 from bot.providers.luma import RATES

@@ -17,10 +17,11 @@ from typing import Any, Literal
 import httpx
 from pydantic import Field
 
-from bot import dream_machine, errors, http, ports
+from bot import errors, http, ports
 from bot.clock import Clock
-from bot.comfy import CREDITS, to_failure, to_models, to_tariffs, to_uuid
-from bot.dream_machine import read_generation
+from bot.dialects import dream_machine
+from bot.dialects.comfy import CREDITS, to_failure, to_models, to_tariffs, to_uuid
+from bot.dialects.dream_machine import read_generation
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from bot import errors, http, ports
 from bot.clock import Clock
-from bot.comfy import to_models, to_tariffs, to_uuid
-from bot.comfy_graph import (
+from bot.dialects.comfy import to_models, to_tariffs, to_uuid
+from bot.dialects.comfy_graph import (
     FOLDER,
     IMAGES,
     TEXT_NODE,
@@ -30,7 +30,7 @@ from bot.comfy_graph import (
     to_graph,
     to_seed,
 )
-from bot.dream_machine import MEANS, part
+from bot.dialects.dream_machine import MEANS, part
 from bot.log import register_secret
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission

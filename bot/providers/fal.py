@@ -19,9 +19,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field
 
-from bot import errors, fal_queue, http, ports
+from bot import errors, http, ports
 from bot.clock import Clock
 from bot.config import micros
+from bot.dialects import fal_queue
 from bot.log import get_logger
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bot.dream_machine import Row
-from bot.one_answer import NO_LOOP, AnswerTable, Dialect, OneAnswer, needed
+from bot.dialects.dream_machine import Row
+from bot.dialects.one_answer import NO_LOOP, AnswerTable, Dialect, OneAnswer, needed
 from bot.ports import FrameRule, ModelCapabilities, Submission
 from bot.service import Address
 

@@ -16,7 +16,7 @@ import httpx
 from bot import errors, http, ports
 from bot.clock import Clock
 from bot.config import Dollars, micros
-from bot.dream_machine import (
+from bot.dialects.dream_machine import (
     MODELS,
     RETIRED,
     Row,

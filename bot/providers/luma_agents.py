@@ -15,8 +15,16 @@ import httpx
 from pydantic import Field
 
 from bot import errors, http, ports
-from bot.agents_api import MEANS, RAY, explain, read_generation, to_payload, to_tariff, to_user
 from bot.clock import Clock
+from bot.dialects.agents_api import (
+    MEANS,
+    RAY,
+    explain,
+    read_generation,
+    to_payload,
+    to_tariff,
+    to_user,
+)
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from bot import errors
-from bot.dream_machine import FRAMES, Row, part
+from bot.dialects.dream_machine import FRAMES, Row, part
+from bot.dialects.one_answer import NO_LOOP, AnswerTable, Dialect, OneAnswer, needed, read_words
 from bot.http import read_json_text
-from bot.one_answer import NO_LOOP, AnswerTable, Dialect, OneAnswer, needed, read_words
 from bot.ports import FrameHandle, ModelCapabilities, Submission
 from bot.service import Address
 

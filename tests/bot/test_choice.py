@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.choice import choose, fit, fit_provider, nearest_ratio, usable
 from bot.clock import SystemClock
-from bot.dream_machine import MODELS, RETIRED
+from bot.dialects.dream_machine import MODELS, RETIRED
 from bot.errors import InvalidRequest
 from bot.ports import FrameRule, ModelCapabilities, PerClip, PerPixel
 from bot.pricing import ratio

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import pricing
-from bot.dream_machine import RAY_2 as RAY_2_CAN
-from bot.dream_machine import RETIRED
+from bot.dialects.dream_machine import RAY_2 as RAY_2_CAN
+from bot.dialects.dream_machine import RETIRED
 from bot.ports import ModelCapabilities, PerClip, PerPixel, Tariff
 from bot.pricing import SIZES, hold_for, pixels, rate_of, ratio, seconds, settle_price
 from bot.refs import Micros, Price, money

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 import adapters
 from adapters import discord, terminal
-from bot import dream_machine
+from bot.dialects import dream_machine
 from bot.errors import DeliveryError, DeliveryUnavailable
 from bot.notices import About, Delivered, Notice, Queued
 from bot.ports import Adapter, Hosting

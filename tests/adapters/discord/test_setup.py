@@ -11,7 +11,7 @@ import pytest
 
 from adapters.discord import Settings, check, install, introduce, setup
 from adapters.discord.session import SIGN_IN_REFUSED
-from bot import dream_machine
+from bot.dialects import dream_machine
 from bot.errors import ConfigError, DeliveryUnavailable
 from bot.ports import ModelCapabilities
 from tests.adapters.discord.conftest import GUILD, Street

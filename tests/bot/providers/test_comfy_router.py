@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot.clock import SystemClock
-from bot.comfy import PRICES, to_uuid
+from bot.dialects.comfy import PRICES, to_uuid
 from bot.errors import (
     ProviderAuthError,
     ProviderError,

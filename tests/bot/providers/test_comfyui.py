@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from bot.addresses import Guard
 from bot.clock import SystemClock
-from bot.comfy import PRICES, to_uuid
+from bot.dialects.comfy import PRICES, to_uuid
 from bot.errors import (
     AddressRefused,
     ProviderAuthError,

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from bot import pricing
+from bot.dialects.fal_queue import APP, read_call, read_result, to_path, to_payload
 from bot.errors import (
     ProviderAuthError,
     ProviderError,
@@ -30,7 +31,6 @@ from bot.errors import (
     ProviderUnavailable,
     SubmissionUncertain,
 )
-from bot.fal_queue import APP, read_call, read_result, to_path, to_payload
 from bot.ports import CannotTell, FrameHandle, Generation, PerClip, Provider, Submission
 from bot.providers.fal import KEYS, LOOKS, MOST_IMAGE_BYTES, Fal, Settings, create, read_error
 from bot.refs import GenerationId, JobId

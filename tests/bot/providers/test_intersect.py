@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from bot import choice, pricing
 from bot.config import to_config
+from bot.dialects.one_answer import OneAnswer
 from bot.errors import ConfigError, InvalidRequest
-from bot.one_answer import OneAnswer
 from bot.providers.intersect import DIALECT, Settings, create, to_model
 from bot.request import VideoWork
 from tests.fakes import MovableClock

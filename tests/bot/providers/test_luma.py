@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from bot.dream_machine import FRAMES, read_generation, to_failure, to_payload
+from bot.dialects.dream_machine import FRAMES, read_generation, to_failure, to_payload
 from bot.errors import (
     ProviderAuthError,
     ProviderError,

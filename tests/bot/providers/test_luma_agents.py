@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from bot import choice, pricing
-from bot.agents_api import FAILURES, RAY, read_generation, to_failure, to_payload
+from bot.dialects.agents_api import FAILURES, RAY, read_generation, to_failure, to_payload
 from bot.errors import (
     InvalidRequest,
     ProviderAuthError,

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from bot import choice
 from bot.config import to_config
+from bot.dialects.one_answer import OneAnswer, read_link
 from bot.errors import ConfigError, InvalidRequest, ProviderRejected
-from bot.one_answer import OneAnswer, read_link
 from bot.ports import FrameHandle, PerClip, Submission
 from bot.providers.mindstudio import (
     Settings,

@@ -20,6 +20,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from bot import choice
+from bot.dialects.predictions import (
+    compare,
+    read_generation,
+    to_failure,
+    to_payload,
+)
+from bot.dialects.signed_calls import is_signed
 from bot.errors import (
     InvalidRequest,
     ProviderAuthError,
@@ -40,15 +47,14 @@ from bot.ports import (
     Provider,
     Submission,
 )
-from bot.providers.replicate import Replicate, Settings, create
-from bot.providers.replicate.predictions import (
-    compare,
-    read_generation,
-    to_failure,
-    to_payload,
+from bot.providers.replicate import (
+    INLINE_BYTES,
+    MAX_PAGES,
+    Replicate,
+    Settings,
+    create,
+    read_error,
 )
-from bot.providers.replicate.provider import INLINE_BYTES, MAX_PAGES, read_error
-from bot.providers.replicate.signing import is_signed
 from bot.refs import Attachment, GenerationId, JobId
 from bot.request import ClipFrame, ImageFrame, VideoWork
 from tests.fakes import MovableClock

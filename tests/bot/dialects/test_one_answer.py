@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.dialects.one_answer import link_paths, read_error, read_link, read_words, to_rejection
 from bot.errors import (
     ProviderAuthError,
     ProviderError,
@@ -24,7 +25,6 @@ from bot.errors import (
     ProviderUnavailable,
     SubmissionUncertain,
 )
-from bot.one_answer import link_paths, read_error, read_link, read_words, to_rejection
 from bot.ports import CannotTell, Provider, Submission
 from bot.providers import intersect, mindstudio
 from bot.refs import GenerationId, JobId

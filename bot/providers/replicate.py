@@ -18,10 +18,8 @@ from pydantic import field_validator
 from bot import errors, http, ports
 from bot.clock import Clock
 from bot.config import Dollars, micros
-from bot.dream_machine import Row, part
-from bot.metrics import Metrics
-from bot.ports import FrameHandle, Generation, Submission
-from bot.providers.replicate.predictions import (
+from bot.dialects.dream_machine import Row, part
+from bot.dialects.predictions import (
     BEFORE,
     MEANS,
     MODELS,
@@ -36,7 +34,9 @@ from bot.providers.replicate.predictions import (
     to_payload,
     to_tariffs,
 )
-from bot.providers.replicate.signing import Signing
+from bot.dialects.signed_calls import Signing
+from bot.metrics import Metrics
+from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.rounds import reaches
 from bot.service import Address, ServiceTable, open_service
@@ -263,3 +263,6 @@ class Replicate:
     async def aclose(self) -> None:
         """Close connections."""
         await self._api.aclose()
+
+
+create = Replicate

@@ -13,8 +13,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot import dream_machine, http
-from bot.dream_machine import part
+from bot import http
+from bot.dialects import dream_machine
+from bot.dialects.dream_machine import part
 from bot.job import Failure
 from bot.ports import Generation, ModelCapabilities, Submission
 from bot.refs import GenerationId

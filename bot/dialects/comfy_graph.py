@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bot import http
-from bot.comfy import CREDITS, to_failure
-from bot.dream_machine import MEANS, Row, part
+from bot.dialects.comfy import CREDITS, to_failure
+from bot.dialects.dream_machine import MEANS, Row, part
 from bot.job import Failure
 from bot.ports import Generation, GenerationState, Submission
 from bot.refs import GenerationId

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.comfy_graph import explain, read_history, read_queue, to_graph, to_seed
+from bot.dialects.comfy_graph import explain, read_history, read_queue, to_graph, to_seed
 from bot.ports import Generation, Submission
 from bot.refs import JobId
 from bot.request import VideoWork

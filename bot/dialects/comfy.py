@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from bot.config import micros
-from bot.dream_machine import FRAMES, MEANS, MODELS, explain
+from bot.dialects.dream_machine import FRAMES, MEANS, MODELS, explain
 from bot.job import Failure
 from bot.ports import ModelCapabilities, PerClip, Submission, Tariff
 from bot.refs import Micros

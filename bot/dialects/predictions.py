@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from bot import dream_machine, http, ports, pricing
-from bot.dream_machine import Row, echoed_token_hash, part
+from bot import http, ports, pricing
+from bot.dialects import dream_machine
+from bot.dialects.dream_machine import Row, echoed_token_hash, part
 from bot.job import Failure
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros

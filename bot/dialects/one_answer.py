@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 from bot import errors, http, ports
 from bot.clock import Clock
 from bot.config import AspectRatios, Durations, Resolutions, micros
-from bot.dream_machine import Row, explain
+from bot.dialects.dream_machine import Row, explain
 from bot.job import Failure
 from bot.log import get_logger
 from bot.metrics import Metrics
