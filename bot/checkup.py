@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-from bot import choice
+from bot import choice, pricing
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
     ConfigError,
+    InvalidRequest,
     ProviderClosed,
     ProviderError,
     ProviderRejected,
     StoreError,
 )
 from bot.job import Job, JobState
+from bot.planning import CHOOSABLE, to_price, with_defaults
 from bot.ports import Finding, ModelCapabilities, Provider
-from bot.refs import Micros, money
+from bot.refs import GenerationId, Micros, money
+from bot.request import VideoWork
 from bot.store import jobs, ledger, places, reports
 from bot.store.database import Database, sqlite_version, wal_flaw
 from bot.supply import (
@@ -30,7 +34,10 @@ from bot.supply import (
     open_provider,
     simulator_table,
 )
+from bot.text import price_words
 
+#: A name that no service ever gave.
+NOBODYS = GenerationId("00000000-0000-4000-8000-000000000000")
 #: Where the simulator would be, for whoever only asks what it can do.
 NOT_SPOKEN_TO = "http://localhost"
 #: A service may be slow; an operator who waits is not asked for more patience than this.
@@ -126,7 +133,38 @@ async def _look_at_services(config: Config, seconds: float) -> list[Finding]:
     findings: list[Finding] = []
     for name in names:
         findings += await _look_at_service(config, name, seconds, is_needed=not has_any)
+    findings += await _look_at_choice(config)
     return findings or [_amiss("[defaults] providers names no video service")]
+
+
+async def _look_at_choice(config: Config) -> list[Finding]:
+    """What each service sells here, and who would make a clip with the defaults, in order."""
+    async with _providers(config) as found:
+        sold = [_well(words) for each in found if (words := _sold_by(each))]
+        house = config.defaults.model_dump(include=set(CHOOSABLE))
+        try:
+            ways = choice.candidates(with_defaults(VideoWork(prompt="a clip"), house, {}), found)
+        except InvalidRequest as error:
+            return [*sold, _amiss(f"[defaults]: {error.sentence}")] if found else []
+        work = ways[0][1]
+        made = [f"{who.name}, {price_words(to_price(fitted, who))}" for who, fitted, _ in ways]
+    what = f"{work.model}, {work.duration}, {work.resolution}, {work.aspect_ratio}"
+    order = "; else by ".join(made)
+    return [*sold, _well(f"A clip with the defaults ({what}) is made by {order}")]
+
+
+def _sold_by(provider: Provider) -> str:
+    """The models of a provider, each with the price of its cheapest clip."""
+    told = [
+        f"{model} from {money(least.micros)}"
+        for model in choice.usable(provider)
+        if (
+            least := pricing.cheapest(
+                provider.tariffs.get(model), can=provider.capabilities[model]
+            )
+        )
+    ]
+    return f"{provider.name}: sells {', '.join(told)}" if told else ""
 
 
 async def _look_at_service(
@@ -150,11 +188,13 @@ async def _look_at_service(
 
 
 async def _ask(opened: Opened, seconds: float) -> Finding:
-    """Ask for the balance: the cheapest question that a wrong key does not answer."""
+    """Ask for the balance, else for a generation that is nobody's: a wrong key gets no answer."""
     provider = opened.provider
     try:
         async with asyncio.timeout(seconds):
-            return _to_finding(provider, await provider.balance())
+            if (balance := await provider.balance()) is None:
+                await provider.check([NOBODYS])
+            return _to_finding(provider, balance)
     except TimeoutError:
         return _amiss(f"{provider.name}: {opened.host} did not answer within {seconds:g} s")
     except ProviderError as error:
@@ -177,7 +217,7 @@ def _trouble(error: ProviderError, host: str) -> str:
 def _to_finding(provider: Provider, balance: Micros | None) -> Finding:
     least = provider.limits.min_balance
     if balance is None:
-        return _well(f"{provider.name}: has a key; the service tells no balance")
+        return _well(f"{provider.name}: the key is good; the service tells no balance")
     if balance <= 0:
         return _amiss(f"{provider.name}: the account has no credits left")
     if balance < least:
@@ -233,15 +273,23 @@ async def _look_at_chats(config: Config, seconds: float) -> list[Finding]:
 
 
 async def _models(config: Config) -> tuple[ModelCapabilities, ...]:
-    """What people can choose, as after the next start; nothing where that would fail."""
+    """What people can choose, as after the next start."""
+    async with _providers(config) as found:
+        return choice.offered(found)
+
+
+@asynccontextmanager
+async def _providers(config: Config) -> AsyncIterator[list[Provider]]:
+    """The providers of the next start, which are asked nothing; none where it would fail."""
     found: list[Provider] = []
     try:
         for name in config.defaults.providers:
             opened = open_provider(config, name, clock=SystemClock(), simulator_url=NOT_SPOKEN_TO)
             found += [opened.provider] if opened is not None else []
-        return choice.offered(found)
     except ConfigError:  # Its own line says so.
-        return ()
+        pass
+    try:
+        yield found
     finally:
         for provider in found:
             await provider.aclose()

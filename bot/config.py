@@ -90,7 +90,7 @@ class OperatorTable(Frozen):
 class DefaultsTable(Frozen):
     """`[defaults]`: the providers in order, and what holds where a person gives no value."""
 
-    providers: Names = ("luma",)
+    providers: Names = ("luma", "fal", "replicate")
     model: str = DEFAULT_MODEL
     aspect_ratio: AspectRatio = "1:1"
     resolution: Resolution = "540p"

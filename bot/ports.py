@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -48,10 +48,9 @@ Tariff = PerPixel | PerClip
 
 @dataclass(frozen=True, kw_only=True)
 class FrameRule:
-    """Whether a model takes one pair of key frames, and whether it may loop with them.
+    """Whether a model takes one pair of key frames, and what goes with them.
 
-    `loop_refusal` is the sentence where it may not; `None` means that it may. `durations` are the
-    lengths that go with these frames; `None` means all of the model's.
+    `loop_refusal` is the sentence where it may not loop; `durations` its lengths, None: all.
     """
 
     loop_refusal: str | None = None
@@ -399,10 +398,3 @@ class JobLine:
     price: Micros
     message: MessageRef | None = None
     is_private: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A person's own defaults; None where they follow the house."""
-
-    values: Mapping[str, str] = field(default_factory=dict)

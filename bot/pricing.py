@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import assert_never
 
 from bot.ports import ModelCapabilities, PerClip, PerPixel, Tariff
 from bot.refs import Micros, Price
-from bot.request import AspectRatio, Duration, Resolution, VideoWork
+from bot.request import (
+    DURATIONS,
+    RESOLUTIONS,
+    AspectRatio,
+    Duration,
+    Resolution,
+    VideoWork,
+)
 
 FPS = 24
 #: Clips of other ratios than 16:9 have up to this many percent more pixels.
@@ -76,6 +84,31 @@ def estimate(work: VideoWork, tariff: Tariff | None, *, can: ModelCapabilities) 
         case PerClip(clips=clips):
             return clips.get((resolution, duration))
     assert_never(tariff)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cheapest:
+    """The size and length of a model that cost least."""
+
+    duration: Duration
+    resolution: Resolution
+    micros: Micros
+
+
+def cheapest(tariff: Tariff | None, *, can: ModelCapabilities) -> Cheapest | None:
+    """What costs least of a model; None where nothing of it is sold."""
+    durations = can.durations or DURATIONS
+    sizes = can.resolutions or RESOLUTIONS
+    if can.fixed:
+        durations, sizes = (can.fixed[0],), (can.fixed[1],)
+    sold = [
+        Cheapest(duration=duration, resolution=size, micros=micros)
+        for duration in durations
+        for size in sizes
+        for work in (VideoWork(model=can.model, duration=duration, resolution=size),)
+        if (micros := estimate(work, tariff, can=can)) is not None
+    ]
+    return min(sold, key=lambda each: each.micros, default=None)
 
 
 def rate_of(tariff: Tariff | None) -> int:

@@ -17,6 +17,7 @@ from bot import checkup
 from bot.clock import SystemClock
 from bot.config import Config, to_config
 from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator.faces.fal import FACE as FAL
 from bot.store import places
 from bot.store.database import Database, Tx, wal_flaw
 from bot.supply import database_url, open_provider
@@ -143,7 +144,7 @@ async def test_a_service_that_tells_no_balance_is_no_trouble(
 ) -> None:
     simulator.faults.refuse("credits", 404, "Not Found")
     well, amiss = await said(to_test_config(tmp_path, simulator))
-    assert "luma: has a key; the service tells no balance" in well
+    assert "luma: the key is good; the service tells no balance" in well
     assert amiss == []
 
 
@@ -152,7 +153,8 @@ async def test_a_key_is_missed_only_where_there_is_no_other(
 ) -> None:
     missing = "luma: no api_key, so it is not used (RAYBOT_PROVIDERS__LUMA__API_KEY)"
     _, amiss = await said(to_config_of(tmp_path))
-    assert amiss == [missing]
+    assert amiss[0] == missing
+    assert len(amiss) == 3, "one for each service that is on the list"
     both: dict[str, Any] = {
         "defaults": {"providers": ["luma", "simulator"]},
         "providers": {"simulator": {"base_url": simulator.base_url}},
@@ -165,8 +167,37 @@ async def test_a_key_is_missed_only_where_there_is_no_other(
 
 async def test_a_simulator_that_is_not_there_yet_is_no_trouble(tmp_path: Path) -> None:
     well, amiss = await said(to_config_of(tmp_path, defaults={"providers": ["simulator"]}))
-    assert well[-1] == "simulator: starts together with Raybot; nothing is charged"
+    assert "simulator: starts together with Raybot; nothing is charged" in well
     assert amiss == []
+
+
+async def test_it_says_what_is_sold_and_who_would_make_a_clip(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    async with Simulator(SimulatorSettings(), Faults(), face=FAL) as fal:
+        config = to_test_config(
+            tmp_path,
+            simulator,
+            defaults={"providers": ["luma", "fal", "replicate"]},
+            providers={"fal": {"api_key": "luma-simulator", "base_url": fal.base_url}},
+        )
+        well, amiss = await said(config)
+    assert "fal: the key is good; the service tells no balance" in well
+    assert "luma: sells ray-flash-2 from $0.14, ray-2 from $0.40" in well
+    assert "fal: sells ray-flash-2 from $0.20, ray-2 from $0.50" in well
+    assert well[-1] == (
+        "A clip with the defaults (ray-flash-2, 5s, 540p, 1:1) is made by luma, ≈ $0.14; "
+        "else by fal, ≈ $0.20"
+    )
+    assert amiss == []
+
+
+async def test_a_wrong_key_is_told_although_the_service_tells_no_balance(tmp_path: Path) -> None:
+    async with Simulator(SimulatorSettings(), Faults(), face=FAL) as fal:
+        table = {"api_key": "wrong", "base_url": fal.base_url}
+        config = to_config_of(tmp_path, defaults={"providers": ["fal"]}, providers={"fal": table})
+        [amiss] = (await said(config))[1]
+    assert amiss.startswith("fal: fal refuses this key.")
 
 
 async def test_a_service_that_does_not_exist_is_named(tmp_path: Path) -> None:
