@@ -16,9 +16,8 @@ from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed, NotServed
 from bot.house import House, Resolution
 from bot.notices import Notice
-from bot.overview import PlaceLimits, PlaceRules
+from bot.overview import PlaceLimits, PlaceRules, UsageRow
 from bot.planning import Planner
-from bot.ports import UsageRow
 from bot.refs import JobId
 from bot.request import Requester
 from bot.store import ledger, places, reports, settings

@@ -6,8 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.config import LimitsTable, micros
-from bot.overview import Blocked, PlaceLimits, PlaceRules, Setting, Source
-from bot.ports import Allowance, JobLine, ModelCapabilities, UsageReport, UsageRow
+from bot.overview import (
+    Allowance,
+    Blocked,
+    JobLine,
+    PlaceLimits,
+    PlaceRules,
+    Setting,
+    Source,
+    UsageReport,
+    UsageRow,
+)
+from bot.ports import ModelCapabilities
 from bot.refs import money
 from bot.words import Text, clean, moment, span
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from bot.config import LimitsTable, micros
 from bot.errors import InvalidRequest
-from bot.ports import UsageRow
+from bot.overview import UsageRow
 from bot.refs import money
 from bot.request import RESOLUTIONS
 from bot.store.reports import Grouping, total

@@ -15,8 +15,8 @@ from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.job import Job, Plan, Route, StoredFrame
-from bot.overview import Setting, Source
-from bot.ports import Adapter, ModelCapabilities, Offer, Provider
+from bot.overview import Offer, Setting, Source
+from bot.ports import Adapter, ModelCapabilities, Provider
 from bot.refs import GenerationId, Micros, Price
 from bot.request import ClipFrame, Frame, ImageFrame, LinkFrame, VideoWork
 from bot.store import jobs

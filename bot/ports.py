@@ -17,7 +17,6 @@ from bot.refs import (
     JobId,
     MessageRef,
     Micros,
-    Price,
     ThreadRef,
 )
 from bot.request import AspectRatio, Duration, Requester, Resolution, VideoWork
@@ -337,64 +336,3 @@ class Dispatcher(Protocol):
 
     async def run(self, advance: Callable[[JobId, datetime], Awaitable[None]]) -> None:
         """Advance what is due until cancelled; `advance` hears which of the row's times it is."""
-
-
-# ---- pages a person asks for -----------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class UsageRow:
-    """One row of a usage table: who, what, how many and how much."""
-
-    label: str
-    asked: int
-    delivered: int
-    refused: int
-    failed: int
-    seconds: float
-    charged: Micros
-
-
-@dataclass(frozen=True, kw_only=True)
-class Allowance:
-    """One limit that applies to a person: used of allowed (`None`: no limit), and its reset."""
-
-    name: str
-    used: int
-    allowed: int | None
-    is_money: bool
-    resets_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class UsageReport:
-    """What one person used and what is left. `test_micros` is what test clips would have cost."""
-
-    today: UsageRow
-    month: UsageRow
-    allowances: tuple[Allowance, ...] = ()
-    test_clips: int = 0
-    test_micros: Micros = Micros(0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Offer:
-    """One length and size that somebody could ask for now, and its price."""
-
-    duration: Duration
-    resolution: Resolution
-    price: Price
-    is_default: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobLine:
-    """One job in a list of one's own."""
-
-    job_id: JobId
-    state: str
-    prompt: str
-    created_at: datetime
-    price: Micros
-    message: MessageRef | None = None
-    is_private: bool = False

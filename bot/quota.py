@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from bot.config import LimitsTable, micros
 from bot.errors import QuotaExceeded
-from bot.ports import Allowance
+from bot.overview import Allowance
 from bot.refs import Micros, money
 
 

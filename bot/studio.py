@@ -24,16 +24,19 @@ from bot.intake import Intake, Receipt
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import Delivered, Notice, to_about, took
-from bot.overview import Blocked, PlaceLimits, PlaceRules, Setting
-from bot.planning import Planner
-from bot.ports import (
-    Dispatcher,
+from bot.overview import (
+    Allowance,
+    Blocked,
     JobLine,
-    ModelCapabilities,
     Offer,
+    PlaceLimits,
+    PlaceRules,
+    Setting,
     UsageReport,
     UsageRow,
 )
+from bot.planning import Planner
+from bot.ports import Dispatcher, ModelCapabilities
 from bot.refs import JobId, Micros, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs, ledger, places, settings
@@ -42,14 +45,18 @@ from bot.store.database import Database, Tx
 __all__ = [
     "LOCAL",
     "Administration",
+    "Allowance",
     "Blocked",
     "House",
+    "JobLine",
+    "Offer",
     "PlaceLimits",
     "PlaceRules",
     "Receipt",
     "Setting",
     "Shown",
     "Studio",
+    "UsageReport",
     "UsageRow",
 ]
 log = get_logger(__name__)

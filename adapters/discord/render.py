@@ -17,10 +17,9 @@ from urllib.parse import quote
 from bot import notices as n
 from bot import text as words
 from bot.errors import BotError, QuotaExceeded
-from bot.ports import JobLine
 from bot.refs import JobId, MessageRef, Micros, money
 from bot.request import VideoWork, is_spoiler
-from bot.studio import Receipt, Shown
+from bot.studio import JobLine, Receipt, Shown
 from bot.text import Table, Text, clean
 
 Style = Literal["primary", "secondary", "success", "danger"]

@@ -20,8 +20,8 @@ from rich.text import Text as Styled
 from bot import notices as n
 from bot.clock import Clock
 from bot.errors import BotError, Refusal
-from bot.ports import Allowance, JobLine, UsageReport, UsageRow
 from bot.refs import JobId
+from bot.studio import Allowance, JobLine, UsageReport, UsageRow
 from bot.text import Text, clean, describe, parameters, span
 
 Passing = n.Received | n.Queued | n.Generating | n.Waiting | n.Fetching

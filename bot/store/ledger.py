@@ -16,7 +16,7 @@ from bot import quota
 from bot.config import LimitsTable, micros
 from bot.errors import QuotaExceeded
 from bot.job import MOVES, OPEN, TERMINAL, Failure, Job, JobState, Plan
-from bot.ports import UsageReport, UsageRow
+from bot.overview import UsageReport, UsageRow
 from bot.refs import Micros, money
 from bot.request import Requester
 from bot.store import jobs as job_rows

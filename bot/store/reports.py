@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, literal, select
 
 from bot.job import TERMINAL, JobState
-from bot.ports import UsageRow
+from bot.overview import UsageRow
 from bot.refs import GenerationId, JobId, Micros
 from bot.store import ledger
 from bot.store.schema import jobs, operator_notices

@@ -36,16 +36,8 @@ from bot.errors import (
     StoreBusy,
 )
 from bot.job import JobState
-from bot.ports import (
-    Adapter,
-    Allowance,
-    FrameRule,
-    JobLine,
-    Memo,
-    ModelCapabilities,
-    UsageReport,
-    UsageRow,
-)
+from bot.overview import Allowance, JobLine, UsageReport, UsageRow
+from bot.ports import Adapter, FrameRule, Memo, ModelCapabilities
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import (
     ClipFrame,

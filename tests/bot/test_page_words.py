@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from bot.config import LimitsTable
-from bot.overview import Blocked, PlaceLimits, PlaceRules, Setting
-from bot.ports import UsageRow
+from bot.overview import Blocked, PlaceLimits, PlaceRules, Setting, UsageRow
 from bot.refs import Micros
 from bot.text import (
     describe_limits,

@@ -11,8 +11,8 @@ import pytest
 
 from bot.config import LimitsTable
 from bot.errors import InvalidRequest
+from bot.overview import UsageRow
 from bot.pages import Period, limits_line, usage_text
-from bot.ports import UsageRow
 from bot.refs import Micros
 
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bot import errors
 from bot import notices as n
-from bot.ports import Allowance, FrameRule, JobLine, ModelCapabilities, UsageReport, UsageRow
+from bot.overview import Allowance, JobLine, UsageReport, UsageRow
+from bot.ports import FrameRule, ModelCapabilities
 from bot.refs import Attachment, JobId, Micros, Price
 from bot.request import ClipFrame, ImageFrame, Requester, VideoWork
 from bot.text import (

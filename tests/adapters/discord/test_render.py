@@ -18,7 +18,7 @@ from adapters.discord import render
 from adapters.discord.render import draw
 from bot import errors
 from bot import notices as n
-from bot.ports import Allowance, JobLine, UsageReport, UsageRow
+from bot.overview import Allowance, JobLine, UsageReport, UsageRow
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import ImageFrame, LinkFrame, Requester, VideoWork
 from bot.studio import Receipt, Shown

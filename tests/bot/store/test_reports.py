@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.job import JobState
-from bot.ports import UsageRow
+from bot.overview import UsageRow
 from bot.refs import GenerationId
 from bot.store import ledger, reports, settings
 from bot.store.reports import Grouping
