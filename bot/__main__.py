@@ -105,9 +105,22 @@ def demo(
 
 
 @cli.command()
-def check(config: ConfigOption = None) -> None:
+def check(
+    config: ConfigOption = None,
+    probe: Annotated[
+        str | None,
+        typer.Option(help="Buy one clip of this service, and write down what it shows."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Buy it without being asked.")] = False,
+) -> None:
     """Look at the configuration, the database, the video services and the chat platforms."""
-    _exit(asyncio.run(commands.check(_load(config))))
+    if probe is None:
+        _exit(asyncio.run(commands.check(_load(config))))
+
+    def agrees(question: str) -> bool:
+        return yes or typer.confirm(question)
+
+    _exit(asyncio.run(commands.probe(_load(config), str(probe), agrees=agrees)))
 
 
 @cli.command()

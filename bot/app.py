@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from bot import supply
@@ -95,6 +96,9 @@ class App:
             self._config, self._clock, self._stack, self._metrics
         )
         self._providers = {provider.name: provider for provider in supplied.providers}
+        for provider in supplied.providers:
+            scope = settings.provider_scope(provider.name)
+            provider.learn(await self.database.read(partial(settings.chosen, scope=scope)))
         # Opened before what lies behind it is built, because frames carry its address.
         self._web = self._build_web()
         await self._web.start()

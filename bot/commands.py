@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from bot import checkup, onboarding
+from bot import probe as probing
 from bot.app import ADDRESS_FILE, App
 from bot.clock import SystemClock
 from bot.config import Config, load_config, to_config
@@ -125,6 +126,19 @@ async def check(config: Config) -> int:
     return 0 if all(each.is_well for each in findings) else 1
 
 
+async def probe(config: Config, name: str, *, agrees: Callable[[str], bool]) -> int:
+    """Buy one clip of a video service, write down what it shows, and let the poller learn it."""
+    setup_logging("error", fmt=config.bot.log_format)
+    told = await probing.probe(config, name, agrees=agrees, clock=SystemClock())
+    if told is None:
+        say("Nothing was bought.")
+        return 1
+    say(f"What {name} shows is in {told.report}; no key and no link is in it.")
+    if told.clip is not None:
+        say(f"The clip is in {told.clip}.")
+    return await act(config, "learn", {"provider": name, "known": dict(told.known)})
+
+
 async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
     """An operator's act: through the running bot, or on the database if none runs."""
     if _is_running(config):
@@ -132,7 +146,7 @@ async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
         return await _act_through(address, name, values, config)
     async with App(config.with_changes({"bot": {"public_port": 0, "private_port": 0}}), {}) as app:
         done = await app.operations.act(name, values)
-    say(f"{done['job_id']} is now {done['state']}.")
+    say(str(done["sentence"]))
     return 0
 
 
@@ -164,7 +178,7 @@ async def _act_through(
         raise StoreError(f"The bot at {address} does not answer. Try again.") from error
     if response.status != OK:
         raise InvalidRequest(str(said.get("sentence", "It was refused.")))
-    say(f"{said['job_id']} is now {said['state']}.")
+    say(str(said["sentence"]))
     return 0
 
 

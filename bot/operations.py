@@ -87,9 +87,23 @@ class Operations:
                 job = await self.resolve(job_id, how, generation_id=generation_id, actor=OPERATOR)
             case "unpark":
                 job = await self.unpark(job_id, actor=actor)
+            case "learn":
+                return {"sentence": await self._learn(values)}
             case _:
                 raise InvalidRequest(f"There is no act {name!r}.")
-        return {"job_id": job.id, "state": job.state}
+        sentence = f"{job.id} is now {job.state}."
+        return {"job_id": job.id, "state": job.state, "sentence": sentence}
+
+    async def _learn(self, values: Mapping[str, object]) -> str:
+        """Keep what was observed of a provider, and let it look accordingly from now on."""
+        name, known = str(values.get("provider", "")), values.get("known")
+        provider = self._providers.get(name)
+        if provider is None or not isinstance(known, dict):
+            raise InvalidRequest(f"{name} is not in [defaults] providers, so nothing is learnt.")
+        told = {str(key)[:60]: str(value)[:200] for key, value in known.items()}
+        scope = settings.provider_scope(name)
+        provider.learn(await self._database.write(lambda tx: settings.choose(tx, scope, told)))
+        return f"{name} is looked at accordingly from now on."
 
     # ---- resolve -------------------------------------------------------------------------
 

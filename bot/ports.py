@@ -207,6 +207,12 @@ class Provider(Protocol):
     def sunset(self) -> str | None:
         """What the service says of the end of its address; None where it says nothing."""
 
+    async def observe(self, generation_id: GenerationId) -> Mapping[str, str]:
+        """What the service shows, with a finished generation, of what is documented nowhere."""
+
+    def learn(self, known: Mapping[str, str]) -> None:
+        """Take what `observe` told once, maybe long ago, to heart."""
+
     async def aclose(self) -> None:
         """Close connections."""
 

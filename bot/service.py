@@ -23,7 +23,7 @@ from bot.http import NOT_SENT, create_client, get_with_retries, read_json, read_
 from bot.log import register_secret
 from bot.metrics import Metrics
 from bot.ports import ProviderLimits
-from bot.refs import Frozen
+from bot.refs import Frozen, GenerationId
 
 #: A proxy may answer so although the request went on to the service.
 DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}
@@ -69,8 +69,9 @@ class Service:
     """One provider's API.
 
     `slack` is how far its clock and ours are apart, as its last reply shows. `sunset` is what it
-    says of the end of this address, None where it says nothing. The key goes with every request,
-    in `key_header`, behind the word `scheme` where there is one.
+    says of the end of this address, None where it says nothing; `rate_headers` what it said last
+    of how often it may be asked. The key goes with every request, in `key_header`, behind the word
+    `scheme` where there is one.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Service:
     ) -> None:
         self.slack = timedelta(0)
         self.sunset: str | None = None
+        self.rate_headers: dict[str, str] = {}
         self._name, self._pace, self._clock, self._read_error = name, pace, clock, read_error
         connect = functools.partial(
             create_client,
@@ -181,11 +183,38 @@ class Service:
         self.slack = _slack(response, self._clock.now())
         said = next((response.headers[each] for each in FAREWELLS if each in response.headers), "")
         self.sunset = said[:LONGEST_DATE] or self.sunset
+        self.rate_headers |= {
+            name: value[:LONGEST_DATE]
+            for name, value in response.headers.items()
+            if "ratelimit" in name.replace("-", "") or name == "retry-after"
+        }
 
     async def aclose(self) -> None:
         """Close connections."""
         await self._reader.aclose()
         await self._writer.aclose()
+
+
+class OverHttp:
+    """What every provider over one such API has, unless it knows more."""
+
+    _api: Service
+
+    @property
+    def sunset(self) -> str | None:
+        """What the service says of the end of this address."""
+        return self._api.sunset
+
+    async def observe(self, generation_id: GenerationId) -> dict[str, str]:
+        """What this account shows of what the documentation leaves open; here, of the pace."""
+        return dict(self._api.rate_headers)
+
+    def learn(self, known: Mapping[str, str]) -> None:
+        """Take what was observed once to heart; there is nothing to be learnt here."""
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._api.aclose()
 
 
 def open_service(

@@ -26,7 +26,7 @@ from bot.metrics import Metrics
 from bot.ports import Generation, ModelCapabilities, Submission
 from bot.refs import GenerationId, Micros
 from bot.request import DEFAULT_MODEL
-from bot.service import Address, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, open_service
 
 log = get_logger(__name__)
 #: So deep an unknown answer is searched for links, and so many of them are named.
@@ -168,7 +168,7 @@ def to_rejection(words: str, *, title: str, name: str) -> errors.ProviderRejecte
     return errors.ProviderRejected(failure.sentence, provider=name, code=code)
 
 
-class OneAnswer(Generic[T]):
+class OneAnswer(OverHttp, Generic[T]):
     """`ports.Provider` for such a service; connections open with the first call."""
 
     def __init__(
@@ -240,12 +240,3 @@ class OneAnswer(Generic[T]):
     ) -> Generation | None:
         """None: the service is given no address to call, so whoever calls is somebody else."""
         return None
-
-    @property
-    def sunset(self) -> str | None:
-        """What the service says of the end of this address."""
-        return self._api.sunset
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._api.aclose()

@@ -25,7 +25,7 @@ from bot.dialects.dream_machine import read_generation
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.service import Address, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, open_service
 
 KEY = "Comfy refuses this key. Make one at platform.comfy.org that may use its router."
 CLOSED = "Comfy does not offer this model at this address any more."
@@ -108,7 +108,7 @@ def to_route(generation_id: GenerationId) -> str | None:
     return f"v2/models/luma/{match[1]}/requests/{match[2]}" if match else None
 
 
-class ComfyRouter:
+class ComfyRouter(OverHttp):
     """`ports.Provider` for Comfy's router; connections open with the first call."""
 
     def __init__(
@@ -286,15 +286,6 @@ class ComfyRouter:
     ) -> Generation | None:
         """The router never calls."""
         return None
-
-    @property
-    def sunset(self) -> str | None:
-        """What the router says of the end of this address."""
-        return self._api.sunset
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._api.aclose()
 
 
 create = ComfyRouter

@@ -35,7 +35,7 @@ from bot.log import register_secret
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.service import Address, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, open_service
 
 CLOSED = "There is no ComfyUI with Luma's nodes at this address. Update it, and allow API nodes."
 #: What a server says of a graph with a node that it does not have.
@@ -68,7 +68,7 @@ def read_error(response: httpx.Response, *, name: str = "comfyui") -> errors.Pro
     return errors.ProviderRejected(failure.sentence, provider=name, code=failure.code)
 
 
-class ComfyUI:
+class ComfyUI(OverHttp):
     """`ports.Provider` for one ComfyUI server; connections open with the first call."""
 
     def __init__(
@@ -212,15 +212,6 @@ class ComfyUI:
     ) -> Generation | None:
         """The server never calls."""
         return None
-
-    @property
-    def sunset(self) -> str | None:
-        """What the server says of the end of this address."""
-        return self._api.sunset
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._api.aclose()
 
 
 create = ComfyUI

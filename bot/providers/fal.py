@@ -27,7 +27,7 @@ from bot.log import get_logger
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.service import Address, Service, ServiceTable, open_service
+from bot.service import Address, OverHttp, Service, ServiceTable, open_service
 
 log = get_logger(__name__)
 #: Dollars for 5 s at 540p: fal's model pages, November 2026.
@@ -158,7 +158,7 @@ class Keyring:
         self._keys, self._got_at = read_keys(row), now
 
 
-class Fal:
+class Fal(OverHttp):
     """`ports.Provider` for fal's queue; connections open with the first call."""
 
     def __init__(
@@ -278,14 +278,9 @@ class Fal:
             return None
         return replace(generation, token_hash=hashlib.sha256(token.encode()).hexdigest())
 
-    @property
-    def sunset(self) -> str | None:
-        """What fal says of the end of this address."""
-        return self._api.sunset
-
     async def aclose(self) -> None:
         """Close connections."""
-        await self._api.aclose()
+        await super().aclose()
         await self._keys_api.aclose()
 
 

@@ -30,7 +30,7 @@ from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.rounds import Horizon, Rounds, Times, reaches
-from bot.service import Address, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, open_service
 
 #: Micro-dollars per million output pixels, October 2025.
 RATES = {"ray-flash-2": 2200, "ray-2": 6400, "ray-1-6": 3200}
@@ -38,6 +38,8 @@ RATES = {"ray-flash-2": 2200, "ray-2": 6400, "ray-1-6": 3200}
 CREDITS = "The account at Luma has no credits left; its owner can add some there."
 KEY = "Luma refuses this key. Those of its newer Agents API (luma-api-…) do not work here."
 CLOSED = "Luma has closed this address. Set up its newer Agents API, fal or Replicate."
+#: More than a page has, by the documents: how many come shows how long one may be.
+ASKED = 150
 PAGE, MAX_PAGES, FEW, STRAGGLERS = 100, 20, 2, 5
 TRAITS = ("model", "aspect_ratio", "duration", "resolution", "loop")
 Verdict = Literal["ours", "maybe", "other"]
@@ -64,6 +66,21 @@ def read_error(response: httpx.Response, *, name: str = "luma") -> errors.Provid
     if status in {404, 405, 410}:
         return errors.ProviderRetired(CLOSED, provider=name)
     return http.to_error(response, provider=name)
+
+
+def read_manner(page: Row) -> dict[str, str]:
+    """The order of the list, and how many rows a page has where more were asked for."""
+    listed = page.get("generations")
+    rows = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    times = [time for row in rows if (time := http.read_time(row.get("created_at")))]
+    told = {"list_rows": str(len(rows)), "list_has_more": str(page.get("has_more")).lower()}
+    if page.get("has_more") and 0 < len(rows) < ASKED:
+        told["list_page"] = str(len(rows))
+    if len(set(times)) > 1:
+        orders = {"newest first": sorted(times, reverse=True), "oldest first": sorted(times)}
+        fits = (name for name, ordered in orders.items() if ordered == times)
+        told["list_order"] = next(fits, "mixed")
+    return told
 
 
 def _traits(request: Row) -> Row:
@@ -100,7 +117,7 @@ def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)
     return "ours" if is_certain and not submission.has_callback else "maybe"
 
 
-class Luma:
+class Luma(OverHttp):
     """`ports.Provider` for the Dream Machine API; connections open with the first call."""
 
     def __init__(
@@ -119,6 +136,7 @@ class Luma:
             model: ports.PerPixel(rate=rate) for model, rate in rates.items()
         }
         self.limits = settings.to_limits()
+        self._page_rows, self._has_list = PAGE, True
         self._rounds, self._horizon, self._next_straggler = Rounds(pages=MAX_PAGES), Horizon(), 0
         self._api = open_service(
             name,
@@ -162,6 +180,8 @@ class Luma:
     async def _sweep(self, ids: set[GenerationId]) -> dict[GenerationId, Generation]:
         """What a stretch of the list tells of them; nothing where the list does not work."""
         found: dict[GenerationId, Generation] = {}
+        if not self._has_list:
+            return found
         wanted, oldest = self._horizon.of(ids)
         offset: int | None = self._rounds.begin()
         try:
@@ -183,6 +203,8 @@ class Luma:
         self, submission: Submission, owned: Collection[GenerationId]
     ) -> ports.Found | ports.Absent | ports.CannotTell:
         """By the echoed token; without one by the echoed request, if nothing is ambiguous."""
+        if not self._has_list:
+            return ports.CannotTell()
         ours: dict[str, Generation] = {}
         is_doubtful, is_complete = False, False
         rounds = Rounds(pages=MAX_PAGES)
@@ -214,7 +236,7 @@ class Luma:
 
     async def _page(self, offset: int) -> tuple[list[Row], Times, bool] | None:
         """A page's rows and their times, and whether the list ends there; None without a list."""
-        page = await self._api.get("generations", limit=PAGE, offset=offset)
+        page = await self._api.get("generations", limit=self._page_rows, offset=offset)
         if page is None:
             return None
         rows, has_more = page.get("generations"), page.get("has_more")
@@ -225,6 +247,23 @@ class Luma:
 
     async def _row(self, generation_id: GenerationId) -> Row | None:
         return await self._api.get(f"generations/{quote(generation_id, safe='')}")
+
+    async def observe(self, generation_id: GenerationId) -> dict[str, str]:
+        """How its list is ordered and how long a page may be, and what it echoes of a request."""
+        told = await super().observe(generation_id)
+        page = await self._api.get("generations", limit=ASKED, offset=0)
+        if page is not None:
+            told |= read_manner(page)
+        row = await self._row(generation_id) or {}
+        echo = part(row, "request")
+        told["echo"] = ", ".join(sorted(key for key, value in echo.items() if value is not None))
+        return told
+
+    def learn(self, known: Mapping[str, str]) -> None:
+        """Ask for pages as long as they come, and for none where the list is in another order."""
+        if (rows := known.get("list_page", "")).isdecimal():
+            self._page_rows = max(1, min(PAGE, int(rows)))
+        self._has_list = known.get("list_order") not in ("oldest first", "mixed")
 
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Never: nothing documents that a DELETE stops or refunds, and it may lose the clip."""
@@ -244,15 +283,6 @@ class Luma:
         generation = read_generation(http.read_json(body))
         token_hash = hashlib.sha256(token.encode()).hexdigest()
         return replace(generation, token_hash=token_hash) if generation else None
-
-    @property
-    def sunset(self) -> str | None:
-        """What Luma says of the end of this address."""
-        return self._api.sunset
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._api.aclose()
 
 
 create = Luma

@@ -28,7 +28,7 @@ from bot.dialects.agents_api import (
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.service import Address, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, open_service
 
 FILE_LOOK_SECONDS = 0.5
 #: Luma may forget an image after that; its generation has ended long before.
@@ -84,7 +84,7 @@ def read_reset(headers: Mapping[str, str]) -> float | None:
     return min(max(seconds, 1.0), http.MAX_RETRY_AFTER)
 
 
-class LumaAgents:
+class LumaAgents(OverHttp):
     """`ports.Provider` for the Agents API; connections open with the first call."""
 
     def __init__(
@@ -221,15 +221,6 @@ class LumaAgents:
     ) -> Generation | None:
         """This API never calls, so whoever does is somebody else."""
         return None
-
-    @property
-    def sunset(self) -> str | None:
-        """What Luma says of the end of this address."""
-        return self._api.sunset
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._api.aclose()
 
 
 create = LumaAgents

@@ -39,7 +39,7 @@ from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.rounds import reaches
-from bot.service import Address, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, open_service
 
 CREDITS = "The account at Replicate has no credit left; its owner can add some there."
 KEY = "Replicate refuses this key. Make a new one at replicate.com/account/api-tokens."
@@ -91,7 +91,7 @@ def _pause(response: httpx.Response) -> float:
     return float(words[1]) if words else http.PAUSE_SECONDS
 
 
-class Replicate:
+class Replicate(OverHttp):
     """`ports.Provider` for Replicate; connections open with the first call."""
 
     def __init__(
@@ -254,15 +254,6 @@ class Replicate:
         generation = read_generation(http.read_json(body))
         token_hash = hashlib.sha256(token.encode(errors="replace")).hexdigest()
         return replace(generation, token_hash=token_hash) if generation else None
-
-    @property
-    def sunset(self) -> str | None:
-        """What Replicate says of the end of this address."""
-        return self._api.sunset
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._api.aclose()
 
 
 create = Replicate

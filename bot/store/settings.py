@@ -47,6 +47,11 @@ def channel_scope(tenant: str, channel: str) -> str:
     return f"channel:{tenant}:{channel}"
 
 
+def provider_scope(provider: str) -> str:
+    """The scope of what was observed of a provider, and is learnt again at every start."""
+    return f"provider:{provider}"
+
+
 def job_scope(job_id: JobId) -> str:
     """The scope of what an adapter must not forget while it speaks of a job."""
     return f"{_JOB}{job_id}"
