@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 from bot import supply
@@ -18,7 +17,7 @@ from bot.clock import Clock, SystemClock
 from bot.codec import Codec
 from bot.config import Config
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import StoreBusy
+from bot.errors import ProviderError, StoreBusy
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.gauges import Gauges
@@ -96,9 +95,6 @@ class App:
             self._config, self._clock, self._stack, self._metrics
         )
         self._providers = {provider.name: provider for provider in supplied.providers}
-        for provider in supplied.providers:
-            scope = settings.provider_scope(provider.name)
-            provider.learn(await self.database.read(partial(settings.chosen, scope=scope)))
         # Opened before what lies behind it is built, because frames carry its address.
         self._web = self._build_web()
         await self._web.start()
@@ -345,7 +341,11 @@ class App:
         provider = self._providers.get(job.plan.provider) if job.plan else None
         if provider is None or job.generation_id is None:
             return False
-        return await provider.cancel(job.generation_id)
+        try:
+            return await provider.cancel(job.generation_id)
+        except ProviderError as error:
+            log.warning("provider.cancel_failed", job=job.id, cause=error.sentence)
+            return False
 
     async def _delete_post(self, message: MessageRef) -> None:
         if (adapter := self._adapters.get(message.thread.adapter)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 
 from bot.clock import Clock
@@ -208,7 +209,13 @@ class Operations:
         return await self._database.write(work)
 
     async def recover(self, providers: Collection[str]) -> None:
-        """At a start: blame what crashed the last one, and end what nobody can carry out."""
+        """At a start: blame what crashed the last one, and end what nobody can carry out.
+
+        Providers learn again what was observed of them once.
+        """
+        for name, provider in self._providers.items():
+            scope = settings.provider_scope(name)
+            provider.learn(await self._database.read(partial(settings.chosen, scope=scope)))
         now = self._clock.now()
         for job_id in await self._database.write(lambda tx: _count_crashes(tx, now)):
             log.error("job.parked", job=job_id)

@@ -15,8 +15,8 @@ from bot.errors import ConfigError, SubmissionUncertain
 from bot.providers.luma import PAGE, Luma, Settings, read_manner
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
-from tests.conftest import KEY, House, to_test_config
-from tests.fakes import MovableClock
+from tests.conftest import KEY, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
 
 
 def settings(**changes: Any) -> SimulatorSettings:
@@ -99,17 +99,25 @@ async def test_a_service_without_a_key_is_named(tmp_path: Path) -> None:
             )
 
 
-async def test_a_running_bot_learns_and_so_does_the_next(house: House) -> None:
+async def test_a_running_bot_learns_and_so_does_the_next(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    config = to_test_config(tmp_path, simulator)
     known = {"list_page": "7", "list_order": "newest first"}
-    await house.app.operations.act("learn", {"provider": "luma", "known": known})
-    luma = house.app._providers["luma"]
-    assert isinstance(luma, Luma)
-    assert luma._page_rows == 7
-    ids = [await house.ask() for _ in range(9)]
-    await house.simulator.wait_for_creates(9)
-    for each in list(house.simulator.generations):
-        await house.simulator.finish(each)
-    for job_id in ids:
+    async with running(config, simulator, chat, clock) as house:
+        await house.app.operations.act("learn", {"provider": "luma", "known": known})
+        ids = [await house.ask() for _ in range(9)]
+        await simulator.wait_for_creates(9)
+        for each in list(simulator.generations):
+            await simulator.finish(each)
+        for job_id in ids:
+            await house.delivered(job_id)
+        assert house.app._providers["luma"]._page_rows == 7  # type: ignore[attr-defined] # Luma's
+    async with running(config, simulator, chat, clock) as house:
+        job_id = await house.ask(key="later")
+        await simulator.wait_for_creates(10)
+        assert house.app._providers["luma"]._page_rows == 7  # type: ignore[attr-defined] # Luma's
+        await simulator.finish(list(simulator.generations)[-1])
         await house.delivered(job_id)
 
 
