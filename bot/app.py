@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from bot import supply
@@ -164,6 +165,7 @@ class App:
             trouble=lambda name, error: self._watchers[name].admission.trouble(error),
             taken=lambda name: self._watchers[name].admission.taken(),
             clip_link=self._clip_link,
+            pseudonym=partial(supply.pseudonym, self._secret),
             failover=self._failover,
             public_url=self.public_url,
         )

@@ -139,7 +139,7 @@ def _fit_prompt(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> 
     prompt = work.prompt.strip()
     shortest, longest = can.prompt_chars
     has_image = "image" in (_kind(work.start_frame), _kind(work.end_frame))
-    if not prompt and has_image:
+    if not prompt and has_image and not can.needs_prompt:
         return work
     if not prompt:
         raise InvalidRequest("Describe the clip in a few words.", field="prompt")

@@ -62,7 +62,8 @@ class ModelCapabilities:
 
     `frames` maps (start, end) to its rule; a pair that is missing is not possible.
     `fixed` is the duration and resolution of a model that lets nobody choose them;
-    `loop_durations` are the lengths that can loop, where not all can.
+    `loop_durations` are the lengths that can loop, where not all can. `needs_prompt`: an image
+    alone is not enough.
     """
 
     model: str
@@ -77,6 +78,7 @@ class ModelCapabilities:
     operations: frozenset[Operation] = frozenset({"video"})
     fixed: tuple[Duration, Resolution] | None = None
     loop_durations: tuple[Duration, ...] | None = None
+    needs_prompt: bool = False
 
 
 class FrameHandle(Frozen):
@@ -92,7 +94,7 @@ class Submission(Frozen):
     """One attempt at one job's generation, as it goes to the provider and into `attempts`.
 
     `callback_url` holds the attempt's secret and is never stored; `token_hash` is its SHA-256 hex,
-    and `has_callback` keeps that one was sent.
+    and `has_callback` keeps that one was sent. `requester_hash` is a salted one of the person.
     """
 
     job_id: JobId

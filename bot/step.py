@@ -24,7 +24,8 @@ class Wiring:
     """What steps tell others: a status to show, a generation to watch, a provider's state.
 
     `trouble(provider, error)` slows admission down; `taken(provider)` ends the trouble;
-    `failover` finds another provider for what one certainly did not take.
+    `failover` finds another provider for what one certainly did not take. `pseudonym(person)` is
+    what a service may know a person by: always the same, and nobody else can tell who it is.
     """
 
     announce: Callable[[JobId], None]
@@ -32,6 +33,7 @@ class Wiring:
     trouble: Callable[[str, ProviderError], None]
     taken: Callable[[str], None]
     clip_link: Callable[[JobId], str | None]
+    pseudonym: Callable[[str], str]
     failover: Failover
     public_url: str = ""
 

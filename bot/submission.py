@@ -120,7 +120,7 @@ class Submitter:
             end_frame=end,
             callback_url=callback,
             has_callback=callback is not None,
-            requester_hash=hashlib.sha256(job.request.requester.person.encode()).hexdigest(),
+            requester_hash=self._shop.wiring.pseudonym(job.request.requester.person),
         )
 
     async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> None:

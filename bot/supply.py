@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import importlib
 import secrets
 import sys
@@ -259,3 +260,8 @@ def secret_key(config: Config) -> str:
         raise ConfigError(f"[bot] secret_key needs at least {SECRET_CHARS} characters.")
     register_secret(key)
     return key
+
+
+def pseudonym(secret: str, person: str) -> str:
+    """A name for a person that only the holder of this secret could have made of theirs."""
+    return hmac.new(secret.encode(), f"person:{person}".encode(), "sha256").hexdigest()

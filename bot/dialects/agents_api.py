@@ -54,6 +54,7 @@ RAY = ports.ModelCapabilities(
     prompt_chars=(1, 6000),
     image_input="bytes",
     loop_durations=ONLY_5S,
+    needs_prompt=True,
 )
 #: Where the last frame of 10 s is: 24 frames a second, counted from 0.
 LAST_OF_10S = 240

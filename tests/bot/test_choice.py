@@ -199,6 +199,11 @@ def test_an_image_needs_no_prompt(frames: dict[str, Frame]) -> None:
     assert fit(typed("", **frames), FLASH)[1] == ()
 
 
+def test_a_model_may_want_words_beside_an_image() -> None:
+    wants = replace(FLASH, needs_prompt=True)
+    assert refusal(typed("", start_frame=IMAGE), wants).field == "prompt"
+
+
 def test_an_image_does_not_excuse_a_prompt_that_is_too_short() -> None:
     assert refusal(typed("ab", start_frame=IMAGE)).field == "prompt"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
 from bot.simulator.faces.luma import FACE as LUMA
-from bot.store import settings
+from bot.store import attempts, settings
 from tests.conftest import KEY, House, running
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 
@@ -196,6 +197,17 @@ async def test_those_who_wait_in_line_are_sent_on_too(street: Street) -> None:
         await street.house.delivered(each)
     assert street.accepted() == (0, 5)
     await street.house.check_books()
+
+
+async def test_no_service_learns_who_somebody_is(street: Street) -> None:
+    job_id = await street.house.ask()
+    await street.house.until(job_id, JobState.GENERATING)
+    sent = await street.house.app.database.read(lambda conn: attempts.get(conn, job_id, 1))
+    assert sent is not None
+    person = to_requester().person
+    assert len(sent.submission.requester_hash) == 64
+    assert sent.submission.requester_hash != hashlib.sha256(person.encode()).hexdigest()
+    await street.delivered(job_id)
 
 
 # ---- what is no certain no ---------------------------------------------------------------------
