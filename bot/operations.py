@@ -16,12 +16,14 @@ from bot.errors import (
     InvalidRequest,
     StoreError,
 )
+from bot.failover import alone
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import Operator
 from bot.ports import Adapter, Dispatcher, Provider
 from bot.refs import GenerationId, JobId, Micros
 from bot.request import Requester
+from bot.step import TRIES_BEFORE_TELLING
 from bot.store import attempts, jobs, ledger, reports, settings
 from bot.store.database import Database, Tx
 
@@ -188,7 +190,7 @@ class Operations:
                 return attempts.adopt(tx, job, generation_id, "adopted", now)
             case "charge":
                 failure = _last_words(job, how)
-                charged = job.cost if job.clip is None else price_of(job, job.clip)
+                charged = _at_most(job) if job.clip is None else price_of(job, job.clip)
                 return ledger.end(tx, job, JobState.FAILED, now, charged=charged, failure=failure)
             case "release":
                 cost = _taken(job)
@@ -281,6 +283,8 @@ def _check_open_question(job: Job, how: How, gone: GenerationId | None) -> None:
         if gone is None or gone != job.generation_id:
             raise InvalidRequest(f"{job.id} has just begun to generate. Raybot goes on with it.")
         return
+    if _is_stuck(job):
+        return
     if job.parked_at is None:
         raise InvalidRequest(f"{job.id} is {job.state}, neither uncertain nor put aside.")
     never_ran = job.state in (JobState.RECEIVED, JobState.ACCEPTED)
@@ -288,11 +292,23 @@ def _check_open_question(job: Job, how: How, gone: GenerationId | None) -> None:
         raise InvalidRequest(f"{job.id} has cost nothing at the video service. Release it.")
 
 
+def _is_stuck(job: Job) -> bool:
+    """Whether a finished clip could not be had for so long that its operator was told."""
+    return job.state is JobState.FETCHING and job.tries >= TRIES_BEFORE_TELLING
+
+
 def _situation(job: Job) -> str:
     """Why a person had to decide, for the audit log; nothing where the job was uncertain."""
     if job.state is JobState.UNCERTAIN:
         return ""
-    return f"put aside, {job.state}" if job.parked_at else f"lost {job.generation_id}"
+    if job.parked_at or _is_stuck(job):
+        return f"{'put aside' if job.parked_at else 'stuck'}, {job.state}"
+    return f"lost {job.generation_id}"
+
+
+def _at_most(job: Job) -> Micros:
+    """The most that its provider can have taken: the hold may be for a dearer one."""
+    return min(alone(job.plan).hold, job.cost) if job.plan else job.cost
 
 
 def _taken(job: Job) -> Micros:

@@ -18,6 +18,9 @@ from bot.request import is_spoiler
 from bot.store import jobs, ledger, messages
 from bot.store.database import Database, Tx
 
+#: So many tries in vain, the last ones ten minutes apart, are the operator's matter.
+TRIES_BEFORE_TELLING = 12
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:

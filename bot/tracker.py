@@ -22,7 +22,7 @@ from bot.errors import (
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
 from bot.refs import JobId
-from bot.step import Workshop
+from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
 from bot.submission import Submitter
@@ -30,8 +30,6 @@ from bot.submission import Submitter
 log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5
 BROKEN_PAUSE = 10.0
-#: So many tries in vain, the last ones ten minutes apart, are the operator's matter.
-TRIES_BEFORE_TELLING = 12
 
 
 class JobTracker:
@@ -153,6 +151,8 @@ class JobTracker:
         def write(tx: Tx, current: Job) -> Job:
             if current.tries + 1 == TRIES_BEFORE_TELLING:
                 sentence = f"{job.id} is stuck in {job.state}; Raybot keeps trying, see its log."
+                if job.state is JobState.FETCHING:
+                    sentence += f" `raybot resolve {job.id} charge`, or `… release`, gives it up."
                 settings.note_operator(tx, f"stuck:{job.id}:{job.state}", sentence, now, job.id)
             return jobs.change(
                 tx, current, tries=current.tries + 1, next_at=now + delay, **columns

@@ -29,7 +29,7 @@ from bot.errors import (
 )
 from bot.frames import Frames, frame_key
 from bot.housekeeping import CLEAN_EVERY, Housekeeping
-from bot.job import Failure, Job, JobState
+from bot.job import Failure, Job, JobState, Route
 from bot.media import LinkSigner, Media, open_media
 from bot.metrics import Metrics
 from bot.notices import Operator
@@ -241,6 +241,32 @@ async def test_a_job_that_was_put_aside_can_be_charged(
     assert job.failure.code == code
     assert await office.books.entries(job) == [("hold", 112), ("settle", cost)]
     assert await office.books.broken() == {}
+
+
+@pytest.mark.parametrize(("how", "cost"), [("charge", 112), ("release", 0)])
+async def test_a_clip_that_cannot_be_had_for_long_is_given_up(
+    office: Office, how: Any, cost: int
+) -> None:
+    stuck = await put_aside(office, S.FETCHING)
+    stuck = await office.books.change(stuck, parked_at=None, tries=11)
+    resolve = office.operations.resolve
+    with pytest.raises(InvalidRequest, match="neither uncertain nor put aside"):
+        await resolve(stuck.id, how, generation_id=None, actor="ada")
+    await office.books.change(stuck, tries=12)
+    job = await resolve(stuck.id, how, generation_id=None, actor="ada")
+    assert (job.state, job.cost) == (S.FAILED, cost)
+    assert await office.audit() == [("ada", f"resolve {how}", job.id, "stuck, fetching")]
+    assert await office.books.broken() == {}
+
+
+async def test_a_charge_is_never_that_of_a_dearer_way(office: Office) -> None:
+    question = await office.uncertain()
+    assert question.plan is not None
+    dear = Route(provider="fal", work=question.plan.work, price=Price(micros=Micros(900)))
+    plan = question.plan.model_copy(update={"others": (dear,), "price": Price(micros=Micros(60))})
+    await office.books.change(question, plan=plan)
+    job = await office.operations.resolve(question.id, "charge", generation_id=None, actor="a")
+    assert job.cost == 60
 
 
 @pytest.mark.parametrize("state", [S.RECEIVED, S.ACCEPTED, S.GENERATING])
