@@ -158,7 +158,12 @@ async def test_its_person_reads_who_makes_it_and_for_what_price(street: Street) 
     street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
     job_id = await street.house.ask()
     await street.fal.wait_for_creates(1)
-    await street.house.chat.until(lambda: isinstance(street.house.chat.status(job_id), Generating))
+
+    def is_made() -> bool:
+        said = street.house.chat.status(job_id)
+        return isinstance(said, Generating) and bool(said.about.remarks)
+
+    await street.house.chat.until(is_made)
     said = street.house.chat.status(job_id)
     assert isinstance(said, Generating)
     assert said.about.remarks[0] == (

@@ -89,7 +89,11 @@ async def test_a_job_that_was_put_aside_is_not_ended_while_its_clip_may_come(
     )
     assert await act(door, "unpark", job_id=job_id) == (
         200,
-        {"job_id": job_id, "state": "generating"},
+        {
+            "job_id": job_id,
+            "state": "generating",
+            "sentence": f"{job_id} is now generating.",
+        },
     )
     await house.simulator.finish(next(iter(house.simulator.generations)))
     await house.delivered(job_id)

@@ -28,7 +28,6 @@ ROUTES = {
     "PATCH /webhooks/{app}/{token}/messages/{message}",
     "POST /channels/{channel}/messages",
     "PATCH /channels/{channel}/messages/{message}",
-    "GET /channels/{channel}/messages",
     "DELETE /channels/{channel}/messages/{message}",
 }
 

@@ -16,7 +16,7 @@ from bot.ports import Generation, Submission
 from bot.refs import JobId
 from bot.request import VideoWork
 
-RECORDED = Path(__file__).parents[1] / "recorded" / "comfyui"
+RECORDED = Path(__file__).parents[2] / "recorded" / "comfyui"
 BASE = "http://192.168.1.20:8188"
 SEED = 7
 ANYTHING = st.recursive(
