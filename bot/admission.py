@@ -74,6 +74,7 @@ class Admission:
         self._trouble: str | None = None
         self._told_trouble: str | None = None
         self._changed = asyncio.Event()
+        self._left_off = 0
 
     async def run(self) -> None:
         """Admit, and watch the balance, until cancelled."""
@@ -188,13 +189,20 @@ class Admission:
         """Let those who wait go to others that take jobs; whether somebody stays who could go."""
         name, now = self._provider.name, self._clock.now()
 
-        line = await self._database.read(lambda conn: jobs.line(conn, name, LEAVE_AT_ONCE))
+        line = await self._database.read(lambda conn: jobs.line(conn, name))
+        # Of a long one the next part each time: nobody stands behind those who cannot go.
+        start = self._left_off if self._left_off < len(line) else 0
+        self._left_off, line = start + LEAVE_AT_ONCE, line[start : start + LEAVE_AT_ONCE]
         waiting = await self._database.read(
             lambda conn: [jobs.get(conn, each.job_id) for each in line]
         )
         for job in waiting:
-            if job.plan is not None and (route := self._failover.next(job.plan)) is not None:
+            if job.plan is None or not job.plan.others:
+                continue
+            if (route := self._failover.next_of_line(job.plan)) is not None:
                 await self._send_one(job.id, route, now)
+            elif (offer := self._failover.offer(job.plan)) != job.plan.offered:
+                await self._offer_one(job.id, offer)
         return any(job.plan is not None and job.plan.others for job in waiting)
 
     async def _send_one(self, job_id: JobId, route: Route, now: datetime) -> None:
@@ -207,12 +215,24 @@ class Admission:
 
         await self._database.write(write)
 
+    async def _offer_one(self, job_id: JobId, offer: Route | None) -> None:
+        """Note what its person is asked about, so that nothing else is taken for their word."""
+
+        def write(tx: Tx) -> None:
+            job = jobs.get(tx.conn, job_id)
+            if job.state is JobState.ACCEPTED and job.admitted_at is None and job.plan is not None:
+                jobs.change(tx, job, plan=job.plan.model_copy(update={"offered": offer}))
+                tx.after_commit(lambda: self._announce(job_id))
+
+        await self._database.write(write)
+
     async def _admit_one(self, job_id: JobId) -> None:
         now = self._clock.now()
 
         def write(tx: Tx) -> None:
             job = jobs.get(tx.conn, job_id)
-            if job.state is JobState.ACCEPTED and job.admitted_at is None:
+            is_ours = job.plan is not None and job.plan.provider == self._provider.name
+            if job.state is JobState.ACCEPTED and job.admitted_at is None and is_ours:
                 jobs.change(tx, job, admitted_at=now, next_at=now)
                 self._dispatcher.wake(tx, job_id, now)
 

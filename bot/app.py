@@ -24,6 +24,7 @@ from bot.frames import Frames
 from bot.gauges import Gauges
 from bot.housekeeping import Housekeeping
 from bot.job import Job, JobState
+from bot.links import Links
 from bot.log import get_logger
 from bot.media import LinkSigner, open_media
 from bot.metrics import Metrics
@@ -31,7 +32,7 @@ from bot.notices import Notice, Outlook, to_status
 from bot.operations import Operations
 from bot.planning import Planner
 from bot.ports import Adapter
-from bot.refs import JobId, MessageRef
+from bot.refs import MessageRef
 from bot.step import Wiring, Workshop
 from bot.store import jobs, messages, pulse, settings
 from bot.store.database import Database
@@ -106,6 +107,16 @@ class App:
         )
         self._frames = Frames(media, codec, signer=self._signer, public_url=self.public_url)
         self._clips = Clips(media, codec, allow_hosts=supplied.hosts)
+        self._links = Links(
+            database=self.database,
+            frames=self._frames,
+            clips=self._clips,
+            signer=self._signer,
+            clock=self._clock,
+            # Our own address is for this machine only; a link to a clip is for people.
+            public_url=self.public_url if table.public_url else "",
+            clip_days=table.clip_retention_days,
+        )
         self._build_work()
         self._is_built = True
 
@@ -137,6 +148,7 @@ class App:
             providers=self._providers,
             adapters=self._adapters,
             operators=self._config.operators,
+            failover=self._failover,
         )
         self.studio = self._build_studio()
         for name, create in self._factories.items():
@@ -145,6 +157,9 @@ class App:
     def _build_watchers(self) -> None:
         self._failover = Failover(
             is_open=lambda name: name in self._watchers and self._watchers[name].admission.is_open,
+            is_well=lambda name: (
+                name in self._watchers and self._watchers[name].admission.sentence is None
+            ),
             confirm_above_usd=self._config.limits.confirm_above_usd,
             moved=self._on_moved,
         )
@@ -164,7 +179,7 @@ class App:
             watch=self._watch,
             trouble=lambda name, error: self._watchers[name].admission.trouble(error),
             taken=lambda name: self._watchers[name].admission.taken(),
-            clip_link=self._clip_link,
+            clip_link=self._links.clip_link,
             pseudonym=partial(supply.pseudonym, self._secret),
             failover=self._failover,
             public_url=self.public_url,
@@ -186,7 +201,7 @@ class App:
             data_dir=self._config.bot.data_dir,
             min_free_bytes=self._config.bot.min_free_bytes,
             announce=self._announcer.touch,
-            nudge=lambda name: self._watchers[name].admission.nudge(),
+            nudge=self._nudge,
             to_notice=self._to_notice,
             cancel_generation=self._cancel_generation,
             failover=self._failover,
@@ -328,12 +343,16 @@ class App:
         elif job.plan is not None and job.plan.provider in self._watchers:
             outlook = await self._watchers[job.plan.provider].outlook(job)
             if outlook.provider_trouble:
-                outlook = replace(outlook, offer=self._failover.offer(job.plan))
+                outlook = replace(outlook, offer=job.plan.offered)
         return to_status(job, outlook)
 
     def _on_moved(self, was: str, now: str) -> None:
         self._metrics.failovers.labels(was, now).inc()
-        self._watchers[now].admission.nudge()
+        self._nudge(now)
+
+    def _nudge(self, provider: str) -> None:
+        if (watcher := self._watchers.get(provider)) is not None:
+            watcher.admission.nudge()
 
     def _watch(self, job: Job) -> None:
         if job.state is JobState.GENERATING and job.plan is not None:
@@ -363,29 +382,10 @@ class App:
             self._watchers[provider].hint(hint)
 
     async def _frame_at(self, job_id: str, attempt: int, slot: str) -> Path | None:
-        """An input image, while that attempt is being submitted or generated."""
-        job = await self._find(job_id)
-        if job is None or job.plan is None or job.attempt > attempt:
-            return None
-        is_live = job.state in (JobState.ACCEPTED, JobState.SUBMITTING, JobState.GENERATING)
-        frame = job.plan.start_frame if slot == "start" else job.plan.end_frame
-        return await self._frames.local(frame) if frame and is_live else None
+        return await self._links.frame_at(job_id, attempt, slot) if self._is_built else None
 
     async def _clip_at(self, job_id: str) -> Path | None:
-        job = await self._find(job_id)
-        return await self._clips.local(job.clip) if job and job.clip else None
-
-    def _clip_link(self, job_id: JobId) -> str | None:
-        """A signed link to a kept clip, as long as it is kept; None without a public address."""
-        if not self._config.bot.public_url:
-            return None
-        until = self._clock.now() + timedelta(days=self._config.bot.clip_retention_days)
-        return self.public_url.rstrip("/") + self._signer.sign(f"/clips/{job_id}.mp4", until)
-
-    async def _find(self, job_id: str) -> Job | None:
-        if not self._is_built:
-            return None
-        return await self.database.read(lambda conn: jobs.get_or_none(conn, JobId(job_id)))
+        return await self._links.clip_at(job_id) if self._is_built else None
 
     async def _act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
         if not self._is_built:

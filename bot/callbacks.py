@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bot.clock import Clock
 from bot.errors import StoreError
+from bot.failover import go_back
 from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.ports import Generation, GenerationState
@@ -127,7 +128,10 @@ class Callbacks:
         job = jobs.get(tx.conn, sent.job_id)
         is_now = job.state in IN_DOUBT and job.attempt == sent.attempt
         # One taken for absent may turn up after all, while its job waits to be sent again.
-        if is_now or job.state is JobState.ACCEPTED:
+        if (is_now or job.state is JobState.ACCEPTED) and (
+            back := go_back(tx, job, attempt.provider)
+        ):
+            job = back
             adopted = attempts.adopt(tx, job, seen.id, "adopted", now, attempt=sent.attempt)
             tx.after_commit(lambda: self._announce(job.id))
             return adopted

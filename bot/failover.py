@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from bot.config import micros
 from bot.errors import ProviderClosed, ProviderError, ProviderUnavailable
 from bot.job import Job, Plan, Route
 from bot.pricing import hold_for
-from bot.refs import money
+from bot.refs import Micros, money
 from bot.store import jobs
 from bot.store.database import Tx
 
@@ -39,49 +40,94 @@ def alone(plan: Plan) -> Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Failover:
-    """Finds and takes other ways. `is_open` tells whether a provider takes jobs now.
+    """Finds and takes other ways. `is_open` tells whether a provider may be tried now.
 
-    `confirm_above_usd` is the price from which on a person is asked first, None: never.
+    `is_well` tells whether it had no trouble since it took a job. `confirm_above_usd` is the
+    price from which on a person is asked first, None: never.
     `moved` is told of each job's old and new provider once that is written.
     """
 
     is_open: Callable[[str], bool]
+    is_well: Callable[[str], bool]
     confirm_above_usd: float | None
     moved: Callable[[str, str], None]
 
     def next(self, plan: Plan) -> Route | None:
-        """The first way that is open now and costs no more than its person agreed to."""
-        return next((each for each in self._open(plan) if self._is_agreed(plan, each)), None)
+        """The first way that may be tried now and costs no more than its person agreed to."""
+        return next((each for each in self._tried(plan) if self._is_agreed(plan, each)), None)
+
+    def next_of_line(self, plan: Plan) -> Route | None:
+        """The same for one of many who wait: a way that works now, so that nobody comes back."""
+        well = (each for each in self._tried(plan) if self.is_well(each.provider))
+        return next((each for each in well if self._is_agreed(plan, each)), None)
 
     def offer(self, plan: Plan) -> Route | None:
-        """The first way that is open now, where its person has to agree to its price first."""
-        return None if self.next(plan) else next(self._open(plan), None)
+        """The first way that works now, where its person has to agree to its price first."""
+        if self.next(plan) is not None:
+            return None
+        return next((each for each in plan.others if self.is_well(each.provider)), None)
 
-    def _open(self, plan: Plan) -> Iterator[Route]:
+    def may_take_offer(self, plan: Plan) -> bool:
+        """Whether what was offered still stands: it works, and the own provider does not."""
+        offered = plan.offered
+        is_needed = not self.is_well(plan.provider)
+        return offered is not None and is_needed and self.is_open(offered.provider)
+
+    def _tried(self, plan: Plan) -> Iterator[Route]:
         return (each for each in plan.others if self.is_open(each.provider))
 
     def _is_agreed(self, plan: Plan, route: Route) -> bool:
         if self.confirm_above_usd is None:
             return True
-        agreed = max(micros(self.confirm_above_usd), plan.price.charged)
+        agreed = max(micros(self.confirm_above_usd), plan.price.charged, plan.agreed)
         return route.price.charged <= agreed
 
     def take(self, tx: Tx, job: Job, route: Route, now: datetime) -> Job:
         """Put a job that waits in line at its provider in line at another."""
         assert job.plan is not None
-        was = Route(**{name: getattr(job.plan, name) for name in Route.model_fields})
-        others = (*(each for each in job.plan.others if each != route), was)
-        changes = {**dict(route), "others": others, "detour": explain(route, was)}
-        plan = job.plan.model_copy(update=changes)
-        tx.after_commit(lambda: self.moved(was.provider, route.provider))
-        return jobs.change(
+        was, plan = job.plan.provider, move(job.plan, route)
+        moved = jobs.change(
             tx,
             job,
-            plan=plan,
-            provider=plan.provider,
-            model=plan.work.model,
-            list_price=plan.price.micros,
+            **columns_of(plan),
             provider_failure=None,
             admitted_at=None,
             next_at=now,
         )
+        tx.after_commit(lambda: self.moved(was, route.provider))
+        return moved
+
+
+def move(plan: Plan, route: Route) -> Plan:
+    """The plan with this way taken; the one that was taken comes last of the others."""
+    was = Route(**{name: getattr(plan, name) for name in Route.model_fields})
+    others = (*(each for each in plan.others if each != route), was)
+    return plan.model_copy(
+        update={
+            **dict(route),
+            "others": others,
+            "detour": explain(route, was),
+            "agreed": Micros(max(plan.agreed, was.price.charged)),
+            "offered": None,
+        }
+    )
+
+
+def go_back(tx: Tx, job: Job, provider: str) -> Job | None:
+    """A job whose earlier provider took it after all, and so made it; None without that way."""
+    if job.plan is None or job.plan.provider == provider:
+        return job
+    route = next((each for each in job.plan.others if each.provider == provider), None)
+    if route is None:
+        return None
+    return jobs.change(tx, job, **columns_of(move(job.plan, route)))
+
+
+def columns_of(plan: Plan) -> dict[str, Any]:
+    """What a job's row repeats of its plan."""
+    return {
+        "plan": plan,
+        "provider": plan.provider,
+        "model": plan.work.model,
+        "list_price": plan.price.micros,
+    }

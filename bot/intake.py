@@ -14,6 +14,7 @@ from bot.config import micros
 from bot.errors import (
     BotError,
     ClipUnavailable,
+    InvalidRequest,
     JobNotFound,
     NotAllowed,
     QuotaExceeded,
@@ -21,7 +22,7 @@ from bot.errors import (
     Stale,
     StoreError,
 )
-from bot.failover import alone
+from bot.failover import alone, move
 from bot.house import House
 from bot.job import Failure, Job, JobState, Plan
 from bot.log import get_logger
@@ -224,14 +225,23 @@ class Intake:
         One that waits because its provider takes nothing goes where it costs more.
         """
         if job.state is JobState.ACCEPTED:
+            await self._check_again(job)
             return await self._first_answer(await self._send_elsewhere(job))
         if job.state is not JobState.RECEIVED or job.plan is None:
             return await self._first_answer(job)
         await self._check_again(job)
         try:
-            return await self._accept(job)
+            return await self._accept(replace(job, plan=self._served(job.plan)))
         except Stale:
             return await self._answer_now(job.id)
+
+    def _served(self, plan: Plan) -> Plan:
+        """The plan with a provider that is set up today; raises `InvalidRequest` without one."""
+        if plan.provider in {each.name for each in self._planner.providers}:
+            return plan
+        if (route := self._house.failover.next(plan)) is None:
+            raise InvalidRequest(f"{plan.provider} is not set up here any more. Ask again.")
+        return move(plan, route)
 
     async def _send_elsewhere(self, job: Job) -> Job:
         """Take the way that its person was offered, if it still is one."""
@@ -239,9 +249,12 @@ class Intake:
 
         def send(tx: Tx) -> Job:
             current = jobs.get(tx.conn, job.id)
-            is_waiting = current.state is JobState.ACCEPTED and current.admitted_at is None
-            route = failover.offer(current.plan) if current.plan and is_waiting else None
-            return current if route is None else failover.take(tx, current, route, now)
+            plan, is_waiting = current.plan, current.state is JobState.ACCEPTED
+            if plan is None or not is_waiting or current.admitted_at is not None:
+                return current
+            if plan.offered is None or not failover.may_take_offer(plan):
+                return current
+            return failover.take(tx, current, plan.offered, now)
 
         return await self.write(send)
 

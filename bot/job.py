@@ -83,12 +83,15 @@ class Route(Frozen):
 class Plan(Route):
     """The way that is taken, and the others, in order, that could be taken instead of it.
 
-    `hold` is enough for each of them; `detour` is the sentence why it is not the first.
+    `hold` is enough for each of them; `detour` is the sentence why it is not the first. `agreed`
+    is the dearest price taken before, and `offered` a way that its person was asked about.
     """
 
     hold: Micros
     others: tuple[Route, ...] = ()
     detour: str = ""
+    agreed: Micros = Micros(0)
+    offered: Route | None = None
     start_frame: StoredFrame | None = None
     end_frame: StoredFrame | None = None
 

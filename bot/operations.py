@@ -16,7 +16,7 @@ from bot.errors import (
     InvalidRequest,
     StoreError,
 )
-from bot.failover import alone
+from bot.failover import Failover, alone
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import Operator
@@ -63,6 +63,7 @@ class Operations:
         providers: Mapping[str, Provider],
         adapters: Mapping[str, Adapter],
         operators: Mapping[str, str],
+        failover: Failover,
     ) -> None:
         self._database = database
         self._dispatcher = dispatcher
@@ -72,6 +73,7 @@ class Operations:
         self._providers = providers
         self._adapters = adapters
         self._operators = operators
+        self._failover = failover
 
     async def act(
         self, name: str, values: Mapping[str, object], *, actor: str = OPERATOR
@@ -224,11 +226,15 @@ class Operations:
         await self._database.write(lambda tx: self._end_unserved(tx, providers))
 
     def _end_unserved(self, tx: Tx, providers: Collection[str]) -> None:
-        """Jobs of a provider that is configured no more: waiting ones end, others are told of."""
+        """Jobs of a provider that is configured no more: waiting ones go elsewhere, or end."""
         now = self._clock.now()
         for job in jobs.unserved(tx.conn, providers):
             assert job.plan is not None
             name = job.plan.provider
+            route = self._failover.next(job.plan)
+            if job.state is JobState.ACCEPTED and route is not None:
+                self._failover.take(tx, job, route, now)
+                continue
             if job.state is JobState.ACCEPTED:
                 sentence = f"The video service {name} is not set up here any more. Ask again."
                 ledger.fail(tx, job, now, Failure(code="refused", sentence=sentence))

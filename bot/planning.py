@@ -66,9 +66,15 @@ class Planner:
     def settle(self, work: VideoWork, chosen: Mapping[str, str]) -> VideoWork:
         """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done."""
         filled = with_defaults(work, self._house_defaults(), chosen)
-        _, settled, _ = choice.choose(filled, self._providers)
-        self._check_policy(settled)
-        return filled
+        refusals: list[NotAllowed] = []
+        for _, settled, _ in choice.candidates(filled, self._providers):
+            try:
+                self._check_policy(settled)
+            except NotAllowed as error:
+                refusals.append(error)
+            else:
+                return filled
+        raise refusals[0]
 
     async def plan(self, job: Job, work: VideoWork) -> Plan:
         """Read the frames, find every way, estimate, take the first; raises `Refusal`s."""

@@ -162,7 +162,7 @@ class Service:
         return read_json(response.content)
 
     async def act(self, method: str, path: str, **content: Any) -> httpx.Response:
-        """The reply to something that costs nothing: an upload, a cancel. Sent once.
+        """The reply to something that costs nothing more: an upload, a cancel. Sent once.
 
         `content` is httpx's (`json`, `files`, `data`). Raises `ProviderUnavailable` where there
         is no answer; what an answer means is for the caller to tell.

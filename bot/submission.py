@@ -28,7 +28,7 @@ from bot.ports import (
     Submission,
 )
 from bot.request import ClipFrame, Frame
-from bot.step import Workshop
+from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
 
@@ -38,6 +38,8 @@ VISIBLE = timedelta(seconds=10)
 ABSENCE_GAP = timedelta(seconds=15)
 #: What was sent so long before a job was asked for is not taken for its generation by anybody.
 CLOCKS_APART = timedelta(days=2)
+#: A job that is refused again and again makes room for others to be the next that tries.
+LONGEST_PAUSE = 300.0
 WAIT_FOR_OPERATOR = timedelta(hours=24)
 
 
@@ -182,14 +184,20 @@ class Submitter:
             failure = Failure(code="operator", sentence=error.sentence, since=since)
         assert job.plan is not None
         failover = self._shop.wiring.failover
-        route = failover.next(job.plan) if may_leave(error) else None
-        delay = timedelta(seconds=error.retry_after or 1.0 if error else 0.0)
+        plan = job.plan
+        route = failover.next(plan) if may_leave(error) else None
+        offer = failover.offer(plan) if may_leave(error) else None
+        pause = min(2.0 ** min(submission.attempt - 1, 9), LONGEST_PAUSE)
+        delay = timedelta(seconds=error.retry_after or pause if error else 0.0)
         now = self._shop.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             attempts.finish(tx, job.id, submission.attempt, "refused")
             if isinstance(error, ProviderClosed):
                 settings.note_operator(tx, _key_of(error, now), error.sentence, now, job.id)
+            elif submission.attempt == TRIES_BEFORE_TELLING:
+                sentence = f"{job.id} cannot be submitted; Raybot keeps trying, see its log."
+                settings.note_operator(tx, f"stuck:{job.id}:submit", sentence, now, job.id)
             waiting = jobs.move(
                 tx,
                 current,
@@ -200,7 +208,11 @@ class Submitter:
                 provider_failure=failure,
                 next_at=now + delay,
             )
-            return failover.take(tx, waiting, route, now) if route is not None else waiting
+            if route is not None:
+                return failover.take(tx, waiting, route, now)
+            if offer != plan.offered:
+                return jobs.change(tx, waiting, plan=plan.model_copy(update={"offered": offer}))
+            return waiting
 
         await self._shop.result(_at(job, submission), write)
 

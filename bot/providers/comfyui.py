@@ -121,7 +121,10 @@ class ComfyUI(OverHttp):
         """The image as the server will call it; it stays in its input folder."""
         if frame.path is None:
             raise errors.ProviderRejected(MEANS["image"], provider=self.name, code="image")
-        content = await asyncio.to_thread(Path(frame.path).read_bytes)
+        try:
+            content = await asyncio.to_thread(Path(frame.path).read_bytes)
+        except OSError as error:
+            raise errors.ProviderUnavailable(provider=self.name) from error
         filename = f"{name}.{frame.content_type.rpartition('/')[2]}"
         reply = await self._api.act(
             "POST",

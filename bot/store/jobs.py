@@ -342,9 +342,8 @@ def forget_prompts(tx: Tx, before: datetime) -> int:
         request = job.request.model_copy(
             update={"work": job.request.work.model_copy(update={"prompt": ""})}
         )
-        plan = job.plan and job.plan.model_copy(
-            update={"work": job.plan.work.model_copy(update={"prompt": ""}), "others": ()}
-        )
+        bare = {"work": job.work.model_copy(update={"prompt": ""}), "others": (), "offered": None}
+        plan = job.plan and job.plan.model_copy(update=bare)
         change(tx, job, prompt="", request=request, plan=plan)
         tx.conn.execute(update(attempts).where(attempts.c.job_id == job.id).values(submission={}))
     return len(rows)

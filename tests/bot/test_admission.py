@@ -39,7 +39,10 @@ class Desk:
             stale_after=lambda: STALE_AT_LEAST,
             announce=self._announce,
             failover=Failover(
-                is_open=lambda _: False, confirm_above_usd=None, moved=lambda *_: None
+                is_open=lambda _: False,
+                is_well=lambda _: False,
+                confirm_above_usd=None,
+                moved=lambda *_: None,
             ),
         )
 

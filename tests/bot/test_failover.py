@@ -15,7 +15,7 @@ from bot.errors import (
     ProviderUnavailable,
     SubmissionUncertain,
 )
-from bot.failover import Failover, alone, explain, may_leave
+from bot.failover import Failover, alone, explain, may_leave, move
 from bot.job import Plan, Route
 from bot.refs import Micros, Price
 from bot.request import VideoWork
@@ -37,6 +37,7 @@ def failover(*open_ones: str, confirm_above_usd: float | None = 1.0) -> Failover
     names: Collection[str] = open_ones
     return Failover(
         is_open=lambda name: name in names,
+        is_well=lambda name: name in names,
         confirm_above_usd=confirm_above_usd,
         moved=lambda *_: None,
     )
@@ -78,6 +79,36 @@ def test_nobody_pays_more_than_they_agreed_to_without_being_asked() -> None:
     assert only_dear.next(confirmed) == confirmed.others[0]
     assert failover("dear").offer(confirmed) == confirmed.others[1]
     assert failover("dear", confirm_above_usd=None).next(ALL) == ALL.others[2]
+
+
+def test_what_was_agreed_to_once_is_agreed_to() -> None:
+    dear = plan(route("luma", 300), route("fal", 150), route("comfy", 310))
+    moved = move(dear, dear.others[0])
+    assert (moved.provider, [each.provider for each in moved.others]) == ("fal", ["comfy", "luma"])
+    assert moved.detour.startswith("luma takes nothing right now")
+    back = failover("luma").next(moved)
+    assert back is not None
+    assert back.provider == "luma", "three dollars were agreed to at the start"
+    assert failover("comfy").next(moved) is None
+
+
+def test_a_line_goes_only_where_it_works_and_one_alone_may_try() -> None:
+    half_open = Failover(
+        is_open=lambda _: True,
+        is_well=lambda name: name == "comfy",
+        confirm_above_usd=None,
+        moved=lambda *_: None,
+    )
+    first, line = half_open.next(ALL), half_open.next_of_line(ALL)
+    assert (first and first.provider, line and line.provider) == ("fal", "comfy")
+
+
+def test_an_offer_stands_while_it_is_needed_and_can_be_kept() -> None:
+    asked = ALL.model_copy(update={"offered": ALL.others[1]})
+    assert failover("comfy").may_take_offer(asked)
+    assert not failover("dear").may_take_offer(asked), "it takes nothing any more"
+    assert not failover("luma", "comfy").may_take_offer(asked), "its own takes jobs again"
+    assert not failover("comfy").may_take_offer(ALL), "nothing was offered"
 
 
 def test_alone_holds_what_its_own_price_asks_for() -> None:

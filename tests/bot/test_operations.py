@@ -27,6 +27,7 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
+from bot.failover import Failover
 from bot.frames import Frames, frame_key
 from bot.housekeeping import CLEAN_EVERY, Housekeeping
 from bot.job import Failure, Job, JobState, Route
@@ -65,6 +66,12 @@ class Office:
             providers={},
             adapters={"discord": self.chat},
             operators={"discord": "7"},
+            failover=Failover(
+                is_open=lambda name: name == "fal",
+                is_well=lambda name: name == "fal",
+                confirm_above_usd=1.0,
+                moved=lambda *_: None,
+            ),
         )
 
     async def _nothing_due(self) -> list[Any]:
@@ -412,6 +419,16 @@ async def test_jobs_of_a_provider_that_is_gone_end_or_are_told_of(office: Office
 
 
 # ---- notices ----------------------------------------------------------------------------------
+
+
+async def test_a_waiting_job_of_a_provider_that_is_gone_goes_to_the_next(office: Office) -> None:
+    job = await office.books.reach(S.ACCEPTED)
+    assert job.plan is not None
+    other = Route(provider="fal", work=job.plan.work, price=job.plan.price)
+    await office.books.change(job, plan=job.plan.model_copy(update={"others": (other,)}))
+    await office.operations.recover(["fal"])
+    moved = await office.books.get(job.id)
+    assert (moved.state, moved.plan and moved.plan.provider) == (S.ACCEPTED, "fal")
 
 
 async def test_a_notice_is_told_once(office: Office, caplog: pytest.LogCaptureFixture) -> None:

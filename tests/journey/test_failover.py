@@ -215,6 +215,28 @@ async def test_no_service_learns_who_somebody_is(street: Street) -> None:
     await street.delivered(job_id)
 
 
+async def test_a_clip_that_the_first_made_after_all_is_the_firsts(street: Street) -> None:
+    street.luma.faults.drop("create", accepted=True)
+    street.luma.faults.hide_new(50)
+    street.luma.faults.break_callback("lost")
+    job_id = await street.house.ask()
+    await street.luma.wait_for_creates(1)
+    street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
+    street.fal.faults.too_many("create", retry_after=3600)
+    [generation] = street.luma.generations.values()
+    async with asyncio.timeout(15):
+        while (job := await street.house.job(job_id)).attempt < 2 or not job.plan:
+            street.house.clock.move(seconds=10)
+            await asyncio.sleep(0.05)
+    await street.house.until(job_id, JobState.ACCEPTED)
+    await street.luma.finish(generation.id)
+    job = await street.house.delivered(job_id)
+    assert (job.plan and job.plan.provider) == "luma"
+    assert street.accepted() == (1, 0)
+    assert job.cost < FALS_PRICE
+    await street.house.check_books()
+
+
 # ---- what is no certain no ---------------------------------------------------------------------
 
 
