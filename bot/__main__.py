@@ -185,10 +185,12 @@ def simulator(
     fault: Annotated[
         list[str] | None, typer.Option(help="A fault to play, such as fail=2; repeatable.")
     ] = None,
+    api: Annotated[str, typer.Option(help="The service it stands in for, such as fal.")] = "luma",
 ) -> None:
-    """Serve a stand-in for Luma's API, with real clips and no costs."""
-    from bot.simulator import Faults, SimulatorSettings, run_simulator
+    """Serve a stand-in for a video service's API, with real clips and no costs."""
+    from bot.simulator import Faults, SimulatorSettings, face_of, run_simulator
 
+    face = face_of(api)
     settings = SimulatorSettings(speed=speed, same_clip=is_same_clip)
     faults = Faults.parse(fault or [])
 
@@ -202,6 +204,7 @@ def simulator(
                     port,
                     lambda address: print(address, flush=True),  # noqa: T201 - read by our parent
                     faults=faults,
+                    face=face,
                 )
             )
             await stop.wait()

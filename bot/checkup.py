@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bot import choice, pricing
+from bot import choice
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
@@ -155,15 +155,8 @@ async def _look_at_choice(config: Config) -> list[Finding]:
 
 def _sold_by(provider: Provider) -> str:
     """The models of a provider, each with the price of its cheapest clip."""
-    told = [
-        f"{model} from {money(least.micros)}"
-        for model in choice.usable(provider)
-        if (
-            least := pricing.cheapest(
-                provider.tariffs.get(model), can=provider.capabilities[model]
-            )
-        )
-    ]
+    sold = choice.cheapest(provider).items()
+    told = [f"{model} from {money(least.micros)}" for model, least in sold]
     return f"{provider.name}: sells {', '.join(told)}" if told else ""
 
 

@@ -65,6 +65,19 @@ def offered(providers: Iterable[Provider]) -> tuple[ModelCapabilities, ...]:
     )
 
 
+def cheapest(provider: Provider) -> dict[str, pricing.Cheapest]:
+    """Of each model that is sold, the clip that costs least."""
+    return {
+        model: least
+        for model in usable(provider)
+        if (
+            least := pricing.cheapest(
+                provider.tariffs.get(model), can=provider.capabilities[model]
+            )
+        )
+    }
+
+
 def candidates(
     work: VideoWork, providers_in_order: Sequence[P]
 ) -> list[tuple[P, VideoWork, tuple[str, ...]]]:

@@ -16,13 +16,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from bot import choice, pricing
+from bot import choice
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.codec import Codec
 from bot.config import Config
-from bot.errors import ConfigError, ProviderError, ProviderUnavailable, SubmissionUncertain
-from bot.job import Clip
+from bot.errors import (
+    ClipError,
+    ConfigError,
+    ProviderError,
+    ProviderUnavailable,
+    SubmissionUncertain,
+)
 from bot.media import open_media
 from bot.ports import Generation, Provider, Submission
 from bot.refs import JobId, money
@@ -73,15 +78,7 @@ async def probe(
 
 def cheapest_work(provider: Provider) -> tuple[VideoWork, str]:
     """The cheapest clip of a provider and its price; raises `ConfigError` where none is known."""
-    sold = {
-        model: least
-        for model in choice.usable(provider)
-        if (
-            least := pricing.cheapest(
-                provider.tariffs.get(model), can=provider.capabilities[model]
-            )
-        )
-    }
+    sold = choice.cheapest(provider)
     if not sold:
         raise ConfigError(f"[providers.{provider.name}] prices: no price is known to ask about.")
     model, least = min(sold.items(), key=lambda each: each[1].micros)
@@ -93,35 +90,53 @@ def cheapest_work(provider: Provider) -> tuple[VideoWork, str]:
 
 
 async def _buy(config: Config, opened: Opened, work: VideoWork, clock: Clock) -> Told:
+    """Whatever fails after the submission, what is known by then is in the report."""
     provider, began = opened.provider, clock.now()
-    submission = _to_submission(config, provider, work, clock)
     before = await provider.balance()
     try:
-        generation = await provider.submit(submission)
+        generation = await provider.submit(_to_submission(config, provider, work, clock))
     except SubmissionUncertain as error:
         raise SubmissionUncertain(LOST, provider=provider.name) from error
-    generation = await _wait(provider, generation, clock)
-    took = clock.now() - began
     folder = config.bot.data_dir / "probes"
     stem = f"{provider.name}-{began:%Y%m%d-%H%M%S}"
-    clip, path = await _keep(opened, generation, folder, stem)
-    known = dict(await provider.observe(generation.id))
-    after = await provider.balance()
-    report = {
-        "provider": provider.name,
-        "at": began.isoformat(timespec="seconds"),
-        "asked": work.model_dump(mode="json", include={"model", "duration", "resolution"}),
-        "state": generation.state,
-        "failure": generation.failure.model_dump(mode="json") if generation.failure else None,
-        "seconds_until_done": round(took.total_seconds(), 1),
-        "paid_micros": before - after if before is not None and after is not None else None,
-        "clip": clip.model_dump(mode="json", exclude={"key", "sha256"}) if clip else None,
-        "link": read_link(generation.clip_url) if generation.clip_url else None,
-        "observed": known,
-    }
-    written = folder / f"{stem}.json"
-    await asyncio.to_thread(_write, written, report)
-    return Told(report=written, clip=path, known=known)
+    report = Report(folder / f"{stem}.json")
+    asked = work.model_dump(mode="json", include={"model", "duration", "resolution"})
+    await report.add(provider=provider.name, at=began.isoformat(timespec="seconds"), asked=asked)
+    await report.add(generation=generation.id, state=generation.state)
+    generation = await _wait(provider, generation, clock)
+    took = round((clock.now() - began).total_seconds(), 1)
+    failure = generation.failure.model_dump(mode="json") if generation.failure else None
+    await report.add(state=generation.state, failure=failure, seconds_until_done=took)
+    clip, known = None, dict[str, str]()
+    if generation.clip_url is not None:
+        await report.add(link=read_link(generation.clip_url))
+        clip = await _keep(opened, generation.clip_url, folder, stem, report)
+    try:
+        known = dict(await provider.observe(generation.id))
+        after = await provider.balance()
+    except ProviderError as error:
+        await report.add(observe_failed=error.sentence)
+    else:
+        paid = before - after if before is not None and after is not None else None
+        await report.add(observed=known, paid_micros=paid)
+    return Told(report=report.path, clip=clip, known=known)
+
+
+class Report:
+    """What is known so far, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._told: dict[str, Any] = {}
+
+    async def add(self, **told: Any) -> None:
+        """Write this down, too."""
+        self._told |= told
+        await asyncio.to_thread(self._write, json.dumps(self._told, indent=2) + "\n")
+
+    def _write(self, text: str) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(text, "utf-8")
 
 
 def _to_submission(
@@ -159,17 +174,17 @@ async def _wait(provider: Provider, generation: Generation, clock: Clock) -> Gen
     return generation
 
 
-async def _keep(
-    opened: Opened, generation: Generation, folder: Path, stem: str
-) -> tuple[Clip | None, Path | None]:
+async def _keep(opened: Opened, url: str, folder: Path, stem: str, report: Report) -> Path | None:
     """The finished clip, verified and kept beside the report: it is paid for."""
-    if generation.clip_url is None:
-        return None, None
     media, codec = open_media("", folder), Codec()
     try:
         clips = Clips(media, codec, allow_hosts=frozenset({opened.host}))
-        clip = await clips.fetch(generation.clip_url, JobId(stem))
-        return clip, await clips.local(clip)
+        clip = await clips.fetch(url, JobId(stem))
+        await report.add(clip=clip.model_dump(mode="json", exclude={"key", "sha256"}))
+        return await clips.local(clip)
+    except ClipError as error:
+        await report.add(clip_failed=error.sentence)
+        return None
     finally:
         await codec.aclose()
         media.close()
@@ -182,8 +197,3 @@ def read_link(url: str) -> dict[str, Any]:
         "parameters": sorted({name for name, _ in parts}),
         "lifetime": {name: value[:40] for name, value in parts if name.lower() in LIFETIMES},
     }
-
-
-def _write(path: Path, report: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n", "utf-8")

@@ -193,11 +193,7 @@ class Submitter:
 
         def write(tx: Tx, current: Job) -> Job:
             attempts.finish(tx, job.id, submission.attempt, "refused")
-            if isinstance(error, ProviderClosed):
-                settings.note_operator(tx, _key_of(error, now), error.sentence, now, job.id)
-            elif submission.attempt == TRIES_BEFORE_TELLING:
-                sentence = f"{job.id} cannot be submitted; Raybot keeps trying, see its log."
-                settings.note_operator(tx, f"stuck:{job.id}:submit", sentence, now, job.id)
+            _note_refusal(tx, submission, error, now)
             waiting = jobs.move(
                 tx,
                 current,
@@ -304,6 +300,18 @@ class Submitter:
             job.id,
         )
         return jobs.move(tx, job, JobState.UNCERTAIN, now, next_at=None)
+
+
+def _note_refusal(
+    tx: Tx, submission: Submission, error: ProviderError | None, now: datetime
+) -> None:
+    """Tell the operator of what only they can mend, and of a job that is refused for ever."""
+    job_id = submission.job_id
+    if isinstance(error, ProviderClosed):
+        settings.note_operator(tx, _key_of(error, now), error.sentence, now, job_id)
+    elif submission.attempt == TRIES_BEFORE_TELLING:
+        sentence = f"{job_id} cannot be submitted; Raybot keeps trying, see its log."
+        settings.note_operator(tx, f"stuck:{job_id}:submit", sentence, now, job_id)
 
 
 def _key_of(error: ProviderClosed, now: datetime) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import pkgutil
 import tempfile
 import threading
 from collections import Counter
@@ -19,6 +21,8 @@ import aiohttp
 from aiohttp import web
 
 from bot.clock import SystemClock
+from bot.errors import ConfigError
+from bot.simulator import faces
 from bot.simulator.account import CANCELLED, Account, Generation, SimulatorSettings, State
 from bot.simulator.callbacks import Attempt, Callbacks
 from bot.simulator.face import Face
@@ -306,6 +310,15 @@ class Simulator:
         return self._path(generation).with_suffix(suffix)
 
 
+def face_of(api: str) -> type[Face]:
+    """An API by the name of its provider; raises `ConfigError` where there is no such one."""
+    names = sorted(each.name for each in pkgutil.iter_modules(faces.__path__))
+    if api not in names:
+        raise ConfigError(f"The simulator speaks {', '.join(names)}; not {api!r}.")
+    face: type[Face] = importlib.import_module(f"bot.simulator.faces.{api}").FACE
+    return face
+
+
 async def run_simulator(
     settings: SimulatorSettings,
     host: str,
@@ -313,9 +326,10 @@ async def run_simulator(
     on_ready: Callable[[str], None],
     *,
     faults: Faults | None = None,
+    face: type[Face] = LumaFace,
 ) -> None:
     """Serve until cancelled; `on_ready` is told the base address once it listens."""
-    simulator = Simulator(settings, faults)
+    simulator = Simulator(settings, faults, face=face)
     await simulator.start(host, port)
     try:
         on_ready(simulator.base_url)

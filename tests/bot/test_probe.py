@@ -91,6 +91,19 @@ async def test_a_lost_answer_is_told_and_not_asked_for_again(tmp_path: Path) -> 
         assert len(server.generations) == 1
 
 
+async def test_a_clip_that_cannot_be_had_is_told_in_the_report(tmp_path: Path) -> None:
+    async with Simulator(settings(), Faults()) as server:
+        server.faults.break_clip("garbage", times=9)
+        told = await probe.probe(
+            to_config_of(tmp_path, server), "luma", agrees=lambda _: True, clock=SystemClock()
+        )
+    assert told is not None
+    report = json.loads(told.report.read_text("utf-8"))
+    assert (report["state"], told.clip) == ("completed", None)
+    assert report["clip_failed"].endswith(".")
+    assert report["generation"] in server.generations
+
+
 async def test_a_service_without_a_key_is_named(tmp_path: Path) -> None:
     async with Simulator(settings(), Faults()) as server:
         with pytest.raises(ConfigError, match="RAYBOT_PROVIDERS__FAL__API_KEY"):

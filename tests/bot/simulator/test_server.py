@@ -7,7 +7,8 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from bot.simulator import Generation, Simulator, SimulatorSettings, run_simulator
+from bot.errors import ConfigError
+from bot.simulator import Generation, Simulator, SimulatorSettings, face_of, run_simulator
 from bot.simulator.account import Account
 from bot.simulator.order import ApiError
 from tests.bot.simulator.conftest import BODY, PLAIN, Serve
@@ -300,3 +301,9 @@ async def test_stopping_leaves_nothing_behind() -> None:
     async with httpx.AsyncClient(verify=PLAIN) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get(simulator.base_url + "/ping")
+
+
+def test_it_speaks_the_api_of_each_provider_and_of_nobody_else() -> None:
+    assert face_of("fal").__name__ == "FalFace"
+    with pytest.raises(ConfigError, match=r"The simulator speaks .*fal.*; not 'flal'"):
+        face_of("flal")
