@@ -64,6 +64,7 @@ class BotTable(Frozen):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     clip_retention_days: int = Field(30, ge=1)
+    upload_retention_days: int = Field(180, ge=1)
     prompt_retention_days: int = Field(365, ge=1)
     frame_retention_hours: int = Field(24, ge=1)
     shutdown_grace_seconds: float = Field(65.0, ge=0)

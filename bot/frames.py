@@ -188,7 +188,7 @@ class Frames:
     ) -> int:
         """Delete images older than so many hours, but for these jobs'; how many.
 
-        One that nobody else has is kept as long as clips are, `days`, for another try.
+        One that nobody else has is kept for so many `days`, for another try.
         """
         old = [
             each.key

@@ -17,7 +17,7 @@ from bot.failover import Failover
 from bot.job import Job
 from bot.providers.luma import Luma, Settings
 from bot.refs import JobId
-from bot.store import jobs
+from bot.store import jobs, settings
 from bot.store.database import Database
 from tests.bot.store.conftest import NOW, Books
 from tests.fakes import MovableClock
@@ -109,6 +109,21 @@ async def test_news_for_a_long_line_comes_in_turn_and_not_as_a_flood(desk: Desk)
     assert len(early) == SHOWN_IN_LINE
     assert early >= {job.id for job in waiting[::4]}, "one of each person's"
     assert max(after for _, after in shown) == (len(waiting) - SHOWN_IN_LINE) / TOLD_A_SECOND
+
+
+async def test_a_farewell_of_the_service_is_told_once(desk: Desk) -> None:
+    provider = desk.admission._provider
+    assert isinstance(provider, Luma)
+    provider._api.sunset = "Sat, 24 Oct 2026 00:00:00 GMT"
+    for _ in range(3):
+        desk.clock.move(minutes=11)
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        while not (told := await desk.books.database.read(settings.untold)):
+            desk.clock.move(minutes=11)
+            await asyncio.sleep(0.05)
+    [notice] = told
+    assert "luma says that it will close its address (Sat, 24 Oct 2026" in notice.sentence
 
 
 async def test_a_wall_clock_set_back_does_not_prolong_a_pause(desk: Desk) -> None:

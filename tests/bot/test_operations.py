@@ -598,7 +598,7 @@ async def home(office: Office, tmp_path: Path) -> AsyncIterator[Home]:
         database=office.books.database,
         clips=Clips(media, codec),
         frames=Frames(media, codec, signer=LinkSigner(b"secret")),
-        table=BotTable.model_validate({"clip_retention_days": 30, "frame_retention_hours": 24}),
+        table=BotTable.model_validate({"clip_retention_days": 30, "upload_retention_days": 60}),
         clock=office.clock,
         metrics=metrics,
     )
@@ -613,8 +613,8 @@ async def test_old_clips_and_frames_go_but_not_those_of_open_jobs(home: Home) ->
     for job in (waiting, done):
         await home.keep(frame_key(job.id, "start"), timedelta(hours=25))
     await home.keep(frame_key(done.id, "end"), timedelta(hours=23))
-    await home.keep("uploads/r-old/start.jpg", timedelta(days=31))
-    await home.keep("uploads/r-new/start.jpg", timedelta(days=29))
+    await home.keep("uploads/r-old/start.jpg", timedelta(days=61))
+    await home.keep("uploads/r-new/start.jpg", timedelta(days=59))
     await home.keep("clips/r-old.mp4", timedelta(days=31))
     await home.keep("clips/r-new.mp4", timedelta(days=29))
     await home.chores.clean()

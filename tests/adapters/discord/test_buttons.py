@@ -170,7 +170,7 @@ def kept_images(town: Town, folder: str) -> list[str]:
 
 
 async def test_an_uploaded_image_is_at_hand_for_months_and_no_longer(town: Town) -> None:
-    keep = {"clip_retention_days": 100}
+    keep = {"upload_retention_days": 100}
     async with town.street(bot=keep) as street:
         say = f"{street.discord.app.bot.mention} it turns"
         await street.ana.say(street.general, say, files=[("fox.png", picture())])
