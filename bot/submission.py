@@ -39,7 +39,7 @@ ABSENCE_GAP = timedelta(seconds=15)
 #: What was sent so long before a job was asked for is not taken for its generation by anybody.
 CLOCKS_APART = timedelta(days=2)
 #: A job that is refused again and again makes room for others to be the next that tries.
-LONGEST_PAUSE = 300.0
+PATIENT_TRIES, LONGEST_PAUSE = 5, 300.0
 WAIT_FOR_OPERATOR = timedelta(hours=24)
 
 
@@ -187,7 +187,7 @@ class Submitter:
         plan = job.plan
         route = failover.next(plan) if may_leave(error) else None
         offer = failover.offer(plan) if may_leave(error) else None
-        pause = min(2.0 ** min(submission.attempt - 1, 9), LONGEST_PAUSE)
+        pause = min(2.0 ** max(0, min(submission.attempt - PATIENT_TRIES, 9)), LONGEST_PAUSE)
         delay = timedelta(seconds=error.retry_after or pause if error else 0.0)
         now = self._shop.clock.now()
 

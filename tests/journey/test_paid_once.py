@@ -137,12 +137,12 @@ async def test_a_provider_that_is_down_is_waited_for(house: House) -> None:
     house.simulator.faults.down()
     await house.simulator.close_port()
     job_id = await house.ask()
-    for _ in range(8):
-        await asyncio.sleep(0.05)
-        house.clock.move(seconds=20)
+    async with asyncio.timeout(15):
+        while not isinstance(house.chat.status(job_id), Waiting):
+            house.clock.move(seconds=20)
+            await asyncio.sleep(0.05)
     job = await house.job(job_id)
     assert job.state in (JobState.ACCEPTED, JobState.SUBMITTING)
-    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Waiting))
     house.simulator.faults.up()
     await house.simulator.open_port()
     async with asyncio.timeout(15):
