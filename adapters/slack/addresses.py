@@ -9,6 +9,8 @@ from typing import Protocol
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 
 NAME = "slack"
+#: In front of a direct conversation's id: an answer for one person, to what was asked elsewhere.
+ONLY = "only:"
 #: Between the time stamp of a message and the id of the file that it shows.
 _FILE = "/"
 _ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1,80})")
@@ -35,6 +37,32 @@ class Accounts(Protocol):
 
     async def lose(self, workspace: str) -> None:
         """Slack said that our token there ended (`token_revoked`, `account_inactive`, …)."""
+
+
+# ---- places ----------------------------------------------------------------------------------
+
+
+def to_thread(workspace: str, channel: str, ts: str = "", *, only: str = "") -> ThreadRef:
+    """A channel, or a thread of it; with `only`, the direct conversation that is answered in."""
+    inner = f"{ONLY}{only}" if only else ts or None
+    return ThreadRef(adapter=NAME, workspace=workspace, channel=channel, thread=inner)
+
+
+def channel_of(thread: ThreadRef) -> str:
+    """Where to post: the channel, or the direct conversation of its person."""
+    inner = thread.thread or ""
+    return inner.removeprefix(ONLY) if inner.startswith(ONLY) else thread.channel
+
+
+def parent_of(thread: ThreadRef) -> str:
+    """The time stamp of the thread's first message; empty where it is no thread."""
+    inner = thread.thread or ""
+    return "" if inner.startswith(ONLY) else inner
+
+
+def is_direct(channel: str) -> bool:
+    """Whether a channel is a direct conversation."""
+    return channel.startswith("D")
 
 
 # ---- messages and files ----------------------------------------------------------------------
