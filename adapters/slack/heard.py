@@ -1,0 +1,233 @@
+"""What Slack tells us, in one shape: commands, messages, forms, buttons and shortcuts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from adapters.slack.addresses import NAME, is_direct, read_action
+from bot.refs import Frozen
+
+Kind = Literal["command", "message", "form", "button", "shortcut", "home", "gone"]
+#: What is answered by a form, which Slack takes for three seconds only: it is not kept.
+OPENS_FORM = frozenset({"remix", "animate", "settings"})
+#: A person's words or files; joining, leaving, edits and the like are none.
+SPOKEN = frozenset({None, "file_share", "thread_broadcast"})
+_IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "heic", "heif", "avif"})
+#: A file of another organisation, of which only its id is told at first.
+_STUB = "check_file_info"
+
+
+class File(Frozen):
+    """A file that a message shows or a form was given."""
+
+    id: str
+    name: str = ""
+    mimetype: str = ""
+    filetype: str = ""
+    size: int | None = None
+    is_stub: bool = False
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it can be a frame; what it is, its bytes will tell."""
+        return self.mimetype.startswith("image/") or self.filetype.lower() in _IMAGES
+
+
+class Heard(Frozen):
+    """One thing that somebody did, or that Slack tells of our bot.
+
+    `thread` is the time stamp of the thread it was said in. `files` None: Slack did not say.
+    `trigger`, `response_url` and `message` are good for a moment and never kept.
+    """
+
+    kind: Kind
+    key: str
+    workspace: str
+    user: str
+    channel: str = ""
+    thread: str = ""
+    ts: str = ""
+    text: str = ""
+    files: tuple[File, ...] | None = None
+    action: str = ""
+    target: str = ""
+    view: Mapping[str, Any] = {}
+    is_external: bool = False
+    trigger: str = Field("", repr=False, exclude=True)
+    response_url: str = Field("", repr=False, exclude=True)
+    message: Mapping[str, Any] = Field({}, repr=False, exclude=True)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it was done in a direct conversation."""
+        return is_direct(self.channel)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it must survive this process: it is carried out after it was acknowledged."""
+        match self.kind:
+            case "command":
+                return bool(self.text.strip())
+            case "button":
+                return self.action not in OPENS_FORM
+            case "message" | "form" | "gone":
+                return True
+            case _:
+                return False
+
+
+def read(body: Mapping[str, Any], workspace: str) -> Heard | None:
+    """What a payload of Slack says, for our account in this workspace; None: nothing to us."""
+    match body.get("type"):
+        case "event_callback":
+            return _read_event(body["event"], workspace)
+        case "block_actions":
+            return _read_button(body, workspace)
+        case "view_submission":
+            return _read_form(body, workspace)
+        case "message_action" | "shortcut":
+            return _read_shortcut(body, workspace)
+    return _read_command(body, workspace) if body.get("command") else None
+
+
+def _read_command(body: Mapping[str, Any], workspace: str) -> Heard:
+    trigger = str(body.get("trigger_id", ""))
+    return Heard(
+        kind="command",
+        key=f"{NAME}:{workspace}:{trigger}",
+        workspace=workspace,
+        user=body["user_id"],
+        channel=body["channel_id"],
+        text=body.get("text") or "",
+        trigger=trigger,
+        response_url=body.get("response_url") or "",
+    )
+
+
+def _read_event(event: Mapping[str, Any], workspace: str) -> Heard | None:
+    match event.get("type"):
+        case "app_mention":
+            return _read_message(event, workspace)
+        case "message" if event.get("channel_type") == "im":
+            return _read_message(event, workspace)
+        case "app_home_opened" if event.get("tab", "home") == "home":
+            user = event["user"]
+            return Heard(kind="home", key=f"home:{user}", workspace=workspace, user=user)
+        case "app_uninstalled" | "tokens_revoked":
+            return Heard(kind="gone", key=f"gone:{workspace}", workspace=workspace, user="")
+    return None
+
+
+def _read_message(event: Mapping[str, Any], workspace: str) -> Heard | None:
+    """Of one message Slack may tell in several events; channel and time stamp are the same."""
+    is_own = event.get("bot_id") or not event.get("user")
+    if is_own or event.get("subtype") not in SPOKEN or event.get("hidden"):
+        return None
+    channel, ts = event["channel"], event["ts"]
+    return Heard(
+        kind="message",
+        key=f"{NAME}:{workspace}:{channel}:{ts}",
+        workspace=workspace,
+        user=event["user"],
+        channel=channel,
+        thread=event.get("thread_ts") or "",
+        ts=ts,
+        text=event.get("text") or "",
+        files=read_files(event["files"]) if "files" in event else None,
+        is_external=_is_external(event, workspace),
+    )
+
+
+def _is_external(event: Mapping[str, Any], workspace: str) -> bool:
+    """Whether the event names another organisation as its author's."""
+    team = event.get("user_team") or event.get("team") or workspace
+    return bool(team != workspace)
+
+
+def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:
+    done = (body.get("actions") or [{}])[0]
+    if (action := read_action(str(done.get("action_id", "")))) is None:
+        return None
+    where, message = body.get("container") or {}, body.get("message") or {}
+    user = body["user"]["id"]
+    ts = str(where.get("message_ts") or "")
+    return Heard(
+        kind="button",
+        key=f"{NAME}:{workspace}:{done.get('action_ts', '')}:{user}",
+        workspace=workspace,
+        user=user,
+        channel=(body.get("channel") or {}).get("id") or where.get("channel_id") or "",
+        thread=where.get("thread_ts") or message.get("thread_ts") or "",
+        ts=ts,
+        action=action[0],
+        target=action[1],
+        trigger=body.get("trigger_id") or "",
+        response_url=body.get("response_url") or "",
+        message=message,
+    )
+
+
+def _read_form(body: Mapping[str, Any], workspace: str) -> Heard:
+    view = body["view"]
+    urls = body.get("response_urls") or [{}]
+    kept = ("id", "callback_id", "private_metadata", "state")
+    return Heard(
+        kind="form",
+        key=f"{NAME}:{workspace}:{view['id']}",
+        workspace=workspace,
+        user=body["user"]["id"],
+        channel=urls[0].get("channel_id", ""),
+        view={name: view.get(name) for name in kept},
+        response_url=urls[0].get("response_url", ""),
+    )
+
+
+def _read_shortcut(body: Mapping[str, Any], workspace: str) -> Heard:
+    message = body.get("message") or {}
+    trigger = body.get("trigger_id") or ""
+    return Heard(
+        kind="shortcut",
+        key=f"{NAME}:{workspace}:{trigger}",
+        workspace=workspace,
+        user=body["user"]["id"],
+        channel=(body.get("channel") or {}).get("id", ""),
+        thread=message.get("thread_ts") or "",
+        ts=body.get("message_ts") or message.get("ts") or "",
+        action=body["callback_id"],
+        trigger=trigger,
+        response_url=body.get("response_url") or "",
+        message=message,
+    )
+
+
+# ---- files and buttons of messages -----------------------------------------------------------
+
+
+def read_files(files: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:
+    """The files of a message or of a form's field."""
+    return tuple(
+        File(
+            id=each["id"],
+            name=each.get("name") or "",
+            mimetype=each.get("mimetype") or "",
+            filetype=each.get("filetype") or "",
+            size=each.get("size") or None,
+            is_stub=each.get("file_access") == _STUB,
+        )
+        for each in files
+        if each.get("id")
+    )
+
+
+def action_ids(message: Mapping[str, Any]) -> list[str]:
+    """The ids of the buttons that a message shows."""
+    blocks = message.get("blocks") or []
+    return [
+        str(element.get("action_id", ""))
+        for block in blocks
+        for element in block.get("elements") or []
+        if isinstance(element, dict)
+    ]

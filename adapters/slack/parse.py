@@ -1,0 +1,180 @@
+"""From what was heard in Slack to a requester, a place, words and a request. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from adapters import command_text
+from adapters.command_text import Draft
+from adapters.slack import addresses
+from adapters.slack.addresses import NAME, Account
+from adapters.slack.heard import File, Heard
+from bot.errors import InvalidRequest
+from bot.refs import JobId, MessageRef, ThreadRef
+from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, LinkFrame, Requester
+
+MOST_FRAMES = 2
+_SPECIAL = re.compile(r"<([^<>]*)>")
+_JOB = re.compile(r"r-[0-9a-z]{4,16}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """What a workspace knows of somebody. A guest may be one of another organisation."""
+
+    user: str
+    name: str = ""
+    locale: str = "en"
+    is_guest: bool = False
+    is_admin: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Where and by whom something was asked."""
+
+    dedupe_key: str
+    requester: Requester
+    thread: ThreadRef
+    asked_in: MessageRef | None = None
+    is_private: bool = False
+
+
+# ---- who and where ---------------------------------------------------------------------------
+
+
+def to_requester(person: Person, account: Account, *, is_typed_directly: bool) -> Requester:
+    """The person in our workspace; who types in a direct conversation asks outside any channel."""
+    return Requester(
+        adapter=NAME,
+        workspace=account.workspace,
+        user=person.user,
+        display_name=person.name,
+        locale=person.locale,
+        is_guest=person.is_guest,
+        home=f"{NAME}:{account.workspace}" if is_typed_directly else "",
+        is_direct=is_typed_directly,
+    )
+
+
+def is_typed_directly(heard: Heard) -> bool:
+    """Whether somebody wrote to us alone; a button there belongs to what stands there."""
+    return heard.is_direct and heard.kind in ("command", "message")
+
+
+def to_thread(heard: Heard) -> ThreadRef:
+    """Where the answer belongs: the thread it was asked in, or one under what was said.
+
+    A command has neither, so its status message begins a thread.
+    """
+    ts = heard.thread or (heard.ts if heard.kind in ("message", "shortcut") else "")
+    return addresses.to_thread(heard.workspace, heard.channel, ts)
+
+
+def to_asked(heard: Heard, requester: Requester) -> Asked:
+    """Where and by whom this was asked, to be answered where everybody reads it."""
+    said = heard.kind == "message"
+    place = addresses.to_thread(heard.workspace, heard.channel, heard.thread)
+    return Asked(
+        dedupe_key=heard.key,
+        requester=requester,
+        thread=to_thread(heard),
+        asked_in=addresses.to_message(place, heard.ts) if said else None,
+        is_private=heard.is_direct,
+    )
+
+
+# ---- words -----------------------------------------------------------------------------------
+
+
+def to_text(said: str, *, own: str = "") -> str:
+    """What somebody typed, without Slack's dress: links as typed, names without their calls.
+
+    `own` is our user, who is spoken to and not spoken of.
+    """
+    bare = _SPECIAL.sub(lambda found: _undress(found[1], own), said)
+    # The last one, so that nothing is read twice.
+    bare = bare.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return "\n".join(" ".join(line.split(" ")) for line in bare.split("\n")).strip()
+
+
+def _undress(inner: str, own: str) -> str:
+    target, _, label = inner.partition("|")
+    match target[:1]:
+        case "@":
+            return "" if target == f"@{own}" else label.removeprefix("@")
+        case "#":
+            return f"#{label}" if label else ""
+        case "!":
+            return ""
+    is_as_typed = label and target.partition("://")[2].rstrip("/") == label.rstrip("/")
+    if is_as_typed or target.startswith("mailto:"):
+        return label or target.removeprefix("mailto:")
+    return target
+
+
+# ---- images ----------------------------------------------------------------------------------
+
+
+def pictures_of(files: Sequence[File]) -> list[File]:
+    """The files that can be frames."""
+    return [each for each in files if each.is_image]
+
+
+def to_frame(workspace: str, file: File) -> ImageFrame:
+    """A file as a frame; its link is asked for when it is read."""
+    return ImageFrame(
+        attachment=addresses.to_attachment(workspace, file.id, filename=file.name, size=file.size)
+    )
+
+
+def to_frames(workspace: str, files: Sequence[File]) -> tuple[Frame | None, Frame | None]:
+    """Start and end of the images of one message; raises `InvalidRequest` for more than two."""
+    shown = pictures_of(files)
+    if len(shown) > MOST_FRAMES:
+        raise InvalidRequest(
+            f"There are {len(shown)} images, and a clip has one to begin and one to end with. "
+            "“Animate with Ray”, in the message's menu, lets you choose one."
+        )
+    frames = [to_frame(workspace, each) for each in shown]
+    return (*frames, None, None)[0], (*frames, None, None)[1]
+
+
+def to_link(text: str, *, field: str) -> LinkFrame | ClipFrame:
+    """A typed link, or the id of an earlier job; raises `InvalidRequest`."""
+    if _JOB.fullmatch(text.strip()):
+        return ClipFrame(job_id=JobId(text.strip()))
+    if (frame := command_text.read_link(text)) is None:
+        raise InvalidRequest("A link to an image begins with https://.", field=field)
+    return frame
+
+
+# ---- what is asked ---------------------------------------------------------------------------
+
+
+def to_request(
+    asked: Asked, draft: Draft, *, start: Frame | None = None, end: Frame | None = None
+) -> GenerationRequest:
+    """A draft with its images as a request; frames that were typed come second."""
+    if draft.start is not None:
+        _refuse_two(start, "start_frame")
+        start = to_link(draft.start, field="start_frame")
+    if draft.end is not None:
+        _refuse_two(end, "end_frame")
+        end = to_link(draft.end, field="end_frame")
+    bare = replace(draft, start=None, end=None)
+    return GenerationRequest(
+        dedupe_key=asked.dedupe_key,
+        requester=asked.requester,
+        thread=asked.thread,
+        work=command_text.to_work(bare, start_frame=start, end_frame=end),
+        asked_in=asked.asked_in,
+        is_private=asked.is_private,
+    )
+
+
+def _refuse_two(frame: Frame | None, field: str) -> None:
+    if frame is not None:
+        raise InvalidRequest("There is an image already; leave the flag out.", field=field)
