@@ -1,4 +1,4 @@
-"""What Raybot hears in Slack: kept, acknowledged, then read by `parse` and decided by the studio."""
+"""What Raybot hears in Slack, kept and acknowledged: `parse` reads it, the studio decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images does a message speak of: its own, its thread's first, or the latest there?"""
+"""The images a message speaks of: its own, its thread's first ones, or the latest there."""
 
 from __future__ import annotations
 
