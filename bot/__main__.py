@@ -14,8 +14,8 @@ import typer
 from bot import commands
 from bot.config import Config, load_config
 from bot.errors import BotError, ConfigError, InvalidRequest
-from bot.onboarding import Given
 from bot.pages import Form, Period
+from bot.questions import Given
 from bot.store.reports import Grouping
 
 cli = typer.Typer(
@@ -37,23 +37,30 @@ def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("config.toml"),
     provider: Annotated[str, typer.Option(help="luma, or simulator: free, marked TEST.")] = "",
     key: Annotated[str, typer.Option(help="Your key for the video service.")] = "",
-    discord_token: Annotated[str, typer.Option(help="The token of your bot.")] = "",
+    discord_token: Annotated[str, typer.Option(help="The token of your bot at Discord.")] = "",
+    slack_bot_token: Annotated[str, typer.Option(help="The bot's token at Slack, xoxb-….")] = "",
+    slack_app_token: Annotated[str, typer.Option(help="The app's token at Slack, xapp-….")] = "",
     server: Annotated[
-        list[str] | None, typer.Option(help="The id of a server that may use it; repeatable.")
+        list[str] | None,
+        typer.Option(help="The id of a Discord server that may use it; repeatable."),
     ] = None,
-    operator: Annotated[str, typer.Option(help="Your own Discord user id.")] = "",
+    operator: Annotated[str, typer.Option(help="Your own user id at Discord or Slack.")] = "",
     is_forced: Annotated[bool, typer.Option("--force", help="Overwrite a file.")] = False,
 ) -> None:
     """Ask for what is needed, prove it live, and write a first configuration.
 
     A script gives everything by options; keys are safer in the environment, where others on this
-    machine do not see them: RAYBOT_PROVIDERS__LUMA__API_KEY, RAYBOT_ADAPTERS__DISCORD__TOKEN.
-    They are then not written into the file.
+    machine do not see them: RAYBOT_PROVIDERS__LUMA__API_KEY, RAYBOT_ADAPTERS__DISCORD__TOKEN,
+    RAYBOT_ADAPTERS__SLACK__BOT_TOKEN and RAYBOT_ADAPTERS__SLACK__APP_TOKEN. They are then not
+    written into the file.
     """
     given = Given(
         provider=provider,
         key=key,
-        discord_token=discord_token,
+        tokens={
+            "discord": {"token": discord_token},
+            "slack": {"bot_token": slack_bot_token, "app_token": slack_app_token},
+        },
         servers=tuple(server or ()),
         operator=operator,
     )
@@ -65,8 +72,20 @@ def invite(
     adapter: Annotated[str, typer.Argument(help="The chat platform, such as discord.")],
     config: ConfigOption = None,
 ) -> None:
-    """Print the link that adds the bot to a server, and the switches of the portal."""
+    """Print how the bot is made and added to a place: its link, and the platform's switches."""
     _exit(asyncio.run(commands.invite(_load(config), adapter)))
+
+
+@cli.command()
+def manifest(
+    adapter: Annotated[str, typer.Argument(help="The chat platform, such as slack.")],
+    http: Annotated[
+        str, typer.Option(help="The public address at which the platform shall call Raybot.")
+    ] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Print the manifest from which a chat platform makes the app; needs no configuration."""
+    commands.print_manifest(_load(config), adapter, called_at=http)
 
 
 @cli.command()

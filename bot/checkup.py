@@ -31,6 +31,7 @@ from bot.supply import (
     can_host,
     check_adapter,
     database_url,
+    needs_account,
     open_provider,
     simulator_table,
 )
@@ -40,6 +41,10 @@ from bot.text import price_words
 NOBODYS = GenerationId("00000000-0000-4000-8000-000000000000")
 #: Where the simulator would be, for whoever only asks what it can do.
 NOT_SPOKEN_TO = "http://localhost"
+GIVE_IMAGES = (
+    "set [bot] public_url or media_url, or name a service that takes files, such as fal or "
+    "replicate, in [defaults] providers"
+)
 #: A service may be slow; an operator who waits is not asked for more patience than this.
 ANSWER_WITHIN = 15.0
 
@@ -231,20 +236,24 @@ def _look_at_links(config: Config, opened: Opened) -> list[Finding]:
     has_way = config.bot.public_url or config.bot.media_url or opened.host in LOOPBACK
     if not takes_links or has_way:
         return []
-    name, chats = opened.provider.name, _hosts(config)
-    if not chats:
-        missing = f"Images cannot be given to {name}: set [bot] public_url or media_url"
-        return [_amiss(missing)]
-    return [_well(f"{name} fetches images from Raybot's own messages in {chats}")]
+    name, hosts = opened.provider.name, _hosts(config)
+    lend = ", ".join(chat for chat, can in hosts.items() if can)
+    lack = ", ".join(chat for chat, can in hosts.items() if not can and needs_account(chat))
+    if not lend:
+        return [_amiss(f"Images cannot be given to {name}: {GIVE_IMAGES}")]
+    findings = [_well(f"{name} fetches images from Raybot's own messages in {lend}")]
+    if lack:
+        findings.append(_amiss(f"Images in {lack} cannot be given to {name}: {GIVE_IMAGES}"))
+    return findings
 
 
-def _hosts(config: Config) -> str:
-    """The chats by whose links images can be handed over."""
-    found = []
+def _hosts(config: Config) -> dict[str, bool]:
+    """The chats, and whether images can be handed over by their own links."""
+    found = {}
     for name in config.adapters:
         with suppress(ConfigError):  # Its own line says so.
-            found += [name] * can_host(config, name)
-    return ", ".join(found)
+            found[name] = can_host(config, name)
+    return found
 
 
 # ---- the chat platforms ------------------------------------------------------------------------

@@ -19,12 +19,11 @@ from bot.clock import SystemClock
 from bot.config import Config, load_config, to_config
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import setup_logging
-from bot.onboarding import Given
 from bot.pages import Form, Period, limits_line, usage_text
-from bot.questions import Person, Script, Typed
+from bot.questions import Given, Person, Script, Typed
 from bot.store import reports
 from bot.store.database import Database, sqlite_path, sqlite_uri
-from bot.supply import database_url, invitation, load_adapter, secret_key
+from bot.supply import database_url, invitation, load_adapter, manifest, secret_key
 from bot.web import act_token
 
 OK = 200
@@ -263,3 +262,8 @@ async def invite(config: Config, adapter: str) -> int:
     setup_logging("error", fmt=config.bot.log_format)
     say(await invitation(config, adapter))
     return 0
+
+
+def print_manifest(config: Config, adapter: str, *, called_at: str) -> None:
+    """What a platform makes our app from, and nothing else, for a pipe; raises `ConfigError`."""
+    say(manifest(config, adapter, called_at=called_at))

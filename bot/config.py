@@ -124,7 +124,7 @@ class ModerationTable(Frozen):
 #: What can be set for what is still to come, and does nothing yet: a table and its keys.
 AHEAD = {
     "bot": ("single_host",),
-    "operator": ("slack_user", "slack_channel"),
+    "operator": ("slack_channel",),
 }
 
 
@@ -143,7 +143,7 @@ class Config:
     @property
     def operators(self) -> dict[str, str]:
         """Who hears what only the operator can mend: their ids by adapter."""
-        told = {"discord": self.operator.discord_user}
+        told = {"discord": self.operator.discord_user, "slack": self.operator.slack_user}
         return {adapter: user for adapter, user in told.items() if user}
 
     @property

@@ -1,6 +1,6 @@
 """`raybot init`: asks for what a first configuration needs, proves it live, and writes it down.
 
-Knows the questions and the file. Who the bot is at a chat platform, its adapter says.
+Knows the video services and the file; `chats` knows what each chat platform has to be asked.
 """
 
 from __future__ import annotations
@@ -9,45 +9,28 @@ import asyncio
 import importlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from bot.chats import Joining, config_of
 from bot.clock import SystemClock
-from bot.config import Config, DefaultsTable, nearest, parts_of, to_config
+from bot.config import DefaultsTable, nearest, parts_of
 from bot.errors import (
     ConfigError,
-    DeliveryError,
     InvalidRequest,
     ProviderError,
     ProviderOutOfCredits,
     ProviderUnavailable,
 )
-from bot.log import register_secret
 from bot.ports import Introduction
-from bot.questions import Person, Question
+from bot.questions import Given, Person, Question, proved, refuse
 from bot.refs import Micros, money
-from bot.supply import SIMULATOR, has_account, introduction, open_provider
+from bot.supply import SIMULATOR, open_provider
 from bot.words import clean
 
-T = TypeVar("T")
-CHAT = "discord"
-LATER = "later"
 ANSWER_WITHIN = 15.0
-SHOWN = 25
-PORTAL = "https://discord.com/developers/applications"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What was said with the command; what is empty is asked for, where somebody can be asked."""
-
-    provider: str = ""
-    key: str = ""
-    discord_token: str = ""
-    servers: tuple[str, ...] = ()
-    operator: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +55,12 @@ class Onboarding:
     async def run(self) -> FirstConfig:
         """Ask and prove; raises `ConfigError` where a script gave too little or a wrong thing."""
         await self._choose_service()
-        bot = await self._choose_chat()
-        if bot is None:
-            self._tables["adapters.terminal"] = {}
-        else:
-            await self._choose_servers(bot)
-            await self._choose_operator(bot)
-        return FirstConfig(tables=self._tables, remarks=self._remarks, bot=bot)
-
-    def _config(self, **tables: Mapping[str, Any]) -> Config:
-        """These tables as they would be read: the environment wins."""
-        return to_config({name: dict(table) for name, table in tables.items()})
+        joined = await Joining(self._given, self._person, seconds=self._seconds).run()
+        return FirstConfig(
+            tables={**self._tables, **joined.tables},
+            remarks={**self._remarks, **joined.remarks},
+            bot=joined.bot,
+        )
 
     # ---- the video service ---------------------------------------------------------------
 
@@ -96,11 +74,12 @@ class Onboarding:
         async def prove(key: str) -> None:
             self._person.say(await self._prove_key(name, key))
 
-        key = await self._proved(
+        key = await proved(
+            self._person,
             Question(text=f"Your key for {name}", flag="--key", is_secret=True),
             given=self._given.key,
             variable=f"RAYBOT_PROVIDERS__{name.upper()}__API_KEY",
-            is_set=self._config().has_key(name),
+            is_set=config_of().has_key(name),
             prove=prove,
         )
         self._tables[f"providers.{name}"] = {"api_key": key[0]} if key and key[0] else {}
@@ -109,7 +88,7 @@ class Onboarding:
         """Which one; a key alone means the one that is the default everywhere."""
         known = [each for each in _services() if self._is_set_up_by_key(each)]
         name = self._given.provider
-        if not name and (self._given.key or self._config().has_key(known[0])):
+        if not name and (self._given.key or config_of().has_key(known[0])):
             return known[0]
         choice = f"{' or '.join(known)} (paid), or {SIMULATOR} (free, clips marked TEST)"
         question = Question(text=f"Video service: {choice}", flag="--provider", default=known[0])
@@ -121,14 +100,14 @@ class Onboarding:
             said = f"There is no video service {clean(name)!r}.{hint}"
             if name in _services():
                 said = f"{name} wants more than a key: config.example.toml says what."
-            self._refuse(said)
+            refuse(self._person, said)
             name = ""
 
     def _is_set_up_by_key(self, name: str) -> bool:
         """Whether a service wants nothing of its operator but a key."""
         settings = importlib.import_module(f"bot.providers.{name}").Settings
         try:
-            self._config(providers={name: {"api_key": "any"}}).load_table(
+            config_of(providers={name: {"api_key": "any"}}).load_table(
                 settings, f"providers.{name}"
             )
         except ConfigError:
@@ -138,7 +117,7 @@ class Onboarding:
     async def _prove_key(self, name: str, key: str) -> str:
         """Ask for the balance, which a wrong key does not answer; raises `ConfigError`."""
         table = {"api_key": key} if key else {}
-        opened = open_provider(self._config(providers={name: table}), name, clock=SystemClock())
+        opened = open_provider(config_of(providers={name: table}), name, clock=SystemClock())
         assert opened is not None
         try:
             async with asyncio.timeout(self._seconds):
@@ -154,139 +133,6 @@ class Onboarding:
         finally:
             await opened.provider.aclose()
 
-    # ---- the chat platform ---------------------------------------------------------------
-
-    async def _choose_chat(self) -> Introduction | None:
-        """The bot at Discord; None where somebody leaves it out."""
-        is_set = has_account(self._config(), CHAT)
-        if not (self._given.discord_token or is_set):
-            if not self._person.is_there:
-                return None
-            self._person.say(f"A token comes from {PORTAL}: New Application, Bot, Reset Token.")
-
-        async def prove(token: str) -> Introduction:
-            return await self._meet(token)
-
-        found = await self._proved(
-            Question(
-                text="Discord token (Enter: not now, in the terminal only)",
-                flag="--discord-token",
-                is_secret=True,
-            ),
-            given=self._given.discord_token,
-            variable="RAYBOT_ADAPTERS__DISCORD__TOKEN",
-            is_set=is_set,
-            prove=prove,
-            is_needed=False,
-        )
-        if found is None:
-            return None
-        token, bot = found
-        self._tables["adapters.discord"] = {"token": token} if token else {}
-        self._person.say(f"The token is good: this is {bot.name}, owned by {bot.owner_name}.")
-        return bot
-
-    async def _meet(self, token: str) -> Introduction:
-        config = self._config(adapters={CHAT: {"token": token} if token else {}})
-        try:
-            return await introduction(config, CHAT, seconds=self._seconds)
-        except DeliveryError as error:
-            raise ConfigError(f"{error.sentence}. So the token is not proved.") from error
-
-    async def _choose_servers(self, bot: Introduction) -> None:
-        servers, places = self._given.servers, bot.places
-        if wrong := [each for each in servers if not each.isdecimal()]:
-            raise ConfigError(f"--server: {clean(wrong[0])!r} is no id; it has digits only.")
-        if not servers and self._person.is_there:
-            servers, places = await self._ask_servers(bot)
-        self._tables["access"] = {"servers": list(servers)}
-        if not servers:
-            self._remarks["servers"] = "nobody is served yet: put your server's id here"
-        elif names := [places[each] for each in servers if each in places]:
-            self._remarks["servers"] = ", ".join(names)
-
-    async def _ask_servers(self, bot: Introduction) -> tuple[tuple[str, ...], Mapping[str, str]]:
-        """Which of those it is in, or their ids; asked anew after it was added to one."""
-        person = self._person
-        while True:
-            ids = list(bot.places)
-            if not ids:
-                person.say(f"{bot.name} is in no server yet.")
-                person.say(bot.invitation)
-            for at, each in enumerate(ids[:SHOWN], 1):
-                person.say(f"  {at}. {bot.places[each]} ({each})")
-            default = "1" if len(ids) == 1 else ""
-            what = "numbers or ids with commas" if ids else "Enter once it is added, or its id"
-            answer = await person.ask(
-                Question(
-                    text=f"Servers that may use it: {what}, or {LATER}",
-                    flag="--server",
-                    default=default,
-                )
-            )
-            if answer.strip().lower() == LATER:
-                return (), bot.places
-            try:
-                if found := _read_servers(answer, ids):
-                    return found, bot.places
-            except InvalidRequest as error:
-                person.say(error.sentence)
-            bot = await self._meet(str(self._tables[f"adapters.{CHAT}"].get("token", "")))
-
-    async def _choose_operator(self, bot: Introduction) -> None:
-        question = Question(
-            text=f"Your own Discord user id, for notices (Enter: {bot.owner_name})",
-            flag="--operator",
-            default=bot.owner,
-        )
-        user = self._given.operator or ("" if self._person.is_there else bot.owner)
-        while not user.isdecimal():
-            if user:
-                self._refuse(f"{clean(user)!r} is no user id; it has digits only.")
-            user = (await self._person.ask(question)).strip()
-        self._tables["operator"] = {"discord_user": user}
-        if user == bot.owner:
-            self._remarks["discord_user"] = bot.owner_name
-
-    # ---- asking --------------------------------------------------------------------------
-
-    def _refuse(self, sentence: str) -> None:
-        """Say it to somebody who can answer anew, or raise `ConfigError`."""
-        if not self._person.is_there:
-            raise ConfigError(sentence)
-        self._person.say(sentence)
-
-    async def _proved(
-        self,
-        question: Question,
-        *,
-        given: str,
-        variable: str,
-        is_set: bool,
-        prove: Callable[[str], Awaitable[T]],
-        is_needed: bool = True,
-    ) -> tuple[str, T] | None:
-        """A secret and what it proved; asked again until it holds. Empty: the environment has it.
-
-        None where it is not needed and nobody gave one.
-        """
-        secret, is_asked = given.strip(), not given and not is_set
-        while True:
-            if is_asked:
-                secret = (await self._person.ask(question)).strip() or secret
-            if is_asked and not secret:
-                if not is_needed:
-                    return None
-                continue
-            register_secret(secret)
-            try:
-                return "" if is_set else secret, await prove(secret)
-            except ConfigError as error:
-                if is_set:
-                    raise ConfigError(f"{error.sentence} It was read from {variable}.") from error
-                self._refuse(error.sentence)
-                is_asked = True
-
 
 def _services() -> list[str]:
     """The paid services, the default one first."""
@@ -300,16 +146,6 @@ def _balance_words(balance: Micros | None) -> str:
     if balance <= 0:
         return "The key is good, but the account has no credits left."
     return f"The key is good, {money(balance)} is left."
-
-
-def _read_servers(answer: str, known: list[str]) -> tuple[str, ...]:
-    """Ids, or numbers of the list; raises `InvalidRequest`."""
-    found = []
-    for each in answer.replace(",", " ").split():
-        if not each.isdecimal():
-            raise InvalidRequest(f"{clean(each)!r} is neither a number of the list nor an id.")
-        found.append(known[int(each) - 1] if 0 < int(each) <= len(known) else each)
-    return tuple(dict.fromkeys(found))
 
 
 # ---- the file --------------------------------------------------------------------------------

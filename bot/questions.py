@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import getpass
 import sys
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from bot.errors import ConfigError
+from bot.log import register_secret
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What was said with the command; what is empty is asked for, where somebody can be asked.
+
+    `tokens` are those of each chat platform, by the keys of its table.
+    """
+
+    provider: str = ""
+    key: str = ""
+    tokens: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    servers: tuple[str, ...] = ()
+    operator: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,3 +86,42 @@ class Script:
     async def ask(self, question: Question) -> str:
         """Raise `ConfigError`, which names the flag."""
         raise ConfigError(f"{question.flag} is missing. {question.text}.")
+
+
+def refuse(person: Person, sentence: str) -> None:
+    """Say it to somebody who can answer anew, or raise `ConfigError`."""
+    if not person.is_there:
+        raise ConfigError(sentence)
+    person.say(sentence)
+
+
+async def proved(
+    person: Person,
+    question: Question,
+    *,
+    given: str,
+    variable: str,
+    is_set: bool,
+    prove: Callable[[str], Awaitable[T]],
+    is_needed: bool = True,
+) -> tuple[str, T] | None:
+    """A secret and what it proved; asked again until it holds. Empty: the environment has it.
+
+    None where it is not needed and nobody gave one.
+    """
+    secret, is_asked = given.strip(), not given and not is_set
+    while True:
+        if is_asked:
+            secret = (await person.ask(question)).strip() or secret
+        if is_asked and not secret:
+            if not is_needed:
+                return None
+            continue
+        register_secret(secret)
+        try:
+            return "" if is_set else secret, await prove(secret)
+        except ConfigError as error:
+            if is_set:
+                raise ConfigError(f"{error.sentence} It was read from {variable}.") from error
+            refuse(person, error.sentence)
+            is_asked = True

@@ -203,14 +203,16 @@ async def check_adapter(
     models: Sequence[ModelCapabilities],
     seconds: float,
 ) -> list[Finding]:
-    """What an adapter finds about its account; raises `ConfigError`.
+    """What an adapter finds about its account; raises `ConfigError`. It knows our public address.
 
     `served` maps the places to their allowed channels, none: all; `models` can be chosen; a
     question may take `seconds`.
     """
     module = _adapter(name)
     table = config.load_table(module.Settings, f"adapters.{name}")
-    found: list[Finding] = await module.check(table, served=served, models=models, seconds=seconds)
+    found: list[Finding] = await module.check(
+        table, served=served, models=models, public_url=config.bot.public_url, seconds=seconds
+    )
     return found
 
 
@@ -222,13 +224,40 @@ def can_host(config: Config, name: str) -> bool:
 async def invitation(config: Config, name: str) -> str:
     """How to add the bot to a place; raises `ConfigError` and `DeliveryUnavailable`."""
     module = _adapter(name)
-    said: str = await module.install(config.load_table(module.Settings, f"adapters.{name}"))
+    table = config.load_table(module.Settings, f"adapters.{name}")
+    said: str = await module.install(table, public_url=config.bot.public_url)
     return said
+
+
+def manifest(config: Config, name: str, *, called_at: str = "") -> str:
+    """What a platform makes our app from, where it takes such a text; raises `ConfigError`.
+
+    `called_at`: the public address at which it shall call us, whatever the tables say.
+    """
+    module = _adapter(name)
+    if not hasattr(module, "to_manifest"):
+        raise ConfigError(f"{name} takes no manifest. `raybot invite {name}` says how to begin.")
+    table = config.load_table(module.Settings, f"adapters.{name}")
+    said: str = module.to_manifest(
+        table, public_url=called_at or config.bot.public_url, is_called=bool(called_at)
+    )
+    return said
+
+
+def needs_account(name: str) -> bool:
+    """Whether an adapter needs an account at a platform, where other people write."""
+    return hasattr(_adapter(name).Settings, "has_account")
 
 
 def has_account(config: Config, name: str) -> bool:
     """Whether an adapter has what it signs in with, from the file or the environment."""
     return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").has_account)
+
+
+def has_secret(config: Config, name: str, key: str) -> bool:
+    """Whether one secret of an adapter is there, from the file or the environment."""
+    value = getattr(config.load_table(_adapter(name).Settings, f"adapters.{name}"), key)
+    return isinstance(value, SecretStr) and bool(value.get_secret_value().strip())
 
 
 async def introduction(config: Config, name: str, *, seconds: float) -> Introduction:

@@ -108,6 +108,7 @@ async def check(
     *,
     served: Mapping[str, Collection[str]],
     models: Sequence[ModelCapabilities],
+    public_url: str = "",
     seconds: float = ANSWER_WITHIN,
 ) -> list[Finding]:
     """What Discord says of the token, the portal, the commands and each served server.
@@ -115,6 +116,7 @@ async def check(
     `served` maps servers to their allowed channels, none: all; `models` can be chosen. Raises
     `ConfigError` without a token; each question may take so many `seconds`.
     """
+    del public_url  # Discord never calls us.
     desired = setup.Desired(
         served=served,
         models=models,
@@ -129,6 +131,9 @@ async def introduce(settings: Settings, *, seconds: float = ANSWER_WITHIN) -> In
     return await setup.introduce(_to_wire(settings), seconds=seconds)
 
 
-async def install(settings: Settings, *, seconds: float = ANSWER_WITHIN) -> str:
+async def install(
+    settings: Settings, *, public_url: str = "", seconds: float = ANSWER_WITHIN
+) -> str:
     """The link that adds the bot to a server, and the portal's switches; raises as `introduce`."""
+    del public_url
     return (await introduce(settings, seconds=seconds)).invitation

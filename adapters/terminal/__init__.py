@@ -82,10 +82,11 @@ async def check(
     *,
     served: Mapping[str, Collection[str]],
     models: Sequence[ModelCapabilities],
+    public_url: str = "",
     seconds: float = 0.0,
 ) -> list[Finding]:
     """Where clips go; nobody has to be asked, and this machine is always served."""
-    del served, models, seconds
+    del served, models, public_url, seconds
     is_usable = not settings.folder.exists() or settings.folder.is_dir()
     return [
         Finding(is_well=True, sentence=f"terminal: clips are written into {settings.folder}")
@@ -94,9 +95,9 @@ async def check(
     ]
 
 
-async def install(settings: Settings, *, seconds: float = 0.0) -> str:
+async def install(settings: Settings, *, public_url: str = "", seconds: float = 0.0) -> str:
     """How to begin: nothing has to be installed."""
-    del settings, seconds
+    del settings, public_url, seconds
     return "The terminal needs no invitation: `raybot chat`."
 
 

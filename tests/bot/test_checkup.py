@@ -221,8 +221,8 @@ def test_a_service_that_takes_links_needs_a_way_to_give_them(
     opened = open_provider(config, "luma", clock=SystemClock())
     assert opened is not None
     found = [each.sentence for each in checkup._look_at_links(config, opened)]
-    says = "Images cannot be given to luma: set [bot] public_url or media_url"
-    assert found == ([says] if is_said else [])
+    says = "Images cannot be given to luma: set [bot] public_url or media_url, or name a service"
+    assert [each.startswith(says) for each in found] == [True] * is_said
 
 
 def test_a_service_that_takes_no_images_needs_no_way_to_give_them(tmp_path: Path) -> None:
@@ -241,12 +241,11 @@ async def test_keys_without_effect_and_a_wrong_adapter_are_said(tmp_path: Path) 
         to_config_of(
             tmp_path,
             defaults={"providers": ["simulator"]},
-            operator={"slack_user": "U1", "slack_channel": "C1"},
+            operator={"slack_channel": "C1"},
             adapters={"terminal": {"foldr": "x"}},
         )
     )
     assert amiss == [
-        "[operator] slack_user is set, but has no effect yet",
         "[operator] slack_channel is set, but has no effect yet",
         "[adapters.terminal] has no key 'foldr'. Did you mean 'folder'?",
     ]
@@ -371,3 +370,23 @@ def test_a_chat_that_shows_images_is_a_way_to_give_them(
     [found] = checkup._look_at_links(config, opened)
     assert found.is_well is not is_said
     assert is_said or found.sentence.endswith("from Raybot's own messages in discord")
+
+
+def test_images_in_slack_need_an_address_or_a_service_that_takes_files(tmp_path: Path) -> None:
+    keys = {"luma": {"api_key": "luma-key"}, "replicate": {"api_key": "r8_key"}}
+
+    def found(name: str, **chats: dict[str, Any]) -> list[tuple[bool, str]]:
+        config = to_config_of(tmp_path, providers=keys, adapters={"terminal": {}, **chats})
+        opened = open_provider(config, name, clock=SystemClock())
+        assert opened is not None
+        return [(each.is_well, each.sentence) for each in checkup._look_at_links(config, opened)]
+
+    cure = "set [bot] public_url or media_url, or name a service that takes files, such as fal or "
+    [(is_well, sentence)] = found("luma", slack={})
+    assert not is_well
+    assert sentence.startswith(f"Images cannot be given to luma: {cure}")
+    lent, (is_well, sentence) = found("luma", slack={}, discord={})
+    assert lent == (True, "luma fetches images from Raybot's own messages in discord")
+    assert not is_well
+    assert sentence.startswith(f"Images in slack cannot be given to luma: {cure}")
+    assert found("replicate", slack={}) == []

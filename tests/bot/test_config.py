@@ -288,7 +288,6 @@ def test_what_does_nothing_yet_is_named() -> None:
     )
     assert config.without_effect == (
         "[bot] single_host",
-        "[operator] slack_user",
         "[operator] slack_channel",
     )
 

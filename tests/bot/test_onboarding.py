@@ -70,7 +70,9 @@ def _world(
 
 
 async def set_up(person: Talker | Script, **given: object) -> FirstConfig:
-    return await Onboarding(Given(**given), person, seconds=5).run()  # type: ignore[arg-type]
+    tokens = {"discord": {"token": given.pop("discord_token", "")}}
+    said = {"tokens": tokens, **given}
+    return await Onboarding(Given(**said), person, seconds=5).run()  # type: ignore[arg-type]
 
 
 # ---- somebody answers ---------------------------------------------------------------------------
@@ -81,7 +83,7 @@ async def test_a_conversation_becomes_a_configuration(
 ) -> None:
     discord_server.guild("Foxes", guild_id=FOXES)
     discord_server.guild("Owls", guild_id=OWLS)
-    person = Talker("luma", KEY, discord_server.token, "2", "")
+    person = Talker("luma", KEY, "", discord_server.token, "2", "")
     first = await set_up(person)
     assert person.answers == []
     offered = person.asked[0]
@@ -105,7 +107,7 @@ async def test_secrets_are_asked_as_secrets_and_never_shown(
 ) -> None:
     discord_server.guild("Foxes", guild_id=FOXES)
     wrong, token = "MTIz.wrong.token", discord_server.token
-    person = Talker("luma", "luma-wrong-key", KEY, wrong, token, "", "")
+    person = Talker("luma", "luma-wrong-key", KEY, "discord", wrong, token, "", "")
     await set_up(person)
     hidden = {each.flag for each in person.asked if each.is_secret}
     assert hidden == {"--key", "--discord-token"}
@@ -119,25 +121,30 @@ async def test_a_wrong_answer_is_said_at_once_and_asked_again(
 ) -> None:
     discord_server.guild("Foxes", guild_id=FOXES)
     keys, tokens = ("luma-wrong-key", KEY), ("bad token", discord_server.token)
-    person = Talker("lumma", "luma", *keys, *tokens, "fox", "1", "me", "55")
+    person = Talker("lumma", "luma", *keys, "irc", "", *tokens, "fox", "1", "me", "55")
     first = await set_up(person)
     assert person.answers == []
     said = "\n".join(person.heard)
     assert "There is no video service 'lumma'. Did you mean 'luma'?" in said
     assert "Luma refuses this key." in said
+    assert "There is no chat 'irc'." in said
     assert "Discord does not accept it" in said
     assert "'fox' is neither a number of the list nor an id." in said
     assert "'me' is no user id; it has digits only." in said
     assert first.tables["operator"] == {"discord_user": "55"}
 
 
-async def test_the_simulator_needs_no_key_and_the_terminal_no_token() -> None:
-    first = await set_up(Talker("simulator", ""))
+@pytest.mark.parametrize("answers", [("terminal",), ("discord", ""), ("slack", "")])
+async def test_the_simulator_needs_no_key_and_the_terminal_no_token(
+    answers: tuple[str, ...],
+) -> None:
+    first = await set_up(Talker("simulator", *answers))
     assert first.bot is None
     text = to_toml(first)
     assert 'providers = ["simulator"]  # clips are marked TEST, nothing is charged' in text
     assert "[adapters.terminal]" in text
     assert "discord" not in text
+    assert "slack" not in text
 
 
 async def test_a_bot_in_no_server_gets_its_link_and_is_looked_for_again(
@@ -149,13 +156,13 @@ async def test_a_bot_in_no_server_gets_its_link_and_is_looked_for_again(
                 discord_server.guild("Foxes", guild_id=FOXES)
             return await super().ask(question)
 
-    person = Adds("simulator", discord_server.token, "", "", "")
+    person = Adds("simulator", "", discord_server.token, "", "", "")
     first = await set_up(person)
     assert first.tables["access"] == {"servers": [str(FOXES)]}
     said = "\n".join(person.heard)
     assert "Ray is in no server yet." in said
     assert "scope=bot+applications.commands" in said
-    later = await set_up(Talker("simulator", discord_server.token, "later", ""))
+    later = await set_up(Talker("simulator", "", discord_server.token, "later", ""))
     assert later.tables["access"] == {"servers": []}
     assert "nobody is served yet" in to_toml(later)
 
@@ -165,7 +172,7 @@ async def test_a_service_that_is_away_is_said_and_enter_tries_the_same_again(
 ) -> None:
     discord_server.guild("Foxes", guild_id=FOXES)
     discord_server.faults.error("GET", "/users/@me", 400, 0, times=1)
-    person = Talker("simulator", discord_server.token, "", "", "")
+    person = Talker("simulator", "", discord_server.token, "", "", "")
     await set_up(person)
     assert any("So the token is not proved." in each for each in person.heard)
     monkeypatch.setenv("RAYBOT_PROVIDERS__LUMA__BASE_URL", f"http://127.0.0.1:{free_port()}")

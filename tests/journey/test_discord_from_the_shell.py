@@ -155,6 +155,7 @@ async def test_somebody_at_a_terminal_is_asked(
 
     async with asyncio.timeout(18):
         await expect("Video service", "simulator")
+        await expect("Where people talk to it", "")
         await expect("Discord token", "MTIz.wrong.token")
         await expect("does not accept it", None)
         await expect("Discord token", remote.token)
