@@ -20,6 +20,7 @@ from bot.clips import filename as clip_filename
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed, ThreadGone
 from bot.house import House
+from bot.inbox import Inbox, Noted
 from bot.intake import Intake, Receipt
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
@@ -48,7 +49,9 @@ __all__ = [
     "Allowance",
     "Blocked",
     "House",
+    "Inbox",
     "JobLine",
+    "Noted",
     "Offer",
     "PlaceLimits",
     "PlaceRules",
@@ -76,7 +79,8 @@ class Shown:
 class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage, settings.
 
-    `admin` is for those who run a place.
+    `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
+    dealt with.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Studio:
             house=house,
             access=self._access,
         )
+        self.inbox = Inbox(database=database, clock=clock)
         self.admin = Administration(
             database=database, planner=planner, clock=clock, house=house, access=self._access
         )
