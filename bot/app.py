@@ -37,6 +37,7 @@ from bot.store import jobs, messages, settings
 from bot.store.database import Database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
+from bot.vault import Vault
 from bot.watcher import ProviderWatcher
 from bot.web import Web, WebSettings
 
@@ -220,6 +221,7 @@ class App:
             dispatcher=self._dispatcher,
             clock=self._clock,
             house=house,
+            vault=Vault(database=self.database, clock=self._clock, secret_key=self._secret),
         )
 
     def _build_web(self) -> Web:

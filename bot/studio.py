@@ -42,6 +42,7 @@ from bot.refs import JobId, Micros, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs, ledger, places, settings
 from bot.store.database import Database, Tx
+from bot.vault import Vault
 
 __all__ = [
     "LOCAL",
@@ -61,6 +62,7 @@ __all__ = [
     "Studio",
     "UsageReport",
     "UsageRow",
+    "Vault",
 ]
 log = get_logger(__name__)
 ZERO = Micros(0)
@@ -80,7 +82,7 @@ class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage, settings.
 
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
-    dealt with.
+    dealt with, `vault` the secrets that an adapter was given.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Studio:
         dispatcher: Dispatcher,
         clock: Clock,
         house: House,
+        vault: Vault,
     ) -> None:
         self._database = database
         self._planner = planner
@@ -107,6 +110,7 @@ class Studio:
             house=house,
             access=self._access,
         )
+        self.vault = vault
         self.inbox = Inbox(database=database, clock=clock)
         self.admin = Administration(
             database=database, planner=planner, clock=clock, house=house, access=self._access
