@@ -100,6 +100,7 @@ class App:
             metrics=self._metrics,
             providers=self._providers,
             watchers=self._watchers,
+            adapters=self._adapters,
         )
         # Opened before what lies behind it is built, because frames carry its address.
         self._web = self._build_web()

@@ -11,7 +11,7 @@ from bot.links import Links
 from bot.media import LinkSigner
 from bot.metrics import Metrics
 from bot.operations import Operations
-from bot.ports import Provider
+from bot.ports import Adapter, Provider, WebHandler
 from bot.store import pulse
 from bot.store.database import Database
 from bot.watcher import ProviderWatcher
@@ -22,7 +22,10 @@ READY_WITHIN = 5.0
 
 
 class Reception:
-    """Answers callbacks, links, questions about health, and acts. Opened once all is built."""
+    """Answers callbacks, links, questions about health, acts and what is meant for adapters.
+
+    Opened once all is built.
+    """
 
     def __init__(
         self,
@@ -32,12 +35,14 @@ class Reception:
         metrics: Metrics,
         providers: Mapping[str, Provider],
         watchers: Mapping[str, ProviderWatcher],
+        adapters: Mapping[str, Adapter],
     ) -> None:
         self._database = database
         self._signer = signer
         self._metrics = metrics
         self._providers = providers
         self._watchers = watchers
+        self._adapters = adapters
         self._links: Links | None = None
         self._operations: Operations | None = None
 
@@ -53,6 +58,7 @@ class Reception:
             verify_link=self._signer.verify,
             frame_at=self._frame_at,
             clip_at=self._clip_at,
+            find_route=self._find_route,
             ready=self._ready,
             heartbeat_age=heartbeat_age,
             render_metrics=self._metrics.render,
@@ -73,6 +79,12 @@ class Reception:
 
     async def _clip_at(self, job_id: str) -> Path | None:
         return await self._links.clip_at(job_id) if self._links else None
+
+    def _find_route(self, adapter: str, method: str, path: str) -> WebHandler | None:
+        if self._operations is None:
+            raise StoreBusy
+        found = self._adapters.get(adapter)
+        return found.routes.get((method, path)) if found is not None else None
 
     async def _act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
         if self._operations is None:
