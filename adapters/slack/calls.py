@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
@@ -12,16 +10,13 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.manifest import SCOPES
+from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH, SCOPES
 from adapters.slack.settings import Settings, secret
 from adapters.slack.tokens import Installations, States
-from bot.ports import WebCall, WebReply
-
-EVENTS, INSTALL, REDIRECT = "/slack/events", "/slack/install", "/slack/oauth_redirect"
-Serve = Callable[[WebCall], Awaitable[WebReply]]
+from bot.ports import WebCall, WebHandler, WebReply
 
 
-def to_routes(app: AsyncApp, oauth: AsyncOAuthFlow | None) -> dict[tuple[str, str], Serve]:
+def to_routes(app: AsyncApp, oauth: AsyncOAuthFlow | None) -> dict[tuple[str, str], WebHandler]:
     """One route for all that Slack tells, and two for those who install the bot."""
 
     async def hear(call: WebCall) -> WebReply:
@@ -30,7 +25,7 @@ def to_routes(app: AsyncApp, oauth: AsyncOAuthFlow | None) -> dict[tuple[str, st
             return WebReply(status=401)
         return to_reply(await app.async_dispatch(to_request(call)))
 
-    routes: dict[tuple[str, str], Serve] = {("POST", EVENTS): hear}
+    routes: dict[tuple[str, str], WebHandler] = {("POST", EVENTS_PATH): hear}
     if oauth is not None:
         flow = oauth
 
@@ -40,7 +35,7 @@ def to_routes(app: AsyncApp, oauth: AsyncOAuthFlow | None) -> dict[tuple[str, st
         async def redirect(call: WebCall) -> WebReply:
             return to_reply(await flow.handle_callback(to_request(call)))
 
-        routes |= {("GET", INSTALL): install, ("GET", REDIRECT): redirect}
+        routes |= {("GET", INSTALL_PATH): install, ("GET", REDIRECT_PATH): redirect}
     return routes
 
 
@@ -51,8 +46,8 @@ def to_oauth(settings: Settings, installations: Installations, states: States) -
         client_secret=secret(settings.client_secret),
         scopes=list(SCOPES),
         user_scopes=[],
-        install_path=INSTALL,
-        redirect_uri_path=REDIRECT,
+        install_path=INSTALL_PATH,
+        redirect_uri_path=REDIRECT_PATH,
         authorization_url=settings.authorize_url or None,
         installation_store=installations,
         state_store=states,

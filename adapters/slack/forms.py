@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from adapters.slack import parse, views
 from adapters.slack.addresses import Account
 from adapters.slack.heard import File, Heard, read_files
+from adapters.slack.manifest import ANIMATE, CREATE
 from adapters.slack.mentions import clip_in
 from adapters.slack.views import Filled, Place
 from adapters.slack.voice import Voice
@@ -17,7 +18,6 @@ from bot.request import ClipFrame, Frame, Requester
 if TYPE_CHECKING:
     from bot.studio import Studio
 
-ANIMATE, CREATE = "animate_with_ray", "create_ray_clip"
 Frames = tuple[Frame | None, Frame | None, JobId | None]
 
 

@@ -29,6 +29,7 @@ from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, StoreError
 from bot.log import get_logger
 from bot.notices import Notice, Operator
+from bot.ports import WebHandler
 from bot.refs import JobId
 from bot.request import Frame, Requester
 
@@ -73,7 +74,7 @@ class Slack(Delivery):
     # ---- the session ---------------------------------------------------------------------
 
     @property
-    def routes(self) -> Mapping[tuple[str, str], Any]:
+    def routes(self) -> Mapping[tuple[str, str], WebHandler]:
         """What Slack calls at our public door, where it does."""
         return self._session.routes
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from adapters.slack import setup
 from adapters.slack.app import Hears, to_app
-from adapters.slack.calls import Serve, to_oauth, to_routes
+from adapters.slack.calls import to_oauth, to_routes
 from adapters.slack.settings import Settings, secret
 from adapters.slack.sockets import PING_SECONDS, Sockets
 from adapters.slack.tokens import Installations, OneWorkspace, States
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable
 from bot.log import get_logger
+from bot.ports import WebHandler
 
 if TYPE_CHECKING:
     from bot.studio import Vault
@@ -53,7 +54,7 @@ class Session:
         )
 
     @property
-    def routes(self) -> Mapping[tuple[str, str], Serve]:
+    def routes(self) -> Mapping[tuple[str, str], WebHandler]:
         """What is served at our public door; nothing in Socket Mode."""
         return to_routes(self._app, self._oauth) if self._settings.mode == "http" else {}
 

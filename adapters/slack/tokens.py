@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from slack_sdk.oauth.installation_store import Bot, Installation
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 REMOVED = "Raybot was removed from that workspace."
+#: In front of the name of a state; it tells when it ends.
+STATE = "state:"
 #: So long somebody may take to agree to an installation.
 STATE_LIVES = timedelta(minutes=10)
 
@@ -135,20 +137,22 @@ class States(AsyncOAuthStateStore):
     async def async_issue(self, *_args: Any, **_kwargs: Any) -> str:
         """A new one; those that nobody came back with are dropped."""
         now = self._clock.now()
-        for name in await self._vault.names(NAME, _STATE):
-            if (await self._vault.get(NAME, name) or "") < now.isoformat():
+        for name in await self._vault.names(NAME, STATE):
+            if _is_over(name.removeprefix(STATE), now):
                 await self._vault.delete(NAME, name)
-        state = secrets.token_urlsafe(32)
-        await self._vault.put(NAME, _STATE + state, (now + STATE_LIVES).isoformat())
+        until = int((now + STATE_LIVES).timestamp())
+        state = f"{until}.{secrets.token_urlsafe(32)}"
+        await self._vault.put(NAME, f"{STATE}{state}", "issued")
         return state
 
     async def async_consume(self, state: str) -> bool:
         """Whether it was issued, not long ago, and not used before."""
-        until = await self._vault.take(NAME, _STATE + state)
-        return until is not None and until > self._clock.now().isoformat()
+        was_issued = await self._vault.take(NAME, f"{STATE}{state}") is not None
+        return was_issued and not _is_over(state, self._clock.now())
 
 
-_STATE = "state:"
+def _is_over(state: str, now: datetime) -> bool:
+    return int(state.partition(".")[0]) < now.timestamp()
 
 
 def _name(workspace: str) -> str:
