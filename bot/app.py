@@ -213,6 +213,7 @@ class App:
             moderation=self._config.moderation,
             operators=frozenset(":".join(each) for each in self._config.operators.items()),
             delete_post=self._delete_post,
+            place=self._announcer.place,
             resolve=self.operations.resolve,
         )
         return Studio(

@@ -237,6 +237,8 @@ class AdapterLimits:
     """What a platform takes. `edit_seconds` is the least time between edits of one message.
 
     `can_host`: whether it can show an image so that a video service may fetch it by a link.
+    `is_placed_first`: only a first message shows whether one may write there, so the status
+    message is posted before anything is paid.
     """
 
     max_upload_bytes: int
@@ -244,6 +246,7 @@ class AdapterLimits:
     can_edit: bool
     edit_seconds: float = 5.0
     can_host: bool = False
+    is_placed_first: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,7 @@ class RecordingAdapter:
         self.images: dict[str, bytes] = {}
         self.before_post: Callable[[Notice], DeliveryError | None] = lambda _: None
         self.max_upload_bytes = max_upload_bytes
+        self.is_placed_first = False
         self.routes: Mapping[tuple[str, str], WebHandler] = {}
         self._changed = asyncio.Condition()
 
@@ -87,6 +88,7 @@ class RecordingAdapter:
             max_text_chars=2000,
             can_edit=True,
             edit_seconds=0.0,
+            is_placed_first=self.is_placed_first,
         )
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:

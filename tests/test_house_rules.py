@@ -220,7 +220,7 @@ def test_every_dependency_is_locked() -> None:
 EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
 UNCOMMENTED = re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", EXAMPLE)
 #: Chats that need an account are left out of the example until somebody has one.
-NEED_AN_ACCOUNT = {"adapters.discord"}
+NEED_AN_ACCOUNT = {"adapters.discord", "adapters.slack"}
 
 
 def _settings(path: str) -> type[BaseModel]:

@@ -173,6 +173,18 @@ def test_without_a_key_one_sentence_says_what_to_set(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_manifest_is_printed_without_any_configuration(tmp_path: Path) -> None:
+    plain = raybot("manifest", "slack", cwd=tmp_path)
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert json.loads(plain.stdout)["settings"]["socket_mode_enabled"] is True
+    called = raybot("manifest", "slack", "--http", "https://video.example.org", cwd=tmp_path)
+    settings = json.loads(called.stdout)["settings"]
+    assert settings["event_subscriptions"]["request_url"].startswith("https://video.example.org/")
+    none = raybot("manifest", "discord", cwd=tmp_path)
+    assert (none.returncode, none.stdout) == (2, "")
+    assert "discord takes no manifest. `raybot invite discord` says" in none.stderr
+
+
 def test_init_then_resolve_of_an_unknown_job(tmp_path: Path, service: dict[str, str]) -> None:
     first = ("init", "--provider", "simulator")
     bare = raybot("init", cwd=tmp_path)
