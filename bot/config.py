@@ -106,6 +106,8 @@ class LimitsTable(Frozen):
     running_per_person: int | None = Field(None, ge=1)
     clips_per_person_per_day: int | None = Field(None, ge=0)
     usd_per_person_per_day: Dollars | None = 1.0
+    clips_per_guest_per_day: int | None = Field(None, ge=0)
+    usd_per_guest_per_day: Dollars | None = None
     usd_per_channel_per_day: Dollars | None = None
     usd_per_tenant_per_month: Dollars | None = None
     usd_total_per_month: Dollars | None = 25.0
