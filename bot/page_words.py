@@ -110,6 +110,7 @@ def help_text(models: Sequence[ModelCapabilities]) -> Text:
         ("--model", choices(tuple(model.model for model in models)), "quality and price"),
         ("--camera", "orbit_left, …", "camera moves, several if you like"),
         ("--start, --end", "a link or an image", "first and last picture"),
+        ("--private", "", "only you see it"),
     )
     lines = (
         "Type what you want to see, then flags: a red fox in snow --ar 9:16 --9s --loop",
