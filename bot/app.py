@@ -154,7 +154,7 @@ class App:
             watch=self._watch,
             providers=self._providers,
             adapters=self._adapters,
-            operators=self._config.operators,
+            contacts=self._config.contacts,
             failover=self._failover,
         )
         self.studio = self._build_studio()
@@ -213,7 +213,7 @@ class App:
             cancel_generation=self._cancel_generation,
             failover=self._failover,
             moderation=self._config.moderation,
-            operators=frozenset(":".join(each) for each in self._config.operators.items()),
+            operators=frozenset(each.identity for each in self._config.operators),
             delete_post=self._delete_post,
             place=self._announcer.place,
             resolve=self.operations.resolve,
