@@ -94,7 +94,8 @@ async def test_a_conversation_becomes_a_configuration(
     config = load_config(path)
     assert config.defaults.providers == ("luma",)
     assert config.access.servers == (str(OWLS),)
-    assert config.operators == {"discord": str(discord_server.app.owner.id)}
+    owner = f"discord:{discord_server.app.owner.id}"
+    assert [each.identity for each in config.operators] == [owner]
     assert config.adapters == ("discord",)
     assert config.has_key("luma")
     assert "# Owls" in path.read_text("utf-8")
