@@ -143,10 +143,11 @@ def read_refusal(error: SlackApiError) -> Refused:
     said: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     headers: Mapping[str, str] = getattr(response, "headers", {})
     after = headers.get("Retry-After", "")
-    status = getattr(response, "status_code", None) or getattr(response, "status", 0)
+    # What the SDK could not read comes as aiohttp's own answer.
+    status: int = getattr(response, "status_code", getattr(response, "status", 0))
     return Refused(
         code=str(said.get("error") or ""),
-        status=int(status),
+        status=status,
         retry_after=float(after) if after.isdecimal() else None,
         needed=str(said.get("needed") or ""),
     )
