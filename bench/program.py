@@ -9,10 +9,11 @@ import asyncio
 import gc
 import resource
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import select
@@ -25,7 +26,7 @@ from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.job import Job
 from bot.log import setup_logging
 from bot.notices import Delivered, Notice
-from bot.ports import AdapterLimits, Hosted, Hosting, Memo
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs as rows
@@ -39,6 +40,7 @@ class Chat:
     """A chat platform that takes a while for each message and remembers only when clips came."""
 
     name = NAME
+    routes: Mapping[tuple[str, str], WebHandler] = MappingProxyType({})
 
     def __init__(self, upload_seconds: float = UPLOAD_SECONDS) -> None:
         self.clips: dict[JobId, float] = {}

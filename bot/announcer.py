@@ -1,5 +1,8 @@
 """Status messages: one per job, edited when what they say changes, never too often.
 
+Where a platform asks for it, a job's first one is posted before anything is paid, and taken down
+again if the request is then refused: that is told to its person alone.
+
 With the last word of one, the message that showed its job's images is taken away.
 """
 
@@ -9,7 +12,8 @@ import asyncio
 import hashlib
 import heapq
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from bot.clock import Clock, to_wall
 from bot.errors import (
@@ -22,7 +26,7 @@ from bot.errors import (
 )
 from bot.job import Job, JobState
 from bot.log import get_logger
-from bot.notices import Notice
+from bot.notices import Notice, Received, to_about
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef
 from bot.store import jobs, ledger, messages
@@ -54,7 +58,9 @@ class Announcer:
         self._due: dict[JobId, float] = {}
         self._heap: list[tuple[float, JobId]] = []
         self._not_before: dict[JobId, float] = {}
-        self._in_hand: set[JobId] = set()
+        #: Whose message is in somebody's hands, and what is set once it no longer is.
+        self._in_hand: dict[JobId, asyncio.Event] = {}
+        self._at_once = 0
         self._changed = asyncio.Event()
 
     def touch(self, job_id: JobId, *, after: float = 0.0) -> None:
@@ -78,18 +84,19 @@ class Announcer:
                 self._changed.clear()
                 while (job_id := self._next()) is not None:
                     group.create_task(self._take(job_id), name=f"announce {job_id}")
-                is_full = len(self._in_hand) >= AT_ONCE or not self._heap
+                is_full = self._at_once >= AT_ONCE or not self._heap
                 until = None if is_full else to_wall(self._clock, self._heap[0][0])
                 await self._clock.wait(self._changed, until)
 
     def _next(self) -> JobId | None:
         now = self._clock.boottime()
-        while self._heap and self._heap[0][0] <= now and len(self._in_hand) < AT_ONCE:
+        while self._heap and self._heap[0][0] <= now and self._at_once < AT_ONCE:
             at, job_id = heapq.heappop(self._heap)
             if self._due.get(job_id) != at or job_id in self._in_hand:
                 continue
             del self._due[job_id]
-            self._in_hand.add(job_id)
+            self._in_hand[job_id] = asyncio.Event()
+            self._at_once += 1
             return job_id
         return None
 
@@ -98,11 +105,73 @@ class Announcer:
         try:
             await self._show(job_id)
         finally:
-            self._in_hand.discard(job_id)
-            if job_id in self._due:
-                at = max(self._due[job_id], self._not_before.get(job_id, 0.0))
-                self._push(job_id, at)
-            self._changed.set()
+            self._at_once -= 1
+            self._let_go(job_id)
+
+    def _let_go(self, job_id: JobId) -> None:
+        self._in_hand.pop(job_id).set()
+        if job_id in self._due:
+            at = max(self._due[job_id], self._not_before.get(job_id, 0.0))
+            self._push(job_id, at)
+        self._changed.set()
+
+    @asynccontextmanager
+    async def _alone(self, job_id: JobId) -> AsyncIterator[None]:
+        """With this job's message in our hands only."""
+        while (is_free := self._in_hand.get(job_id)) is not None:
+            await is_free.wait()
+        self._in_hand[job_id] = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._let_go(job_id)
+
+    # ---- before anything is paid ---------------------------------------------------------
+
+    async def place(self, job: Job) -> None:
+        """Post a new job's status message now, where its platform shows only so whether it may.
+
+        Raises `ThreadGone` where it may not; where that cannot be told now, it is posted later.
+        """
+        adapter = self._adapters.get(job.request.thread.adapter)
+        if adapter is None or not adapter.limits(job.request.thread).is_placed_first:
+            return
+        key = messages.status_key(job.id)
+        async with self._alone(job.id):
+            posted = await self._database.read(lambda conn: messages.get(conn, key))
+            if posted.message is not None:
+                return
+            # If its answer is lost, it may stand there all the same: see `_take_down`.
+            await self._database.write(lambda tx: messages.begin(tx, key, job.id))
+            try:
+                await self._post_or_edit(job, adapter, posted)
+            except DeliveryUnavailable as error:
+                self._delay(job.id, error)
+            except PostedBefore as error:
+                log.warning("status.not_shown", job=job.id, cause=error.sentence)
+            except ThreadGone:
+                await self._database.write(lambda tx: messages.remove(tx, key))
+                raise
+
+    async def _take_down(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
+        """Remove what stands, or may stand, of a request that was refused to its person's face."""
+        key, message = messages.status_key(job.id), posted.message
+        if message is None and not posted.is_begun:
+            return
+        try:
+            if message is None:
+                # Found by its key, if it came through; else it says nothing that is not known.
+                memo = messages.StoredMemo(self._database, key, job.id, posted.kept)
+                notice = Received(about=to_about(job))
+                message = await adapter.post(job.request.thread, notice, key=key, memo=memo)
+            await adapter.delete(message)
+        except DeliveryUnavailable:
+            raise
+        except DeliveryError as error:
+            log.warning("status.not_removed", job=job.id, cause=error.sentence)
+        await self._database.write(lambda tx: messages.remove(tx, key))
+
+    # ---- what is so now ------------------------------------------------------------------
 
     async def _show(self, job_id: JobId) -> None:
         try:
@@ -118,12 +187,12 @@ class Announcer:
             adapter = self._adapters.get(job.request.thread.adapter)
             if adapter is not None and letter is not None and job.ended_at is not None:
                 await self._take_back(job_id, adapter, letter)
-            if adapter is not None and not _was_told(job, posted):
+            if adapter is not None and _was_told(job):
+                await self._take_down(job, adapter, posted)
+            elif adapter is not None:
                 await self._post_or_edit(job, adapter, posted)
         except DeliveryUnavailable as error:
-            self._rest(job_id, error.retry_after or AGAIN_SECONDS)
-            self.touch(job_id)
-            log.warning("status.delayed", job=job_id, cause=error.sentence)
+            self._delay(job_id, error)
         except DeliveryError as error:
             log.warning("status.not_shown", job=job_id, cause=error.sentence)
         except StoreError as error:
@@ -145,6 +214,11 @@ class Announcer:
             log.warning("images.not_deleted", job=job_id, cause=error.sentence)
         key = messages.images_key(job_id)
         await self._database.write(lambda tx: messages.remove(tx, key))
+
+    def _delay(self, job_id: JobId, error: DeliveryUnavailable) -> None:
+        self._rest(job_id, error.retry_after or AGAIN_SECONDS)
+        self.touch(job_id)
+        log.warning("status.delayed", job=job_id, cause=error.sentence)
 
     def _rest(self, job_id: JobId, seconds: float) -> None:
         """Leave this job's message alone for so long."""
@@ -215,7 +289,7 @@ class Announcer:
         return placed
 
 
-def _was_told(job: Job, posted: messages.Posted) -> bool:
+def _was_told(job: Job) -> bool:
     """Whether a request was refused to its person's face, so that nobody else need read of it."""
     is_refused = job.failure is not None and job.failure.code in ledger.TOLD
-    return is_refused and job.accepted_at is None and posted.message is None
+    return is_refused and job.accepted_at is None

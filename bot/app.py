@@ -8,17 +8,15 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from bot import supply
 from bot.announcer import Announcer
-from bot.callbacks import Hint, token_hash
 from bot.clips import Clips
 from bot.clock import Clock, SystemClock
 from bot.codec import Codec
 from bot.config import Config
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import ProviderError, StoreBusy
+from bot.errors import ProviderError
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.gauges import Gauges
@@ -32,18 +30,18 @@ from bot.notices import Notice, Outlook, to_status
 from bot.operations import Operations
 from bot.planning import Planner
 from bot.ports import Adapter
+from bot.reception import Reception
 from bot.refs import MessageRef
 from bot.step import Wiring, Workshop
-from bot.store import jobs, messages, pulse, settings
+from bot.store import jobs, messages, settings
 from bot.store.database import Database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
+from bot.vault import Vault
 from bot.watcher import ProviderWatcher
-from bot.web import Behind, Web, WebSettings
+from bot.web import Web, WebSettings
 
 log = get_logger(__name__)
-#: Seconds in which the database must show that it writes and reads.
-READY_WITHIN = 5.0
 ADDRESS_FILE = "private.address"
 
 
@@ -63,7 +61,6 @@ class App:
         self._stack = AsyncExitStack()
         self._adapters: dict[str, Adapter] = {}
         self._watchers: dict[str, ProviderWatcher] = {}
-        self._is_built = False
         self._beat = 0.0
         self._metrics = Metrics()
 
@@ -97,6 +94,14 @@ class App:
             self._config, self._clock, self._stack, self._metrics
         )
         self._providers = {provider.name: provider for provider in supplied.providers}
+        self._reception = Reception(
+            database=self.database,
+            signer=self._signer,
+            metrics=self._metrics,
+            providers=self._providers,
+            watchers=self._watchers,
+            adapters=self._adapters,
+        )
         # Opened before what lies behind it is built, because frames carry its address.
         self._web = self._build_web()
         await self._web.start()
@@ -118,7 +123,7 @@ class App:
             clip_days=table.clip_retention_days,
         )
         self._build_work()
-        self._is_built = True
+        self._reception.open(links=self._links, operations=self.operations)
 
     def _build_work(self) -> None:
         database, clock = self.database, self._clock
@@ -208,6 +213,7 @@ class App:
             moderation=self._config.moderation,
             operators=frozenset(":".join(each) for each in self._config.operators.items()),
             delete_post=self._delete_post,
+            place=self._announcer.place,
             resolve=self.operations.resolve,
         )
         return Studio(
@@ -217,6 +223,7 @@ class App:
             dispatcher=self._dispatcher,
             clock=self._clock,
             house=house,
+            vault=Vault(database=self.database, clock=self._clock, secret_key=self._secret),
         )
 
     def _build_web(self) -> Web:
@@ -229,16 +236,7 @@ class App:
                 private_port=table.private_port,
                 trusted_proxies=table.trusted_proxies,
             ),
-            Behind(
-                on_callback=self._on_callback,
-                verify_link=self._signer.verify,
-                frame_at=self._frame_at,
-                clip_at=self._clip_at,
-                ready=self._ready,
-                heartbeat_age=lambda: self._clock.boottime() - self._beat,
-                render_metrics=self._metrics.render,
-                act=self._act,
-            ),
+            self._reception.behind(lambda: self._clock.boottime() - self._beat),
             clock=self._clock,
             secret_key=self._secret,
             providers=self._providers,
@@ -371,29 +369,3 @@ class App:
     async def _delete_post(self, message: MessageRef) -> None:
         if (adapter := self._adapters.get(message.thread.adapter)) is not None:
             await adapter.delete(message)
-
-    async def _on_callback(
-        self, provider: str, headers: Mapping[str, str], body: bytes, token: str
-    ) -> None:
-        generation = await self._providers[provider].read_callback(headers, body, token)
-        self._metrics.callbacks.labels(provider, "read" if generation else "unreadable").inc()
-        if generation is not None and self._is_built:
-            hint = Hint(token_hash=token_hash(token), generation=generation)
-            self._watchers[provider].hint(hint)
-
-    async def _frame_at(self, job_id: str, attempt: int, slot: str) -> Path | None:
-        return await self._links.frame_at(job_id, attempt, slot) if self._is_built else None
-
-    async def _clip_at(self, job_id: str) -> Path | None:
-        return await self._links.clip_at(job_id) if self._is_built else None
-
-    async def _act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
-        if not self._is_built:
-            raise StoreBusy
-        return await self.operations.act(name, values)
-
-    async def _ready(self) -> Mapping[str, str]:
-        if not self._is_built:
-            return {"bot": "It is still starting."}
-        trouble = await pulse.feel(self.database, seconds=READY_WITHIN)
-        return {"database": trouble} if trouble else {}

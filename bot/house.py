@@ -21,6 +21,10 @@ async def _leave_post(_message: MessageRef) -> None:
     """Where nothing can be removed."""
 
 
+async def _place_nowhere(_job: Job) -> None:
+    """Where nothing must be shown before it is paid."""
+
+
 class Resolve(Protocol):
     """How an open question about a job is answered."""
 
@@ -43,8 +47,9 @@ class House:
     """The rules of this bot, and whom the studio tells of a change.
 
     `operators` are people at their platform, e.g. `discord:123`, who may act for every place.
-    `delete_post` removes a message of ours; raises `DeliveryError`s. `resolve` ends a job that
-    waits for an operator's word.
+    `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
+    a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
+    job that waits for an operator's word.
     """
 
     limits: LimitsTable
@@ -59,4 +64,5 @@ class House:
     moderation: ModerationTable = field(default_factory=ModerationTable)
     operators: frozenset[str] = frozenset()
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post
+    place: Callable[[Job], Awaitable[None]] = _place_nowhere
     resolve: Resolve = _resolve_elsewhere

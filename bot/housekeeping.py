@@ -12,13 +12,17 @@ from bot.errors import BotError
 from bot.frames import Frames
 from bot.log import get_logger
 from bot.metrics import Metrics
-from bot.store import jobs, ledger, settings
+from bot.store import inbox, jobs, ledger, settings
 from bot.store.database import Database
 
 log = get_logger(__name__)
 CLEAN_EVERY = timedelta(hours=1)
 #: So long after its end a job may still be spoken of where it was not for want of an answer.
 KEPT_FOR_JOBS = timedelta(days=3)
+#: A platform delivers again for a day what it takes for lost: so long its keys are known.
+KNOWN_KEYS = timedelta(hours=25)
+#: Nobody waits any more for an answer to what came in before.
+UNDONE_FOR = timedelta(days=1)
 
 
 class Housekeeping:
@@ -61,6 +65,9 @@ class Housekeeping:
         in_use = await self._database.read(jobs.open_ids)
         await self._frames.sweep(now, hours=hours, days=days, spare=in_use)
         await self._database.write(lambda tx: settings.forget_ended(tx, now - KEPT_FOR_JOBS))
+        await self._database.write(
+            lambda tx: inbox.forget(tx, done=now - KNOWN_KEYS, undone=now - UNDONE_FOR)
+        )
         before = now - timedelta(days=self._table.prompt_retention_days)
         while await self._database.write(lambda tx: jobs.forget_prompts(tx, before)):
             pass

@@ -21,6 +21,7 @@ from bot.errors import (
     Refusal,
     Stale,
     StoreError,
+    ThreadGone,
 )
 from bot.failover import alone, move
 from bot.house import House
@@ -107,6 +108,7 @@ class Intake:
             if not is_new:
                 return await self._first_answer(job)
             try:
+                await self._place(job)
                 return await self._prepare(job, is_confirmed=is_confirmed)
             except BotError as error:
                 await self._end(job, error, is_late=False)
@@ -157,6 +159,13 @@ class Intake:
             await self._database.read(lambda conn: jobs.get(conn, job_id))
         )
 
+    async def _place(self, job: Job) -> None:
+        """Show it before anything is paid where only that proves that a clip can be shown."""
+        try:
+            await self._house.place(job)
+        except ThreadGone as gone:
+            raise NotAllowed(gone.sentence) from gone
+
     async def _prepare(self, job: Job, *, is_confirmed: bool) -> Receipt:
         """Read the images, then accept, or ask first whether the price is right."""
         try:
@@ -173,7 +182,10 @@ class Intake:
         return Receipt(job_id=job.id, notice=ConfirmNeeded(about=about, expires_at=until))
 
     async def _end(self, job: Job, error: BotError, *, is_late: bool) -> None:
-        """End a request that cannot be carried out; shown where nobody waits for the answer."""
+        """End a request that cannot be carried out; shown where nobody waits for the answer.
+
+        Where somebody does, it is told to them alone, and what was placed of it is taken down.
+        """
         is_refusal = isinstance(error, Refusal)
         if is_late:
             code = ledger.LATE_REFUSAL if is_refusal else ledger.LATE_FAULT
@@ -187,7 +199,7 @@ class Intake:
             return ledger.fail(tx, jobs.get(tx.conn, job.id), now, failure)
 
         with suppress(Stale):  # Its person may have cancelled it meanwhile.
-            await (self.write(end) if is_late else self._database.write(end))
+            await self.write(end)
         if not is_late:
             # It has no message with a button, so that nobody can ask for another try of it.
             with suppress(ClipUnavailable):
@@ -285,6 +297,7 @@ class Intake:
                 return
             try:
                 await self._check_again(job)
+                await self._place(job)
                 await self._prepare(job, is_confirmed=False)
             except BotError as error:
                 await self._end(job, error, is_late=True)

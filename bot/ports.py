@@ -237,6 +237,8 @@ class AdapterLimits:
     """What a platform takes. `edit_seconds` is the least time between edits of one message.
 
     `can_host`: whether it can show an image so that a video service may fetch it by a link.
+    `is_placed_first`: only a first message shows whether one may write there, so the status
+    message is posted before anything is paid.
     """
 
     max_upload_bytes: int
@@ -244,6 +246,7 @@ class AdapterLimits:
     can_edit: bool
     edit_seconds: float = 5.0
     can_host: bool = False
+    is_placed_first: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,12 +274,43 @@ class Hosted:
     letter: MessageRef | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class WebCall:
+    """A call on the public listener, from anybody: nothing in it is proved.
+
+    Names of headers are in lower case. `client` is the caller's address, as far as it is known.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    client: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebReply:
+    """What the caller gets; a header may come twice."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+WebHandler = Callable[[WebCall], Awaitable[WebReply]]
+
+
 class Adapter(Protocol):
     """One chat platform. Its errors while posting are `DeliveryError`s."""
 
     @property
     def name(self) -> str:
         """The name of its table in the configuration."""
+
+    @property
+    def routes(self) -> Mapping[tuple[str, str], WebHandler]:
+        """What it answers on the public listener, by method and path (`/<its name>/…`)."""
 
     async def run(self) -> None:
         """Connect and listen until cancelled, or until there is nothing more to hear."""

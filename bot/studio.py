@@ -20,6 +20,7 @@ from bot.clips import filename as clip_filename
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed, ThreadGone
 from bot.house import House
+from bot.inbox import Inbox, Noted
 from bot.intake import Intake, Receipt
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
@@ -41,6 +42,7 @@ from bot.refs import JobId, Micros, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs, ledger, places, settings
 from bot.store.database import Database, Tx
+from bot.vault import Vault
 
 __all__ = [
     "LOCAL",
@@ -48,7 +50,9 @@ __all__ = [
     "Allowance",
     "Blocked",
     "House",
+    "Inbox",
     "JobLine",
+    "Noted",
     "Offer",
     "PlaceLimits",
     "PlaceRules",
@@ -58,6 +62,7 @@ __all__ = [
     "Studio",
     "UsageReport",
     "UsageRow",
+    "Vault",
 ]
 log = get_logger(__name__)
 ZERO = Micros(0)
@@ -76,7 +81,8 @@ class Shown:
 class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage, settings.
 
-    `admin` is for those who run a place.
+    `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
+    dealt with, `vault` the secrets that an adapter was given.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class Studio:
         dispatcher: Dispatcher,
         clock: Clock,
         house: House,
+        vault: Vault,
     ) -> None:
         self._database = database
         self._planner = planner
@@ -103,6 +110,8 @@ class Studio:
             house=house,
             access=self._access,
         )
+        self.vault = vault
+        self.inbox = Inbox(database=database, clock=clock)
         self.admin = Administration(
             database=database, planner=planner, clock=clock, house=house, access=self._access
         )

@@ -1,7 +1,7 @@
 """Two doors for HTTP: a public one for strangers and services, a private one for the operator.
 
 Knows addresses, limits and signatures; what happens behind a door is a call it is given, so it
-knows no job, no provider and no database.
+knows no job, no provider, no adapter and no database.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hmac
 import ipaddress
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,17 +28,23 @@ from bot.errors import (
     FrameRejected,
     JobNotFound,
     NotAllowed,
+    StoreBusy,
     StoreError,
 )
 from bot.log import get_logger
+from bot.ports import WebCall, WebHandler
 
 CALLBACK_BYTES = 64 * 1024
 CALLBACKS_PER_MINUTE = 30
+CALL_BYTES = 1024 * 1024
+AGAIN_SECONDS = 5
 FETCHES_PER_FRAME = 20
 HEARTBEAT_SECONDS = 30.0
 STOP_SECONDS = 5.0
 REMEMBERED_KEYS = 10_000
 JOB_ID = r"{job_id:r-[0-9a-z]{4,20}}"
+#: What an adapter answers; what has a route of its own keeps to its own methods.
+OF_ADAPTERS = r"/{adapter:(?!(?:callbacks|frames|clips)/)[a-z_]{1,40}}/{tail:.+}"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 log = get_logger(__name__)
@@ -50,7 +56,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class WebSettings:
     """Where the doors are (port 0: any free one), and which proxies may name the real client.
 
-    A callback's body has `body_seconds` to arrive.
+    The body of a callback or a call has `body_seconds` to arrive.
     """
 
     public_host: str = "127.0.0.1"
@@ -68,13 +74,15 @@ class Behind:
     `on_callback` takes (provider, headers, body, token) and only notes the hint.
     `verify_link` takes (path, exp, sig, now). `frame_at` takes (job id, attempt, slot); it and
     `clip_at` give None, or raise `FrameRejected` or `ClipBroken`, where nothing is kept.
-    `ready` names what is not well. `heartbeat_age` in seconds.
+    `find_route` takes (adapter, method, path): None where nobody answers, `StoreBusy` where nobody
+    answers yet. `ready` names what is not well. `heartbeat_age` in seconds.
     """
 
     on_callback: Callable[[str, Mapping[str, str], bytes, str], Awaitable[None]]
     verify_link: Callable[[str, str, str, datetime], bool]
     frame_at: Callable[[str, int, str], Awaitable[Path | None]]
     clip_at: Callable[[str], Awaitable[Path | None]]
+    find_route: Callable[[str, str, str], WebHandler | None]
     ready: Callable[[], Awaitable[Mapping[str, str]]]
     heartbeat_age: Callable[[], float]
     render_metrics: Callable[[], bytes]
@@ -106,7 +114,7 @@ class Tally:
 
 
 class Web:
-    """The two listeners. `routes` are public ones that adapters bring."""
+    """The two listeners."""
 
     def __init__(
         self,
@@ -116,7 +124,6 @@ class Web:
         clock: Clock,
         secret_key: str,
         providers: Collection[str],
-        routes: Iterable[web.RouteDef] = (),
     ) -> None:
         self._settings = settings
         self._behind = behind
@@ -131,7 +138,8 @@ class Web:
             web.post("/callbacks/{provider}/{token}", self._on_callback),
             web.get(frame_path, self._frame),
             web.get(f"/clips/{JOB_ID}.mp4", self._clip),
-            *routes,
+            web.get(OF_ADAPTERS, self._on_call, allow_head=False),
+            web.post(OF_ADAPTERS, self._on_call),
         )
         self._private = self._door(
             web.get("/livez", self._livez),
@@ -199,6 +207,30 @@ class Web:
         body = await _read_capped(request, CALLBACK_BYTES, self._settings.body_seconds)
         await self._behind.on_callback(provider, request.headers, body, token)
         return web.Response(text="ok")
+
+    async def _on_call(self, request: web.Request) -> web.Response:
+        """What an adapter answers. A fault of its own is 500, and never logged with the body."""
+        method, path = request.method, request.path
+        try:
+            answer = self._behind.find_route(request.match_info["adapter"], method, path)
+        except StoreBusy:
+            return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
+        if answer is None:
+            raise web.HTTPNotFound
+        call = WebCall(
+            method=method,
+            path=path,
+            query=dict(request.query),
+            headers=_joined(request),
+            body=await _read_capped(request, CALL_BYTES, self._settings.body_seconds),
+            client=self._client(request),
+        )
+        try:
+            reply = await answer(call)
+        except BotError as error:
+            log.error("web.call_failed", path=path, cause=type(error).__name__)  # noqa: TRY400
+            return web.Response(status=500)
+        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
     def _check_link(self, request: web.Request) -> None:
         exp, sig = request.query.get("exp", ""), request.query.get("sig", "")
@@ -269,6 +301,15 @@ async def _kept(file: Awaitable[Path | None]) -> Path | None:
         return await file
     except (ClipBroken, FrameRejected):
         return None
+
+
+def _joined(request: web.Request) -> dict[str, str]:
+    """The headers by name in lower case; what came twice is joined, as HTTP has it."""
+    joined: dict[str, str] = {}
+    for name, value in request.headers.items():
+        before = joined.get(name.lower())
+        joined[name.lower()] = value if before is None else f"{before}, {value}"
+    return joined
 
 
 def _file(path: Path | None, *, name: str, kind: str | None = None) -> web.FileResponse:

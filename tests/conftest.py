@@ -54,6 +54,7 @@ class House:
             dispatcher=self.app._dispatcher,
             clock=self.clock,
             house=replace(studio._house, **rules),
+            vault=studio.vault,
         )
 
     async def ask(self, prompt: str = "a red fox in snow", **work: object) -> JobId:

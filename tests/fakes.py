@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from bot.clock import SystemClock
 from bot.errors import DeliveryError, ThreadGone
 from bot.notices import Delivered, Notice
-from bot.ports import AdapterLimits, Hosted, Hosting, Memo
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 
@@ -75,6 +75,8 @@ class RecordingAdapter:
         self.images: dict[str, bytes] = {}
         self.before_post: Callable[[Notice], DeliveryError | None] = lambda _: None
         self.max_upload_bytes = max_upload_bytes
+        self.is_placed_first = False
+        self.routes: Mapping[tuple[str, str], WebHandler] = {}
         self._changed = asyncio.Condition()
 
     async def run(self) -> None:
@@ -86,6 +88,7 @@ class RecordingAdapter:
             max_text_chars=2000,
             can_edit=True,
             edit_seconds=0.0,
+            is_placed_first=self.is_placed_first,
         )
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:

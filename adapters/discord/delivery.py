@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import aiohttp
@@ -28,7 +29,7 @@ from bot.clock import Clock
 from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
 from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Operator
-from bot.ports import AdapterLimits, Hosted, Hosting, Memo
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
 
@@ -46,6 +47,8 @@ class Delivery:
     """The ports of an adapter, all but listening."""
 
     name = NAME
+    #: It is called by nobody: it asks.
+    routes: Mapping[tuple[str, str], WebHandler] = MappingProxyType({})
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from adapters.command_text import Draft
 from adapters.slack import addresses
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.heard import File, Heard
+from adapters.slack.views import Place
 from bot.errors import InvalidRequest
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, LinkFrame, Requester
@@ -83,6 +84,24 @@ def to_asked(heard: Heard, requester: Requester) -> Asked:
         thread=to_thread(heard),
         asked_in=addresses.to_message(place, heard.ts) if said else None,
         is_private=heard.is_direct,
+    )
+
+
+def to_private(asked: Asked, direct: ThreadRef) -> Asked:
+    """The same, answered in the direct messages of its person; the channel's rules still hold."""
+    place = asked.thread
+    only = addresses.to_thread(place.workspace, place.channel, only=direct.channel)
+    return replace(asked, thread=only, asked_in=None, is_private=True)
+
+
+def to_placed(heard: Heard, place: Place, channel: str) -> Heard:
+    """A filled form where it was opened, or where its person said."""
+    return heard.model_copy(
+        update={
+            "channel": place.channel or channel or heard.channel,
+            "thread": place.thread or "",
+            "ts": place.message,
+        }
     )
 
 

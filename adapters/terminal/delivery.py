@@ -7,16 +7,17 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from adapters.terminal.parse import NAME, THREAD
 from adapters.terminal.render import Screen
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, FrameRejected, InvalidRequest, ThreadGone
 from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Uncertain
-from bot.ports import AdapterLimits, Hosted, Hosting, Memo
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, Requester
 
@@ -96,6 +97,8 @@ class Delivery:
     """The ports of an adapter, all but listening."""
 
     name = NAME
+    #: It is called by nobody: it asks.
+    routes: Mapping[tuple[str, str], WebHandler] = MappingProxyType({})
 
     def __init__(self, *, folder: Path, screen: Screen, clock: Clock) -> None:
         self._folder = folder

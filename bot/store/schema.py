@@ -40,7 +40,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -222,4 +222,25 @@ boots = Table(
     Column("id", _Id, primary_key=True, autoincrement=True),
     Column("started_at", UtcTime, nullable=False),
     Column("stopped_at", UtcTime),
+)
+
+# What a platform delivered, written before it is acknowledged; emptied once it is dealt with.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("adapter", String(40), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("payload", JSON, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("done_at", UtcTime, index=True),
+)
+
+# Values that only the secret key opens.
+vault = Table(
+    "vault",
+    metadata,
+    Column("adapter", String(40), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
 )

@@ -21,7 +21,7 @@ from bot.job import Job, JobState
 from bot.notices import About, Notice, Outlook, to_status
 from bot.ports import AdapterLimits, Memo
 from bot.refs import MessageRef, ThreadRef
-from bot.store import messages
+from bot.store import ledger, messages
 from bot.store.database import Database
 from tests.bot.store.conftest import Books
 from tests.fakes import MovableClock, RecordingAdapter
@@ -430,3 +430,134 @@ async def test_an_old_message_that_stays_does_not_hold_up_the_new_one(desk: Desk
     desk.clock.move(minutes=2)
     await desk.show(job)
     assert desk.chat.stands(job) == [("status", "Received"), ("last", "Failed")]
+
+
+# ---- placed before anything is paid -----------------------------------------------------------
+
+
+async def refuse(desk: Desk, job: Job) -> Job:
+    """Its person was told, and nobody else need read of it."""
+    return await desk.books.end(job, code=ledger.REFUSED)
+
+
+async def rows_of(desk: Desk, job: Job) -> list[str]:
+    found = await desk.books.rows("SELECT key FROM messages WHERE job_id = :id", id=job.id)
+    return [key for (key,) in found]
+
+
+async def test_a_job_is_placed_once_whoever_else_shows_it(desk: Desk) -> None:
+    desk.chat.is_placed_first = True
+    job = await desk.books.received()
+    desk.chat.answers.clear()
+    async with asyncio.TaskGroup() as group:
+        desk.announcer.touch(job.id)
+        for _ in range(3):
+            group.create_task(desk.announcer.place(job))
+        await desk.chat.until(lambda: desk.chat.said(job) == ["Received"])
+        desk.announcer.touch(job.id)
+        desk.chat.answers.set()
+    await desk.announcer.place(job)
+    await desk.settle()
+    assert [len(desk.chat.stands(job)), desk.chat.most_at_once] == [1, 1]
+    assert await rows_of(desk, job) == [messages.status_key(job.id)]
+
+
+async def test_what_was_touched_while_it_was_placed_is_shown_then(desk: Desk) -> None:
+    desk.chat.is_placed_first = True
+    job = await desk.books.received()
+    desk.chat.answers.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(desk.announcer.place(job))
+        await desk.chat.until(lambda: desk.chat.said(job) == ["Received"])
+        await desk.books.accept(job)
+        desk.announcer.touch(job.id)
+        desk.chat.answers.set()
+    await desk.until(job, "Received", "Queued")
+
+
+async def test_other_platforms_are_not_written_to_before(desk: Desk) -> None:
+    job = await desk.books.received()
+    await desk.announcer.place(job)
+    assert desk.chat.said(job) == []
+    assert await rows_of(desk, job) == []
+
+
+async def test_where_it_may_not_write_nothing_is_left_behind(desk: Desk) -> None:
+    desk.chat.is_placed_first = True
+    job = await desk.books.received()
+    desk.chat.trouble[job.id] = ThreadGone("Invite me first.")
+    with pytest.raises(ThreadGone, match="Invite me"):
+        await desk.announcer.place(job)
+    assert await rows_of(desk, job) == []
+    desk.chat.trouble.clear()
+    await desk.show(await refuse(desk, job))
+    assert desk.chat.said(job) == []
+
+
+async def test_what_cannot_be_placed_just_now_is_shown_later(desk: Desk) -> None:
+    desk.chat.is_placed_first = True
+    job = await desk.books.received()
+    desk.chat.trouble[job.id] = DeliveryUnavailable(retry_after=7.0)
+    await desk.announcer.place(job)
+    await desk.books.accept(job)
+    desk.chat.trouble.clear()
+    assert desk.chat.said(job) == []
+    desk.clock.move(seconds=8)
+    await desk.until(job, "Queued")
+
+
+async def test_what_may_have_been_placed_before_is_not_refused(desk: Desk) -> None:
+    desk.chat.is_placed_first = True
+    job = await desk.books.received()
+    desk.chat.trouble[job.id] = PostedBefore()
+    await desk.announcer.place(job)
+    assert desk.chat.said(job) == []
+
+
+async def test_what_was_placed_of_a_refused_request_goes_in_the_end(desk: Desk) -> None:
+    desk.chat.is_placed_first = True
+    job = await desk.books.received()
+    await desk.announcer.place(job)
+    [ref] = [post.ref for post in desk.chat.posts]
+    desk.chat.delete_trouble = DeliveryUnavailable(retry_after=7.0)
+    await desk.show(await refuse(desk, job))
+    assert desk.chat.said(job) == ["Received"], "the refusal is nobody else's"
+    desk.chat.delete_trouble = None
+    desk.clock.move(seconds=8)
+    await desk.settle()
+    assert desk.chat.deleted == [ref]
+    assert await rows_of(desk, job) == []
+    await desk.show(job)
+    assert (desk.chat.said(job), desk.chat.deleted) == ([], [ref])
+
+
+async def test_a_message_whose_answer_was_lost_is_found_and_taken_down(desk: Desk) -> None:
+    """The process died with it; the next knows only that it was to be posted."""
+    desk.chat.is_placed_first = True
+    job = await desk.books.received()
+    desk.chat.answers.clear()
+    dying = asyncio.ensure_future(desk.announcer.place(job))
+    await desk.chat.until(lambda: desk.chat.said(job) == ["Received"])
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    desk.chat.answers.set()
+    await refuse(desk, job)
+    [ref] = [post.ref for post in desk.chat.posts]
+    next_process = desk.new_announcer()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(next_process.run())
+        next_process.touch(job.id)
+        while await rows_of(desk, job):
+            await asyncio.sleep(0.005)
+        task.cancel()
+    assert (desk.chat.said(job), desk.chat.deleted) == ([], [ref])
+
+
+async def test_a_message_that_cannot_be_removed_is_given_up(desk: Desk) -> None:
+    desk.chat.is_placed_first = True
+    job = await desk.books.received()
+    await desk.announcer.place(job)
+    desk.chat.delete_trouble = ThreadGone()
+    await desk.show(await refuse(desk, job))
+    assert await rows_of(desk, job) == []
+    assert desk.chat.said(job) == ["Received"]

@@ -30,6 +30,7 @@ from bot.errors import (
 from bot.failover import Failover
 from bot.frames import Frames, frame_key
 from bot.housekeeping import CLEAN_EVERY, Housekeeping
+from bot.inbox import Inbox
 from bot.job import Failure, Job, JobState, Route
 from bot.media import LinkSigner, Media, open_media
 from bot.metrics import Metrics
@@ -634,6 +635,21 @@ async def test_prompts_are_forgotten_after_their_time(home: Home) -> None:
     assert (await books.get(old.id)).work.prompt == ""
     assert (await books.get(new.id)).work.prompt == "a new wish"
     assert await home.office.untold() == []
+
+
+async def test_what_came_in_is_known_a_day_and_its_words_no_longer(home: Home) -> None:
+    clock = home.office.clock
+    inbox = Inbox(database=home.office.books.database, clock=clock)
+    await inbox.note("slack", "done", {"text": "a fox"})
+    await inbox.done("slack", "done")
+    await inbox.note("slack", "undone", {"text": "a fox"})
+    clock.move(hours=24, seconds=1)
+    await home.chores.clean()
+    assert await inbox.undone("slack") == ()
+    assert not await inbox.note("slack", "done", {})
+    clock.move(hours=1)
+    await home.chores.clean()
+    assert await inbox.note("slack", "done", {})
 
 
 async def test_books_that_do_not_add_up_are_told_once_a_day(home: Home) -> None:

@@ -619,7 +619,7 @@ async def test_a_deleted_clip_is_gone_and_its_cost_stays(inn: House) -> None:
     assert (notice.code, notice.charged) == ("deleted", job.cost)
     assert inn.chat.clips(job.id) == []
     assert not list(Path(shown.notice.path).parent.glob(f"{job.id}*"))
-    assert await inn.app._clip_at(job.id) is None, "links lead nowhere"
+    assert await inn.app._links.clip_at(job.id) is None, "links lead nowhere"
     after = await studio.show(job.id, to_requester("del2"))
     assert after.notice == notice
     assert after.line.message is None

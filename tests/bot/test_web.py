@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 
 from bot.errors import (
     BotError,
@@ -24,7 +25,9 @@ from bot.errors import (
     StoreError,
 )
 from bot.media import LinkSigner
+from bot.ports import WebCall, WebHandler, WebReply
 from bot.web import (
+    CALL_BYTES,
     CALLBACK_BYTES,
     CALLBACKS_PER_MINUTE,
     FETCHES_PER_FRAME,
@@ -56,6 +59,8 @@ class House:
     problems: dict[str, str] = field(default_factory=dict)
     acts: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     age: float = 0.5
+    routes: dict[tuple[str, str, str], WebHandler] = field(default_factory=dict)
+    is_starting: bool = False
     refusal: BotError | None = None
 
     async def on_callback(
@@ -83,6 +88,12 @@ class House:
             raise self.refusal
         return {"done": name}
 
+    def find_route(self, adapter: str, method: str, path: str) -> WebHandler | None:
+        """Who answers this."""
+        if self.is_starting:
+            raise StoreBusy
+        return self.routes.get((adapter, method, path))
+
     def behind(self) -> Behind:
         """All of it, as the doors take it."""
         return Behind(
@@ -90,15 +101,14 @@ class House:
             verify_link=SIGNER.verify,
             frame_at=self.frame_at,
             clip_at=self.clip_at,
+            find_route=self.find_route,
             ready=self.ready,
             heartbeat_age=lambda: self.age,
             render_metrics=lambda: b"raybot_jobs 3.0\n",
             act=self.act,
         )
 
-    def web(
-        self, settings: WebSettings = ANY_PORT, *, routes: tuple[web.RouteDef, ...] = ()
-    ) -> Web:
+    def web(self, settings: WebSettings = ANY_PORT) -> Web:
         """Doors that are still closed."""
         return Web(
             settings,
@@ -106,7 +116,6 @@ class House:
             clock=self.clock,
             secret_key=SECRET,
             providers={"luma"},
-            routes=routes,
         )
 
     def link(self, path: str, *, seconds: float = 900) -> str:
@@ -127,10 +136,7 @@ def house(tmp_path: Path) -> House:
 
 @pytest.fixture
 async def doors(house: House) -> AsyncIterator[Web]:
-    async def on_event(request: web.Request) -> web.Response:
-        return web.json_response({"got": len(await request.read())})
-
-    face = house.web(routes=(web.post("/slack/events", on_event),))
+    face = house.web()
     await face.start()
     yield face
     await face.stop()
@@ -406,9 +412,99 @@ async def test_a_clip_needs_its_signature_and_must_be_kept(
 # ---- routes of adapters, and what stays inside -----------------------------------------------
 
 
-async def test_an_adapter_brings_its_own_public_route(outside: ClientSession) -> None:
-    answer = await outside.post("/slack/events", data=b"x" * 200_000)
-    assert await answer.json() == {"got": 200_000}
+async def test_a_call_reaches_its_adapter_and_its_reply_the_caller(
+    house: House, outside: ClientSession
+) -> None:
+    calls: list[WebCall] = []
+
+    async def answer(call: WebCall) -> WebReply:
+        calls.append(call)
+        cookies = (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Content-Type", "text/plain"))
+        return WebReply(status=201, headers=cookies, body=b"thanks")
+
+    house.routes["slack", "POST", "/slack/events"] = answer
+    body = b"payload=%7B%7D" * 10_000
+    answered = await outside.post(
+        "/slack/events?a=1&b=%20", data=body, headers={"X-Slack-Signature": "v0=1", "X-A": "é"}
+    )
+    assert (answered.status, await answered.read()) == (201, b"thanks")
+    assert answered.headers.getall("Set-Cookie") == ["a=1", "b=2"]
+    assert answered.content_type == "text/plain"
+    [call] = calls
+    assert (call.method, call.path, call.body) == ("POST", "/slack/events", body)
+    assert (call.query, call.client) == ({"a": "1", "b": " "}, "127.0.0.1")
+    assert call.headers["x-slack-signature"] == "v0=1"
+
+
+async def test_a_header_that_comes_twice_is_no_single_one(
+    house: House, outside: ClientSession
+) -> None:
+    async def answer(call: WebCall) -> WebReply:
+        return WebReply(body=call.headers["x-slack-signature"].encode())
+
+    house.routes["slack", "GET", "/slack/install"] = answer
+    twice = [("X-Slack-Signature", "v0=1"), ("X-Slack-Signature", "v0=2")]
+    answered = await outside.get("/slack/install", headers=twice)
+    assert await answered.text() == "v0=1, v0=2"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/slack/events", 404),
+        ("POST", "/slack/events/more", 404),
+        ("POST", "/slack/Events", 404),
+        ("POST", "/discord/events", 404),
+        ("POST", "/slack", 404),
+        ("POST", "/slack/", 404),
+        ("POST", "/Slack/events", 404),
+        ("PUT", "/slack/events", 405),
+        ("HEAD", "/slack/events", 405),
+    ],
+)
+async def test_what_no_adapter_answers_is_not_there(
+    house: House, outside: ClientSession, method: str, path: str, status: int
+) -> None:
+    async def answer(call: WebCall) -> WebReply:
+        raise AssertionError(call)
+
+    house.routes["slack", "POST", "/slack/events"] = answer
+    assert (await outside.request(method, path)).status == status
+
+
+async def test_who_calls_while_the_bot_starts_shall_call_again(
+    house: House, outside: ClientSession
+) -> None:
+    house.is_starting = True
+    answered = await outside.post("/slack/events")
+    assert answered.status == 503
+    assert int(answered.headers["Retry-After"]) > 0
+
+
+async def test_a_call_has_a_cap(house: House, outside: ClientSession) -> None:
+    async def answer(call: WebCall) -> WebReply:
+        return WebReply(body=str(len(call.body)).encode())
+
+    house.routes["slack", "POST", "/slack/events"] = answer
+    more = await outside.post("/slack/events", data=io.BytesIO(b"x" * (CALL_BYTES + 1)))
+    assert more.status == 413
+    full = await outside.post("/slack/events", data=io.BytesIO(b"x" * CALL_BYTES))
+    assert (full.status, await full.text()) == (200, str(CALL_BYTES))
+
+
+@pytest.mark.parametrize("fault", [StoreBusy("words: a red fox"), KeyError("words")])
+async def test_a_fault_of_an_adapter_is_500_without_a_word_of_the_body(
+    house: House, outside: ClientSession, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    async def answer(call: WebCall) -> WebReply:
+        raise fault
+
+    house.routes["slack", "POST", "/slack/events"] = answer
+    answered = await outside.post("/slack/events", data=b"a red fox")
+    assert answered.status == 500
+    assert "red fox" not in await answered.text()
+    assert caplog.records
+    assert "red fox" not in caplog.text
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/acts/resolve"])

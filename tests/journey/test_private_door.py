@@ -1,4 +1,4 @@
-"""What an operator and their monitoring get from the running bot's private listener."""
+"""What the running bot answers at its doors, the private one above all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from bot.job import JobState
+from bot.ports import WebCall, WebReply
 from bot.refs import JobId
 from bot.store import jobs
 from bot.web import act_token
@@ -127,3 +128,15 @@ async def test_a_key_without_effect_is_warned_of_at_the_start(
     assert [each["key"] for each in told if each["event"] == "config.without_effect"] == [
         "[operator] slack_channel"
     ]
+
+
+async def test_an_adapter_answers_at_the_public_door(house: House) -> None:
+    async def answer(call: WebCall) -> WebReply:
+        return WebReply(body=call.body[::-1])
+
+    house.chat.routes = {("POST", "/recording/events"): answer}
+    async with aiohttp.ClientSession(house.app._web.public_address) as outside:
+        answered = await outside.post("/recording/events", data=b"abc")
+        assert (answered.status, await answered.read()) == (200, b"cba")
+        assert (await outside.get("/recording/events")).status == 404
+        assert (await outside.post("/nobody/events")).status == 404

@@ -1,0 +1,134 @@
+"""Pages and acts: what one person reads, and what buttons and typed verbs do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from adapters.command_text import (
+    Cancel,
+    Command,
+    Confirm,
+    Help,
+    Jobs,
+    Retry,
+    SettingsCommand,
+    Show,
+    Usage,
+)
+from adapters.slack import pages, render
+from adapters.slack.delivery import Delivery
+from adapters.slack.parse import Person
+from adapters.slack.render import Drawn
+from bot.clock import Clock
+from bot.errors import InvalidRequest
+from bot.notices import Delivered
+from bot.ports import Memo
+from bot.refs import JobId
+from bot.request import Requester
+from bot.text import describe_settings_in, describe_usage
+
+if TYPE_CHECKING:
+    from bot.studio import Shown, Studio
+
+SENT_DIRECTLY = "I sent the clip to your direct messages."
+
+
+class _Forgetful:
+    """The memo of a message that somebody asks for again: each time is a new one."""
+
+    def get(self, name: str) -> str | None:
+        """Nothing was kept."""
+        del name
+        return None
+
+    async def put(self, name: str, value: str) -> None:
+        """Keep nothing."""
+
+
+class Answers:
+    """What a person reads, drawn from the studio's pages."""
+
+    def __init__(self, studio: Studio, delivery: Delivery, *, clock: Clock) -> None:
+        self._studio = studio
+        self._delivery = delivery
+        self._clock = clock
+
+    async def obey(self, command: Command, requester: Requester, channel: str) -> Drawn:
+        """A verb that was typed; `retry` starts something, which is not for here."""
+        match command:
+            case Help():
+                return pages.draw_help(self._studio.models())
+            case Usage():
+                report = await self._studio.usage(requester, channel=channel)
+                resets = [each.resets_at for each in report.allowances if each.resets_at]
+                return pages.draw_text(describe_usage(report), times=resets)
+            case Jobs(search=search, page=page):
+                lines = await self._studio.jobs(requester, search=search, page=page)
+                return pages.draw_jobs(lines, page=page)
+            case SettingsCommand(changes=changes):
+                if changes:
+                    await self._studio.change_settings(requester, changes)
+                held = await self._studio.settings_in(requester, channel)
+                return pages.draw_text(describe_settings_in(held))
+            case Show(job_id=job_id):
+                return await self._show(await self._studio.show(job_id, requester), requester)
+            case Cancel(job_id=job_id):
+                notice = await self._studio.cancel(job_id, requester)
+                return self._draw(render.draw(notice, now=self._clock.now()))
+            case Confirm(job_id=job_id):
+                return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
+            case Retry():
+                raise InvalidRequest("Use the Retry button under the clip.")
+            case _:
+                assert_never(command)
+
+    def _draw(self, drawn: Drawn) -> Drawn:
+        """Without buttons, which belong to the message of the job itself."""
+        blocks = [each for each in drawn.blocks if each["type"] != "actions"]
+        return Drawn(text=drawn.text, blocks=blocks)
+
+    async def _show(self, shown: Shown, requester: Requester) -> Drawn:
+        """A job's page; a clip that stands nowhere comes by direct message."""
+        drawn = pages.draw_shown(shown, now=self._clock.now())
+        if not isinstance(shown.notice, Delivered) or shown.line.message is not None:
+            return drawn
+        memo: Memo = _Forgetful()
+        thread = await self._delivery.direct(requester)
+        await self._delivery.post(thread, shown.notice, key=f"show:{shown.line.job_id}", memo=memo)
+        return Drawn(
+            text=f"{drawn.text}\n{SENT_DIRECTLY}",
+            blocks=[*drawn.blocks, *render.draw_sentence(SENT_DIRECTLY).blocks],
+        )
+
+    # ---- acts ----------------------------------------------------------------------------
+
+    async def act(self, action: str, target: str, requester: Requester, person: Person) -> Drawn:
+        """A button other than those that open a form or start a job."""
+        job_id = JobId(target)
+        match action:
+            case "cancel":
+                notice = await self._studio.cancel(job_id, requester, is_moderator=person.is_admin)
+                return self._draw(render.draw(notice, now=self._clock.now()))
+            case "confirm":
+                return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
+            case "delete":
+                await self._studio.delete(job_id, requester, is_moderator=person.is_admin)
+                return render.draw_sentence(f"The clip of {job_id} is deleted.")
+            case _:
+                return await self._operate(action, target, requester)
+
+    async def _operate(self, action: str, target: str, actor: Requester) -> Drawn:
+        """The buttons under what the operator is told; the studio knows who that is."""
+        admin = self._studio.admin
+        match action:
+            case "approve":
+                await admin.approve(target, actor=actor)
+                return render.draw_sentence(f"{target} is served from now on.")
+            case "close":
+                await admin.close(target, actor=actor)
+                return render.draw_sentence(f"{target} is not served.")
+            case "charge" | "release":
+                notice = await admin.resolve(JobId(target), action, actor=actor)
+                return self._draw(render.draw(notice, now=self._clock.now()))
+            case _:
+                raise InvalidRequest("This button belongs to another version of Raybot.")

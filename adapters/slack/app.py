@@ -1,0 +1,115 @@
+"""The app of bolt: checks signatures, finds our account, passes on what comes in.
+
+What comes in is kept first, then acknowledged, then carried out; nothing that can fail stands
+between the last two.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.async_context import AsyncBoltContext
+from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack.addresses import Account
+from adapters.slack.heard import Heard, read
+from bot.errors import StoreError
+from bot.log import get_logger
+
+log = get_logger(__name__)
+ANY = re.compile(r".*", re.DOTALL)
+
+
+class Hears(Protocol):
+    """Who hears what comes in."""
+
+    async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
+        """Keep it, so that it can be acknowledged; what Slack is answered with, if anything.
+
+        Raises `StoreError` where it cannot be kept; then Slack tells it again, or its person.
+        """
+
+
+class Knows(Protocol):
+    """Who knows our account in a workspace."""
+
+    async def at(self, workspace: str) -> Account | None:
+        """Our account for what a workspace tells us."""
+
+
+def to_app(
+    hears: Hears, knows: Knows, *, signing_secret: str, oauth: AsyncOAuthFlow | None
+) -> AsyncApp:
+    """An app of bolt's: it checks signatures, finds our account, and passes on what it hears.
+
+    Everything is given to it, so that no variable of another Slack tool means anything.
+    """
+    logger = logging.getLogger("slack_bolt")
+    # Below a warning bolt and the SDK log what people wrote.
+    logger.setLevel(logging.WARNING)
+    logging.getLogger("slack_sdk").setLevel(logging.WARNING)
+
+    async def authorize(
+        context: AsyncBoltContext, team_id: str | None, enterprise_id: str | None
+    ) -> AuthorizeResult | None:
+        account = await knows.at(team_id or "")
+        if account is None:
+            return None
+        context["account"] = account
+        return AuthorizeResult(
+            enterprise_id=enterprise_id,
+            team_id=account.workspace,
+            bot_user_id=account.bot_user,
+            bot_id=account.bot_id,
+            bot_token=account.token,
+        )
+
+    app = AsyncApp(
+        name="raybot",
+        logger=logger,
+        signing_secret=signing_secret,
+        client=AsyncWebClient(retry_handlers=[], logger=logger),
+        authorize=authorize,
+        oauth_flow=oauth,
+    )
+
+    async def keep(
+        body: dict[str, Any],
+        context: AsyncBoltContext,
+        next: Callable[[], Awaitable[None]],  # noqa: A002 - bolt's name
+    ) -> BoltResponse | None:
+        account = context.get("account")
+        workspace = account.workspace if account else context.team_id or ""
+        heard = read(body, workspace)
+        answer = await _keep(hears, heard) if heard is not None else None
+        if answer is not None:
+            return BoltResponse(status=200, body=dict(answer))
+        await next()
+        return None
+
+    async def acknowledge(ack: AsyncAck) -> None:
+        await ack()
+
+    app.middleware(keep)
+    for every in (app.command, app.shortcut, app.action, app.view, app.event):
+        every(ANY)(acknowledge)
+    return app
+
+
+async def _keep(hears: Hears, heard: Heard) -> Mapping[str, Any] | None:
+    try:
+        return await hears.on_heard(heard)
+    except StoreError as error:
+        log.error("slack.not_kept", kind=heard.kind, cause=error.sentence)  # noqa: TRY400
+        if heard.kind != "command":
+            raise
+        # Slack tells a command only once; its person has to know.
+        return {"response_type": "ephemeral", "text": error.sentence}

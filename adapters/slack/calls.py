@@ -1,0 +1,78 @@
+"""What Slack calls at our public door: all that it tells, and the way to install the bot."""
+
+from __future__ import annotations
+
+import logging
+
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
+from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH, SCOPES
+from adapters.slack.settings import Settings, secret
+from adapters.slack.tokens import Installations, States
+from bot.ports import WebCall, WebHandler, WebReply
+
+
+def to_routes(app: AsyncApp, oauth: AsyncOAuthFlow | None) -> dict[tuple[str, str], WebHandler]:
+    """One route for all that Slack tells, and two for those who install the bot."""
+
+    async def hear(call: WebCall) -> WebReply:
+        # bolt answers 500 where the time stamp is no number.
+        if not _is_number(call.headers.get("x-slack-request-timestamp", "")):
+            return WebReply(status=401)
+        return to_reply(await app.async_dispatch(to_request(call)))
+
+    routes: dict[tuple[str, str], WebHandler] = {("POST", EVENTS_PATH): hear}
+    if oauth is not None:
+        flow = oauth
+
+        async def install(call: WebCall) -> WebReply:
+            return to_reply(await flow.handle_installation(to_request(call)))
+
+        async def redirect(call: WebCall) -> WebReply:
+            return to_reply(await flow.handle_callback(to_request(call)))
+
+        routes |= {("GET", INSTALL_PATH): install, ("GET", REDIRECT_PATH): redirect}
+    return routes
+
+
+def to_oauth(settings: Settings, installations: Installations, states: States) -> AsyncOAuthFlow:
+    """Bolt's way to install the bot in many workspaces, over our own store."""
+    wanted = AsyncOAuthSettings(
+        client_id=settings.client_id,
+        client_secret=secret(settings.client_secret),
+        scopes=list(SCOPES),
+        user_scopes=[],
+        install_path=INSTALL_PATH,
+        redirect_uri_path=REDIRECT_PATH,
+        authorization_url=settings.authorize_url or None,
+        installation_store=installations,
+        state_store=states,
+    )
+    # The SDK reads this from the environment of other tools; Slack knows the app's only one.
+    wanted.redirect_uri = wanted.authorize_url_generator.redirect_uri = None
+    client = AsyncWebClient(base_url=settings.api_base_url, retry_handlers=[])
+    return AsyncOAuthFlow(client=client, logger=logging.getLogger("slack_bolt"), settings=wanted)
+
+
+def to_request(call: WebCall) -> AsyncBoltRequest:
+    """A call at our public door as bolt takes it; what is no UTF-8 no signature fits."""
+    return AsyncBoltRequest(
+        body=call.body.decode("utf-8", "replace"),
+        query=dict(call.query),
+        headers=dict(call.headers),
+    )
+
+
+def to_reply(response: BoltResponse) -> WebReply:
+    """What bolt answers, for our public door."""
+    headers = tuple((name, each) for name, values in response.headers.items() for each in values)
+    return WebReply(status=response.status, headers=headers, body=response.body.encode())
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()

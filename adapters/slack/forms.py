@@ -1,0 +1,113 @@
+"""Which form opens when, with what in it, and which images a filled one speaks of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.slack import parse, views
+from adapters.slack.addresses import Account
+from adapters.slack.heard import File, Heard, read_files
+from adapters.slack.manifest import ANIMATE, CREATE
+from adapters.slack.mentions import clip_in
+from adapters.slack.views import Filled, Place
+from adapters.slack.voice import Voice
+from bot.errors import InvalidRequest
+from bot.refs import JobId
+from bot.request import ClipFrame, Frame, Requester
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+Frames = tuple[Frame | None, Frame | None, JobId | None]
+
+
+class Forms:
+    """Opens forms at once, because Slack takes them for three seconds only."""
+
+    def __init__(self, studio: Studio, voice: Voice) -> None:
+        self._studio = studio
+        self._voice = voice
+
+    async def create(self, heard: Heard, requester: Requester) -> None:
+        """The whole form, for a clip in this channel."""
+        view = views.create_view(
+            self._studio.models(),
+            await self._studio.offers(requester, heard.channel),
+            Place(channel=heard.channel, thread=heard.thread or None),
+        )
+        await self._voice.open(heard, view)
+
+    async def for_shortcut(self, heard: Heard, account: Account) -> None:
+        """“Animate with Ray” on a message, or “Create a Ray clip” from anywhere."""
+        models = self._studio.models()
+        if heard.action == CREATE:
+            await self._voice.open(
+                heard, views.create_view(models, (), Place(channel=""), asks_where=True)
+            )
+            return
+        if heard.action != ANIMATE:
+            raise InvalidRequest("This shortcut belongs to another version of Raybot.")
+        clip = clip_in(heard.message, account)
+        shown = [] if clip else _images(heard)
+        if not shown and clip is None:
+            raise InvalidRequest("There is no image in that message.")
+        place = Place(
+            channel=heard.channel,
+            thread=heard.thread or heard.ts,
+            message=heard.ts,
+            clip=clip.job_id if clip else "",
+            images=tuple(each.id for each in shown),
+        )
+        view = views.create_view(
+            models,
+            (),
+            place,
+            pictures=[(each.name or f"image {at}", each.id) for at, each in enumerate(shown, 1)],
+            title="Animate with Ray",
+            is_prompt_needed=False,
+            has_start_input=False,
+        )
+        await self._voice.open(heard, view)
+
+    async def for_button(self, heard: Heard, requester: Requester) -> None:
+        """Remix or Animate under a clip, or Change on the Home tab."""
+        models = self._studio.models()
+        if heard.action == "settings":
+            held = await self._studio.settings_in(requester, "")
+            await self._voice.open(heard, views.settings_view(held, models, Place(channel="")))
+            return
+        job_id = JobId(heard.target)
+        work = await self._studio.work_of(job_id, requester)
+        place = Place(
+            channel=heard.channel, thread=heard.thread or heard.ts, message=heard.ts, job=job_id
+        )
+        offers = await self._studio.offers(requester, heard.channel)
+        view = views.create_view(
+            models, offers, place, title="Remix", prompt=work.prompt, work=work
+        )
+        await self._voice.open(heard, view)
+
+    async def frames_of(self, filled: Filled, requester: Requester) -> Frames:
+        """Start and end frame of a filled form, and the job that it is another try of."""
+        start: Frame | None = None
+        end: Frame | None = None
+        place, workspace = filled.place, requester.workspace
+        if place.job:
+            work = await self._studio.work_of(JobId(place.job), requester)
+            start, end = work.start_frame, work.end_frame
+        if place.clip:
+            start = ClipFrame(job_id=JobId(place.clip))
+        if place.images:
+            chosen = filled.chosen_picture or place.images[0]
+            start = parse.to_frame(workspace, File(id=chosen))
+        if filled.start_file:
+            start = parse.to_frame(workspace, File(id=filled.start_file))
+        if filled.end_file:
+            end = parse.to_frame(workspace, File(id=filled.end_file))
+        return start, end, JobId(place.job) if place.job else None
+
+
+def _images(heard: Heard) -> list[File]:
+    """The images of a message; what another organisation's file is, is not told yet."""
+    files = read_files(heard.message.get("files") or ())
+    return [each for each in files if each.is_image or each.is_stub]

@@ -1,0 +1,102 @@
+"""The Home tab: one person's usage, jobs and defaults, drawn anew when they change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from adapters.slack import parse, views
+from adapters.slack.addresses import NAME, Account, Accounts
+from adapters.slack.clients import Clients
+from adapters.slack.people import People
+from bot.clock import Clock
+from bot.errors import BotError
+from bot.log import get_logger
+from bot.request import Requester
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+log = get_logger(__name__)
+#: Changes come in crowds; one picture of them all is enough.
+NOT_SOONER = timedelta(seconds=5)
+#: So many tabs are kept up to date without a look into the database.
+REMEMBERED = 10_000
+Person = tuple[str, str]
+
+
+class Home:
+    """Publishes the tabs of those who opened theirs."""
+
+    def __init__(
+        self, studio: Studio, clients: Clients, accounts: Accounts, people: People, *, clock: Clock
+    ) -> None:
+        self._studio = studio
+        self._clients = clients
+        self._accounts = accounts
+        self._people = people
+        self._clock = clock
+        self._opened: OrderedDict[Person, bool] = OrderedDict()
+        self._stale: dict[Person, None] = {}
+        self._changed = asyncio.Event()
+
+    async def open(self, account: Account, user: str) -> None:
+        """Somebody looks at theirs; remember that, so that it is republished from now on."""
+        who = (account.workspace, user)
+        if not await self._is_open(who):
+            await self._studio.remember(NAME, _name(who), "open")
+        self._note(who, is_open=True)
+        await self._publish(who)
+
+    def touch(self, requester: Requester) -> None:
+        """Something of theirs changed."""
+        self._stale[requester.workspace, requester.user] = None
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Republish what changed, each tab at most once in a while, until cancelled."""
+        while True:
+            self._changed.clear()
+            waiting, self._stale = list(self._stale), {}
+            for who in waiting:
+                try:
+                    if await self._is_open(who):
+                        await self._publish(who)
+                except BotError as error:
+                    log.info("slack.home_stale", cause=error.sentence)
+            await self._clock.wait(asyncio.Event(), self._clock.now() + NOT_SOONER)
+            if not self._stale:
+                await self._changed.wait()
+
+    def _note(self, who: Person, *, is_open: bool) -> None:
+        self._opened[who] = is_open
+        self._opened.move_to_end(who)
+        while len(self._opened) > REMEMBERED:
+            self._opened.popitem(last=False)
+
+    async def _is_open(self, who: Person) -> bool:
+        if who not in self._opened:
+            self._note(who, is_open=bool(await self._studio.recall(NAME, _name(who))))
+        return self._opened[who]
+
+    async def _publish(self, who: Person) -> None:
+        workspace, user = who
+        account = await self._accounts.of(workspace)
+        person = await self._people.of(account, user)
+        requester = parse.to_requester(person, account, is_typed_directly=False)
+        view = views.home_view(
+            usage=await self._studio.usage(requester),
+            open_jobs=await self._studio.open_jobs(requester),
+            last=await self._studio.jobs(requester),
+            held=await self._studio.settings_in(requester, ""),
+            now=self._clock.now(),
+        )
+        async with self._clients.translated(workspace):
+            client = await self._clients.api(workspace)
+            await client.views_publish(user_id=user, view=view)
+
+
+def _name(who: Person) -> str:
+    return f"home:{who[0]}:{who[1]}"

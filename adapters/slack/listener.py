@@ -1,0 +1,257 @@
+"""What Raybot hears in Slack, kept and acknowledged: `parse` reads it, the studio decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from adapters import command_text
+from adapters.command_text import Draft, Retry
+from adapters.slack import parse, render, views
+from adapters.slack.addresses import NAME, Account
+from adapters.slack.admin import Admin, read_admin
+from adapters.slack.answers import Answers
+from adapters.slack.delivery import Delivery
+from adapters.slack.forms import Forms
+from adapters.slack.heard import OPENS_FORM, Heard
+from adapters.slack.home import Home
+from adapters.slack.mentions import Mentions
+from adapters.slack.parse import Asked
+from adapters.slack.people import People
+from adapters.slack.session import Session
+from adapters.slack.settings import Settings
+from adapters.slack.tokens import Installations, OneWorkspace
+from adapters.slack.voice import Voice
+from bot.clock import Clock
+from bot.errors import BotError, InvalidRequest, StoreError
+from bot.log import get_logger
+from bot.notices import Notice, Operator
+from bot.ports import WebHandler
+from bot.refs import JobId
+from bot.request import Frame, Requester
+
+if TYPE_CHECKING:
+    from bot.studio import Receipt, Studio
+
+log = get_logger(__name__)
+#: After a longer break a person has asked again; the studio sees it the same way.
+CARRIED_OUT_WITHIN = timedelta(minutes=10)
+#: A link to the status message is worth so long a wait.
+PLACED_SECONDS = 5.0
+TOO_LATE = render.draw_sentence(
+    "Raybot was restarted, and what you asked for then was not started. Please ask again."
+)
+NOTHING_SAID = "Say what you want to see, or mention me in the thread of an image."
+
+
+class Slack(Delivery):
+    """The adapter: its connection, its forms, and what it does with what it hears."""
+
+    def __init__(self, studio: Studio, settings: Settings, *, clock: Clock) -> None:
+        self._studio = studio
+        accounts = Installations(studio.vault) if settings.has_installations else OneWorkspace()
+        super().__init__(
+            accounts=accounts,
+            clock=clock,
+            base_url=settings.api_base_url,
+            upload_limit_bytes=settings.upload_limit_bytes,
+            file_hosts=settings.file_hosts,
+        )
+        self._accounts = accounts
+        self._session = Session(self, accounts, settings, studio.vault, clock=clock)
+        self._people = People(self.clients, clock=clock, admins=settings.admins)
+        self._voice = Voice(self.clients)
+        self._answers = Answers(studio, self, clock=clock)
+        self._admin = Admin(studio, clock=clock)
+        self._mentions = Mentions(self.clients)
+        self._forms = Forms(studio, self._voice)
+        self._home = Home(studio, self.clients, accounts, self._people, clock=clock)
+        self._works: asyncio.TaskGroup | None = None
+
+    # ---- the session ---------------------------------------------------------------------
+
+    @property
+    def routes(self) -> Mapping[tuple[str, str], WebHandler]:
+        """What Slack calls at our public door, where it does."""
+        return self._session.routes
+
+    async def run(self) -> None:
+        """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
+        async with self.clients, asyncio.TaskGroup() as group:
+            self._works = group
+            await self._session.prove()
+            group.create_task(self._home.run(), name="slack home")
+            group.create_task(self._take_up(), name="slack inbox")
+            await self._session.run()
+
+    def on_told(self, notice: Notice) -> None:
+        """A message of a job says something new, so its person's Home tab is out of date."""
+        if not isinstance(notice, Operator):
+            self._home.touch(notice.about.requester)
+
+    async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
+        """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
+        if heard.kind == "form" and (wrong := views.errors_of(heard.view)):
+            return {"response_action": "errors", "errors": wrong}
+        if self._works is None:
+            raise StoreError("Raybot is just starting. Please try again in a moment.")
+        is_new = True
+        if heard.is_kept:
+            payload = heard.model_dump(mode="json")
+            is_new = await self._studio.inbox.note(NAME, heard.key, payload)
+        if is_new:
+            self._works.create_task(self._carry_out(heard), name=f"slack {heard.kind}")
+        return None
+
+    async def _take_up(self) -> None:
+        """Carry out what was kept and acknowledged when the last process ended."""
+        oldest = self._clock.now() - CARRIED_OUT_WITHIN
+        for noted in await self._studio.inbox.undone(NAME):
+            heard = Heard.model_validate(noted.payload)
+            if noted.received_at >= oldest or heard.kind == "gone":
+                await self._carry_out(heard)
+                continue
+            await self._voice.say(heard, TOO_LATE)
+            await self._studio.inbox.done(NAME, heard.key)
+
+    async def _carry_out(self, heard: Heard) -> None:
+        async with self._boundary(heard):
+            await self._obey(heard)
+        if not heard.is_kept:
+            return
+        try:
+            await self._studio.inbox.done(NAME, heard.key)
+        except StoreError as error:
+            # It is carried out again after a restart; a job has its own key against that.
+            log.error("slack.not_noted", cause=error.sentence)  # noqa: TRY400
+
+    @asynccontextmanager
+    async def _boundary(self, heard: Heard) -> AsyncIterator[None]:
+        """Whatever happens inside, the person gets a sentence."""
+        try:
+            yield
+        except BotError as error:
+            log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
+            await self._refuse(heard, error)
+        except Exception:
+            log.exception("slack.fault", kind=heard.kind)
+            await self._refuse(heard, BotError())
+
+    async def _refuse(self, heard: Heard, error: BotError) -> None:
+        if heard.user:
+            await self._voice.say(heard, render.draw_error(error))
+
+    # ---- what was heard ------------------------------------------------------------------
+
+    async def _obey(self, heard: Heard) -> None:
+        if heard.kind == "gone":
+            await self._accounts.lose(heard.workspace)
+            return
+        account = await self._accounts.of(heard.workspace)
+        match heard.kind:
+            case "home":
+                await self._home.open(account, heard.user)
+            case "shortcut":
+                await self._forms.for_shortcut(heard, account)
+            case "button" if heard.action in OPENS_FORM:
+                await self._forms.for_button(heard, await self._requester(heard, account))
+            case "button":
+                await self._on_button(heard, account)
+            case "form":
+                await self._on_form(heard, account)
+            case _:
+                await self._on_words(heard, account)
+
+    async def _requester(self, heard: Heard, account: Account) -> Requester:
+        person = await self._people.of(account, heard.user)
+        return parse.to_requester(
+            person, account, is_typed_directly=parse.is_typed_directly(heard)
+        )
+
+    async def _on_words(self, heard: Heard, account: Account) -> None:
+        """A command, a mention or a direct message."""
+        if heard.kind == "command" and not heard.text.strip():
+            await self._forms.create(heard, await self._requester(heard, account))
+            return
+        requester = await self._requester(heard, account)
+        said = parse.to_text(heard.text, own=account.bot_user)
+        if (rest := read_admin(heard.text)) is not None and heard.kind == "command":
+            person = await self._people.of(account, heard.user)
+            await self._voice.say(heard, await self._admin.answer(rest, requester, person))
+            return
+        command = command_text.parse(said) if said else Draft()
+        match command:
+            case Draft():
+                await self._ask(heard, account, requester, command)
+            case Retry(job_id=job_id):
+                await self._retry(heard, requester, job_id)
+            case _:
+                channel = heard.channel
+                await self._voice.say(heard, await self._answers.obey(command, requester, channel))
+
+    async def _ask(
+        self, heard: Heard, account: Account, requester: Requester, draft: Draft
+    ) -> None:
+        start: Frame | None = None
+        end: Frame | None = None
+        if heard.kind == "message":
+            start, end = await self._mentions.frames_of(heard, account)
+        if not draft.prompt and start is None and draft.start is None:
+            raise InvalidRequest(NOTHING_SAID)
+        asked = await self._asked(heard, requester, is_private=draft.is_private)
+        request = parse.to_request(asked, draft, start=start, end=end)
+        receipt = await self._studio.submit(request, place_name=account.name)
+        await self._follow(heard, receipt, is_private=draft.is_private)
+
+    async def _asked(self, heard: Heard, requester: Requester, *, is_private: bool) -> Asked:
+        """Where it is answered; in private that is the person's direct messages."""
+        asked = parse.to_asked(heard, requester)
+        if not is_private or heard.is_direct:
+            return asked
+        return parse.to_private(asked, await self.direct(requester))
+
+    async def _on_form(self, heard: Heard, account: Account) -> None:
+        requester = await self._requester(heard, account)
+        if heard.view.get("callback_id") == views.SETTINGS:
+            await self._studio.change_settings(requester, views.read_settings(heard.view))
+            self._home.touch(requester)
+            return
+        filled = views.read_view(heard.view)
+        placed = parse.to_placed(heard, filled.place, filled.channel or "")
+        asked = await self._asked(placed, requester, is_private=filled.is_private)
+        start, end, retry_of = await self._forms.frames_of(filled, requester)
+        request = parse.to_request(asked, filled.draft, start=start, end=end)
+        receipt = await self._studio.submit(request, retry_of=retry_of, place_name=account.name)
+        await self._follow(placed, receipt, is_private=filled.is_private)
+
+    async def _on_button(self, heard: Heard, account: Account) -> None:
+        requester = await self._requester(heard, account)
+        if heard.action == "retry":
+            await self._retry(heard, requester, JobId(heard.target))
+            return
+        person = await self._people.of(account, heard.user)
+        drawn = await self._answers.act(heard.action, heard.target, requester, person)
+        self._home.touch(requester)
+        if heard.channel:
+            await self._voice.say(heard, drawn)
+
+    async def _retry(self, heard: Heard, requester: Requester, job_id: JobId) -> None:
+        asked = parse.to_asked(heard, requester)
+        receipt = await self._studio.retry(
+            job_id,
+            requester,
+            dedupe_key=asked.dedupe_key,
+            thread=asked.thread,
+            is_private=asked.is_private,
+        )
+        await self._follow(heard, receipt, is_private=False)
+
+    async def _follow(self, heard: Heard, receipt: Receipt, *, is_private: bool) -> None:
+        """Tell who asked where it goes on, where they do not see it happen anyway."""
+        is_seen = heard.kind in ("command", "message") and not is_private
+        status = await self.placed(receipt.job_id, PLACED_SECONDS)
+        if status is None or not is_seen:
+            await self._voice.say(heard, render.draw_receipt(receipt, status))

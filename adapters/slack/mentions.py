@@ -1,0 +1,108 @@
+"""The images a message speaks of: its own, its thread's first ones, or the latest there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.slack import addresses, parse
+from adapters.slack.addresses import Account
+from adapters.slack.clients import Clients
+from adapters.slack.heard import File, Heard, action_ids, read_files
+from bot.errors import DeliveryError, InvalidRequest
+from bot.log import get_logger
+from bot.refs import JobId
+from bot.request import ClipFrame, Frame
+
+log = get_logger(__name__)
+Frames = tuple[Frame | None, Frame | None]
+Message = Mapping[str, Any]
+#: Slack gives so many replies of a thread at once, or fewer to some apps.
+PAGE, MOST_PAGES = 200, 5
+_CLIP = re.compile(r"(r-[0-9a-z]{4,16})\b.*\.mp4", re.DOTALL)
+UNREADABLE = (
+    "I cannot read this conversation, so I do not see which image you mean. Give it with your "
+    "mention, or use “Animate with Ray” in its message's menu."
+)
+
+
+class Mentions:
+    """Looks at a message and its thread for images, and for clips of ours."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    async def frames_of(self, heard: Heard, account: Account) -> Frames:
+        """Start and end frame; raises `InvalidRequest` where they cannot be told."""
+        if own := await self._images(heard.files or (), account):
+            return parse.to_frames(account.workspace, own)
+        if heard.files is None or heard.thread:
+            try:
+                thread = await self._thread(heard)
+            except DeliveryError as error:
+                log.warning("slack.thread_unreadable", cause=error.sentence)
+                if heard.thread:
+                    raise InvalidRequest(UNREADABLE) from error
+                return None, None
+            return await self._choose(thread, heard, account)
+        return None, None
+
+    async def _choose(self, thread: Sequence[Message], heard: Heard, account: Account) -> Frames:
+        """The message's own images, else the parent's, else what came last in the thread."""
+        own = [each for each in thread if each.get("ts") == heard.ts]
+        parent = [each for each in thread[:1] if each not in own]
+        before = [each for each in thread[1:] if each not in own]
+        for message in (*own, *parent, *reversed(before)):
+            if (clip := clip_in(message, account)) is not None:
+                return clip, None
+            if shown := await self._images(read_files(message.get("files") or ()), account):
+                return parse.to_frames(account.workspace, shown)
+        return None, None
+
+    async def _images(self, files: Sequence[File], account: Account) -> list[File]:
+        """Those that can be frames, once Slack has said what another organisation's are."""
+        return parse.pictures_of([await self._told(each, account) for each in files])
+
+    async def _told(self, file: File, account: Account) -> File:
+        if not file.is_stub:
+            return file
+        try:
+            async with self._clients.translated(account.workspace):
+                client = await self._clients.read(account.workspace)
+                got = await client.files_info(file=file.id)
+        except DeliveryError as error:
+            log.info("slack.file_unknown", cause=error.sentence)
+            return file
+        return (*read_files([got["file"]]), file)[0]
+
+    async def _thread(self, heard: Heard) -> list[Message]:
+        """What was said in the thread up to this message, its first message first."""
+        found: list[Message] = []
+        cursor = ""
+        async with self._clients.translated(heard.workspace):
+            client = await self._clients.read(heard.workspace)
+            for _ in range(MOST_PAGES):
+                got = await client.conversations_replies(
+                    channel=heard.channel,
+                    ts=heard.thread or heard.ts,
+                    latest=heard.ts,
+                    inclusive=True,
+                    limit=PAGE,
+                    cursor=cursor or None,
+                )
+                found += [each for each in got["messages"] if each not in found]
+                cursor = (got.get("response_metadata") or {}).get("next_cursor") or ""
+                if not cursor:
+                    break
+        return found
+
+
+def clip_in(message: Message, account: Account) -> ClipFrame | None:
+    """Our own clip that a message shows, by its buttons or its file's name."""
+    if message.get("user") != account.bot_user and message.get("bot_id") != account.bot_id:
+        return None
+    names = [str(each.get("name", "")) for each in message.get("files") or ()]
+    named = [JobId(found[1]) for each in names if (found := _CLIP.match(each))]
+    job_id = addresses.clip_of(action_ids(message)) or (*named, None)[0]
+    return ClipFrame(job_id=job_id) if job_id is not None else None

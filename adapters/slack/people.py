@@ -1,0 +1,99 @@
+"""Who somebody is in a workspace: asked of Slack, and known for some minutes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+
+from adapters.slack.addresses import Account
+from adapters.slack.clients import Clients
+from adapters.slack.parse import Person
+from bot.clock import Clock
+from bot.errors import DeliveryError, NotAllowed
+from bot.log import get_logger
+
+log = get_logger(__name__)
+KNOWN_FOR = timedelta(minutes=10)
+REMEMBERED = 10_000
+#: Slack shows nothing of somebody whom no channel of ours has.
+STRANGERS = frozenset({"user_not_found", "user_not_visible"})
+
+
+class People:
+    """Knows people. `admins` are ids, alone or as `workspace/id`, who may run every place."""
+
+    def __init__(self, clients: Clients, *, clock: Clock, admins: Collection[str]) -> None:
+        self._clients = clients
+        self._clock = clock
+        self._admins = frozenset(admins)
+        self._known: OrderedDict[tuple[str, str], tuple[datetime, Person]] = OrderedDict()
+
+    async def of(self, account: Account, user: str) -> Person:
+        """Who this is; raises `NotAllowed` while nobody can tell whether they are a guest."""
+        key, now = (account.workspace, user), self._clock.now()
+        since, person = self._known.get(key, (None, None))
+        if since is not None and person is not None and now - since < KNOWN_FOR:
+            return person
+        try:
+            person = await self._ask(account, user)
+        except DeliveryError as error:
+            if person is None:
+                raise NotAllowed("Slack does not tell right now who you are.") from error
+            return person
+        self._known[key] = (now, person)
+        self._known.move_to_end(key)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return person
+
+    async def _ask(self, account: Account, user: str) -> Person:
+        try:
+            async with self._clients.translated(account.workspace):
+                client = await self._clients.read(account.workspace)
+                told = await client.users_info(user=user, include_locale=True)
+        except DeliveryError as error:
+            cause = error.__cause__
+            code = cause.response.get("error") if isinstance(cause, SlackApiError) else ""
+            if code in STRANGERS:
+                return self._with_rights(account, Person(user=user, is_guest=True))
+            if code == "missing_scope":
+                log.warning("slack.scope_missing", scope="users:read", workspace=account.workspace)
+                return self._with_rights(account, Person(user=user))
+            raise
+        return self._with_rights(account, to_person(told["user"], account))
+
+    def _with_rights(self, account: Account, person: Person) -> Person:
+        """Those whom the configuration names may run a place, whatever Slack says of them."""
+        ids = {person.user, f"{account.workspace}/{person.user}"}
+        return replace(person, is_admin=True) if ids & self._admins else person
+
+
+def to_person(told: Mapping[str, Any], account: Account) -> Person:
+    """What `users.info` says of somebody, as seen from our workspace."""
+    profile = told.get("profile") or {}
+    name = profile.get("display_name") or profile.get("real_name") or told.get("name") or ""
+    is_admin = bool(told.get("is_admin") or told.get("is_owner"))
+    is_ours = _is_ours(told, account)
+    is_restricted = told.get("is_restricted") or told.get("is_ultra_restricted")
+    return Person(
+        user=told["id"],
+        name=name,
+        locale=(told.get("locale") or "en").partition("-")[0],
+        is_guest=bool(is_restricted) or not is_ours,
+        is_admin=is_admin and is_ours,
+    )
+
+
+def _is_ours(told: Mapping[str, Any], account: Account) -> bool:
+    """Whether they belong to our workspace, or to its organisation."""
+    if told.get("is_stranger"):
+        return False
+    grid = (told.get("enterprise_user") or {}).get("enterprise_id", "")
+    if account.enterprise and grid == account.enterprise:
+        return True
+    return told.get("team_id", account.workspace) == account.workspace

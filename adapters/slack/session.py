@@ -1,0 +1,88 @@
+"""Connected as the settings say: by sockets, or by Slack's calls at our public door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from adapters.slack import setup
+from adapters.slack.app import Hears, to_app
+from adapters.slack.calls import to_oauth, to_routes
+from adapters.slack.settings import Settings, secret
+from adapters.slack.sockets import PING_SECONDS, Sockets
+from adapters.slack.tokens import Installations, OneWorkspace, States
+from bot.clock import Clock
+from bot.errors import DeliveryUnavailable
+from bot.log import get_logger
+from bot.ports import WebHandler
+
+if TYPE_CHECKING:
+    from bot.studio import Vault
+
+log = get_logger(__name__)
+#: Between tries to find out who we are, where Slack does not answer; each may take so long.
+SOON, LATE = timedelta(seconds=5), timedelta(minutes=5)
+PROVE_SECONDS = 15.0
+
+
+class Session:
+    """Connected as the settings say: by sockets, or by Slack's calls at our public door."""
+
+    def __init__(
+        self,
+        hears: Hears,
+        accounts: OneWorkspace | Installations,
+        settings: Settings,
+        vault: Vault,
+        *,
+        clock: Clock,
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
+        self._accounts = accounts
+        self._settings = settings
+        self._clock = clock
+        self._ping_seconds = ping_seconds
+        self._oauth = (
+            to_oauth(settings, accounts, States(vault, clock))
+            if isinstance(accounts, Installations)
+            else None
+        )
+        self._app = to_app(
+            hears, accounts, signing_secret=secret(settings.signing_secret), oauth=self._oauth
+        )
+
+    @property
+    def routes(self) -> Mapping[tuple[str, str], WebHandler]:
+        """What is served at our public door; nothing in Socket Mode."""
+        return to_routes(self._app, self._oauth) if self._settings.mode == "http" else {}
+
+    async def prove(self) -> None:
+        """Find out who we are; `ConfigError` where Slack refuses; waits where it is mute."""
+        if not isinstance(self._accounts, OneWorkspace):
+            return
+        pause = SOON
+        while True:
+            try:
+                self._accounts.prove(await setup.prove(self._settings, seconds=PROVE_SECONDS))
+            except DeliveryUnavailable as error:
+                log.warning("slack.not_reachable", cause=error.sentence)
+            else:
+                return
+            await self._clock.wait(asyncio.Event(), self._clock.now() + pause)
+            pause = min(pause * 2, LATE)
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        if self._settings.mode == "http":
+            await asyncio.Event().wait()
+        sockets = Sockets(
+            self._app,
+            token=secret(self._settings.app_token),
+            base_url=self._settings.api_base_url,
+            count=self._settings.connections,
+            clock=self._clock,
+            ping_seconds=self._ping_seconds,
+        )
+        await sockets.run()

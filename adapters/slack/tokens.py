@@ -1,0 +1,164 @@
+"""Our bot's tokens: one from the configuration, or one for each workspace that installed it.
+
+The latter come by bolt's OAuth flow and lie sealed in our own database. Slack's user tokens are
+not kept; nothing here needs one.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from slack_sdk.oauth.installation_store import Bot, Installation
+from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
+from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
+
+from adapters.slack.addresses import NAME, Account
+from bot.clock import Clock
+from bot.errors import DeliveryUnavailable, ThreadGone
+from bot.log import get_logger, register_secret
+
+if TYPE_CHECKING:
+    from bot.studio import Vault
+
+log = get_logger(__name__)
+REMOVED = "Raybot was removed from that workspace."
+#: In front of the name of a state; it tells when it ends.
+STATE = "state:"
+#: So long somebody may take to agree to an installation.
+STATE_LIVES = timedelta(minutes=10)
+
+
+class OneWorkspace:
+    """The workspace of the bot token in the configuration, once it was proved."""
+
+    def __init__(self) -> None:
+        self._account: Account | None = None
+
+    def prove(self, account: Account) -> None:
+        """From now on we speak as this."""
+        self._account = account
+
+    async def of(self, workspace: str) -> Account:
+        """Our account; raises `ThreadGone` for any other workspace."""
+        if self._account is None:
+            raise DeliveryUnavailable("Raybot is not connected to Slack yet.", retry_after=2.0)
+        if workspace not in ("", self._account.workspace):
+            raise ThreadGone("Raybot has no token for that workspace.")
+        return self._account
+
+    async def at(self, workspace: str) -> Account | None:
+        """Ours, whatever workspace is named: a guest's own may be, where two share a channel."""
+        del workspace
+        return await self.of("")
+
+    async def lose(self, workspace: str) -> None:
+        """The operator has to mend it; the next start refuses the token."""
+        log.error(
+            "slack.token_refused",
+            workspace=workspace,
+            hint="Reinstall the app and set RAYBOT_ADAPTERS__SLACK__BOT_TOKEN.",
+        )
+
+
+class Installations(AsyncInstallationStore):
+    """The workspaces that installed the bot, each with its token, for bolt and for ourselves."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._known: dict[str, Account] = {}
+
+    # ---- for ourselves -------------------------------------------------------------------
+
+    async def of(self, workspace: str) -> Account:
+        """Our account there; raises `ThreadGone` where nobody installed us, or no longer."""
+        if (account := await self.at(workspace)) is None:
+            raise ThreadGone(REMOVED)
+        return account
+
+    async def at(self, workspace: str) -> Account | None:
+        """Our account there, if there is one."""
+        if (known := self._known.get(workspace)) is not None:
+            return known
+        if not workspace or (kept := await self._vault.get(NAME, _name(workspace))) is None:
+            return None
+        account = _to_account(json.loads(kept))
+        self._known[workspace] = account
+        return account
+
+    async def lose(self, workspace: str) -> None:
+        """Forget a token that ended; its workspace can install the bot again."""
+        self._known.pop(workspace, None)
+        await self._vault.delete(NAME, _name(workspace))
+        log.warning("slack.removed", workspace=workspace)
+
+    # ---- for bolt ------------------------------------------------------------------------
+
+    async def async_save(self, installation: Installation) -> None:
+        """Keep the bot's part of an installation."""
+        await self.async_save_bot(installation.to_bot())
+
+    async def async_save_bot(self, bot: Bot) -> None:
+        """Keep a workspace's token."""
+        kept = {
+            "token": bot.bot_token,
+            "workspace": bot.team_id,
+            "bot_user": bot.bot_user_id,
+            "bot_id": bot.bot_id,
+            "name": bot.team_name or "",
+            "enterprise": bot.enterprise_id or "",
+            "scopes": list(bot.bot_scopes or ()),
+        }
+        account = _to_account(kept)
+        await self._vault.put(NAME, _name(account.workspace), json.dumps(kept))
+        self._known[account.workspace] = account
+        log.info("slack.installed", workspace=account.workspace)
+
+    async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
+        """Forget a workspace's token."""
+        del enterprise_id
+        if team_id:
+            await self.lose(team_id)
+
+    async def async_delete_all(self, *, enterprise_id: str | None, team_id: str | None) -> None:
+        """The same: a token is all that is kept."""
+        await self.async_delete_bot(enterprise_id=enterprise_id, team_id=team_id)
+
+
+class States(AsyncOAuthStateStore):
+    """The secrets that tie an installation to the browser that began it; each counts once."""
+
+    def __init__(self, vault: Vault, clock: Clock) -> None:
+        self._vault = vault
+        self._clock = clock
+
+    async def async_issue(self, *_args: Any, **_kwargs: Any) -> str:
+        """A new one; those that nobody came back with are dropped."""
+        now = self._clock.now()
+        for name in await self._vault.names(NAME, STATE):
+            if _is_over(name.removeprefix(STATE), now):
+                await self._vault.delete(NAME, name)
+        until = int((now + STATE_LIVES).timestamp())
+        state = f"{until}.{secrets.token_urlsafe(32)}"
+        await self._vault.put(NAME, f"{STATE}{state}", "issued")
+        return state
+
+    async def async_consume(self, state: str) -> bool:
+        """Whether it was issued, not long ago, and not used before."""
+        was_issued = await self._vault.take(NAME, f"{STATE}{state}") is not None
+        return was_issued and not _is_over(state, self._clock.now())
+
+
+def _is_over(state: str, now: datetime) -> bool:
+    return int(state.partition(".")[0]) < now.timestamp()
+
+
+def _name(workspace: str) -> str:
+    return f"bot:{workspace}"
+
+
+def _to_account(kept: dict[str, Any]) -> Account:
+    register_secret(kept["token"])
+    return Account(**{**kept, "scopes": frozenset(kept["scopes"])})

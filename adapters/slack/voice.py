@@ -1,0 +1,78 @@
+"""How one person is told something that nobody else reads. Decides nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from adapters.slack.clients import Clients
+from adapters.slack.heard import Heard
+from adapters.slack.render import Drawn
+from bot.errors import DeliveryError
+from bot.log import get_logger
+
+log = get_logger(__name__)
+ANSWER_SECONDS = 10
+OK = 200
+
+
+class Voice:
+    """Speaks to one person: by the link of what they did, in its place, or in direct messages."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    async def say(self, heard: Heard, drawn: Drawn) -> None:
+        """Tell who did this. Where no way is left it is logged, and nobody is told."""
+        if heard.response_url and await self._answer(heard.response_url, drawn):
+            return
+        said = _to_message(drawn)
+        for place in _places(heard):
+            try:
+                async with self._clients.translated(heard.workspace):
+                    client = await self._clients.api(heard.workspace)
+                    if "user" in place:
+                        await client.chat_postEphemeral(**place, **said)
+                    else:
+                        await client.chat_postMessage(
+                            **place, **said, unfurl_links=False, unfurl_media=False
+                        )
+            except DeliveryError as error:
+                log.info("slack.not_told_there", cause=error.sentence)
+            else:
+                return
+        log.warning("slack.not_told", kind=heard.kind)
+
+    async def _answer(self, url: str, drawn: Drawn) -> bool:
+        webhook = AsyncWebhookClient(url, timeout=ANSWER_SECONDS, retry_handlers=[])
+        try:
+            got = await webhook.send(
+                **_to_message(drawn), response_type="ephemeral", replace_original=False
+            )
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
+            log.info("slack.not_answered", cause=type(error).__name__)
+            return False
+        return bool(got.status_code == OK)
+
+    async def open(self, heard: Heard, view: dict[str, Any]) -> None:
+        """Show a form, within three seconds of its trigger; raises `DeliveryError`."""
+        async with self._clients.translated(heard.workspace):
+            client = await self._clients.api(heard.workspace)
+            await client.views_open(trigger_id=heard.trigger, view=view)
+
+
+def _places(heard: Heard) -> list[dict[str, str]]:
+    """Where to try, the nearest first."""
+    thread = {"thread_ts": heard.thread} if heard.thread else {}
+    alone = {"channel": heard.user}
+    if not heard.channel:
+        return [alone]
+    if heard.is_direct:
+        return [{"channel": heard.channel, **thread}, alone]
+    return [{"channel": heard.channel, "user": heard.user, **thread}, alone]
+
+
+def _to_message(drawn: Drawn) -> dict[str, Any]:
+    return {"text": drawn.text, "blocks": drawn.blocks}

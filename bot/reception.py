@@ -1,0 +1,98 @@
+"""What lies behind the two doors; until the bot is built, whoever calls hears that it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bot.callbacks import Hint, token_hash
+from bot.errors import StoreBusy
+from bot.links import Links
+from bot.media import LinkSigner
+from bot.metrics import Metrics
+from bot.operations import Operations
+from bot.ports import Adapter, Provider, WebHandler
+from bot.store import pulse
+from bot.store.database import Database
+from bot.watcher import ProviderWatcher
+from bot.web import Behind
+
+#: Seconds in which the database must show that it writes and reads.
+READY_WITHIN = 5.0
+
+
+class Reception:
+    """Answers callbacks, links, questions about health, acts and what is meant for adapters.
+
+    Opened once all is built.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        signer: LinkSigner,
+        metrics: Metrics,
+        providers: Mapping[str, Provider],
+        watchers: Mapping[str, ProviderWatcher],
+        adapters: Mapping[str, Adapter],
+    ) -> None:
+        self._database = database
+        self._signer = signer
+        self._metrics = metrics
+        self._providers = providers
+        self._watchers = watchers
+        self._adapters = adapters
+        self._links: Links | None = None
+        self._operations: Operations | None = None
+
+    def open(self, *, links: Links, operations: Operations) -> None:
+        """From now on everything is answered."""
+        self._links = links
+        self._operations = operations
+
+    def behind(self, heartbeat_age: Callable[[], float]) -> Behind:
+        """All of it, as the doors take it."""
+        return Behind(
+            on_callback=self._on_callback,
+            verify_link=self._signer.verify,
+            frame_at=self._frame_at,
+            clip_at=self._clip_at,
+            find_route=self._find_route,
+            ready=self._ready,
+            heartbeat_age=heartbeat_age,
+            render_metrics=self._metrics.render,
+            act=self._act,
+        )
+
+    async def _on_callback(
+        self, provider: str, headers: Mapping[str, str], body: bytes, token: str
+    ) -> None:
+        generation = await self._providers[provider].read_callback(headers, body, token)
+        self._metrics.callbacks.labels(provider, "read" if generation else "unreadable").inc()
+        if generation is not None and self._operations is not None:
+            hint = Hint(token_hash=token_hash(token), generation=generation)
+            self._watchers[provider].hint(hint)
+
+    async def _frame_at(self, job_id: str, attempt: int, slot: str) -> Path | None:
+        return await self._links.frame_at(job_id, attempt, slot) if self._links else None
+
+    async def _clip_at(self, job_id: str) -> Path | None:
+        return await self._links.clip_at(job_id) if self._links else None
+
+    def _find_route(self, adapter: str, method: str, path: str) -> WebHandler | None:
+        if self._operations is None:
+            raise StoreBusy
+        found = self._adapters.get(adapter)
+        return found.routes.get((method, path)) if found is not None else None
+
+    async def _act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
+        if self._operations is None:
+            raise StoreBusy
+        return await self._operations.act(name, values)
+
+    async def _ready(self) -> Mapping[str, str]:
+        if self._operations is None:
+            return {"bot": "It is still starting."}
+        trouble = await pulse.feel(self._database, seconds=READY_WITHIN)
+        return {"database": trouble} if trouble else {}

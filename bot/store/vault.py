@@ -1,0 +1,44 @@
+"""Sealed values of adapters, by name. What is in them is nobody's business here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from bot.store.database import Tx
+from bot.store.schema import vault
+
+
+def get(conn: Connection, adapter: str, name: str) -> str | None:
+    """What is kept under this name, still sealed."""
+    found: str | None = conn.execute(
+        select(vault.c.sealed).where(vault.c.adapter == adapter, vault.c.name == name)
+    ).scalar_one_or_none()
+    return found
+
+
+def put(tx: Tx, adapter: str, name: str, sealed: str, now: datetime) -> None:
+    """Keep a sealed value; it takes the place of an earlier one."""
+    values = {"sealed": sealed, "updated_at": now}
+    tx.conn.execute(
+        insert(vault)
+        .values(adapter=adapter, name=name, **values)
+        .on_conflict_do_update(index_elements=["adapter", "name"], set_=values)
+    )
+
+
+def remove(tx: Tx, adapter: str, name: str) -> None:
+    """Keep it no longer."""
+    tx.conn.execute(delete(vault).where(vault.c.adapter == adapter, vault.c.name == name))
+
+
+def names(conn: Connection, adapter: str, prefix: str) -> tuple[str, ...]:
+    """The names that begin so, in order."""
+    rows = conn.execute(
+        select(vault.c.name)
+        .where(vault.c.adapter == adapter, vault.c.name.startswith(prefix, autoescape=True))
+        .order_by(vault.c.name)
+    )
+    return tuple(rows.scalars())

@@ -1,0 +1,82 @@
+"""What a platform delivered is written down once, and gone once it was dealt with."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from bot.inbox import Inbox
+from bot.store import inbox as rows
+from tests.bot.store.conftest import Books
+from tests.fakes import MovableClock
+
+WORDS = {"text": "a red fox", "blocks": [{"type": "rich_text"}], "nothing": None}
+
+
+@pytest.fixture
+def inbox(books: Books, clock: MovableClock) -> Inbox:
+    return Inbox(database=books.database, clock=clock)
+
+
+async def test_what_came_in_is_there_until_it_is_dealt_with(
+    inbox: Inbox, clock: MovableClock
+) -> None:
+    assert await inbox.note("slack", "slack:T1:C1:2.0", WORDS)
+    at = clock.now()
+    clock.move(seconds=1)
+    assert await inbox.note("slack", "slack:T1:C1:1.0", {"text": "later"})
+    first, second = await inbox.undone("slack")
+    assert (first.key, first.payload) == ("slack:T1:C1:2.0", WORDS)
+    assert abs(first.received_at - at) < timedelta(seconds=1)
+    assert second.payload == {"text": "later"}
+    await inbox.done("slack", first.key)
+    assert await inbox.undone("slack") == (second,)
+
+
+async def test_a_second_delivery_is_known_also_after_the_first_was_dealt_with(
+    inbox: Inbox, books: Books
+) -> None:
+    noted = await asyncio.gather(*(inbox.note("slack", "k", {"n": n}) for n in range(20)))
+    assert sorted(noted) == [False] * 19 + [True]
+    await inbox.done("slack", "k")
+    assert not await inbox.note("slack", "k", WORDS)
+    assert await inbox.undone("slack") == ()
+    assert await books.rows("SELECT payload FROM inbox") == [("{}",)]
+
+
+async def test_adapters_have_keys_of_their_own(inbox: Inbox) -> None:
+    assert await inbox.note("slack", "k", {})
+    assert await inbox.note("discord", "k", {})
+    await inbox.done("discord", "k")
+    assert [each.key for each in await inbox.undone("slack")] == ["k"]
+    assert await inbox.undone("discord") == ()
+
+
+async def test_what_nobody_noted_may_be_done(inbox: Inbox) -> None:
+    await inbox.done("slack", "unknown")
+    assert await inbox.note("slack", "unknown", {})
+
+
+async def test_a_hundred_notes_are_quick(inbox: Inbox) -> None:
+    """What is noted at once shares its commits; the platform waits for each."""
+    async with asyncio.timeout(3):
+        await asyncio.gather(*(inbox.note("slack", f"k{n}", WORDS) for n in range(100)))
+    assert len(await inbox.undone("slack")) == 100
+
+
+async def test_old_notes_are_forgotten(inbox: Inbox, books: Books, clock: MovableClock) -> None:
+    await inbox.note("slack", "done early", WORDS)
+    await inbox.note("slack", "never done", WORDS)
+    await inbox.note("slack", "done late", WORDS)
+    await inbox.done("slack", "done early")
+    clock.move(hours=2)
+    await inbox.done("slack", "done late")
+    await inbox.note("slack", "new", WORDS)
+    limit = clock.now() - timedelta(hours=1)
+    forgotten = await books.database.write(lambda tx: rows.forget(tx, done=limit, undone=limit))
+    assert forgotten == 2
+    assert [each.key for each in await inbox.undone("slack")] == ["new"]
+    assert not await inbox.note("slack", "done late", {})
+    assert await inbox.note("slack", "done early", {})

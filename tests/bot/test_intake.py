@@ -1,0 +1,187 @@
+"""Where only a first message shows whether one may write, it is posted before anything is paid."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.errors import (
+    DeliveryUnavailable,
+    FrameRejected,
+    InvalidRequest,
+    NotAllowed,
+    QuotaExceeded,
+    ThreadGone,
+)
+from bot.job import JobState
+from bot.notices import Failed, Generating, Notice, Received
+from bot.ports import Memo
+from bot.refs import Attachment, JobId, MessageRef, ThreadRef
+from bot.request import ImageFrame
+from bot.simulator import Simulator
+from bot.store import ledger, messages
+from tests import rendered
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
+
+INVITE = "Invite me into this channel first, then ask again."
+
+
+@pytest.fixture
+def chat() -> RecordingAdapter:
+    chat = RecordingAdapter()
+    chat.is_placed_first = True
+    return chat
+
+
+def attach(house: House, content: bytes) -> ImageFrame:
+    house.chat.images["1"] = content
+    return ImageFrame(attachment=Attachment(adapter="recording", id="1"))
+
+
+async def is_forgotten(house: House, key: str) -> bool:
+    """Whether nothing of a refused request stands in public or will."""
+    job_id = (await house.submit(key=key)).job_id
+    async with asyncio.timeout(5):
+        while house.chat.posts or (await row(house, job_id)) != messages.Posted():
+            await asyncio.sleep(0.005)
+    return True
+
+
+async def row(house: House, job_id: JobId) -> messages.Posted:
+    key = messages.status_key(job_id)
+    return await house.app.database.read(lambda conn: messages.get(conn, key))
+
+
+async def test_it_is_placed_before_its_image_is_read_and_money_is_held(house: House) -> None:
+    seen: list[JobState] = []
+    images = house.chat.images
+
+    class Watched(dict[str, bytes]):
+        def __getitem__(self, key: str) -> bytes:
+            [post] = house.chat.posts
+            assert isinstance(post.notices[0], Received)
+            seen.append(JobState.RECEIVED)
+            return images[key]
+
+    frame = attach(house, rendered.png())
+    house.chat.images = Watched(images)
+    job_id = await house.ask(start_frame=frame)
+    assert seen
+    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Generating))
+    assert len(house.chat.posts) == 1
+
+
+async def test_where_it_may_not_write_its_person_is_told_and_nothing_is_paid(
+    house: House,
+) -> None:
+    house.chat.before_post = lambda _: ThreadGone(INVITE)
+    frame = attach(house, b"never read, else it would be refused for that")
+    with pytest.raises(NotAllowed, match=INVITE):
+        await house.submit(key="k", start_frame=frame)
+    house.chat.before_post = lambda _: None
+    again = await house.submit(key="k")
+    assert isinstance(again.notice, Failed)
+    assert (again.notice.sentence, again.notice.charged) == (INVITE, 0)
+    assert await is_forgotten(house, "k")
+    report = await house.studio.usage(to_requester())
+    assert (report.today.asked, report.today.refused, report.today.charged) == (1, 1, 0)
+    await house.check_books()
+
+
+async def test_an_outage_of_the_chat_holds_up_nothing(house: House, clock: MovableClock) -> None:
+    house.chat.before_post = lambda _: DeliveryUnavailable(retry_after=20)
+    job_id = await house.ask()
+    await house.until(job_id, JobState.GENERATING)
+    house.chat.before_post = lambda _: None
+    clock.move(seconds=21)
+    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Generating))
+
+
+async def test_what_is_refused_after_it_was_placed_is_taken_down(house: House) -> None:
+    with pytest.raises(FrameRejected):
+        await house.submit(key="k", start_frame=attach(house, b"no image"))
+    assert await is_forgotten(house, "k")
+
+
+async def test_a_limit_that_is_reached_is_nobody_elses_to_read(
+    open_house: Callable[..., Any],
+) -> None:
+    house = await open_house(limits={"clips_per_person_per_day": 0})
+    said: list[Notice] = []
+    house.chat.before_post = said.append
+    with pytest.raises(QuotaExceeded):
+        await house.submit(key="k")
+    assert await is_forgotten(house, "k")
+    assert [type(each) for each in said] == [Received]
+
+
+async def test_what_is_refused_at_once_is_not_placed(house: House) -> None:
+    said: list[Notice] = []
+    house.chat.before_post = said.append
+    with pytest.raises(InvalidRequest):
+        await house.submit(model="ray-99")
+    assert said == []
+
+
+async def test_a_redelivery_while_it_is_placed_places_nothing_more(house: House) -> None:
+    request = to_request(key="k")
+    receipts = await asyncio.gather(*(house.studio.submit(request) for _ in range(5)))
+    assert len({each.job_id for each in receipts}) == 1
+    await house.chat.until(lambda: isinstance(house.chat.status(receipts[0].job_id), Generating))
+    assert len(house.chat.posts) == 1
+
+
+class Held(RecordingAdapter):
+    """A platform that never answers a post, and deletes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_placed_first = True
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
+        self.asked.set()
+        await self.answers.wait()
+        return await super().post(thread, notice, key=key, memo=memo)
+
+    async def delete(self, message: MessageRef) -> None:
+        raise DeliveryUnavailable(retry_after=3600)
+
+
+async def test_what_was_not_placed_before_a_restart_is_refused_before_money(
+    simulator: Simulator, clock: MovableClock, chat: RecordingAdapter, tmp_path: Path
+) -> None:
+    config, held = to_test_config(tmp_path, simulator), Held()
+    async with running(config, simulator, held, clock) as house:
+        task = asyncio.ensure_future(house.submit(key="k"))
+        await held.asked.wait()
+        [line] = await house.studio.jobs(to_requester())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    chat.before_post = lambda _: ThreadGone(INVITE)
+    async with running(config, simulator, chat, clock) as house:
+        job = await house.until(line.job_id, JobState.FAILED)
+        assert job.failure is not None
+        assert (job.failure.code, job.cost) == (ledger.LATE_REFUSAL, 0)
+        await house.check_books()
+    assert (chat.posts, held.posts) == ([], [])
+
+
+async def test_what_was_to_be_taken_down_is_so_after_a_restart(
+    simulator: Simulator, clock: MovableClock, chat: RecordingAdapter, tmp_path: Path
+) -> None:
+    config, held = to_test_config(tmp_path, simulator), Held()
+    held.answers.set()
+    async with running(config, simulator, held, clock) as house:
+        with pytest.raises(FrameRejected):
+            await house.submit(key="k", start_frame=attach(house, b"no image"))
+    [post] = chat.posts = held.posts
+    assert [type(each) for each in post.notices] == [Received]
+    async with running(config, simulator, chat, clock) as house:
+        assert await is_forgotten(house, "k")
