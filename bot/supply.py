@@ -260,10 +260,16 @@ def has_secret(config: Config, name: str, key: str) -> bool:
     return isinstance(value, SecretStr) and bool(value.get_secret_value().strip())
 
 
-async def introduction(config: Config, name: str, *, seconds: float) -> Introduction:
-    """Who our bot is there, asked live; raises `ConfigError` and `DeliveryUnavailable`."""
+async def introduction(
+    config: Config, name: str, *, seconds: float, without: Collection[str] = ()
+) -> Introduction:
+    """Who our bot is there, asked live; raises `ConfigError` and `DeliveryUnavailable`.
+
+    The secrets of the keys `without` are not looked at yet.
+    """
     module = _adapter(name)
     table = config.load_table(module.Settings, f"adapters.{name}")
+    table = table.model_copy(update=dict.fromkeys(without))
     said: Introduction = await module.introduce(table, seconds=seconds)
     return said
 
