@@ -20,8 +20,8 @@ from tests.slack_portal import APP_TOKEN, BOT_TOKEN, CELLAR, HALL, WORKSPACE, Sl
 NONE: dict[str, Collection[str]] = {}
 HERE: dict[str, Collection[str]] = {WORKSPACE: ()}
 ADDRESS = "https://video.example.org"
-HTTP = {"mode": "http", "app_token": "", "signing_secret": "shh-signing"}
-MANY = {**HTTP, "bot_token": "", "client_id": "1.2", "client_secret": "shh-client"}
+HTTP: dict[str, Any] = {"mode": "http", "app_token": "", "signing_secret": "shh-signing"}
+MANY: dict[str, Any] = {**HTTP, "bot_token": "", "client_id": "1.2", "client_secret": "shh-client"}
 WELL = [
     f"the bot's token is good, this is @ray in Foxes ({WORKSPACE})",
     "the app's token is good, so Slack can be listened to",
