@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
@@ -77,7 +77,8 @@ def to_app(
         logger=logger,
         signing_secret=signing_secret,
         client=AsyncWebClient(retry_handlers=[], logger=logger),
-        authorize=authorize,
+        # bolt takes None for an answer, whatever its annotation says.
+        authorize=cast("Callable[..., Awaitable[AuthorizeResult]]", authorize),
         oauth_flow=oauth,
     )
 

@@ -99,6 +99,7 @@ class Delivery:
             can_edit=True,
             edit_seconds=EDIT_SECONDS,
             can_host=False,
+            is_placed_first=True,
         )
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:

@@ -87,7 +87,8 @@ def draw(notice: n.Notice, *, now: datetime) -> Drawn:
 
 def _said(notice: Told, lines: Sequence[str]) -> list[Block]:
     """Sentences first, then facts in small type, then the ways to what is elsewhere."""
-    sentences, facts = [], []
+    sentences: list[str] = []
+    facts: list[str] = []
     for line in lines:
         if _is_shown_otherwise(notice, line):
             continue

@@ -174,7 +174,7 @@ def _select(
 def _selects(
     models: Sequence[ModelCapabilities], typed: Mapping[str, Any], *, hint: str = "As usual"
 ) -> list[Block | None]:
-    values = {
+    values: dict[str, list[str]] = {
         "duration": [each for model in models for each in model.durations],
         "resolution": [each for model in models for each in model.resolutions],
         "aspect_ratio": [each for model in models for each in model.aspect_ratios],

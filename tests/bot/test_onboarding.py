@@ -214,7 +214,7 @@ async def test_slack_is_a_link_and_two_tokens(tmp_path: Path, portal: SlackPorta
     config = load_config(path)
     assert config.adapters == ("slack",)
     assert config.access.workspaces == (WORKSPACE,)
-    assert config.operators == {"slack": "U0ANA"}
+    assert [each.identity for each in config.operators] == [f"slack:{WORKSPACE}:U0ANA"]
     assert "# Foxes" in path.read_text("utf-8")
     assert first.bot is not None
     assert "/invite @ray" in first.bot.invitation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +20,7 @@ from tests.slack_portal import APP_TOKEN, BOT_TOKEN, CELLAR, HALL, WORKSPACE, Sl
 NONE: dict[str, Collection[str]] = {}
 HERE: dict[str, Collection[str]] = {WORKSPACE: ()}
 ADDRESS = "https://video.example.org"
-HTTP = {"mode": "http", "app_token": "", "signing_secret": "shh-signing"}
+HTTP: dict[str, Any] = {"mode": "http", "app_token": "", "signing_secret": "shh-signing"}
 MANY = {**HTTP, "bot_token": "", "client_id": "1.2", "client_secret": "shh-client"}
 WELL = [
     f"the bot's token is good, this is @ray in Foxes ({WORKSPACE})",
@@ -53,7 +53,7 @@ def to_settings(portal: SlackPortal | None = None, **values: Any) -> Settings:
 
 async def said(
     portal: SlackPortal,
-    served: dict[str, Collection[str]] | None = None,
+    served: Mapping[str, Collection[str]] | None = None,
     *,
     public_url: str = "",
     **values: Any,
