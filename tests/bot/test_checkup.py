@@ -242,12 +242,12 @@ async def test_keys_without_effect_and_a_wrong_adapter_are_said(tmp_path: Path) 
         to_config_of(
             tmp_path,
             defaults={"providers": ["simulator"]},
-            operator={"slack_channel": "C1"},
+            bot={"data_dir": str(tmp_path), "single_host": True},
             adapters={"terminal": {"foldr": "x"}},
         )
     )
     assert amiss == [
-        "[operator] slack_channel is set, but has no effect yet",
+        "[bot] single_host is set, but has no effect yet",
         "[adapters.terminal] has no key 'foldr'. Did you mean 'folder'?",
     ]
 

@@ -107,7 +107,8 @@ async def test_a_conversation_becomes_a_configuration(
     config = load_config(path)
     assert config.defaults.providers == ("luma",)
     assert config.access.servers == (str(OWLS),)
-    assert config.operators == {"discord": str(discord_server.app.owner.id)}
+    owner = f"discord:{discord_server.app.owner.id}"
+    assert [each.identity for each in config.operators] == [owner]
     assert config.adapters == ("discord",)
     assert config.has_key("luma")
     assert "# Owls" in path.read_text("utf-8")
@@ -213,7 +214,7 @@ async def test_slack_is_a_link_and_two_tokens(tmp_path: Path, portal: SlackPorta
     config = load_config(path)
     assert config.adapters == ("slack",)
     assert config.access.workspaces == (WORKSPACE,)
-    assert config.operators == {"slack": "U0ANA"}
+    assert [each.identity for each in config.operators] == [f"slack:{WORKSPACE}:U0ANA"]
     assert "# Foxes" in path.read_text("utf-8")
     assert first.bot is not None
     assert "/invite @ray" in first.bot.invitation

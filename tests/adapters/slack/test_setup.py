@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -53,7 +53,7 @@ def to_settings(portal: SlackPortal | None = None, **values: Any) -> Settings:
 
 async def said(
     portal: SlackPortal,
-    served: dict[str, Collection[str]] | None = None,
+    served: Mapping[str, Collection[str]] | None = None,
     *,
     public_url: str = "",
     **values: Any,
