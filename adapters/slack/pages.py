@@ -1,4 +1,4 @@
-"""The pages that people ask for as Slack's blocks: usage, jobs, settings, help, one job in full."""
+"""The pages that people ask for as Slack's blocks: usage, jobs, settings, help, one job."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ MOVES_SHOWN = 12
 MAX_CHARS = b.TEXT_CHARS
 #: For the lines under a table; and what it takes to say that there are more.
 LINES_CHARS, MORE_CHARS = 1200, 24
+BETWEEN = " · "
 HELP = (
     "Mention me in the thread of an image or a clip to start from it, or choose Animate with Ray "
     "in the menu of a message. /ray alone opens a form."
@@ -77,7 +78,7 @@ def to_table(table: Table) -> Block:
 
 def _told(row: Sequence[str]) -> str:
     """A row of a table for those who hear it."""
-    return " · ".join(clean(cell, limit=CELL_CHARS) for cell in row if cell)
+    return BETWEEN.join(clean(cell, limit=CELL_CHARS) for cell in row if cell)
 
 
 def _aligned(column: Sequence[str]) -> list[str]:
@@ -118,7 +119,7 @@ def _moves(events: Sequence[tuple[datetime, str]]) -> tuple[Part, ...]:
     """A job's moves in one line; of very many the first and the last ones."""
     parts: list[Part] = []
     for at, (when, what) in enumerate([*events[:1], *events[1:][-MOVES_SHOWN:]]):
-        between = " · " if at else ""
+        between = BETWEEN if at else ""
         parts.append(b.said(f"{between}{b.within(what, 40)} "))
         parts.append(b.date(when, b.TIME if at else b.FULL))
     return tuple(parts)
@@ -151,8 +152,8 @@ def job_parts(line: JobLine, room: int) -> list[Part]:
         b.date(line.created_at, b.DAY),
     ]
     if line.message is not None:
-        parts += [b.said(" · "), b.link("open", b.jump(line.message))]
-    if room > 0 and clean(line.prompt):
+        parts += [b.said(BETWEEN), b.link("open", b.jump(line.message))]
+    if room > len(BETWEEN) and clean(line.prompt):
         # Last, so that words from right to left turn nothing else around.
-        parts.append(b.said(f" · {b.within(line.prompt, room)}"))
+        parts.append(b.said(BETWEEN + b.within(line.prompt, room)))
     return parts
