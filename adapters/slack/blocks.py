@@ -27,7 +27,9 @@ FULL, TIME, DAY = "{date_short_pretty} {time}", "{time_secs}", "{date_short_pret
 # ---- words of others -------------------------------------------------------------------------
 
 # No backslash helps against these. No width between them does, or a sign that looks alike.
-_LIVE = re.compile(r"^(?=>)|(?<=:)(?=[\w+-]+:)|(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d_])|(?<=\w@)(?=\w)")
+_LIVE = re.compile(
+    r"^(?=>)|(?<=:)(?=[^\s:]+:)|(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d_])|(?<=\w@)(?=\w)"
+)
 _MARKS = re.compile(r"[*~`]|(?<!\w)_|_(?!\w)")
 _ALIKE = {"*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ"}
 
