@@ -276,7 +276,7 @@ def test_where_there_is_little_room_the_charge_and_the_job_stay() -> None:
     drawn = draw(delivered(told), now=NOW)
     check_drawn(drawn)
     assert "> fox fox" in drawn.text
-    assert 0 < drawn.text.count("&amp;" * 100)
+    assert "&amp;" * 100 in drawn.text
     rows = render.rows_of(delivered(told))
     kept = render.to_drawn(render.fit(rows, 110)).text.splitlines()
     assert kept == [
