@@ -27,9 +27,9 @@ from tests.adapters.slack.test_pages import MODEL
 BIG = replace(MODEL, model="ray-2", resolutions=("720p", "1080p"), concepts=CONCEPTS)
 MODELS = (MODEL, BIG)
 PLACE = Place(channel="C1", thread="10.1")
-OFFERS = tuple(
-    Offer(duration=duration, resolution="540p", price=Price(micros=Micros(at)), is_default=at == 1)
-    for at, duration in ((1, "5s"), (900_000, "9s"))
+OFFERS = (
+    Offer(duration="5s", resolution="540p", price=Price(micros=Micros(140_000)), is_default=True),
+    Offer(duration="9s", resolution="540p", price=Price(micros=Micros(900_000)), is_default=False),
 )
 View = dict[str, Any]
 
@@ -102,7 +102,7 @@ def test_the_form_tells_the_usual_and_what_all_of_it_costs() -> None:
     view = views.create_view(MODELS, OFFERS, PLACE)
     element = fields(view)["duration"]["element"]
     assert element["placeholder"]["text"] == "As usual: 5s"
-    assert "Prices: 5s 540p ≈ $0.00 · 9s 540p ≈ $0.90" in shown(view["blocks"])
+    assert "Prices: 5s 540p ≈ $0.14 · 9s 540p ≈ $0.90" in shown(view["blocks"])
     bare = views.create_view(MODELS, (), PLACE)
     assert "Prices" not in shown(bare["blocks"])
 
