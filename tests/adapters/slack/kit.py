@@ -73,7 +73,8 @@ def every_notice(told: n.About) -> list[n.Notice]:
 
 
 def job_line(number: int, prompt: str = "a red fox", **more: Any) -> JobLine:
-    given = {"job_id": JobId(f"r-{number:010}"), "state": "generating", "prompt": prompt}
+    job_id = JobId(f"r-{number:010}")
+    given: dict[str, Any] = {"job_id": job_id, "state": "generating", "prompt": prompt}
     given |= {"created_at": NOW, "price": Micros(10_220_000), "message": STATUS}
     return JobLine(**{**given, **more})
 
@@ -139,8 +140,8 @@ def check_view(view: dict[str, Any]) -> None:
 
 
 def check_blocks(blocks: list[dict[str, Any]]) -> None:
-    for block in Block.parse_all(blocks):
-        block.to_dict()
+    for known in Block.parse_all(blocks):
+        known.to_dict()
     named = [each["block_id"] for each in blocks if "block_id" in each]
     assert len(named) == len(set(named))
     acts = [each["action_id"] for each in walk(blocks) if "action_id" in each]

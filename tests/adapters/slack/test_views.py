@@ -188,6 +188,17 @@ def test_one_of_several_images_is_chosen_and_the_first_is_at_hand() -> None:
     assert views.read_view(submit(one)).chosen_picture is None
 
 
+def test_an_image_that_is_there_twice_is_one_choice() -> None:
+    pictures = [("a.png", "F1"), ("a.png", "F1"), ("", "F2"), ("b.png", "")]
+    view = views.create_view(MODELS, (), PLACE, pictures=pictures)
+    check_view(view)
+    options = fields(view)["picture"]["element"]["options"]
+    assert [(each["value"], each["text"]["text"]) for each in options] == [
+        ("F1", "a.png"),
+        ("F2", "…"),
+    ]
+
+
 def test_what_is_missing_is_said_under_its_field() -> None:
     view = views.create_view(MODELS, (), PLACE, asks_where=True)
     empty = submit(view)
