@@ -27,7 +27,7 @@ FULL, TIME, DAY = "{date_short_pretty} {time}", "{time_secs}", "{date_short_pret
 # ---- words of others -------------------------------------------------------------------------
 
 # No backslash helps against these. No width between them does, or a sign that looks alike.
-_LIVE = re.compile(r"^(?=>)|(?<=:)(?=[\w+-]+:)|(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d_])|(?<=\w@)(?=\w)")
+_LIVE = re.compile(r"^(?=>)|(?<=:)(?=[^\s:]+:)|(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d_])|(?<=\w@)(?=\w)")
 _MARKS = re.compile(r"[*~`]|(?<!\w)_|_(?!\w)")
 _ALIKE = {"*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ"}
 
@@ -44,7 +44,8 @@ def escape(text: str) -> str:
 
 def quiet(text: str) -> str:
     """One line for where mrkdwn is read, with no markup, link or emoji in it."""
-    return escape(_MARKS.sub(lambda found: _ALIKE[found[0]], _LIVE.sub("\u200b", text)))
+    marked = _MARKS.sub(lambda found: _ALIKE[found[0]], text)
+    return escape(_LIVE.sub("\u200b", marked))
 
 
 def within(text: str, room: int) -> str:
@@ -162,7 +163,9 @@ def lines_of(lines: Sequence[Sequence[Part]], kind: str = "rich_text_section") -
     parts: list[Part] = []
     for line in lines:
         parts += [said("\n"), *line] if parts else line
-    return {"type": kind, "elements": parts}
+    # Slack takes no words that are empty, and no element without any.
+    shown = [each for each in parts if each.get("text") != ""]
+    return {"type": kind, "elements": shown or [said("…")]}
 
 
 def bullets(lines: Sequence[Sequence[Part]]) -> Block:

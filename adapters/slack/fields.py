@@ -49,11 +49,12 @@ def cut(text: str) -> str:
 
 
 def _options(choices: Iterable[Option]) -> list[Block]:
-    return [
-        {"text": b.plain(label, OPTION_CHARS), "value": value}
-        for label, value in choices
-        if 0 < len(value) <= VALUE_CHARS
-    ][:OPTIONS]
+    """The first so many with a value of their own."""
+    labels = {value: label for label, value in choices if 0 < len(value) <= VALUE_CHARS}
+    options = [
+        {"text": b.plain(label, OPTION_CHARS), "value": value} for value, label in labels.items()
+    ]
+    return options[:OPTIONS]
 
 
 def choice(
