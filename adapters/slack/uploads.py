@@ -121,7 +121,7 @@ class Uploads:
         self, thread: ThreadRef, notice: Delivered, drawn: render.Drawn, memo: Memo
     ) -> None:
         assert drawn.file is not None
-        file = {"id": memo.get(FILE), "title": drawn.file.filename}
+        file = {"id": memo.get(FILE), "title": drawn.file.title}
         said = {
             "files": json.dumps([file]),
             "channel_id": addresses.channel_of(thread),
