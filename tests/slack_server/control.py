@@ -94,7 +94,7 @@ class Control:
     async def _wait(self, order: Json) -> Any:
         server, seconds = self._server, float(order.get("seconds", 10))
         text = re.compile(order.get("text", ""))
-        of = self.decode(order["of"]) if "of" in order else None
+        of: Any = self.decode(order["of"]) if "of" in order else None
         waits: dict[str, Callable[[], Awaitable[Any]]] = {
             "message": lambda: server.wait_message(
                 self.decode(order["channel"]),
@@ -136,31 +136,33 @@ class Control:
                 return [self.encode(each) for each in value]
             case dict():
                 return {key: self.encode(each) for key, each in value.items()}
-            case Message() if value.seen_by is None:
-                return {"$": "message", "id": f"{value.channel.id}/{value.ts}", **_message(value)}
-            case Message():
-                return {"$": "kept", "id": self._keep(value), **_message(value)}
-            case Asked() | Submitted():
-                return {"$": "kept", "id": self._keep(value), **self._done(value)}
-            case View():
-                return {"$": "view", "id": value.id, **_view(value)}
-            case Person():
-                return {"$": "person", "id": value.name, "user_id": value.id}
-            case Channel():
-                return {"$": "channel", "id": value.id, "name": value.name}
-            case Team():
-                known = {"bot_token": value.bot_token, "bot_user": value.bot_user}
-                return {"$": "team", "id": value.id, "name": value.name, **known}
-            case File():
-                return {"$": "file", "id": value.id, "name": value.name}
+            case Message() | Asked() | Submitted() | View() | Gate():
+                return {**self._name(value), **self._tell(value)}
             case Request():
                 return _request(value)
             case Envelope():
                 told = {"is_acked": value.is_acked, "error": value.error, "tries": value.tries}
                 return {"type": value.type, "payload": value.payload, "ack": value.ack, **told}
-            case Gate():
-                return {"$": "kept", "id": self._keep(value)}
+            case Person() | Channel() | Team() | File():
+                return _thing(value)
         return value
+
+    def _name(self, value: Any) -> Json:
+        if isinstance(value, View):
+            return {"$": "view", "id": value.id}
+        if isinstance(value, Message) and value.seen_by is None:
+            return {"$": "message", "id": f"{value.channel.id}/{value.ts}"}
+        return {"$": "kept", "id": self._keep(value)}
+
+    def _tell(self, value: Any) -> Json:
+        match value:
+            case Message():
+                return _message(value)
+            case View():
+                return _view(value)
+            case Asked() | Submitted():
+                return self._done(value)
+        return {}
 
     def _keep(self, value: Any) -> int:
         if value not in self._kept:
@@ -204,6 +206,16 @@ def _public(name: str) -> str:
     if name.startswith("_"):
         raise NotPossible(f"{name} is private")
     return name
+
+
+def _thing(value: Person | Channel | Team | File) -> Json:
+    told: Json = {"$": type(value).__name__.lower(), "id": value.id, "name": value.name}
+    match value:
+        case Person():
+            told |= {"id": value.name, "user_id": value.id}
+        case Team():
+            told |= {"bot_token": value.bot_token, "bot_user": value.bot_user}
+    return told
 
 
 def _message(message: Message) -> Json:
