@@ -182,3 +182,69 @@ async def test_whoever_installs_the_app_is_sent_back_with_a_code(scene: Scene) -
     assert (back.query["state"], got["scope"]) == ("s", "chat:write,commands")
     with pytest.raises(SlackApiError, match="invalid_code"):
         await scene.client.oauth_v2_access(**given)
+
+
+async def test_a_dead_ticket_is_refused_and_a_lost_socket_comes_back(scene: Scene) -> None:
+    async with connected(scene):
+        await scene.slack.line.cut()
+        await scene.slack.wait_request("apps.connections.open", 2)
+        await scene.slack.wait_connected()
+    await scene.slack.wait_left()
+    scene.slack.dead_tickets = 1
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(base_url=scene.slack.api_base_url, session=session)
+        for is_dead in (True, False):
+            got = await client.apps_connections_open(app_token=scene.slack.app_token)
+            if is_dead:
+                with pytest.raises(aiohttp.WSServerHandshakeError):
+                    await session.ws_connect(got["url"])
+                continue
+            async with session.ws_connect(got["url"]) as socket:
+                assert (await socket.receive_json())["type"] == "hello"
+
+
+async def test_an_acknowledgement_after_three_seconds_is_none(scene: Scene) -> None:
+    @scene.app.command("/ray")
+    async def ray(ack: Any) -> None:
+        scene.clock.move(seconds=3.5)
+        await ack("Too late")
+
+    async with connected(scene):
+        asked = await scene.ana.slash("/ray", "a fox", seconds=0)
+        await scene.slack.wait_for(lambda: asked.error)
+    assert (asked.error, asked.said, asked.is_acked) == ("operation_timeout", [], False)
+
+
+async def test_a_workspace_that_took_the_app_out(scene: Scene) -> None:
+    @scene.app.event("app_uninstalled")
+    async def gone() -> None:
+        pass
+
+    async with connected(scene):
+        await scene.slack.uninstall(scene.team)
+        await scene.slack.wait_acked()
+    with pytest.raises(SlackApiError, match="account_inactive"):
+        await scene.client.auth_test()
+
+
+async def test_a_file_that_is_never_shown_and_then_withdrawn(scene: Scene) -> None:
+    scene.slack.shares = "never"
+    place = await scene.client.files_getUploadURLExternal(filename="clip.mp4", length=4)
+    scene.slack.faults.fail("upload", "try again", status=503)
+    async with aiohttp.ClientSession() as session:
+        statuses = []
+        for _ in range(2):
+            async with session.post(place["upload_url"], data=b"clip") as reply:
+                statuses.append(reply.status)
+    assert statuses == [503, 200]
+    file = place["file_id"]
+    scene.slack.faults.drop("files.completeUploadExternal", when="after")
+    with pytest.raises(aiohttp.ClientError):
+        await scene.client.files_completeUploadExternal(
+            files=[{"id": file, "title": "A fox"}], channel_id=scene.general.id
+        )
+    assert (await scene.client.files_info(file=file))["file"]["shares"] == {}
+    await scene.client.files_delete(file=file)
+    with pytest.raises(SlackApiError, match="file_deleted"):
+        await scene.client.files_info(file=file)
+    assert not scene.slack.posted(scene.general)
