@@ -29,7 +29,10 @@ from bot.text import clean
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A prompt and the parameters that were typed; None and empty: not typed."""
+    """A prompt and the parameters that were typed; None and empty: not typed.
+
+    `is_private`: only its person shall read of it; that is no parameter of the clip.
+    """
 
     prompt: str = ""
     model: str | None = None
@@ -40,6 +43,7 @@ class Draft:
     concepts: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
+    is_private: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,10 @@ _FLAGS = {
     **dict.fromkeys(("start", "s"), "start"),
     **dict.fromkeys(("end", "e"), "end"),
     **dict.fromkeys(("loop", "l", "no-loop"), "loop"),
+    "private": "is_private",
 }
+#: They take no value; how each is written.
+_SWITCHES = {"loop": "--loop or --no-loop,", "is_private": "--private"}
 #: Taken with one dash too: the letters, and what Pika taught people.
 _ONE_DASH = frozenset({*(name for name in _FLAGS if len(name) == 1), "ar", "res", "dur", "camera"})
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -219,9 +226,10 @@ def _take(text: str, spot: re.Match[str], name: str, given: dict[str, Any]) -> i
     parameter, at = _FLAGS.get(name) or _SHORT[name], spot.end()
     flag = spot["dash"].replace("—", "--").replace("–", "--") + name
     value: Any = name if name in _SHORT else name != "no-loop"
-    if parameter == "loop" and spot["equals"]:
-        raise InvalidRequest("Write --loop or --no-loop, without a value.", field="loop")
-    if name not in _SHORT and parameter != "loop":
+    if parameter in _SWITCHES and spot["equals"]:
+        written = _SWITCHES[parameter]
+        raise InvalidRequest(f"Write {written} without a value.", field=parameter)
+    if name not in _SHORT and parameter not in _SWITCHES:
         value, at = _read_value(text, spot, flag, parameter)
         if parameter in _CHOICES:
             value = _choose(parameter, value, typed=f"{flag} {value}")
@@ -312,6 +320,8 @@ def format_draft(draft: Draft) -> str:
     ]
     if draft.loop is not None:
         flags.append("--loop" if draft.loop else "--no-loop")
+    if draft.is_private:
+        flags.append("--private")
     bare = " ".join([draft.prompt, *flags])
     with contextlib.suppress(InvalidRequest):
         if parse(bare) == draft:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import timedelta
 
+from bot import quota
 from bot.clock import Clock
 from bot.errors import NotAllowed, NotServed, Paused, StoreBusy, WrongChannel
 from bot.house import House
@@ -102,6 +103,8 @@ class Access:
         least, since = self._house.limits.min_member_days, requester.member_since
         if since is not None and self._clock.now() - since < timedelta(days=least):
             raise NotAllowed(f"You can use Raybot here {least} days after you joined.")
+        if requester.is_guest and quota.keeps_guests_out(self._house.limits):
+            raise NotAllowed(quota.NO_GUESTS)
         if (block := standing.block) is not None:
             until = f" until {moment(block.until)}" if block.until else ""
             raise NotAllowed(

@@ -63,7 +63,8 @@ class Administration:
 
     def is_operator(self, actor: Requester) -> bool:
         """Whether somebody may act for every place."""
-        return f"{actor.adapter}:{actor.user}" in self._house.operators
+        names = {f"{actor.adapter}:{actor.user}", actor.person}
+        return not names.isdisjoint(self._house.operators)
 
     # ---- what they read ------------------------------------------------------------------
 

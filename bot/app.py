@@ -94,22 +94,7 @@ class App:
             self._config, self._clock, self._stack, self._metrics
         )
         self._providers = {provider.name: provider for provider in supplied.providers}
-        self._reception = Reception(
-            database=self.database,
-            signer=self._signer,
-            metrics=self._metrics,
-            providers=self._providers,
-            watchers=self._watchers,
-            adapters=self._adapters,
-        )
-        # Opened before what lies behind it is built, because frames carry its address.
-        self._web = self._build_web()
-        await self._web.start()
-        self._stack.push_async_callback(self._web.stop)
-        self._write_address()
-        self.public_url = table.public_url or (
-            self._web.public_address if supplied.is_local else ""
-        )
+        await self._open_doors(is_local=supplied.is_local)
         self._frames = Frames(media, codec, signer=self._signer, public_url=self.public_url)
         self._clips = Clips(media, codec, allow_hosts=supplied.hosts)
         self._links = Links(
@@ -124,6 +109,23 @@ class App:
         )
         self._build_work()
         self._reception.open(links=self._links, operations=self.operations)
+
+    async def _open_doors(self, *, is_local: bool) -> None:
+        """Before what lies behind them is built, because frames carry their address."""
+        self._reception = Reception(
+            database=self.database,
+            signer=self._signer,
+            metrics=self._metrics,
+            providers=self._providers,
+            watchers=self._watchers,
+            adapters=self._adapters,
+        )
+        self._web = self._build_web()
+        await self._web.start()
+        self._stack.push_async_callback(self._web.stop)
+        self._write_address()
+        own = self._web.public_address if is_local else ""
+        self.public_url = self._config.bot.public_url or own
 
     def _build_work(self) -> None:
         database, clock = self.database, self._clock
@@ -152,7 +154,7 @@ class App:
             watch=self._watch,
             providers=self._providers,
             adapters=self._adapters,
-            operators=self._config.operators,
+            contacts=self._config.contacts,
             failover=self._failover,
         )
         self.studio = self._build_studio()
@@ -211,7 +213,7 @@ class App:
             cancel_generation=self._cancel_generation,
             failover=self._failover,
             moderation=self._config.moderation,
-            operators=frozenset(":".join(each) for each in self._config.operators.items()),
+            operators=frozenset(each.identity for each in self._config.operators),
             delete_post=self._delete_post,
             place=self._announcer.place,
             resolve=self.operations.resolve,

@@ -6,7 +6,7 @@ Who the bot is at a platform and how its app is made, the adapter says.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,9 +146,12 @@ class Joining:
     async def _prove(self, chat: Chat, token: Token) -> Introduction | None:
         """One token, with those before it; None where it is left out."""
         before = self._tables.get(f"adapters.{chat.name}", {})
+        keys = [each.key for each in chat.tokens]
+        later = keys[keys.index(token.key) + 1 :]
 
         async def prove(given: str) -> Introduction:
-            return await self._meet(chat, before | ({token.key: given} if given else {}))
+            table = before | ({token.key: given} if given else {})
+            return await self._meet(chat, table, without=later)
 
         found = await proved(
             self._person,
@@ -169,10 +172,12 @@ class Joining:
         self._tables[f"adapters.{chat.name}"] = before | ({token.key: secret} if secret else {})
         return bot
 
-    async def _meet(self, chat: Chat, table: Mapping[str, Any]) -> Introduction:
+    async def _meet(
+        self, chat: Chat, table: Mapping[str, Any], *, without: Collection[str] = ()
+    ) -> Introduction:
         config = config_of(adapters={chat.name: table})
         try:
-            return await introduction(config, chat.name, seconds=self._seconds)
+            return await introduction(config, chat.name, seconds=self._seconds, without=without)
         except DeliveryError as error:
             raise ConfigError(f"{error.sentence}. So the token is not proved.") from error
 

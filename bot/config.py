@@ -7,9 +7,11 @@ import difflib
 import importlib.util
 import os
 import pkgutil
+import re
 import tomllib
 from collections.abc import Collection, Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -45,6 +47,16 @@ def _zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{name!r} is no time zone; use a name such as 'Europe/Berlin'") from None
     return name
+
+
+def _of_slack(value: str, *, kinds: str, example: str) -> str:
+    if value and not re.fullmatch(rf"(?:[TE][A-Z0-9]+/)?[{kinds}][A-Z0-9]+", value):
+        raise ValueError(f"{value!r} is no id; they look like {example}, or T0123/{example}")
+    return value
+
+
+SlackUser = Annotated[str, AfterValidator(partial(_of_slack, kinds="UW", example="U0456"))]
+SlackChannel = Annotated[str, AfterValidator(partial(_of_slack, kinds="CG", example="C0789"))]
 
 
 class BotTable(Frozen):
@@ -84,8 +96,23 @@ class OperatorTable(Frozen):
     """`[operator]`: who hears what only the operator can mend."""
 
     discord_user: str = ""
-    slack_user: str = ""
-    slack_channel: str = ""
+    slack_user: SlackUser = ""
+    slack_channel: SlackChannel = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contact:
+    """A person or a channel at a chat platform, in `workspace` where ids are of one only."""
+
+    adapter: str
+    id: str
+    workspace: str = ""
+    is_channel: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Who that is, e.g. `discord:123` or `slack:T0123:U0456`."""
+        return ":".join(part for part in (self.adapter, self.workspace, self.id) if part)
 
 
 class DefaultsTable(Frozen):
@@ -106,6 +133,8 @@ class LimitsTable(Frozen):
     running_per_person: int | None = Field(None, ge=1)
     clips_per_person_per_day: int | None = Field(None, ge=0)
     usd_per_person_per_day: Dollars | None = 1.0
+    clips_per_guest_per_day: int | None = Field(None, ge=0)
+    usd_per_guest_per_day: Dollars | None = None
     usd_per_channel_per_day: Dollars | None = None
     usd_per_tenant_per_month: Dollars | None = None
     usd_total_per_month: Dollars | None = 25.0
@@ -122,10 +151,7 @@ class ModerationTable(Frozen):
 
 
 #: What can be set for what is still to come, and does nothing yet: a table and its keys.
-AHEAD = {
-    "bot": ("single_host",),
-    "operator": ("slack_channel",),
-}
+AHEAD = {"bot": ("single_host",)}
 
 
 class Config:
@@ -139,12 +165,33 @@ class Config:
         self.defaults = self.load_table(DefaultsTable, "defaults")
         self.limits = self.load_table(LimitsTable, "limits")
         self.moderation = self.load_table(ModerationTable, "moderation")
+        _ = self.contacts  # A workspace that is missing is told at once.
 
     @property
-    def operators(self) -> dict[str, str]:
-        """Who hears what only the operator can mend: their ids by adapter."""
-        told = {"discord": self.operator.discord_user, "slack": self.operator.slack_user}
-        return {adapter: user for adapter, user in told.items() if user}
+    def operators(self) -> tuple[Contact, ...]:
+        """The people who may act for every place."""
+        discord = self.operator.discord_user
+        own = (Contact(adapter="discord", id=discord),) if discord else ()
+        return (*own, *self._at_slack("slack_user"))
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """Who hears what only the operator can mend: a channel where there is one, else people."""
+        channels = self._at_slack("slack_channel", is_channel=True)
+        served = {each.adapter for each in channels}
+        return (*(each for each in self.operators if each.adapter not in served), *channels)
+
+    def _at_slack(self, key: str, *, is_channel: bool = False) -> tuple[Contact, ...]:
+        workspace, _, own = getattr(self.operator, key).rpartition("/")
+        if not own:
+            return ()
+        if not workspace and len(self.access.workspaces) != 1:
+            raise ConfigError(
+                f"[operator] {key}: say in which workspace, such as T0123/{own}. Only where "
+                "[access] names one workspace, it is that one."
+            )
+        workspace = workspace or self.access.workspaces[0]
+        return (Contact(adapter="slack", id=own, workspace=workspace, is_channel=is_channel),)
 
     @property
     def adapters(self) -> tuple[str, ...]:

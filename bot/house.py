@@ -46,7 +46,8 @@ async def _resolve_elsewhere(
 class House:
     """The rules of this bot, and whom the studio tells of a change.
 
-    `operators` are people at their platform, e.g. `discord:123`, who may act for every place.
+    `operators` are people at their platform who may act for every place, e.g. `discord:123`, or
+    `slack:T0123:U0456` where an id is of one workspace only.
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
     job that waits for an operator's word.

@@ -20,7 +20,7 @@ SHORTEST_SECRET = 6
 #: They log addresses with their queries, rows with their values, or all that a chat tells them.
 QUIET = (
     *("httpx", "httpcore", "aiohttp", "sqlalchemy", "aiosqlite", "alembic", "asyncio"),
-    *("stamina", "discord"),
+    *("stamina", "discord", "slack_bolt", "slack_sdk"),
 )
 
 #: What may stand before the secret is group 1 and stays.
@@ -35,6 +35,8 @@ _PATTERNS: tuple[re.Pattern[str], ...] = tuple(
         r"(/callbacks/[\w-]+/)[^\s/?#\"'<>]+",
         r"(/frames/)[^\s?#\"'<>]+",
         r"(/(?:webhooks|interactions)/\d+/)[^\s/?#\"'<>]+",
+        r"(\bhooks\.slack\.com/\w+/)[^\s?#\"'<>]+",
+        r"(\bfiles\.slack\.com/upload/)[^\s?#\"'<>]+",
         r"(\w+://[^\s/:@]+:)[^\s/@]+(?=@)",  # The password of a database address.
         r"(\w+://[^\s?#\"'<>]+\?)[^\s\"'<>]+",  # A signature is in the query.
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
 from bot.clock import Clock
+from bot.config import Contact
 from bot.delivery import price_of
 from bot.errors import (
     DeliveryError,
@@ -21,7 +22,7 @@ from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import Operator
 from bot.ports import Adapter, Dispatcher, Provider
-from bot.refs import GenerationId, JobId, Micros
+from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.request import Requester
 from bot.step import TRIES_BEFORE_TELLING
 from bot.store import attempts, jobs, ledger, reports, settings
@@ -47,10 +48,7 @@ class Forgetful:
 
 
 class Operations:
-    """The operator's acts, each in the audit log, and what they are told.
-
-    `operators` are their ids by adapter.
-    """
+    """The operator's acts, each in the audit log, and what their `contacts` are told."""
 
     def __init__(
         self,
@@ -62,7 +60,7 @@ class Operations:
         watch: Callable[[Job], None],
         providers: Mapping[str, Provider],
         adapters: Mapping[str, Adapter],
-        operators: Mapping[str, str],
+        contacts: Sequence[Contact],
         failover: Failover,
     ) -> None:
         self._database = database
@@ -72,7 +70,9 @@ class Operations:
         self._watch = watch
         self._providers = providers
         self._adapters = adapters
-        self._operators = operators
+        self._contacts = contacts
+        #: Who was told already of a notice that somebody else could not be told yet.
+        self._told: dict[str, set[Contact]] = {}
         self._failover = failover
 
     async def act(
@@ -252,21 +252,29 @@ class Operations:
             await self._database.write(lambda tx: settings.tell(tx, key, now))  # noqa: B023 - awaited here
 
     async def _tell_all(self, notice: settings.OperatorNotice) -> bool:
-        """Write to each operator; False where a chat is out of reach and must be tried again."""
-        for name, user in self._operators.items():
-            adapter = self._adapters.get(name)
-            if adapter is None:
-                continue
-            requester = Requester(adapter=name, workspace=OPERATOR, user=user)
-            said = Operator(code=notice.key, sentence=notice.sentence, job_id=notice.job_id)
-            try:
-                thread = await adapter.direct(requester)
-                if thread is not None:
-                    await adapter.post(thread, said, key=notice.key, memo=Forgetful())
-            except DeliveryUnavailable:
-                return False
-            except DeliveryError as error:
-                log.warning("operator.not_told", adapter=name, cause=error.sentence)
+        """Write to each contact; False where a chat is out of reach and must be tried again."""
+        told = self._told.setdefault(notice.key, set())
+        for contact in self._contacts:
+            if contact not in told and await self._tell_one(contact, notice):
+                told.add(contact)
+        if len(told) < len(self._contacts):
+            return False
+        del self._told[notice.key]
+        return True
+
+    async def _tell_one(self, contact: Contact, notice: settings.OperatorNotice) -> bool:
+        adapter = self._adapters.get(contact.adapter)
+        if adapter is None:
+            return True
+        said = Operator(code=notice.key, sentence=notice.sentence, job_id=notice.job_id)
+        try:
+            thread = await _thread_of(contact, adapter)
+            if thread is not None:
+                await adapter.post(thread, said, key=notice.key, memo=Forgetful())
+        except DeliveryUnavailable:
+            return False
+        except DeliveryError as error:
+            log.warning("operator.not_told", adapter=contact.adapter, cause=error.sentence)
         return True
 
     async def tell_forever(self) -> None:
@@ -277,6 +285,13 @@ class Operations:
             except StoreError as error:
                 log.error("operations.store_failed", cause=error.sentence)  # noqa: TRY400
             await self._clock.wait(asyncio.Event(), self._clock.now() + TELL_EVERY)
+
+
+async def _thread_of(contact: Contact, adapter: Adapter) -> ThreadRef | None:
+    name, workspace = contact.adapter, contact.workspace or OPERATOR
+    if contact.is_channel:
+        return ThreadRef(adapter=name, workspace=workspace, channel=contact.id)
+    return await adapter.direct(Requester(adapter=name, workspace=workspace, user=contact.id))
 
 
 def _check_open_question(job: Job, how: How, gone: GenerationId | None) -> None:

@@ -110,6 +110,7 @@ def help_text(models: Sequence[ModelCapabilities]) -> Text:
         ("--model", choices(tuple(model.model for model in models)), "quality and price"),
         ("--camera", "orbit_left, …", "camera moves, several if you like"),
         ("--start, --end", "a link or an image", "first and last picture"),
+        ("--private", "", "only you see it"),
     )
     lines = (
         "Type what you want to see, then flags: a red fox in snow --ar 9:16 --9s --loop",
@@ -155,6 +156,7 @@ def describe_limits(page: PlaceLimits) -> Text:
         ("clips of a person at once", _count(limits.running_per_person), ""),
         ("clips of a person per day", _count(limits.clips_per_person_per_day), ""),
         ("budget of a person per day", _dollars(limits.usd_per_person_per_day), ""),
+        *_of_guests(limits),
         ("budget of a channel per day", _dollars(limits.usd_per_channel_per_day), ""),
         (
             "budget of this place per month",
@@ -170,6 +172,17 @@ def describe_limits(page: PlaceLimits) -> Text:
     used = f"This month: {month.delivered} of {month.asked} delivered here, "
     used += f"{money(month.charged)} charged. It ends {moment(page.month_ends)}."
     return Text(title="Limits here", lines=(used, *_conditions(limits)), table=rows)
+
+
+def _of_guests(limits: LimitsTable) -> list[tuple[str, str, str]]:
+    """Limits of their own, where they have some."""
+    clips, dollars = limits.clips_per_guest_per_day, limits.usd_per_guest_per_day
+    rows = []
+    if clips is not None:
+        rows.append(("clips of a guest per day", _count(clips), ""))
+    if dollars is not None:
+        rows.append(("budget of a guest per day", _dollars(dollars), ""))
+    return rows
 
 
 def _count(limit: int | None) -> str:

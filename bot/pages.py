@@ -118,10 +118,12 @@ def limits_line(limits: LimitsTable) -> str:
     """The limits in force, in one line."""
     parts = [
         _part("{} per person and day", limits.usd_per_person_per_day),
+        _part("{} per guest and day", limits.usd_per_guest_per_day),
         _part("{} per channel and day", limits.usd_per_channel_per_day),
         _part("{} per place and month", limits.usd_per_tenant_per_month),
         _part("{} in all per month", limits.usd_total_per_month),
         _part("{} clips per person and day", limits.clips_per_person_per_day),
+        _part("{} clips per guest and day", limits.clips_per_guest_per_day),
         _part("{} at once per person", limits.running_per_person),
         _part("confirm above {}", limits.confirm_above_usd),
         ", ".join(each for each in RESOLUTIONS if each in limits.resolutions),

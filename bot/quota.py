@@ -11,6 +11,8 @@ from bot.errors import QuotaExceeded
 from bot.overview import Allowance
 from bot.refs import Micros, money
 
+NO_GUESTS = "Guests cannot use Raybot here."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
@@ -48,6 +50,25 @@ def windows(now: datetime, timezone: str) -> Windows:
     )
 
 
+def limits_of(limits: LimitsTable, *, is_guest: bool) -> LimitsTable:
+    """The limits that hold for somebody: of a guest's and everybody's, the lower."""
+    if not is_guest:
+        return limits
+    clips = _lower(limits.clips_per_guest_per_day, limits.clips_per_person_per_day)
+    dollars = _lower(limits.usd_per_guest_per_day, limits.usd_per_person_per_day)
+    lower = {"clips_per_person_per_day": clips, "usd_per_person_per_day": dollars}
+    return limits.model_copy(update=lower)
+
+
+def _lower(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def keeps_guests_out(limits: LimitsTable) -> bool:
+    """Whether guests may have nothing at all, no test clip either."""
+    return 0 in (limits.clips_per_guest_per_day, limits.usd_per_guest_per_day)
+
+
 def allowances(limits: LimitsTable, used: Used, now: datetime) -> tuple[Allowance, ...]:
     """Every limit of a person with its use; `allowed` is None where there is no limit."""
     span = windows(now, limits.timezone)
@@ -72,9 +93,13 @@ def allowances(limits: LimitsTable, used: Used, now: datetime) -> tuple[Allowanc
     )
 
 
-def check(limits: LimitsTable, used: Used, asked: Micros, now: datetime) -> None:
+def check(
+    limits: LimitsTable, used: Used, asked: Micros, now: datetime, *, is_guest: bool = False
+) -> None:
     """Raise `QuotaExceeded` if one more clip that holds `asked` would pass a limit."""
-    for allowance in allowances(limits, used, now):
+    if is_guest and keeps_guests_out(limits):
+        raise QuotaExceeded(NO_GUESTS)
+    for allowance in allowances(limits_of(limits, is_guest=is_guest), used, now):
         if allowance.allowed is None:
             continue
         more = asked if allowance.is_money else 1

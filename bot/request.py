@@ -90,7 +90,8 @@ class Requester(Frozen):
 
     Outside any place of ours, in a direct message (`is_direct`) or through a personal install of
     the bot (`is_install`), `home` is the tenant in which they are known to be a member, and
-    `workspace` that tenant's; empty where there is none.
+    `workspace` that tenant's; empty where there is none. `is_guest`: a guest of the place, or
+    somebody of another organisation.
     """
 
     adapter: str
@@ -103,6 +104,7 @@ class Requester(Frozen):
     home: str = ""
     is_direct: bool = False
     is_install: bool = False
+    is_guest: bool = False
 
     @property
     def person(self) -> str:

@@ -249,6 +249,11 @@ def needs_account(name: str) -> bool:
     return hasattr(_adapter(name).Settings, "has_account")
 
 
+def tells_member_since(name: str) -> bool:
+    """Whether a platform says since when somebody is a member, as `min_member_days` needs."""
+    return bool(getattr(_adapter(name).Settings, "tells_member_since", True))
+
+
 def has_account(config: Config, name: str) -> bool:
     """Whether an adapter has what it signs in with, from the file or the environment."""
     return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").has_account)
@@ -260,10 +265,16 @@ def has_secret(config: Config, name: str, key: str) -> bool:
     return isinstance(value, SecretStr) and bool(value.get_secret_value().strip())
 
 
-async def introduction(config: Config, name: str, *, seconds: float) -> Introduction:
-    """Who our bot is there, asked live; raises `ConfigError` and `DeliveryUnavailable`."""
+async def introduction(
+    config: Config, name: str, *, seconds: float, without: Collection[str] = ()
+) -> Introduction:
+    """Who our bot is there, asked live; raises `ConfigError` and `DeliveryUnavailable`.
+
+    The secrets of the keys `without` are not looked at yet.
+    """
     module = _adapter(name)
     table = config.load_table(module.Settings, f"adapters.{name}")
+    table = table.model_copy(update=dict.fromkeys(without))
     said: Introduction = await module.introduce(table, seconds=seconds)
     return said
 

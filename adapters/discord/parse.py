@@ -325,7 +325,14 @@ def to_link(text: str, *, field: str) -> LinkFrame | ClipFrame:
 def to_request(
     asked: Asked, draft: Draft, *, start: Frame | None = None, end: Frame | None = None
 ) -> GenerationRequest:
-    """A draft with its images as a request; frames that were typed come second."""
+    """A draft with its images as a request; frames that were typed come second.
+
+    A message stands where everybody reads it: only the command can be private.
+    """
+    if draft.is_private:
+        raise InvalidRequest(
+            "Leave out --private: /ray create has the option private.", field="flags"
+        )
     if draft.start is not None:
         _refuse_two(start, "start_frame")
         start = to_link(draft.start, field="start_frame")

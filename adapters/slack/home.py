@@ -7,10 +7,11 @@ from collections import OrderedDict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from adapters.slack import parse, views
+from adapters.slack import parse
 from adapters.slack.addresses import NAME, Account, Accounts
 from adapters.slack.clients import Clients
 from adapters.slack.people import People
+from adapters.slack.tab import home_view
 from bot.clock import Clock
 from bot.errors import BotError
 from bot.log import get_logger
@@ -86,7 +87,7 @@ class Home:
         account = await self._accounts.of(workspace)
         person = await self._people.of(account, user)
         requester = parse.to_requester(person, account, is_typed_directly=False)
-        view = views.home_view(
+        view = home_view(
             usage=await self._studio.usage(requester),
             open_jobs=await self._studio.open_jobs(requester),
             last=await self._studio.jobs(requester),

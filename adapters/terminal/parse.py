@@ -95,6 +95,7 @@ def to_request(
         work=command_text.to_work(draft, start_frame=start, end_frame=end),
         # Whoever sits at the terminal runs the bot.
         is_age_restricted=True,
+        is_private=draft.is_private,
     )
 
 

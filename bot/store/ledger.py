@@ -39,7 +39,7 @@ _INSERT = ledger_entries.insert()
 def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
     """Hold the money and put the job in line, or raise `QuotaExceeded`; all or nothing."""
     counted = used(tx.conn, job, limits, now)
-    quota.check(limits, counted, plan.hold, now)
+    quota.check(limits, counted, plan.hold, now, is_guest=job.request.requester.is_guest)
     accepted = job_rows.move(
         tx,
         job,
@@ -123,7 +123,8 @@ def used(conn: Connection, job: Job, limits: LimitsTable, now: datetime) -> quot
     """What counts against this job's person, channel and tenant; only limits that are set."""
     requester = job.request.requester
     channel = f"{requester.tenant}:{job.request.thread.channel}"
-    return used_by(conn, requester.person, channel, requester.tenant, limits, now)
+    own = quota.limits_of(limits, is_guest=requester.is_guest)
+    return used_by(conn, requester.person, channel, requester.tenant, own, now)
 
 
 def used_by(
@@ -212,7 +213,8 @@ def report(
     """What a person used today and this month, and what is left of each limit."""
     person, tenant = requester.person, requester.tenant
     span = quota.windows(now, limits.timezone)
-    counted = used_by(conn, person, f"{tenant}:{channel}", tenant, limits, now)
+    own = quota.limits_of(limits, is_guest=requester.is_guest)
+    counted = used_by(conn, person, f"{tenant}:{channel}", tenant, own, now)
     clips, worth = test_use(conn, person, span.month_start)
     today = usage(conn, span.day_start, span.day_end, person=person)
     month = usage(conn, span.month_start, span.month_end, person=person)
@@ -220,7 +222,7 @@ def report(
         today=_labelled("today", today),
         month=_labelled("this month", month),
         allowances=tuple(
-            each for each in quota.allowances(limits, counted, now) if each.allowed is not None
+            each for each in quota.allowances(own, counted, now) if each.allowed is not None
         ),
         test_clips=clips,
         test_micros=worth,

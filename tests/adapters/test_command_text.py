@@ -92,6 +92,9 @@ def test_the_whole_grammar_in_one_line() -> None:
         ("fox -l", Draft(prompt="fox", loop=True)),
         ("fox --loop.", Draft(prompt="fox", loop=True)),
         ("fox --no-loop", Draft(prompt="fox", loop=False)),
+        ("fox --private", Draft(prompt="fox", is_private=True)),
+        ("—private a fox --PRIVATE.", Draft(prompt="a fox", is_private=True)),
+        ("a private fox -private", Draft(prompt="a private fox -private")),
         ("fox -m ray-2", Draft(prompt="fox", model="ray-2")),
         (
             "fox --camera orbit_left,zoom_in",
@@ -131,6 +134,11 @@ def test_the_same_value_twice_is_fine_and_two_values_are_not() -> None:
     assert parse("fox --9s --dur 9s") == Draft(prompt="fox", duration="9s")
     assert refusal("fox --9s --dur 5s").field == "duration"
     assert refusal("fox --loop --no-loop").field == "loop"
+
+
+def test_a_switch_takes_no_value() -> None:
+    assert "Write --loop or --no-loop, without a value." in refusal("fox --loop=1").sentence
+    assert "Write --private without a value." in refusal("fox --private=yes").sentence
 
 
 def test_phones_turn_two_dashes_into_one_long_dash() -> None:
@@ -353,7 +361,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 WORDS = (
     "a fox --loop --ar 9:16 —9s -s “ ” --no help show r-7k2m9q settings ar=1:1 = --start= jobs 2"
 )
-PIECES = st.sampled_from([*WORDS.split(), "'", '"', "\\", " ", "\n", "-", "--"])
+PIECES = st.sampled_from([*WORDS.split(), "--private", "'", '"', "\\", " ", "\n", "-", "--"])
 TYPED = st.lists(PIECES).map("".join) | st.lists(PIECES).map(" ".join) | st.text()
 PROSE = TEXTS | st.lists(PIECES).map(" ".join)
 VALUES = st.none() | PROSE
@@ -370,6 +378,7 @@ DRAFTS = st.builds(
     ).map(tuple),
     start=VALUES,
     end=VALUES,
+    is_private=st.booleans(),
 )
 
 
@@ -399,6 +408,7 @@ def test_a_formatted_draft_reads_back(draft: Draft) -> None:
     [
         (Draft(prompt="a red fox", aspect_ratio="9:16", loop=True), "a red fox --ar 9:16 --loop"),
         (Draft(prompt="help"), '"help"'),
+        (Draft(prompt="a fox", loop=True, is_private=True), "a fox --loop --private"),
         (Draft(prompt='a sign "OPEN"', loop=False), 'a sign "OPEN" --no-loop'),
         (
             Draft(prompt="fox", concepts=("orbit left", "zoom_in"), end="https://a.example/?x=1"),
@@ -425,7 +435,7 @@ def test_a_draft_becomes_work_that_remembers_what_was_typed() -> None:
         end_frame=end,
         typed=frozenset({"prompt", "model", "loop", "concepts", "start_frame", "end_frame"}),
     )
-    assert to_work(Draft()) == VideoWork()
+    assert to_work(Draft(is_private=True)) == to_work(Draft()) == VideoWork()
 
 
 @pytest.mark.parametrize(

@@ -448,6 +448,12 @@ async def test_ray_in_front_makes_a_prompt_of_the_words_of_this_terminal(session
     assert "Ray turns words and images into clips" in session.stdout.getvalue()
 
 
+async def test_a_private_request_is_asked_for_as_one(session: Session) -> None:
+    await session.play("a fox --private", "an owl")
+    assert [each.is_private for each in session.studio.requests] == [True, False]
+    assert session.studio.requests[0].work.prompt == "a fox"
+
+
 async def test_a_job_whose_last_word_is_missing_is_looked_up(session: Session) -> None:
     terminal = session.create("silent")
     running = asyncio.ensure_future(terminal.run())

@@ -284,6 +284,13 @@ async def test_an_operator_acts_on_every_place(inn: House) -> None:
     )
 
 
+async def test_where_ids_are_of_one_workspace_an_operator_is_one_there_alone(inn: House) -> None:
+    admin = inn.studio_with(operators=frozenset({"recording:T1:boss"})).admin
+    assert admin.is_operator(to_requester("boss", workspace="T1"))
+    assert not admin.is_operator(to_requester("boss", workspace="T2"))
+    assert not admin.is_operator(to_requester("ben", workspace="T1"))
+
+
 async def test_bad_acts_change_nothing(inn: House) -> None:
     here, admin = guard("empty"), inn.studio.admin
     now = inn.clock.now()

@@ -283,13 +283,68 @@ def test_what_does_nothing_yet_is_named() -> None:
             "bot": {"single_host": True, "data_dir": "elsewhere"},
             "access": {"direct_messages": True, "user_installs": True, "servers": ["1"]},
             "moderation": {"require_age_restricted": True},
-            "operator": {"discord_user": "1", "slack_user": "2", "slack_channel": "3"},
+            "operator": {"discord_user": "1", "slack_user": "T1/U1", "slack_channel": "T1/C1"},
         }
     )
-    assert config.without_effect == (
-        "[bot] single_host",
-        "[operator] slack_channel",
-    )
+    assert config.without_effect == ("[bot] single_host",)
+
+
+# ---- operators -------------------------------------------------------------------------------
+
+
+def operators(*workspaces: str, **table: str) -> Config:
+    return to_config({"operator": table, "access": {"workspaces": list(workspaces)}})
+
+
+@pytest.mark.parametrize(
+    ("table", "workspaces", "people", "told"),
+    [
+        ({}, ["T1"], [], []),
+        ({"discord_user": "7"}, [], ["discord:7"], ["discord:7"]),
+        ({"slack_user": "T2/U1"}, ["T1"], ["slack:T2:U1"], ["slack:T2:U1"]),
+        ({"slack_user": "U1"}, ["T1"], ["slack:T1:U1"], ["slack:T1:U1"]),
+        ({"slack_channel": "C1"}, ["T1"], [], ["slack:T1:C1"]),
+        (
+            {"discord_user": "7", "slack_user": "W1", "slack_channel": "E2/G1"},
+            ["T1"],
+            ["discord:7", "slack:T1:W1"],
+            ["discord:7", "slack:E2:G1"],
+        ),
+    ],
+)
+def test_operators_and_where_they_are_told(
+    table: dict[str, str], workspaces: list[str], people: list[str], told: list[str]
+) -> None:
+    config = operators(*workspaces, **table)
+    assert [each.identity for each in config.operators] == people
+    assert [each.identity for each in config.contacts] == told
+    assert not any(each.is_channel for each in config.operators)
+
+
+@pytest.mark.parametrize("workspaces", [(), ("T1", "T2")])
+@pytest.mark.parametrize(("key", "value"), [("slack_user", "U1"), ("slack_channel", "C1")])
+def test_an_id_of_slack_needs_its_workspace(
+    workspaces: tuple[str, ...], key: str, value: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"\[operator\] {key}: .*T0123/{value}"):
+        operators(*workspaces, **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("slack_user", "ana"),
+        ("slack_user", "C1"),
+        ("slack_user", "T1/"),
+        ("slack_user", "T1:U1"),
+        ("slack_channel", "#ray"),
+        ("slack_channel", "U1"),
+        ("slack_channel", "C1/T1"),
+    ],
+)
+def test_what_is_no_id_of_slack_is_named(key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"\[operator\] {key}: .* is no id; .*0123/"):
+        operators("T1", **{key: value})
 
 
 def test_a_key_is_ahead_only_while_nothing_reads_it() -> None:

@@ -1,4 +1,4 @@
-"""Where only a first message shows whether one may write, it is posted before anything is paid."""
+"""What is looked at before anything is paid: whether one may write there, and who is a guest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bot.job import JobState
 from bot.notices import Failed, Generating, Notice, Received
 from bot.ports import Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
-from bot.request import ImageFrame
+from bot.request import GenerationRequest, ImageFrame
 from bot.simulator import Simulator
 from bot.store import ledger, messages
 from tests import rendered
@@ -185,3 +185,36 @@ async def test_what_was_to_be_taken_down_is_so_after_a_restart(
     assert [type(each) for each in post.notices] == [Received]
     async with running(config, simulator, chat, clock) as house:
         assert await is_forgotten(house, "k")
+
+
+# ---- guests -----------------------------------------------------------------------------------
+
+
+def of_guest(key: str, *, is_guest: bool = True) -> GenerationRequest:
+    request = to_request(key=key, user="gil")
+    guest = request.requester.model_copy(update={"is_guest": is_guest})
+    return request.model_copy(update={"requester": guest})
+
+
+async def test_a_guest_reads_and_keeps_to_a_limit_of_their_own(
+    open_house: Callable[..., Any],
+) -> None:
+    limits = {"clips_per_person_per_day": 5, "clips_per_guest_per_day": 1}
+    house = await open_house(limits=limits)
+    await house.studio.submit(of_guest("1"))
+    with pytest.raises(QuotaExceeded, match="1 of 1 clips per day"):
+        await house.studio.submit(of_guest("2"))
+    for is_guest, allowed in ((True, 1), (False, 5)):
+        report = await house.studio.usage(of_guest("3", is_guest=is_guest).requester)
+        assert {each.name: each.allowed for each in report.allowances}["clips per day"] == allowed
+    await house.studio.submit(of_guest("3", is_guest=False))
+    await house.check_books()
+
+
+@pytest.mark.parametrize("limit", ["clips_per_guest_per_day", "usd_per_guest_per_day"])
+async def test_guests_can_be_kept_out(open_house: Callable[..., Any], limit: str) -> None:
+    house = await open_house(limits={limit: 0})
+    with pytest.raises(NotAllowed, match="Guests cannot use Raybot here"):
+        await house.studio.submit(of_guest("1"))
+    assert await house.studio.jobs(of_guest("1").requester) == ()
+    await house.studio.submit(of_guest("2", is_guest=False))

@@ -186,6 +186,11 @@ DISCORD_TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4OQ" + ".GabcdE." + "x" * 38
         ("GET /frames/eyJhIjoxfQ.sig?x=1 200", "GET /frames/[hidden]?x=1 200"),
         ("https://s3.example/b/f.jpg?X-Amz-Signature=ab", "https://s3.example/b/f.jpg?[hidden]"),
         ("/webhooks/123/aBcD_e/messages", "/webhooks/123/[hidden]/messages"),
+        (
+            "https://hooks.slack.com/commands/T1/2/aBc",
+            "https://hooks.slack.com/commands/[hidden]",
+        ),
+        ("https://files.slack.com/upload/v1/ABC_d", "https://files.slack.com/upload/[hidden]"),
         ("/interactions/123/aW50/callback", "/interactions/123/[hidden]/callback"),
         ("postgresql+psycopg://bot:pass@db/x", "postgresql+psycopg://bot:[hidden]@db/x"),
     ],

@@ -15,17 +15,17 @@ from bot.config import load_config
 from bot.errors import ConfigError, InvalidRequest
 from bot.onboarding import (
     FirstConfig,
-    Given,
     Onboarding,
     refuse_to_overwrite,
     to_toml,
     write,
 )
-from bot.questions import Question, Script
+from bot.questions import Given, Question, Script
 from bot.simulator import Simulator
 from tests.conftest import KEY
 from tests.discord_server import DiscordServer
 from tests.ports import free_port
+from tests.slack_portal import APP_TOKEN, BOT_TOKEN, WORKSPACE, SlackPortal
 
 FOXES, OWLS = 424242, 777777
 TOKEN = "RAYBOT_ADAPTERS__DISCORD__TOKEN"
@@ -55,11 +55,20 @@ async def discord_server() -> AsyncIterator[DiscordServer]:
         yield server
 
 
+@pytest.fixture
+async def portal() -> AsyncIterator[SlackPortal]:
+    async with SlackPortal() as portal:
+        yield portal
+
+
 @pytest.fixture(autouse=True)
 def _world(
-    monkeypatch: pytest.MonkeyPatch, simulator: Simulator, discord_server: DiscordServer
+    monkeypatch: pytest.MonkeyPatch,
+    simulator: Simulator,
+    discord_server: DiscordServer,
+    portal: SlackPortal,
 ) -> None:
-    """Both services are on loopback, by the settings that everybody has."""
+    """All services are on loopback, by the settings that everybody has."""
     for name in os.environ:
         if name.upper().startswith("RAYBOT_"):
             monkeypatch.delenv(name)
@@ -67,10 +76,14 @@ def _world(
     monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", DiscordWebSocket.DEFAULT_GATEWAY)
     monkeypatch.setenv("RAYBOT_PROVIDERS__LUMA__BASE_URL", simulator.base_url)
     monkeypatch.setenv("RAYBOT_ADAPTERS__DISCORD__API_BASE_URL", discord_server.api_base_url)
+    monkeypatch.setenv("RAYBOT_ADAPTERS__SLACK__API_BASE_URL", portal.base_url)
 
 
 async def set_up(person: Talker | Script, **given: object) -> FirstConfig:
-    tokens = {"discord": {"token": given.pop("discord_token", "")}}
+    tokens = {
+        "discord": {"token": given.pop("discord_token", "")},
+        "slack": {key: given.pop(f"slack_{key}", "") for key in ("bot_token", "app_token")},
+    }
     said = {"tokens": tokens, **given}
     return await Onboarding(Given(**said), person, seconds=5).run()  # type: ignore[arg-type]
 
@@ -94,7 +107,8 @@ async def test_a_conversation_becomes_a_configuration(
     config = load_config(path)
     assert config.defaults.providers == ("luma",)
     assert config.access.servers == (str(OWLS),)
-    assert config.operators == {"discord": str(discord_server.app.owner.id)}
+    owner = f"discord:{discord_server.app.owner.id}"
+    assert [each.identity for each in config.operators] == [owner]
     assert config.adapters == ("discord",)
     assert config.has_key("luma")
     assert "# Owls" in path.read_text("utf-8")
@@ -178,6 +192,98 @@ async def test_a_service_that_is_away_is_said_and_enter_tries_the_same_again(
     monkeypatch.setenv("RAYBOT_PROVIDERS__LUMA__BASE_URL", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ConfigError, match="cannot be reached now, so the key is not proved"):
         await set_up(Script(), key=KEY)
+
+
+# ---- Slack ------------------------------------------------------------------------------------
+
+
+async def test_slack_is_a_link_and_two_tokens(tmp_path: Path, portal: SlackPortal) -> None:
+    person = Talker("simulator", "slack", BOT_TOKEN, APP_TOKEN, "U0ANA")
+    first = await set_up(person)
+    assert person.answers == []
+    said = "\n".join(person.heard)
+    assert "https://api.slack.com/apps?new_app=1&manifest_json=" in said
+    assert "The tokens are good: this is @ray." in said
+    assert {each.flag for each in person.asked if each.is_secret} == {
+        "--slack-bot-token",
+        "--slack-app-token",
+    }
+    for secret in (BOT_TOKEN, APP_TOKEN):
+        assert secret not in said
+    write(path := tmp_path / "config.toml", to_toml(first))
+    config = load_config(path)
+    assert config.adapters == ("slack",)
+    assert config.access.workspaces == (WORKSPACE,)
+    assert [each.identity for each in config.operators] == [f"slack:{WORKSPACE}:U0ANA"]
+    assert "# Foxes" in path.read_text("utf-8")
+    assert first.bot is not None
+    assert "/invite @ray" in first.bot.invitation
+    assert portal.calls == ["auth.test", "auth.test", "bots.info", "apps.connections.open"]
+
+
+async def test_each_token_of_slack_is_proved_as_soon_as_it_is_given() -> None:
+    tokens = (APP_TOKEN, "xoxb-wrong", BOT_TOKEN, "xapp-wrong", APP_TOKEN)
+    person = Talker("simulator", "slack", *tokens, "ana", "")
+    first = await set_up(person)
+    assert person.answers == []
+    said = "\n".join(person.heard)
+    assert "bot_token: this is another kind of token. It begins with xoxb-" in said
+    assert "bot_token: Slack does not accept it." in said
+    assert "app_token: Slack does not accept it." in said
+    assert "'ana' is no user id; it begins with U or W." in said
+    assert "operator" not in first.tables, "nobody has to be told"
+    assert first.tables["adapters.slack"] == {"bot_token": BOT_TOKEN, "app_token": APP_TOKEN}
+
+
+async def test_slack_without_its_second_token_is_left_for_later() -> None:
+    first = await set_up(Talker("simulator", "slack", BOT_TOKEN, ""))
+    assert first.bot is None
+    assert BOT_TOKEN not in to_toml(first)
+    assert "[adapters.terminal]" in to_toml(first)
+
+
+async def test_a_script_sets_slack_up_by_flags_or_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = {"slack_bot_token": BOT_TOKEN, "slack_app_token": APP_TOKEN}
+    first = await set_up(Script(), provider="simulator", **both)
+    assert first.tables["access"] == {"workspaces": [WORKSPACE]}
+    assert "operator" not in first.tables
+    with pytest.raises(ConfigError, match="--slack-app-token is missing"):
+        await set_up(Script(), provider="simulator", slack_bot_token=BOT_TOKEN)
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"servers": ("T0OWLS",)}, "the token is not of 'T0OWLS'"),
+        ({"operator": "ana"}, "'ana' is no user id"),
+    ]
+    for given, says in wrong:
+        with pytest.raises(ConfigError, match=says):
+            await set_up(Script(), provider="simulator", **both, **given)
+    monkeypatch.setenv("RAYBOT_ADAPTERS__SLACK__BOT_TOKEN", BOT_TOKEN)
+    monkeypatch.setenv("RAYBOT_ADAPTERS__SLACK__APP_TOKEN", APP_TOKEN)
+    text = to_toml(await set_up(Script(), provider="simulator", operator="U0ANA"))
+    assert "[adapters.slack]" in text
+    assert 'slack_user = "U0ANA"' in text
+    assert BOT_TOKEN not in text
+    assert APP_TOKEN not in text
+    monkeypatch.setenv("RAYBOT_ADAPTERS__SLACK__APP_TOKEN", "xapp-wrong")
+    with pytest.raises(ConfigError, match="It was read from RAYBOT_ADAPTERS__SLACK__APP_TOKEN"):
+        await set_up(Talker(), provider="simulator")
+
+
+async def test_an_absent_slack_is_said_and_enter_tries_the_same_token_again(
+    portal: SlackPortal,
+) -> None:
+    class Waits(Talker):
+        async def ask(self, question: Question) -> str:
+            if len(self.answers) == 3:
+                portal.statuses.clear()
+            return await super().ask(question)
+
+    portal.statuses["auth.test"] = 503
+    person = Waits("simulator", "slack", BOT_TOKEN, "", APP_TOKEN, "")
+    first = await set_up(person)
+    assert any("So the token is not proved." in each for each in person.heard)
+    assert first.tables["access"] == {"workspaces": [WORKSPACE]}
 
 
 # ---- a script ---------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from bot.checkup import inspect
 from bot.clips import Clips
 from bot.codec import Codec
-from bot.config import BotTable
+from bot.config import BotTable, Contact
 from bot.dispatch.local import LocalDispatcher
 from bot.errors import (
     DeliveryUnavailable,
@@ -36,7 +36,8 @@ from bot.media import LinkSigner, Media, open_media
 from bot.metrics import Metrics
 from bot.notices import Operator
 from bot.operations import TELL_EVERY, Operations
-from bot.refs import GenerationId, JobId, MediaKey, Micros, Price
+from bot.refs import GenerationId, JobId, MediaKey, Micros, Price, ThreadRef
+from bot.request import Requester
 from bot.store import settings
 from bot.store.database import Database
 from tests.bot.store.conftest import NOW, Books
@@ -55,6 +56,8 @@ class Office:
     announced: list[JobId] = field(default_factory=list)
     watched: list[JobId] = field(default_factory=list)
     chat: RecordingAdapter = field(default_factory=RecordingAdapter)
+    slack: RecordingAdapter = field(default_factory=RecordingAdapter)
+    contacts: list[Contact] = field(default_factory=lambda: [Contact(adapter="discord", id="7")])
 
     def __post_init__(self) -> None:
         self.dispatcher = LocalDispatcher(self.clock, self._nothing_due)
@@ -65,8 +68,8 @@ class Office:
             announce=self.announced.append,
             watch=lambda job: self.watched.append(job.id),
             providers={},
-            adapters={"discord": self.chat},
-            operators={"discord": "7"},
+            adapters={"discord": self.chat, "slack": self.slack},
+            contacts=self.contacts,
             failover=Failover(
                 is_open=lambda name: name == "fal",
                 is_well=lambda name: name == "fal",
@@ -464,6 +467,41 @@ async def test_a_chat_out_of_reach_is_tried_again(office: Office) -> None:
     office.chat.before_post = lambda _: ThreadGone()
     await office.operations.tell()
     assert await office.untold() == [], "who closed their messages has the log"
+
+
+async def test_who_was_told_is_not_told_again_while_another_chat_is_out_of_reach(
+    office: Office,
+) -> None:
+    channel = Contact(adapter="slack", id="C1", workspace="T1", is_channel=True)
+    office.contacts.insert(0, channel)
+    office.slack.before_post = lambda _: DeliveryUnavailable()
+    await office.note("first")
+    await office.operations.tell()
+    assert [post.ref.thread.channel for post in office.chat.posts] == ["dm-7"]
+    office.chat.posts.clear()
+    await office.operations.tell()
+    assert (office.chat.posts, await office.untold()) == ([], ["first"])
+    office.slack.before_post = lambda _: None
+    await office.operations.tell()
+    [post] = office.slack.posts
+    assert post.ref.thread == ThreadRef(adapter="slack", workspace="T1", channel="C1")
+    assert (office.chat.posts, await office.untold()) == ([], [])
+
+
+async def test_an_operator_on_slack_is_told_in_their_own_workspace(office: Office) -> None:
+    asked: list[Requester] = []
+
+    class Slack(RecordingAdapter):
+        async def direct(self, requester: Requester) -> ThreadRef | None:
+            asked.append(requester)
+            return await super().direct(requester)
+
+    office.contacts[:] = [Contact(adapter="slack", id="U1", workspace="T1")]
+    office.operations._adapters = {"slack": (slack := Slack())}
+    await office.note("first")
+    await office.operations.tell()
+    assert [(each.workspace, each.user) for each in asked] == [("T1", "U1")]
+    assert [post.ref.thread.channel for post in slack.posts] == ["dm-U1"]
 
 
 async def test_notices_are_told_in_the_order_they_came(office: Office) -> None:

@@ -97,6 +97,14 @@ def test_limits_that_are_set() -> None:
     )
 
 
+def test_limits_of_guests_are_shown_where_they_have_some() -> None:
+    text = describe_limits(page(clips_per_guest_per_day=0, usd_per_guest_per_day=0.5))
+    rows = {name: allowed for name, allowed, _ in text.table}
+    assert rows["clips of a guest per day"] == "0"
+    assert rows["budget of a guest per day"] == "$0.50"
+    assert not any("guest" in name for name, *_ in describe_limits(page()).table)
+
+
 def test_limits_that_are_not_set() -> None:
     text = describe_limits(page(confirm_above_usd=None))
     rows = {name: (allowed, used) for name, allowed, used in text.table}

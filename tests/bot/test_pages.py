@@ -146,6 +146,8 @@ def test_every_limit_that_is_set_is_named() -> None:
             "running_per_person": 3,
             "clips_per_person_per_day": 20,
             "usd_per_person_per_day": 2,
+            "clips_per_guest_per_day": 1,
+            "usd_per_guest_per_day": 0.5,
             "usd_per_channel_per_day": 5,
             "usd_per_tenant_per_month": 2000,
             "usd_total_per_month": None,
@@ -155,7 +157,8 @@ def test_every_limit_that_is_set_is_named() -> None:
         }
     )
     assert limits_line(limits) == (
-        "Limits: $2.00 per person and day · $5.00 per channel and day · "
-        "$2,000.00 per place and month · 20 clips per person and day · 3 at once per person · "
+        "Limits: $2.00 per person and day · $0.50 per guest and day · $5.00 per channel and day · "
+        "$2,000.00 per place and month · 20 clips per person and day · "
+        "1 clips per guest and day · 3 at once per person · "
         "confirm above $0.00 · 540p, 4k · ray-2 (days in Europe/Berlin)"
     )

@@ -251,3 +251,39 @@ def test_growing_use_tells_each_share_once_and_ends_at_the_highest(
     assert shares == sorted(set(shares))
     reached = [share for share in (50, 80, 100) if used * 100 >= share * allowed]
     assert shares[-1:] == reached[-1:]
+
+
+# ---- guests ----------------------------------------------------------------------------------
+
+LIMIT = st.none() | st.integers(0, 5)
+
+
+@given(everybody=LIMIT, guests=LIMIT, used=st.integers(0, 6), is_money=st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_a_guest_is_held_to_the_lower_limit_and_nobody_else_is(
+    *, everybody: int | None, guests: int | None, used: int, is_money: bool
+) -> None:
+    kind = "usd" if is_money else "clips"
+    own, theirs = f"{kind}_per_person_per_day", f"{kind}_per_guest_per_day"
+    limits = NONE.model_copy(update={own: everybody, theirs: guests})
+    spent = Used(clips_today=used, person_today=Micros(used * 1_000_000))
+    for is_guest, allowed in ((False, [everybody]), (True, [everybody, guests])):
+        fits = all(limit is None or used + 1 <= limit for limit in allowed)
+        assert is_allowed(limits, spent, is_guest=is_guest) == fits
+
+
+def is_allowed(limits: LimitsTable, used: Used, *, is_guest: bool) -> bool:
+    try:
+        quota.check(limits, used, Micros(1_000_000), NOW, is_guest=is_guest)
+    except QuotaExceeded:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("limit", ["clips_per_guest_per_day", "usd_per_guest_per_day"])
+def test_guests_who_may_have_nothing_are_told_so_also_of_a_test_clip(limit: str) -> None:
+    limits = NONE.model_copy(update={limit: 0})
+    with pytest.raises(QuotaExceeded, match=r"Guests cannot use Raybot here\.") as refused:
+        quota.check(limits, Used(), Micros(0), NOW, is_guest=True)
+    assert refused.value.resets_at is None
+    quota.check(limits, Used(), Micros(0), NOW)

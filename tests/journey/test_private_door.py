@@ -122,11 +122,11 @@ async def test_a_key_without_effect_is_warned_of_at_the_start(
     open_house: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        house: House = await open_house(operator={"slack_channel": "C1"})
+        house: House = await open_house(bot={"single_host": True})
         await house.until(await house.ask(), JobState.GENERATING)
     told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
     assert [each["key"] for each in told if each["event"] == "config.without_effect"] == [
-        "[operator] slack_channel"
+        "[bot] single_host"
     ]
 
 

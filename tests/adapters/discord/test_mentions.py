@@ -332,6 +332,12 @@ async def test_a_flag_that_is_none_is_answered_beside_the_words(street: Street) 
     assert await all_jobs(street) == []
 
 
+async def test_who_wants_to_be_private_is_shown_the_command_for_that(street: Street) -> None:
+    said = await street.ana.say(street.general, f"{ray(street)} a red fox --private")
+    assert "/ray create has the option private" in (await reply_to(street, said)).content
+    assert await all_jobs(street) == []
+
+
 async def test_without_read_history_the_answer_comes_plainly(street: Street) -> None:
     me = street.discord.app.bot
     street.discord.overwrite(street.general, me, deny=Permission.READ_MESSAGE_HISTORY)

@@ -1,0 +1,228 @@
+"""What Raybot does in Slack: post, edit, delete, read. Hears nothing; see `listener`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+from typing import Any
+
+from adapters.slack import addresses, refusals, render
+from adapters.slack.addresses import NAME, Accounts
+from adapters.slack.clients import Clients
+from adapters.slack.images import Images
+from adapters.slack.pace import Pace
+from adapters.slack.posted import FIRST_TRY, Posted, to_metadata
+from adapters.slack.uploads import Uploads
+from bot.clock import Clock
+from bot.errors import (
+    ClipTooLarge,
+    DeliveryError,
+    DeliveryUnavailable,
+    EditsPaused,
+    ThreadGone,
+)
+from bot.log import get_logger
+from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Operator
+from bot.ports import AdapterLimits, Hosted, Hosting, Memo
+from bot.refs import Attachment, JobId, MessageRef, ThreadRef
+from bot.request import Requester
+
+log = get_logger(__name__)
+MAX_CHARS = 3000
+EDIT_SECONDS = 5.0
+STATUSES = 10_000
+#: Where a workspace takes smaller files only, it does not say how small.
+SIZES = tuple(each << 20 for each in (100, 50, 20, 10, 5, 2, 1))
+#: A message that cannot be changed today cannot be changed tomorrow either.
+UNCHANGEABLE_SECONDS = 3600.0
+
+
+class Delivery:
+    """The ports of an adapter, all but listening."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        clock: Clock,
+        base_url: str,
+        upload_limit_bytes: int,
+        file_hosts: Collection[str],
+    ) -> None:
+        self._clock = clock
+        self._upload_limit = upload_limit_bytes
+        self.clients = Clients(accounts, base_url=base_url)
+        self.images = Images(self.clients, clock, hosts=file_hosts)
+        self._posted = Posted(self.clients, clock)
+        self._uploads = Uploads(self.clients, clock)
+        self._pace = Pace(clock)
+        self._caps: dict[str, int] = {}
+        self._placed: dict[JobId, asyncio.Future[MessageRef]] = {}
+        self._statuses: OrderedDict[JobId, MessageRef] = OrderedDict()
+
+    # ---- what the listener asks and is told ----------------------------------------------
+
+    def on_told(self, notice: Notice) -> None:
+        """A message says this now; for whoever shows the same elsewhere."""
+
+    async def placed(self, job_id: JobId, seconds: float) -> MessageRef | None:
+        """Where a job's status message is, once it is posted; None where that takes longer."""
+        if job_id in self._statuses:
+            return self._statuses[job_id]
+        place = self._placed.setdefault(job_id, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(place)
+        except TimeoutError:
+            return None
+        finally:
+            self._placed.pop(job_id, None)
+
+    def _note_place(self, job_id: JobId, message: MessageRef) -> None:
+        self._statuses[job_id] = message
+        while len(self._statuses) > STATUSES:
+            self._statuses.popitem(last=False)
+        if (place := self._placed.get(job_id)) is not None and not place.done():
+            place.set_result(message)
+
+    # ---- the port ------------------------------------------------------------------------
+
+    def limits(self, thread: ThreadRef) -> AdapterLimits:
+        """What this place takes: less than configured where a workspace refused a file."""
+        return AdapterLimits(
+            max_upload_bytes=self._caps.get(thread.workspace, self._upload_limit),
+            max_text_chars=MAX_CHARS,
+            can_edit=True,
+            edit_seconds=EDIT_SECONDS,
+            can_host=False,
+            is_placed_first=True,
+        )
+
+    async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
+        """Post a message, at most once for this key; `PostedBefore` where that is in doubt."""
+        if isinstance(notice, Delivered):
+            message = await self._post_clip(thread, notice, memo=memo)
+        else:
+            message = await self._post_words(thread, notice, key=key, memo=memo)
+            if not isinstance(notice, Operator):
+                self._note_place(notice.about.job_id, message)
+        self.on_told(notice)
+        return message
+
+    async def _post_clip(self, thread: ThreadRef, notice: Delivered, *, memo: Memo) -> MessageRef:
+        try:
+            return await self._uploads.post(thread, notice, memo=memo)
+        except DeliveryError as error:
+            is_size = isinstance(error, ClipTooLarge)
+            if not is_size and refusals.code_of(error) not in refusals.TOO_LARGE:
+                raise
+            raise self._to_too_large(thread, notice) from error
+
+    def _to_too_large(self, thread: ThreadRef, notice: Delivered) -> DeliveryError:
+        """The clip is made smaller for the next try; a picture of it cannot be."""
+        lower = next((each for each in SIZES if each < notice.bytes), notice.bytes // 2)
+        if notice.form == "poster":
+            return ClipTooLarge(max_bytes=lower)
+        self._caps[thread.workspace] = lower
+        log.warning("slack.clip_too_large", workspace=thread.workspace, lower=lower)
+        return DeliveryUnavailable("The clip is too large for this place.", retry_after=1.0)
+
+    async def _post_words(
+        self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo
+    ) -> MessageRef:
+        is_first = not memo.get(FIRST_TRY)
+        found = await self._posted.find(thread, key=key, memo=memo)
+        if found is not None:
+            return found
+        try:
+            return await self._send(thread, notice, key=key)
+        except DeliveryError as error:
+            if is_first and refusals.is_certain(error):
+                await memo.put(FIRST_TRY, "")
+            raise
+
+    async def _send(self, thread: ThreadRef, notice: Notice, *, key: str) -> MessageRef:
+        job_id = notice.job_id if isinstance(notice, Operator) else notice.about.job_id
+        parent = addresses.parent_of(thread)
+        async with self.clients.translated(thread.workspace):
+            client = await self.clients.api(thread.workspace)
+            got = await client.chat_postMessage(
+                channel=addresses.channel_of(thread),
+                thread_ts=parent or None,
+                metadata=to_metadata(key, job_id or ""),
+                unfurl_links=False,
+                unfurl_media=False,
+                **self._draw(notice),
+            )
+        return addresses.to_message(thread, str(got["ts"]))
+
+    def _draw(self, notice: Notice) -> dict[str, Any]:
+        drawn = render.draw(notice, now=self._clock.now())
+        return {"text": drawn.text, "blocks": drawn.blocks}
+
+    async def edit(self, message: MessageRef, notice: Notice) -> None:
+        """Replace what an own message says; last words go before those of running jobs."""
+        thread, is_last = message.thread, isinstance(notice, Done | Failed | Cancelled)
+        self._pace.take(thread.workspace, is_last=is_last)
+        try:
+            async with self.clients.translated(thread.workspace):
+                client = await self.clients.api(thread.workspace)
+                await client.chat_update(
+                    channel=addresses.channel_of(thread),
+                    ts=addresses.ts_of(message),
+                    **self._draw(notice),
+                )
+        except DeliveryUnavailable as error:
+            if refusals.is_pause(error) and error.retry_after:
+                self._pace.rest(thread.workspace, error.retry_after)
+            raise
+        except ThreadGone as error:
+            is_alone = isinstance(notice, Failed | Cancelled)
+            if is_alone and refusals.code_of(error) in refusals.UNCHANGEABLE:
+                # No clip tells of it, so a new message may.
+                raise EditsPaused(retry_after=UNCHANGEABLE_SECONDS) from error
+            raise
+        self.on_told(notice)
+
+    async def delete(self, message: MessageRef) -> None:
+        """Remove an own message and its file; fine if they are gone."""
+        fine = refusals.ALREADY_GONE
+        if file_id := addresses.file_of(message):
+            await self._remove(message, "files.delete", {"file": file_id}, fine=fine)
+            # Without its file a message may be gone already, or not be for us to remove.
+            fine |= refusals.GONE.keys()
+        place = {"channel": addresses.channel_of(message.thread), "ts": addresses.ts_of(message)}
+        await self._remove(message, "chat.delete", place, fine=fine)
+
+    async def _remove(
+        self, message: MessageRef, method: str, what: dict[str, str], *, fine: Collection[str]
+    ) -> None:
+        workspace = message.thread.workspace
+        try:
+            async with self.clients.translated(workspace):
+                await (await self.clients.api(workspace)).api_call(method, json=what)
+        except ThreadGone as error:
+            if refusals.code_of(error) not in fine:
+                raise
+
+    async def direct(self, requester: Requester) -> ThreadRef:
+        """The direct messages with this person."""
+        workspace = requester.workspace
+        async with self.clients.translated(workspace):
+            client = await self.clients.api(workspace)
+            got = await client.conversations_open(users=requester.user)
+        return addresses.to_thread(workspace, str(got["channel"]["id"]))
+
+    # ---- images --------------------------------------------------------------------------
+
+    def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        """Stream an image from Slack, by the link of today."""
+        return self.images.read(attachment)
+
+    async def host(self, image: Path, hosting: Hosting) -> Hosted:
+        """There is none: what Slack keeps needs a token."""
+        raise ThreadGone("Slack gives no public links to images.")

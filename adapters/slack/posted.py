@@ -1,0 +1,114 @@
+"""Was it posted before? Told by what our messages carry, where an answer may have been lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from adapters.slack import addresses, refusals
+from adapters.slack.addresses import Account
+from adapters.slack.clients import Clients
+from bot.clock import Clock
+from bot.errors import DeliveryUnavailable, PostedBefore, ThreadGone
+from bot.ports import Memo
+from bot.refs import MessageRef, ThreadRef
+
+EVENT_TYPE = "ray_job"
+#: Around the tries to post, messages are looked through for our own.
+CLOCKS_APART = timedelta(minutes=5)
+#: What was sent may be shown so much later.
+ON_ITS_WAY = timedelta(seconds=10)
+#: Slack shows so many messages at once, or only fifteen to some apps.
+PAGE, MOST_PAGES = 200, 10
+MORE_SECONDS = 5.0
+#: In the memo: when a post was tried first and last, as long as it may have arrived, and how far
+#: its time has been looked through.
+FIRST_TRY, LAST_TRY, CURSOR = "first_try", "last_try", "cursor"
+
+
+def to_metadata(key: str, job_id: str) -> dict[str, Any]:
+    """What a message carries, so that it is known again. Everybody there may read it."""
+    return {"event_type": EVENT_TYPE, "event_payload": {"job_id": job_id, "key": key}}
+
+
+class Posted:
+    """Finds the message of an earlier try whose answer was lost."""
+
+    def __init__(self, clients: Clients, clock: Clock) -> None:
+        self._clients = clients
+        self._clock = clock
+
+    async def find(self, thread: ThreadRef, *, key: str, memo: Memo) -> MessageRef | None:
+        """Our own message of an earlier try, or None; notes this try."""
+        now = self._clock.now()
+        if not (told := memo.get(FIRST_TRY)):
+            await memo.put(FIRST_TRY, now.isoformat())
+            return None
+        first = datetime.fromisoformat(told)
+        last = datetime.fromisoformat(memo.get(LAST_TRY) or told)
+        if (left := ON_ITS_WAY - (now - last)) > timedelta(0):
+            raise DeliveryUnavailable(
+                "It may be on its way to Slack.",
+                retry_after=min(left, ON_ITS_WAY).total_seconds(),
+            )
+        window = (first - CLOCKS_APART, last + CLOCKS_APART)
+        try:
+            found = await self._look_back(thread, window, key=key, memo=memo)
+        except ThreadGone as error:
+            if refusals.code_of(error) == "invalid_cursor":
+                await memo.put(CURSOR, "")
+                raise DeliveryUnavailable(retry_after=MORE_SECONDS) from error
+            raise PostedBefore(
+                "It may have been posted, and Slack does not let Raybot look."
+            ) from error
+        if found is not None:
+            return addresses.to_message(thread, found)
+        await memo.put(LAST_TRY, now.isoformat())
+        return None
+
+    async def _look_back(
+        self, thread: ThreadRef, window: tuple[datetime, datetime], *, key: str, memo: Memo
+    ) -> str | None:
+        """The time stamp of our message in this time; an interrupted look is gone on with."""
+        account = await self._clients.account(thread.workspace)
+        for _ in range(MOST_PAGES):
+            page, cursor = await self._page(thread, window, memo.get(CURSOR) or "")
+            for message in page:
+                if is_ours(message, account, key=key):
+                    return str(message["ts"])
+            await memo.put(CURSOR, cursor)
+            if not cursor:
+                return None
+        raise DeliveryUnavailable("Raybot still looks for it in Slack.", retry_after=MORE_SECONDS)
+
+    async def _page(
+        self, thread: ThreadRef, window: tuple[datetime, datetime], cursor: str
+    ) -> tuple[Sequence[Mapping[str, Any]], str]:
+        asked: dict[str, Any] = {
+            "channel": addresses.channel_of(thread),
+            "oldest": f"{window[0].timestamp():.6f}",
+            "latest": f"{window[1].timestamp():.6f}",
+            "inclusive": True,
+            "include_all_metadata": True,
+            "limit": PAGE,
+            **({"cursor": cursor} if cursor else {}),
+        }
+        parent = addresses.parent_of(thread)
+        async with self._clients.translated(thread.workspace):
+            client = await self._clients.read(thread.workspace)
+            if parent:
+                got = await client.conversations_replies(ts=parent, **asked)
+            else:
+                got = await client.conversations_history(**asked)
+        told = got.get("response_metadata") or {}
+        return got.get("messages") or (), told.get("next_cursor") or ""
+
+
+def is_ours(message: Mapping[str, Any], account: Account, *, key: str) -> bool:
+    """Whether a message is our own with this key; anybody may give theirs the same."""
+    if account.bot_user != message.get("user") and account.bot_id != message.get("bot_id"):
+        return False
+    carried = message.get("metadata") or {}
+    payload = carried.get("event_payload") or {}
+    return carried.get("event_type") == EVENT_TYPE and payload.get("key") == key

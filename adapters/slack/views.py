@@ -1,0 +1,261 @@
+"""The forms as Slack's views: to create, animate and remix, for one's own settings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from adapters.slack import blocks as b
+from adapters.slack import fields
+from adapters.slack.addresses import is_direct
+from adapters.slack.blocks import Block
+from adapters.slack.fields import Option
+from adapters.slack.filled import (
+    AS_HERE,
+    CAMERA,
+    CHOSEN,
+    CREATE,
+    DURATION,
+    END,
+    LOOP,
+    MODEL,
+    NO,
+    PICTURE,
+    PRIVATE,
+    PROMPT,
+    RESOLUTION,
+    SETTINGS,
+    SHAPE,
+    START,
+    WHERE,
+    YES,
+    Filled,
+    Place,
+    errors_of,
+    read_settings,
+    read_view,
+    write_place,
+)
+from adapters.slack.tab import home_view
+from bot.ports import ModelCapabilities
+from bot.request import VideoWork
+from bot.studio import Offer, Setting
+from bot.text import price_words
+
+__all__ = [
+    "CREATE",
+    "SETTINGS",
+    "Filled",
+    "Place",
+    "create_view",
+    "errors_of",
+    "home_view",
+    "read_settings",
+    "read_view",
+    "sentence_view",
+    "settings_view",
+    "waiting_view",
+]
+LABELS = {
+    MODEL: "Model",
+    DURATION: "Length",
+    RESOLUTION: "Size",
+    SHAPE: "Shape",
+    LOOP: "Loop",
+}
+LOOPS: tuple[Option, ...] = (("Ends as it begins", YES), ("Does not loop", NO))
+SOURCES = {
+    "yours": "yours",
+    "channel": "this channel's",
+    "place": "this workspace's",
+    "house": "the operator's",
+}
+MOST_CAMERA = 4
+PRICES_CHARS = 1500
+Picture = tuple[str, str]
+
+
+# ---- a clip ----------------------------------------------------------------------------------
+
+
+def create_view(
+    models: Sequence[ModelCapabilities],
+    offers: Sequence[Offer],
+    place: Place,
+    *,
+    asks_where: bool = False,
+    prompt: str = "",
+    work: VideoWork | None = None,
+    pictures: Sequence[Picture] = (),
+    title: str = "Create a clip",
+    is_prompt_needed: bool = True,
+    has_start_input: bool = True,
+) -> Block:
+    """The form behind /ray, Animate and Remix; what `work` did not type keeps its default."""
+    goes_on = work is not None and work.start_frame is not None
+    place = replace(
+        place,
+        asks_where=asks_where,
+        has_image=place.has_image or goes_on,
+        needs_prompt=is_prompt_needed and not has_start_input,
+    )
+    drawn = [
+        *_pictures(pictures),
+        _prompt(prompt, is_optional=not place.needs_prompt),
+        *([fields.place(WHERE, "Where")] if asks_where else []),
+        *_choices(models, offers, work),
+        *_images(has_start_input=has_start_input, goes_on=goes_on, work=work),
+        *([] if is_direct(place.channel) else [_private()]),
+        *_prices(offers),
+    ]
+    return {
+        **_modal(title, drawn, close="Cancel"),
+        "callback_id": CREATE,
+        "submit": b.plain("Create", fields.TITLE_CHARS),
+        "private_metadata": write_place(place),
+    }
+
+
+def _modal(title: str, blocks: list[Block], *, close: str) -> Block:
+    return {
+        "type": "modal",
+        "title": b.plain(title, fields.TITLE_CHARS),
+        "close": b.plain(close, fields.TITLE_CHARS),
+        "blocks": blocks,
+    }
+
+
+def _pictures(pictures: Sequence[Picture]) -> list[Block]:
+    if len(pictures) == 1:
+        return [b.small([[b.said(b.within(f"It begins with {pictures[0][0]}", 200))]])]
+    first = pictures[0][1] if pictures else None
+    return fields.choice(PICTURE, "Which image?", pictures, chosen=first, is_optional=not pictures)
+
+
+def _prompt(written: str, *, is_optional: bool) -> Block:
+    is_cut = fields.cut(written) != written
+    return fields.words(
+        PROMPT,
+        "Prompt",
+        written,
+        placeholder="What happens in the clip?",
+        hint="The end of the prompt had no room here." if is_cut else "",
+        is_optional=is_optional,
+    )
+
+
+def _choices(
+    models: Sequence[ModelCapabilities], offers: Sequence[Offer], work: VideoWork | None
+) -> list[Block]:
+    """What may be chosen; only what `work` typed is chosen already."""
+    typed = _typed(work)
+    usual = next((each for each in offers if each.is_default), None)
+    usually = {DURATION: usual.duration, RESOLUTION: usual.resolution} if usual else {}
+    drawn: list[Block] = []
+    for name, choices in _options(models).items():
+        default = f"As usual: {usually[name]}" if name in usually else "As usual"
+        drawn += fields.choice(
+            name, LABELS[name], choices, chosen=typed.get(name), placeholder=default
+        )
+    cameras = _distinct(each for model in models for each in model.concepts)
+    most = max((model.max_concepts for model in models if model.concepts), default=MOST_CAMERA)
+    return drawn + fields.several(
+        CAMERA,
+        "Camera",
+        [(each.replace("_", " "), each) for each in cameras],
+        chosen=work.concepts if work is not None and CAMERA in work.typed else (),
+        most=most,
+        placeholder=f"Up to {most} moves",
+    )
+
+
+def _options(models: Sequence[ModelCapabilities]) -> dict[str, tuple[Option, ...]]:
+    """What any of the models takes; which of them go together, the studio says."""
+    lists = {
+        MODEL: _distinct(model.model for model in models),
+        DURATION: _distinct(each for model in models for each in model.durations),
+        RESOLUTION: _distinct(each for model in models for each in model.resolutions),
+        SHAPE: _distinct(each for model in models for each in model.aspect_ratios),
+    }
+    drawn = {name: tuple((each, each) for each in every) for name, every in lists.items()}
+    return {**drawn, LOOP: LOOPS}
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _typed(work: VideoWork | None) -> dict[str, str]:
+    if work is None:
+        return {}
+    typed = {name: getattr(work, name) for name in CHOSEN if name in work.typed}
+    return {name: str(value).lower() if name == LOOP else value for name, value in typed.items()}
+
+
+def _images(*, has_start_input: bool, goes_on: bool, work: VideoWork | None) -> list[Block]:
+    ends = work is not None and work.end_frame is not None
+    kept = "Leave it empty to keep the one it had."
+    start = fields.image(START, "Start frame", hint=kept if goes_on else "The first picture.")
+    end = fields.image(END, "End frame", hint=kept if ends else "The last picture.")
+    return [start, end] if has_start_input else [end]
+
+
+def _private() -> Block:
+    choice = ("Only for me", YES)
+    return fields.tick(PRIVATE, "Who sees it", choice, more="It comes as a direct message.")
+
+
+def _prices(offers: Sequence[Offer]) -> list[Block]:
+    if not offers:
+        return []
+    told = [f"{each.duration} {each.resolution} {price_words(each.price)}" for each in offers]
+    return [b.small([[b.said(b.within("Prices: " + " · ".join(told), PRICES_CHARS))]])]
+
+
+# ---- own settings ----------------------------------------------------------------------------
+
+
+def settings_view(
+    held: Sequence[Setting], models: Sequence[ModelCapabilities], place: Place
+) -> Block:
+    """One's own defaults, each with the way to take it back."""
+    options = _options(models)
+    drawn: list[Block] = []
+    for each in held:
+        if each.name in options:
+            drawn += _setting(each, options[each.name])
+    return {
+        **_modal("Your defaults", drawn, close="Cancel"),
+        "callback_id": SETTINGS,
+        "submit": b.plain("Save", fields.TITLE_CHARS),
+        "private_metadata": write_place(place),
+    }
+
+
+def _setting(held: Setting, choices: Sequence[Option]) -> list[Block]:
+    is_own = held.source == "yours"
+    labels = {value: label for label, value in choices}
+    shown = labels.get(held.value, held.value)
+    none = "None of my own" if is_own else f"None of my own: {shown}, {SOURCES[held.source]}"
+    chosen = held.value if is_own and held.value in labels else AS_HERE
+    return fields.choice(
+        held.name,
+        LABELS[held.name],
+        [(none, AS_HERE), *choices],
+        chosen=chosen,
+        is_optional=False,
+    )
+
+
+# ---- other views -----------------------------------------------------------------------------
+
+
+def waiting_view(title: str) -> Block:
+    """Shown for the moment until the true one is there."""
+    return sentence_view(title, "One moment …")
+
+
+def sentence_view(title: str, sentence: str) -> dict[str, Any]:
+    """One sentence, and nothing to fill in."""
+    return _modal(title, [{"type": "section", "text": b.plain(sentence)}], close="Close")
