@@ -22,16 +22,20 @@ from bot.log import get_logger
 
 log = get_logger(__name__)
 API_SECONDS, UPLOAD_SECONDS, DOWNLOAD_SECONDS = 10.0, 120.0, 60.0
+#: So long a call that only asks may sleep in itself.
+SHORT_SECONDS = 3
 
 
 class ShortPauses(AsyncRateLimitErrorRetryHandler):
     """Sits out a pause of some seconds; a longer one is for whoever asked to arrange."""
 
     async def _can_retry_async(self, **given: Any) -> bool:
-        response = given.get("response")
-        # The SDK reads one digit of it.
-        after = (response.headers or {}).get("Retry-After", "") if response is not None else ""
-        return after in {"1", "2", "3"} and await super()._can_retry_async(**given)
+        if (response := given.get("response")) is None:
+            return False
+        told = {name.lower(): values[0] for name, values in response.headers.items()}
+        after = told.get("retry-after", "")
+        is_short = after.isdecimal() and int(after) <= SHORT_SECONDS
+        return is_short and await super()._can_retry_async(**given)
 
 
 class Clients:

@@ -13,7 +13,7 @@ from adapters.slack.addresses import NAME, Accounts
 from adapters.slack.clients import Clients
 from adapters.slack.images import Images
 from adapters.slack.pace import Pace
-from adapters.slack.posted import FIRST_TRY, Posted, to_metadata
+from adapters.slack.posted import FIRST_TRY, Note, Posted, to_metadata
 from adapters.slack.uploads import Uploads
 from bot.clock import Clock
 from bot.errors import (
@@ -61,6 +61,7 @@ class Delivery:
         self._uploads = Uploads(self.clients, clock)
         self._pace = Pace(clock)
         self._caps: dict[str, int] = {}
+        self._notes: dict[tuple[ThreadRef, str], Note] = {}
         self._placed: dict[JobId, asyncio.Future[MessageRef]] = {}
         self._statuses: OrderedDict[JobId, MessageRef] = OrderedDict()
 
@@ -98,7 +99,6 @@ class Delivery:
             max_text_chars=MAX_CHARS,
             can_edit=True,
             edit_seconds=EDIT_SECONDS,
-            can_host=False,
             is_placed_first=True,
         )
 
@@ -106,10 +106,14 @@ class Delivery:
         """Post a message, at most once for this key; `PostedBefore` where that is in doubt."""
         if isinstance(notice, Delivered):
             message = await self._post_clip(thread, notice, memo=memo)
+        elif isinstance(notice, Operator):
+            # Nobody keeps a memo for these; of a lost answer at least this process knows.
+            memo = self._notes.setdefault((thread, key), Note())
+            message = await self._post_words(thread, notice, key=key, memo=memo)
+            del self._notes[thread, key]
         else:
             message = await self._post_words(thread, notice, key=key, memo=memo)
-            if not isinstance(notice, Operator):
-                self._note_place(notice.about.job_id, message)
+            self._note_place(notice.about.job_id, message)
         self.on_told(notice)
         return message
 

@@ -32,6 +32,21 @@ def to_metadata(key: str, job_id: str) -> dict[str, Any]:
     return {"event_type": EVENT_TYPE, "event_payload": {"job_id": job_id, "key": key}}
 
 
+class Note:
+    """A memo for as long as this process lives."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+
+    def get(self, name: str) -> str | None:
+        """What was kept under this name."""
+        return self._kept.get(name)
+
+    async def put(self, name: str, value: str) -> None:
+        """Keep it."""
+        self._kept[name] = value
+
+
 class Posted:
     """Finds the message of an earlier try whose answer was lost."""
 

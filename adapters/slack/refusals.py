@@ -50,6 +50,8 @@ FAULTS_OF_OURS = BLOCKS_REFUSED | {
     "no_text",
     "request_timeout",
 }
+#: The message to be replied to is not there any more, or takes no replies.
+NO_REPLY = frozenset({"cannot_reply_to_message", "message_not_found", "thread_not_found"})
 #: What was to be removed is not there any more.
 ALREADY_GONE = frozenset({"file_deleted", "file_not_found", "message_not_found"})
 #: It stands there, but cannot be changed any more.

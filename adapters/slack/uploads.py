@@ -62,9 +62,8 @@ class Uploads:
         if _in_vain(memo, thread) >= MOST_IN_VAIN:
             raise ThreadGone("Slack took the clip and never showed it.")
         drawn = render.draw(notice, now=self._clock.now())
-        assert drawn.file is not None
         if not memo.get(FILE):
-            await memo.put(FILE, await self._upload(thread, drawn.file))
+            await memo.put(FILE, await self._upload(thread, notice, drawn))
         await self._show(thread, notice, drawn, memo)
         if (shown := await self._look(thread, memo)) is not None:
             return shown
@@ -72,14 +71,19 @@ class Uploads:
 
     # ---- the bytes -----------------------------------------------------------------------
 
-    async def _upload(self, thread: ThreadRef, spec: render.FileSpec) -> str:
+    async def _upload(self, thread: ThreadRef, notice: Delivered, drawn: render.Drawn) -> str:
         """Send the bytes to where Slack wants them; nobody sees them yet."""
+        spec = drawn.file
+        assert spec is not None
         with await asyncio.to_thread(spec.path.open, "rb") as file:
             length = os.fstat(file.fileno()).st_size
             async with self._clients.translated(thread.workspace, is_clip=True):
                 client = await self._clients.api(thread.workspace)
                 place = await client.files_getUploadURLExternal(
-                    filename=spec.filename, length=length, alt_txt=spec.alt
+                    filename=spec.filename,
+                    length=length,
+                    # It is documented for pictures only.
+                    alt_txt=spec.alt if notice.form == "poster" else None,
                 )
                 # The address is a secret of its own: no token goes there.
                 async with self._clients.uploads.post(
@@ -101,34 +105,25 @@ class Uploads:
     async def _show(
         self, thread: ThreadRef, notice: Delivered, drawn: render.Drawn, memo: Memo
     ) -> None:
-        """Let Slack show the file; returns where it will, or may."""
-        try:
-            await self._complete(thread, notice, drawn, memo)
-        except DeliveryError as error:
-            code = refusals.code_of(error)
-            if code in refusals.BLOCKS_REFUSED and not memo.get(IS_PLAIN):
-                await memo.put(IS_PLAIN, "1")
-                await self._complete(thread, notice, drawn, memo)
+        """Let Slack show the file, without what it refuses; returns where it will, or may."""
+        said = _to_call(thread, notice, drawn, memo)
+        while True:
+            try:
+                await self._complete(thread, said, memo)
+            except DeliveryError as error:
+                code = refusals.code_of(error)
+                if code in refusals.BLOCKS_REFUSED and "blocks" in said:
+                    await memo.put(IS_PLAIN, "1")
+                    said = _to_call(thread, notice, drawn, memo)
+                elif code in refusals.NO_REPLY and "thread_ts" in said and not _is_thread(thread):
+                    del said["thread_ts"]
+                else:
+                    await self._drop(thread, code, memo)
+                    raise
+            else:
                 return
-            if code in STALE or code in refusals.TOO_LARGE:
-                await memo.put(FILE, "")
-                await self._count(memo, thread)
-            if code in STALE:
-                raise DeliveryUnavailable("Slack dropped the clip.", retry_after=1.0) from error
-            raise
 
-    async def _complete(
-        self, thread: ThreadRef, notice: Delivered, drawn: render.Drawn, memo: Memo
-    ) -> None:
-        assert drawn.file is not None
-        file = {"id": memo.get(FILE), "title": drawn.file.title}
-        said = {
-            "files": json.dumps([file]),
-            "channel_id": addresses.channel_of(thread),
-            **_in_words(drawn, is_plain=bool(memo.get(IS_PLAIN))),
-        }
-        if parent := parent_for(thread, notice):
-            said["thread_ts"] = parent
+    async def _complete(self, thread: ThreadRef, said: dict[str, str], memo: Memo) -> None:
         await memo.put(SHOWING, self._clock.now().isoformat())
         try:
             async with self._clients.translated(thread.workspace, is_clip=True):
@@ -142,7 +137,15 @@ class Uploads:
             if refusals.code_of(error) == "internal_error":
                 # It is what Slack says of some blocks, too.
                 await memo.put(IS_PLAIN, "1")
-            log.warning("slack.clip_in_doubt", job=notice.about.job_id, cause=error.sentence)
+            log.warning("slack.clip_in_doubt", cause=error.sentence)
+
+    async def _drop(self, thread: ThreadRef, code: str, memo: Memo) -> None:
+        """Forget a file that is of no use for the next try."""
+        if code in STALE or code in refusals.TOO_LARGE:
+            await memo.put(FILE, "")
+            await self._count(memo, thread)
+        if code in STALE:
+            raise DeliveryUnavailable("Slack dropped the clip.", retry_after=1.0)
 
     # ---- its message ---------------------------------------------------------------------
 
@@ -208,10 +211,22 @@ def _in_vain(memo: Memo, thread: ThreadRef) -> int:
     return int(memo.get(_counter(thread)) or 0)
 
 
-def _in_words(drawn: render.Drawn, *, is_plain: bool) -> dict[str, str]:
-    if is_plain:
-        return {"initial_comment": drawn.text}
-    return {"blocks": json.dumps(drawn.blocks, ensure_ascii=False)}
+def _is_thread(thread: ThreadRef) -> bool:
+    return bool(addresses.parent_of(thread))
+
+
+def _to_call(
+    thread: ThreadRef, notice: Delivered, drawn: render.Drawn, memo: Memo
+) -> dict[str, str]:
+    """What the last call says: where, and in blocks, or in words alone once they were refused."""
+    assert drawn.file is not None
+    file = {"id": memo.get(FILE), "title": drawn.file.title}
+    said = {"files": json.dumps([file]), "channel_id": addresses.channel_of(thread)}
+    if parent := parent_for(thread, notice):
+        said["thread_ts"] = parent
+    if memo.get(IS_PLAIN):
+        return {**said, "initial_comment": drawn.text}
+    return {**said, "blocks": json.dumps(drawn.blocks, ensure_ascii=False)}
 
 
 def parent_for(thread: ThreadRef, notice: Delivered) -> str:

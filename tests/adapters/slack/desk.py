@@ -1,0 +1,300 @@
+"""The port alone, beside a local Slack: what Raybot does there, and what Slack then shows."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from adapters.slack.addresses import Account, to_thread
+from adapters.slack.delivery import Delivery
+from bot import notices as n
+from bot.errors import ThreadGone
+from bot.refs import JobId, MessageRef, Micros, ThreadRef
+from bot.request import Requester, VideoWork
+from tests.fakes import MovableClock
+from tests.slack_server import Person, SlackServer, Upload
+from tests.slack_server.faults import When
+from tests.slack_server.wire import Request
+from tests.slack_server.world import Channel, Message
+
+T = TypeVar("T")
+JOB = JobId("r-00000abcde")
+MIB = 1 << 20
+WORKSPACE = "T0FOXES"
+PLACE, DELETE = "files.getUploadURLExternal", "files.delete"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message as people see it."""
+
+    ts: str
+    text: str
+    file: str = ""
+
+
+@dataclass
+class Memory:
+    """What a post must not forget."""
+
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> str | None:
+        return self.kept.get(name)
+
+    async def put(self, name: str, value: str) -> None:
+        self.kept[name] = value
+
+
+@dataclass
+class OneAccount:
+    """Our bot in one workspace, until its token ends."""
+
+    account: Account | None
+    lost: list[str] = field(default_factory=list)
+
+    async def of(self, workspace: str) -> Account:
+        if self.account is None or workspace != self.account.workspace:
+            raise ThreadGone("Raybot was removed from that workspace.")
+        return self.account
+
+    async def lose(self, workspace: str) -> None:
+        self.lost.append(workspace)
+        self.account = None
+
+
+class Watched(Delivery):
+    """Remembers what it was told."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.told: list[n.Notice] = []
+
+    def on_told(self, notice: n.Notice) -> None:
+        self.told.append(notice)
+
+
+@dataclass
+class Desk:
+    """One process of ours; `restarted` is the next one, with what the database kept."""
+
+    slack: SlackServer
+    ana: Person
+    delivery: Watched
+    accounts: OneAccount
+    clock: MovableClock
+    clip: Path
+    memo: Memory = field(default_factory=Memory)
+
+    # ---- what is said --------------------------------------------------------------------
+
+    def about(self, **more: Any) -> n.About:
+        requester = Requester(adapter="slack", workspace=WORKSPACE, user=self.ana.id)
+        given: dict[str, Any] = {"job_id": JOB, "work": VideoWork(prompt="a red fox"), **more}
+        return n.About(requester=requester, **given)
+
+    def accepted(self, **more: Any) -> n.Accepted:
+        return n.Accepted(about=self.about(**more))
+
+    def failed(self) -> n.Failed:
+        sentence = "It was refused."
+        return n.Failed(about=self.about(), code="x", sentence=sentence, charged=Micros(0))
+
+    def done(self) -> n.Done:
+        return n.Done(about=self.about(), charged=Micros(1), took=timedelta(seconds=4))
+
+    def delivered(self, **more: Any) -> n.Delivered:
+        given: dict[str, Any] = {
+            "about": self.about(),
+            "path": str(self.clip),
+            "filename": f"ray-flash-2_{JOB}_a-red-fox.mp4",
+            "width": 960,
+            "height": 540,
+            "seconds": 5.0,
+            "bytes": self.clip.stat().st_size,
+            "charged": Micros(180_000),
+            "took": timedelta(seconds=40),
+        }
+        return n.Delivered(**{**given, **more})
+
+    # ---- what is done --------------------------------------------------------------------
+
+    async def say(self, thread: ThreadRef | None = None) -> MessageRef:
+        """Post the status message, as often as it is asked for."""
+        key = f"{JOB}:status"
+        return await self.delivery.post(
+            thread or self.place(), self.accepted(), key=key, memo=self.memo
+        )
+
+    async def show(self, thread: ThreadRef | None = None, **more: Any) -> MessageRef:
+        """Post the clip, with all the waiting that takes; no real time passes."""
+        notice, key = self.delivered(**more), f"{JOB}:clip"
+        return await self.hurry(
+            self.delivery.post(thread or self.place(), notice, key=key, memo=self.memo)
+        )
+
+    async def hurry(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do this, and let the time pass for which it waits."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            await asyncio.wait({task}, timeout=0.002)
+            if self.clock._moved:
+                self.clock.move(seconds=0.5)
+        return task.result()
+
+    @asynccontextmanager
+    async def restarted(self) -> AsyncIterator[Desk]:
+        """The next process."""
+        async with at_desk(self.slack, self.ana, self.clock, self.clip) as desk:
+            desk.memo = Memory(dict(self.memo.kept))
+            yield desk
+
+    # ---- the local Slack -----------------------------------------------------------------
+
+    @property
+    def channel(self) -> Channel:
+        return self.ana.here
+
+    def place(self, thread: str = "") -> ThreadRef:
+        return to_thread(WORKSPACE, self.channel.id, thread)
+
+    @property
+    def direct(self) -> ThreadRef:
+        """Ana's direct messages."""
+        workspace = self.ana.workspace
+        return to_thread(WORKSPACE, self.slack.world.direct(workspace, self.ana.user).id)
+
+    @property
+    def private(self) -> ThreadRef:
+        """The same, for what was asked in the channel."""
+        return to_thread(WORKSPACE, self.channel.id, only=self.direct.channel)
+
+    def refuse(self, method: str, code: str, **more: Any) -> None:
+        """The next call of this method is answered so, and does nothing."""
+        self.slack.faults.error(re.escape(method), code, **more)
+
+    def answer(self, method: str, body: Any, **more: Any) -> None:
+        """The same, with any answer."""
+        self.slack.faults.add(re.escape(method), body=body, **more)
+
+    def pause(self, method: str, seconds: int) -> None:
+        self.slack.faults.too_many(re.escape(method), retry_after=seconds)
+
+    def drop(self, method: str, when: When = "after") -> None:
+        """The connection of the next call ends without an answer, before or after its effect."""
+        self.slack.faults.drop(re.escape(method), when=when)
+
+    def calls(self, method: str) -> list[Request]:
+        """How this method was called."""
+        return self.slack.requests_to(re.escape(method))
+
+    def said(self, thread: ThreadRef | None = None) -> list[Said]:
+        """The messages of ours that people see there."""
+        channel = self.ana.workspace.channels[(thread or self.place()).channel]
+        return [to_said(each) for each in self.slack.said(channel)]
+
+    def clips(self, thread: ThreadRef | None = None) -> list[Said]:
+        """Those with a file."""
+        return [each for each in self.said(thread) if each.file]
+
+    def leave(self) -> None:
+        """The bot is thrown out of the channel."""
+        self.slack.kick(self.channel)
+
+    def wipe(self) -> None:
+        """Somebody deletes all messages of the channel."""
+        for each in self.slack.messages(self.channel):
+            self.slack.posting.remove(each)
+
+    def forge(self, metadata: dict[str, Any]) -> None:
+        """Another bot writes a message that carries this."""
+        other = self.slack.other_bot("Other").user
+        self.slack.posting.add(self.channel, other, "It is me.", metadata=metadata)
+
+    def chatter(self, count: int) -> None:
+        """People talk."""
+        for each in range(count):
+            self.slack.posting.add(self.channel, self.ana.user, f"word {each}")
+
+    # ---- images --------------------------------------------------------------------------
+
+    def send(self, content: bytes) -> str:
+        """Somebody sends a picture."""
+        upload = Upload(name="fox.png", content=content, has_thumbnails=False)
+        file = self.slack.files.keep(self.ana.workspace, self.ana.user, upload)
+        self.slack.posting.share(file, self.channel)
+        return file.id
+
+    def link_to(self, file: str) -> str:
+        """Where Slack has it."""
+        return str(self.slack.payloads.file(self.slack.world.files[file])["url_private"])
+
+    # ---- its files -----------------------------------------------------------------------
+
+    @property
+    def files(self) -> list[str]:
+        """The files of all uploads, in their order."""
+        return [each.reply["file_id"] for each in self.calls(PLACE) if "file_id" in each.reply]
+
+    @property
+    def withdrawn(self) -> list[str]:
+        """Those that we deleted."""
+        return [each.args["file"] for each in self.calls(DELETE)]
+
+    def hold(self, looks: int | None = None) -> None:
+        """What is uploaded from now on is shown after so many looks, or never."""
+        self.slack.files.share_after = looks
+
+    def go_on(self) -> None:
+        """What is uploaded from now on is shown at once."""
+        self.slack.files.share_after = 0
+
+    def remove(self, file: str) -> None:
+        """Somebody deletes a file."""
+        self.slack.posting.remove_file(self.slack.world.files[file])
+
+
+def to_said(message: Message) -> Said:
+    files = [each.id for each in message.files if not each.is_deleted]
+    return Said(message.ts, message.text, files[0] if files else "")
+
+
+@asynccontextmanager
+async def at_desk(
+    slack: SlackServer, ana: Person, clock: MovableClock, clip: Path
+) -> AsyncIterator[Desk]:
+    installed = ana.workspace.installed
+    account = Account(
+        token=installed.token,
+        workspace=WORKSPACE,
+        bot_user=installed.bot.id,
+        bot_id=installed.bot_id,
+    )
+    accounts = OneAccount(account)
+    delivery = Watched(
+        accounts=accounts,
+        clock=clock,
+        base_url=slack.api_base_url,
+        upload_limit_bytes=100 * MIB,
+        file_hosts=["files.slack.com", slack.base_url.removeprefix("http://")],
+    )
+    async with delivery.clients:
+        yield Desk(slack, ana, delivery, accounts, clock, clip)
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Desk]:
+    """A desk with a clip to show."""
+    clip = folder / "clip.mp4"
+    clip.write_bytes(bytes(300_000))
+    clock = MovableClock()
+    async with SlackServer(clock) as slack:
+        ana = slack.person("Ana", slack.workspace(team_id=WORKSPACE))
+        async with at_desk(slack, ana, clock, clip) as desk:
+            yield desk
