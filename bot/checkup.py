@@ -34,6 +34,7 @@ from bot.supply import (
     needs_account,
     open_provider,
     simulator_table,
+    tells_member_since,
 )
 from bot.text import price_words
 
@@ -41,6 +42,9 @@ from bot.text import price_words
 NOBODYS = GenerationId("00000000-0000-4000-8000-000000000000")
 #: Where the simulator would be, for whoever only asks what it can do.
 NOT_SPOKEN_TO = "http://localhost"
+NO_MEMBER_SINCE = (
+    "nobody tells since when somebody is a member, so [limits] min_member_days does not hold there"
+)
 GIVE_IMAGES = (
     "set [bot] public_url or media_url, or name a service that takes files, such as fal or "
     "replicate, in [defaults] providers"
@@ -271,6 +275,8 @@ async def _look_at_chats(config: Config, seconds: float) -> list[Finding]:
             )
         except ConfigError as error:
             findings.append(_amiss(error.sentence))
+        if config.limits.min_member_days and not tells_member_since(name):
+            findings.append(_well(f"{name}: {NO_MEMBER_SINCE}"))
     return findings
 
 

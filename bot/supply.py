@@ -249,6 +249,11 @@ def needs_account(name: str) -> bool:
     return hasattr(_adapter(name).Settings, "has_account")
 
 
+def tells_member_since(name: str) -> bool:
+    """Whether a platform says since when somebody is a member, as `min_member_days` needs."""
+    return bool(getattr(_adapter(name).Settings, "tells_member_since", True))
+
+
 def has_account(config: Config, name: str) -> bool:
     """Whether an adapter has what it signs in with, from the file or the environment."""
     return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").has_account)

@@ -27,6 +27,7 @@ class SlackPortal:
     scopes: tuple[str, ...] | None = SCOPES
     #: Each channel that there is, and whether the bot is in it.
     channels: dict[str, bool] = field(default_factory=lambda: {HALL: True, CELLAR: False})
+    app_id: str = "A1"
     is_org_wide: bool = False
     is_mute: bool = False
     calls: list[str] = field(default_factory=list)
@@ -88,6 +89,8 @@ class SlackPortal:
                     "bot_id": "B0RAY",
                     "is_enterprise_install": self.is_org_wide,
                 }
+            case "bots.info":
+                return {"bot": {"id": "B0RAY", "app_id": self.app_id}}
             case "apps.connections.open":
                 return {"url": "wss://127.0.0.1/never"}
             case "conversations.history":

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from adapters.slack import setup
+from adapters.slack.listener import Slack
 from adapters.slack.manifest import manifest, to_json
-from adapters.slack.settings import Settings
+from adapters.slack.settings import Settings, refuse_unusable
+from bot.clock import Clock
 from bot.ports import Finding, Introduction, ModelCapabilities
 
-__all__ = ["Settings", "check", "install", "introduce", "to_manifest"]
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+__all__ = ["Settings", "Slack", "check", "create", "install", "introduce", "to_manifest"]
 #: So long a person waits for Slack's answer.
 ANSWER_WITHIN = 15.0
+
+
+def create(settings: Settings, studio: Studio, *, clock: Clock) -> Slack:
+    """A session with Slack; raises `ConfigError` where something is missing for it."""
+    refuse_unusable(settings)
+    return Slack(studio, settings, clock=clock)
 
 
 async def check(

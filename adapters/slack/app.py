@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
@@ -56,28 +56,12 @@ def to_app(
     # Below a warning bolt and the SDK log what people wrote.
     logger.setLevel(logging.WARNING)
     logging.getLogger("slack_sdk").setLevel(logging.WARNING)
-
-    async def authorize(
-        context: AsyncBoltContext, team_id: str | None, enterprise_id: str | None
-    ) -> AuthorizeResult | None:
-        account = await knows.at(team_id or "")
-        if account is None:
-            return None
-        context["account"] = account
-        return AuthorizeResult(
-            enterprise_id=enterprise_id,
-            team_id=account.workspace,
-            bot_user_id=account.bot_user,
-            bot_id=account.bot_id,
-            bot_token=account.token,
-        )
-
     app = AsyncApp(
         name="raybot",
         logger=logger,
         signing_secret=signing_secret,
         client=AsyncWebClient(retry_handlers=[], logger=logger),
-        authorize=authorize,
+        authorize=_authorizing(knows),
         oauth_flow=oauth,
     )
 
@@ -95,13 +79,35 @@ def to_app(
         await next()
         return None
 
-    async def acknowledge(ack: AsyncAck) -> None:
-        await ack()
-
     app.middleware(keep)
     for every in (app.command, app.shortcut, app.action, app.view, app.event):
-        every(ANY)(acknowledge)
+        every(ANY)(_acknowledge)
     return app
+
+
+def _authorizing(knows: Knows) -> Callable[..., Awaitable[AuthorizeResult]]:
+    """How bolt finds our account; it takes None for an answer, whatever its annotation says."""
+
+    async def authorize(
+        context: AsyncBoltContext, team_id: str | None, enterprise_id: str | None
+    ) -> AuthorizeResult | None:
+        account = await knows.at(team_id or "")
+        if account is None:
+            return None
+        context["account"] = account
+        return AuthorizeResult(
+            enterprise_id=enterprise_id,
+            team_id=account.workspace,
+            bot_user_id=account.bot_user,
+            bot_id=account.bot_id,
+            bot_token=account.token,
+        )
+
+    return cast("Callable[..., Awaitable[AuthorizeResult]]", authorize)
+
+
+async def _acknowledge(ack: AsyncAck) -> None:
+    await ack()
 
 
 async def _keep(hears: Hears, heard: Heard) -> Mapping[str, Any] | None:

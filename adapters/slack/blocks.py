@@ -1,189 +1,227 @@
-"""Block Kit's building stones, within its limits. Words of people stay words. Pure.
+"""What messages and forms of Slack are made of: literal words, times, links, buttons. Pure.
 
-Limits are those of https://docs.slack.dev/reference/block-kit.
+A line is a list of parts, as Slack's rich text has them, where no words are read as markup.
+`to_mrkdwn` says the same where only mrkdwn will do.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import quote
 
-from adapters.slack.addresses import action_id
-from bot.text import Table, clean, moment
+from adapters.slack import addresses
+from bot import text as words
+from bot.refs import MessageRef
+from bot.text import clean
 
 Block = dict[str, Any]
-Style = Literal["primary", "danger"]
-SECTION_CHARS = 3000
-CONTEXT_CHARS = 2000
+Part = Mapping[str, Any]
+#: What Slack takes in one text, on a button, and as the name of a button to a screen reader.
+TEXT_CHARS = 3000
 LABEL_CHARS = 75
-LINE_CHARS = 500
-CELL_CHARS = 48
-TABLE_CHARS = 2800
-TEXT_CHARS = 4000
+FULL, TIME, DAY = "{date_short_pretty} {time}", "{time_secs}", "{date_short_pretty}"
+
+# ---- words of others -------------------------------------------------------------------------
+
+# No backslash helps against these. No width between them does, or a sign that looks alike.
+_LIVE = re.compile(r"^(?=>)|(?<=:)(?=[^\s:]+:)|(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d_])|(?<=\w@)(?=\w)")
+_MARKS = re.compile(r"[*~`]|(?<!\w)_|_(?!\w)")
+_ALIKE = {"*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ"}
+
+
+def units(text: str) -> int:
+    """The length in UTF-16 units, of which there are never fewer than characters."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def escape(text: str) -> str:
-    """Text in which Slack finds no mention, link or special word; for our own formatting."""
+    """The text with nothing in it that could call anybody or be a link with a label."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def fallback(*parts: str) -> str:
-    """A message's text, as it is notified and read aloud; its blocks say the same."""
-    room = TEXT_CHARS
-    shown = escape(text := " · ".join(part for part in parts if part))
-    while len(shown) > TEXT_CHARS:
-        room = room * TEXT_CHARS // len(shown) - 1
-        shown = escape(clean(text, limit=room))
+def quiet(text: str) -> str:
+    """One line for where mrkdwn is read, with no markup, link or emoji in it."""
+    marked = _MARKS.sub(lambda found: _ALIKE[found[0]], text)
+    return escape(_LIVE.sub("\u200b", marked))
+
+
+def within(text: str, room: int) -> str:
+    """The text on one line, cut so that it takes at most `room` units, in mrkdwn, too."""
+    limit = room
+    while (taken := units(quiet(shown := clean(text, limit=limit)))) > room:
+        limit = limit * room // taken
     return shown
 
 
-def stamp(when: datetime, *, is_short: bool = False) -> str:
-    """A time as each reader's own clock shows it."""
-    form = "{time}" if is_short else "{date_short_pretty} {time}"
-    return f"<!date^{int(when.timestamp())}^{form}|{escape(moment(when))}>"
+# ---- parts of a line -------------------------------------------------------------------------
 
 
-# ---- text ------------------------------------------------------------------------------------
+def said(text: str, **style: bool) -> Part:
+    """Words that show as they are; `bold` and `code` are styles."""
+    return {"type": "text", "text": text, **({"style": style} if style else {})}
 
 
-def plain(text: str, limit: int) -> Block:
-    """Text that shows as it is."""
-    return {"type": "plain_text", "text": clean_lines(text, limit) or " ", "emoji": False}
+def date(when: datetime, form: str = FULL) -> Part:
+    """A time that each reader sees in their own zone."""
+    moment = words.moment(when)
+    at = int(when.timestamp())
+    return {"type": "date", "timestamp": at, "format": form, "fallback": moment}
 
 
-def clean_lines(text: str, limit: int) -> str:
-    """The lines of a text, each cleaned, cut to so many characters in all."""
-    lines = (clean(line, limit=LINE_CHARS) for line in text.split("\n"))
-    shown = "\n".join(line for line in lines if line)
-    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
+def link(label: str, url: str) -> Part:
+    """Words of ours that lead somewhere."""
+    safe = re.sub(r"[<>|\s]", lambda found: quote(found[0]), url)
+    return {"type": "link", "url": safe, "text": label}
 
 
-def marked(text: str, limit: int = SECTION_CHARS) -> Block:
-    """Text of our own with Slack's marks in it; what others wrote in it is escaped."""
-    assert len(text) <= limit, len(text)
+def call(user: str) -> Part:
+    """A person who is told of the message."""
+    return {"type": "user", "user_id": user}
+
+
+def stamp(when: datetime, form: str = FULL) -> str:
+    """`date` for mrkdwn."""
+    return f"<!date^{int(when.timestamp())}^{form}|{escape(words.moment(when))}>"
+
+
+def jump(message: MessageRef) -> str:
+    """The link to a message, through Slack's own door.
+
+    The usual permalink needs the workspace's domain, which our records do not hold, and without it
+    leads those who are in several workspaces into the wrong one. `team` and `channel` are
+    documented and lead into the channel at least; the rest names the message.
+    """
+    place = message.thread
+    at = {"team": place.workspace, "channel": addresses.channel_of(place)}
+    if ts := addresses.ts_of(message):
+        at["message_ts"] = ts
+    if parent := addresses.parent_of(place):
+        at["thread_ts"] = parent
+    asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in at.items())
+    return f"https://slack.com/app_redirect?{asked}"
+
+
+def to_mrkdwn(parts: Iterable[Part]) -> str:
+    """The parts as mrkdwn, with nothing live in them but what we made so."""
+    return "".join(map(_to_mrkdwn, parts))
+
+
+def _to_mrkdwn(part: Part) -> str:
+    match part["type"]:
+        case "date":
+            shown = f"{part['format']}|{escape(part['fallback'])}"
+            return f"<!date^{part['timestamp']}^{shown}>"
+        case "link":
+            return f"<{part['url'].replace('&', '&amp;')}|{quiet(part['text'])}>"
+        case "user":
+            return f"<@{part['user_id']}>"
+    style = part.get("style", {})
+    mark = "`" if style.get("code") else "*" if style.get("bold") else ""
+    return f"{mark}{quiet(part['text'])}{mark}"
+
+
+def to_plain(parts: Iterable[Part]) -> str | None:
+    """The parts as plain text; None where they are more than words."""
+    every = list(parts)
+    is_plain = all(each["type"] == "text" and "style" not in each for each in every)
+    return "".join(each["text"] for each in every) if is_plain else None
+
+
+# ---- blocks ----------------------------------------------------------------------------------
+
+
+def plain(text: str, room: int = TEXT_CHARS) -> Block:
+    """A text object in which nothing is read as markup; Slack takes none that is empty."""
+    return {"type": "plain_text", "text": within(text, room) or "…", "emoji": False}
+
+
+def mrkdwn(text: str) -> Block:
+    """A text object in mrkdwn, where Slack finds nothing that we did not mark."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
-def section(text: str) -> Block:
-    """A paragraph as it is."""
-    return {"type": "section", "text": plain(text, SECTION_CHARS)}
+def section(parts: Iterable[Part]) -> Block:
+    """A line of its own, as large as words are."""
+    return {"type": "section", "text": mrkdwn(to_mrkdwn(parts))}
 
 
-def title(text: str, *, before: str = "", after: str = "") -> Block:
-    """A bold line; what stands before and after it is marked already."""
-    bold = escape(clean(text, limit=200)).replace("*", "∗")
-    return {"type": "section", "text": marked(f"{before}*{bold}*{after}")}
+def header(text: str) -> Block:
+    """What stands above a part of a page."""
+    return {"type": "header", "text": plain(text, 150)}
 
 
-def quote(text: str) -> Block:
-    """What somebody wrote, word for word."""
-    words = {"type": "text", "text": clean(text, limit=LINE_CHARS) or " "}
-    return {"type": "rich_text", "elements": [{"type": "rich_text_quote", "elements": [words]}]}
+def rich(*elements: Block) -> Block:
+    """Rich text of sections, quotes, lists or tables."""
+    return {"type": "rich_text", "elements": list(elements)}
 
 
-def small(*lines: str) -> Block:
-    """Facts in small type."""
-    return {"type": "context", "elements": [plain("\n".join(lines), CONTEXT_CHARS)]}
-
-
-def small_marked(text: str) -> Block:
-    """A link or a time of our own in small type."""
-    return {"type": "context", "elements": [marked(text, CONTEXT_CHARS)]}
-
-
-def link(label: str, url: str) -> str:
-    """A link under our own words; nothing in an address can end it."""
-    safe = escape(url).replace("|", "%7C")
-    return f"<{safe}|{escape(label)}>"
-
-
-def timed(lines: Iterable[str], times: Iterable[datetime]) -> list[Block]:
-    """Lines of ours; these times, where they are named, each reader sees by their own clock."""
-    known, said = list(times), []
+def lines_of(lines: Sequence[Sequence[Part]], kind: str = "rich_text_section") -> Block:
+    """Lines, one under the other, as one element of rich text."""
+    parts: list[Part] = []
     for line in lines:
-        shown = escape(clean(line, limit=LINE_CHARS))
-        for time in known:
-            shown = shown.replace(escape(moment(time)), stamp(time))
-        said.append(shown)
-    return [{"type": "section", "text": marked(part)} for part in _packed(said, SECTION_CHARS)]
+        parts += [said("\n"), *line] if parts else line
+    # Slack takes no words that are empty, and no element without any.
+    shown = [each for each in parts if each.get("text") != ""]
+    return {"type": kind, "elements": shown or [said("…")]}
 
 
-def _packed(lines: Sequence[str], room: int) -> list[str]:
-    """The lines in as few pieces as fit."""
-    pieces: list[str] = []
-    for line in lines:
-        if pieces and len(pieces[-1]) + len(line) < room:
-            pieces[-1] += f"\n{line}"
-        else:
-            pieces.append(line)
-    return [each for each in pieces if each]
+def bullets(lines: Sequence[Sequence[Part]]) -> Block:
+    """Lines as a list."""
+    return {
+        "type": "rich_text_list",
+        "style": "bullet",
+        "elements": [lines_of([line]) for line in lines],
+    }
 
 
-# ---- tables ----------------------------------------------------------------------------------
-
-
-def table(rows: Table) -> Block:
-    """A table in type of one width, cut by whole rows; numbers to the right."""
-    cells = [[clean(cell, limit=CELL_CHARS) for cell in row] for row in rows]
-    columns = [_aligned(column) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
-    words = {"type": "text", "text": _whole(lines, TABLE_CHARS) or " "}
-    block = {"type": "rich_text_preformatted", "elements": [words]}
-    return {"type": "rich_text", "elements": [block]}
-
-
-def _aligned(column: Sequence[str]) -> list[str]:
-    width = max(map(_width, column))
-    is_number = all(re.match(r"[$0-9]", cell) for cell in column[1:])
-    spaced = [(" " * (width - _width(cell)), cell) for cell in column]
-    return [space + cell if is_number else cell + space for space, cell in spaced]
-
-
-def _width(text: str) -> int:
-    """Columns in a type of one width, where East Asian letters take two."""
-    seen = (each for each in text if unicodedata.category(each) not in {"Mn", "Me", "Cf"})
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in seen)
-
-
-def _whole(lines: Sequence[str], room: int) -> str:
-    shown = "\n".join(lines)
-    for count in range(len(lines) - 1, -1, -1):
-        if len(shown) <= room:
-            break
-        shown = "\n".join([*lines[:count], f"… and {len(lines) - count} more"])
-    return shown
+def small(lines: Sequence[Sequence[Part]]) -> Block:
+    """Small grey lines."""
+    shown = [to_plain(line) for line in lines]
+    if None in shown:
+        text = mrkdwn("\n".join(to_mrkdwn(line) for line in lines))
+    else:
+        told = "\n".join(each for each in shown if each is not None)
+        text = {"type": "plain_text", "text": told, "emoji": False}
+    return {"type": "context", "elements": [text]}
 
 
 # ---- buttons ---------------------------------------------------------------------------------
 
+_STYLES = {"confirm": "primary", "approve": "primary", "delete": "danger"}
 
-def button(label: str, action: str, target: str, *, style: Style | None = None) -> Block:
-    """A button that says all it needs in its id, so that it works after any restart."""
+
+def button(action: str, target: str, label: str = "") -> Block:
+    """A button that works for months: its id is all there is to know."""
+    shown = label or action.capitalize()
     drawn: Block = {
         "type": "button",
-        "text": plain(label, LABEL_CHARS),
-        "action_id": action_id(action, target),
+        "action_id": addresses.action_id(action, target),
+        "text": {"type": "plain_text", "text": shown, "emoji": False},
+        "accessibility_label": f"{shown}: {target}"[:LABEL_CHARS],
     }
-    if style is not None:
-        drawn["style"] = style
+    if action in _STYLES:
+        drawn["style"] = _STYLES[action]
+    if action == "delete":
+        drawn["confirm"] = _asks_twice()
     return drawn
 
 
-def asking(drawn: Block, question: str, *, yes: str) -> Block:
-    """The same, which asks before it is done."""
-    confirm = {
-        "title": plain("Are you sure?", 100),
-        "text": plain(question, 300),
-        "confirm": plain(yes, 30),
+def _asks_twice() -> Block:
+    what = "The clip is removed here and wherever Raybot keeps it. What it cost stays charged."
+    return {
+        "title": plain("Delete this clip?", 100),
+        "text": plain(what, 300),
+        "confirm": plain("Delete", 30),
         "deny": plain("Keep it", 30),
         "style": "danger",
     }
-    return {**drawn, "confirm": confirm}
 
 
-def actions(*elements: Block) -> Block:
-    """A row of buttons."""
-    return {"type": "actions", "elements": list(elements)}
+def buttons(target: str, *actions: str) -> list[Block]:
+    """A row of buttons, where there are any; a target that no button can name has none."""
+    drawn = [button(each, target) for each in actions]
+    can_be_read = all(addresses.read_action(each["action_id"]) for each in drawn)
+    return [{"type": "actions", "elements": drawn}] if drawn and can_be_read else []

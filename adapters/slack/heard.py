@@ -56,9 +56,9 @@ class Heard(Frozen):
     target: str = ""
     view: Mapping[str, Any] = {}
     is_external: bool = False
-    trigger: str = Field("", repr=False, exclude=True)
-    response_url: str = Field("", repr=False, exclude=True)
-    message: Mapping[str, Any] = Field({}, repr=False, exclude=True)
+    trigger: str = Field(default="", repr=False, exclude=True)
+    response_url: str = Field(default="", repr=False, exclude=True)
+    message: Mapping[str, Any] = Field(default={}, repr=False, exclude=True)
 
     @property
     def is_direct(self) -> bool:

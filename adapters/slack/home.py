@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from adapters.slack import parse
 from adapters.slack.addresses import NAME, Account, Accounts
 from adapters.slack.clients import Clients
-from adapters.slack.home_view import home_view
 from adapters.slack.people import People
+from adapters.slack.tab import home_view
 from bot.clock import Clock
 from bot.errors import BotError
 from bot.log import get_logger

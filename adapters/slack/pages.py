@@ -1,82 +1,159 @@
-"""Pages that one person reads: usage, jobs, one job, help, and a place's rules. Sends nothing."""
+"""The pages that people ask for as Slack's blocks: usage, jobs, settings, help, one job."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from adapters.slack import blocks, render
-from adapters.slack.blocks import Block
-from adapters.slack.render import Drawn, jump, typed
+from adapters.slack import blocks as b
+from adapters.slack import render
+from adapters.slack.blocks import Block, Part
+from adapters.slack.render import FACTS, KEEP, Drawn, Row
 from bot import notices as n
 from bot import text as words
 from bot.ports import ModelCapabilities
 from bot.refs import money
 from bot.studio import JobLine, Shown
-from bot.text import Text, clean
+from bot.text import Table, Text, clean
 
-PROMPT_CHARS = 80
+CELL_CHARS = 48
+PROMPT_CHARS = 120
 MOVES_SHOWN = 12
-WAYS = (
-    "/ray and words: a clip in this channel. /ray alone: a form, with images if you like.",
-    "Animate with Ray, in the menu of a message with an image: that image in motion.",
-    "Mention me in the thread of an image, or of a clip, to start from it.",
-    "--private: the clip comes by direct message. /ray admin: for those who run this workspace.",
+MAX_CHARS = b.TEXT_CHARS
+#: For the lines under a table; and what it takes to say that there are more.
+LINES_CHARS, MORE_CHARS = 1200, 24
+BETWEEN = " · "
+HELP = (
+    "Mention me in the thread of an image or a clip to start from it, or choose Animate with Ray "
+    "in the menu of a message. /ray alone opens a form."
 )
+
+
+# ---- pages of lines and tables ---------------------------------------------------------------
 
 
 def draw_text(text: Text, *, times: Sequence[datetime] = ()) -> Drawn:
     """A page: title, quote, table, lines. `times` are those its lines name."""
-    drawn = [blocks.title(text.title)]
-    if text.quote:
-        drawn.append(blocks.quote(text.quote))
-    if text.table:
-        drawn.append(blocks.table(text.table))
-    lines = [typed(line) for line in text.lines if line]
-    drawn += blocks.timed(lines, times)
-    return Drawn(text=blocks.fallback(text.title, *lines), blocks=drawn)
-
-
-def draw_help(models: Sequence[ModelCapabilities]) -> Drawn:
-    """What can be done here, and what can be typed."""
-    page = draw_text(words.help_text(models))
+    if not text.table:
+        return render.to_drawn(render.fit(render.said_rows(text, times=times)))
+    above = render.to_drawn(render.said_rows(replace(text, lines=(), table=())))
+    lines = whole([render.line_of(line, times=times) for line in text.lines if line], LINES_CHARS)
+    below = "\n".join(b.to_mrkdwn(line) for line in lines)
+    room = MAX_CHARS - b.units(above.text + below) - 2
+    told = whole([(b.said(_told(row)),) for row in text.table], room)
+    rows = "\n".join(b.to_mrkdwn(line) for line in told)
     return Drawn(
-        text=page.text, blocks=[page.blocks[0], *blocks.timed(WAYS, ()), *page.blocks[1:]]
+        text="\n".join(each for each in (above.text, rows, below) if each),
+        blocks=[
+            *above.blocks,
+            to_table(text.table),
+            *([b.rich(b.lines_of(lines))] if lines else []),
+        ],
     )
 
 
-def draw_jobs(lines: Sequence[JobLine], *, page: int = 1) -> Drawn:
-    """A page of one's own jobs, with the way to each."""
-    text = words.describe_jobs(lines)
-    if not lines:
-        return draw_text(text)
-    more = f" · page {page}" if page > 1 else ""
-    drawn = [blocks.title(text.title, after=more), *(to_line(line) for line in lines)]
-    return Drawn(text=blocks.fallback(text.title), blocks=drawn)
+def whole(lines: Sequence[Sequence[Part]], room: int) -> list[Sequence[Part]]:
+    """As many lines as have room, and how many more there are."""
+    sizes = [b.units(b.to_mrkdwn(line)) + 1 for line in lines]
+    if sum(sizes) <= room:
+        return list(lines)
+    taken = shown = 0
+    while taken + sizes[shown] + MORE_CHARS <= room:
+        taken += sizes[shown]
+        shown += 1
+    return [*lines[:shown], (b.said(f"… and {len(lines) - shown} more"),)]
 
 
-def to_line(line: JobLine, *more: Block) -> Block:
-    """One job in a list: its words as they were written, its facts, and the way to it."""
-    way = f" · {blocks.link('open', jump(line.message))}" if line.message else ""
-    facts = f"`{line.job_id}` · {line.state} · {money(line.price)}"
-    facts += f" · {blocks.stamp(line.created_at)}{way}"
-    words_of_it = blocks.plain(clean(line.prompt, limit=PROMPT_CHARS) or "no words", 100)
-    elements = [blocks.marked(facts, blocks.CONTEXT_CHARS), words_of_it, *more]
-    return {"type": "context", "elements": elements}
+def to_table(table: Table) -> Block:
+    """A table in letters of one width, cut by whole rows; numbers to the right."""
+    cells = [[clean(cell, limit=CELL_CHARS) for cell in row] for row in table]
+    columns = [_aligned(column) for column in zip(*cells, strict=True)]
+    rows = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    shown = whole([(b.said(row),) for row in rows], MAX_CHARS)
+    return b.rich(b.lines_of(shown, "rich_text_preformatted"))
+
+
+def _told(row: Sequence[str]) -> str:
+    """A row of a table for those who hear it."""
+    return BETWEEN.join(clean(cell, limit=CELL_CHARS) for cell in row if cell)
+
+
+def _aligned(column: Sequence[str]) -> list[str]:
+    width = max(map(_width, column))
+    is_number = all(re.match(r"[$0-9]", cell) for cell in column[1:])
+    spaced = [(" " * (width - _width(cell)), cell) for cell in column]
+    return [space + cell if is_number else cell + space for space, cell in spaced]
+
+
+def _width(text: str) -> int:
+    """Columns in a type of one width, where East Asian letters take two."""
+    seen = (each for each in text if unicodedata.category(each) not in {"Mn", "Me", "Cf"})
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in seen)
+
+
+def draw_help(models: Sequence[ModelCapabilities]) -> Drawn:
+    """What can be typed, and what Slack has buttons and menus for."""
+    text = words.help_text(models)
+    return draw_text(replace(text, lines=(*text.lines, HELP)))
+
+
+# ---- jobs ------------------------------------------------------------------------------------
 
 
 def draw_shown(shown: Shown, *, now: datetime) -> Drawn:
     """One job in full: its words, its moves and the way to its message; nobody is called."""
     assert not isinstance(shown.notice, n.Operator)  # It is about no job of anybody's.
-    text = words.describe(shown.notice)
-    drawn = render.draw(shown.notice, now=now)
-    kept = [each for each in drawn.blocks[1:] if each["type"] != "actions"]
-    found: list[Block] = [blocks.title(text.title), *kept]
+    rows = render.rows_of(shown.notice, now=now)
     if shown.events:
-        told = [*shown.events[:1], *shown.events[1:][-MOVES_SHOWN:]]
-        moves = (f"{blocks.escape(clean(what, limit=40))} {blocks.stamp(at)}" for at, what in told)
-        found.append(blocks.small_marked(" · ".join(moves)))
+        rows.append(Row(weight=FACTS, look="small", parts=_moves(shown.events)))
     if shown.line.message is not None and not isinstance(shown.notice, n.Done):
-        way = blocks.link("Go to the message", jump(shown.line.message))
-        found.append(blocks.small_marked(way))
-    return Drawn(text=blocks.fallback(text.title, text.quote, shown.line.job_id), blocks=found)
+        way = b.link("Go to the message", b.jump(shown.line.message))
+        rows.append(Row(weight=KEEP, look="said", parts=(way,)))
+    return render.to_drawn(render.fit(rows))
+
+
+def _moves(events: Sequence[tuple[datetime, str]]) -> tuple[Part, ...]:
+    """A job's moves in one line; of very many the first and the last ones."""
+    parts: list[Part] = []
+    for at, (when, what) in enumerate([*events[:1], *events[1:][-MOVES_SHOWN:]]):
+        between = BETWEEN if at else ""
+        parts.append(b.said(f"{between}{b.within(what, 40)} "))
+        parts.append(b.date(when, b.TIME if at else b.FULL))
+    return tuple(parts)
+
+
+def draw_jobs(lines: Sequence[JobLine], *, page: int) -> Drawn:
+    """A page of one's own jobs with the way to each."""
+    text = words.describe_jobs(lines)
+    if not lines:
+        return draw_text(text)
+    title = render.title_row(text.title, *([b.said(f" · page {page}")] if page > 1 else []))
+    head = render.to_drawn([title])
+    listed = to_list(lines, MAX_CHARS - b.units(head.text) - 1)
+    told = "\n".join(b.to_mrkdwn(each) for each in listed)
+    return Drawn(text=f"{head.text}\n{told}", blocks=[*head.blocks, b.rich(b.bullets(listed))])
+
+
+def to_list(lines: Sequence[JobLine], room: int) -> list[Sequence[Part]]:
+    """Jobs as lines of a list, every one with the way to its message."""
+    bare = sum(b.units(b.to_mrkdwn(job_parts(line, 0))) + 1 for line in lines)
+    each = min((room - bare) // max(len(lines), 1) - 3, PROMPT_CHARS)
+    return whole([job_parts(line, each) for line in lines], room)
+
+
+def job_parts(line: JobLine, room: int) -> list[Part]:
+    """A job in one line: what it is, where it stands, what it cost, and as much of its prompt."""
+    parts: list[Part] = [
+        b.said(line.job_id, code=True),
+        b.said(f" · {clean(line.state)} · {money(line.price)} · "),
+        b.date(line.created_at, b.DAY),
+    ]
+    if line.message is not None:
+        parts += [b.said(BETWEEN), b.link("open", b.jump(line.message))]
+    if room > len(BETWEEN) and clean(line.prompt):
+        # Last, so that words from right to left turn nothing else around.
+        parts.append(b.said(BETWEEN + b.within(line.prompt, room)))
+    return parts

@@ -96,4 +96,4 @@ def _is_ours(told: Mapping[str, Any], account: Account) -> bool:
     grid = (told.get("enterprise_user") or {}).get("enterprise_id", "")
     if account.enterprise and grid == account.enterprise:
         return True
-    return told.get("team_id", account.workspace) == account.workspace
+    return bool(told.get("team_id", account.workspace) == account.workspace)

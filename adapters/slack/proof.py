@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ WHERE: Mapping[Token, str] = {
     "bot_token": "Install App in the app's pages",
     "app_token": "Basic Information > App-Level Tokens in the app's pages",
 }
+#: An app-level token has the id of its app in it.
+_APP = re.compile(r"xapp-\d+-(?P<app>A[A-Z0-9]+)-")
 #: What an error of Slack means for a token, and what mends it.
 REFUSED = {
     "invalid_auth": "Slack does not accept it. Copy it anew from {where}",
@@ -108,14 +111,22 @@ class Line:
 
     async def refusal(self, method: str, **values: str) -> str:
         """Slack's word for why not, empty where it does it; raises `DeliveryUnavailable`."""
+        return (await self._try(method, **values))[1]
+
+    async def app_of(self, bot_id: str) -> str:
+        """The app of a bot, empty where Slack does not say; raises `DeliveryUnavailable`."""
+        answer, _ = await self._try("bots.info", bot=bot_id)
+        with _told(self.host, "bot_token"):
+            return str(answer["bot"].get("app_id", "")) if answer is not None else ""
+
+    async def _try(self, method: str, **values: str) -> tuple[AsyncSlackResponse | None, str]:
         with _told(self.host, "bot_token"):
             try:
-                await self._call(method, **values)
+                return await self._call(method, **values), ""
             except SlackApiError as error:
                 if not _is_refusal(error):
                     raise
-                return _code(error)
-        return ""
+                return None, _code(error)
 
     async def _call(self, method: str, **values: str) -> AsyncSlackResponse:
         async with asyncio.timeout(self.seconds):
@@ -161,6 +172,16 @@ async def meet(line: Line) -> Met:
             scopes=_scopes(answer),
         )
         return Met(account=account, called=clean(str(answer["user"]), limit=NAME_CHARS))
+
+
+def refuse_other_app(app_token: str, app: str) -> None:
+    """Raise `ConfigError` where the app's token names another app, whose events would come."""
+    named = _APP.match(app_token)
+    if named and app and named["app"] != app:
+        raise ConfigError(
+            f"[adapters.slack] app_token: it is of the app {named['app']}, and bot_token of "
+            f"{clean(app)}. Copy both from the same app."
+        )
 
 
 def _scopes(answer: AsyncSlackResponse) -> frozenset[str]:

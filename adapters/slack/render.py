@@ -1,37 +1,58 @@
-"""Notices and refusals as Slack messages: text and blocks. Sends nothing."""
+"""Notices, receipts and refusals as Slack's blocks, cut to its limits. Sends nothing.
+
+People's words stand in rich text and plain text only, where Slack reads no markup.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import assert_never
+from typing import Any, Literal, assert_never
 
-from adapters.slack import blocks
-from adapters.slack.addresses import channel_of, parent_of, ts_of
-from adapters.slack.blocks import Block
+from adapters.slack import blocks as b
+from adapters.slack.addresses import NAME
+from adapters.slack.blocks import Block, Part, escape, jump, stamp
 from bot import notices as n
 from bot import text as words
 from bot.errors import BotError, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros
 from bot.studio import Receipt
-from bot.text import clean
+from bot.text import Text, clean
 
+__all__ = [
+    "Drawn",
+    "FileSpec",
+    "Row",
+    "draw",
+    "draw_error",
+    "draw_receipt",
+    "draw_sentence",
+    "escape",
+    "fit",
+    "jump",
+    "line_of",
+    "rows_of",
+    "said_rows",
+    "stamp",
+    "to_drawn",
+]
+#: Every notice about a job.
 Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled
+#: Of a whole message, so that its text and each of its blocks fit.
+MAX_CHARS = b.TEXT_CHARS
 ALT_CHARS = 1000
-#: Longer targets no button takes.
-TARGET_CHARS = 80
-_USER = re.compile(r"[UW][A-Z0-9]+")
-_VERBS = "usage|jobs|show|cancel|settings|help"
-#: What a person reads as a command of ours, as it is typed in Slack.
-_TYPED = re.compile(rf"`((?:{_VERBS})(?: r-[0-9a-z]+)?)`|(?<=\bType )({_VERBS})\b")
+TITLE_CHARS = 120
+LINE_CHARS = 800
+QUOTE_CHARS = 700
+_USER = re.compile(r"[UW][A-Z0-9]{1,20}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileSpec:
-    """A file to upload; `title` is shown with it, `alt` is read aloud."""
+    """A file to send; `alt` is read aloud to those who cannot see it, `title` stands above it."""
 
     path: Path
     filename: str
@@ -41,24 +62,122 @@ class FileSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A message: `text` is what is notified and read aloud, `blocks` what is seen."""
+    """A message; `text` is what notifications and screen readers tell of it."""
 
     text: str
-    blocks: list[Block]
+    blocks: list[dict[str, Any]]
     file: FileSpec | None = None
 
 
-def jump(message: MessageRef) -> str:
-    """The link to a message; Slack leads on to the reader's own workspace."""
-    ts = ts_of(message).replace(".", "")
-    channel, parent = channel_of(message.thread), parent_of(message.thread)
-    inner = f"?thread_ts={parent}&cid={channel}" if parent else ""
-    return f"https://slack.com/archives/{channel}/p{ts}{inner}"
+# ---- lines that fit --------------------------------------------------------------------------
+
+#: Never cut away: the title, what was charged, the job, the way to the clip.
+KEEP = 9
+SENTENCE, QUOTED, SETTLED, FACTS, REMARK = 5, 4, 3, 2, 1
+Look = Literal["title", "quote", "said", "small"]
 
 
-def typed(line: str) -> str:
-    """A line of ours, in which what can be typed is written as it is in Slack."""
-    return _TYPED.sub(lambda verb: f"/ray {verb[1] or verb[2]}", line)
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line, how it looks, and its weight: where there is no room, the lightest go first."""
+
+    weight: int
+    look: Look
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The line in mrkdwn."""
+        return ("> " if self.look == "quote" else "") + b.to_mrkdwn(self.parts)
+
+
+def fit(rows: Iterable[Row], max_chars: int = MAX_CHARS) -> list[Row]:
+    """The rows that together take at most `max_chars`."""
+    kept = list(rows)
+    while b.units("\n".join(row.text for row in kept)) > max_chars:
+        weight = min(row.weight for row in kept)
+        if weight == KEEP:
+            break
+        del kept[max(at for at, row in enumerate(kept) if row.weight == weight)]
+    return kept
+
+
+def to_drawn(
+    rows: Sequence[Row], *, buttons: Sequence[Block] = (), file: FileSpec | None = None
+) -> Drawn:
+    """Rows that fit as a message."""
+    text = "\n".join(row.text for row in rows)
+    return Drawn(text=text, blocks=[*_to_blocks(rows), *buttons], file=file)
+
+
+def _to_blocks(rows: Sequence[Row]) -> list[Block]:
+    """Rows of one kind that follow each other share a block."""
+    drawn: list[Block] = []
+    at = 0
+    while at < len(rows):
+        kind = _kind(rows[at])
+        end = next((i for i in range(at, len(rows)) if _kind(rows[i]) != kind), len(rows))
+        same = rows[at:end]
+        at = end
+        if kind == "title":
+            drawn += [b.section(row.parts) for row in same]
+        elif kind == "small":
+            drawn.append(b.small([row.parts for row in same]))
+        else:
+            drawn.append(b.rich(*_to_rich(same)))
+    return drawn
+
+
+def _kind(row: Row) -> str:
+    return "rich" if row.look in ("quote", "said") else row.look
+
+
+def _to_rich(rows: Sequence[Row]) -> list[Block]:
+    quotes = [row.parts for row in rows if row.look == "quote"]
+    lines = [row.parts for row in rows if row.look == "said"]
+    drawn = [b.lines_of([each], "rich_text_quote") for each in quotes]
+    return [*drawn, *([b.lines_of(lines)] if lines else [])]
+
+
+# ---- words as parts --------------------------------------------------------------------------
+
+_VERBS = "usage|jobs|show|cancel|settings|help"
+_TYPED = rf"`(?P<quoted>(?:{_VERBS})(?: r-[0-9a-z]+)?)`|(?<=\bType )(?P<typed>{_VERBS})\b"
+
+
+def line_of(text: str, *, times: Iterable[datetime] = ()) -> tuple[Part, ...]:
+    """A line of ours that may quote others; commands and `times` as they are written here."""
+    stamps = {words.moment(time): b.date(time) for time in times}
+    spots = "|".join([*(f"(?:{re.escape(each)})" for each in stamps), _TYPED])
+    parts: list[Part] = []
+    shown, at = b.within(text, LINE_CHARS), 0
+    for found in re.finditer(spots, shown):
+        verb = found["quoted"] or found["typed"]
+        parts += [b.said(shown[at : found.start()])] if found.start() > at else []
+        parts.append(b.said(f"/ray {verb}", code=True) if verb else stamps[found[0]])
+        at = found.end()
+    return (*parts, b.said(shown[at:])) if at < len(shown) or not parts else tuple(parts)
+
+
+def said_rows(text: Text, *, times: Sequence[datetime] = ()) -> list[Row]:
+    """A page's title, quote and lines. `times` are those its lines name."""
+    rows = [title_row(text.title)]
+    if text.quote:
+        rows.append(quote_row(text.quote))
+    lines = (line_of(line, times=times) for line in text.lines if line)
+    return [*rows, *(Row(weight=SENTENCE, look="said", parts=line) for line in lines)]
+
+
+def title_row(title: str, *more: Part, first: Sequence[Part] = ()) -> Row:
+    """What stands above all, and what goes beside it."""
+    bold = b.said(b.within(title, LINE_CHARS) or "…", bold=True)
+    return Row(weight=KEEP, look="title", parts=(*first, bold, *more))
+
+
+def quote_row(words_of_others: str) -> Row:
+    """What a person wrote, as they wrote it."""
+    shown = b.said(b.within(words_of_others, QUOTE_CHARS))
+    return Row(weight=QUOTED, look="quote", parts=(shown,))
 
 
 # ---- notices ---------------------------------------------------------------------------------
@@ -68,157 +187,146 @@ def draw(notice: n.Notice, *, now: datetime) -> Drawn:
     """A notice as a message. Only a clip calls its requester."""
     if isinstance(notice, n.Operator):
         return _draw_operator(notice)
-    text = words.describe(notice)
-    user = notice.about.requester.user
-    is_clip = isinstance(notice, n.Delivered)
-    call = f"<@{user}> " if is_clip and _USER.fullmatch(user) else ""
-    drawn = [blocks.title(text.title, before=call, after=_ready_words(notice, now))]
-    if text.quote:
-        drawn.append(blocks.quote(text.quote))
-    drawn += _said(notice, text.lines)
-    if (buttons := _choices(notice)) is not None:
-        drawn.append(buttons)
-    return Drawn(
-        text=call + blocks.fallback(text.title, text.quote, notice.about.job_id),
-        blocks=drawn,
+    asks = notice.about.requester
+    is_called = isinstance(notice, n.Delivered) and asks.adapter == NAME
+    is_called = is_called and _USER.fullmatch(asks.user) is not None
+    rows = rows_of(notice, now=now, calls=asks.user if is_called else "")
+    return to_drawn(
+        fit(rows),
+        buttons=b.buttons(notice.about.job_id, *_choices(notice)),
         file=_file(notice) if isinstance(notice, n.Delivered) else None,
     )
 
 
-def _said(notice: Told, lines: Sequence[str]) -> list[Block]:
-    """Sentences first, then facts in small type, then the ways to what is elsewhere."""
-    sentences, facts = [], []
-    for line in lines:
-        if _is_shown_otherwise(notice, line):
-            continue
-        (facts if _is_fact(notice, line) else sentences).append(typed(line))
-    drawn = [blocks.section("\n".join(sentences))] if sentences else []
-    if facts:
-        made = ["AI-generated"] if isinstance(notice, n.Delivered) else []
-        drawn.append(blocks.small(*facts, *made))
-    if isinstance(notice, n.Delivered) and notice.original_link:
-        drawn.append(blocks.small_marked(blocks.link("Original clip", notice.original_link)))
+def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> list[Row]:
+    """A notice's lines; without `now` nothing is foretold, without `calls` nobody is called."""
+    text = words.describe(notice)
+    ready = _ready_at(notice, now) if now else None
+    soon = [b.said(" · ready "), b.date(ready)] if ready else []
+    whom = [b.call(calls), b.said(" ")] if calls else []
+    rows = [title_row(text.title, *soon, first=whom)]
+    if text.quote:
+        rows.append(quote_row(text.quote))
     if isinstance(notice, n.Done) and notice.clip is not None:
-        drawn.append(blocks.small_marked(blocks.link("Go to the clip", jump(notice.clip))))
-    return drawn
+        way = b.link("Go to the clip", jump(notice.clip))
+        rows.append(Row(weight=KEEP, look="said", parts=(way,)))
+    told = [line for line in text.lines if not _is_said_otherwise(notice, line, ready)]
+    return [*rows, *(_to_row(notice, line) for line in told)]
 
 
-def _is_fact(notice: Told, line: str) -> bool:
-    """Whether a line is no sentence to its person."""
-    told = notice.about
-    if line == words.parameters(told.work) or line.endswith(f"job {told.job_id}"):
-        return True
-    if isinstance(notice, n.Delivered | n.Done):
-        return True
-    return line in {clean(remark) for remark in told.remarks}
-
-
-def _is_shown_otherwise(notice: Told, line: str) -> bool:
-    """Whether a time, a link or a button says it better here."""
+def _ready_at(notice: Told, now: datetime) -> datetime | None:
+    """When the clip is expected, unless that is past, or nobody can tell."""
     match notice:
         case n.Queued(expected=expected) if expected is not None:
-            return words.about(expected) in line
-        case n.Failed():
-            return _is_retry_advice(notice, line)
-        case n.Delivered(original_link=url) if url:
-            return line.endswith(url)
-    return False
+            return now + expected
+        case n.Generating(since=since, expected=expected, is_slow=False) if expected is not None:
+            return since + expected if since + expected > now else None
+    return None
+
+
+def _is_said_otherwise(notice: Told, line: str, ready: datetime | None) -> bool:
+    """Whether a time says it better here, or a button."""
+    if isinstance(notice, n.Queued) and notice.expected is not None and ready:
+        return words.about(notice.expected) in line
+    return isinstance(notice, n.Failed) and _is_retry_advice(notice, line)
 
 
 def _is_retry_advice(notice: n.Failed, line: str) -> bool:
     return line.endswith(f"retry {notice.about.job_id}")
 
 
-def _ready_words(notice: Told, now: datetime) -> str:
-    """When the clip is expected, unless that is past, or nobody can tell."""
-    match notice:
-        case n.Queued(expected=expected) if expected is not None:
-            ready = now + expected
-        case n.Generating(since=since, expected=expected, is_slow=False) if expected is not None:
-            ready = since + expected
-        case _:
-            return ""
-    return f" · ready about {blocks.stamp(ready, is_short=True)}" if ready > now else ""
+def _to_row(notice: Told, line: str) -> Row:
+    """A line of a notice's words, small where it is no sentence for the person."""
+    told = notice.about
+    original = notice.original_link if isinstance(notice, n.Delivered) else None
+    if original and line.endswith(original):
+        return Row(weight=KEEP, look="said", parts=(b.link("Original clip", original),))
+    if line.endswith(f"job {told.job_id}"):
+        made = " · AI-generated" if isinstance(notice, n.Delivered) else ""
+        return _small(KEEP, line + made)
+    if line == words.parameters(told.work):
+        return _small(SETTLED, line)
+    if line in {clean(remark) for remark in told.remarks}:
+        return _small(REMARK, line)
+    if isinstance(notice, n.Delivered | n.Done):
+        return _small(FACTS, line)
+    if isinstance(notice, n.Failed | n.Cancelled) and line == words.charge_words(notice.charged):
+        return Row(weight=KEEP, look="said", parts=line_of(line))
+    times = [notice.expires_at] if isinstance(notice, n.ConfirmNeeded) else []
+    return Row(weight=SENTENCE, look="said", parts=line_of(line, times=times))
 
 
-def _choices(notice: Told) -> Block | None:
-    job = notice.about.job_id
-    cancel = blocks.button("Cancel", "cancel", job)
-    retry, remix = blocks.button("Retry", "retry", job), blocks.button("Remix", "remix", job)
+def _small(weight: int, line: str) -> Row:
+    return Row(weight=weight, look="small", parts=(b.said(b.within(line, LINE_CHARS)),))
+
+
+def _choices(notice: Told) -> tuple[str, ...]:
+    """The buttons under a notice."""
     match notice:
         case n.ConfirmNeeded():
-            return blocks.actions(
-                blocks.button("Confirm", "confirm", job, style="primary"), cancel
-            )
+            return ("confirm", "cancel")
         case n.Waiting(offer=offer) if offer is not None:
-            return blocks.actions(
-                blocks.button("Confirm", "confirm", job, style="primary"), cancel
-            )
+            return ("confirm", "cancel")
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
-            return blocks.actions(cancel)
+            return ("cancel",)
         case n.Delivered():
-            delete = blocks.button("Delete", "delete", job, style="danger")
-            sure = blocks.asking(delete, "The clip and its file are removed.", yes="Delete")
-            return blocks.actions(retry, remix, sure)
+            return ("retry", "remix", "delete")
         case n.Failed():
             advice = (_is_retry_advice(notice, line) for line in words.describe(notice).lines)
-            return blocks.actions(*([retry] if any(advice) else []), remix)
+            return ("retry", "remix") if any(advice) else ("remix",)
         case n.Cancelled():
-            return blocks.actions(retry)
+            return ("retry",)
         case n.Uncertain() | n.Fetching() | n.Done():
-            return None
+            return ()
     assert_never(notice)
 
 
 def _file(notice: n.Delivered) -> FileSpec:
     work, is_poster = notice.about.work, notice.form == "poster"
     what = "Picture of an AI-generated clip" if is_poster else "AI-generated clip"
-    settled = words.parameters(work)
-    shown = clean(work.prompt, limit=ALT_CHARS - len(what) - len(settled) - 8)
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(notice.filename).stem)[:80].strip("-._")
-    name = (plain or "clip") + (".jpg" if is_poster else ".mp4")
-    alt = what + (f": {shown}" if shown else "") + f" ({settled})"
-    return FileSpec(path=Path(notice.path), filename=name, title=name, alt=alt[:ALT_CHARS])
+    settled = f" ({b.within(words.parameters(work), ALT_CHARS // 2)})"
+    shown = clean(work.prompt, limit=ALT_CHARS)
+    room = ALT_CHARS - b.units(what + settled) - 2
+    name = Path(notice.filename).stem
+    # The usual name tells what the clip shows.
+    usual = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-._") or "clip"
+    return FileSpec(
+        path=Path(notice.path),
+        filename=usual + (".jpg" if is_poster else ".mp4"),
+        title=b.within(f"{what}: {shown}" if shown else what, TITLE_CHARS),
+        alt=what + (f": {b.within(shown, room)}" if shown else "") + settled,
+    )
 
 
 def _draw_operator(notice: n.Operator) -> Drawn:
     """What the operator is told, with what they can do about it at once."""
-    text = words.describe(notice)
     code, _, target = notice.code.partition(":")
     acts = {"place": ("approve", "close"), "uncertain": ("charge", "release")}.get(code, ())
-    drawn = [blocks.title(text.title), blocks.section("\n".join(text.lines))]
-    if acts and 0 < len(target) <= TARGET_CHARS:
-        drawn.append(blocks.actions(*(blocks.button(a.capitalize(), a, target) for a in acts)))
-    return Drawn(text=blocks.fallback(text.title, *text.lines), blocks=drawn)
+    rows = fit(said_rows(words.describe(notice)))
+    return to_drawn(rows, buttons=b.buttons(target, *acts))
 
 
-# ---- answers for one person ------------------------------------------------------------------
+# ---- answers ---------------------------------------------------------------------------------
 
 
 def draw_receipt(receipt: Receipt, status: MessageRef | None) -> Drawn:
-    """The one private line under a request, with the way to its status message."""
-    title = words.describe(receipt.notice).title
-    more = f" · job {receipt.job_id}"
-    way = f" · {blocks.link('Follow it here', jump(status))}" if status else ""
-    return Drawn(
-        text=blocks.fallback(title, f"job {receipt.job_id}"),
-        blocks=[blocks.title(title, after=more + way)],
-    )
-
-
-def draw_sentence(sentence: str) -> Drawn:
-    """One sentence of ours."""
-    return Drawn(text=blocks.fallback(sentence), blocks=[blocks.section(sentence)])
+    """The one private line under a request, with the way to its public status message."""
+    more: list[Part] = [b.said(" · job "), b.said(receipt.job_id, code=True)]
+    if status is not None:
+        more += [b.said(" · "), b.link("Follow it here", jump(status))]
+    return to_drawn([title_row(words.describe(receipt.notice).title, *more)])
 
 
 def draw_error(
     error: BotError, job_id: JobId | None = None, *, charged: Micros | None = None
 ) -> Drawn:
     """A refusal or an error, for its person's eyes only."""
-    text = words.describe_error(error, job_id, charged)
-    lines = [typed(line) for line in text.lines]
     times = [error.resets_at] if isinstance(error, QuotaExceeded) and error.resets_at else []
-    return Drawn(
-        text=blocks.fallback(text.title, *lines),
-        blocks=[blocks.title(text.title), *blocks.timed(lines, times)],
-    )
+    text = words.describe_error(error, job_id, charged)
+    return to_drawn(fit(said_rows(text, times=times)))
+
+
+def draw_sentence(text: str) -> Drawn:
+    """One sentence of ours, whatever it quotes."""
+    row = Row(weight=KEEP, look="said", parts=(b.said(b.within(text, MAX_CHARS) or "…"),))
+    return to_drawn([row])

@@ -54,6 +54,7 @@ class Settings(Frozen):
     """
 
     can_host: ClassVar[bool] = False  # Slack's files need a token.
+    tells_member_since: ClassVar[bool] = False
     mode: Mode = "socket"
     bot_token: BotToken = None
     app_token: AppToken = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from adapters.slack.addresses import Account
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, OPTIONAL, manifest, to_link
-from adapters.slack.proof import Line, Met, lacking, line_of, meet
+from adapters.slack.proof import Line, Met, lacking, line_of, meet, refuse_other_app
 from adapters.slack.settings import Settings, refuse_address, refuse_unusable, secret
 from bot.errors import BotError, ConfigError
 from bot.log import get_logger
@@ -50,13 +50,14 @@ async def _prove_given(settings: Settings, *, seconds: float) -> Met:
     """The same with the tokens that there are so far; the bot's must be one of them."""
     async with line_of(settings, secret(settings.bot_token), seconds=seconds) as line:
         met = await meet(line)
-    if settings.mode == "socket" and secret(settings.app_token):
-        await _open_socket(settings, seconds=seconds)
+        if settings.mode == "socket" and secret(settings.app_token):
+            await _open_socket(settings, await line.app_of(met.account.bot_id), seconds=seconds)
     return met
 
 
-async def _open_socket(settings: Settings, *, seconds: float) -> None:
+async def _open_socket(settings: Settings, app: str, *, seconds: float) -> None:
     """Ask for the address of a socket, which proves the app's token; nobody connects there."""
+    refuse_other_app(secret(settings.app_token), app)
     async with line_of(settings, secret(settings.app_token), seconds=seconds) as line:
         await line.ask("app_token", "apps.connections.open")
 
@@ -160,14 +161,10 @@ async def check(settings: Settings, desired: Desired) -> list[Finding]:
     findings = [*_look_at_address(settings, desired)]
     if settings.has_installations:
         return [*findings, *_look_at_installations(desired)]
-    findings += await _look_at_bot(settings, desired)
+    found, app = await _look_at_bot(settings, desired)
     if settings.mode == "socket":
-        try:
-            await _open_socket(settings, seconds=desired.seconds)
-            findings.append(_well("the app's token is good, so Slack can be listened to"))
-        except BotError as error:
-            findings.append(_amiss(error.sentence))
-    return findings
+        found.append(await _look_at_socket(settings, app, desired))
+    return findings + found
 
 
 def _well(sentence: str) -> Finding:
@@ -196,17 +193,28 @@ def _look_at_installations(desired: Desired) -> Iterator[Finding]:
         yield _amiss(NOBODY)
 
 
-async def _look_at_bot(settings: Settings, desired: Desired) -> list[Finding]:
+async def _look_at_bot(settings: Settings, desired: Desired) -> tuple[list[Finding], str]:
+    """The findings, and the app of the bot as far as Slack says."""
     async with line_of(settings, secret(settings.bot_token), seconds=desired.seconds) as line:
         try:
             met = await meet(line)
+            app = await line.app_of(met.account.bot_id)
         except BotError as error:
-            return [_amiss(error.sentence)]
-        return [
+            return [_amiss(error.sentence)], ""
+        findings = [
             *_look_at_scopes(met),
             *_look_at_workspace(met.account, desired),
             *await _look_at_channels(line, met, desired),
         ]
+        return findings, app
+
+
+async def _look_at_socket(settings: Settings, app: str, desired: Desired) -> Finding:
+    try:
+        await _open_socket(settings, app, seconds=desired.seconds)
+    except BotError as error:
+        return _amiss(error.sentence)
+    return _well("the app's token is good, so Slack can be listened to")
 
 
 def _look_at_scopes(met: Met) -> Iterator[Finding]:

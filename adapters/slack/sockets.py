@@ -70,7 +70,7 @@ class Sockets:
 
     async def _watch(self, handler: AsyncSocketModeHandler) -> None:
         """Stay while it is well; with a dead ticket the SDK would knock forever."""
-        connecting = asyncio.ensure_future(handler.connect_async())
+        connecting = asyncio.ensure_future(handler.connect_async())  # type: ignore[no-untyped-call]  # slack-bolt's
         well_at = self._clock.boottime()
         try:
             while self._clock.boottime() - well_at < DOWN_SECONDS:
@@ -89,7 +89,7 @@ async def _close(handler: AsyncSocketModeHandler) -> None:
     tasks = {each for each in works if each is not None}
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
-            await handler.close_async()
+            await handler.close_async()  # type: ignore[no-untyped-call]  # slack-bolt's
     except (TimeoutError, aiohttp.ClientError, OSError, SlackClientError) as error:
         log.info("slack.socket_not_closed", cause=type(error).__name__)
         await client.aiohttp_client_session.close()

@@ -1,73 +1,82 @@
-"""Forms and what was filled in: everything that a clip can be asked for with. Pure.
-
-Slack gives a form no channel, so its place travels in it: ids only, which its person could read.
-"""
+"""The forms as Slack's views: to create, animate and remix, for one's own settings. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pydantic import ValidationError
-
-from adapters import command_text
-from adapters.command_text import Draft
-from adapters.slack import blocks
+from adapters.slack import blocks as b
+from adapters.slack import fields
+from adapters.slack.addresses import is_direct
 from adapters.slack.blocks import Block
-from bot.errors import InvalidRequest
+from adapters.slack.fields import Option
+from adapters.slack.filled import (
+    AS_HERE,
+    CAMERA,
+    CHOSEN,
+    CREATE,
+    DURATION,
+    END,
+    LOOP,
+    MODEL,
+    NO,
+    PICTURE,
+    PRIVATE,
+    PROMPT,
+    RESOLUTION,
+    SETTINGS,
+    SHAPE,
+    START,
+    WHERE,
+    YES,
+    Filled,
+    Place,
+    errors_of,
+    read_settings,
+    read_view,
+    write_place,
+)
+from adapters.slack.tab import home_view
 from bot.ports import ModelCapabilities
-from bot.refs import Frozen
-from bot.request import CONCEPTS, VideoWork
+from bot.request import VideoWork
 from bot.studio import Offer, Setting
 from bot.text import price_words
 
-CREATE, SETTINGS = "ray:create", "ray:settings"
-VALUE = "value"
-IMAGES = ["jpg", "jpeg", "png", "webp", "gif", "heic", "heif"]
-PROMPT_CHARS = 3000
-MOST_OPTIONS = 100
-MOST_CAMERAS = 4
-OFFERS_SHOWN = 8
-#: The fields of the grammar, as the form names them.
-CHOICES = {"duration": "Length", "resolution": "Size", "aspect_ratio": "Shape"}
-FLAGS = {"model": "--model", "duration": "--dur", "resolution": "--res", "aspect_ratio": "--ar"}
-NOTHING = "Say what you want to see, or give an image."
+__all__ = [
+    "CREATE",
+    "SETTINGS",
+    "Filled",
+    "Place",
+    "create_view",
+    "errors_of",
+    "home_view",
+    "read_settings",
+    "read_view",
+    "sentence_view",
+    "settings_view",
+    "waiting_view",
+]
+LABELS = {
+    MODEL: "Model",
+    DURATION: "Length",
+    RESOLUTION: "Size",
+    SHAPE: "Shape",
+    LOOP: "Loop",
+}
+LOOPS: tuple[Option, ...] = (("Ends as it begins", YES), ("Does not loop", NO))
+SOURCES = {
+    "yours": "yours",
+    "channel": "this channel's",
+    "place": "this workspace's",
+    "house": "the operator's",
+}
+MOST_CAMERA = 4
+PRICES_CHARS = 1500
+Picture = tuple[str, str]
 
 
-class Place(Frozen):
-    """Where a form was opened, and what it is about.
-
-    `job`: the one to be changed. `clip`: a job whose clip it starts from. `images`: files of a
-    message, of which one is chosen.
-    """
-
-    channel: str
-    thread: str | None = None
-    message: str = ""
-    job: str = ""
-    clip: str = ""
-    images: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filled:
-    """What somebody filled in; None where they left it."""
-
-    draft: Draft
-    place: Place
-    start_file: str | None = None
-    end_file: str | None = None
-    chosen_picture: str | None = None
-    channel: str | None = None
-
-    @property
-    def is_private(self) -> bool:
-        """Whether only its person is to see the answer."""
-        return self.draft.is_private
-
-
-# ---- the form --------------------------------------------------------------------------------
+# ---- a clip ----------------------------------------------------------------------------------
 
 
 def create_view(
@@ -78,243 +87,175 @@ def create_view(
     asks_where: bool = False,
     prompt: str = "",
     work: VideoWork | None = None,
-    pictures: Sequence[tuple[str, str]] = (),
+    pictures: Sequence[Picture] = (),
     title: str = "Create a clip",
     is_prompt_needed: bool = True,
     has_start_input: bool = True,
 ) -> Block:
-    """The form for a clip. `work` fills in what was typed for it; `pictures`: (name, file id)."""
-    typed = _typed(work)
-    fields: list[Block | None] = [
-        _where() if asks_where else None,
-        _which(pictures) if len(pictures) > 1 else None,
-        _prompt(prompt, is_needed=is_prompt_needed and not has_start_input),
-        *_selects(models, typed),
-        _camera(models, typed),
-        _boxes(typed),
-        _file("start_frame", "Start frame", "The picture to begin with.")
-        if has_start_input
-        else None,
-        _file("end_frame", "End frame", "The picture to end with."),
-        _prices(offers),
+    """The form behind /ray, Animate and Remix; what `work` did not type keeps its default."""
+    goes_on = work is not None and work.start_frame is not None
+    place = replace(
+        place,
+        asks_where=asks_where,
+        has_image=place.has_image or goes_on,
+        needs_prompt=is_prompt_needed and not has_start_input,
+    )
+    drawn = [
+        *_pictures(pictures),
+        _prompt(prompt, is_optional=not place.needs_prompt),
+        *([fields.place(WHERE, "Where")] if asks_where else []),
+        *_choices(models, offers, work),
+        *_images(has_start_input=has_start_input, goes_on=goes_on, work=work),
+        *([] if is_direct(place.channel) else [_private()]),
+        *_prices(offers),
     ]
+    return {
+        **_modal(title, drawn, close="Cancel"),
+        "callback_id": CREATE,
+        "submit": b.plain("Create", fields.TITLE_CHARS),
+        "private_metadata": write_place(place),
+    }
+
+
+def _modal(title: str, blocks: list[Block], *, close: str) -> Block:
     return {
         "type": "modal",
-        "callback_id": CREATE,
-        "title": blocks.plain(title, 24),
-        "submit": blocks.plain("Make it", 24),
-        "close": blocks.plain("Cancel", 24),
-        "private_metadata": place.model_dump_json(exclude_defaults=True),
-        "blocks": [each for each in fields if each is not None],
+        "title": b.plain(title, fields.TITLE_CHARS),
+        "close": b.plain(close, fields.TITLE_CHARS),
+        "blocks": blocks,
     }
 
 
-def _typed(work: VideoWork | None) -> dict[str, Any]:
-    return {name: getattr(work, name) for name in work.typed} if work is not None else {}
+def _pictures(pictures: Sequence[Picture]) -> list[Block]:
+    if len(pictures) == 1:
+        return [b.small([[b.said(b.within(f"It begins with {pictures[0][0]}", 200))]])]
+    first = pictures[0][1] if pictures else None
+    return fields.choice(PICTURE, "Which image?", pictures, chosen=first, is_optional=not pictures)
 
 
-def _input(name: str, label: str, element: Block, *, is_optional: bool = True) -> Block:
-    return {
-        "type": "input",
-        "block_id": name,
-        "label": blocks.plain(label, 100),
-        "element": {"action_id": VALUE, **element},
-        "optional": is_optional,
+def _prompt(written: str, *, is_optional: bool) -> Block:
+    is_cut = fields.cut(written) != written
+    return fields.words(
+        PROMPT,
+        "Prompt",
+        written,
+        placeholder="What happens in the clip?",
+        hint="The end of the prompt had no room here." if is_cut else "",
+        is_optional=is_optional,
+    )
+
+
+def _choices(
+    models: Sequence[ModelCapabilities], offers: Sequence[Offer], work: VideoWork | None
+) -> list[Block]:
+    """What may be chosen; only what `work` typed is chosen already."""
+    typed = _typed(work)
+    usual = next((each for each in offers if each.is_default), None)
+    usually = {DURATION: usual.duration, RESOLUTION: usual.resolution} if usual else {}
+    drawn: list[Block] = []
+    for name, choices in _options(models).items():
+        default = f"As usual: {usually[name]}" if name in usually else "As usual"
+        drawn += fields.choice(
+            name, LABELS[name], choices, chosen=typed.get(name), placeholder=default
+        )
+    cameras = _distinct(each for model in models for each in model.concepts)
+    most = max((model.max_concepts for model in models if model.concepts), default=MOST_CAMERA)
+    return drawn + fields.several(
+        CAMERA,
+        "Camera",
+        [(each.replace("_", " "), each) for each in cameras],
+        chosen=work.concepts if work is not None and CAMERA in work.typed else (),
+        most=most,
+        placeholder=f"Up to {most} moves",
+    )
+
+
+def _options(models: Sequence[ModelCapabilities]) -> dict[str, tuple[Option, ...]]:
+    """What any of the models takes; which of them go together, the studio says."""
+    lists = {
+        MODEL: _distinct(model.model for model in models),
+        DURATION: _distinct(each for model in models for each in model.durations),
+        RESOLUTION: _distinct(each for model in models for each in model.resolutions),
+        SHAPE: _distinct(each for model in models for each in model.aspect_ratios),
     }
+    drawn = {name: tuple((each, each) for each in every) for name, every in lists.items()}
+    return {**drawn, LOOP: LOOPS}
 
 
-def _where() -> Block:
-    element = {
-        "type": "conversations_select",
-        "default_to_current_conversation": True,
-        "response_url_enabled": True,
-    }
-    return _input("where", "Where should the clip come?", element, is_optional=False)
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
 
 
-def _which(pictures: Sequence[tuple[str, str]]) -> Block:
-    options = [_option(name, file) for name, file in pictures[:MOST_OPTIONS]]
-    element = {"type": "static_select", "options": options, "initial_option": options[0]}
-    return _input("picture", "Which image?", element, is_optional=False)
+def _typed(work: VideoWork | None) -> dict[str, str]:
+    if work is None:
+        return {}
+    typed = {name: getattr(work, name) for name in CHOSEN if name in work.typed}
+    return {name: str(value).lower() if name == LOOP else value for name, value in typed.items()}
 
 
-def _prompt(prompt: str, *, is_needed: bool) -> Block:
-    element: Block = {
-        "type": "plain_text_input",
-        "multiline": True,
-        "max_length": PROMPT_CHARS,
-        "placeholder": blocks.plain("A red fox in snow, slow zoom", 150),
-    }
-    if prompt:
-        element["initial_value"] = prompt[:PROMPT_CHARS]
-    return _input("prompt", "What happens in the clip?", element, is_optional=not is_needed)
+def _images(*, has_start_input: bool, goes_on: bool, work: VideoWork | None) -> list[Block]:
+    ends = work is not None and work.end_frame is not None
+    kept = "Leave it empty to keep the one it had."
+    start = fields.image(START, "Start frame", hint=kept if goes_on else "The first picture.")
+    end = fields.image(END, "End frame", hint=kept if ends else "The last picture.")
+    return [start, end] if has_start_input else [end]
 
 
-def _option(label: str, value: str) -> Block:
-    return {"text": blocks.plain(label, 75), "value": value}
+def _private() -> Block:
+    choice = ("Only for me", YES)
+    return fields.tick(PRIVATE, "Who sees it", choice, more="It comes as a direct message.")
 
 
-def _select(
-    name: str, label: str, values: Sequence[str], chosen: str | None, *, hint: str = "As usual"
-) -> Block | None:
-    """A list of which nothing needs to be chosen."""
-    options = [_option(value, value) for value in dict.fromkeys(values)][:MOST_OPTIONS]
-    if not options:
-        return None
-    element: Block = {
-        "type": "static_select",
-        "options": options,
-        "placeholder": blocks.plain(hint, 150),
-    }
-    if initial := [each for each in options if each["value"] == chosen]:
-        element["initial_option"] = initial[0]
-    return _input(name, label, element)
-
-
-def _selects(
-    models: Sequence[ModelCapabilities], typed: Mapping[str, Any], *, hint: str = "As usual"
-) -> list[Block | None]:
-    values = {
-        "duration": [each for model in models for each in model.durations],
-        "resolution": [each for model in models for each in model.resolutions],
-        "aspect_ratio": [each for model in models for each in model.aspect_ratios],
-    }
-    names = [model.model for model in models]
-    return [
-        _select("model", "Model", names, typed.get("model"), hint=hint),
-        *(
-            _select(name, label, values[name], typed.get(name), hint=hint)
-            for name, label in CHOICES.items()
-        ),
-    ]
-
-
-def _camera(models: Sequence[ModelCapabilities], typed: Mapping[str, Any]) -> Block | None:
-    known = [each for each in CONCEPTS if any(each in model.concepts for model in models)]
-    if not known:
-        return None
-    options = [_option(each.replace("_", " "), each) for each in known]
-    element: Block = {
-        "type": "multi_static_select",
-        "options": options,
-        "max_selected_items": MOST_CAMERAS,
-        "placeholder": blocks.plain("No special move", 150),
-    }
-    if chosen := [each for each in options if each["value"] in typed.get("concepts", ())]:
-        element["initial_options"] = chosen[:MOST_CAMERAS]
-    return _input("concepts", "How the camera moves", element)
-
-
-def _boxes(typed: Mapping[str, Any]) -> Block:
-    options = [
-        _option("Loop: it ends as it begins", "loop"),
-        _option("Private: it comes by direct message", "private"),
-    ]
-    element: Block = {"type": "checkboxes", "options": options}
-    if typed.get("loop"):
-        element["initial_options"] = options[:1]
-    return _input("boxes", "And", element)
-
-
-def _file(name: str, label: str, hint: str) -> Block:
-    element = {"type": "file_input", "filetypes": IMAGES, "max_files": 1}
-    return {**_input(name, label, element), "hint": blocks.plain(hint, 150)}
-
-
-def _prices(offers: Sequence[Offer]) -> Block | None:
+def _prices(offers: Sequence[Offer]) -> list[Block]:
+    if not offers:
+        return []
     told = [f"{each.duration} {each.resolution} {price_words(each.price)}" for each in offers]
-    return blocks.small(" · ".join(told[:OFFERS_SHOWN])) if told else None
+    return [b.small([[b.said(b.within("Prices: " + " · ".join(told), PRICES_CHARS))]])]
 
 
-# ---- what was filled in ----------------------------------------------------------------------
-
-
-def place_in(view: Mapping[str, Any]) -> Place:
-    """Where a form was opened; raises `InvalidRequest` for one that is none of ours."""
-    try:
-        return Place.model_validate_json(view.get("private_metadata") or "{}")
-    except ValidationError as error:
-        raise InvalidRequest("This form belongs to another version of Raybot.") from error
-
-
-def errors_of(view: Mapping[str, Any]) -> dict[str, str]:
-    """What is missing in a filled form, by its field; it stays open then."""
-    if view.get("callback_id") != CREATE or _text(view, "prompt").strip():
-        return {}
-    try:
-        place = place_in(view)
-    except InvalidRequest:
-        return {}
-    has_image = place.images or place.clip or place.job or _file_in(view, "start_frame")
-    return {} if has_image else {"prompt": NOTHING}
-
-
-def read_view(view: Mapping[str, Any]) -> Filled:
-    """What somebody wants of a form; raises `InvalidRequest`."""
-    boxes = {each["value"] for each in _field(view, "boxes").get("selected_options") or ()}
-    flags = " ".join(
-        f'{flag} "{value}"' for name, flag in FLAGS.items() if (value := _chosen(view, name))
-    )
-    typed = command_text.parse(f"x {flags}")
-    assert isinstance(typed, Draft)
-    moves = _field(view, "concepts").get("selected_options") or ()
-    draft = replace(
-        typed,
-        prompt=_text(view, "prompt").strip(),
-        loop=True if "loop" in boxes else None,
-        concepts=tuple(each["value"] for each in moves),
-        is_private="private" in boxes,
-    )
-    return Filled(
-        draft=draft,
-        place=place_in(view),
-        start_file=_file_in(view, "start_frame"),
-        end_file=_file_in(view, "end_frame"),
-        chosen_picture=_chosen(view, "picture"),
-        channel=_field(view, "where").get("selected_conversation"),
-    )
-
-
-def _field(view: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    values = (view.get("state") or {}).get("values") or {}
-    field: Mapping[str, Any] = (values.get(name) or {}).get(VALUE) or {}
-    return field
-
-
-def _text(view: Mapping[str, Any], name: str) -> str:
-    return _field(view, name).get("value") or ""
-
-
-def _chosen(view: Mapping[str, Any], name: str) -> str | None:
-    return (_field(view, name).get("selected_option") or {}).get("value")
-
-
-def _file_in(view: Mapping[str, Any], name: str) -> str | None:
-    files = _field(view, name).get("files") or ()
-    return str(files[0]["id"]) if files else None
-
-
-# ---- own defaults ----------------------------------------------------------------------------
+# ---- own settings ----------------------------------------------------------------------------
 
 
 def settings_view(
     held: Sequence[Setting], models: Sequence[ModelCapabilities], place: Place
 ) -> Block:
-    """The form for one's own defaults; what is left empty holds as elsewhere said."""
-    own = {each.name: each.value for each in held if each.source == "yours"}
-    loop = _select("loop", "Loop", ("true", "false"), own.get("loop"), hint="Not my own")
-    fields = [*_selects(models, own, hint="Not my own"), loop]
+    """One's own defaults, each with the way to take it back."""
+    options = _options(models)
+    drawn: list[Block] = []
+    for each in held:
+        if each.name in options:
+            drawn += _setting(each, options[each.name])
     return {
-        "type": "modal",
+        **_modal("Your defaults", drawn, close="Cancel"),
         "callback_id": SETTINGS,
-        "title": blocks.plain("Your defaults", 24),
-        "submit": blocks.plain("Save", 24),
-        "close": blocks.plain("Cancel", 24),
-        "private_metadata": place.model_dump_json(exclude_defaults=True),
-        "blocks": [each for each in fields if each is not None],
+        "submit": b.plain("Save", fields.TITLE_CHARS),
+        "private_metadata": write_place(place),
     }
 
 
-def read_settings(view: Mapping[str, Any]) -> dict[str, str]:
-    """The defaults that somebody wants; an empty value takes one back."""
-    return {name: _chosen(view, name) or "" for name in (*FLAGS, "loop")}
+def _setting(held: Setting, choices: Sequence[Option]) -> list[Block]:
+    is_own = held.source == "yours"
+    labels = {value: label for label, value in choices}
+    shown = labels.get(held.value, held.value)
+    none = "None of my own" if is_own else f"None of my own: {shown}, {SOURCES[held.source]}"
+    chosen = held.value if is_own and held.value in labels else AS_HERE
+    return fields.choice(
+        held.name,
+        LABELS[held.name],
+        [(none, AS_HERE), *choices],
+        chosen=chosen,
+        is_optional=False,
+    )
+
+
+# ---- other views -----------------------------------------------------------------------------
+
+
+def waiting_view(title: str) -> Block:
+    """Shown for the moment until the true one is there."""
+    return sentence_view(title, "One moment …")
+
+
+def sentence_view(title: str, sentence: str) -> dict[str, Any]:
+    """One sentence, and nothing to fill in."""
+    return _modal(title, [{"type": "section", "text": b.plain(sentence)}], close="Close")

@@ -63,7 +63,7 @@ class Voice:
             await client.views_open(trigger_id=heard.trigger, view=view)
 
 
-def _places(heard: Heard) -> list[dict[str, str]]:
+def _places(heard: Heard) -> list[dict[str, Any]]:
     """Where to try, the nearest first."""
     thread = {"thread_ts": heard.thread} if heard.thread else {}
     alone = {"channel": heard.user}

@@ -24,6 +24,7 @@ from bot.supply import database_url, open_provider
 from tests.conftest import to_test_config
 from tests.discord_server import DiscordServer, Permission
 from tests.ports import free_port
+from tests.slack_portal import BOT_TOKEN, WORKSPACE, SlackPortal
 
 
 @pytest.fixture(autouse=True)
@@ -354,6 +355,37 @@ async def test_a_chat_without_a_token_is_one_line(tmp_path: Path) -> None:
     )
     _, [amiss] = await said(config)
     assert amiss.startswith("[adapters.discord] token: missing.")
+
+
+async def test_slack_is_told_of_its_workspace_and_of_our_address(tmp_path: Path) -> None:
+    async with SlackPortal() as portal:
+        table = {"bot_token": BOT_TOKEN, "api_base_url": portal.base_url, "mode": "http"}
+        config = to_config_of(
+            tmp_path,
+            defaults={"providers": ["simulator"]},
+            access={"workspaces": [WORKSPACE]},
+            adapters={"slack": {**table, "signing_secret": "shh-signing"}},
+        )
+        _, [amiss] = await said(config)
+        assert amiss.startswith("slack: [bot] public_url: missing.")
+        address = "https://video.example.org"
+        well, amiss_all = await said(config.with_changes({"bot": {"public_url": address}}))
+    assert amiss_all == []
+    assert f"slack: the bot's token is good, this is @ray in Foxes ({WORKSPACE})" in well
+    assert any(f"Slack calls {address}/slack/events" in each for each in well)
+
+
+async def test_a_rule_that_a_platform_cannot_keep_is_said(tmp_path: Path) -> None:
+    config = to_config_of(
+        tmp_path,
+        defaults={"providers": ["simulator"]},
+        limits={"min_member_days": 7},
+        adapters={"slack": {}, "terminal": {}},
+    )
+    well, [amiss] = await said(config)
+    assert amiss.startswith("[adapters.slack] bot_token: missing; `raybot invite slack` says how")
+    [rule] = [each for each in well if "min_member_days" in each]
+    assert rule.startswith("slack: nobody tells since when somebody is a member")
 
 
 @pytest.mark.parametrize(("hosting", "is_said"), [("chat", False), ("off", True)])

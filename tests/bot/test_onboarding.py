@@ -214,11 +214,11 @@ async def test_slack_is_a_link_and_two_tokens(tmp_path: Path, portal: SlackPorta
     config = load_config(path)
     assert config.adapters == ("slack",)
     assert config.access.workspaces == (WORKSPACE,)
-    assert config.operators == {"slack": "U0ANA"}
+    assert [each.identity for each in config.operators] == [f"slack:{WORKSPACE}:U0ANA"]
     assert "# Foxes" in path.read_text("utf-8")
     assert first.bot is not None
     assert "/invite @ray" in first.bot.invitation
-    assert portal.calls == ["auth.test", "auth.test", "apps.connections.open"]
+    assert portal.calls == ["auth.test", "auth.test", "bots.info", "apps.connections.open"]
 
 
 async def test_each_token_of_slack_is_proved_as_soon_as_it_is_given() -> None:

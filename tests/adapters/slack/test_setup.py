@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,8 +20,8 @@ from tests.slack_portal import APP_TOKEN, BOT_TOKEN, CELLAR, HALL, WORKSPACE, Sl
 NONE: dict[str, Collection[str]] = {}
 HERE: dict[str, Collection[str]] = {WORKSPACE: ()}
 ADDRESS = "https://video.example.org"
-HTTP = {"mode": "http", "app_token": "", "signing_secret": "shh-signing"}
-MANY = {**HTTP, "bot_token": "", "client_id": "1.2", "client_secret": "shh-client"}
+HTTP: dict[str, Any] = {"mode": "http", "app_token": "", "signing_secret": "shh-signing"}
+MANY: dict[str, Any] = {**HTTP, "bot_token": "", "client_id": "1.2", "client_secret": "shh-client"}
 WELL = [
     f"the bot's token is good, this is @ray in Foxes ({WORKSPACE})",
     "the app's token is good, so Slack can be listened to",
@@ -53,7 +53,7 @@ def to_settings(portal: SlackPortal | None = None, **values: Any) -> Settings:
 
 async def said(
     portal: SlackPortal,
-    served: dict[str, Collection[str]] | None = None,
+    served: Mapping[str, Collection[str]] | None = None,
     *,
     public_url: str = "",
     **values: Any,
@@ -76,7 +76,8 @@ async def said(
 
 async def test_good_tokens_are_proved_and_name_their_workspace(portal: SlackPortal) -> None:
     assert await said(portal) == (WELL, [])
-    assert portal.calls == ["auth.test", "apps.connections.open"], "nothing is changed"
+    calls = ["auth.test", "bots.info", "apps.connections.open"]
+    assert portal.calls == calls, "nothing is changed"
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,20 @@ async def test_a_session_learns_who_it_is_or_fails_at_once(portal: SlackPortal) 
     portal.is_org_wide = True
     with pytest.raises(ConfigError, match="whole organisation"):
         await setup.prove(to_settings(portal), seconds=5)
+
+
+async def test_two_tokens_of_different_apps_are_found_out(portal: SlackPortal) -> None:
+    portal.app_id = "A2"
+    well, [amiss] = await said(portal)
+    assert well == WELL[:1]
+    assert amiss == (
+        "[adapters.slack] app_token: it is of the app A1, and bot_token of A2. Copy both from the "
+        "same app."
+    )
+    with pytest.raises(ConfigError, match="it is of the app A1"):
+        await setup.prove(to_settings(portal), seconds=5)
+    portal.errors["bots.info"] = "missing_scope"
+    assert await said(portal) == (WELL, []), "what Slack does not say is no fault"
 
 
 async def test_slack_away_is_no_fault_of_the_token(portal: SlackPortal) -> None:

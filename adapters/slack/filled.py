@@ -1,0 +1,194 @@
+"""What somebody wrote into a form of ours, from the state that Slack sends with it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, get_args
+
+from adapters.command_text import Draft
+from bot.errors import InvalidRequest
+from bot.request import AspectRatio, Duration, Resolution
+
+CREATE, SETTINGS = "ray:create", "ray:settings"
+#: The fields of the forms; each is the block's id and the action's.
+PROMPT, MODEL, DURATION, RESOLUTION = "prompt", "model", "duration", "resolution"
+SHAPE, LOOP, CAMERA = "aspect_ratio", "loop", "concepts"
+START, END, PICTURE, WHERE, PRIVATE = "start", "end", "picture", "where", "private"
+#: What can be a default of one's own, in the order of its form.
+CHOSEN = (MODEL, DURATION, RESOLUTION, SHAPE, LOOP)
+#: Takes one's own default back.
+AS_HERE = "default"
+YES, NO = "true", "false"
+METADATA_CHARS = 3000
+OTHER_VERSION = "This form belongs to another version of Raybot. Please open it again."
+NOTHING = "Say what you want to see, or add an image."
+NOT_TOLD = "Say what you want to see."
+NOWHERE = "Say where the clip belongs."
+Fields = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a form was opened and what for; it travels in the form, which is why it holds ids.
+
+    `message` is the one it was opened on, `clip` the job of the clip that it shows; `job` the one
+    that this is another try of. `has_image`: what it begins with is settled already.
+    """
+
+    channel: str
+    thread: str | None = None
+    message: str = ""
+    job: str = ""
+    clip: str = ""
+    images: tuple[str, ...] = ()
+    has_image: bool = False
+    needs_prompt: bool = False
+    asks_where: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """A filled form; files and pictures by their ids, None where there are none."""
+
+    draft: Draft
+    place: Place
+    start_file: str | None = None
+    end_file: str | None = None
+    chosen_picture: str | None = None
+    channel: str | None = None
+    is_private: bool = False
+
+
+# ---- where it was opened ---------------------------------------------------------------------
+
+
+def write_place(place: Place) -> str:
+    """The place as a form carries it, with as many of its images as there is room for."""
+    while len(text := _to_json(place)) > METADATA_CHARS and place.images:
+        place = replace(place, images=place.images[:-1])
+    return text
+
+
+def _to_json(place: Place) -> str:
+    given = {name: value for name, value in asdict(place).items() if value}
+    return json.dumps(given, separators=(",", ":"))
+
+
+def read_place(text: str) -> Place:
+    """The place that a form carried; raises `InvalidRequest` where another version wrote it."""
+    try:
+        given = json.loads(text or "{}")
+        images = tuple(str(each) for each in given.pop("images", ()))
+        return Place(**{"channel": "", **given}, images=images)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidRequest(OTHER_VERSION) from error
+
+
+# ---- what was filled in ----------------------------------------------------------------------
+
+
+def read_view(view: Mapping[str, Any]) -> Filled:
+    """A filled form; raises `InvalidRequest` where something is missing."""
+    place, fields = read_place(str(view.get("private_metadata") or "")), _fields(view)
+    for sentence in _missing(place, fields).values():
+        raise InvalidRequest(sentence)
+    loop = _one(fields, LOOP)
+    draft = Draft(
+        prompt=_prompt(fields),
+        model=_one(fields, MODEL),
+        duration=_known(fields, DURATION, Duration),
+        resolution=_known(fields, RESOLUTION, Resolution),
+        aspect_ratio=_known(fields, SHAPE, AspectRatio),
+        loop=loop == YES if loop else None,
+        concepts=tuple(_all(fields, CAMERA)),
+    )
+    return Filled(
+        draft=draft,
+        place=place,
+        start_file=_file(fields, START),
+        end_file=_file(fields, END),
+        chosen_picture=_one(fields, PICTURE),
+        channel=_text(fields, WHERE, "selected_conversation") or None,
+        is_private=bool(_all(fields, PRIVATE)),
+    )
+
+
+def errors_of(view: Mapping[str, Any]) -> dict[str, str]:
+    """What is missing, by the field it is said under; whatever else is wrong, the reader says."""
+    if view.get("callback_id") != CREATE:
+        return {}
+    try:
+        place = read_place(str(view.get("private_metadata") or ""))
+    except InvalidRequest as error:
+        return {PROMPT: error.sentence}
+    return _missing(place, _fields(view))
+
+
+def _missing(place: Place, fields: Fields) -> dict[str, str]:
+    missing = {}
+    has_image = place.has_image or place.images or place.clip or _file(fields, START)
+    if not _prompt(fields) and (place.needs_prompt or not has_image):
+        missing[PROMPT] = NOT_TOLD if has_image else NOTHING
+    if place.asks_where and not _text(fields, WHERE, "selected_conversation"):
+        missing[WHERE] = NOWHERE
+    return missing
+
+
+def read_settings(view: Mapping[str, Any]) -> dict[str, str]:
+    """Own defaults as they were chosen; an empty value takes one back."""
+    fields = _fields(view)
+    chosen = {name: _one(fields, name) for name in CHOSEN}
+    return {name: "" if value == AS_HERE else value for name, value in chosen.items() if value}
+
+
+# ---- fields ----------------------------------------------------------------------------------
+
+
+def _fields(view: Mapping[str, Any]) -> Fields:
+    """Every field's state by its name; nothing of what Slack sends is taken for granted."""
+    state = view.get("state")
+    values = state.get("values") if isinstance(state, Mapping) else None
+    every = values.items() if isinstance(values, Mapping) else ()
+    return {
+        str(name): held[name]
+        for name, held in every
+        if isinstance(held, Mapping) and isinstance(held.get(name), Mapping)
+    }
+
+
+def _text(fields: Fields, name: str, key: str) -> str:
+    value = fields.get(name, {}).get(key)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _prompt(fields: Fields) -> str:
+    return _text(fields, PROMPT, "value")
+
+
+def _one(fields: Fields, name: str) -> str | None:
+    option = fields.get(name, {}).get("selected_option")
+    value = option.get("value") if isinstance(option, Mapping) else None
+    return value if isinstance(value, str) and value else None
+
+
+def _all(fields: Fields, name: str) -> list[str]:
+    options = fields.get(name, {}).get("selected_options")
+    every = options if isinstance(options, list) else []
+    return [str(each["value"]) for each in every if isinstance(each, Mapping) and "value" in each]
+
+
+def _file(fields: Fields, name: str) -> str | None:
+    files = fields.get(name, {}).get("files")
+    first = files[0] if isinstance(files, list) and files else None
+    file_id = first.get("id") if isinstance(first, Mapping) else None
+    return file_id if isinstance(file_id, str) and file_id else None
+
+
+def _known(fields: Fields, name: str, choices: Any) -> Any:
+    """A choice of ours; raises `InvalidRequest` for one of another version."""
+    value = _one(fields, name)
+    if value is not None and value not in get_args(choices):
+        raise InvalidRequest(OTHER_VERSION, field=name)
+    return value

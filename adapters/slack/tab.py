@@ -1,0 +1,79 @@
+"""The Home tab as a view: one person's jobs on the way, usage, last clips and defaults. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from adapters.slack import blocks as b
+from adapters.slack import pages
+from adapters.slack.blocks import Block, Part
+from bot import text as words
+from bot.studio import JobLine, Setting, UsageReport
+
+#: So many jobs on the way are shown, with two blocks each.
+MOST_OPEN = 20
+MOST_LAST = 10
+PROMPT_CHARS = 300
+ROOM = 3000
+
+
+def home_view(
+    *,
+    usage: UsageReport,
+    open_jobs: Sequence[JobLine],
+    last: Sequence[JobLine],
+    held: Sequence[Setting],
+    now: datetime,
+    notice: str = "",
+) -> Block:
+    """What is on the way, what is left, what was made, what holds where nothing is typed."""
+    ended = [each for each in last if each.job_id not in {job.job_id for job in open_jobs}]
+    told: list[Block] = [{"type": "section", "text": b.plain(notice)}] if notice else []
+    blocks = [
+        *told,
+        *_open(open_jobs),
+        *_usage(usage),
+        *_last(ended[:MOST_LAST]),
+        *_defaults(held),
+        b.small([[b.said("As of "), b.date(now), b.said(" · Clips are AI-generated.")]]),
+    ]
+    return {"type": "home", "blocks": blocks}
+
+
+def _open(jobs: Sequence[JobLine]) -> list[Block]:
+    if not jobs:
+        return []
+    drawn = [b.header("On the way")]
+    for job in jobs[:MOST_OPEN]:
+        prompt = b.plain(words.clean(job.prompt, limit=PROMPT_CHARS) or "A clip of an image")
+        cancel = b.button("cancel", job.job_id)
+        drawn += [{"type": "section", "text": prompt, "accessory": cancel}, b.small([_facts(job)])]
+    more = len(jobs) - MOST_OPEN
+    return [*drawn, *([b.small([[b.said(f"… and {more} more")]])] if more > 0 else [])]
+
+
+def _facts(job: JobLine) -> list[Part]:
+    return pages.job_parts(job, 0)
+
+
+def _usage(usage: UsageReport) -> list[Block]:
+    """The page, with the name of a part instead of a page's title."""
+    resets = [each.resets_at for each in usage.allowances if each.resets_at]
+    return _part(words.describe_usage(usage), times=resets)
+
+
+def _part(text: words.Text, *, times: Sequence[datetime] = ()) -> list[Block]:
+    return [b.header(text.title), *pages.draw_text(text, times=times).blocks[1:]]
+
+
+def _last(jobs: Sequence[JobLine]) -> list[Block]:
+    if not jobs:
+        return _part(words.describe_jobs(()))
+    return [b.header("Your last clips"), b.rich(b.bullets(pages.to_list(jobs, ROOM)))]
+
+
+def _defaults(held: Sequence[Setting]) -> list[Block]:
+    change = b.button("settings", "own", "Change")
+    page = _part(words.describe_settings_in(held))
+    return [*page, {"type": "actions", "elements": [change]}]

@@ -1,0 +1,158 @@
+"""The true bot with slack-bolt, beside a local Slack and the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from adapters.slack import Settings, create
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
+from tests.slack_server import Channel, Message, Person, SlackServer, Team
+
+
+def picture(width: int = 320, height: int = 180, colour: str = "orange") -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(content, "PNG")
+    return content.getvalue()
+
+
+@dataclass
+class Lane:
+    """A workspace with a bot in it, and who works there."""
+
+    slack: SlackServer
+    team: Team
+    general: Channel
+    ana: Person
+    ben: Person
+    house: House
+
+    def clips(self, channel: Channel | None = None) -> list[Message]:
+        """The clips that everyone sees there."""
+        return [each for each in self.slack.said(channel or self.general) if is_clip(each)]
+
+    async def clip(self, channel: Channel | None = None, seconds: float = 15) -> Message:
+        """The next clip in a channel."""
+        return await self.slack.wait_message(channel or self.general, is_clip, seconds=seconds)
+
+    def later(self, **by: float) -> None:
+        """Time passes, for Slack and for the bot."""
+        self.slack.clock.move(**by)
+        if self.house.clock is not self.slack.clock:
+            self.house.clock.move(**by)
+
+    async def hurry(self, look: Callable[[], object], **by: float) -> None:
+        """Let time run in steps until this is so."""
+        async with asyncio.timeout(15):
+            while not look():
+                self.later(**(by or {"seconds": 6}))
+                await asyncio.sleep(0.02)
+
+
+def is_clip(message: Message) -> bool:
+    return not message.deleted and any(each.name.endswith(".mp4") for each in message.files)
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A simulator that soon is done, with small clips."""
+    settings = SimulatorSettings(
+        min_seconds=20,
+        max_seconds=20,
+        speed=200,
+        same_clip=True,
+        full_size=False,
+        running_limit=None,
+        creates_per_minute=None,
+    )
+    async with Simulator(settings, Faults()) as quick:
+        yield quick
+
+
+@pytest.fixture
+async def slack(clock: MovableClock) -> AsyncIterator[SlackServer]:
+    async with SlackServer(clock) as server:
+        yield server
+
+
+@dataclass
+class Town:
+    """Where lanes are: the local Slack with a workspace, its people, and the bot's own folder."""
+
+    folder: Path
+    simulator: Simulator
+    clock: MovableClock
+    slack: SlackServer
+    team: Team
+    general: Channel
+    ana: Person
+    ben: Person
+
+    def settings(self, **more: Any) -> Settings:
+        """The adapter's settings for this Slack."""
+        return Settings.model_validate(
+            {
+                "bot_token": self.team.bot_token,
+                "app_token": self.slack.app_token,
+                "api_base_url": self.slack.api_base_url,
+                "file_hosts": (self.slack.file_host,),
+                "connections": 1,
+                **more,
+            }
+        )
+
+    @asynccontextmanager
+    async def lane(
+        self, adapter: dict[str, Any] | None = None, **tables: Any
+    ) -> AsyncIterator[Lane]:
+        """Run the bot while the block runs; `adapter` changes the adapter's settings."""
+        tables.setdefault("access", {"workspaces": [self.team.id]})
+        config = to_test_config(self.folder, self.simulator, **tables)
+        settings = self.settings(**(adapter or {}))
+        async with running(
+            config,
+            self.simulator,
+            RecordingAdapter(),
+            self.clock,
+            slack=lambda studio: create(settings, studio, clock=self.clock),
+        ) as house:
+            if settings.mode == "socket":
+                await self.slack.wait_connected(settings.connections)
+            yield Lane(self.slack, self.team, self.general, self.ana, self.ben, house)
+
+
+@pytest.fixture
+async def town(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock, slack: SlackServer
+) -> Town:
+    team = slack.team("Foxes")
+    ana, ben = (slack.person(name, team) for name in ("Ana", "Ben"))
+    general = slack.channel(team, "general", members=[ana, ben])
+    return Town(tmp_path, simulator, clock, slack, team, general, ana, ben)
+
+
+@pytest.fixture
+async def open_lane(town: Town) -> AsyncIterator[Callable[..., Any]]:
+    """Starts the bot in a workspace named in [access]; `adapter` changes its settings."""
+    async with AsyncExitStack() as stack:
+
+        async def start(adapter: dict[str, Any] | None = None, **tables: Any) -> Lane:
+            return await stack.enter_async_context(town.lane(adapter, **tables))
+
+        yield start
+
+
+@pytest.fixture
+async def lane(open_lane: Callable[..., Any]) -> Lane:
+    started: Lane = await open_lane()
+    return started

@@ -1,0 +1,413 @@
+"""What people do in Slack and what they see, told as dialogues with the true bolt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bot.job import JobState
+from bot.refs import JobId
+from tests.adapters.slack.conftest import Lane, picture
+from tests.slack_server import Message
+
+PNG = ("fox.png", picture(), "image/png")
+HEIC_NAME = "IMG_0001.heic"
+
+
+def job_of(status: Message) -> JobId:
+    assert status.metadata is not None
+    return JobId(status.metadata["event_payload"]["job_id"])
+
+
+async def status_of(lane: Lane, words: str = "", *, channel: Any = None) -> Message:
+    """The newest status message that says this."""
+
+    def is_it(message: Message) -> bool:
+        return message.metadata is not None and words in message.plain
+
+    return await lane.slack.wait_message(channel or lane.general, is_it)
+
+
+def generations(lane: Lane) -> list[Any]:
+    return list(lane.house.simulator.generations.values())
+
+
+# ---- commands --------------------------------------------------------------------------------
+
+
+async def test_a_command_becomes_a_clip_in_the_thread_of_its_status_message(lane: Lane) -> None:
+    asked = await lane.ana.slash("/ray", "a fox in snow --ar 9:16 --dur 9s", lane.general)
+    clip = await lane.clip()
+    status = await status_of(lane, "Delivered")
+    assert asked.is_acked
+    assert asked.said == [], "everyone sees what becomes of it"
+    assert status.thread_ts is None
+    assert clip.thread_ts == status.ts
+    assert f"<@{lane.ana.id}>" in str(clip.blocks)
+    assert set(clip.buttons) == {"Retry", "Remix", "Delete"}
+    job = await lane.house.delivered(job_of(status))
+    assert (job.work.aspect_ratio, job.work.duration) == ("9:16", "9s")
+    await lane.house.check_books()
+
+
+async def test_what_a_person_writes_calls_nobody_and_is_no_markup(lane: Lane) -> None:
+    typed = "a &lt;!channel&gt; &lt;@U1&gt; *fox* &lt;https://evil.test|nice&gt; @here"
+    await lane.ana.slash("/ray", typed, lane.general)
+    await lane.clip()
+    meant = "a <!channel> <@U1> *fox* <https://evil.test|nice> @here"
+    for request in [
+        *lane.slack.requests_to("chat.postMessage"),
+        *lane.slack.requests_to("chat.update"),
+    ]:
+        assert "<!channel" not in request.args["text"]
+        assert "link_names" not in request.args
+        for block in request.args["blocks"]:
+            if block["type"] == "section":
+                assert "channel" not in block["text"]["text"]
+    assert any(meant in str(each.args["blocks"]) for each in lane.slack.requests_to("chat.update"))
+    assert not any(each.unfurls for each in lane.slack.said(lane.general) if each.metadata)
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("help", "--ar"),
+        ("usage", "Your usage"),
+        ("jobs", "No"),
+        ("settings", "What holds here"),
+        ("settings ar=9:16", "9:16"),
+        ("show r-0000000000", "no job"),
+        ("cancel r-0000000000", "no job"),
+        ("a fox --seed 4", "belongs to other tools"),
+        ("a fox --ar 5:1", "The nearest is"),
+        ("--loop", "Say what you want to see"),
+    ],
+)
+async def test_pages_and_refusals_are_for_their_person_only(
+    lane: Lane, typed: str, says: str
+) -> None:
+    asked = await lane.ana.slash("/ray", typed, lane.general)
+    await asked.wait_said(lambda text: says in text)
+    assert lane.slack.said(lane.general) == []
+    assert generations(lane) == []
+
+
+async def test_a_private_request_is_answered_in_direct_messages(lane: Lane) -> None:
+    asked = await lane.ana.slash("/ray", "a secret fox --private", lane.general)
+    clip = await lane.clip(lane.ana.direct)
+    await asked.wait_said(lambda text: "Follow it here" in text)
+    assert lane.slack.said(lane.general) == []
+    assert f"<@{lane.ana.id}>" in str(clip.blocks)
+    line = await lane.ben.slash("/ray", f"show {job_of(await status_of(lane, channel=lane.ana.direct))}")
+    await line.wait_said(lambda text: "no job" in text)
+
+
+async def test_where_the_bot_is_not_nothing_is_paid_and_the_person_hears_how_to_invite_it(
+    lane: Lane,
+) -> None:
+    attic = lane.slack.channel(lane.team, "attic", members=[lane.ana], has_bot=False)
+    asked = await lane.ana.slash("/ray", "a fox", attic)
+    await asked.wait_said(lambda text: "/invite" in text and "Nothing was charged" in text)
+    assert generations(lane) == []
+    await lane.house.check_books()
+
+
+async def test_a_refusal_after_the_status_message_takes_it_away(
+    open_lane: Callable[..., Any],
+) -> None:
+    lane = await open_lane(limits={"usd_per_person_per_day": 0})
+    asked = await lane.ana.slash("/ray", "a fox", lane.general)
+    await asked.wait_said(lambda text: "A limit is reached" in text)
+    assert lane.slack.said(lane.general) == []
+    assert generations(lane) == []
+
+
+async def test_a_dear_clip_waits_for_a_confirmation(open_lane: Callable[..., Any]) -> None:
+    lane = await open_lane(limits={"confirm_above_usd": 0.01})
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    status = await status_of(lane, "confirm the price")
+    assert set(status.buttons) == {"Confirm", "Cancel"}
+    assert generations(lane) == []
+    refused = await lane.ben.click(status, "Confirm")
+    await refused.wait_said(lambda text: "somebody else's" in text)
+    await lane.ana.click(status, "Confirm")
+    await lane.clip()
+
+
+async def test_a_request_can_be_taken_back_while_it_waits(
+    lane: Lane, simulator: Any
+) -> None:
+    simulator.settings.manual = True
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    status = await status_of(lane, "Generating")
+    refused = await lane.ben.click(status, "Cancel")
+    await refused.wait_said(lambda text: "somebody else's" in text)
+    asked = await lane.ana.click(status, "Cancel")
+    await asked.wait_said(lambda text: "Cancelled" in text)
+
+
+# ---- buttons ---------------------------------------------------------------------------------
+
+
+async def test_buttons_under_a_clip_work_after_a_restart(open_lane: Callable[..., Any]) -> None:
+    lane = await open_lane()
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    clip = await lane.clip()
+    await lane.house.delivered(job_of(await status_of(lane)))
+    again = await open_lane.__self__ if False else lane
+    await again.ben.click(clip, "Retry")
+    await again.slack.wait_for(lambda: len(again.clips()) == 2)
+    first, second = again.clips()
+    assert first.thread_ts == second.thread_ts
+    assert len(generations(again)) == 2
+
+
+async def test_remix_opens_a_form_with_what_was_asked(lane: Lane) -> None:
+    await lane.ana.slash("/ray", "a fox --ar 9:16", lane.general)
+    clip = await lane.clip()
+    asked = await lane.ben.click(clip, "Remix")
+    view = await asked.wait_view()
+    assert "a fox" in str(view.blocks)
+    assert "9:16" in str([each.get("element", {}).get("initial_option") for each in view.blocks])
+    sent = await lane.ben.submit(view, {"prompt": "a wolf"})
+    assert sent.closed
+    await lane.slack.wait_for(lambda: len(lane.clips()) == 2)
+    work = generations(lane)[1]
+    assert "a wolf" in str(vars(work))
+
+
+async def test_only_who_asked_or_an_admin_deletes_a_clip(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    clip = await lane.clip()
+    job_id = job_of(await status_of(lane, "Delivered"))
+    await lane.house.delivered(job_id)
+    refused = await lane.ben.click(clip, "Delete")
+    await refused.wait_said(lambda text: "somebody else's" in text)
+    assert not clip.deleted
+    asked = await boss.click(clip, "Delete")
+    await asked.wait_said(lambda text: "is deleted" in text)
+    assert clip.deleted or not [each for each in clip.files if not each.is_deleted]
+    assert (await lane.house.job(job_id)).clip is None
+
+
+async def test_a_failed_clip_says_why_and_can_be_remixed(lane: Lane, simulator: Any) -> None:
+    await lane.ana.slash("/ray", "a fox that is moderated [moderate]", lane.general)
+    status = await status_of(lane)
+    job = await lane.house.until(job_of(status), JobState.FAILED, JobState.DELIVERED)
+    if job.state is JobState.FAILED:
+        await status_of(lane, "No clip this time")
+
+
+# ---- forms and shortcuts ---------------------------------------------------------------------
+
+
+async def test_the_command_alone_opens_a_form_for_everything(lane: Lane) -> None:
+    asked = await lane.ana.slash("/ray", "", lane.general)
+    view = await asked.wait_view()
+    refused = await lane.ana.submit(view, {})
+    assert refused.errors == {"prompt": "Say what you want to see, or add an image."}
+    sent = await lane.ana.submit(
+        view, {"prompt": "a fox", "duration": "9s", "aspect_ratio": "16:9", "start": PNG[:2]}
+    )
+    assert sent.closed
+    await lane.clip()
+    job = await lane.house.delivered(job_of(await status_of(lane)))
+    assert (job.work.duration, job.work.aspect_ratio) == ("9s", "16:9")
+    assert job.work.start_frame is not None
+
+
+async def test_animate_takes_the_image_of_a_message_into_its_thread(lane: Lane) -> None:
+    image = await lane.ben.say("look at this", lane.general, files=[PNG])
+    asked = await lane.ana.shortcut("animate_with_ray", image)
+    view = await asked.wait_view()
+    await lane.ana.submit(view, {"prompt": "slow zoom"})
+    clip = await lane.clip()
+    assert clip.thread_ts == image.ts
+    job = await lane.house.delivered(job_of(await status_of(lane)))
+    assert job.work.start_frame is not None
+    assert job.work.prompt == "slow zoom"
+
+
+async def test_animate_asks_which_of_several_images(lane: Lane) -> None:
+    second = ("second.png", picture(180, 320, "blue"), "image/png")
+    image = await lane.ben.say("two", lane.general, files=[PNG, second])
+    asked = await lane.ana.shortcut("animate_with_ray", image)
+    view = await asked.wait_view()
+    await lane.ana.submit(view, {"picture": image.files[1].id})
+    await lane.clip()
+    job = await lane.house.delivered(job_of(await status_of(lane)))
+    assert job.work.aspect_ratio == "9:16", "the nearest to the image that was chosen"
+
+
+async def test_animate_needs_an_image(lane: Lane) -> None:
+    words = await lane.ben.say("only words", lane.general)
+    asked = await lane.ana.shortcut("animate_with_ray", words)
+    await asked.wait_said(lambda text: "no image" in text)
+    assert asked.view is None
+
+
+async def test_the_global_shortcut_asks_where_the_clip_belongs(lane: Lane) -> None:
+    asked = await lane.ana.global_shortcut("create_ray_clip")
+    view = await asked.wait_view()
+    await lane.ana.submit(view, {"prompt": "a fox", "where": lane.general.id})
+    await lane.clip()
+
+
+# ---- mentions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tells_files", [True, False])
+async def test_a_mention_takes_its_own_image(lane: Lane, *, tells_files: bool) -> None:
+    lane.slack.tells_files = tells_files
+    said = await lane.ana.say(f"{lane.team.mention} slow zoom in", lane.general, files=[PNG])
+    clip = await lane.clip()
+    assert clip.thread_ts == said.ts
+    job = await lane.house.delivered(job_of(await status_of(lane)))
+    assert job.work.start_frame is not None
+    assert job.work.prompt == "slow zoom in"
+
+
+async def test_a_mention_in_the_thread_of_an_image_sets_it_in_motion(lane: Lane) -> None:
+    image = await lane.ben.say("look", lane.general, files=[PNG])
+    await lane.ana.say(f"{lane.team.mention} slow zoom in", lane.general, thread=image)
+    clip = await lane.clip()
+    assert clip.thread_ts == image.ts
+    job = await lane.house.delivered(job_of(await status_of(lane)))
+    assert getattr(job.work.start_frame, "kind", "") == "image"
+
+
+async def test_a_mention_takes_the_latest_image_of_a_thread_that_begins_with_words(
+    lane: Lane,
+) -> None:
+    parent = await lane.ben.say("ideas?", lane.general)
+    for name in ("old.png", "new.png"):
+        await lane.ben.say("here", lane.general, thread=parent, files=[(name, PNG[1], PNG[2])])
+    await lane.ana.say(f"{lane.team.mention} zoom", lane.general, thread=parent)
+    await lane.clip()
+    frame = (await lane.house.delivered(job_of(await status_of(lane)))).work.start_frame
+    assert getattr(frame, "attachment").filename == "new.png"  # noqa: B009 - told apart above
+
+
+async def test_a_mention_in_a_clips_thread_goes_on_from_that_clip(lane: Lane) -> None:
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    await lane.clip()
+    status = await status_of(lane, "Delivered")
+    first = job_of(status)
+    await lane.house.delivered(first)
+    await lane.ben.say(f"{lane.team.mention} now it runs", lane.general, thread=status)
+    await lane.slack.wait_for(lambda: len(lane.clips()) == 2)
+    [second] = [each for each in lane.slack.said(lane.general) if each.metadata and each is not status]
+    work = (await lane.house.delivered(job_of(second))).work
+    assert getattr(work.start_frame, "job_id", "") == first
+    assert lane.clips()[1].thread_ts == status.ts
+
+
+async def test_words_alone_need_no_thread_and_no_words_are_refused(lane: Lane) -> None:
+    await lane.ana.say(f"{lane.team.mention}", lane.general)
+    await lane.ana.wait_ephemeral(lambda each: "Say what you want to see" in each.plain)
+    said = await lane.ana.say(f"{lane.team.mention} a fox", lane.general)
+    assert (await lane.clip()).thread_ts == said.ts
+
+
+async def test_pages_asked_for_by_mention_are_private(lane: Lane) -> None:
+    await lane.ana.say(f"{lane.team.mention} usage", lane.general)
+    await lane.ana.wait_ephemeral(lambda each: "Your usage" in each.plain)
+    assert [each for each in lane.slack.said(lane.general) if each.user != lane.ana.id] == []
+
+
+async def test_direct_messages_work_where_they_are_open(open_lane: Callable[..., Any]) -> None:
+    lane = await open_lane(access={"direct_messages": True})
+    said = await lane.ana.say("a fox", lane.ana.direct)
+    clip = await lane.clip(lane.ana.direct)
+    assert clip.thread_ts == said.ts
+
+
+async def test_direct_messages_are_closed_by_default(lane: Lane) -> None:
+    await lane.ana.say("a fox", lane.ana.direct)
+    await lane.slack.wait_message(
+        lane.ana.direct, lambda each: "no direct messages" in each.plain
+    )
+    assert generations(lane) == []
+
+
+# ---- people ----------------------------------------------------------------------------------
+
+
+async def test_guests_and_people_of_other_organisations_have_limits_of_their_own(
+    open_lane: Callable[..., Any],
+) -> None:
+    lane = await open_lane(limits={"clips_per_guest_per_day": 0})
+    guest = lane.slack.person("Guest", lane.team, lane.general, is_restricted=True)
+    away = lane.slack.person("Away", lane.team, lane.general, team_id="T999999999")
+    for each in (guest, away):
+        asked = await each.slash("/ray", "a fox", lane.general)
+        await asked.wait_said(lambda text: "uests" in text)
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    await lane.clip()
+    assert len(generations(lane)) == 1
+
+
+async def test_a_workspace_that_is_not_named_is_refused_and_told_to_the_operator_once(
+    open_lane: Callable[..., Any],
+) -> None:
+    lane = await open_lane(access={"workspaces": ["T000000099"]})
+    for _ in range(2):
+        asked = await lane.ana.slash("/ray", "a fox", lane.general)
+        await asked.wait_said(lambda text: "not set up" in text)
+    assert lane.slack.said(lane.general) == []
+    assert generations(lane) == []
+
+
+async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
+    refused = await lane.ben.slash("/ray", "admin pause", lane.general)
+    await refused.wait_said(lambda text: "Only admins" in text)
+    for typed, says in (
+        ("admin", "pause"),
+        ("admin limits", "budget"),
+        ("admin usage today", "Nobody asked"),
+        (f"admin channel {lane.general.mention} on", "#general"),
+        ("admin defaults ar=9:16", "9:16"),
+        (f"admin block <@{lane.ben.id}|ben> 3 too loud", "3 days"),
+        ("admin pause", "Paused"),
+    ):
+        asked = await boss.slash("/ray", typed, lane.general)
+        await asked.wait_said(lambda text, says=says: says in text)
+    asked = await lane.ana.slash("/ray", "a fox", lane.general)
+    await asked.wait_said(lambda text: "paused" in text)
+    asked = await boss.slash("/ray", "admin resume", lane.general)
+    await asked.wait_said(lambda text: "again" in text)
+    asked = await lane.ben.slash("/ray", "a fox", lane.general)
+    await asked.wait_said(lambda text: "You cannot use Raybot here" in text)
+    asked = await boss.slash("/ray", f"admin unblock <@{lane.ben.id}|ben>", lane.general)
+    await asked.wait_said(lambda text: "again" in text)
+    await lane.ben.slash("/ray", "a fox", lane.general)
+    await lane.clip()
+
+
+# ---- the Home tab ----------------------------------------------------------------------------
+
+
+async def test_the_home_tab_shows_what_runs_and_goes_with_it(lane: Lane, simulator: Any) -> None:
+    await lane.ana.open_home()
+    await lane.ana.wait_home(lambda view: "Your usage" in str(view.blocks))
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    await lane.clip()
+    await lane.hurry(lambda: "1" in str(lane.ana.home.blocks) and "a fox" in str(lane.ana.home.blocks))
+    assert lane.ben.home is None
+
+
+async def test_own_defaults_are_changed_from_the_home_tab(lane: Lane) -> None:
+    await lane.ana.open_home()
+    home = await lane.ana.wait_home()
+    asked = await lane.ana.click(home, "Change")
+    view = await asked.wait_view()
+    await lane.ana.submit(view, {"aspect_ratio": "9:16"})
+    await lane.hurry(lambda: "9:16" in str(lane.ana.home.blocks))
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    await lane.clip()
+    job = await lane.house.delivered(job_of(await status_of(lane)))
+    assert job.work.aspect_ratio == "9:16"
