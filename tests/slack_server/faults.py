@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 When = Literal["before", "after"]
@@ -26,6 +27,16 @@ class Gate:
         await self._opened.wait()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """An answer: JSON, or a text of this type."""
+
+    body: Any
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(kw_only=True, eq=False)
 class Fault:
     """What shall happen to the next calls of a method.
@@ -42,11 +53,16 @@ class Fault:
     retry_after: int | None = None
     is_drop: bool = False
     gate: Gate | None = None
+    #: Any answer at all, in place of an error of Slack's.
+    reply: Reply | None = None
     left: int = 1
 
 
 class Faults:
-    """Planned faults, first in, first out. A method may be "upload", too: the bytes' own door."""
+    """Planned faults, first in, first out.
+
+    A method may be "upload" or "download", too: the doors of the bytes.
+    """
 
     def __init__(self) -> None:
         self._planned: list[Fault] = []
@@ -85,6 +101,11 @@ class Faults:
                 left=times,
             )
         )
+
+    def answer(self, method: str, body: Any = "", *, times: int = 1, **more: Any) -> None:
+        """Answer with this; `more` are the fields of a `Reply`."""
+        reply = Reply(body=body, **more)
+        self._planned.append(Fault(method=method, reply=reply, status=reply.status, left=times))
 
     def drop(self, method: str, *, when: When = "before", times: int = 1) -> None:
         """Cut the connection, before or after the effect."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from tests.slack_server.calls import SCOPE_OF, Call, Request, read_args, require_scope, token_of
-from tests.slack_server.faults import Fault, Faults
+from tests.slack_server.faults import Fault, Faults, Reply
 from tests.slack_server.files import Files
 from tests.slack_server.line import Line
 from tests.slack_server.messages import Messages
@@ -87,6 +88,13 @@ class WebApi:
 
         return await self._through_faults(request, noted, take)
 
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """The bytes of a file, on their way to whoever may have them."""
+        noted = self._note(request, "download")
+        noted.args = {"file": request.match_info["file"]}
+        noted.token = token_of(request, noted.args)
+        return await self._through_faults(request, noted, lambda: self._files.serve(request))
+
     def _note(self, request: web.Request, method: str) -> Request:
         noted = Request(
             method=method,
@@ -129,6 +137,9 @@ class WebApi:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
+        if fault.reply is not None:
+            noted.is_answered = True
+            return _to_response(fault.reply)
         headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after else {}
         noted.error, noted.is_answered = fault.error, True
         body = {"ok": False, "error": fault.error, **(fault.more or {})}
@@ -217,3 +228,13 @@ class WebApi:
     def requests_to(self, method: str) -> list[Request]:
         """What came for one method."""
         return [each for each in self.requests if each.method == method]
+
+
+def _to_response(reply: Reply) -> web.Response:
+    is_json = reply.content_type == "application/json"
+    return web.Response(
+        text=json.dumps(reply.body) if is_json else str(reply.body),
+        status=reply.status,
+        content_type=reply.content_type,
+        headers=dict(reply.headers),
+    )
