@@ -137,6 +137,17 @@ async def test_what_never_arrived_is_posted_then(desk: Desk) -> None:
     assert len(desk.said()) == 1
 
 
+async def test_a_later_try_whose_answer_was_lost_is_found_as_well(desk: Desk) -> None:
+    desk.drop(POST, "before")
+    await in_vain(desk)
+    desk.clock.move(hours=1)
+    desk.drop(POST)
+    await in_vain(desk)
+    desk.clock.move(hours=1)
+    await desk.say()
+    assert len(desk.said()) == 1
+
+
 async def test_what_may_be_on_its_way_is_waited_for(desk: Desk) -> None:
     desk.drop(POST)
     await in_vain(desk)

@@ -142,8 +142,16 @@ async def test_no_other_host_is_asked(sent: Sent, url: str) -> None:
 
 
 async def test_a_redirect_is_not_followed(sent: Sent) -> None:
-    sent.desk.answer(GET, "", status=302, headers={"Location": "/signin"})
+    sent.desk.answer(GET, "", status=302, headers={"Location": "/api/auth.test"})
     assert await sent.refused() == images.NO_SCOPE
+    assert sent.desk.calls("auth.test") == []
+
+
+async def test_without_its_permission_nothing_is_read(sent: Sent) -> None:
+    sent.tell()
+    sent.desk.ana.workspace.scopes.remove("files:read")
+    assert await sent.refused() == images.NO_SCOPE
+    assert len(sent.desk.calls(GET)) == 1
 
 
 async def test_a_page_is_no_image(sent: Sent) -> None:

@@ -194,6 +194,12 @@ async def test_a_clip_that_was_deleted_meanwhile_is_not_posted_again(desk: Desk)
         await desk.show()
 
 
+async def test_what_is_left_of_a_deleted_clip_is_no_reason_to_post_it_again(desk: Desk) -> None:
+    desk.answer(INFO, {"ok": True, "file": {"id": "F1", "mode": "tombstone"}})
+    with pytest.raises(PostedBefore, match="deleted"):
+        await desk.show()
+
+
 @pytest.mark.parametrize("code", ["missing_scope", "token_revoked"])
 async def test_where_nobody_can_look_it_is_not_posted_again(desk: Desk, code: str) -> None:
     desk.refuse(INFO, code, needed="files:read")
@@ -367,6 +373,9 @@ async def test_a_picture_that_is_too_large_is_kept(desk: Desk) -> None:
 async def test_an_upload_that_is_refused_comes_again(desk: Desk) -> None:
     desk.answer(BYTES, None, status=500)
     await later(desk)
+    desk.answer(BYTES, None, status=307, headers={"Location": "/api/auth.test"})
+    await later(desk)
+    assert desk.calls("auth.test") == []
     desk.answer(BYTES, None, status=413)
     await later(desk)
     await desk.show()
