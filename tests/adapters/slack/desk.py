@@ -140,7 +140,7 @@ class Desk:
         while not task.done():
             await asyncio.wait({task}, timeout=0.002)
             if self.clock._moved:
-                self.clock.move(seconds=0.5)
+                self.clock.move(seconds=2)
         return task.result()
 
     @asynccontextmanager
