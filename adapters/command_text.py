@@ -19,17 +19,22 @@ from bot.request import (
     AspectRatio,
     Duration,
     Frame,
+    ImageWork,
     LinkFrame,
     Parameter,
     Resolution,
     VideoWork,
+    Work,
 )
 from bot.text import clean
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A prompt and the parameters that were typed; None and empty: not typed."""
+    """A prompt and the parameters that were typed; None and empty: not typed.
+
+    `is_still`: a picture is wanted, and no clip.
+    """
 
     prompt: str = ""
     model: str | None = None
@@ -40,6 +45,7 @@ class Draft:
     concepts: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
+    is_still: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ _FLAGS = {
     **dict.fromkeys(("start", "s"), "start"),
     **dict.fromkeys(("end", "e"), "end"),
     **dict.fromkeys(("loop", "l", "no-loop"), "loop"),
+    "still": "is_still",
 }
 #: Taken with one dash too: the letters, and what Pika taught people.
 _ONE_DASH = frozenset({*(name for name in _FLAGS if len(name) == 1), "ar", "res", "dur", "camera"})
@@ -112,6 +119,17 @@ _SHORT = {value: name for name, values in _CHOICES.items() for value in values}
 #: What a draft and a work name alike.
 _ALIKE = frozenset({"model", "aspect_ratio", "resolution", "duration", "loop", "concepts"})
 _UNITS = {"duration": "s", "resolution": "p", "aspect_ratio": ""}
+#: Flags that have no value.
+_BARE = {"loop": "Write --loop or --no-loop, without a value.", "is_still": "Write just --still."}
+#: What a still has none of, as a person types it.
+_ONLY_CLIPS = {
+    "duration": "--dur",
+    "resolution": "--res",
+    "loop": "--loop",
+    "concepts": "--camera",
+    "start_frame": "a picture to start from",
+    "end_frame": "a picture to end with",
+}
 #: Flags of Midjourney, Pika and Stable Diffusion bots.
 _FOREIGN = re.compile(
     "bs|c|cfg|chaos|cref|cw|fast|fps|gs|guidance|hd|iw|motion|neg|negative|niji|no|p|profile|q"
@@ -219,9 +237,9 @@ def _take(text: str, spot: re.Match[str], name: str, given: dict[str, Any]) -> i
     parameter, at = _FLAGS.get(name) or _SHORT[name], spot.end()
     flag = spot["dash"].replace("—", "--").replace("–", "--") + name
     value: Any = name if name in _SHORT else name != "no-loop"
-    if parameter == "loop" and spot["equals"]:
-        raise InvalidRequest("Write --loop or --no-loop, without a value.", field="loop")
-    if name not in _SHORT and parameter != "loop":
+    if parameter in _BARE and spot["equals"]:
+        raise InvalidRequest(_BARE[parameter], field=parameter)
+    if name not in _SHORT and parameter not in _BARE:
         value, at = _read_value(text, spot, flag, parameter)
         if parameter in _CHOICES:
             value = _choose(parameter, value, typed=f"{flag} {value}")
@@ -312,6 +330,8 @@ def format_draft(draft: Draft) -> str:
     ]
     if draft.loop is not None:
         flags.append("--loop" if draft.loop else "--no-loop")
+    if draft.is_still:
+        flags.append("--still")
     bare = " ".join([draft.prompt, *flags])
     with contextlib.suppress(InvalidRequest):
         if parse(bare) == draft:
@@ -321,8 +341,11 @@ def format_draft(draft: Draft) -> str:
 
 def to_work(
     draft: Draft, *, start_frame: Frame | None = None, end_frame: Frame | None = None
-) -> VideoWork:
-    """The draft as a request's work; `start` and `end` are what the adapter made of the frames."""
+) -> Work:
+    """The draft as a request's work; `start` and `end` are what the adapter made of the frames.
+
+    Raises `InvalidRequest` for a still with something that only clips have.
+    """
     values: dict[Parameter, Any] = {
         "prompt": draft.prompt.strip(),
         "model": draft.model and draft.model.lower(),
@@ -335,13 +358,20 @@ def to_work(
         "end_frame": end_frame,
     }
     typed = {name: value for name, value in values.items() if value not in (None, "", ())}
-    return VideoWork(**typed, typed=frozenset(typed))
+    if not draft.is_still:
+        return VideoWork(**typed, typed=frozenset(typed))
+    for name, words in _ONLY_CLIPS.items():
+        if name in typed:
+            raise InvalidRequest(
+                f"A still is one picture, made from words: leave {words} out.", field=name
+            )
+    return ImageWork(**typed, typed=frozenset(typed))
 
 
-def to_draft(work: VideoWork) -> Draft:
+def to_draft(work: Work) -> Draft:
     """What a person typed for this work, but for the frames."""
     typed = {name: getattr(work, name) for name in work.typed & _ALIKE}
-    return Draft(prompt=work.prompt, **typed)
+    return Draft(prompt=work.prompt, is_still=work.kind == "image", **typed)
 
 
 def read_link(text: str) -> LinkFrame | None:

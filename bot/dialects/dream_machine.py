@@ -17,7 +17,7 @@ from bot import errors, http, ports
 from bot.job import Failure
 from bot.ports import FrameKind, FrameRule, Generation, ModelCapabilities, Submission
 from bot.refs import GenerationId
-from bot.request import ASPECT_RATIOS, CONCEPTS
+from bot.request import ASPECT_RATIOS, CONCEPTS, to_video
 
 Row = Mapping[str, Any]
 NO_LOOP = "A clip {} cannot loop. Leave the loop out."
@@ -80,7 +80,7 @@ STATES: tuple[ports.GenerationState, ...] = ("queued", "completed", "failed", "r
 
 def to_payload(submission: Submission) -> dict[str, Any]:
     """The body of `POST /generations/video`; what may be left out has no documented default."""
-    work = submission.work
+    work = to_video(submission.work)
     payload: dict[str, Any] = {
         "model": work.model,
         "prompt": work.prompt.strip(),

@@ -73,6 +73,11 @@ class Order:
     callback_url: str | None
 
     @property
+    def is_still(self) -> bool:
+        """Whether it asks for a picture, as an order without length does."""
+        return self.seconds == 0
+
+    @property
     def frames(self) -> int:
         """Frames in the file: one more than are billed."""
         return self.seconds * FPS + 1
