@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from PIL import Image
 
@@ -333,6 +334,26 @@ async def ask_and_fail(house: House) -> JobId:
     generating = await house.until(job_id, JobState.GENERATING)
     await house.simulator.fail(str(generating.generation_id), "content_moderated")
     return (await house.until(job_id, JobState.FAILED)).id
+
+
+async def test_a_still_too_large_for_the_place_is_made_smaller_beside_a_link(
+    open_agents: Callable[..., Any],
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    house: House = await open_agents(bot={"public_port": port, "public_url": address})
+    house.chat.max_upload_bytes = 12_000
+    job = await finished(house, await ask_still(house, aspect_ratio="16:9"))
+    assert job.clip is not None
+    assert job.clip.bytes > 12_000
+    [posted] = house.chat.clips(job.id)
+    assert (posted.form, Path(posted.filename).suffix) == ("smaller", ".jpg")
+    assert "Made smaller to fit this place." in describe(posted).lines
+    assert posted.original_link is not None
+    async with aiohttp.ClientSession() as session, session.get(posted.original_link) as reply:
+        assert reply.content_type == "image/jpeg"
+        assert len(await reply.read()) == job.clip.bytes
+    await house.check_books()
 
 
 async def test_another_try_of_a_still_is_a_still(house: House) -> None:
