@@ -40,10 +40,7 @@ WORDS: dict[Parameter, str] = {
     "resolution": "resolution",
     "aspect_ratio": "aspect ratio",
 }
-NO_STILLS = (
-    "No video service here makes stills. Luma's Agents API does: the operator can add it as "
-    "luma_agents."
-)
+NO_STILLS = "No video service here makes stills. The operator can add luma or luma_agents."
 #: What a model makes, and how it is asked for.
 MAKES: dict[Operation, tuple[str, str]] = {
     "video": ("clips", "Leave the still out."),
@@ -140,7 +137,10 @@ def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
         near = _closest_word(work.model, models)
         if "model" in work.typed:
             raise InvalidRequest(_model_refusal(work, provider, near), field="model")
-        moved = (f"The model is {near}, because {work.model} is not available.",)
+        if isinstance(work, VideoWork):
+            moved = (f"The model is {near}, because {work.model} is not available.",)
+        else:
+            near = models[0]  # Nobody chose the other one.
         work = work.model_copy(update={"model": near})
     fitted, remarks = fit(work, provider.capabilities[work.model])
     if not is_sold(fitted, provider):

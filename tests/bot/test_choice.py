@@ -14,7 +14,7 @@ from bot.dialects.dream_machine import MODELS, RETIRED
 from bot.errors import InvalidRequest
 from bot.ports import FrameRule, ModelCapabilities, PerClip, PerPixel, Provider
 from bot.pricing import ratio
-from bot.providers import luma_agents
+from bot.providers import luma_agents, replicate
 from bot.providers.luma import Luma, Settings, create
 from bot.refs import Attachment, JobId, Micros
 from bot.request import (
@@ -63,19 +63,28 @@ def refusal(work: VideoWork, capabilities: ModelCapabilities = FLASH) -> Invalid
 
 
 def test_where_nothing_makes_stills_somebody_is_named_who_does() -> None:
-    luma = create(Settings(), clock=SystemClock())
+    other: Provider = replicate.create(replicate.Settings(), clock=SystemClock())
     with pytest.raises(InvalidRequest, match=r"makes stills\. .* luma_agents"):
-        choose(ImageWork(prompt="a red fox"), [luma])
+        choose(ImageWork(prompt="a red fox"), [other])
 
 
 def test_a_still_goes_to_whoever_makes_some_and_a_clip_never_does() -> None:
     luma: Provider = create(Settings(), clock=SystemClock())
     agents: Provider = luma_agents.create(luma_agents.Settings(), clock=SystemClock())
+    other: Provider = replicate.create(replicate.Settings(), clock=SystemClock())
     asked = ImageWork(prompt="a red fox", aspect_ratio="9:21")
-    provider, work, remarks = choose(asked, [luma, agents])
+    provider, work, remarks = choose(asked, [other, agents, luma])
     assert (provider, work.model, work.aspect_ratio) == (agents, "uni-1", "9:16")
     assert remarks == ("The aspect ratio is 9:16, because uni-1 cannot make 9:21.",)
+    provider, work, remarks = choose(asked, [other, luma, agents])
+    assert (provider, work.model, remarks) == (luma, "photon-1", ())
     assert all("video" in each.operations for each in offered([luma, agents]))
+    assert [each.model for each in offered([luma, agents], "image")] == [
+        "photon-1",
+        "photon-flash-1",
+        "uni-1",
+        "uni-1-max",
+    ]
     with pytest.raises(InvalidRequest, match=r"uni-1 makes stills alone\."):
         choose(typed(model="uni-1"), [agents])
     assert choose(default(model="uni-1"), [agents])[1].model == "ray-3.2"

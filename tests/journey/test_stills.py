@@ -26,6 +26,7 @@ from bot.request import ClipFrame, GenerationRequest, ImageWork, to_video
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.luma import FACE as LUMA
 from bot.simulator.faces.luma_agents import FACE as AGENTS
+from bot.simulator.faces.replicate import FACE as REPLICATE
 from bot.supply import load_adapter
 from bot.text import describe
 from tests.conftest import House, running, to_test_config
@@ -98,7 +99,7 @@ async def test_a_typed_still_is_made_and_then_animated_each_paid_once(
             services = {"luma": luma, **services}
         told = await play(
             configure(tmp_path, services),
-            "/ray a red fox in snow --still --ar 16:9",
+            "/ray a red fox in snow --still --ar 16:9 --model uni-1",
             "wait",
             "> 2 it looks around --dur 5s --res 540p",
             "wait",
@@ -130,15 +131,15 @@ async def test_a_typed_still_is_made_and_then_animated_each_paid_once(
 
 
 async def test_where_nothing_makes_stills_it_is_said_and_nothing_held(tmp_path: Path) -> None:
-    async with Simulator(SimulatorSettings(same_clip=True), face=LUMA) as luma:
+    async with Simulator(SimulatorSettings(api_key="r8_0123456789"), face=REPLICATE) as other:
         told = await play(
-            configure(tmp_path, {"luma": luma}),
+            configure(tmp_path, {"replicate": other}),
             "/ray still water at dawn --still",
             "/ray a fox --still --dur 9s",
         )
-        assert not luma.generations
+        assert not other.generations
     missing, longer = told
-    assert "Luma's Agents API does" in missing["sentence"]
+    assert "The operator can add luma or luma_agents." in missing["sentence"]
     assert longer["field"] == "duration"
 
 

@@ -138,11 +138,17 @@ async def test_help_names_stills_where_there_are_some(studio_street: Street) -> 
     assert "a picture from words" in page.content
 
 
-async def test_without_a_maker_of_stills_there_is_no_such_command(street: Street) -> None:
+async def test_without_a_maker_of_stills_there_is_no_such_command(
+    open_street: OpenStreet,
+) -> None:
+    table = {"api_key": "r8_0123456789", "base_url": "http://127.0.0.1:9"}
+    street = await open_street(
+        defaults={"providers": ["replicate"]}, providers={"replicate": table}
+    )
     page = await street.ana.answer(await street.ana.slash("ray help"))
     assert "a picture from words" not in page.content
     await street.ana.say(street.general, f"{street.discord.app.bot.mention} a fox --still")
     said = await street.discord.wait_message(
-        street.general, lambda each: "Agents API does" in each.content, seconds=15
+        street.general, lambda each: "add luma" in each.content, seconds=15
     )
     assert "No video service here makes stills" in said.content
