@@ -120,8 +120,8 @@ def _simulator() -> Simulator:
     )
 
 
-#: Of a still, which takes the same steps, a few boundaries are enough.
-CASES = [*(("video", share) for share in range(SHARES)), ("image", 4)]
+#: Of a still, which takes the same steps, three boundaries are enough.
+CASES = [*(("video", share) for share in range(SHARES)), ("image", 7)]
 
 
 @pytest.mark.parametrize(("kind", "share"), CASES)
