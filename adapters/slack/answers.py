@@ -25,7 +25,7 @@ from bot.notices import Delivered
 from bot.ports import Memo
 from bot.refs import JobId
 from bot.request import Requester
-from bot.text import describe_settings_in, describe_usage
+from bot.text import describe_settings_in, describe_usage, thing
 
 if TYPE_CHECKING:
     from bot.studio import Shown, Studio
@@ -57,7 +57,7 @@ class Answers:
         """A verb that was typed; `retry` starts something, which is not for here."""
         match command:
             case Help():
-                return pages.draw_help(self._studio.models())
+                return pages.draw_help(self._studio.models(), self._studio.models("image"))
             case Usage():
                 report = await self._studio.usage(requester, channel=channel)
                 resets = [each.resets_at for each in report.allowances if each.resets_at]
@@ -78,7 +78,7 @@ class Answers:
             case Confirm(job_id=job_id):
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case Retry():
-                raise InvalidRequest("Use the Retry button under the clip.")
+                raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)
 
@@ -112,8 +112,9 @@ class Answers:
             case "confirm":
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case "delete":
+                work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester, is_moderator=person.is_admin)
-                return render.draw_sentence(f"The clip of {job_id} is deleted.")
+                return render.draw_sentence(f"The {thing(work)} of {job_id} is deleted.")
             case _:
                 return await self._operate(action, target, requester)
 

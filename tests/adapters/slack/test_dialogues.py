@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.refs import JobId
+from bot.request import ImageFrame, to_video
 from tests.adapters.slack.conftest import Lane, Town, picture
 from tests.slack_server import Message
 
@@ -37,7 +38,7 @@ async def test_a_command_becomes_a_clip_in_the_thread_of_its_status_message(lane
     assert f"<@{lane.ana.id}>" in str(clip.blocks)
     assert set(clip.buttons) == {"Retry", "Remix", "Delete"}
     job = await lane.house.delivered(job_of(status))
-    assert (job.work.aspect_ratio, job.work.duration) == ("9:16", "9s")
+    assert (job.work.aspect_ratio, to_video(job.work).duration) == ("9:16", "9s")
     await lane.house.check_books()
 
 
@@ -207,8 +208,8 @@ async def test_the_command_alone_opens_a_form_for_everything(lane: Lane) -> None
     assert sent.closed
     await lane.clip()
     job = await lane.house.delivered(job_of(await lane.status()))
-    assert (job.work.duration, job.work.aspect_ratio) == ("9s", "16:9")
-    assert job.work.start_frame is not None
+    assert (to_video(job.work).duration, job.work.aspect_ratio) == ("9s", "16:9")
+    assert isinstance(to_video(job.work).start_frame, ImageFrame)
 
 
 async def test_animate_takes_the_image_of_a_message_into_its_thread(lane: Lane) -> None:
@@ -219,7 +220,7 @@ async def test_animate_takes_the_image_of_a_message_into_its_thread(lane: Lane) 
     clip = await lane.clip()
     assert clip.thread_ts == image.ts
     job = await lane.house.delivered(job_of(await lane.status()))
-    assert job.work.start_frame is not None
+    assert isinstance(to_video(job.work).start_frame, ImageFrame)
     assert job.work.prompt == "slow zoom"
 
 
@@ -258,7 +259,7 @@ async def test_a_mention_takes_its_own_image(lane: Lane, *, tells_files: bool) -
     clip = await lane.clip()
     assert clip.thread_ts == said.ts
     job = await lane.house.delivered(job_of(await lane.status()))
-    assert job.work.start_frame is not None
+    assert isinstance(to_video(job.work).start_frame, ImageFrame)
     assert job.work.prompt == "slow zoom in"
 
 
@@ -268,7 +269,7 @@ async def test_a_mention_in_the_thread_of_an_image_sets_it_in_motion(lane: Lane)
     clip = await lane.clip()
     assert clip.thread_ts == image.ts
     job = await lane.house.delivered(job_of(await lane.status()))
-    assert getattr(job.work.start_frame, "kind", "") == "image"
+    assert isinstance(to_video(job.work).start_frame, ImageFrame)
 
 
 async def test_a_mention_takes_the_latest_image_of_a_thread_that_begins_with_words(
@@ -279,8 +280,10 @@ async def test_a_mention_takes_the_latest_image_of_a_thread_that_begins_with_wor
         await lane.ben.say("here", lane.general, thread=parent, files=[(name, PNG[1], PNG[2])])
     await lane.ana.say(f"{lane.team.mention} zoom", lane.general, thread=parent)
     await lane.clip()
-    frame = (await lane.house.delivered(job_of(await lane.status()))).work.start_frame
-    assert getattr(frame, "attachment").filename == "new.png"  # noqa: B009 - told apart above
+    work = (await lane.house.delivered(job_of(await lane.status()))).work
+    frame = to_video(work).start_frame
+    assert isinstance(frame, ImageFrame)
+    assert frame.attachment.filename == "new.png"
 
 
 async def test_a_mention_in_a_clips_thread_goes_on_from_that_clip(lane: Lane) -> None:
@@ -294,7 +297,7 @@ async def test_a_mention_in_a_clips_thread_goes_on_from_that_clip(lane: Lane) ->
     [second] = [
         each for each in lane.slack.said(lane.general) if each.metadata and each is not status
     ]
-    work = (await lane.house.delivered(job_of(second))).work
+    work = to_video((await lane.house.delivered(job_of(second))).work)
     assert getattr(work.start_frame, "job_id", "") == first
     assert lane.clips()[1].thread_ts == status.ts
 
@@ -367,7 +370,7 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
         ("admin pause", "Paused"),
     ):
         asked = await boss.slash("/ray", typed, lane.general)
-        await asked.wait_said(lambda text, says=says: says in text)
+        assert says in await asked.wait_said()
     asked = await lane.ana.slash("/ray", "a fox", lane.general)
     await asked.wait_said(lambda text: "paused" in text)
     asked = await boss.slash("/ray", "admin resume", lane.general)
@@ -428,3 +431,23 @@ async def test_a_private_clip_stays_private_when_it_is_tried_again(lane: Lane) -
     await lane.ana.click(clip, "Retry")
     await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 3)
     assert [each for each in lane.slack.said(lane.general) if each.user != lane.ana.id] == []
+
+
+async def test_a_still_is_a_picture_that_can_be_set_in_motion(
+    open_lane: Callable[..., Any],
+) -> None:
+    lane = await open_lane()
+    await lane.ana.slash("/ray", "a fox in snow --still", lane.general)
+    picture_of_ours = await lane.slack.wait_message(
+        lane.general, lambda each: any(file.name.endswith(".jpg") for file in each.files)
+    )
+    assert picture_of_ours.buttons == ["Animate", "Retry", "Remix", "Delete"]
+    still = job_of(await lane.status())
+    await lane.house.delivered(still)
+    asked = await lane.ben.click(picture_of_ours, "Remix")
+    assert "a fox in snow" in str((await asked.wait_view()).blocks)
+    asked = await lane.ben.click(picture_of_ours, "Animate")
+    await lane.ben.submit(await asked.wait_view(), {"prompt": "it runs"})
+    clip = await lane.clip()
+    assert clip.thread_ts == picture_of_ours.thread_ts
+    await lane.house.check_books()
