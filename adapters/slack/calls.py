@@ -56,6 +56,7 @@ def to_oauth(settings: Settings, installations: Installations, states: States) -
     # The SDK reads this from the environment of other tools; Slack knows the app's only one.
     wanted.redirect_uri = wanted.authorize_url_generator.redirect_uri = None
     client = AsyncWebClient(base_url=settings.api_base_url, retry_handlers=[])
+    client.proxy = None
     return AsyncOAuthFlow(client=client, logger=logging.getLogger("slack_bolt"), settings=wanted)
 
 

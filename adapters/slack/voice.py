@@ -47,6 +47,8 @@ class Voice:
 
     async def _answer(self, url: str, drawn: Drawn) -> bool:
         webhook = AsyncWebhookClient(url, timeout=ANSWER_SECONDS, retry_handlers=[])
+        # The SDK would take a proxy of the environment for every host, our own included.
+        webhook.proxy = None
         try:
             got = await webhook.send(
                 **_to_message(drawn), response_type="ephemeral", replace_original=False
