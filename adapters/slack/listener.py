@@ -81,8 +81,8 @@ class Slack(Delivery):
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
-            self._works = group
             await self._session.prove()
+            self._works = group
             group.create_task(self._home.run(), name="slack home")
             group.create_task(self._take_up(), name="slack inbox")
             await self._session.run()
