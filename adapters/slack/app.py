@@ -15,7 +15,6 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
-from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -47,9 +46,7 @@ class Knows(Protocol):
         """Our account for what a workspace tells us; `DeliveryUnavailable` while we look."""
 
 
-def to_app(
-    hears: Hears, knows: Knows, *, signing_secret: str, oauth: AsyncOAuthFlow | None
-) -> AsyncApp:
+def to_app(hears: Hears, knows: Knows, *, signing_secret: str) -> AsyncApp:
     """An app of bolt's: it checks signatures, finds our account, and passes on what it hears.
 
     Everything is given to it, so that no variable of another Slack tool means anything.
@@ -64,7 +61,6 @@ def to_app(
         signing_secret=signing_secret,
         client=AsyncWebClient(retry_handlers=[], logger=logger),
         authorize=_authorizing(knows),
-        oauth_flow=oauth,
     )
 
     async def keep(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
+import aiohttp
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
@@ -16,8 +17,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH, SCOPES
 from adapters.slack.settings import Settings, secret
 from adapters.slack.tokens import Installations, States
+from bot.log import get_logger
 from bot.ports import WebCall, WebHandler, WebReply
 
+log = get_logger(__name__)
+BAD_GATEWAY = 502
+MUTE = "Slack did not answer, so Raybot was not installed. Please try again."
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
@@ -45,7 +50,11 @@ def to_routes(
             return to_reply(await flow.handle_installation(to_request(call)))
 
         async def redirect(call: WebCall) -> WebReply:
-            return to_reply(await flow.handle_callback(to_request(call)))
+            try:
+                return to_reply(await flow.handle_callback(to_request(call)))
+            except (aiohttp.ClientError, OSError) as error:
+                log.warning("slack.not_installed", cause=type(error).__name__)
+                return WebReply(status=BAD_GATEWAY, body=MUTE.encode())
 
         routes |= {("GET", INSTALL_PATH): install, ("GET", REDIRECT_PATH): redirect}
     return routes

@@ -49,9 +49,7 @@ class Session:
             if isinstance(accounts, Installations)
             else None
         )
-        self._app = to_app(
-            hears, accounts, signing_secret=secret(settings.signing_secret), oauth=self._oauth
-        )
+        self._app = to_app(hears, accounts, signing_secret=secret(settings.signing_secret))
 
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
