@@ -33,16 +33,19 @@ if TYPE_CHECKING:
 SENT_DIRECTLY = "I sent the clip to your direct messages."
 
 
-class _Forgetful:
-    """The memo of a message that somebody asks for again: each time is a new one."""
+class _Fleeting:
+    """The memo of a message that somebody asks for again: each time is a new one, tried once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
 
     def get(self, name: str) -> str | None:
-        """Nothing was kept."""
-        del name
-        return None
+        """What this try has kept so far."""
+        return self._kept.get(name)
 
     async def put(self, name: str, value: str) -> None:
-        """Keep nothing."""
+        """Keep it for the rest of this try."""
+        self._kept[name] = value
 
 
 class Answers:
@@ -92,7 +95,7 @@ class Answers:
         drawn = pages.draw_shown(shown, now=self._clock.now())
         if not isinstance(shown.notice, Delivered) or shown.line.message is not None:
             return drawn
-        memo: Memo = _Forgetful()
+        memo: Memo = _Fleeting()
         thread = await self._delivery.direct(requester)
         await self._delivery.post(thread, shown.notice, key=f"show:{shown.line.job_id}", memo=memo)
         return Drawn(

@@ -82,7 +82,7 @@ def read(body: Mapping[str, Any], workspace: str) -> Heard | None:
     """What a payload of Slack says, for our account in this workspace; None: nothing to us."""
     match body.get("type"):
         case "event_callback":
-            return _read_event(body["event"], workspace, event_id=str(body.get("event_id", "")))
+            return _read_event(body["event"], workspace, told=str(body.get("event_id", "")))
         case "block_actions":
             return _read_button(body, workspace)
         case "view_submission":
@@ -106,7 +106,7 @@ def _read_command(body: Mapping[str, Any], workspace: str) -> Heard:
     )
 
 
-def _read_event(event: Mapping[str, Any], workspace: str, *, event_id: str) -> Heard | None:
+def _read_event(event: Mapping[str, Any], workspace: str, *, told: str) -> Heard | None:
     match event.get("type"):
         case "app_mention":
             return _read_message(event, workspace)
@@ -116,10 +116,16 @@ def _read_event(event: Mapping[str, Any], workspace: str, *, event_id: str) -> H
             user = event["user"]
             return Heard(kind="home", key=f"home:{user}", workspace=workspace, user=user)
         case "app_uninstalled":
-            return Heard(kind="gone", key=f"gone:{event_id}", workspace=workspace, user="")
+            return _read_gone(workspace, told)
+        # The tokens of people are none of ours.
         case "tokens_revoked" if (event.get("tokens") or {}).get("bot"):
-            return Heard(kind="gone", key=f"gone:{event_id}", workspace=workspace, user="")
+            return _read_gone(workspace, told)
     return None
+
+
+def _read_gone(workspace: str, told: str) -> Heard:
+    """It may be said again of the same workspace, once that has installed us anew."""
+    return Heard(kind="gone", key=f"gone:{workspace}:{told}", workspace=workspace, user="")
 
 
 def _read_message(event: Mapping[str, Any], workspace: str) -> Heard | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
 from adapters.command_text import Draft, Retry
-from adapters.slack import parse, render, views
+from adapters.slack import parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
@@ -26,7 +26,7 @@ from adapters.slack.settings import Settings
 from adapters.slack.tokens import Installations, OneWorkspace
 from adapters.slack.voice import Voice
 from bot.clock import Clock
-from bot.errors import BotError, InvalidRequest, StoreError
+from bot.errors import BotError, DeliveryError, InvalidRequest, StoreError
 from bot.log import get_logger
 from bot.notices import Notice, Operator
 from bot.ports import WebHandler
@@ -81,8 +81,8 @@ class Slack(Delivery):
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
-            self._works = group
             await self._session.prove()
+            self._works = group
             group.create_task(self._home.run(), name="slack home")
             group.create_task(self._take_up(), name="slack inbox")
             await self._session.run()
@@ -154,7 +154,7 @@ class Slack(Delivery):
 
     async def _obey(self, heard: Heard) -> None:
         if heard.kind == "gone":
-            await self._accounts.lose(heard.workspace)
+            await self._leave(heard.workspace)
             return
         account = await self._accounts.of(heard.workspace)
         match heard.kind:
@@ -170,6 +170,15 @@ class Slack(Delivery):
                 await self._on_form(heard, account)
             case _:
                 await self._on_words(heard, account)
+
+    async def _leave(self, workspace: str) -> None:
+        """Forget a token that ended, unless the workspace has installed us again since."""
+        try:
+            async with self.clients.translated(workspace):
+                await (await self.clients.api(workspace)).auth_test()
+        except DeliveryError as error:
+            if refusals.code_of(error) not in refusals.ENDED:
+                await self._accounts.lose(workspace)
 
     async def _requester(self, heard: Heard, account: Account) -> Requester:
         person = await self._people.of(account, heard.user)
