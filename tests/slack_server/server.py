@@ -83,9 +83,9 @@ class SlackServer:
             [
                 web.route("*", "/api/{method}", self.api.call),
                 web.post("/upload/{file}", self.api.upload),
-                web.get("/files/{file}/{name}", self.files.serve),
-                web.get("/files/{file}/download/{name}", self.files.serve),
-                web.get("/files/{file}/thumb/{name}", self.files.serve),
+                web.get("/files/{file}/{name}", self.api.download),
+                web.get("/files/{file}/download/{name}", self.api.download),
+                web.get("/files/{file}/thumb/{name}", self.api.download),
                 web.get("/signin", self.files.sign_in),
                 web.post("/response/{link}", self.answers.respond),
                 web.get("/oauth/v2/authorize", self.oauth.authorize),

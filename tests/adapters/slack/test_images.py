@@ -12,7 +12,7 @@ import pytest
 from adapters.slack import images
 from adapters.slack.addresses import to_attachment
 from bot.errors import FrameRejected
-from tests.adapters.slack.desk import WORKSPACE, Desk, opened
+from tests.adapters.slack.desk import Desk, opened
 
 INFO, GET = "files.info", "download"
 CONTENT = bytes(range(256)) * 1000
@@ -26,7 +26,7 @@ class Sent:
     id: str
 
     async def read(self) -> bytes:
-        file = to_attachment(WORKSPACE, self.id, filename="fox.png", size=None)
+        file = to_attachment(self.desk.workspace, self.id, filename="fox.png", size=None)
         source = self.desk.delivery.read(file)
 
         async def collect() -> bytes:
@@ -54,12 +54,12 @@ class Sent:
 @pytest.fixture
 async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
     async with opened(tmp_path) as desk:
-        yield Sent(desk, desk.send(CONTENT))
+        yield Sent(desk, await desk.send(CONTENT))
 
 
 async def test_an_image_is_read_with_our_token(sent: Sent) -> None:
     assert await sent.read() == CONTENT
-    assert [each.token for each in sent.desk.calls(GET)] == [sent.desk.ana.workspace.token]
+    assert [each.token for each in sent.desk.calls(GET)] == [sent.desk.ana.team.bot_token]
 
 
 async def test_what_the_phone_makes_is_passed_on(sent: Sent) -> None:

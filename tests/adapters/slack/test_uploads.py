@@ -52,12 +52,12 @@ async def test_a_clip_is_shown_with_its_buttons(desk: Desk) -> None:
     [clip] = desk.clips()
     assert ref == to_message(desk.place(), clip.ts, file_id=clip.file)
     [place], [sent], [show] = desk.calls(PLACE), desk.calls(BYTES), desk.calls(SHOW)
-    assert sent.headers["Content-Length"] == "300000"
-    assert int(place.args["length"]) == len(sent.content) == 300_000
-    assert "Authorization" not in sent.headers
+    assert int(place.args["length"]) == sent.length == 300_000
+    assert desk.content(clip.file) == desk.clip.read_bytes()
+    assert not sent.authorization
     [file] = json.loads(show.args["files"])
     assert file["id"] == clip.file
-    assert file["title"] == place.args["filename"]
+    assert file["title"] == "AI-generated clip: a red fox"
     assert "alt_txt" not in place.args
     assert json.loads(show.args["blocks"])
     assert "initial_comment" not in show.args
