@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import aiohttp
@@ -107,7 +108,9 @@ async def test_a_clip_with_words_outlives_its_file(scene: Scene) -> None:
         async with aiohttp.ClientSession() as session:
             await session.post(place["upload_url"], data=b"clip")
         await scene.client.files_completeUploadExternal(
-            files=[{"id": place["file_id"]}], channel_id=scene.general.id, blocks=blocks
+            files=[{"id": place["file_id"]}],
+            channel_id=scene.general.id,
+            blocks=json.dumps(blocks),
         )
         await scene.client.files_delete(file=place["file_id"])
     [left] = scene.slack.posted(scene.general)
