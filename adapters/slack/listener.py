@@ -119,7 +119,8 @@ class Slack(Delivery):
 
     async def _carry_out(self, heard: Heard) -> None:
         async with self._boundary(heard):
-            await self._obey(heard)
+            is_clip_form = heard.kind == "form" and heard.view.get("callback_id") == views.CREATE
+            await self._attend(parse.to_placed(heard) if is_clip_form else heard)
         if not heard.is_kept:
             return
         try:
@@ -143,6 +144,11 @@ class Slack(Delivery):
     async def _refuse(self, heard: Heard, error: BotError) -> None:
         if heard.user:
             await self._voice.say(heard, render.draw_error(error))
+
+    async def _attend(self, heard: Heard) -> None:
+        """The same, where its place is known: who asked there is answered there."""
+        async with self._boundary(heard):
+            await self._obey(heard)
 
     # ---- what was heard ------------------------------------------------------------------
 
@@ -220,12 +226,11 @@ class Slack(Delivery):
             self._home.touch(requester)
             return
         filled = views.read_view(heard.view)
-        placed = parse.to_placed(heard, filled.place, filled.channel or "")
-        asked = await self._asked(placed, requester, is_private=filled.is_private)
+        asked = await self._asked(heard, requester, is_private=filled.is_private)
         start, end, retry_of = await self._forms.frames_of(filled, requester)
         request = parse.to_request(asked, filled.draft, start=start, end=end)
         receipt = await self._studio.submit(request, retry_of=retry_of, place_name=account.name)
-        await self._follow(placed, receipt, is_private=filled.is_private)
+        await self._follow(heard, receipt, is_private=filled.is_private)
 
     async def _on_button(self, heard: Heard, account: Account) -> None:
         requester = await self._requester(heard, account)
@@ -239,7 +244,11 @@ class Slack(Delivery):
             await self._voice.say(heard, drawn)
 
     async def _retry(self, heard: Heard, requester: Requester, job_id: JobId) -> None:
-        asked = parse.to_asked(heard, requester)
+        is_private = False
+        if heard.kind != "button":
+            # Where it was typed says nothing of who may read of that job.
+            is_private = (await self._studio.show(job_id, requester)).line.is_private
+        asked = await self._asked(heard, requester, is_private=is_private)
         receipt = await self._studio.retry(
             job_id,
             requester,
@@ -247,7 +256,7 @@ class Slack(Delivery):
             thread=asked.thread,
             is_private=asked.is_private,
         )
-        await self._follow(heard, receipt, is_private=False)
+        await self._follow(heard, receipt, is_private=is_private)
 
     async def _follow(self, heard: Heard, receipt: Receipt, *, is_private: bool) -> None:
         """Tell who asked where it goes on, where they do not see it happen anyway."""

@@ -57,7 +57,7 @@ ALREADY_GONE = frozenset({"file_deleted", "file_not_found", "message_not_found"}
 #: It stands there, but cannot be changed any more.
 UNCHANGEABLE = frozenset({"cant_update_message", "edit_window_closed"})
 
-_INVITE = "Invite it with `/invite @ray`, then ask again."
+_INVITE = "Invite it with `/invite @ray`."
 _POSTING = "The rules of that channel do not let Raybot post there."
 _UPLOADS = "That workspace does not let Raybot upload files. Its admins can allow it."
 _DIRECT = "Raybot cannot write to you directly."

@@ -133,7 +133,7 @@ class Files:
         ]
 
     def _show(self, files: list[File], messages: list[Message]) -> None:
-        if self.shares == "now" or self.shares == 0:
+        if self.shares == "now":
             self._appear(messages)
         elif self.shares != "never":
             for each in files:

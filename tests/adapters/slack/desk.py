@@ -17,13 +17,12 @@ from bot.errors import ThreadGone
 from bot.refs import JobId, MessageRef, Micros, ThreadRef
 from bot.request import Requester, VideoWork
 from tests.fakes import MovableClock
-from tests.slack_server import Channel, Message, Person, Request, SlackServer
+from tests.slack_server import Channel, Message, Person, Request, SlackServer, Team
 from tests.slack_server.faults import When
 
 T = TypeVar("T")
 JOB = JobId("r-00000abcde")
 MIB = 1 << 20
-DELETE = "files.delete"
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Desk:
     # ---- what is said --------------------------------------------------------------------
 
     def about(self, **more: Any) -> n.About:
-        requester = Requester(adapter="slack", workspace=self.workspace, user=self.ana.id)
+        requester = Requester(adapter="slack", workspace=self.team.id, user=self.ana.id)
         given: dict[str, Any] = {"job_id": JOB, "work": VideoWork(prompt="a red fox"), **more}
         return n.About(requester=requester, **given)
 
@@ -141,7 +140,7 @@ class Desk:
         while not task.done():
             await asyncio.wait({task}, timeout=0.002)
             if self.clock._moved:
-                self.clock.move(seconds=0.5)
+                self.clock.move(seconds=2)
         return task.result()
 
     @asynccontextmanager
@@ -154,8 +153,8 @@ class Desk:
     # ---- the local Slack -----------------------------------------------------------------
 
     @property
-    def workspace(self) -> str:
-        return self.ana.team.id
+    def team(self) -> Team:
+        return self.ana.team
 
     @property
     def channel(self) -> Channel:
@@ -163,17 +162,17 @@ class Desk:
         return self.ana.here
 
     def place(self, thread: str = "") -> ThreadRef:
-        return to_thread(self.workspace, self.channel.id, thread)
+        return to_thread(self.team.id, self.channel.id, thread)
 
     @property
     def direct(self) -> ThreadRef:
         """Ana's direct messages."""
-        return to_thread(self.workspace, self.ana.direct.id)
+        return to_thread(self.team.id, self.slack.world.direct(self.team, self.ana.id).id)
 
     @property
     def private(self) -> ThreadRef:
         """The same, for what was asked in the channel."""
-        return to_thread(self.workspace, self.channel.id, only=self.direct.channel)
+        return to_thread(self.team.id, self.channel.id, only=self.direct.channel)
 
     def refuse(self, method: str, code: str, **more: Any) -> None:
         """The next call of this method is answered so, and does nothing."""
@@ -209,19 +208,23 @@ class Desk:
 
     async def wipe(self) -> None:
         """An admin deletes all messages of the channel."""
-        olga = self.slack.person("Olga", self.ana.team, self.channel, is_admin=True)
+        olga = self.slack.person("Olga", self.team, self.channel, is_admin=True)
         for each in self.slack.said(self.channel):
             await olga.delete(each)
 
     async def forge(self, metadata: dict[str, Any]) -> None:
         """Another bot writes a message that carries this."""
-        other = self.slack.person("Other", self.ana.team, self.channel, is_bot=True)
+        other = self.slack.person("Other", self.team, self.channel, is_bot=True)
         await other.say("It is me.", metadata=metadata)
 
     async def chatter(self, count: int) -> None:
         """People talk."""
         for each in range(count):
             await self.ana.say(f"word {each}")
+
+    def show_few(self, count: int) -> None:
+        """Slack shows so many messages at once, whatever is asked for."""
+        self.slack.messages.most_at_once = count
 
     # ---- images --------------------------------------------------------------------------
 
@@ -232,15 +235,16 @@ class Desk:
 
     def link_to(self, file: str) -> str:
         """Where Slack has it."""
-        return str(self.slack.payloads.file(self.slack.world.files[file])["url_private"])
+        told = self.slack.payloads.file(self.slack.world.files[file], seen_by=self.team)
+        return str(told["url_private"])
 
     # ---- its files -----------------------------------------------------------------------
 
     @property
     def files(self) -> list[str]:
-        """The files of all uploads, in their order."""
-        ours = self.ana.team.bot_user
-        return [each.id for each in self.slack.world.files.values() if each.owner == ours]
+        """The files of all our uploads, in their order."""
+        files = self.slack.world.files.values()
+        return [each.id for each in files if each.owner == self.team.bot_user]
 
     def content(self, file: str) -> bytes | None:
         """What Slack has of a file."""
@@ -249,11 +253,11 @@ class Desk:
     @property
     def withdrawn(self) -> list[str]:
         """Those that we deleted."""
-        return [each.args["file"] for each in self.calls(DELETE)]
+        return [each.args["file"] for each in self.calls("files.delete")]
 
     def hold(self, looks: int | None = None) -> None:
-        """What is uploaded from now on is there at the so-many-th look, or never."""
-        self.slack.shares = "never" if looks is None else looks - 1
+        """What is uploaded from now on is shown after so many looks, or never."""
+        self.slack.shares = looks or "never"
 
     def go_on(self) -> None:
         """What is uploaded from now on is shown at once."""
@@ -296,7 +300,7 @@ async def opened(folder: Path) -> AsyncIterator[Desk]:
     clip.write_bytes(bytes(300_000))
     clock = MovableClock()
     async with SlackServer(clock) as slack:
-        team = slack.team("Foxes")
-        ana = slack.person("Ana", team, slack.channel(team, "general"))
+        team = slack.team()
+        ana = slack.person("Ana", team, slack.channel(team))
         async with at_desk(slack, ana, clock, clip) as desk:
             yield desk

@@ -138,6 +138,17 @@ async def test_what_never_arrived_is_posted_then(desk: Desk) -> None:
     assert len(desk.said()) == 1
 
 
+async def test_a_later_try_whose_answer_was_lost_is_found_as_well(desk: Desk) -> None:
+    desk.drop(POST, "before")
+    await in_vain(desk)
+    desk.clock.move(hours=1)
+    desk.drop(POST)
+    await in_vain(desk)
+    desk.clock.move(hours=1)
+    await desk.say()
+    assert len(desk.said()) == 1
+
+
 async def test_what_may_be_on_its_way_is_waited_for(desk: Desk) -> None:
     desk.drop(POST)
     await in_vain(desk)
@@ -164,6 +175,7 @@ async def test_the_past_is_looked_through_page_by_page_and_gone_on_with(desk: De
     desk.drop(POST)
     await in_vain(desk)
     desk.clock.move(seconds=30)
+    desk.show_few(200)
     await desk.chatter(450)
     desk.pause(PAST, 60)
     assert (await in_vain(desk)).retry_after == 60
@@ -250,7 +262,7 @@ async def test_a_token_that_ended_is_given_up(desk: Desk) -> None:
     for _ in range(2):
         with pytest.raises(ThreadGone, match="removed"):
             await desk.say()
-    assert desk.accounts.lost == [desk.workspace]
+    assert desk.accounts.lost == [desk.team.id]
     assert len(desk.calls(POST)) == 1
 
 
@@ -280,7 +292,7 @@ async def test_no_proxy_of_the_environment_hears_our_token(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-other")
     await desk.say()
-    assert desk.calls(POST)[0].token == desk.ana.team.bot_token
+    assert desk.calls(POST)[0].token == desk.team.bot_token
 
 
 # ---- edits -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -367,7 +368,7 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
         ("admin pause", "Paused"),
     ):
         asked = await boss.slash("/ray", typed, lane.general)
-        await asked.wait_said(lambda text, says=says: says in text)
+        await asked.wait_said(re.compile(re.escape(says)).search)
     asked = await lane.ana.slash("/ray", "a fox", lane.general)
     await asked.wait_said(lambda text: "paused" in text)
     asked = await boss.slash("/ray", "admin resume", lane.general)
@@ -403,3 +404,28 @@ async def test_own_defaults_are_changed_from_the_home_tab(lane: Lane) -> None:
     await lane.clip()
     job = await lane.house.delivered(job_of(await lane.status()))
     assert job.work.aspect_ratio == "9:16"
+
+
+async def test_an_admin_can_be_in_a_clip(lane: Lane) -> None:
+    await lane.ana.slash("/ray", "admin panel of a spaceship", lane.general)
+    await lane.clip()
+
+
+async def test_a_form_in_direct_messages_needs_them_open(lane: Lane) -> None:
+    asked = await lane.ana.slash("/ray", "", lane.ana.direct)
+    view = await asked.wait_view()
+    await lane.ana.submit(view, {"prompt": "a fox"})
+    await lane.slack.wait_message(lane.ana.direct, lambda each: "no direct messages" in each.plain)
+    assert generations(lane) == []
+
+
+async def test_a_private_clip_stays_private_when_it_is_tried_again(lane: Lane) -> None:
+    await lane.ana.slash("/ray", "a secret fox --private", lane.general)
+    clip = await lane.clip(lane.ana.direct)
+    job_id = job_of(await lane.status(channel=lane.ana.direct))
+    await lane.house.delivered(job_id)
+    await lane.ana.say(f"{lane.team.mention} retry {job_id}", lane.general)
+    await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 2)
+    await lane.ana.click(clip, "Retry")
+    await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 3)
+    assert [each for each in lane.slack.said(lane.general) if each.user != lane.ana.id] == []
