@@ -70,7 +70,8 @@ class Lane:
 
 
 def is_clip(message: Message) -> bool:
-    return not message.deleted and any(each.name.endswith(".mp4") for each in message.files)
+    files = [each for each in message.files if not each.is_deleted]
+    return not message.deleted and any(each.name.endswith(".mp4") for each in files)
 
 
 @pytest.fixture

@@ -206,23 +206,21 @@ class Desk:
         """The bot is thrown out of the channel."""
         self.slack.remove_bot(self.channel)
 
-    def wipe(self) -> None:
-        """Somebody deletes all messages of the channel."""
-        for each in self.channel.messages.values():
-            each.deleted = True
+    async def wipe(self) -> None:
+        """An admin deletes all messages of the channel."""
+        olga = self.slack.person("Olga", self.team, self.channel, is_admin=True)
+        for each in self.slack.said(self.channel):
+            await olga.delete(each)
 
-    def forge(self, metadata: dict[str, Any]) -> None:
+    async def forge(self, metadata: dict[str, Any]) -> None:
         """Another bot writes a message that carries this."""
-        self._write(user="U0OTHER", bot_id="B0OTHER", metadata=metadata)
+        other = self.slack.person("Other", self.team, self.channel, is_bot=True)
+        await other.say("It is me.", metadata=metadata)
 
-    def chatter(self, count: int) -> None:
+    async def chatter(self, count: int) -> None:
         """People talk."""
-        for _ in range(count):
-            self._write(user=self.ana.id)
-
-    def _write(self, **known: Any) -> None:
-        world = self.slack.world
-        world.add(Message(ts=world.ts(), channel=self.channel, text="a word", **known))
+        for each in range(count):
+            await self.ana.say(f"word {each}")
 
     def show_few(self, count: int) -> None:
         """Slack shows so many messages at once, whatever is asked for."""
@@ -230,12 +228,10 @@ class Desk:
 
     # ---- images --------------------------------------------------------------------------
 
-    def send(self, content: bytes) -> str:
+    async def send(self, content: bytes) -> str:
         """Somebody sends a picture."""
-        owner, team = self.ana.id, self.team.id
-        file = self.slack.files.new("fox.png", content, "image/png", owner=owner, team_id=team)
-        file.is_given = True
-        return file.id
+        message = await self.ana.say("", files=[("fox.png", content)])
+        return message.files[0].id
 
     def link_to(self, file: str) -> str:
         """Where Slack has it."""
@@ -249,6 +245,10 @@ class Desk:
         """The files of all our uploads, in their order."""
         files = self.slack.world.files.values()
         return [each.id for each in files if each.owner == self.team.bot_user]
+
+    def content(self, file: str) -> bytes | None:
+        """What Slack has of a file."""
+        return self.slack.world.files[file].content
 
     @property
     def withdrawn(self) -> list[str]:

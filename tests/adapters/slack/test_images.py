@@ -54,7 +54,7 @@ class Sent:
 @pytest.fixture
 async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
     async with opened(tmp_path) as desk:
-        yield Sent(desk, desk.send(CONTENT))
+        yield Sent(desk, await desk.send(CONTENT))
 
 
 async def test_an_image_is_read_with_our_token(sent: Sent) -> None:

@@ -53,10 +53,11 @@ async def test_a_clip_is_shown_with_its_buttons(desk: Desk) -> None:
     assert ref == to_message(desk.place(), clip.ts, file_id=clip.file)
     [place], [sent], [show] = desk.calls(PLACE), desk.calls(BYTES), desk.calls(SHOW)
     assert int(place.args["length"]) == sent.length == 300_000
+    assert desk.content(clip.file) == desk.clip.read_bytes()
     assert sent.authorization == ""
     [file] = json.loads(show.args["files"])
     assert file["id"] == clip.file
-    assert "a red fox" in file["title"]
+    assert file["title"] == "AI-generated clip: a red fox"
     assert place.args["filename"].endswith(".mp4")
     assert "alt_txt" not in place.args
     assert json.loads(show.args["blocks"])
