@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable
 from time import perf_counter
 
+from bench import lane, street
 from bench.children import ChildFailed
 from bench.crowd import accepting, memory
 from bench.figures import Figure, show
 from bench.guilds import knowing
 from bench.lag import hundred_running, one_running, thousand_running
 from bench.restart import restarting
-from bench.street import acknowledging
 from bench.ten import ten_running
 
 Measure = Callable[..., list[Figure]]
@@ -26,10 +26,11 @@ MEASURES: dict[str, Measure] = {
     "accept": accepting,
     "memory": memory,
     "restart": restarting,
-    "discord": acknowledging,
+    "discord": street.acknowledging,
+    "slack": lane.acknowledging,
     "guilds": knowing,
 }
-QUICK = ("hundred", "accept", "memory", "restart", "discord", "guilds")
+QUICK = ("hundred", "accept", "memory", "restart", "discord", "slack", "guilds")
 
 
 def main() -> None:

@@ -170,6 +170,7 @@ def to_bench_config(
     running: int = 10,
     gets_per_second: float = 5.0,
     servers: Sequence[str] = (),
+    workspaces: Sequence[str] = (),
 ) -> Config:
     """The defaults everywhere but for limits, which must not bind, and the service's address."""
     tables: dict[str, dict[str, Any]] = {
@@ -179,7 +180,7 @@ def to_bench_config(
             "private_port": 0,
             "shutdown_grace_seconds": 1,
         },
-        "access": {"servers": list(servers)},
+        "access": {"servers": list(servers), "workspaces": list(workspaces)},
         "limits": {"usd_per_person_per_day": 1e6, "usd_total_per_month": 1e7},
         "providers": {
             "luma": {
