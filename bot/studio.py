@@ -182,8 +182,15 @@ class Studio:
         is_age_restricted: bool = False,
         is_private: bool = False,
     ) -> Receipt:
-        """Ask for the same again, as a new job at its own price."""
+        """Ask for the same again, as a new job at its own price.
+
+        Raises `InvalidRequest` where others would read of what was for one person's eyes.
+        """
         job = await self._visible(job_id, requester)
+        if job.request.is_private and not is_private:
+            raise InvalidRequest(
+                f"{job_id} is private. Use the Retry button under it, so that the next one is, too."
+            )
         request = GenerationRequest(
             dedupe_key=dedupe_key,
             requester=requester,
