@@ -189,7 +189,7 @@ class Studio:
         job = await self._visible(job_id, requester)
         if job.request.is_private and not is_private:
             raise InvalidRequest(
-                f"{job_id} is private. Use the Retry button under it, so that the next one is, too."
+                f"{job_id} is private. Use the Retry button under it, which keeps it so."
             )
         request = GenerationRequest(
             dedupe_key=dedupe_key,
