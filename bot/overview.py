@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from bot.config import LimitsTable
+from bot.notices import Notice
 from bot.refs import JobId, MessageRef, Micros, Price
 from bot.request import Duration, Resolution
 
@@ -70,6 +71,15 @@ class JobLine:
     price: Micros
     message: MessageRef | None = None
     is_private: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One job in full; `notice` is `Delivered` where the clip is kept."""
+
+    line: JobLine
+    notice: Notice
+    events: tuple[tuple[datetime, str], ...]
 
 
 # ---- of a place ------------------------------------------------------------------------------

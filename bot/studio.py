@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from typing import assert_never
 
 from bot import choice
@@ -33,6 +31,7 @@ from bot.overview import (
     PlaceLimits,
     PlaceRules,
     Setting,
+    Shown,
     UsageReport,
     UsageRow,
 )
@@ -67,15 +66,6 @@ __all__ = [
 ]
 log = get_logger(__name__)
 DELETED = "deleted"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """One job in full; `notice` is `Delivered` where the clip is kept."""
-
-    line: JobLine
-    notice: Notice
-    events: tuple[tuple[datetime, str], ...]
 
 
 class Studio:
@@ -191,8 +181,15 @@ class Studio:
         is_age_restricted: bool = False,
         is_private: bool = False,
     ) -> Receipt:
-        """Ask for the same again, as a new job at its own price."""
+        """Ask for the same again, as a new job at its own price.
+
+        Raises `InvalidRequest` where others would read of what was for one person's eyes.
+        """
         job = await self._visible(job_id, requester)
+        if job.request.is_private and not is_private:
+            raise InvalidRequest(
+                f"{job_id} is private. Use the Retry button under it, which keeps it so."
+            )
         request = GenerationRequest(
             dedupe_key=dedupe_key,
             requester=requester,

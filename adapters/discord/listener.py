@@ -95,15 +95,24 @@ class Discord(Delivery):
         log.error("discord.command_fault", exc_info=error)
         await tell(interaction, render.draw_error(BotError()))
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing can be said any more, because the connection was closed."""
+        return self._client is not None and self._client.is_closed()
+
     @asynccontextmanager
     async def _boundary(self, say: Callable[[BotError], Awaitable[object]]) -> AsyncIterator[None]:
-        """Whatever happens inside, the person gets a sentence."""
+        """Whatever happens inside, the person gets a sentence, while one can be said."""
         try:
-            yield
-        except BotError as error:
-            log.info("discord.refused", kind=type(error).__name__)
-            await say(error)
-        except Exception:
+            try:
+                yield
+            except BotError as error:
+                log.info("discord.refused", kind=type(error).__name__)
+                await say(error)
+        except Exception as error:
+            if self._is_over:
+                log.warning("discord.cut_off", cause=type(error).__name__)
+                return
             log.exception("discord.fault")
             await say(BotError())
 

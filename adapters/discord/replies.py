@@ -31,6 +31,12 @@ async def acknowledge(interaction: Interaction) -> bool:
         # Perhaps it arrived: whoever starts nothing is right in both cases.
         log.warning("discord.ack_lost", cause=type(error).__name__)
         return False
+    except RuntimeError:
+        # aiohttp's word for a session that is closed.
+        if not interaction.client.is_closed():
+            raise
+        log.warning("discord.ack_lost", cause="stopping")
+        return False
     return True
 
 

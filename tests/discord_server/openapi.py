@@ -26,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 _URI = "urn:discord"
 _FILE_FIELD = re.compile(r"files\[\d\]")
 _UNIONS = ("oneOf", "anyOf")
+#: Ids and times differ in every request, and mean nothing to a schema but that they are some.
+_NUMBER = re.compile(r"\d{9,}")
+_JOB = re.compile(r"\br-[0-9a-z]{10}\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,12 @@ class OpenApi:
         self._document = document
         resource = DRAFT202012.create_resource(document)
         self._registry: Registry[Any] = Registry().with_resource(_URI, resource)
-        self._paths = sorted(document["paths"], key=lambda path: path.count("{"))
+        paths = sorted(document["paths"], key=lambda path: path.count("{"))
+        self._paths = {path: _to_pattern(path) for path in paths}
+        self._validators: dict[int, Draft202012Validator] = {}
+        #: What was found before in the same, by schema and content: most requests are alike.
+        self._errors: dict[tuple[int, str], list[str]] = {}
+        self._fitting: dict[tuple[int, str], bool] = {}
 
     def findings(self, request: Request) -> list[str]:
         """All that is wrong with a request, known deviations left out."""
@@ -115,14 +123,19 @@ class OpenApi:
             yield from self._check(content[kind]["schema"], request.body)
 
     def _operation(self, request: Request) -> tuple[Json, Json] | None:
-        for path in self._paths:
-            pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))
+        for path, pattern in self._paths.items():
             item = self._document["paths"][path]
-            if re.fullmatch(pattern, request.path) and request.method.lower() in item:
+            if pattern.fullmatch(request.path) and request.method.lower() in item:
                 return item, item[request.method.lower()]
         return None
 
-    def _check(self, schema: Json, body: Any) -> Iterator[str]:
+    def _check(self, schema: Json, body: Any) -> list[str]:
+        key = id(schema), _content(body)
+        if key not in self._errors:
+            self._errors[key] = [*self._look_into(schema, body)]
+        return self._errors[key]
+
+    def _look_into(self, schema: Json, body: Any) -> Iterator[str]:
         for error in self._validator(schema).iter_errors(body):
             deepest = min(error.context or [error], key=lambda each: -len(each.absolute_path))
             where = ".".join(map(str, deepest.absolute_path)) or "the body"
@@ -130,7 +143,12 @@ class OpenApi:
         yield from (f"unknown key {each}" for each in self._unknown(schema, body, ()))
 
     def _validator(self, schema: Json) -> Draft202012Validator:
-        return Draft202012Validator(_absolute(schema), registry=self._registry)
+        """The one of this part of the document, which stays where it is as long as we are."""
+        if id(schema) not in self._validators:
+            self._validators[id(schema)] = Draft202012Validator(
+                _absolute(schema), registry=self._registry
+            )
+        return self._validators[id(schema)]
 
     # ---- keys that nothing allows ------------------------------------------------------------
 
@@ -164,7 +182,10 @@ class OpenApi:
         return [schema]
 
     def _fits(self, schema: Json, body: Any) -> bool:
-        return self._validator(schema).is_valid(body)
+        key = id(schema), _content(body)
+        if key not in self._fitting:
+            self._fitting[key] = self._validator(schema).is_valid(body)
+        return self._fitting[key]
 
     def _properties(self, schema: Json) -> Json:
         schema = self._resolve(schema)
@@ -180,6 +201,16 @@ class OpenApi:
                 target = target[part]
             schema = target
         return schema
+
+
+def _to_pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))
+
+
+def _content(body: Any) -> str:
+    """A body as text, with every long number and job as good as any other of its length."""
+    text = json.dumps(body, sort_keys=True)
+    return _JOB.sub("r-", _NUMBER.sub(lambda found: "1" * len(found[0]), text))
 
 
 def _document() -> Path | None:

@@ -212,6 +212,18 @@ async def test_a_typed_retry_asks_for_the_same_again(street: Street) -> None:
     assert newest.retry_of == first.id
 
 
+async def test_a_typed_retry_makes_nothing_public_of_what_was_private(street: Street) -> None:
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    job_id = job_of(await street.ana.answer(asked))
+    await street.house.delivered(job_id)
+    said = await street.ana.say(street.general, f"{ray(street)} retry {job_id}")
+    answer = await reply_to(street, said)
+    assert "private" in answer.content
+    assert "Retry button" in answer.content
+    assert "secret" not in answer.content
+    assert len(await all_jobs(street)) == 1
+
+
 # ---- refusals ----------------------------------------------------------------------------------
 
 

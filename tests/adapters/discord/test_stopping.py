@@ -1,0 +1,44 @@
+"""What is under way when the bot stops may be lost, but it is no fault."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from tests.adapters.discord.conftest import Town
+
+
+async def stop_meanwhile(town: Town, method: str, path: str, *, speak: bool) -> None:
+    """Stop the bot while it waits for Discord, and wait until nothing of it is left."""
+    others = asyncio.all_tasks()
+    async with town.street() as street:
+        gate = street.discord.faults.hold(method, path)
+        if speak:
+            await street.ana.say(street.general, f"<@{street.discord.app.id}> help")
+        else:
+            await street.ana.slash("ray jobs")
+        async with asyncio.timeout(5):
+            await gate.reached.wait()
+    left = asyncio.all_tasks() - others - {asyncio.current_task()}
+    gate.open()
+    if left:
+        await asyncio.wait(left, timeout=2)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "speak"),
+    [
+        ("POST", r"/interactions/\d+/[^/]+/callback$", False),
+        ("PATCH", r"/webhooks/.*/messages/@original$", False),
+        ("POST", r"/channels/\d+/messages$", True),
+    ],
+)
+async def test_an_answer_under_way_is_no_fault(
+    town: Town, caplog: pytest.LogCaptureFixture, method: str, path: str, speak: bool
+) -> None:
+    caplog.set_level(logging.WARNING)
+    await stop_meanwhile(town, method, path, speak=speak)
+    assert [each.getMessage() for each in caplog.records if each.exc_info] == []
+    assert "Traceback" not in caplog.text
