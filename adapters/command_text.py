@@ -19,10 +19,12 @@ from bot.request import (
     AspectRatio,
     Duration,
     Frame,
+    ImageWork,
     LinkFrame,
     Parameter,
     Resolution,
     VideoWork,
+    Work,
 )
 from bot.text import clean
 
@@ -31,7 +33,8 @@ from bot.text import clean
 class Draft:
     """A prompt and the parameters that were typed; None and empty: not typed.
 
-    `is_private`: only its person shall read of it; that is no parameter of the clip.
+    `is_private`: only its person shall read of it; that is no parameter of the clip. `is_still`: a
+    picture is wanted, and no clip.
     """
 
     prompt: str = ""
@@ -44,6 +47,7 @@ class Draft:
     start: str | None = None
     end: str | None = None
     is_private: bool = False
+    is_still: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,14 @@ _FLAGS = {
     **dict.fromkeys(("end", "e"), "end"),
     **dict.fromkeys(("loop", "l", "no-loop"), "loop"),
     "private": "is_private",
+    "still": "is_still",
 }
 #: They take no value; how each is written.
-_SWITCHES = {"loop": "--loop or --no-loop,", "is_private": "--private"}
+_SWITCHES = {
+    "loop": "--loop or --no-loop,",
+    "is_private": "--private",
+    "is_still": "--still",
+}
 #: Taken with one dash too: the letters, and what Pika taught people.
 _ONE_DASH = frozenset({*(name for name in _FLAGS if len(name) == 1), "ar", "res", "dur", "camera"})
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -119,6 +128,15 @@ _SHORT = {value: name for name, values in _CHOICES.items() for value in values}
 #: What a draft and a work name alike.
 _ALIKE = frozenset({"model", "aspect_ratio", "resolution", "duration", "loop", "concepts"})
 _UNITS = {"duration": "s", "resolution": "p", "aspect_ratio": ""}
+#: What a still has none of, as a person types it.
+_ONLY_CLIPS = {
+    "duration": "--dur",
+    "resolution": "--res",
+    "loop": "--loop",
+    "concepts": "--camera",
+    "start_frame": "a picture to start from",
+    "end_frame": "a picture to end with",
+}
 #: Flags of Midjourney, Pika and Stable Diffusion bots.
 _FOREIGN = re.compile(
     "bs|c|cfg|chaos|cref|cw|fast|fps|gs|guidance|hd|iw|motion|neg|negative|niji|no|p|profile|q"
@@ -322,6 +340,8 @@ def format_draft(draft: Draft) -> str:
         flags.append("--loop" if draft.loop else "--no-loop")
     if draft.is_private:
         flags.append("--private")
+    if draft.is_still:
+        flags.append("--still")
     bare = " ".join([draft.prompt, *flags])
     with contextlib.suppress(InvalidRequest):
         if parse(bare) == draft:
@@ -331,8 +351,11 @@ def format_draft(draft: Draft) -> str:
 
 def to_work(
     draft: Draft, *, start_frame: Frame | None = None, end_frame: Frame | None = None
-) -> VideoWork:
-    """The draft as a request's work; `start` and `end` are what the adapter made of the frames."""
+) -> Work:
+    """The draft as a request's work; `start` and `end` are what the adapter made of the frames.
+
+    Raises `InvalidRequest` for a still with something that only clips have.
+    """
     values: dict[Parameter, Any] = {
         "prompt": draft.prompt.strip(),
         "model": draft.model and draft.model.lower(),
@@ -345,13 +368,20 @@ def to_work(
         "end_frame": end_frame,
     }
     typed = {name: value for name, value in values.items() if value not in (None, "", ())}
-    return VideoWork(**typed, typed=frozenset(typed))
+    if not draft.is_still:
+        return VideoWork(**typed, typed=frozenset(typed))
+    for name, words in _ONLY_CLIPS.items():
+        if name in typed:
+            raise InvalidRequest(
+                f"A still is one picture, made from words: leave {words} out.", field=name
+            )
+    return ImageWork(**typed, typed=frozenset(typed))
 
 
-def to_draft(work: VideoWork) -> Draft:
+def to_draft(work: Work) -> Draft:
     """What a person typed for this work, but for the frames."""
     typed = {name: getattr(work, name) for name in work.typed & _ALIKE}
-    return Draft(prompt=work.prompt, **typed)
+    return Draft(prompt=work.prompt, is_still=work.kind == "image", **typed)
 
 
 def read_link(text: str) -> LinkFrame | None:

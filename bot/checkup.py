@@ -163,9 +163,10 @@ async def _look_at_choice(config: Config) -> list[Finding]:
 
 
 def _sold_by(provider: Provider) -> str:
-    """The models of a provider, each with the price of its cheapest clip."""
+    """The models of a provider, each with the price of its cheapest clip, or of a still."""
     sold = choice.cheapest(provider).items()
     told = [f"{model} from {money(least.micros)}" for model, least in sold]
+    told += [f"{model} at {money(price)} a still" for model, price in choice.stills(provider)]
     return f"{provider.name}: sells {', '.join(told)}" if told else ""
 
 
@@ -283,7 +284,7 @@ async def _look_at_chats(config: Config, seconds: float) -> list[Finding]:
 async def _models(config: Config) -> tuple[ModelCapabilities, ...]:
     """What people can choose, as after the next start."""
     async with _providers(config) as found:
-        return choice.offered(found)
+        return (*choice.offered(found), *choice.offered(found, "image"))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Which provider takes a request, and what the request becomes there. Pure.
+"""Which provider takes a request, for a clip or a still, and what it becomes there. Pure.
 
 A value that the person typed is never changed: it fits, or is refused with the nearest that
 works. A default may move to the nearest, which a remark tells.
@@ -10,31 +10,41 @@ import difflib
 import math
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from bot import pricing
 from bot.errors import InvalidRequest
-from bot.ports import FrameKind, FrameRule, ModelCapabilities, Provider
+from bot.ports import FrameKind, FrameRule, ModelCapabilities, Operation, PerPicture, Provider
 from bot.pricing import ratio, seconds
+from bot.refs import Micros
 from bot.request import (
     ASPECT_RATIOS,
     CONTEXT_TOKENS,
     RESOLUTIONS,
+    AnyWork,
     AspectRatio,
     Frame,
     Parameter,
     VideoWork,
     estimate_tokens,
+    frames_of,
 )
 
 T = TypeVar("T", bound=str)
 P = TypeVar("P", bound=Provider)
+W = TypeVar("W", bound=AnyWork)
 NOT_TEXT = {"Cc", "Cs"}
 TEXT_CONTROLS = "\n\r\t"
 WORDS: dict[Parameter, str] = {
     "duration": "length",
     "resolution": "resolution",
     "aspect_ratio": "aspect ratio",
+}
+NO_STILLS = "No video service here makes stills. The operator can add luma or luma_agents."
+#: What a model makes, and how it is asked for.
+MAKES: dict[Operation, tuple[str, str]] = {
+    "video": ("clips", "Leave the still out."),
+    "image": ("stills", "Ask for a still."),
 }
 WITH_FRAMES, LOOPING = " from these images", " that loops"
 
@@ -51,17 +61,23 @@ def nearest_ratio(width: int, height: int) -> AspectRatio:
     return min(ASPECT_RATIOS, key=lambda each: abs(math.log(ratio(each)) - shape))
 
 
-def usable(provider: Provider) -> tuple[str, ...]:
+def usable(provider: Provider, operation: Operation = "video") -> tuple[str, ...]:
     """The models people may choose; without a known price only a test shows one."""
     return tuple(
-        model for model in provider.capabilities if provider.is_test or model in provider.tariffs
+        model
+        for model, can in provider.capabilities.items()
+        if operation in can.operations and (provider.is_test or model in provider.tariffs)
     )
 
 
-def offered(providers: Iterable[Provider]) -> tuple[ModelCapabilities, ...]:
+def offered(
+    providers: Iterable[Provider], operation: Operation = "video"
+) -> tuple[ModelCapabilities, ...]:
     """What people may choose, by model, in the order of the providers."""
     return tuple(
-        provider.capabilities[model] for provider in providers for model in usable(provider)
+        provider.capabilities[model]
+        for provider in providers
+        for model in usable(provider, operation)
     )
 
 
@@ -78,16 +94,23 @@ def cheapest(provider: Provider) -> dict[str, pricing.Cheapest]:
     }
 
 
-def candidates(
-    work: VideoWork, providers_in_order: Sequence[P]
-) -> list[tuple[P, VideoWork, tuple[str, ...]]]:
+def stills(provider: Provider) -> list[tuple[str, Micros]]:
+    """The models that make stills, and what one costs."""
+    sold = ((model, provider.tariffs.get(model)) for model in usable(provider, "image"))
+    return [(model, each.price) for model, each in sold if isinstance(each, PerPicture)]
+
+
+def candidates(work: W, providers_in_order: Sequence[P]) -> list[tuple[P, W, tuple[str, ...]]]:
     """Every provider that can, in order, the work as it would be sent there, and remarks.
 
     Raises the `InvalidRequest` of the first provider when none can.
     """
-    found: list[tuple[P, VideoWork, tuple[str, ...]]] = []
+    able = [each for each in providers_in_order if usable(each, work.kind)]
+    if work.kind == "image" and not able:
+        raise InvalidRequest(NO_STILLS, field="model")
+    found: list[tuple[P, W, tuple[str, ...]]] = []
     first_refusal: InvalidRequest | None = None
-    for provider in providers_in_order:
+    for provider in able or providers_in_order:
         try:
             fitted, remarks = fit_provider(work, provider)
         except InvalidRequest as error:
@@ -99,63 +122,75 @@ def candidates(
     return found
 
 
-def choose(
-    work: VideoWork, providers_in_order: Sequence[P]
-) -> tuple[P, VideoWork, tuple[str, ...]]:
+def choose(work: W, providers_in_order: Sequence[P]) -> tuple[P, W, tuple[str, ...]]:
     """The first of the `candidates`."""
     return candidates(work, providers_in_order)[0]
 
 
-def fit_provider(work: VideoWork, provider: Provider) -> tuple[VideoWork, tuple[str, ...]]:
+def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
     """`fit`, to the asked model or, where nobody typed it, to the provider's nearest."""
-    models = usable(provider)
+    models = usable(provider, work.kind)
     if not models:
         raise InvalidRequest(f"{provider.name} has no model with a known price.", field="model")
     moved: tuple[str, ...] = ()
     if work.model not in models:
         near = _closest_word(work.model, models)
         if "model" in work.typed:
-            raise InvalidRequest(
-                f"There is no model {work.model!r} here. The nearest is {near}.", field="model"
-            )
-        moved = (f"The model is {near}, because {work.model} is not available.",)
+            raise InvalidRequest(_model_refusal(work, provider, near), field="model")
+        if isinstance(work, VideoWork):
+            moved = (f"The model is {near}, because {work.model} is not available.",)
+        else:
+            near = models[0]  # Nobody chose the other one.
         work = work.model_copy(update={"model": near})
     fitted, remarks = fit(work, provider.capabilities[work.model])
     if not is_sold(fitted, provider):
-        raise InvalidRequest(
-            f"{provider.name} has no known price for {fitted.resolution} and {fitted.duration} "
-            f"of {fitted.model}.",
-            field="resolution",
-        )
+        what = fitted.model
+        if isinstance(fitted, VideoWork):
+            what = f"{fitted.resolution} and {fitted.duration} of {what}"
+        sentence = f"{provider.name} has no known price for {what}."
+        raise InvalidRequest(sentence, field="resolution")
     return fitted, (*moved, *remarks)
 
 
-def is_sold(work: VideoWork, provider: Provider) -> bool:
+def _model_refusal(work: AnyWork, provider: Provider, near: str) -> str:
+    other: Operation = "video" if work.kind == "image" else "image"
+    if work.model in usable(provider, other):
+        made, how = MAKES[other]
+        return f"{work.model} makes {made} alone. {how}"
+    return f"There is no model {work.model!r} here. The nearest is {near}."
+
+
+def is_sold(work: AnyWork, provider: Provider) -> bool:
     """Whether a work that fits a model has a known price; a test needs none."""
     tariff = provider.tariffs.get(work.model)
     can = provider.capabilities[work.model]
     return provider.is_test or pricing.estimate(work, tariff, can=can) is not None
 
 
-def fit(work: VideoWork, capabilities: ModelCapabilities) -> tuple[VideoWork, tuple[str, ...]]:
+def fit(work: W, capabilities: ModelCapabilities) -> tuple[W, tuple[str, ...]]:
     """The work as this model can do it, and a remark for each default that had to move.
 
     Raises `InvalidRequest` with the field and the nearest value that works.
     """
     remarks: list[str] = []
-    for step in _STEPS:
-        work = step(work, capabilities, remarks)
-    return work, tuple(remarks)
+    fitted = _fit_ratio(_fit_prompt(work, capabilities, remarks), capabilities, remarks)
+    if isinstance(fitted, VideoWork):
+        clip: VideoWork = fitted
+        for step in _STEPS:
+            clip = step(clip, capabilities, remarks)
+        fitted = cast("W", clip)
+    return fitted, tuple(remarks)
 
 
-def _fit_prompt(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+def _fit_prompt(work: W, can: ModelCapabilities, remarks: list[str]) -> W:
     prompt = work.prompt.strip()
     shortest, longest = can.prompt_chars
-    has_image = "image" in (_kind(work.start_frame), _kind(work.end_frame))
+    has_image = "image" in map(_kind, frames_of(work))
     if not prompt and has_image and not can.needs_prompt:
         return work
     if not prompt:
-        raise InvalidRequest("Describe the clip in a few words.", field="prompt")
+        what = "picture" if work.kind == "image" else "clip"
+        raise InvalidRequest(f"Describe the {what} in a few words.", field="prompt")
     if any(_is_noise(letter) for letter in prompt):
         raise InvalidRequest(
             "The prompt holds characters that are not text. Please type it in words.",
@@ -190,21 +225,21 @@ def _fit_resolution(work: VideoWork, can: ModelCapabilities, remarks: list[str])
     return _settle(work, "resolution", can.resolutions, RESOLUTIONS.index, remarks)
 
 
-def _fit_ratio(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+def _fit_ratio(work: W, can: ModelCapabilities, remarks: list[str]) -> W:
     return _settle(
         work, "aspect_ratio", can.aspect_ratios, lambda each: math.log(ratio(each)), remarks
     )
 
 
 def _settle(
-    work: VideoWork,
+    work: W,
     field: Parameter,
     choices: Sequence[T],
     place: Callable[[T], float],
     remarks: list[str],
     *,
     what: str = "",
-) -> VideoWork:
+) -> W:
     """The value if the model takes it, else the nearest by its `place` on a line.
 
     `what` is the kind of clip for which there are no other choices.
@@ -241,7 +276,7 @@ def _fix(work: VideoWork, field: Parameter, value: str, remarks: list[str]) -> V
 def _kind(frame: Frame | None) -> FrameKind:
     if frame is None:
         return "none"
-    return "clip" if frame.kind == "clip" else "image"
+    return "clip" if frame.kind == "clip" and not frame.is_still else "image"
 
 
 def _fit_frames(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
@@ -319,10 +354,8 @@ def _closest_word(word: str, known: Sequence[str]) -> str:
 
 
 _STEPS: tuple[_Step, ...] = (
-    _fit_prompt,
     _fit_duration,
     _fit_resolution,
-    _fit_ratio,
     _fit_frames,
     _fit_concepts,
 )

@@ -1,4 +1,4 @@
-"""Finished clips: fetched once, verified, kept, made to fit, and forgotten when it is time.
+"""Finished clips and stills: fetched once, verified, kept, made to fit, forgotten in time.
 
 Knows no provider and no chat platform; what may be opened is `bot.addresses`' to say.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
+from contextlib import suppress
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import httpx
 import stamina
@@ -17,7 +19,7 @@ import stamina
 from bot.addresses import Connect, Guard, Resolve, connect_directly, system_resolve
 from bot.codec import Codec
 from bot.disk import Saved, save
-from bot.errors import AddressRefused, ClipBroken, ClipUnavailable
+from bot.errors import AddressRefused, ClipBroken, ClipTooLarge, ClipUnavailable, FrameRejected
 from bot.job import Clip
 from bot.media import Media
 from bot.refs import JobId, MediaKey
@@ -27,6 +29,9 @@ FETCH_SECONDS = 600.0
 TRIES = 3
 #: Most of a short clip's time is the way to its host; more than so many finish no sooner.
 AT_ONCE = 24
+#: A picture that stands for something larger has at most so many bytes.
+POSTER_BYTES = 1_000_000
+_STILL_SIDES = (4096, 2048, 1280, 768, 512)
 _FOLDER = "clips"
 _NAME_CHARS = 40
 
@@ -61,12 +66,32 @@ class Clips:
             seconds=read_seconds,
         )
 
-    async def fetch(self, url: str, job_id: JobId) -> Clip:
-        """Download a finished clip, verify every byte and both ends, and keep it."""
+    async def fetch(
+        self, url: str, job_id: JobId, kind: Literal["video", "image"] = "video"
+    ) -> Clip:
+        """Download a finished clip or still, verify every byte and both ends, and keep it."""
         async with self._places:
-            return await self._fetch(url, job_id)
+            if kind == "image":
+                return await self._fetch_still(url, job_id)
+            return await self._fetch_clip(url, job_id)
 
-    async def _fetch(self, url: str, job_id: JobId) -> Clip:
+    async def _fetch_still(self, url: str, job_id: JobId) -> Clip:
+        with self._media.scratch() as path:
+            saved = await self._download(url, path)
+            info = await self._codec.probe_picture(path)
+            key = MediaKey(f"{_FOLDER}/{job_id}{info.suffix}")
+            await self._media.put(key, path)
+        return Clip(
+            key=key,
+            width=info.width,
+            height=info.height,
+            frames=1,
+            seconds=0,
+            bytes=saved.bytes,
+            sha256=saved.sha256,
+        )
+
+    async def _fetch_clip(self, url: str, job_id: JobId) -> Clip:
         with self._media.scratch(".mp4") as path:
             saved = await self._download(url, path)
             info = await self._codec.probe_clip(path)
@@ -93,17 +118,31 @@ class Clips:
         """
         if clip.bytes <= max_bytes:
             return await self.local(clip), False
-        key = _beside(clip, ".small.mp4")
+        suffix = ".jpg" if is_still(clip) else ".mp4"
+        key = _beside(clip, f".small{suffix}")
         made = await self._find(key)
         if made is not None and (await asyncio.to_thread(made.stat)).st_size <= max_bytes:
             return made, True
-        with self._media.scratch(".mp4") as small:
-            await self._codec.reencode(await self.local(clip), small, max_bytes=max_bytes)
+        with self._media.scratch(suffix) as small:
+            shrink = self._shrink if is_still(clip) else self._codec.reencode
+            await shrink(await self.local(clip), small, max_bytes=max_bytes)
             await self._media.put(key, small)
         return await self._media.fetch(key), True
 
+    async def _shrink(self, still: Path, target: Path, *, max_bytes: int) -> None:
+        """Write a still as a JPEG of at most so many bytes, with ever fewer pixels."""
+        for side in _STILL_SIDES:
+            with suppress(FrameRejected):
+                await self._codec.normalise_image(
+                    still, target, max_side=side, max_bytes=max_bytes
+                )
+                return
+        raise ClipTooLarge(max_bytes=max_bytes)
+
     async def poster(self, clip: Clip) -> Path:
-        """The first frame as a JPEG, made when it is asked for."""
+        """The first frame as a JPEG, made when it is asked for; of a still a smaller copy."""
+        if is_still(clip):
+            return (await self.fit(clip, POSTER_BYTES))[0]
         key = _beside(clip, ".jpg")
         if made := await self._find(key):
             return made
@@ -121,7 +160,8 @@ class Clips:
 
     async def delete(self, clip: Clip) -> None:
         """Forget the clip and all that was made of it."""
-        for key in (clip.key, _beside(clip, ".small.mp4"), _beside(clip, ".jpg")):
+        made = (".small.jpg",) if is_still(clip) else (".small.mp4", ".jpg")
+        for key in (clip.key, *(_beside(clip, each) for each in made)):
             await self._media.delete(key)
 
     async def sweep(self, now: datetime, *, days: int) -> int:
@@ -181,13 +221,19 @@ def _check_answer(response: httpx.Response) -> None:
         raise ClipBroken("The clip's link leads to a web page.")
 
 
+def is_still(clip: Clip) -> bool:
+    """Whether it is a picture."""
+    return not clip.key.endswith(".mp4")
+
+
 def _beside(clip: Clip, suffix: str) -> MediaKey:
-    return MediaKey(clip.key.removesuffix(".mp4") + suffix)
+    return MediaKey(clip.key.removesuffix(PurePosixPath(clip.key).suffix) + suffix)
 
 
-def filename(job_id: JobId, *, model: str, prompt: str) -> str:
+def filename(job_id: JobId, file: Path, *, model: str, prompt: str) -> str:
     """A name for the posted file that tells what it is: `ray-2_r-7k2m9q_a-red-fox.mp4`."""
-    return "_".join(part for part in (_slug(model), job_id, _slug(prompt)) if part) + ".mp4"
+    told = "_".join(part for part in (_slug(model), job_id, _slug(prompt)) if part)
+    return told + file.suffix
 
 
 def _slug(text: str) -> str:

@@ -133,6 +133,9 @@ async def probe(config: Config, name: str, *, agrees: Callable[[str], bool]) -> 
         say("Nothing was bought.")
         return 1
     say(f"What {name} shows is in {told.report}; no key and no link is in it.")
+    if told.refusal:
+        say(f"Nothing was bought. {told.refusal}")
+        return 1
     if told.clip is not None:
         say(f"The clip is in {told.clip}.")
     return await act(config, "learn", {"provider": name, "known": dict(told.known)})

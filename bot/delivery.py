@@ -20,9 +20,11 @@ from bot.job import Clip, Failure, Job, JobState
 from bot.notices import About, ClipForm, Delivered, to_about, took
 from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
+from bot.request import to_video
 from bot.step import Workshop
 from bot.store import jobs, ledger, messages, settings
 from bot.store.database import Tx
+from bot.text import thing
 
 GIVE_UP_POSTING = timedelta(hours=24)
 #: So many posts in vain, the last ones nine minutes apart, are a day of trying; a day in which
@@ -45,7 +47,7 @@ class Deliverer:
             provider = self._shop.provider(job.plan.provider)
             fresh = (await provider.check([job.generation_id])).get(job.generation_id)
             url = (fresh.clip_url if fresh else None) or url
-        clip = await self._shop.clips.fetch(url or "", job.id)
+        clip = await self._shop.clips.fetch(url or "", job.id, job.work.kind)
         charged = price_of(job, clip)
         now = self._shop.clock.now()
 
@@ -83,11 +85,10 @@ class Deliverer:
         memo = await messages.open_memo(self._shop.database, key, job.id)
         limit = adapter.limits(thread).max_upload_bytes
         path, form = await self._fitted(job, job.clip, limit)
-        name = clip_filename(job.id, model=job.work.model, prompt=job.work.prompt)
         notice = Delivered(
             about=await self._about(job),
             path=str(path),
-            filename=name.removesuffix(".mp4") + path.suffix,
+            filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
             width=job.clip.width,
             height=job.clip.height,
             seconds=job.clip.seconds,
@@ -95,7 +96,7 @@ class Deliverer:
             charged=price_of(job, job.clip),
             took=took(job),
             form=form,
-            original_link=None if form == "original" else self._shop.wiring.clip_link(job.id),
+            original_link=None if form == "original" else self._shop.wiring.clip_link(job),
         )
         return await adapter.post(thread, notice, key=key, memo=memo)
 
@@ -112,7 +113,7 @@ class Deliverer:
         try:
             path, is_smaller = await self._shop.clips.fit(clip, limit)
         except ClipTooLarge:
-            if self._shop.wiring.clip_link(job.id) is None:
+            if self._shop.wiring.clip_link(job) is None:
                 raise
             return await self._shop.clips.poster(clip), "poster"
         return path, "smaller" if is_smaller else "original"
@@ -141,10 +142,8 @@ class Deliverer:
 
     async def keep(self, job: Job, error: BotError) -> None:
         """A paid clip that cannot be posted any more is kept and charged."""
-        failure = Failure(
-            code="kept",
-            sentence=f"{error.sentence} The clip is kept: `show {job.id}` gives it to you.",
-        )
+        is_kept = f"The {thing(job.work)} is kept: `show {job.id}` gives it to you."
+        failure = Failure(code="kept", sentence=f"{error.sentence} {is_kept}")
         await self._shop.result(
             job, lambda tx, current: self._settle(tx, current, JobState.FAILED, None, failure)
         )
@@ -160,8 +159,8 @@ class Deliverer:
             settings.note_operator(
                 tx,
                 f"broken:{job.id}",
-                f"The clip of {job.id} stayed broken after {BROKEN_FETCHES} fetches; its person "
-                f"was not charged. Ask the video service for {money(cost)} back.",
+                f"The {thing(job.work)} of {job.id} stayed broken after {BROKEN_FETCHES} fetches; "
+                f"its person was not charged. Ask the video service for {money(cost)} back.",
                 now,
                 job.id,
             )
@@ -177,7 +176,7 @@ def price_of(job: Job, clip: Clip) -> Micros:
         return Micros(0)
     if not job.plan.rate:
         return job.plan.price.charged
-    length = pricing.seconds(job.work.duration)
+    length = pricing.seconds(to_video(job.work).duration)
     price = pricing.settle_price(clip.width, clip.height, length, job.plan.rate)
     return Micros(min(price, job.plan.hold))
 

@@ -20,11 +20,11 @@ STALE_FACTOR = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Likeness:
-    """What makes two generations take about as long."""
+    """What makes two generations take about as long; stills have no length and no size."""
 
     model: str
-    resolution: Resolution
-    duration: Duration
+    resolution: Resolution | None
+    duration: Duration | None
     has_frames: bool
 
 

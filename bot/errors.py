@@ -101,6 +101,8 @@ class ProviderError(BotError):
         super().__init__(message)
         self.provider = provider
         self.retry_after = retry_after
+        #: The reply behind it, where there was one: its status, and its own code and words.
+        self.reply: dict[str, int | str] = {}
 
 
 class ProviderUnavailable(ProviderError):

@@ -88,6 +88,15 @@ class Frames:
                 return None
         return kept.model_copy(update={"key": key})
 
+    async def keep_still(self, job_id: JobId, slot: Slot, still: MediaKey) -> StoredFrame:
+        """Keep a still that we made as an image of this job."""
+        with _kept_or_refused():
+            try:
+                given = await self._media.fetch(still)
+            except ClipBroken as error:
+                raise FrameRejected("That picture is no longer kept. Make it again.") from error
+            return await self._keep(frame_key(job_id, slot), given)
+
     async def keep_link(self, job_id: JobId, slot: Slot, url: str) -> StoredFrame:
         """Fetch an image that somebody linked to, from public addresses only, and keep it."""
         with _kept_or_refused(), self._media.scratch() as given:

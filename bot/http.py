@@ -28,6 +28,7 @@ from bot.errors import (
     ProviderRejected,
     ProviderUnavailable,
 )
+from bot.log import redact
 
 #: Nothing can have been sent: no connection was made for it.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
@@ -35,6 +36,11 @@ MAX_RETRY_AFTER = 3600.0
 #: A 429 that names no time.
 PAUSE_SECONDS = 15.0
 LONGEST_QUOTE = 200
+#: Where services put the code and the words of a refusal.
+REFUSAL_KEYS = {
+    "code": ("code", "error_type", "type", "errorType"),
+    "message": ("message", "detail", "title", "errorMessage"),
+}
 #: Words of a refusal that is about money, whatever its status.
 NO_CREDITS = re.compile(r"\b(insufficient|credits?|balance|funds?|billing)\b", re.IGNORECASE)
 
@@ -239,6 +245,23 @@ def read_detail(response: httpx.Response) -> str:
     if isinstance(detail, list):
         detail = "; ".join(str(each.get("msg", "")) for each in detail if isinstance(each, dict))
     return plain(detail)
+
+
+def read_refusal(response: httpx.Response) -> dict[str, int | str]:
+    """An error reply's status, and the code and the words it gives, as every service names them.
+
+    For whoever writes down what no documentation tells: nothing in it opens anything.
+    """
+    body = read_json(response.content)
+    inner = body.get("error") if isinstance(body, dict) else None
+    places = [each for each in (body, inner) if isinstance(each, dict)]
+    words = {"message": read_detail(response)}
+    for name, keys in REFUSAL_KEYS.items():
+        found = (plain(each.get(key)) for each in places for key in keys)
+        words[name] = words.get(name) or next((each for each in found if each), "")
+    words["message"] = words["message"] or plain(inner)
+    safe = {name: redact(each) for name, each in words.items()}
+    return {"status": response.status_code, **safe}
 
 
 def plain(text: object) -> str:

@@ -100,7 +100,8 @@ class Intake:
             if known is not None:
                 return await self._first_answer(known)
             await self._access.check(request, standing, name=place_name)
-            work = self._planner.settle(request.work, standing.chosen.merged)
+            seen = await self._planner.read_frames(request)
+            work = self._planner.settle(seen, standing.chosen.merged)
             asked, now = request.model_copy(update={"work": work}), self._clock.now()
             job, is_new = await self._database.write(
                 lambda tx: self._insert(tx, asked, now, retry_of)

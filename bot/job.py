@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.refs import Frozen, GenerationId, JobId, MediaKey, MessageRef, Micros, Price
-from bot.request import GenerationRequest, VideoWork
+from bot.request import GenerationRequest, Work
 
 
 class JobState(StrEnum):
@@ -74,7 +74,7 @@ class Route(Frozen):
     """
 
     provider: str
-    work: VideoWork
+    work: Work
     price: Price
     rate: int = 0
     remarks: tuple[str, ...] = ()
@@ -97,7 +97,10 @@ class Plan(Route):
 
 
 class Clip(Frozen):
-    """A finished clip in our keeping. Sizes in pixels, bytes and seconds."""
+    """A finished clip, or a still, in our keeping. Sizes in pixels, bytes and seconds.
+
+    A still is one frame and takes no time.
+    """
 
     key: MediaKey
     width: int
@@ -152,6 +155,6 @@ class Job:
     retry_of: JobId | None = None
 
     @property
-    def work(self) -> VideoWork:
+    def work(self) -> Work:
         """The settled parameters once there is a plan, else what was asked."""
         return self.plan.work if self.plan else self.request.work

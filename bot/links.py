@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bot.clips import Clips
 from bot.clock import Clock
@@ -42,12 +42,13 @@ class Links:
         job = await self._find(job_id)
         return await self.clips.local(job.clip) if job and job.clip else None
 
-    def clip_link(self, job_id: JobId) -> str | None:
-        """A signed link to a kept clip, as long as it is kept; None without a public address."""
-        if not self.public_url:
+    def clip_link(self, job: Job) -> str | None:
+        """A signed link to a kept clip or still, while it is kept; None without an address."""
+        if not self.public_url or job.clip is None:
             return None
         until = self.clock.now() + timedelta(days=self.clip_days)
-        return self.public_url.rstrip("/") + self.signer.sign(f"/clips/{job_id}.mp4", until)
+        path = f"/clips/{job.id}{PurePosixPath(job.clip.key).suffix}"
+        return self.public_url.rstrip("/") + self.signer.sign(path, until)
 
     async def _find(self, job_id: str) -> Job | None:
         return await self.database.read(lambda conn: jobs.get_or_none(conn, JobId(job_id)))

@@ -69,7 +69,7 @@ class Media:
         if self._folder is not None:
             await asyncio.to_thread(copy_durably, source, self._folder / key)
             return
-        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        kind = mimetypes.guess_type(key, strict=False)[0] or "application/octet-stream"
         with _bucket_errors():
             await obstore.put_async(self._store, key, source, attributes={"Content-Type": kind})
         # It is read again right away, to be posted; a second transfer would cost that time.

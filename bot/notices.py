@@ -8,7 +8,7 @@ from typing import Literal, assert_never
 
 from bot.job import Failure, Job, JobState, Plan, Route
 from bot.refs import JobId, MessageRef, Micros, Price
-from bot.request import Requester, VideoWork
+from bot.request import Requester, Work
 
 #: The clip as it was made, re-encoded to fit the place, or a picture of it beside a link.
 ClipForm = Literal["original", "smaller", "poster"]
@@ -23,7 +23,7 @@ class About:
 
     job_id: JobId
     requester: Requester
-    work: VideoWork
+    work: Work
     price: Price | None = None
     remarks: tuple[str, ...] = ()
     retry_of: JobId | None = None
@@ -202,7 +202,7 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
     about = to_about(job)
     if job.parked_at is not None:
         return Waiting(about=about, sentence=PUT_ASIDE)
-    if job.cancel_requested and job.ended_at is None:
+    if job.cancel_requested and job.ended_at is None and job.state is not JobState.UNCERTAIN:
         return Cancelled(about=about, charged=job.cost)
     match job.state:
         case JobState.RECEIVED if job.plan is not None and outlook.confirm_until is not None:

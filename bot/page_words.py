@@ -19,7 +19,7 @@ from bot.overview import (
 )
 from bot.ports import ModelCapabilities
 from bot.refs import money
-from bot.words import Text, clean, moment, span
+from bot.words import Table, Text, clean, moment, span
 
 SOURCES: dict[Source, str] = {
     "yours": "you",
@@ -95,13 +95,15 @@ def timeline(events: Iterable[tuple[datetime, str]]) -> tuple[str, ...]:
     )
 
 
-def help_text(models: Sequence[ModelCapabilities]) -> Text:
-    """What can be typed, from what the models can do."""
+def help_text(
+    models: Sequence[ModelCapabilities], stills: Sequence[ModelCapabilities] = ()
+) -> Text:
+    """What can be typed, from what the models can do; `stills` make pictures."""
 
     def choices(*lists: tuple[str, ...]) -> str:
         return ", ".join(dict.fromkeys(value for each in lists for value in each))
 
-    table = (
+    table: Table = (
         ("flag", "values", "what it sets"),
         ("--ar", choices(*(model.aspect_ratios for model in models)), "shape"),
         ("--dur, or --9s", choices(*(model.durations for model in models)), "length"),
@@ -112,6 +114,9 @@ def help_text(models: Sequence[ModelCapabilities]) -> Text:
         ("--start, --end", "a link or an image", "first and last picture"),
         ("--private", "", "only you see it"),
     )
+    if stills:
+        names = choices(tuple(model.model for model in stills))
+        table += (("--still", f"also with --ar, --model {names}", "a picture, and no clip"),)
     lines = (
         "Type what you want to see, then flags: a red fox in snow --ar 9:16 --9s --loop",
         "Reply to an image or a clip to start from it.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, assert_never
+from typing import Any, Literal, TypeVar, assert_never
 
 from pydantic import ValidationError
 
@@ -17,8 +17,18 @@ from bot.frames import Frames
 from bot.job import Job, Plan, Route, StoredFrame
 from bot.overview import Offer, Setting, Source
 from bot.ports import Adapter, ModelCapabilities, Provider
-from bot.refs import GenerationId, Micros, Price
-from bot.request import ClipFrame, Frame, ImageFrame, LinkFrame, VideoWork
+from bot.refs import GenerationId, JobId, Micros, Price
+from bot.request import (
+    AnyWork,
+    ClipFrame,
+    Frame,
+    GenerationRequest,
+    ImageFrame,
+    LinkFrame,
+    VideoWork,
+    Work,
+    frames_of,
+)
 from bot.store import jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
@@ -26,6 +36,9 @@ from bot.store.settings import Chosen
 Slot = Literal["start", "end"]
 #: What may be chosen beforehand: by a person, for a channel, for a place.
 CHOOSABLE = ("model", "duration", "resolution", "aspect_ratio", "loop")
+#: What of it holds for stills, too; the chosen model is one that makes clips.
+OF_STILLS = frozenset({"aspect_ratio"})
+W = TypeVar("W", bound=AnyWork)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +76,17 @@ class Planner:
         """The providers in the configured order."""
         return self._providers
 
-    def settle(self, work: VideoWork, chosen: Mapping[str, str]) -> VideoWork:
+    async def read_frames(self, request: GenerationRequest) -> Work:
+        """Its work, with the frames marked that are stills of ours and no clips."""
+        work, marked = request.work, dict[str, Frame]()
+        for name, frame in zip(("start_frame", "end_frame"), frames_of(work), strict=True):
+            if isinstance(frame, ClipFrame):
+                parent = await self._find(frame.job_id)
+                is_still = parent is not None and parent.request.work.kind == "image"
+                marked[name] = frame.model_copy(update={"is_still": is_still})
+        return work.model_copy(update=marked)
+
+    def settle(self, work: Work, chosen: Mapping[str, str]) -> Work:
         """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done."""
         filled = with_defaults(work, self._house_defaults(), chosen)
         refusals: list[NotAllowed] = []
@@ -76,12 +99,12 @@ class Planner:
                 return filled
         raise refusals[0]
 
-    async def plan(self, job: Job, work: VideoWork) -> Plan:
+    async def plan(self, job: Job, work: Work) -> Plan:
         """Read the frames, find every way, estimate, take the first; raises `Refusal`s."""
         found = choice.candidates(work, self._providers)
+        start, end = frames_of(work)
         kept = Kept(
-            start=await self._keep(job, "start", work.start_frame),
-            end=await self._keep(job, "end", work.end_frame),
+            start=await self._keep(job, "start", start), end=await self._keep(job, "end", end)
         )
         routes: list[Route] = []
         first_refusal: Refusal | None = None
@@ -100,17 +123,17 @@ class Planner:
         self,
         job: Job,
         provider: Provider,
-        settled: VideoWork,
+        settled: Work,
         remarks: tuple[str, ...],
         kept: Kept,
     ) -> Route:
         """One provider's way, with the shape of the images; raises `Refusal`s."""
         can = provider.capabilities[settled.model]
-        for frame, stored in ((settled.start_frame, kept.start), (settled.end_frame, kept.end)):
-            if isinstance(frame, ClipFrame):
-                await self._check_parent(job, frame, provider)
-            elif stored is not None:
+        for frame, stored in zip(frames_of(settled), (kept.start, kept.end), strict=True):
+            if stored is not None:
                 self._check_hand_over(job, stored, can)
+            elif isinstance(frame, ClipFrame):
+                await self._check_parent(job, frame, provider)
         shape = kept.start or kept.end
         if shape is not None and "aspect_ratio" not in settled.typed:
             near = choice.nearest_ratio(shape.width, shape.height)
@@ -194,17 +217,21 @@ class Planner:
     def _house_defaults(self) -> dict[str, Any]:
         return self._defaults.model_dump(include=set(CHOOSABLE))
 
-    def _check_policy(self, work: VideoWork) -> None:
+    def _check_policy(self, work: Work) -> None:
         limits = self._limits
         if limits.models and work.model not in limits.models:
             raise NotAllowed(f"Here you can use {', '.join(limits.models)}.")
-        if work.resolution not in limits.resolutions:
+        if work.kind == "video" and work.resolution not in limits.resolutions:
             raise NotAllowed(
                 f"{work.resolution} is off here. You can use {', '.join(limits.resolutions)}."
             )
 
     async def _keep(self, job: Job, slot: Slot, frame: Frame | None) -> StoredFrame | None:
         match frame:
+            case ClipFrame(is_still=True):
+                parent = await self._parent(job, frame)
+                assert parent.clip is not None
+                return await self._frames.keep_still(job.id, slot, parent.clip.key)
             case None | ClipFrame():
                 return None
             case ImageFrame():
@@ -232,8 +259,8 @@ class Planner:
         earlier = await self._planned_before(job)
         if earlier is None or earlier.plan is None:
             return None
-        asked, plan = earlier.request.work, earlier.plan
-        pairs = ((asked.start_frame, plan.start_frame), (asked.end_frame, plan.end_frame))
+        asked, plan = frames_of(earlier.request.work), earlier.plan
+        pairs = zip(asked, (plan.start_frame, plan.end_frame), strict=True)
         return next((stored for given, stored in pairs if given == frame and stored), None)
 
     async def _planned_before(self, job: Job) -> Job | None:
@@ -246,7 +273,7 @@ class Planner:
 
     async def forget_images(self, job: Job) -> None:
         """Delete what a job's images were kept as; raises `ClipUnavailable`."""
-        if job.request.work.start_frame or job.request.work.end_frame:
+        if any(frames_of(job.request.work)):
             await self._frames.forget(job.id)
 
     def _check_hand_over(self, job: Job, stored: StoredFrame, can: ModelCapabilities) -> None:
@@ -262,12 +289,21 @@ class Planner:
                 "an https:// link."
             )
 
-    async def _check_parent(self, job: Job, frame: ClipFrame, provider: Provider) -> None:
-        parent = await self._database.read(lambda conn: jobs.get_or_none(conn, frame.job_id))
+    async def _find(self, job_id: JobId) -> Job | None:
+        return await self._database.read(lambda conn: jobs.get_or_none(conn, job_id))
+
+    async def _parent(self, job: Job, frame: ClipFrame) -> Job:
+        """The earlier job of a frame, which its person may see and which has what it made."""
+        parent, what = await self._find(frame.job_id), "picture" if frame.is_still else "clip"
         if parent is None or not parent.request.is_seen_by(job.request.requester):
-            raise InvalidRequest(f"There is no clip {frame.job_id} here.", field="start_frame")
+            raise InvalidRequest(f"There is no {what} {frame.job_id} here.", field="start_frame")
         if generation_of(parent) is None or parent.plan is None:
-            raise InvalidRequest(f"{frame.job_id} has no finished clip.", field="start_frame")
+            raise InvalidRequest(f"{frame.job_id} has no finished {what}.", field="start_frame")
+        return parent
+
+    async def _check_parent(self, job: Job, frame: ClipFrame, provider: Provider) -> None:
+        parent = await self._parent(job, frame)
+        assert parent.plan is not None
         if parent.plan.provider != provider.name:
             raise InvalidRequest(
                 f"{frame.job_id} was made by {parent.plan.provider} and can only be continued "
@@ -276,7 +312,7 @@ class Planner:
             )
 
 
-def to_price(work: VideoWork, provider: Provider) -> Price:
+def to_price(work: Work, provider: Provider) -> Price:
     """What this work costs at list price with this provider."""
     can = provider.capabilities[work.model]
     micros = pricing.estimate(work, provider.tariffs.get(work.model), can=can)
@@ -289,19 +325,21 @@ def generation_of(job: Job) -> GenerationId | None:
 
 
 def with_defaults(
-    work: VideoWork,
+    work: W,
     house: Mapping[str, Any],
     chosen: Mapping[str, str],
     *,
     is_typed: bool = False,
-) -> VideoWork:
+) -> W:
     """The work with the house's and then the person's defaults where nothing was typed."""
     values = {**house, **{name: value for name, value in chosen.items() if value}}
     open_values = {
-        name: value for name, value in values.items() if is_typed or name not in work.typed
+        name: value
+        for name, value in values.items()
+        if (is_typed or name not in work.typed) and (work.kind == "video" or name in OF_STILLS)
     }
     try:
-        return VideoWork.model_validate({**work.model_dump(), **open_values})
+        return type(work).model_validate({**work.model_dump(), **open_values})
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         raise InvalidRequest(

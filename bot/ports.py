@@ -19,7 +19,7 @@ from bot.refs import (
     Micros,
     ThreadRef,
 )
-from bot.request import AspectRatio, Duration, Requester, Resolution, VideoWork
+from bot.request import AspectRatio, Duration, Requester, Resolution, Work
 
 FrameKind = Literal["none", "image", "clip"]
 Operation = Literal["video", "extend", "reframe", "modify", "upscale", "audio", "image"]
@@ -42,7 +42,14 @@ class PerClip:
     clips: Mapping[tuple[Resolution, Duration], Micros]
 
 
-Tariff = PerPixel | PerClip
+@dataclass(frozen=True, kw_only=True)
+class PerPicture:
+    """A price by the still, whatever its shape."""
+
+    price: Micros
+
+
+Tariff = PerPixel | PerClip | PerPicture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,8 @@ class FrameRule:
 @dataclass(frozen=True, kw_only=True)
 class ModelCapabilities:
     """What one model of one provider can do, as data. An empty tuple: the model takes none.
+
+    `operations` is what it makes: clips ("video"), stills ("image").
 
     `frames` maps (start, end) to its rule; a pair that is missing is not possible.
     `fixed` is the duration and resolution of a model that lets nobody choose them;
@@ -99,7 +108,7 @@ class Submission(Frozen):
 
     job_id: JobId
     attempt: int
-    work: VideoWork
+    work: Work
     sent_at: datetime
     token_hash: str
     start_frame: FrameHandle | None = None
@@ -179,6 +188,10 @@ class Provider(Protocol):
     @property
     def limits(self) -> ProviderLimits:
         """What it allows."""
+
+    @property
+    def finding_may_buy(self) -> bool:
+        """Whether `find` may start the generation that it does not find."""
 
     async def submit(self, submission: Submission) -> Generation:
         """Start a paid generation: exactly one paid POST, never repeated here.

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import assert_never
 
-from bot.ports import ModelCapabilities, PerClip, PerPixel, Tariff
+from bot.ports import ModelCapabilities, PerClip, PerPicture, PerPixel, Tariff
 from bot.refs import Micros, Price
 from bot.request import (
     DURATIONS,
     RESOLUTIONS,
+    AnyWork,
     AspectRatio,
     Duration,
     Resolution,
@@ -72,8 +73,10 @@ def settle_price(
     return Micros((millionths + 500_000) // 1_000_000)
 
 
-def estimate(work: VideoWork, tariff: Tariff | None, *, can: ModelCapabilities) -> Micros | None:
+def estimate(work: AnyWork, tariff: Tariff | None, *, can: ModelCapabilities) -> Micros | None:
     """What this will cost at list price, by the pixels of 16:9; None where it is not sold."""
+    if not isinstance(work, VideoWork):
+        return tariff.price if isinstance(tariff, PerPicture) else None
     duration, resolution = can.fixed or (work.duration, work.resolution)
     match tariff:
         case None:
@@ -83,6 +86,8 @@ def estimate(work: VideoWork, tariff: Tariff | None, *, can: ModelCapabilities) 
             return settle_price(width, height, seconds(duration), rate)
         case PerClip(clips=clips):
             return clips.get((resolution, duration))
+        case PerPicture():
+            return None
     assert_never(tariff)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,15 @@ LOST = (
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """Where the report is, and what the poller can learn of it."""
+    """Where the report is, and what the poller can learn of it.
+
+    `refusal` is the sentence where the service did not take the clip at all.
+    """
 
     report: Path
-    clip: Path | None
-    known: Mapping[str, str]
+    clip: Path | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
+    refusal: str = ""
 
 
 async def probe(
@@ -90,18 +94,22 @@ def cheapest_work(provider: Provider) -> tuple[VideoWork, str]:
 
 
 async def _buy(config: Config, opened: Opened, work: VideoWork, clock: Clock) -> Told:
-    """Whatever fails after the submission, what is known by then is in the report."""
+    """Whatever fails, what is known by then is in the report: also why nothing was taken."""
     provider, began = opened.provider, clock.now()
-    before = await provider.balance()
-    try:
-        generation = await provider.submit(_to_submission(config, provider, work, clock))
-    except SubmissionUncertain as error:
-        raise SubmissionUncertain(LOST, provider=provider.name) from error
     folder = config.bot.data_dir / "probes"
     stem = f"{provider.name}-{began:%Y%m%d-%H%M%S}"
     report = Report(folder / f"{stem}.json")
     asked = work.model_dump(mode="json", include={"model", "duration", "resolution"})
     await report.add(provider=provider.name, at=began.isoformat(timespec="seconds"), asked=asked)
+    try:
+        before = await provider.balance()
+        generation = await provider.submit(_to_submission(config, provider, work, clock))
+    except SubmissionUncertain as error:
+        await report.add(lost=LOST)
+        raise SubmissionUncertain(LOST, provider=provider.name) from error
+    except ProviderError as error:
+        await report.add(refused=to_refusal(error))
+        return Told(report=report.path, refusal=error.sentence)
     await report.add(generation=generation.id, state=generation.state)
     generation = await _wait(provider, generation, clock)
     took = round((clock.now() - began).total_seconds(), 1)
@@ -115,7 +123,7 @@ async def _buy(config: Config, opened: Opened, work: VideoWork, clock: Clock) ->
         known = dict(await provider.observe(generation.id))
         after = await provider.balance()
     except ProviderError as error:
-        await report.add(observe_failed=error.sentence)
+        await report.add(observe_failed=to_refusal(error))
     else:
         paid = before - after if before is not None and after is not None else None
         await report.add(observed=known, paid_micros=paid)
@@ -188,6 +196,11 @@ async def _keep(opened: Opened, url: str, folder: Path, stem: str, report: Repor
     finally:
         await codec.aclose()
         media.close()
+
+
+def to_refusal(error: ProviderError) -> dict[str, Any]:
+    """What Raybot takes a refusal for, and the reply itself, where there was one."""
+    return {"taken_for": type(error).__name__, "sentence": error.sentence, **error.reply}
 
 
 def read_link(url: str) -> dict[str, Any]:

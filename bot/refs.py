@@ -83,5 +83,10 @@ def new_job_id(now: datetime) -> JobId:
 
 
 def money(micros: int) -> str:
-    """Dollars as a person reads them, with two decimals: `$1,234.50`."""
-    return f"${micros / 1_000_000:,.2f}"
+    """Dollars as a person reads them: `$1,234.50`, and below ten cents `$0.015`.
+
+    A still may cost less than a cent, which is not nothing.
+    """
+    has_mills = abs(micros) < 100_000 and round(abs(micros) / 1_000) % 10
+    places = 3 if has_mills else 2
+    return f"${micros / 1_000_000:,.{places}f}"

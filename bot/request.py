@@ -39,6 +39,7 @@ CONCEPTS: tuple[str, ...] = (
 """The camera moves that Ray models know, by every host of theirs."""
 
 DEFAULT_MODEL = "ray-flash-2"
+DEFAULT_STILL_MODEL = "uni-1"
 CONTEXT_TOKENS = 1000
 
 
@@ -57,32 +58,50 @@ class LinkFrame(Frozen):
 
 
 class ClipFrame(Frozen):
-    """An earlier clip of ours, named by its job."""
+    """An earlier clip of ours, named by its job; `is_still`: our book says it is a picture."""
 
     kind: Literal["clip"] = "clip"
     job_id: JobId
+    is_still: bool = False
 
 
 Frame = Annotated[ImageFrame | LinkFrame | ClipFrame, Field(discriminator="kind")]
 
 
-class VideoWork(Frozen):
-    """A clip from text and key images, with the defaults documented for Ray Flash 2.
+class AnyWork(Frozen):
+    """What clips and stills have in common.
 
     `typed` names the parameters that the person gave; only the others may be changed for them.
     """
 
-    kind: Literal["video"] = "video"
+    kind: Literal["video", "image"]
     prompt: str = ""
+    model: str
+    aspect_ratio: AspectRatio = "1:1"
+    typed: frozenset[Parameter] = frozenset()
+
+
+class VideoWork(AnyWork):
+    """A clip from text and key images, with the defaults documented for Ray Flash 2."""
+
+    kind: Literal["video"] = "video"
     model: str = DEFAULT_MODEL
     duration: Duration = "5s"
     resolution: Resolution = "540p"
-    aspect_ratio: AspectRatio = "1:1"
     loop: bool = False
     start_frame: Frame | None = None
     end_frame: Frame | None = None
     concepts: tuple[str, ...] = ()
-    typed: frozenset[Parameter] = frozenset()
+
+
+class ImageWork(AnyWork):
+    """A still picture from text."""
+
+    kind: Literal["image"] = "image"
+    model: str = DEFAULT_STILL_MODEL
+
+
+Work = Annotated[VideoWork | ImageWork, Field(discriminator="kind")]
 
 
 class Requester(Frozen):
@@ -132,7 +151,7 @@ class GenerationRequest(Frozen):
     dedupe_key: str
     requester: Requester
     thread: ThreadRef
-    work: VideoWork
+    work: Work
     asked_in: MessageRef | None = None
     is_age_restricted: bool = False
     is_private: bool = False
@@ -145,9 +164,20 @@ class GenerationRequest(Frozen):
         )
 
 
-def is_spoiler(work: VideoWork) -> bool:
+def frames_of(work: AnyWork) -> tuple[Frame | None, Frame | None]:
+    """What a work starts from and ends with; a still does neither."""
+    return (work.start_frame, work.end_frame) if isinstance(work, VideoWork) else (None, None)
+
+
+def to_video(work: AnyWork) -> VideoWork:
+    """The work of a clip, for those whom no still ever reaches."""
+    assert isinstance(work, VideoWork)
+    return work
+
+
+def is_spoiler(work: AnyWork) -> bool:
     """Whether a key image was hidden by its sender, so that the clip is hidden, too."""
-    frames = (work.start_frame, work.end_frame)
+    frames = frames_of(work)
     return any(isinstance(each, ImageFrame) and each.attachment.is_spoiler for each in frames)
 
 

@@ -19,7 +19,14 @@ from bot.budget import TokenBucket
 from bot.clock import Clock
 from bot.config import Dollars, micros
 from bot.errors import ProviderError, ProviderUnavailable, SubmissionUncertain
-from bot.http import NOT_SENT, create_client, get_with_retries, read_json, read_json_text
+from bot.http import (
+    NOT_SENT,
+    create_client,
+    get_with_retries,
+    read_json,
+    read_json_text,
+    read_refusal,
+)
 from bot.log import register_secret
 from bot.metrics import Metrics
 from bot.ports import ProviderLimits
@@ -120,7 +127,7 @@ class Service:
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         if not response.is_success:
-            refusal = self._read_error(response)
+            refusal = self._refuse(response)
             if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
                 self._pace.penalise(self._clock.boottime(), refusal.retry_after or 0.0)
             raise refusal
@@ -156,7 +163,7 @@ class Service:
             raise SubmissionUncertain(provider=self._name) from error
         self._note(response)
         if response.is_client_error and response.status_code not in DOUBTFUL:
-            raise self._read_error(response)
+            raise self._refuse(response)
         if not response.is_success:
             raise SubmissionUncertain(provider=self._name)
         return read_json(response.content)
@@ -173,6 +180,11 @@ class Service:
             raise ProviderUnavailable(provider=self._name) from error
         self._note(response)
         return response
+
+    def _refuse(self, response: httpx.Response) -> ProviderError:
+        refusal = self._read_error(response)
+        refusal.reply = read_refusal(response)
+        return refusal
 
     async def _turn(self) -> None:
         while not self._pace.take(self._clock.boottime()):
@@ -199,6 +211,7 @@ class OverHttp:
     """What every provider over one such API has, unless it knows more."""
 
     _api: Service
+    finding_may_buy: bool = False
 
     @property
     def sunset(self) -> str | None:

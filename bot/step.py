@@ -35,7 +35,7 @@ class Wiring:
     watch: Callable[[Job], None]
     trouble: Callable[[str, ProviderError], None]
     taken: Callable[[str], None]
-    clip_link: Callable[[JobId], str | None]
+    clip_link: Callable[[Job], str | None]
     pseudonym: Callable[[str], str]
     failover: Failover
     public_url: str = ""

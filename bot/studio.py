@@ -37,11 +37,12 @@ from bot.overview import (
     UsageRow,
 )
 from bot.planning import Planner
-from bot.ports import Dispatcher, ModelCapabilities
+from bot.ports import Dispatcher, ModelCapabilities, Operation
 from bot.refs import JobId, Micros, ThreadRef
-from bot.request import GenerationRequest, Requester, VideoWork
+from bot.request import GenerationRequest, Requester, Work
 from bot.store import jobs, ledger, places, settings
 from bot.store.database import Database, Tx
+from bot.text import thing
 from bot.vault import Vault
 
 __all__ = [
@@ -65,7 +66,6 @@ __all__ = [
     "Vault",
 ]
 log = get_logger(__name__)
-ZERO = Micros(0)
 DELETED = "deleted"
 
 
@@ -217,7 +217,7 @@ class Studio:
         if job.state not in TERMINAL:
             raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
         if job.clip is None:
-            raise InvalidRequest(f"{job_id} has no clip.")
+            raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")
         # The effects first: whoever asks again after a crash has them all once more.
         if job.message is not None:
             with suppress(ThreadGone):
@@ -235,7 +235,7 @@ class Studio:
         self._audit(tx, job, requester, "delete")
         is_own = job.request.requester.person == requester.person
         who = "the person who asked for it" if is_own else "a moderator"
-        failure = Failure(code=DELETED, sentence=f"The clip was deleted by {who}.")
+        failure = Failure(code=DELETED, sentence=f"The {thing(job.work)} was deleted by {who}.")
         return jobs.change(tx, job, clip=None, clip_url=None, failure=failure)
 
     def _audit(self, tx: Tx, job: Job, requester: Requester, act: str) -> None:
@@ -261,10 +261,11 @@ class Studio:
 
     async def _kept(self, job: Job) -> Delivered:
         assert job.clip is not None
+        path = await self._clips.local(job.clip)
         return Delivered(
             about=to_about(job),
-            path=str(await self._clips.local(job.clip)),
-            filename=clip_filename(job.id, model=job.work.model, prompt=job.work.prompt),
+            path=str(path),
+            filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
             width=job.clip.width,
             height=job.clip.height,
             seconds=job.clip.seconds,
@@ -324,9 +325,9 @@ class Studio:
             lambda tx: settings.choose(tx, requester.person, changes)
         )
 
-    def models(self) -> tuple[ModelCapabilities, ...]:
+    def models(self, operation: Operation = "video") -> tuple[ModelCapabilities, ...]:
         """What can be asked for, by model, in the order of the providers."""
-        return choice.offered(self._planner.providers)
+        return choice.offered(self._planner.providers, operation)
 
     async def offers(
         self, requester: Requester, channel: str, *, model: str = ""
@@ -338,7 +339,7 @@ class Studio:
         typed = {"model": model} if model else {}
         return self._planner.offers({**chosen.merged, **typed})
 
-    async def work_of(self, job_id: JobId, requester: Requester) -> VideoWork:
+    async def work_of(self, job_id: JobId, requester: Requester) -> Work:
         """What was asked for, to be asked for again with changes."""
         return (await self._visible(job_id, requester)).request.work
 
@@ -393,7 +394,7 @@ def _to_line(job: Job) -> JobLine:
         state=job.state,
         prompt=job.work.prompt,
         created_at=job.created_at,
-        price=job.plan.price.micros if job.plan else ZERO,
+        price=job.plan.price.micros if job.plan else Micros(0),
         message=job.message if not _is_deleted(job) else None,
         is_private=job.request.is_private,
     )

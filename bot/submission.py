@@ -16,7 +16,7 @@ from bot.errors import (
     SubmissionUncertain,
 )
 from bot.failover import may_leave
-from bot.job import Failure, Job, JobState, StoredFrame
+from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.ports import (
     Absent,
@@ -27,7 +27,7 @@ from bot.ports import (
     Provider,
     Submission,
 )
-from bot.request import ClipFrame, Frame
+from bot.request import ClipFrame, frames_of
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
@@ -150,27 +150,27 @@ class Submitter:
         return f"{self._shop.wiring.public_url.rstrip('/')}/callbacks/{provider.name}/{token}"
 
     async def _hand_over(
-        self, job: Job, slot: str, attempt: int, provider: Provider
+        self, job: Job, slot: Literal["start", "end"], attempt: int, provider: Provider
     ) -> FrameHandle | None:
         assert job.plan is not None
-        asked: Frame | None = getattr(job.work, f"{slot}_frame")
-        stored: StoredFrame | None = getattr(job.plan, f"{slot}_frame")
-        if isinstance(asked, ClipFrame):
+        is_start = slot == "start"
+        asked = frames_of(job.work)[0 if is_start else 1]
+        stored = job.plan.start_frame if is_start else job.plan.end_frame
+        if stored is None and isinstance(asked, ClipFrame):
             parent = await self._shop.database.read(lambda conn: jobs.get(conn, asked.job_id))
             return FrameHandle(generation_id=parent.generation_id)
         if stored is None:
             return None
         model = provider.capabilities[job.work.model]
-        side: Literal["start", "end"] = "start" if slot == "start" else "end"
         return await self._shop.frames.hand_over(
             stored,
             job_id=job.id,
             attempt=attempt,
-            slot=side,
+            slot=slot,
             image_input=model.image_input,
             now=self._shop.clock.now(),
             chat_link=await self._shop.chat_link(
-                job, stored, slot=side, image_input=model.image_input
+                job, stored, slot=slot, image_input=model.image_input
             ),
         )
 
@@ -259,6 +259,9 @@ class Submitter:
             await self._become_uncertain(job)
             return
         provider = self._shop.provider(attempt.provider)
+        if job.cancel_requested and provider.finding_may_buy:
+            await self._become_uncertain(job)
+            return
         owned = await self._shop.database.read(
             lambda conn: attempts.owned(conn, provider.name, job.created_at - CLOCKS_APART)
         )
@@ -291,11 +294,12 @@ class Submitter:
 
     def _ask_operator(self, tx: Tx, job: Job) -> Job:
         now = self._shop.clock.now()
+        wish = " Its person has cancelled it." if job.cancel_requested else ""
         settings.note_operator(
             tx,
             f"uncertain:{job.id}",
-            f"Nobody can tell whether {job.id} was taken by the video service. Look there, then "
-            f"run `raybot resolve {job.id} adopt GENERATION`, `… charge` or `… release`.",
+            f"Nobody can tell whether {job.id} was taken by the video service.{wish} Look there, "
+            f"then run `raybot resolve {job.id} adopt GENERATION`, `… charge` or `… release`.",
             now,
             job.id,
         )

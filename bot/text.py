@@ -34,6 +34,7 @@ from bot.words import (
     parameters,
     price_words,
     span,
+    thing,
 )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "parameters",
     "price_words",
     "span",
+    "thing",
     "timeline",
 ]
 FORMS: dict[n.ClipForm, str] = {
@@ -107,7 +109,8 @@ def _describe_running(notice: Running) -> Text:
         case n.Accepted():
             return _text(about_it, "Accepted", tone="info")
         case n.Queued(position=place, expected=expected):
-            line = f"Your clip is expected in {about(expected)}." if expected else ""
+            what = thing(about_it.work)
+            line = f"Your {what} is expected in {about(expected)}." if expected else ""
             return _text(about_it, f"In line, place {place}", line, tone="wait")
         case n.Generating(expected=expected, is_slow=is_slow):
             usual = f"It usually takes {about(expected)}." if expected else ""
@@ -124,7 +127,7 @@ def _describe_running(notice: Running) -> Text:
             safe += "until then its price stays reserved."
             return _text(about_it, "Waiting for the operator", why, safe, tone="bad")
         case n.Fetching():
-            return _text(about_it, "Finished, fetching the clip", tone="wait")
+            return _text(about_it, f"Finished, fetching the {thing(about_it.work)}", tone="wait")
     assert_never(notice)
 
 
@@ -138,12 +141,16 @@ def _describe_end(
 ) -> Text:
     match notice:
         case n.Delivered(about=about_it):
-            facts = f"{notice.width}×{notice.height} · {notice.seconds:.3g} s"
+            is_still, what = about_it.work.kind == "image", thing(about_it.work)
+            facts = f"{notice.width}×{notice.height}"
+            facts += "" if is_still else f" · {notice.seconds:.3g} s"
             facts += f" · {notice.bytes / 1e6:.1f} MB · took {span(notice.took)}"
-            fit = FORMS[notice.form]
+            fit = FORMS["smaller" if is_still and notice.form != "original" else notice.form]
             link = f"Original: {notice.original_link}" if notice.original_link else ""
             cost = _delivered_cost(about_it, notice.charged)
-            return _text(about_it, "Your clip is ready", facts, fit, link, tone="good", cost=cost)
+            return _text(
+                about_it, f"Your {what} is ready", facts, fit, link, tone="good", cost=cost
+            )
         case n.Done(about=about_it):
             cost = _delivered_cost(about_it, notice.charged)
             return _text(
@@ -156,7 +163,8 @@ def _describe_end(
             again = f"To try again: retry {about_it.job_id}"
             advice = "" if notice.code in _HOPELESS else again
             told = (clean(notice.sentence), advice, charge_words(notice.charged))
-            return _text(about_it, "No clip this time", *told, tone="bad", cost="")
+            title = f"No {thing(about_it.work)} this time"
+            return _text(about_it, title, *told, tone="bad", cost="")
         case n.Cancelled(about=about_it):
             late = (
                 "The video service does not stop a running generation." if notice.charged else ""

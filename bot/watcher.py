@@ -24,7 +24,7 @@ from bot.notices import Outlook
 from bot.ports import Dispatcher, Generation, Provider
 from bot.queue import positions
 from bot.refs import GenerationId, JobId
-from bot.request import VideoWork
+from bot.request import Work
 from bot.store import attempts, jobs, settings
 from bot.store.database import Database, Tx
 
@@ -372,8 +372,10 @@ def to_failure(generation: Generation) -> Failure:
     return failure.model_copy(update={"code": "service"}) if generation.can_retry else failure
 
 
-def to_likeness(work: VideoWork) -> Likeness:
+def to_likeness(work: Work) -> Likeness:
     """What this work has in common with others that take about as long."""
+    if work.kind == "image":
+        return Likeness(model=work.model, resolution=None, duration=None, has_frames=False)
     return Likeness(
         model=work.model,
         resolution=work.resolution,

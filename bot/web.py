@@ -45,6 +45,14 @@ REMEMBERED_KEYS = 10_000
 JOB_ID = r"{job_id:r-[0-9a-z]{4,20}}"
 #: What an adapter answers; what has a route of its own keeps to its own methods.
 OF_ADAPTERS = r"/{adapter:(?!(?:callbacks|frames|clips)/)[a-z_]{1,40}}/{tail:.+}"
+#: Of clips and of stills, with what a browser is told.
+KINDS = {
+    ".mp4": "video/mp4",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+SUFFIX = r"{suffix:\.(mp4|jpg|png|webp)}"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 log = get_logger(__name__)
@@ -137,7 +145,7 @@ class Web:
         self._public = self._door(
             web.post("/callbacks/{provider}/{token}", self._on_callback),
             web.get(frame_path, self._frame),
-            web.get(f"/clips/{JOB_ID}.mp4", self._clip),
+            web.get(f"/clips/{JOB_ID}{SUFFIX}", self._clip),
             web.get(OF_ADAPTERS, self._on_call, allow_head=False),
             web.post(OF_ADAPTERS, self._on_call),
         )
@@ -249,7 +257,8 @@ class Web:
         self._check_link(request)
         job_id = request.match_info["job_id"]
         path = await _kept(self._behind.clip_at(job_id))
-        return _file(path, name=f"{job_id}.mp4", kind="video/mp4")
+        suffix = request.match_info["suffix"]
+        return _file(path, name=f"{job_id}{suffix}", kind=KINDS[suffix])
 
     async def _livez(self, _request: web.Request) -> web.Response:
         age = self._behind.heartbeat_age()

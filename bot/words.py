@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from bot.refs import Micros, Price, money
-from bot.request import ClipFrame, Frame, VideoWork
+from bot.request import ClipFrame, Frame, Work
 
 QUOTE_CHARS = 300
 Table = tuple[tuple[str, ...], ...]
@@ -87,8 +87,15 @@ def charge_words(charged: Micros) -> str:
     return f"{money(charged)} was charged." if charged else "Nothing was charged."
 
 
-def parameters(work: VideoWork) -> str:
+def thing(work: Work) -> str:
+    """What a work makes, as people call it."""
+    return "picture" if work.kind == "image" else "clip"
+
+
+def parameters(work: Work) -> str:
     """The settled parameters in one line: `ray-2 · 5s · 540p · 1:1 · loop · camera orbit left`."""
+    if work.kind == "image":
+        return f"{clean(work.model, limit=40)} · still · {work.aspect_ratio}"
     parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
     parts += ["loop"] if work.loop else []
     parts += [f"camera {clean(name, limit=40).replace('_', ' ')}" for name in work.concepts]
@@ -99,4 +106,6 @@ def parameters(work: VideoWork) -> str:
 def _frame_words(end: str, frame: Frame | None) -> list[str]:
     if frame is None:
         return []
-    return [f"{end} clip {frame.job_id}" if isinstance(frame, ClipFrame) else f"{end} image"]
+    if not isinstance(frame, ClipFrame):
+        return [f"{end} image"]
+    return [f"{end} {'picture' if frame.is_still else 'clip'} {frame.job_id}"]

@@ -28,8 +28,8 @@ from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
 from bot.notices import Delivered
-from bot.request import Requester, VideoWork
-from bot.text import describe_settings_in, describe_usage, help_text, price_words
+from bot.request import Requester, Work
+from bot.text import describe_settings_in, describe_usage, help_text, price_words, thing
 
 if TYPE_CHECKING:
     from bot.studio import Shown, Studio
@@ -44,17 +44,20 @@ YOUR_OWN = "That is for your eyes only."
 FORGOTTEN = "I do not remember why any more. Nothing was started; you may ask again."
 #: So many reasons are remembered, the newest ones.
 REASONS = 1000
+#: The command that is there only where something makes stills.
+STILL = "still"
 #: What `/ray help` says of each command, in the order of use.
 COMMANDS = {
     "create": "a clip from words, and pictures if you like",
     "animate": "set a picture in motion",
+    STILL: "a picture from words",
     "jobs": "your clips, and the way to each",
     "show": "one of them again",
     "cancel": "take a request back",
     "usage": "what you used, and what is left",
     "settings": "your own defaults",
 }
-TOO_LARGE_HERE = "-# The clip is too large to be shown here."
+TOO_LARGE_HERE = "-# It is too large to be shown here."
 #: Acts that make sense under a page about a job; what starts another one belongs to its message.
 SHOWN_ACTS = {"cancel", "confirm", "delete"}
 
@@ -169,11 +172,13 @@ class Answers:
 
     def _help(self) -> str:
         """Every command, to be clicked where its id is known, and what can be typed."""
-        lines = [f"{self._mention(name)} · {what}" for name, what in COMMANDS.items()]
+        stills = self._studio.models("image")
+        known = {k: v for k, v in COMMANDS.items() if stills or k != STILL}
+        lines = [f"{self._mention(name)} · {what}" for name, what in known.items()]
         lines += [f"On a message with a picture: Apps → {ANIMATE}"]
         said = "\n".join(lines)
         room = render.MAX_CHARS - render.units(said) - 1
-        typed = render.draw_text(help_text(self._studio.models()), max_chars=room)
+        typed = render.draw_text(help_text(self._studio.models(), stills), max_chars=room)
         return f"{said}\n{typed}"
 
     def _mention(self, name: str) -> str:
@@ -231,7 +236,7 @@ class Answers:
                 receipt = await self._studio.confirm(job_id, requester)
                 await self.reply(message, render.draw_receipt(receipt, None))
             case Retry():
-                raise InvalidRequest("Use the Retry button under the clip.")
+                raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)
 
@@ -266,8 +271,9 @@ class Answers:
                 said = render.draw_receipt(receipt, None)
             case "delete":
                 job_id = parse.to_job_id(target)
+                work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester, is_moderator=can_moderate)
-                said = f"The clip of `{job_id}` is deleted."
+                said = f"The {thing(work)} of `{job_id}` is deleted."
             case "why":
                 said = self._why(target, requester)
             case "usage":
@@ -295,13 +301,13 @@ class Answers:
 
     # ---- what the listener needs ---------------------------------------------------------
 
-    async def sizes(
-        self, requester: Requester, channel: str, work: VideoWork | None
-    ) -> list[Choice]:
+    async def sizes(self, requester: Requester, channel: str, work: Work | None) -> list[Choice]:
         """Lengths and sizes with their prices, as flags; those of a work are chosen already."""
         model = work.model if work is not None and "model" in work.typed else ""
         offers = await self._studio.offers(requester, channel, model=model)
-        chosen = (work.duration, work.resolution) if work is not None else None
+        chosen = None
+        if work is not None and work.kind == "video":
+            chosen = work.duration, work.resolution
         return [
             Choice(
                 label=f"{each.duration} · {each.resolution} · {price_words(each.price)}",

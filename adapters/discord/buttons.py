@@ -106,7 +106,10 @@ OnFilled = Callable[[Interaction, Filled], Awaitable[None]]
 
 
 class Form(ui.Modal):
-    """Prompt, length and size, a line of flags, an end frame; and which image, of several."""
+    """Prompt, length and size, a line of flags, an end frame; and which image, of several.
+
+    A still has neither length nor end.
+    """
 
     def __init__(
         self,
@@ -119,6 +122,7 @@ class Form(ui.Modal):
         flags: str = "",
         pictures: Sequence[Choice] = (),
         is_prompt_needed: bool = True,
+        is_still: bool = False,
     ) -> None:
         # The default id is by chance, too; in ours the mark tells which client knows it.
         super().__init__(
@@ -129,16 +133,18 @@ class Form(ui.Modal):
         self._on_filled = on_filled
         self._picture = _select(pictures)
         self._size = _select(sizes)
-        self._prompt = _text("What happens in the clip?", prompt, is_long=True)
+        asked = "What does the picture show?" if is_still else "What happens in the clip?"
+        self._prompt = _text(asked, prompt, is_long=True)
         self._prompt.required = is_prompt_needed
-        self._flags = _text("--ar 16:9 --camera orbit_left --loop", flags)
+        usual = "--ar 16:9" if is_still else "--ar 16:9 --camera orbit_left --loop"
+        self._flags = _text(usual, flags)
         self._end: ui.FileUpload[Any] = ui.FileUpload(required=False, min_values=0, max_values=1)
         rows = [
             ("Which image?", "", self._picture if len(pictures) > 1 else None),
             ("Prompt", "", self._prompt),
             ("Length and size", "", self._size if sizes else None),
             ("Flags", "As in a message.", self._flags),
-            ("End frame", "The last picture.", self._end),
+            ("End frame", "The last picture.", None if is_still else self._end),
         ]
         for label, more, field in rows:
             if field is not None:

@@ -20,9 +20,10 @@ ANIMATE = "Animate with Ray"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person gave to `/ray create` or `/ray animate`; None where they gave nothing."""
+    """What a person gave to `/ray create`, `animate` or `still`; None where they gave nothing."""
 
     prompt: str = ""
+    is_still: bool = False
     start_frame: discord.Attachment | None = None
     end_frame: discord.Attachment | None = None
     start_link: str | None = None
@@ -49,7 +50,7 @@ class Desk(Protocol):
     """Who carries commands out."""
 
     async def on_ask(self, interaction: Interaction, options: Options) -> None:
-        """`/ray create` and `/ray animate`."""
+        """`/ray create`, `/ray animate` and `/ray still`."""
 
     async def on_menu(self, interaction: Interaction, message: discord.Message) -> None:
         """The message command."""
@@ -150,8 +151,12 @@ OPTION_WORDS = {
 
 def _ray(desk: Desk, models: Sequence[ModelCapabilities]) -> Group:
     ray = Group(name="ray", description="Short video clips from words and pictures")
-    _add_create(ray, desk, models)
-    _add_animate(ray, desk, models)
+    clips = [each for each in models if "video" in each.operations]
+    stills = [each for each in models if "image" in each.operations]
+    _add_create(ray, desk, clips)
+    _add_animate(ray, desk, clips)
+    if stills:
+        _add_still(ray, desk, stills)
     _add_pages(ray, desk)
     return ray
 
@@ -223,6 +228,35 @@ def _add_animate(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) ->
             duration=duration,
             loop=loop,
             camera=camera,
+            is_private=private,
+        )
+        await desk.on_ask(interaction, options)
+
+
+def _add_still(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> None:
+    @ray.command(name="still", description="Make a picture from words, which you can then animate")
+    @app_commands.describe(
+        prompt=OPTION_WORDS["prompt"],
+        model="The picture model",
+        aspect_ratio="The shape",
+        private=OPTION_WORDS["private"],
+    )
+    @app_commands.choices(
+        model=_choices(each.model for each in models),
+        aspect_ratio=_choices(ratio for each in models for ratio in each.aspect_ratios),
+    )
+    async def still(
+        interaction: Interaction,
+        prompt: Range[str, 1, PROMPT_CHARS],
+        model: str | None = None,
+        aspect_ratio: str | None = None,
+        private: bool = False,  # noqa: FBT001, FBT002 - an option
+    ) -> None:
+        options = Options(
+            prompt=prompt,
+            is_still=True,
+            model=model,
+            aspect_ratio=aspect_ratio,
             is_private=private,
         )
         await desk.on_ask(interaction, options)

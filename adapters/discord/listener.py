@@ -31,7 +31,7 @@ from bot.log import get_logger
 from bot.notices import Notice, Operator
 from bot.ports import Memo
 from bot.refs import JobId, MessageRef, ThreadRef
-from bot.request import ClipFrame, Frame, GenerationRequest, Requester, VideoWork
+from bot.request import ClipFrame, Frame, GenerationRequest, Requester, Work, frames_of
 
 if TYPE_CHECKING:
     from bot.studio import Receipt, Studio
@@ -77,7 +77,8 @@ class Discord(Delivery):
 
     async def on_online(self, client: Client) -> None:
         """Signed in: posts can go out, and the commands are brought up to date."""
-        commands.build(client.tree, self, self._studio.models())
+        models = (*self._studio.models(), *self._studio.models("image"))
+        commands.build(client.tree, self, models)
         self._client = client
         known = await self._studio.recall(NAME, "commands")
         present = await self._session.sync(client, known)
@@ -116,7 +117,7 @@ class Discord(Delivery):
     # ---- commands ------------------------------------------------------------------------
 
     async def on_ask(self, interaction: Interaction, options: Options) -> None:
-        """`/ray create` and `/ray animate`."""
+        """`/ray create`, `/ray animate` and `/ray still`."""
         if not await acknowledge(interaction):
             return
         async with self._boundary(partial(refuse, interaction)):
@@ -164,21 +165,23 @@ class Discord(Delivery):
         title: str,
         on_filled: OnFilled,
         *,
-        work: VideoWork | None = None,
+        work: Work | None = None,
         pictures: Sequence[Choice] = (),
         needs_prompt: bool = True,
     ) -> None:
         requester = await self._requester(interaction)
         place = parse.place_of(interaction.channel)
+        is_still = work is not None and work.kind == "image"
         form = Form(
             title=title,
             mark=interaction.client.mark,
             on_filled=on_filled,
-            sizes=await self._answers.sizes(requester, place, work),
+            sizes=[] if is_still else await self._answers.sizes(requester, place, work),
             prompt=work.prompt if work else "",
             flags=parse.to_flags(work) if work else "",
             pictures=pictures,
             is_prompt_needed=needs_prompt,
+            is_still=is_still,
         )
         try:
             await interaction.response.send_modal(form)
@@ -195,11 +198,13 @@ class Discord(Delivery):
         end: Frame | None = None,
         *,
         retry_of: JobId | None = None,
+        is_still: bool = False,
     ) -> None:
         if not await acknowledge(interaction):
             return
         async with self._boundary(partial(refuse, interaction)):
             draft = parse.read_form(filled.prompt, filled.flags, size=filled.size)
+            draft = replace(draft, is_still=is_still or draft.is_still)
             if filled.end_frame is not None:
                 upload = parse.to_upload(filled.end_frame, interaction_id=interaction.id)
                 end = parse.to_frame(self.images.keep(upload), None, field="end_frame")
@@ -296,8 +301,9 @@ class Discord(Delivery):
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """A button, or `/ray cancel`."""
-        if action == "remix":
-            await self._on_remix(interaction, JobId(target))
+        if action in ("remix", "animate"):
+            open_form = self._on_remix if action == "remix" else self._on_animate
+            await open_form(interaction, JobId(target))
             return
         if not await acknowledge(interaction):
             return
@@ -314,10 +320,22 @@ class Discord(Delivery):
             work = await self._studio.work_of(job_id, requester)
 
             async def on_filled(submitted: Interaction, filled: Filled) -> None:
-                start, end = work.start_frame, work.end_frame
-                await self._on_filled(submitted, filled, start, end, retry_of=job_id)
+                start, end = frames_of(work)
+                is_still = work.kind == "image"
+                await self._on_filled(
+                    submitted, filled, start, end, retry_of=job_id, is_still=is_still
+                )
 
             await self._open_form(interaction, "Remix", on_filled, work=work)
+
+    async def _on_animate(self, interaction: Interaction, job_id: JobId) -> None:
+        """Open the form for a picture that we made."""
+
+        async def on_filled(submitted: Interaction, filled: Filled) -> None:
+            await self._on_filled(submitted, filled, ClipFrame(job_id=job_id))
+
+        async with self._boundary(partial(refuse, interaction)):
+            await self._open_form(interaction, commands.ANIMATE, on_filled, needs_prompt=False)
 
     async def on_page(self, interaction: Interaction, name: str, **given: Any) -> None:
         """Something to read, for this person only."""
@@ -354,4 +372,5 @@ def to_draft(options: Options) -> Draft:
     flags = " ".join(f'{flag} "{value}"' for flag, value in given.items() if value)
     typed = command_text.parse(f"x {flags}")
     assert isinstance(typed, Draft)
-    return replace(typed, prompt=options.prompt.strip(), loop=options.loop)
+    prompt = options.prompt.strip()
+    return replace(typed, prompt=prompt, loop=options.loop, is_still=options.is_still)

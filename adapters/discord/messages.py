@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import discord
@@ -52,7 +53,7 @@ def without_prompt(notice: Notice) -> Notice:
     work = notice.about.work.model_copy(update={"prompt": ""})
     bare = replace(notice, about=replace(notice.about, work=work))
     if isinstance(bare, Delivered):
-        return replace(bare, filename=f"{bare.about.job_id}.mp4")
+        return replace(bare, filename=f"{bare.about.job_id}{Path(bare.filename).suffix}")
     return bare
 
 

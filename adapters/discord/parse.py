@@ -20,7 +20,7 @@ from bot.request import (
     ImageFrame,
     LinkFrame,
     Requester,
-    VideoWork,
+    Work,
 )
 
 NAME = "discord"
@@ -364,7 +364,8 @@ def read_form(prompt: str, flags: str, *, size: str) -> Draft:
     if not isinstance(read, Draft) or read.prompt not in ("", "x"):
         raise InvalidRequest("Flags look like --ar 16:9 --loop.", field="flags")
     duration, _, resolution = size.partition(" ")
-    sized = command_text.parse(f"x --dur {duration} --res {resolution}") if size else Draft()
+    has_size = size and not read.is_still
+    sized = command_text.parse(f"x --dur {duration} --res {resolution}") if has_size else Draft()
     assert isinstance(sized, Draft)
     return replace(
         read,
@@ -374,7 +375,8 @@ def read_form(prompt: str, flags: str, *, size: str) -> Draft:
     )
 
 
-def to_flags(work: VideoWork) -> str:
-    """What was typed for a work, but for what the form has a field for."""
-    typed = replace(command_text.to_draft(work), prompt="x", duration=None, resolution=None)
+def to_flags(work: Work) -> str:
+    """What was typed for a work, but for what the form has a field for, or knows itself."""
+    draft = command_text.to_draft(work)
+    typed = replace(draft, prompt="x", duration=None, resolution=None, is_still=False)
     return command_text.format_draft(typed).removeprefix('"x"').removeprefix("x").strip()

@@ -18,7 +18,7 @@ from bot import notices as n
 from bot import text as words
 from bot.errors import BotError, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros, money
-from bot.request import VideoWork, is_spoiler
+from bot.request import Work, is_spoiler
 from bot.studio import JobLine, Receipt, Shown
 from bot.text import Table, Text, clean
 
@@ -159,7 +159,7 @@ def _whole(lines: Sequence[str], room: int, *, mark: str = "") -> str:
 # ---- notices ---------------------------------------------------------------------------------
 
 _STYLES: dict[str, Style] = {"confirm": "success", "approve": "success", "delete": "danger"}
-_EMOJI = {"retry": "🔁", "remix": "🎨", "delete": "🗑️"}
+_EMOJI = {"animate": "🎬", "retry": "🔁", "remix": "🎨", "delete": "🗑️"}
 
 
 def _buttons(job: str, *actions: str) -> tuple[Button, ...]:
@@ -199,7 +199,8 @@ def _rows(notice: Told, now: datetime | None) -> list[Row]:
     if text.quote:
         rows.append((QUOTED, _quoted(text.quote, notice.about.work)))
     if isinstance(notice, n.Done) and notice.clip is not None:
-        rows.append((KEEP, _link("Go to the clip", jump(notice.clip))))
+        way = f"Go to the {words.thing(notice.about.work)}"
+        rows.append((KEEP, _link(way, jump(notice.clip))))
     said = (line for line in text.lines if not _is_said_otherwise(notice, line, ready))
     return [*rows, *(_to_row(notice, line) for line in said)]
 
@@ -225,7 +226,7 @@ def _is_retry_advice(notice: n.Failed, line: str) -> bool:
     return line.endswith(f"retry {notice.about.job_id}")
 
 
-def _quoted(said: str, work: VideoWork) -> str:
+def _quoted(said: str, work: Work) -> str:
     shown = _within(said, QUOTE_CHARS)
     # The spaces keep a bar at the end of the words from being taken for one of ours.
     return f"> || {shown} ||" if is_spoiler(work) else f"> {shown}"
@@ -262,7 +263,8 @@ def _choices(notice: Told) -> tuple[Button, ...]:
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
             return _buttons(job, "cancel")
         case n.Delivered():
-            return _buttons(job, "retry", "remix", "delete")
+            own = ["animate"] if notice.about.work.kind == "image" else []
+            return _buttons(job, *own, "retry", "remix", "delete")
         case n.Failed():
             advice = (_is_retry_advice(notice, line) for line in words.describe(notice).lines)
             return _buttons(job, *(["retry"] if any(advice) else []), "remix")
@@ -279,13 +281,15 @@ def _file(notice: n.Delivered) -> FileSpec:
     # The usual name and description tell what the clip shows.
     name = notice.about.job_id if is_hidden else Path(notice.filename).stem
     shown = "hidden as a spoiler" if is_hidden else clean(work.prompt, limit=ALT_CHARS)
-    what = "Picture of an AI-generated clip" if is_poster else "AI-generated clip"
+    what, suffix = f"AI-generated {words.thing(work)}", Path(notice.filename).suffix
+    if work.kind == "video":
+        what, suffix = (f"Picture of an {what}", ".jpg") if is_poster else (what, ".mp4")
     settled = f" ({_within(words.parameters(work), ALT_CHARS // 2, str)})"
     room = ALT_CHARS - units(what + settled) - 2
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-._") or "clip"
     return FileSpec(
         path=Path(notice.path),
-        filename=("SPOILER_" if is_hidden else "") + plain + (".jpg" if is_poster else ".mp4"),
+        filename=("SPOILER_" if is_hidden else "") + plain + suffix,
         alt=what + (f": {_within(shown, room, str)}" if shown else "") + settled,
         is_spoiler=is_hidden,
     )

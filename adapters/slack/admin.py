@@ -26,7 +26,8 @@ HELP = (
     "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · pause · resume"
 )
 DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
-_WORD = re.compile(r"admin\b\s*", re.IGNORECASE)
+_ACTS = "usage|limits|channel|defaults|block|unblock|pause|resume"
+_TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*))?", re.IGNORECASE | re.DOTALL)
 _CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^>]*))?>")
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _BLOCK = re.compile(rf"{_USER.pattern}(?:\s+([0-9]{{1,4}}))?(?:\s+(.+))?", re.DOTALL)
@@ -35,9 +36,12 @@ Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]
 
 
 def read_admin(text: str) -> str | None:
-    """What follows `admin`, with Slack's own names of people and channels; None: another word."""
-    found = _WORD.match(text.strip())
-    return text.strip()[found.end() :] if found else None
+    """What follows `admin`, with Slack's own names of people and channels.
+
+    None where it is no act: an admin can be in a clip, too.
+    """
+    found = _TYPED.fullmatch(text.strip())
+    return (found["act"] or "") if found else None
 
 
 class Admin:

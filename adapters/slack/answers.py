@@ -25,7 +25,7 @@ from bot.notices import Delivered
 from bot.ports import Memo
 from bot.refs import JobId
 from bot.request import Requester
-from bot.text import describe_settings_in, describe_usage
+from bot.text import describe_settings_in, describe_usage, thing
 
 if TYPE_CHECKING:
     from bot.studio import Shown, Studio
@@ -33,16 +33,19 @@ if TYPE_CHECKING:
 SENT_DIRECTLY = "I sent the clip to your direct messages."
 
 
-class _Forgetful:
-    """The memo of a message that somebody asks for again: each time is a new one."""
+class _Fleeting:
+    """The memo of a message that somebody asks for again: each time is a new one, tried once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
 
     def get(self, name: str) -> str | None:
-        """Nothing was kept."""
-        del name
-        return None
+        """What this try has kept so far."""
+        return self._kept.get(name)
 
     async def put(self, name: str, value: str) -> None:
-        """Keep nothing."""
+        """Keep it for the rest of this try."""
+        self._kept[name] = value
 
 
 class Answers:
@@ -57,7 +60,7 @@ class Answers:
         """A verb that was typed; `retry` starts something, which is not for here."""
         match command:
             case Help():
-                return pages.draw_help(self._studio.models())
+                return pages.draw_help(self._studio.models(), self._studio.models("image"))
             case Usage():
                 report = await self._studio.usage(requester, channel=channel)
                 resets = [each.resets_at for each in report.allowances if each.resets_at]
@@ -78,7 +81,7 @@ class Answers:
             case Confirm(job_id=job_id):
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case Retry():
-                raise InvalidRequest("Use the Retry button under the clip.")
+                raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)
 
@@ -92,7 +95,7 @@ class Answers:
         drawn = pages.draw_shown(shown, now=self._clock.now())
         if not isinstance(shown.notice, Delivered) or shown.line.message is not None:
             return drawn
-        memo: Memo = _Forgetful()
+        memo: Memo = _Fleeting()
         thread = await self._delivery.direct(requester)
         await self._delivery.post(thread, shown.notice, key=f"show:{shown.line.job_id}", memo=memo)
         return Drawn(
@@ -112,8 +115,9 @@ class Answers:
             case "confirm":
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case "delete":
+                work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester, is_moderator=person.is_admin)
-                return render.draw_sentence(f"The clip of {job_id} is deleted.")
+                return render.draw_sentence(f"The {thing(work)} of {job_id} is deleted.")
             case _:
                 return await self._operate(action, target, requester)
 

@@ -15,16 +15,17 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
-from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.addresses import Account
 from adapters.slack.heard import Heard, read
-from bot.errors import StoreError
+from bot.errors import DeliveryUnavailable, StoreError
 from bot.log import get_logger
 
 log = get_logger(__name__)
+#: Slack tells it again, or its person that it did not arrive.
+NOT_NOW = 503
 ANY = re.compile(r".*", re.DOTALL)
 
 
@@ -42,12 +43,10 @@ class Knows(Protocol):
     """Who knows our account in a workspace."""
 
     async def at(self, workspace: str) -> Account | None:
-        """Our account for what a workspace tells us."""
+        """Our account for what a workspace tells us; `DeliveryUnavailable` while we look."""
 
 
-def to_app(
-    hears: Hears, knows: Knows, *, signing_secret: str, oauth: AsyncOAuthFlow | None
-) -> AsyncApp:
+def to_app(hears: Hears, knows: Knows, *, signing_secret: str) -> AsyncApp:
     """An app of bolt's: it checks signatures, finds our account, and passes on what it hears.
 
     Everything is given to it, so that no variable of another Slack tool means anything.
@@ -62,7 +61,6 @@ def to_app(
         signing_secret=signing_secret,
         client=AsyncWebClient(retry_handlers=[], logger=logger),
         authorize=_authorizing(knows),
-        oauth_flow=oauth,
     )
 
     async def keep(
@@ -73,7 +71,10 @@ def to_app(
         account = context.get("account")
         workspace = account.workspace if account else context.team_id or ""
         heard = read(body, workspace)
-        answer = await _keep(hears, heard) if heard is not None else None
+        try:
+            answer = await hears.on_heard(heard) if heard is not None else None
+        except StoreError as error:
+            return _not_kept(heard, error)
         if answer is not None:
             return BoltResponse(status=200, body=dict(answer))
         await next()
@@ -91,7 +92,11 @@ def _authorizing(knows: Knows) -> Callable[..., Awaitable[AuthorizeResult]]:
     async def authorize(
         context: AsyncBoltContext, team_id: str | None, enterprise_id: str | None
     ) -> AuthorizeResult | None:
-        account = await knows.at(team_id or "")
+        try:
+            account = await knows.at(team_id or "")
+        except DeliveryUnavailable:
+            # Who we are is not known yet; what comes in is refused for now by whoever keeps it.
+            return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id)
         if account is None:
             return None
         context["account"] = account
@@ -110,12 +115,10 @@ async def _acknowledge(ack: AsyncAck) -> None:
     await ack()
 
 
-async def _keep(hears: Hears, heard: Heard) -> Mapping[str, Any] | None:
-    try:
-        return await hears.on_heard(heard)
-    except StoreError as error:
-        log.error("slack.not_kept", kind=heard.kind, cause=error.sentence)  # noqa: TRY400
-        if heard.kind != "command":
-            raise
-        # Slack tells a command only once; its person has to know.
-        return {"response_type": "ephemeral", "text": error.sentence}
+def _not_kept(heard: Heard | None, error: StoreError) -> BoltResponse:
+    kind = heard.kind if heard is not None else ""
+    log.error("slack.not_kept", kind=kind, cause=error.sentence)
+    if kind != "command":
+        return BoltResponse(status=NOT_NOW)
+    # Slack tells a command only once; its person has to know.
+    return BoltResponse(status=200, body={"response_type": "ephemeral", "text": error.sentence})

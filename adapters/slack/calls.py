@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import logging
+import re
 
+import aiohttp
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
+from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH, SCOPES
 from adapters.slack.settings import Settings, secret
 from adapters.slack.tokens import Installations, States
+from bot.log import get_logger
 from bot.ports import WebCall, WebHandler, WebReply
 
+log = get_logger(__name__)
+BAD_GATEWAY = 502
+MUTE = "Slack did not answer, so Raybot was not installed. Please try again."
+_SECONDS = re.compile(r"[0-9]{1,12}")
 
-def to_routes(app: AsyncApp, oauth: AsyncOAuthFlow | None) -> dict[tuple[str, str], WebHandler]:
+
+def to_routes(
+    app: AsyncApp, oauth: AsyncOAuthFlow | None, *, signing_secret: str
+) -> dict[tuple[str, str], WebHandler]:
     """One route for all that Slack tells, and two for those who install the bot."""
+    verifier = SignatureVerifier(signing_secret)
 
     async def hear(call: WebCall) -> WebReply:
-        # bolt answers 500 where the time stamp is no number.
-        if not _is_number(call.headers.get("x-slack-request-timestamp", "")):
+        # bolt looks at the signature, too, but only once it has read the body, whoever's it is.
+        if not is_signed(call, verifier):
             return WebReply(status=401)
-        return to_reply(await app.async_dispatch(to_request(call)))
+        try:
+            request = to_request(call)
+        except (AttributeError, TypeError, ValueError):
+            return WebReply(status=400)
+        return to_reply(await app.async_dispatch(request))
 
     routes: dict[tuple[str, str], WebHandler] = {("POST", EVENTS_PATH): hear}
     if oauth is not None:
@@ -34,7 +50,11 @@ def to_routes(app: AsyncApp, oauth: AsyncOAuthFlow | None) -> dict[tuple[str, st
             return to_reply(await flow.handle_installation(to_request(call)))
 
         async def redirect(call: WebCall) -> WebReply:
-            return to_reply(await flow.handle_callback(to_request(call)))
+            try:
+                return to_reply(await flow.handle_callback(to_request(call)))
+            except (aiohttp.ClientError, OSError) as error:
+                log.warning("slack.not_installed", cause=type(error).__name__)
+                return WebReply(status=BAD_GATEWAY, body=MUTE.encode())
 
         routes |= {("GET", INSTALL_PATH): install, ("GET", REDIRECT_PATH): redirect}
     return routes
@@ -56,23 +76,34 @@ def to_oauth(settings: Settings, installations: Installations, states: States) -
     # The SDK reads this from the environment of other tools; Slack knows the app's only one.
     wanted.redirect_uri = wanted.authorize_url_generator.redirect_uri = None
     client = AsyncWebClient(base_url=settings.api_base_url, retry_handlers=[])
+    client.proxy = None
     return AsyncOAuthFlow(client=client, logger=logging.getLogger("slack_bolt"), settings=wanted)
 
 
+def is_signed(call: WebCall, verifier: SignatureVerifier) -> bool:
+    """Whether a call is Slack's, and of these minutes."""
+    at = call.headers.get("x-slack-request-timestamp", "")
+    signature = call.headers.get("x-slack-signature", "")
+    # The SDK raises for others.
+    is_possible = _SECONDS.fullmatch(at) and signature.isascii()
+    return bool(is_possible) and verifier.is_valid(_text(call), at, signature)
+
+
 def to_request(call: WebCall) -> AsyncBoltRequest:
-    """A call at our public door as bolt takes it; what is no UTF-8 no signature fits."""
+    """A call at our public door as bolt takes it."""
     return AsyncBoltRequest(
-        body=call.body.decode("utf-8", "replace"),
+        body=_text(call),
         query=dict(call.query),
         headers=dict(call.headers),
     )
+
+
+def _text(call: WebCall) -> str:
+    """What was sent; what is no UTF-8 no signature fits."""
+    return call.body.decode("utf-8", "replace")
 
 
 def to_reply(response: BoltResponse) -> WebReply:
     """What bolt answers, for our public door."""
     headers = tuple((name, each) for name, values in response.headers.items() for each in values)
     return WebReply(status=response.status, headers=headers, body=response.body.encode())
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()

@@ -34,7 +34,8 @@ class Place:
     """Where a form was opened and what for; it travels in the form, which is why it holds ids.
 
     `message` is the one it was opened on, `clip` the job of the clip that it shows; `job` the one
-    that this is another try of. `has_image`: what it begins with is settled already.
+    that this is another try of. `has_image`: what it begins with is settled already. `is_still`: a
+    picture is asked for, and no clip.
     """
 
     channel: str
@@ -46,6 +47,7 @@ class Place:
     has_image: bool = False
     needs_prompt: bool = False
     asks_where: bool = False
+    is_still: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,7 @@ def read_view(view: Mapping[str, Any]) -> Filled:
         aspect_ratio=_known(fields, SHAPE, AspectRatio),
         loop=loop == YES if loop else None,
         concepts=tuple(_all(fields, CAMERA)),
+        is_still=place.is_still,
     )
     return Filled(
         draft=draft,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from adapters.slack import parse, views
 from adapters.slack.addresses import Account
@@ -12,11 +14,12 @@ from adapters.slack.mentions import clip_in
 from adapters.slack.views import Filled, Place
 from adapters.slack.voice import Voice
 from bot.errors import InvalidRequest
+from bot.ports import ModelCapabilities
 from bot.refs import JobId
-from bot.request import ClipFrame, Frame, Requester
+from bot.request import ClipFrame, Frame, Requester, frames_of
 
 if TYPE_CHECKING:
-    from bot.studio import Studio
+    from bot.studio import Offer, Studio
 
 Frames = tuple[Frame | None, Frame | None, JobId | None]
 
@@ -58,16 +61,8 @@ class Forms:
             clip=clip.job_id if clip else "",
             images=tuple(each.id for each in shown),
         )
-        view = views.create_view(
-            models,
-            (),
-            place,
-            pictures=[(each.name or f"image {at}", each.id) for at, each in enumerate(shown, 1)],
-            title="Animate with Ray",
-            is_prompt_needed=False,
-            has_start_input=False,
-        )
-        await self._voice.open(heard, view)
+        pictures = [(each.name or f"image {at}", each.id) for at, each in enumerate(shown, 1)]
+        await self._voice.open(heard, _animating(models, (), place, pictures))
 
     async def for_button(self, heard: Heard, requester: Requester) -> None:
         """Remix or Animate under a clip, or Change on the Home tab."""
@@ -78,13 +73,16 @@ class Forms:
             return
         job_id = JobId(heard.target)
         work = await self._studio.work_of(job_id, requester)
-        place = Place(
-            channel=heard.channel, thread=heard.thread or heard.ts, message=heard.ts, job=job_id
-        )
+        place = Place(channel=heard.channel, thread=heard.thread or heard.ts, message=heard.ts)
         offers = await self._studio.offers(requester, heard.channel)
-        view = views.create_view(
-            models, offers, place, title="Remix", prompt=work.prompt, work=work
-        )
+        if heard.action == "animate":
+            view = _animating(models, offers, replace(place, clip=job_id))
+        else:
+            known = self._studio.models("image") if work.kind == "image" else models
+            place = replace(place, job=job_id)
+            view = views.create_view(
+                known, offers, place, title="Remix", prompt=work.prompt, work=work
+            )
         await self._voice.open(heard, view)
 
     async def frames_of(self, filled: Filled, requester: Requester) -> Frames:
@@ -94,7 +92,7 @@ class Forms:
         place, workspace = filled.place, requester.workspace
         if place.job:
             work = await self._studio.work_of(JobId(place.job), requester)
-            start, end = work.start_frame, work.end_frame
+            start, end = frames_of(work)
         if place.clip:
             start = ClipFrame(job_id=JobId(place.clip))
         if place.images:
@@ -105,6 +103,24 @@ class Forms:
         if filled.end_file:
             end = parse.to_frame(workspace, File(id=filled.end_file))
         return start, end, JobId(place.job) if place.job else None
+
+
+def _animating(
+    models: Sequence[ModelCapabilities],
+    offers: Sequence[Offer],
+    place: Place,
+    pictures: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    """The form for an image that is there already."""
+    return views.create_view(
+        models,
+        offers,
+        place,
+        pictures=pictures,
+        title="Animate with Ray",
+        is_prompt_needed=False,
+        has_start_input=False,
+    )
 
 
 def _images(heard: Heard) -> list[File]:

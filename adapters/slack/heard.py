@@ -55,7 +55,6 @@ class Heard(Frozen):
     action: str = ""
     target: str = ""
     view: Mapping[str, Any] = {}
-    is_external: bool = False
     trigger: str = Field(default="", repr=False, exclude=True)
     response_url: str = Field(default="", repr=False, exclude=True)
     message: Mapping[str, Any] = Field(default={}, repr=False, exclude=True)
@@ -83,7 +82,7 @@ def read(body: Mapping[str, Any], workspace: str) -> Heard | None:
     """What a payload of Slack says, for our account in this workspace; None: nothing to us."""
     match body.get("type"):
         case "event_callback":
-            return _read_event(body["event"], workspace)
+            return _read_event(body["event"], workspace, told=str(body.get("event_id", "")))
         case "block_actions":
             return _read_button(body, workspace)
         case "view_submission":
@@ -107,7 +106,7 @@ def _read_command(body: Mapping[str, Any], workspace: str) -> Heard:
     )
 
 
-def _read_event(event: Mapping[str, Any], workspace: str) -> Heard | None:
+def _read_event(event: Mapping[str, Any], workspace: str, *, told: str) -> Heard | None:
     match event.get("type"):
         case "app_mention":
             return _read_message(event, workspace)
@@ -116,9 +115,17 @@ def _read_event(event: Mapping[str, Any], workspace: str) -> Heard | None:
         case "app_home_opened" if event.get("tab", "home") == "home":
             user = event["user"]
             return Heard(kind="home", key=f"home:{user}", workspace=workspace, user=user)
-        case "app_uninstalled" | "tokens_revoked":
-            return Heard(kind="gone", key=f"gone:{workspace}", workspace=workspace, user="")
+        case "app_uninstalled":
+            return _read_gone(workspace, told)
+        # The tokens of people are none of ours.
+        case "tokens_revoked" if (event.get("tokens") or {}).get("bot"):
+            return _read_gone(workspace, told)
     return None
+
+
+def _read_gone(workspace: str, told: str) -> Heard:
+    """It may be said again of the same workspace, once that has installed us anew."""
+    return Heard(kind="gone", key=f"gone:{workspace}:{told}", workspace=workspace, user="")
 
 
 def _read_message(event: Mapping[str, Any], workspace: str) -> Heard | None:
@@ -137,14 +144,7 @@ def _read_message(event: Mapping[str, Any], workspace: str) -> Heard | None:
         ts=ts,
         text=event.get("text") or "",
         files=read_files(event["files"]) if "files" in event else None,
-        is_external=_is_external(event, workspace),
     )
-
-
-def _is_external(event: Mapping[str, Any], workspace: str) -> bool:
-    """Whether the event names another organisation as its author's."""
-    team = event.get("user_team") or event.get("team") or workspace
-    return bool(team != workspace)
 
 
 def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:

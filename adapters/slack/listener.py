@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
 from adapters.command_text import Draft, Retry
-from adapters.slack import parse, render, views
+from adapters.slack import parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
@@ -26,7 +26,7 @@ from adapters.slack.settings import Settings
 from adapters.slack.tokens import Installations, OneWorkspace
 from adapters.slack.voice import Voice
 from bot.clock import Clock
-from bot.errors import BotError, InvalidRequest, StoreError
+from bot.errors import BotError, DeliveryError, InvalidRequest, StoreError
 from bot.log import get_logger
 from bot.notices import Notice, Operator
 from bot.ports import WebHandler
@@ -81,8 +81,8 @@ class Slack(Delivery):
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
-            self._works = group
             await self._session.prove()
+            self._works = group
             group.create_task(self._home.run(), name="slack home")
             group.create_task(self._take_up(), name="slack inbox")
             await self._session.run()
@@ -119,7 +119,8 @@ class Slack(Delivery):
 
     async def _carry_out(self, heard: Heard) -> None:
         async with self._boundary(heard):
-            await self._obey(heard)
+            is_clip_form = heard.kind == "form" and heard.view.get("callback_id") == views.CREATE
+            await self._attend(parse.to_placed(heard) if is_clip_form else heard)
         if not heard.is_kept:
             return
         try:
@@ -144,11 +145,16 @@ class Slack(Delivery):
         if heard.user:
             await self._voice.say(heard, render.draw_error(error))
 
+    async def _attend(self, heard: Heard) -> None:
+        """The same, where its place is known: who asked there is answered there."""
+        async with self._boundary(heard):
+            await self._obey(heard)
+
     # ---- what was heard ------------------------------------------------------------------
 
     async def _obey(self, heard: Heard) -> None:
         if heard.kind == "gone":
-            await self._accounts.lose(heard.workspace)
+            await self._leave(heard.workspace)
             return
         account = await self._accounts.of(heard.workspace)
         match heard.kind:
@@ -164,6 +170,15 @@ class Slack(Delivery):
                 await self._on_form(heard, account)
             case _:
                 await self._on_words(heard, account)
+
+    async def _leave(self, workspace: str) -> None:
+        """Forget a token that ended, unless the workspace has installed us again since."""
+        try:
+            async with self.clients.translated(workspace):
+                await (await self.clients.api(workspace)).auth_test()
+        except DeliveryError as error:
+            if refusals.code_of(error) not in refusals.ENDED:
+                await self._accounts.lose(workspace)
 
     async def _requester(self, heard: Heard, account: Account) -> Requester:
         person = await self._people.of(account, heard.user)
@@ -220,12 +235,11 @@ class Slack(Delivery):
             self._home.touch(requester)
             return
         filled = views.read_view(heard.view)
-        placed = parse.to_placed(heard, filled.place, filled.channel or "")
-        asked = await self._asked(placed, requester, is_private=filled.is_private)
+        asked = await self._asked(heard, requester, is_private=filled.is_private)
         start, end, retry_of = await self._forms.frames_of(filled, requester)
         request = parse.to_request(asked, filled.draft, start=start, end=end)
         receipt = await self._studio.submit(request, retry_of=retry_of, place_name=account.name)
-        await self._follow(placed, receipt, is_private=filled.is_private)
+        await self._follow(heard, receipt, is_private=filled.is_private)
 
     async def _on_button(self, heard: Heard, account: Account) -> None:
         requester = await self._requester(heard, account)
@@ -239,7 +253,11 @@ class Slack(Delivery):
             await self._voice.say(heard, drawn)
 
     async def _retry(self, heard: Heard, requester: Requester, job_id: JobId) -> None:
-        asked = parse.to_asked(heard, requester)
+        is_private = False
+        if heard.kind != "button":
+            # Where it was typed says nothing of who may read of that job.
+            is_private = (await self._studio.show(job_id, requester)).line.is_private
+        asked = await self._asked(heard, requester, is_private=is_private)
         receipt = await self._studio.retry(
             job_id,
             requester,
@@ -247,7 +265,7 @@ class Slack(Delivery):
             thread=asked.thread,
             is_private=asked.is_private,
         )
-        await self._follow(heard, receipt, is_private=False)
+        await self._follow(heard, receipt, is_private=is_private)
 
     async def _follow(self, heard: Heard, receipt: Receipt, *, is_private: bool) -> None:
         """Tell who asked where it goes on, where they do not see it happen anyway."""

@@ -20,7 +20,7 @@ Frames = tuple[Frame | None, Frame | None]
 Message = Mapping[str, Any]
 #: Slack gives so many replies of a thread at once, or fewer to some apps.
 PAGE, MOST_PAGES = 200, 5
-_CLIP = re.compile(r"(r-[0-9a-z]{4,16})\b.*\.mp4", re.DOTALL)
+_CLIP = re.compile(r"(r-[0-9a-z]{4,16})\b.*\.(?:mp4|jpg|png|webp)", re.DOTALL)
 UNREADABLE = (
     "I cannot read this conversation, so I do not see which image you mean. Give it with your "
     "mention, or use “Animate with Ray” in its message's menu."

@@ -94,9 +94,11 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in seen)
 
 
-def draw_help(models: Sequence[ModelCapabilities]) -> Drawn:
+def draw_help(
+    models: Sequence[ModelCapabilities], stills: Sequence[ModelCapabilities] = ()
+) -> Drawn:
     """What can be typed, and what Slack has buttons and menus for."""
-    text = words.help_text(models)
+    text = words.help_text(models, stills)
     return draw_text(replace(text, lines=(*text.lines, HELP)))
 
 

@@ -10,8 +10,8 @@ from adapters import command_text
 from adapters.command_text import Draft
 from adapters.slack import addresses
 from adapters.slack.addresses import NAME, Account
+from adapters.slack.filled import read_view
 from adapters.slack.heard import File, Heard
-from adapters.slack.views import Place
 from bot.errors import InvalidRequest
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, LinkFrame, Requester
@@ -61,8 +61,11 @@ def to_requester(person: Person, account: Account, *, is_typed_directly: bool) -
 
 
 def is_typed_directly(heard: Heard) -> bool:
-    """Whether somebody wrote to us alone; a button there belongs to what stands there."""
-    return heard.is_direct and heard.kind in ("command", "message")
+    """Whether somebody asks us alone for something new.
+
+    A button there, and the form behind it, belong to what stands there.
+    """
+    return heard.is_direct and heard.kind != "button" and not heard.target
 
 
 def to_thread(heard: Heard) -> ThreadRef:
@@ -94,13 +97,19 @@ def to_private(asked: Asked, direct: ThreadRef) -> Asked:
     return replace(asked, thread=only, asked_in=None, is_private=True)
 
 
-def to_placed(heard: Heard, place: Place, channel: str) -> Heard:
-    """A filled form where it was opened, or where its person said."""
+def to_placed(heard: Heard) -> Heard:
+    """A filled form where it was opened, or where its person said; what it is about is `target`.
+
+    Raises `InvalidRequest` for a form of another version.
+    """
+    filled = read_view(heard.view)
+    place = filled.place
     return heard.model_copy(
         update={
-            "channel": place.channel or channel or heard.channel,
+            "channel": place.channel or filled.channel or heard.channel,
             "thread": place.thread or "",
             "ts": place.message,
+            "target": place.job,
         }
     )
 

@@ -57,10 +57,11 @@ ALREADY_GONE = frozenset({"file_deleted", "file_not_found", "message_not_found"}
 #: It stands there, but cannot be changed any more.
 UNCHANGEABLE = frozenset({"cant_update_message", "edit_window_closed"})
 
-_INVITE = "Invite it with `/invite @ray`, then ask again."
+_INVITE = "Invite it with `/invite @ray`."
 _POSTING = "The rules of that channel do not let Raybot post there."
 _UPLOADS = "That workspace does not let Raybot upload files. Its admins can allow it."
 _DIRECT = "Raybot cannot write to you directly."
+_LATE = "Raybot was too slow for Slack."
 _ACCESS = "That workspace does not let Raybot in. Its admins can allow it."
 GONE = {
     "access_denied": _ACCESS,
@@ -75,6 +76,8 @@ GONE = {
     "edit_window_closed": "That message is too old to be changed.",
     "ekm_access_denied": "The admins of that workspace have suspended posting there.",
     "enterprise_is_restricted": _ACCESS,
+    "exchanged_trigger_id": _LATE,
+    "expired_trigger_id": _LATE,
     "file_deleted": "That file was deleted.",
     "file_not_found": "Slack has no such file, or does not show it to Raybot.",
     "file_uploads_disabled": _UPLOADS,

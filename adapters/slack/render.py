@@ -208,7 +208,7 @@ def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> li
     if text.quote:
         rows.append(quote_row(text.quote))
     if isinstance(notice, n.Done) and notice.clip is not None:
-        way = b.link("Go to the clip", jump(notice.clip))
+        way = b.link(f"Go to the {words.thing(notice.about.work)}", jump(notice.clip))
         rows.append(Row(weight=KEEP, look="said", parts=(way,)))
     told = [line for line in text.lines if not _is_said_otherwise(notice, line, ready)]
     return [*rows, *(_to_row(notice, line) for line in told)]
@@ -270,7 +270,8 @@ def _choices(notice: Told) -> tuple[str, ...]:
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
             return ("cancel",)
         case n.Delivered():
-            return ("retry", "remix", "delete")
+            own = ("animate",) if notice.about.work.kind == "image" else ()
+            return (*own, "retry", "remix", "delete")
         case n.Failed():
             advice = (_is_retry_advice(notice, line) for line in words.describe(notice).lines)
             return ("retry", "remix") if any(advice) else ("remix",)
@@ -283,7 +284,9 @@ def _choices(notice: Told) -> tuple[str, ...]:
 
 def _file(notice: n.Delivered) -> FileSpec:
     work, is_poster = notice.about.work, notice.form == "poster"
-    what = "Picture of an AI-generated clip" if is_poster else "AI-generated clip"
+    what, suffix = f"AI-generated {words.thing(work)}", Path(notice.filename).suffix
+    if work.kind == "video":
+        what, suffix = (f"Picture of an {what}", ".jpg") if is_poster else (what, ".mp4")
     settled = f" ({b.within(words.parameters(work), ALT_CHARS // 2)})"
     shown = clean(work.prompt, limit=ALT_CHARS)
     room = ALT_CHARS - b.units(what + settled) - 2
@@ -292,7 +295,7 @@ def _file(notice: n.Delivered) -> FileSpec:
     usual = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-._") or "clip"
     return FileSpec(
         path=Path(notice.path),
-        filename=usual + (".jpg" if is_poster else ".mp4"),
+        filename=usual + suffix,
         title=b.within(f"{what}: {shown}" if shown else what, TITLE_CHARS),
         alt=what + (f": {b.within(shown, room)}" if shown else "") + settled,
     )

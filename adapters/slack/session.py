@@ -49,14 +49,15 @@ class Session:
             if isinstance(accounts, Installations)
             else None
         )
-        self._app = to_app(
-            hears, accounts, signing_secret=secret(settings.signing_secret), oauth=self._oauth
-        )
+        self._app = to_app(hears, accounts, signing_secret=secret(settings.signing_secret))
 
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
         """What is served at our public door; nothing in Socket Mode."""
-        return to_routes(self._app, self._oauth) if self._settings.mode == "http" else {}
+        if self._settings.mode != "http":
+            return {}
+        signing_secret = secret(self._settings.signing_secret)
+        return to_routes(self._app, self._oauth, signing_secret=signing_secret)
 
     async def prove(self) -> None:
         """Find out who we are; `ConfigError` where Slack refuses; waits where it is mute."""

@@ -62,6 +62,8 @@ class Sockets:
                 ),
                 ping_interval=self._ping_seconds,
             )
+            # The SDK would take a proxy of the environment for every host, our own included.
+            handler.client.proxy = handler.client.web_client.proxy = None
             try:
                 await self._watch(handler, number)
             finally:

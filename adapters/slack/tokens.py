@@ -11,6 +11,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from slack_bolt.error import BoltError
 from slack_sdk.oauth.installation_store import Bot, Installation
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
@@ -97,7 +98,10 @@ class Installations(AsyncInstallationStore):
     # ---- for bolt ------------------------------------------------------------------------
 
     async def async_save(self, installation: Installation) -> None:
-        """Keep the bot's part of an installation."""
+        """Keep the bot's part of an installation; bolt says so where that is not possible."""
+        if not installation.team_id:
+            log.warning("slack.not_installed", cause="a whole organisation")
+            raise BoltError("A whole organisation cannot install Raybot, but each workspace can.")
         await self.async_save_bot(installation.to_bot())
 
     async def async_save_bot(self, bot: Bot) -> None:

@@ -39,7 +39,7 @@ from adapters.slack.filled import (
 )
 from adapters.slack.tab import home_view
 from bot.ports import ModelCapabilities
-from bot.request import VideoWork
+from bot.request import ImageWork, VideoWork, Work
 from bot.studio import Offer, Setting
 from bot.text import price_words
 
@@ -86,13 +86,15 @@ def create_view(
     *,
     asks_where: bool = False,
     prompt: str = "",
-    work: VideoWork | None = None,
+    work: Work | None = None,
     pictures: Sequence[Picture] = (),
     title: str = "Create a clip",
     is_prompt_needed: bool = True,
     has_start_input: bool = True,
 ) -> Block:
     """The form behind /ray, Animate and Remix; what `work` did not type keeps its default."""
+    if isinstance(work, ImageWork):
+        return _still_view(models, place, work, title=title)
     goes_on = work is not None and work.start_frame is not None
     place = replace(
         place,
@@ -117,6 +119,25 @@ def create_view(
     }
 
 
+def _still_view(
+    models: Sequence[ModelCapabilities], place: Place, work: ImageWork, *, title: str
+) -> Block:
+    """The form for another picture, which has neither length nor images."""
+    typed, options = _typed(work), _options(models)
+    drawn = [_prompt(work.prompt, is_optional=False, placeholder="What does the picture show?")]
+    for name in (MODEL, SHAPE):
+        drawn += fields.choice(
+            name, LABELS[name], options[name], chosen=typed.get(name), placeholder="As usual"
+        )
+    drawn += [] if is_direct(place.channel) else [_private()]
+    return {
+        **_modal(title, drawn, close="Cancel"),
+        "callback_id": CREATE,
+        "submit": b.plain("Create", fields.TITLE_CHARS),
+        "private_metadata": write_place(replace(place, needs_prompt=True, is_still=True)),
+    }
+
+
 def _modal(title: str, blocks: list[Block], *, close: str) -> Block:
     return {
         "type": "modal",
@@ -133,13 +154,15 @@ def _pictures(pictures: Sequence[Picture]) -> list[Block]:
     return fields.choice(PICTURE, "Which image?", pictures, chosen=first, is_optional=not pictures)
 
 
-def _prompt(written: str, *, is_optional: bool) -> Block:
+def _prompt(
+    written: str, *, is_optional: bool, placeholder: str = "What happens in the clip?"
+) -> Block:
     is_cut = fields.cut(written) != written
     return fields.words(
         PROMPT,
         "Prompt",
         written,
-        placeholder="What happens in the clip?",
+        placeholder=placeholder,
         hint="The end of the prompt had no room here." if is_cut else "",
         is_optional=is_optional,
     )
@@ -186,7 +209,7 @@ def _distinct(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _typed(work: VideoWork | None) -> dict[str, str]:
+def _typed(work: Work | None) -> dict[str, str]:
     if work is None:
         return {}
     typed = {name: getattr(work, name) for name in CHOSEN if name in work.typed}

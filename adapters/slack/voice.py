@@ -9,13 +9,14 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from adapters.slack.clients import Clients
 from adapters.slack.heard import Heard
-from adapters.slack.render import Drawn
+from adapters.slack.render import Drawn, draw_sentence
 from bot.errors import DeliveryError
 from bot.log import get_logger
 
 log = get_logger(__name__)
 ANSWER_SECONDS = 10
 OK = 200
+NOT_OPENED = "The form was not opened; please try again."
 
 
 class Voice:
@@ -47,6 +48,8 @@ class Voice:
 
     async def _answer(self, url: str, drawn: Drawn) -> bool:
         webhook = AsyncWebhookClient(url, timeout=ANSWER_SECONDS, retry_handlers=[])
+        # The SDK would take a proxy of the environment for every host, our own included.
+        webhook.proxy = None
         try:
             got = await webhook.send(
                 **_to_message(drawn), response_type="ephemeral", replace_original=False
@@ -57,10 +60,14 @@ class Voice:
         return bool(got.status_code == OK)
 
     async def open(self, heard: Heard, view: dict[str, Any]) -> None:
-        """Show a form, within three seconds of its trigger; raises `DeliveryError`."""
-        async with self._clients.translated(heard.workspace):
-            client = await self._clients.api(heard.workspace)
-            await client.views_open(trigger_id=heard.trigger, view=view)
+        """Show a form, within three seconds of its trigger, or say that it was not opened."""
+        try:
+            async with self._clients.translated(heard.workspace):
+                client = await self._clients.api(heard.workspace)
+                await client.views_open(trigger_id=heard.trigger, view=view)
+        except DeliveryError as error:
+            log.warning("slack.form_not_opened", cause=error.sentence)
+            await self.say(heard, draw_sentence(f"{error.sentence} {NOT_OPENED}"))
 
 
 def _places(heard: Heard) -> list[dict[str, Any]]:

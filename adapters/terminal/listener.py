@@ -30,6 +30,7 @@ from bot.job import TERMINAL, JobState
 from bot.log import get_logger
 from bot.notices import About, ConfirmNeeded, Delivered
 from bot.refs import JobId
+from bot.request import frames_of
 from bot.text import (
     Text,
     describe_error,
@@ -292,8 +293,8 @@ class Terminal(Delivery):
                 request = parse.to_request(
                     command, reply=reply, requester=self._requester, dedupe_key=key
                 )
-                if request.work.start_frame is not None:
-                    self._frames[int(number)] = request.work.start_frame
+                if (start := frames_of(request.work)[0]) is not None:
+                    self._frames[int(number)] = start
                 return await self._studio.submit(request, is_confirmed=self._assume_yes)
         assert_never(command)
 
@@ -322,7 +323,7 @@ class Terminal(Delivery):
     ) -> tuple[Text, dict[str, Any]]:
         match command:
             case Help():
-                text = help_text(self._studio.models())
+                text = help_text(self._studio.models(), self._studio.models("image"))
                 text = replace(text, lines=(*text.lines, *HELP))
                 return text, {"notice": "help", "lines": text.lines, "flags": text.table[1:]}
             case Usage():

@@ -65,6 +65,15 @@ class ClipInfo:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class PictureInfo:
+    """A verified still; sides in pixels, and the suffix of its format."""
+
+    width: int
+    height: int
+    suffix: str
+
+
 class _Declined(Exception):
     """The child looked at the file and said, in a sentence, why it cannot be used."""
 
@@ -132,6 +141,11 @@ class Codec:
     async def probe_clip(self, path: Path) -> ClipInfo:
         """Verify an H.264 clip from its container to its last frame; raises `ClipBroken`."""
         return ClipInfo(**await self._ask_of_clip("probe_clip", self._probes, source=path))
+
+    async def probe_picture(self, path: Path) -> PictureInfo:
+        """Verify a JPEG, PNG or WebP to its last pixel; raises `ClipBroken`."""
+        asked = {"source": path, "max_pixels": MAX_PIXELS}
+        return PictureInfo(**await self._ask_of_clip("probe_picture", self._images, **asked))
 
     async def poster(self, path: Path, target: Path) -> None:
         """Write a clip's first frame as JPEG; raises `ClipBroken`."""

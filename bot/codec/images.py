@@ -24,6 +24,9 @@ from PIL import (
 _SAFE_SIDE = 512
 _QUALITIES = (92, 85, 75, 60, 40)
 _PAPER = "white"
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+#: What services make stills as, and how such a file is named.
+PICTURES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
 _PLUGINS = (AvifImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin)
 _PHOTO_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -46,6 +49,21 @@ def normalise_image(
     image = _upright(_open(source, max_pixels), max_side=max_side, min_side=min_side)
     _write(image, target, max_bytes=max_bytes)
     return {"width": image.width, "height": image.height, "content_type": "image/jpeg"}
+
+
+def probe_picture(*, source: str, max_pixels: int) -> dict[str, Any]:
+    """Decode a finished still to its last pixel and tell what it is. Raises `Unusable`."""
+    Image.MAX_IMAGE_PIXELS = max_pixels - 1
+    with Path(source).open("rb") as file:
+        kind = next((each for each in sniff(file.read(64)) if each in PICTURES), None)
+    if kind is None:
+        raise Unusable("The picture is no JPEG, PNG or WebP.")
+    try:
+        with Image.open(source, formats=(kind,)) as picture:
+            picture.load()
+            return {"width": picture.width, "height": picture.height, "suffix": PICTURES[kind]}
+    except (OSError, SyntaxError, ValueError, EOFError, *_BOMBS) as error:
+        raise Unusable("The picture is damaged, incomplete or far too large.") from error
 
 
 def sniff(head: bytes) -> tuple[str, ...]:
@@ -78,7 +96,7 @@ def _open(source: str, max_pixels: int) -> Image.Image:
         )
     try:
         return Image.open(source, formats=formats)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except _BOMBS as error:
         millions = max_pixels // 1_000_000
         raise Unusable(
             f"This image has {millions} megapixels or more. Please send a smaller one."

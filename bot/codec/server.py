@@ -25,6 +25,7 @@ from bot.codec.images import Unusable
 CALLS: dict[str, Callable[..., dict[str, Any]]] = {
     "normalise_image": images.normalise_image,
     "probe_clip": films.probe_clip,
+    "probe_picture": images.probe_picture,
     "take_frame": films.take_frame,
     "reencode": films.reencode,
 }

@@ -1,6 +1,5 @@
-"""What Luma's Agents API takes, says and costs, for Ray 3.2. Pure.
+"""What Luma's Agents API takes, says and costs: clips of Ray 3.2 and stills of Uni-1. Pure.
 
-Its stills (uni-1) are left out, also of the prices, until there is a kind of work for them.
 Facts: docs.agents.lumalabs.ai, June to October 2026, and Luma's own client luma-agents 0.5.0.
 """
 
@@ -15,7 +14,7 @@ from bot.config import micros
 from bot.job import Failure
 from bot.ports import FrameHandle, FrameKind, FrameRule, Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.request import ASPECT_RATIOS, Duration, Resolution
+from bot.request import ASPECT_RATIOS, Duration, Resolution, VideoWork
 
 #: Micro-dollars a clip in SDR, whatever it starts from: Luma's pricing page, July 2026.
 CLIPS: dict[tuple[Resolution, Duration], int] = {
@@ -56,6 +55,24 @@ RAY = ports.ModelCapabilities(
     loop_durations=ONLY_5S,
     needs_prompt=True,
 )
+#: Micro-dollars a still from words, of about 2K: the same page.
+STILLS = {"uni-1": 40_400, "uni-1-max": 100_000}
+UNI = tuple(
+    ports.ModelCapabilities(
+        model=model,
+        durations=(),
+        resolutions=(),
+        aspect_ratios=RAY.aspect_ratios,
+        frames={("none", "none"): FrameRule()},
+        prompt_chars=RAY.prompt_chars,
+        image_input="bytes",
+        operations=frozenset({"image"}),
+        needs_prompt=True,
+    )
+    for model in STILLS
+)
+#: Every chat shows one, and it is small enough for it.
+STILL_FORMAT = "jpeg"
 #: Where the last frame of 10 s is: 24 frames a second, counted from 0.
 LAST_OF_10S = 240
 
@@ -101,10 +118,16 @@ STATES: dict[object, ports.GenerationState] = {
 }
 
 
-def to_tariff(usd: float | None) -> ports.PerClip:
+def to_tariffs(prices: Mapping[str, float]) -> dict[str, ports.Tariff]:
     """The published prices, or those that stand in the same proportion to the operator's."""
-    scale = 1.0 if usd is None else micros(usd) / CLIPS[MEASURE]
-    return ports.PerClip(clips={key: Micros(round(each * scale)) for key, each in CLIPS.items()})
+    own = {model: micros(usd) for model, usd in prices.items()}
+    scale = own.get(RAY.model, CLIPS[MEASURE]) / CLIPS[MEASURE]
+    clips = {key: Micros(round(each * scale)) for key, each in CLIPS.items()}
+    stills = {
+        model: ports.PerPicture(price=own.get(model, Micros(each)))
+        for model, each in STILLS.items()
+    }
+    return {RAY.model: ports.PerClip(clips=clips), **stills}
 
 
 def to_payload(submission: Submission, files: Mapping[str, str]) -> dict[str, Any]:
@@ -115,6 +138,20 @@ def to_payload(submission: Submission, files: Mapping[str, str]) -> dict[str, An
     work = submission.work
     if not work.prompt.strip():
         raise errors.ProviderRejected(MEANS["prompt"], provider="luma_agents", code="prompt")
+    payload = {
+        "type": work.kind,
+        "model": work.model,
+        "prompt": work.prompt.strip(),
+        "aspect_ratio": work.aspect_ratio,
+        **to_user(submission),
+    }
+    if work.kind == "image":
+        return payload | {"output_format": STILL_FORMAT}
+    return payload | {"video": _to_video(work, submission, files)}
+
+
+def _to_video(work: VideoWork, submission: Submission, files: Mapping[str, str]) -> dict[str, Any]:
+    """What only a clip has."""
     video: dict[str, Any] = {"resolution": work.resolution, "duration": work.duration}
     if work.loop:
         video["loop"] = True
@@ -126,14 +163,7 @@ def to_payload(submission: Submission, files: Mapping[str, str]) -> dict[str, An
     else:
         video |= {"start_frame": start} if start else {}
         video |= {"end_frame": end} if end else {}
-    payload = {
-        "type": "video",
-        "model": work.model,
-        "prompt": work.prompt.strip(),
-        "aspect_ratio": work.aspect_ratio,
-        "video": video,
-    }
-    return payload | to_user(submission)
+    return video
 
 
 def to_user(submission: Submission) -> dict[str, str]:
@@ -157,7 +187,7 @@ def read_generation(row: object) -> Generation | None:
         return None
     told = row.get("state")
     state = STATES.get(told if isinstance(told, str) else None, "running")
-    url = _read_link(row.get("output")) if state == "completed" else None
+    url = _read_link(row) if state == "completed" else None
     if state == "completed" and url is None:
         state = "running"  # The address follows.
     failure = to_failure(row) if state == "failed" else None
@@ -171,10 +201,12 @@ def read_generation(row: object) -> Generation | None:
     )
 
 
-def _read_link(output: object) -> str | None:
-    """The clip's link, signed for an hour; another look has a fresh one."""
+def _read_link(row: Mapping[str, Any]) -> str | None:
+    """The clip's or the still's link, signed for an hour; another look has a fresh one."""
+    kind = "image" if row.get("type") == "image" else "video"
+    output = row.get("output")
     for each in output if isinstance(output, list) else ():
-        url = each.get("url") if isinstance(each, dict) and each.get("type") == "video" else None
+        url = each.get("url") if isinstance(each, dict) and each.get("type") == kind else None
         if isinstance(url, str) and re.match("https?://", url):
             return url
     return None
@@ -186,8 +218,9 @@ def to_failure(row: Mapping[str, Any]) -> Failure:
     code = FAILURES.get(str(row.get("failure_code")))
     known = explain(reason)
     if code is None or (code == "moderation" and known and known.code == "image_moderation"):
+        what = "picture" if row.get("type") == "image" else "clip"
         said = f": {reason.rstrip('.')}." if reason else " and gave no reason. Ask again."
-        return known or Failure(code="unknown", sentence=f"Luma made no clip{said}")
+        return known or Failure(code="unknown", sentence=f"Luma made no {what}{said}")
     return Failure(code=code, sentence=MEANS[code])
 
 

@@ -21,6 +21,7 @@ from bot.dialects.dream_machine import MEANS, Row, part
 from bot.job import Failure
 from bot.ports import Generation, GenerationState, Submission
 from bot.refs import GenerationId
+from bot.request import to_video
 
 KEY = "Comfy refuses the account's key. The operator can put a good one into the configuration."
 TEXT_NODE, IMAGE_NODE = "LumaVideoNode", "LumaImageToVideoNode"
@@ -63,7 +64,7 @@ def to_seed(prompt_id: str) -> int:
 
 def to_graph(submission: Submission, images: Mapping[str, str], seed: int) -> dict[str, Any]:
     """The graph of one clip; `images` are files of the server by the input they go into."""
-    work = submission.work
+    work = to_video(submission.work)
     video: dict[str, Any] = {
         "prompt": work.prompt.strip(),
         "model": work.model,

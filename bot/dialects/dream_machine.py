@@ -17,7 +17,7 @@ from bot import errors, http, ports
 from bot.job import Failure
 from bot.ports import FrameKind, FrameRule, Generation, ModelCapabilities, Submission
 from bot.refs import GenerationId
-from bot.request import ASPECT_RATIOS, CONCEPTS
+from bot.request import ASPECT_RATIOS, CONCEPTS, to_video
 
 Row = Mapping[str, Any]
 NO_LOOP = "A clip {} cannot loop. Leave the loop out."
@@ -42,6 +42,19 @@ RAY_2 = ModelCapabilities(
     concepts=CONCEPTS,
 )
 MODELS = {"ray-flash-2": replace(RAY_2, model="ray-flash-2"), "ray-2": RAY_2}
+#: What makes stills, at Luma's own address alone.
+STILLS = {
+    model: ModelCapabilities(
+        model=model,
+        durations=(),
+        resolutions=(),
+        aspect_ratios=ASPECT_RATIOS,
+        frames={("none", "none"): FrameRule()},
+        operations=frozenset({"image"}),
+        needs_prompt=True,
+    )
+    for model in ("photon-1", "photon-flash-1")
+}
 #: Gone from Luma's own SDK since January 2026; it takes neither length nor resolution.
 RETIRED = {
     "ray-1-6": replace(
@@ -78,9 +91,23 @@ MEANS = {
 STATES: tuple[ports.GenerationState, ...] = ("queued", "completed", "failed", "running")
 
 
+def to_still_payload(submission: Submission) -> dict[str, Any]:
+    """The body of `POST /generations/image`."""
+    work = submission.work
+    payload = {
+        "generation_type": "image",
+        "model": work.model,
+        "prompt": work.prompt.strip(),
+        "aspect_ratio": work.aspect_ratio,
+        "format": "jpg",
+        "callback_url": submission.callback_url,
+    }
+    return {key: value for key, value in payload.items() if value is not None}
+
+
 def to_payload(submission: Submission) -> dict[str, Any]:
     """The body of `POST /generations/video`; what may be left out has no documented default."""
-    work = submission.work
+    work = to_video(submission.work)
     payload: dict[str, Any] = {
         "model": work.model,
         "prompt": work.prompt.strip(),
@@ -111,14 +138,16 @@ def read_generation(row: object) -> Generation | None:
     """A generation in any shape that Luma has used; None where there is not even an id."""
     if not isinstance(row, dict) or not re.fullmatch(r"[\w-]+", str(row.get("id") or "")):
         return None
-    link = part(row, "assets").get("video")
+    is_still = row.get("generation_type") == "image"
+    link = part(row, "assets").get("image" if is_still else "video")
     url = link if isinstance(link, str) and re.match("https?://", link) else None
     reason = http.plain(row.get("failure_reason"))
     told = row.get("state") or ("failed" if reason else "completed" if url else "queued")
     state = next((each for each in STATES if each == told), STATES[-1])
     if state == "completed" and url is None:
         state = "running"  # The address follows.
-    failure = to_failure(reason) if state == "failed" else None
+    made = "picture" if is_still else "clip"
+    failure = to_failure(reason, made) if state == "failed" else None
     return Generation(
         id=GenerationId(str(row["id"])),
         state=state,
@@ -130,10 +159,10 @@ def read_generation(row: object) -> Generation | None:
     )
 
 
-def to_failure(reason: str) -> Failure:
+def to_failure(reason: str, made: str = "clip") -> Failure:
     """A failed generation's reason as a code and a sentence; Luma refunds every one."""
     said = f": {reason}" if reason else " and gave no reason. Ask again, or in other words."
-    return explain(reason) or Failure(code="unknown", sentence=f"Luma made no clip{said}")
+    return explain(reason) or Failure(code="unknown", sentence=f"Luma made no {made}{said}")
 
 
 def explain(said: str) -> Failure | None:

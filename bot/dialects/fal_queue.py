@@ -19,7 +19,7 @@ from bot.dialects.dream_machine import part
 from bot.job import Failure
 from bot.ports import Generation, ModelCapabilities, Submission
 from bot.refs import GenerationId
-from bot.request import ASPECT_RATIOS, Duration, Resolution
+from bot.request import ASPECT_RATIOS, Duration, Resolution, to_video
 
 #: Both models are paths of one app, and what became of a request is asked of the app itself.
 APP = "fal-ai/luma-dream-machine"
@@ -63,7 +63,7 @@ def to_payload(
     submission: Submission, *, start: str | None = None, end: str | None = None
 ) -> dict[str, Any]:
     """The body of a request, with the addresses of its images; fal always wants a prompt."""
-    work = submission.work
+    work = to_video(submission.work)
     payload = {
         "prompt": work.prompt.strip(),
         "aspect_ratio": work.aspect_ratio,

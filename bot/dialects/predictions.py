@@ -15,7 +15,7 @@ from bot.dialects.dream_machine import Row, echoed_token_hash, part
 from bot.job import Failure
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.request import VideoWork
+from bot.request import VideoWork, to_video
 
 #: Clips of ours cannot be frames here; Replicate's pages of luma/ray-2-… and luma/ray-flash-2-….
 FRAMES = {pair: rule for pair, rule in dream_machine.FRAMES.items() if "clip" not in pair}
@@ -92,7 +92,7 @@ def to_frames(submission: Submission) -> dict[str, FrameHandle]:
 
 def to_payload(submission: Submission, images: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The body of a new prediction; `images` are the frames as links or data URIs."""
-    work = submission.work
+    work = to_video(submission.work)
     asked: dict[str, Any] = {
         "prompt": work.prompt.strip(),
         "duration": pricing.seconds(work.duration),
@@ -174,7 +174,10 @@ def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)
     """Whether a prediction came from this submission; `slack` is doubt about clocks."""
     if (told := _echoed_hash(row)) is not None:
         return "ours" if hmac.compare_digest(told, submission.token_hash) else "other"
-    if row.get("model") not in (None, to_model(submission.work)) or row.get("source") == "web":
+    if (
+        row.get("model") not in (None, to_model(to_video(submission.work)))
+        or row.get("source") == "web"
+    ):
         return "other"
     created_at = http.read_time(row.get("created_at"))
     age = (created_at or submission.sent_at) - submission.sent_at

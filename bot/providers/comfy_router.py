@@ -111,6 +111,8 @@ def to_route(generation_id: GenerationId) -> str | None:
 class ComfyRouter(OverHttp):
     """`ports.Provider` for Comfy's router; connections open with the first call."""
 
+    finding_may_buy = True
+
     def __init__(
         self,
         settings: Settings,

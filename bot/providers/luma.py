@@ -19,12 +19,14 @@ from bot.config import Dollars, micros
 from bot.dialects.dream_machine import (
     MODELS,
     RETIRED,
+    STILLS,
     Row,
     echoed_token_hash,
     explain,
     part,
     read_generation,
     to_payload,
+    to_still_payload,
 )
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission
@@ -34,6 +36,8 @@ from bot.service import Address, OverHttp, ServiceTable, open_service
 
 #: Micro-dollars per million output pixels, October 2025.
 RATES = {"ray-flash-2": 2200, "ray-2": 6400, "ray-1-6": 3200}
+#: Micro-dollars a still of 1920 × 1080, to which the other shapes come close; the same source.
+STILL_PRICES = {"photon-1": 15_100, "photon-flash-1": 4_000}
 #: What Luma's own address says of itself.
 CREDITS = "The account at Luma has no credits left; its owner can add some there."
 KEY = "Luma refuses this key. Those of its newer Agents API (luma-api-…) do not work here."
@@ -47,7 +51,10 @@ BEFORE, AFTER, WRONG_CLOCK = timedelta(seconds=60), timedelta(minutes=10), timed
 
 
 class Settings(ServiceTable):
-    """`[providers.luma]` with the limits of Luma's Build tier; `prices` are $ per megapixel."""
+    """`[providers.luma]` with the limits of Luma's Build tier; `prices` are $ per megapixel.
+
+    Of the models that make stills they are $ for one of them.
+    """
 
     base_url: Address = "https://api.lumalabs.ai/dream-machine/v1"
     min_balance_usd: Dollars = 5.0
@@ -97,13 +104,19 @@ def _traits(request: Row) -> Row:
     return {key: value for key, value in traits.items() if value not in (None, False, "", [])}
 
 
+def _to_body(submission: Submission) -> Row:
+    return (
+        to_payload(submission) if submission.work.kind == "video" else to_still_payload(submission)
+    )
+
+
 def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)) -> Verdict:
     """Whether a listed generation came from this submission; `slack` is doubt about clocks."""
     if (token_hash := echoed_token_hash(part(row, "request"))) is not None:
         is_same = hmac.compare_digest(token_hash, submission.token_hash)
         return "ours" if is_same and submission.has_callback else "other"
     created_at = http.read_time(row.get("created_at"))
-    asked, shown = _traits(to_payload(submission)), _traits(part(row, "request"))
+    asked, shown = _traits(_to_body(submission)), _traits(part(row, "request"))
     # Luma may show its own copy of an image: another link alone proves nothing.
     told = {key for key in asked.keys() & shown.keys() if not key.endswith("link")}
     if any(asked[key] != shown[key] for key in told):
@@ -130,10 +143,13 @@ class Luma(OverHttp):
         metrics: Metrics | None = None,
     ) -> None:
         self.name, self.is_test = name, is_test
-        self.capabilities = MODELS | (RETIRED if settings.retired_models else {})
-        rates = RATES | {model: int(micros(usd)) for model, usd in settings.prices.items()}
+        self.capabilities = MODELS | STILLS | (RETIRED if settings.retired_models else {})
+        own = {model: int(micros(usd)) for model, usd in settings.prices.items()}
         self.tariffs: Mapping[str, ports.Tariff] = {
-            model: ports.PerPixel(rate=rate) for model, rate in rates.items()
+            model: ports.PerPicture(price=Micros(price))
+            if model in STILL_PRICES
+            else ports.PerPixel(rate=price)
+            for model, price in {**RATES, **STILL_PRICES, **own}.items()
         }
         self.limits = settings.to_limits()
         self._page_rows, self._has_list = PAGE, True
@@ -149,8 +165,8 @@ class Luma(OverHttp):
 
     async def submit(self, submission: Submission) -> Generation:
         """One POST, never repeated; every error says whether it may have been taken."""
-        payload, patience = to_payload(submission), self.limits.submit_seconds
-        row = await self._api.post("generations/video", payload, patience)
+        kind, payload = submission.work.kind, _to_body(submission)
+        row = await self._api.post(f"generations/{kind}", payload, self.limits.submit_seconds)
         if (generation := read_generation(row)) is None:
             raise errors.SubmissionUncertain(provider=self.name)
         self._horizon.remember([generation])

@@ -19,10 +19,11 @@ from bot.clock import Clock
 from bot.dialects.agents_api import (
     MEANS,
     RAY,
+    UNI,
     explain,
     read_generation,
     to_payload,
-    to_tariff,
+    to_tariffs,
     to_user,
 )
 from bot.metrics import Metrics
@@ -44,6 +45,8 @@ CLOSED = "Luma has closed this address of its Agents API. Look for a newer one, 
 
 class Settings(ServiceTable):
     """`[providers.luma_agents]`; a price is $ for 5 s at 540p, to which the others keep.
+
+    Of uni-1 and uni-1-max, which make stills, it is $ for one of them.
 
     There is no list, so each look asks once for each generation; Luma asks for 2 to 5 s between.
     """
@@ -97,10 +100,10 @@ class LumaAgents(OverHttp):
         metrics: Metrics | None = None,
     ) -> None:
         self.name, self.is_test = name, is_test
-        self.capabilities: Mapping[str, ports.ModelCapabilities] = {RAY.model: RAY}
-        self.tariffs: Mapping[str, ports.Tariff] = {
-            RAY.model: to_tariff(settings.prices.get(RAY.model))
+        self.capabilities: Mapping[str, ports.ModelCapabilities] = {
+            each.model: each for each in (RAY, *UNI)
         }
+        self.tariffs: Mapping[str, ports.Tariff] = to_tariffs(settings.prices)
         self.limits = settings.to_limits()
         self._clock = clock
         self._api = open_service(

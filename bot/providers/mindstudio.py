@@ -20,6 +20,7 @@ from bot.dialects.dream_machine import FRAMES, Row, part
 from bot.dialects.one_answer import NO_LOOP, AnswerTable, Dialect, OneAnswer, needed, read_words
 from bot.http import read_json_text
 from bot.ports import FrameHandle, ModelCapabilities, Submission
+from bot.request import to_video
 from bot.service import Address
 
 Variable = Literal[
@@ -73,7 +74,7 @@ def to_model(table: Settings) -> ModelCapabilities:
 
 def to_payload(submission: Submission, table: Settings) -> dict[str, Any]:
     """The body of `POST /apps/run`, without `callbackUrl`: the answer is the result."""
-    work = submission.work
+    work = to_video(submission.work)
     values: dict[Variable, Any] = {
         "prompt": work.prompt.strip(),
         "aspect_ratio": work.aspect_ratio,

@@ -38,6 +38,7 @@ from bot.dialects.signed_calls import Signing
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
+from bot.request import to_video
 from bot.rounds import reaches
 from bot.service import Address, OverHttp, ServiceTable, open_service
 
@@ -121,7 +122,7 @@ class Replicate(OverHttp):
         """Images first, which costs nothing; then one POST, never repeated."""
         frames = to_frames(submission)
         images = {side: await self._hand_over(frame) for side, frame in frames.items()}
-        path = f"models/{to_model(submission.work)}/predictions"
+        path = f"models/{to_model(to_video(submission.work))}/predictions"
         payload, patience = to_payload(submission, images), self.limits.submit_seconds
         generation = read_generation(await self._api.post(path, payload, patience))
         if generation is None:

@@ -95,7 +95,7 @@ class Generation:
         """The generation as every reply, list and callback of Luma's shows it."""
         return {
             "id": self.id,
-            "generation_type": "video",
+            "generation_type": "image" if self.order.is_still else "video",
             "state": self.state,
             "failure_reason": self.failure_reason,
             "created_at": self.created_at.isoformat(timespec="microseconds")[:26] + "Z",
@@ -107,6 +107,8 @@ class Generation:
     def _assets(self) -> dict[str, str | None] | None:
         if self.state != "completed":
             return None
+        if self.order.is_still:
+            return {"video": None, "image": self.link("still.jpg"), "progress_video": None}
         return {
             "video": self.link("result.mp4"),
             "image": self.link("thumb.jpg"),
@@ -210,6 +212,8 @@ class Account:
 
 
 def _echo(body: dict[str, Any]) -> dict[str, Any]:
+    if body.get("generation_type") == "image":
+        return {"format": "jpg", "aspect_ratio": "16:9", "callback_url": None, **body}
     fields: dict[str, Any] = {
         "generation_type": "video",
         "prompt": None,

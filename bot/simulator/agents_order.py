@@ -1,4 +1,4 @@
-"""What a request to Luma's Agents API may say, for clips of Ray 3.2. Pure."""
+"""What a request to Luma's Agents API may say: clips of Ray 3.2, stills of Uni-1. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ from bot.simulator.order import (
 )
 
 MODEL = "ray-3.2"
-OTHER_MODELS = ("uni-1", "uni-1-max")
+#: US cents for a still of each.
+STILLS = {"uni-1": 4.04, "uni-1-max": 10.0}
+STILL_SIDE, STILL_BLOCK = 2048, 16
 RATIOS = ("9:16", "3:4", "1:1", "4:3", "16:9", "21:9")
+STILL_RATIOS = ("3:1", "2:1", "3:2", "2:3", "1:2", "1:3", *RATIOS)
+NOTHING_ELSE = "The simulator makes clips, and stills from words alone"
 SECONDS = {"5s": 5, "10s": 10}
 #: US cents for 5 s and for 10 s.
 CENTS = {"360p": (6, 18), "540p": (15, 45), "720p": (30, 90), "1080p": (120, 360)}
@@ -30,14 +34,16 @@ ReadFile = Callable[[str, str], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipOrder(Order):
-    """A clip of Ray 3.2, which is sold by the piece."""
+class PieceOrder(Order):
+    """Something that is sold by the piece; `resolution` is empty for a still."""
 
-    resolution: str
+    resolution: str = ""
 
     @property
     def cost_cents(self) -> float:
         """The list price in US cents."""
+        if self.is_still:
+            return STILLS[self.model]
         short, long = CENTS[self.resolution]
         return short if self.seconds == SECONDS["5s"] else long
 
@@ -48,16 +54,19 @@ class ClipOrder(Order):
         return FLAGGED if any(each in self.prompt.lower() for each in words) else None
 
 
-def read_order(body: dict[str, Any], read_file: ReadFile) -> ClipOrder:
-    """Understand a request for a clip; raises `ApiError`."""
+def read_order(body: dict[str, Any], read_file: ReadFile) -> PieceOrder:
+    """Understand a request for a clip or a still; raises `ApiError`."""
     _check_kind(body)
+    ratio = body.get("aspect_ratio")
+    if body.get("type") != "video":
+        return _read_still(body, ratio or "1:1")
     video = body.get("video") or {}
     resolution = _choice(video, "resolution", CENTS, "720p")
     duration = _choice(video, "duration", SECONDS, "5s")
     start, end = _read_anchors(video, SECONDS[duration], read_file)
     _check_together(video, start, end)
-    width, height = _size(resolution, body.get("aspect_ratio") or "16:9")
-    return ClipOrder(
+    width, height = _size(resolution, ratio or "16:9")
+    return PieceOrder(
         model=MODEL,
         prompt=str(body["prompt"]),
         width=width,
@@ -69,6 +78,29 @@ def read_order(body: dict[str, Any], read_file: ReadFile) -> ClipOrder:
         end=end,
         callback_url=None,
         resolution=resolution,
+    )
+
+
+def _read_still(body: dict[str, Any], ratio: str) -> PieceOrder:
+    """A picture of about 2K from words alone, whose longer side is always the same."""
+    if body.get("output_format") not in (None, "png", "jpeg"):
+        raise ApiError(422, "output_format: Input should be 'png' or 'jpeg'")
+    if body.get("image_ref") or body.get("source") or body.get("video"):
+        raise ApiError(400, NOTHING_ELSE)
+    across, down = map(int, ratio.split(":"))
+    short = round(STILL_SIDE * min(across, down) / max(across, down) / STILL_BLOCK) * STILL_BLOCK
+    wide, high = (STILL_SIDE, short) if across >= down else (short, STILL_SIDE)
+    return PieceOrder(
+        model=body.get("model") or next(iter(STILLS)),
+        prompt=str(body["prompt"]),
+        width=wide,
+        height=high,
+        seconds=0,
+        loop=False,
+        concepts=(),
+        start=None,
+        end=None,
+        callback_url=None,
     )
 
 
@@ -118,19 +150,20 @@ def _read_ref(video: dict[str, Any], name: str, read_file: ReadFile) -> KeyFrame
 
 
 def _check_kind(body: dict[str, Any]) -> None:
-    """A clip of Ray 3.2 with a prompt in a ratio it knows, and nothing else."""
-    model, kind = body.get("model") or OTHER_MODELS[0], body.get("type") or "image"
-    if model not in (MODEL, *OTHER_MODELS):
+    """A clip of Ray 3.2 or a still with a prompt in a ratio it knows, and nothing else."""
+    model, kind = body.get("model") or next(iter(STILLS)), body.get("type") or "image"
+    if model not in (MODEL, *STILLS):
         raise ApiError(400, f"Unknown model: {model}")
     if (kind == "video") != (model == MODEL):
         raise ApiError(400, f"Type {kind!r} is not supported for model {model!r}")
-    if kind != "video":
-        raise ApiError(400, "The simulator makes clips from text and images, nothing else")
+    if kind not in ("video", "image"):
+        raise ApiError(400, NOTHING_ELSE)
     prompt, ratio = body.get("prompt"), body.get("aspect_ratio")
     if not isinstance(prompt, str) or not 1 <= len(prompt) <= MOST_PROMPT:
         raise ApiError(400, f"Prompt must be between 1 and {MOST_PROMPT} characters")
-    if ratio is not None and ratio not in RATIOS:
-        raise ApiError(400, f"Invalid aspect_ratio {ratio!r}. Valid: {', '.join(RATIOS)}")
+    ratios = RATIOS if kind == "video" else STILL_RATIOS
+    if ratio is not None and ratio not in ratios:
+        raise ApiError(400, f"Invalid aspect_ratio {ratio!r}. Valid: {', '.join(ratios)}")
     if not isinstance(body.get("video") or {}, dict):
         raise ApiError(422, "video: Input should be a valid object")
 

@@ -199,14 +199,14 @@ class Face(ABC):
             raise web.HTTPNotFound
         if request.query.get("since", "0") != str(generation.expired_links):
             raise web.HTTPForbidden(reason="This link has expired")
-        if request.match_info["name"].endswith(".jpg"):
+        if request.match_info["name"] == "thumb.jpg":
             return web.FileResponse(self.simulator.file(generation, ".jpg"))
         return await self.serve(request, generation)
 
     async def serve(self, request: web.Request, generation: Generation) -> web.StreamResponse:
-        """The finished clip, spoiled if a fault was planned for it."""
+        """The finished clip or picture, spoiled if a fault was planned for it."""
         generation.downloads += 1
-        path = self.simulator.file(generation, ".mp4")
+        path = self.simulator.result(generation)
         fault = self._faults.take_clip()
         if fault is None:
             return web.FileResponse(path)

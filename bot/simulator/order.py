@@ -23,7 +23,10 @@ RATIOS = {
 SECONDS = {"5s": 5, "9s": 9}
 #: US dollars per million output pixels.
 RATES = {"ray-flash-2": 0.0022, "ray-2": 0.0064, "ray-1-6": 0.0032}
+STILL_RATES = {"photon-1": 0.0073, "photon-flash-1": 0.0019}
 PROMPT_CHARS = (3, 5000)
+#: Pictures that a picture could be like.
+REFERENCES = ("image_ref", "style_ref", "character_ref", "modify_image_ref")
 BLOCKED_WORD, MODERATED_WORD = "blacklisted", "moderated"
 #: Key frames (first, last) that cannot loop, and the name in Luma's refusal.
 NO_LOOP: dict[tuple[FrameKind, FrameKind], str] = {
@@ -73,6 +76,11 @@ class Order:
     callback_url: str | None
 
     @property
+    def is_still(self) -> bool:
+        """Whether it asks for a picture, as an order without length does."""
+        return self.seconds == 0
+
+    @property
     def frames(self) -> int:
         """Frames in the file: one more than are billed."""
         return self.seconds * FPS + 1
@@ -80,8 +88,10 @@ class Order:
     @property
     def cost_cents(self) -> float:
         """The list price in US cents."""
-        pixels = self.width * self.height * FPS * self.seconds
-        return pixels / 1e6 * RATES[self.model] * 100
+        pixels = self.width * self.height
+        if self.is_still:
+            return pixels / 1e6 * STILL_RATES[self.model] * 100
+        return pixels * FPS * self.seconds / 1e6 * RATES[self.model] * 100
 
     @property
     def moderation(self) -> str | None:
@@ -132,6 +142,30 @@ def read_order(body: Any) -> Order:
         concepts=concepts,
         start=start,
         end=end,
+        callback_url=_text(body, "callback_url"),
+    )
+
+
+def read_still(body: Any) -> Order:
+    """Understand a request for a picture from words alone; raises `ApiError`."""
+    if not isinstance(body, dict):
+        raise ApiError(422, "Input should be a valid object")
+    if body.get("generation_type", "image") != "image":
+        raise ApiError(400, "Unknown request type")
+    if any(body.get(each) for each in REFERENCES):
+        raise ApiError(400, "The simulator makes pictures from words alone")
+    _choice(body, "format", {"jpg": 1, "png": 1}, "jpg")
+    width, height = clip_size("1080p", _choice(body, "aspect_ratio", RATIOS, "16:9"))
+    return Order(
+        model=_choice(body, "model", STILL_RATES, "photon-1"),
+        prompt=_prompt(body, None, None),
+        width=width,
+        height=height,
+        seconds=0,
+        loop=False,
+        concepts=(),
+        start=None,
+        end=None,
         callback_url=_text(body, "callback_url"),
     )
 

@@ -1,4 +1,4 @@
-"""Draws and encodes clips: a generated scene or key images with a moving camera, as real H.264.
+"""Draws stills and encodes clips: a scene or key images with a moving camera, as real H.264.
 
 Blocking; runs in a worker thread. Knows nothing of HTTP or generations.
 """
@@ -10,7 +10,7 @@ import io
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from bot.simulator.scene import Scene
 
 FPS = 24
 SCENE_PIXELS = 800 * 450
+DRAWN_PIXELS, SAME_PIXELS = 1920 * 1080, 240 * 135
 ENCODING = {"preset": "veryfast", "crf": "21"}
 MOST_IMAGE_PIXELS = 40_000_000
 
@@ -53,7 +54,7 @@ class Shot:
     concepts: tuple[str, ...] = ()
     start: bytes | None = None
     end: bytes | None = None
-    drawn_pixels: int = 1920 * 1080
+    drawn_pixels: int = DRAWN_PIXELS
 
 
 class _Picture(Protocol):
@@ -95,6 +96,14 @@ def render(shot: Shot, path: Path, *, is_wanted: Callable[[], bool] = lambda: Tr
         container.mux(stream.encode(None))
 
 
+def render_still(shot: Shot, path: Path) -> None:
+    """Write a picture to `path`, as JPEG: how the clip would begin that this could be."""
+    picture = next(_pictures(replace(shot, frames=FPS)))
+    picture.resize((shot.width, shot.height), Image.Resampling.BICUBIC).save(
+        path, "JPEG", quality=90
+    )
+
+
 @functools.cache
 def same_clip(width: int, height: int, frames: int) -> tuple[bytes, bytes]:
     """One looping clip and its thumbnail per size and length, kept for the life of the process."""
@@ -104,7 +113,7 @@ def same_clip(width: int, height: int, frames: int) -> tuple[bytes, bytes]:
         height=height,
         frames=frames,
         loop=True,
-        drawn_pixels=240 * 135,
+        drawn_pixels=SAME_PIXELS,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "same.mp4")

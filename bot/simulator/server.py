@@ -30,12 +30,15 @@ from bot.simulator.faces.luma import LumaFace
 from bot.simulator.faults import Faults
 from bot.simulator.order import KeyFrame
 from bot.simulator.render import (
+    DRAWN_PIXELS,
+    SAME_PIXELS,
     Cancelled,
     Shot,
     Unreadable,
     read_frame,
     read_image,
     render,
+    render_still,
     same_clip,
 )
 
@@ -251,13 +254,18 @@ class Simulator:
             return None
         try:
             if frame.kind == "generation":
-                path = self._path(self.generations[frame.value])
+                path = self._clip_of(self.generations[frame.value])
                 return await asyncio.to_thread(read_frame, path, last=last)
             content = frame.content or await self._fetch(frame.value)
             await asyncio.to_thread(read_image, content)
         except (Unreadable, aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise _Failure(UNREADABLE) from error
         return content
+
+    def _clip_of(self, generation: Generation) -> Path:
+        if generation.order.is_still:
+            raise Unreadable("a picture cannot be continued")
+        return self._path(generation)
 
     async def _fetch(self, url: str) -> bytes:
         content = bytearray()
@@ -283,12 +291,15 @@ class Simulator:
             concepts=order.concepts,
             start=start,
             end=end,
+            drawn_pixels=SAME_PIXELS if self.settings.same_clip else DRAWN_PIXELS,
         )
         is_wanted = self._is_wanted(generation)
         async with self._easel:
             if not is_wanted():
                 return
-            if self.settings.same_clip:
+            if order.is_still:
+                await asyncio.to_thread(render_still, shot, path)
+            elif self.settings.same_clip:
                 if not path.exists():
                     clip = await asyncio.to_thread(same_clip, shot.width, shot.height, shot.frames)
                     path.with_suffix(".jpg").write_bytes(clip[1])
@@ -303,7 +314,12 @@ class Simulator:
     def _path(self, generation: Generation) -> Path:
         order = generation.order
         same = f"{order.width}x{order.height}-{order.seconds}"
-        return self._folder / f"{same if self.settings.same_clip else generation.id}.mp4"
+        name = same if self.settings.same_clip else generation.id
+        return self._folder / f"{name}{'.jpg' if order.is_still else '.mp4'}"
+
+    def result(self, generation: Generation) -> Path:
+        """What a completed generation made: a clip or a picture."""
+        return self._path(generation)
 
     def file(self, generation: Generation, suffix: str) -> Path:
         """The file of a completed generation: `.mp4` the clip, `.jpg` its thumbnail."""

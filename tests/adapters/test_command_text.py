@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +25,7 @@ from adapters.command_text import (
     format_draft,
     parse,
     read_link,
+    to_draft,
     to_work,
 )
 from bot.errors import InvalidRequest
@@ -33,6 +36,7 @@ from bot.request import (
     RESOLUTIONS,
     ClipFrame,
     ImageFrame,
+    ImageWork,
     LinkFrame,
     VideoWork,
 )
@@ -95,6 +99,10 @@ def test_the_whole_grammar_in_one_line() -> None:
         ("fox --private", Draft(prompt="fox", is_private=True)),
         ("—private a fox --PRIVATE.", Draft(prompt="a fox", is_private=True)),
         ("a private fox -private", Draft(prompt="a private fox -private")),
+        ("a fox --still --ar 4:3", Draft(prompt="a fox", aspect_ratio="4:3", is_still=True)),
+        ("—still a fox", Draft(prompt="a fox", is_still=True)),
+        ("still water at dawn", Draft(prompt="still water at dawn")),
+        ("a -still life", Draft(prompt="a -still life")),
         ("fox -m ray-2", Draft(prompt="fox", model="ray-2")),
         (
             "fox --camera orbit_left,zoom_in",
@@ -203,6 +211,8 @@ def test_a_flag_behind_an_open_quote_still_counts() -> None:
     [
         ("fox --rez 720p", "flags", "Did you mean --res?"),
         ("fox --lop", "flags", "Did you mean --loop?"),
+        ("fox --stil", "flags", "Did you mean --still?"),
+        ("fox --still=yes", "is_still", "Write --still without a value."),
         ("fox --dur-ation 9s", "flags", "Did you mean --duration?"),
         ("fox --720", "flags", "Did you mean --720p?"),
         ("fox --xyzzy", "flags", "Type help"),
@@ -359,7 +369,8 @@ def test_verbs_of_one_shape_stay_apart() -> None:
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffd"))
 WORDS = (
-    "a fox --loop --ar 9:16 —9s -s “ ” --no help show r-7k2m9q settings ar=1:1 = --start= jobs 2"
+    "a fox --loop --still --ar 9:16 —9s -s “ ” --no help show r-7k2m9q "
+    "settings ar=1:1 = --start= jobs 2"
 )
 PIECES = st.sampled_from([*WORDS.split(), "--private", "'", '"', "\\", " ", "\n", "-", "--"])
 TYPED = st.lists(PIECES).map("".join) | st.lists(PIECES).map(" ".join) | st.text()
@@ -379,6 +390,7 @@ DRAFTS = st.builds(
     start=VALUES,
     end=VALUES,
     is_private=st.booleans(),
+    is_still=st.booleans(),
 )
 
 
@@ -393,7 +405,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         sentence = "read"
         if isinstance(found, Draft):
             assert parse(format_draft(found)) == found
-            to_work(found)
+            with contextlib.suppress(InvalidRequest):  # A still that is to loop.
+                to_work(found)
     assert len(sentence.splitlines()) == 1
 
 
@@ -409,6 +422,7 @@ def test_a_formatted_draft_reads_back(draft: Draft) -> None:
         (Draft(prompt="a red fox", aspect_ratio="9:16", loop=True), "a red fox --ar 9:16 --loop"),
         (Draft(prompt="help"), '"help"'),
         (Draft(prompt="a fox", loop=True, is_private=True), "a fox --loop --private"),
+        (Draft(prompt="a fox", model="uni-1", is_still=True), "a fox --model uni-1 --still"),
         (Draft(prompt='a sign "OPEN"', loop=False), 'a sign "OPEN" --no-loop'),
         (
             Draft(prompt="fox", concepts=("orbit left", "zoom_in"), end="https://a.example/?x=1"),
@@ -436,6 +450,41 @@ def test_a_draft_becomes_work_that_remembers_what_was_typed() -> None:
         typed=frozenset({"prompt", "model", "loop", "concepts", "start_frame", "end_frame"}),
     )
     assert to_work(Draft(is_private=True)) == to_work(Draft()) == VideoWork()
+
+
+def test_a_still_becomes_work_of_its_own_and_back() -> None:
+    draft = Draft(prompt=" a fox ", model="UNI-1", aspect_ratio="9:16", is_still=True)
+    work = to_work(draft)
+    assert work == ImageWork(
+        prompt="a fox",
+        model="uni-1",
+        aspect_ratio="9:16",
+        typed=frozenset({"prompt", "model", "aspect_ratio"}),
+    )
+    assert to_draft(work) == replace(draft, prompt="a fox", model="uni-1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"duration": "5s"}, "duration", "leave --dur out"),
+        ({"resolution": "720p"}, "resolution", "leave --res out"),
+        ({"loop": False}, "loop", "leave --loop out"),
+        ({"concepts": ("pov",)}, "concepts", "leave --camera out"),
+    ],
+)
+def test_what_only_clips_have_is_refused_of_a_still(
+    changes: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=words) as refused:
+        to_work(Draft(prompt="a fox", is_still=True, **changes))
+    assert refused.value.field == field
+
+
+def test_a_still_starts_from_words_alone() -> None:
+    frame = LinkFrame(url="https://a.example/b.png")
+    with pytest.raises(InvalidRequest, match="a picture to start from"):
+        to_work(Draft(prompt="a fox", is_still=True), start_frame=frame)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from bot.errors import (
 )
 from bot.job import JobState
 from bot.overview import Allowance, JobLine, UsageReport, UsageRow
-from bot.ports import Adapter, FrameRule, Memo, ModelCapabilities
+from bot.ports import Adapter, FrameRule, Memo, ModelCapabilities, Operation
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import (
     ClipFrame,
@@ -46,6 +46,7 @@ from bot.request import (
     LinkFrame,
     Requester,
     VideoWork,
+    to_video,
 )
 from bot.studio import Receipt, Shown, Studio
 from bot.text import Text
@@ -217,7 +218,7 @@ class RecordingStudio:
         self.calls.append(("change_settings", dict(changes)))
         return changes
 
-    def models(self) -> tuple[ModelCapabilities, ...]:
+    def models(self, operation: Operation = "video") -> tuple[ModelCapabilities, ...]:
         """One model."""
         return (MODEL,)
 
@@ -339,14 +340,14 @@ async def test_a_whole_conversation(session: Session, fox: Path) -> None:
     assert session.exit_code == 0
     first, second, third = session.studio.requests
     assert first.work.prompt == "a red fox"
-    assert (first.work.aspect_ratio, first.work.duration) == ("9:16", "9s")
+    assert (first.work.aspect_ratio, to_video(first.work).duration) == ("9:16", "9s")
     assert first.work.typed == {"prompt", "aspect_ratio", "duration"}
     assert first.requester == parse.whoami()
     assert first.thread == ThreadRef(adapter="terminal", workspace="local", channel="terminal")
     attachment = Attachment(adapter="terminal", id=str(fox), filename="my fox.png", size=200_004)
-    assert second.work.start_frame == ImageFrame(attachment=attachment)
-    assert second.work.loop
-    assert third.work.start_frame == ClipFrame(job_id=JobId("r-0000000001"))
+    assert to_video(second.work).start_frame == ImageFrame(attachment=attachment)
+    assert to_video(second.work).loop
+    assert to_video(third.work).start_frame == ClipFrame(job_id=JobId("r-0000000001"))
     assert (session.folder / "clips" / "r-0000000002.mp4").read_bytes() == CLIP
     order = [
         "[1] ❯ /ray a red fox",
@@ -528,21 +529,24 @@ async def test_a_reply_to_a_request_starts_from_its_image(session: Session, fox:
     await session.play(f'a fox --start "{fox}"', "> 1 again", "b --start https://a.example/b.png")
     await session.play("> 1 zoom")
     first, again, link = session.studio.requests
-    assert again.work.start_frame == first.work.start_frame
-    assert link.work.start_frame == LinkFrame(url="https://a.example/b.png")
+    assert to_video(again.work).start_frame == to_video(first.work).start_frame
+    assert to_video(link.work).start_frame == LinkFrame(url="https://a.example/b.png")
 
 
 async def test_frames_at_both_ends(session: Session, fox: Path) -> None:
     await session.play('a fox --start "my fox.png" --end <https://a.example/b.png>')
     (request,) = session.studio.requests
-    assert isinstance(request.work.start_frame, ImageFrame)
-    assert request.work.start_frame.attachment.id == str(fox)
-    assert request.work.end_frame == LinkFrame(url="https://a.example/b.png")
+    work = to_video(request.work)
+    assert isinstance(work.start_frame, ImageFrame)
+    assert work.start_frame.attachment.id == str(fox)
+    assert work.end_frame == LinkFrame(url="https://a.example/b.png")
 
 
 async def test_an_earlier_job_may_be_a_frame(session: Session) -> None:
     await session.play("a fox --start r-7k2m9q")
-    assert session.studio.requests[0].work.start_frame == ClipFrame(job_id=JobId("r-7k2m9q"))
+    assert to_video(session.studio.requests[0].work).start_frame == ClipFrame(
+        job_id=JobId("r-7k2m9q")
+    )
 
 
 # ---- prices ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed
 from bot.job import Job, JobState
 from bot.refs import JobId, ThreadRef
-from bot.request import LinkFrame, Requester
+from bot.request import LinkFrame, Requester, to_video
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema
 from bot.studio import Administration, Setting
@@ -198,11 +198,12 @@ async def test_typed_over_own_over_channel_over_place_over_house(inn: House) -> 
     await inn.studio.change_settings(person, {"aspect_ratio": "4:3", "duration": "9s"})
 
     job = await inn.job(await ask(inn, "def", "d1", channel="art", aspect_ratio="21:9"))
-    got = (job.work.aspect_ratio, job.work.duration, job.work.resolution, job.work.loop)
+    work = to_video(job.work)
+    got = (work.aspect_ratio, work.duration, work.resolution, work.loop)
     assert got == ("21:9", "9s", "1080p", True)
     assert job.work.model == "ray-flash-2"
     job = await inn.job(await ask(inn, "def", "d2"))
-    assert (job.work.aspect_ratio, job.work.resolution) == ("16:9", "720p")
+    assert (job.work.aspect_ratio, to_video(job.work).resolution) == ("16:9", "720p")
 
     assert await inn.studio.settings_in(person, "art") == (
         Setting(name="model", value="ray-flash-2", source="house"),

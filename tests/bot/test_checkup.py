@@ -184,7 +184,8 @@ async def test_it_says_what_is_sold_and_who_would_make_a_clip(
         )
         well, amiss = await said(config)
     assert "fal: the key is good; the service tells no balance" in well
-    assert "luma: sells ray-flash-2 from $0.14, ray-2 from $0.40" in well
+    stills = "photon-1 at $0.015 a still, photon-flash-1 at $0.004 a still"
+    assert f"luma: sells ray-flash-2 from $0.14, ray-2 from $0.40, {stills}" in well
     assert "fal: sells ray-flash-2 from $0.20, ray-2 from $0.50" in well
     assert well[-1] == (
         "A clip with the defaults (ray-flash-2, 5s, 540p, 1:1) is made by luma, ≈ $0.14; "

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.choice import choose, fit, fit_provider, nearest_ratio, usable
+from bot.choice import choose, fit, fit_provider, nearest_ratio, offered, usable
 from bot.clock import SystemClock
 from bot.dialects.dream_machine import MODELS, RETIRED
 from bot.errors import InvalidRequest
-from bot.ports import FrameRule, ModelCapabilities, PerClip, PerPixel
+from bot.ports import FrameRule, ModelCapabilities, PerClip, PerPixel, Provider
 from bot.pricing import ratio
+from bot.providers import luma_agents, replicate
 from bot.providers.luma import Luma, Settings, create
 from bot.refs import Attachment, JobId, Micros
 from bot.request import (
@@ -22,6 +23,7 @@ from bot.request import (
     ClipFrame,
     Frame,
     ImageFrame,
+    ImageWork,
     LinkFrame,
     Parameter,
     VideoWork,
@@ -55,6 +57,44 @@ def refusal(work: VideoWork, capabilities: ModelCapabilities = FLASH) -> Invalid
     with pytest.raises(InvalidRequest) as caught:
         fit(work, capabilities)
     return caught.value
+
+
+# ---- stills ------------------------------------------------------------------------------------
+
+
+def test_where_nothing_makes_stills_somebody_is_named_who_does() -> None:
+    other: Provider = replicate.create(replicate.Settings(), clock=SystemClock())
+    with pytest.raises(InvalidRequest, match=r"makes stills\. .* luma_agents"):
+        choose(ImageWork(prompt="a red fox"), [other])
+
+
+def test_a_still_goes_to_whoever_makes_some_and_a_clip_never_does() -> None:
+    luma: Provider = create(Settings(), clock=SystemClock())
+    agents: Provider = luma_agents.create(luma_agents.Settings(), clock=SystemClock())
+    other: Provider = replicate.create(replicate.Settings(), clock=SystemClock())
+    asked = ImageWork(prompt="a red fox", aspect_ratio="9:21")
+    provider, work, remarks = choose(asked, [other, agents, luma])
+    assert (provider, work.model, work.aspect_ratio) == (agents, "uni-1", "9:16")
+    assert remarks == ("The aspect ratio is 9:16, because uni-1 cannot make 9:21.",)
+    provider, work, remarks = choose(asked, [other, luma, agents])
+    assert (provider, work.model, remarks) == (luma, "photon-1", ())
+    assert all("video" in each.operations for each in offered([luma, agents]))
+    assert [each.model for each in offered([luma, agents], "image")] == [
+        "photon-1",
+        "photon-flash-1",
+        "uni-1",
+        "uni-1-max",
+    ]
+    with pytest.raises(InvalidRequest, match=r"uni-1 makes stills alone\."):
+        choose(typed(model="uni-1"), [agents])
+    assert choose(default(model="uni-1"), [agents])[1].model == "ray-3.2"
+
+
+def test_a_still_of_ours_is_an_image_to_start_from() -> None:
+    still = ClipFrame(job_id=JobId("r-1"), is_still=True)
+    work, _ = fit(typed(start_frame=still), NARROW)
+    assert work.start_frame == still
+    assert refusal(typed(start_frame=CLIP), NARROW).field == "start_frame"
 
 
 # ---- what fits stays as it is ------------------------------------------------------------------

@@ -17,6 +17,7 @@ import stamina
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from bot.clips import Clips, filename
 from bot.codec import Codec
@@ -30,7 +31,7 @@ from tests.public_host import ADDRESS, Handler, PublicHost, cut_short, redirect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-JOB = JobId("r-1a2b3c4d5e")
+JOB, MP4 = JobId("r-1a2b3c4d5e"), Path("clip.mp4")
 URL = "https://cdn.example/result.mp4"
 CONTENT = rendered.clip()
 DENSE = rendered.clip(frames=5, noise=range(5), bit_rate=8_000_000)
@@ -108,6 +109,86 @@ async def test_a_clip_is_fetched_verified_and_kept(
 async def test_fetching_again_after_a_crash_is_harmless(clips: Clips, media: Media) -> None:
     assert await clips.fetch(URL, JOB) == await clips.fetch(URL, JOB)
     assert len(await media.list("clips")) == 1
+
+
+# ---- stills ----------------------------------------------------------------------------------
+
+NOISE = rendered.encoded(Image.effect_noise((1500, 1000), 200), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp")]
+)
+async def test_a_still_is_fetched_verified_and_kept_as_what_it_is(
+    clips: Clips, host: PublicHost, media: Media, kind: str, suffix: str
+) -> None:
+    content = rendered.encoded(rendered.picture(), kind)
+    host.pages["/result.mp4"] = content  # Neither the link nor the type of a file proves much.
+
+    still = await clips.fetch(URL, JOB, "image")
+
+    assert still == Clip(
+        key=MediaKey(f"clips/{JOB}{suffix}"),
+        width=640,
+        height=480,
+        frames=1,
+        seconds=0,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    assert read(await clips.local(still)) == content
+    assert await clips.fit(still, len(content)) == (await clips.local(still), False)
+    await clips.delete(still)
+    assert await media.list("clips") == []
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        (web.Response(text="<html>", content_type="text/html"), "leads to a web page"),
+        (b"<!doctype html><title>Expired</title>", "no JPEG, PNG or WebP"),
+        (CONTENT, "no JPEG, PNG or WebP"),
+        (rendered.animation(), "no JPEG, PNG or WebP"),
+        (b"", "no JPEG, PNG or WebP"),
+        (rendered.jpeg()[:5000], "damaged, incomplete"),
+        (rendered.png()[:1000], "damaged, incomplete"),
+        (rendered.png_bomb(9000, 9000), "far too large"),
+    ],
+    ids=["web page", "hidden page", "clip", "gif", "empty", "cut jpeg", "cut png", "bomb"],
+)
+async def test_a_file_that_is_no_whole_picture_is_broken_and_not_kept(
+    clips: Clips, host: PublicHost, media: Media, page: bytes | web.Response, sentence: str
+) -> None:
+    host.pages["/result.mp4"] = page
+
+    with pytest.raises(ClipBroken, match=sentence):
+        await clips.fetch(URL, JOB, "image")
+
+    assert await media.list("clips") == []
+
+
+async def test_a_still_is_made_to_fit_once(clips: Clips, host: PublicHost, media: Media) -> None:
+    host.pages["/result.mp4"] = NOISE
+    still = await clips.fetch(URL, JOB, "image")
+
+    path, is_smaller = await clips.fit(still, 150_000)
+
+    assert (is_smaller, path.suffix) == (True, ".jpg")
+    assert path.stat().st_size <= 150_000
+    with Image.open(path) as small:
+        assert small.width / small.height == pytest.approx(1.5, abs=0.01)
+    at = written(path)
+    assert await clips.fit(still, 150_000) == (path, True)
+    assert written(path) == at
+    with pytest.raises(ClipTooLarge):
+        await clips.fit(still, 1_000)
+    assert (await clips.poster(still)).stat().st_size < len(NOISE)
+    assert read(await clips.local(still)) == NOISE
+    await clips.delete(still)
+    assert await media.list("clips") == []
+
+
+# ---- of the network --------------------------------------------------------------------------
 
 
 async def test_a_redirect_of_the_host_is_followed(clips: Clips, host: PublicHost) -> None:
@@ -399,12 +480,12 @@ async def test_a_bucket_keeps_clips_for_every_machine(
     ],
 )
 async def test_a_files_name_tells_what_it_is(prompt: str, name: str) -> None:
-    assert filename(JobId("r-1"), model="ray-flash-2", prompt=prompt) == name
+    assert filename(JobId("r-1"), MP4, model="ray-flash-2", prompt=prompt) == name
 
 
 @given(st.text(), st.text(min_size=1))
 async def test_a_files_name_is_safe_everywhere(prompt: str, model: str) -> None:
-    name = filename(JobId("r-1"), model=model, prompt=prompt)
+    name = filename(JobId("r-1"), MP4, model=model, prompt=prompt)
 
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.")
     assert name.endswith(".mp4")

@@ -6,15 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bot import commands, probe
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import ConfigError, SubmissionUncertain
+from bot.http import read_refusal
+from bot.log import register_secret
 from bot.providers.luma import PAGE, Luma, Settings, read_manner
 from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator.face import Face
 from bot.simulator.faces.fal import FACE as FAL
+from bot.simulator.faces.luma import FACE as LUMA
+from bot.simulator.faces.replicate import FACE as REPLICATE
 from tests.conftest import KEY, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -76,6 +82,51 @@ async def test_another_service_is_probed_as_well(tmp_path: Path) -> None:
         told = await probe.probe(config, "fal", agrees=lambda _: True, clock=SystemClock())
     assert told is not None
     assert json.loads(told.report.read_text("utf-8"))["clip"]["seconds"] > 4
+
+
+@pytest.mark.parametrize(
+    ("name", "face", "message"),
+    [
+        ("luma", LUMA, "Insufficient credits"),
+        ("fal", FAL, "User is locked. Reason: Exhausted balance"),
+        ("replicate", REPLICATE, "You have insufficient credit to run this model"),
+    ],
+)
+async def test_the_answer_of_an_empty_account_is_kept(
+    tmp_path: Path, name: str, face: type[Face], message: str
+) -> None:
+    async with Simulator(settings(balance_cents=1), Faults(), face=face) as server:
+        table = {"api_key": KEY, "base_url": server.base_url, "min_balance_usd": 0, **face.table}
+        config = to_test_config(tmp_path, server, providers={name: table})
+        told = await probe.probe(config, name, agrees=lambda _: True, clock=SystemClock())
+        assert not [each for each in server.generations.values() if each.state == "completed"]
+    assert told is not None
+    assert (told.clip, told.known) == (None, {})
+    text = told.report.read_text("utf-8")
+    refused = json.loads(text)["refused"]
+    assert refused["taken_for"] == "ProviderOutOfCredits"
+    assert refused["sentence"] == told.refusal
+    assert refused["status"] in (402, 403)
+    assert refused["message"].startswith(message)
+    assert KEY not in text
+    assert "http" not in text
+
+
+async def test_a_refusal_is_written_down_as_the_service_words_it() -> None:
+    body = {
+        "error": {"code": "insufficient_quota", "message": f"Pay at https://x.example/?k={KEY}"}
+    }
+    assert read_refusal(httpx.Response(402, json=body)) == {
+        "status": 402,
+        "code": "insufficient_quota",
+        "message": "Pay at (link)",
+    }
+    bare = {"status": 502, "code": "", "message": ""}
+    assert read_refusal(httpx.Response(502, text="<html>Bad gateway")) == bare
+    assert read_refusal(httpx.Response(403, json={"error": "No."}))["message"] == "No."
+    secret = f"key {KEY} has no credits"
+    register_secret(KEY)
+    assert KEY not in str(read_refusal(httpx.Response(402, json={"detail": secret})))
 
 
 async def test_a_lost_answer_is_told_and_not_asked_for_again(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from bot.notices import (
     Received,
 )
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
-from bot.request import ClipFrame, GenerationRequest, ImageFrame, LinkFrame
+from bot.request import ClipFrame, GenerationRequest, ImageFrame, LinkFrame, to_video
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import ledger, schema, settings
 from tests import rendered
@@ -324,14 +324,14 @@ async def test_typed_wins_over_chosen_wins_over_the_house(
         person = to_requester()
         await house.studio.change_settings(person, {"aspect_ratio": "9:16", "loop": "false"})
         job = await house.job(await house.ask())
-        assert (job.work.aspect_ratio, job.work.resolution) == ("9:16", "720p")
-        assert not job.work.loop
+        assert (job.work.aspect_ratio, to_video(job.work).resolution) == ("9:16", "720p")
+        assert not to_video(job.work).loop
         job = await house.job(await house.ask(aspect_ratio="1:1", resolution="540p", loop=True))
-        assert (job.work.aspect_ratio, job.work.resolution) == ("1:1", "540p")
-        assert job.work.loop
+        assert (job.work.aspect_ratio, to_video(job.work).resolution) == ("1:1", "540p")
+        assert to_video(job.work).loop
         await house.studio.change_settings(person, {"aspect_ratio": "", "loop": ""})
         job = await house.job(await house.ask())
-        assert (job.work.aspect_ratio, job.work.loop) == ("16:9", True)
+        assert (job.work.aspect_ratio, to_video(job.work).loop) == ("16:9", True)
 
 
 async def test_settings_are_ones_own(inn: House) -> None:

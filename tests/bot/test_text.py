@@ -17,7 +17,7 @@ from bot import notices as n
 from bot.overview import Allowance, JobLine, UsageReport, UsageRow
 from bot.ports import FrameRule, ModelCapabilities
 from bot.refs import Attachment, JobId, Micros, Price
-from bot.request import ClipFrame, ImageFrame, Requester, VideoWork
+from bot.request import ClipFrame, ImageFrame, ImageWork, Requester, VideoWork
 from bot.text import (
     QUOTE_CHARS,
     Text,
@@ -263,6 +263,24 @@ def test_money() -> None:
     assert price_words(test, is_over=True) == ("would have cost ≈ $0.14 (a test, nothing charged)")
     assert charge_words(Micros(0)) == "Nothing was charged."
     assert charge_words(Micros(140_000)) == "$0.14 was charged."
+    assert charge_words(Micros(4_000)) == "$0.004 was charged."
+    assert charge_words(Micros(15_100)) == "$0.015 was charged."
+    assert charge_words(Micros(40_400)) == "$0.04 was charged."
+    assert price_words(Price(micros=Micros(100_000))) == "≈ $0.10"
+    assert price_words(Price(micros=Micros(600_000))) == "≈ $0.60"
+
+
+def test_a_still_is_a_picture_and_no_clip() -> None:
+    work = ImageWork(prompt="a fox", model="uni-1", aspect_ratio="16:9")
+    assert parameters(work) == "uni-1 · still · 16:9"
+    told = n.About(job_id=JOB, requester=WHO, work=work)
+    queued = n.Queued(about=told, position=1, expected=timedelta(seconds=20))
+    assert "Your picture is expected in about 20 s." in describe(queued).lines
+    assert describe(n.Fetching(about=told)).title == "Finished, fetching the picture"
+    failed = n.Failed(about=told, code="moderation", sentence="No.", charged=Micros(0))
+    assert describe(failed).title == "No picture this time"
+    still = ClipFrame(job_id=JOB, is_still=True)
+    assert f"start picture {JOB}" in parameters(VideoWork(start_frame=still))
 
 
 def test_parameters_name_the_frames() -> None:

@@ -400,6 +400,18 @@ async def test_a_player_may_ask_for_a_part_of_a_clip(house: House, outside: Clie
     assert beyond.status == 416
 
 
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("jpg", "image/jpeg"), ("png", "image/png"), ("webp", "image/webp")]
+)
+async def test_a_signed_still_is_shown(
+    house: House, outside: ClientSession, suffix: str, kind: str
+) -> None:
+    answer = await outside.get(house.link(CLIP.replace("mp4", suffix)))
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == kind
+    assert answer.headers["Content-Disposition"] == f'inline; filename="r-7k2m9qabcd.{suffix}"'
+
+
 async def test_a_clip_needs_its_signature_and_must_be_kept(
     house: House, outside: ClientSession
 ) -> None:

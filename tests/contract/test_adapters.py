@@ -19,7 +19,7 @@ from discord.http import Route
 from pydantic import BaseModel
 
 import adapters
-from adapters import discord, terminal
+from adapters import discord, slack, terminal
 from bot.dialects import dream_machine
 from bot.errors import DeliveryError, DeliveryUnavailable
 from bot.notices import About, Delivered, Notice, Queued
@@ -32,6 +32,7 @@ from tests.conftest import running, to_test_config
 from tests.discord_server import DiscordServer
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 from tests.rendered import clip, png
+from tests.slack_server import SlackServer
 
 NAMES = [
     module.name
@@ -91,8 +92,24 @@ async def _discord(_: Path) -> AsyncIterator[tuple[BaseModel, ThreadRef, dict[st
         Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = base, gateway
 
 
+@asynccontextmanager
+async def _slack(_: Path) -> AsyncIterator[tuple[BaseModel, ThreadRef, dict[str, Any]]]:
+    async with SlackServer() as server:
+        channel = server.channel(team := server.team("Foxes"))
+        settings = slack.Settings.model_validate(
+            {
+                "bot_token": team.bot_token,
+                "app_token": server.app_token,
+                "api_base_url": server.api_base_url,
+                "file_hosts": (server.file_host,),
+                "connections": 1,
+            }
+        )
+        yield settings, ThreadRef(adapter="slack", workspace=team.id, channel=channel.id), {}
+
+
 MODELS = tuple(dream_machine.MODELS.values())
-SURROUNDINGS = {"terminal": _terminal, "discord": _discord}
+SURROUNDINGS = {"terminal": _terminal, "discord": _discord, "slack": _slack}
 
 
 @pytest.fixture(params=NAMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from luma_agents import (
 )
 from luma_agents import APIStatusError as StatusError
 from luma_agents.types import CreateFileResponse, Generation, VideoOptionsParam
+from PIL import Image
 
 from bot.simulator import Simulator, SimulatorSettings
 from bot.simulator.faces.luma_agents import CODES, FACE
@@ -108,6 +110,74 @@ async def test_clips_are_sold_by_the_piece(
     assert simulator.balance_cents == 10_000 - cents
     await simulator.fail(made.id)
     assert simulator.balance_cents == 10_000
+
+
+@pytest.mark.parametrize(
+    ("model", "ratio", "cents", "size"),
+    [
+        ("uni-1", "16:9", 4.04, (512, 288)),
+        ("uni-1", "3:4", 4.04, (384, 512)),
+        ("uni-1-max", "1:1", 10.0, (512, 512)),
+        ("uni-1", "3:1", 4.04, (512, 172)),
+    ],
+)
+async def test_a_still_from_create_to_picture(
+    simulator: Simulator,
+    luma: AsyncLuma,
+    model: Any,
+    ratio: Any,
+    cents: float,
+    size: tuple[int, int],
+) -> None:
+    made = await luma.generations.create(
+        model=model, type="image", prompt="a red fox", aspect_ratio=ratio, output_format="jpeg"
+    )
+    assert (made.type, made.model, made.output) == ("image", model, [])
+    assert simulator.balance_cents == pytest.approx(10_000 - cents)
+
+    await simulator.finish(made.id)
+
+    done = await luma.generations.get(made.id)
+    assert done.output is not None
+    [output] = done.output
+    assert output.type == "image"
+    async with httpx.AsyncClient() as anonymous:
+        answer = await anonymous.get(output.url)
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", size)
+
+
+async def test_a_still_that_fails_gives_its_price_back(
+    simulator: Simulator, luma: AsyncLuma
+) -> None:
+    made = await luma.generations.create(prompt="something moderated")
+    await simulator.until(lambda: simulator.generations[made.id].is_over)
+    failed = await luma.generations.get(made.id)
+    assert (failed.type, failed.failure_code) == ("image", "content_moderated")
+    assert simulator.balance_cents == 10_000
+
+
+async def test_a_clip_does_not_go_on_from_a_still(simulator: Simulator, luma: AsyncLuma) -> None:
+    still = await luma.generations.create(prompt="a red fox")
+    await simulator.finish(still.id)
+    clip = await create(luma, {"start_frame": {"generation_id": still.id}})
+    await simulator.finish(clip.id)
+    assert (await luma.generations.get(clip.id)).failure_code == "corrupt_input"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "image_edit", "source": {"url": "https://x.example/a.png"}},
+        {"type": "layering"},
+        {"type": "image", "image_ref": [{"url": "https://x.example/a.png"}]},
+    ],
+)
+async def test_of_pictures_it_makes_those_from_words(
+    luma: AsyncLuma, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(BadRequestError, match="from words alone"):
+        await luma.generations.create(prompt="a red fox", model="uni-1", **fields)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lumaai import (
     UnprocessableEntityError,
 )
 from lumaai.types import Generation
+from PIL import Image
 
 from bot.simulator import Simulator, SimulatorSettings
 
@@ -53,6 +55,42 @@ async def luma(simulator: Simulator) -> AsyncIterator[AsyncLumaAI]:
 async def create(luma: AsyncLumaAI, **fields: Any) -> Generation:
     asked: dict[str, Any] = {"model": "ray-flash-2", "prompt": "a red fox", "resolution": "540p"}
     return await luma.generations.create(**{**asked, "duration": "5s", **fields})
+
+
+@pytest.mark.parametrize(
+    ("model", "ratio", "cents"), [("photon-1", "16:9", 1.5137), ("photon-flash-1", "9:16", 0.394)]
+)
+async def test_a_still_from_create_to_picture(
+    simulator: Simulator, luma: AsyncLumaAI, model: Any, ratio: Any, cents: float
+) -> None:
+    made = await luma.generations.image.create(
+        model=model, prompt="a red fox", aspect_ratio=ratio, format="jpg"
+    )
+    assert made.id
+    assert (made.state, made.generation_type, made.model) == ("queued", "image", model)
+    assert getattr(made.request, "format", None) == "jpg"
+    assert simulator.balance_cents == pytest.approx(10_000 - cents, abs=0.001)
+
+    await simulator.finish(made.id)
+
+    done = await luma.generations.get(made.id)
+    assert done.assets is not None
+    assert (done.state, done.assets.video) == ("completed", None)
+    assert done.assets.image
+    async with httpx.AsyncClient() as anonymous:
+        answer = await anonymous.get(done.assets.image)
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert picture.size == ((480, 270) if ratio == "16:9" else (270, 480))
+    listed = await luma.generations.list()
+    assert [each.generation_type for each in listed.generations] == ["image"]
+
+
+async def test_pictures_are_made_from_words_alone(luma: AsyncLumaAI) -> None:
+    like: list[Any] = [{"url": "https://x.example/a.png", "weight": 0.8}]
+    with pytest.raises(BadRequestError, match="words alone"):
+        await luma.generations.image.create(model="photon-1", prompt="a fox", image_ref=like)
+    with pytest.raises(BadRequestError, match="too short"):
+        await luma.generations.image.create(model="photon-1", prompt="a")
 
 
 async def test_a_generation_from_create_to_clip(simulator: Simulator, luma: AsyncLumaAI) -> None:

@@ -33,7 +33,7 @@ from bot.errors import (
 from bot.job import Failure
 from bot.ports import Absent, Found, FrameHandle, Generation, Provider, Submission
 from bot.refs import Attachment, GenerationId, JobId
-from bot.request import ImageFrame, VideoWork
+from bot.request import ImageFrame, ImageWork, VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.face import Face
 from bot.simulator.pictures import draw_picture
@@ -171,6 +171,22 @@ async def test_a_generation_is_submitted_seen_and_finished(stage: Stage) -> None
     assert done.state == "completed"
     assert done.clip_url is not None
     assert len(stage.server.generations) == 1
+
+
+async def test_a_still_is_submitted_seen_and_finished_where_there_are_any(stage: Stage) -> None:
+    for number, model in enumerate(choice.usable(stage.provider, "image"), 1):
+        asked = ImageWork(prompt="a red fox", model=model, typed=frozenset({"model"}))
+        _, work, _ = choice.choose(asked, [stage.provider])
+        can, tariff = stage.provider.capabilities[model], stage.provider.tariffs[model]
+        assert pricing.estimate(work, tariff, can=can)
+        generation = await stage.send(stage.submission(number).model_copy(update={"work": work}))
+        await stage.finish()
+        done = await stage.seen(generation.id)
+        assert (done.state, done.failure) == ("completed", None)
+        assert done.clip_url
+        assert len(stage.server.generations) == number
+        async with aiohttp.ClientSession() as session, session.get(done.clip_url) as reply:
+            assert reply.content_type.startswith("image/")
 
 
 async def test_many_are_checked_with_no_more_than_a_call_for_each(stage: Stage) -> None:
@@ -379,8 +395,9 @@ async def test_capabilities_are_whole(stage: Stage) -> None:
     for model, can in stage.provider.capabilities.items():
         assert can.model == model
         assert can.aspect_ratios
-        assert can.durations or can.fixed
-        assert can.resolutions or can.fixed
+        makes_clips = "video" in can.operations
+        assert makes_clips == bool(can.durations or can.fixed)
+        assert makes_clips == bool(can.resolutions or can.fixed)
         assert ("none", "none") in can.frames
 
 

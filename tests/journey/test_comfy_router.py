@@ -13,10 +13,14 @@ import pytest
 
 from bot.app import App
 from bot.config import Config, to_config
+from bot.job import JobState
+from bot.notices import Uncertain
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.comfy_router import ComfyRouterFace
+from bot.store.schema import operator_notices
 from bot.supply import load_adapter
-from tests.fakes import MovableClock
+from tests.conftest import running
+from tests.fakes import MovableClock, RecordingAdapter, to_requester
 
 KEY = "comfyui-0123456789abcdef"
 
@@ -33,7 +37,12 @@ async def face() -> AsyncIterator[ComfyRouterFace]:
 
 
 def configured(face: ComfyRouterFace, folder: Path) -> Config:
-    provider: dict[str, Any] = {"api_key": KEY, "base_url": face.simulator.base_url}
+    provider: dict[str, Any] = {
+        "api_key": KEY,
+        "base_url": face.simulator.base_url,
+        "delivery": "sync",
+        "submit_timeout_seconds": 5,
+    }
     return to_config(
         {
             "bot": {
@@ -66,6 +75,37 @@ async def test_the_answer_to_one_post_is_the_clip(face: ComfyRouterFace, tmp_pat
     assert told.count("delivered") == 1
     assert len(face.simulator.generations) == 1
     assert face.simulator.requests["POST /v2/models/luma/{model}"] == 1
+
+
+async def test_what_was_cancelled_while_in_doubt_is_not_bought_by_asking(
+    face: ComfyRouterFace,
+    tmp_path: Path,
+    chat: RecordingAdapter,
+    clock: MovableClock,
+) -> None:
+    server = face.simulator
+    server.faults.drop("create", accepted=False)
+    config = configured(face, tmp_path)
+    async with running(config, server, chat, clock) as house:
+        job_id = await house.ask()
+        await house.until(job_id, JobState.SUBMITTING)
+        await house.studio.cancel(job_id, to_requester())
+        async with asyncio.timeout(15):
+            while (job := await house.job(job_id)).state is JobState.SUBMITTING:
+                clock.move(seconds=20)
+                await asyncio.sleep(0.02)
+        assert job.state is JobState.UNCERTAIN
+        assert server.generations == {}
+        await chat.until(lambda: isinstance(chat.status(job_id), Uncertain))
+        told = await house.app.database.read(
+            lambda conn: conn.execute(operator_notices.select()).all()
+        )
+        assert any("Its person has cancelled it." in str(each) for each in told)
+        await house.app.operations.resolve(job_id, "release", generation_id=None, actor="test")
+        ended = await house.until(job_id, JobState.FAILED)
+        assert ended.cost == 0
+        await house.check_books()
+    assert server.generations == {}
 
 
 async def test_an_answer_that_was_cut_off_is_collected_later(

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 
 from bot.job import JobState
 from bot.refs import Attachment
-from bot.request import ImageFrame
+from bot.request import ImageFrame, ImageWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import ledger
 from tests.conftest import to_test_config
@@ -42,7 +42,9 @@ def processes() -> ForkServerContext:
 class World:
     """What outlives the bot: the provider, the chat and the disk."""
 
-    def __init__(self, folder: Path, simulator: Simulator, processes: ForkServerContext) -> None:
+    def __init__(
+        self, folder: Path, simulator: Simulator, processes: ForkServerContext, kind: str
+    ) -> None:
         self.folder = folder
         self._simulator = simulator
         self._processes = processes
@@ -50,6 +52,9 @@ class World:
         image.write_bytes(png(320, 240))
         frame = ImageFrame(attachment=Attachment(adapter="recording", id=str(image)))
         self.request = to_request("a fox", key="k1", start_frame=frame.model_dump())
+        if kind == "image":
+            still = ImageWork(prompt="a fox", typed=frozenset({"prompt"}))
+            self.request = to_request(key="k1").model_copy(update={"work": still})
 
     def orders(self, **changes: Any) -> crashing.Orders:
         config = to_test_config(self.folder, self._simulator)
@@ -93,10 +98,12 @@ class World:
         engine.dispose()
 
 
-async def _world(folder: Path, processes: ForkServerContext, simulator: Simulator) -> World:
+async def _world(
+    folder: Path, processes: ForkServerContext, simulator: Simulator, kind: str
+) -> World:
     folder.mkdir()
     (folder / "boundaries.log").touch()
-    return World(folder, simulator, processes)
+    return World(folder, simulator, processes, kind)
 
 
 def _simulator() -> Simulator:
@@ -113,18 +120,22 @@ def _simulator() -> Simulator:
     )
 
 
-@pytest.mark.parametrize("share", range(SHARES))
+#: Of a still, which takes the same steps, three boundaries are enough.
+CASES = [*(("video", share) for share in range(SHARES)), ("image", 7)]
+
+
+@pytest.mark.parametrize(("kind", "share"), CASES)
 async def test_killed_at_every_boundary(
-    tmp_path: Path, processes: ForkServerContext, share: int
+    tmp_path: Path, processes: ForkServerContext, kind: str, share: int
 ) -> None:
     async with _simulator() as simulator:
-        world = await _world(tmp_path / "whole", processes, simulator)
+        world = await _world(tmp_path / "whole", processes, simulator, kind)
         assert await world.live(world.orders()) == 0
         boundaries = int((world.folder / "passed").read_text())
     assert boundaries > 20
     for die_at in range(1 + share, boundaries + 1, SHARES):
         async with _simulator() as simulator:
-            world = await _world(tmp_path / str(die_at), processes, simulator)
+            world = await _world(tmp_path / str(die_at), processes, simulator, kind)
             code = await world.live(world.orders(die_at=die_at))
             if code == 0:
                 continue

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from aiohttp import web
+
 When = Literal["before", "after"]
+JSON, TEXT = "application/json", "text/plain"
+#: The doors for the bytes of files, which no client expects JSON from.
+BYTES = frozenset({"upload", "download"})
 
 
 class Gate:
@@ -26,6 +33,33 @@ class Gate:
         await self._opened.wait()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """An answer to give instead of the true one; of JSON, `body` is what it says."""
+
+    body: Any
+    status: int = 200
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def error(self) -> str:
+        """What the caller takes it for; "" for success."""
+        if isinstance(self.body, dict):
+            return str(self.body.get("error", ""))
+        return "" if self.status == 200 else str(self.body or self.status)
+
+    def to_response(self) -> web.Response:
+        """The answer on the wire."""
+        text = json.dumps(self.body) if self.content_type == JSON else str(self.body)
+        return web.Response(
+            text=text,
+            status=self.status,
+            content_type=self.content_type,
+            headers=self.headers,
+        )
+
+
 @dataclass(kw_only=True, eq=False)
 class Fault:
     """What shall happen to the next calls of a method.
@@ -36,17 +70,17 @@ class Fault:
 
     method: str
     when: When = "before"
-    error: str = ""
-    more: dict[str, Any] | None = None
-    status: int = 200
-    retry_after: int | None = None
+    reply: Reply | None = None
     is_drop: bool = False
     gate: Gate | None = None
     left: int = 1
 
 
 class Faults:
-    """Planned faults, first in, first out. A method may be "upload", too: the bytes' own door."""
+    """Planned faults, first in, first out.
+
+    A method may be "upload" or "download", too: the doors for the bytes of files.
+    """
 
     def __init__(self) -> None:
         self._planned: list[Fault] = []
@@ -74,17 +108,31 @@ class Faults:
         """Answer with this error; `status` 429 comes with `Retry-After`."""
         if status == 429 and retry_after is None:
             retry_after = 1
-        self._planned.append(
-            Fault(
-                method=method,
-                when=when,
-                error=error,
-                more=more,
-                status=status,
-                retry_after=retry_after,
-                left=times,
-            )
+        is_text = method in BYTES
+        self.answer(
+            method,
+            error if is_text else {"ok": False, "error": error, **more},
+            status=status,
+            content_type=TEXT if is_text else JSON,
+            headers={"Retry-After": str(retry_after)} if retry_after else {},
+            when=when,
+            times=times,
         )
+
+    def answer(
+        self,
+        method: str,
+        body: Any,
+        *,
+        status: int = 200,
+        content_type: str = JSON,
+        headers: Mapping[str, str] | None = None,
+        when: When = "before",
+        times: int = 1,
+    ) -> None:
+        """Answer with just this, whatever is true: JSON, or text of another type."""
+        reply = Reply(body=body, status=status, content_type=content_type, headers=headers or {})
+        self._planned.append(Fault(method=method, when=when, reply=reply, left=times))
 
     def drop(self, method: str, *, when: When = "before", times: int = 1) -> None:
         """Cut the connection, before or after the effect."""

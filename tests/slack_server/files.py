@@ -181,7 +181,8 @@ class Files:
         file.is_deleted = True
         self._coming.pop(file.id, None)
         for message in file.shares:
-            if all(each.is_deleted for each in message.files) and not message.text:
+            has_more = message.text or message.blocks
+            if not has_more and all(each.is_deleted for each in message.files):
                 message.deleted = True
         self._world.board.notify()
 
@@ -215,9 +216,10 @@ class Files:
             and "files:read" in team.scopes
         )
         if file is None or team is None or not is_let_in or not self.may_see(team, file):
-            raise web.HTTPFound(f"{self.base_url}/signin?redir={request.path}")
+            sign_in = f"{self.base_url}/signin?redir={request.path}"
+            return web.Response(status=302, headers={"Location": sign_in})
         if file.is_deleted or file.content is None:
-            raise web.HTTPNotFound
+            return web.Response(status=404)
         if "/thumb/" in request.path:
             return web.Response(body=file.thumb or b"", content_type="image/png")
         return web.Response(body=file.content, content_type=file.mimetype or None)

@@ -179,14 +179,14 @@ class Messages:
 
     def _page(self, messages: list[Message], call: Call) -> Json:
         size = min(max(call.number("limit", 100), 1), self.most_at_once)
-        start = _from_cursor(call.text("cursor"))
+        start = from_cursor(call.text("cursor"))
         told = [
             self._payloads.message(each, all_metadata=call.flag("include_all_metadata"))
             for each in messages[start : start + size]
         ]
         answer: dict[str, Any] = {"messages": told, "has_more": start + size < len(messages)}
         if answer["has_more"]:
-            answer["response_metadata"] = {"next_cursor": _to_cursor(start + size)}
+            answer["response_metadata"] = {"next_cursor": to_cursor(start + size)}
         return answer
 
     # ---- people ------------------------------------------------------------------------------
@@ -210,11 +210,13 @@ class Messages:
         return {"user": told}
 
 
-def _to_cursor(start: int) -> str:
+def to_cursor(start: int) -> str:
+    """Where the next page begins, as no client should read it."""
     return base64.b64encode(f"next:{start}".encode()).decode()
 
 
-def _from_cursor(cursor: str) -> int:
+def from_cursor(cursor: str) -> int:
+    """Where a page begins; raises `invalid_cursor` for what was made up."""
     if not cursor:
         return 0
     try:

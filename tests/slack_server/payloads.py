@@ -60,6 +60,8 @@ class Payloads:
     def _shares(self, file: File) -> Json:
         shares: Json = {}
         for message in file.shares:
+            if message.deleted:
+                continue
             channel = message.channel
             kind = shares.setdefault("public" if channel.kind == "channel" else "private", {})
             share = {
@@ -88,7 +90,7 @@ class Payloads:
         if user is not None:
             told["team"] = user.team_id
         if message.bot_id:
-            told |= {"bot_id": message.bot_id, "app_id": self._world.app_id}
+            told |= {"bot_id": message.bot_id, "app_id": self._app(message)}
         if message.subtype:
             told["subtype"] = message.subtype
         if message.blocks:
@@ -105,6 +107,12 @@ class Payloads:
                 else {"event_type": message.metadata.get("event_type", "")}
             )
         return told | self._thread(message)
+
+    def _app(self, message: Message) -> str:
+        """The app that a bot's message is of: ours, or that of the other bot."""
+        bot_id = message.bot_id or ""
+        is_ours = bot_id == message.channel.team.bot_id
+        return self._world.app_id if is_ours else f"A{bot_id[1:]}"
 
     def _thread(self, message: Message) -> Json:
         if message.thread_ts:

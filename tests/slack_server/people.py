@@ -87,8 +87,14 @@ class Person:
         *,
         thread: Message | str | None = None,
         files: Iterable[Given] = (),
+        metadata: Json | None = None,
     ) -> Message:
-        """Write a message; `text` is what is on the wire: `<@U1> a &lt;fox&gt;`."""
+        """Write a message; `text` is what is on the wire: `<@U1> a &lt;fox&gt;`.
+
+        Only other bots give theirs `metadata`: people with the flag `is_bot`.
+        """
+        if metadata is not None and not self.flags.get("is_bot"):
+            raise NotPossible("People cannot give a message metadata")
         channel = self._in(channel)
         parent = thread.ts if isinstance(thread, Message) else thread
         if parent and parent not in channel.messages:
@@ -100,6 +106,8 @@ class Person:
             text=text,
             files=[self.to_file(each) for each in files],
             thread_ts=parent,
+            bot_id=f"B{self.id[1:]}" if self.flags.get("is_bot") else None,
+            metadata=metadata,
         )
         message.subtype = "file_share" if message.files else None
         self._world.add(message)

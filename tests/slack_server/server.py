@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from bot.clock import Clock, SystemClock
+from tests.fakes import MovableClock
 from tests.slack_server.answers import Answers
 from tests.slack_server.asked import Envelope
 from tests.slack_server.board import Board
@@ -41,8 +41,8 @@ MOST_BYTES = 64 * 1024 * 1024
 class SlackServer:
     """A Slack of our own; `async with` starts and stops it. Time is the clock's."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.clock: Clock = clock or SystemClock()
+    def __init__(self, clock: MovableClock | None = None) -> None:
+        self.clock = clock or MovableClock()
         self.board = Board()
         self.world = World(self.clock, self.board)
         self.payloads = Payloads(self.world)
@@ -83,9 +83,9 @@ class SlackServer:
             [
                 web.route("*", "/api/{method}", self.api.call),
                 web.post("/upload/{file}", self.api.upload),
-                web.get("/files/{file}/{name}", self.files.serve),
-                web.get("/files/{file}/download/{name}", self.files.serve),
-                web.get("/files/{file}/thumb/{name}", self.files.serve),
+                web.get("/files/{file}/{name}", self.api.download),
+                web.get("/files/{file}/download/{name}", self.api.download),
+                web.get("/files/{file}/thumb/{name}", self.api.download),
                 web.get("/signin", self.files.sign_in),
                 web.post("/response/{link}", self.answers.respond),
                 web.get("/oauth/v2/authorize", self.oauth.authorize),

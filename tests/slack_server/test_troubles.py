@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 from yarl import URL
 
+from tests.slack_server import NotPossible
 from tests.slack_server.remote import outside
 from tests.slack_server.scene import PNG, Scene, connected
 
@@ -52,6 +54,67 @@ async def test_planned_faults_meet_single_calls(scene: Scene) -> None:
         "drop",
         "",
     ]
+
+
+async def test_a_call_is_answered_with_just_what_a_test_plans(scene: Scene) -> None:
+    file = {"id": "F1", "mode": "hidden_by_limit"}
+    scene.slack.faults.answer("files.info", {"ok": True, "file": file})
+    assert (await scene.client.files_info(file="F1"))["file"] == file
+    with pytest.raises(SlackApiError, match="file_not_found"):
+        await scene.client.files_info(file="F1")
+    scene.slack.faults.answer("auth.test", "<html>", status=503, content_type="text/html")
+    with pytest.raises(SlackApiError) as caught:
+        await scene.client.auth_test()
+    assert caught.value.response.status_code == 503
+    assert [each.error for each in scene.slack.requests_to("auth.test")] == ["<html>"]
+
+
+async def test_downloads_are_noted_and_meet_faults(scene: Scene) -> None:
+    message = await scene.ana.say("look", files=[PNG])
+    url = scene.slack.payloads.file(message.files[0])["url_private"]
+    scene.slack.faults.fail("download", "try again", status=503)
+    bearer = {"Authorization": f"Bearer {scene.team.bot_token}"}
+    statuses = []
+    async with aiohttp.ClientSession() as session:
+        for headers in (bearer, {}, bearer):
+            async with session.get(url, headers=headers, allow_redirects=False) as reply:
+                statuses.append(reply.status)
+    assert statuses == [503, 302, 200]
+    noted = scene.slack.requests_to("download")
+    assert [each.error for each in noted] == ["try again", "302", ""]
+    assert [bool(each.token) for each in noted] == [True, False, True]
+
+
+async def test_another_bot_has_its_own_name_and_metadata(scene: Scene) -> None:
+    metadata = {"event_type": "ray_job", "event_payload": {"job_id": "r-1"}}
+    other = scene.slack.person("Other", scene.team, scene.general, is_bot=True)
+    await other.say("It is me.", metadata=metadata)
+    await scene.client.chat_postMessage(channel=scene.general.id, text="No, me.")
+    told = await scene.client.conversations_history(
+        channel=scene.general.id, include_all_metadata=True
+    )
+    ours, theirs = told["messages"]
+    assert theirs["metadata"] == metadata
+    assert (ours["user"], ours["bot_id"]) == (scene.team.bot_user, scene.team.bot_id)
+    assert all(ours[each] != theirs[each] for each in ("user", "bot_id", "app_id"))
+    with pytest.raises(NotPossible):
+        await scene.ana.say("Me too.", metadata=metadata)
+
+
+async def test_a_clip_with_words_outlives_its_file(scene: Scene) -> None:
+    buttons = [{"type": "section", "text": {"type": "mrkdwn", "text": "A fox"}}]
+    for blocks in (buttons, []):
+        place = await scene.client.files_getUploadURLExternal(filename="clip.mp4", length=4)
+        async with aiohttp.ClientSession() as session:
+            await session.post(place["upload_url"], data=b"clip")
+        await scene.client.files_completeUploadExternal(
+            files=[{"id": place["file_id"]}],
+            channel_id=scene.general.id,
+            blocks=json.dumps(blocks),
+        )
+        await scene.client.files_delete(file=place["file_id"])
+    [left] = scene.slack.posted(scene.general)
+    assert left.plain == "A fox"
 
 
 @pytest.mark.parametrize(

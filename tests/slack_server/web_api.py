@@ -76,16 +76,31 @@ class WebApi:
         return await self._through_faults(request, noted, lambda: self._carry_out(request, noted))
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
-        """The bytes of a file, which a fault can meet, too."""
-        noted = self._note(request, "upload")
-        noted.args = {"file": request.match_info["file"]}
+        """The bytes of a file that the bot sends, which a fault can meet, too."""
+        return await self._pass_bytes(request, "upload", self._files.take)
 
-        async def take() -> web.StreamResponse:
-            answer = await self._files.take(request)
-            noted.is_answered, noted.error = True, "" if answer.status == 200 else "not_taken"
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """The bytes of a file that somebody wants to have."""
+        return await self._pass_bytes(request, "download", self._files.serve)
+
+    async def _pass_bytes(
+        self,
+        request: web.Request,
+        method: str,
+        carry_out: Callable[[web.Request], Awaitable[web.Response]],
+    ) -> web.StreamResponse:
+        noted = self._note(request, method)
+        noted.args = {"file": request.match_info["file"]}
+        noted.token = token_of(request, {})
+
+        async def answered() -> web.StreamResponse:
+            answer = await carry_out(request)
+            noted.is_answered = True
+            noted.error = "" if answer.status == 200 else str(answer.status)
+            self._world.board.notify()
             return answer
 
-        return await self._through_faults(request, noted, take)
+        return await self._through_faults(request, noted, answered)
 
     def _note(self, request: web.Request, method: str) -> Request:
         noted = Request(
@@ -129,13 +144,11 @@ class WebApi:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
-        headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after else {}
-        noted.error, noted.is_answered = fault.error, True
-        body = {"ok": False, "error": fault.error, **(fault.more or {})}
+        if fault.reply is None:
+            return None
+        noted.error, noted.is_answered = fault.reply.error, True
         self._world.board.notify()
-        if noted.method == "upload":
-            return web.Response(status=fault.status, text=fault.error, headers=headers)
-        return web.json_response(body, status=fault.status, headers=headers)
+        return fault.reply.to_response()
 
     # ---- carrying out ------------------------------------------------------------------------
 

@@ -12,11 +12,10 @@ from bot.simulator.account import Generation
 from bot.simulator.camera import CONCEPTS
 from bot.simulator.face import Call, Face, read_number
 from bot.simulator.faults import Operation
-from bot.simulator.order import ApiError, read_order
+from bot.simulator.order import ApiError, read_order, read_still
 
 #: What Luma also sells and this simulator does not make.
 OTHER_WORK = (
-    "/generations/image",
     "/generations/image/reframe",
     "/generations/video/reframe",
     "/generations/video/modify",
@@ -35,6 +34,7 @@ class LumaFace(Face):
         "GET /credits": "credits",
         "POST /generations": "create",
         "POST /generations/video": "create",
+        "POST /generations/image": "create",
         "GET /generations": "list",
         "GET /generations/{id}": "get",
         "DELETE /generations/{id}": "delete",
@@ -50,6 +50,7 @@ class LumaFace(Face):
             web.get("/credits", self._credits),
             web.post("/generations", create),
             web.post("/generations/video", create),
+            web.post("/generations/image", create),
             web.get("/generations", self._list),
             web.get("/generations/concepts/list", self._concepts),
             web.get("/generations/camera_motion/list", self._camera_motions),
@@ -85,7 +86,9 @@ class LumaFace(Face):
             body = await request.json()
         except ValueError as error:
             raise ApiError(422, "JSON decode error") from error
-        order = read_order(body)
+        if is_still := request.path.endswith("/image"):
+            body = {"generation_type": "image", **body} if isinstance(body, dict) else body
+        order = read_still(body) if is_still else read_order(body)
         origin = str(request.url.origin())
         generation = self.account.create(order, body, self.clock.now(), origin)
         reply = web.json_response(generation.to_json(), status=201)
@@ -113,7 +116,7 @@ class LumaFace(Face):
         return web.json_response([f"camera {key.replace('_', ' ')}" for key in moves])
 
     async def _other_work(self, _: web.Request) -> web.Response:
-        raise ApiError(400, "The simulator makes clips from text and images, nothing else")
+        raise ApiError(400, "The simulator makes clips and stills, nothing else")
 
 
 FACE = LumaFace

@@ -1,4 +1,4 @@
-"""Luma's Agents API: its generations, its files, its replies. It makes clips and no stills."""
+"""Luma's Agents API: its generations, its files, its replies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aiohttp import hdrs, web
 
 from bot.simulator.account import Generation
-from bot.simulator.agents_order import FLAGGED, MODEL, read_order
+from bot.simulator.agents_order import FLAGGED, read_order
 from bot.simulator.face import Face, read_number
 from bot.simulator.faults import Operation
 from bot.simulator.order import ApiError
@@ -207,13 +207,14 @@ class LumaAgentsFace(Face):
 def to_json(generation: Generation) -> dict[str, Any]:
     """The generation as every reply shows it."""
     is_done, reason = generation.state == "completed", generation.failure_reason
+    kind, name = ("image", "still.jpg") if generation.order.is_still else ("video", "result.mp4")
     return {
         "id": generation.id,
-        "type": "video",
-        "model": MODEL,
+        "type": kind,
+        "model": generation.order.model,
         "state": STATES.get(generation.state, generation.state),
         "created_at": f"{generation.created_at:%Y-%m-%dT%H:%M:%SZ}",
-        "output": [{"type": "video", "url": generation.link("result.mp4")}] if is_done else [],
+        "output": [{"type": kind, "url": generation.link(name)}] if is_done else [],
         "failure_reason": reason,
         "failure_code": None if reason is None else _to_code(reason),
     }

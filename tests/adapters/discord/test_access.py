@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bot.request import to_video
 from bot.store import jobs
 from tests.adapters.discord.conftest import GUILD, Street, Town, picture
 from tests.adapters.discord.test_commands import all_jobs, finished
@@ -152,10 +153,10 @@ async def test_in_an_open_direct_message_no_mention_is_needed(open_street: OpenS
     await street.ana.say(street.ana.dm, "slow zoom --dur 9s", files=[("fox.png", picture())])
     clip = await finished(street, street.ana.dm)
     [job] = await all_jobs(street)
-    assert (job.work.prompt, job.work.duration) == ("slow zoom", "9s")
+    assert (job.work.prompt, to_video(job.work).duration) == ("slow zoom", "9s")
     await street.ana.say(street.ana.dm, "it runs away", reply_to=clip)
     await street.discord.wait_for(lambda: len(street.clips(street.ana.dm)) == 2, 15)
-    assert (await all_jobs(street))[0].work.start_frame is not None
+    assert to_video((await all_jobs(street))[0].work).start_frame is not None
 
 
 async def test_a_picture_forwarded_to_the_bot_is_animated(open_street: OpenStreet) -> None:

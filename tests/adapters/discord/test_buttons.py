@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from bot.job import JobState
+from bot.request import to_video
 from tests.adapters.discord.conftest import Street, Town, picture
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Message, Permission
@@ -51,8 +52,9 @@ async def test_remix_opens_what_was_asked_to_be_changed(street: Street) -> None:
     assert second.pings.users == {street.ben.id}
     [first] = await all_jobs(street)
     job = await street.house.job(job_of(second))
-    assert (job.retry_of, job.work.start_frame) == (first.id, first.work.start_frame)
-    assert (job.work.concepts, job.work.duration) == (("zoom_in",), "9s")
+    work = to_video(job.work)
+    assert (job.retry_of, work.start_frame) == (first.id, to_video(first.work).start_frame)
+    assert (work.concepts, work.duration) == (("zoom_in",), "9s")
 
 
 async def test_delete_takes_the_clip_away(street: Street) -> None:

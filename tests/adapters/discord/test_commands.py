@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from bot.job import Job
 from bot.refs import JobId
+from bot.request import ClipFrame, to_video
 from bot.store import jobs, schema
 from tests.adapters.discord.conftest import Street, Town, picture
 from tests.discord_server import Channel, Kind, Message, Permission, Pings
@@ -83,7 +84,7 @@ async def test_every_option_counts(street: Street) -> None:
     )
     await street.clip()
     [job] = await all_jobs(street)
-    work = job.work
+    work = to_video(job.work)
     assert (work.model, work.aspect_ratio, work.resolution) == ("ray-2", "9:16", "540p")
     assert (work.duration, work.loop, work.concepts) == ("9s", False, ("zoom_in",))
     assert job.plan is not None
@@ -119,8 +120,7 @@ async def test_a_clip_goes_on_from_an_earlier_one(street: Street) -> None:
         street.general, lambda each: each.attachments and "runs away" in each.content, seconds=15
     )
     newest, _ = await all_jobs(street)
-    assert newest.work.start_frame is not None
-    assert newest.work.start_frame.kind == "clip"
+    assert to_video(newest.work).start_frame == ClipFrame(job_id=first)
 
 
 async def test_a_link_to_a_private_address_is_refused_in_private(street: Street) -> None:

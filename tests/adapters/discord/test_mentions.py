@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bot.request import ClipFrame, ImageFrame
+from bot.request import ClipFrame, ImageFrame, to_video
 from tests.adapters.discord.conftest import Street, Town, picture
 from tests.adapters.discord.test_commands import all_jobs, deliver_again, finished, job_of
 from tests.discord_server import Intent, Message, Permission, Pings
@@ -35,7 +35,7 @@ async def reply_to(street: Street, message: Message) -> Message:
 
 async def frames_of(street: Street) -> list[str]:
     """The file names of the newest job's start and end."""
-    work = (await all_jobs(street))[0].work
+    work = to_video((await all_jobs(street))[0].work)
     frames = [each for each in (work.start_frame, work.end_frame) if isinstance(each, ImageFrame)]
     return [each.attachment.filename for each in frames]
 
@@ -50,7 +50,7 @@ async def test_a_mention_with_flags_becomes_a_clip_that_replies_to_it(street: St
     assert clip.reference.message_id == said.id
     assert clip.pings == Pings(users={street.ana.id})
     [job] = await all_jobs(street)
-    assert (job.work.prompt, job.work.duration) == ("a red fox", "9s")
+    assert (job.work.prompt, to_video(job.work).duration) == ("a red fox", "9s")
 
 
 async def test_an_attached_image_is_the_start_frame(street: Street) -> None:
@@ -115,7 +115,7 @@ async def test_a_reply_to_one_of_our_clips_continues_it(street: Street) -> None:
     clip = await finished(street)
     await street.ana.say(street.general, f"{ray(street)} it runs away", reply_to=clip)
     await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
-    assert (await all_jobs(street))[0].work.start_frame == ClipFrame(job_id=job_of(clip))
+    assert to_video((await all_jobs(street))[0].work).start_frame == ClipFrame(job_id=job_of(clip))
 
 
 async def test_a_reply_that_merely_calls_the_bot_starts_nothing(reader: Street) -> None:

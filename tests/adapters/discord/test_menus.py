@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.request import ClipFrame, ImageFrame
+from bot.request import ClipFrame, ImageFrame, to_video
 from tests.adapters.discord.conftest import Street, picture
 from tests.adapters.discord.test_commands import all_jobs, job_of
 from tests.discord_server import Interaction, Message, Upload
@@ -25,9 +25,9 @@ def labels(modal: dict[str, Any]) -> list[str]:
 
 async def start_of(street: Street) -> str:
     """The file name of the newest job's start frame."""
-    newest = (await all_jobs(street))[0]
-    assert isinstance(newest.work.start_frame, ImageFrame)
-    return newest.work.start_frame.attachment.filename
+    start = to_video((await all_jobs(street))[0].work).start_frame
+    assert isinstance(start, ImageFrame)
+    return start.attachment.filename
 
 
 async def test_somebody_elses_picture_is_animated_without_any_intent(street: Street) -> None:
@@ -44,7 +44,7 @@ async def test_somebody_elses_picture_is_animated_without_any_intent(street: Str
     assert answer.is_ephemeral
     assert "it turns" in clip.content
     assert await start_of(street) == "fox.png"
-    assert (await all_jobs(street))[0].work.concepts == ("zoom_in",)
+    assert to_video((await all_jobs(street))[0].work).concepts == ("zoom_in",)
 
 
 async def test_length_and_size_are_offered_with_their_prices(street: Street) -> None:
@@ -56,7 +56,7 @@ async def test_length_and_size_are_offered_with_their_prices(street: Street) -> 
     assert all("$" in each["label"] for each in options)
     sent = await street.ana.submit_modal(asked, {"Length and size": ["9s 540p"]})
     await street.ana.answer(sent)
-    assert (await all_jobs(street))[0].work.duration == "9s"
+    assert to_video((await all_jobs(street))[0].work).duration == "9s"
 
 
 async def test_of_several_images_one_is_chosen_and_another_may_end_the_clip(
@@ -76,8 +76,9 @@ async def test_of_several_images_one_is_chosen_and_another_may_end_the_clip(
     await street.clip()
     assert await start_of(street) == "dawn.png"
     [job] = await all_jobs(street)
-    assert isinstance(job.work.end_frame, ImageFrame)
-    assert job.work.end_frame.attachment.filename == "night.png"
+    end = to_video(job.work).end_frame
+    assert isinstance(end, ImageFrame)
+    assert end.attachment.filename == "night.png"
 
 
 async def test_an_image_in_an_embed_is_animated(street: Street) -> None:
@@ -119,7 +120,7 @@ async def test_one_of_our_clips_goes_on(street: Street) -> None:
     clip = await street.clip()
     await animated(street, clip, {"Prompt": "it runs"})
     await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
-    assert (await all_jobs(street))[0].work.start_frame == ClipFrame(job_id=job_of(clip))
+    assert to_video((await all_jobs(street))[0].work).start_frame == ClipFrame(job_id=job_of(clip))
 
 
 async def test_a_message_without_an_image_is_told_so(street: Street) -> None:

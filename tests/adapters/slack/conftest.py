@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from PIL import Image
@@ -18,6 +18,8 @@ from bot.simulator import Faults, Simulator, SimulatorSettings
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.slack_server import Channel, Message, Person, SlackServer, Team
+
+T = TypeVar("T")
 
 
 def picture(width: int = 320, height: int = 180, colour: str = "orange") -> bytes:
@@ -46,21 +48,30 @@ class Lane:
         return await self.slack.wait_message(channel or self.general, is_clip, seconds=seconds)
 
     def later(self, **by: float) -> None:
-        """Time passes, for Slack and for the bot."""
-        self.slack.clock.move(**by)
-        if self.house.clock is not self.slack.clock:
-            self.house.clock.move(**by)
+        """Time passes, for Slack and for the bot, who have one clock."""
+        self.house.clock.move(**by)
 
-    async def hurry(self, look: Callable[[], object], **by: float) -> None:
-        """Let time run in steps until this is so."""
+    async def hurry(self, look: Callable[[], T | None], **by: float) -> T:
+        """Let time run in steps until this finds something."""
         async with asyncio.timeout(15):
-            while not look():
+            while not (found := look()):
                 self.later(**(by or {"seconds": 6}))
                 await asyncio.sleep(0.02)
+        return found
+
+    async def status(self, words: str = "", channel: Channel | None = None) -> Message:
+        """The first status message that says this, a few seconds later if need be."""
+
+        def look() -> Message | None:
+            said = self.slack.said(channel or self.general)
+            return next((each for each in said if each.metadata and words in each.plain), None)
+
+        return await self.hurry(look)
 
 
 def is_clip(message: Message) -> bool:
-    return not message.deleted and any(each.name.endswith(".mp4") for each in message.files)
+    files = [each for each in message.files if not each.is_deleted]
+    return not message.deleted and any(each.name.endswith(".mp4") for each in files)
 
 
 @pytest.fixture
@@ -116,7 +127,7 @@ class Town:
         self, adapter: dict[str, Any] | None = None, **tables: Any
     ) -> AsyncIterator[Lane]:
         """Run the bot while the block runs; `adapter` changes the adapter's settings."""
-        tables.setdefault("access", {"workspaces": [self.team.id]})
+        tables["access"] = {"workspaces": [self.team.id], **tables.get("access", {})}
         config = to_test_config(self.folder, self.simulator, **tables)
         settings = self.settings(**(adapter or {}))
         async with running(

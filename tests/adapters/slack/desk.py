@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,16 +17,12 @@ from bot.errors import ThreadGone
 from bot.refs import JobId, MessageRef, Micros, ThreadRef
 from bot.request import Requester, VideoWork
 from tests.fakes import MovableClock
-from tests.slack_server import Person, SlackServer, Upload
+from tests.slack_server import Channel, Message, Person, Request, SlackServer, Team
 from tests.slack_server.faults import When
-from tests.slack_server.wire import Request
-from tests.slack_server.world import Channel, Message
 
 T = TypeVar("T")
 JOB = JobId("r-00000abcde")
 MIB = 1 << 20
-WORKSPACE = "T0FOXES"
-PLACE, DELETE = "files.getUploadURLExternal", "files.delete"
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ class Desk:
     # ---- what is said --------------------------------------------------------------------
 
     def about(self, **more: Any) -> n.About:
-        requester = Requester(adapter="slack", workspace=WORKSPACE, user=self.ana.id)
+        requester = Requester(adapter="slack", workspace=self.team.id, user=self.ana.id)
         given: dict[str, Any] = {"job_id": JOB, "work": VideoWork(prompt="a red fox"), **more}
         return n.About(requester=requester, **given)
 
@@ -145,7 +140,7 @@ class Desk:
         while not task.done():
             await asyncio.wait({task}, timeout=0.002)
             if self.clock._moved:
-                self.clock.move(seconds=0.5)
+                self.clock.move(seconds=2)
         return task.result()
 
     @asynccontextmanager
@@ -158,46 +153,50 @@ class Desk:
     # ---- the local Slack -----------------------------------------------------------------
 
     @property
+    def team(self) -> Team:
+        return self.ana.team
+
+    @property
     def channel(self) -> Channel:
+        assert self.ana.here is not None
         return self.ana.here
 
     def place(self, thread: str = "") -> ThreadRef:
-        return to_thread(WORKSPACE, self.channel.id, thread)
+        return to_thread(self.team.id, self.channel.id, thread)
 
     @property
     def direct(self) -> ThreadRef:
         """Ana's direct messages."""
-        workspace = self.ana.workspace
-        return to_thread(WORKSPACE, self.slack.world.direct(workspace, self.ana.user).id)
+        return to_thread(self.team.id, self.slack.world.direct(self.team, self.ana.id).id)
 
     @property
     def private(self) -> ThreadRef:
         """The same, for what was asked in the channel."""
-        return to_thread(WORKSPACE, self.channel.id, only=self.direct.channel)
+        return to_thread(self.team.id, self.channel.id, only=self.direct.channel)
 
     def refuse(self, method: str, code: str, **more: Any) -> None:
         """The next call of this method is answered so, and does nothing."""
-        self.slack.faults.error(re.escape(method), code, **more)
+        self.slack.faults.fail(method, code, **more)
 
     def answer(self, method: str, body: Any, **more: Any) -> None:
         """The same, with any answer."""
-        self.slack.faults.add(re.escape(method), body=body, **more)
+        self.slack.faults.answer(method, body, **more)
 
     def pause(self, method: str, seconds: int) -> None:
-        self.slack.faults.too_many(re.escape(method), retry_after=seconds)
+        self.slack.faults.fail(method, "ratelimited", status=429, retry_after=seconds)
 
     def drop(self, method: str, when: When = "after") -> None:
         """The connection of the next call ends without an answer, before or after its effect."""
-        self.slack.faults.drop(re.escape(method), when=when)
+        self.slack.faults.drop(method, when=when)
 
     def calls(self, method: str) -> list[Request]:
         """How this method was called."""
-        return self.slack.requests_to(re.escape(method))
+        return self.slack.requests_to(method)
 
     def said(self, thread: ThreadRef | None = None) -> list[Said]:
         """The messages of ours that people see there."""
-        channel = self.ana.workspace.channels[(thread or self.place()).channel]
-        return [to_said(each) for each in self.slack.said(channel)]
+        channel = self.slack.world.channels[(thread or self.place()).channel]
+        return [to_said(each) for each in self.slack.posted(channel)]
 
     def clips(self, thread: ThreadRef | None = None) -> list[Said]:
         """Those with a file."""
@@ -205,59 +204,68 @@ class Desk:
 
     def leave(self) -> None:
         """The bot is thrown out of the channel."""
-        self.slack.kick(self.channel)
+        self.slack.remove_bot(self.channel)
 
-    def wipe(self) -> None:
-        """Somebody deletes all messages of the channel."""
-        for each in self.slack.messages(self.channel):
-            self.slack.posting.remove(each)
+    async def wipe(self) -> None:
+        """An admin deletes all messages of the channel."""
+        olga = self.slack.person("Olga", self.team, self.channel, is_admin=True)
+        for each in self.slack.said(self.channel):
+            await olga.delete(each)
 
-    def forge(self, metadata: dict[str, Any]) -> None:
+    async def forge(self, metadata: dict[str, Any]) -> None:
         """Another bot writes a message that carries this."""
-        other = self.slack.other_bot("Other").user
-        self.slack.posting.add(self.channel, other, "It is me.", metadata=metadata)
+        other = self.slack.person("Other", self.team, self.channel, is_bot=True)
+        await other.say("It is me.", metadata=metadata)
 
-    def chatter(self, count: int) -> None:
+    async def chatter(self, count: int) -> None:
         """People talk."""
         for each in range(count):
-            self.slack.posting.add(self.channel, self.ana.user, f"word {each}")
+            await self.ana.say(f"word {each}")
+
+    def show_few(self, count: int) -> None:
+        """Slack shows so many messages at once, whatever is asked for."""
+        self.slack.messages.most_at_once = count
 
     # ---- images --------------------------------------------------------------------------
 
-    def send(self, content: bytes) -> str:
+    async def send(self, content: bytes) -> str:
         """Somebody sends a picture."""
-        upload = Upload(name="fox.png", content=content, has_thumbnails=False)
-        file = self.slack.files.keep(self.ana.workspace, self.ana.user, upload)
-        self.slack.posting.share(file, self.channel)
-        return file.id
+        message = await self.ana.say("", files=[("fox.png", content)])
+        return message.files[0].id
 
     def link_to(self, file: str) -> str:
         """Where Slack has it."""
-        return str(self.slack.payloads.file(self.slack.world.files[file])["url_private"])
+        told = self.slack.payloads.file(self.slack.world.files[file], seen_by=self.team)
+        return str(told["url_private"])
 
     # ---- its files -----------------------------------------------------------------------
 
     @property
     def files(self) -> list[str]:
-        """The files of all uploads, in their order."""
-        return [each.reply["file_id"] for each in self.calls(PLACE) if "file_id" in each.reply]
+        """The files of all our uploads, in their order."""
+        files = self.slack.world.files.values()
+        return [each.id for each in files if each.owner == self.team.bot_user]
+
+    def content(self, file: str) -> bytes | None:
+        """What Slack has of a file."""
+        return self.slack.world.files[file].content
 
     @property
     def withdrawn(self) -> list[str]:
         """Those that we deleted."""
-        return [each.args["file"] for each in self.calls(DELETE)]
+        return [each.args["file"] for each in self.calls("files.delete")]
 
     def hold(self, looks: int | None = None) -> None:
         """What is uploaded from now on is shown after so many looks, or never."""
-        self.slack.files.share_after = looks
+        self.slack.shares = looks or "never"
 
     def go_on(self) -> None:
         """What is uploaded from now on is shown at once."""
-        self.slack.files.share_after = 0
+        self.slack.shares = "now"
 
     def remove(self, file: str) -> None:
         """Somebody deletes a file."""
-        self.slack.posting.remove_file(self.slack.world.files[file])
+        self.slack.files.remove(self.slack.world.files[file])
 
 
 def to_said(message: Message) -> Said:
@@ -269,12 +277,9 @@ def to_said(message: Message) -> Said:
 async def at_desk(
     slack: SlackServer, ana: Person, clock: MovableClock, clip: Path
 ) -> AsyncIterator[Desk]:
-    installed = ana.workspace.installed
+    team = ana.team
     account = Account(
-        token=installed.token,
-        workspace=WORKSPACE,
-        bot_user=installed.bot.id,
-        bot_id=installed.bot_id,
+        token=team.bot_token, workspace=team.id, bot_user=team.bot_user, bot_id=team.bot_id
     )
     accounts = OneAccount(account)
     delivery = Watched(
@@ -282,7 +287,7 @@ async def at_desk(
         clock=clock,
         base_url=slack.api_base_url,
         upload_limit_bytes=100 * MIB,
-        file_hosts=["files.slack.com", slack.base_url.removeprefix("http://")],
+        file_hosts=["files.slack.com", slack.file_host],
     )
     async with delivery.clients:
         yield Desk(slack, ana, delivery, accounts, clock, clip)
@@ -295,6 +300,7 @@ async def opened(folder: Path) -> AsyncIterator[Desk]:
     clip.write_bytes(bytes(300_000))
     clock = MovableClock()
     async with SlackServer(clock) as slack:
-        ana = slack.person("Ana", slack.workspace(team_id=WORKSPACE))
+        team = slack.team()
+        ana = slack.person("Ana", team, slack.channel(team))
         async with at_desk(slack, ana, clock, clip) as desk:
             yield desk

@@ -14,7 +14,8 @@ from bot import notices as n
 from bot.errors import DeliveryUnavailable, EditsPaused, PostedBefore, ThreadGone
 from bot.ports import Hosting
 from bot.refs import MessageRef
-from tests.adapters.slack.desk import JOB, WORKSPACE, Desk, Memory, opened
+from tests.adapters.slack.desk import JOB, Desk, Memory, opened
+from tests.slack_server.messages import to_cursor
 
 POST, EDIT, PAST = "chat.postMessage", "chat.update", "conversations.history"
 REPLIES = "conversations.replies"
@@ -66,7 +67,7 @@ async def test_what_is_for_one_person_goes_to_their_direct_messages(desk: Desk) 
     assert desk.said() == []
     await desk.delivery.edit(ref, desk.failed())
     [said] = desk.said(desk.direct)
-    assert said.text.startswith("No clip this time")
+    assert said.text.startswith("*No clip this time*")
 
 
 async def test_whoever_waits_is_told_where_a_status_message_is(desk: Desk) -> None:
@@ -137,6 +138,17 @@ async def test_what_never_arrived_is_posted_then(desk: Desk) -> None:
     assert len(desk.said()) == 1
 
 
+async def test_a_later_try_whose_answer_was_lost_is_found_as_well(desk: Desk) -> None:
+    desk.drop(POST, "before")
+    await in_vain(desk)
+    desk.clock.move(hours=1)
+    desk.drop(POST)
+    await in_vain(desk)
+    desk.clock.move(hours=1)
+    await desk.say()
+    assert len(desk.said()) == 1
+
+
 async def test_what_may_be_on_its_way_is_waited_for(desk: Desk) -> None:
     desk.drop(POST)
     await in_vain(desk)
@@ -163,20 +175,21 @@ async def test_the_past_is_looked_through_page_by_page_and_gone_on_with(desk: De
     desk.drop(POST)
     await in_vain(desk)
     desk.clock.move(seconds=30)
-    desk.chatter(450)
+    desk.show_few(200)
+    await desk.chatter(450)
     desk.pause(PAST, 60)
     assert (await in_vain(desk)).retry_after == 60
     ref = await desk.say()
     assert ref.message == desk.said()[0].ts
-    cursors = [each.text("cursor") for each in desk.calls(PAST)]
-    assert cursors == ["", "", "200", "400"]
+    cursors = [each.args.get("cursor", "") for each in desk.calls(PAST)]
+    assert cursors == ["", "", to_cursor(200), to_cursor(400)]
 
 
 async def test_a_long_look_comes_again_where_it_ended(desk: Desk) -> None:
     desk.drop(POST)
     await in_vain(desk)
     desk.clock.move(seconds=30)
-    desk.chatter(2100)
+    await desk.chatter(2100)
     await in_vain(desk)
     async with desk.restarted() as next_one:
         ref = await next_one.say()
@@ -199,7 +212,7 @@ async def test_the_same_key_in_the_message_of_another_is_not_ours(desk: Desk) ->
     await in_vain(desk)
     desk.clock.move(seconds=30)
     metadata = {"event_type": "ray_job", "event_payload": {"key": f"{JOB}:status"}}
-    desk.forge(metadata)
+    await desk.forge(metadata)
     await desk.say()
     assert len(desk.calls(POST)) == 2
 
@@ -249,7 +262,7 @@ async def test_a_token_that_ended_is_given_up(desk: Desk) -> None:
     for _ in range(2):
         with pytest.raises(ThreadGone, match="removed"):
             await desk.say()
-    assert desk.accounts.lost == [WORKSPACE]
+    assert desk.accounts.lost == [desk.team.id]
     assert len(desk.calls(POST)) == 1
 
 
@@ -279,7 +292,7 @@ async def test_no_proxy_of_the_environment_hears_our_token(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-other")
     await desk.say()
-    assert desk.calls(POST)[0].token == desk.ana.workspace.token
+    assert desk.calls(POST)[0].token == desk.team.bot_token
 
 
 # ---- edits -------------------------------------------------------------------------------------
@@ -299,7 +312,7 @@ async def test_an_edit_brings_its_blocks(desk: Desk) -> None:
 
 async def test_a_message_that_was_deleted_cannot_be_edited(desk: Desk) -> None:
     ref = await desk.say()
-    desk.wipe()
+    await desk.wipe()
     with pytest.raises(ThreadGone):
         await desk.delivery.edit(ref, desk.failed())
 

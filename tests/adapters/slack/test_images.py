@@ -12,7 +12,7 @@ import pytest
 from adapters.slack import images
 from adapters.slack.addresses import to_attachment
 from bot.errors import FrameRejected
-from tests.adapters.slack.desk import WORKSPACE, Desk, opened
+from tests.adapters.slack.desk import Desk, opened
 
 INFO, GET = "files.info", "download"
 CONTENT = bytes(range(256)) * 1000
@@ -26,7 +26,7 @@ class Sent:
     id: str
 
     async def read(self) -> bytes:
-        file = to_attachment(WORKSPACE, self.id, filename="fox.png", size=None)
+        file = to_attachment(self.desk.team.id, self.id, filename="fox.png", size=None)
         source = self.desk.delivery.read(file)
 
         async def collect() -> bytes:
@@ -54,12 +54,12 @@ class Sent:
 @pytest.fixture
 async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
     async with opened(tmp_path) as desk:
-        yield Sent(desk, desk.send(CONTENT))
+        yield Sent(desk, await desk.send(CONTENT))
 
 
 async def test_an_image_is_read_with_our_token(sent: Sent) -> None:
     assert await sent.read() == CONTENT
-    assert [each.token for each in sent.desk.calls(GET)] == [sent.desk.ana.workspace.token]
+    assert [each.token for each in sent.desk.calls(GET)] == [sent.desk.team.bot_token]
 
 
 async def test_what_the_phone_makes_is_passed_on(sent: Sent) -> None:
@@ -142,8 +142,16 @@ async def test_no_other_host_is_asked(sent: Sent, url: str) -> None:
 
 
 async def test_a_redirect_is_not_followed(sent: Sent) -> None:
-    sent.desk.answer(GET, "", status=302, headers={"Location": "/signin"})
+    sent.desk.answer(GET, "", status=302, headers={"Location": "/api/auth.test"})
     assert await sent.refused() == images.NO_SCOPE
+    assert sent.desk.calls("auth.test") == []
+
+
+async def test_without_its_permission_nothing_is_read(sent: Sent) -> None:
+    sent.tell()
+    sent.desk.team.scopes.remove("files:read")
+    assert await sent.refused() == images.NO_SCOPE
+    assert len(sent.desk.calls(GET)) == 1
 
 
 async def test_a_page_is_no_image(sent: Sent) -> None:

@@ -15,7 +15,7 @@ from adapters.slack.heard import File, Heard, read, read_files
 from adapters.slack.people import to_person
 from bot.errors import InvalidRequest
 from bot.refs import ThreadRef
-from bot.request import ClipFrame, ImageFrame, LinkFrame
+from bot.request import ClipFrame, ImageFrame, LinkFrame, to_video
 
 ACCOUNT = Account(token="xoxb-1", workspace="T1", bot_user="U0BOT", bot_id="B1")
 ANA = parse.Person(user="U1", name="Ana")
@@ -155,7 +155,7 @@ def test_images_of_a_message_are_start_and_end() -> None:
 def test_a_typed_frame_is_a_link_or_an_earlier_clip() -> None:
     asked = parse.to_asked(said(), parse.to_requester(ANA, ACCOUNT, is_typed_directly=False))
     draft = Draft(prompt="a fox", start="https://a.test/f.png", end="r-0abcd1234")
-    work = parse.to_request(asked, draft).work
+    work = to_video(parse.to_request(asked, draft).work)
     assert isinstance(work.start_frame, LinkFrame)
     assert isinstance(work.end_frame, ClipFrame)
     with pytest.raises(InvalidRequest, match="already"):

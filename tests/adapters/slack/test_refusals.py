@@ -195,6 +195,20 @@ def test_there_is_room_again_when_the_pause_is_over() -> None:
         pace.take("T1", is_last=False)
 
 
+def test_a_running_job_waits_until_there_is_room_for_it() -> None:
+    clock = MovableClock()
+    pace = Pace(clock)
+    fill(pace, 10)
+    clock.move(seconds=20)
+    fill(pace, 30)
+    clock.move(seconds=10)
+    fill(pace, 10, is_last=True)
+    with pytest.raises(DeliveryUnavailable) as caught:
+        pace.take("T1", is_last=False)
+    # What was edited first makes room for the last words only.
+    assert caught.value.retry_after == pytest.approx(50, abs=1)
+
+
 def test_each_workspace_has_its_own_pace() -> None:
     pace = Pace(MovableClock())
     fill(pace, MOST, is_last=True)

@@ -52,12 +52,13 @@ async def test_a_clip_is_shown_with_its_buttons(desk: Desk) -> None:
     [clip] = desk.clips()
     assert ref == to_message(desk.place(), clip.ts, file_id=clip.file)
     [place], [sent], [show] = desk.calls(PLACE), desk.calls(BYTES), desk.calls(SHOW)
-    assert sent.headers["Content-Length"] == "300000"
-    assert int(place.args["length"]) == len(sent.content) == 300_000
-    assert "Authorization" not in sent.headers
+    assert int(place.args["length"]) == sent.length == 300_000
+    assert desk.content(clip.file) == desk.clip.read_bytes()
+    assert sent.authorization == ""
     [file] = json.loads(show.args["files"])
     assert file["id"] == clip.file
-    assert file["title"] == place.args["filename"]
+    assert file["title"] == "AI-generated clip: a red fox"
+    assert place.args["filename"].endswith(".mp4")
     assert "alt_txt" not in place.args
     assert json.loads(show.args["blocks"])
     assert "initial_comment" not in show.args
@@ -111,7 +112,7 @@ async def test_in_private_it_goes_to_direct_messages(desk: Desk) -> None:
 
 
 async def test_it_is_waited_for(desk: Desk) -> None:
-    desk.hold(4)
+    desk.hold(3)
     ref = await desk.show()
     assert ref.message.endswith(f"/{desk.files[0]}")
     assert (len(desk.calls(INFO)), len(desk.calls(SHOW))) == (4, 1)
@@ -190,6 +191,12 @@ async def test_a_clip_that_was_deleted_meanwhile_is_not_posted_again(desk: Desk)
     desk.hold()
     await later(desk)
     desk.remove(desk.files[0])
+    with pytest.raises(PostedBefore, match="deleted"):
+        await desk.show()
+
+
+async def test_what_is_left_of_a_deleted_clip_is_no_reason_to_post_it_again(desk: Desk) -> None:
+    desk.answer(INFO, {"ok": True, "file": {"id": "F1", "mode": "tombstone"}})
     with pytest.raises(PostedBefore, match="deleted"):
         await desk.show()
 
@@ -367,6 +374,9 @@ async def test_a_picture_that_is_too_large_is_kept(desk: Desk) -> None:
 async def test_an_upload_that_is_refused_comes_again(desk: Desk) -> None:
     desk.answer(BYTES, None, status=500)
     await later(desk)
+    desk.answer(BYTES, None, status=307, headers={"Location": "/api/auth.test"})
+    await later(desk)
+    assert desk.calls("auth.test") == []
     desk.answer(BYTES, None, status=413)
     await later(desk)
     await desk.show()

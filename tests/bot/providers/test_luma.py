@@ -20,7 +20,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from bot.dialects.dream_machine import FRAMES, read_generation, to_failure, to_payload
+from bot import choice, pricing
+from bot.dialects.dream_machine import (
+    FRAMES,
+    read_generation,
+    to_failure,
+    to_payload,
+    to_still_payload,
+)
 from bot.errors import (
     ProviderAuthError,
     ProviderError,
@@ -52,7 +59,7 @@ from bot.providers.luma import (
     read_error,
 )
 from bot.refs import GenerationId, JobId
-from bot.request import ASPECT_RATIOS, CONCEPTS, VideoWork
+from bot.request import ASPECT_RATIOS, CONCEPTS, ImageWork, VideoWork
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "luma"
@@ -383,15 +390,60 @@ def make(**values: Any) -> Luma:
 
 def test_it_is_a_provider_with_the_documented_models() -> None:
     provider: Provider = make()
-    assert list(provider.capabilities) == ["ray-flash-2", "ray-2"]
+    models = ["ray-flash-2", "ray-2", "photon-1", "photon-flash-1"]
+    assert list(provider.capabilities) == models
     assert (provider.name, provider.is_test) == ("luma", False)
-    for model in provider.capabilities.values():
+    assert choice.usable(provider) == ("ray-flash-2", "ray-2")
+    for model in choice.offered([provider]):
         assert model.durations == ("5s", "9s")
         assert model.resolutions == ("540p", "720p", "1080p", "4k")
         assert model.aspect_ratios == ASPECT_RATIOS
         assert model.concepts == CONCEPTS
         assert (model.image_input, model.prompt_chars) == ("link", (3, 5000))
     assert len(set(CONCEPTS)) == 34
+
+
+@pytest.mark.parametrize(
+    ("model", "own", "micros"),
+    [
+        ("photon-1", {}, 15_100),
+        ("photon-flash-1", {}, 4_000),
+        ("photon-1", {"photon-1": 0.02, "ray-2": 0.01}, 20_000),
+    ],
+)
+def test_a_still_has_one_price(model: str, own: dict[str, float], micros: int) -> None:
+    provider = make(prices=own)
+    [still] = [each for each in choice.offered([provider], "image") if each.model == model]
+    assert still.aspect_ratios == ASPECT_RATIOS
+    work = ImageWork(prompt="a red fox", model=model)
+    assert pricing.estimate(work, provider.tariffs[model], can=still) == micros
+
+
+def test_a_still_is_sent_asked_after_and_told_from_a_clip() -> None:
+    still = ImageWork(prompt=" a red fox ", model="photon-1", aspect_ratio="16:9")
+    submission = to_submission().model_copy(update={"work": still})
+    asked = to_still_payload(submission)
+    assert asked == {
+        "generation_type": "image",
+        "model": "photon-1",
+        "prompt": "a red fox",
+        "aspect_ratio": "16:9",
+        "format": "jpg",
+    }
+    row = {"id": "g", "generation_type": "image", "state": "completed", "request": asked}
+    links = {"image": "https://x.example/a.jpg", "video": None}
+    done = read_generation({**row, "assets": links})
+    assert done is not None
+    assert done.clip_url == links["image"]
+    bare = read_generation({**row, "assets": {"video": "https://x.example/a.mp4"}})
+    assert bare is not None
+    assert bare.state == "running"
+    assert compare({**row, "created_at": SENT_AT.isoformat()}, submission) == "ours"
+    assert compare({**row, "created_at": SENT_AT.isoformat()}, to_submission()) == "other"
+    failed = read_generation({**row, "state": "failed", "failure_reason": "Odd"})
+    assert failed is not None
+    assert failed.failure is not None
+    assert failed.failure.sentence == "Luma made no picture: Odd"
 
 
 def test_the_retired_model_is_there_only_when_asked_for() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from bot import choice, pricing
-from bot.dialects.agents_api import FAILURES, RAY, read_generation, to_failure, to_payload
+from bot.dialects.agents_api import FAILURES, RAY, UNI, read_generation, to_failure, to_payload
 from bot.errors import (
     InvalidRequest,
     ProviderAuthError,
@@ -34,7 +34,7 @@ from bot.metrics import Metrics
 from bot.ports import CannotTell, FrameHandle, Provider, Submission
 from bot.providers.luma_agents import LumaAgents, Settings, create, read_error
 from bot.refs import Attachment, GenerationId, JobId
-from bot.request import ClipFrame, ImageFrame, VideoWork
+from bot.request import ClipFrame, ImageFrame, ImageWork, VideoWork
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "luma_agents"
@@ -91,6 +91,23 @@ def test_a_plain_prompt_is_sent_with_its_size_and_its_person() -> None:
         "prompt": "a red fox",
         "aspect_ratio": "16:9",
         "video": {"resolution": "720p", "duration": "5s"},
+        "user_id": SOMEBODY,
+    }
+
+
+def to_still_submission(**work: Any) -> Submission:
+    """An attempt at a picture."""
+    still = ImageWork.model_validate({"prompt": "a red fox", "aspect_ratio": "16:9", **work})
+    return to_submission().model_copy(update={"work": still})
+
+
+def test_a_still_is_sent_with_its_shape_and_its_person() -> None:
+    assert to_payload(to_still_submission(prompt="  a red fox\n"), {}) == {
+        "type": "image",
+        "model": "uni-1",
+        "prompt": "a red fox",
+        "aspect_ratio": "16:9",
+        "output_format": "jpeg",
         "user_id": SOMEBODY,
     }
 
@@ -158,10 +175,10 @@ def make(**values: Any) -> LumaAgents:
     return create(Settings(**values), clock=MovableClock())
 
 
-def test_it_is_a_provider_with_the_documented_model() -> None:
+def test_it_is_a_provider_with_the_documented_models() -> None:
     provider: Provider = make()
     assert (provider.name, provider.is_test) == ("luma_agents", False)
-    assert list(provider.capabilities) == ["ray-3.2"]
+    assert list(provider.capabilities) == ["ray-3.2", "uni-1", "uni-1-max"]
     can = provider.capabilities["ray-3.2"]
     assert (can.durations, can.concepts, can.image_input) == (("5s", "10s"), (), "bytes")
     assert can.aspect_ratios == ("1:1", "16:9", "9:16", "4:3", "3:4", "21:9")
@@ -192,8 +209,37 @@ def test_a_price_of_the_operators_moves_all_in_proportion() -> None:
         assert pricing.estimate(work, tariff, can=RAY) == micros
 
 
-def test_stills_have_no_price_yet() -> None:
-    assert set(make(prices={"uni-1": 0.04}).tariffs) == {"ray-3.2"}
+@pytest.mark.parametrize(
+    ("model", "own", "micros"),
+    [("uni-1", {}, 40_400), ("uni-1-max", {}, 100_000), ("uni-1", {"uni-1": 0.05}, 50_000)],
+)
+def test_a_still_has_one_price_whatever_its_shape(
+    model: str, own: dict[str, float], micros: int
+) -> None:
+    provider = make(prices=own)
+    assert choice.usable(provider) == ("ray-3.2",)
+    assert choice.usable(provider, "image") == ("uni-1", "uni-1-max")
+    for ratio in UNI[0].aspect_ratios:
+        work = ImageWork(prompt="a red fox", model=model, aspect_ratio=ratio)
+        tariff, can = provider.tariffs[model], provider.capabilities[model]
+        assert pricing.estimate(work, tariff, can=can) == micros
+        assert pricing.rate_of(tariff) == 0
+
+
+@pytest.mark.parametrize(
+    ("work", "words"),
+    [
+        ({"prompt": " "}, "Describe the picture"),
+        ({"prompt": "x" * 6001}, "6,001 characters"),
+        ({"aspect_ratio": "9:21"}, "cannot make 9:21"),
+        ({"model": "ray-3.2"}, "ray-3.2 makes clips alone. Leave the still out."),
+        ({"model": "uni-2"}, "The nearest is uni-1."),
+    ],
+)
+def test_what_a_still_cannot_be_is_refused_before_any_money(work: Any, words: str) -> None:
+    values = {"prompt": "a red fox", **work, "typed": frozenset(work)}
+    with pytest.raises(InvalidRequest, match=words):
+        choice.fit_provider(ImageWork.model_validate(values), make())
 
 
 IMAGE = ImageFrame(attachment=Attachment(adapter="recording", id="1"))
@@ -271,6 +317,20 @@ def test_recorded_generations(name: str, state: str) -> None:
     assert generation.clip_url == (row["output"][0]["url"] if state == "completed" else None)
     assert (generation.failure is not None) == (state == "failed")
     assert not generation.can_retry
+
+
+def test_recorded_stills() -> None:
+    row = recorded("completed_still")
+    done, begun = read_generation(row), read_generation(recorded("created_still"))
+    assert done is not None
+    assert begun is not None
+    assert (begun.id, begun.state, begun.clip_url) == (done.id, "queued", None)
+    assert (done.state, done.clip_url) == ("completed", row["output"][0]["url"])
+
+
+def test_a_still_that_failed_was_no_clip() -> None:
+    failure = to_failure({"type": "image", "failure_code": "odd", "failure_reason": "Too odd"})
+    assert failure.sentence == "Luma made no picture: Too odd."
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ from bot.providers.replicate import (
     read_error,
 )
 from bot.refs import Attachment, GenerationId, JobId
-from bot.request import ClipFrame, ImageFrame, VideoWork
+from bot.request import ClipFrame, ImageFrame, VideoWork, to_video
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "replicate"
@@ -752,7 +752,7 @@ async def test_a_wrong_key_is_told(replicate: Replicate, server: ReplicateServer
 
 def echo(submission: Submission, **changes: Any) -> dict[str, Any]:
     """A prediction as Replicate lists it for this submission."""
-    model = f"luma/{submission.work.model}-{submission.work.resolution}"
+    model = f"luma/{submission.work.model}-{to_video(submission.work).resolution}"
     asked = {**to_payload(submission)["input"], **changes.pop("input", {})}
     return {**recorded("processing"), "id": "mine", "model": model, "input": asked, **changes}
 
@@ -1112,5 +1112,6 @@ async def test_the_key_and_the_secret_are_hidden_from_logs(
 def test_an_image_frame_is_taken_with_a_prompt() -> None:
     picture = ImageFrame(attachment=Attachment(adapter="recording", id="1"))
     work = to_submission(start_frame=picture, end_frame=picture).work
+    work = to_video(work)
     _, fitted, remarks = choice.choose(work, [make()])
     assert (fitted.start_frame, fitted.end_frame, remarks) == (picture, picture, ())

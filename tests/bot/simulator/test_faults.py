@@ -72,7 +72,7 @@ async def test_server_errors(serve: Serve, accepted: bool, created: int) -> None
         ("get", "GET", "/generations/x"),
         ("delete", "DELETE", "/generations/x"),
         ("concepts", "GET", "/generations/concepts/list"),
-        ("other", "POST", "/generations/image"),
+        ("other", "POST", "/generations/image/reframe"),
     ],
 )
 async def test_faults_wait_for_their_operation(

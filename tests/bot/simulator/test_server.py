@@ -128,8 +128,8 @@ async def test_what_is_not_there_says_so_in_the_apis_words(serve: Serve) -> None
     assert (unknown.status_code, unknown.json()) == (404, {"detail": "Generation not found"})
     assert (await client.get("/nowhere")).json() == {"detail": "Not Found"}
     assert (await client.put("/credits")).status_code == 405
-    still = await client.post("/generations/image", json={"prompt": "a fox"})
-    assert (still.status_code, "nothing else" in still.json()["detail"]) == (400, True)
+    other = await client.post("/generations/image/reframe", json={"prompt": "a fox"})
+    assert (other.status_code, "nothing else" in other.json()["detail"]) == (400, True)
     broken = await client.post("/generations", content=b"{")
     assert (broken.status_code, broken.json()) == (422, {"detail": "JSON decode error"})
 

@@ -1,0 +1,182 @@
+"""Slack's calls at the bot's own public door: signed, forged, repeated, and refused for now."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import aiohttp
+import pytest
+
+from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH
+from bot.store.database import BATCH, QUEUE
+from bot.web import CALL_BYTES
+from tests.adapters.slack.conftest import Lane, Town, picture
+from tests.adapters.slack.test_wire import asked
+
+CHALLENGE = json.dumps({"type": "url_verification", "token": "old", "challenge": "3eZbrw1a"})
+
+
+@asynccontextmanager
+async def called(town: Town) -> AsyncIterator[Lane]:
+    """Run a bot that Slack calls; no socket is open."""
+    settings = {"mode": "http", "signing_secret": town.slack.signing_secret, "app_token": None}
+    async with town.lane(settings) as lane:
+        await town.slack.wait_request("auth.test")
+        town.slack.http_url = f"{lane.house.app._web.public_address}{EVENTS_PATH}"
+        yield lane
+
+
+async def is_open(lane: Lane) -> None:
+    """Wait until the bot knows who it is."""
+    async with asyncio.timeout(10):
+        while lane.house.app._adapters["slack"]._works is None:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def door(town: Town) -> AsyncIterator[Lane]:
+    async with called(town) as lane:
+        await is_open(lane)
+        yield lane
+
+
+async def call(door: Lane, body: str = CHALLENGE, **how: Any) -> tuple[int, str]:
+    """Call the door; the status and what is said."""
+    return await door.slack.line.post_signed(body, **how)
+
+
+async def test_all_that_slack_tells_comes_in_by_its_calls(door: Lane) -> None:
+    command = await door.ana.slash("/ray", "a fox", door.general)
+    assert command.envelopes[0].status == 200
+    clip = await door.clip()
+    pressed = await door.ana.click(clip, "Retry")
+    assert pressed.is_acked
+    await door.slack.wait_for(lambda: len(door.clips()) == 2)
+    image = await door.ben.say("look", door.general, files=[("fox.png", picture(), "image/png")])
+    await door.ana.say(f"{door.team.mention} slow zoom", door.general, thread=image)
+    await door.slack.wait_for(lambda: len(door.clips()) == 3)
+    form = await (await door.ana.slash("/ray", "", door.general)).wait_view()
+    done = await door.ana.submit(form, {"prompt": "a wolf"})
+    assert done.closed
+    await door.slack.wait_for(lambda: len(door.clips()) == 4)
+    assert not door.slack.line.sockets
+    assert not door.slack.requests_to("apps.connections.open")
+    await door.house.check_books()
+
+
+async def test_the_address_is_proved_by_its_challenge(door: Lane) -> None:
+    status, said = await call(door)
+    assert (status, "3eZbrw1a" in said) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"secret": "of somebody else"},
+        {"timestamp": "1500000000"},
+        {"timestamp": "yesterday"},
+        {"timestamp": "9" * 5000},
+        {"timestamp": "²"},
+        {"leaves_out": frozenset({"X-Slack-Signature"})},
+        {"leaves_out": frozenset({"X-Slack-Request-Timestamp"})},
+        {"leaves_out": frozenset({"X-Slack-Signature", "X-Slack-Request-Timestamp"})},
+    ],
+    ids=["secret", "stale", "no number", "ages", "other digits", "unsigned", "untimed", "bare"],
+)
+async def test_a_call_that_is_not_of_slack_is_refused(door: Lane, how: dict[str, Any]) -> None:
+    event = {"type": "app_mention", "user": door.ana.id, "channel": door.general.id, "ts": "1.2"}
+    told = {"type": "event_callback", "team_id": door.team.id, "event": {**event, "text": "a fox"}}
+    status, _ = await call(door, json.dumps(told), **how)
+    assert status == 401
+    assert asked(door) == 0
+
+
+async def test_a_body_beyond_all_measure_is_refused(door: Lane) -> None:
+    body = io.BytesIO(b"x" * (CALL_BYTES + 1))
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(door.slack.http_url, data=body) as got,
+    ):
+        assert got.status == 413
+
+
+async def test_strangers_words_are_not_even_read(
+    door: Lane, caplog: pytest.LogCaptureFixture
+) -> None:
+    for body in ("", "{", "payload=%7B", "[]", '"text"', "payload=5", "a=b"):
+        status, _ = await call(door, body, secret="of somebody else")
+        assert status == 401, body
+        status, _ = await call(door, body)
+        assert status in (400, 404), body
+    assert not [each for each in caplog.records if each.levelname in ("ERROR", "CRITICAL")]
+
+
+async def test_other_paths_are_nobody_s(door: Lane) -> None:
+    own = door.house.app._web.public_address
+    async with aiohttp.ClientSession() as session:
+        for path in ("/slack/other", INSTALL_PATH, EVENTS_PATH):
+            async with session.get(f"{own}{path}") as got:
+                assert got.status in (404, 405), path
+
+
+async def test_an_event_that_is_told_again_makes_one_clip(door: Lane) -> None:
+    door.slack.lost_acks = 2
+    await door.ana.say(f"{door.team.mention} a fox", door.general)
+    await door.slack.redeliver()
+    await door.slack.redeliver()
+    await door.clip()
+    [event] = door.slack.envelopes
+    assert (event.tries, event.status) == (3, 200)
+    assert len(door.house.simulator.generations) == asked(door) == 1
+
+
+async def test_nothing_is_lost_before_the_bot_knows_who_it_is(town: Town) -> None:
+    town.slack.faults.drop("auth.test")
+    async with called(town) as lane:
+        early = await lane.ana.slash("/ray", "a fox", lane.general)
+        assert "just starting" in await early.wait_said()
+        await lane.ana.say(f"{lane.team.mention} a fox", lane.general)
+        event = lane.slack.envelopes[-1]
+        assert (event.status, event.is_acked) == (503, False)
+        lane.later(seconds=6)
+        await is_open(lane)
+        await lane.slack.redeliver()
+        await lane.clip()
+        assert asked(lane) == 1
+
+
+async def test_what_cannot_be_kept_is_told_again_by_slack(door: Lane) -> None:
+    inbox = door.house.studio.inbox
+    book = f"{door.house.config.bot.data_dir}/raybot.db"
+    with closing(sqlite3.connect(book, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        # A batch stands at the lock; the rest fills the queue behind it.
+        waiting = [
+            asyncio.ensure_future(inbox.note("slack", f"busy:{number}", {}))
+            for number in range(QUEUE + BATCH)
+        ]
+        await asyncio.sleep(0)
+        await door.ana.say(f"{door.team.mention} a fox", door.general)
+        [event] = door.slack.envelopes
+        other.execute("ROLLBACK")
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (event.status, event.is_acked) == (503, False)
+    await door.slack.redeliver()
+    await door.clip()
+    assert asked(door) == 1
+
+
+async def test_a_signature_in_other_letters_is_refused(door: Lane) -> None:
+    now = str(int(door.house.clock.now().timestamp()))
+    headers = {"X-Slack-Signature": "v0=é", "X-Slack-Request-Timestamp": now}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(door.slack.http_url, data=b"\xff\xfe") as got,
+    ):
+        assert got.status == 401
