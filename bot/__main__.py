@@ -35,7 +35,9 @@ JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job, such as
 @cli.command()
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("config.toml"),
-    provider: Annotated[str, typer.Option(help="luma, or simulator: free, marked TEST.")] = "",
+    provider: Annotated[
+        str, typer.Option(help="luma, fal, replicate, …; or simulator: free, marked TEST.")
+    ] = "",
     key: Annotated[str, typer.Option(help="Your key for the video service.")] = "",
     discord_token: Annotated[str, typer.Option(help="The token of your bot at Discord.")] = "",
     slack_bot_token: Annotated[str, typer.Option(help="The bot's token at Slack, xoxb-….")] = "",

@@ -65,14 +65,14 @@ class Sockets:
             # The SDK would take a proxy of the environment for every host, our own included.
             handler.client.proxy = handler.client.web_client.proxy = None
             try:
-                await self._watch(handler)
+                await self._watch(handler, number)
             finally:
                 await _close(handler)
             log.warning("slack.socket_replaced", number=number)
 
-    async def _watch(self, handler: AsyncSocketModeHandler) -> None:
+    async def _watch(self, handler: AsyncSocketModeHandler, number: int) -> None:
         """Stay while it is well; with a dead ticket the SDK would knock forever."""
-        connecting = asyncio.ensure_future(handler.connect_async())  # type: ignore[no-untyped-call]  # slack-bolt's
+        connecting = asyncio.ensure_future(_connect(handler, number))
         well_at = self._clock.boottime()
         try:
             while self._clock.boottime() - well_at < DOWN_SECONDS:
@@ -82,6 +82,11 @@ class Sockets:
         finally:
             connecting.cancel()
             await asyncio.wait({connecting})
+
+
+async def _connect(handler: AsyncSocketModeHandler, number: int) -> None:
+    await handler.connect_async()  # type: ignore[no-untyped-call]  # slack-bolt's
+    log.info("slack.connected", number=number)
 
 
 async def _close(handler: AsyncSocketModeHandler) -> None:
