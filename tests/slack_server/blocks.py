@@ -13,7 +13,7 @@ from tests.slack_server.world import elements_of
 
 MOST_OF_MESSAGE, MOST_OF_VIEW = 50, 100
 KNOWN = frozenset(
-    [
+    {
         "actions",
         "context",
         "divider",
@@ -24,9 +24,9 @@ KNOWN = frozenset(
         "markdown",
         "rich_text",
         "section",
-        "video",
         "table",
-    ]
+        "video",
+    }
 )
 
 
@@ -38,10 +38,8 @@ def with_ids(blocks: list[Json], new_id: Callable[[str], str]) -> list[Json]:
 def check_message(blocks: Any) -> None:
     """Refuse the blocks of a message that Slack would."""
     _check(blocks, MOST_OF_MESSAGE)
-    if any(each.get("type") == "input" for each in blocks):
-        for each in blocks:
-            if each.get("type") == "input" and each["element"]["type"] == "file_input":
-                raise _refused("file_input is for modals only")
+    if any(each["type"] == "file_input" for each in elements_of(blocks)):
+        raise _refused("file_input is for modals only")
 
 
 def check_view(view: Any) -> None:
@@ -117,9 +115,9 @@ def _check_texts(part: Any) -> None:
 def _check_select(block: Json) -> None:
     for element in elements_of([block]):
         options = element.get("options") or []
-        if element["type"].endswith("static_select") and not options:
-            if not element.get("option_groups"):
-                raise _refused("a select needs options")
+        is_select = element["type"].endswith("static_select")
+        if is_select and not options and not element.get("option_groups"):
+            raise _refused("a select needs options")
         if len(options) > 100 or (element["type"] == "checkboxes" and len(options) > 10):
             raise _refused("too many options")
         _refuse_twice([str(each["value"]) for each in options], "value of an option")

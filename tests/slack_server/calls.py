@@ -108,7 +108,7 @@ async def read_args(request: web.Request) -> Json:
                 raise Refused("invalid_json") from None
             args |= told if isinstance(told, dict) else {}
     elif request.content_type in {"application/x-www-form-urlencoded", "multipart/form-data"}:
-        args |= {name: value for name, value in (await request.post()).items()}
+        args |= dict((await request.post()).items())
     return args
 
 

@@ -163,7 +163,7 @@ class Happenings:
         self, person: Person, asked: Asked, where: Message | View, element: Json, *, seconds: float
     ) -> None:
         """A button of a message, a modal or a Home tab."""
-        action = {
+        action: Json = {
             name: element[name]
             for name in ("type", "action_id", "block_id", "text", "value", "style")
             if name in element

@@ -106,7 +106,8 @@ class Line:
             self.dead_tickets -= 1
         else:
             self._tickets.add(ticket)
-        return f"{self.base_url.replace('http', 'ws', 1)}/link?ticket={ticket}&app_id={self._world.app_id}"
+        host = self.base_url.removeprefix("http://")
+        return f"ws://{host}/link?ticket={ticket}&app_id={self._world.app_id}"
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
         """One socket, from hello to goodbye."""

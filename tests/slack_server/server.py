@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from aiohttp import web
 
-from bot.clock import Clock, SystemClock
+from tests.fakes import MovableClock
 from tests.slack_server.answers import Answers
 from tests.slack_server.asked import Envelope
 from tests.slack_server.board import Board
 from tests.slack_server.calls import Request
-from tests.slack_server.faults import Faults
+from tests.slack_server.faults import Faults, Gate
 from tests.slack_server.files import Files, Shares
 from tests.slack_server.happenings import Happenings
 from tests.slack_server.line import Line
@@ -40,8 +41,8 @@ MOST_BYTES = 64 * 1024 * 1024
 class SlackServer:
     """A Slack of our own; `async with` starts and stops it. Time is the clock's."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.clock: Clock = clock or SystemClock()
+    def __init__(self, clock: MovableClock | None = None) -> None:
+        self.clock = clock or MovableClock()
         self.board = Board()
         self.world = World(self.clock, self.board)
         self.payloads = Payloads(self.world)
@@ -326,6 +327,11 @@ class SlackServer:
     async def wait_request(self, method: str, count: int = 1, *, seconds: float = 10.0) -> Request:
         """Wait for a call of a method; `count` 2 is for the second."""
         return await self.api.wait_request(method, count, seconds=seconds)
+
+    async def wait_gate(self, gate: Gate, *, seconds: float = 10.0) -> None:
+        """Wait until a held call has come to its gate."""
+        async with asyncio.timeout(seconds):
+            await gate.reached.wait()
 
     async def wait_for(self, look: Callable[[], Any], *, seconds: float = 10.0) -> Any:
         """Wait until something is true of this Slack."""

@@ -1,114 +1,15 @@
-"""The true slack_bolt and slack_sdk against this server."""
+"""The true slack_bolt and slack_sdk against this server: what people do."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import pytest
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from tests.fakes import MovableClock
-from tests.slack_server import Channel, Person, SlackServer, Team
-
-PNG = ("fox.png", b"\x89PNG fox", "image/png")
-MODAL = {
-    "type": "modal",
-    "callback_id": "form",
-    "title": {"type": "plain_text", "text": "Clip"},
-    "submit": {"type": "plain_text", "text": "Go"},
-    "blocks": [
-        {
-            "type": "input",
-            "block_id": "prompt",
-            "label": {"type": "plain_text", "text": "Prompt"},
-            "element": {"type": "plain_text_input", "action_id": "value"},
-        },
-        {
-            "type": "input",
-            "block_id": "start",
-            "optional": True,
-            "label": {"type": "plain_text", "text": "Start"},
-            "element": {"type": "file_input", "action_id": "value", "max_files": 1},
-        },
-        {
-            "type": "input",
-            "block_id": "where",
-            "label": {"type": "plain_text", "text": "Where"},
-            "element": {
-                "type": "conversations_select",
-                "action_id": "value",
-                "default_to_current_conversation": True,
-                "response_url_enabled": True,
-            },
-        },
-    ],
-}
-
-
-@dataclass(kw_only=True)
-class Scene:
-    """A workspace with one channel, one person and a bolt app."""
-
-    clock: MovableClock
-    slack: SlackServer
-    team: Team
-    general: Channel
-    ana: Person
-    app: AsyncApp
-    client: AsyncWebClient
-    heard: list[dict[str, Any]] = field(default_factory=list)
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    clock = MovableClock()
-    async with SlackServer(clock) as slack, aiohttp.ClientSession() as session:
-        team = slack.team("Foxes")
-        general = slack.channel(team, "general")
-        ana = slack.person("Ana", team, general)
-        client = AsyncWebClient(
-            team.bot_token, slack.api_base_url, session=session, retry_handlers=[]
-        )
-        app = AsyncApp(client=client, signing_secret=slack.signing_secret)
-        found = Scene(
-            clock=clock,
-            slack=slack,
-            team=team,
-            general=general,
-            ana=ana,
-            app=app,
-            client=client,
-        )
-
-        @app.middleware
-        async def hear(body: dict[str, Any], next: Any) -> None:  # noqa: A002
-            found.heard.append(body)
-            await next()
-
-        yield found
-
-
-@asynccontextmanager
-async def connected(scene: Scene) -> AsyncIterator[None]:
-    handler = AsyncSocketModeHandler(
-        scene.app,
-        scene.slack.app_token,
-        web_client=AsyncWebClient(base_url=scene.slack.api_base_url),
-        ping_interval=1,
-    )
-    await handler.connect_async()
-    await scene.slack.wait_connected()
-    try:
-        yield
-    finally:
-        await handler.close_async()
+from tests.slack_server.scene import MODAL, PNG, Scene, connected
 
 
 async def test_a_command_is_acknowledged_and_answered_privately(scene: Scene) -> None:
@@ -120,8 +21,8 @@ async def test_a_command_is_acknowledged_and_answered_privately(scene: Scene) ->
     async with connected(scene):
         asked = await scene.ana.slash("/ray", "a fox")
         await asked.wait_said(lambda text: "a fox" in text)
-    assert asked.said == ["Got it", "You said a fox"]
-    assert [each.text for each in scene.ana.ephemerals] == asked.said
+        await asked.wait_said(lambda text: text == "Got it")
+    assert {each.text for each in scene.ana.ephemerals} == {"Got it", "You said a fox"}
     assert not scene.slack.said(scene.general)
 
 
@@ -162,9 +63,11 @@ async def test_a_private_file_is_for_the_bearer_only(scene: Scene) -> None:
 async def test_an_upload_is_committed_once_and_shown_after_two_looks(scene: Scene) -> None:
     scene.slack.shares = 2
     place = await scene.client.files_getUploadURLExternal(filename="clip.mp4", length=4)
-    async with aiohttp.ClientSession() as session:
-        async with session.post(place["upload_url"], data=b"clip") as reply:
-            assert await reply.text() == "OK - 4"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(place["upload_url"], data=b"clip") as reply,
+    ):
+        assert await reply.text() == "OK - 4"
     given: dict[str, Any] = {
         "files": [{"id": place["file_id"], "title": "A fox"}],
         "channel_id": scene.general.id,
@@ -221,3 +124,86 @@ async def test_a_trigger_is_good_once_and_for_three_seconds(scene: Scene) -> Non
     scene.clock.move(seconds=3.1)
     with pytest.raises(SlackApiError, match="expired_trigger_id"):
         await scene.client.views_open(trigger_id=trigger, view=MODAL)
+
+
+async def test_a_guest_of_another_workspace_shows_only_where_to_ask_for_a_file(
+    scene: Scene,
+) -> None:
+    eve = scene.slack.person("Eve", scene.team, scene.general, team_id="T999999999")
+    scene.slack.tells_files = True
+    message = await eve.say(f"{scene.team.mention} move it", files=[PNG])
+    event = scene.slack.envelopes[0].payload["event"]
+    assert event["user_team"] == "T999999999"
+    assert event["files"][0]["file_access"] == "check_file_info"
+    got = await scene.client.files_info(file=message.files[0].id)
+    assert got["file"]["mimetype"] == "image/png"
+    told = await scene.client.users_info(user=eve.id, include_locale=True)
+    assert (told["user"]["is_stranger"], told["user"]["locale"]) == (True, "en-GB")
+
+
+async def test_a_shortcut_tells_the_whole_message_and_a_direct_one_is_heard(scene: Scene) -> None:
+    opened: list[str] = []
+
+    @scene.app.shortcut("animate")
+    async def on_shortcut(ack: Any, shortcut: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        opened.append(shortcut["message"]["files"][0]["name"])
+        await client.views_open(trigger_id=shortcut["trigger_id"], view=MODAL)
+
+    @scene.app.event("message")
+    async def on_message(event: dict[str, Any], say: Any) -> None:
+        await say(f"{event['channel_type']} {event['files'][0]['name']}")
+
+    scene.slack.remove_bot(scene.general)
+    message = await scene.ana.say("look", files=[PNG])
+    async with connected(scene):
+        asked = await scene.ana.shortcut("animate", message)
+        assert (await asked.wait_view()).title == "Clip"
+        await scene.ana.say("move it", scene.ana.direct, files=[PNG])
+        answer = await scene.slack.wait_message(scene.ana.direct)
+        await scene.slack.wait_acked()
+    assert (opened, answer.text) == (["fox.png"], "im fox.png")
+
+
+async def test_a_home_tab_is_published_and_its_buttons_are_pressed(scene: Scene) -> None:
+    label = {"type": "plain_text", "text": "Change"}
+    button = {"type": "button", "action_id": "change", "text": label}
+    home = {"type": "home", "blocks": [{"type": "actions", "elements": [button]}]}
+
+    @scene.app.event("app_home_opened")
+    async def on_home(event: dict[str, Any], client: AsyncWebClient) -> None:
+        await client.views_publish(user_id=event["user"], view=home)
+
+    @scene.app.action("change")
+    async def on_change(ack: Any, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        await client.views_open(trigger_id=body["trigger_id"], view=MODAL)
+
+    async with connected(scene):
+        await scene.ana.open_home()
+        asked = await scene.ana.click(await scene.ana.wait_home(), "Change")
+        await asked.wait_view()
+        await scene.slack.wait_acked()
+
+
+async def test_what_the_bot_carried_is_read_back_in_pages(scene: Scene) -> None:
+    carried = {"event_type": "ray_job", "event_payload": {"key": "k"}}
+    for number in range(3):
+        await scene.client.chat_postMessage(
+            channel=scene.general.id, text=f"hi {number}", metadata=carried
+        )
+    found: list[Any] = []
+    cursor: str | None = None
+    while cursor != "":
+        got = await scene.client.conversations_history(
+            channel=scene.general.id, limit=2, cursor=cursor, include_all_metadata=True
+        )
+        found += got["messages"]
+        cursor = (got.get("response_metadata") or {}).get("next_cursor", "")
+    assert [each["text"] for each in found] == ["hi 2", "hi 1", "hi 0"]
+    assert found[0]["metadata"] == carried
+    first = scene.slack.said(scene.general)[0]
+    got = await scene.client.conversations_history(
+        channel=scene.general.id, latest=first.ts, inclusive=True, limit=1
+    )
+    assert got["messages"][0]["metadata"] == {"event_type": "ray_job"}

@@ -89,17 +89,17 @@ class File:
     mimetype: str
     owner: str
     team_id: str
-    content: bytes | None = None
+    content: bytes | None = field(default=None, repr=False)
     title: str = ""
     length: int = 0
     url: str = ""
     mode: str = "hosted"
-    thumb: bytes | None = None
+    thumb: bytes | None = field(default=None, repr=False)
     is_given: bool = False
     is_stub: bool = False
     is_complete: bool = False
     is_deleted: bool = False
-    shares: list[Message] = field(default_factory=list)
+    shares: list[Message] = field(default_factory=list, repr=False)
     looks: int = 0
 
     @property
@@ -124,7 +124,7 @@ class Message:
     seen_by: str | None = None
     deleted: bool = False
     versions: list[tuple[str, list[Json]]] = field(default_factory=list)
-    replies: list[Message] = field(default_factory=list)
+    replies: list[Message] = field(default_factory=list, repr=False)
     unfurls: bool = True
 
     @property
@@ -156,7 +156,7 @@ class Channel:
     team: Team
     kind: str = "channel"
     members: set[str] = field(default_factory=set)
-    messages: dict[str, Message] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict, repr=False)
     is_archived: bool = False
     is_shared: bool = False
 
@@ -352,4 +352,5 @@ def words_of(blocks: Any) -> str:
         return ""
     if isinstance(blocks.get("text"), str):
         return str(blocks["text"])
-    return words_of([each for each in blocks.values() if isinstance(each, dict | list)])
+    shown = [each for name, each in blocks.items() if name != "confirm"]
+    return words_of([each for each in shown if isinstance(each, dict | list)])
