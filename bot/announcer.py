@@ -35,6 +35,8 @@ from bot.store.database import Database, Tx
 log = get_logger(__name__)
 AT_ONCE = 8
 AGAIN_SECONDS = 30.0
+#: So long a bot that is stopped goes on telling.
+LAST_WORDS_SECONDS = 5.0
 #: Ends of which the status message alone tells: no clip comes that would.
 TOLD_NOWHERE_ELSE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
@@ -58,10 +60,13 @@ class Announcer:
         self._due: dict[JobId, float] = {}
         self._heap: list[tuple[float, JobId]] = []
         self._not_before: dict[JobId, float] = {}
+        #: Those whose platform asked us to wait, which is for more than politeness.
+        self._put_off: set[JobId] = set()
         #: Whose message is in somebody's hands, and what is set once it no longer is.
         self._in_hand: dict[JobId, asyncio.Event] = {}
         self._at_once = 0
         self._changed = asyncio.Event()
+        self._freed = asyncio.Event()
 
     def touch(self, job_id: JobId, *, after: float = 0.0) -> None:
         """Something about this job may have changed; it may take so many seconds to show.
@@ -88,6 +93,23 @@ class Announcer:
                 until = None if is_full else to_wall(self._clock, self._heap[0][0])
                 await self._clock.wait(self._changed, until)
 
+    async def drain(self, seconds: float) -> None:
+        """Show what has changed now and not later, in a few seconds at most; `run` goes on.
+
+        What a platform asked us to put off stays put off.
+        """
+        until = self._clock.boottime() + min(seconds, LAST_WORDS_SECONDS)
+        for job_id in (self._due.keys() & self._not_before.keys()) - self._put_off:
+            self._not_before.pop(job_id, None)
+            self._push(job_id, self._clock.boottime())
+        while (self._in_hand or self._is_due()) and self._clock.boottime() < until:
+            self._freed.clear()
+            await self._clock.wait(self._freed, to_wall(self._clock, until))
+
+    def _is_due(self) -> bool:
+        now = self._clock.boottime()
+        return any(at <= now for at in self._due.values())
+
     def _next(self) -> JobId | None:
         now = self._clock.boottime()
         while self._heap and self._heap[0][0] <= now and self._at_once < AT_ONCE:
@@ -102,6 +124,7 @@ class Announcer:
 
     async def _take(self, job_id: JobId) -> None:
         self._not_before.pop(job_id, None)
+        self._put_off.discard(job_id)
         try:
             await self._show(job_id)
         finally:
@@ -114,6 +137,7 @@ class Announcer:
             at = max(self._due[job_id], self._not_before.get(job_id, 0.0))
             self._push(job_id, at)
         self._changed.set()
+        self._freed.set()
 
     @asynccontextmanager
     async def _alone(self, job_id: JobId) -> AsyncIterator[None]:
@@ -206,19 +230,20 @@ class Announcer:
         try:
             await adapter.delete(letter)
         except DeliveryUnavailable as error:
-            self._rest(job_id, error.retry_after or AGAIN_SECONDS)
-            self.touch(job_id)
-            log.warning("images.not_deleted_yet", job=job_id, cause=error.sentence)
+            self._delay(job_id, error, what="images.not_deleted_yet")
             return
         except DeliveryError as error:
             log.warning("images.not_deleted", job=job_id, cause=error.sentence)
         key = messages.images_key(job_id)
         await self._database.write(lambda tx: messages.remove(tx, key))
 
-    def _delay(self, job_id: JobId, error: DeliveryUnavailable) -> None:
+    def _delay(
+        self, job_id: JobId, error: DeliveryUnavailable, *, what: str = "status.delayed"
+    ) -> None:
+        self._put_off.add(job_id)
         self._rest(job_id, error.retry_after or AGAIN_SECONDS)
         self.touch(job_id)
-        log.warning("status.delayed", job=job_id, cause=error.sentence)
+        log.warning(what, job=job_id, cause=error.sentence)
 
     def _rest(self, job_id: JobId, seconds: float) -> None:
         """Leave this job's message alone for so long."""

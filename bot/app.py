@@ -274,7 +274,8 @@ class App:
                 ),
             ]
             await stop.wait()
-            await self._dispatcher.drain(self._config.bot.shutdown_grace_seconds)
+            left = await self._dispatcher.drain(self._config.bot.shutdown_grace_seconds)
+            await self._announcer.drain(left)
             for task in tasks:
                 task.cancel()
         await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))

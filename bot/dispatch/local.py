@@ -69,13 +69,14 @@ class LocalDispatcher:
                 until = to_wall(self._clock, self._wait_until(sweep_at))
                 await self._clock.wait(self._changed, until)
 
-    async def drain(self, seconds: float) -> None:
-        """Start nothing more, and give the steps in hand this long to end."""
+    async def drain(self, seconds: float) -> float:
+        """Start nothing more, and give the steps in hand this long to end; the seconds left."""
         self._hands = 0
         until = self._clock.boottime() + seconds
         while self._in_hand and self._clock.boottime() < until:
             self._freed.clear()
             await self._clock.wait(self._freed, to_wall(self._clock, until))
+        return max(0.0, until - self._clock.boottime())
 
     def _wait_until(self, sweep_at: float) -> float:
         if not self._heap or len(self._in_hand) >= self._hands:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.announcer import AGAIN_SECONDS, AT_ONCE, Announcer
+from bot.announcer import AGAIN_SECONDS, AT_ONCE, LAST_WORDS_SECONDS, Announcer
 from bot.errors import (
     DeliveryError,
     DeliveryUnavailable,
@@ -172,6 +172,34 @@ async def test_edits_wait_for_one_another_and_show_the_last(desk: Desk) -> None:
     desk.announcer.touch(job.id)
     desk.clock.move(seconds=6)
     await desk.until(job, "Received", "Cancelled")
+
+
+async def test_a_stop_waits_for_the_last_words_and_not_for_their_turn(desk: Desk) -> None:
+    desk.chat.edit_seconds = 5
+    job = await desk.books.received()
+    await desk.show(job)
+    job = await desk.books.end(job, S.CANCELLED)
+    desk.announcer.touch(job.id)
+    await desk.announcer.drain(2)
+    assert desk.chat.said(job) == ["Received", "Cancelled"]
+
+
+async def test_a_stop_hurries_no_platform_that_asked_us_to_wait(desk: Desk) -> None:
+    job = await desk.books.received()
+    desk.chat.trouble[job.id] = DeliveryUnavailable(retry_after=60)
+    await desk.show(job)
+    await desk.announcer.drain(2)
+    assert desk.chat.refused == 1
+
+
+async def test_a_stop_waits_for_no_platform_for_ever(desk: Desk) -> None:
+    job = await desk.books.received()
+    desk.chat.slow[job.id] = asyncio.Event()
+    desk.announcer.touch(job.id)
+    began = desk.clock.boottime()
+    await desk.announcer.drain(0.1)
+    assert desk.clock.boottime() - began < LAST_WORDS_SECONDS
+    assert desk.chat.said(job) == []
 
 
 async def test_where_nothing_can_be_edited_the_first_words_stay(desk: Desk) -> None:

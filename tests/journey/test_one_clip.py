@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from bot.job import JobState
 from bot.notices import Done
-from tests.conftest import House
+from bot.ports import AdapterLimits
+from bot.refs import ThreadRef
+from bot.simulator import Simulator
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
 
 
 async def test_a_prompt_becomes_a_clip_paid_once(house: House) -> None:
@@ -21,3 +28,24 @@ async def test_a_prompt_becomes_a_clip_paid_once(house: House) -> None:
     await house.chat.until(lambda: isinstance(house.chat.status(job_id), Done))
     await house.check_books()
     assert job.state is JobState.DELIVERED
+
+
+class SlowlyEdited(RecordingAdapter):
+    """A platform on which a message is edited once in a minute."""
+
+    def limits(self, thread: ThreadRef) -> AdapterLimits:
+        return replace(super().limits(thread), edit_seconds=60.0)
+
+
+async def test_a_bot_that_is_stopped_still_says_that_it_is_done(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> None:
+    chat = SlowlyEdited()
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, chat, clock) as house:
+        job_id = await house.ask()
+        await house.simulator.wait_for_creates(1)
+        [generation] = simulator.generations.values()
+        await simulator.finish(generation.id)
+        await house.delivered(job_id)
+    assert isinstance(chat.status(job_id), Done)
