@@ -249,57 +249,7 @@ async def test_the_global_shortcut_asks_where_the_clip_belongs(lane: Lane) -> No
     await lane.clip()
 
 
-# ---- mentions --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("tells_files", [True, False])
-async def test_a_mention_takes_its_own_image(lane: Lane, *, tells_files: bool) -> None:
-    lane.slack.tells_files = tells_files
-    said = await lane.ana.say(f"{lane.team.mention} slow zoom in", lane.general, files=[PNG])
-    clip = await lane.clip()
-    assert clip.thread_ts == said.ts
-    job = await lane.house.delivered(job_of(await lane.status()))
-    assert isinstance(to_video(job.work).start_frame, ImageFrame)
-    assert job.work.prompt == "slow zoom in"
-
-
-async def test_a_mention_in_the_thread_of_an_image_sets_it_in_motion(lane: Lane) -> None:
-    image = await lane.ben.say("look", lane.general, files=[PNG])
-    await lane.ana.say(f"{lane.team.mention} slow zoom in", lane.general, thread=image)
-    clip = await lane.clip()
-    assert clip.thread_ts == image.ts
-    job = await lane.house.delivered(job_of(await lane.status()))
-    assert isinstance(to_video(job.work).start_frame, ImageFrame)
-
-
-async def test_a_mention_takes_the_latest_image_of_a_thread_that_begins_with_words(
-    lane: Lane,
-) -> None:
-    parent = await lane.ben.say("ideas?", lane.general)
-    for name in ("old.png", "new.png"):
-        await lane.ben.say("here", lane.general, thread=parent, files=[(name, PNG[1], PNG[2])])
-    await lane.ana.say(f"{lane.team.mention} zoom", lane.general, thread=parent)
-    await lane.clip()
-    work = (await lane.house.delivered(job_of(await lane.status()))).work
-    frame = to_video(work).start_frame
-    assert isinstance(frame, ImageFrame)
-    assert frame.attachment.filename == "new.png"
-
-
-async def test_a_mention_in_a_clips_thread_goes_on_from_that_clip(lane: Lane) -> None:
-    await lane.ana.slash("/ray", "a fox", lane.general)
-    await lane.clip()
-    status = await lane.status("Delivered")
-    first = job_of(status)
-    await lane.house.delivered(first)
-    await lane.ben.say(f"{lane.team.mention} now it runs", lane.general, thread=status)
-    await lane.slack.wait_for(lambda: len(lane.clips()) == 2)
-    [second] = [
-        each for each in lane.slack.said(lane.general) if each.metadata and each is not status
-    ]
-    work = to_video((await lane.house.delivered(job_of(second))).work)
-    assert getattr(work.start_frame, "job_id", "") == first
-    assert lane.clips()[1].thread_ts == status.ts
+# ---- words to the bot --------------------------------------------------------------------------
 
 
 async def test_words_alone_need_no_thread_and_no_words_are_refused(lane: Lane) -> None:
@@ -381,31 +331,6 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
     await asked.wait_said(lambda text: "again" in text)
     await lane.ben.slash("/ray", "a fox", lane.general)
     await lane.clip()
-
-
-# ---- the Home tab ----------------------------------------------------------------------------
-
-
-async def test_the_home_tab_shows_what_runs_and_goes_with_it(lane: Lane) -> None:
-    await lane.ana.open_home()
-    await lane.ana.wait_home(lambda view: "Your usage" in str(view.blocks))
-    await lane.ana.slash("/ray", "a fox", lane.general)
-    await lane.clip()
-    await lane.hurry(lambda: lane.ana.home and "a fox" in str(lane.ana.home.blocks))
-    assert lane.ben.home is None
-
-
-async def test_own_defaults_are_changed_from_the_home_tab(lane: Lane) -> None:
-    await lane.ana.open_home()
-    home = await lane.ana.wait_home()
-    asked = await lane.ana.click(home, "Change")
-    view = await asked.wait_view()
-    await lane.ana.submit(view, {"aspect_ratio": "9:16"})
-    await lane.hurry(lambda: lane.ana.home and "9:16" in str(lane.ana.home.blocks))
-    await lane.ana.slash("/ray", "a fox", lane.general)
-    await lane.clip()
-    job = await lane.house.delivered(job_of(await lane.status()))
-    assert job.work.aspect_ratio == "9:16"
 
 
 async def test_an_admin_can_be_in_a_clip(lane: Lane) -> None:
