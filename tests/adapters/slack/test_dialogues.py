@@ -152,7 +152,7 @@ async def test_a_job_can_be_looked_at_listed_and_cancelled_by_words(lane: Lane) 
         ("jobs", "cancelled"),
     ):
         asked = await lane.ana.slash("/ray", typed, lane.general)
-        await asked.wait_said(lambda text, says=says: says in text)
+        assert says in await asked.wait_said()
     await lane.hurry(lambda: "Cancelled" in status.plain)
 
 
