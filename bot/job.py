@@ -158,3 +158,9 @@ class Job:
     def work(self) -> Work:
         """The settled parameters once there is a plan, else what was asked."""
         return self.plan.work if self.plan else self.request.work
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether it has ended for its person, although it runs on at its service."""
+        has_ended = self.ended_at is not None or self.state is JobState.UNCERTAIN
+        return self.cancel_requested and not has_ended

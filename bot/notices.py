@@ -202,7 +202,7 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
     about = to_about(job)
     if job.parked_at is not None:
         return Waiting(about=about, sentence=PUT_ASIDE)
-    if job.cancel_requested and job.ended_at is None and job.state is not JobState.UNCERTAIN:
+    if job.is_taken_back:
         return Cancelled(about=about, charged=job.cost)
     match job.state:
         case JobState.RECEIVED if job.plan is not None and outlook.confirm_until is not None:

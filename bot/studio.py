@@ -388,7 +388,7 @@ def _is_deleted(job: Job) -> bool:
 def _to_line(job: Job) -> JobLine:
     return JobLine(
         job_id=job.id,
-        state=job.state,
+        state=JobState.CANCELLED if job.is_taken_back else job.state,
         prompt=job.work.prompt,
         created_at=job.created_at,
         price=job.plan.price.micros if job.plan else Micros(0),

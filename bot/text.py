@@ -5,6 +5,7 @@ Notices and errors are here, pages in `bot.page_words`; what both are made of in
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import assert_never
 
 from bot import errors
@@ -28,6 +29,7 @@ from bot.words import (
     Text,
     Tone,
     about,
+    aligned,
     charge_words,
     clean,
     moment,
@@ -43,6 +45,8 @@ __all__ = [
     "Text",
     "Tone",
     "about",
+    "advises_retry",
+    "aligned",
     "charge_words",
     "clean",
     "describe",
@@ -55,9 +59,11 @@ __all__ = [
     "describe_settings_in",
     "describe_usage",
     "help_text",
+    "lines_beside",
     "moment",
     "parameters",
     "price_words",
+    "ready_at",
     "span",
     "thing",
     "timeline",
@@ -160,9 +166,8 @@ def _describe_end(
             gone = (clean(notice.sentence), charge_words(notice.charged))
             return _text(about_it, "Deleted", *gone, tone="info", cost="")
         case n.Failed(about=about_it):
-            again = f"To try again: retry {about_it.job_id}"
-            advice = "" if notice.code in _HOPELESS else again
-            told = (clean(notice.sentence), advice, charge_words(notice.charged))
+            again = _again(about_it.job_id) if advises_retry(notice) else ""
+            told = (clean(notice.sentence), again, charge_words(notice.charged))
             title = f"No {thing(about_it.work)} this time"
             return _text(about_it, title, *told, tone="bad", cost="")
         case n.Cancelled(about=about_it):
@@ -177,6 +182,35 @@ def _describe_end(
     assert_never(notice)
 
 
+def advises_retry(notice: n.Failed) -> bool:
+    """Whether the same again can help."""
+    return notice.code not in _HOPELESS
+
+
+def _again(job_id: JobId) -> str:
+    return f"To try again: retry {job_id}"
+
+
+def ready_at(notice: n.Notice, now: datetime) -> datetime | None:
+    """When a clip is expected, unless that is past, or nobody can tell."""
+    match notice:
+        case n.Queued(expected=expected) if expected is not None:
+            return now + expected
+        case n.Generating(since=since, expected=expected, is_slow=False) if expected is not None:
+            return since + expected if since + expected > now else None
+    return None
+
+
+def lines_beside(notice: n.Notice, ready: datetime | None) -> list[str]:
+    """A notice's lines where a button offers another try and a time says when it is `ready`."""
+    said = set()
+    if isinstance(notice, n.Queued) and notice.expected is not None and ready:
+        said.add(about(notice.expected))
+    if isinstance(notice, n.Failed):
+        said.add(_again(notice.about.job_id))
+    return [line for line in describe(notice).lines if not any(each in line for each in said)]
+
+
 def _delivered_cost(about_it: n.About, charged: Micros) -> str:
     if about_it.price and about_it.price.is_test:
         return price_words(about_it.price, is_over=True)
@@ -187,6 +221,7 @@ def _delivered_cost(about_it: n.About, charged: Micros) -> str:
 _HOPELESS = frozenset(
     {"moderation", "image_moderation", "prompt", "loop", "frames", "fixed", "extend"}
     | {"concepts", "image", "retired", "kept", "refused", "late_refusal"}
+    | {"deleted"}
 )
 
 # ---- errors ----------------------------------------------------------------------------------

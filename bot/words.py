@@ -109,3 +109,25 @@ def _frame_words(end: str, frame: Frame | None) -> list[str]:
     if not isinstance(frame, ClipFrame):
         return [f"{end} image"]
     return [f"{end} {'picture' if frame.is_still else 'clip'} {frame.job_id}"]
+
+
+# ---- tables ----------------------------------------------------------------------------------
+
+
+def aligned(table: Table) -> list[str]:
+    """The rows of a table for a type of one width; numbers stand to the right."""
+    columns = [_aligned(column) for column in zip(*table, strict=True)]
+    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+
+
+def _aligned(column: tuple[str, ...]) -> list[str]:
+    width = max(map(_width, column))
+    is_number = all(re.match(r"[$0-9]", cell) for cell in column[1:])
+    spaced = [(" " * (width - _width(cell)), cell) for cell in column]
+    return [space + cell if is_number else cell + space for space, cell in spaced]
+
+
+def _width(text: str) -> int:
+    """Columns in a type of one width, where East Asian letters take two."""
+    seen = (each for each in text if unicodedata.category(each) not in {"Mn", "Me", "Cf"})
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in seen)

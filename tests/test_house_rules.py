@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from bot.config import HOUSE, load_config, to_config
+from bot.config import HOUSE, SHARED, load_config, to_config
 from bot.supply import SimulatorTable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -250,7 +250,7 @@ def _modules(folder: str) -> set[str]:
 TABLES = [
     *HOUSE,
     *(f"providers.{name}" for name in sorted(_modules("bot/providers") | {"simulator"})),
-    *(f"adapters.{name}" for name in sorted(_modules("adapters") - {"command_text"})),
+    *(f"adapters.{name}" for name in sorted(_modules("adapters") - SHARED)),
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from adapters.discord.parse import (
 )
 from adapters.discord.posted import FIRST_TRY, Posted, place_in
 from adapters.discord.private import PrivateAnswers
+from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
@@ -36,7 +36,6 @@ from bot.request import Requester
 log = get_logger(__name__)
 T = TypeVar("T")
 MAX_CHARS = 2000
-STATUSES = 10_000
 #: A call takes so long at most, its waits for Discord's limits and its upload included.
 PATIENCE_SECONDS = 300.0
 #: What Discord has allowed for files, by time and boost: the next lower one is tried.
@@ -70,8 +69,7 @@ class Delivery:
         self._posted = Posted(clock, tried_for=patience_seconds)
         self.images = Images()
         self._shelf = Shelf()
-        self._placed: dict[JobId, asyncio.Future[MessageRef]] = {}
-        self._statuses: OrderedDict[JobId, MessageRef] = OrderedDict()
+        self._statuses = Statuses()
 
     # ---- what the listener tells it ------------------------------------------------------
 
@@ -81,23 +79,7 @@ class Delivery:
 
     async def placed(self, job_id: JobId, seconds: float) -> MessageRef | None:
         """Where a job's status message is, once it is posted; None where that takes longer."""
-        if job_id in self._statuses:
-            return self._statuses[job_id]
-        place = self._placed.setdefault(job_id, asyncio.get_running_loop().create_future())
-        try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.shield(place)
-        except TimeoutError:
-            return None
-        finally:
-            self._placed.pop(job_id, None)
-
-    def _note_place(self, job_id: JobId, message: MessageRef) -> None:
-        self._statuses[job_id] = message
-        while len(self._statuses) > STATUSES:
-            self._statuses.popitem(last=False)
-        if (place := self._placed.get(job_id)) is not None and not place.done():
-            place.set_result(message)
+        return await self._statuses.wait(job_id, seconds)
 
     # ---- the port ------------------------------------------------------------------------
 
@@ -134,7 +116,7 @@ class Delivery:
                 await memo.put(FIRST_TRY, "")
             raise
         if not isinstance(notice, Delivered | Operator):
-            self._note_place(notice.about.job_id, message)
+            self._statuses.note(notice.about.job_id, message)
         return message
 
     @property

@@ -9,16 +9,14 @@ from typing import Any, Literal
 
 import discord
 
-from adapters import command_text
+from adapters import command_text, typed_frames
 from adapters.command_text import Draft
 from bot.errors import InvalidRequest, NotAllowed
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import (
-    ClipFrame,
     Frame,
     GenerationRequest,
     ImageFrame,
-    LinkFrame,
     Requester,
     Work,
 )
@@ -310,16 +308,7 @@ def to_frame(picture: Picture | None, link: str | None, *, field: str) -> Frame 
         raise InvalidRequest("Give either an image or a link to one, not both.", field=field)
     if picture is not None:
         return ImageFrame(attachment=picture.attachment)
-    return to_link(link, field=field) if link else None
-
-
-def to_link(text: str, *, field: str) -> LinkFrame | ClipFrame:
-    """A typed link, or the id of an earlier job; raises `InvalidRequest`."""
-    if re.fullmatch(r"r-[0-9a-z]{4,16}", text.strip()):
-        return ClipFrame(job_id=JobId(text.strip()))
-    if (frame := command_text.read_link(text)) is None:
-        raise InvalidRequest("A link to an image begins with https://.", field=field)
-    return frame
+    return typed_frames.to_link(link, field=field) if link else None
 
 
 def to_request(
@@ -333,29 +322,16 @@ def to_request(
         raise InvalidRequest(
             "Leave out --private: /ray create has the option private.", field="flags"
         )
-    if draft.start is not None:
-        _refuse_two(start, "start_frame")
-        start = to_link(draft.start, field="start_frame")
-    if draft.end is not None:
-        _refuse_two(end, "end_frame")
-        end = to_link(draft.end, field="end_frame")
-    work = command_text.to_work(
-        replace(draft, start=None, end=None), start_frame=start, end_frame=end
-    )
+    start, end = typed_frames.with_typed(draft, start, end)
     return GenerationRequest(
         dedupe_key=asked.dedupe_key,
         requester=asked.requester,
         thread=asked.thread,
-        work=work,
+        work=command_text.to_work(draft, start_frame=start, end_frame=end),
         asked_in=asked.asked_in,
         is_age_restricted=asked.is_age_restricted,
         is_private=asked.is_private,
     )
-
-
-def _refuse_two(frame: Frame | None, field: str) -> None:
-    if frame is not None:
-        raise InvalidRequest("There is an image already; leave the flag out.", field=field)
 
 
 def read_form(prompt: str, flags: str, *, size: str) -> Draft:

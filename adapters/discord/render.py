@@ -6,7 +6,6 @@ Messages are of the classic kind, without embeds: they need no permission beyond
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -193,7 +192,7 @@ def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Draw
 def _rows(notice: Told, now: datetime | None) -> list[Row]:
     """A notice's lines; without `now` nothing is foretold."""
     text = words.describe(notice)
-    ready = _ready_at(notice, now) if now else None
+    ready = words.ready_at(notice, now) if now else None
     title = f"**{_line(text.title)}**" + (f" · ready {stamp(ready, 'R')}" if ready else "")
     rows = [(KEEP, title)]
     if text.quote:
@@ -201,29 +200,7 @@ def _rows(notice: Told, now: datetime | None) -> list[Row]:
     if isinstance(notice, n.Done) and notice.clip is not None:
         way = f"Go to the {words.thing(notice.about.work)}"
         rows.append((KEEP, _link(way, jump(notice.clip))))
-    said = (line for line in text.lines if not _is_said_otherwise(notice, line, ready))
-    return [*rows, *(_to_row(notice, line) for line in said)]
-
-
-def _ready_at(notice: Told, now: datetime) -> datetime | None:
-    """When the clip is expected, unless that is past, or nobody can tell."""
-    match notice:
-        case n.Queued(expected=expected) if expected is not None:
-            return now + expected
-        case n.Generating(since=since, expected=expected, is_slow=False) if expected is not None:
-            return since + expected if since + expected > now else None
-    return None
-
-
-def _is_said_otherwise(notice: Told, line: str, ready: datetime | None) -> bool:
-    """Whether a stamp says it better here, or a button."""
-    if isinstance(notice, n.Queued) and notice.expected is not None and ready:
-        return words.about(notice.expected) in line
-    return isinstance(notice, n.Failed) and _is_retry_advice(notice, line)
-
-
-def _is_retry_advice(notice: n.Failed, line: str) -> bool:
-    return line.endswith(f"retry {notice.about.job_id}")
+    return [*rows, *(_to_row(notice, line) for line in words.lines_beside(notice, ready))]
 
 
 def _quoted(said: str, work: Work) -> str:
@@ -266,8 +243,8 @@ def _choices(notice: Told) -> tuple[Button, ...]:
             own = ["animate"] if notice.about.work.kind == "image" else []
             return _buttons(job, *own, "retry", "remix", "delete")
         case n.Failed():
-            advice = (_is_retry_advice(notice, line) for line in words.describe(notice).lines)
-            return _buttons(job, *(["retry"] if any(advice) else []), "remix")
+            again = ["retry"] if words.advises_retry(notice) else []
+            return _buttons(job, *again, "remix")
         case n.Cancelled():
             return _buttons(job, "retry")
         case n.Uncertain() | n.Fetching() | n.Done():
@@ -337,26 +314,18 @@ def draw_error(
 def to_block(table: Table, room: int) -> str:
     """A table in a code block of at most `room` units, cut by whole rows; numbers to the right."""
     # A backtick could end the block; nothing else is read as markup in there.
-    cells = [
-        [_CALLS.sub("@\u200b", clean(cell, limit=CELL_CHARS).replace("`", "ˋ")) for cell in row]
+    cells = tuple(
+        tuple(
+            _CALLS.sub("@\u200b", clean(cell, limit=CELL_CHARS).replace("`", "ˋ")) for cell in row
+        )
         for row in table
-    ]
-    columns = [_aligned(column) for column in zip(*cells, strict=True)]
-    rows = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
-    return "```\n" + _whole(rows, room - 8) + "\n```"
+    )
+    return "```\n" + _whole(words.aligned(cells), room - 8) + "\n```"
 
 
-def _aligned(column: Sequence[str]) -> list[str]:
-    width = max(map(_width, column))
-    is_number = all(re.match(r"[$0-9]", cell) for cell in column[1:])
-    spaced = [(" " * (width - _width(cell)), cell) for cell in column]
-    return [space + cell if is_number else cell + space for space, cell in spaced]
-
-
-def _width(text: str) -> int:
-    """Columns in a type of one width, where East Asian letters take two."""
-    seen = (each for each in text if unicodedata.category(each) not in {"Mn", "Me", "Cf"})
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in seen)
+def _cell(text: str) -> str:
+    # A backtick could end the block; nothing else is read as markup in there.
+    return _CALLS.sub("@\u200b", clean(text, limit=CELL_CHARS).replace("`", "ˋ"))
 
 
 def draw_shown(shown: Shown, *, now: datetime | None = None, max_chars: int = MAX_CHARS) -> str:

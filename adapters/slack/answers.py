@@ -18,11 +18,11 @@ from adapters.command_text import (
 from adapters.slack import pages, render
 from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
+from adapters.slack.posted import Note
 from adapters.slack.render import Drawn
 from bot.clock import Clock
 from bot.errors import InvalidRequest
 from bot.notices import Delivered
-from bot.ports import Memo
 from bot.refs import JobId
 from bot.request import Requester
 from bot.text import describe_settings_in, describe_usage, thing
@@ -31,21 +31,6 @@ if TYPE_CHECKING:
     from bot.studio import Shown, Studio
 
 SENT_DIRECTLY = "I sent the clip to your direct messages."
-
-
-class _Fleeting:
-    """The memo of a message that somebody asks for again: each time is a new one, tried once."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-
-    def get(self, name: str) -> str | None:
-        """What this try has kept so far."""
-        return self._kept.get(name)
-
-    async def put(self, name: str, value: str) -> None:
-        """Keep it for the rest of this try."""
-        self._kept[name] = value
 
 
 class Answers:
@@ -95,9 +80,9 @@ class Answers:
         drawn = pages.draw_shown(shown, now=self._clock.now())
         if not isinstance(shown.notice, Delivered) or shown.line.message is not None:
             return drawn
-        memo: Memo = _Fleeting()
-        thread = await self._delivery.direct(requester)
-        await self._delivery.post(thread, shown.notice, key=f"show:{shown.line.job_id}", memo=memo)
+        thread, key = await self._delivery.direct(requester), f"show:{shown.line.job_id}"
+        # Each time is a new message, tried once.
+        await self._delivery.post(thread, shown.notice, key=key, memo=Note())
         return Drawn(
             text=f"{drawn.text}\n{SENT_DIRECTLY}",
             blocks=[*drawn.blocks, *render.draw_sentence(SENT_DIRECTLY).blocks],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from adapters.slack.images import Images
 from adapters.slack.pace import Pace
 from adapters.slack.posted import FIRST_TRY, Note, Posted, to_metadata
 from adapters.slack.uploads import Uploads
+from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import (
     ClipTooLarge,
@@ -32,7 +31,6 @@ from bot.request import Requester
 log = get_logger(__name__)
 MAX_CHARS = 3000
 EDIT_SECONDS = 5.0
-STATUSES = 10_000
 #: Where a workspace takes smaller files only, it does not say how small.
 SIZES = tuple(each << 20 for each in (100, 50, 20, 10, 5, 2, 1))
 #: A message that cannot be changed today cannot be changed tomorrow either.
@@ -62,8 +60,7 @@ class Delivery:
         self._pace = Pace(clock)
         self._caps: dict[str, int] = {}
         self._notes: dict[tuple[ThreadRef, str], Note] = {}
-        self._placed: dict[JobId, asyncio.Future[MessageRef]] = {}
-        self._statuses: OrderedDict[JobId, MessageRef] = OrderedDict()
+        self._statuses = Statuses()
 
     # ---- what the listener asks and is told ----------------------------------------------
 
@@ -72,23 +69,7 @@ class Delivery:
 
     async def placed(self, job_id: JobId, seconds: float) -> MessageRef | None:
         """Where a job's status message is, once it is posted; None where that takes longer."""
-        if job_id in self._statuses:
-            return self._statuses[job_id]
-        place = self._placed.setdefault(job_id, asyncio.get_running_loop().create_future())
-        try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.shield(place)
-        except TimeoutError:
-            return None
-        finally:
-            self._placed.pop(job_id, None)
-
-    def _note_place(self, job_id: JobId, message: MessageRef) -> None:
-        self._statuses[job_id] = message
-        while len(self._statuses) > STATUSES:
-            self._statuses.popitem(last=False)
-        if (place := self._placed.get(job_id)) is not None and not place.done():
-            place.set_result(message)
+        return await self._statuses.wait(job_id, seconds)
 
     # ---- the port ------------------------------------------------------------------------
 
@@ -113,7 +94,7 @@ class Delivery:
             del self._notes[thread, key]
         else:
             message = await self._post_words(thread, notice, key=key, memo=memo)
-            self._note_place(notice.about.job_id, message)
+            self._statuses.note(notice.about.job_id, message)
         self.on_told(notice)
         return message
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
-from adapters.command_text import Draft, Retry
+from adapters.command_text import Draft, Retry, SettingsCommand
 from adapters.slack import parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
@@ -204,8 +204,10 @@ class Slack(Delivery):
             case Retry(job_id=job_id):
                 await self._retry(heard, requester, job_id)
             case _:
-                channel = heard.channel
-                await self._voice.say(heard, await self._answers.obey(command, requester, channel))
+                drawn = await self._answers.obey(command, requester, heard.channel)
+                if isinstance(command, SettingsCommand) and command.changes:
+                    self._home.touch(requester)
+                await self._voice.say(heard, drawn)
 
     async def _ask(
         self, heard: Heard, account: Account, requester: Requester, draft: Draft

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -69,29 +67,14 @@ def whole(lines: Sequence[Sequence[Part]], room: int) -> list[Sequence[Part]]:
 
 def to_table(table: Table) -> Block:
     """A table in letters of one width, cut by whole rows; numbers to the right."""
-    cells = [[clean(cell, limit=CELL_CHARS) for cell in row] for row in table]
-    columns = [_aligned(column) for column in zip(*cells, strict=True)]
-    rows = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
-    shown = whole([(b.said(row),) for row in rows], MAX_CHARS)
+    cells = tuple(tuple(clean(cell, limit=CELL_CHARS) for cell in row) for row in table)
+    shown = whole([(b.said(row),) for row in words.aligned(cells)], MAX_CHARS)
     return b.rich(b.lines_of(shown, "rich_text_preformatted"))
 
 
 def _told(row: Sequence[str]) -> str:
     """A row of a table for those who hear it."""
     return BETWEEN.join(clean(cell, limit=CELL_CHARS) for cell in row if cell)
-
-
-def _aligned(column: Sequence[str]) -> list[str]:
-    width = max(map(_width, column))
-    is_number = all(re.match(r"[$0-9]", cell) for cell in column[1:])
-    spaced = [(" " * (width - _width(cell)), cell) for cell in column]
-    return [space + cell if is_number else cell + space for space, cell in spaced]
-
-
-def _width(text: str) -> int:
-    """Columns in a type of one width, where East Asian letters take two."""
-    seen = (each for each in text if unicodedata.category(each) not in {"Mn", "Me", "Cf"})
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in seen)
 
 
 def draw_help(

@@ -6,19 +6,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from adapters import command_text
+from adapters import command_text, typed_frames
 from adapters.command_text import Draft
 from adapters.slack import addresses
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.filled import read_view
 from adapters.slack.heard import File, Heard
 from bot.errors import InvalidRequest
-from bot.refs import JobId, MessageRef, ThreadRef
-from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, LinkFrame, Requester
+from bot.refs import MessageRef, ThreadRef
+from bot.request import Frame, GenerationRequest, ImageFrame, Requester
 
 MOST_FRAMES = 2
 _SPECIAL = re.compile(r"<([^<>]*)>")
-_JOB = re.compile(r"r-[0-9a-z]{4,16}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,15 +169,6 @@ def to_frames(workspace: str, files: Sequence[File]) -> tuple[Frame | None, Fram
     return (*frames, None, None)[0], (*frames, None, None)[1]
 
 
-def to_link(text: str, *, field: str) -> LinkFrame | ClipFrame:
-    """A typed link, or the id of an earlier job; raises `InvalidRequest`."""
-    if _JOB.fullmatch(text.strip()):
-        return ClipFrame(job_id=JobId(text.strip()))
-    if (frame := command_text.read_link(text)) is None:
-        raise InvalidRequest("A link to an image begins with https://.", field=field)
-    return frame
-
-
 # ---- what is asked ---------------------------------------------------------------------------
 
 
@@ -186,23 +176,12 @@ def to_request(
     asked: Asked, draft: Draft, *, start: Frame | None = None, end: Frame | None = None
 ) -> GenerationRequest:
     """A draft with its images as a request; frames that were typed come second."""
-    if draft.start is not None:
-        _refuse_two(start, "start_frame")
-        start = to_link(draft.start, field="start_frame")
-    if draft.end is not None:
-        _refuse_two(end, "end_frame")
-        end = to_link(draft.end, field="end_frame")
-    bare = replace(draft, start=None, end=None)
+    start, end = typed_frames.with_typed(draft, start, end)
     return GenerationRequest(
         dedupe_key=asked.dedupe_key,
         requester=asked.requester,
         thread=asked.thread,
-        work=command_text.to_work(bare, start_frame=start, end_frame=end),
+        work=command_text.to_work(draft, start_frame=start, end_frame=end),
         asked_in=asked.asked_in,
         is_private=asked.is_private,
     )
-
-
-def _refuse_two(frame: Frame | None, field: str) -> None:
-    if frame is not None:
-        raise InvalidRequest("There is an image already; leave the flag out.", field=field)

@@ -8,8 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from slack_sdk.errors import SlackApiError
-
+from adapters.slack import refusals
 from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
 from adapters.slack.parse import Person
@@ -57,11 +56,10 @@ class People:
                 client = await self._clients.read(account.workspace)
                 told = await client.users_info(user=user, include_locale=True)
         except DeliveryError as error:
-            cause = error.__cause__
-            code = cause.response.get("error") if isinstance(cause, SlackApiError) else ""
+            code = refusals.code_of(error)
             if code in STRANGERS:
                 return self._with_rights(account, Person(user=user, is_guest=True))
-            if code == "missing_scope":
+            if code == refusals.MISSING_SCOPE:
                 log.warning("slack.scope_missing", scope="users:read", workspace=account.workspace)
                 return self._with_rights(account, Person(user=user))
             raise

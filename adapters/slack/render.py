@@ -201,7 +201,7 @@ def draw(notice: n.Notice, *, now: datetime) -> Drawn:
 def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> list[Row]:
     """A notice's lines; without `now` nothing is foretold, without `calls` nobody is called."""
     text = words.describe(notice)
-    ready = _ready_at(notice, now) if now else None
+    ready = words.ready_at(notice, now) if now else None
     soon = [b.said(" · ready "), b.date(ready)] if ready else []
     whom = [b.call(calls), b.said(" ")] if calls else []
     rows = [title_row(text.title, *soon, first=whom)]
@@ -210,29 +210,7 @@ def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> li
     if isinstance(notice, n.Done) and notice.clip is not None:
         way = b.link(f"Go to the {words.thing(notice.about.work)}", jump(notice.clip))
         rows.append(Row(weight=KEEP, look="said", parts=(way,)))
-    told = [line for line in text.lines if not _is_said_otherwise(notice, line, ready)]
-    return [*rows, *(_to_row(notice, line) for line in told)]
-
-
-def _ready_at(notice: Told, now: datetime) -> datetime | None:
-    """When the clip is expected, unless that is past, or nobody can tell."""
-    match notice:
-        case n.Queued(expected=expected) if expected is not None:
-            return now + expected
-        case n.Generating(since=since, expected=expected, is_slow=False) if expected is not None:
-            return since + expected if since + expected > now else None
-    return None
-
-
-def _is_said_otherwise(notice: Told, line: str, ready: datetime | None) -> bool:
-    """Whether a time says it better here, or a button."""
-    if isinstance(notice, n.Queued) and notice.expected is not None and ready:
-        return words.about(notice.expected) in line
-    return isinstance(notice, n.Failed) and _is_retry_advice(notice, line)
-
-
-def _is_retry_advice(notice: n.Failed, line: str) -> bool:
-    return line.endswith(f"retry {notice.about.job_id}")
+    return [*rows, *(_to_row(notice, line) for line in words.lines_beside(notice, ready))]
 
 
 def _to_row(notice: Told, line: str) -> Row:
@@ -273,8 +251,7 @@ def _choices(notice: Told) -> tuple[str, ...]:
             own = ("animate",) if notice.about.work.kind == "image" else ()
             return (*own, "retry", "remix", "delete")
         case n.Failed():
-            advice = (_is_retry_advice(notice, line) for line in words.describe(notice).lines)
-            return ("retry", "remix") if any(advice) else ("remix",)
+            return ("retry", "remix") if words.advises_retry(notice) else ("remix",)
         case n.Cancelled():
             return ("retry",)
         case n.Uncertain() | n.Fetching() | n.Done():

@@ -9,6 +9,7 @@ from adapters.slack import blocks as b
 from adapters.slack import pages
 from adapters.slack.blocks import Block, Part
 from bot import text as words
+from bot.job import JobState
 from bot.studio import JobLine, Setting, UsageReport
 
 #: So many jobs on the way are shown, with two blocks each.
@@ -25,14 +26,12 @@ def home_view(
     last: Sequence[JobLine],
     held: Sequence[Setting],
     now: datetime,
-    notice: str = "",
 ) -> Block:
     """What is on the way, what is left, what was made, what holds where nothing is typed."""
-    ended = [each for each in last if each.job_id not in {job.job_id for job in open_jobs}]
-    told: list[Block] = [{"type": "section", "text": b.plain(notice)}] if notice else []
+    running = [each for each in open_jobs if each.state != JobState.CANCELLED]
+    ended = [each for each in last if each.job_id not in {job.job_id for job in running}]
     blocks = [
-        *told,
-        *_open(open_jobs),
+        *_open(running),
         *_usage(usage),
         *_last(ended[:MOST_LAST]),
         *_defaults(held),

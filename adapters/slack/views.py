@@ -37,7 +37,6 @@ from adapters.slack.filled import (
     read_view,
     write_place,
 )
-from adapters.slack.tab import home_view
 from bot.ports import ModelCapabilities
 from bot.request import ImageWork, VideoWork, Work
 from bot.studio import Offer, Setting
@@ -50,7 +49,6 @@ __all__ = [
     "Place",
     "create_view",
     "errors_of",
-    "home_view",
     "read_settings",
     "read_view",
     "sentence_view",

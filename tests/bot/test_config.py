@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
-from bot.config import AHEAD, Config, Names, load_config, micros, parts_of, to_config
+from bot.config import AHEAD, SHARED, Config, Names, load_config, micros, parts_of, to_config
 from bot.errors import ConfigError
 from bot.refs import Frozen
 
@@ -268,7 +268,7 @@ def test_every_part_has_its_table(kind: str, folder: str) -> None:
         each.stem
         for each in (Path(__file__).parents[2] / folder / kind).iterdir()
         if (each.suffix == ".py" or (each / "__init__.py").exists())
-        and each.stem not in ("__init__", "command_text")
+        and each.stem not in {"__init__", *SHARED}
     ]
     assert {"luma"} <= set(found) or {"terminal"} <= set(found)
     to_config({kind: {name: {} for name in found}})

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 import adapters
 from adapters import discord, slack, terminal
+from bot.config import SHARED
 from bot.dialects import dream_machine
 from bot.errors import DeliveryError, DeliveryUnavailable
 from bot.notices import About, Delivered, Notice, Queued
@@ -35,9 +36,7 @@ from tests.rendered import clip, png
 from tests.slack_server import SlackServer
 
 NAMES = [
-    module.name
-    for module in pkgutil.iter_modules(adapters.__path__)
-    if module.name != "command_text"
+    module.name for module in pkgutil.iter_modules(adapters.__path__) if module.name not in SHARED
 ]
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from adapters.command_text import Draft
 from adapters.slack import addresses, views
+from adapters.slack.tab import home_view
 from adapters.slack.views import Place
 from bot.errors import InvalidRequest
 from bot.overview import Allowance, Offer
@@ -352,7 +353,7 @@ def test_own_defaults_are_shown_changed_and_taken_back() -> None:
 def home(**more: Any) -> View:
     left = Allowance(name="A day", used=3, allowed=9, is_money=False, resets_at=NOW)
     given = {"usage": usage(left), "open_jobs": (), "last": (), "held": HELD, "now": NOW}
-    return views.home_view(**{**given, **more})
+    return home_view(**{**given, **more})
 
 
 def buttons(view: View) -> list[tuple[str, str] | None]:
@@ -374,14 +375,15 @@ def test_an_empty_home_tab_says_what_is_left_and_how_to_begin() -> None:
 def test_what_is_on_the_way_comes_first_and_can_be_cancelled() -> None:
     running = job_line(1, "a *red* fox")
     ended = job_line(2, state="delivered", created_at=NOW - timedelta(days=1))
-    view = home(open_jobs=(running,), last=(running, ended), notice="You are <@U9>.")
+    taken_back = job_line(3, state="cancelled")
+    view = home(open_jobs=(running, taken_back), last=(taken_back, running, ended))
     check_view(view)
-    assert view["blocks"][0]["text"]["text"] == "You are <@U9>."
     heads = [each["text"]["text"] for each in view["blocks"] if each["type"] == "header"]
     assert heads == ["On the way", "Your usage", "Your last clips", "What holds here"]
     assert buttons(view) == [("cancel", running.job_id), ("settings", "own")]
     assert "a *red* fox" in shown(view["blocks"])
-    assert shown(view["blocks"]).count(ended.job_id) == 1
+    for each in (ended, taken_back):
+        assert shown(view["blocks"]).count(each.job_id) == 1
 
 
 @examples(max_examples=30, deadline=None)
@@ -389,6 +391,6 @@ def test_what_is_on_the_way_comes_first_and_can_be_cancelled() -> None:
 def test_a_home_tab_fits_however_much_there_is(said: str, count: int) -> None:
     jobs = [job_line(at, said) for at in range(count)]
     last = [job_line(100 + at, said) for at in range(count)]
-    view = home(open_jobs=jobs, last=last, notice=said)
+    view = home(open_jobs=jobs, last=last)
     check_view(view)
     assert len([each for each in buttons(view) if each and each[0] == "cancel"]) == min(count, 20)
