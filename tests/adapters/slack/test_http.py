@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH
-from bot.store.database import BATCH, QUEUE
 from bot.web import CALL_BYTES
 from tests.adapters.slack.conftest import Lane, Town, picture
-from tests.adapters.slack.test_wire import asked
+from tests.adapters.slack.test_wire import asked, closed_inbox
 
 CHALLENGE = json.dumps({"type": "url_verification", "token": "old", "challenge": "3eZbrw1a"})
 
@@ -152,20 +150,9 @@ async def test_nothing_is_lost_before_the_bot_knows_who_it_is(town: Town) -> Non
 
 
 async def test_what_cannot_be_kept_is_told_again_by_slack(door: Lane) -> None:
-    inbox = door.house.studio.inbox
-    book = f"{door.house.config.bot.data_dir}/raybot.db"
-    with closing(sqlite3.connect(book, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        # A batch stands at the lock; the rest fills the queue behind it.
-        waiting = [
-            asyncio.ensure_future(inbox.note("slack", f"busy:{number}", {}))
-            for number in range(QUEUE + BATCH)
-        ]
-        await asyncio.sleep(0)
+    with closed_inbox(door):
         await door.ana.say(f"{door.team.mention} a fox", door.general)
-        [event] = door.slack.envelopes
-        other.execute("ROLLBACK")
-    await asyncio.gather(*waiting, return_exceptions=True)
+    [event] = door.slack.envelopes
     assert (event.status, event.is_acked) == (503, False)
     await door.slack.redeliver()
     await door.clip()
