@@ -261,7 +261,7 @@ async def test_a_place_has_its_own_budget_notice(books: Books) -> None:
     await books.accept(await books.received(), 1000, limits=limits)
     [notice] = await books.database.read(settings.untold)
     assert notice.sentence == (
-        "100 % of the month's budget of $0.00 for recording:local is used or held ($0.00)."
+        "100 % of the month's budget of $0.001 for recording:local is used or held ($0.001)."
     )
 
 
