@@ -1,0 +1,75 @@
+"""What was kept before a restart, tokens in doubt, and answers in direct messages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from adapters.slack.heard import Heard
+from tests.adapters.slack.conftest import Lane, Town
+from tests.adapters.slack.test_dialogues import job_of
+
+
+def kept(town: Town, key: str, **more: Any) -> Heard:
+    """A command of Ana's as it was kept."""
+    given = {"workspace": town.team.id, "user": town.ana.id, "channel": town.general.id, **more}
+    return Heard(kind="command", key=f"slack:{town.team.id}:{key}", text="a fox", **given)
+
+
+async def leave(lane: Lane, heard: Heard) -> None:
+    """It was kept, and the process ended before it was dealt with."""
+    payload = heard.model_dump(mode="json")
+    assert await lane.house.studio.inbox.note("slack", heard.key, payload)
+
+
+async def is_empty(lane: Lane) -> None:
+    """Nothing is left to be carried out."""
+    async with asyncio.timeout(10):
+        while await lane.house.studio.inbox.undone("slack"):
+            await asyncio.sleep(0.01)
+
+
+# ---- what was kept ---------------------------------------------------------------------------
+
+
+async def test_what_was_started_is_not_said_to_be_lost_after_a_long_break(town: Town) -> None:
+    async with town.lane() as lane:
+        asked = await town.ana.slash("/ray", "a fox", town.general)
+        await lane.clip()
+        job_id = job_of(await lane.status("Delivered"))
+        job = await lane.house.delivered(job_id)
+        assert asked.is_acked
+        # As if the process had ended between the two.
+        await is_empty(lane)
+        await lane.house.app.database.write(
+            lambda tx: tx.conn.exec_driver_sql("DELETE FROM inbox")
+        )
+        key = job.request.dedupe_key.rpartition(":")[2]
+        await leave(lane, kept(town, key))
+    town.clock.move(minutes=30)
+    async with town.lane() as lane:
+        told = await town.ana.wait_ephemeral()
+        assert job_id in told.plain
+        assert "ask again" not in told.plain
+        await is_empty(lane)
+    assert len(town.simulator.generations) == 1
+
+
+async def test_what_was_not_started_is_said_to_be_lost_after_a_long_break(town: Town) -> None:
+    async with town.lane() as lane:
+        await leave(lane, kept(town, "1.1"))
+    town.clock.move(minutes=30)
+    async with town.lane() as lane:
+        await town.ana.wait_ephemeral(lambda each: "ask again" in each.plain)
+        await is_empty(lane)
+    assert not town.simulator.generations
+
+
+async def test_what_another_version_kept_stops_nobody(town: Town) -> None:
+    async with town.lane() as lane:
+        odd = {"kind": "whisper", "key": "slack:odd"}
+        assert await lane.house.studio.inbox.note("slack", "slack:odd", odd)
+        await leave(lane, kept(town, "1.1"))
+    async with town.lane() as lane:
+        await lane.clip()
+        await is_empty(lane)
