@@ -189,7 +189,8 @@ class Slack(Delivery):
             async with self.clients.translated(workspace):
                 await (await self.clients.api(workspace)).auth_test()
         except DeliveryError as error:
-            if refusals.code_of(error) not in refusals.ENDED:
+            # One that ended is forgotten already; a mute Slack says nothing of it.
+            if refusals.is_final(error):
                 await self._accounts.lose(workspace)
 
     async def _requester(self, heard: Heard, account: Account) -> Requester:

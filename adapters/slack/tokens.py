@@ -18,7 +18,7 @@ from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
 
 from adapters.slack.addresses import NAME, Account
 from bot.clock import Clock
-from bot.errors import DeliveryUnavailable, ThreadGone
+from bot.errors import ConfigError, DeliveryUnavailable, ThreadGone
 from bot.log import get_logger, register_secret
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 REMOVED = "Raybot was removed from that workspace."
+UNREADABLE = "Raybot cannot read its token of this workspace. Its operator can mend that."
+LATER_SECONDS = 300.0
 #: In front of the name of a state; it tells when it ends.
 STATE = "state:"
 #: So long somebody may take to agree to an installation.
@@ -80,14 +82,21 @@ class Installations(AsyncInstallationStore):
         return account
 
     async def at(self, workspace: str) -> Account | None:
-        """Our account there, if there is one."""
+        """Our account there, if there is one; `DeliveryUnavailable` while its token is sealed."""
         if (known := self._known.get(workspace)) is not None:
             return known
-        if not workspace or (kept := await self._vault.get(NAME, _name(workspace))) is None:
+        if not workspace or (kept := await self._kept(workspace)) is None:
             return None
         account = _to_account(json.loads(kept))
         self._known[workspace] = account
         return account
+
+    async def _kept(self, workspace: str) -> str | None:
+        try:
+            return await self._vault.get(NAME, _name(workspace))
+        except ConfigError as error:
+            log.error("slack.token_unreadable", workspace=workspace, cause=error.sentence)  # noqa: TRY400
+            raise DeliveryUnavailable(UNREADABLE, retry_after=LATER_SECONDS) from error
 
     async def lose(self, workspace: str) -> None:
         """Forget a token that ended; its workspace can install the bot again."""

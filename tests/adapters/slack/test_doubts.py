@@ -5,9 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from adapters.slack.heard import Heard
 from tests.adapters.slack.conftest import Lane, Town
 from tests.adapters.slack.test_dialogues import job_of
+from tests.adapters.slack.test_installs import House, Open, bot, open_bot
+
+__all__ = ["bot", "open_bot"]
+
+# The SDK's way to send the client's secret.
+pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 
 
 def kept(town: Town, key: str, **more: Any) -> Heard:
@@ -73,3 +81,36 @@ async def test_what_another_version_kept_stops_nobody(town: Town) -> None:
     async with town.lane() as lane:
         await lane.clip()
         await is_empty(lane)
+
+
+# ---- tokens ----------------------------------------------------------------------------------
+
+
+async def test_a_mute_slack_does_not_end_an_installation(bot: House, town: Town) -> None:
+    await bot.install(town.team)
+    slack = bot.lane.slack
+    slack.faults.fail("auth.test", "ratelimited", status=429)
+    await slack.happenings.event(town.team, {"type": "app_uninstalled"})
+    await slack.wait_request("auth.test", 2)
+    await is_empty(bot.lane)
+    await town.ana.slash("/ray", "a fox", town.general)
+    await bot.lane.clip()
+
+
+async def test_a_token_that_another_key_sealed_is_told_and_ends_nothing(
+    town: Town, open_bot: Open
+) -> None:
+    async with open_bot(bot={"secret_key": "a first key of many letters"}) as first:
+        await first.install(town.team)
+        await leave(first.lane, kept(town, "1.1"))
+    boss = {"slack_user": f"{town.team.id}/{town.ana.id}"}
+    async with open_bot(
+        bot={"secret_key": "another key of many letters"}, operator=boss
+    ) as second:
+        await is_empty(second.lane)
+        asked = await town.ana.slash("/ray", "a fox", town.general)
+        await asked.wait_said(lambda text: "cannot read its token" in text)
+        await second.lane.house.app.operations.tell()
+        await second.install(town.team)
+        await town.ana.slash("/ray", "a fox", town.general)
+        await second.lane.clip()
