@@ -237,6 +237,9 @@ class Slack(Delivery):
     async def _asked(self, heard: Heard, requester: Requester, *, is_private: bool) -> Asked:
         """Where it is answered; in private that is the person's direct messages."""
         asked = parse.to_asked(heard, requester)
+        if heard.is_direct and heard.target:
+            before = await self._studio.thread_of(JobId(heard.target), requester)
+            return parse.to_place_before(asked, before)
         if not is_private or heard.is_direct:
             return asked
         return parse.to_private(asked, await self.direct(requester))

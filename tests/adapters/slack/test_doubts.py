@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from adapters.slack.heard import Heard
-from tests.adapters.slack.conftest import Lane, Town
-from tests.adapters.slack.test_dialogues import job_of
+from tests.adapters.slack.conftest import Lane, Town, is_clip
+from tests.adapters.slack.test_dialogues import generations, job_of
 from tests.adapters.slack.test_installs import House, Open, bot, open_bot
+from tests.slack_server import Message
 
 __all__ = ["bot", "open_bot"]
 
@@ -114,3 +115,40 @@ async def test_a_token_that_another_key_sealed_is_told_and_ends_nothing(
         await second.install(town.team)
         await town.ana.slash("/ray", "a fox", town.general)
         await second.lane.clip()
+
+
+# ---- in direct messages ----------------------------------------------------------------------
+
+
+async def private(lane: Lane, typed: str) -> Message:
+    """What was asked for in the channel and came to Ana alone."""
+    await lane.ana.slash("/ray", f"{typed} --private", lane.general)
+    direct = lane.ana.direct
+    shown = await lane.slack.wait_message(direct, lambda each: "Delete" in each.buttons)
+    await lane.house.delivered(job_of(await lane.status("Delivered", direct)))
+    return shown
+
+
+async def test_buttons_in_direct_messages_keep_to_the_channel_that_was_asked_in(
+    lane: Lane,
+) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
+    asked = await boss.slash("/ray", f"admin channel {lane.general.mention} on", lane.general)
+    await asked.wait_said()
+    clip = await private(lane, "a fox")
+    await lane.ana.click(clip, "Retry")
+    await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 2)
+    form = await (await lane.ana.click(clip, "Remix")).wait_view()
+    await lane.ana.submit(form, {"prompt": "a wolf"})
+    await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 3)
+    assert [each for each in lane.slack.said(lane.general) if each.metadata] == []
+
+
+async def test_a_private_still_is_set_in_motion_where_direct_messages_are_closed(
+    lane: Lane,
+) -> None:
+    still = await private(lane, "a fox --still")
+    form = await (await lane.ana.click(still, "Animate")).wait_view()
+    await lane.ana.submit(form, {"prompt": "it runs"})
+    await lane.slack.wait_message(lane.ana.direct, is_clip)
+    assert len(generations(lane)) == 2
