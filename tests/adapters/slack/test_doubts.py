@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -152,3 +153,25 @@ async def test_a_private_still_is_set_in_motion_where_direct_messages_are_closed
     await lane.ana.submit(form, {"prompt": "it runs"})
     await lane.slack.wait_message(lane.ana.direct, is_clip)
     assert len(generations(lane)) == 2
+
+
+# ---- who may ---------------------------------------------------------------------------------
+
+
+async def test_the_home_tab_of_a_workspace_that_is_not_served_keeps_and_tells_nothing(
+    open_lane: Callable[..., Any],
+) -> None:
+    lane = await open_lane(access={"workspaces": ["T000000099"]})
+    await lane.ana.open_home()
+    home = await lane.ana.wait_home()
+    assert "not set up" in str(home.blocks)
+    assert home.buttons == []
+    assert not await lane.house.studio.recall("slack", f"home:{lane.team.id}:{lane.ana.id}")
+
+
+async def test_who_may_be_a_guest_has_a_guests_limits(open_lane: Callable[..., Any]) -> None:
+    lane = await open_lane(limits={"clips_per_guest_per_day": 0})
+    lane.slack.faults.fail("users.info", "missing_scope", needed="users:read")
+    asked = await lane.ana.slash("/ray", "a fox", lane.general)
+    await asked.wait_said(lambda text: "uests" in text)
+    assert generations(lane) == []
