@@ -61,7 +61,7 @@ class Slack(Delivery):
             file_hosts=settings.file_hosts,
         )
         self._accounts = accounts
-        self._session = Session(self, accounts, settings, studio.vault, clock=clock)
+        self._session = Session(self, accounts, settings, clock=clock)
         self._people = People(self.clients, clock=clock, admins=settings.admins)
         self._voice = Voice(self.clients)
         self._answers = Answers(studio, self, clock=clock)
