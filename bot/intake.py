@@ -154,6 +154,11 @@ class Intake:
     async def _first_answer(self, job: Job) -> Receipt:
         return Receipt(job_id=job.id, notice=await self._house.to_notice(job))
 
+    async def receipt(self, dedupe_key: str) -> Receipt | None:
+        """What became of a request, if it was taken in."""
+        job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
+        return await self._first_answer(job) if job is not None else None
+
     async def _answer_now(self, job_id: JobId) -> Receipt:
         """For who came too late: how the job stands after somebody else changed it."""
         return await self._first_answer(

@@ -129,6 +129,10 @@ class Studio:
         """Accept a job whose price had to be confirmed first."""
         return await self._intake.confirm(await self._own(job_id, requester))
 
+    async def receipt(self, dedupe_key: str) -> Receipt | None:
+        """What became of what was asked with this key; None where no job was made of it."""
+        return await self._intake.receipt(dedupe_key)
+
     async def resume(self) -> None:
         """Take up requests whose images were being read when the process ended."""
         await self._intake.resume()
@@ -238,8 +242,7 @@ class Studio:
     def _audit(self, tx: Tx, job: Job, requester: Requester, act: str) -> None:
         """Remember what a moderator did to somebody else's job."""
         if job.request.requester.person != requester.person:
-            now, actor = self._clock.now(), requester.person
-            owner = job.request.requester.person
+            now, actor, owner = self._clock.now(), requester.person, job.request.requester.person
             settings.write_audit(tx, now, actor=actor, act=act, target=job.id, detail=owner)
 
     # ---- what a person reads -------------------------------------------------------------
@@ -340,6 +343,10 @@ class Studio:
         """What was asked for, to be asked for again with changes."""
         return (await self._visible(job_id, requester)).request.work
 
+    async def thread_of(self, job_id: JobId, requester: Requester) -> ThreadRef:
+        """Where it was asked for, and is answered."""
+        return (await self._visible(job_id, requester)).request.thread
+
     async def serves(self, tenant: str) -> bool:
         """Whether a place is served."""
         state = await self._database.read(lambda conn: places.state(conn, tenant))
@@ -347,7 +354,7 @@ class Studio:
 
     async def recall(self, adapter: str, name: str, *, job_id: JobId | None = None) -> str:
         """What an adapter wants to know again after a restart; empty where it never said."""
-        scope = _scope(adapter, job_id)
+        scope = settings.adapter_scope(adapter, job_id)
         kept = await self._database.read(lambda conn: settings.chosen(conn, scope))
         return kept.get(name, "")
 
@@ -355,7 +362,7 @@ class Studio:
         self, adapter: str, name: str, value: str, *, job_id: JobId | None = None
     ) -> None:
         """Keep something for an adapter; what is about a job, until some days after its end."""
-        scope = _scope(adapter, job_id)
+        scope = settings.adapter_scope(adapter, job_id)
         await self._database.write(lambda tx: settings.choose(tx, scope, {name: value}))
 
     # ---- who may -------------------------------------------------------------------------
@@ -375,10 +382,6 @@ class Studio:
         if job.request.requester.person != requester.person and not may_act:
             raise NotAllowed(f"{job_id} is somebody else's. Only they can do that.")
         return job
-
-
-def _scope(adapter: str, job_id: JobId | None) -> str:
-    return f"adapter:{adapter}" if job_id is None else settings.job_scope(job_id)
 
 
 def _is_deleted(job: Job) -> bool:

@@ -9,7 +9,7 @@ from bot.clock import Clock
 from bot.errors import ConfigError
 from bot.log import register_secret
 from bot.store import vault
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -53,16 +53,6 @@ class Vault:
         """Keep it, durably, before returning; it takes the place of an earlier value."""
         sealed, now = self._fernet.encrypt(value.encode()).decode(), self._clock.now()
         await self._database.write(lambda tx: vault.put(tx, adapter, name, sealed, now))
-
-    async def take(self, adapter: str, name: str) -> str | None:
-        """Read it and keep it no longer: of many who ask at once, one gets it."""
-
-        def take(tx: Tx) -> str | None:
-            value = self._open(adapter, name, vault.get(tx.conn, adapter, name))
-            vault.remove(tx, adapter, name)
-            return value
-
-        return await self._database.write(take)
 
     async def delete(self, adapter: str, name: str) -> None:
         """Keep it no longer; fine if it is gone."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.slack import parse, views
 from adapters.slack.addresses import Account
+from adapters.slack.filled import OTHER_VERSION, PICTURE
 from adapters.slack.heard import File, Heard, read_files
 from adapters.slack.manifest import ANIMATE, CREATE
 from adapters.slack.mentions import clip_in
@@ -97,6 +98,8 @@ class Forms:
             start = ClipFrame(job_id=JobId(place.clip))
         if place.images:
             chosen = filled.chosen_picture or place.images[0]
+            if chosen not in place.images:
+                raise InvalidRequest(OTHER_VERSION, field=PICTURE)
             start = parse.to_frame(workspace, File(id=chosen))
         if filled.start_file:
             start = parse.to_frame(workspace, File(id=filled.start_file))

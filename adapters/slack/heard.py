@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from adapters.slack.addresses import NAME, is_direct, read_action
 from bot.refs import Frozen
@@ -90,6 +90,14 @@ def read(body: Mapping[str, Any], workspace: str) -> Heard | None:
         case "message_action" | "shortcut":
             return _read_shortcut(body, workspace)
     return _read_command(body, workspace) if body.get("command") else None
+
+
+def read_kept(payload: Mapping[str, Any]) -> Heard | None:
+    """What was kept of it; None where another version kept it otherwise."""
+    try:
+        return Heard.model_validate(payload)
+    except ValidationError:
+        return None
 
 
 def _read_command(body: Mapping[str, Any], workspace: str) -> Heard:

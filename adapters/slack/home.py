@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from adapters.slack import parse
 from adapters.slack.addresses import NAME, Account, Accounts
+from adapters.slack.blocks import Block
 from adapters.slack.clients import Clients
 from adapters.slack.people import People
-from adapters.slack.tab import home_view
+from adapters.slack.tab import home_view, shut_view
 from bot.clock import Clock
-from bot.errors import BotError
+from bot.errors import BotError, NotServed
 from bot.log import get_logger
 from bot.request import Requester
 
@@ -46,6 +47,9 @@ class Home:
     async def open(self, account: Account, user: str) -> None:
         """Somebody looks at theirs; remember that, so that it is republished from now on."""
         who = (account.workspace, user)
+        if not await self._studio.serves(f"{NAME}:{account.workspace}"):
+            await self._put(who, shut_view(NotServed().sentence))
+            return
         if not await self._is_open(who):
             await self._studio.remember(NAME, _name(who), "open")
         self._note(who, is_open=True)
@@ -94,6 +98,10 @@ class Home:
             held=await self._studio.settings_in(requester, ""),
             now=self._clock.now(),
         )
+        await self._put(who, view)
+
+    async def _put(self, who: Person, view: Block) -> None:
+        workspace, user = who
         async with self._clients.translated(workspace):
             client = await self._clients.api(workspace)
             await client.views_publish(user_id=user, view=view)

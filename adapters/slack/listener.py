@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
 from adapters.slack.delivery import Delivery
 from adapters.slack.forms import Forms
-from adapters.slack.heard import OPENS_FORM, Heard
+from adapters.slack.heard import OPENS_FORM, Heard, read_kept
 from adapters.slack.home import Home
 from adapters.slack.mentions import Mentions
 from adapters.slack.parse import Asked
@@ -34,7 +34,7 @@ from bot.refs import JobId
 from bot.request import Frame, Requester
 
 if TYPE_CHECKING:
-    from bot.studio import Receipt, Studio
+    from bot.studio import Noted, Receipt, Studio
 
 log = get_logger(__name__)
 #: After a longer break a person has asked again; the studio sees it the same way.
@@ -61,7 +61,7 @@ class Slack(Delivery):
             file_hosts=settings.file_hosts,
         )
         self._accounts = accounts
-        self._session = Session(self, accounts, settings, studio.vault, clock=clock)
+        self._session = Session(self, accounts, settings, clock=clock)
         self._people = People(self.clients, clock=clock, admins=settings.admins)
         self._voice = Voice(self.clients)
         self._answers = Answers(studio, self, clock=clock)
@@ -82,9 +82,11 @@ class Slack(Delivery):
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
             await self._session.prove()
+            # Read before anything new is kept: what comes in from now on is not among it.
+            left = await self._studio.inbox.undone(NAME)
             self._works = group
             group.create_task(self._home.run(), name="slack home")
-            group.create_task(self._take_up(), name="slack inbox")
+            group.create_task(self._take_up(left), name="slack inbox")
             await self._session.run()
 
     def on_told(self, notice: Notice) -> None:
@@ -106,25 +108,35 @@ class Slack(Delivery):
             self._works.create_task(self._carry_out(heard), name=f"slack {heard.kind}")
         return None
 
-    async def _take_up(self) -> None:
+    async def _take_up(self, left: Sequence[Noted]) -> None:
         """Carry out what was kept and acknowledged when the last process ended."""
         oldest = self._clock.now() - CARRIED_OUT_WITHIN
-        for noted in await self._studio.inbox.undone(NAME):
-            heard = Heard.model_validate(noted.payload)
-            if noted.received_at >= oldest or heard.kind == "gone":
+        for noted in left:
+            if (heard := read_kept(noted.payload)) is None:
+                log.error("slack.not_carried_out", cause="Another version kept it.")
+                await self._note_done(noted.key)
+            elif noted.received_at >= oldest or heard.kind == "gone":
                 await self._carry_out(heard)
-                continue
-            await self._voice.say(heard, TOO_LATE)
-            await self._studio.inbox.done(NAME, heard.key)
+            else:
+                async with self._boundary(heard):
+                    await self._tell_late(heard)
+                await self._note_done(noted.key)
+
+    async def _tell_late(self, heard: Heard) -> None:
+        """That it was not started; where it was, only its end was not noted any more."""
+        receipt = await self._studio.receipt(heard.key)
+        await self._voice.say(heard, render.draw_receipt(receipt, None) if receipt else TOO_LATE)
 
     async def _carry_out(self, heard: Heard) -> None:
         async with self._boundary(heard):
             is_clip_form = heard.kind == "form" and heard.view.get("callback_id") == views.CREATE
             await self._attend(parse.to_placed(heard) if is_clip_form else heard)
-        if not heard.is_kept:
-            return
+        if heard.is_kept:
+            await self._note_done(heard.key)
+
+    async def _note_done(self, key: str) -> None:
         try:
-            await self._studio.inbox.done(NAME, heard.key)
+            await self._studio.inbox.done(NAME, key)
         except StoreError as error:
             # It is carried out again after a restart; a job has its own key against that.
             log.error("slack.not_noted", cause=error.sentence)  # noqa: TRY400
@@ -177,7 +189,8 @@ class Slack(Delivery):
             async with self.clients.translated(workspace):
                 await (await self.clients.api(workspace)).auth_test()
         except DeliveryError as error:
-            if refusals.code_of(error) not in refusals.ENDED:
+            # One that ended is forgotten already; a mute Slack says nothing of it.
+            if refusals.is_final(error):
                 await self._accounts.lose(workspace)
 
     async def _requester(self, heard: Heard, account: Account) -> Requester:
@@ -226,6 +239,9 @@ class Slack(Delivery):
     async def _asked(self, heard: Heard, requester: Requester, *, is_private: bool) -> Asked:
         """Where it is answered; in private that is the person's direct messages."""
         asked = parse.to_asked(heard, requester)
+        if heard.is_direct and heard.target:
+            before = await self._studio.thread_of(JobId(heard.target), requester)
+            return parse.to_place_before(asked, before)
         if not is_private or heard.is_direct:
             return asked
         return parse.to_private(asked, await self.direct(requester))

@@ -96,6 +96,14 @@ def to_private(asked: Asked, direct: ThreadRef) -> Asked:
     return replace(asked, thread=only, asked_in=None, is_private=True)
 
 
+def to_place_before(asked: Asked, before: ThreadRef) -> Asked:
+    """Asked under a private answer to what was asked in a channel, it belongs there, too."""
+    here = asked.thread.channel
+    if before.channel == here or addresses.channel_of(before) != here:
+        return asked
+    return replace(asked, thread=before)
+
+
 def to_placed(heard: Heard) -> Heard:
     """A filled form where it was opened, or where its person said; what it is about is `target`.
 
@@ -108,7 +116,7 @@ def to_placed(heard: Heard) -> Heard:
             "channel": place.channel or filled.channel or heard.channel,
             "thread": place.thread or "",
             "ts": place.message,
-            "target": place.job,
+            "target": place.job or place.clip,
         }
     )
 

@@ -61,7 +61,8 @@ class People:
                 return self._with_rights(account, Person(user=user, is_guest=True))
             if code == refusals.MISSING_SCOPE:
                 log.warning("slack.scope_missing", scope="users:read", workspace=account.workspace)
-                return self._with_rights(account, Person(user=user))
+                # They may be a guest, so a guest's limits hold.
+                return self._with_rights(account, Person(user=user, is_guest=True))
             raise
         return self._with_rights(account, to_person(told["user"], account))
 

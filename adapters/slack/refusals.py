@@ -172,6 +172,11 @@ def is_certain(error: DeliveryError) -> bool:
     return cause is None or isinstance(cause, aiohttp.ClientConnectorError)
 
 
+def is_final(error: DeliveryError) -> bool:
+    """Whether Slack itself said no, and does not only ask to come later."""
+    return bool(code_of(error)) and is_certain(error) and not is_pause(error)
+
+
 def is_pause(error: DeliveryError) -> bool:
     """Whether Slack only asked to come later."""
     cause = error.__cause__

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from adapters.slack import setup
 from adapters.slack.app import Hears, to_app
@@ -17,9 +16,6 @@ from bot.clock import Clock
 from bot.errors import DeliveryUnavailable
 from bot.log import get_logger
 from bot.ports import WebHandler
-
-if TYPE_CHECKING:
-    from bot.studio import Vault
 
 log = get_logger(__name__)
 #: Between tries to find out who we are, where Slack does not answer; each may take so long.
@@ -35,7 +31,6 @@ class Session:
         hears: Hears,
         accounts: OneWorkspace | Installations,
         settings: Settings,
-        vault: Vault,
         *,
         clock: Clock,
         ping_seconds: float = PING_SECONDS,
@@ -45,7 +40,7 @@ class Session:
         self._clock = clock
         self._ping_seconds = ping_seconds
         self._oauth = (
-            to_oauth(settings, accounts, States(vault, clock))
+            to_oauth(settings, accounts, States(secret(settings.client_secret), clock))
             if isinstance(accounts, Installations)
             else None
         )

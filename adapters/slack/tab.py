@@ -40,6 +40,11 @@ def home_view(
     return {"type": "home", "blocks": blocks}
 
 
+def shut_view(sentence: str) -> Block:
+    """Where nothing can be asked for, so that there is nothing else to show."""
+    return {"type": "home", "blocks": [{"type": "section", "text": b.plain(sentence)}]}
+
+
 def _open(jobs: Sequence[JobLine]) -> list[Block]:
     if not jobs:
         return []

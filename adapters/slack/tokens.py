@@ -6,9 +6,11 @@ not kept; nothing here needs one.
 
 from __future__ import annotations
 
+import hmac
 import json
 import secrets
-from datetime import datetime, timedelta
+from collections import OrderedDict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from slack_bolt.error import BoltError
@@ -18,7 +20,7 @@ from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
 
 from adapters.slack.addresses import NAME, Account
 from bot.clock import Clock
-from bot.errors import DeliveryUnavailable, ThreadGone
+from bot.errors import ConfigError, DeliveryUnavailable, ThreadGone
 from bot.log import get_logger, register_secret
 
 if TYPE_CHECKING:
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 REMOVED = "Raybot was removed from that workspace."
-#: In front of the name of a state; it tells when it ends.
-STATE = "state:"
+UNREADABLE = "Raybot cannot read its token of this workspace. Its operator can mend that."
+LATER_SECONDS = 300.0
 #: So long somebody may take to agree to an installation.
 STATE_LIVES = timedelta(minutes=10)
+#: So many that came back are known; Slack takes the code beside each only once, too.
+MOST_USED = 10_000
 
 
 class OneWorkspace:
@@ -80,14 +84,21 @@ class Installations(AsyncInstallationStore):
         return account
 
     async def at(self, workspace: str) -> Account | None:
-        """Our account there, if there is one."""
+        """Our account there, if there is one; `DeliveryUnavailable` while its token is sealed."""
         if (known := self._known.get(workspace)) is not None:
             return known
-        if not workspace or (kept := await self._vault.get(NAME, _name(workspace))) is None:
+        if not workspace or (kept := await self._kept(workspace)) is None:
             return None
         account = _to_account(json.loads(kept))
         self._known[workspace] = account
         return account
+
+    async def _kept(self, workspace: str) -> str | None:
+        try:
+            return await self._vault.get(NAME, _name(workspace))
+        except ConfigError as error:
+            log.error("slack.token_unreadable", workspace=workspace, cause=error.sentence)  # noqa: TRY400
+            raise DeliveryUnavailable(UNREADABLE, retry_after=LATER_SECONDS) from error
 
     async def lose(self, workspace: str) -> None:
         """Forget a token that ended; its workspace can install the bot again."""
@@ -132,31 +143,42 @@ class Installations(AsyncInstallationStore):
 
 
 class States(AsyncOAuthStateStore):
-    """The secrets that tie an installation to the browser that began it; each counts once."""
+    """The secrets that tie an installation to the browser that began it; each counts once.
 
-    def __init__(self, vault: Vault, clock: Clock) -> None:
-        self._vault = vault
+    Anybody may ask for them, so nothing is kept of them until they come back signed.
+    """
+
+    def __init__(self, key: str, clock: Clock) -> None:
+        self._key = key.encode()
         self._clock = clock
+        #: Those that came back, as long as they would count, the oldest first.
+        self._used: OrderedDict[str, None] = OrderedDict()
 
     async def async_issue(self, *_args: Any, **_kwargs: Any) -> str:
-        """A new one; those that nobody came back with are dropped."""
-        now = self._clock.now()
-        for name in await self._vault.names(NAME, STATE):
-            if _is_over(name.removeprefix(STATE), now):
-                await self._vault.delete(NAME, name)
-        until = int((now + STATE_LIVES).timestamp())
-        state = f"{until}.{secrets.token_urlsafe(32)}"
-        await self._vault.put(NAME, f"{STATE}{state}", "issued")
-        return state
+        """A new one."""
+        until = int((self._clock.now() + STATE_LIVES).timestamp())
+        told = f"{until}.{secrets.token_urlsafe(32)}"
+        return f"{told}.{self._sign(told)}"
 
     async def async_consume(self, state: str) -> bool:
         """Whether it was issued, not long ago, and not used before."""
-        was_issued = await self._vault.take(NAME, f"{STATE}{state}") is not None
-        return was_issued and not _is_over(state, self._clock.now())
+        told, _, signature = state.rpartition(".")
+        if not state.isascii() or not hmac.compare_digest(self._sign(told), signature):
+            return False
+        while (oldest := next(iter(self._used), "")) and (
+            len(self._used) > MOST_USED or self._is_over(oldest)
+        ):
+            del self._used[oldest]
+        if self._is_over(state) or state in self._used:
+            return False
+        self._used[state] = None
+        return True
 
+    def _sign(self, told: str) -> str:
+        return hmac.new(self._key, f"state:{told}".encode(), "sha256").hexdigest()
 
-def _is_over(state: str, now: datetime) -> bool:
-    return int(state.partition(".")[0]) < now.timestamp()
+    def _is_over(self, state: str) -> bool:
+        return int(state.partition(".")[0]) < self._clock.now().timestamp()
 
 
 def _name(workspace: str) -> str:

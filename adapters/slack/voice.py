@@ -10,7 +10,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from adapters.slack.clients import Clients
 from adapters.slack.heard import Heard
 from adapters.slack.render import Drawn, draw_sentence
-from bot.errors import DeliveryError
+from bot.errors import BotError, DeliveryError
 from bot.log import get_logger
 
 log = get_logger(__name__)
@@ -40,7 +40,7 @@ class Voice:
                         await client.chat_postMessage(
                             **place, **said, unfurl_links=False, unfurl_media=False
                         )
-            except DeliveryError as error:
+            except BotError as error:
                 log.info("slack.not_told_there", cause=error.sentence)
             else:
                 return

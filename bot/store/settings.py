@@ -57,6 +57,11 @@ def job_scope(job_id: JobId) -> str:
     return f"{_JOB}{job_id}"
 
 
+def adapter_scope(adapter: str, job_id: JobId | None = None) -> str:
+    """The scope of what an adapter must not forget, of a job or for good."""
+    return f"adapter:{adapter}" if job_id is None else job_scope(job_id)
+
+
 def chosen(conn: Connection, scope: str) -> dict[str, str]:
     """The defaults that a person, channel or place chose."""
     row = conn.execute(_CHOSEN, {"of_scope": scope}).one_or_none()

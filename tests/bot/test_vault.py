@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -65,12 +64,6 @@ async def test_the_file_holds_nothing_that_can_be_read(vault: Vault, database: D
     )
 
 
-async def test_a_value_can_be_taken_once(vault: Vault) -> None:
-    await vault.put("slack", "state:1", "seen once")
-    taken = await asyncio.gather(*(vault.take("slack", "state:1") for _ in range(10)))
-    assert sorted(each or "" for each in taken) == [""] * 9 + ["seen once"]
-
-
 async def test_names_are_listed_by_their_beginning(vault: Vault) -> None:
     for name in ("bot:T2", "bot:T1", "state:1", "b_t:T3"):
         await vault.put("slack", name, TOKEN)
@@ -86,11 +79,10 @@ async def test_another_secret_key_opens_nothing_and_loses_nothing(
 ) -> None:
     await vault.put("slack", "bot:T1", TOKEN)
     stranger = Vault(database=database, clock=clock, secret_key=KEY + "!")
-    for read in (stranger.get, stranger.take):
-        with pytest.raises(ConfigError, match=r"bot:T1 .*another \[bot\] secret_key\. Set"):
-            await read("slack", "bot:T1")
+    with pytest.raises(ConfigError, match=r"bot:T1 .*another \[bot\] secret_key\. Set"):
+        await stranger.get("slack", "bot:T1")
     assert await stranger.names("slack", "bot:") == ("bot:T1",)
-    assert await vault.take("slack", "bot:T1") == TOKEN
+    assert await vault.get("slack", "bot:T1") == TOKEN
 
 
 async def test_what_was_read_is_in_no_log(vault: Vault) -> None:
@@ -102,5 +94,5 @@ async def test_what_was_read_is_in_no_log(vault: Vault) -> None:
 async def test_a_bot_has_one(house: House) -> None:
     await house.studio.vault.put("slack", "bot:T1", TOKEN)
     assert TOKEN not in (await sealed(house.app.database))[0]
-    assert await house.studio.vault.take("slack", "bot:T1") == TOKEN
+    assert await house.studio.vault.get("slack", "bot:T1") == TOKEN
     assert await house.studio.inbox.note("slack", "k", {})

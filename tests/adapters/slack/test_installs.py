@@ -168,6 +168,17 @@ async def test_a_state_is_good_for_some_minutes(bot: House, town: Town) -> None:
     assert not bot.lane.slack.requests_to("oauth.v2.access")
 
 
+async def test_who_only_looks_at_the_page_leaves_nothing_in_the_book(
+    bot: House, town: Town
+) -> None:
+    visits = [await bot.visit(town.team) for _ in range(3)]
+    assert await bot.lane.house.studio.vault.names("slack") == ()
+    for each in visits:
+        assert (await each.arrive())[0] == 200
+    other = visits[0].back.replace("state=", "state=9")
+    assert (await Visit(other, visits[0].cookie.replace("=", "=9")).arrive())[0] == 401
+
+
 async def test_who_does_not_agree_gets_a_page_and_no_bot(bot: House, town: Town) -> None:
     status, page = await (await bot.visit(None)).arrive()
     assert (status, "access_denied" in page) == (200, True)
