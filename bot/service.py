@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ from bot.http import (
 )
 from bot.log import register_secret
 from bot.metrics import Metrics
-from bot.ports import ProviderLimits
+from bot.ports import Generation, ProviderLimits
 from bot.refs import Frozen, GenerationId
 
 #: A proxy may answer so although the request went on to the service.
@@ -40,6 +40,31 @@ LONGEST_DATE = 60
 #: So many GETs may leave at once.
 BURST = 5
 Address = Annotated[str, Field(pattern=r"^https?://[\w\[]")]
+
+
+async def look_at_each(
+    ids: Collection[GenerationId],
+    look: Callable[[GenerationId], Awaitable[Generation | None]],
+    *,
+    known: Mapping[GenerationId, Generation] | None = None,
+    trouble: ProviderError | None = None,
+) -> dict[GenerationId, Generation]:
+    """What is known, and what a look at each of these tells; one that fails hides no other.
+
+    Where nothing is found at all, the last trouble is raised.
+    """
+    found = dict(known or {})
+    for each in ids:
+        try:
+            generation = await look(each)
+        except ProviderError as error:
+            trouble = error
+            continue
+        if generation is not None:
+            found[each] = generation
+    if trouble is not None and not found:
+        raise trouble
+    return found
 
 
 class ServiceTable(Frozen):

@@ -25,8 +25,11 @@ MAX_PIXELS = 40_000_000
 _START_SECONDS = 20.0
 _GRACE_SECONDS = 5.0
 _BOOT = """
-import json, sys
+import json, sys, types
 sys.path[:] = json.loads(sys.argv[1])
+# Not by this file, the bot's own end: it would load asyncio, and a server starts with each bot.
+package = sys.modules["bot.codec"] = types.ModuleType("bot.codec")
+package.__path__ = [sys.argv[2]]
 from bot.codec.server import serve
 serve()
 """
@@ -216,11 +219,20 @@ async def _start_server() -> _Server:
     secrets which a decoder that was taken over has no business with.
     """
     flags = [f"-Xpycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
-    paths = json.dumps(sys.path)
+    paths, folder = json.dumps(sys.path), str(Path(__file__).parent)
     loop = asyncio.get_running_loop()
     try:
         _, server = await loop.subprocess_exec(
-            _Server, sys.executable, *flags, "-c", _BOOT, paths, env={}, start_new_session=True
+            _Server,
+            sys.executable,
+            *flags,
+            "-S",
+            "-c",
+            _BOOT,
+            paths,
+            folder,
+            env={},
+            start_new_session=True,
         )
     except OSError as error:
         log.exception("The codec's process does not start.")

@@ -25,7 +25,7 @@ from bot.dialects.dream_machine import read_generation
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.service import Address, OverHttp, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 
 KEY = "Comfy refuses this key. Make one at platform.comfy.org that may use its router."
 CLOSED = "Comfy does not offer this model at this address any more."
@@ -241,21 +241,13 @@ class ComfyRouter(OverHttp):
 
     async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
         """One by one; left out are the unknown, and those that were answered at once."""
-        found: dict[GenerationId, Generation] = {}
-        trouble: errors.ProviderError | None = None
-        for each in sorted(ids):
-            try:
-                generation = await self._look(each)
-            except errors.ProviderRetired:  # Its time at Comfy is over.
-                continue
-            except errors.ProviderError as error:  # One that cannot be read hides no other.
-                trouble = error
-                continue
-            if generation is not None:
-                found[each] = generation
-        if trouble is not None and not found:
-            raise trouble
-        return found
+        return await look_at_each(sorted(ids), self._look_while_kept)
+
+    async def _look_while_kept(self, own_id: GenerationId) -> Generation | None:
+        try:
+            return await self._look(own_id)
+        except errors.ProviderRetired:  # Its time at Comfy is over.
+            return None
 
     async def _look(self, own_id: GenerationId) -> Generation | None:
         route = to_route(own_id)

@@ -35,7 +35,7 @@ from bot.log import register_secret
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.service import Address, OverHttp, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 
 CLOSED = "There is no ComfyUI with Luma's nodes at this address. Update it, and allow API nodes."
 #: What a server says of a graph with a node that it does not have.
@@ -148,17 +148,8 @@ class ComfyUI(OverHttp):
             found = {own_id: queue[own_id] for own_id in ids if own_id in queue}
         except errors.ProviderError as error:
             trouble = error
-        for own_id in sorted(set(ids) - found.keys()):
-            try:
-                ended = await self._ended(own_id)
-            except errors.ProviderError as error:  # One that cannot be read hides no other.
-                trouble = error
-                continue
-            if ended is not None:
-                found[own_id] = ended
-        if trouble is not None and not found:
-            raise trouble
-        return found
+        rest = sorted(set(ids) - found.keys())
+        return await look_at_each(rest, self._ended, known=found, trouble=trouble)
 
     async def _queue(self) -> list[Prompt]:
         return list(read_queue(await self._api.get("queue")))

@@ -27,7 +27,14 @@ from bot.log import get_logger
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.service import Address, OverHttp, Service, ServiceTable, open_service
+from bot.service import (
+    Address,
+    OverHttp,
+    Service,
+    ServiceTable,
+    look_at_each,
+    open_service,
+)
 
 log = get_logger(__name__)
 #: Dollars for 5 s at 540p: fal's model pages, November 2026.
@@ -206,22 +213,15 @@ class Fal(OverHttp):
 
     async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
         """A few by single GETs; the unknown and those whose turn is next miss."""
-        waiting, found = sorted(ids), dict[GenerationId, Generation]()
+        waiting = sorted(ids)
         turn = self._next % max(len(waiting), 1)
         self._next = turn + LOOKS
-        trouble: errors.ProviderError | None = None
-        for each in (waiting[turn:] + waiting[:turn])[:LOOKS]:
-            try:
-                generation = await self._look(each)
-            except errors.ProviderError as error:  # One that cannot be read hides no other.
-                trouble, generation = error, None
-            if generation is not None:
-                found[each] = generation
-        if trouble is not None and not found:
-            if isinstance(trouble, errors.ProviderClosed | errors.ProviderUnavailable):
-                raise trouble
-            raise errors.ProviderUnavailable(provider=self.name) from trouble
-        return found
+        try:
+            return await look_at_each((waiting[turn:] + waiting[:turn])[:LOOKS], self._look)
+        except (errors.ProviderClosed, errors.ProviderUnavailable):
+            raise
+        except errors.ProviderError as error:
+            raise errors.ProviderUnavailable(provider=self.name) from error
 
     async def _look(self, generation_id: GenerationId) -> Generation | None:
         row = await self._status(generation_id)

@@ -32,7 +32,7 @@ from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.rounds import Horizon, Rounds, Times, reaches
-from bot.service import Address, OverHttp, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 
 #: Micro-dollars per million output pixels, October 2025.
 RATES = {"ray-flash-2": 2200, "ray-2": 6400, "ray-1-6": 3200}
@@ -178,20 +178,17 @@ class Luma(OverHttp):
         missing = sorted(set(ids) - found.keys())
         turn = self._next_straggler % max(len(missing), 1)
         self._next_straggler = turn + STRAGGLERS
-        trouble: errors.ProviderError | None = None
-        for each in (missing[turn:] + missing[:turn])[:STRAGGLERS]:
-            try:
-                row = await self._row(each)
-            except errors.ProviderError as error:  # One that cannot be read hides no other.
-                trouble, row = error, {}
-            if (generation := read_generation(row)) and generation.id == each:
-                found[each] = generation
-            elif row is None:
-                self._horizon.miss(each)
-        if trouble is not None and not found:
-            raise trouble
+        stragglers = (missing[turn:] + missing[:turn])[:STRAGGLERS]
+        found = await look_at_each(stragglers, self._look, known=found)
         self._horizon.remember(found.values())
         return found
+
+    async def _look(self, generation_id: GenerationId) -> Generation | None:
+        row = await self._row(generation_id)
+        if row is None:
+            self._horizon.miss(generation_id)
+        generation = read_generation(row)
+        return generation if generation and generation.id == generation_id else None
 
     async def _sweep(self, ids: set[GenerationId]) -> dict[GenerationId, Generation]:
         """What a stretch of the list tells of them; nothing where the list does not work."""

@@ -40,7 +40,7 @@ from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.request import to_video
 from bot.rounds import reaches
-from bot.service import Address, OverHttp, ServiceTable, open_service
+from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 
 CREDITS = "The account at Replicate has no credit left; its owner can add some there."
 KEY = "Replicate refuses this key. Make a new one at replicate.com/account/api-tokens."
@@ -152,18 +152,11 @@ class Replicate(OverHttp):
     async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
         """One by a single GET, many by list; the unknown are left out."""
         found = await self._sweep(set(ids)) if len(ids) > 1 else {}
-        trouble: errors.ProviderError | None = None
-        for each in sorted(set(ids) - found.keys()):
-            try:
-                generation = read_generation(await self._row(each))
-            except errors.ProviderError as error:  # One that cannot be read hides no other.
-                trouble = error
-                continue
-            if generation is not None and generation.id == each:
-                found[each] = generation
-        if trouble is not None and not found:
-            raise trouble
-        return found
+        return await look_at_each(sorted(set(ids) - found.keys()), self._look, known=found)
+
+    async def _look(self, generation_id: GenerationId) -> Generation | None:
+        generation = read_generation(await self._row(generation_id))
+        return generation if generation and generation.id == generation_id else None
 
     async def _sweep(self, ids: set[GenerationId]) -> dict[GenerationId, Generation]:
         """What the newest pages of the list tell of them; nothing where it does not work."""

@@ -288,11 +288,11 @@ def test_what_a_person_typed_is_shown_without_control_characters() -> None:
 @pytest.mark.parametrize("unit", ['"a ', '-s "x ', "\\", '" ', "--ar=", "— ", "settings a=b "])
 def test_hostile_repetition_is_read_in_linear_time(unit: str) -> None:
     text = (unit * MAX_CHARS)[:MAX_CHARS]
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for way in (text, text + '"', "settings " + text):
         with contextlib.suppress(InvalidRequest):
             parse(way[:MAX_CHARS])
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 # ---- verbs -----------------------------------------------------------------------------------

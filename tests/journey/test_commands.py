@@ -42,7 +42,12 @@ def raybot(
     *words: str, cwd: Path, said: str = "", **values: str
 ) -> subprocess.CompletedProcess[str]:
     process = start(*words, cwd=cwd, **values)
-    out, err = process.communicate(said, timeout=15)
+    try:
+        out, err = process.communicate(said, timeout=15)
+    finally:
+        # One that takes too long must not outlive its test.
+        process.kill()
+        process.communicate()
     return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
