@@ -82,11 +82,6 @@ def call(user: str) -> Part:
     return {"type": "user", "user_id": user}
 
 
-def stamp(when: datetime, form: str = FULL) -> str:
-    """`date` for mrkdwn."""
-    return f"<!date^{int(when.timestamp())}^{form}|{escape(words.moment(when))}>"
-
-
 def jump(message: MessageRef) -> str:
     """The link to a message, through Slack's own door.
 

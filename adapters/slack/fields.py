@@ -64,7 +64,6 @@ def choice(
     *,
     chosen: str | None = None,
     placeholder: str = "",
-    hint: str = "",
     is_optional: bool = True,
 ) -> list[Block]:
     """One of a list; nothing where there is nothing to choose from."""
@@ -76,7 +75,7 @@ def choice(
         element["placeholder"] = b.plain(placeholder, PLACEHOLDER_CHARS)
     if first := [each for each in options if each["value"] == chosen]:
         element["initial_option"] = first[0]
-    return [_input(name, label, element, hint=hint, is_optional=is_optional)]
+    return [_input(name, label, element, is_optional=is_optional)]
 
 
 def several(

@@ -14,7 +14,7 @@ from typing import Any, Literal, assert_never
 
 from adapters.slack import blocks as b
 from adapters.slack.addresses import NAME
-from adapters.slack.blocks import Block, Part, escape, jump, stamp
+from adapters.slack.blocks import Block, Part, jump
 from bot import notices as n
 from bot import text as words
 from bot.errors import BotError, QuotaExceeded
@@ -30,13 +30,10 @@ __all__ = [
     "draw_error",
     "draw_receipt",
     "draw_sentence",
-    "escape",
     "fit",
-    "jump",
     "line_of",
     "rows_of",
     "said_rows",
-    "stamp",
     "to_drawn",
 ]
 #: Every notice about a job.

@@ -1,8 +1,8 @@
 """MindStudio: runs an app that the operator built there around Ray Flash 2.
 
 Facts: help.mindstudio.ai/developers/api-reference, read in November 2026. Never tried against the
-live service. With a `callbackUrl` the answer names no run, and what is sent there, or how often, is
-not said: a clip could be lost. So none is sent, and the answer itself is waited for.
+live service. With a `callbackUrl` the answer names no run, and what is sent there is not said: a
+clip could be lost. So none is sent, and the answer itself is waited for.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
+from adapters.slack.blocks import date, to_mrkdwn
 from adapters.slack.render import Drawn
 from bot import notices as n
 from bot.overview import JobLine, Setting, UsageReport, UsageRow
@@ -19,6 +20,8 @@ from bot.request import Requester, VideoWork
 
 NOW = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
 UNIX = int(NOW.timestamp())
+#: The same as a message shows it.
+STAMP = to_mrkdwn([date(NOW)])
 JOB = JobId("r-00000abcde")
 THREAD = ThreadRef(adapter="slack", workspace="T1", channel="C1", thread="10.1")
 STATUS = MessageRef(thread=THREAD, message="11.5")
@@ -228,7 +231,7 @@ MARKUP = (
     r"(?<!\w)_[^\s_]",
     r"(?<!\w)~\S",
     r"\w://",
-    r":[^\s:\u200b]+:",
+    r":[^\s:\u200b\ufffc]+:",
     r"&(?!(?:amp|lt|gt);)",
     r"^&gt;",
     r"\w\.[A-Za-z]",

@@ -26,6 +26,7 @@ from tests.adapters.slack.kit import (
     JUMP,
     NOW,
     REQUESTER,
+    STAMP,
     STATUS,
     UNIX,
     about,
@@ -73,8 +74,8 @@ def test_other_peoples_words_are_never_live_in_mrkdwn(said: str) -> None:
     text = clean(said, limit=1000)
     assert live(blocks.quiet(text)) == []
     assert read(blocks.quiet(text)) == text.translate(ALIKE)
-    assert "<" not in render.escape(said)
-    assert ">" not in render.escape(said)
+    assert "<" not in blocks.escape(said)
+    assert ">" not in blocks.escape(said)
 
 
 @examples(max_examples=100, deadline=None)
@@ -168,7 +169,7 @@ def test_nothing_is_foretold_that_is_past_or_unknown(notice: n.Notice) -> None:
 
 def test_a_price_is_confirmed_until_a_time_in_the_readers_zone() -> None:
     drawn = draw(n.ConfirmNeeded(about=about(), expires_at=NOW), now=NOW)
-    assert f"Nothing is charged unless you confirm, until {render.stamp(NOW)}." in drawn.text
+    assert f"Nothing is charged unless you confirm, until {STAMP}." in drawn.text
     assert [each["timestamp"] for each in parts(drawn.blocks, "date")] == [UNIX]
     found = [each for each in walk(drawn.blocks) if each.get("type") == "button"]
     assert [each.get("style") for each in found] == ["primary", None]
@@ -326,7 +327,7 @@ def test_a_refusal_says_when_a_limit_resets_and_how_to_look() -> None:
         "*A limit is reached*",
         "Your day is used up.",
         "Type `/ray usage` to see what is left.",
-        f"The limit resets {render.stamp(NOW)}.",
+        f"The limit resets {STAMP}.",
         "Nothing was charged.",
     ]
 
@@ -367,7 +368,7 @@ def test_a_jump_leads_to_where_the_message_stands(
     place: dict[str, Any], message: str, asked: str
 ) -> None:
     thread = ThreadRef(adapter="slack", workspace="T1", **place)
-    address = render.jump(MessageRef(thread=thread, message=message))
+    address = blocks.jump(MessageRef(thread=thread, message=message))
     assert address == f"https://slack.com/app_redirect?{asked}"
 
 
