@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bot.refs import Attachment, JobId, MessageRef, ThreadRef
+from bot.refs import Attachment, MessageRef, ThreadRef
 
 NAME = "slack"
 #: In front of a direct conversation's id: an answer for one person, to what was asked elsewhere.
 ONLY = "only:"
 #: Between the time stamp of a message and the id of the file that it shows.
 _FILE = "/"
-_ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1,80})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,25 +90,3 @@ def workspace_and_file(attachment: Attachment) -> tuple[str, str]:
     """Whose file it is, and which."""
     workspace, _, file_id = attachment.id.partition("/")
     return workspace, file_id
-
-
-# ---- buttons ---------------------------------------------------------------------------------
-
-
-def action_id(action: str, target: str) -> str:
-    """All that a button needs to know for months; `target` is mostly a job's id."""
-    return f"ray:{action}:{target}"
-
-
-def read_action(text: str) -> tuple[str, str] | None:
-    """What a button is for and of which job; None where it is none of ours."""
-    found = _ACTION.fullmatch(text)
-    return (found["action"], found["target"]) if found else None
-
-
-def clip_of(action_ids: list[str]) -> JobId | None:
-    """The job of one of our own clips: only they have a Delete button, which names it."""
-    for each in action_ids:
-        if (read := read_action(each)) is not None and read[0] == "delete":
-            return JobId(read[1])
-    return None

@@ -1,4 +1,4 @@
-"""What messages and forms of Slack are made of: literal words, times, links, buttons. Pure.
+"""What messages and forms of Slack are made of: literal words, times, links. Pure.
 
 A line is a list of parts, as Slack's rich text has them, where no words are read as markup.
 `to_mrkdwn` says the same where only mrkdwn will do.
@@ -19,9 +19,8 @@ from bot.text import clean
 
 Block = dict[str, Any]
 Part = Mapping[str, Any]
-#: What Slack takes in one text, on a button, and as the name of a button to a screen reader.
+#: What Slack takes in one text.
 TEXT_CHARS = 3000
-LABEL_CHARS = 75
 FULL, TIME, DAY = "{date_short_pretty} {time}", "{time_secs}", "{date_short_pretty}"
 
 # ---- words of others -------------------------------------------------------------------------
@@ -181,42 +180,3 @@ def small(lines: Sequence[Sequence[Part]]) -> Block:
         told = "\n".join(each for each in shown if each is not None)
         text = {"type": "plain_text", "text": told, "emoji": False}
     return {"type": "context", "elements": [text]}
-
-
-# ---- buttons ---------------------------------------------------------------------------------
-
-_STYLES = {"confirm": "primary", "approve": "primary", "delete": "danger"}
-
-
-def button(action: str, target: str, label: str = "") -> Block:
-    """A button that works for months: its id is all there is to know."""
-    shown = label or action.capitalize()
-    drawn: Block = {
-        "type": "button",
-        "action_id": addresses.action_id(action, target),
-        "text": {"type": "plain_text", "text": shown, "emoji": False},
-        "accessibility_label": f"{shown}: {target}"[:LABEL_CHARS],
-    }
-    if action in _STYLES:
-        drawn["style"] = _STYLES[action]
-    if action == "delete":
-        drawn["confirm"] = _asks_twice()
-    return drawn
-
-
-def _asks_twice() -> Block:
-    what = "The clip is removed here and wherever Raybot keeps it. What it cost stays charged."
-    return {
-        "title": plain("Delete this clip?", 100),
-        "text": plain(what, 300),
-        "confirm": plain("Delete", 30),
-        "deny": plain("Keep it", 30),
-        "style": "danger",
-    }
-
-
-def buttons(target: str, *actions: str) -> list[Block]:
-    """A row of buttons, where there are any; a target that no button can name has none."""
-    drawn = [button(each, target) for each in actions]
-    can_be_read = all(addresses.read_action(each["action_id"]) for each in drawn)
-    return [{"type": "actions", "elements": drawn}] if drawn and can_be_read else []

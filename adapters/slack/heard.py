@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from adapters.slack.addresses import NAME, is_direct, read_action
+from adapters.slack.addresses import NAME, is_direct
+from adapters.slack.buttons import read_action
 from bot.refs import Frozen
 
 Kind = Literal["command", "message", "form", "button", "shortcut", "home", "gone"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.slack import addresses, parse
+from adapters.slack import buttons, parse
 from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
 from adapters.slack.heard import File, Heard, action_ids, read_files
@@ -104,5 +104,5 @@ def clip_in(message: Message, account: Account) -> ClipFrame | None:
         return None
     names = [str(each.get("name", "")) for each in message.get("files") or ()]
     named = [JobId(found[1]) for each in names if (found := _CLIP.match(each))]
-    job_id = addresses.clip_of(action_ids(message)) or (*named, None)[0]
+    job_id = buttons.clip_of(action_ids(message)) or (*named, None)[0]
     return ClipFrame(job_id=job_id) if job_id is not None else None

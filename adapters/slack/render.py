@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from adapters.slack import blocks as b
+from adapters.slack import buttons
 from adapters.slack.addresses import NAME
 from adapters.slack.blocks import Block, Part, jump
 from bot import notices as n
@@ -190,7 +191,7 @@ def draw(notice: n.Notice, *, now: datetime) -> Drawn:
     rows = rows_of(notice, now=now, calls=asks.user if is_called else "")
     return to_drawn(
         fit(rows),
-        buttons=b.buttons(notice.about.job_id, *_choices(notice)),
+        buttons=buttons.row(notice.about.job_id, *_choices(notice)),
         file=_file(notice) if isinstance(notice, n.Delivered) else None,
     )
 
@@ -280,7 +281,7 @@ def _draw_operator(notice: n.Operator) -> Drawn:
     code, _, target = notice.code.partition(":")
     acts = {"place": ("approve", "close"), "uncertain": ("charge", "release")}.get(code, ())
     rows = fit(said_rows(words.describe(notice)))
-    return to_drawn(rows, buttons=b.buttons(target, *acts))
+    return to_drawn(rows, buttons=buttons.row(target, *acts))
 
 
 # ---- answers ---------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from adapters.slack import blocks as b
-from adapters.slack import pages
+from adapters.slack import buttons, pages
 from adapters.slack.blocks import Block, Part
 from bot import text as words
 from bot.job import JobState
@@ -51,7 +51,7 @@ def _open(jobs: Sequence[JobLine]) -> list[Block]:
     drawn = [b.header("On the way")]
     for job in jobs[:MOST_OPEN]:
         prompt = b.plain(words.clean(job.prompt, limit=PROMPT_CHARS) or "A clip of an image")
-        cancel = b.button("cancel", job.job_id)
+        cancel = buttons.button("cancel", job.job_id)
         drawn += [{"type": "section", "text": prompt, "accessory": cancel}, b.small([_facts(job)])]
     more = len(jobs) - MOST_OPEN
     return [*drawn, *([b.small([[b.said(f"… and {more} more")]])] if more > 0 else [])]
@@ -78,6 +78,6 @@ def _last(jobs: Sequence[JobLine]) -> list[Block]:
 
 
 def _defaults(held: Sequence[Setting]) -> list[Block]:
-    change = b.button("settings", "own", "Change")
+    change = buttons.button("settings", "own", "Change")
     page = _part(words.describe_settings_in(held))
     return [*page, {"type": "actions", "elements": [change]}]

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from adapters.slack import addresses, blocks, render
+from adapters.slack import blocks, buttons, render
 from adapters.slack.render import draw
 from bot import errors
 from bot import notices as n
@@ -42,16 +42,16 @@ from tests.adapters.slack.kit import (
 )
 
 
-def buttons(drawn: render.Drawn) -> list[tuple[str, str]]:
+def buttons_in(drawn: render.Drawn) -> list[tuple[str, str]]:
     found = [each for each in walk(drawn.blocks) if each.get("type") == "button"]
-    read = [addresses.read_action(each["action_id"]) for each in found]
+    read = [buttons.read_action(each["action_id"]) for each in found]
     assert all("value" not in each for each in found)
     return [each for each in read if each is not None]
 
 
 def actions(drawn: render.Drawn) -> list[str]:
-    assert {target for _, target in buttons(drawn)} <= {JOB}
-    return [action for action, _ in buttons(drawn)]
+    assert {target for _, target in buttons_in(drawn)} <= {JOB}
+    return [action for action, _ in buttons_in(drawn)]
 
 
 # ---- words of others -------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_the_operator_can_act_at_once() -> None:
     check_drawn(drawn)
     assert drawn.text.splitlines()[0] == "*For the operator*"
     assert "*Foxes* asks <!channel> to be served." in shown(drawn.blocks)
-    assert buttons(drawn) == [("approve", "slack:T9"), ("close", "slack:T9")]
+    assert buttons_in(drawn) == [("approve", "slack:T9"), ("close", "slack:T9")]
     unsure = n.Operator(code=f"uncertain:{JOB}", sentence="Nobody can tell.", job_id=JOB)
     assert actions(draw(unsure, now=NOW)) == ["charge", "release"]
     assert f"job {JOB}" in draw(unsure, now=NOW).text
@@ -303,7 +303,7 @@ def test_the_operator_can_act_at_once() -> None:
 
 @pytest.mark.parametrize("code", ["broken:r-1", "place", "place:", f"place:{'x' * 81}"])
 def test_other_news_has_no_buttons(code: str) -> None:
-    assert buttons(draw(n.Operator(code=code, sentence="Look."), now=NOW)) == []
+    assert buttons_in(draw(n.Operator(code=code, sentence="Look."), now=NOW)) == []
 
 
 # ---- answers ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from adapters.command_text import Draft
-from adapters.slack import addresses, views
+from adapters.slack import buttons, views
 from adapters.slack.tab import home_view
 from adapters.slack.views import Place
 from bot.errors import InvalidRequest
@@ -356,9 +356,9 @@ def home(**more: Any) -> View:
     return home_view(**{**given, **more})
 
 
-def buttons(view: View) -> list[tuple[str, str] | None]:
+def buttons_in(view: View) -> list[tuple[str, str] | None]:
     found = [each for each in walk(view["blocks"]) if each.get("type") == "button"]
-    return [addresses.read_action(each["action_id"]) for each in found]
+    return [buttons.read_action(each["action_id"]) for each in found]
 
 
 def test_an_empty_home_tab_says_what_is_left_and_how_to_begin() -> None:
@@ -367,7 +367,7 @@ def test_an_empty_home_tab_says_what_is_left_and_how_to_begin() -> None:
     assert view["type"] == "home"
     heads = [each["text"]["text"] for each in view["blocks"] if each["type"] == "header"]
     assert heads == ["Your usage", "No jobs here", "What holds here"]
-    assert buttons(view) == [("settings", "own")]
+    assert buttons_in(view) == [("settings", "own")]
     dates = [each["timestamp"] for each in walk(view["blocks"]) if each.get("type") == "date"]
     assert dates == [int(NOW.timestamp())]
 
@@ -380,7 +380,7 @@ def test_what_is_on_the_way_comes_first_and_can_be_cancelled() -> None:
     check_view(view)
     heads = [each["text"]["text"] for each in view["blocks"] if each["type"] == "header"]
     assert heads == ["On the way", "Your usage", "Your last clips", "What holds here"]
-    assert buttons(view) == [("cancel", running.job_id), ("settings", "own")]
+    assert buttons_in(view) == [("cancel", running.job_id), ("settings", "own")]
     assert "a *red* fox" in shown(view["blocks"])
     for each in (ended, taken_back):
         assert shown(view["blocks"]).count(each.job_id) == 1
@@ -393,4 +393,6 @@ def test_a_home_tab_fits_however_much_there_is(said: str, count: int) -> None:
     last = [job_line(100 + at, said) for at in range(count)]
     view = home(open_jobs=jobs, last=last)
     check_view(view)
-    assert len([each for each in buttons(view) if each and each[0] == "cancel"]) == min(count, 20)
+    assert len([each for each in buttons_in(view) if each and each[0] == "cancel"]) == min(
+        count, 20
+    )

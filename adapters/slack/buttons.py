@@ -1,0 +1,74 @@
+"""Buttons that outlive the process: what their ids hold, and how they are drawn. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from adapters.slack import blocks
+from adapters.slack.blocks import Block
+from bot.refs import JobId
+
+#: What Slack takes as the name of a button to a screen reader.
+LABEL_CHARS = 75
+_ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1,80})")
+
+
+# ---- their ids -------------------------------------------------------------------------------
+
+
+def action_id(action: str, target: str) -> str:
+    """All that a button needs to know for months; `target` is mostly a job's id."""
+    return f"ray:{action}:{target}"
+
+
+def read_action(text: str) -> tuple[str, str] | None:
+    """What a button is for and of which job; None where it is none of ours."""
+    found = _ACTION.fullmatch(text)
+    return (found["action"], found["target"]) if found else None
+
+
+def clip_of(action_ids: list[str]) -> JobId | None:
+    """The job of one of our own clips: only they have a Delete button, which names it."""
+    for each in action_ids:
+        if (read := read_action(each)) is not None and read[0] == "delete":
+            return JobId(read[1])
+    return None
+
+
+# ---- as Slack draws them ---------------------------------------------------------------------
+
+_STYLES = {"confirm": "primary", "approve": "primary", "delete": "danger"}
+
+
+def button(action: str, target: str, label: str = "") -> Block:
+    """A button that works for months: its id is all there is to know."""
+    shown = label or action.capitalize()
+    drawn: Block = {
+        "type": "button",
+        "action_id": action_id(action, target),
+        "text": {"type": "plain_text", "text": shown, "emoji": False},
+        "accessibility_label": f"{shown}: {target}"[:LABEL_CHARS],
+    }
+    if action in _STYLES:
+        drawn["style"] = _STYLES[action]
+    if action == "delete":
+        drawn["confirm"] = _asks_twice()
+    return drawn
+
+
+def _asks_twice() -> Block:
+    what = "The clip is removed here and wherever Raybot keeps it. What it cost stays charged."
+    return {
+        "title": blocks.plain("Delete this clip?", 100),
+        "text": blocks.plain(what, 300),
+        "confirm": blocks.plain("Delete", 30),
+        "deny": blocks.plain("Keep it", 30),
+        "style": "danger",
+    }
+
+
+def row(target: str, *actions: str) -> list[Block]:
+    """A row of buttons, where there are any; a target that no button can name has none."""
+    drawn = [button(each, target) for each in actions]
+    can_be_read = all(read_action(each["action_id"]) for each in drawn)
+    return [{"type": "actions", "elements": drawn}] if drawn and can_be_read else []
