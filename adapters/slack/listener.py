@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from bot.refs import JobId
 from bot.request import Frame, Requester
 
 if TYPE_CHECKING:
-    from bot.studio import Receipt, Studio
+    from bot.studio import Noted, Receipt, Studio
 
 log = get_logger(__name__)
 #: After a longer break a person has asked again; the studio sees it the same way.
@@ -82,9 +82,11 @@ class Slack(Delivery):
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
             await self._session.prove()
+            # Before anything new comes in, which is carried out as it comes.
+            left = await self._studio.inbox.undone(NAME)
             self._works = group
             group.create_task(self._home.run(), name="slack home")
-            group.create_task(self._take_up(), name="slack inbox")
+            group.create_task(self._take_up(left), name="slack inbox")
             await self._session.run()
 
     def on_told(self, notice: Notice) -> None:
@@ -106,10 +108,10 @@ class Slack(Delivery):
             self._works.create_task(self._carry_out(heard), name=f"slack {heard.kind}")
         return None
 
-    async def _take_up(self) -> None:
+    async def _take_up(self, left: Sequence[Noted]) -> None:
         """Carry out what was kept and acknowledged when the last process ended."""
         oldest = self._clock.now() - CARRIED_OUT_WITHIN
-        for noted in await self._studio.inbox.undone(NAME):
+        for noted in left:
             heard = Heard.model_validate(noted.payload)
             if noted.received_at >= oldest or heard.kind == "gone":
                 await self._carry_out(heard)
