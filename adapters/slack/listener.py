@@ -87,7 +87,10 @@ class Slack(Delivery):
             self._works = group
             group.create_task(self._home.run(), name="slack home")
             group.create_task(self._take_up(left), name="slack inbox")
-            await self._session.run()
+            try:
+                await self._session.run()
+            finally:
+                self._works = None
 
     def on_told(self, notice: Notice) -> None:
         """A message of a job says something new, so its person's Home tab is out of date."""
@@ -99,12 +102,13 @@ class Slack(Delivery):
         if heard.kind == "form" and (wrong := views.errors_of(heard.view)):
             return {"response_action": "errors", "errors": wrong}
         if self._works is None:
-            raise StoreError("Raybot is just starting. Please try again in a moment.")
+            raise StoreError("Raybot is just starting or stopping. Please try again in a moment.")
         is_new = True
         if heard.is_kept:
             payload = heard.model_dump(mode="json")
             is_new = await self._studio.inbox.note(NAME, heard.key, payload)
-        if is_new:
+        # While the bot stops it is left to the next process.
+        if is_new and self._works is not None:
             self._works.create_task(self._carry_out(heard), name=f"slack {heard.kind}")
         return None
 

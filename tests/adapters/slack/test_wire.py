@@ -97,7 +97,7 @@ async def test_a_command_that_cannot_be_kept_is_answered_with_a_sentence(lane: L
         refused = await lane.ana.slash("/ray", "a fox", lane.general)
     assert refused.is_acked
     [sentence] = refused.said
-    assert "Nothing was changed" in sentence
+    assert "The database did not take it" in sentence
     await lane.ana.slash("/ray", "a fox", lane.general)
     await lane.clip()
     assert asked(lane) == 1
