@@ -26,7 +26,7 @@ from adapters.slack.settings import Settings
 from adapters.slack.tokens import Installations, OneWorkspace
 from adapters.slack.voice import Voice
 from bot.clock import Clock
-from bot.errors import BotError, DeliveryError, InvalidRequest, StoreError
+from bot.errors import BotError, DeliveryError, InvalidRequest, NotAllowed, StoreError
 from bot.log import get_logger
 from bot.notices import Notice, Operator
 from bot.ports import WebHandler
@@ -248,7 +248,10 @@ class Slack(Delivery):
             return parse.to_place_before(asked, before)
         if not is_private or heard.is_direct:
             return asked
-        return parse.to_private(asked, await self.direct(requester))
+        try:
+            return parse.to_private(asked, await self.direct(requester))
+        except DeliveryError as error:
+            raise NotAllowed(f"I cannot write to you directly: {error.sentence}") from error
 
     async def _on_form(self, heard: Heard, account: Account) -> None:
         requester = await self._requester(heard, account)

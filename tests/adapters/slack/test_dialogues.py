@@ -97,6 +97,15 @@ async def test_a_private_request_is_answered_in_direct_messages(lane: Lane) -> N
     await line.wait_said(lambda text: "no job" in text)
 
 
+async def test_who_cannot_be_written_to_hears_that_nothing_was_started(lane: Lane) -> None:
+    lane.slack.faults.fail("conversations.open", "cannot_dm_bot")
+    asked = await lane.ana.slash("/ray", "a secret fox --private", lane.general)
+    said = await asked.wait_said(lambda text: "I cannot write to you directly" in text)
+    assert "Nothing was charged" in said
+    assert "kept" not in said
+    assert generations(lane) == []
+
+
 async def test_where_the_bot_is_not_nothing_is_paid_and_the_person_hears_how_to_invite_it(
     lane: Lane,
 ) -> None:
