@@ -13,7 +13,8 @@ from bench.children import Partner
 from bench.figures import Figure
 from bench.program import settled_bytes
 from bench.service import Account, Service
-from bench.street import GUILD, START_SECONDS, Address, bot_at
+from bench.steady import START_SECONDS
+from bench.street import GUILD, Address, bot_at
 from tests.discord_server import DiscordServer, Intent, Person, Size
 
 SIZE = Size(channels=39, roles=28, threads=5)  # With those of every server: 40 and 30.

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from time import perf_counter
 from typing import Self
 
 from adapters.slack import Settings, create
-from bench.children import Partner
-from bench.figures import Figure, percentile
+from bench import steady
+from bench.figures import Figure
 from bench.program import scratch, to_bench_config
-from bench.service import Account, Service
-from bot.app import App
+from bench.steady import PEOPLE, RATE, RUN_SECONDS, START_SECONDS
 from bot.clock import SystemClock
 from bot.log import setup_logging
+from bot.ports import Adapter
+from bot.studio import Studio
 from tests.slack_server import Asked, Person, SlackServer, Team
 
-PEOPLE = 50
-RATE = 50.0
 SOCKETS = 2
-RUN_SECONDS = 200.0
-START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +67,11 @@ async def _run_lane(pipe: Connection, running: int, seconds: float) -> None:
             people.append(person)
         pipe.send(Address.of(server, team))
         await server.wait_connected(SOCKETS, seconds=START_SECONDS)
-        await _ask(people, running)
+        await steady.ask(people, running, _act)
         await server.wait_acked(seconds=RUN_SECONDS)
         # Each has its status message before it costs anything, and is at the service right after.
         await server.wait_request("chat.postMessage", running, seconds=RUN_SECONDS)
-        measured = await _ask(people, round(RATE * seconds))
+        measured = await steady.ask(people, round(RATE * seconds), _act)
         await server.wait_acked(seconds=RUN_SECONDS)
         pipe.send([_waited(each) for each in measured])
         await asyncio.to_thread(pipe.recv)
@@ -83,16 +79,8 @@ async def _run_lane(pipe: Connection, running: int, seconds: float) -> None:
         await server.stop()
 
 
-async def _ask(people: Sequence[Person], count: int) -> list[Asked]:
-    """So many commands, one after the other at the rate, whoever has been answered."""
-    asked = []
-    due = perf_counter()
-    for number in range(count):
-        due += 1 / RATE
-        await asyncio.sleep(max(0.0, due - perf_counter()))
-        person = people[number % len(people)]
-        asked.append(await person.slash("/ray", f"a red fox, number {number}", seconds=0))
-    return asked
+async def _act(person: Person, prompt: str) -> Asked:
+    return await person.slash("/ray", prompt, seconds=0)
 
 
 def _waited(asked: Asked) -> float:
@@ -128,41 +116,21 @@ async def bot_at(address: Address, url: str) -> AsyncIterator[None]:
         config = to_bench_config(
             Path(folder), url, running=10_000, workspaces=(address.workspace,)
         )
-        stop = asyncio.Event()
-        async with (
-            App(
-                config, {"slack": lambda studio: create(settings, studio, clock=SystemClock())}
-            ) as app,
-            asyncio.TaskGroup() as group,
-        ):
-            group.create_task(app.run(stop))
-            try:
-                yield
-            finally:
-                stop.set()
+
+        def to_adapter(studio: Studio) -> Adapter:
+            return create(settings, studio, clock=SystemClock())
+
+        async with steady.bot(config, {"slack": to_adapter}):
+            yield
 
 
 def acknowledging(*, is_quick: bool) -> list[Figure]:
     """Commands at a steady rate beside as many running jobs as asked for."""
-    running, seconds = (200, 5.0) if is_quick else (1000, 15.0)
-    with Service([Account(min_seconds=90, max_seconds=120, full_size=False)]) as service:
-        lane = Partner(run_lane, running, seconds)
-        partners = [lane]
-        try:
-            address = lane.hear(START_SECONDS)
-            partners.insert(0, Partner(run_bot, service.urls[0], address))
-            waited: list[float] = lane.hear(RUN_SECONDS)
-        finally:
-            for each in partners:
-                each.end()
-    middle, high = (percentile(waited, each) * 1000 for each in (50, 99))
-    return [
-        Figure(
-            name=f"acknowledging {RATE:.0f} commands a second in Slack, {running:,} running",
-            goal="p99 < 500 ms",
-            measured=f"p50 {middle:.0f} ms, p99 {high:.0f} ms",
-            remark=f"{len(waited)} commands over {SOCKETS} sockets, as the local Slack sees them; "
-            "each is kept on disk first; its limit is 3 s",
-            is_reached=high < 500,
-        )
-    ]
+    return steady.acknowledging(
+        "Slack",
+        run_lane,
+        run_bot,
+        goal=500,
+        remark=f"over {SOCKETS} sockets, as the local Slack sees them; each is kept on disk first",
+        is_quick=is_quick,
+    )

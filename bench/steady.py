@@ -1,0 +1,81 @@
+"""Commands at a steady rate in a chat beside many running jobs: how soon they are acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from time import perf_counter
+from typing import Any, TypeVar
+
+from bench.children import Partner
+from bench.figures import Figure, percentile
+from bench.service import Account, Service
+from bot.app import App
+from bot.config import Config
+from bot.supply import AdapterFactory
+
+PEOPLE = 50
+RATE = 50.0
+RUN_SECONDS = 200.0
+START_SECONDS = 30.0
+Who = TypeVar("Who")
+Asked = TypeVar("Asked")
+#: The local chat: gets a pipe, how many jobs to start, and for how many seconds to ask then. Sends
+#: its address, then for each of the later commands the seconds until it was acknowledged.
+RunChat = Callable[[Connection, int, float], None]
+#: The bot: gets a pipe, the video service's address and the chat's; ends when it is told to.
+RunBot = Callable[[Connection, str, Any], None]
+
+
+async def ask(
+    people: Sequence[Who], count: int, act: Callable[[Who, str], Awaitable[Asked]]
+) -> list[Asked]:
+    """So many commands, one after the other at the rate, whoever has been answered."""
+    asked = []
+    due = perf_counter()
+    for number in range(count):
+        due += 1 / RATE
+        await asyncio.sleep(max(0.0, due - perf_counter()))
+        asked.append(await act(people[number % len(people)], f"a red fox, number {number}"))
+    return asked
+
+
+@asynccontextmanager
+async def bot(config: Config, adapters: Mapping[str, AdapterFactory]) -> AsyncIterator[None]:
+    """Run the true program with these adapters while the block runs."""
+    stop = asyncio.Event()
+    async with App(config, adapters) as app, asyncio.TaskGroup() as group:
+        group.create_task(app.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+def acknowledging(
+    chat: str, run_chat: RunChat, run_bot: RunBot, *, goal: int, remark: str, is_quick: bool
+) -> list[Figure]:
+    """Beside as many running jobs as asked for; `goal` is in milliseconds."""
+    running, seconds = (200, 5.0) if is_quick else (1000, 15.0)
+    with Service([Account(min_seconds=90, max_seconds=120, full_size=False)]) as service:
+        partner = Partner(run_chat, running, seconds)
+        partners = [partner]
+        try:
+            address = partner.hear(START_SECONDS)
+            partners.insert(0, Partner(run_bot, service.urls[0], address))
+            waited: list[float] = partner.hear(RUN_SECONDS)
+        finally:
+            for each in partners:
+                each.end()
+    middle, high = (percentile(waited, each) * 1000 for each in (50, 99))
+    return [
+        Figure(
+            name=f"acknowledging {RATE:.0f} commands a second in {chat}, {running:,} running",
+            goal=f"p99 < {goal} ms",
+            measured=f"p50 {middle:.0f} ms, p99 {high:.0f} ms",
+            remark=f"{len(waited)} commands, {remark}; its limit is 3 s",
+            is_reached=high < goal,
+        )
+    ]
