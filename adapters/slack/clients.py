@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.http_retry.async_handler import AsyncRetryHandler
 from slack_sdk.http_retry.builtin_async_handlers import (
     AsyncConnectionErrorRetryHandler,
@@ -106,6 +106,10 @@ class Clients:
             raise await self._to_error(error, workspace, is_clip=is_clip) from error
         except (aiohttp.ClientError, OSError) as error:
             raise DeliveryUnavailable("Slack cannot be reached right now.") from error
+        except (SlackClientError, AttributeError) as error:
+            # The SDK trips over an answer that is no JSON object, as one of a proxy.
+            log.exception("slack.strange_answer")
+            raise DeliveryUnavailable("Slack does not answer as it should.") from error
 
     async def _to_error(
         self, error: SlackApiError, workspace: str, *, is_clip: bool

@@ -14,14 +14,12 @@ from adapters.slack.clients import Clients
 from adapters.slack.people import People
 from adapters.slack.tab import home_view, shut_view
 from bot.clock import Clock
-from bot.errors import BotError, NotServed
-from bot.log import get_logger
+from bot.errors import NotServed
 from bot.request import Requester
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
-log = get_logger(__name__)
 #: Changes come in crowds; one picture of them all is enough.
 NOT_SOONER = timedelta(seconds=5)
 #: So many tabs are kept up to date without a look into the database.
@@ -43,6 +41,7 @@ class Home:
         self._opened: OrderedDict[Person, bool] = OrderedDict()
         self._stale: dict[Person, None] = {}
         self._changed = asyncio.Event()
+        self._not_before = clock.now()
 
     async def open(self, account: Account, user: str) -> None:
         """Somebody looks at theirs; remember that, so that it is republished from now on."""
@@ -60,20 +59,19 @@ class Home:
         self._stale[requester.workspace, requester.user] = None
         self._changed.set()
 
-    async def run(self) -> None:
-        """Republish what changed, each tab at most once in a while, until cancelled."""
-        while True:
-            self._changed.clear()
-            waiting, self._stale = list(self._stale), {}
-            for who in waiting:
-                try:
-                    if await self._is_open(who):
-                        await self._publish(who)
-                except BotError as error:
-                    log.info("slack.home_stale", cause=error.sentence)
-            await self._clock.wait(asyncio.Event(), self._clock.now() + NOT_SOONER)
-            if not self._stale:
-                await self._changed.wait()
+    async def stale(self) -> list[Person]:
+        """Wait until something changed, and somewhat longer; whose tabs are to be republished."""
+        await self._changed.wait()
+        await self._clock.wait(asyncio.Event(), max(self._clock.now(), self._not_before))
+        self._changed.clear()
+        waiting, self._stale = list(self._stale), {}
+        self._not_before = self._clock.now() + NOT_SOONER
+        return waiting
+
+    async def refresh(self, who: Person) -> None:
+        """Republish a tab, if its person opened it once; raises `BotError`s."""
+        if await self._is_open(who):
+            await self._publish(who)
 
     def _note(self, who: Person, *, is_open: bool) -> None:
         self._opened[who] = is_open

@@ -85,7 +85,7 @@ class Slack(Delivery):
             # Read before anything new is kept: what comes in from now on is not among it.
             left = await self._studio.inbox.undone(NAME)
             self._works = group
-            group.create_task(self._home.run(), name="slack home")
+            group.create_task(self._keep_homes(), name="slack home")
             group.create_task(self._take_up(left), name="slack inbox")
             try:
                 await self._session.run()
@@ -111,6 +111,15 @@ class Slack(Delivery):
         if is_new and self._works is not None:
             self._works.create_task(self._carry_out(heard), name=f"slack {heard.kind}")
         return None
+
+    async def _keep_homes(self) -> None:
+        """Republish the Home tabs of those for whom something changed, until cancelled."""
+        while True:
+            for workspace, user in await self._home.stale():
+                async with self._boundary(
+                    Heard(kind="home", key="home", workspace=workspace, user="")
+                ):
+                    await self._home.refresh((workspace, user))
 
     async def _take_up(self, left: Sequence[Noted]) -> None:
         """Carry out what was kept and acknowledged when the last process ended."""
@@ -147,12 +156,13 @@ class Slack(Delivery):
 
     @asynccontextmanager
     async def _boundary(self, heard: Heard) -> AsyncIterator[None]:
-        """Whatever happens inside, the person gets a sentence."""
+        """Whatever happens inside, the person gets a sentence, and the bot goes on."""
         try:
-            yield
-        except BotError as error:
-            log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
-            await self._refuse(heard, error)
+            try:
+                yield
+            except BotError as error:
+                log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
+                await self._refuse(heard, error)
         except Exception:
             log.exception("slack.fault", kind=heard.kind)
             await self._refuse(heard, BotError())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from adapters.slack.clients import Clients
@@ -54,7 +55,7 @@ class Voice:
             got = await webhook.send(
                 **_to_message(drawn), response_type="ephemeral", replace_original=False
             )
-        except (OSError, TimeoutError, aiohttp.ClientError) as error:
+        except (OSError, aiohttp.ClientError, SlackClientError) as error:
             log.info("slack.not_answered", cause=type(error).__name__)
             return False
         return bool(got.status_code == OK)

@@ -175,3 +175,18 @@ async def test_who_may_be_a_guest_has_a_guests_limits(open_lane: Callable[..., A
     asked = await lane.ana.slash("/ray", "a fox", lane.general)
     await asked.wait_said(lambda text: "uests" in text)
     assert generations(lane) == []
+
+
+async def test_an_answer_that_is_none_of_slacks_ends_nobody(lane: Lane) -> None:
+    """A proxy may answer in words; the Home tab and the pages live on without it."""
+    await lane.ana.open_home()
+    await lane.ana.wait_home()
+    for method in ("views.publish", "users.info", "chat.postEphemeral"):
+        lane.slack.faults.answer(method, "Bad gateway", content_type="text/plain")
+    await lane.ana.say(f"{lane.team.mention} usage", lane.general)
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    await lane.clip()
+    asked = await lane.ben.slash("/ray", "usage", lane.general)
+    await asked.wait_said(lambda text: "does not tell right now who you are" in text)
+    asked = await lane.ben.slash("/ray", "usage", lane.general)
+    await asked.wait_said(lambda text: "Your usage" in text)
