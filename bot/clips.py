@@ -11,7 +11,6 @@ import unicodedata
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import httpx
 import stamina
@@ -66,12 +65,10 @@ class Clips:
             seconds=read_seconds,
         )
 
-    async def fetch(
-        self, url: str, job_id: JobId, kind: Literal["video", "image"] = "video"
-    ) -> Clip:
+    async def fetch(self, url: str, job_id: JobId, *, is_still: bool = False) -> Clip:
         """Download a finished clip or still, verify every byte and both ends, and keep it."""
         async with self._places:
-            if kind == "image":
+            if is_still:
                 return await self._fetch_still(url, job_id)
             return await self._fetch_clip(url, job_id)
 

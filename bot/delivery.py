@@ -47,7 +47,7 @@ class Deliverer:
             provider = self._shop.provider(job.plan.provider)
             fresh = (await provider.check([job.generation_id])).get(job.generation_id)
             url = (fresh.clip_url if fresh else None) or url
-        clip = await self._shop.clips.fetch(url or "", job.id, job.work.kind)
+        clip = await self._shop.clips.fetch(url or "", job.id, is_still=job.work.kind == "image")
         charged = price_of(job, clip)
         now = self._shop.clock.now()
 

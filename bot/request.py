@@ -22,11 +22,26 @@ Parameter = Literal[
     "start_frame",
     "end_frame",
     "concepts",
+    "mode",
+    "negative_prompt",
+]
+#: How far a modified clip may leave its source, from the closest on.
+Mode = Literal[
+    "adhere_1",
+    "adhere_2",
+    "adhere_3",
+    "flex_1",
+    "flex_2",
+    "flex_3",
+    "reimagine_1",
+    "reimagine_2",
+    "reimagine_3",
 ]
 
 DURATIONS: tuple[Duration, ...] = get_args(Duration)
 RESOLUTIONS: tuple[Resolution, ...] = get_args(Resolution)
 ASPECT_RATIOS: tuple[AspectRatio, ...] = get_args(AspectRatio)
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 CONCEPTS: tuple[str, ...] = (
     *("truck_left", "truck_right", "pan_left", "pan_right", "tilt_up", "tilt_down"),
@@ -74,7 +89,7 @@ class AnyWork(Frozen):
     `typed` names the parameters that the person gave; only the others may be changed for them.
     """
 
-    kind: Literal["video", "image"]
+    kind: Literal["video", "image", "upscale", "audio", "reframe", "modify"]
     prompt: str = ""
     model: str
     aspect_ratio: AspectRatio = "1:1"
@@ -101,7 +116,71 @@ class ImageWork(AnyWork):
     model: str = DEFAULT_STILL_MODEL
 
 
-Work = Annotated[VideoWork | ImageWork, Field(discriminator="kind")]
+class SourceClip(Frozen):
+    """A finished clip of ours that is worked on. Its size in pixels and seconds is our book's."""
+
+    job_id: JobId
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0
+
+
+class ClipWork(AnyWork):
+    """What is done to a finished clip; where no model is named it is the one that made it."""
+
+    model: str = ""
+    source: SourceClip
+
+
+class UpscaleWork(ClipWork):
+    """The same clip with more pixels."""
+
+    kind: Literal["upscale"] = "upscale"
+    resolution: Resolution = "1080p"
+
+
+class AudioWork(ClipWork):
+    """The same clip with a sound, described by the prompt."""
+
+    kind: Literal["audio"] = "audio"
+    negative_prompt: str = ""
+
+
+class ReframeWork(ClipWork):
+    """The same clip in another aspect ratio; what is missing at its sides is made up."""
+
+    kind: Literal["reframe"] = "reframe"
+
+
+class ModifyWork(ClipWork):
+    """The same motion with another look."""
+
+    kind: Literal["modify"] = "modify"
+    mode: Mode = "flex_1"
+
+
+Work = Annotated[
+    VideoWork | ImageWork | UpscaleWork | AudioWork | ReframeWork | ModifyWork,
+    Field(discriminator="kind"),
+]
+
+
+#: How a job came of another: what was asked for with it, or of it.
+Relation = Literal[
+    "retry",
+    "remix",
+    "variation",
+    "final",
+    "loop",
+    "extend",
+    "prequel",
+    "join",
+    "animate",
+    "upscale",
+    "audio",
+    "reframe",
+    "modify",
+]
 
 
 class Requester(Frozen):
@@ -145,7 +224,8 @@ class GenerationRequest(Frozen):
     """One thing a person asked for; `dedupe_key` is the same when it is delivered again.
 
     `asked_in` is the message that asked, where it was a message; the answer replies to it.
-    `is_private`: only its person may read of it.
+    `is_private`: only its person may read of it. `parent` is the job that this one came of, by
+    `relation`.
     """
 
     dedupe_key: str
@@ -155,6 +235,8 @@ class GenerationRequest(Frozen):
     asked_in: MessageRef | None = None
     is_age_restricted: bool = False
     is_private: bool = False
+    parent: JobId | None = None
+    relation: Relation | None = None
 
     def is_seen_by(self, requester: Requester) -> bool:
         """Whether somebody may read of it: people of its place, of a private one only its own."""

@@ -6,11 +6,9 @@ What a request goes through is in `bot.intake`, what those who run a place do in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import assert_never
 
-from bot import choice
 from bot.access import LOCAL, Access
 from bot.administration import Administration
 from bot.clips import Clips
@@ -36,7 +34,8 @@ from bot.overview import (
     UsageRow,
 )
 from bot.planning import Planner
-from bot.ports import Dispatcher, ModelCapabilities, Operation
+from bot.ports import Dispatcher
+from bot.preferences import Preferences
 from bot.refs import JobId, Micros, ThreadRef
 from bot.request import GenerationRequest, Requester, Work
 from bot.store import jobs, ledger, places, settings
@@ -69,8 +68,9 @@ DELETED = "deleted"
 
 
 class Studio:
-    """Submit, confirm, cancel, retry, delete, show, jobs, usage, settings.
+    """Submit, confirm, cancel, retry, delete, show, jobs, usage.
 
+    `preferences` are what holds where somebody types nothing.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -101,6 +101,7 @@ class Studio:
             access=self._access,
         )
         self.vault = vault
+        self.preferences = Preferences(database=database, planner=planner, access=self._access)
         self.inbox = Inbox(database=database, clock=clock)
         self.admin = Administration(
             database=database, planner=planner, clock=clock, house=house, access=self._access
@@ -297,47 +298,6 @@ class Studio:
         return await self._database.read(
             lambda conn: ledger.report(conn, requester, channel, limits, now)
         )
-
-    async def settings(self, requester: Requester) -> Mapping[str, str]:
-        """A person's own defaults."""
-        return await self._database.read(lambda conn: settings.chosen(conn, requester.person))
-
-    async def settings_in(self, requester: Requester, channel: str) -> tuple[Setting, ...]:
-        """What holds for a person in a channel where they type nothing, and whose word it is."""
-        chosen = await self._database.read(
-            lambda conn: settings.chosen_in(conn, requester.person, requester.tenant, channel)
-        )
-        return self._planner.explain(chosen)
-
-    async def change_settings(
-        self, requester: Requester, changes: Mapping[str, str]
-    ) -> Mapping[str, str]:
-        """Change own defaults (an empty value takes one back); raises `InvalidRequest`."""
-        own, state = await self._database.read(
-            lambda conn: (
-                settings.chosen(conn, requester.person),
-                places.state(conn, requester.tenant),
-            )
-        )
-        await self._access.check_place(requester, state)
-        self._planner.check_chosen({**own, **changes})
-        return await self._database.write(
-            lambda tx: settings.choose(tx, requester.person, changes)
-        )
-
-    def models(self, operation: Operation = "video") -> tuple[ModelCapabilities, ...]:
-        """What can be asked for, by model, in the order of the providers."""
-        return choice.offered(self._planner.providers, operation)
-
-    async def offers(
-        self, requester: Requester, channel: str, *, model: str = ""
-    ) -> tuple[Offer, ...]:
-        """Lengths and sizes with their prices, as they would hold for a person in a channel."""
-        chosen = await self._database.read(
-            lambda conn: settings.chosen_in(conn, requester.person, requester.tenant, channel)
-        )
-        typed = {"model": model} if model else {}
-        return self._planner.offers({**chosen.merged, **typed})
 
     async def work_of(self, job_id: JobId, requester: Requester) -> Work:
         """What was asked for, to be asked for again with changes."""

@@ -374,11 +374,16 @@ def to_failure(generation: Generation) -> Failure:
 
 def to_likeness(work: Work) -> Likeness:
     """What this work has in common with others that take about as long."""
-    if work.kind == "image":
-        return Likeness(model=work.model, resolution=None, duration=None, has_frames=False)
+    if work.kind != "video":
+        return Likeness(model=to_kind(work), resolution=None, duration=None, has_frames=False)
     return Likeness(
         model=work.model,
         resolution=work.resolution,
         duration=work.duration,
         has_frames=work.start_frame is not None or work.end_frame is not None,
     )
+
+
+def to_kind(work: Work) -> str:
+    """What is made, by which model; a still's model makes nothing else."""
+    return work.model if work.kind == "image" else f"{work.kind} {work.model}"

@@ -6,10 +6,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, assert_never
 
 from bot.refs import Micros, Price, money
-from bot.request import ClipFrame, Frame, Work
+from bot.request import (
+    AudioWork,
+    ClipFrame,
+    Frame,
+    ModifyWork,
+    ReframeWork,
+    UpscaleWork,
+    Work,
+)
 
 QUOTE_CHARS = 300
 Table = tuple[tuple[str, ...], ...]
@@ -96,11 +104,29 @@ def parameters(work: Work) -> str:
     """The settled parameters in one line: `ray-2 · 5s · 540p · 1:1 · loop · camera orbit left`."""
     if work.kind == "image":
         return f"{clean(work.model, limit=40)} · still · {work.aspect_ratio}"
+    if work.kind != "video":
+        return _deed(work)
     parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
     parts += ["loop"] if work.loop else []
     parts += [f"camera {clean(name, limit=40).replace('_', ' ')}" for name in work.concepts]
     parts += _frame_words("start", work.start_frame) + _frame_words("end", work.end_frame)
     return " · ".join(parts)
+
+
+def _deed(work: UpscaleWork | AudioWork | ReframeWork | ModifyWork) -> str:
+    """What is done to which clip."""
+    match work:
+        case UpscaleWork():
+            how = f"upscale to {work.resolution}"
+        case AudioWork():
+            how = "sound"
+        case ReframeWork():
+            how = f"reframe to {work.aspect_ratio}"
+        case ModifyWork():
+            how = f"modify, {work.mode.replace('_', ' ')}"
+        case _:
+            assert_never(work)
+    return " · ".join((clean(work.model, limit=40), how, f"of clip {work.source.job_id}"))
 
 
 def _frame_words(end: str, frame: Frame | None) -> list[str]:

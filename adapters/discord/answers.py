@@ -165,20 +165,22 @@ class Answers:
                 return await self._jobs(requester, search, page, is_public=is_public)
             case SettingsCommand(changes=changes):
                 if changes:
-                    await self._studio.change_settings(requester, changes)
-                held = await self._studio.settings_in(requester, channel)
+                    await self._studio.preferences.change(requester, changes)
+                held = await self._studio.preferences.in_channel(requester, channel)
                 return render.draw_text(describe_settings_in(held))
         assert_never(command)
 
     def _help(self) -> str:
         """Every command, to be clicked where its id is known, and what can be typed."""
-        stills = self._studio.models("image")
+        stills = self._studio.preferences.models("image")
         known = {k: v for k, v in COMMANDS.items() if stills or k != STILL}
         lines = [f"{self._mention(name)} · {what}" for name, what in known.items()]
         lines += [f"On a message with a picture: Apps → {ANIMATE}"]
         said = "\n".join(lines)
         room = render.MAX_CHARS - render.units(said) - 1
-        typed = render.draw_text(help_text(self._studio.models(), stills), max_chars=room)
+        typed = render.draw_text(
+            help_text(self._studio.preferences.models(), stills), max_chars=room
+        )
         return f"{said}\n{typed}"
 
     def _mention(self, name: str) -> str:
@@ -304,7 +306,7 @@ class Answers:
     async def sizes(self, requester: Requester, channel: str, work: Work | None) -> list[Choice]:
         """Lengths and sizes with their prices, as flags; those of a work are chosen already."""
         model = work.model if work is not None and "model" in work.typed else ""
-        offers = await self._studio.offers(requester, channel, model=model)
+        offers = await self._studio.preferences.offers(requester, channel, model=model)
         chosen = None
         if work is not None and work.kind == "video":
             chosen = work.duration, work.resolution

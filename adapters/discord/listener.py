@@ -77,7 +77,7 @@ class Discord(Delivery):
 
     async def on_online(self, client: Client) -> None:
         """Signed in: posts can go out, and the commands are brought up to date."""
-        models = (*self._studio.models(), *self._studio.models("image"))
+        models = (*self._studio.preferences.models(), *self._studio.preferences.models("image"))
         commands.build(client.tree, self, models)
         self._client = client
         known = await self._studio.recall(NAME, "commands")

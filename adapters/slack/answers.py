@@ -45,7 +45,9 @@ class Answers:
         """A verb that was typed; `retry` starts something, which is not for here."""
         match command:
             case Help():
-                return pages.draw_help(self._studio.models(), self._studio.models("image"))
+                return pages.draw_help(
+                    self._studio.preferences.models(), self._studio.preferences.models("image")
+                )
             case Usage():
                 report = await self._studio.usage(requester, channel=channel)
                 resets = [each.resets_at for each in report.allowances if each.resets_at]
@@ -55,8 +57,8 @@ class Answers:
                 return pages.draw_jobs(lines, page=page)
             case SettingsCommand(changes=changes):
                 if changes:
-                    await self._studio.change_settings(requester, changes)
-                held = await self._studio.settings_in(requester, channel)
+                    await self._studio.preferences.change(requester, changes)
+                held = await self._studio.preferences.in_channel(requester, channel)
                 return pages.draw_text(describe_settings_in(held))
             case Show(job_id=job_id):
                 return await self._show(await self._studio.show(job_id, requester), requester)

@@ -35,15 +35,15 @@ class Forms:
     async def create(self, heard: Heard, requester: Requester) -> None:
         """The whole form, for a clip in this channel."""
         view = views.create_view(
-            self._studio.models(),
-            await self._studio.offers(requester, heard.channel),
+            self._studio.preferences.models(),
+            await self._studio.preferences.offers(requester, heard.channel),
             Place(channel=heard.channel, thread=heard.thread or None),
         )
         await self._voice.open(heard, view)
 
     async def for_shortcut(self, heard: Heard, account: Account) -> None:
         """“Animate with Ray” on a message, or “Create a Ray clip” from anywhere."""
-        models = self._studio.models()
+        models = self._studio.preferences.models()
         if heard.action == CREATE:
             await self._voice.open(
                 heard, views.create_view(models, (), Place(channel=""), asks_where=True)
@@ -67,19 +67,19 @@ class Forms:
 
     async def for_button(self, heard: Heard, requester: Requester) -> None:
         """Remix or Animate under a clip, or Change on the Home tab."""
-        models = self._studio.models()
+        models = self._studio.preferences.models()
         if heard.action == "settings":
-            held = await self._studio.settings_in(requester, "")
+            held = await self._studio.preferences.in_channel(requester, "")
             await self._voice.open(heard, views.settings_view(held, models, Place(channel="")))
             return
         job_id = JobId(heard.target)
         work = await self._studio.work_of(job_id, requester)
         place = Place(channel=heard.channel, thread=heard.thread or heard.ts, message=heard.ts)
-        offers = await self._studio.offers(requester, heard.channel)
+        offers = await self._studio.preferences.offers(requester, heard.channel)
         if heard.action == "animate":
             view = _animating(models, offers, replace(place, clip=job_id))
         else:
-            known = self._studio.models("image") if work.kind == "image" else models
+            known = self._studio.preferences.models("image") if work.kind == "image" else models
             place = replace(place, job=job_id)
             view = views.create_view(
                 known, offers, place, title="Remix", prompt=work.prompt, work=work

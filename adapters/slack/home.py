@@ -93,7 +93,7 @@ class Home:
             usage=await self._studio.usage(requester),
             open_jobs=await self._studio.open_jobs(requester),
             last=await self._studio.jobs(requester),
-            held=await self._studio.settings_in(requester, ""),
+            held=await self._studio.preferences.in_channel(requester, ""),
             now=self._clock.now(),
         )
         await self._put(who, view)

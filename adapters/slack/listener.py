@@ -266,7 +266,7 @@ class Slack(Delivery):
     async def _on_form(self, heard: Heard, account: Account) -> None:
         requester = await self._requester(heard, account)
         if heard.view.get("callback_id") == views.SETTINGS:
-            await self._studio.change_settings(requester, views.read_settings(heard.view))
+            await self._studio.preferences.change(requester, views.read_settings(heard.view))
             self._home.touch(requester)
             return
         filled = views.read_view(heard.view)

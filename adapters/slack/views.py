@@ -38,7 +38,7 @@ from adapters.slack.filled import (
     write_place,
 )
 from bot.ports import ModelCapabilities
-from bot.request import ImageWork, VideoWork, Work
+from bot.request import ImageWork, VideoWork, Work, to_video
 from bot.studio import Offer, Setting
 from bot.text import price_words
 
@@ -93,6 +93,7 @@ def create_view(
     """The form behind /ray, Animate and Remix; what `work` did not type keeps its default."""
     if isinstance(work, ImageWork):
         return _still_view(models, place, work, title=title)
+    work = to_video(work) if work is not None else None
     goes_on = work is not None and work.start_frame is not None
     place = replace(
         place,

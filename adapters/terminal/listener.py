@@ -323,7 +323,9 @@ class Terminal(Delivery):
     ) -> tuple[Text, dict[str, Any]]:
         match command:
             case Help():
-                text = help_text(self._studio.models(), self._studio.models("image"))
+                text = help_text(
+                    self._studio.preferences.models(), self._studio.preferences.models("image")
+                )
                 text = replace(text, lines=(*text.lines, *HELP))
                 return text, {"notice": "help", "lines": text.lines, "flags": text.table[1:]}
             case Usage():
@@ -335,9 +337,9 @@ class Terminal(Delivery):
                 return describe_jobs(found), {"notice": "jobs", "jobs": rows}
             case SettingsCommand(changes=changes):
                 if changes:
-                    values = await self._studio.change_settings(self._requester, changes)
+                    values = await self._studio.preferences.change(self._requester, changes)
                 else:
-                    values = await self._studio.settings(self._requester)
+                    values = await self._studio.preferences.own(self._requester)
                 return describe_settings(values), {"notice": "settings", "settings": dict(values)}
         assert_never(command)
 

@@ -14,7 +14,7 @@ from bot.config import micros
 from bot.job import Failure
 from bot.ports import FrameHandle, FrameKind, FrameRule, Generation, Submission
 from bot.refs import GenerationId, Micros
-from bot.request import ASPECT_RATIOS, Duration, Resolution, VideoWork
+from bot.request import ASPECT_RATIOS, Duration, Resolution, VideoWork, to_video
 
 #: Micro-dollars a clip in SDR, whatever it starts from: Luma's pricing page, July 2026.
 CLIPS: dict[tuple[Resolution, Duration], int] = {
@@ -147,7 +147,7 @@ def to_payload(submission: Submission, files: Mapping[str, str]) -> dict[str, An
     }
     if work.kind == "image":
         return payload | {"output_format": STILL_FORMAT}
-    return payload | {"video": _to_video(work, submission, files)}
+    return payload | {"video": _to_video(to_video(work), submission, files)}
 
 
 def _to_video(work: VideoWork, submission: Submission, files: Mapping[str, str]) -> dict[str, Any]:

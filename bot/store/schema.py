@@ -40,7 +40,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
-HEAD = "0003"
+HEAD = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -97,6 +97,10 @@ jobs = Table(
     Column("parked_at", UtcTime),
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("retry_of", String(16)),
+    # The job whose clip or request this one came of; its film, and the shot that comes first.
+    Column("parent", String(16), index=True),
+    Column("story", String(16), index=True),
+    Column("waits_for", String(16)),
     UniqueConstraint("provider", "generation_id"),
     Index("ix_jobs_state_next_at", "state", "next_at"),
     Index("ix_jobs_provider_state", "provider", "state", "admitted_at"),
@@ -173,6 +177,8 @@ places = Table(
     Column("name", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("by", String(200), nullable=False),
+    # When it removed the bot; its content goes some days later.
+    Column("left_at", UtcTime),
 )
 
 # What those who run a place decided for it.
@@ -192,6 +198,40 @@ blocks = Table(
     Column("person", String(200), primary_key=True),
     Column("until", UtcTime),
     Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
+# Allowances beyond the limits; they only ever grow.
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("person", String(200), nullable=False, index=True),
+    Column("micros", BigInteger, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("by", String(200), nullable=False),
+)
+
+# A clip that somebody reported, once by each person, and what was decided.
+reports = Table(
+    "reports",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("person", String(200), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("outcome", String(16)),
+    Column("decided_by", String(200)),
+    Column("decided_at", UtcTime),
+)
+
+# Who starred a clip, and the copy in its place's gallery.
+stars = Table(
+    "stars",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("person", String(200), primary_key=True),
     Column("at", UtcTime, nullable=False),
 )
 

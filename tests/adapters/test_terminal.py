@@ -206,14 +206,17 @@ class RecordingStudio:
         )
         return UsageReport(today=ROW, month=ROW, allowances=limits)
 
-    async def settings(self, requester: Requester) -> Mapping[str, str]:
+    @property
+    def preferences(self) -> RecordingStudio:
+        """Its defaults are its own."""
+        return self
+
+    async def own(self, requester: Requester) -> Mapping[str, str]:
         """One setting."""
         self.calls.append(("settings", requester.user))
         return {"aspect_ratio": "9:16"}
 
-    async def change_settings(
-        self, requester: Requester, changes: Mapping[str, str]
-    ) -> Mapping[str, str]:
+    async def change(self, requester: Requester, changes: Mapping[str, str]) -> Mapping[str, str]:
         """Take what was given."""
         self.calls.append(("change_settings", dict(changes)))
         return changes

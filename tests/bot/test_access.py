@@ -114,8 +114,8 @@ async def test_an_unknown_place_leaves_one_row_and_one_notice(inn: House) -> Non
 async def test_what_a_place_may_not_do_it_may_not_leave_behind(inn: House) -> None:
     person = to_requester(workspace="un3")
     with pytest.raises(NotServed, match=UNKNOWN):
-        await inn.studio.change_settings(person, {"model": "ray-2"})
-    assert await inn.studio.settings(person) == {}
+        await inn.studio.preferences.change(person, {"model": "ray-2"})
+    assert await inn.studio.preferences.own(person) == {}
     for act in (
         inn.studio.admin.pause(person.tenant, actor=person),
         inn.studio.admin.block(person.tenant, "ben", actor=person),

@@ -195,7 +195,7 @@ async def test_typed_over_own_over_channel_over_place_over_house(inn: House) -> 
     there = {"aspect_ratio": "9:16", "duration": "5s", "resolution": "1080p"}
     await admin.set_defaults(here.tenant, there, actor=here, channel="art")
     person = to_requester("d1", workspace="def")
-    await inn.studio.change_settings(person, {"aspect_ratio": "4:3", "duration": "9s"})
+    await inn.studio.preferences.change(person, {"aspect_ratio": "4:3", "duration": "9s"})
 
     job = await inn.job(await ask(inn, "def", "d1", channel="art", aspect_ratio="21:9"))
     work = to_video(job.work)
@@ -205,16 +205,18 @@ async def test_typed_over_own_over_channel_over_place_over_house(inn: House) -> 
     job = await inn.job(await ask(inn, "def", "d2"))
     assert (job.work.aspect_ratio, to_video(job.work).resolution) == ("16:9", "720p")
 
-    assert await inn.studio.settings_in(person, "art") == (
+    assert await inn.studio.preferences.in_channel(person, "art") == (
         Setting(name="model", value="ray-flash-2", source="house"),
         Setting(name="duration", value="9s", source="yours"),
         Setting(name="resolution", value="1080p", source="channel"),
         Setting(name="aspect_ratio", value="4:3", source="yours"),
         Setting(name="loop", value="true", source="place"),
     )
-    elsewhere = {each.name: each.source for each in await inn.studio.settings_in(person, "x")}
+    elsewhere = {
+        each.name: each.source for each in await inn.studio.preferences.in_channel(person, "x")
+    }
     assert elsewhere["resolution"] == "place"
-    other = await inn.studio.settings_in(to_requester("d1"), "art")
+    other = await inn.studio.preferences.in_channel(to_requester("d1"), "art")
     assert {each.source for each in other} == {"house"}
     left = await admin.set_defaults(here.tenant, {"loop": "", "duration": ""}, actor=here)
     assert left == {"aspect_ratio": "16:9", "resolution": "720p"}
@@ -225,7 +227,7 @@ async def test_a_person_and_a_channel_of_the_same_number_are_two(inn: House) -> 
     await inn.studio.admin.set_defaults(
         here.tenant, {"aspect_ratio": "9:21"}, actor=here, channel="77"
     )
-    assert await inn.studio.settings(to_requester("77", workspace="def")) == {}
+    assert await inn.studio.preferences.own(to_requester("77", workspace="def")) == {}
 
 
 @pytest.mark.parametrize(

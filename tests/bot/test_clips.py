@@ -125,7 +125,7 @@ async def test_a_still_is_fetched_verified_and_kept_as_what_it_is(
     content = rendered.encoded(rendered.picture(), kind)
     host.pages["/result.mp4"] = content  # Neither the link nor the type of a file proves much.
 
-    still = await clips.fetch(URL, JOB, "image")
+    still = await clips.fetch(URL, JOB, is_still=True)
 
     assert still == Clip(
         key=MediaKey(f"clips/{JOB}{suffix}"),
@@ -162,14 +162,14 @@ async def test_a_file_that_is_no_whole_picture_is_broken_and_not_kept(
     host.pages["/result.mp4"] = page
 
     with pytest.raises(ClipBroken, match=sentence):
-        await clips.fetch(URL, JOB, "image")
+        await clips.fetch(URL, JOB, is_still=True)
 
     assert await media.list("clips") == []
 
 
 async def test_a_still_is_made_to_fit_once(clips: Clips, host: PublicHost, media: Media) -> None:
     host.pages["/result.mp4"] = NOISE
-    still = await clips.fetch(URL, JOB, "image")
+    still = await clips.fetch(URL, JOB, is_still=True)
 
     path, is_smaller = await clips.fit(still, 150_000)
 

@@ -322,27 +322,27 @@ async def test_typed_wins_over_chosen_wins_over_the_house(
     defaults = {"aspect_ratio": "16:9", "resolution": "720p", "loop": True}
     async with open_inn(simulator, tmp_path, defaults=defaults) as house:
         person = to_requester()
-        await house.studio.change_settings(person, {"aspect_ratio": "9:16", "loop": "false"})
+        await house.studio.preferences.change(person, {"aspect_ratio": "9:16", "loop": "false"})
         job = await house.job(await house.ask())
         assert (job.work.aspect_ratio, to_video(job.work).resolution) == ("9:16", "720p")
         assert not to_video(job.work).loop
         job = await house.job(await house.ask(aspect_ratio="1:1", resolution="540p", loop=True))
         assert (job.work.aspect_ratio, to_video(job.work).resolution) == ("1:1", "540p")
         assert to_video(job.work).loop
-        await house.studio.change_settings(person, {"aspect_ratio": "", "loop": ""})
+        await house.studio.preferences.change(person, {"aspect_ratio": "", "loop": ""})
         job = await house.job(await house.ask())
         assert (job.work.aspect_ratio, to_video(job.work).loop) == ("16:9", True)
 
 
 async def test_settings_are_ones_own(inn: House) -> None:
     person = to_requester("set1")
-    assert await inn.studio.settings(person) == {}
-    both = await inn.studio.change_settings(person, {"model": "ray-2", "duration": "9s"})
+    assert await inn.studio.preferences.own(person) == {}
+    both = await inn.studio.preferences.change(person, {"model": "ray-2", "duration": "9s"})
     assert both == {"model": "ray-2", "duration": "9s"}
-    left = await inn.studio.change_settings(person, {"model": ""})
-    assert left == await inn.studio.settings(person) == {"duration": "9s"}
-    assert await inn.studio.settings(to_requester("set2")) == {}
-    assert await inn.studio.settings(to_requester("set1", workspace="elsewhere")) == {}
+    left = await inn.studio.preferences.change(person, {"model": ""})
+    assert left == await inn.studio.preferences.own(person) == {"duration": "9s"}
+    assert await inn.studio.preferences.own(to_requester("set2")) == {}
+    assert await inn.studio.preferences.own(to_requester("set1", workspace="elsewhere")) == {}
 
 
 @pytest.mark.parametrize(
@@ -364,12 +364,12 @@ async def test_a_setting_that_cannot_be_is_refused(
 ) -> None:
     person = to_requester("set3")
     with pytest.raises(kind, match=sentence):
-        await inn.studio.change_settings(person, {"loop": "true", **changes})
-    assert await inn.studio.settings(person) == {}
+        await inn.studio.preferences.change(person, {"loop": "true", **changes})
+    assert await inn.studio.preferences.own(person) == {}
 
 
 async def test_the_models_that_can_be_asked_for_are_known(inn: House) -> None:
-    assert [model.model for model in inn.studio.models()] == ["ray-flash-2", "ray-2"]
+    assert [model.model for model in inn.studio.preferences.models()] == ["ray-flash-2", "ray-2"]
 
 
 # ---- who may ----------------------------------------------------------------------------------

@@ -100,7 +100,9 @@ async def test_choices_are_what_the_provider_can_do(street: Street) -> None:
         for each in create["options"]
         if each.get("choices")
     }
-    assert set(offered["model"]) == {each.model for each in street.house.studio.models()}
+    assert set(offered["model"]) == {
+        each.model for each in street.house.studio.preferences.models()
+    }
     assert set(offered["duration"]) == {"5s", "9s"}
     assert "21:9" in offered["aspect_ratio"]
 

@@ -1,0 +1,62 @@
+"""What holds where a person types nothing, what they can choose from, and what it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bot import choice
+from bot.access import Access
+from bot.overview import Offer, Setting
+from bot.planning import Planner
+from bot.ports import ModelCapabilities, Operation
+from bot.request import Requester
+from bot.store import places, settings
+from bot.store.database import Database
+
+
+class Preferences:
+    """The defaults of people, channels and places, as a person meets them."""
+
+    def __init__(self, *, database: Database, planner: Planner, access: Access) -> None:
+        self._database = database
+        self._planner = planner
+        self._access = access
+
+    async def own(self, requester: Requester) -> Mapping[str, str]:
+        """A person's own defaults."""
+        return await self._database.read(lambda conn: settings.chosen(conn, requester.person))
+
+    async def in_channel(self, requester: Requester, channel: str) -> tuple[Setting, ...]:
+        """What holds for a person in a channel where they type nothing, and whose word it is."""
+        chosen = await self._database.read(
+            lambda conn: settings.chosen_in(conn, requester.person, requester.tenant, channel)
+        )
+        return self._planner.explain(chosen)
+
+    async def change(self, requester: Requester, changes: Mapping[str, str]) -> Mapping[str, str]:
+        """Change own defaults (an empty value takes one back); raises `InvalidRequest`."""
+        own, state = await self._database.read(
+            lambda conn: (
+                settings.chosen(conn, requester.person),
+                places.state(conn, requester.tenant),
+            )
+        )
+        await self._access.check_place(requester, state)
+        self._planner.check_chosen({**own, **changes})
+        return await self._database.write(
+            lambda tx: settings.choose(tx, requester.person, changes)
+        )
+
+    def models(self, operation: Operation = "video") -> tuple[ModelCapabilities, ...]:
+        """What can be asked for, by model, in the order of the providers."""
+        return choice.offered(self._planner.providers, operation)
+
+    async def offers(
+        self, requester: Requester, channel: str, *, model: str = ""
+    ) -> tuple[Offer, ...]:
+        """Lengths and sizes with their prices, as they would hold for a person in a channel."""
+        chosen = await self._database.read(
+            lambda conn: settings.chosen_in(conn, requester.person, requester.tenant, channel)
+        )
+        typed = {"model": model} if model else {}
+        return self._planner.offers({**chosen.merged, **typed})
