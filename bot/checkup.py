@@ -18,8 +18,9 @@ from bot.errors import (
     StoreError,
 )
 from bot.job import Job, JobState
-from bot.planning import CHOOSABLE, to_price, with_defaults
+from bot.planning import to_price
 from bot.ports import Finding, ModelCapabilities, Provider
+from bot.presets import CHOOSABLE, with_defaults
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
 from bot.store import jobs, ledger, places, reports

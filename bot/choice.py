@@ -183,7 +183,7 @@ def fit(work: W, capabilities: ModelCapabilities) -> tuple[W, tuple[str, ...]]:
 
 
 def _fit_prompt(work: W, can: ModelCapabilities, remarks: list[str]) -> W:
-    prompt = work.prompt.strip()
+    prompt = work.full_prompt if work.prompt.strip() else ""
     shortest, longest = can.prompt_chars
     has_image = "image" in map(_kind, frames_of(work))
     if not prompt and has_image and not can.needs_prompt:

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 
 from bot.errors import ConfigError
 from bot.refs import Frozen, Micros
-from bot.request import DEFAULT_MODEL, AspectRatio, Duration, Resolution
+from bot.request import DEFAULT_MODEL, AspectRatio, Duration, Resolution, Style
 
 PREFIX = "RAYBOT_"
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: _split(value))]
@@ -124,6 +124,9 @@ class DefaultsTable(Frozen):
     resolution: Resolution = "540p"
     duration: Duration = "5s"
     loop: bool = False
+    concepts: Names = ()
+    prefix: Style = ""
+    suffix: Style = ""
 
 
 class LimitsTable(Frozen):

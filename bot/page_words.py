@@ -18,6 +18,7 @@ from bot.overview import (
     UsageRow,
 )
 from bot.ports import ModelCapabilities
+from bot.presets import NAMES
 from bot.refs import money
 from bot.words import Table, Text, clean, moment, span
 
@@ -71,7 +72,10 @@ def describe_jobs(jobs: Sequence[JobLine]) -> Text:
 
 def describe_settings(values: Mapping[str, str]) -> Text:
     """A person's own defaults."""
-    rows = [(clean(key, limit=40), clean(value, limit=80)) for key, value in values.items()]
+    rows = [
+        (clean(NAMES.get(key, key), limit=40), clean(value, limit=80))
+        for key, value in values.items()
+    ]
     change = "Change one with: settings ar=9:16. Take it back with: settings ar=default"
     title = "Your settings" if rows else "You have no settings of your own"
     return Text(title=title, lines=(change,), table=(("setting", "value"), *rows) if rows else ())
@@ -79,7 +83,14 @@ def describe_settings(values: Mapping[str, str]) -> Text:
 
 def describe_settings_in(settings: Sequence[Setting]) -> Text:
     """What holds for a person in a channel where they type nothing, and whose word it is."""
-    rows = [(each.name, clean(each.value, limit=80), SOURCES[each.source]) for each in settings]
+    rows = [
+        (
+            NAMES.get(each.name, each.name),
+            clean(each.value, limit=80) or "none",
+            SOURCES[each.source],
+        )
+        for each in settings
+    ]
     line = "What you type wins over your own, yours over the channel's, then the place's."
     return Text(
         title="What holds here", lines=(line,), table=(("setting", "value", "set by"), *rows)

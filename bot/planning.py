@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar, assert_never
-
-from pydantic import ValidationError
+from typing import Any, Literal, assert_never
 
 from bot import choice, failover, pricing
 from bot.config import DefaultsTable, LimitsTable
@@ -17,9 +15,9 @@ from bot.frames import Frames
 from bot.job import Job, Plan, Route, StoredFrame
 from bot.overview import Offer, Setting, Source
 from bot.ports import Adapter, ModelCapabilities, Provider
+from bot.presets import CHOOSABLE, check_names, shown, with_defaults
 from bot.refs import GenerationId, JobId, Micros, Price
 from bot.request import (
-    AnyWork,
     ClipFrame,
     Frame,
     GenerationRequest,
@@ -34,11 +32,6 @@ from bot.store.database import Database
 from bot.store.settings import Chosen
 
 Slot = Literal["start", "end"]
-#: What may be chosen beforehand: by a person, for a channel, for a place.
-CHOOSABLE = ("model", "duration", "resolution", "aspect_ratio", "loop")
-#: What of it holds for stills, too; the chosen model is one that makes clips.
-OF_STILLS = frozenset({"aspect_ratio"})
-W = TypeVar("W", bound=AnyWork)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,12 +159,7 @@ class Planner:
 
     def check_chosen(self, chosen: Mapping[str, str]) -> None:
         """Raise `InvalidRequest` if chosen defaults are nothing a provider can do."""
-        for name in chosen:
-            if name not in CHOOSABLE:
-                raise InvalidRequest(
-                    f"There is no setting {name!r}. You can set {', '.join(CHOOSABLE)}.",
-                    field=name,
-                )
+        check_names(chosen)
         values = {name: value for name, value in chosen.items() if value}
         work = VideoWork.model_validate({"prompt": "settings", "typed": frozenset(values)})
         self.settle(with_defaults(work, {}, values, is_typed=True), {})
@@ -207,7 +195,7 @@ class Planner:
         )
         return tuple(
             next(
-                Setting(name=name, value=str(values[name]).lower(), source=source)
+                Setting(name=name, value=shown(name, values[name]), source=source)
                 for source, values in layers
                 if name in values
             )
@@ -322,26 +310,3 @@ def to_price(work: Work, provider: Provider) -> Price:
 def generation_of(job: Job) -> GenerationId | None:
     """The generation of a job that has a finished clip."""
     return job.generation_id if job.clip is not None else None
-
-
-def with_defaults(
-    work: W,
-    house: Mapping[str, Any],
-    chosen: Mapping[str, str],
-    *,
-    is_typed: bool = False,
-) -> W:
-    """The work with the house's and then the person's defaults where nothing was typed."""
-    values = {**house, **{name: value for name, value in chosen.items() if value}}
-    open_values = {
-        name: value
-        for name, value in values.items()
-        if (is_typed or name not in work.typed) and (work.kind == "video" or name in OF_STILLS)
-    }
-    try:
-        return type(work).model_validate({**work.model_dump(), **open_values})
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        raise InvalidRequest(
-            f"{problem['loc'][0]}: {problem['msg']}.", field=str(problem["loc"][0])
-        ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ Parameter = Literal[
     "concepts",
     "mode",
     "negative_prompt",
+    "prefix",
+    "suffix",
 ]
 #: How far a modified clip may leave its source, from the closest on.
 Mode = Literal[
@@ -80,20 +82,36 @@ class ClipFrame(Frozen):
     is_still: bool = False
 
 
+W = TypeVar("W", bound="AnyWork")
 Frame = Annotated[ImageFrame | LinkFrame | ClipFrame, Field(discriminator="kind")]
+
+
+#: Words around every prompt, such as "watercolour of"; not so many that they drown it.
+Style = Annotated[str, Field(max_length=300)]
 
 
 class AnyWork(Frozen):
     """What clips and stills have in common.
 
     `typed` names the parameters that the person gave; only the others may be changed for them.
+    `prefix` and `suffix` are a style that goes to the model around the prompt.
     """
 
     kind: Literal["video", "image", "upscale", "audio", "reframe", "modify"]
     prompt: str = ""
     model: str
     aspect_ratio: AspectRatio = "1:1"
+    prefix: Style = ""
+    suffix: Style = ""
     typed: frozenset[Parameter] = frozenset()
+
+    @property
+    def full_prompt(self) -> str:
+        """The prompt in its style, as the model reads it."""
+        before = " ".join(part for part in (self.prefix.strip(), self.prompt.strip()) if part)
+        after = self.suffix.strip()
+        gap = " " if before and after and after[0] not in ",.;:" else ""
+        return f"{before}{gap}{after}"
 
 
 class VideoWork(AnyWork):
@@ -255,6 +273,11 @@ def to_video(work: AnyWork) -> VideoWork:
     """The work of a clip, for those whom no still ever reaches."""
     assert isinstance(work, VideoWork)
     return work
+
+
+def as_sent(work: W) -> W:
+    """The work as a video service gets it, its style in its prompt."""
+    return work.model_copy(update={"prompt": work.full_prompt, "prefix": "", "suffix": ""})
 
 
 def is_spoiler(work: AnyWork) -> bool:

@@ -27,7 +27,7 @@ from bot.ports import (
     Provider,
     Submission,
 )
-from bot.request import ClipFrame, frames_of
+from bot.request import ClipFrame, as_sent, frames_of
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
@@ -115,7 +115,7 @@ class Submitter:
         return Submission(
             job_id=job.id,
             attempt=attempt,
-            work=job.work,
+            work=as_sent(job.work),
             sent_at=self._shop.clock.now(),
             token_hash=hashlib.sha256(token.encode()).hexdigest(),
             start_frame=start,

@@ -10,6 +10,7 @@ from typing import Literal, assert_never
 
 from bot.refs import Micros, Price, money
 from bot.request import (
+    AnyWork,
     AudioWork,
     ClipFrame,
     Frame,
@@ -103,12 +104,14 @@ def thing(work: Work) -> str:
 def parameters(work: Work) -> str:
     """The settled parameters in one line: `ray-2 · 5s · 540p · 1:1 · loop · camera orbit left`."""
     if work.kind == "image":
-        return f"{clean(work.model, limit=40)} · still · {work.aspect_ratio}"
+        still = [clean(work.model, limit=40), "still", work.aspect_ratio, *_style_words(work)]
+        return " · ".join(still)
     if work.kind != "video":
         return _deed(work)
     parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
     parts += ["loop"] if work.loop else []
     parts += [f"camera {clean(name, limit=40).replace('_', ' ')}" for name in work.concepts]
+    parts += _style_words(work)
     parts += _frame_words("start", work.start_frame) + _frame_words("end", work.end_frame)
     return " · ".join(parts)
 
@@ -127,6 +130,11 @@ def _deed(work: UpscaleWork | AudioWork | ReframeWork | ModifyWork) -> str:
         case _:
             assert_never(work)
     return " · ".join((clean(work.model, limit=40), how, f"of clip {work.source.job_id}"))
+
+
+def _style_words(work: AnyWork) -> list[str]:
+    before, after = clean(work.prefix, limit=40), clean(work.suffix, limit=40)
+    return [f"in style: {before} … {after}".strip(" …")] if before or after else []
 
 
 def _frame_words(end: str, frame: Frame | None) -> list[str]:

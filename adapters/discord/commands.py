@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -100,6 +100,10 @@ PlaceOption = app_commands.Transform[Place, PlaceTransformer]
 
 def _choices(values: Iterable[str]) -> list[Choice[str]]:
     return [Choice(name=value, value=value) for value in list(dict.fromkeys(values))[:CHOICES]]
+
+
+def _named(values: Mapping[str, str]) -> list[Choice[str]]:
+    return [Choice(name=name, value=value) for name, value in values.items()]
 
 
 def _describe_options(models: Sequence[ModelCapabilities]) -> Callable[[Any], Any]:
@@ -288,7 +292,7 @@ def _add_pages(ray: Group, desk: Desk) -> None:
     @app_commands.describe(
         setting="Which one to change", value="Its new value; empty takes it back"
     )
-    @app_commands.choices(setting=_choices(SETTINGS))
+    @app_commands.choices(setting=_named(SETTINGS))
     async def settings(interaction: Interaction, setting: str = "", value: str = "") -> None:
         await desk.on_page(interaction, "settings", setting=setting, value=value)
 
@@ -297,7 +301,12 @@ def _add_pages(ray: Group, desk: Desk) -> None:
         await desk.on_page(interaction, "help")
 
 
-SETTINGS = ("model", "duration", "resolution", "aspect_ratio", "loop")
+SETTINGS = {
+    **{name: name for name in ("model", "duration", "resolution", "aspect_ratio", "loop")},
+    "camera": "concepts",
+    "words before every prompt": "prefix",
+    "words after every prompt": "suffix",
+}
 DAYS = {"today": 1, "week": 7, "month": 31, "year": 366}
 
 
@@ -339,7 +348,7 @@ def _add_rules(admin: Group, desk: Desk) -> None:
     @app_commands.describe(
         setting="Which one", value="Empty takes it back", channel="Only there; else the server"
     )
-    @app_commands.choices(setting=_choices(SETTINGS))
+    @app_commands.choices(setting=_named(SETTINGS))
     async def defaults(
         interaction: Interaction,
         setting: str,

@@ -18,6 +18,7 @@ from bot.store.database import Tx
 from bot.store.schema import attempts, job_events, jobs
 
 PAGE = 20
+_NO_WORDS = {"prompt": "", "prefix": "", "suffix": ""}
 #: A request that is not accepted by then is given up; nothing is held for it.
 PREPARE_WITHIN = timedelta(hours=1)
 #: What starts anew with every move.
@@ -340,9 +341,9 @@ def forget_prompts(tx: Tx, before: datetime) -> int:
     for row in rows:
         job = to_job(row)
         request = job.request.model_copy(
-            update={"work": job.request.work.model_copy(update={"prompt": ""})}
+            update={"work": job.request.work.model_copy(update=_NO_WORDS)}
         )
-        bare = {"work": job.work.model_copy(update={"prompt": ""}), "others": (), "offered": None}
+        bare = {"work": job.work.model_copy(update=_NO_WORDS), "others": (), "offered": None}
         plan = job.plan and job.plan.model_copy(update=bare)
         change(tx, job, prompt="", request=request, plan=plan)
         tx.conn.execute(update(attempts).where(attempts.c.job_id == job.id).values(submission={}))

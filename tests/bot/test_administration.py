@@ -211,6 +211,9 @@ async def test_typed_over_own_over_channel_over_place_over_house(inn: House) -> 
         Setting(name="resolution", value="1080p", source="channel"),
         Setting(name="aspect_ratio", value="4:3", source="yours"),
         Setting(name="loop", value="true", source="place"),
+        Setting(name="concepts", value="", source="house"),
+        Setting(name="prefix", value="", source="house"),
+        Setting(name="suffix", value="", source="house"),
     )
     elsewhere = {
         each.name: each.source for each in await inn.studio.preferences.in_channel(person, "x")

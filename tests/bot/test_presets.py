@@ -1,0 +1,76 @@
+"""Styles and other things chosen beforehand: what they do to a work, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.errors import InvalidRequest
+from bot.job import JobState
+from bot.presets import shown, with_defaults
+from bot.request import ImageWork, SourceClip, UpscaleWork, VideoWork, as_sent
+from tests.conftest import House
+from tests.fakes import to_requester
+
+
+@pytest.mark.parametrize(
+    ("prefix", "prompt", "suffix", "sent"),
+    [
+        ("", "a fox", "", "a fox"),
+        ("watercolour of", "a fox", "", "watercolour of a fox"),
+        ("", "a fox", ", 35mm film", "a fox, 35mm film"),
+        (" watercolour of ", " a fox ", " at dusk ", "watercolour of a fox at dusk"),
+        ("", "", "at dusk", "at dusk"),
+    ],
+)
+def test_a_style_stands_around_the_prompt(
+    prefix: str, prompt: str, suffix: str, sent: str
+) -> None:
+    work = as_sent(VideoWork(prompt=prompt, prefix=prefix, suffix=suffix))
+    assert work.prompt == work.full_prompt == sent
+    assert as_sent(work) == work
+
+
+def test_what_is_typed_wins_and_a_clip_that_is_worked_on_keeps_its_own() -> None:
+    chosen = {"concepts": "Orbit Left, zoom-in", "prefix": "ink of", "aspect_ratio": "9:16"}
+    filled = with_defaults(VideoWork(prompt="a fox"), {}, chosen)
+    assert filled.concepts == ("orbit_left", "zoom_in")
+    typed = VideoWork(prompt="a fox", concepts=("static",), typed=frozenset({"concepts"}))
+    assert with_defaults(typed, {}, chosen).concepts == ("static",)
+    still = with_defaults(ImageWork(prompt="a fox"), {}, chosen)
+    assert (still.full_prompt, still.aspect_ratio) == ("ink of a fox", "9:16")
+    upscale = UpscaleWork(source=SourceClip(job_id="r-7k2m9q"))
+    assert with_defaults(upscale, {}, chosen) == upscale
+
+
+def test_how_values_are_shown() -> None:
+    assert shown("loop", True) == "true"
+    assert shown("concepts", ("pov", "static")) == shown("concepts", "pov,static") == "pov, static"
+    assert shown("prefix", "Ink of") == "Ink of"
+
+
+async def test_a_style_is_paid_for_once_and_goes_to_the_service(house: House) -> None:
+    person = to_requester()
+    style = {"prefix": "watercolour of", "suffix": ", soft light", "concepts": "orbit left"}
+    await house.studio.preferences.change(person, style)
+    job = await house.until(await house.ask("a fox"), JobState.GENERATING)
+    [generation] = house.simulator.generations.values()
+    assert generation.order.prompt == "watercolour of a fox, soft light"
+    assert generation.order.concepts == ("orbit_left",)
+    assert (job.work.prompt, job.request.work.prompt) == ("a fox", "a fox")
+    held = await house.studio.preferences.in_channel(person, "c")
+    assert {each.name: (each.value, each.source) for each in held}["concepts"] == (
+        "orbit_left",
+        "yours",
+    )
+    assert {each.name: each.source for each in held}["prefix"] == "yours"
+
+
+async def test_a_style_that_cannot_be_is_refused(house: House) -> None:
+    person = to_requester()
+    for wrong, sentence in (
+        ({"suffix": "x" * 301}, "suffix: .*300"),
+        ({"concepts": "orbit_lefft"}, "no camera move. The nearest is orbit_left"),
+    ):
+        with pytest.raises(InvalidRequest, match=sentence):
+            await house.studio.preferences.change(person, wrong)
+    assert await house.studio.preferences.own(person) == {}
