@@ -7,6 +7,7 @@ import pytest
 from bot.errors import InvalidRequest
 from bot.job import JobState
 from bot.presets import shown, with_defaults
+from bot.refs import JobId
 from bot.request import ImageWork, SourceClip, UpscaleWork, VideoWork, as_sent
 from tests.conftest import House
 from tests.fakes import to_requester
@@ -38,7 +39,7 @@ def test_what_is_typed_wins_and_a_clip_that_is_worked_on_keeps_its_own() -> None
     assert with_defaults(typed, {}, chosen).concepts == ("static",)
     still = with_defaults(ImageWork(prompt="a fox"), {}, chosen)
     assert (still.full_prompt, still.aspect_ratio) == ("ink of a fox", "9:16")
-    upscale = UpscaleWork(source=SourceClip(job_id="r-7k2m9q"))
+    upscale = UpscaleWork(source=SourceClip(job_id=JobId("r-7k2m9q")))
     assert with_defaults(upscale, {}, chosen) == upscale
 
 

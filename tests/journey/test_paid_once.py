@@ -165,7 +165,7 @@ async def test_a_bad_key_or_no_credits_waits_and_is_free_to_cancel(
     house.simulator.faults.refuse("create", status, detail, times=50)
     job_id = await house.ask()
     await house.chat.until(lambda: isinstance(house.chat.status(job_id), Waiting))
-    assert (await house.job(job_id)).state is JobState.ACCEPTED
+    await house.until(job_id, JobState.ACCEPTED)
     notice = await house.studio.cancel(job_id, to_requester())
     assert isinstance(notice, Cancelled)
     assert notice.charged == 0
