@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,16 @@ def _lines(path: Path) -> list[str]:
     return path.read_text("utf-8").splitlines()
 
 
-def _walk(path: Path) -> Iterator[ast.AST]:
-    return ast.walk(ast.parse(path.read_text("utf-8")))
+@cache
+def _walk(path: Path) -> tuple[ast.AST, ...]:
+    """All that a file is made of, its module first."""
+    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+def _docstring(path: Path) -> str | None:
+    module = _walk(path)[0]
+    assert isinstance(module, ast.Module)
+    return ast.get_docstring(module)
 
 
 # ---- sizes and names -------------------------------------------------------------------------
@@ -108,11 +116,7 @@ def test_a_name_says_what_is_inside() -> None:
 
 
 def test_a_module_says_what_it_knows() -> None:
-    silent = [
-        _name(path)
-        for path in PYTHON
-        if _part(path) in CODE and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
-    ]
+    silent = [_name(path) for path in PYTHON if _part(path) in CODE and not _docstring(path)]
     assert silent == []
 
 
