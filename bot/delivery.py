@@ -20,7 +20,7 @@ from bot.job import Clip, Failure, Job, JobState
 from bot.notices import About, ClipForm, Delivered, to_about, took
 from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
-from bot.request import to_video
+from bot.request import ClipWork, VideoWork
 from bot.step import Workshop
 from bot.store import jobs, ledger, messages, settings
 from bot.store.database import Tx
@@ -176,7 +176,8 @@ def price_of(job: Job, clip: Clip) -> Micros:
         return Micros(0)
     if not job.plan.rate:
         return job.plan.price.charged
-    length = pricing.seconds(to_video(job.work).duration)
+    assert isinstance(job.work, VideoWork | ClipWork)
+    length = pricing.billed_seconds(job.work)
     price = pricing.settle_price(clip.width, clip.height, length, job.plan.rate)
     return Micros(min(price, job.plan.hold))
 

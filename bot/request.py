@@ -117,9 +117,14 @@ class ImageWork(AnyWork):
 
 
 class SourceClip(Frozen):
-    """A finished clip of ours that is worked on. Its size in pixels and seconds is our book's."""
+    """A finished clip of ours that is worked on; all but its name is told by our book.
+
+    `provider` and `model` made it. Sizes are in pixels and seconds.
+    """
 
     job_id: JobId
+    provider: str = ""
+    model: str = ""
     width: int = 0
     height: int = 0
     seconds: float = 0.0
