@@ -24,7 +24,7 @@ from bot.request import ClipWork, VideoWork
 from bot.step import Workshop
 from bot.store import jobs, ledger, messages, settings
 from bot.store.database import Tx
-from bot.text import thing
+from bot.text import gist, thing
 
 GIVE_UP_POSTING = timedelta(hours=24)
 #: So many posts in vain, the last ones nine minutes apart, are a day of trying; a day in which
@@ -88,7 +88,7 @@ class Deliverer:
         notice = Delivered(
             about=await self._about(job),
             path=str(path),
-            filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
+            filename=clip_filename(job.id, path, model=job.work.model, prompt=gist(job.work)),
             width=job.clip.width,
             height=job.clip.height,
             seconds=job.clip.seconds,

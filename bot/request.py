@@ -119,7 +119,7 @@ class ImageWork(AnyWork):
 class SourceClip(Frozen):
     """A finished clip of ours that is worked on; all but its name is told by our book.
 
-    `provider` and `model` made it. Sizes are in pixels and seconds.
+    `provider` and `model` made it. Sizes are in pixels and seconds. `is_spoiler`: it is hidden.
     """
 
     job_id: JobId
@@ -128,6 +128,7 @@ class SourceClip(Frozen):
     width: int = 0
     height: int = 0
     seconds: float = 0.0
+    is_spoiler: bool = False
 
 
 class ClipWork(AnyWork):
@@ -263,7 +264,9 @@ def to_video(work: AnyWork) -> VideoWork:
 
 
 def is_spoiler(work: AnyWork) -> bool:
-    """Whether a key image was hidden by its sender, so that the clip is hidden, too."""
+    """Whether a key image was hidden by its sender, so that the clip is, and what it becomes."""
+    if isinstance(work, ClipWork):
+        return work.source.is_spoiler
     frames = frames_of(work)
     return any(isinstance(each, ImageFrame) and each.attachment.is_spoiler for each in frames)
 

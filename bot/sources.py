@@ -22,6 +22,7 @@ from bot.request import (
     SourceClip,
     Work,
     frames_of,
+    is_spoiler,
 )
 from bot.store import jobs
 from bot.store.database import Database
@@ -93,6 +94,7 @@ def _fill(work: C, made: Job) -> C:
         width=clip.width,
         height=clip.height,
         seconds=clip.seconds,
+        is_spoiler=is_spoiler(maker.work),
     )
     told: dict[str, object] = {"source": source}
     if "model" not in work.typed:

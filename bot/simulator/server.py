@@ -303,12 +303,15 @@ class Simulator:
             with contextlib.suppress(Cancelled):
                 if order.is_still:
                     await asyncio.to_thread(render_still, shot, path)
-                elif self.settings.same_clip:
-                    await asyncio.to_thread(_copy_same, shot, path, has_sound=order.has_sound)
+                elif self.settings.same_clip and path.exists():
+                    return
                 elif generation.source and order.deed:
-                    wanted = _to_retouch(order.deed, shot)
-                    given = self._path(generation.source)
+                    given, wanted = self._path(generation.source), _to_retouch(order.deed, shot)
                     await asyncio.to_thread(retouch, given, path, wanted, is_wanted=is_wanted)
+                elif self.settings.same_clip:
+                    clip = await asyncio.to_thread(same_clip, shot.width, shot.height, shot.frames)
+                    path.with_suffix(".jpg").write_bytes(clip[1])
+                    path.write_bytes(clip[0])
                 else:
                     await asyncio.to_thread(render, shot, path, is_wanted=is_wanted)
 
@@ -317,8 +320,8 @@ class Simulator:
 
     def _path(self, generation: Generation) -> Path:
         order = generation.order
-        sound = "-sound" if order.has_sound else ""
-        same = f"{order.width}x{order.height}-{order.seconds}{sound}"
+        of_it = f"-{order.deed}-{order.has_sound}" if order.deed else ""
+        same = f"{order.width}x{order.height}-{order.seconds}{of_it}"
         name = same if self.settings.same_clip else generation.id
         return self._folder / f"{name}{'.jpg' if order.is_still else '.mp4'}"
 
@@ -333,17 +336,6 @@ class Simulator:
 
 def _to_retouch(deed: Deed, shot: Shot) -> Retouch:
     return Retouch(deed=deed, prompt=shot.prompt, width=shot.width, height=shot.height)
-
-
-def _copy_same(shot: Shot, path: Path, *, has_sound: bool) -> None:
-    if path.exists():
-        return
-    silent = path.with_stem(path.stem + "-silent") if has_sound else path
-    clip, thumbnail = same_clip(shot.width, shot.height, shot.frames)
-    silent.with_suffix(".jpg").write_bytes(thumbnail)
-    silent.write_bytes(clip)
-    if has_sound:
-        retouch(silent, path, _to_retouch("audio", shot))
 
 
 def face_of(api: str) -> type[Face]:
