@@ -92,16 +92,18 @@ async def test_what_cannot_be_worked_on_is_refused(
 ) -> None:
     with pytest.raises(NotFoundError, match="Generation not found"):
         await luma.generations.upscale("nothing", resolution="1080p")
-    running = await luma.generations.create(model="ray-2", prompt="a red fox", duration="9s")
+    running = await luma.generations.create(
+        model="ray-2", prompt="a red fox", duration="5s", resolution="540p"
+    )
     with pytest.raises(BadRequestError, match="is not completed"):
         await luma.generations.audio(str(running.id), prompt="wind")
-    long = await finish(luma, simulator, running)
-    assert long.assets is not None
-    media: Any = {"url": long.assets.video}
+    made = await finish(luma, simulator, running)
+    assert made.assets is not None
+    media: Any = {"url": made.assets.video}
     with pytest.raises(BadRequestError, match="not larger"):
-        await luma.generations.upscale(str(long.id), resolution="720p")
+        await luma.generations.upscale(str(made.id), resolution="540p")
     with pytest.raises(BadRequestError, match="Prompt is required"):
-        await luma.generations.audio(str(long.id))
+        await luma.generations.audio(str(made.id))
     with pytest.raises(BadRequestError, match="Prompt is too short"):
         await luma.generations.video.modify(
             generation_type="modify_video", media=media, model="ray-2", mode="flex_1", prompt="a"
