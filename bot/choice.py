@@ -12,19 +12,21 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar, cast
 
-from bot import pricing
+from bot import deeds, pricing
 from bot.errors import InvalidRequest
-from bot.ports import FrameKind, FrameRule, ModelCapabilities, Operation, PerPicture, Provider
-from bot.pricing import ratio, seconds
+from bot.ports import FrameKind, FrameRule, ModelCapabilities, Operation, PerPiece, Provider
+from bot.pricing import ratio, seconds, tariff_of
 from bot.refs import Micros
 from bot.request import (
-    ASPECT_RATIOS,
     CONTEXT_TOKENS,
     RESOLUTIONS,
     AnyWork,
-    AspectRatio,
+    AudioWork,
+    ClipWork,
     Frame,
+    ImageWork,
     Parameter,
+    ReframeWork,
     VideoWork,
     estimate_tokens,
     frames_of,
@@ -55,18 +57,13 @@ class _Step(Protocol):
     ) -> VideoWork: ...
 
 
-def nearest_ratio(width: int, height: int) -> AspectRatio:
-    """The ratio closest in shape to an image of this many pixels."""
-    shape = math.log(max(width, 1) / max(height, 1))
-    return min(ASPECT_RATIOS, key=lambda each: abs(math.log(ratio(each)) - shape))
-
-
 def usable(provider: Provider, operation: Operation = "video") -> tuple[str, ...]:
     """The models people may choose; without a known price only a test shows one."""
     return tuple(
         model
         for model, can in provider.capabilities.items()
-        if operation in can.operations and (provider.is_test or model in provider.tariffs)
+        if operation in can.operations
+        and (provider.is_test or pricing.tariff_key(model, operation) in provider.tariffs)
     )
 
 
@@ -97,7 +94,7 @@ def cheapest(provider: Provider) -> dict[str, pricing.Cheapest]:
 def stills(provider: Provider) -> list[tuple[str, Micros]]:
     """The models that make stills, and what one costs."""
     sold = ((model, provider.tariffs.get(model)) for model in usable(provider, "image"))
-    return [(model, each.price) for model, each in sold if isinstance(each, PerPicture)]
+    return [(model, each.price) for model, each in sold if isinstance(each, PerPiece)]
 
 
 def candidates(work: W, providers_in_order: Sequence[P]) -> list[tuple[P, W, tuple[str, ...]]]:
@@ -108,6 +105,11 @@ def candidates(work: W, providers_in_order: Sequence[P]) -> list[tuple[P, W, tup
     able = [each for each in providers_in_order if usable(each, work.kind)]
     if work.kind == "image" and not able:
         raise InvalidRequest(NO_STILLS, field="model")
+    if isinstance(work, ClipWork) and not able:
+        able_ones = (can for each in providers_in_order for can in each.capabilities.values())
+        is_able = any(work.kind in can.operations for can in able_ones)
+        refused = deeds.refuse(work, work.source.provider, is_able=is_able)
+        raise InvalidRequest(refused, field="source")
     found: list[tuple[P, W, tuple[str, ...]]] = []
     first_refusal: InvalidRequest | None = None
     for provider in able or providers_in_order:
@@ -135,9 +137,9 @@ def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
     moved: tuple[str, ...] = ()
     if work.model not in models:
         near = _closest_word(work.model, models)
-        if "model" in work.typed:
+        if "model" in work.typed or work.kind in deeds.BY_ITS_MODEL:
             raise InvalidRequest(_model_refusal(work, provider, near), field="model")
-        if isinstance(work, VideoWork):
+        if not isinstance(work, ImageWork):
             moved = (f"The model is {near}, because {work.model} is not available.",)
         else:
             near = models[0]  # Nobody chose the other one.
@@ -154,6 +156,8 @@ def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
 
 def _model_refusal(work: AnyWork, provider: Provider, near: str) -> str:
     other: Operation = "video" if work.kind == "image" else "image"
+    if isinstance(work, ClipWork) and (can := provider.capabilities.get(work.model)):
+        return deeds.refuse(work, provider.name, is_able=work.kind in can.operations)
     if work.model in usable(provider, other):
         made, how = MAKES[other]
         return f"{work.model} makes {made} alone. {how}"
@@ -162,7 +166,7 @@ def _model_refusal(work: AnyWork, provider: Provider, near: str) -> str:
 
 def is_sold(work: AnyWork, provider: Provider) -> bool:
     """Whether a work that fits a model has a known price; a test needs none."""
-    tariff = provider.tariffs.get(work.model)
+    tariff = tariff_of(provider.tariffs, work)
     can = provider.capabilities[work.model]
     return provider.is_test or pricing.estimate(work, tariff, can=can) is not None
 
@@ -173,7 +177,11 @@ def fit(work: W, capabilities: ModelCapabilities) -> tuple[W, tuple[str, ...]]:
     Raises `InvalidRequest` with the field and the nearest value that works.
     """
     remarks: list[str] = []
-    fitted = _fit_ratio(_fit_prompt(work, capabilities, remarks), capabilities, remarks)
+    fitted = _fit_prompt(work, capabilities, remarks)
+    if not isinstance(fitted, ClipWork) or isinstance(fitted, ReframeWork):
+        fitted = _fit_ratio(fitted, capabilities, remarks)
+    if isinstance(fitted, ClipWork):
+        fitted = cast("W", deeds.fit(fitted, capabilities, remarks))
     if isinstance(fitted, VideoWork):
         clip: VideoWork = fitted
         for step in _STEPS:
@@ -186,9 +194,12 @@ def _fit_prompt(work: W, can: ModelCapabilities, remarks: list[str]) -> W:
     prompt = work.full_prompt if work.prompt.strip() else ""
     shortest, longest = can.prompt_chars
     has_image = "image" in map(_kind, frames_of(work))
-    if not prompt and has_image and not can.needs_prompt:
+    is_optional = isinstance(work, ClipWork) and not isinstance(work, AudioWork)
+    if not prompt and (is_optional or (has_image and not can.needs_prompt)):
         return work
     if not prompt:
+        if isinstance(work, AudioWork):
+            raise InvalidRequest("Describe the sound in a few words.", field="prompt")
         what = "picture" if work.kind == "image" else "clip"
         raise InvalidRequest(f"Describe the {what} in a few words.", field="prompt")
     if any(_is_noise(letter) for letter in prompt):

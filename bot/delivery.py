@@ -20,11 +20,11 @@ from bot.job import Clip, Failure, Job, JobState
 from bot.notices import About, ClipForm, Delivered, to_about, took
 from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
-from bot.request import to_video
+from bot.request import ClipWork, VideoWork
 from bot.step import Workshop
 from bot.store import jobs, ledger, messages, settings
 from bot.store.database import Tx
-from bot.text import thing
+from bot.text import gist, thing
 
 GIVE_UP_POSTING = timedelta(hours=24)
 #: So many posts in vain, the last ones nine minutes apart, are a day of trying; a day in which
@@ -88,7 +88,7 @@ class Deliverer:
         notice = Delivered(
             about=await self._about(job),
             path=str(path),
-            filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
+            filename=clip_filename(job.id, path, model=job.work.model, prompt=gist(job.work)),
             width=job.clip.width,
             height=job.clip.height,
             seconds=job.clip.seconds,
@@ -176,7 +176,8 @@ def price_of(job: Job, clip: Clip) -> Micros:
         return Micros(0)
     if not job.plan.rate:
         return job.plan.price.charged
-    length = pricing.seconds(to_video(job.work).duration)
+    assert isinstance(job.work, VideoWork | ClipWork)
+    length = pricing.billed_seconds(job.work)
     price = pricing.settle_price(clip.width, clip.height, length, job.plan.rate)
     return Micros(min(price, job.plan.hold))
 

@@ -100,7 +100,7 @@ class Intake:
             if known is not None:
                 return await self._first_answer(known)
             await self._access.check(request, standing, name=place_name)
-            seen = await self._planner.read_frames(request)
+            seen = await self._planner.look_up(request)
             work = self._planner.settle(seen, standing.chosen.merged)
             asked, now = request.model_copy(update={"work": work}), self._clock.now()
             job, is_new = await self._database.write(

@@ -16,17 +16,20 @@ from bot.job import Job, Plan, Route, StoredFrame
 from bot.overview import Offer, Setting, Source
 from bot.ports import Adapter, ModelCapabilities, Provider
 from bot.presets import CHOOSABLE, check_names, shown, with_defaults
-from bot.refs import GenerationId, JobId, Micros, Price
+from bot.refs import Micros, Price
 from bot.request import (
     ClipFrame,
+    ClipWork,
     Frame,
     GenerationRequest,
     ImageFrame,
     LinkFrame,
+    UpscaleWork,
     VideoWork,
     Work,
     frames_of,
 )
+from bot.sources import Sources
 from bot.store import jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
@@ -57,6 +60,7 @@ class Planner:
         failover: Failover,
     ) -> None:
         self._database = database
+        self._sources = Sources(database)
         self._providers = providers
         self._adapters = adapters
         self._frames = frames
@@ -69,21 +73,15 @@ class Planner:
         """The providers in the configured order."""
         return self._providers
 
-    async def read_frames(self, request: GenerationRequest) -> Work:
-        """Its work, with the frames marked that are stills of ours and no clips."""
-        work, marked = request.work, dict[str, Frame]()
-        for name, frame in zip(("start_frame", "end_frame"), frames_of(work), strict=True):
-            if isinstance(frame, ClipFrame):
-                parent = await self._find(frame.job_id)
-                is_still = parent is not None and parent.request.work.kind == "image"
-                marked[name] = frame.model_copy(update={"is_still": is_still})
-        return work.model_copy(update=marked)
+    async def look_up(self, request: GenerationRequest) -> Work:
+        """Its work, with what our book says of the earlier clips in it; raises `Refusal`s."""
+        return await self._sources.look_up(request)
 
     def settle(self, work: Work, chosen: Mapping[str, str]) -> Work:
         """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done."""
         filled = with_defaults(work, self._house_defaults(), chosen)
         refusals: list[NotAllowed] = []
-        for _, settled, _ in choice.candidates(filled, self._providers):
+        for _, settled, _ in choice.candidates(filled, self._able(filled)):
             try:
                 self._check_policy(settled)
             except NotAllowed as error:
@@ -94,7 +92,9 @@ class Planner:
 
     async def plan(self, job: Job, work: Work) -> Plan:
         """Read the frames, find every way, estimate, take the first; raises `Refusal`s."""
-        found = choice.candidates(work, self._providers)
+        if isinstance(work, ClipWork):  # It may have been deleted since it was looked up.
+            await self._sources.source(work, job.request.requester)
+        found = choice.candidates(work, self._able(work))
         start, end = frames_of(work)
         kept = Kept(
             start=await self._keep(job, "start", start), end=await self._keep(job, "end", end)
@@ -129,7 +129,7 @@ class Planner:
                 await self._check_parent(job, frame, provider)
         shape = kept.start or kept.end
         if shape is not None and "aspect_ratio" not in settled.typed:
-            near = choice.nearest_ratio(shape.width, shape.height)
+            near = pricing.nearest_ratio(shape.width, shape.height)
             settled = settled.model_copy(update={"aspect_ratio": near})
             settled, more = choice.fit_provider(settled, provider)
             remark = f"The aspect ratio is {settled.aspect_ratio}, the nearest to your image."
@@ -138,7 +138,7 @@ class Planner:
             provider=provider.name,
             work=settled,
             price=to_price(settled, provider),
-            rate=pricing.rate_of(provider.tariffs.get(settled.model)),
+            rate=pricing.rate_of(pricing.tariff_of(provider.tariffs, settled)),
             remarks=remarks,
         )
 
@@ -209,7 +209,7 @@ class Planner:
         limits = self._limits
         if limits.models and work.model not in limits.models:
             raise NotAllowed(f"Here you can use {', '.join(limits.models)}.")
-        if work.kind == "video" and work.resolution not in limits.resolutions:
+        if isinstance(work, VideoWork | UpscaleWork) and work.resolution not in limits.resolutions:
             raise NotAllowed(
                 f"{work.resolution} is off here. You can use {', '.join(limits.resolutions)}."
             )
@@ -217,7 +217,7 @@ class Planner:
     async def _keep(self, job: Job, slot: Slot, frame: Frame | None) -> StoredFrame | None:
         match frame:
             case ClipFrame(is_still=True):
-                parent = await self._parent(job, frame)
+                parent = await self._sources.parent(frame, job.request.requester)
                 assert parent.clip is not None
                 return await self._frames.keep_still(job.id, slot, parent.clip.key)
             case None | ClipFrame():
@@ -277,20 +277,8 @@ class Planner:
                 "an https:// link."
             )
 
-    async def _find(self, job_id: JobId) -> Job | None:
-        return await self._database.read(lambda conn: jobs.get_or_none(conn, job_id))
-
-    async def _parent(self, job: Job, frame: ClipFrame) -> Job:
-        """The earlier job of a frame, which its person may see and which has what it made."""
-        parent, what = await self._find(frame.job_id), "picture" if frame.is_still else "clip"
-        if parent is None or not parent.request.is_seen_by(job.request.requester):
-            raise InvalidRequest(f"There is no {what} {frame.job_id} here.", field="start_frame")
-        if generation_of(parent) is None or parent.plan is None:
-            raise InvalidRequest(f"{frame.job_id} has no finished {what}.", field="start_frame")
-        return parent
-
     async def _check_parent(self, job: Job, frame: ClipFrame, provider: Provider) -> None:
-        parent = await self._parent(job, frame)
+        parent = await self._sources.parent(frame, job.request.requester)
         assert parent.plan is not None
         if parent.plan.provider != provider.name:
             raise InvalidRequest(
@@ -299,14 +287,22 @@ class Planner:
                 field="start_frame",
             )
 
+    def _able(self, work: Work) -> Sequence[Provider]:
+        """Who may be asked: a finished clip is worked on where it was made."""
+        if not isinstance(work, ClipWork):
+            return self._providers
+        maker = work.source.provider
+        able = [each for each in self._providers if each.name == maker]
+        if not able:
+            raise InvalidRequest(
+                f"{work.source.job_id} was made by {maker}, which is not set up here any more.",
+                field="source",
+            )
+        return able
+
 
 def to_price(work: Work, provider: Provider) -> Price:
     """What this work costs at list price with this provider."""
     can = provider.capabilities[work.model]
-    micros = pricing.estimate(work, provider.tariffs.get(work.model), can=can)
+    micros = pricing.estimate(work, pricing.tariff_of(provider.tariffs, work), can=can)
     return Price(micros=micros or Micros(0), is_test=provider.is_test)
-
-
-def generation_of(job: Job) -> GenerationId | None:
-    """The generation of a job that has a finished clip."""
-    return job.generation_id if job.clip is not None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,7 +22,7 @@ from bot.refs import (
 from bot.request import AspectRatio, Duration, Requester, Resolution, Work
 
 FrameKind = Literal["none", "image", "clip"]
-Operation = Literal["video", "extend", "reframe", "modify", "upscale", "audio", "image"]
+Operation = Literal["video", "image", "upscale", "audio", "reframe", "modify"]
 
 
 # ---- video services --------------------------------------------------------------------------
@@ -43,13 +43,13 @@ class PerClip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerPicture:
-    """A price by the still, whatever its shape."""
+class PerPiece:
+    """A price by the still, or by the clip that is worked on, whatever its shape."""
 
     price: Micros
 
 
-Tariff = PerPixel | PerClip | PerPicture
+Tariff = PerPixel | PerClip | PerPiece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,8 @@ class FrameRule:
 class ModelCapabilities:
     """What one model of one provider can do, as data. An empty tuple: the model takes none.
 
-    `operations` is what it makes: clips ("video"), stills ("image").
+    `operations` are the kinds of work it does. `longest` is how many seconds a clip may have that
+    is worked on, by operation; `targets` are the sizes to which it upscales.
 
     `frames` maps (start, end) to its rule; a pair that is missing is not possible.
     `fixed` is the duration and resolution of a model that lets nobody choose them;
@@ -85,13 +86,15 @@ class ModelCapabilities:
     prompt_chars: tuple[int, int] = (3, 5000)
     image_input: Literal["link", "bytes"] = "link"
     operations: frozenset[Operation] = frozenset({"video"})
+    longest: Mapping[Operation, int] = field(default_factory=dict)
+    targets: tuple[Resolution, ...] = ()
     fixed: tuple[Duration, Resolution] | None = None
     loop_durations: tuple[Duration, ...] | None = None
     needs_prompt: bool = False
 
 
 class FrameHandle(Frozen):
-    """A key frame as the provider gets it: a link, a local file, or an earlier generation."""
+    """What a provider is given: a link, a local file, or an earlier generation and its link."""
 
     url: str | None = None
     path: str | None = None
@@ -113,6 +116,7 @@ class Submission(Frozen):
     token_hash: str
     start_frame: FrameHandle | None = None
     end_frame: FrameHandle | None = None
+    source: FrameHandle | None = None
     callback_url: str | None = None
     has_callback: bool = False
     requester_hash: str = ""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
-from bot.ports import ModelCapabilities, PerClip, PerPicture, PerPixel, Tariff
+from bot.ports import ModelCapabilities, Operation, PerClip, PerPiece, PerPixel, Tariff
 from bot.refs import Micros, Price
 from bot.request import (
+    ASPECT_RATIOS,
     DURATIONS,
     RESOLUTIONS,
     AnyWork,
     AspectRatio,
+    ClipWork,
     Duration,
+    ImageWork,
+    ReframeWork,
     Resolution,
+    UpscaleWork,
     VideoWork,
 )
 
@@ -29,6 +34,16 @@ SIZES: dict[Resolution, tuple[int, int]] = {
     "1080p": (1920, 1080),
     "4k": (3840, 2160),
 }
+#: What Luma paints when a clip is reframed, whatever the clip's own size.
+CANVASES: dict[AspectRatio, tuple[int, int]] = {
+    "1:1": (1536, 1536),
+    "4:3": (1792, 1344),
+    "3:4": (1344, 1792),
+    "16:9": (2048, 1152),
+    "9:16": (1152, 2048),
+    "21:9": (2432, 1024),
+    "9:21": (1024, 2432),
+}
 #: Encoders work in blocks; an estimate of a side is a multiple of this.
 BLOCK = 16
 
@@ -42,6 +57,12 @@ def ratio(aspect_ratio: AspectRatio) -> float:
     """Width over height."""
     width, height = aspect_ratio.split(":")
     return int(width) / int(height)
+
+
+def nearest_ratio(width: int, height: int) -> AspectRatio:
+    """The ratio closest in shape to an image or clip of this many pixels."""
+    shape = math.log(max(width, 1) / max(height, 1))
+    return min(ASPECT_RATIOS, key=lambda each: abs(math.log(ratio(each)) - shape))
 
 
 def pixels(resolution: Resolution, aspect_ratio: AspectRatio) -> tuple[int, int]:
@@ -73,22 +94,55 @@ def settle_price(
     return Micros((millionths + 500_000) // 1_000_000)
 
 
+def tariff_key(model: str, operation: Operation) -> str:
+    """What a price is called: by the model that makes something anew, else `ray-2/upscale`."""
+    return model if operation in ("video", "image") else f"{model}/{operation}"
+
+
+def tariff_of(tariffs: Mapping[str, Tariff], work: AnyWork) -> Tariff | None:
+    """The tariff of a work; None where it is not sold."""
+    return tariffs.get(tariff_key(work.model, work.kind))
+
+
 def estimate(work: AnyWork, tariff: Tariff | None, *, can: ModelCapabilities) -> Micros | None:
-    """What this will cost at list price, by the pixels of 16:9; None where it is not sold."""
-    if not isinstance(work, VideoWork):
-        return tariff.price if isinstance(tariff, PerPicture) else None
-    duration, resolution = can.fixed or (work.duration, work.resolution)
-    match tariff:
-        case None:
-            return None
-        case PerPixel(rate=rate):
-            width, height = SIZES[resolution]
-            return settle_price(width, height, seconds(duration), rate)
-        case PerClip(clips=clips):
+    """What this will cost at list price; None where it is not sold.
+
+    A new clip is taken to have the pixels of 16:9, as the published prices do.
+    """
+    match tariff, work:
+        case PerPixel(rate=rate), VideoWork():
+            width, height = SIZES[can.fixed[1] if can.fixed else work.resolution]
+            return settle_price(width, height, billed_seconds(work, can=can), rate)
+        case PerPixel(rate=rate), ClipWork():
+            width, height = size_of(work)
+            return settle_price(width, height, billed_seconds(work), rate)
+        case PerClip(clips=clips), VideoWork():
+            duration, resolution = can.fixed or (work.duration, work.resolution)
             return clips.get((resolution, duration))
-        case PerPicture():
-            return None
-    assert_never(tariff)
+        case PerPiece(price=price), ImageWork() | ClipWork():
+            return price
+    return None
+
+
+def billed_seconds(work: VideoWork | ClipWork, *, can: ModelCapabilities | None = None) -> int:
+    """The whole seconds that are paid for: 24 frames each, of what is made or worked on."""
+    if isinstance(work, VideoWork):
+        return seconds(can.fixed[0] if can and can.fixed else work.duration)
+    return max(1, round(work.source.seconds))
+
+
+def size_of(work: ClipWork) -> tuple[int, int]:
+    """About how wide and high the clip becomes that is made of another."""
+    width, height = work.source.width, work.source.height
+    match work:
+        case ReframeWork():
+            return CANVASES[work.aspect_ratio]
+        case UpscaleWork():
+            wide, high = SIZES[work.resolution]
+            grow = math.sqrt(wide * high / max(width * height, 1))
+            return round(width * grow), round(height * grow)
+        case _:
+            return width, height
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,12 +135,18 @@ class ImageWork(AnyWork):
 
 
 class SourceClip(Frozen):
-    """A finished clip of ours that is worked on. Its size in pixels and seconds is our book's."""
+    """A finished clip of ours that is worked on; all but its name is told by our book.
+
+    `provider` and `model` made it. Sizes are in pixels and seconds. `is_spoiler`: it is hidden.
+    """
 
     job_id: JobId
+    provider: str = ""
+    model: str = ""
     width: int = 0
     height: int = 0
     seconds: float = 0.0
+    is_spoiler: bool = False
 
 
 class ClipWork(AnyWork):
@@ -281,7 +287,9 @@ def as_sent(work: W) -> W:
 
 
 def is_spoiler(work: AnyWork) -> bool:
-    """Whether a key image was hidden by its sender, so that the clip is hidden, too."""
+    """Whether a key image was hidden by its sender, so that the clip is, and what it becomes."""
+    if isinstance(work, ClipWork):
+        return work.source.is_spoiler
     frames = frames_of(work)
     return any(isinstance(each, ImageFrame) and each.attachment.is_spoiler for each in frames)
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from bot.errors import (
+    InvalidRequest,
     ProviderClosed,
     ProviderError,
     ProviderRejected,
@@ -27,7 +28,7 @@ from bot.ports import (
     Provider,
     Submission,
 )
-from bot.request import ClipFrame, as_sent, frames_of
+from bot.request import ClipFrame, ClipWork, as_sent, frames_of
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
@@ -111,6 +112,7 @@ class Submitter:
         attempt = job.attempt + 1
         start = await self._hand_over(job, "start", attempt, provider)
         end = await self._hand_over(job, "end", attempt, provider)
+        source = await self._source(job, provider)
         callback = self._callback_url(provider, token)
         return Submission(
             job_id=job.id,
@@ -120,6 +122,7 @@ class Submitter:
             token_hash=hashlib.sha256(token.encode()).hexdigest(),
             start_frame=start,
             end_frame=end,
+            source=source,
             callback_url=callback,
             has_callback=callback is not None,
             requester_hash=self._shop.wiring.pseudonym(job.request.requester.person),
@@ -173,6 +176,20 @@ class Submitter:
                 job, stored, slot=slot, image_input=model.image_input
             ),
         )
+
+    async def _source(self, job: Job, provider: Provider) -> FrameHandle | None:
+        """The clip that is worked on, with the link that its provider shows now: links end."""
+        if not isinstance(job.work, ClipWork):
+            return None
+        named = job.work.source.job_id
+        made = await self._shop.database.read(lambda conn: jobs.get(conn, named))
+        if made.generation_id is None:
+            raise InvalidRequest(f"{named} has no finished clip any more.", field="source")
+        seen = (await provider.check([made.generation_id])).get(made.generation_id)
+        url = (seen.clip_url if seen else None) or made.clip_url
+        if url is None:
+            raise InvalidRequest(f"{provider.name} has {named} no more.", field="source")
+        return FrameHandle(generation_id=made.generation_id, url=url, content_type="video/mp4")
 
     async def _not_taken(
         self, job: Job, submission: Submission, error: ProviderError | None

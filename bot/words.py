@@ -13,6 +13,7 @@ from bot.request import (
     AnyWork,
     AudioWork,
     ClipFrame,
+    ClipWork,
     Frame,
     ModifyWork,
     ReframeWork,
@@ -106,8 +107,10 @@ def parameters(work: Work) -> str:
     if work.kind == "image":
         still = [clean(work.model, limit=40), "still", work.aspect_ratio, *_style_words(work)]
         return " · ".join(still)
-    if work.kind != "video":
-        return _deed(work)
+    if isinstance(work, ClipWork):
+        return " · ".join(
+            (clean(work.model, limit=40), deed(work), f"of clip {work.source.job_id}")
+        )
     parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
     parts += ["loop"] if work.loop else []
     parts += [f"camera {clean(name, limit=40).replace('_', ' ')}" for name in work.concepts]
@@ -116,20 +119,24 @@ def parameters(work: Work) -> str:
     return " · ".join(parts)
 
 
-def _deed(work: UpscaleWork | AudioWork | ReframeWork | ModifyWork) -> str:
-    """What is done to which clip."""
+def deed(work: UpscaleWork | AudioWork | ReframeWork | ModifyWork) -> str:
+    """What is done to a finished clip: `upscale to 1080p`."""
     match work:
         case UpscaleWork():
-            how = f"upscale to {work.resolution}"
+            return f"upscale to {work.resolution}"
         case AudioWork():
-            how = "sound"
+            return "sound"
         case ReframeWork():
-            how = f"reframe to {work.aspect_ratio}"
+            return f"reframe to {work.aspect_ratio}"
         case ModifyWork():
-            how = f"modify, {work.mode.replace('_', ' ')}"
+            return f"modify, {work.mode.replace('_', ' ')}"
         case _:
             assert_never(work)
-    return " · ".join((clean(work.model, limit=40), how, f"of clip {work.source.job_id}"))
+
+
+def gist(work: Work) -> str:
+    """What a work is about, for the name of its file: the prompt, and what is done to a clip."""
+    return f"{deed(work)} {work.prompt}".strip() if isinstance(work, ClipWork) else work.prompt
 
 
 def _style_words(work: AnyWork) -> list[str]:

@@ -259,7 +259,7 @@ def _file(notice: n.Delivered) -> FileSpec:
     name = notice.about.job_id if is_hidden else Path(notice.filename).stem
     shown = "hidden as a spoiler" if is_hidden else clean(work.prompt, limit=ALT_CHARS)
     what, suffix = f"AI-generated {words.thing(work)}", Path(notice.filename).suffix
-    if work.kind == "video":
+    if work.kind != "image":
         what, suffix = (f"Picture of an {what}", ".jpg") if is_poster else (what, ".mp4")
     settled = f" ({_within(words.parameters(work), ALT_CHARS // 2, str)})"
     room = ALT_CHARS - units(what + settled) - 2

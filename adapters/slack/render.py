@@ -260,7 +260,7 @@ def _choices(notice: Told) -> tuple[str, ...]:
 def _file(notice: n.Delivered) -> FileSpec:
     work, is_poster = notice.about.work, notice.form == "poster"
     what, suffix = f"AI-generated {words.thing(work)}", Path(notice.filename).suffix
-    if work.kind == "video":
+    if work.kind != "image":
         what, suffix = (f"Picture of an {what}", ".jpg") if is_poster else (what, ".mp4")
     settled = f" ({b.within(words.parameters(work), ALT_CHARS // 2)})"
     shown = clean(work.prompt, limit=ALT_CHARS)

@@ -124,8 +124,7 @@ def to_tariffs(prices: Mapping[str, float]) -> dict[str, ports.Tariff]:
     scale = own.get(RAY.model, CLIPS[MEASURE]) / CLIPS[MEASURE]
     clips = {key: Micros(round(each * scale)) for key, each in CLIPS.items()}
     stills = {
-        model: ports.PerPicture(price=own.get(model, Micros(each)))
-        for model, each in STILLS.items()
+        model: ports.PerPiece(price=own.get(model, Micros(each))) for model, each in STILLS.items()
     }
     return {RAY.model: ports.PerClip(clips=clips), **stills}
 

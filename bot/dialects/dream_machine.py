@@ -67,6 +67,7 @@ SAYS = {
     "prompt is (required|too short|too long)": "prompt",
     "loop is not supported": "loop",
     r"no keyframes provided|unknown request type|generation \S+ (not found|is not)": "frames",
+    "generation not found|not completed": "source",
     "(duration|resolution) is not supported": "fixed",
     "extend or interpolate is not available": "extend",
     "concepts are not supported": "concepts",
@@ -80,6 +81,7 @@ MEANS = {
     "prompt": "Luma needs a prompt of 3 to 5,000 characters for this.",
     "loop": "Luma cannot loop with these frames. Leave the loop out.",
     "frames": "Luma did not understand the frames. Use an image, or a clip that was made here.",
+    "source": "Luma has this clip no more, or cannot work on it. Take another one.",
     "fixed": "This model chooses length and resolution by itself. Take ray-flash-2 instead.",
     "extend": "This model cannot continue a clip now. Take ray-2, or start from an image.",
     "concepts": "This model takes no camera moves. Describe the move in the prompt.",
@@ -126,7 +128,7 @@ def _to_keyframes(submission: Submission) -> dict[str, dict[str, str]]:
     keyframes = {}
     for key, frame in (("frame0", submission.start_frame), ("frame1", submission.end_frame)):
         if frame and frame.generation_id:
-            keyframes[key] = {"type": "generation", "id": str(frame.generation_id)}
+            keyframes[key] = {"type": "generation", "id": frame.generation_id.partition("#")[0]}
         elif frame:
             if not frame.url:
                 raise errors.ProviderRejected(MEANS["image"], provider="luma", code="image")

@@ -17,7 +17,6 @@ from bot import errors, http, ports
 from bot.clock import Clock
 from bot.config import Dollars, micros
 from bot.dialects.dream_machine import (
-    MODELS,
     RETIRED,
     STILLS,
     Row,
@@ -27,6 +26,18 @@ from bot.dialects.dream_machine import (
     read_generation,
     to_payload,
     to_still_payload,
+)
+from bot.dialects.dream_machine_deeds import (
+    MODELS_AND_DEEDS,
+    TYPES,
+    as_shared,
+    bare,
+    has_moved,
+    is_shared,
+    is_source,
+    to_deed,
+    to_own,
+    to_tariffs,
 )
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission
@@ -41,11 +52,14 @@ STILL_PRICES = {"photon-1": 15_100, "photon-flash-1": 4_000}
 #: What Luma's own address says of itself.
 CREDITS = "The account at Luma has no credits left; its owner can add some there."
 KEY = "Luma refuses this key. Those of its newer Agents API (luma-api-…) do not work here."
+NOT_DONE = "Luma does not do this to clips any more."
 CLOSED = "Luma has closed this address. Set up its newer Agents API, fal or Replicate."
 #: More than a page has, by the documents: how many come shows how long one may be.
 ASKED = 150
 PAGE, MAX_PAGES, FEW, STRAGGLERS = 100, 20, 2, 5
-TRAITS = ("model", "aspect_ratio", "duration", "resolution", "loop")
+TRAITS = ("model", "aspect_ratio", "duration", "resolution", "loop", "mode", "negative_prompt")
+#: Their echo does not say which clip was worked on.
+NAMELESS = ("upscale", "audio")
 Verdict = Literal["ours", "maybe", "other"]
 BEFORE, AFTER, WRONG_CLOCK = timedelta(seconds=60), timedelta(minutes=10), timedelta(days=1)
 
@@ -53,7 +67,8 @@ BEFORE, AFTER, WRONG_CLOCK = timedelta(seconds=60), timedelta(minutes=10), timed
 class Settings(ServiceTable):
     """`[providers.luma]` with the limits of Luma's Build tier; `prices` are $ per megapixel.
 
-    Of the models that make stills they are $ for one of them.
+    Of the models that make stills they are $ for one of them. What is done to clips has its own:
+    `"ray-2/upscale"` per megapixel, `"ray-2/audio"` per clip; Luma publishes neither.
     """
 
     base_url: Address = "https://api.lumalabs.ai/dream-machine/v1"
@@ -101,13 +116,18 @@ def _traits(request: Row) -> Row:
         frame = part(part(request, "keyframes"), key)
         traits[key] = f"{frame.get('type')} {frame.get('id')}" if frame else None
         traits[f"{key} link"] = str(frame.get("url") or "").partition("?")[0]  # As it is kept.
+    traits["media link"] = str(part(request, "media").get("url") or "").partition("?")[0]
     return {key: value for key, value in traits.items() if value not in (None, False, "", [])}
 
 
-def _to_body(submission: Submission) -> Row:
-    return (
-        to_payload(submission) if submission.work.kind == "video" else to_still_payload(submission)
-    )
+def _to_post(submission: Submission) -> tuple[str, Row]:
+    """Where a submission is posted, and its body."""
+    match submission.work.kind:
+        case "video":
+            return "generations/video", to_payload(submission)
+        case "image":
+            return "generations/image", to_still_payload(submission)
+    return to_deed(submission)
 
 
 def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)) -> Verdict:
@@ -115,8 +135,11 @@ def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)
     if (token_hash := echoed_token_hash(part(row, "request"))) is not None:
         is_same = hmac.compare_digest(token_hash, submission.token_hash)
         return "ours" if is_same and submission.has_callback else "other"
-    created_at = http.read_time(row.get("created_at"))
-    asked, shown = _traits(_to_body(submission)), _traits(part(row, "request"))
+    created_at, echo = http.read_time(row.get("created_at")), part(row, "request")
+    asked, shown = _traits(_to_post(submission)[1]), _traits(echo)
+    kind = echo.get("generation_type")
+    if kind is not None and kind != TYPES[submission.work.kind]:
+        return "other"
     # Luma may show its own copy of an image: another link alone proves nothing.
     told = {key for key in asked.keys() & shown.keys() if not key.endswith("link")}
     if any(asked[key] != shown[key] for key in told):
@@ -143,13 +166,18 @@ class Luma(OverHttp):
         metrics: Metrics | None = None,
     ) -> None:
         self.name, self.is_test = name, is_test
-        self.capabilities = MODELS | STILLS | (RETIRED if settings.retired_models else {})
+        self.capabilities = (
+            MODELS_AND_DEEDS | STILLS | (RETIRED if settings.retired_models else {})
+        )
         own = {model: int(micros(usd)) for model, usd in settings.prices.items()}
+        rates = {model: own.get(model, rate) for model, rate in RATES.items()}
         self.tariffs: Mapping[str, ports.Tariff] = {
-            model: ports.PerPicture(price=Micros(price))
-            if model in STILL_PRICES
-            else ports.PerPixel(rate=price)
-            for model, price in {**RATES, **STILL_PRICES, **own}.items()
+            **{model: ports.PerPixel(rate=rate) for model, rate in rates.items()},
+            **{
+                model: ports.PerPiece(price=Micros(own.get(model, price)))
+                for model, price in STILL_PRICES.items()
+            },
+            **to_tariffs(rates, own),
         }
         self.limits = settings.to_limits()
         self._page_rows, self._has_list = PAGE, True
@@ -165,16 +193,24 @@ class Luma(OverHttp):
 
     async def submit(self, submission: Submission) -> Generation:
         """One POST, never repeated; every error says whether it may have been taken."""
-        kind, payload = submission.work.kind, _to_body(submission)
-        row = await self._api.post(f"generations/{kind}", payload, self.limits.submit_seconds)
+        path, payload = _to_post(submission)
+        try:
+            row = await self._api.post(path, payload, self.limits.submit_seconds)
+        except errors.ProviderRetired as error:
+            if submission.source is None:
+                raise
+            # The rest of the address may well be open.
+            raise errors.ProviderRejected(NOT_DONE, provider=self.name, code="retired") from error
         if (generation := read_generation(row)) is None:
             raise errors.SubmissionUncertain(provider=self.name)
-        self._horizon.remember([generation])
-        return generation
+        own = to_own(generation, submission)
+        self._horizon.remember([own])
+        return own
 
     async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
         """One by a single GET, many by list; the unknown and those whose turn is next miss."""
-        found = await self._sweep(set(ids)) if len(ids) > 1 else {}
+        listed = {each for each in ids if not is_shared(each)}
+        found = await self._sweep(listed) if len(listed) > 1 else {}
         missing = sorted(set(ids) - found.keys())
         turn = self._next_straggler % max(len(missing), 1)
         self._next_straggler = turn + STRAGGLERS
@@ -188,7 +224,9 @@ class Luma(OverHttp):
         if row is None:
             self._horizon.miss(generation_id)
         generation = read_generation(row)
-        return generation if generation and generation.id == generation_id else None
+        if generation is None or generation.id != bare(generation_id):
+            return None
+        return as_shared(generation, generation_id) if is_shared(generation_id) else generation
 
     async def _sweep(self, ids: set[GenerationId]) -> dict[GenerationId, Generation]:
         """What a stretch of the list tells of them; nothing where the list does not work."""
@@ -228,9 +266,11 @@ class Luma(OverHttp):
                 verdict = await self._judge(row, submission, owned)
                 is_doubtful |= verdict == "maybe"
                 if verdict == "ours" and (generation := read_generation(row)):
-                    ours[generation.id] = generation
+                    ours[generation.id] = to_own(generation, submission)
             is_complete = is_last or reaches(times, submission.sent_at - BEFORE - self._api.slack)
             offset = rounds.after(len(rows), is_end=is_complete)
+        if len(ours) > 1 and submission.work.kind in NAMELESS and not submission.has_callback:
+            return ports.CannotTell()
         if ours:
             return ports.Found(generations=tuple(ours.values()))
         return ports.Absent() if is_complete and not is_doubtful else ports.CannotTell()
@@ -238,6 +278,8 @@ class Luma(OverHttp):
     async def _judge(
         self, row: Row, submission: Submission, owned: Collection[GenerationId]
     ) -> Verdict:
+        if is_source(row, submission):
+            return await self._judge_source(row, submission)
         if str(row.get("id")) in owned:
             return "other"
         verdict = compare(row, submission, slack=self._api.slack)
@@ -246,6 +288,15 @@ class Luma(OverHttp):
         # A row of the list may tell less than the generation itself.
         whole = await self._row(GenerationId(str(row.get("id"))))
         return compare(whole, submission, slack=self._api.slack) if whole else "other"
+
+    async def _judge_source(self, row: Row, submission: Submission) -> Verdict:
+        """What was to be worked on is another's, unless it goes on under the same name."""
+        whole = await self._row(GenerationId(str(row.get("id")))) or row
+        if not has_moved(whole, submission):
+            return "other"
+        told = echoed_token_hash(part(whole, "request"))
+        is_same = told is not None and hmac.compare_digest(told, submission.token_hash)
+        return "ours" if is_same and submission.has_callback else "maybe"
 
     async def _page(self, offset: int) -> tuple[list[Row], Times, bool] | None:
         """A page's rows and their times, and whether the list ends there; None without a list."""
@@ -259,7 +310,7 @@ class Luma(OverHttp):
         return rows, times, not rows if has_more is None else not has_more
 
     async def _row(self, generation_id: GenerationId) -> Row | None:
-        return await self._api.get(f"generations/{quote(generation_id, safe='')}")
+        return await self._api.get(f"generations/{quote(bare(generation_id), safe='')}")
 
     async def observe(self, generation_id: GenerationId) -> dict[str, str]:
         """How its list is ordered and how long a page may be, and what it echoes of a request."""

@@ -26,7 +26,8 @@ class SimulatorSettings:
     `min_seconds` and `max_seconds` where both are set; under `manual` only `finish` ends it.
     `over_limit` tells what happens beyond `running_limit`: the request is refused with 429, as
     Luma's limits are described, or waits as `queued`. `same_clip` serves one rendered file per
-    size and length; without `full_size` clips have a quarter of each side.
+    size and length; without `full_size` clips have a quarter of each side. Under `same_id` a clip
+    is upscaled, or given a sound, under its own id, and shows its old file until that is done.
     """
 
     api_key: str = "luma-simulator"
@@ -38,6 +39,7 @@ class SimulatorSettings:
     manual: bool = False
     same_clip: bool = False
     full_size: bool = True
+    same_id: bool = False
     latency_seconds: float = 0.0
     running_limit: int | None = 10
     over_limit: Literal["refuse", "queue"] = "refuse"
@@ -73,12 +75,19 @@ class Generation:
     clip: Path | None = None
     downloads: int = 0
     expired_links: int = 0
+    source: Generation | None = None
+    goes_on: bool = False
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended, well or badly."""
         return self.state in ("completed", "failed")
+
+    @property
+    def shown_id(self) -> str:
+        """The id that its sender knows: its source's where it goes on under that one."""
+        return self.source.shown_id if self.source and self.goes_on else self.id
 
     @property
     def token(self) -> str | None:
@@ -94,17 +103,24 @@ class Generation:
     def to_json(self) -> dict[str, Any]:
         """The generation as every reply, list and callback of Luma's shows it."""
         return {
-            "id": self.id,
+            "id": self.shown_id,
             "generation_type": "image" if self.order.is_still else "video",
-            "state": self.state,
+            "state": "completed" if self._shows_source else self.state,
             "failure_reason": self.failure_reason,
             "created_at": self.created_at.isoformat(timespec="microseconds")[:26] + "Z",
-            "assets": self._assets(),
+            "assets": self.assets(),
             "model": self.order.model,
             "request": self.request,
         }
 
-    def _assets(self) -> dict[str, str | None] | None:
+    @property
+    def _shows_source(self) -> bool:
+        return self.goes_on and not self.is_over
+
+    def assets(self) -> dict[str, str | None] | None:
+        """The links to its files; None before it is done."""
+        if self.source and self._shows_source:
+            return self.source.assets()
         if self.state != "completed":
             return None
         if self.order.is_still:
@@ -126,6 +142,8 @@ class Account:
         self.running = 0
         self._rng = random.Random(settings.seed)  # noqa: S311 - durations, not secrets
         self._creates: deque[float] = deque()
+        #: What goes on under the id of another, by that id.
+        self._latest: dict[str, str] = {}
 
     def count_create(self, now: float) -> None:
         """Count a create request at a time in seconds; raises `ApiError` beyond the rate."""
@@ -143,8 +161,16 @@ class Account:
         left = None if limit is None else max(limit - len(recent), 0)
         return left, min(recent, default=now - window) + window - now
 
-    def create(self, order: Order, body: dict[str, Any], now: datetime, origin: str) -> Generation:
-        """Charge and record a generation; raises `ApiError` 429 or 402."""
+    def create(
+        self,
+        order: Order,
+        body: dict[str, Any],
+        now: datetime,
+        origin: str,
+        *,
+        source: Generation | None = None,
+    ) -> Generation:
+        """Charge and record a generation, maybe of a `source`; raises `ApiError` 429 or 402."""
         settings = self.settings
         if settings.over_limit == "refuse" and self.running >= (settings.running_limit or 1e9):
             raise ApiError(429, "Too many concurrent generations")
@@ -163,8 +189,12 @@ class Account:
             ready_at=now + timedelta(seconds=seconds),
             seconds=seconds,
             origin=origin,
+            source=source,
+            goes_on=settings.same_id and order.deed in ("upscale", "audio"),
         )
         self.generations[generation.id] = generation
+        if source and generation.goes_on:
+            self._latest[source.shown_id] = generation.id
         return generation
 
     def end(self, generation: Generation, *, at: datetime, failure: str | None) -> None:
@@ -178,9 +208,16 @@ class Account:
 
     def get(self, id_: str) -> Generation:
         """One generation; raises `ApiError` 404."""
-        generation = self.generations.get(id_)
+        generation = self.generations.get(self._latest.get(id_, id_))
         if generation is None or generation.is_deleted:
             raise ApiError(404, "Generation not found")
+        return generation
+
+    def to_source(self, id_: str) -> Generation:
+        """One whose clip can be worked on; raises `ApiError` 404 or 400."""
+        generation = self.get(id_)
+        if generation.state != "completed":
+            raise ApiError(400, f"Generation {id_} is not completed")
         return generation
 
     def page(self, limit: int, offset: int) -> dict[str, Any]:
@@ -188,6 +225,8 @@ class Account:
         limit = min(limit, self.settings.page_limit_max)
         shown = []
         for each in reversed(self.generations.values()):
+            if each.id != self._latest.get(each.shown_id, each.id):
+                continue
             if each.hidden_lists > 0:
                 each.hidden_lists -= 1
             elif not each.is_deleted:
@@ -212,6 +251,8 @@ class Account:
 
 
 def _echo(body: dict[str, Any]) -> dict[str, Any]:
+    if body.get("generation_type") not in (None, "video", "image"):
+        return {"callback_url": None, **body}
     if body.get("generation_type") == "image":
         return {"format": "jpg", "aspect_ratio": "16:9", "callback_url": None, **body}
     fields: dict[str, Any] = {

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from bot.simulator.camera import CONCEPTS
 
 FrameKind = Literal["none", "image", "generation"]
+Deed = Literal["upscale", "audio", "reframe", "modify"]
 FPS = 24
 #: Width and height at 16:9. Other ratios have about as many pixels.
 BASES = {"540p": (960, 540), "720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
@@ -62,7 +63,11 @@ class KeyFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A create request that was understood. Luma publishes no defaults for size and length."""
+    """A create request that was understood. Luma publishes no defaults for size and length.
+
+    `deed` is what is done to the clip of another generation, for that many `cents`; not where its
+    link had ended (`is_readable`).
+    """
 
     model: str
     prompt: str
@@ -74,6 +79,10 @@ class Order:
     start: KeyFrame | None
     end: KeyFrame | None
     callback_url: str | None
+    deed: Deed | None = None
+    has_sound: bool = False
+    is_readable: bool = True
+    cents: float = 0.0
 
     @property
     def is_still(self) -> bool:
@@ -88,6 +97,8 @@ class Order:
     @property
     def cost_cents(self) -> float:
         """The list price in US cents."""
+        if self.deed:
+            return self.cents
         pixels = self.width * self.height
         if self.is_still:
             return pixels / 1e6 * STILL_RATES[self.model] * 100
@@ -122,7 +133,7 @@ def read_order(body: Any) -> Order:
         raise ApiError(422, "Input should be a valid object")
     if body.get("generation_type", "video") != "video":
         raise ApiError(400, "Unknown request type")
-    model = _choice(body, "model", RATES, None)
+    model = choice(body, "model", RATES, None)
     start, end = _frames(body)
     loop = _flag(body, "loop")
     concepts = _concepts(body)
@@ -130,19 +141,19 @@ def read_order(body: Any) -> Order:
     if model == "ray-1-6":
         _refuse_old(body, concepts)
     width, height = clip_size(
-        _choice(body, "resolution", BASES, "720p"), _choice(body, "aspect_ratio", RATIOS, "16:9")
+        choice(body, "resolution", BASES, "720p"), choice(body, "aspect_ratio", RATIOS, "16:9")
     )
     return Order(
         model=model,
         prompt=_prompt(body, start, end),
         width=width,
         height=height,
-        seconds=SECONDS[_choice(body, "duration", SECONDS, "5s")],
+        seconds=SECONDS[choice(body, "duration", SECONDS, "5s")],
         loop=loop,
         concepts=concepts,
         start=start,
         end=end,
-        callback_url=_text(body, "callback_url"),
+        callback_url=text(body, "callback_url"),
     )
 
 
@@ -154,10 +165,10 @@ def read_still(body: Any) -> Order:
         raise ApiError(400, "Unknown request type")
     if any(body.get(each) for each in REFERENCES):
         raise ApiError(400, "The simulator makes pictures from words alone")
-    _choice(body, "format", {"jpg": 1, "png": 1}, "jpg")
-    width, height = clip_size("1080p", _choice(body, "aspect_ratio", RATIOS, "16:9"))
+    choice(body, "format", {"jpg": 1, "png": 1}, "jpg")
+    width, height = clip_size("1080p", choice(body, "aspect_ratio", RATIOS, "16:9"))
     return Order(
-        model=_choice(body, "model", STILL_RATES, "photon-1"),
+        model=choice(body, "model", STILL_RATES, "photon-1"),
         prompt=_prompt(body, None, None),
         width=width,
         height=height,
@@ -166,11 +177,12 @@ def read_still(body: Any) -> Order:
         concepts=(),
         start=None,
         end=None,
-        callback_url=_text(body, "callback_url"),
+        callback_url=text(body, "callback_url"),
     )
 
 
-def _text(body: dict[str, Any], field: str) -> str | None:
+def text(body: dict[str, Any], field: str) -> str | None:
+    """A text of a request, None where there is none; raises `ApiError`."""
     value = body.get(field)
     if value is None or isinstance(value, str):
         return value
@@ -184,8 +196,9 @@ def _flag(body: dict[str, Any], field: str) -> bool:
     raise ApiError(422, f"{field}: Input should be a valid boolean")
 
 
-def _choice(body: dict[str, Any], field: str, known: dict[str, Any], default: str | None) -> str:
-    value = _text(body, field) or default
+def choice(body: dict[str, Any], field: str, known: dict[str, Any], default: str | None) -> str:
+    """One of the known values, or the default; raises `ApiError`."""
+    value = text(body, field) or default
     if value is None:
         raise ApiError(422, f"{field}: Field required")
     if value not in known:
@@ -194,7 +207,7 @@ def _choice(body: dict[str, Any], field: str, known: dict[str, Any], default: st
 
 
 def _prompt(body: dict[str, Any], start: KeyFrame | None, end: KeyFrame | None) -> str:
-    prompt = _text(body, "prompt") or ""
+    prompt = text(body, "prompt") or ""
     least, most = PROMPT_CHARS
     if not prompt:
         if any(frame is not None and frame.kind == "image" for frame in (start, end)):

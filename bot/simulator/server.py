@@ -28,7 +28,7 @@ from bot.simulator.callbacks import Attempt, Callbacks
 from bot.simulator.face import Face
 from bot.simulator.faces.luma import LumaFace
 from bot.simulator.faults import Faults
-from bot.simulator.order import KeyFrame
+from bot.simulator.order import Deed, KeyFrame
 from bot.simulator.render import (
     DRAWN_PIXELS,
     SAME_PIXELS,
@@ -41,6 +41,7 @@ from bot.simulator.render import (
     render_still,
     same_clip,
 )
+from bot.simulator.retouch import Retouch, retouch
 
 MOST_IMAGE_BYTES = 30_000_000
 FETCH_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
@@ -228,6 +229,8 @@ class Simulator:
     async def _dream(self, generation: Generation, due: float) -> None:
         if generation.order.moderation:
             raise _Failure(generation.order.moderation)
+        if not generation.order.is_readable:
+            raise _Failure(UNREADABLE)
         start = await self._read_frame(generation.order.start, last=True)
         end = await self._read_frame(generation.order.end, last=False)
         async with asyncio.TaskGroup() as both:
@@ -297,15 +300,19 @@ class Simulator:
         async with self._easel:
             if not is_wanted():
                 return
-            if order.is_still:
-                await asyncio.to_thread(render_still, shot, path)
-            elif self.settings.same_clip:
-                if not path.exists():
+            with contextlib.suppress(Cancelled):
+                if order.is_still:
+                    await asyncio.to_thread(render_still, shot, path)
+                elif self.settings.same_clip and path.exists():
+                    return
+                elif generation.source and order.deed:
+                    given, wanted = self._path(generation.source), _to_retouch(order.deed, shot)
+                    await asyncio.to_thread(retouch, given, path, wanted, is_wanted=is_wanted)
+                elif self.settings.same_clip:
                     clip = await asyncio.to_thread(same_clip, shot.width, shot.height, shot.frames)
                     path.with_suffix(".jpg").write_bytes(clip[1])
                     path.write_bytes(clip[0])
-            else:
-                with contextlib.suppress(Cancelled):
+                else:
                     await asyncio.to_thread(render, shot, path, is_wanted=is_wanted)
 
     def _is_wanted(self, generation: Generation) -> Callable[[], bool]:
@@ -313,7 +320,8 @@ class Simulator:
 
     def _path(self, generation: Generation) -> Path:
         order = generation.order
-        same = f"{order.width}x{order.height}-{order.seconds}"
+        of_it = f"-{order.deed}-{order.has_sound}" if order.deed else ""
+        same = f"{order.width}x{order.height}-{order.seconds}{of_it}"
         name = same if self.settings.same_clip else generation.id
         return self._folder / f"{name}{'.jpg' if order.is_still else '.mp4'}"
 
@@ -324,6 +332,10 @@ class Simulator:
     def file(self, generation: Generation, suffix: str) -> Path:
         """The file of a completed generation: `.mp4` the clip, `.jpg` its thumbnail."""
         return self._path(generation).with_suffix(suffix)
+
+
+def _to_retouch(deed: Deed, shot: Shot) -> Retouch:
+    return Retouch(deed=deed, prompt=shot.prompt, width=shot.width, height=shot.height)
 
 
 def face_of(api: str) -> type[Face]:

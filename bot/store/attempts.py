@@ -42,6 +42,7 @@ def begin(tx: Tx, provider: str, submission: Submission) -> None:
             "callback_url": None,
             "start_frame": _without_key(submission.start_frame),
             "end_frame": _without_key(submission.end_frame),
+            "source": _without_key(submission.source),
         }
     )
     tx.conn.execute(

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.choice import choose, fit, fit_provider, nearest_ratio, offered, usable
+from bot.choice import choose, fit, fit_provider, offered, usable
 from bot.clock import SystemClock
 from bot.dialects.dream_machine import MODELS, RETIRED
 from bot.errors import InvalidRequest
 from bot.ports import FrameRule, ModelCapabilities, PerClip, PerPixel, Provider
-from bot.pricing import ratio
+from bot.pricing import nearest_ratio, ratio
 from bot.providers import luma_agents, replicate
 from bot.providers.luma import Luma, Settings, create
 from bot.refs import Attachment, JobId, Micros
