@@ -107,6 +107,7 @@ def parameters(work: Work) -> str:
     if work.kind != "video":
         return _deed(work)
     parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
+    parts += ["draft"] if work.is_draft else []
     parts += ["loop"] if work.loop else []
     parts += [f"camera {clean(name, limit=40).replace('_', ' ')}" for name in work.concepts]
     parts += _frame_words("start", work.start_frame) + _frame_words("end", work.end_frame)
