@@ -25,6 +25,7 @@ from bot.job import Job, JobState
 from bot.links import Links
 from bot.log import get_logger
 from bot.media import LinkSigner, open_media
+from bot.menu import Menu
 from bot.metrics import Metrics
 from bot.notices import Notice, Outlook, to_status
 from bot.operations import Operations
@@ -33,7 +34,7 @@ from bot.ports import Adapter
 from bot.reception import Reception
 from bot.refs import MessageRef
 from bot.step import Wiring, Workshop
-from bot.store import jobs, messages, settings
+from bot.store import jobs, lineage, messages, settings
 from bot.store.database import Database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
@@ -134,6 +135,7 @@ class App:
             database=database, adapters=self._adapters, clock=clock, to_notice=self._to_notice
         )
         self._build_watchers()
+        self._menu = Menu(providers=self._providers, limits=self._config.limits)
         self._tracker = JobTracker(
             Workshop(
                 database=database,
@@ -189,6 +191,7 @@ class App:
             clip_link=self._links.clip_link,
             pseudonym=partial(supply.pseudonym, self._secret),
             failover=self._failover,
+            acts=self._menu.of,
             public_url=self.public_url,
         )
 
@@ -345,7 +348,10 @@ class App:
             outlook = await self._watchers[job.plan.provider].outlook(job)
             if outlook.provider_trouble:
                 outlook = replace(outlook, offer=job.plan.offered)
-        return to_status(job, outlook)
+        parent = None
+        if job.parent is not None:
+            parent = await self.database.read(partial(lineage.parent, job=job))
+        return to_status(job, replace(outlook, parent=parent, acts=self._menu.of(job)))
 
     def _on_moved(self, was: str, now: str) -> None:
         self._metrics.failovers.labels(was, now).inc()

@@ -231,6 +231,9 @@ def _fit_duration(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -
 
 
 def _fit_resolution(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
+    if work.is_draft and can.resolutions:
+        smallest = min(can.resolutions, key=RESOLUTIONS.index)
+        return work.model_copy(update={"resolution": smallest})
     if not can.resolutions and can.fixed:
         return _fix(work, "resolution", can.fixed[1], remarks)
     return _settle(work, "resolution", can.resolutions, RESOLUTIONS.index, remarks)
@@ -290,8 +293,13 @@ def _kind(frame: Frame | None) -> FrameKind:
     return "clip" if frame.kind == "clip" and not frame.is_still else "image"
 
 
+def frame_kinds(work: VideoWork) -> tuple[FrameKind, FrameKind]:
+    """What a work starts from and ends with, as a model's capabilities name it."""
+    return _kind(work.start_frame), _kind(work.end_frame)
+
+
 def _fit_frames(work: VideoWork, can: ModelCapabilities, remarks: list[str]) -> VideoWork:
-    pair = _kind(work.start_frame), _kind(work.end_frame)
+    pair = frame_kinds(work)
     rule = can.frames.get(pair)
     if rule is None:
         raise InvalidRequest(_frames_refusal(work.model, pair, can), field=_frame_field(pair, can))

@@ -22,7 +22,7 @@ from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
 from bot.request import ClipWork, VideoWork
 from bot.step import Workshop
-from bot.store import jobs, ledger, messages, settings
+from bot.store import jobs, ledger, lineage, messages, settings
 from bot.store.database import Tx
 from bot.text import gist, thing
 
@@ -97,16 +97,18 @@ class Deliverer:
             took=took(job),
             form=form,
             original_link=None if form == "original" else self._shop.wiring.clip_link(job),
+            acts=self._shop.wiring.acts(job),
         )
         return await adapter.post(thread, notice, key=key, memo=memo)
 
     async def _about(self, job: Job) -> About:
         """A clip answers what asked for it, else the job's status message."""
-        about, key = to_about(job), messages.status_key(job.id)
-        if about.asked_in is not None:
-            return about
-        status = await self._shop.database.read(lambda conn: messages.get(conn, key))
-        return replace(about, asked_in=status.message)
+        key = messages.status_key(job.id)
+        status, parent = await self._shop.database.read(
+            lambda conn: (messages.get(conn, key), lineage.parent(conn, job))
+        )
+        about = to_about(job, parent)
+        return about if about.asked_in is not None else replace(about, asked_in=status.message)
 
     async def _fitted(self, job: Job, clip: Clip, limit: int) -> tuple[Path, ClipForm]:
         """The clip as this place takes it; a picture only where a link leads to the clip."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot.access import Access
+from bot.acts import to_relation
 from bot.clock import Clock
 from bot.config import micros
 from bot.errors import (
@@ -27,12 +29,12 @@ from bot.failover import alone, move
 from bot.house import House
 from bot.job import Failure, Job, JobState, Plan
 from bot.log import get_logger
-from bot.notices import Accepted, ConfirmNeeded, Notice, to_about
+from bot.notices import Accepted, Notice, to_about
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.refs import JobId
-from bot.request import GenerationRequest
-from bot.store import jobs, ledger, places
+from bot.request import GenerationRequest, Work
+from bot.store import jobs, ledger, lineage, places
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -74,13 +76,18 @@ class Intake:
 
     async def write(self, work: Callable[[Tx], Job]) -> Job:
         """Change a job, let it be advanced when it is due, and show how it stands."""
+        return (await self.write_all(lambda tx: [work(tx)]))[0]
 
-        def write(tx: Tx) -> Job:
-            changed = work(tx)
-            if changed.next_at is not None:
-                self._dispatcher.wake(tx, changed.id, changed.next_at)
-            tx.after_commit(lambda: self._house.announce(changed.id))
-            return changed
+    async def write_all(self, work: Callable[[Tx], list[Job]]) -> list[Job]:
+        """The same with several jobs, in one transaction."""
+
+        def write(tx: Tx) -> list[Job]:
+            every = work(tx)
+            for changed in every:
+                if changed.next_at is not None:
+                    self._dispatcher.wake(tx, changed.id, changed.next_at)
+                tx.after_commit(partial(self._house.announce, changed.id))
+            return every
 
         return await self._database.write(write)
 
@@ -91,28 +98,43 @@ class Intake:
         request: GenerationRequest,
         *,
         is_confirmed: bool,
-        retry_of: JobId | None,
-        place_name: str,
+        retry_of: JobId | None = None,
+        place_name: str = "",
     ) -> Receipt:
         """Start a job; raises `Refusal`s, then nothing is charged."""
-        async with self._alone(request.dedupe_key):
-            known, standing = await self._read(request, retry_of)
+        every = await self.submit_all(
+            [request], is_confirmed=is_confirmed, retry_of=retry_of, place_name=place_name
+        )
+        return every[0]
+
+    async def submit_all(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        is_confirmed: bool,
+        retry_of: JobId | None = None,
+        place_name: str = "",
+    ) -> tuple[Receipt, ...]:
+        """Start all of a batch, which ask for the same, or none of them."""
+        first = requests[0]
+        async with self._alone(first.dedupe_key):
+            known, standing = await self._read(first, retry_of)
             if known is not None:
-                return await self._first_answer(known)
-            await self._access.check(request, standing, name=place_name)
-            seen = await self._planner.look_up(request)
+                return await self._first_answers(known)
+            await self._access.check(first, standing, name=place_name)
+            seen = await self._planner.look_up(first)
             work = self._planner.settle(seen, standing.chosen.merged)
-            asked, now = request.model_copy(update={"work": work}), self._clock.now()
-            job, is_new = await self._database.write(
-                lambda tx: self._insert(tx, asked, now, retry_of)
-            )
-            if not is_new:
-                return await self._first_answer(job)
+            asked = [_to_asked(each, work, retry_of) for each in requests]
+            started = await self._insert(asked, retry_of)
+            if started is None:
+                return await self._first_answers(await self._job_of(first.dedupe_key))
             try:
-                await self._place(job)
-                return await self._prepare(job, is_confirmed=is_confirmed)
+                for job in started:
+                    await self._place(job)
+                return await self._prepare(started, is_confirmed=is_confirmed)
             except BotError as error:
-                await self._end(job, error, is_late=False)
+                for job in started:
+                    await self._end(job, error, is_late=False)
                 raise
 
     @asynccontextmanager
@@ -131,33 +153,53 @@ class Intake:
     ) -> tuple[Job | None, places.Standing]:
         """All that is looked up before a row is written, in one read."""
         requester, channel, now = request.requester, request.thread.channel, self._clock.now()
-        known, standing, first = await self._database.read(
+        earlier = {each for each in (retry_of, request.parent) if each is not None}
+        known, standing, seen = await self._database.read(
             lambda conn: (
                 jobs.by_dedupe_key(conn, request.dedupe_key),
                 places.standing(conn, requester, channel, now),
-                jobs.get_or_none(conn, retry_of) if retry_of is not None else None,
+                {each: jobs.get_or_none(conn, each) for each in earlier},
             )
         )
-        is_theirs = first is not None and first.request.is_seen_by(requester)
-        if retry_of is not None and not is_theirs:
-            raise JobNotFound(f"There is no job {retry_of}. `jobs` lists yours.")
+        for job_id, job in seen.items():
+            if job is None or not job.request.is_seen_by(requester):
+                raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
         return known, standing
 
-    def _insert(
-        self, tx: Tx, request: GenerationRequest, now: datetime, retry_of: JobId | None
-    ) -> tuple[Job, bool]:
-        job, is_new = jobs.insert(tx, request, now, retry_of=retry_of)
-        if is_new and job.next_at is not None:
-            self._dispatcher.wake(tx, job.id, job.next_at)
-        return job, is_new
+    async def _insert(
+        self, requests: Sequence[GenerationRequest], retry_of: JobId | None
+    ) -> list[Job] | None:
+        """Their rows; None where somebody else has just written them."""
+        now = self._clock.now()
+
+        def insert(tx: Tx) -> list[Job] | None:
+            if jobs.by_dedupe_key(tx.conn, requests[0].dedupe_key) is not None:
+                return None
+            started = [jobs.insert(tx, each, now, retry_of=retry_of)[0] for each in requests]
+            for job in started:
+                if job.next_at is not None:
+                    self._dispatcher.wake(tx, job.id, job.next_at)
+            return started
+
+        return await self._database.write(insert)
 
     async def _first_answer(self, job: Job) -> Receipt:
         return Receipt(job_id=job.id, notice=await self._house.to_notice(job))
 
-    async def receipt(self, dedupe_key: str) -> Receipt | None:
-        """What became of a request, if it was taken in."""
+    async def _first_answers(self, job: Job) -> tuple[Receipt, ...]:
+        """Of a job, and of those that were asked for with it."""
+        batch = await self._database.read(lambda conn: lineage.batch(conn, job))
+        return tuple([await self._first_answer(each) for each in batch])
+
+    async def _job_of(self, dedupe_key: str) -> Job:
         job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
-        return await self._first_answer(job) if job is not None else None
+        assert job is not None
+        return job
+
+    async def receipts(self, dedupe_key: str) -> tuple[Receipt, ...]:
+        """What became of a request, and of those asked for with it; none where there is none."""
+        job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
+        return await self._first_answers(job) if job is not None else ()
 
     async def _answer_now(self, job_id: JobId) -> Receipt:
         """For who came too late: how the job stands after somebody else changed it."""
@@ -172,20 +214,23 @@ class Intake:
         except ThreadGone as gone:
             raise NotAllowed(gone.sentence) from gone
 
-    async def _prepare(self, job: Job, *, is_confirmed: bool) -> Receipt:
+    async def _prepare(self, started: Sequence[Job], *, is_confirmed: bool) -> tuple[Receipt, ...]:
         """Read the images, then accept, or ask first whether the price is right."""
         try:
-            plan = await self._planner.plan(job, job.request.work)
+            plans = [await self._planner.plan(job, job.request.work) for job in started]
+            planned = [replace(job, plan=p) for job, p in zip(started, plans, strict=True)]
             threshold = self._house.limits.confirm_above_usd
-            is_dear = threshold is not None and plan.price.charged > micros(threshold)
+            price = sum(plan.price.charged for plan in plans)
+            is_dear = threshold is not None and price > micros(threshold)
             if is_confirmed or not is_dear:
-                return await self._accept(replace(job, plan=plan))
+                return await self._accept(planned)
             until = self._clock.now() + CONFIRM_WITHIN
-            waiting = await self.write(lambda tx: jobs.change(tx, job, plan=plan, next_at=until))
+            waiting = await self.write_all(
+                lambda tx: [jobs.change(tx, job, plan=job.plan, next_at=until) for job in planned]
+            )
         except Stale:
-            return await self._answer_now(job.id)
-        about = to_about(waiting)
-        return Receipt(job_id=job.id, notice=ConfirmNeeded(about=about, expires_at=until))
+            return tuple([await self._answer_now(job.id) for job in started])
+        return tuple([await self._first_answer(job) for job in waiting])
 
     async def _end(self, job: Job, error: BotError, *, is_late: bool) -> None:
         """End a request that cannot be carried out; shown where nobody waits for the answer.
@@ -211,36 +256,42 @@ class Intake:
             with suppress(ClipUnavailable):
                 await self._planner.forget_images(job)
 
-    async def _accept(self, job: Job) -> Receipt:
-        plan = job.plan
-        assert plan is not None
+    async def _accept(self, planned: Sequence[Job]) -> tuple[Receipt, ...]:
         now = self._clock.now()
         try:
-            accepted = await self._hold(job, plan, now)
+            accepted = await self._hold(planned, now)
         except QuotaExceeded as refused:
             full = refused
             await self._database.write(
                 lambda tx: ledger.note_refusal(tx, full, self._house.limits, now)
             )
             raise
-        self._house.nudge(plan.provider)
-        return Receipt(job_id=job.id, notice=Accepted(about=to_about(accepted)))
+        for provider in {job.plan.provider for job in accepted if job.plan}:
+            self._house.nudge(provider)
+        return tuple([await self._to_accepted(job) for job in accepted])
 
-    async def _hold(self, job: Job, plan: Plan, now: datetime) -> Job:
+    async def _to_accepted(self, job: Job) -> Receipt:
+        parent = None
+        if job.parent is not None:
+            parent = await self._database.read(lambda conn: lineage.parent(conn, job))
+        return Receipt(job_id=job.id, notice=Accepted(about=to_about(job, parent)))
+
+    async def _hold(self, planned: Sequence[Job], now: datetime) -> list[Job]:
         """Hold enough for every way; where a limit has no room for that, for the first alone."""
         limits = self._house.limits
-        if plan.others:
+        if any(job.plan.others for job in planned if job.plan):
             with suppress(QuotaExceeded):
-                return await self.write(lambda tx: ledger.accept(tx, job, plan, limits, now))
-        own = alone(plan)
-        return await self.write(lambda tx: ledger.accept(tx, job, own, limits, now))
+                return await self.write_all(lambda tx: ledger.accept_all(tx, planned, limits, now))
+        own = [replace(job, plan=job.plan and alone(job.plan)) for job in planned]
+        return await self.write_all(lambda tx: ledger.accept_all(tx, own, limits, now))
 
     # ---- later ---------------------------------------------------------------------------
 
     async def confirm(self, job: Job) -> Receipt:
         """Accept a job whose price had to be confirmed first, by the rules of this moment.
 
-        One that waits because its provider takes nothing goes where it costs more.
+        Those that were asked for with it are accepted with it, or none of them is. One that waits
+        because its provider takes nothing goes where it costs more.
         """
         if job.state is JobState.ACCEPTED:
             await self._check_again(job)
@@ -248,10 +299,17 @@ class Intake:
         if job.state is not JobState.RECEIVED or job.plan is None:
             return await self._first_answer(job)
         await self._check_again(job)
+        batch = await self._database.read(lambda conn: lineage.batch(conn, job))
+        waiting = [
+            replace(each, plan=self._served(each.plan))
+            for each in batch
+            if each.state is JobState.RECEIVED and each.plan is not None
+        ]
         try:
-            return await self._accept(replace(job, plan=self._served(job.plan)))
+            receipts = await self._accept(waiting)
         except Stale:
             return await self._answer_now(job.id)
+        return next(each for each in receipts if each.job_id == job.id)
 
     def _served(self, plan: Plan) -> Plan:
         """The plan with a provider that is set up today; raises `InvalidRequest` without one."""
@@ -296,15 +354,29 @@ class Intake:
 
     async def _resume(self, job_id: JobId) -> None:
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
-        async with self._alone(job.request.dedupe_key):
-            job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        async with self._alone(job.request.batch or job.request.dedupe_key):
+            batch = await self._database.read(
+                lambda conn: lineage.batch(conn, jobs.get(conn, job_id))
+            )
             is_young = self._clock.now() - job.created_at < RESUME_WITHIN
-            if job.state is not JobState.RECEIVED or job.plan is not None or not is_young:
+            is_open = all(each.state is JobState.RECEIVED and each.plan is None for each in batch)
+            if not is_open or not is_young:
                 return
             try:
                 await self._check_again(job)
-                await self._place(job)
-                await self._prepare(job, is_confirmed=False)
+                for each in batch:
+                    await self._place(each)
+                await self._prepare(batch, is_confirmed=False)
             except BotError as error:
-                await self._end(job, error, is_late=True)
+                for each in batch:
+                    await self._end(each, error, is_late=True)
                 raise
+
+
+def _to_asked(request: GenerationRequest, work: Work, retry_of: JobId | None) -> GenerationRequest:
+    """The request with its settled work, and where it came from."""
+    asked = request.model_copy(update={"work": work})
+    if request.parent is not None:
+        return asked
+    parent, relation = to_relation(work, retry_of=retry_of)
+    return asked.model_copy(update={"parent": parent, "relation": relation})

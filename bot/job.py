@@ -153,6 +153,7 @@ class Job:
     parked_at: datetime | None = None
     cancel_requested: bool = False
     retry_of: JobId | None = None
+    parent: JobId | None = None
 
     @property
     def work(self) -> Work:

@@ -6,15 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
+from bot.acts import Offered
 from bot.job import Failure, Job, JobState, Plan, Route
 from bot.refs import JobId, MessageRef, Micros, Price
-from bot.request import Requester, Work
+from bot.request import Relation, Requester, Work
 
 #: The clip as it was made, re-encoded to fit the place, or a picture of it beside a link.
 ClipForm = Literal["original", "smaller", "poster"]
 
 
 PUT_ASIDE = "Something went wrong on our side. The operator has been told; nothing is lost."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The job that another came of, how, and where its clip stands."""
+
+    job_id: JobId
+    relation: Relation | None = None
+    message: MessageRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,7 @@ class About:
     remarks: tuple[str, ...] = ()
     retry_of: JobId | None = None
     asked_in: MessageRef | None = None
+    parent: Parent | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +50,14 @@ class Received:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmNeeded:
-    """The price is above the place's threshold; nothing is held until the person confirms."""
+    """The price is above the place's threshold; nothing is held until the person confirms.
+
+    `batch_size` clips were asked for at once: to confirm one is to confirm them all.
+    """
 
     about: About
     expires_at: datetime
+    batch_size: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +114,10 @@ class Fetching:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivered:
-    """The clip itself. `path` is a local copy to post; `sizes` pixels, seconds and bytes."""
+    """The clip itself. `path` is a local copy to post; `sizes` pixels, seconds and bytes.
+
+    `acts` is what can be done with it, in the order to offer it in.
+    """
 
     about: About
     path: str
@@ -112,6 +130,7 @@ class Delivered:
     took: timedelta
     form: ClipForm = "original"
     original_link: str | None = None
+    acts: tuple[Offered, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +141,7 @@ class Done:
     charged: Micros
     took: timedelta
     clip: MessageRef | None = None
+    acts: tuple[Offered, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +190,10 @@ Notice = (
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What is known about a job beyond its row: its place in line and how long such clips take."""
+    """What is known about a job beyond its row: its place in line and how long such clips take.
+
+    `parent` is what it came of, `acts` what can be done with what it made.
+    """
 
     position: int = 0
     expected: timedelta | None = None
@@ -178,9 +201,11 @@ class Outlook:
     provider_trouble: str | None = None
     offer: Route | None = None
     confirm_until: datetime | None = None
+    parent: Parent | None = None
+    acts: tuple[Offered, ...] = ()
 
 
-def to_about(job: Job) -> About:
+def to_about(job: Job, parent: Parent | None = None) -> About:
     """The job as every notice names it."""
     return About(
         job_id=job.id,
@@ -190,6 +215,7 @@ def to_about(job: Job) -> About:
         remarks=_remarks(job.plan) if job.plan else (),
         retry_of=job.retry_of,
         asked_in=job.request.asked_in,
+        parent=parent,
     )
 
 
@@ -199,14 +225,18 @@ def _remarks(plan: Plan) -> tuple[str, ...]:
 
 def to_status(job: Job, outlook: Outlook) -> Notice:
     """What a job's status message says now."""
-    about = to_about(job)
+    about = to_about(job, outlook.parent)
     if job.parked_at is not None:
         return Waiting(about=about, sentence=PUT_ASIDE)
     if job.is_taken_back:
         return Cancelled(about=about, charged=job.cost)
     match job.state:
         case JobState.RECEIVED if job.plan is not None and outlook.confirm_until is not None:
-            return ConfirmNeeded(about=about, expires_at=outlook.confirm_until)
+            return ConfirmNeeded(
+                about=about,
+                expires_at=outlook.confirm_until,
+                batch_size=job.request.batch_size,
+            )
         case JobState.RECEIVED:
             return Received(about=about)
         case JobState.ACCEPTED:
@@ -223,7 +253,7 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
         case JobState.FETCHING | JobState.DELIVERING:
             return Fetching(about=about)
         case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
-            return _to_end(job)
+            return _to_end(job, outlook)
         case _:
             assert_never(job.state)
 
@@ -233,15 +263,21 @@ def _to_waiting(job: Job, outlook: Outlook) -> Notice:
         job.provider_failure.sentence if job.provider_failure else None
     )
     if trouble:
-        return Waiting(about=to_about(job), sentence=trouble, offer=outlook.offer)
-    return Queued(about=to_about(job), position=outlook.position, expected=outlook.expected)
+        about = to_about(job, outlook.parent)
+        return Waiting(about=about, sentence=trouble, offer=outlook.offer)
+    return Queued(
+        about=to_about(job, outlook.parent),
+        position=outlook.position,
+        expected=outlook.expected,
+    )
 
 
-def _to_end(job: Job) -> Notice:
-    about = to_about(job)
+def _to_end(job: Job, outlook: Outlook) -> Notice:
+    about = to_about(job, outlook.parent)
     # Its clip may have been deleted since.
     if job.state is JobState.DELIVERED and job.failure is None:
-        return Done(about=about, charged=job.cost, took=took(job), clip=job.message)
+        charged, clip = job.cost, job.message
+        return Done(about=about, charged=charged, took=took(job), clip=clip, acts=outlook.acts)
     if job.state is JobState.CANCELLED:
         return Cancelled(about=about, charged=job.cost)
     failure = job.failure or Failure(code="unknown", sentence="It ended without a clip.")

@@ -10,7 +10,7 @@ from typing import Literal
 from bot.config import LimitsTable
 from bot.notices import Notice
 from bot.refs import JobId, MessageRef, Micros, Price
-from bot.request import Duration, Resolution
+from bot.request import Duration, Relation, Resolution
 
 # ---- of their own ----------------------------------------------------------------------------
 
@@ -74,12 +74,28 @@ class JobLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Relative:
+    """A job that another came of, or that came of it, and by what `relation`."""
+
+    job_id: JobId
+    relation: Relation | None
+    state: str
+    prompt: str
+    message: MessageRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shown:
-    """One job in full; `notice` is `Delivered` where the clip is kept."""
+    """One job in full; `notice` is `Delivered` where the clip is kept.
+
+    `parents` are what it came of, the nearest first; `children` what was made of it.
+    """
 
     line: JobLine
     notice: Notice
     events: tuple[tuple[datetime, str], ...]
+    parents: tuple[Relative, ...] = ()
+    children: tuple[Relative, ...] = ()
 
 
 # ---- of a place ------------------------------------------------------------------------------

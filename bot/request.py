@@ -115,7 +115,10 @@ class AnyWork(Frozen):
 
 
 class VideoWork(AnyWork):
-    """A clip from text and key images, with the defaults documented for Ray Flash 2."""
+    """A clip from text and key images, with the defaults documented for Ray Flash 2.
+
+    `is_draft`: in the smallest size of its model, whatever the resolution says.
+    """
 
     kind: Literal["video"] = "video"
     model: str = DEFAULT_MODEL
@@ -125,6 +128,7 @@ class VideoWork(AnyWork):
     start_frame: Frame | None = None
     end_frame: Frame | None = None
     concepts: tuple[str, ...] = ()
+    is_draft: bool = False
 
 
 class ImageWork(AnyWork):
@@ -249,7 +253,7 @@ class GenerationRequest(Frozen):
 
     `asked_in` is the message that asked, where it was a message; the answer replies to it.
     `is_private`: only its person may read of it. `parent` is the job that this one came of, by
-    `relation`.
+    `relation`. Several that were asked for at once, `batch_size` of them, share a `batch`.
     """
 
     dedupe_key: str
@@ -261,6 +265,8 @@ class GenerationRequest(Frozen):
     is_private: bool = False
     parent: JobId | None = None
     relation: Relation | None = None
+    batch: str = ""
+    batch_size: int = 1
 
     def is_seen_by(self, requester: Requester) -> bool:
         """Whether somebody may read of it: people of its place, of a private one only its own."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bot.acts import Offered
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.errors import FrameRejected, ProviderError, ProviderUnavailable, Stale, ThreadGone
@@ -29,6 +30,7 @@ class Wiring:
     `trouble(provider, error)` slows admission down; `taken(provider)` ends the trouble;
     `failover` finds another provider for what one certainly did not take. `pseudonym(person)` is
     what a service may know a person by: always the same, and nobody else can tell who it is.
+    `acts(job)` is what can be done with its clip.
     """
 
     announce: Callable[[JobId], None]
@@ -38,6 +40,7 @@ class Wiring:
     clip_link: Callable[[Job], str | None]
     pseudonym: Callable[[str], str]
     failover: Failover
+    acts: Callable[[Job], tuple[Offered, ...]]
     public_url: str = ""
 
 

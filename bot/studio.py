@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import assert_never
 
 from bot.access import LOCAL, Access
+from bot.acts import Act, Offered, Option
 from bot.administration import Administration
 from bot.clips import Clips
 from bot.clips import filename as clip_filename
@@ -20,6 +21,7 @@ from bot.inbox import Inbox, Noted
 from bot.intake import Intake, Receipt
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
+from bot.menu import Menu
 from bot.notices import Delivered, Notice, to_about, took
 from bot.overview import (
     Allowance,
@@ -28,6 +30,7 @@ from bot.overview import (
     Offer,
     PlaceLimits,
     PlaceRules,
+    Relative,
     Setting,
     Shown,
     UsageReport,
@@ -38,13 +41,15 @@ from bot.ports import Dispatcher
 from bot.preferences import Preferences
 from bot.refs import JobId, Micros, ThreadRef
 from bot.request import GenerationRequest, Requester, Work
-from bot.store import jobs, ledger, places, settings
+from bot.store import jobs, ledger, lineage, places, settings
 from bot.store.database import Database, Tx
 from bot.text import thing
 from bot.vault import Vault
+from bot.works import Works
 
 __all__ = [
     "LOCAL",
+    "Act",
     "Administration",
     "Allowance",
     "Blocked",
@@ -53,15 +58,19 @@ __all__ = [
     "JobLine",
     "Noted",
     "Offer",
+    "Offered",
+    "Option",
     "PlaceLimits",
     "PlaceRules",
     "Receipt",
+    "Relative",
     "Setting",
     "Shown",
     "Studio",
     "UsageReport",
     "UsageRow",
     "Vault",
+    "Works",
 ]
 log = get_logger(__name__)
 DELETED = "deleted"
@@ -70,7 +79,7 @@ DELETED = "deleted"
 class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage.
 
-    `preferences` are what holds where somebody types nothing.
+    `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -101,6 +110,9 @@ class Studio:
             access=self._access,
         )
         self.vault = vault
+        by_name = {provider.name: provider for provider in planner.providers}
+        self._menu = Menu(providers=by_name, limits=house.limits)
+        self.works = Works(database=database, intake=self._intake, menu=self._menu)
         self.preferences = Preferences(database=database, planner=planner, access=self._access)
         self.inbox = Inbox(database=database, clock=clock)
         self.admin = Administration(
@@ -132,7 +144,7 @@ class Studio:
 
     async def receipt(self, dedupe_key: str) -> Receipt | None:
         """What became of what was asked with this key; None where no job was made of it."""
-        return await self._intake.receipt(dedupe_key)
+        return next(iter(await self._intake.receipts(dedupe_key)), None)
 
     async def resume(self) -> None:
         """Take up requests whose images were being read when the process ended."""
@@ -150,11 +162,16 @@ class Studio:
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         is_stopped = job.state is JobState.GENERATING and await self._house.cancel_generation(job)
 
-        def cancel(tx: Tx) -> Job:
+        def cancel(tx: Tx) -> list[Job]:
             self._audit(tx, job, requester, "cancel")
-            return self._cancel(tx, job_id, is_stopped=is_stopped)
+            ended = self._cancel(tx, job_id, is_stopped=is_stopped)
+            # What was asked for at once is confirmed at once, and so taken back.
+            batch = lineage.batch(tx.conn, job) if job.state is JobState.RECEIVED else []
+            others = (each for each in batch if each.id != job_id)
+            waiting = [each.id for each in others if each.state is JobState.RECEIVED]
+            return [ended, *(self._cancel(tx, each, is_stopped=False) for each in waiting)]
 
-        ended = await self._intake.write(cancel)
+        ended = (await self._intake.write_all(cancel))[0]
         if job.plan is not None:
             self._house.nudge(job.plan.provider)
         return await self._house.to_notice(ended)
@@ -202,6 +219,8 @@ class Studio:
             work=job.request.work,
             is_age_restricted=is_age_restricted,
             is_private=is_private,
+            parent=job.id,
+            relation="retry",
         )
         return await self.submit(request, retry_of=job.id)
 
@@ -251,20 +270,29 @@ class Studio:
     async def show(self, job_id: JobId, requester: Requester) -> Shown:
         """One job, with its clip where it is kept."""
         job = await self._visible(job_id, requester)
-        events = await self._database.read(lambda conn: jobs.timeline(conn, job_id))
+        events, family = await self._database.read(
+            lambda conn: (jobs.timeline(conn, job_id), lineage.family(conn, job, requester))
+        )
         notice = await self._house.to_notice(job)
         if job.clip is not None and job.state is not JobState.DELIVERING:
             try:
                 notice = await self._kept(job)
             except BotError as error:
                 log.info("clip.not_kept", job=job_id, cause=type(error).__name__)
-        return Shown(line=_to_line(job), notice=notice, events=events)
+        return Shown(
+            line=_to_line(job),
+            notice=notice,
+            events=events,
+            parents=family.parents,
+            children=family.children,
+        )
 
     async def _kept(self, job: Job) -> Delivered:
         assert job.clip is not None
         path = await self._clips.local(job.clip)
+        parent = await self._database.read(lambda conn: lineage.parent(conn, job))
         return Delivered(
-            about=to_about(job),
+            about=to_about(job, parent),
             path=str(path),
             filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
             width=job.clip.width,
@@ -273,6 +301,7 @@ class Studio:
             bytes=job.clip.bytes,
             charged=job.cost,
             took=took(job),
+            acts=self._menu.of(job),
         )
 
     async def jobs(

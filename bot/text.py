@@ -10,6 +10,7 @@ from typing import assert_never
 
 from bot import errors
 from bot import notices as n
+from bot.act_words import act_label, act_line, family_lines, option_line, parent_line
 from bot.job import Route
 from bot.page_words import (
     describe_jobs,
@@ -46,6 +47,8 @@ __all__ = [
     "Text",
     "Tone",
     "about",
+    "act_label",
+    "act_line",
     "advises_retry",
     "aligned",
     "charge_words",
@@ -59,11 +62,14 @@ __all__ = [
     "describe_settings",
     "describe_settings_in",
     "describe_usage",
+    "family_lines",
     "gist",
     "help_text",
     "lines_beside",
     "moment",
+    "option_line",
     "parameters",
+    "parent_line",
     "price_words",
     "ready_at",
     "span",
@@ -102,7 +108,8 @@ def _text(about: n.About, title: str, *lines: str, tone: Tone, cost: str | None 
         cost = price_words(about.price)
     last = " · ".join(part for part in (cost, f"job {about.job_id}") if part)
     remarks = tuple(clean(remark) for remark in about.remarks)
-    every = (*(line for line in lines if line), parameters(about.work), last, *remarks)
+    came = (parent_line(about.parent),) if about.parent is not None else ()
+    every = (*(line for line in lines if line), *came, parameters(about.work), last, *remarks)
     return Text(title=title, lines=every, tone=tone, quote=clean(about.work.prompt))
 
 
@@ -111,9 +118,10 @@ def _describe_running(notice: Running) -> Text:
     match notice:
         case n.Received():
             return _text(about_it, "Reading your request", tone="wait")
-        case n.ConfirmNeeded(expires_at=until):
+        case n.ConfirmNeeded(expires_at=until, batch_size=size):
             offer = f"Nothing is charged unless you confirm, until {moment(until)}."
-            return _text(about_it, "Please confirm the price", offer, tone="wait")
+            every = _batch_words(about_it, size) if size > 1 else ""
+            return _text(about_it, "Please confirm the price", offer, every, tone="wait")
         case n.Accepted():
             return _text(about_it, "Accepted", tone="info")
         case n.Queued(position=place, expected=expected):
@@ -137,6 +145,14 @@ def _describe_running(notice: Running) -> Text:
         case n.Fetching():
             return _text(about_it, f"Finished, fetching the {thing(about_it.work)}", tone="wait")
     assert_never(notice)
+
+
+def _batch_words(about_it: n.About, size: int) -> str:
+    """What all that was asked for at once costs together."""
+    price = about_it.price
+    whole = price and price.model_copy(update={"micros": Micros(price.micros * size)})
+    cost = f": {price_words(whole)} together" if whole else ""
+    return f"It is one of {size}{cost}. To confirm or cancel one is to do so with all."
 
 
 def _offer_words(offer: Route, job_id: JobId) -> str:

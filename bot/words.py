@@ -112,6 +112,7 @@ def parameters(work: Work) -> str:
             (clean(work.model, limit=40), deed(work), f"of clip {work.source.job_id}")
         )
     parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
+    parts += ["draft"] if work.is_draft else []
     parts += ["loop"] if work.loop else []
     parts += [f"camera {clean(name, limit=40).replace('_', ' ')}" for name in work.concepts]
     parts += _style_words(work)

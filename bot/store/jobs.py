@@ -62,6 +62,7 @@ def insert(
         "created_at": now,
         "next_at": now + PREPARE_WITHIN,
         "retry_of": retry_of,
+        "parent": request.parent,
     }
     job_id = new_job_id(now)
     while get_or_none(tx.conn, job_id) is not None:
@@ -380,6 +381,7 @@ def to_job(row: Row[Any]) -> Job:
         parked_at=row.parked_at,
         cancel_requested=row.cancel_requested,
         retry_of=JobId(row.retry_of) if row.retry_of else None,
+        parent=JobId(row.parent) if row.parent else None,
     )
 
 

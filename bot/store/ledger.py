@@ -5,6 +5,7 @@ Entries are only ever added. `jobs.cost` repeats what a job counts now, in the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -59,6 +60,25 @@ def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> 
         _INSERT, {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
     )
     _note_budgets(tx, job, counted, plan.hold, limits, now)
+    return accepted
+
+
+def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetime) -> list[Job]:
+    """Hold for all of them, or raise `QuotaExceeded` that says for how many there is room."""
+    accepted: list[Job] = []
+    for job in planned:
+        assert job.plan is not None
+        try:
+            accepted.append(accept(tx, job, job.plan, limits, now))
+        except QuotaExceeded as full:
+            if not accepted:
+                raise
+            room, asked = len(accepted), len(planned)
+            raise QuotaExceeded(
+                f"There is room for {room} of these {asked}, so none of them was started. "
+                f"Ask for {room}.",
+                resets_at=full.resets_at,
+            ) from full
     return accepted
 
 

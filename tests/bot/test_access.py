@@ -339,8 +339,9 @@ async def test_who_was_blocked_meanwhile_is_not_taken_up_again(inn: House) -> No
     """Its row was written, its images were not read: nobody waits for the answer any more."""
     request = asked("late", place="named", user="late")
     person, now = request.requester.person, inn.clock.now()
-    intake = inn.studio._intake
-    job, _ = await inn.app.database.write(lambda tx: intake._insert(tx, request, now, None))
+    started = await inn.studio._intake._insert([request], None)
+    assert started is not None
+    job = started[0]
     await inn.app.database.write(
         lambda tx: settings.block(tx, person, until=None, reason="", now=now)
     )

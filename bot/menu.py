@@ -1,0 +1,102 @@
+"""What can be done with a job's clip by those who made it, and what each choice would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot import choice, pricing
+from bot.acts import (
+    ACTS,
+    NEEDS,
+    Act,
+    Offered,
+    Option,
+    Wish,
+    is_for,
+    options_of,
+    to_work,
+)
+from bot.config import LimitsTable
+from bot.errors import InvalidRequest
+from bot.job import Job
+from bot.ports import ModelCapabilities, Provider
+from bot.refs import JobId, Micros, Price
+from bot.request import Parameter, VideoWork, Work
+
+#: What stands for words that are not known yet; another clip is as good as this one.
+ANY_WORDS, ANY_CLIP = "any words", JobId("another clip")
+#: What any service may do, whoever made the clip; their prices depend on who asks, and how.
+ANYWHERE: tuple[Act, ...] = ("animate", "remix")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Menu:
+    """Knows the providers and the limits; asks nobody."""
+
+    providers: Mapping[str, Provider]
+    limits: LimitsTable
+
+    def of(self, job: Job) -> tuple[Offered, ...]:
+        """What can be done now, in the order to offer it in; none while it is being made."""
+        provider = self.providers.get(job.plan.provider) if job.plan is not None else None
+        if job.clip is None:
+            again: tuple[Act, ...] = ("remix", "retry") if job.ended_at is not None else ()
+            return tuple(Offered(act=act) for act in again if is_for(act, job))
+        offers = (self._offer(act, job, provider) for act in ACTS if is_for(act, job))
+        return tuple(offer for offer in offers if offer is not None)
+
+    def _offer(self, act: Act, job: Job, provider: Provider | None) -> Offered | None:
+        if act == "delete" or (act in ANYWHERE and self._makes_clips(act)):
+            return Offered(act=act)
+        # Another try is a variation, where there is a clip.
+        if act in ("retry", *ANYWHERE) or provider is None:
+            return None
+        if NEEDS[act].choice == "none":
+            price = self._price(act, job, provider, "")
+            return Offered(act=act, price=price) if price is not None else None
+        options = tuple(
+            Option(value=value, price=price)
+            for value in options_of(act, job)
+            if (price := self._price(act, job, provider, value)) is not None
+        )
+        return Offered(act=act, options=options) if options else None
+
+    def _makes_clips(self, act: Act) -> bool:
+        return act != "animate" or any(map(choice.usable, self.providers.values()))
+
+    def _price(self, act: Act, job: Job, provider: Provider, value: str) -> Price | None:
+        """What it costs, and None where it cannot be done."""
+        wish = Wish(choice=value, prompt=ANY_WORDS, other=ANY_CLIP)
+        try:
+            work = to_work(act, job, wish)
+            if (can := provider.capabilities.get(work.model)) is None:
+                return None
+            fitted, _ = choice.fit_provider(firm(work, can), provider)
+        except InvalidRequest:
+            return None
+        if not is_allowed(fitted, self.limits):
+            return None
+        count = int(value) if NEEDS[act].choice == "count" else 1
+        micros = pricing.estimate(fitted, provider.tariffs.get(fitted.model), can=can)
+        return Price(micros=Micros((micros or 0) * count), is_test=provider.is_test)
+
+
+def firm(work: Work, can: ModelCapabilities) -> Work:
+    """The work without a claim on what its model lets nobody choose, or not with these frames."""
+    if not isinstance(work, VideoWork):
+        return work
+    loose = set[Parameter]()
+    if can.fixed:
+        loose |= {"duration", "resolution"}
+    rule = can.frames.get(choice.frame_kinds(work))
+    if rule is not None and rule.durations is not None and work.duration not in rule.durations:
+        loose.add("duration")
+    return work.model_copy(update={"typed": work.typed - loose})
+
+
+def is_allowed(work: Work, limits: LimitsTable) -> bool:
+    """Whether the limits let people ask for this model and size."""
+    is_model_on = not limits.models or work.model in limits.models
+    size = getattr(work, "resolution", None)
+    return is_model_on and (size is None or size in limits.resolutions)

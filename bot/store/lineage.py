@@ -1,0 +1,98 @@
+"""Where a clip comes from, and what came of it. Nothing is named that its reader may not see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from bot.job import Job
+from bot.notices import Parent
+from bot.overview import Relative
+from bot.refs import MessageRef
+from bot.request import Requester
+from bot.store import jobs as rows
+from bot.store.schema import jobs
+
+#: So many of each are shown.
+MOST_PARENTS, MOST_CHILDREN = 10, 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A job's forebears, the nearest first, and what was made of it, the oldest first."""
+
+    parents: tuple[Relative, ...]
+    children: tuple[Relative, ...]
+
+
+def parent(conn: Connection, job: Job) -> Parent | None:
+    """The job that this one came of, for whoever reads of this one."""
+    found = _above(conn, job)
+    if found is None or not _may_name(found, job, job.request.requester):
+        return None
+    return Parent(job_id=found.id, relation=job.request.relation, message=stands_at(found))
+
+
+def family(conn: Connection, job: Job, reader: Requester) -> Family:
+    """All of a job's relatives that somebody may read of who reads of it."""
+    parents: list[Relative] = []
+    at: Job | None = job
+    while at is not None and len(parents) < MOST_PARENTS:
+        above = _above(conn, at)
+        if above is None or not _may_name(above, job, reader):
+            break
+        parents.append(_to_relative(above, at))
+        at = above
+    found = conn.execute(
+        select(jobs)
+        .where(jobs.c.parent == job.id)
+        .order_by(jobs.c.created_at, jobs.c.id)
+        .limit(MOST_CHILDREN)
+    )
+    children = (rows.to_job(row) for row in found)
+    return Family(
+        parents=tuple(parents),
+        children=tuple(_to_relative(e, e) for e in children if _may_name(e, job, reader)),
+    )
+
+
+def keys_of(dedupe_key: str, count: int) -> list[str]:
+    """The keys of so many jobs that are asked for at once; the first is that of asking."""
+    return [dedupe_key, *(f"{dedupe_key}#{number}" for number in range(2, count + 1))]
+
+
+def batch(conn: Connection, job: Job) -> list[Job]:
+    """A job with those that were asked for at once with it."""
+    if not job.request.batch:
+        return [job]
+    keys = keys_of(job.request.batch, job.request.batch_size)
+    found = conn.execute(select(jobs).where(jobs.c.dedupe_key.in_(keys)))
+    every = {each.request.dedupe_key: each for each in map(rows.to_job, found)}
+    return [every[key] for key in keys if key in every]
+
+
+def stands_at(job: Job) -> MessageRef | None:
+    """The message with its clip, unless that was deleted."""
+    return None if job.failure is not None and job.failure.code == "deleted" else job.message
+
+
+def _above(conn: Connection, job: Job) -> Job | None:
+    return rows.get_or_none(conn, job.parent) if job.parent is not None else None
+
+
+def _may_name(relative: Job, job: Job, reader: Requester) -> bool:
+    # Others may read along where a job is shown that is not private.
+    is_hidden = relative.request.is_private and not job.request.is_private
+    return relative.request.is_seen_by(reader) and not is_hidden
+
+
+def _to_relative(job: Job, younger: Job) -> Relative:
+    is_deleted = job.failure is not None and job.failure.code == "deleted"
+    return Relative(
+        job_id=job.id,
+        relation=younger.request.relation,
+        state="deleted" if is_deleted else job.state,
+        prompt=job.work.prompt,
+        message=stands_at(job),
+    )

@@ -1,0 +1,133 @@
+"""What people make of a finished clip: what is possible with it, and asking for that."""
+
+from __future__ import annotations
+
+from bot.acts import NEEDS, RELATIONS, USUAL, Act, Offered, Wish, to_work
+from bot.errors import InvalidRequest, JobNotFound
+from bot.intake import Intake, Receipt
+from bot.job import TERMINAL, Job
+from bot.menu import Menu, firm
+from bot.refs import JobId, MessageRef, ThreadRef
+from bot.request import Frame, GenerationRequest, Requester, Work
+from bot.store import jobs
+from bot.store.database import Database
+from bot.store.lineage import keys_of
+from bot.text import thing
+
+#: Acts that need no clip: the same is asked for again, as it is or with changes.
+OF_REQUESTS: frozenset[Act] = frozenset({"retry", "remix"})
+
+
+class Works:
+    """Follow-ups of a job, each a job of its own at its own price."""
+
+    def __init__(self, *, database: Database, intake: Intake, menu: Menu) -> None:
+        self._database = database
+        self._intake = intake
+        self._menu = menu
+
+    async def offered(self, job_id: JobId, requester: Requester) -> tuple[Offered, ...]:
+        """What can be done with a job now, in the order to offer it in."""
+        return self._menu.of(await self._visible(job_id, requester))
+
+    async def follow(
+        self,
+        job_id: JobId,
+        act: Act,
+        requester: Requester,
+        *,
+        dedupe_key: str,
+        thread: ThreadRef,
+        choice: str = "",
+        prompt: str = "",
+        negative_prompt: str = "",
+        other: JobId | None = None,
+        frame: Frame | None = None,
+        count: int = 1,
+        work: Work | None = None,
+        asked_in: MessageRef | None = None,
+        is_private: bool = False,
+        is_age_restricted: bool = False,
+        is_confirmed: bool = False,
+    ) -> tuple[Receipt, ...]:
+        """Ask for something to be made of a job; raises `Refusal`s, then nothing is charged.
+
+        Of several variations all are started, or none. `choice` and the rest are what the act
+        needs; an empty choice is the usual one. `work` is what a remix asks for, where more than
+        its prompt was changed.
+        """
+        if known := await self._intake.receipts(dedupe_key):
+            return known
+        job = await self._visible(job_id, requester)
+        others = [] if other is None else [await self._visible(other, requester)]
+        for each in (job, *others):
+            _check(each, act, is_private=is_private)
+        chosen = choice or (str(count) if act == "variation" else self._usual(act, job))
+        wish = Wish(
+            choice=chosen,
+            prompt=prompt.strip(),
+            negative_prompt=negative_prompt.strip(),
+            other=other,
+            frame=frame,
+        )
+        asked = work if act == "remix" and work is not None else self._to_work(act, job, wish)
+        size = int(chosen) if act == "variation" else 1
+        request = GenerationRequest(
+            dedupe_key=dedupe_key,
+            requester=requester,
+            thread=thread,
+            work=asked,
+            asked_in=asked_in,
+            is_age_restricted=is_age_restricted,
+            is_private=is_private,
+            parent=job.id,
+            relation=RELATIONS[act],
+            batch=dedupe_key if size > 1 else "",
+            batch_size=size,
+        )
+        return await self._intake.submit_all(
+            [request.model_copy(update={"dedupe_key": key}) for key in keys_of(dedupe_key, size)],
+            is_confirmed=is_confirmed,
+            retry_of=job.id if act in OF_REQUESTS else None,
+        )
+
+    def _to_work(self, act: Act, job: Job, wish: Wish) -> Work:
+        if act == "retry":
+            return job.request.work
+        work = to_work(act, job, wish)
+        provider = self._menu.providers.get(job.plan.provider) if job.plan else None
+        can = provider.capabilities.get(work.model) if provider else None
+        return firm(work, can) if can is not None else work
+
+    def _usual(self, act: Act, job: Job) -> str:
+        """What holds where nothing was chosen: of the sizes, the usual one or the largest."""
+        usual = USUAL.get(NEEDS[act].choice, "")
+        if NEEDS[act].choice != "resolution":
+            return usual
+        offer = next((each for each in self._menu.of(job) if each.act == act), None)
+        if offer is None:
+            raise InvalidRequest(f"{job.id} cannot be made larger here.", field="resolution")
+        possible = [each.value for each in offer.options]
+        return usual if usual in possible else possible[-1]
+
+    async def _visible(self, job_id: JobId, requester: Requester) -> Job:
+        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        if not job.request.is_seen_by(requester):
+            raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+        return job
+
+
+def _check(job: Job, act: Act, *, is_private: bool) -> None:
+    """Raise `InvalidRequest` where nothing can be made of a job, or others would read of it."""
+    if job.request.is_private and not is_private:
+        raise InvalidRequest(
+            f"{job.id} is private. Use the buttons under it, which keep it so, or --private."
+        )
+    if act in OF_REQUESTS or job.clip is not None:
+        return
+    what = thing(job.work)
+    if job.state not in TERMINAL:
+        raise InvalidRequest(f"{job.id} is not finished yet. Ask again once its {what} is here.")
+    if job.failure is not None and job.failure.code == "deleted":
+        raise InvalidRequest(f"The {what} of {job.id} was deleted, so nothing comes of it.")
+    raise InvalidRequest(f"{job.id} has no {what}. To try it again: retry {job.id}")
