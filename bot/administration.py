@@ -6,20 +6,21 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from bot import quota
 from bot.access import Access
 from bot.clock import Clock
-from bot.errors import InvalidRequest, NotAllowed, NotServed
+from bot.errors import InvalidRequest, NotAllowed
 from bot.house import House, Resolution
 from bot.notices import Notice
 from bot.overview import PlaceLimits, PlaceRules, UsageRow
 from bot.planning import Planner
 from bot.refs import JobId
 from bot.request import Requester
+from bot.rights import Rights
 from bot.store import ledger, places, reports, settings
 from bot.store.database import Database, Tx
 from bot.words import clean
@@ -45,26 +46,29 @@ class Administration:
     """
 
     def __init__(
-        self, *, database: Database, planner: Planner, clock: Clock, house: House, access: Access
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        clock: Clock,
+        house: House,
+        access: Access,
+        rights: Rights,
     ) -> None:
         self._database = database
         self._planner = planner
         self._clock = clock
         self._house = house
         self._access = access
+        self._rights = rights
 
     def check(self, tenant: str, *, actor: Requester) -> None:
-        """Raise unless somebody may read and decide for this place, if the platform lets them.
-
-        Rights are held in a place: who asks from outside has none, whatever they hold there.
-        """
-        if not self.is_operator(actor) and (actor.is_outside or actor.tenant != tenant):
-            raise NotAllowed("That can be done only in the place itself.")
+        """Raise unless somebody may read and decide for this place, if the platform lets them."""
+        self._rights.check(tenant, actor=actor)
 
     def is_operator(self, actor: Requester) -> bool:
         """Whether somebody may act for every place."""
-        names = {f"{actor.adapter}:{actor.user}", actor.person}
-        return not names.isdisjoint(self._house.operators)
+        return self._rights.is_operator(actor)
 
     # ---- what they read ------------------------------------------------------------------
 
@@ -169,11 +173,11 @@ class Administration:
             paused_at = places.rules(tx.conn, tenant).paused_at
             places.pause(tx, tenant, at=paused_at or now, by=actor.person)
 
-        await self._act(tenant, actor, "pause", change)
+        await self._rights.act(tenant, actor, "pause", change)
 
     async def resume(self, tenant: str, *, actor: Requester) -> None:
         """Let a place go on."""
-        await self._act(
+        await self._rights.act(
             tenant,
             actor,
             "resume",
@@ -194,7 +198,7 @@ class Administration:
         why = clean(reason, limit=REASON_CHARS)
         if until is not None and until <= self._clock.now():
             raise InvalidRequest("Choose a time that is still to come.", field="until")
-        await self._act(
+        await self._rights.act(
             tenant,
             actor,
             "block",
@@ -211,7 +215,7 @@ class Administration:
             if not settings.unblock(tx, person):
                 raise InvalidRequest("They are not blocked.", field="user")
 
-        await self._act(tenant, actor, "unblock", change, target=person)
+        await self._rights.act(tenant, actor, "unblock", change, target=person)
 
     async def set_channels(
         self, tenant: str, channels: Mapping[str, str], *, actor: Requester
@@ -220,7 +224,7 @@ class Administration:
         if len(channels) > MAX_CHANNELS:
             raise InvalidRequest(f"At most {MAX_CHANNELS} channels can be named.")
         named = {each: clean(name, limit=NAME_CHARS) for each, name in channels.items()}
-        await self._act(
+        await self._rights.act(
             tenant,
             actor,
             "channels",
@@ -240,7 +244,7 @@ class Administration:
         )
         known = await self._database.read(lambda conn: settings.chosen(conn, scope))
         self._planner.check_chosen({**known, **changes})
-        await self._act(
+        await self._rights.act(
             tenant,
             actor,
             "defaults",
@@ -249,6 +253,20 @@ class Administration:
             detail=", ".join(f"{name}={value}" for name, value in changes.items()),
         )
         return await self._database.read(lambda conn: settings.chosen(conn, scope))
+
+    async def set_moderators_channel(self, tenant: str, channel: str, *, actor: Requester) -> None:
+        """Where reports of clips are posted; empty: the operator hears of them."""
+        await self._set_rules(tenant, {"moderators_channel": channel}, actor)
+
+    async def _set_rules(self, tenant: str, changes: Mapping[str, str], actor: Requester) -> None:
+        scope = settings.rules_scope(tenant)
+        await self._rights.act(
+            tenant,
+            actor,
+            "rules",
+            lambda tx, _: settings.choose(tx, scope, changes),
+            detail=", ".join(f"{name}={value}" for name, value in changes.items()),
+        )
 
     # ---- what operators decide -----------------------------------------------------------
 
@@ -269,7 +287,7 @@ class Administration:
         return await self._house.to_notice(job)
 
     def _check_operator(self, actor: Requester) -> None:
-        if not self.is_operator(actor):
+        if not self._rights.is_operator(actor):
             raise NotAllowed("Only the operator of this bot can do that.")
 
     async def _decide(
@@ -278,41 +296,12 @@ class Administration:
         self._check_operator(actor)
         if not _TENANT.fullmatch(tenant):
             raise InvalidRequest("A place is named like discord:123.", field="tenant")
-        await self._act(
+        await self._rights.act(
             tenant,
             actor,
             act,
             lambda tx, now: places.decide(tx, tenant, state, by=actor.person, now=now),
         )
-
-    async def _act(
-        self,
-        tenant: str,
-        actor: Requester,
-        act: str,
-        change: Callable[[Tx, datetime], object],
-        *,
-        target: str = "",
-        detail: str = "",
-    ) -> None:
-        """Change something and remember who did it, both or neither."""
-        now, by = self._clock.now(), actor.person
-        self.check(tenant, actor=actor)
-
-        def write(tx: Tx) -> None:
-            self._check_served(tx, tenant, actor)
-            change(tx, now)
-            settings.write_audit(
-                tx, now, actor=by, act=act, target=target or tenant, detail=detail
-            )
-
-        await self._database.write(write)
-
-    def _check_served(self, tx: Tx, tenant: str, actor: Requester) -> None:
-        """A place that is not served leaves nothing behind."""
-        is_served = self._access.is_served(tenant, places.state(tx.conn, tenant))
-        if not is_served and not self.is_operator(actor):
-            raise NotServed
 
 
 def _person(tenant: str, user: str) -> str:

@@ -15,6 +15,7 @@ from bot.clips import Clips
 from bot.clock import Clock, SystemClock
 from bot.codec import Codec
 from bot.config import Config
+from bot.courier import Courier
 from bot.dispatch.local import LocalDispatcher
 from bot.errors import ProviderError
 from bot.failover import Failover
@@ -159,6 +160,13 @@ class App:
             contacts=self._config.contacts,
             failover=self._failover,
         )
+        self._courier = Courier(
+            database=database,
+            adapters=self._adapters,
+            clips=self._clips,
+            clock=clock,
+            clip_link=self._links.clip_link,
+        )
         self.studio = self._build_studio()
         for name, create in self._factories.items():
             self._adapters[name] = create(self.studio)
@@ -216,6 +224,7 @@ class App:
             cancel_generation=self._cancel_generation,
             failover=self._failover,
             moderation=self._config.moderation,
+            contacts=self._config.contacts,
             operators=frozenset(each.identity for each in self._config.operators),
             delete_post=self._delete_post,
             place=self._announcer.place,
@@ -228,6 +237,7 @@ class App:
             dispatcher=self._dispatcher,
             clock=self._clock,
             house=house,
+            courier=self._courier,
             vault=Vault(database=self.database, clock=self._clock, secret_key=self._secret),
         )
 
@@ -264,6 +274,7 @@ class App:
                 group.create_task(self._announcer.run(), name="announce"),
                 group.create_task(self._housekeeping().run(), name="housekeeping"),
                 group.create_task(self.operations.tell_forever(), name="tell"),
+                group.create_task(self._courier.run(), name="courier"),
                 group.create_task(self._beat_forever(), name="heartbeat"),
                 group.create_task(self._gauges().run(), name="figures"),
                 group.create_task(self.studio.resume(), name="resume"),

@@ -19,10 +19,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 
 from bot.errors import ConfigError
-from bot.refs import Frozen, Micros
-from bot.request import DEFAULT_MODEL, AspectRatio, Duration, Resolution, Style
+from bot.refs import Frozen, Micros, ThreadRef
+from bot.request import DEFAULT_MODEL, AspectRatio, Duration, Requester, Resolution, Style
 
 PREFIX = "RAYBOT_"
+#: The workspace of a person whose ids are of none.
+OPERATOR = "operator"
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: _split(value))]
 Resolutions = Annotated[tuple[Resolution, ...], BeforeValidator(lambda value: _split(value))]
 AspectRatios = Annotated[tuple[AspectRatio, ...], BeforeValidator(lambda value: _split(value))]
@@ -113,6 +115,14 @@ class Contact:
     def identity(self) -> str:
         """Who that is, e.g. `discord:123` or `slack:T0123:U0456`."""
         return ":".join(part for part in (self.adapter, self.workspace, self.id) if part)
+
+    @property
+    def address(self) -> ThreadRef | Requester:
+        """The channel, or the person to be written to directly."""
+        name, workspace = self.adapter, self.workspace or OPERATOR
+        if self.is_channel:
+            return ThreadRef(adapter=name, workspace=workspace, channel=self.id)
+        return Requester(adapter=name, workspace=workspace, user=self.id)
 
 
 class DefaultsTable(Frozen):

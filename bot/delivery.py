@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot import pricing
+from bot.clips import Clips
 from bot.clips import filename as clip_filename
 from bot.errors import (
     BotError,
@@ -84,7 +85,8 @@ class Deliverer:
         key = messages.clip_key(job.id)
         memo = await messages.open_memo(self._shop.database, key, job.id)
         limit = adapter.limits(thread).max_upload_bytes
-        path, form = await self._fitted(job, job.clip, limit)
+        link = self._shop.wiring.clip_link(job)
+        path, form = await fitted(self._shop.clips, job.clip, limit, has_link=link is not None)
         notice = Delivered(
             about=await self._about(job),
             path=str(path),
@@ -96,7 +98,7 @@ class Deliverer:
             charged=price_of(job, job.clip),
             took=took(job),
             form=form,
-            original_link=None if form == "original" else self._shop.wiring.clip_link(job),
+            original_link=None if form == "original" else link,
             acts=self._shop.wiring.acts(job),
         )
         return await adapter.post(thread, notice, key=key, memo=memo)
@@ -109,16 +111,6 @@ class Deliverer:
         )
         about = to_about(job, parent)
         return about if about.asked_in is not None else replace(about, asked_in=status.message)
-
-    async def _fitted(self, job: Job, clip: Clip, limit: int) -> tuple[Path, ClipForm]:
-        """The clip as this place takes it; a picture only where a link leads to the clip."""
-        try:
-            path, is_smaller = await self._shop.clips.fit(clip, limit)
-        except ClipTooLarge:
-            if self._shop.wiring.clip_link(job) is None:
-                raise
-            return await self._shop.clips.poster(clip), "poster"
-        return path, "smaller" if is_smaller else "original"
 
     def _settle(
         self,
@@ -169,6 +161,17 @@ class Deliverer:
             return ledger.fail(tx, current, now, failure, provider_cost=cost)
 
         await self._shop.result(job, write)
+
+
+async def fitted(clips: Clips, clip: Clip, limit: int, *, has_link: bool) -> tuple[Path, ClipForm]:
+    """The clip as a place takes it; a picture only where a link leads to the clip."""
+    try:
+        path, is_smaller = await clips.fit(clip, limit)
+    except ClipTooLarge:
+        if not has_link:
+            raise
+        return await clips.poster(clip), "poster"
+    return path, "smaller" if is_smaller else "original"
 
 
 def price_of(job: Job, clip: Clip) -> Micros:

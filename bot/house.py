@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bot.config import AccessTable, LimitsTable, ModerationTable
+from bot.config import AccessTable, Contact, LimitsTable, ModerationTable
 from bot.errors import InvalidRequest
 from bot.failover import Failover
 from bot.job import Job
@@ -47,7 +47,8 @@ class House:
     """The rules of this bot, and whom the studio tells of a change.
 
     `operators` are people at their platform who may act for every place, e.g. `discord:123`, or
-    `slack:T0123:U0456` where an id is of one workspace only.
+    `slack:T0123:U0456` where an id is of one workspace only. `contacts` are who is told what only
+    they can mend.
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
     job that waits for an operator's word.
@@ -64,6 +65,7 @@ class House:
     failover: Failover
     moderation: ModerationTable = field(default_factory=ModerationTable)
     operators: frozenset[str] = frozenset()
+    contacts: Sequence[Contact] = ()
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post
     place: Callable[[Job], Awaitable[None]] = _place_nowhere
     resolve: Resolve = _resolve_elsewhere

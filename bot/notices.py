@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 from bot.acts import Offered
 from bot.job import Failure, Job, JobState, Plan, Route
@@ -13,6 +13,9 @@ from bot.request import Relation, Requester, Work
 
 #: The clip as it was made, re-encoded to fit the place, or a picture of it beside a link.
 ClipForm = Literal["original", "smaller", "poster"]
+#: What those who run a place decide about a clip that was reported.
+Outcome = Literal["removed", "blocked", "kept"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 PUT_ASIDE = "Something went wrong on our side. The operator has been told; nothing is lost."
@@ -171,6 +174,58 @@ class Operator:
     job_id: JobId | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """People reported a clip: for those who run its place; `clip` is where it is.
+
+    `reasons` are what people wrote, and nobody's name. `decided_by` is the id of who decided.
+    """
+
+    about: About
+    count: int
+    reasons: tuple[str, ...] = ()
+    clip: MessageRef | None = None
+    outcome: Outcome | None = None
+    decided_by: str = ""
+
+    @property
+    def choices(self) -> tuple[Outcome, ...]:
+        """What can still be decided."""
+        return OUTCOMES if self.outcome is None else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """A copy of a clip in its place's gallery, once so many people starred it; calls nobody.
+
+    `clip` is where the original is; `is_hidden`: it is shown only to who uncovers it.
+    """
+
+    about: About
+    path: str
+    filename: str
+    bytes: int
+    stars: int
+    clip: MessageRef | None = None
+    is_hidden: bool = False
+    form: ClipForm = "original"
+    original_link: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """A copy of a clip for somebody who asked for it, in their direct messages."""
+
+    about: About
+    path: str
+    filename: str
+    bytes: int
+    clip: MessageRef | None = None
+    is_hidden: bool = False
+    form: ClipForm = "original"
+    original_link: str | None = None
+
+
 Notice = (
     Received
     | ConfirmNeeded
@@ -185,7 +240,14 @@ Notice = (
     | Failed
     | Cancelled
     | Operator
+    | Reported
+    | Gallery
+    | Letter
 )
+#: No word of a job in its own thread.
+Aside = Operator | Reported | Gallery | Letter
+#: What carries a file.
+WithFile = Delivered | Gallery | Letter
 
 
 @dataclass(frozen=True, kw_only=True)

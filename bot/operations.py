@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from bot.clock import Clock
-from bot.config import Contact
+from bot.config import OPERATOR, Contact
 from bot.delivery import price_of
 from bot.errors import (
     DeliveryError,
@@ -23,7 +23,6 @@ from bot.log import get_logger
 from bot.notices import Operator
 from bot.ports import Adapter, Dispatcher, Provider
 from bot.refs import GenerationId, JobId, Micros, ThreadRef
-from bot.request import Requester
 from bot.step import TRIES_BEFORE_TELLING
 from bot.store import attempts, jobs, ledger, reports, settings
 from bot.store.database import Database, Tx
@@ -32,7 +31,6 @@ log = get_logger(__name__)
 How = Literal["adopt", "charge", "release"]
 TELL_EVERY = timedelta(seconds=10)
 PARK_AFTER_CRASHES = 3
-OPERATOR = "operator"
 
 
 class Forgetful:
@@ -288,10 +286,8 @@ class Operations:
 
 
 async def _thread_of(contact: Contact, adapter: Adapter) -> ThreadRef | None:
-    name, workspace = contact.adapter, contact.workspace or OPERATOR
-    if contact.is_channel:
-        return ThreadRef(adapter=name, workspace=workspace, channel=contact.id)
-    return await adapter.direct(Requester(adapter=name, workspace=workspace, user=contact.id))
+    address = contact.address
+    return address if isinstance(address, ThreadRef) else await adapter.direct(address)
 
 
 def _check_open_question(job: Job, how: How, gone: GenerationId | None) -> None:

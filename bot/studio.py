@@ -6,20 +6,21 @@ What a request goes through is in `bot.intake`, what those who run a place do in
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import assert_never
 
 from bot.access import LOCAL, Access
 from bot.acts import Act, Offered, Option
 from bot.administration import Administration
+from bot.care import Care
 from bot.clips import Clips
 from bot.clips import filename as clip_filename
 from bot.clock import Clock
-from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed, ThreadGone
+from bot.courier import Courier
+from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed
 from bot.house import House
 from bot.inbox import Inbox, Noted
 from bot.intake import Intake, Receipt
-from bot.job import TERMINAL, Failure, Job, JobState
+from bot.job import TERMINAL, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
 from bot.notices import Delivered, Notice, to_about, took
@@ -40,7 +41,9 @@ from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.preferences import Preferences
 from bot.refs import JobId, Micros, ThreadRef
+from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester, Work
+from bot.rights import Rights
 from bot.store import jobs, ledger, lineage, places, settings
 from bot.store.database import Database, Tx
 from bot.text import thing
@@ -73,13 +76,13 @@ __all__ = [
     "Works",
 ]
 log = get_logger(__name__)
-DELETED = "deleted"
 
 
 class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage.
 
-    `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip.
+    `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip;
+    `care` is for clips that trouble somebody.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -94,6 +97,7 @@ class Studio:
         clock: Clock,
         house: House,
         vault: Vault,
+        courier: Courier,
     ) -> None:
         self._database = database
         self._planner = planner
@@ -115,8 +119,31 @@ class Studio:
         self.works = Works(database=database, intake=self._intake, menu=self._menu)
         self.preferences = Preferences(database=database, planner=planner, access=self._access)
         self.inbox = Inbox(database=database, clock=clock)
+        rights = Rights(database=database, clock=clock, house=house, access=self._access)
         self.admin = Administration(
-            database=database, planner=planner, clock=clock, house=house, access=self._access
+            database=database,
+            planner=planner,
+            clock=clock,
+            house=house,
+            access=self._access,
+            rights=rights,
+        )
+        self._courier = courier
+        self._removal = Removal(
+            database=database,
+            planner=planner,
+            clips=clips,
+            clock=clock,
+            house=house,
+            courier=courier,
+        )
+        self.care = Care(
+            database=database,
+            clock=clock,
+            house=house,
+            rights=rights,
+            removal=self._removal,
+            courier=courier,
         )
 
     # ---- submit --------------------------------------------------------------------------
@@ -233,31 +260,14 @@ class Studio:
         Raises `InvalidRequest` where there is no clip, and `DeliveryError`s: then ask again.
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
-        if _is_deleted(job):
+        if is_deleted(job):
             return await self._house.to_notice(job)
         if job.state not in TERMINAL:
             raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
         if job.clip is None:
             raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")
-        # The effects first: whoever asks again after a crash has them all once more.
-        if job.message is not None:
-            with suppress(ThreadGone):
-                await self._house.delete_post(job.message)
-        await self._clips.delete(job.clip)
-        await self._planner.forget_images(job)
-        return await self._house.to_notice(
-            await self._intake.write(lambda tx: self._note_deleted(tx, job_id, requester))
-        )
-
-    def _note_deleted(self, tx: Tx, job_id: JobId, requester: Requester) -> Job:
-        job = jobs.get(tx.conn, job_id)
-        if _is_deleted(job):
-            return job
-        self._audit(tx, job, requester, "delete")
-        is_own = job.request.requester.person == requester.person
-        who = "the person who asked for it" if is_own else "a moderator"
-        failure = Failure(code=DELETED, sentence=f"The {thing(job.work)} was deleted by {who}.")
-        return jobs.change(tx, job, clip=None, clip_url=None, failure=failure)
+        removed = await self._removal.remove(job, by=requester.person)
+        return await self._house.to_notice(removed)
 
     def _audit(self, tx: Tx, job: Job, requester: Requester, act: str) -> None:
         """Remember what a moderator did to somebody else's job."""
@@ -373,10 +383,6 @@ class Studio:
         return job
 
 
-def _is_deleted(job: Job) -> bool:
-    return job.failure is not None and job.failure.code == DELETED
-
-
 def _to_line(job: Job) -> JobLine:
     return JobLine(
         job_id=job.id,
@@ -384,6 +390,6 @@ def _to_line(job: Job) -> JobLine:
         prompt=job.work.prompt,
         created_at=job.created_at,
         price=job.plan.price.micros if job.plan else Micros(0),
-        message=job.message if not _is_deleted(job) else None,
+        message=job.message if not is_deleted(job) else None,
         is_private=job.request.is_private,
     )

@@ -11,6 +11,14 @@ from typing import assert_never
 from bot import errors
 from bot import notices as n
 from bot.act_words import act_label, act_line, family_lines, option_line, parent_line
+from bot.care_words import (
+    DECIDED,
+    DECISIONS,
+    FORMS,
+    describe_aside,
+    describe_report,
+    maker,
+)
 from bot.job import Route
 from bot.page_words import (
     describe_jobs,
@@ -42,6 +50,8 @@ from bot.words import (
 )
 
 __all__ = [
+    "DECIDED",
+    "DECISIONS",
     "QUOTE_CHARS",
     "Table",
     "Text",
@@ -57,6 +67,7 @@ __all__ = [
     "describe_error",
     "describe_jobs",
     "describe_limits",
+    "describe_report",
     "describe_rules",
     "describe_server_usage",
     "describe_settings",
@@ -66,6 +77,7 @@ __all__ = [
     "gist",
     "help_text",
     "lines_beside",
+    "maker",
     "moment",
     "option_line",
     "parameters",
@@ -76,11 +88,6 @@ __all__ = [
     "thing",
     "timeline",
 ]
-FORMS: dict[n.ClipForm, str] = {
-    "original": "",
-    "smaller": "Made smaller to fit this place.",
-    "poster": "Too large for this place, so here is a picture of it; the link has the clip.",
-}
 Running = (
     n.Received
     | n.ConfirmNeeded
@@ -98,6 +105,8 @@ Running = (
 
 def describe(notice: n.Notice) -> Text:
     """The words of a notice."""
+    if isinstance(notice, n.Reported | n.Gallery | n.Letter):
+        return describe_aside(notice)
     if isinstance(notice, n.Delivered | n.Done | n.Failed | n.Cancelled | n.Operator):
         return _describe_end(notice)
     return _describe_running(notice)

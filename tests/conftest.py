@@ -64,6 +64,7 @@ class House:
             clock=self.clock,
             house=replace(studio._house, **rules),
             vault=studio.vault,
+            courier=self.app._courier,
         )
 
     async def ask(self, prompt: str = "a red fox in snow", **work: object) -> JobId:

@@ -28,7 +28,7 @@ from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
-from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Operator
+from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Notice, Operator, WithFile
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
@@ -115,7 +115,7 @@ class Delivery:
             if is_first and refusals.is_certain(error.__cause__):
                 await memo.put(FIRST_TRY, "")
             raise
-        if not isinstance(notice, Delivered | Operator):
+        if not isinstance(notice, Delivered | Aside):
             self._statuses.note(notice.about.job_id, message)
         return message
 
@@ -304,12 +304,12 @@ class Delivery:
         *,
         is_post: bool,
     ) -> DeliveryError:
-        is_clip = isinstance(notice, Delivered)
+        is_clip = isinstance(notice, WithFile)
         if refusals.is_shut_out(error):
             return self._breaker.open(error)
         if error.code != refusals.TOO_LARGE and error.status != 413:
             return refusals.to_error(error, is_post=is_post, is_clip=is_clip)
-        if not isinstance(notice, Delivered) or notice.form == "poster":
+        if not isinstance(notice, WithFile) or notice.form == "poster":
             return ClipTooLarge(max_bytes=self._max_upload(thread))
         lower = next((each for each in SIZES if each < notice.bytes), notice.bytes // 2)
         self._caps[thread.workspace] = lower

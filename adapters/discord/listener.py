@@ -28,7 +28,7 @@ from adapters.discord.threads import Opening, Threads
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
-from bot.notices import Notice, Operator
+from bot.notices import Aside, Notice
 from bot.ports import Memo
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, GenerationRequest, Requester, Work, frames_of
@@ -118,7 +118,7 @@ class Discord(Delivery):
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key, into a thread of its own if it is to be."""
-        if parse.is_unopened(thread) and not isinstance(notice, Operator):
+        if parse.is_unopened(thread) and not isinstance(notice, Aside):
             async with self._translated(thread, notice):
                 thread = await self._threads.settle(self._online, thread, notice.about)
         return await super().post(thread, notice, key=key, memo=memo)

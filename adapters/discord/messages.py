@@ -11,7 +11,7 @@ from typing import Any
 import discord
 
 from adapters.discord import buttons, render
-from bot.notices import Delivered, Notice, Operator
+from bot.notices import Notice, Operator, WithFile
 
 NONCE_CHARS = 25
 
@@ -43,7 +43,7 @@ def is_told(message: discord.Message, notice: Notice) -> bool:
     job_id = notice.about.job_id
     # A status message may show the images of its job; only a clip is named after it.
     has_clip = any(job_id in each.filename for each in message.attachments)
-    return f"`{job_id}`" in message.content and has_clip is isinstance(notice, Delivered)
+    return f"`{job_id}`" in message.content and has_clip is isinstance(notice, WithFile)
 
 
 def without_prompt(notice: Notice) -> Notice:
@@ -52,7 +52,7 @@ def without_prompt(notice: Notice) -> Notice:
         return notice
     work = notice.about.work.model_copy(update={"prompt": ""})
     bare = replace(notice, about=replace(notice.about, work=work))
-    if isinstance(bare, Delivered):
+    if isinstance(bare, WithFile):
         return replace(bare, filename=f"{bare.about.job_id}{Path(bare.filename).suffix}")
     return bare
 

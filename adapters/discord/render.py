@@ -23,7 +23,16 @@ from bot.text import Table, Text, clean
 
 Style = Literal["primary", "secondary", "success", "danger"]
 #: Every notice about a job.
-Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled
+Told = (
+    words.Running
+    | n.Delivered
+    | n.Done
+    | n.Failed
+    | n.Cancelled
+    | n.Reported
+    | n.Gallery
+    | n.Letter
+)
 MAX_CHARS = 2000
 ALT_CHARS = 1024
 #: So many lines of `draw_jobs` fit into a message, each with a link and the start of its prompt.
@@ -184,7 +193,7 @@ def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Draw
     return Drawn(
         content=calls + fit(_rows(notice, now), max_chars - units(calls)),
         buttons=_choices(notice),
-        file=_file(notice) if isinstance(notice, n.Delivered) else None,
+        file=_file(notice) if isinstance(notice, n.WithFile) else None,
         pings=pings,
     )
 
@@ -197,7 +206,7 @@ def _rows(notice: Told, now: datetime | None) -> list[Row]:
     rows = [(KEEP, title)]
     if text.quote:
         rows.append((QUOTED, _quoted(text.quote, notice.about.work)))
-    if isinstance(notice, n.Done) and notice.clip is not None:
+    if isinstance(notice, n.Done | n.Reported | n.Gallery | n.Letter) and notice.clip:
         way = f"Go to the {words.thing(notice.about.work)}"
         rows.append((KEEP, _link(way, jump(notice.clip))))
     return [*rows, *(_to_row(notice, line) for line in words.lines_beside(notice, ready))]
@@ -212,11 +221,11 @@ def _quoted(said: str, work: Work) -> str:
 def _to_row(notice: Told, line: str) -> Row:
     """A line of a notice's words, small where it is no sentence for the person."""
     told = notice.about
-    original = notice.original_link if isinstance(notice, n.Delivered) else None
+    original = notice.original_link if isinstance(notice, n.WithFile) else None
     if original and line.endswith(original):
         return (KEEP, f"-# {_link('Original clip', original)}")
     if line.endswith(f"job {told.job_id}"):
-        made = " · AI-generated" if isinstance(notice, n.Delivered) else ""
+        made = " · AI-generated" if isinstance(notice, n.WithFile) else ""
         return (KEEP, f"-# {_line(line)}{made}")
     if line == words.parameters(told.work):
         return (SETTLED, f"-# {_line(line)}")
@@ -249,10 +258,12 @@ def _choices(notice: Told) -> tuple[Button, ...]:
             return _buttons(job, "retry")
         case n.Uncertain() | n.Fetching() | n.Done():
             return ()
+        case n.Reported() | n.Gallery() | n.Letter():
+            return ()
     assert_never(notice)
 
 
-def _file(notice: n.Delivered) -> FileSpec:
+def _file(notice: n.WithFile) -> FileSpec:
     work = notice.about.work
     is_hidden, is_poster = is_spoiler(work), notice.form == "poster"
     # The usual name and description tell what the clip shows.

@@ -23,7 +23,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.log import get_logger
-from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Operator
+from bot.notices import Aside, Cancelled, Done, Failed, Notice, Operator, WithFile
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
@@ -85,7 +85,7 @@ class Delivery:
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key; `PostedBefore` where that is in doubt."""
-        if isinstance(notice, Delivered):
+        if isinstance(notice, WithFile):
             message = await self._post_clip(thread, notice, memo=memo)
         elif isinstance(notice, Operator):
             # Nobody keeps a memo for these; of a lost answer at least this process knows.
@@ -94,11 +94,12 @@ class Delivery:
             del self._notes[thread, key]
         else:
             message = await self._post_words(thread, notice, key=key, memo=memo)
-            self._statuses.note(notice.about.job_id, message)
+            if not isinstance(notice, Aside):
+                self._statuses.note(notice.about.job_id, message)
         self.on_told(notice)
         return message
 
-    async def _post_clip(self, thread: ThreadRef, notice: Delivered, *, memo: Memo) -> MessageRef:
+    async def _post_clip(self, thread: ThreadRef, notice: WithFile, *, memo: Memo) -> MessageRef:
         try:
             return await self._uploads.post(thread, notice, memo=memo)
         except DeliveryError as error:
@@ -107,7 +108,7 @@ class Delivery:
                 raise
             raise self._to_too_large(thread, notice) from error
 
-    def _to_too_large(self, thread: ThreadRef, notice: Delivered) -> DeliveryError:
+    def _to_too_large(self, thread: ThreadRef, notice: WithFile) -> DeliveryError:
         """The clip is made smaller for the next try; a picture of it cannot be."""
         lower = next((each for each in SIZES if each < notice.bytes), notice.bytes // 2)
         if notice.form == "poster":

@@ -28,7 +28,7 @@ from adapters.slack.voice import Voice
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryError, InvalidRequest, NotAllowed, StoreError
 from bot.log import get_logger
-from bot.notices import Notice, Operator
+from bot.notices import Aside, Notice
 from bot.ports import WebHandler
 from bot.refs import JobId
 from bot.request import Frame, Requester
@@ -94,7 +94,7 @@ class Slack(Delivery):
 
     def on_told(self, notice: Notice) -> None:
         """A message of a job says something new, so its person's Home tab is out of date."""
-        if not isinstance(notice, Operator):
+        if not isinstance(notice, Aside):
             self._home.touch(notice.about.requester)
 
     async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:

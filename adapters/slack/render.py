@@ -38,7 +38,16 @@ __all__ = [
     "to_drawn",
 ]
 #: Every notice about a job.
-Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled
+Told = (
+    words.Running
+    | n.Delivered
+    | n.Done
+    | n.Failed
+    | n.Cancelled
+    | n.Reported
+    | n.Gallery
+    | n.Letter
+)
 #: Of a whole message, so that its text and each of its blocks fit.
 MAX_CHARS = b.TEXT_CHARS
 ALT_CHARS = 1000
@@ -192,7 +201,7 @@ def draw(notice: n.Notice, *, now: datetime) -> Drawn:
     return to_drawn(
         fit(rows),
         buttons=buttons.row(notice.about.job_id, *_choices(notice)),
-        file=_file(notice) if isinstance(notice, n.Delivered) else None,
+        file=_file(notice) if isinstance(notice, n.WithFile) else None,
     )
 
 
@@ -205,7 +214,7 @@ def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> li
     rows = [title_row(text.title, *soon, first=whom)]
     if text.quote:
         rows.append(quote_row(text.quote))
-    if isinstance(notice, n.Done) and notice.clip is not None:
+    if isinstance(notice, n.Done | n.Reported | n.Gallery | n.Letter) and notice.clip:
         way = b.link(f"Go to the {words.thing(notice.about.work)}", jump(notice.clip))
         rows.append(Row(weight=KEEP, look="said", parts=(way,)))
     return [*rows, *(_to_row(notice, line) for line in words.lines_beside(notice, ready))]
@@ -214,11 +223,11 @@ def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> li
 def _to_row(notice: Told, line: str) -> Row:
     """A line of a notice's words, small where it is no sentence for the person."""
     told = notice.about
-    original = notice.original_link if isinstance(notice, n.Delivered) else None
+    original = notice.original_link if isinstance(notice, n.WithFile) else None
     if original and line.endswith(original):
         return Row(weight=KEEP, look="said", parts=(b.link("Original clip", original),))
     if line.endswith(f"job {told.job_id}"):
-        made = " · AI-generated" if isinstance(notice, n.Delivered) else ""
+        made = " · AI-generated" if isinstance(notice, n.WithFile) else ""
         return _small(KEEP, line + made)
     if line == words.parameters(told.work):
         return _small(SETTLED, line)
@@ -254,10 +263,12 @@ def _choices(notice: Told) -> tuple[str, ...]:
             return ("retry",)
         case n.Uncertain() | n.Fetching() | n.Done():
             return ()
+        case n.Reported() | n.Gallery() | n.Letter():
+            return ()
     assert_never(notice)
 
 
-def _file(notice: n.Delivered) -> FileSpec:
+def _file(notice: n.WithFile) -> FileSpec:
     work, is_poster = notice.about.work, notice.form == "poster"
     what, suffix = f"AI-generated {words.thing(work)}", Path(notice.filename).suffix
     if work.kind != "image":

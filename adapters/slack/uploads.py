@@ -24,7 +24,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.log import get_logger
-from bot.notices import Delivered
+from bot.notices import WithFile
 from bot.ports import Memo
 from bot.refs import MessageRef, ThreadRef
 
@@ -51,7 +51,7 @@ class Uploads:
         self._clients = clients
         self._clock = clock
 
-    async def post(self, thread: ThreadRef, notice: Delivered, *, memo: Memo) -> MessageRef:
+    async def post(self, thread: ThreadRef, notice: WithFile, *, memo: Memo) -> MessageRef:
         """Show a clip; `PostedBefore` where it was shown, or may be and nobody can tell."""
         if withdrawn := memo.get(WITHDRAWN):
             await self._withdraw(thread, withdrawn, memo)
@@ -71,7 +71,7 @@ class Uploads:
 
     # ---- the bytes -----------------------------------------------------------------------
 
-    async def _upload(self, thread: ThreadRef, notice: Delivered, drawn: render.Drawn) -> str:
+    async def _upload(self, thread: ThreadRef, notice: WithFile, drawn: render.Drawn) -> str:
         """Send the bytes to where Slack wants them; nobody sees them yet."""
         spec = drawn.file
         assert spec is not None
@@ -103,7 +103,7 @@ class Uploads:
     # ---- the last call -------------------------------------------------------------------
 
     async def _show(
-        self, thread: ThreadRef, notice: Delivered, drawn: render.Drawn, memo: Memo
+        self, thread: ThreadRef, notice: WithFile, drawn: render.Drawn, memo: Memo
     ) -> None:
         """Let Slack show the file, without what it refuses; returns where it will, or may."""
         said = _to_call(thread, notice, drawn, memo)
@@ -216,7 +216,7 @@ def _is_thread(thread: ThreadRef) -> bool:
 
 
 def _to_call(
-    thread: ThreadRef, notice: Delivered, drawn: render.Drawn, memo: Memo
+    thread: ThreadRef, notice: WithFile, drawn: render.Drawn, memo: Memo
 ) -> dict[str, str]:
     """What the last call says: where, and in blocks, or in words alone once they were refused."""
     assert drawn.file is not None
@@ -229,7 +229,7 @@ def _to_call(
     return {**said, "blocks": json.dumps(drawn.blocks, ensure_ascii=False)}
 
 
-def parent_for(thread: ThreadRef, notice: Delivered) -> str:
+def parent_for(thread: ThreadRef, notice: WithFile) -> str:
     """The message whose thread a clip goes to: the thread's first, else the one that asked."""
     asked = notice.about.asked_in
     if parent := addresses.parent_of(thread):

@@ -16,7 +16,7 @@ from adapters.terminal.parse import NAME, THREAD
 from adapters.terminal.render import Screen
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, FrameRejected, InvalidRequest, ThreadGone
-from bot.notices import Cancelled, Delivered, Done, Failed, Notice, Uncertain
+from bot.notices import Cancelled, Done, Failed, Notice, Uncertain, WithFile
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, Requester
@@ -167,7 +167,7 @@ class Delivery:
         """Write a post down before it is shown, of a clip first the file; and its number."""
         entry, number = Entry(message=key), ""
         try:
-            if isinstance(notice, Delivered):
+            if isinstance(notice, WithFile):
                 clip = Path(notice.path)
                 path = await asyncio.to_thread(keep_clip, clip, self._folder, notice.filename)
                 number = self._number(ClipFrame(job_id=notice.about.job_id))

@@ -101,6 +101,8 @@ jobs = Table(
     Column("parent", String(16), index=True),
     Column("story", String(16), index=True),
     Column("waits_for", String(16)),
+    # When all that it says of its person was taken out.
+    Column("erased_at", UtcTime),
     UniqueConstraint("provider", "generation_id"),
     Index("ix_jobs_state_next_at", "state", "next_at"),
     Index("ix_jobs_provider_state", "provider", "state", "admitted_at"),
@@ -188,6 +190,8 @@ place_rules = Table(
     Column("tenant", String(120), primary_key=True),
     Column("paused_at", UtcTime),
     Column("paused_by", String(200), nullable=False),
+    # What people are told while it is paused.
+    Column("paused_message", Text),
     # The allowed channels: ids with their names; empty: all.
     Column("channels", JSON, nullable=False),
 )
@@ -233,6 +237,20 @@ stars = Table(
     Column("job_id", ForeignKey("jobs.id"), primary_key=True),
     Column("person", String(200), primary_key=True),
     Column("at", UtcTime, nullable=False),
+)
+
+# What is to be posted, changed or removed once, beside a job's own messages.
+errands = Table(
+    "errands",
+    metadata,
+    # The key of its message.
+    Column("key", String(40), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("kind", String(10), nullable=False),
+    # A conversation, or a person to be written to directly.
+    Column("to", JSON, nullable=False),
+    Column("due_at", UtcTime, index=True),
+    Column("version", Integer, nullable=False),
 )
 
 audit_log = Table(

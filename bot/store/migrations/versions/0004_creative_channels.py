@@ -1,4 +1,4 @@
-"""Where clips come from, films of several shots, grants, reports and stars."""
+"""Where clips come from, films of several shots, grants, reports, stars, and their errands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def upgrade() -> None:
     op.create_index(op.f("ix_jobs_story"), "jobs", ["story"])
     op.execute("UPDATE jobs SET parent = retry_of")
     op.add_column("places", sa.Column("left_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("jobs", sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("place_rules", sa.Column("paused_message", sa.Text(), nullable=True))
     _make_grants()
+    _make_errands()
     op.create_table(
         "reports",
         sa.Column("job_id", sa.String(length=16), nullable=False),
@@ -57,3 +60,19 @@ def _make_grants() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_grants")),
     )
     op.create_index(op.f("ix_grants_person"), "grants", ["person"])
+
+
+def _make_errands() -> None:
+    op.create_table(
+        "errands",
+        sa.Column("key", sa.String(length=40), nullable=False),
+        sa.Column("job_id", sa.String(length=16), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("to", sa.JSON(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_errands_job_id")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_errands")),
+    )
+    op.create_index(op.f("ix_errands_job_id"), "errands", ["job_id"])
+    op.create_index(op.f("ix_errands_due_at"), "errands", ["due_at"])

@@ -1,0 +1,140 @@
+"""What people can have looked at, and what those who run a place decide about it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from bot.clock import Clock
+from bot.courier import Courier
+from bot.errors import BotError, InvalidRequest, JobNotFound
+from bot.house import House
+from bot.job import Job
+from bot.log import get_logger
+from bot.notices import Outcome
+from bot.refs import JobId, ThreadRef
+from bot.removal import Removal
+from bot.request import Requester
+from bot.rights import Rights
+from bot.store import complaints, errands, jobs, settings
+from bot.store.database import Database, Tx
+from bot.text import DECIDED, thing
+from bot.words import clean
+
+log = get_logger(__name__)
+REASON_CHARS = 300
+#: What became of a report: it is passed on, it was made before, or the clip was looked at already.
+ReportAnswer = Literal["noted", "known", "decided"]
+
+
+class Care:
+    """Reports of clips, and decisions about them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        house: House,
+        rights: Rights,
+        removal: Removal,
+        courier: Courier,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._house = house
+        self._rights = rights
+        self._removal = removal
+        self._courier = courier
+
+    async def report(self, job_id: JobId, requester: Requester, reason: str = "") -> ReportAnswer:
+        """Let those who run its place look at a clip; once for each person.
+
+        Its maker does not learn who reported it. Raises `JobNotFound` and `InvalidRequest`.
+        """
+        why, now = clean(reason, limit=REASON_CHARS), self._clock.now()
+
+        def write(tx: Tx) -> ReportAnswer:
+            job = jobs.get_or_none(tx.conn, job_id)
+            if job is None or not job.request.is_seen_by(requester):
+                raise JobNotFound(f"There is no job {job_id} here.")
+            if job.clip is None:
+                raise InvalidRequest(f"{job_id} has no {thing(job.work)} to report.")
+            if not complaints.note(tx, job_id, requester.person, why, now):
+                return "known"
+            if complaints.of_job(tx.conn, job_id).outcome is not None:
+                return "decided"
+            self._pass_on(tx, job)
+            return "noted"
+
+        return await self._database.write(write)
+
+    def _pass_on(self, tx: Tx, job: Job) -> None:
+        """To the moderators' channel of its place, else to the operator."""
+        now, tenant = self._clock.now(), job.request.requester.tenant
+        rules = settings.chosen(tx.conn, settings.rules_scope(tenant))
+        channel, own = rules.get("moderators_channel"), job.request.requester
+        targets: dict[str, ThreadRef | Requester] = {}
+        if channel:
+            there = ThreadRef(adapter=own.adapter, workspace=own.workspace, channel=channel)
+            targets[f"{job.id}:report"] = there
+        else:
+            targets = {
+                f"{job.id}:report:{_short(each.identity)}": each.address
+                for each in self._house.contacts
+            }
+        if not targets:
+            sentence = f"{job.id} was reported, but {tenant} has no channel for its moderators."
+            settings.note_operator(tx, f"report:{job.id}", sentence, now, job.id)
+        errands.renew(tx, job.id, now, kind="report")
+        for key, to in targets.items():
+            errands.begin(tx, key, job.id, "report", to, now)
+        tx.after_commit(self._courier.hurry)
+
+    async def decide(self, job_id: JobId, outcome: Outcome, *, actor: Requester) -> None:
+        """Remove a clip that was reported, block its maker, or keep it; decided once.
+
+        The adapter has checked that `actor` may decide in their place. Raises `NotAllowed`, and
+        `InvalidRequest` where it was decided before.
+        """
+        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        tenant = job.request.requester.tenant
+        self._rights.check(tenant, actor=actor)
+        now = self._clock.now()
+
+        def write(tx: Tx) -> None:
+            said = complaints.of_job(tx.conn, job_id)
+            if said.outcome is not None:
+                raise InvalidRequest(f"{job_id} was decided already: {DECIDED[said.outcome]}")
+            if said.count == 0:
+                raise InvalidRequest(f"Nobody reported {job_id}.")
+            complaints.decide(tx, job_id, outcome, by=actor.person, now=now)
+            owner = job.request.requester.person
+            settings.write_audit(
+                tx,
+                now,
+                actor=actor.person,
+                act=f"report {outcome}",
+                target=job_id,
+                detail=owner,
+            )
+            if outcome == "blocked":
+                settings.block(tx, owner, until=None, reason=f"report of {job_id}", now=now)
+            errands.renew(tx, job_id, now, kind="report")
+            tx.after_commit(self._courier.hurry)
+
+        await self._database.write(write)
+        await self.remove_decided()
+
+    async def remove_decided(self) -> None:
+        """Remove the clips that were to be removed; what cannot be yet is left for later."""
+        for job_id, by in await self._database.read(complaints.not_removed):
+            job = await self._database.read(lambda conn: jobs.get(conn, job_id))  # noqa: B023 - awaited here
+            try:
+                await self._removal.remove(job, by=by)
+            except BotError as error:
+                log.warning("care.not_removed", job=job_id, cause=type(error).__name__)
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -1,0 +1,240 @@
+"""Posts, changes and removes once what stands beside a job's own messages.
+
+Reports for those who run a place, copies in its gallery, and copies by direct message. Each is a
+row, so that what one process began the next one ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.clips import Clips
+from bot.clips import filename as clip_filename
+from bot.clock import Clock
+from bot.delivery import fitted
+from bot.errors import (
+    BotError,
+    ClipBroken,
+    ClipError,
+    DeliveryError,
+    DeliveryUnavailable,
+    PostedBefore,
+    StoreError,
+    ThreadGone,
+)
+from bot.job import Job
+from bot.log import get_logger
+from bot.notices import About, Gallery, Letter, Notice, Reported, to_about
+from bot.ports import Adapter
+from bot.refs import JobId, MessageRef, ThreadRef
+from bot.request import is_spoiler
+from bot.store import complaints, errands, jobs, messages, settings, stars
+from bot.store.database import Database, Tx
+from bot.store.errands import Errand
+
+log = get_logger(__name__)
+AGAIN_SECONDS = 30.0
+LOOK_EVERY = timedelta(minutes=1)
+
+
+class Courier:
+    """Brings each errand to its end: its message says what is so, or is gone."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        adapters: Mapping[str, Adapter],
+        clips: Clips,
+        clock: Clock,
+        clip_link: Callable[[Job], str | None],
+    ) -> None:
+        self._database = database
+        self._adapters = adapters
+        self._clips = clips
+        self._clock = clock
+        self._clip_link = clip_link
+        self._due = asyncio.Event()
+        self._in_hand: dict[str, asyncio.Lock] = {}
+
+    def hurry(self) -> None:
+        """There is something to do."""
+        self._due.set()
+
+    async def run(self) -> None:
+        """Do what is due until cancelled; what fails is tried again later."""
+        while True:
+            self._due.clear()
+            now = self._clock.now()
+            try:
+                for errand in await self._database.read(lambda conn: errands.due(conn, now)):  # noqa: B023 - awaited here
+                    await self._try(errand)
+                soon = await self._database.read(errands.next_due)
+            except StoreError as error:
+                log.error("courier.store_failed", cause=error.sentence)  # noqa: TRY400
+                soon = None
+            until = self._clock.now() + LOOK_EVERY
+            await self._clock.wait(self._due, min(until, soon) if soon else until)
+
+    async def _try(self, errand: Errand) -> None:
+        try:
+            await self.carry(errand.key)
+        except (DeliveryError, ClipError) as error:
+            log.warning("courier.not_done", job=errand.job_id, cause=type(error).__name__)
+
+    async def settle(self, job_id: JobId) -> None:
+        """Do now what is to be done of a job; raises `DeliveryUnavailable` where it cannot be.
+
+        Then all that stands of it anywhere is known.
+        """
+        for errand in await self._database.read(lambda conn: errands.open_of(conn, job_id)):
+            try:
+                await self.carry(errand.key)
+            except ThreadGone as error:
+                log.info("courier.gone", job=job_id, cause=type(error).__name__)
+
+    async def carry(self, key: str) -> None:
+        """Do one errand, if it is still to be done.
+
+        Raises `DeliveryError`s and `ClipError`s; only what may pass is tried again.
+        """
+        async with self._alone(key):
+            errand = await self._database.read(lambda conn: errands.get(conn, key))
+            if errand is None:
+                return
+            try:
+                await self._carry(errand)
+            except BotError as error:
+                failure = error
+                await self._database.write(lambda tx: self._note_failure(tx, errand, failure))
+                raise
+
+    @asynccontextmanager
+    async def _alone(self, key: str) -> AsyncIterator[None]:
+        """One pair of hands for each errand."""
+        lock = self._in_hand.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._in_hand.pop(key, None)
+
+    def _note_failure(self, tx: Tx, errand: Errand, error: BotError) -> None:
+        """What cannot be said there is given up; a report then goes to the operator."""
+        is_passing = not isinstance(error, ThreadGone | ClipBroken)
+        if is_passing:
+            seconds = getattr(error, "retry_after", None) or AGAIN_SECONDS
+            errands.put_off(tx, errand, self._clock.now() + timedelta(seconds=seconds))
+            return
+        errands.finish(tx, errand)
+        is_known = isinstance(error, PostedBefore | ClipBroken)
+        if is_known or errand.kind == "letter":
+            return
+        what = "A report" if errand.kind == "report" else "A clip for the gallery"
+        sentence = f"{what} could not be posted where it should be. {error.sentence}"
+        settings.note_operator(
+            tx, f"errand:{errand.key}", sentence, self._clock.now(), errand.job_id
+        )
+
+    # ---- one errand ----------------------------------------------------------------------
+
+    async def _carry(self, errand: Errand) -> None:
+        adapter = self._adapters.get(errand.to.adapter)
+        if adapter is None:
+            raise DeliveryUnavailable("This chat platform is not configured any more.")
+        job, posted = await self._database.read(
+            lambda conn: (jobs.get(conn, errand.job_id), messages.get(conn, errand.key))
+        )
+        if not _has_content(errand, job):
+            await self._take_away(errand, adapter, posted)
+            return
+        if posted.message is not None and errand.kind != "report":
+            await self._database.write(lambda tx: errands.finish(tx, errand))
+            return
+        thread = await _thread_of(errand, adapter)
+        notice = await self._to_notice(errand, job, adapter, thread)
+        digest = hashlib.sha256(repr(notice).encode()).hexdigest()
+        message = posted.message
+        if message is None:
+            await self._database.write(lambda tx: messages.begin(tx, errand.key, job.id))
+            memo = messages.StoredMemo(self._database, errand.key, job.id, posted.kept)
+            message = await adapter.post(thread, notice, key=errand.key, memo=memo)
+        # What was posted by an earlier try may say what was so then.
+        is_new = posted.message is None and not posted.is_begun
+        if errand.kind == "report" and not is_new and posted.digest != digest:
+            await adapter.edit(message, notice)
+        await self._database.write(lambda tx: self._note_done(tx, errand, message, digest))
+
+    def _note_done(self, tx: Tx, errand: Errand, message: MessageRef, digest: str) -> None:
+        messages.put(tx, errand.key, errand.job_id, message, digest)
+        errands.finish(tx, errand)
+
+    async def _take_away(self, errand: Errand, adapter: Adapter, posted: messages.Posted) -> None:
+        """Remove a copy of what was deleted."""
+        if posted.message is not None:
+            await adapter.delete(posted.message)
+
+        def write(tx: Tx) -> None:
+            messages.remove(tx, errand.key)
+            errands.finish(tx, errand)
+
+        await self._database.write(write)
+
+    async def _to_notice(
+        self, errand: Errand, job: Job, adapter: Adapter, thread: ThreadRef
+    ) -> Notice:
+        if errand.kind == "report":
+            said = await self._database.read(lambda conn: complaints.of_job(conn, job.id))
+            return Reported(
+                about=_to_about(job),
+                count=said.count,
+                reasons=said.reasons,
+                clip=job.message if job.clip is not None else None,
+                outcome=said.outcome,
+                decided_by=said.decided_by.rpartition(":")[2],
+            )
+        return await self._to_copy(errand, job, adapter.limits(thread).max_upload_bytes)
+
+    async def _to_copy(self, errand: Errand, job: Job, limit: int) -> Gallery | Letter:
+        assert job.clip is not None
+        link = self._clip_link(job)
+        path, form = await fitted(self._clips, job.clip, limit, has_link=link is not None)
+        letter = Letter(
+            about=_to_about(job),
+            path=str(path),
+            filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
+            bytes=(await asyncio.to_thread(path.stat)).st_size,
+            clip=job.message,
+            is_hidden=is_spoiler(job.request.work),
+            form=form,
+            original_link=None if form == "original" else link,
+        )
+        if errand.kind == "letter":
+            return letter
+        count = await self._database.read(lambda conn: stars.count(conn, job.id))
+        return Gallery(stars=count, **vars(letter))
+
+
+def _to_about(job: Job) -> About:
+    """The job for people elsewhere: what is said there answers nothing."""
+    return replace(to_about(job), asked_in=None)
+
+
+def _has_content(errand: Errand, job: Job) -> bool:
+    """Whether there still is something to say: a copy goes with its clip."""
+    return errand.kind == "report" or job.clip is not None
+
+
+async def _thread_of(errand: Errand, adapter: Adapter) -> ThreadRef:
+    if isinstance(errand.to, ThreadRef):
+        return errand.to
+    thread = await adapter.direct(errand.to)
+    if thread is None:
+        raise ThreadGone("There is no way to write to them directly.")
+    return thread

@@ -1,0 +1,75 @@
+"""Takes a clip away from everywhere: its post, the copies of it, the kept file, its images."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from bot.clips import Clips
+from bot.clock import Clock
+from bot.courier import Courier
+from bot.errors import ThreadGone
+from bot.house import House
+from bot.job import Failure, Job
+from bot.planning import Planner
+from bot.refs import JobId
+from bot.store import errands, jobs, settings
+from bot.store.database import Database, Tx
+from bot.text import thing
+
+DELETED = "deleted"
+
+
+class Removal:
+    """Removes clips; whoever asks again after a crash has it all done once more."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        clips: Clips,
+        clock: Clock,
+        house: House,
+        courier: Courier,
+    ) -> None:
+        self._database = database
+        self._planner = planner
+        self._clips = clips
+        self._clock = clock
+        self._house = house
+        self._courier = courier
+
+    async def remove(self, job: Job, *, by: str) -> Job:
+        """Remove what an ended job made, so that every link to it is dead; `by` is a person.
+
+        The job and what it cost stay. Raises `DeliveryError`s and `ClipUnavailable`.
+        """
+        if job.clip is None:
+            return job
+        # A copy that is just being posted is known first, or it would outlive its clip.
+        await self._courier.settle(job.id)
+        if job.message is not None:
+            with suppress(ThreadGone):
+                await self._house.delete_post(job.message)
+        await self._clips.delete(job.clip)
+        await self._planner.forget_images(job)
+        return await self._database.write(lambda tx: self._note(tx, job.id, by))
+
+    def _note(self, tx: Tx, job_id: JobId, by: str) -> Job:
+        job, now = jobs.get(tx.conn, job_id), self._clock.now()
+        if is_deleted(job):
+            return job
+        is_own, owner = job.request.requester.person == by, job.request.requester.person
+        if not is_own:
+            settings.write_audit(tx, now, actor=by, act="delete", target=job.id, detail=owner)
+        who = "the person who asked for it" if is_own else "a moderator"
+        failure = Failure(code=DELETED, sentence=f"The {thing(job.work)} was deleted by {who}.")
+        errands.renew(tx, job_id, now)
+        tx.after_commit(self._courier.hurry)
+        tx.after_commit(lambda: self._house.announce(job_id))
+        return jobs.change(tx, job, clip=None, clip_url=None, failure=failure)
+
+
+def is_deleted(job: Job) -> bool:
+    """Whether what it made was removed."""
+    return job.failure is not None and job.failure.code == DELETED

@@ -1,0 +1,69 @@
+"""Who may decide for a place, and the audit log of what they decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from bot.access import Access
+from bot.clock import Clock
+from bot.errors import NotAllowed, NotServed
+from bot.house import House
+from bot.request import Requester
+from bot.store import places, settings
+from bot.store.database import Database, Tx
+
+
+class Rights:
+    """The adapter has checked that somebody has the platform's right; this says where it counts.
+
+    An act on a place must come from that place, or from an operator.
+    """
+
+    def __init__(self, *, database: Database, clock: Clock, house: House, access: Access) -> None:
+        self._database = database
+        self._clock = clock
+        self._house = house
+        self._access = access
+
+    def check(self, tenant: str, *, actor: Requester) -> None:
+        """Raise unless somebody may read and decide for this place, if the platform lets them.
+
+        Rights are held in a place: who asks from outside has none, whatever they hold there.
+        """
+        if not self.is_operator(actor) and (actor.is_outside or actor.tenant != tenant):
+            raise NotAllowed("That can be done only in the place itself.")
+
+    def is_operator(self, actor: Requester) -> bool:
+        """Whether somebody may act for every place."""
+        names = {f"{actor.adapter}:{actor.user}", actor.person}
+        return not names.isdisjoint(self._house.operators)
+
+    async def act(
+        self,
+        tenant: str,
+        actor: Requester,
+        act: str,
+        change: Callable[[Tx, datetime], object],
+        *,
+        target: str = "",
+        detail: str = "",
+    ) -> None:
+        """Change something and remember who did it, both or neither."""
+        now, by = self._clock.now(), actor.person
+        self.check(tenant, actor=actor)
+
+        def write(tx: Tx) -> None:
+            self._check_served(tx, tenant, actor)
+            change(tx, now)
+            settings.write_audit(
+                tx, now, actor=by, act=act, target=target or tenant, detail=detail
+            )
+
+        await self._database.write(write)
+
+    def _check_served(self, tx: Tx, tenant: str, actor: Requester) -> None:
+        """A place that is not served leaves nothing behind."""
+        is_served = self._access.is_served(tenant, places.state(tx.conn, tenant))
+        if not is_served and not self.is_operator(actor):
+            raise NotServed

@@ -1,0 +1,64 @@
+"""Which clips people reported, once each, and what was decided about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from bot.notices import Outcome
+from bot.refs import JobId
+from bot.store.database import Tx
+from bot.store.schema import jobs, reports
+
+
+@dataclass(frozen=True, kw_only=True)
+class Complaints:
+    """What was said of one clip, and what was decided, by whom."""
+
+    count: int = 0
+    reasons: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    decided_by: str = ""
+
+
+def note(tx: Tx, job_id: JobId, person: str, reason: str, now: datetime) -> bool:
+    """Remember that a person reported a clip; False where they did before."""
+    row = {"job_id": job_id, "person": person, "reason": reason, "at": now}
+    return tx.conn.execute(insert(reports).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def of_job(conn: Connection, job_id: JobId) -> Complaints:
+    """What was said of a clip, oldest first; a decision holds for all that is said later."""
+    rows = conn.execute(
+        select(reports).where(reports.c.job_id == job_id).order_by(reports.c.at)
+    ).all()
+    decided = next((row for row in rows if row.outcome is not None), None)
+    return Complaints(
+        count=len(rows),
+        reasons=tuple(row.reason for row in rows if row.reason),
+        outcome=decided.outcome if decided is not None else None,
+        decided_by=decided.decided_by if decided is not None else "",
+    )
+
+
+def decide(tx: Tx, job_id: JobId, outcome: Outcome, *, by: str, now: datetime) -> None:
+    """Remember what was decided about a clip."""
+    tx.conn.execute(
+        update(reports)
+        .where(reports.c.job_id == job_id, reports.c.outcome.is_(None))
+        .values(outcome=outcome, decided_by=by, decided_at=now)
+    )
+
+
+def not_removed(conn: Connection) -> list[tuple[JobId, str]]:
+    """Clips that are to be removed and still are kept, and who decided it."""
+    rows = conn.execute(
+        select(reports.c.job_id, reports.c.decided_by)
+        .join(jobs, jobs.c.id == reports.c.job_id)
+        .where(reports.c.outcome == "removed", jobs.c.clip.is_not(None))
+        .distinct()
+    )
+    return [(JobId(row.job_id), row.decided_by) for row in rows]

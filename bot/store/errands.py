@@ -1,0 +1,115 @@
+"""What is to be posted, changed or removed once, beside a job's own messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from bot.refs import JobId, ThreadRef
+from bot.request import Requester
+from bot.store.database import Tx
+from bot.store.schema import errands
+
+#: A report for moderators, a copy in the gallery, a copy by direct message.
+ErrandKind = Literal["report", "gallery", "letter"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errand:
+    """One message beside a job's own, in a conversation or to a person directly."""
+
+    key: str
+    job_id: JobId
+    kind: ErrandKind
+    to: ThreadRef | Requester
+    version: int
+
+
+def begin(
+    tx: Tx, key: str, job_id: JobId, kind: ErrandKind, to: ThreadRef | Requester, now: datetime
+) -> bool:
+    """Let something be posted; False where that was begun before."""
+    where = "thread" if isinstance(to, ThreadRef) else "person"
+    row = {
+        "key": key,
+        "job_id": job_id,
+        "kind": kind,
+        "to": {where: to.model_dump(mode="json")},
+        "due_at": now,
+        "version": 1,
+    }
+    return tx.conn.execute(insert(errands).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def renew(tx: Tx, job_id: JobId, now: datetime, *, kind: ErrandKind | None = None) -> None:
+    """Let what was posted of a job say what is so now, or go where there is nothing to say."""
+    which = [errands.c.kind == kind] if kind else []
+    tx.conn.execute(
+        update(errands)
+        .where(errands.c.job_id == job_id, *which)
+        .values(due_at=now, version=errands.c.version + 1)
+    )
+
+
+def due(conn: Connection, now: datetime) -> list[Errand]:
+    """What is to be done now, the longest due first."""
+    query = select(errands).where(errands.c.due_at <= now).order_by(errands.c.due_at)
+    return [_to_errand(row) for row in conn.execute(query)]
+
+
+def next_due(conn: Connection) -> datetime | None:
+    """When the next is to be done."""
+    query = select(errands.c.due_at).where(errands.c.due_at.is_not(None))
+    return conn.execute(query.order_by(errands.c.due_at).limit(1)).scalar_one_or_none()
+
+
+def get(conn: Connection, key: str) -> Errand | None:
+    """One errand that is still to be done."""
+    query = select(errands).where(errands.c.key == key, errands.c.due_at.is_not(None))
+    row = conn.execute(query).one_or_none()
+    return _to_errand(row) if row is not None else None
+
+
+def open_of(conn: Connection, job_id: JobId) -> list[Errand]:
+    """What is still to be done of a job."""
+    query = select(errands).where(errands.c.job_id == job_id, errands.c.due_at.is_not(None))
+    return [_to_errand(row) for row in conn.execute(query)]
+
+
+def put_off(tx: Tx, errand: Errand, until: datetime) -> None:
+    """Try again later."""
+    _change(tx, errand, until)
+
+
+def finish(tx: Tx, errand: Errand) -> None:
+    """It says what was so when it was begun; what changed since is due again."""
+    _change(tx, errand, None)
+
+
+def _change(tx: Tx, errand: Errand, due_at: datetime | None) -> None:
+    is_same = errands.c.version == errand.version
+    tx.conn.execute(
+        update(errands).where(errands.c.key == errand.key, is_same).values(due_at=due_at)
+    )
+
+
+def forget(tx: Tx, job_id: JobId) -> None:
+    """Drop the errands of a job."""
+    tx.conn.execute(delete(errands).where(errands.c.job_id == job_id))
+
+
+def _to_errand(row: Row[Any]) -> Errand:
+    to = row.to
+    return Errand(
+        key=row.key,
+        job_id=JobId(row.job_id),
+        kind=row.kind,
+        to=ThreadRef.model_validate(to["thread"])
+        if "thread" in to
+        else Requester.model_validate(to["person"]),
+        version=row.version,
+    )

@@ -1,0 +1,29 @@
+"""Who starred which clip."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects.sqlite import insert
+
+from bot.refs import JobId
+from bot.store.database import Tx
+from bot.store.schema import stars
+
+
+def put(tx: Tx, job_id: JobId, person: str, now: datetime) -> None:
+    """Remember a star, once for each person."""
+    row = {"job_id": job_id, "person": person, "at": now}
+    tx.conn.execute(insert(stars).values(row).on_conflict_do_nothing())
+
+
+def take(tx: Tx, job_id: JobId, person: str) -> None:
+    """Forget a star."""
+    tx.conn.execute(delete(stars).where(stars.c.job_id == job_id, stars.c.person == person))
+
+
+def count(conn: Connection, job_id: JobId) -> int:
+    """How many people starred a clip."""
+    query = select(func.count()).select_from(stars).where(stars.c.job_id == job_id)
+    return int(conn.execute(query).scalar_one())

@@ -1,0 +1,142 @@
+"""Reports and what is decided about them, on the true program."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bot.errors import DeliveryUnavailable, InvalidRequest, JobNotFound, NotAllowed
+from bot.job import Job, JobState
+from bot.notices import Notice, Reported
+from bot.refs import JobId
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import schema
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+MIA = to_requester("mia")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def simulator() -> AsyncIterator[Simulator]:
+    options = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    async with Simulator(options, Faults()) as running_simulator:
+        yield running_simulator
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(
+    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
+    config = to_test_config(tmp_path_factory.mktemp("care"), simulator)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as opened:
+        await opened.studio.admin.set_moderators_channel("recording:local", "mods", actor=MIA)
+        yield opened
+
+
+async def clip_of(house: House, user: str = "ana", prompt: str = "a red fox") -> Job:
+    """A clip that somebody got."""
+    job_id = await house.ask(prompt, user=user, key=f"{user}{len(house.jobs)}")
+    job = await house.until(job_id, JobState.GENERATING)
+    assert job.generation_id is not None
+    await house.simulator.finish(job.generation_id)
+    return await house.delivered(job_id)
+
+
+def reports(house: House, job_id: JobId) -> list[Post]:
+    return [each for each in house.chat.posts if each.key.startswith(f"{job_id}:report")]
+
+
+def last_said(post: Post) -> Reported:
+    said = post.notices[-1]
+    assert isinstance(said, Reported)
+    return said
+
+
+async def test_a_report_reaches_the_moderators_once_and_names_nobody(house: House) -> None:
+    job = await clip_of(house)
+    ben, eve = to_requester("ben"), to_requester("eve")
+    assert await house.studio.care.report(job.id, ben, "It shows\nmy house") == "noted"
+    assert await house.studio.care.report(job.id, ben, "again") == "known"
+    assert await house.studio.care.report(job.id, eve) == "noted"
+    await house.chat.until(
+        lambda: bool(reports(house, job.id)) and last_said(reports(house, job.id)[0]).count == 2
+    )
+    (post,) = reports(house, job.id)
+    assert post.ref.thread.channel == "mods"
+    said = last_said(post)
+    assert (said.reasons, said.clip) == (("It shows my house",), job.message)
+    assert set(said.choices) == {"removed", "blocked", "kept"}
+    assert not {"ben", "eve"} & set(repr(said).split("'"))
+
+
+async def test_what_is_reported_must_be_there_and_be_seen(house: House) -> None:
+    job = await clip_of(house)
+    with pytest.raises(JobNotFound):
+        await house.studio.care.report(job.id, to_requester("zoe", workspace="elsewhere"))
+    with pytest.raises(JobNotFound):
+        await house.studio.care.report(JobId("r-nothing"), to_requester("ben"))
+    with pytest.raises(InvalidRequest, match="Nobody reported"):
+        await house.studio.care.decide(job.id, "kept", actor=MIA)
+
+
+async def test_a_moderator_removes_a_clip_once(house: House) -> None:
+    job = await clip_of(house)
+    await house.studio.care.report(job.id, to_requester("ben"))
+    await house.chat.until(lambda: bool(reports(house, job.id)))
+    stranger = to_requester("zoe", workspace="elsewhere")
+    with pytest.raises(NotAllowed):
+        await house.studio.care.decide(job.id, "removed", actor=stranger)
+    await house.studio.care.decide(job.id, "removed", actor=MIA)
+    with pytest.raises(InvalidRequest, match="decided already"):
+        await house.studio.care.decide(job.id, "kept", actor=MIA)
+    await house.chat.until(lambda: last_said(reports(house, job.id)[0]).outcome == "removed")
+    assert last_said(reports(house, job.id)[0]).choices == ()
+    assert house.chat.clips(job.id) == []
+    assert (await house.job(job.id)).clip is None
+    acts = await house.app.database.read(
+        lambda conn: [row.act for row in conn.execute(schema.audit_log.select())]
+    )
+    assert {"report removed", "delete"} <= set(acts)
+
+
+async def test_blocking_keeps_its_maker_out(house: House) -> None:
+    job = await clip_of(house, "vic")
+    await house.studio.care.report(job.id, to_requester("ben"))
+    await house.studio.care.decide(job.id, "blocked", actor=MIA)
+    with pytest.raises(NotAllowed):
+        await house.studio.submit(to_request(user="vic", key="again"))
+    assert await house.studio.care.report(job.id, to_requester("eve")) == "decided"
+
+
+async def test_a_report_that_was_posted_before_a_crash_is_not_posted_again(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    chat, clock, config = RecordingAdapter(), MovableClock(), to_test_config(tmp_path, simulator)
+    posted: list[Notice] = []
+    first_post = chat.post
+
+    async def post(*args: object, **named: object) -> object:
+        ref = await first_post(*args, **named)  # type: ignore[arg-type]  # passed on
+        if isinstance(args[1], Reported) and not posted:
+            posted.append(args[1])
+            raise DeliveryUnavailable("The answer was lost.", retry_after=3600)
+        return ref
+
+    chat.post = post  # type: ignore[method-assign, assignment]  # the platform takes it and dies
+    async with running(config, simulator, chat, clock) as house:
+        await house.studio.admin.set_moderators_channel("recording:local", "mods", actor=MIA)
+        job = await clip_of(house)
+        await house.studio.care.report(job.id, to_requester("ben"))
+        await chat.until(lambda: bool(posted))
+    clock.move(hours=2)
+    async with running(config, simulator, chat, clock) as house:
+        await house.studio.care.decide(job.id, "kept", actor=MIA)
+        await chat.until(lambda: last_said(reports(house, job.id)[0]).outcome == "kept")
+        assert len(reports(house, job.id)) == 1
