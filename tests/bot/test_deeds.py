@@ -114,6 +114,8 @@ def test_a_service_that_cannot_says_so() -> None:
     retired: Provider = create(Settings(retired_models=True), clock=SystemClock())
     old = deed(ModifyWork, model="ray-1-6")
     assert "ray-1-6 of luma" in refusal(old, retired)
+    large = deed(UpscaleWork, clip(model="ray-1-6")).model_copy(update={"model": "ray-1-6"})
+    assert "ray-1-6 of luma, which cannot upscale" in refusal(large)
     work = old.model_copy(update={"typed": frozenset()})
     _, moved, remarks = choose(work, [retired])
     assert moved.model in ("ray-2", "ray-flash-2")
