@@ -156,8 +156,10 @@ def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
 
 def _model_refusal(work: AnyWork, provider: Provider, near: str) -> str:
     other: Operation = "video" if work.kind == "image" else "image"
-    if isinstance(work, ClipWork) and (can := provider.capabilities.get(work.model)):
-        return deeds.refuse(work, provider.name, is_able=work.kind in can.operations)
+    can = provider.capabilities.get(work.model)
+    if isinstance(work, ClipWork) and (can or work.kind in deeds.BY_ITS_MODEL):
+        is_able = can is not None and work.kind in can.operations
+        return deeds.refuse(work, provider.name, is_able=is_able)
     if work.model in usable(provider, other):
         made, how = MAKES[other]
         return f"{work.model} makes {made} alone. {how}"

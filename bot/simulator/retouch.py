@@ -62,10 +62,10 @@ def _repaint(
     given: InputContainer, made: OutputContainer, wanted: Retouch, is_wanted: Callable[[], bool]
 ) -> None:
     pictures = given.streams.video[0]
-    sounds = {each.index: made.add_stream_from_template(each) for each in given.streams.audio}
     stream = made.add_stream("libx264", rate=FPS, options=ENCODING)
     stream.width, stream.height, stream.pix_fmt = wanted.width, wanted.height, "yuv420p"
     stream.codec_context.thread_count = 1
+    sounds = {each.index: made.add_stream_from_template(each) for each in given.streams.audio}
     brush = _brush(pictures, wanted)
     for packet in given.demux():
         if not is_wanted():

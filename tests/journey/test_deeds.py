@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 
+from bot.errors import InvalidRequest, Refusal
 from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.request import (
     AudioWork,
     ClipWork,
     GenerationRequest,
+    ImageWork,
     ModifyWork,
     ReframeWork,
     SourceClip,
     UpscaleWork,
 )
-from tests.conftest import House
-from tests.fakes import to_request
+from bot.simulator import Simulator, SimulatorSettings
+from bot.sources import Sources
+from bot.text import describe
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 PRICES = {"ray-flash-2/upscale": 0.001, "ray-flash-2/audio": 0.05}
 KINDS: dict[str, type[ClipWork]] = {
@@ -49,12 +56,12 @@ async def house(open_house: Callable[..., Any]) -> House:
 async def finished(house: House, job_id: JobId) -> Job:
     generating = await house.until(job_id, JobState.GENERATING)
     shown = str(generating.generation_id).partition("#")[0]
-    running = next(
+    latest = next(
         each
         for each in reversed(list(house.simulator.generations.values()))
         if shown in (each.id, each.shown_id)
     )
-    await house.simulator.finish(running.id)
+    await house.simulator.finish(latest.id)
     return await house.delivered(job_id)
 
 
@@ -73,14 +80,141 @@ async def test_each_is_made_posted_and_paid_once(house: House) -> None:
     source = (await finished(house, await house.ask(aspect_ratio="16:9", resolution="540p"))).id
     larger = await do(house, "upscale", source, resolution="720p")
     assert larger.clip is not None
+    assert larger.plan is not None
     assert (larger.clip.width, larger.clip.height) == (320, 180)
     assert larger.cost == 320 * 180 * 120 * 1000 // 1_000_000
+    # 720p in the shape of the clip, and 12 % for the case that it becomes a little larger.
+    assert larger.plan.price.micros == pytest.approx(1280 * 720 * 120 * 1000 / 1e6, rel=0.01)
+    assert larger.plan.hold == -(-larger.plan.price.micros * 112 // 100)
+    [posted] = house.chat.clips(larger.id)
+    assert posted.filename == f"ray-flash-2_{larger.id}_upscale-to-720p.mp4"
+    assert f"ray-flash-2 · upscale to 720p · of clip {source}" in describe(posted).lines
     sound = await do(house, "audio", source, prompt="wind in the trees")
     assert (sound.cost, streams_of(house, sound)) == (50_000, ["video", "audio"])
+    assert sound.plan is not None
+    assert sound.plan.hold == 50_000
     wide = await do(house, "reframe", source, aspect_ratio="9:16")
     assert wide.clip is not None
     assert (wide.clip.width, wide.clip.height) == (288, 512)
+    house.simulator.expire_links()
     other = await do(house, "modify", source, mode="reimagine_2", prompt="made of paper")
     assert other.cost == 240 * 134 * 120 * 5440 // 1_000_000
     assert len(house.simulator.generations) == 5
+    report = await house.studio.usage(to_requester())
+    assert report.today.delivered == 5
     await house.check_books()
+
+
+async def refused(house: House, kind: str, source: JobId, **work: Any) -> str:
+    with pytest.raises(Refusal) as error:
+        await house.studio.submit(deed_request(kind, source, **work))
+    return error.value.sentence
+
+
+async def test_what_cannot_be_done_is_refused_before_any_money(house: House) -> None:
+    source = await house.ask(aspect_ratio="16:9", key="source")
+    assert "has no finished clip" in await refused(house, "upscale", source)
+    await finished(house, source)
+    private = to_request(key="secret").model_copy(update={"is_private": True})
+    hidden = (await house.studio.submit(private)).job_id
+    await finished(house, hidden)
+    gone = await finished(house, await house.ask(key="gone"))
+    await house.studio.delete(gone.id, to_requester())
+    still = to_request(key="still").model_copy(
+        update={"work": ImageWork(prompt="a red fox", model="photon-1")}
+    )
+    picture = (await house.studio.submit(still)).job_id
+    await finished(house, picture)
+    before = await house.studio.usage(to_requester())
+
+    nowhere = JobId("r-0000000000")
+    for job_id, user in ((nowhere, "ana"), (hidden, "ben")):
+        said = await refused(house, "modify", job_id, user=user)
+        assert said == f"There is no clip {job_id} here."
+    foreign = deed_request("modify", source)
+    stranger = to_requester(workspace="elsewhere")
+    with pytest.raises(InvalidRequest, match=f"There is no clip {source} here"):
+        await Sources(house.app.database).look_up(
+            foreign.model_copy(update={"requester": stranger})
+        )
+    assert "has no finished clip" in await refused(house, "modify", gone.id)
+    assert "Animate it first" in await refused(house, "audio", picture, prompt="wind")
+    assert "Describe the sound" in await refused(house, "audio", source)
+    assert "is 16:9 already" in await refused(house, "reframe", source, aspect_ratio="16:9")
+    assert "4k is off here" in await refused(house, "upscale", source, resolution="4k")
+    assert "Leave the model out" in await refused(house, "upscale", source, model="ray-2")
+    after = await house.studio.usage(to_requester())
+    assert after.today.charged == before.today.charged
+    assert len(house.simulator.generations) == 4
+    await house.check_books()
+
+
+async def test_a_job_that_failed_has_no_clip(house: House) -> None:
+    job_id = await house.ask()
+    generating = await house.until(job_id, JobState.GENERATING)
+    await house.simulator.fail(str(generating.generation_id), "Frame moderation failed")
+    await house.until(job_id, JobState.FAILED)
+    assert "has no finished clip" in await refused(house, "upscale", job_id)
+
+
+# ---- never twice -------------------------------------------------------------------------------
+
+
+async def lose(house: House, kind: str, source: JobId, **work: Any) -> JobId:
+    """Ask, and let the service take it without a word."""
+    made = len(house.simulator.generations)
+    house.simulator.faults.drop("create", accepted=True)
+    receipt = await house.studio.submit(deed_request(kind, source, **work))
+    await house.simulator.wait_for_creates(made + 1)
+    await house.until(receipt.job_id, JobState.SUBMITTING)
+    return receipt.job_id
+
+
+async def reconciled(house: House, job_id: JobId, to: JobState) -> None:
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).state is not to:
+            house.clock.move(seconds=20)
+            await asyncio.sleep(0.05)
+
+
+async def test_a_lost_answer_is_found_and_paid_once(house: House) -> None:
+    source = (await finished(house, await house.ask(aspect_ratio="16:9"))).id
+    for number, (kind, work) in enumerate(
+        {"audio": {"prompt": "wind"}, "modify": {"mode": "flex_1"}}.items(), 2
+    ):
+        job_id = await lose(house, kind, source, **work)
+        await reconciled(house, job_id, JobState.GENERATING)
+        await finished(house, job_id)
+        assert len(house.simulator.generations) == number
+        assert len(house.chat.clips(job_id)) == 1
+    await house.check_books()
+
+
+async def test_where_luma_goes_on_under_the_same_id_each_job_has_its_own(
+    tmp_path: Path, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    settings = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, same_id=True
+    )
+    async with Simulator(settings) as server:
+        config = to_test_config(tmp_path, server, luma={"prices": PRICES})
+        async with running(config, server, chat, clock) as house:
+            source = await finished(house, await house.ask(aspect_ratio="16:9"))
+            job_id = (
+                await house.studio.submit(deed_request("upscale", source.id, resolution="720p"))
+            ).job_id
+            generating = await house.until(job_id, JobState.GENERATING)
+            assert str(generating.generation_id).startswith(f"{source.generation_id}#{job_id}")
+            looks = server.requests["GET /generations/{id}"] + 2
+            async with asyncio.timeout(15):
+                while server.requests["GET /generations/{id}"] < looks:
+                    await asyncio.sleep(0.01)
+            assert (await house.job(job_id)).state is JobState.GENERATING, "not the old file"
+            larger = await finished(house, job_id)
+            assert larger.clip is not None
+            assert larger.clip.width == 320
+            lost = await lose(house, "audio", source.id, prompt="wind")
+            await reconciled(house, lost, JobState.GENERATING)
+            assert streams_of(house, await finished(house, lost)) == ["video", "audio"]
+            assert len(server.generations) == 3, "and is not sent again"
+            await house.check_books()
