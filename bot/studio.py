@@ -16,6 +16,7 @@ from bot.clips import filename as clip_filename
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed
+from bot.gallery import Gallery
 from bot.house import House
 from bot.inbox import Inbox, Noted
 from bot.intake import Intake, Receipt
@@ -24,11 +25,13 @@ from bot.log import get_logger
 from bot.notices import Delivered, Notice, to_about, took
 from bot.overview import (
     Allowance,
+    AuditLine,
     Blocked,
     JobLine,
     Offer,
     PlaceLimits,
     PlaceRules,
+    QueueView,
     Setting,
     Shown,
     UsageReport,
@@ -37,11 +40,11 @@ from bot.overview import (
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.preferences import Preferences
-from bot.refs import JobId, Micros, ThreadRef
+from bot.refs import JobId, MessageRef, Micros, ThreadRef
 from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester, Work
 from bot.rights import Rights
-from bot.store import jobs, ledger, places, settings
+from bot.store import jobs, ledger, messages, places, settings
 from bot.store.database import Database, Tx
 from bot.text import thing
 from bot.vault import Vault
@@ -50,6 +53,7 @@ __all__ = [
     "LOCAL",
     "Administration",
     "Allowance",
+    "AuditLine",
     "Blocked",
     "House",
     "Inbox",
@@ -58,6 +62,7 @@ __all__ = [
     "Offer",
     "PlaceLimits",
     "PlaceRules",
+    "QueueView",
     "Receipt",
     "Setting",
     "Shown",
@@ -73,7 +78,7 @@ class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage.
 
     `preferences` are what holds where somebody types nothing; `care` is for clips that trouble
-    somebody.
+    somebody, `gallery` for those that people like.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -116,14 +121,20 @@ class Studio:
             access=self._access,
             rights=rights,
         )
-        self._courier = courier
+        self._open_community(rights, courier)
+
+    def _open_community(self, rights: Rights, courier: Courier) -> None:
+        database, clock, house = self._database, self._clock, self._house
         self._removal = Removal(
             database=database,
-            planner=planner,
-            clips=clips,
+            planner=self._planner,
+            clips=self._clips,
             clock=clock,
             house=house,
             courier=courier,
+        )
+        self.gallery = Gallery(
+            database=database, clock=clock, access=self._access, courier=courier
         )
         self.care = Care(
             database=database,
@@ -316,6 +327,10 @@ class Studio:
     async def thread_of(self, job_id: JobId, requester: Requester) -> ThreadRef:
         """Where it was asked for, and is answered."""
         return (await self._visible(job_id, requester)).request.thread
+
+    async def job_at(self, message: MessageRef) -> JobId | None:
+        """The job whose clip or status a message of ours shows; None for any other message."""
+        return await self._database.read(lambda conn: messages.job_at(conn, message))
 
     async def serves(self, tenant: str) -> bool:
         """Whether a place is served."""
