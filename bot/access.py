@@ -86,7 +86,7 @@ class Access:
         if self._house.moderation.require_age_restricted and not request.is_age_restricted:
             raise NotAllowed("Raybot makes clips only in age-restricted channels here.")
         if rules.paused_at is not None:
-            raise Paused
+            raise Paused(clean(rules.paused_message) or None)
         # What lies outside every place is no channel of it; who may ask there is decided before.
         is_open = not rules.channels or request.thread.channel in rules.channels
         if request.requester.is_outside or is_open:

@@ -16,7 +16,14 @@ from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed
 from bot.house import House, Resolution
 from bot.notices import Notice
-from bot.overview import PlaceLimits, PlaceRules, UsageRow
+from bot.oversight import view_queue
+from bot.overview import (
+    AuditLine,
+    PlaceLimits,
+    PlaceRules,
+    QueueView,
+    UsageRow,
+)
 from bot.planning import Planner
 from bot.refs import JobId
 from bot.request import Requester
@@ -28,6 +35,9 @@ from bot.words import clean
 NAME_CHARS = 80
 REASON_CHARS = 300
 MAX_CHANNELS = 200
+MAX_STARS = 1000
+#: How many people must star a clip where nobody chose.
+GALLERY_STARS = 3
 #: A spreadsheet takes a cell that begins so for a formula.
 FORMULA = ("=", "+", "-", "@")
 CSV_HEAD = (
@@ -154,6 +164,7 @@ class Administration:
             tenant=tenant,
             is_served=self._access.is_served(tenant, state),
             paused_at=rules.paused_at,
+            paused_message=rules.paused_message,
             channels=rules.channels,
             defaults=defaults,
             channel_defaults=by_channel,
@@ -164,16 +175,28 @@ class Administration:
     def _zone(self) -> str:
         return self._house.limits.timezone
 
+    async def queue(self, tenant: str) -> QueueView:
+        """What waits and runs for a place, oldest first, and how its video services do."""
+        return await view_queue(self._database, self._planner, self._house, tenant)
+
+    async def audit(self, tenant: str, page: int = 1) -> tuple[AuditLine, ...]:
+        """A page of who did what to whom in a place, the latest first."""
+        return await self._database.read(lambda conn: settings.audit(conn, tenant, page=page))
+
     # ---- what they decide ----------------------------------------------------------------
 
-    async def pause(self, tenant: str, *, actor: Requester) -> None:
-        """Let nothing new be started in a place; what is under way goes on."""
+    async def pause(self, tenant: str, *, actor: Requester, message: str = "") -> None:
+        """Let nothing new be started in a place; what is under way goes on.
+
+        `message` is what people read who ask meanwhile.
+        """
+        said = clean(message, limit=REASON_CHARS)
 
         def change(tx: Tx, now: datetime) -> None:
-            paused_at = places.rules(tx.conn, tenant).paused_at
-            places.pause(tx, tenant, at=paused_at or now, by=actor.person)
+            at = places.rules(tx.conn, tenant).paused_at or now
+            places.pause(tx, tenant, at=at, by=actor.person, message=said)
 
-        await self._rights.act(tenant, actor, "pause", change)
+        await self._rights.act(tenant, actor, "pause", change, detail=said)
 
     async def resume(self, tenant: str, *, actor: Requester) -> None:
         """Let a place go on."""
@@ -257,6 +280,28 @@ class Administration:
     async def set_moderators_channel(self, tenant: str, channel: str, *, actor: Requester) -> None:
         """Where reports of clips are posted; empty: the operator hears of them."""
         await self._set_rules(tenant, {"moderators_channel": channel}, actor)
+
+    async def set_gallery(
+        self,
+        tenant: str,
+        channel: str,
+        *,
+        actor: Requester,
+        stars: int = GALLERY_STARS,
+        is_age_restricted: bool = False,
+    ) -> None:
+        """Where clips are shown again that so many people starred; empty: nowhere.
+
+        What was asked for in an age-restricted channel goes only where that is one as well.
+        """
+        if not 1 <= stars <= MAX_STARS:
+            raise InvalidRequest(f"Choose 1 to {MAX_STARS} stars.", field="stars")
+        chosen = {
+            "gallery_channel": channel,
+            "gallery_stars": str(stars),
+            "gallery_age_restricted": "yes" if is_age_restricted else "",
+        }
+        await self._set_rules(tenant, chosen, actor)
 
     async def _set_rules(self, tenant: str, changes: Mapping[str, str], actor: Requester) -> None:
         scope = settings.rules_scope(tenant)

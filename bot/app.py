@@ -229,6 +229,7 @@ class App:
             delete_post=self._delete_post,
             place=self._announcer.place,
             resolve=self.operations.resolve,
+            trouble_of=lambda name: self._watchers[name].admission.sentence,
         )
         return Studio(
             database=self.database,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 from bot.clock import Clock
@@ -16,8 +15,9 @@ from bot.refs import JobId, ThreadRef
 from bot.removal import Removal
 from bot.request import Requester
 from bot.rights import Rights
-from bot.store import complaints, errands, jobs, settings
+from bot.store import complaints, errands, jobs, messages, settings
 from bot.store.database import Database, Tx
+from bot.store.errands import short
 from bot.text import DECIDED, thing
 from bot.words import clean
 
@@ -77,10 +77,10 @@ class Care:
         targets: dict[str, ThreadRef | Requester] = {}
         if channel:
             there = ThreadRef(adapter=own.adapter, workspace=own.workspace, channel=channel)
-            targets[f"{job.id}:report"] = there
+            targets[messages.report_key(job.id)] = there
         else:
             targets = {
-                f"{job.id}:report:{_short(each.identity)}": each.address
+                messages.report_key(job.id, f":{short(each.identity)}"): each.address
                 for each in self._house.contacts
             }
         if not targets:
@@ -134,7 +134,3 @@ class Care:
                 await self._removal.remove(job, by=by)
             except BotError as error:
                 log.warning("care.not_removed", job=job_id, cause=type(error).__name__)
-
-
-def _short(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:8]

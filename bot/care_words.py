@@ -1,9 +1,13 @@
-"""The words of what people have looked at, of the gallery, and of what is taken out again."""
+"""The words of what those who run a place look after: reports, queue, audit log, gallery."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot import notices as n
-from bot.words import Text, Tone, clean, parameters, thing
+from bot.overview import AuditLine, ProviderLoad, QueueLine, QueueView
+from bot.refs import money
+from bot.words import Text, Tone, clean, moment, parameters, thing
 
 DECIDED: dict[n.Outcome, str] = {
     "removed": "The clip was removed.",
@@ -71,3 +75,44 @@ def describe_report(answer: str) -> Text:
         "decided": "Those who run this place have looked at it already.",
     }[answer]
     return Text(title="Thank you", lines=(line,), tone="good")
+
+
+def describe_queue(view: QueueView) -> Text:
+    """What waits and runs for a place."""
+    services = tuple(_load_words(each) for each in view.providers)
+    if not view.lines:
+        return Text(title="Nothing waits and nothing runs here", lines=services)
+    rest = view.count - len(view.lines)
+    more = (f"{rest} more are not shown.",) if rest else ()
+    head = ("job", "who", "model", "stands", "since", "price")
+    rows = (_queue_cells(each) for each in view.lines)
+    return Text(title="The queue here", lines=services + more, table=(head, *rows))
+
+
+def _load_words(load: ProviderLoad) -> str:
+    trouble = f" {clean(load.trouble)}" if load.trouble else ""
+    return f"{load.name}: {load.running} of {load.slots} slots in use.{trouble}"
+
+
+def _queue_cells(line: QueueLine) -> tuple[str, ...]:
+    place = f"place {line.position}" if line.position else "waits"
+    stands = "runs" if line.is_running else place
+    who = clean(line.person, limit=NAME_CHARS)
+    return (line.job_id, who, line.model, stands, moment(line.since), money(line.price))
+
+
+def describe_audit(lines: Sequence[AuditLine]) -> Text:
+    """Who did what to whom in a place."""
+    if not lines:
+        return Text(title="Nothing more was done here")
+    rows = (
+        (
+            moment(each.at),
+            each.actor.rpartition(":")[2],
+            each.act,
+            each.target.rpartition(":")[2],
+            clean(each.detail, limit=NAME_CHARS),
+        )
+        for each in lines
+    )
+    return Text(title="What was done here", table=(("when", "who", "what", "whom", ""), *rows))

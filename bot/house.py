@@ -25,6 +25,11 @@ async def _place_nowhere(_job: Job) -> None:
     """Where nothing must be shown before it is paid."""
 
 
+def _no_trouble(_provider: str) -> str | None:
+    """Where nobody watches the video services."""
+    return None
+
+
 class Resolve(Protocol):
     """How an open question about a job is answered."""
 
@@ -51,7 +56,7 @@ class House:
     they can mend.
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
-    job that waits for an operator's word.
+    job that waits for an operator's word. `trouble_of` says why a video service takes nothing.
     """
 
     limits: LimitsTable
@@ -69,3 +74,4 @@ class House:
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post
     place: Callable[[Job], Awaitable[None]] = _place_nowhere
     resolve: Resolve = _resolve_elsewhere
+    trouble_of: Callable[[str], str | None] = _no_trouble

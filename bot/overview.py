@@ -149,7 +149,51 @@ class PlaceRules:
     tenant: str
     is_served: bool
     paused_at: datetime | None = None
+    paused_message: str = ""
     channels: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     channel_defaults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     blocked: tuple[Blocked, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueLine:
+    """One job of a place that has not ended; `position` is its place in line, 0 without one."""
+
+    job_id: JobId
+    person: str
+    model: str
+    since: datetime
+    is_running: bool
+    position: int
+    price: Micros
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderLoad:
+    """How a video service does: slots in use of all places together, and what troubles it."""
+
+    name: str
+    running: int
+    slots: int
+    trouble: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueView:
+    """The first of the `count` jobs of a place that have not ended, and the video services."""
+
+    lines: tuple[QueueLine, ...]
+    count: int
+    providers: tuple[ProviderLoad, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditLine:
+    """Who did what to whom, and when."""
+
+    at: datetime
+    actor: str
+    act: str
+    target: str
+    detail: str

@@ -225,6 +225,8 @@ def describe_rules(page: PlaceRules) -> Text:
     lines = [] if page.is_served else ["This place is not served."]
     if page.paused_at is not None:
         lines.append(f"Paused since {moment(page.paused_at)}; nothing new is started.")
+    if page.paused_at is not None and page.paused_message:
+        lines.append(f"People are told: {clean(page.paused_message)}")
     names = [clean(name, limit=NAME_CHARS) or key for key, name in page.channels.items()]
     lines.append(f"Allowed in {', '.join(names)}." if names else "Allowed in every channel.")
     if page.defaults:

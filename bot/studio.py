@@ -17,6 +17,7 @@ from bot.clips import filename as clip_filename
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed
+from bot.gallery import Gallery
 from bot.house import House
 from bot.inbox import Inbox, Noted
 from bot.intake import Intake, Receipt
@@ -26,11 +27,13 @@ from bot.menu import Menu
 from bot.notices import Delivered, Notice, to_about, took
 from bot.overview import (
     Allowance,
+    AuditLine,
     Blocked,
     JobLine,
     Offer,
     PlaceLimits,
     PlaceRules,
+    QueueView,
     Relative,
     Setting,
     Shown,
@@ -40,11 +43,11 @@ from bot.overview import (
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.preferences import Preferences
-from bot.refs import JobId, Micros, ThreadRef
+from bot.refs import JobId, MessageRef, Micros, ThreadRef
 from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester, Work
 from bot.rights import Rights
-from bot.store import jobs, ledger, lineage, places, settings
+from bot.store import jobs, ledger, lineage, messages, places, settings
 from bot.store.database import Database, Tx
 from bot.text import thing
 from bot.vault import Vault
@@ -55,6 +58,7 @@ __all__ = [
     "Act",
     "Administration",
     "Allowance",
+    "AuditLine",
     "Blocked",
     "House",
     "Inbox",
@@ -65,6 +69,7 @@ __all__ = [
     "Option",
     "PlaceLimits",
     "PlaceRules",
+    "QueueView",
     "Receipt",
     "Relative",
     "Setting",
@@ -82,7 +87,7 @@ class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage.
 
     `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip;
-    `care` is for clips that trouble somebody.
+    `care` is for clips that trouble somebody, `gallery` for those that people like.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -128,14 +133,20 @@ class Studio:
             access=self._access,
             rights=rights,
         )
-        self._courier = courier
+        self._open_community(rights, courier)
+
+    def _open_community(self, rights: Rights, courier: Courier) -> None:
+        database, clock, house = self._database, self._clock, self._house
         self._removal = Removal(
             database=database,
-            planner=planner,
-            clips=clips,
+            planner=self._planner,
+            clips=self._clips,
             clock=clock,
             house=house,
             courier=courier,
+        )
+        self.gallery = Gallery(
+            database=database, clock=clock, access=self._access, courier=courier
         )
         self.care = Care(
             database=database,
@@ -345,6 +356,10 @@ class Studio:
     async def thread_of(self, job_id: JobId, requester: Requester) -> ThreadRef:
         """Where it was asked for, and is answered."""
         return (await self._visible(job_id, requester)).request.thread
+
+    async def job_at(self, message: MessageRef) -> JobId | None:
+        """The job whose clip or status a message of ours shows; None for any other message."""
+        return await self._database.read(lambda conn: messages.job_at(conn, message))
 
     async def serves(self, tenant: str) -> bool:
         """Whether a place is served."""

@@ -110,6 +110,7 @@ class RecordingAdapter:
 
     async def delete(self, message: MessageRef) -> None:
         self.posts = [post for post in self.posts if post.ref != message]
+        await self._tell()
 
     async def direct(self, requester: Requester) -> ThreadRef | None:
         return ThreadRef(adapter=self.name, workspace="local", channel=f"dm-{requester.user}")

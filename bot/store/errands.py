@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -29,6 +30,11 @@ class Errand:
     version: int
 
 
+def short(name: str) -> str:
+    """A short stand-in for a name, for a key."""
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
 def begin(
     tx: Tx, key: str, job_id: JobId, kind: ErrandKind, to: ThreadRef | Requester, now: datetime
 ) -> bool:
@@ -51,6 +57,16 @@ def renew(tx: Tx, job_id: JobId, now: datetime, *, kind: ErrandKind | None = Non
     tx.conn.execute(
         update(errands)
         .where(errands.c.job_id == job_id, *which)
+        .values(due_at=now, version=errands.c.version + 1)
+    )
+
+
+def again(tx: Tx, key: str, now: datetime) -> None:
+    """Let something be tried once more that was given up."""
+    is_over = errands.c.due_at.is_(None)
+    tx.conn.execute(
+        update(errands)
+        .where(errands.c.key == key, is_over)
         .values(due_at=now, version=errands.c.version + 1)
     )
 

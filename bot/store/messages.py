@@ -15,9 +15,13 @@ from bot.store.schema import messages
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
 _WRITTEN = insert(messages)
 _IMAGES = ":images"
+_REPORT = ":report"
+_POSTED = select(messages).where(
+    messages.c.posted >= bindparam("first"), messages.c.posted < bindparam("beyond")
+)
 _UPSERT = _WRITTEN.on_conflict_do_update(
     index_elements=["key"],
-    set_={"message": _WRITTEN.excluded.message, "digest": _WRITTEN.excluded.digest},
+    set_={name: getattr(_WRITTEN.excluded, name) for name in ("message", "digest", "posted")},
 )
 
 
@@ -34,6 +38,21 @@ def last_key(job_id: JobId) -> str:
 def clip_key(job_id: JobId) -> str:
     """The key of the message that holds a job's clip."""
     return f"{job_id}:clip"
+
+
+def report_key(job_id: JobId, of: str = "") -> str:
+    """The key of the report of a clip, to its moderators, or to one of the operators."""
+    return f"{job_id}{_REPORT}{of}"
+
+
+def gallery_key(job_id: JobId) -> str:
+    """The key of a clip's copy in its place's gallery."""
+    return f"{job_id}:gallery"
+
+
+def letter_key(job_id: JobId, of: str) -> str:
+    """The key of a clip's copy for one person."""
+    return f"{job_id}:letter:{of}"
 
 
 def images_key(job_id: JobId) -> str:
@@ -63,6 +82,23 @@ def get(conn: Connection, key: str) -> Posted:
     return Posted(message=message, digest=row.digest, kept=row.memo, is_begun=row.message is None)
 
 
+def job_at(conn: Connection, message: MessageRef) -> JobId | None:
+    """The job that a message of ours is about; a report to moderators is about no clip shown.
+
+    A platform may know its message by the first part of the id that we keep.
+    """
+    wanted, place = message.message, message.thread
+    rows = conn.execute(_POSTED, {"first": wanted, "beyond": f"{wanted}\U0010ffff"})
+    for row in rows:
+        found, rest = MessageRef.model_validate(row.message), row.posted[len(wanted) :]
+        is_it = not rest[:1].isalnum() and _REPORT not in row.key
+        there = found.thread
+        is_there = (there.adapter, there.workspace) == (place.adapter, place.workspace)
+        if is_it and is_there and place.channel in (there.channel, there.thread):
+            return JobId(row.job_id)
+    return None
+
+
 def begin(tx: Tx, key: str, job_id: JobId) -> None:
     """Note that a message is about to be posted."""
     tx.conn.execute(_WRITTEN.on_conflict_do_nothing(), {"key": key, "job_id": job_id, "memo": {}})
@@ -72,6 +108,7 @@ def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> No
     """Remember where a message is and what it says."""
     placed = message.model_dump(mode="json")
     row = {"key": key, "job_id": job_id, "memo": {}, "message": placed, "digest": digest}
+    row["posted"] = message.message
     tx.conn.execute(_UPSERT, row)
 
 

@@ -26,6 +26,7 @@ _STANDING = select(
     places.c.state,
     place_rules.c.paused_at,
     place_rules.c.paused_by,
+    place_rules.c.paused_message,
     place_rules.c.channels,
     blocks.c.at.label("blocked_at"),
     blocks.c.until,
@@ -43,6 +44,7 @@ class Rules:
 
     paused_at: datetime | None = None
     paused_by: str = ""
+    paused_message: str = ""
     channels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -107,12 +109,17 @@ def served(conn: Connection, configured: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _to_rules(row: Row[*tuple[Any, ...]]) -> Rules:
-    return Rules(paused_at=row.paused_at, paused_by=row.paused_by, channels=row.channels)
+    return Rules(
+        paused_at=row.paused_at,
+        paused_by=row.paused_by,
+        paused_message=row.paused_message or "",
+        channels=row.channels,
+    )
 
 
-def pause(tx: Tx, tenant: str, *, at: datetime | None, by: str) -> None:
-    """Pause a place, or let it go on where `at` is None."""
-    _put(tx, tenant, {"paused_at": at, "paused_by": by})
+def pause(tx: Tx, tenant: str, *, at: datetime | None, by: str, message: str = "") -> None:
+    """Pause a place and say why, or let it go on where `at` is None."""
+    _put(tx, tenant, {"paused_at": at, "paused_by": by, "paused_message": message})
 
 
 def allow_channels(tx: Tx, tenant: str, channels: Mapping[str, str]) -> None:

@@ -160,6 +160,8 @@ messages = Table(
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
     Column("message", JSON(none_as_null=True)),
     Column("digest", String(64)),
+    # The id of the message, by which a reaction finds it.
+    Column("posted", String(200), index=True),
     Column("memo", JSON, nullable=False),
 )
 

@@ -9,12 +9,13 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from bot.overview import Blocked
+from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.store.database import Tx
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
 
 _JOB = "job:"
+AUDIT_PAGE = 20
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
 _CHOSEN_IN = select(settings).where(
     settings.c.scope.in_([bindparam("first"), bindparam("second"), bindparam("third")])
@@ -145,6 +146,28 @@ def write_audit(tx: Tx, now: datetime, *, actor: str, act: str, target: str, det
     """Remember who did what to whom."""
     tx.conn.execute(
         audit_log.insert().values(at=now, actor=actor, act=act, target=target, detail=detail)
+    )
+
+
+def audit(conn: Connection, tenant: str, *, page: int) -> tuple[AuditLine, ...]:
+    """A page of what was done to a place, its people and their jobs, the latest first."""
+    own_jobs = select(jobs.c.id).where(jobs.c.tenant == tenant)
+    target = audit_log.c.target
+    is_there = or_(
+        target == tenant,
+        target.startswith(f"{tenant}:", autoescape=True),
+        target.in_(own_jobs),
+    )
+    rows = conn.execute(
+        select(audit_log)
+        .where(is_there)
+        .order_by(audit_log.c.id.desc())
+        .limit(AUDIT_PAGE)
+        .offset(AUDIT_PAGE * (max(1, page) - 1))
+    )
+    return tuple(
+        AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
+        for row in rows
     )
 
 

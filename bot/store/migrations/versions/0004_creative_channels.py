@@ -19,6 +19,9 @@ def upgrade() -> None:
     op.add_column("places", sa.Column("left_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("jobs", sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("place_rules", sa.Column("paused_message", sa.Text(), nullable=True))
+    op.add_column("messages", sa.Column("posted", sa.String(length=200), nullable=True))
+    op.create_index(op.f("ix_messages_posted"), "messages", ["posted"])
+    op.execute("UPDATE messages SET posted = json_extract(message, '$.message')")
     _make_grants()
     _make_errands()
     op.create_table(

@@ -1,0 +1,169 @@
+"""Stars, the gallery and letters, on the true program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bot.errors import (
+    DeliveryError,
+    DeliveryUnavailable,
+    InvalidRequest,
+    JobNotFound,
+    NotAllowed,
+    Paused,
+    ThreadGone,
+)
+from bot.job import Job, JobState
+from bot.notices import Gallery, Letter, Notice
+from bot.refs import JobId, MessageRef, ThreadRef
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.text import describe, describe_audit, describe_queue
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+MIA, HERE = to_requester("mia"), "recording:local"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def simulator() -> AsyncIterator[Simulator]:
+    options = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    async with Simulator(options, Faults()) as running_simulator:
+        yield running_simulator
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(
+    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
+    config = to_test_config(tmp_path_factory.mktemp("gallery"), simulator)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as opened:
+        await opened.studio.admin.set_gallery(HERE, "gallery", stars=2, actor=MIA)
+        yield opened
+
+
+async def clip_of(house: House, user: str = "ana", **more: object) -> Job:
+    request = to_request(user=user, key=f"{user}{len(house.jobs)}").model_copy(update=more)
+    job_id = (await house.studio.submit(request)).job_id
+    house.jobs.append(job_id)
+    job = await house.until(job_id, JobState.GENERATING)
+    assert job.generation_id is not None
+    await house.simulator.finish(job.generation_id)
+    return await house.delivered(job_id)
+
+
+def copies(chat: RecordingAdapter, job_id: JobId) -> list[Post]:
+    return [each for each in chat.posts if each.key == f"{job_id}:gallery"]
+
+
+async def star(house: House, job_id: JobId, *users: str) -> None:
+    await asyncio.gather(*(house.studio.gallery.star(job_id, to_requester(u)) for u in users))
+
+
+async def test_enough_stars_bring_a_clip_into_the_gallery_once(house: House) -> None:
+    job = await clip_of(house)
+    await star(house, job.id, "ana", "ben", "ben")
+    assert copies(house.chat, job.id) == []
+    await star(house, job.id, "eve", "kim", "leo")
+    await house.chat.until(lambda: bool(copies(house.chat, job.id)))
+    await house.studio.gallery.star(job.id, to_requester("ben"), is_on=False)
+    await star(house, job.id, "ben")
+    (post,) = copies(house.chat, job.id)
+    said = post.notices[0]
+    assert isinstance(said, Gallery)
+    assert post.ref.thread.channel == "gallery"
+    assert said.clip == job.message
+    assert "by ana" in describe(said).title
+    assert Path(said.path).stat().st_size == said.bytes
+    assert await house.studio.job_at(post.ref) == job.id
+    await house.studio.delete(job.id, to_requester("ana"))
+    await house.chat.until(lambda: not copies(house.chat, job.id))
+
+
+async def test_what_is_not_for_everybody_is_not_shown_again(house: House) -> None:
+    private = await clip_of(house, "pia", is_private=True)
+    with pytest.raises(JobNotFound):
+        await star(house, private.id, "ben")
+    adults = await clip_of(house, "ada", is_age_restricted=True)
+    await star(house, adults.id, "ben", "eve")
+    public = await clip_of(house, "pat")
+    await star(house, public.id, "ben", "eve")
+    await house.chat.until(lambda: bool(copies(house.chat, public.id)))
+    assert copies(house.chat, adults.id) == []
+    with pytest.raises(InvalidRequest):
+        await house.studio.admin.set_gallery(HERE, "gallery", stars=0, actor=MIA)
+
+
+async def test_a_clip_is_sent_to_who_asks_once(house: House) -> None:
+    job, ben = await clip_of(house), to_requester("ben")
+    shut: list[DeliveryError] = [ThreadGone("They take no messages.")]
+    house.chat.before_post = lambda notice: (
+        shut.pop() if shut and isinstance(notice, Letter) else None
+    )
+    with pytest.raises(NotAllowed, match="They take no messages"):
+        await house.studio.gallery.send(job.id, ben)
+    assert await house.studio.gallery.send(job.id, ben) == "sent"
+    assert await house.studio.gallery.send(job.id, ben) == "known"
+    letters = [each for each in house.chat.posts if isinstance(each.notices[0], Letter)]
+    assert [each.ref.thread.channel for each in letters] == ["dm-ben"]
+
+
+async def test_a_message_leads_to_its_job(house: House) -> None:
+    job = await clip_of(house)
+    assert job.message is not None
+    assert await house.studio.job_at(job.message) == job.id
+    elsewhere = ThreadRef(adapter="recording", workspace="local", channel="other")
+    foreign = MessageRef(thread=elsewhere, message=job.message.message)
+    assert await house.studio.job_at(foreign) is None
+
+
+async def test_those_who_run_a_place_see_its_queue_and_what_was_done(house: House) -> None:
+    job_id = await house.ask(user="quin", key="queue")
+    await house.until(job_id, JobState.GENERATING)
+    view = await house.studio.admin.queue(HERE)
+    (line,) = [each for each in view.lines if each.job_id == job_id]
+    assert (line.person, line.is_running) == ("quin", True)
+    assert "luma: 1 of" in "".join(describe_queue(view).lines)
+    await house.studio.admin.pause(HERE, actor=MIA, message="Back at\nnoon")
+    with pytest.raises(Paused, match="Back at noon"):
+        await house.ask(user="late", key="late")
+    assert (await house.studio.admin.rules(HERE)).paused_message == "Back at noon"
+    await house.studio.admin.resume(HERE, actor=MIA)
+    assert (await house.studio.admin.rules(HERE)).paused_message == ""
+    done = await house.studio.admin.audit(HERE)
+    assert [each.act for each in done[:2]] == ["resume", "pause"]
+    assert "mia" in str(describe_audit(done).table)
+    assert await house.studio.admin.audit("recording:elsewhere") == ()
+
+
+async def test_a_copy_that_was_posted_before_a_crash_is_not_posted_again(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    chat, clock, config = RecordingAdapter(), MovableClock(), to_test_config(tmp_path, simulator)
+    lost: list[Notice] = []
+    first_post = chat.post
+
+    async def post(*args: object, **named: object) -> object:
+        ref = await first_post(*args, **named)  # type: ignore[arg-type]  # passed on
+        if isinstance(args[1], Gallery) and not lost:
+            lost.append(args[1])
+            raise DeliveryUnavailable("The answer was lost.", retry_after=3600)
+        return ref
+
+    chat.post = post  # type: ignore[method-assign, assignment]  # the platform takes it and dies
+    async with running(config, simulator, chat, clock) as house:
+        await house.studio.admin.set_gallery(HERE, "gallery", stars=1, actor=MIA)
+        job = await clip_of(house)
+        await star(house, job.id, "ben")
+        await chat.until(lambda: bool(lost))
+    async with running(config, simulator, chat, clock) as house:
+        await star(house, job.id, "eve")
+        await house.studio.delete(job.id, to_requester("ana"))
+        await chat.until(lambda: not copies(chat, job.id))
