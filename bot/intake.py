@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from bot.access import Access
 from bot.clock import Clock
-from bot.config import micros
+from bot.config import LimitsTable, micros
 from bot.errors import (
     BotError,
     ClipUnavailable,
@@ -32,7 +32,7 @@ from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.refs import JobId
 from bot.request import GenerationRequest
-from bot.store import jobs, ledger, places
+from bot.store import allowances, jobs, ledger, places
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -96,12 +96,12 @@ class Intake:
     ) -> Receipt:
         """Start a job; raises `Refusal`s, then nothing is charged."""
         async with self._alone(request.dedupe_key):
-            known, standing = await self._read(request, retry_of)
+            known, standing, limits = await self._read(request, retry_of)
             if known is not None:
                 return await self._first_answer(known)
             await self._access.check(request, standing, name=place_name)
             seen = await self._planner.read_frames(request)
-            work = self._planner.settle(seen, standing.chosen.merged)
+            work = self._planner.settle(seen, standing.chosen.merged, limits)
             asked, now = request.model_copy(update={"work": work}), self._clock.now()
             job, is_new = await self._database.write(
                 lambda tx: self._insert(tx, asked, now, retry_of)
@@ -128,20 +128,22 @@ class Intake:
 
     async def _read(
         self, request: GenerationRequest, retry_of: JobId | None
-    ) -> tuple[Job | None, places.Standing]:
+    ) -> tuple[Job | None, places.Standing, LimitsTable]:
         """All that is looked up before a row is written, in one read."""
         requester, channel, now = request.requester, request.thread.channel, self._clock.now()
-        known, standing, first = await self._database.read(
+        house = self._house.limits
+        known, standing, limits, first = await self._database.read(
             lambda conn: (
                 jobs.by_dedupe_key(conn, request.dedupe_key),
                 places.standing(conn, requester, channel, now),
+                allowances.of_people(conn, requester, channel, house),
                 jobs.get_or_none(conn, retry_of) if retry_of is not None else None,
             )
         )
         is_theirs = first is not None and first.request.is_seen_by(requester)
         if retry_of is not None and not is_theirs:
             raise JobNotFound(f"There is no job {retry_of}. `jobs` lists yours.")
-        return known, standing
+        return known, standing, limits
 
     def _insert(
         self, tx: Tx, request: GenerationRequest, now: datetime, retry_of: JobId | None
@@ -278,7 +280,7 @@ class Intake:
 
     async def _check_again(self, job: Job) -> None:
         """Its place may have been closed or paused, and its person blocked."""
-        _, standing = await self._read(job.request, None)
+        _, standing, _ = await self._read(job.request, None)
         await self._access.check(job.request, standing)
 
     async def resume(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, assert_never
 
 from pydantic import ValidationError
 
-from bot import choice, failover, pricing
+from bot import choice, failover, pricing, quota
 from bot.config import DefaultsTable, LimitsTable
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
 from bot.failover import Failover
@@ -29,7 +29,7 @@ from bot.request import (
     Work,
     frames_of,
 )
-from bot.store import jobs
+from bot.store import allowances, jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
 
@@ -86,13 +86,18 @@ class Planner:
                 marked[name] = frame.model_copy(update={"is_still": is_still})
         return work.model_copy(update=marked)
 
-    def settle(self, work: Work, chosen: Mapping[str, str]) -> Work:
-        """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done."""
+    def settle(
+        self, work: Work, chosen: Mapping[str, str], limits: LimitsTable | None = None
+    ) -> Work:
+        """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done.
+
+        `limits` are those that hold for its person; the house's where nobody is named.
+        """
         filled = with_defaults(work, self._house_defaults(), chosen)
         refusals: list[NotAllowed] = []
         for _, settled, _ in choice.candidates(filled, self._providers):
             try:
-                self._check_policy(settled)
+                quota.check_work(limits or self._limits, settled)
             except NotAllowed as error:
                 refusals.append(error)
             else:
@@ -101,7 +106,7 @@ class Planner:
 
     async def plan(self, job: Job, work: Work) -> Plan:
         """Read the frames, find every way, estimate, take the first; raises `Refusal`s."""
-        found = choice.candidates(work, self._providers)
+        found, limits = choice.candidates(work, self._providers), await self._limits_of(job)
         start, end = frames_of(work)
         kept = Kept(
             start=await self._keep(job, "start", start), end=await self._keep(job, "end", end)
@@ -110,7 +115,7 @@ class Planner:
         first_refusal: Refusal | None = None
         for provider, settled, remarks in found:
             try:
-                self._check_policy(settled)
+                quota.check_work(limits, settled)
                 routes.append(await self._route(job, provider, settled, remarks, kept))
             except Refusal as error:
                 first_refusal = first_refusal or error
@@ -176,7 +181,9 @@ class Planner:
         work = VideoWork.model_validate({"prompt": "settings", "typed": frozenset(values)})
         self.settle(with_defaults(work, {}, values, is_typed=True), {})
 
-    def offers(self, chosen: Mapping[str, str]) -> tuple[Offer, ...]:
+    def offers(
+        self, chosen: Mapping[str, str], limits: LimitsTable | None = None
+    ) -> tuple[Offer, ...]:
         """The lengths and sizes of the model that somebody would get, with their prices."""
         work = with_defaults(VideoWork(prompt="offers"), self._house_defaults(), chosen)
         provider, settled, _ = choice.choose(work, self._providers)
@@ -189,7 +196,7 @@ class Planner:
                 is_default=sized == settled,
             )
             for resolution in can.resolutions
-            if resolution in self._limits.resolutions
+            if resolution in (limits or self._limits).resolutions
             for duration in can.durations
             for sized in (
                 settled.model_copy(update={"duration": duration, "resolution": resolution}),
@@ -217,14 +224,11 @@ class Planner:
     def _house_defaults(self) -> dict[str, Any]:
         return self._defaults.model_dump(include=set(CHOOSABLE))
 
-    def _check_policy(self, work: Work) -> None:
-        limits = self._limits
-        if limits.models and work.model not in limits.models:
-            raise NotAllowed(f"Here you can use {', '.join(limits.models)}.")
-        if work.kind == "video" and work.resolution not in limits.resolutions:
-            raise NotAllowed(
-                f"{work.resolution} is off here. You can use {', '.join(limits.resolutions)}."
-            )
+    async def _limits_of(self, job: Job) -> LimitsTable:
+        requester, channel = job.request.requester, job.request.thread.channel
+        return await self._database.read(
+            lambda conn: allowances.of_people(conn, requester, channel, self._limits)
+        )
 
     async def _keep(self, job: Job, slot: Slot, frame: Frame | None) -> StoredFrame | None:
         match frame:

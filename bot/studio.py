@@ -7,6 +7,7 @@ What a request goes through is in `bot.intake`, what those who run a place do in
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import assert_never
 
 from bot.access import LOCAL, Access
@@ -24,8 +25,10 @@ from bot.notices import Delivered, Notice, to_about, took
 from bot.overview import (
     Allowance,
     Blocked,
+    Grant,
     JobLine,
     Offer,
+    PlaceLimit,
     PlaceLimits,
     PlaceRules,
     Setting,
@@ -48,11 +51,13 @@ __all__ = [
     "Administration",
     "Allowance",
     "Blocked",
+    "Grant",
     "House",
     "Inbox",
     "JobLine",
     "Noted",
     "Offer",
+    "PlaceLimit",
     "PlaceLimits",
     "PlaceRules",
     "Receipt",
@@ -65,6 +70,8 @@ __all__ = [
 ]
 log = get_logger(__name__)
 DELETED = "deleted"
+#: So many of one's own jobs stand beside one's usage.
+LAST_JOBS = 5
 
 
 class Studio:
@@ -101,7 +108,9 @@ class Studio:
             access=self._access,
         )
         self.vault = vault
-        self.preferences = Preferences(database=database, planner=planner, access=self._access)
+        self.preferences = Preferences(
+            database=database, planner=planner, access=self._access, limits=house.limits
+        )
         self.inbox = Inbox(database=database, clock=clock)
         self.admin = Administration(
             database=database, planner=planner, clock=clock, house=house, access=self._access
@@ -294,10 +303,14 @@ class Studio:
 
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
         """What a person used today and this month, and what is left."""
-        now, limits = self._clock.now(), self._house.limits
-        return await self._database.read(
-            lambda conn: ledger.report(conn, requester, channel, limits, now)
+        now, limits, person = self._clock.now(), self._house.limits, requester.person
+        report, own = await self._database.read(
+            lambda conn: (
+                ledger.report(conn, requester, channel, limits, now),
+                jobs.of_person(conn, person, search="", page=1)[:LAST_JOBS],
+            )
         )
+        return replace(report, last=tuple(_to_line(job) for job in own))
 
     async def work_of(self, job_id: JobId, requester: Requester) -> Work:
         """What was asked for, to be asked for again with changes."""

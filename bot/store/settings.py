@@ -47,6 +47,11 @@ def channel_scope(tenant: str, channel: str) -> str:
     return f"channel:{tenant}:{channel}"
 
 
+def rules_scope(tenant: str, channel: str = "") -> str:
+    """The scope of what was decided for a place, or for one channel of it."""
+    return f"rules:{tenant}:{channel}" if channel else f"rules:{tenant}"
+
+
 def provider_scope(provider: str) -> str:
     """The scope of what was observed of a provider, and is learnt again at every start."""
     return f"provider:{provider}"

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.execute("UPDATE jobs SET parent = retry_of")
     op.add_column("places", sa.Column("left_at", sa.DateTime(timezone=True), nullable=True))
     _make_grants()
+    _widen_indexes()
     op.create_table(
         "reports",
         sa.Column("job_id", sa.String(length=16), nullable=False),
@@ -57,3 +58,19 @@ def _make_grants() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_grants")),
     )
     op.create_index(op.f("ix_grants_person"), "grants", ["person"])
+
+
+def _widen_indexes() -> None:
+    """Clips are counted, too, and what runs is found without reading what ended."""
+    for column in ("channel", "tenant"):
+        name = op.f(f"ix_jobs_{column}_accepted_at")
+        op.drop_index(name, "jobs")
+        op.create_index(name, "jobs", [column, "accepted_at", "state", "cost"])
+    is_running = sa.text("ended_at IS NULL AND accepted_at IS NOT NULL")
+    op.create_index(
+        op.f("ix_jobs_running"),
+        "jobs",
+        ["tenant", "channel", "person"],
+        sqlite_where=is_running,
+        postgresql_where=is_running,
+    )
