@@ -2,151 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 
-from bot import quota
-from bot.access import Access
-from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed
-from bot.house import House, Resolution
+from bot.house import Resolution
 from bot.notices import Notice
 from bot.oversight import view_queue
-from bot.overview import (
-    AuditLine,
-    PlaceLimits,
-    PlaceRules,
-    QueueView,
-    UsageRow,
-)
-from bot.planning import Planner
+from bot.overview import AuditLine, PlaceRules, QueueView
 from bot.refs import JobId
 from bot.request import Requester
-from bot.rights import Rights
-from bot.store import ledger, places, reports, settings
-from bot.store.database import Database, Tx
+from bot.rights import to_person
+from bot.store import places, settings
+from bot.store.database import Tx
+from bot.treasury import NAME_CHARS, Treasury
 from bot.words import clean
 
-NAME_CHARS = 80
 REASON_CHARS = 300
 MAX_CHANNELS = 200
 MAX_STARS = 1000
 #: How many people must star a clip where nobody chose.
 GALLERY_STARS = 3
-#: A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@")
-CSV_HEAD = (
-    *("day", "person", "name", "model", "asked", "delivered", "refused", "failed"),
-    *("seconds", "charged_usd"),
-)
 _TENANT = re.compile(r"[a-z_]+:[\w.-]{1,100}")
 
 
-class Administration:
-    """Usage, limits and rules of a place, and acts on it, each in the audit log.
-
-    The adapter has checked that `actor` has the platform's right; here an act on a place must come
-    from that place, or from an operator, and `check` says the same before something is read.
-    Raises `NotAllowed`, and `InvalidRequest` for bad values.
-    """
-
-    def __init__(
-        self,
-        *,
-        database: Database,
-        planner: Planner,
-        clock: Clock,
-        house: House,
-        access: Access,
-        rights: Rights,
-    ) -> None:
-        self._database = database
-        self._planner = planner
-        self._clock = clock
-        self._house = house
-        self._access = access
-        self._rights = rights
-
-    def check(self, tenant: str, *, actor: Requester) -> None:
-        """Raise unless somebody may read and decide for this place, if the platform lets them."""
-        self._rights.check(tenant, actor=actor)
-
-    def is_operator(self, actor: Requester) -> bool:
-        """Whether somebody may act for every place."""
-        return self._rights.is_operator(actor)
-
-    # ---- what they read ------------------------------------------------------------------
-
-    async def usage(self, tenant: str, since: datetime, until: datetime) -> tuple[UsageRow, ...]:
-        """A row for each person who asked, by name, the most expensive first."""
-        rows, names = await self._database.read(
-            lambda conn: (
-                reports.usage(conn, since, until, by="person", timezone=self._zone, tenant=tenant),
-                reports.names(conn, since, until, tenant=tenant),
-            )
-        )
-        labels = _labels(names)
-        named = [replace(row, label=labels[row.label]) for row in rows]
-        return tuple(sorted(named, key=lambda row: (-row.charged, -row.asked, row.label)))
-
-    async def usage_by_model(
-        self, tenant: str, since: datetime, until: datetime
-    ) -> tuple[UsageRow, ...]:
-        """A row for each model that was asked for."""
-        rows = await self._database.read(
-            lambda conn: reports.usage(
-                conn, since, until, by="model", timezone=self._zone, tenant=tenant
-            )
-        )
-        return tuple(rows)
-
-    async def usage_csv(self, tenant: str, since: datetime, until: datetime) -> str:
-        """A line for each person, model and day (in the limits' time zone), with exact dollars."""
-        rows, names = await self._database.read(
-            lambda conn: (
-                reports.details(conn, since, until, tenant=tenant, timezone=self._zone),
-                reports.names(conn, since, until, tenant=tenant),
-            )
-        )
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_HEAD)
-        for day, model, used in rows:
-            who = (used.label, _cell(names[used.label]))
-            counts = (used.asked, used.delivered, used.refused, used.failed)
-            measures = (f"{used.seconds:.3f}", f"{used.charged / 1_000_000:.6f}")
-            writer.writerow((day, *who, _cell(model), *counts, *measures))
-        return file.getvalue()
-
-    async def limits(self, tenant: str) -> PlaceLimits:
-        """The limits in force, and what was used of those that a place or everybody shares."""
-        limits, now = self._house.limits, self._clock.now()
-        span = quota.windows(now, limits.timezone)
-        counted, asked = await self._database.read(
-            lambda conn: (
-                ledger.used_by(conn, "", "", tenant, limits, now),
-                reports.usage(
-                    conn,
-                    span.month_start,
-                    span.month_end,
-                    by="tenant",
-                    timezone=limits.timezone,
-                    tenant=tenant,
-                ),
-            )
-        )
-        return PlaceLimits(
-            limits=limits,
-            place_used=counted.tenant_month,
-            total_used=counted.total_month,
-            month=replace(reports.total(asked), label="this month"),
-            month_ends=span.month_end,
-        )
+class Administration(Treasury):
+    """Usage, limits and rules of a place, and acts on it, each in the audit log."""
 
     async def rules(self, tenant: str) -> PlaceRules:
         """What was decided for a place: pause, channels, defaults, blocked people."""
@@ -170,10 +52,6 @@ class Administration:
             channel_defaults=by_channel,
             blocked=blocked,
         )
-
-    @property
-    def _zone(self) -> str:
-        return self._house.limits.timezone
 
     async def queue(self, tenant: str) -> QueueView:
         """What waits and runs for a place, oldest first, and how its video services do."""
@@ -217,7 +95,7 @@ class Administration:
         reason: str = "",
     ) -> None:
         """Let somebody ask for nothing more, for good or until a time; jobs under way go on."""
-        person = _person(tenant, user)
+        person = to_person(tenant, user)
         why = clean(reason, limit=REASON_CHARS)
         if until is not None and until <= self._clock.now():
             raise InvalidRequest("Choose a time that is still to come.", field="until")
@@ -232,7 +110,7 @@ class Administration:
 
     async def unblock(self, tenant: str, user: str, *, actor: Requester) -> None:
         """Let somebody ask again."""
-        person = _person(tenant, user)
+        person = to_person(tenant, user)
 
         def change(tx: Tx, _: datetime) -> None:
             if not settings.unblock(tx, person):
@@ -347,26 +225,3 @@ class Administration:
             act,
             lambda tx, now: places.decide(tx, tenant, state, by=actor.person, now=now),
         )
-
-
-def _person(tenant: str, user: str) -> str:
-    if not user or ":" in user:
-        raise InvalidRequest("Say whom.", field="user")
-    return f"{tenant}:{user}"
-
-
-def _labels(names: Mapping[str, str]) -> dict[str, str]:
-    """What each person is called here; ids tell those apart who share a name or have none."""
-    shown = {person: clean(name, limit=NAME_CHARS) for person, name in names.items()}
-    often = Counter(shown.values())
-    labels = {}
-    for person, name in shown.items():
-        user = person.rpartition(":")[2]
-        is_clear = name and often[name] == 1
-        labels[person] = name if is_clear else f"{name} ({user})" if name else user
-    return labels
-
-
-def _cell(text: str) -> str:
-    text = clean(text, limit=NAME_CHARS)
-    return f"'{text}" if text.startswith(FORMULA) else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib.util
+import json
 import os
 import pkgutil
 import re
@@ -16,7 +17,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from bot.errors import ConfigError
 from bot.refs import Frozen, Micros, ThreadRef
@@ -36,6 +45,11 @@ def _split(value: object) -> object:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
+
+
+def _unpack(value: object) -> object:
+    """Tables as the environment has them: one text of JSON."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def micros(dollars: float) -> Micros:
@@ -139,22 +153,63 @@ class DefaultsTable(Frozen):
     suffix: Style = ""
 
 
-class LimitsTable(Frozen):
+class PersonLimits(Frozen):
+    """How much one person may have. None: nothing is said about it."""
+
+    running_per_person: int | None = Field(None, ge=1)
+    clips_per_person_per_day: int | None = Field(None, ge=0)
+    clips_per_person_per_month: int | None = Field(None, ge=0)
+    usd_per_person_per_day: Dollars | None = None
+    usd_per_person_per_month: Dollars | None = None
+
+
+class RoleLimits(PersonLimits):
+    """`[[limits.roles]]`: what people with a role have instead of what everybody has."""
+
+    role: Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)]
+    adapter: str = ""
+    models: Names = ()
+    resolutions: Resolutions = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, values: object) -> object:
+        known = set(cls.model_fields)
+        for key in values if isinstance(values, dict) else ():
+            if key not in known:
+                raise ValueError(f"there is no key {key!r}.{nearest(key, known)}")
+        return values
+
+    def holds_for(self, adapter: str, roles: Collection[str]) -> bool:
+        """Whether somebody who has these roles there has this one."""
+        return self.role in roles and self.adapter in ("", adapter)
+
+
+class LimitsTable(PersonLimits):
     """`[limits]`: how much of everything. None: no limit of this kind."""
 
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
-    running_per_person: int | None = Field(None, ge=1)
-    clips_per_person_per_day: int | None = Field(None, ge=0)
     usd_per_person_per_day: Dollars | None = 1.0
     clips_per_guest_per_day: int | None = Field(None, ge=0)
     usd_per_guest_per_day: Dollars | None = None
+    running_per_channel: int | None = Field(None, ge=1)
+    clips_per_channel_per_day: int | None = Field(None, ge=0)
+    clips_per_channel_per_month: int | None = Field(None, ge=0)
     usd_per_channel_per_day: Dollars | None = None
+    usd_per_channel_per_month: Dollars | None = None
+    running_per_tenant: int | None = Field(None, ge=1)
+    clips_per_tenant_per_day: int | None = Field(None, ge=0)
+    clips_per_tenant_per_month: int | None = Field(None, ge=0)
+    usd_per_tenant_per_day: Dollars | None = None
     usd_per_tenant_per_month: Dollars | None = None
     usd_total_per_month: Dollars | None = 25.0
     confirm_above_usd: Dollars | None = 1.0
     min_member_days: int = Field(0, ge=0)
     models: Names = ()
     resolutions: Resolutions = ("360p", "540p", "720p", "1080p")
+    roles: Annotated[tuple[RoleLimits, ...], BeforeValidator(lambda value: _unpack(value))] = (
+        Field(default_factory=tuple)
+    )
 
 
 class ModerationTable(Frozen):

@@ -58,9 +58,12 @@ class FrameRejected(Refusal):
 class QuotaExceeded(Refusal):
     """A limit is reached."""
 
-    def __init__(self, message: str | None = None, *, resets_at: datetime | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, resets_at: datetime | None = None, limit: str = ""
+    ) -> None:
         super().__init__(message)
         self.resets_at = resets_at
+        self.limit = limit
 
 
 class NotAllowed(Refusal):

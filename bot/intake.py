@@ -12,7 +12,7 @@ from functools import partial
 from bot.access import Access
 from bot.acts import to_relation
 from bot.clock import Clock
-from bot.config import micros
+from bot.config import LimitsTable, micros
 from bot.errors import (
     BotError,
     ClipUnavailable,
@@ -34,7 +34,7 @@ from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.refs import JobId
 from bot.request import GenerationRequest, Work
-from bot.store import jobs, ledger, lineage, places
+from bot.store import allowances, jobs, ledger, lineage, places
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -118,12 +118,12 @@ class Intake:
         """Start all of a batch, which ask for the same, or none of them."""
         first = requests[0]
         async with self._alone(first.dedupe_key):
-            known, standing = await self._read(first, retry_of)
+            known, standing, limits = await self._read(first, retry_of)
             if known is not None:
                 return await self._first_answers(known)
             await self._access.check(first, standing, name=place_name)
             seen = await self._planner.look_up(first)
-            work = self._planner.settle(seen, standing.chosen.merged)
+            work = self._planner.settle(seen, standing.chosen.merged, limits)
             asked = [_to_asked(each, work, retry_of) for each in requests]
             started = await self._insert(asked, retry_of)
             if started is None:
@@ -150,21 +150,23 @@ class Intake:
 
     async def _read(
         self, request: GenerationRequest, retry_of: JobId | None
-    ) -> tuple[Job | None, places.Standing]:
+    ) -> tuple[Job | None, places.Standing, LimitsTable]:
         """All that is looked up before a row is written, in one read."""
         requester, channel, now = request.requester, request.thread.channel, self._clock.now()
+        house = self._house.limits
         earlier = {each for each in (retry_of, request.parent) if each is not None}
-        known, standing, seen = await self._database.read(
+        known, standing, limits, seen = await self._database.read(
             lambda conn: (
                 jobs.by_dedupe_key(conn, request.dedupe_key),
                 places.standing(conn, requester, channel, now),
+                allowances.of_people(conn, requester, channel, house),
                 {each: jobs.get_or_none(conn, each) for each in earlier},
             )
         )
         for job_id, job in seen.items():
             if job is None or not job.request.is_seen_by(requester):
                 raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
-        return known, standing
+        return known, standing, limits
 
     async def _insert(
         self, requests: Sequence[GenerationRequest], retry_of: JobId | None
@@ -336,7 +338,7 @@ class Intake:
 
     async def _check_again(self, job: Job) -> None:
         """Its place may have been closed or paused, and its person blocked."""
-        _, standing = await self._read(job.request, None)
+        _, standing, _ = await self._read(job.request, None)
         await self._access.check(job.request, standing)
 
     async def resume(self) -> None:

@@ -40,14 +40,28 @@ class Allowance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grant:
+    """Money that somebody may spend beyond their own limits, once, until a time."""
+
+    micros: Micros
+    at: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class UsageReport:
-    """What one person used and what is left. `test_micros` is what test clips would have cost."""
+    """What one person used and what is left. `test_micros` is what test clips would have cost.
+
+    `grants` are those that still hold, `last` the latest jobs.
+    """
 
     today: UsageRow
     month: UsageRow
     allowances: tuple[Allowance, ...] = ()
     test_clips: int = 0
     test_micros: Micros = Micros(0)
+    grants: tuple[Grant, ...] = ()
+    last: tuple[JobLine, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +143,28 @@ class Blocked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlaceLimit:
+    """One limit that was set in chat: for a place, a channel of it, a role, or a role there."""
+
+    name: str
+    value: str
+    channel: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlaceLimits:
     """The limits in force in a place, and what is held or charged of those that people share.
 
-    The month ends at `month_ends`; `month` is what its people asked and were charged in it.
+    `used` is by the limit's key, `rules` what was set in chat. The month ends at `month_ends`;
+    `month` is what its people asked and were charged in it.
     """
 
     limits: LimitsTable
-    place_used: Micros
-    total_used: Micros
     month: UsageRow
     month_ends: datetime
+    used: Mapping[str, int] = field(default_factory=dict)
+    rules: tuple[PlaceLimit, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.config import LimitsTable, micros
+from bot.limits import BY_KEY, Limit
 from bot.overview import (
     Allowance,
     Blocked,
+    Grant,
     JobLine,
+    PlaceLimit,
     PlaceLimits,
     PlaceRules,
     Setting,
@@ -38,10 +41,12 @@ NAME_CHARS = 60
 def describe_usage(report: UsageReport) -> Text:
     """What a person used today and this month, and what is left."""
     lines = [_allowance_words(each) for each in report.allowances if each.allowed is not None]
+    lines += map(_grant_words, report.grants)
     if report.test_clips:
         clips = "1 test clip" if report.test_clips == 1 else f"{report.test_clips} test clips"
         cost = f"≈ {money(report.test_micros)}"
         lines.append(f"{clips} would have cost {cost} (a test, nothing charged).")
+    lines += map(_job_words, report.last)
     table = (("", *USAGE_HEAD), _usage_cells(report.today), _usage_cells(report.month))
     return Text(title="Your usage", lines=tuple(lines), table=table)
 
@@ -55,8 +60,19 @@ def _usage_cells(row: UsageRow) -> tuple[str, ...]:
 def _allowance_words(allowance: Allowance) -> str:
     words = money if allowance.is_money else str
     used, allowed = words(allowance.used), words(allowance.allowed or 0)
+    left = words(max(0, (allowance.allowed or 0) - allowance.used))
     resets = f", resets {moment(allowance.resets_at)}" if allowance.resets_at else ""
-    return f"{clean(allowance.name, limit=60)}: {used} of {allowed}{resets}"
+    return f"{clean(allowance.name, limit=60)}: {used} of {allowed}, {left} left{resets}"
+
+
+def _grant_words(grant: Grant) -> str:
+    until = moment(grant.until)
+    return f"Granted beyond your own budgets, once: {money(grant.micros)}, until {until}"
+
+
+def _job_words(job: JobLine) -> str:
+    asked = f"{job.job_id}: {job.state}, {moment(job.created_at)}, {money(job.price)}"
+    return f"{asked}, {clean(job.prompt, limit=40)}" if job.prompt else asked
 
 
 def describe_jobs(jobs: Sequence[JobLine]) -> Text:
@@ -165,48 +181,35 @@ def describe_server_usage(
 
 
 def describe_limits(page: PlaceLimits) -> Text:
-    """The limits in force in a place, and what it used of those that people share."""
+    """The limits in force in a place, what was set there, and what it used of those it shares."""
     limits, month = page.limits, page.month
-    rows = (
-        ("limit", "in force", "used"),
-        ("clips of a person at once", _count(limits.running_per_person), ""),
-        ("clips of a person per day", _count(limits.clips_per_person_per_day), ""),
-        ("budget of a person per day", _dollars(limits.usd_per_person_per_day), ""),
-        *_of_guests(limits),
-        ("budget of a channel per day", _dollars(limits.usd_per_channel_per_day), ""),
-        (
-            "budget of this place per month",
-            _dollars(limits.usd_per_tenant_per_month),
-            "" if limits.usd_per_tenant_per_month is None else money(page.place_used),
-        ),
-        (
-            "whole budget per month",
-            _dollars(limits.usd_total_per_month),
-            "" if limits.usd_total_per_month is None else money(page.total_used),
-        ),
-    )
+    rows = [
+        (limit.title, _amount(limit, allowed), _used(limit, page.used))
+        for limit in BY_KEY.values()
+        if (allowed := getattr(limits, limit.key)) is not None
+    ]
     used = f"This month: {month.delivered} of {month.asked} delivered here, "
     used += f"{money(month.charged)} charged. It ends {moment(page.month_ends)}."
-    return Text(title="Limits here", lines=(used, *_conditions(limits)), table=rows)
+    lines = (used, *_conditions(limits), *map(_rule_words, page.rules))
+    head = ("limit", "in force", "used")
+    return Text(title="Limits here", lines=lines, table=(head, *rows) if rows else ())
 
 
-def _of_guests(limits: LimitsTable) -> list[tuple[str, str, str]]:
-    """Limits of their own, where they have some."""
-    clips, dollars = limits.clips_per_guest_per_day, limits.usd_per_guest_per_day
-    rows = []
-    if clips is not None:
-        rows.append(("clips of a guest per day", _count(clips), ""))
-    if dollars is not None:
-        rows.append(("budget of a guest per day", _dollars(dollars), ""))
-    return rows
+def _amount(limit: Limit, allowed: float) -> str:
+    return money(micros(allowed)) if limit.is_money else str(allowed)
 
 
-def _count(limit: int | None) -> str:
-    return "no limit" if limit is None else str(limit)
+def _used(limit: Limit, used: Mapping[str, int]) -> str:
+    if limit.key not in used:
+        return ""
+    return money(used[limit.key]) if limit.is_money else str(used[limit.key])
 
 
-def _dollars(limit: float | None) -> str:
-    return "no limit" if limit is None else money(micros(limit))
+def _rule_words(rule: PlaceLimit) -> str:
+    """One limit that was set in chat, by the name under which it can be changed."""
+    whom = [f"role {clean(rule.role, limit=NAME_CHARS)}"] if rule.role else []
+    whom += [f"channel {clean(rule.channel, limit=NAME_CHARS)}"] if rule.channel else []
+    return f"Set here{', for ' if whom else ''}{' in '.join(whom)}: {rule.name} {rule.value}."
 
 
 def _conditions(limits: LimitsTable) -> list[str]:
@@ -214,7 +217,8 @@ def _conditions(limits: LimitsTable) -> list[str]:
     if limits.models:
         lines.append(f"Models: {', '.join(limits.models)}.")
     if limits.confirm_above_usd is not None:
-        lines.append(f"Above {_dollars(limits.confirm_above_usd)} a person confirms first.")
+        above = money(micros(limits.confirm_above_usd))
+        lines.append(f"Above {above} a person confirms first.")
     if limits.min_member_days:
         lines.append(f"People may ask {limits.min_member_days} days after they joined.")
     return lines

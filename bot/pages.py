@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from bot.config import LimitsTable, micros
 from bot.errors import InvalidRequest
+from bot.limits import BY_KEY, Limit, What, Whose
 from bot.overview import UsageRow
 from bot.refs import money
 from bot.request import RESOLUTIONS
@@ -21,6 +22,8 @@ from bot.text import clean
 
 Form = Literal["table", "csv", "json"]
 LABEL_CHARS = 60
+ORDER: tuple[What, ...] = ("usd", "clips", "running")
+CIRCLES: tuple[Whose, ...] = ("person", "guest", "channel", "tenant", "total")
 #: A spreadsheet takes a cell that begins so for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -117,23 +120,34 @@ def _usage_csv(rows: Sequence[UsageRow], by: Grouping) -> str:
 def limits_line(limits: LimitsTable) -> str:
     """The limits in force, in one line."""
     parts = [
-        _part("{} per person and day", limits.usd_per_person_per_day),
-        _part("{} per guest and day", limits.usd_per_guest_per_day),
-        _part("{} per channel and day", limits.usd_per_channel_per_day),
-        _part("{} per place and month", limits.usd_per_tenant_per_month),
-        _part("{} in all per month", limits.usd_total_per_month),
-        _part("{} clips per person and day", limits.clips_per_person_per_day),
-        _part("{} clips per guest and day", limits.clips_per_guest_per_day),
-        _part("{} at once per person", limits.running_per_person),
-        _part("confirm above {}", limits.confirm_above_usd),
+        *(
+            _part(limit, allowed)
+            for limit in sorted(BY_KEY.values(), key=_place)
+            if (allowed := getattr(limits, limit.key)) is not None
+        ),
+        _confirm(limits.confirm_above_usd),
         ", ".join(each for each in RESOLUTIONS if each in limits.resolutions),
         ", ".join(limits.models),
+        f"others for {len(limits.roles)} roles" if limits.roles else "",
     ]
     return f"Limits: {' · '.join(part for part in parts if part)} (days in {limits.timezone})"
 
 
-def _part(words: str, limit: float | int | None) -> str:
-    """A limit in words: dollars are a float, counts are whole; nothing where there is none."""
-    if limit is None:
-        return ""
-    return words.format(money(micros(limit)) if isinstance(limit, float) else limit)
+def _place(limit: Limit) -> tuple[int, int]:
+    """Money first, then clips, then what runs; of each the smallest circle of people first."""
+    return ORDER.index(limit.what), CIRCLES.index(limit.whose)
+
+
+def _part(limit: Limit, allowed: float) -> str:
+    amount = money(micros(allowed)) if limit.is_money else str(allowed)
+    whom = "place" if limit.whose == "tenant" else limit.whose
+    if limit.whose == "total":
+        return f"{amount} in all per {limit.per}"
+    if not limit.per:
+        return f"{amount} at once per {whom}"
+    what = "" if limit.is_money else " clips"
+    return f"{amount}{what} per {whom} and {limit.per}"
+
+
+def _confirm(above: float | None) -> str:
+    return "" if above is None else f"confirm above {money(micros(above))}"

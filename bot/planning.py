@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, assert_never
 
-from bot import choice, failover, pricing
+from bot import choice, failover, pricing, quota
 from bot.config import DefaultsTable, LimitsTable
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
 from bot.failover import Failover
@@ -24,13 +24,12 @@ from bot.request import (
     GenerationRequest,
     ImageFrame,
     LinkFrame,
-    UpscaleWork,
     VideoWork,
     Work,
     frames_of,
 )
 from bot.sources import Sources
-from bot.store import jobs
+from bot.store import allowances, jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
 
@@ -77,13 +76,18 @@ class Planner:
         """Its work, with what our book says of the earlier clips in it; raises `Refusal`s."""
         return await self._sources.look_up(request)
 
-    def settle(self, work: Work, chosen: Mapping[str, str]) -> Work:
-        """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done."""
+    def settle(
+        self, work: Work, chosen: Mapping[str, str], limits: LimitsTable | None = None
+    ) -> Work:
+        """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done.
+
+        `limits` are those that hold for its person; the house's where nobody is named.
+        """
         filled = with_defaults(work, self._house_defaults(), chosen)
         refusals: list[NotAllowed] = []
         for _, settled, _ in choice.candidates(filled, self._able(filled)):
             try:
-                self._check_policy(settled)
+                quota.check_work(limits or self._limits, settled)
             except NotAllowed as error:
                 refusals.append(error)
             else:
@@ -94,7 +98,7 @@ class Planner:
         """Read the frames, find every way, estimate, take the first; raises `Refusal`s."""
         if isinstance(work, ClipWork):  # It may have been deleted since it was looked up.
             await self._sources.source(work, job.request.requester)
-        found = choice.candidates(work, self._able(work))
+        found, limits = choice.candidates(work, self._able(work)), await self._limits_of(job)
         start, end = frames_of(work)
         kept = Kept(
             start=await self._keep(job, "start", start), end=await self._keep(job, "end", end)
@@ -103,7 +107,7 @@ class Planner:
         first_refusal: Refusal | None = None
         for provider, settled, remarks in found:
             try:
-                self._check_policy(settled)
+                quota.check_work(limits, settled)
                 routes.append(await self._route(job, provider, settled, remarks, kept))
             except Refusal as error:
                 first_refusal = first_refusal or error
@@ -164,7 +168,9 @@ class Planner:
         work = VideoWork.model_validate({"prompt": "settings", "typed": frozenset(values)})
         self.settle(with_defaults(work, {}, values, is_typed=True), {})
 
-    def offers(self, chosen: Mapping[str, str]) -> tuple[Offer, ...]:
+    def offers(
+        self, chosen: Mapping[str, str], limits: LimitsTable | None = None
+    ) -> tuple[Offer, ...]:
         """The lengths and sizes of the model that somebody would get, with their prices."""
         work = with_defaults(VideoWork(prompt="offers"), self._house_defaults(), chosen)
         provider, settled, _ = choice.choose(work, self._providers)
@@ -177,7 +183,7 @@ class Planner:
                 is_default=sized == settled,
             )
             for resolution in can.resolutions
-            if resolution in self._limits.resolutions
+            if resolution in (limits or self._limits).resolutions
             for duration in can.durations
             for sized in (
                 settled.model_copy(update={"duration": duration, "resolution": resolution}),
@@ -205,14 +211,11 @@ class Planner:
     def _house_defaults(self) -> dict[str, Any]:
         return self._defaults.model_dump(include=set(CHOOSABLE))
 
-    def _check_policy(self, work: Work) -> None:
-        limits = self._limits
-        if limits.models and work.model not in limits.models:
-            raise NotAllowed(f"Here you can use {', '.join(limits.models)}.")
-        if isinstance(work, VideoWork | UpscaleWork) and work.resolution not in limits.resolutions:
-            raise NotAllowed(
-                f"{work.resolution} is off here. You can use {', '.join(limits.resolutions)}."
-            )
+    async def _limits_of(self, job: Job) -> LimitsTable:
+        requester, channel = job.request.requester, job.request.thread.channel
+        return await self._database.read(
+            lambda conn: allowances.of_people(conn, requester, channel, self._limits)
+        )
 
     async def _keep(self, job: Job, slot: Slot, frame: Frame | None) -> StoredFrame | None:
         match frame:

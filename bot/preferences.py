@@ -6,18 +6,22 @@ from collections.abc import Mapping
 
 from bot import choice
 from bot.access import Access
+from bot.config import LimitsTable
 from bot.overview import Offer, Setting
 from bot.planning import Planner
 from bot.ports import ModelCapabilities, Operation
 from bot.request import Requester
-from bot.store import places, settings
+from bot.store import allowances, places, settings
 from bot.store.database import Database
 
 
 class Preferences:
     """The defaults of people, channels and places, as a person meets them."""
 
-    def __init__(self, *, database: Database, planner: Planner, access: Access) -> None:
+    def __init__(
+        self, *, database: Database, planner: Planner, access: Access, limits: LimitsTable
+    ) -> None:
+        self._limits = limits
         self._database = database
         self._planner = planner
         self._access = access
@@ -55,8 +59,11 @@ class Preferences:
         self, requester: Requester, channel: str, *, model: str = ""
     ) -> tuple[Offer, ...]:
         """Lengths and sizes with their prices, as they would hold for a person in a channel."""
-        chosen = await self._database.read(
-            lambda conn: settings.chosen_in(conn, requester.person, requester.tenant, channel)
+        chosen, limits = await self._database.read(
+            lambda conn: (
+                settings.chosen_in(conn, requester.person, requester.tenant, channel),
+                allowances.of_people(conn, requester, channel, self._limits),
+            )
         )
         typed = {"model": model} if model else {}
-        return self._planner.offers({**chosen.merged, **typed})
+        return self._planner.offers({**chosen.merged, **typed}, limits)

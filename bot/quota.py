@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.config import LimitsTable, micros
-from bot.errors import QuotaExceeded
-from bot.overview import Allowance
+from bot.errors import NotAllowed, QuotaExceeded
+from bot.limits import BY_KEY, LIMITS, Limit, lower
+from bot.overview import Allowance, Grant
 from bot.refs import Micros, money
+from bot.request import AnyWork
 
 NO_GUESTS = "Guests cannot use Raybot here."
+#: What already counts, by the limit's key: open and delivered clips, held and settled money.
+Used = Mapping[str, int]
+#: When a person's job was accepted, and what it costs now.
+Spent = Sequence[tuple[datetime, Micros]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +30,6 @@ class Windows:
     day_end: datetime
     month_start: datetime
     month_end: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Used:
-    """What already counts: open and delivered clips, held and settled money."""
-
-    running: int = 0
-    clips_today: int = 0
-    person_today: Micros = Micros(0)
-    channel_today: Micros = Micros(0)
-    tenant_month: Micros = Micros(0)
-    total_month: Micros = Micros(0)
 
 
 def windows(now: datetime, timezone: str) -> Windows:
@@ -54,14 +50,10 @@ def limits_of(limits: LimitsTable, *, is_guest: bool) -> LimitsTable:
     """The limits that hold for somebody: of a guest's and everybody's, the lower."""
     if not is_guest:
         return limits
-    clips = _lower(limits.clips_per_guest_per_day, limits.clips_per_person_per_day)
-    dollars = _lower(limits.usd_per_guest_per_day, limits.usd_per_person_per_day)
-    lower = {"clips_per_person_per_day": clips, "usd_per_person_per_day": dollars}
-    return limits.model_copy(update=lower)
-
-
-def _lower(*limits: float | None) -> float | None:
-    return min((limit for limit in limits if limit is not None), default=None)
+    clips = lower(limits.clips_per_guest_per_day, limits.clips_per_person_per_day)
+    dollars = lower(limits.usd_per_guest_per_day, limits.usd_per_person_per_day)
+    changes = {"clips_per_person_per_day": clips, "usd_per_person_per_day": dollars}
+    return limits.model_copy(update=changes)
 
 
 def keeps_guests_out(limits: LimitsTable) -> bool:
@@ -69,28 +61,38 @@ def keeps_guests_out(limits: LimitsTable) -> bool:
     return 0 in (limits.clips_per_guest_per_day, limits.usd_per_guest_per_day)
 
 
+def check_work(limits: LimitsTable, work: AnyWork) -> None:
+    """Raise `NotAllowed` for a model or a resolution that may not be used."""
+    if limits.models and work.model not in limits.models:
+        raise NotAllowed(f"Here you can use {', '.join(limits.models)}.")
+    resolution = getattr(work, "resolution", None)
+    if resolution is not None and resolution not in limits.resolutions:
+        allowed = ", ".join(limits.resolutions) or "no resolution"
+        raise NotAllowed(f"{resolution} is off here. You can use {allowed}.")
+
+
 def allowances(limits: LimitsTable, used: Used, now: datetime) -> tuple[Allowance, ...]:
     """Every limit of a person with its use; `allowed` is None where there is no limit."""
+    return tuple(allowance for _, allowance in _allowances(limits, used, now))
+
+
+def _allowances(
+    limits: LimitsTable, used: Used, now: datetime
+) -> Iterable[tuple[Limit, Allowance]]:
     span = windows(now, limits.timezone)
-    day, month = span.day_end, span.month_end
-    return (
-        _count("clips running at once", used.running, limits.running_per_person, None),
-        _count("clips per day", used.clips_today, limits.clips_per_person_per_day, day),
-        _money("your budget per day", used.person_today, limits.usd_per_person_per_day, day),
-        _money(
-            "this channel's budget per day",
-            used.channel_today,
-            limits.usd_per_channel_per_day,
-            day,
-        ),
-        _money(
-            "this place's budget per month",
-            used.tenant_month,
-            limits.usd_per_tenant_per_month,
-            month,
-        ),
-        _money("the whole budget per month", used.total_month, limits.usd_total_per_month, month),
-    )
+    ends = {"": None, "day": span.day_end, "month": span.month_end}
+    for limit in LIMITS:
+        allowed = getattr(limits, limit.key)
+        yield (
+            limit,
+            Allowance(
+                name=limit.name,
+                used=used.get(limit.key, 0),
+                allowed=micros(allowed) if limit.is_money and allowed is not None else allowed,
+                is_money=limit.is_money,
+                resets_at=ends[limit.per],
+            ),
+        )
 
 
 def check(
@@ -99,12 +101,70 @@ def check(
     """Raise `QuotaExceeded` if one more clip that holds `asked` would pass a limit."""
     if is_guest and keeps_guests_out(limits):
         raise QuotaExceeded(NO_GUESTS)
-    for allowance in allowances(limits_of(limits, is_guest=is_guest), used, now):
+    for limit, allowance in _allowances(limits_of(limits, is_guest=is_guest), used, now):
         if allowance.allowed is None:
             continue
-        more = asked if allowance.is_money else 1
+        more = asked if limit.is_money else 1
         if allowance.used + more > allowance.allowed:
-            raise QuotaExceeded(_sentence(allowance, more), resets_at=allowance.resets_at)
+            sentence = _sentence(limit, allowance, more)
+            raise QuotaExceeded(sentence, resets_at=allowance.resets_at, limit=limit.key)
+
+
+# ---- grants ----------------------------------------------------------------------------------
+
+
+def raised(
+    limits: LimitsTable, grants: Sequence[Grant], spent: Spent, now: datetime
+) -> LimitsTable:
+    """The limits with what is left of a person's grants on top of their own money's.
+
+    A grant is for once: what was spent beyond a limit on one day is not there on the next.
+    `spent` reaches back to the month of the first grant.
+    """
+    changes = {}
+    for key in ("usd_per_person_per_day", "usd_per_person_per_month"):
+        if (own := getattr(limits, key)) is not None:
+            days = _Days(zone=ZoneInfo(limits.timezone), is_month=BY_KEY[key].per == "month")
+            extra = _left(micros(own), grants, spent, now, days)
+            changes[key] = (micros(own) + extra) / 1_000_000
+    return limits.model_copy(update=changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Days:
+    """Names the calendar days, or the months, of a time zone, so that later ones are greater."""
+
+    zone: ZoneInfo
+    is_month: bool
+
+    def name(self, moment: datetime) -> str:
+        return moment.astimezone(self.zone).date().isoformat()[: 7 if self.is_month else 10]
+
+
+def _left(allowed: int, grants: Sequence[Grant], spent: Spent, now: datetime, days: _Days) -> int:
+    """How much more than `allowed` may be spent in the present day or month.
+
+    What is spent beyond it is taken from the grant that ends first.
+    """
+    by_day: defaultdict[str, int] = defaultdict(int)
+    for at, cost in spent:
+        by_day[days.name(at)] += cost
+    today = days.name(now)
+    over = {day: used - allowed for day, used in by_day.items() if used > allowed}
+    total = 0
+    for grant in sorted(grants, key=lambda each: each.until):
+        left: int = grant.micros
+        first, last = days.name(grant.at), days.name(grant.until - timedelta(microseconds=1))
+        for day in sorted(each for each in over if first <= each <= last and each < today):
+            taken = min(left, over[day])
+            left, over[day] = left - taken, over[day] - taken
+        if grant.until > now:
+            total += left
+        elif last == today:
+            taken = min(left, over.get(today, 0))
+            over[today] = over.get(today, 0) - taken
+            total += taken
+    return total
 
 
 def crossed(before: int, after: int, allowed: int | None) -> int | None:
@@ -115,26 +175,18 @@ def crossed(before: int, after: int, allowed: int | None) -> int | None:
     return reached[-1] if reached else None
 
 
-def _count(name: str, used: int, allowed: int | None, resets_at: datetime | None) -> Allowance:
-    return Allowance(name=name, used=used, allowed=allowed, is_money=False, resets_at=resets_at)
-
-
-def _money(name: str, used: Micros, dollars: float | None, resets_at: datetime) -> Allowance:
-    allowed = None if dollars is None else micros(dollars)
-    return Allowance(name=name, used=used, allowed=allowed, is_money=True, resets_at=resets_at)
-
-
-def _sentence(allowance: Allowance, more: int) -> str:
+def _sentence(limit: Limit, allowance: Allowance, more: int) -> str:
     assert allowance.allowed is not None
-    if allowance.is_money:
+    if limit.is_money:
         left = max(0, allowance.allowed - allowance.used)
         return (
             f"This would hold {money(more)}, and {money(left)} of {money(allowance.allowed)} "
             f"is left in {allowance.name}. A shorter or smaller clip costs less."
         )
-    if allowance.resets_at is None:
-        return (
-            f"You already have {allowance.used} of {allowance.allowed} {allowance.name}. "
-            "Wait for one to finish, or cancel one."
-        )
-    return f"You have used {allowance.used} of {allowance.allowed} {allowance.name}."
+    used = f"{allowance.used} of {allowance.allowed}"
+    if limit.whose != "person":
+        wait = "" if limit.per else " Wait for one to finish."
+        return f"Of {allowance.name}, {used} are used.{wait}"
+    if not limit.per:
+        return f"You already have {used} {allowance.name}. Wait for one to finish, or cancel one."
+    return f"You have used {used} {allowance.name}."

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.access import Access
 from bot.clock import Clock
-from bot.errors import NotAllowed, NotServed
+from bot.errors import InvalidRequest, NotAllowed, NotServed
 from bot.house import House
 from bot.request import Requester
 from bot.store import places, settings
@@ -67,3 +67,10 @@ class Rights:
         is_served = self._access.is_served(tenant, places.state(tx.conn, tenant))
         if not is_served and not self.is_operator(actor):
             raise NotServed
+
+
+def to_person(tenant: str, user: str) -> str:
+    """The key of somebody in a place; raises `InvalidRequest`."""
+    if not user or ":" in user:
+        raise InvalidRequest("Say whom.", field="user")
+    return f"{tenant}:{user}"

@@ -6,6 +6,7 @@ What a request goes through is in `bot.intake`, what those who run a place do in
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from bot.access import LOCAL, Access
@@ -29,8 +30,10 @@ from bot.overview import (
     Allowance,
     AuditLine,
     Blocked,
+    Grant,
     JobLine,
     Offer,
+    PlaceLimit,
     PlaceLimits,
     PlaceRules,
     QueueView,
@@ -60,6 +63,7 @@ __all__ = [
     "Allowance",
     "AuditLine",
     "Blocked",
+    "Grant",
     "House",
     "Inbox",
     "JobLine",
@@ -67,6 +71,7 @@ __all__ = [
     "Offer",
     "Offered",
     "Option",
+    "PlaceLimit",
     "PlaceLimits",
     "PlaceRules",
     "QueueView",
@@ -81,6 +86,8 @@ __all__ = [
     "Works",
 ]
 log = get_logger(__name__)
+#: So many of one's own jobs stand beside one's usage.
+LAST_JOBS = 5
 
 
 class Studio:
@@ -122,7 +129,9 @@ class Studio:
         by_name = {provider.name: provider for provider in planner.providers}
         self._menu = Menu(providers=by_name, limits=house.limits)
         self.works = Works(database=database, intake=self._intake, menu=self._menu)
-        self.preferences = Preferences(database=database, planner=planner, access=self._access)
+        self.preferences = Preferences(
+            database=database, planner=planner, access=self._access, limits=house.limits
+        )
         self.inbox = Inbox(database=database, clock=clock)
         rights = Rights(database=database, clock=clock, house=house, access=self._access)
         self.admin = Administration(
@@ -344,10 +353,14 @@ class Studio:
 
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
         """What a person used today and this month, and what is left."""
-        now, limits = self._clock.now(), self._house.limits
-        return await self._database.read(
-            lambda conn: ledger.report(conn, requester, channel, limits, now)
+        now, limits, person = self._clock.now(), self._house.limits, requester.person
+        report, own = await self._database.read(
+            lambda conn: (
+                ledger.report(conn, requester, channel, limits, now),
+                jobs.of_person(conn, person, search="", page=1)[:LAST_JOBS],
+            )
         )
+        return replace(report, last=tuple(_to_line(job) for job in own))
 
     async def work_of(self, job_id: JobId, requester: Requester) -> Work:
         """What was asked for, to be asked for again with changes."""

@@ -10,18 +10,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select, text
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, and_, case, func, select, text
 
 from bot import quota
 from bot.config import LimitsTable, micros
 from bot.errors import QuotaExceeded
-from bot.job import MOVES, OPEN, TERMINAL, Failure, Job, JobState, Plan
+from bot.job import MOVES, TERMINAL, Failure, Job, JobState, Plan
 from bot.overview import UsageReport, UsageRow
 from bot.refs import Micros, money
 from bot.request import Requester
+from bot.store import allowances, settings
 from bot.store import jobs as job_rows
-from bot.store import settings
 from bot.store.database import Tx
 from bot.store.schema import jobs, ledger_entries
 
@@ -32,15 +31,23 @@ LATE_REFUSAL, LATE_FAULT = "late_refusal", "late_fault"
 REFUSALS = (REFUSED, LATE_REFUSAL)
 #: Whoever asked was told as they asked.
 TOLD = (REFUSED, NOT_PREPARED)
-_OPEN = [state.value for state in OPEN]
+#: The budgets of a month whose end concerns more than one person.
+SHARED = ("usd_per_tenant_per_month", "usd_total_per_month")
 _TERMINAL = [state.value for state in TERMINAL]
 _INSERT = ledger_entries.insert()
 
 
 def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
-    """Hold the money and put the job in line, or raise `QuotaExceeded`; all or nothing."""
-    counted = used(tx.conn, job, limits, now)
-    quota.check(limits, counted, plan.hold, now, is_guest=job.request.requester.is_guest)
+    """Hold the money and put the job in line; all or nothing.
+
+    Raises `QuotaExceeded`, or `NotAllowed` for a model or resolution. `limits` are the house's.
+    """
+    requester, channel = job.request.requester, job.request.thread.channel
+    own = allowances.holding(tx.conn, requester, channel, limits, now)
+    for way in (plan, *plan.others):
+        quota.check_work(own, way.work)
+    counted = allowances.used(tx.conn, requester, channel, own, now)
+    quota.check(own, counted, plan.hold, now, is_guest=requester.is_guest)
     accepted = job_rows.move(
         tx,
         job,
@@ -59,7 +66,7 @@ def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> 
     tx.conn.execute(
         _INSERT, {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
     )
-    _note_budgets(tx, job, counted, plan.hold, limits, now)
+    _note_budgets(tx, job, counted, plan.hold, own, now)
     return accepted
 
 
@@ -111,11 +118,11 @@ def _note_budgets(
     tx: Tx, job: Job, before: quota.Used, hold: Micros, limits: LimitsTable, now: datetime
 ) -> None:
     tenant = job.request.requester.tenant
-    for scope, used_before, dollars in (
-        ("everyone", before.total_month, limits.usd_total_per_month),
-        (tenant, before.tenant_month, limits.usd_per_tenant_per_month),
+    for scope, key, dollars in (
+        ("everyone", "usd_total_per_month", limits.usd_total_per_month),
+        (tenant, "usd_per_tenant_per_month", limits.usd_per_tenant_per_month),
     ):
-        allowed = None if dollars is None else micros(dollars)
+        allowed, used_before = None if dollars is None else micros(dollars), before.get(key, 0)
         share = quota.crossed(used_before, used_before + hold, allowed)
         if share is not None and allowed is not None:
             month = quota.windows(now, limits.timezone).month_start
@@ -130,62 +137,13 @@ def _note_budgets(
 
 def note_refusal(tx: Tx, refused: QuotaExceeded, limits: LimitsTable, now: datetime) -> None:
     """Tell the operator once a month that a month's budget has no room for a request."""
-    month = quota.windows(now, limits.timezone)
-    if refused.resets_at == month.month_end:
-        key = f"budget:full:{month.month_start:%Y-%m-%d}"
+    if refused.limit in SHARED:
+        month = quota.windows(now, limits.timezone).month_start
+        key = f"budget:full:{month:%Y-%m-%d}"
         settings.note_operator(tx, key, f"A request was refused. {refused.sentence}", now)
 
 
 # ---- what was used ---------------------------------------------------------------------------
-
-
-def used(conn: Connection, job: Job, limits: LimitsTable, now: datetime) -> quota.Used:
-    """What counts against this job's person, channel and tenant; only limits that are set."""
-    requester = job.request.requester
-    channel = f"{requester.tenant}:{job.request.thread.channel}"
-    own = quota.limits_of(limits, is_guest=requester.is_guest)
-    return used_by(conn, requester.person, channel, requester.tenant, own, now)
-
-
-def used_by(
-    conn: Connection,
-    person: str,
-    channel: str,
-    tenant: str,
-    limits: LimitsTable,
-    now: datetime,
-) -> quota.Used:
-    """The same by keys."""
-    span = quota.windows(now, limits.timezone)
-    day, month = span.day_start, span.month_start
-    is_own, is_open = jobs.c.person == person, jobs.c.state.in_(_OPEN)
-    counts = or_(jobs.c.state.in_([*_OPEN, JobState.DELIVERED.value]), jobs.c.cost > 0)
-    is_accepted, today = jobs.c.accepted_at.is_not(None), jobs.c.accepted_at >= day
-    return quota.Used(
-        running=_count(conn, limits.running_per_person, is_own, is_accepted, is_open),
-        clips_today=_count(conn, limits.clips_per_person_per_day, is_own, today, counts),
-        person_today=_cost(conn, limits.usd_per_person_per_day, day, is_own),
-        channel_today=_cost(conn, limits.usd_per_channel_per_day, day, jobs.c.channel == channel),
-        tenant_month=_cost(conn, limits.usd_per_tenant_per_month, month, jobs.c.tenant == tenant),
-        total_month=_cost(conn, limits.usd_total_per_month, month),
-    )
-
-
-def _cost(
-    conn: Connection, limit: float | None, start: datetime, *where: ColumnElement[bool]
-) -> Micros:
-    """Money held and settled since `start`; not asked for where there is no limit."""
-    if limit is None:
-        return Micros(0)
-    query = select(func.coalesce(func.sum(jobs.c.cost), 0))
-    return Micros(conn.execute(query.where(jobs.c.accepted_at >= start, *where)).scalar_one())
-
-
-def _count(conn: Connection, limit: int | None, *where: ColumnElement[bool]) -> int:
-    """How many jobs; not asked for where there is no limit."""
-    if limit is None:
-        return 0
-    return int(conn.execute(select(func.count()).select_from(jobs).where(*where)).scalar_one())
 
 
 def usage(
@@ -231,10 +189,9 @@ def report(
     conn: Connection, requester: Requester, channel: str, limits: LimitsTable, now: datetime
 ) -> UsageReport:
     """What a person used today and this month, and what is left of each limit."""
-    person, tenant = requester.person, requester.tenant
-    span = quota.windows(now, limits.timezone)
-    own = quota.limits_of(limits, is_guest=requester.is_guest)
-    counted = used_by(conn, person, f"{tenant}:{channel}", tenant, own, now)
+    person, span = requester.person, quota.windows(now, limits.timezone)
+    own = allowances.holding(conn, requester, channel, limits, now)
+    counted = allowances.used(conn, requester, channel, own, now)
     clips, worth = test_use(conn, person, span.month_start)
     today = usage(conn, span.day_start, span.day_end, person=person)
     month = usage(conn, span.month_start, span.month_end, person=person)
@@ -246,6 +203,7 @@ def report(
         ),
         test_clips=clips,
         test_micros=worth,
+        grants=tuple(each for each in allowances.granted(conn, person) if each.until > now),
     )
 
 
@@ -308,6 +266,8 @@ INVARIANTS = {
         WHERE job_id = jobs.id ORDER BY version DESC LIMIT 1)""",
     "every move was a legal one": f"""
         SELECT DISTINCT job_id FROM job_events WHERE from_state IS NOT NULL AND NOT ({_LEGAL})""",
+    "a grant is of money and ends after it began": """
+        SELECT person FROM grants WHERE micros <= 0 OR until <= at""",
     "versions only grow": """
         SELECT DISTINCT later.job_id FROM job_events AS later JOIN job_events AS earlier
         ON earlier.job_id = later.job_id AND earlier.id < later.id

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -51,6 +52,9 @@ metadata = MetaData(
     }
 )
 _Id = BigInteger().with_variant(Integer, "sqlite")
+
+# The few jobs that were accepted and have not ended.
+_IS_RUNNING = text("ended_at IS NULL AND accepted_at IS NOT NULL")
 
 jobs = Table(
     "jobs",
@@ -109,9 +113,17 @@ jobs = Table(
     Index("ix_jobs_person_created_at", "person", "created_at"),
     # Covering: budgets are summed inside every submit.
     Index("ix_jobs_person_accepted_at", "person", "accepted_at", "state", "cost"),
-    Index("ix_jobs_channel_accepted_at", "channel", "accepted_at", "cost"),
-    Index("ix_jobs_tenant_accepted_at", "tenant", "accepted_at", "cost"),
+    Index("ix_jobs_channel_accepted_at", "channel", "accepted_at", "state", "cost"),
+    Index("ix_jobs_tenant_accepted_at", "tenant", "accepted_at", "state", "cost"),
     Index("ix_jobs_accepted_at", "accepted_at", "cost"),
+    Index(
+        "ix_jobs_running",
+        "tenant",
+        "channel",
+        "person",
+        sqlite_where=_IS_RUNNING,
+        postgresql_where=_IS_RUNNING,
+    ),
 )
 
 job_events = Table(

@@ -146,8 +146,8 @@ async def test_limits_say_what_holds_and_what_is_used(inn: House) -> None:
     held = await inn.job(await ask(inn, "lim", "l2"))
     page = await inn.studio.admin.limits("recording:lim")
     assert page.limits.usd_per_tenant_per_month == 5
-    assert page.place_used == done.cost + held.cost
-    assert page.total_used >= page.place_used
+    assert page.used["usd_per_tenant_per_month"] == done.cost + held.cost
+    assert page.used["usd_total_per_month"] >= done.cost + held.cost
     assert (page.month.asked, page.month.charged) == (2, done.cost)
     assert page.month_ends > inn.clock.now()
 

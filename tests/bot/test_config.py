@@ -114,7 +114,11 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ),
         ({"adapters": {"command_text": {}}}, "there is no adapter 'command_text'"),
         ({"moderation": {"blocked_wordz": ["x"]}}, r"\[moderation\] has no key 'blocked_wordz'"),
-        ({"limits": {"roles": [{}]}}, "has no key 'roles'"),
+        ({"limits": {"roles": [{}]}}, r"\[limits\] roles\.0\.role: Field required"),
+        (
+            {"limits": {"roles": [{"role": 1, "usd_per_person": 1}]}},
+            r"roles\.0: there is no key 'usd_per_person'. Did you mean 'usd_per_person_per_day'\?",
+        ),
         ({"limits": []}, "'limits' must be a table"),
     ],
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bot import quota
 from bot.config import LimitsTable
 from bot.errors import QuotaExceeded
+from bot.limits import LIMITS
 from bot.quota import Used
 from bot.refs import Micros
 
@@ -129,12 +130,12 @@ def test_two_moments_share_a_day_exactly_when_people_say_so(
 
 DAY_END, MONTH_END = at("2026-11-23T00:00"), at("2026-12-01T00:00")
 CASES: list[tuple[dict[str, Any], Used, datetime | None, str]] = [
-    ({"running_per_person": 3}, Used(running=3), None, "clips running at once"),
-    ({"clips_per_person_per_day": 5}, Used(clips_today=5), DAY_END, "clips per day"),
-    ({"usd_per_person_per_day": 1}, Used(person_today=Micros(900_001)), DAY_END, "your budget"),
-    ({"usd_per_channel_per_day": 1}, Used(channel_today=Micros(900_001)), DAY_END, "channel's"),
-    ({"usd_per_tenant_per_month": 1}, Used(tenant_month=Micros(900_001)), MONTH_END, "place's"),
-    ({"usd_total_per_month": 1}, Used(total_month=Micros(900_001)), MONTH_END, "whole budget"),
+    ({"running_per_person": 3}, {"running_per_person": 3}, None, "clips running at once"),
+    ({"clips_per_person_per_day": 5}, {"clips_per_person_per_day": 5}, DAY_END, "clips per day"),
+    ({"usd_per_person_per_day": 1}, {"usd_per_person_per_day": 900_001}, DAY_END, "your budget"),
+    ({"usd_per_channel_per_day": 1}, {"usd_per_channel_per_day": 900_001}, DAY_END, "channel's"),
+    ({"usd_per_tenant_per_month": 1}, {"usd_per_tenant_per_month": 900_001}, MONTH_END, "place's"),
+    ({"usd_total_per_month": 1}, {"usd_total_per_month": 900_001}, MONTH_END, "whole budget"),
 ]
 ASKED = Micros(100_000)
 
@@ -153,8 +154,8 @@ def test_a_limit_that_would_be_passed_names_itself_and_its_reset(
 def test_what_just_fits_may_start(
     limit: dict[str, Any], used: Used, _resets_at: datetime | None, _words: str
 ) -> None:
-    less = {name: max(0, value - 1) for name, value in vars(used).items()}
-    quota.check(NONE.model_copy(update=limit), Used(**less), ASKED, NOW)
+    less = {name: value - 1 for name, value in used.items()}
+    quota.check(NONE.model_copy(update=limit), less, ASKED, NOW)
 
 
 @pytest.mark.parametrize(("_limit", "used", "_resets_at", "_words"), CASES)
@@ -167,22 +168,22 @@ def test_what_is_not_limited_may_start(
 def test_the_sentences_say_what_is_left_and_what_to_do() -> None:
     limits = NONE.model_copy(update={"usd_per_person_per_day": 0.5})
     with pytest.raises(QuotaExceeded, match=r"hold \$0\.15, and \$0\.04 of \$0\.50 is left"):
-        quota.check(limits, Used(person_today=Micros(460_000)), Micros(153_000), NOW)
+        quota.check(limits, {"usd_per_person_per_day": 460_000}, Micros(153_000), NOW)
     with pytest.raises(QuotaExceeded, match="A shorter or smaller clip costs less"):
-        quota.check(limits, Used(), Micros(500_001), NOW)
+        quota.check(limits, {}, Micros(500_001), NOW)
     limits = NONE.model_copy(update={"running_per_person": 2})
     with pytest.raises(QuotaExceeded, match=r"2 of 2 clips running at once.*cancel one"):
-        quota.check(limits, Used(running=2), Micros(0), NOW)
+        quota.check(limits, {"running_per_person": 2}, Micros(0), NOW)
     limits = NONE.model_copy(update={"clips_per_person_per_day": 0})
     with pytest.raises(QuotaExceeded, match="used 0 of 0 clips per day"):
-        quota.check(limits, Used(), Micros(0), NOW)
+        quota.check(limits, {}, Micros(0), NOW)
 
 
 def test_what_is_left_is_never_less_than_nothing() -> None:
     """The operator may lower a limit in the middle of a day."""
     limits = NONE.model_copy(update={"usd_per_person_per_day": 0.5})
     with pytest.raises(QuotaExceeded, match=r"\$0\.00 of \$0\.50 is left"):
-        quota.check(limits, Used(person_today=Micros(900_000)), Micros(1), NOW)
+        quota.check(limits, {"usd_per_person_per_day": 900_000}, Micros(1), NOW)
 
 
 def test_a_limit_resets_in_the_zone_of_the_place() -> None:
@@ -190,24 +191,20 @@ def test_a_limit_resets_in_the_zone_of_the_place() -> None:
         {"timezone": "Asia/Kathmandu", "usd_per_person_per_day": 0}
     )
     with pytest.raises(QuotaExceeded) as refused:
-        quota.check(limits, Used(), Micros(1), NOW)
+        quota.check(limits, {}, Micros(1), NOW)
     assert refused.value.resets_at == at("2026-11-22T18:15")
 
 
 def test_every_limit_is_listed_with_its_use() -> None:
-    used = Used(
-        running=1,
-        clips_today=2,
-        person_today=Micros(3),
-        channel_today=Micros(4),
-        tenant_month=Micros(5),
-        total_month=Micros(6),
-    )
+    used = {limit.key: number for number, limit in enumerate(LIMITS)}
     listed = quota.allowances(LimitsTable.model_validate({}), used, NOW)
-    assert [each.used for each in listed] == [1, 2, 3, 4, 5, 6]
-    assert [each.is_money for each in listed] == [False, False, True, True, True, True]
-    assert [each.allowed for each in listed] == [None, None, 1_000_000, None, None, 25_000_000]
-    assert [each.resets_at for each in listed] == [None, *[DAY_END] * 3, *[MONTH_END] * 2]
+    assert [each.used for each in listed] == list(range(16))
+    assert [each.is_money for each in listed] == [*[False, False, False, True, True] * 3, True]
+    limited = {each.name: each.allowed for each in listed if each.allowed is not None}
+    assert limited == {"your budget per day": 1_000_000, "the whole budget per month": 25_000_000}
+    five = [None, DAY_END, MONTH_END, DAY_END, MONTH_END]
+    assert [each.resets_at for each in listed] == [*five * 3, MONTH_END]
+    assert len({each.name for each in listed}) == 16
 
 
 # ---- half, most, all of a budget -------------------------------------------------------------
@@ -266,7 +263,7 @@ def test_a_guest_is_held_to_the_lower_limit_and_nobody_else_is(
     kind = "usd" if is_money else "clips"
     own, theirs = f"{kind}_per_person_per_day", f"{kind}_per_guest_per_day"
     limits = NONE.model_copy(update={own: everybody, theirs: guests})
-    spent = Used(clips_today=used, person_today=Micros(used * 1_000_000))
+    spent = {own: used * 1_000_000 if is_money else used}
     for is_guest, allowed in ((False, [everybody]), (True, [everybody, guests])):
         fits = all(limit is None or used + 1 <= limit for limit in allowed)
         assert is_allowed(limits, spent, is_guest=is_guest) == fits
@@ -284,6 +281,6 @@ def is_allowed(limits: LimitsTable, used: Used, *, is_guest: bool) -> bool:
 def test_guests_who_may_have_nothing_are_told_so_also_of_a_test_clip(limit: str) -> None:
     limits = NONE.model_copy(update={limit: 0})
     with pytest.raises(QuotaExceeded, match=r"Guests cannot use Raybot here\.") as refused:
-        quota.check(limits, Used(), Micros(0), NOW, is_guest=True)
+        quota.check(limits, {}, Micros(0), NOW, is_guest=True)
     assert refused.value.resets_at is None
-    quota.check(limits, Used(), Micros(0), NOW)
+    quota.check(limits, {}, Micros(0), NOW)

@@ -436,8 +436,8 @@ def test_usage() -> None:
     assert describe_usage(report) == Text(
         title="Your usage",
         lines=(
-            "your budget per day: $0.28 of $1.00, resets 5 Nov 14:00 UTC",
-            "clips per day: 2 of 5",
+            "your budget per day: $0.28 of $1.00, $0.72 left, resets 5 Nov 14:00 UTC",
+            "clips per day: 2 of 5, 3 left",
             "1 test clip would have cost ≈ $0.14 (a test, nothing charged).",
         ),
         table=(

@@ -99,10 +99,18 @@ class Books:
         self._count = 0
 
     async def received(
-        self, *, user: str = "ana", at: datetime = NOW, key: str | None = None, **work: Any
+        self,
+        *,
+        user: str = "ana",
+        at: datetime = NOW,
+        key: str | None = None,
+        channel: str = "general",
+        **work: Any,
     ) -> Job:
         self._count += 1
         request = to_request(key=key or f"b{self._count}", user=user, **work)
+        thread = request.thread.model_copy(update={"channel": channel})
+        request = request.model_copy(update={"thread": thread})
         job, _ = await self.database.write(lambda tx: jobs.insert(tx, request, at))
         return job
 

@@ -10,9 +10,9 @@ import pytest
 from bot.config import LimitsTable
 from bot.errors import QuotaExceeded, Stale, StoreError
 from bot.job import Job, JobState
+from bot.limits import LIMITS
 from bot.quota import Used
-from bot.refs import Micros
-from bot.store import ledger, settings
+from bot.store import allowances, ledger, settings
 from tests.bot.store.conftest import NO_MONEY, NOW, UNLIMITED, Books
 from tests.fakes import to_requester
 
@@ -117,17 +117,13 @@ async def test_the_database_itself_refuses_a_second_ending(books: Books) -> None
 
 
 async def used(books: Books, limits: LimitsTable, job: Job) -> Used:
-    return await books.database.read(lambda conn: ledger.used(conn, job, limits, NOW))
+    requester, channel = job.request.requester, job.request.thread.channel
+    return await books.database.read(
+        lambda conn: allowances.used(conn, requester, channel, limits, NOW)
+    )
 
 
-EVERY = {
-    "running_per_person": 99,
-    "clips_per_person_per_day": 99,
-    "usd_per_person_per_day": 99,
-    "usd_per_channel_per_day": 99,
-    "usd_per_tenant_per_month": 99,
-    "usd_total_per_month": 99,
-}
+EVERY = {limit.key: 99 for limit in LIMITS}
 
 
 async def test_each_limit_counts_what_it_names(books: Books) -> None:
@@ -139,19 +135,40 @@ async def test_each_limit_counts_what_it_names(books: Books) -> None:
     await books.reach(S.GENERATING, user="ben", micros=20)
     await books.reach(S.DELIVERED, micros=3000, at=NOW - DAY)
     await books.reach(S.DELIVERED, micros=50_000, at=NOW - 40 * DAY)
-    assert await used(books, to_limits(**EVERY), mine) == Used(
-        running=1,
-        clips_today=3,
-        person_today=Micros(711),
-        channel_today=Micros(731),
-        tenant_month=Micros(3731),
-        total_month=Micros(3731),
-    )
+    await books.accept(await books.received(channel="art"), 5)
+    assert await used(books, to_limits(**EVERY), mine) == {
+        "running_per_person": 2,
+        "clips_per_person_per_day": 4,
+        "clips_per_person_per_month": 5,
+        "usd_per_person_per_day": 716,
+        "usd_per_person_per_month": 3716,
+        "running_per_channel": 2,
+        "clips_per_channel_per_day": 4,
+        "clips_per_channel_per_month": 5,
+        "usd_per_channel_per_day": 731,
+        "usd_per_channel_per_month": 3731,
+        "running_per_tenant": 3,
+        "clips_per_tenant_per_day": 5,
+        "clips_per_tenant_per_month": 6,
+        "usd_per_tenant_per_day": 736,
+        "usd_per_tenant_per_month": 3736,
+        "usd_total_per_month": 3736,
+    }
+
+
+@pytest.mark.parametrize("key", sorted(EVERY))
+async def test_each_limit_alone_refuses_what_would_pass_it(books: Books, key: str) -> None:
+    limits = to_limits(**{key: 1})
+    hold = 600_000 if key.startswith("usd") else 0
+    await books.accept(await books.received(), hold, limits=limits)
+    with pytest.raises(QuotaExceeded) as refused:
+        await books.accept(await books.received(), hold, limits=limits)
+    assert refused.value.limit == key
 
 
 async def test_a_limit_that_is_not_set_is_not_counted(books: Books) -> None:
     job = await books.reach(S.GENERATING)
-    assert await used(books, UNLIMITED, job) == Used()
+    assert await used(books, UNLIMITED, job) == {}
 
 
 async def test_yesterday_ends_at_midnight_of_the_place(books: Books) -> None:
@@ -159,9 +176,9 @@ async def test_yesterday_ends_at_midnight_of_the_place(books: Books) -> None:
     job = await books.reach(S.DELIVERED, micros=1, at=NOW - timedelta(hours=17, minutes=44))
     await books.reach(S.DELIVERED, micros=10, at=NOW - timedelta(hours=17, minutes=46))
     there = to_limits(timezone="Asia/Kathmandu", usd_per_person_per_day=9)
-    assert (await used(books, there, job)).person_today == 1
+    assert (await used(books, there, job))["usd_per_person_per_day"] == 1
     here = to_limits(usd_per_person_per_day=9)
-    assert (await used(books, here, job)).person_today == 0
+    assert (await used(books, here, job))["usd_per_person_per_day"] == 0
 
 
 async def test_what_is_given_back_can_be_spent_again(books: Books) -> None:
@@ -269,6 +286,10 @@ async def test_a_place_has_its_own_budget_notice(books: Books) -> None:
 
 #: How each rule is broken, on a delivered job (:id) with a second one (:other) beside it.
 PLANTED = {
+    "a grant is of money and ends after it began": [
+        'INSERT INTO grants (person, micros, at, until, "by") '
+        "SELECT :id, 0, '2026-11-22 12:00:00', '2026-11-23 12:00:00', 'ana' WHERE 1"
+    ],
     "every accepted job has a hold": ["DELETE FROM ledger_entries WHERE job_id = :id"],
     "an ended job with a hold is settled or released once, an open one never": [
         "DELETE FROM ledger_entries WHERE job_id = :id AND kind = 'settle'"

@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.execute("UPDATE messages SET posted = json_extract(message, '$.message')")
     _make_grants()
     _make_errands()
+    _widen_indexes()
     op.create_table(
         "reports",
         sa.Column("job_id", sa.String(length=16), nullable=False),
@@ -79,3 +80,19 @@ def _make_errands() -> None:
     )
     op.create_index(op.f("ix_errands_job_id"), "errands", ["job_id"])
     op.create_index(op.f("ix_errands_due_at"), "errands", ["due_at"])
+
+
+def _widen_indexes() -> None:
+    """Clips are counted, too, and what runs is found without reading what ended."""
+    for column in ("channel", "tenant"):
+        name = op.f(f"ix_jobs_{column}_accepted_at")
+        op.drop_index(name, "jobs")
+        op.create_index(name, "jobs", [column, "accepted_at", "state", "cost"])
+    is_running = sa.text("ended_at IS NULL AND accepted_at IS NOT NULL")
+    op.create_index(
+        op.f("ix_jobs_running"),
+        "jobs",
+        ["tenant", "channel", "person"],
+        sqlite_where=is_running,
+        postgresql_where=is_running,
+    )

@@ -1,0 +1,239 @@
+"""What those who run a place read of its money, and how they set its limits and grant more."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from bot import choice, quota
+from bot.access import Access
+from bot.clock import Clock
+from bot.config import micros
+from bot.errors import InvalidRequest
+from bot.house import House
+from bot.limits import MOST_DOLLARS, settable, to_settings
+from bot.overview import Grant, PlaceLimit, PlaceLimits, UsageRow
+from bot.planning import Planner
+from bot.refs import money
+from bot.request import Requester
+from bot.rights import Rights, to_person
+from bot.store import allowances, reports, settings
+from bot.store.database import Database, Tx
+from bot.words import clean, moment
+
+NAME_CHARS = 80
+#: A spreadsheet takes a cell that begins so for a formula.
+FORMULA = ("=", "+", "-", "@")
+CSV_HEAD = (
+    *("day", "person", "name", "model", "asked", "delivered", "refused", "failed"),
+    *("seconds", "charged_usd"),
+)
+
+
+class Treasury:
+    """Usage, limits and grants of a place.
+
+    Raises `NotAllowed` as `Rights` does, and `InvalidRequest` for bad values.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        clock: Clock,
+        house: House,
+        access: Access,
+        rights: Rights,
+    ) -> None:
+        self._database = database
+        self._planner = planner
+        self._clock = clock
+        self._house = house
+        self._access = access
+        self._rights = rights
+
+    def check(self, tenant: str, *, actor: Requester) -> None:
+        """Raise unless somebody may read and decide for this place, if the platform lets them."""
+        self._rights.check(tenant, actor=actor)
+
+    def is_operator(self, actor: Requester) -> bool:
+        """Whether somebody may act for every place."""
+        return self._rights.is_operator(actor)
+
+    # ---- what they read ------------------------------------------------------------------
+
+    async def usage(self, tenant: str, since: datetime, until: datetime) -> tuple[UsageRow, ...]:
+        """A row for each person who asked, by name, the most expensive first."""
+        rows, names = await self._database.read(
+            lambda conn: (
+                reports.usage(conn, since, until, by="person", timezone=self._zone, tenant=tenant),
+                reports.names(conn, since, until, tenant=tenant),
+            )
+        )
+        labels = _labels(names)
+        named = [replace(row, label=labels[row.label]) for row in rows]
+        return tuple(sorted(named, key=lambda row: (-row.charged, -row.asked, row.label)))
+
+    async def usage_by_model(
+        self, tenant: str, since: datetime, until: datetime
+    ) -> tuple[UsageRow, ...]:
+        """A row for each model that was asked for."""
+        rows = await self._database.read(
+            lambda conn: reports.usage(
+                conn, since, until, by="model", timezone=self._zone, tenant=tenant
+            )
+        )
+        return tuple(rows)
+
+    async def usage_csv(self, tenant: str, since: datetime, until: datetime) -> str:
+        """A line for each person, model and day (in the limits' time zone), with exact dollars."""
+        rows, names = await self._database.read(
+            lambda conn: (
+                reports.details(conn, since, until, tenant=tenant, timezone=self._zone),
+                reports.names(conn, since, until, tenant=tenant),
+            )
+        )
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(CSV_HEAD)
+        for day, model, used in rows:
+            who = (used.label, _cell(names[used.label]))
+            counts = (used.asked, used.delivered, used.refused, used.failed)
+            measures = (f"{used.seconds:.3f}", f"{used.charged / 1_000_000:.6f}")
+            writer.writerow((day, *who, _cell(model), *counts, *measures))
+        return file.getvalue()
+
+    async def usage_by_day(
+        self, tenant: str, since: datetime, until: datetime
+    ) -> tuple[UsageRow, ...]:
+        """A row for each day on which something was asked, by its date, the earliest first."""
+        rows = await self._database.read(
+            lambda conn: reports.usage(
+                conn, since, until, by="day", timezone=self._zone, tenant=tenant
+            )
+        )
+        return tuple(rows)
+
+    async def limits(self, tenant: str) -> PlaceLimits:
+        """The limits in force in a place, what was set there, and what is used of those it shares.
+
+        What holds for a role or in one channel is in `rules`.
+        """
+        house, now = self._house.limits, self._clock.now()
+        adapter, _, workspace = tenant.partition(":")
+        anybody = Requester(adapter=adapter, workspace=workspace, user="")
+        span = quota.windows(now, house.timezone)
+        limits, rules, asked = await self._database.read(
+            lambda conn: (
+                allowances.of_people(conn, anybody, "", house),
+                allowances.rules_in(conn, tenant),
+                reports.usage(
+                    conn,
+                    span.month_start,
+                    span.month_end,
+                    by="tenant",
+                    timezone=house.timezone,
+                    tenant=tenant,
+                ),
+            )
+        )
+        counted = await self._database.read(
+            lambda conn: allowances.used(conn, anybody, "", limits, now)
+        )
+        return PlaceLimits(
+            limits=limits,
+            used=allowances.only(counted, "tenant", "total"),
+            rules=rules,
+            month=replace(reports.total(asked), label="this month"),
+            month_ends=span.month_end,
+        )
+
+    @property
+    def _zone(self) -> str:
+        return self._house.limits.timezone
+
+    # ---- what they decide ----------------------------------------------------------------
+
+    def settable(self, *, channel: str = "", role: str = "") -> tuple[str, ...]:
+        """The names of what `set_limits` takes for a place, for one channel of it, or a role."""
+        return settable(channel=channel, role=role)
+
+    async def set_limits(
+        self,
+        tenant: str,
+        changes: Mapping[str, str],
+        *,
+        actor: Requester,
+        channel: str = "",
+        role: str = "",
+    ) -> tuple[PlaceLimit, ...]:
+        """Change limits of a place, of one channel or of a role, or of a role in one channel.
+
+        An empty value takes one back. Returns all that is set in the place. What the operator set
+        for channels, for the place, for guests or for everybody can only be lowered.
+        """
+        scope = settings.rules_scope(tenant, channel)
+        models = [each.model for each in choice.offered(self._planner.providers)]
+        written = to_settings(
+            changes, self._house.limits, channel=channel, role=role, models=models
+        )
+        where = ":".join(part for part in (tenant, channel) if part)
+        await self._rights.act(
+            tenant,
+            actor,
+            "limits",
+            lambda tx, _: settings.choose(tx, scope, written),
+            target=where,
+            detail=", ".join(f"{name}={value}" for name, value in written.items()),
+        )
+        return await self._database.read(lambda conn: allowances.rules_in(conn, tenant))
+
+    async def grant(
+        self,
+        tenant: str,
+        user: str,
+        dollars: float,
+        *,
+        actor: Requester,
+        until: datetime | None = None,
+    ) -> Grant:
+        """Let somebody spend so much more than their own limits, once, until the month ends.
+
+        Budgets of channels, of the place and of everybody hold as before. It cannot be taken back.
+        """
+        person, now = to_person(tenant, user), self._clock.now()
+        if not 0 < dollars <= MOST_DOLLARS or not micros(dollars):
+            raise InvalidRequest("Grant some dollars, such as 5 or 2.50.", field="dollars")
+        end = until or quota.windows(now, self._zone).month_end
+        if end <= now:
+            raise InvalidRequest("Choose a time that is still to come.", field="until")
+        given = Grant(micros=micros(dollars), at=now, until=end)
+
+        def change(tx: Tx, _: datetime) -> None:
+            allowances.grant(tx, person, given, by=actor.person)
+
+        detail = f"{money(given.micros)} until {moment(end)}"
+        await self._rights.act(tenant, actor, "grant", change, target=person, detail=detail)
+        return given
+
+
+def _labels(names: Mapping[str, str]) -> dict[str, str]:
+    """What each person is called here; ids tell those apart who share a name or have none."""
+    shown = {person: clean(name, limit=NAME_CHARS) for person, name in names.items()}
+    often = Counter(shown.values())
+    labels = {}
+    for person, name in shown.items():
+        user = person.rpartition(":")[2]
+        is_clear = name and often[name] == 1
+        labels[person] = name if is_clear else f"{name} ({user})" if name else user
+    return labels
+
+
+def _cell(text: str) -> str:
+    text = clean(text, limit=NAME_CHARS)
+    return f"'{text}" if text.startswith(FORMULA) else text
