@@ -26,12 +26,13 @@ from bot.links import Links
 from bot.log import get_logger
 from bot.media import LinkSigner, open_media
 from bot.metrics import Metrics
-from bot.notices import Notice, Outlook, to_status
+from bot.notices import Notice, Outlook
 from bot.operations import Operations
 from bot.planning import Planner
 from bot.ports import Adapter
 from bot.reception import Reception
 from bot.refs import MessageRef
+from bot.status import to_notice
 from bot.step import Wiring, Workshop
 from bot.store import jobs, messages, settings
 from bot.store.database import Database
@@ -189,6 +190,7 @@ class App:
             clip_link=self._links.clip_link,
             pseudonym=partial(supply.pseudonym, self._secret),
             failover=self._failover,
+            nudge=self._nudge,
             public_url=self.public_url,
         )
 
@@ -338,6 +340,9 @@ class App:
     # ---- what the parts ask of one another -----------------------------------------------
 
     async def _to_notice(self, job: Job) -> Notice:
+        return await to_notice(self.database, job, self._outlook)
+
+    async def _outlook(self, job: Job) -> Outlook:
         outlook = Outlook()
         if job.state is JobState.RECEIVED:
             outlook = Outlook(confirm_until=job.next_at)
@@ -345,7 +350,7 @@ class App:
             outlook = await self._watchers[job.plan.provider].outlook(job)
             if outlook.provider_trouble:
                 outlook = replace(outlook, offer=job.plan.offered)
-        return to_status(job, outlook)
+        return outlook
 
     def _on_moved(self, was: str, now: str) -> None:
         self._metrics.failovers.labels(was, now).inc()

@@ -32,7 +32,7 @@ from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.refs import JobId
 from bot.request import GenerationRequest
-from bot.store import jobs, ledger, places
+from bot.store import jobs, ledger, places, stories
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -79,6 +79,8 @@ class Intake:
             changed = work(tx)
             if changed.next_at is not None:
                 self._dispatcher.wake(tx, changed.id, changed.next_at)
+            if changed.film is not None and changed.ended_at is not None:
+                self._dispatcher.wake(tx, changed.film, changed.ended_at)
             tx.after_commit(lambda: self._house.announce(changed.id))
             return changed
 
@@ -223,17 +225,18 @@ class Intake:
                 lambda tx: ledger.note_refusal(tx, full, self._house.limits, now)
             )
             raise
-        self._house.nudge(plan.provider)
+        self._house.nudge((plan.shots or (plan,))[0].provider)
         return Receipt(job_id=job.id, notice=Accepted(about=to_about(accepted)))
 
     async def _hold(self, job: Job, plan: Plan, now: datetime) -> Job:
         """Hold enough for every way; where a limit has no room for that, for the first alone."""
         limits = self._house.limits
-        if plan.others:
+        accept = stories.accept if plan.shots else ledger.accept
+        if plan.others or plan.shots:
             with suppress(QuotaExceeded):
-                return await self.write(lambda tx: ledger.accept(tx, job, plan, limits, now))
+                return await self.write(lambda tx: accept(tx, job, plan, limits, now))
         own = alone(plan)
-        return await self.write(lambda tx: ledger.accept(tx, job, own, limits, now))
+        return await self.write(lambda tx: accept(tx, job, own, limits, now))
 
     # ---- later ---------------------------------------------------------------------------
 
@@ -243,11 +246,11 @@ class Intake:
         One that waits because its provider takes nothing goes where it costs more.
         """
         if job.state is JobState.ACCEPTED:
-            await self._check_again(job)
+            await self.check_again(job)
             return await self._first_answer(await self._send_elsewhere(job))
         if job.state is not JobState.RECEIVED or job.plan is None:
             return await self._first_answer(job)
-        await self._check_again(job)
+        await self.check_again(job)
         try:
             return await self._accept(replace(job, plan=self._served(job.plan)))
         except Stale:
@@ -255,6 +258,9 @@ class Intake:
 
     def _served(self, plan: Plan) -> Plan:
         """The plan with a provider that is set up today; raises `InvalidRequest` without one."""
+        if plan.shots:
+            shots = tuple(self._served(each) for each in plan.shots)
+            return plan.model_copy(update={"shots": shots})
         if plan.provider in {each.name for each in self._planner.providers}:
             return plan
         if (route := self._house.failover.next(plan)) is None:
@@ -276,7 +282,7 @@ class Intake:
 
         return await self.write(send)
 
-    async def _check_again(self, job: Job) -> None:
+    async def check_again(self, job: Job) -> None:
         """Its place may have been closed or paused, and its person blocked."""
         _, standing = await self._read(job.request, None)
         await self._access.check(job.request, standing)
@@ -302,7 +308,7 @@ class Intake:
             if job.state is not JobState.RECEIVED or job.plan is not None or not is_young:
                 return
             try:
-                await self._check_again(job)
+                await self.check_again(job)
                 await self._place(job)
                 await self._prepare(job, is_confirmed=False)
             except BotError as error:

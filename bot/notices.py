@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
-from bot.job import Failure, Job, JobState, Plan, Route
+from bot.job import DECIDE_WITHIN, Failure, Job, JobState, Plan, Route
 from bot.refs import JobId, MessageRef, Micros, Price
 from bot.request import Requester, Work
 
@@ -18,8 +19,24 @@ PUT_ASIDE = "Something went wrong on our side. The operator has been told; nothi
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One shot of a film: how it stands, and what it cost or will cost; `seconds` once kept."""
+
+    number: int
+    job_id: JobId
+    prompt: str
+    state: JobState
+    price: Price
+    charged: Micros
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class About:
-    """The job a notice is about. `remarks` tell of values that were chosen for the person."""
+    """The job a notice is about. `remarks` tell of values that were chosen for the person.
+
+    `shots` are those of a film, `film` that of a shot.
+    """
 
     job_id: JobId
     requester: Requester
@@ -28,6 +45,8 @@ class About:
     remarks: tuple[str, ...] = ()
     retry_of: JobId | None = None
     asked_in: MessageRef | None = None
+    shots: tuple[Shot, ...] = ()
+    film: JobId | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +88,29 @@ class Generating:
     since: datetime
     expected: timedelta | None
     is_slow: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filming:
+    """A film in the making: which shot of it is at work, and what would be said of that alone."""
+
+    about: About
+    number: int
+    shot: Queued | Generating | Waiting | Uncertain | Fetching
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotFailed:
+    """A film waits for its person's word on a shot that failed, until it decides itself.
+
+    They may have it made again or cancel; where `can_finish`, take the shots before as the film.
+    """
+
+    about: About
+    number: int
+    sentence: str
+    until: datetime
+    can_finish: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +184,9 @@ class Cancelled:
     charged: Micros
 
 
+Ended = Done | Failed | Cancelled
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operator:
     """A sentence for whoever runs the bot."""
@@ -157,6 +202,8 @@ Notice = (
     | Accepted
     | Queued
     | Generating
+    | Filming
+    | ShotFailed
     | Waiting
     | Uncertain
     | Fetching
@@ -180,8 +227,8 @@ class Outlook:
     confirm_until: datetime | None = None
 
 
-def to_about(job: Job) -> About:
-    """The job as every notice names it."""
+def to_about(job: Job, shots: Sequence[Job] = ()) -> About:
+    """The job as every notice names it, a film with its shots."""
     return About(
         job_id=job.id,
         requester=job.request.requester,
@@ -190,7 +237,26 @@ def to_about(job: Job) -> About:
         remarks=_remarks(job.plan) if job.plan else (),
         retry_of=job.retry_of,
         asked_in=job.request.asked_in,
+        shots=tuple(_to_shot(each) for each in shots),
+        film=job.film,
     )
+
+
+def _to_shot(job: Job) -> Shot:
+    return Shot(
+        number=job.shot or 0,
+        job_id=job.id,
+        prompt=job.work.prompt,
+        state=job.state,
+        price=job.plan.price if job.plan else Price(micros=Micros(0)),
+        charged=charge_of([job]),
+        seconds=job.clip.seconds if job.clip else 0.0,
+    )
+
+
+def charge_of(shots: Sequence[Job]) -> Micros:
+    """What the shots of a film have cost so far; what is held for the others is not counted."""
+    return Micros(sum(each.cost for each in shots if each.ended_at is not None))
 
 
 def _remarks(plan: Plan) -> tuple[str, ...]:
@@ -226,6 +292,28 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
             return _to_end(job)
         case _:
             assert_never(job.state)
+
+
+def to_film_status(film: Job, outlook: Outlook, shots: Sequence[Job], ahead: Notice) -> Notice:
+    """What a film's status message says; `ahead` is what is so of its first shot to come."""
+    about, charged = to_about(film, shots), charge_of(shots)
+    if film.state is not JobState.GENERATING or film.parked_at is not None:
+        notice = to_status(film, outlook)
+        if isinstance(notice, Ended):
+            return replace(notice, about=about, charged=charged)
+        return replace(notice, about=about) if not isinstance(notice, Operator) else notice
+    shot = next((each for each in shots if each.state is not JobState.DELIVERED), None)
+    if shot is None:
+        return Fetching(about=about)
+    if isinstance(ahead, Queued | Generating | Waiting | Uncertain | Fetching):
+        return Filming(about=about, number=shot.shot or 0, shot=ahead)
+    return ShotFailed(
+        about=about,
+        number=shot.shot or 0,
+        sentence=shot.failure.sentence if shot.failure else "It was cancelled.",
+        until=(shot.ended_at or shot.created_at) + DECIDE_WITHIN,
+        can_finish=(shot.shot or 0) > 1,
+    )
 
 
 def _to_waiting(job: Job, outlook: Outlook) -> Notice:

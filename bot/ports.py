@@ -22,7 +22,7 @@ from bot.refs import (
 from bot.request import AspectRatio, Duration, Requester, Resolution, Work
 
 FrameKind = Literal["none", "image", "clip"]
-Operation = Literal["video", "extend", "reframe", "modify", "upscale", "audio", "image"]
+Operation = Literal["video", "story", "extend", "reframe", "modify", "upscale", "audio", "image"]
 
 
 # ---- video services --------------------------------------------------------------------------

@@ -94,15 +94,25 @@ def allowances(limits: LimitsTable, used: Used, now: datetime) -> tuple[Allowanc
 
 
 def check(
-    limits: LimitsTable, used: Used, asked: Micros, now: datetime, *, is_guest: bool = False
+    limits: LimitsTable,
+    used: Used,
+    asked: Micros,
+    now: datetime,
+    *,
+    is_guest: bool = False,
+    clips: int = 1,
 ) -> None:
-    """Raise `QuotaExceeded` if one more clip that holds `asked` would pass a limit."""
+    """Raise `QuotaExceeded` if more `clips` that hold `asked` together would pass a limit.
+
+    One of them runs at once: they are the shots of one film, or one alone.
+    """
     if is_guest and keeps_guests_out(limits):
         raise QuotaExceeded(NO_GUESTS)
     for allowance in allowances(limits_of(limits, is_guest=is_guest), used, now):
         if allowance.allowed is None:
             continue
-        more = asked if allowance.is_money else 1
+        in_time = asked if allowance.is_money else clips
+        more = in_time if allowance.resets_at is not None else 1
         if allowance.used + more > allowance.allowed:
             raise QuotaExceeded(_sentence(allowance, more), resets_at=allowance.resets_at)
 
@@ -137,4 +147,5 @@ def _sentence(allowance: Allowance, more: int) -> str:
             f"You already have {allowance.used} of {allowance.allowed} {allowance.name}. "
             "Wait for one to finish, or cancel one."
         )
-    return f"You have used {allowance.used} of {allowance.allowed} {allowance.name}."
+    used = f"You have used {allowance.used} of {allowance.allowed} {allowance.name}."
+    return used if more == 1 else f"{used} This would be {more} more."

@@ -80,7 +80,13 @@ class ClipFrame(Frozen):
     is_still: bool = False
 
 
-Frame = Annotated[ImageFrame | LinkFrame | ClipFrame, Field(discriminator="kind")]
+class PreviousShot(Frozen):
+    """The last frame of the shot before in the same film, which may still be in the making."""
+
+    kind: Literal["shot"] = "shot"
+
+
+Frame = Annotated[ImageFrame | LinkFrame | ClipFrame | PreviousShot, Field(discriminator="kind")]
 
 
 class AnyWork(Frozen):
@@ -89,7 +95,7 @@ class AnyWork(Frozen):
     `typed` names the parameters that the person gave; only the others may be changed for them.
     """
 
-    kind: Literal["video", "image", "upscale", "audio", "reframe", "modify"]
+    kind: Literal["video", "image", "story", "upscale", "audio", "reframe", "modify"]
     prompt: str = ""
     model: str
     aspect_ratio: AspectRatio = "1:1"
@@ -114,6 +120,16 @@ class ImageWork(AnyWork):
 
     kind: Literal["image"] = "image"
     model: str = DEFAULT_STILL_MODEL
+
+
+class StoryWork(AnyWork):
+    """A film of several shots, one for each line, each from the last frame of the one before."""
+
+    kind: Literal["story"] = "story"
+    shots: tuple[str, ...] = ()
+    model: str = DEFAULT_MODEL
+    duration: Duration = "5s"
+    resolution: Resolution = "540p"
 
 
 class SourceClip(Frozen):
@@ -160,7 +176,7 @@ class ModifyWork(ClipWork):
 
 
 Work = Annotated[
-    VideoWork | ImageWork | UpscaleWork | AudioWork | ReframeWork | ModifyWork,
+    VideoWork | ImageWork | StoryWork | UpscaleWork | AudioWork | ReframeWork | ModifyWork,
     Field(discriminator="kind"),
 ]
 
@@ -249,6 +265,26 @@ class GenerationRequest(Frozen):
 def frames_of(work: AnyWork) -> tuple[Frame | None, Frame | None]:
     """What a work starts from and ends with; a still does neither."""
     return (work.start_frame, work.end_frame) if isinstance(work, VideoWork) else (None, None)
+
+
+def to_shots(work: StoryWork) -> tuple[VideoWork, ...]:
+    """The clips of a film; none of them loops, whatever its person likes else."""
+    shape = work.model_dump(include={"model", "duration", "resolution", "aspect_ratio"})
+    return tuple(
+        VideoWork(
+            prompt=line,
+            **shape,
+            start_frame=PreviousShot() if number else None,
+            typed=work.typed | {"prompt", "loop"},
+        )
+        for number, line in enumerate(work.shots)
+    )
+
+
+def without_words(work: AnyWork) -> AnyWork:
+    """The work without what its person wrote."""
+    bare = {"prompt": "", "shots": ()} if isinstance(work, StoryWork) else {"prompt": ""}
+    return work.model_copy(update=bare)
 
 
 def to_video(work: AnyWork) -> VideoWork:

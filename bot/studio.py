@@ -20,7 +20,7 @@ from bot.inbox import Inbox, Noted
 from bot.intake import Intake, Receipt
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
-from bot.notices import Delivered, Notice, to_about, took
+from bot.notices import Delivered, Ended, Notice, to_about, took
 from bot.overview import (
     Allowance,
     Blocked,
@@ -40,6 +40,7 @@ from bot.refs import JobId, Micros, ThreadRef
 from bot.request import GenerationRequest, Requester, Work
 from bot.store import jobs, ledger, places, settings
 from bot.store.database import Database, Tx
+from bot.stories import Stories
 from bot.text import thing
 from bot.vault import Vault
 
@@ -70,7 +71,7 @@ DELETED = "deleted"
 class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage.
 
-    `preferences` are what holds where somebody types nothing.
+    `preferences` are what holds where somebody types nothing, `stories` is for films under way.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -103,6 +104,15 @@ class Studio:
         self.vault = vault
         self.preferences = Preferences(database=database, planner=planner, access=self._access)
         self.inbox = Inbox(database=database, clock=clock)
+        self.stories = Stories(
+            database=database,
+            planner=planner,
+            intake=self._intake,
+            clock=clock,
+            house=house,
+            own=self._own,
+            audit=self._audit,
+        )
         self.admin = Administration(
             database=database, planner=planner, clock=clock, house=house, access=self._access
         )
@@ -148,6 +158,9 @@ class Studio:
         A moderator of its place may, too, which is remembered.
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
+        _check_whole(job)
+        if job.is_film:
+            return await self.stories.cancel(job, requester)
         is_stopped = job.state is JobState.GENERATING and await self._house.cancel_generation(job)
 
         def cancel(tx: Tx) -> Job:
@@ -191,6 +204,7 @@ class Studio:
         Raises `InvalidRequest` where others would read of what was for one person's eyes.
         """
         job = await self._visible(job_id, requester)
+        _check_whole(job)
         if job.request.is_private and not is_private:
             raise InvalidRequest(
                 f"{job_id} is private. Use the Retry button under it, which keeps it so."
@@ -216,19 +230,26 @@ class Studio:
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         if _is_deleted(job):
             return await self._house.to_notice(job)
+        _check_whole(job)
         if job.state not in TERMINAL:
             raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
-        if job.clip is None:
+        every = [job, *await self.stories.shots(job)]
+        if not any(each.clip for each in every):
             raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")
         # The effects first: whoever asks again after a crash has them all once more.
         if job.message is not None:
             with suppress(ThreadGone):
                 await self._house.delete_post(job.message)
-        await self._clips.delete(job.clip)
-        await self._planner.forget_images(job)
-        return await self._house.to_notice(
-            await self._intake.write(lambda tx: self._note_deleted(tx, job_id, requester))
-        )
+        for each in every:
+            if each.clip is not None:
+                await self._clips.delete(each.clip)
+            await self._planner.forget_images(each)
+
+        def note(tx: Tx) -> Job:
+            first, *_ = [self._note_deleted(tx, each.id, requester) for each in every]
+            return first
+
+        return await self._house.to_notice(await self._intake.write(note))
 
     def _note_deleted(self, tx: Tx, job_id: JobId, requester: Requester) -> Job:
         job = jobs.get(tx.conn, job_id)
@@ -255,23 +276,23 @@ class Studio:
         notice = await self._house.to_notice(job)
         if job.clip is not None and job.state is not JobState.DELIVERING:
             try:
-                notice = await self._kept(job)
+                notice = await self._kept(job, notice)
             except BotError as error:
                 log.info("clip.not_kept", job=job_id, cause=type(error).__name__)
         return Shown(line=_to_line(job), notice=notice, events=events)
 
-    async def _kept(self, job: Job) -> Delivered:
+    async def _kept(self, job: Job, said: Notice) -> Delivered:
         assert job.clip is not None
         path = await self._clips.local(job.clip)
         return Delivered(
-            about=to_about(job),
+            about=said.about if isinstance(said, Ended) else to_about(job),
             path=str(path),
             filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
             width=job.clip.width,
             height=job.clip.height,
             seconds=job.clip.seconds,
             bytes=job.clip.bytes,
-            charged=job.cost,
+            charged=said.charged if isinstance(said, Ended) else job.cost,
             took=took(job),
         )
 
@@ -289,7 +310,9 @@ class Studio:
         found = await self._database.read(lambda conn: jobs.open_of(conn, requester.person))
         names = {provider.name for provider in self._planner.providers}
         return tuple(
-            _to_line(job) for job in found if job.plan is None or job.plan.provider in names
+            _to_line(job)
+            for job in found
+            if job.plan is None or job.is_film or job.plan.provider in names
         )
 
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
@@ -342,6 +365,13 @@ class Studio:
         if job.request.requester.person != requester.person and not may_act:
             raise NotAllowed(f"{job_id} is somebody else's. Only they can do that.")
         return job
+
+
+def _check_whole(job: Job) -> None:
+    """A shot goes with its film."""
+    if job.film is not None:
+        redo = f" To make it again: redo {job.film} {job.shot}" if job.shot else ""
+        raise InvalidRequest(f"{job.id} is a shot of the film {job.film}; that goes whole.{redo}")
 
 
 def _is_deleted(job: Job) -> bool:

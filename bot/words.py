@@ -14,6 +14,7 @@ from bot.request import (
     ClipFrame,
     Frame,
     ModifyWork,
+    PreviousShot,
     ReframeWork,
     UpscaleWork,
     Work,
@@ -97,6 +98,8 @@ def charge_words(charged: Micros) -> str:
 
 def thing(work: Work) -> str:
     """What a work makes, as people call it."""
+    if work.kind == "story":
+        return "film"
     return "picture" if work.kind == "image" else "clip"
 
 
@@ -104,6 +107,9 @@ def parameters(work: Work) -> str:
     """The settled parameters in one line: `ray-2 · 5s · 540p · 1:1 · loop · camera orbit left`."""
     if work.kind == "image":
         return f"{clean(work.model, limit=40)} · still · {work.aspect_ratio}"
+    if work.kind == "story":
+        shots = f"{len(work.shots)} shots of {work.duration}"
+        return " · ".join((clean(work.model, limit=40), shots, work.resolution, work.aspect_ratio))
     if work.kind != "video":
         return _deed(work)
     parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
@@ -132,6 +138,8 @@ def _deed(work: UpscaleWork | AudioWork | ReframeWork | ModifyWork) -> str:
 def _frame_words(end: str, frame: Frame | None) -> list[str]:
     if frame is None:
         return []
+    if isinstance(frame, PreviousShot):
+        return [f"{end} with the shot before"]
     if not isinstance(frame, ClipFrame):
         return [f"{end} image"]
     return [f"{end} {'picture' if frame.is_still else 'clip'} {frame.job_id}"]

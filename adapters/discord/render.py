@@ -237,6 +237,8 @@ def _choices(notice: Told) -> tuple[Button, ...]:
             return _buttons(job, "confirm", "cancel")
         case n.Waiting(offer=offer) if offer is not None:
             return _buttons(job, "confirm", "cancel")
+        case n.Filming() | n.ShotFailed():
+            return _buttons(job, "cancel")
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
             return _buttons(job, "cancel")
         case n.Delivered():

@@ -243,6 +243,8 @@ def _choices(notice: Told) -> tuple[str, ...]:
             return ("confirm", "cancel")
         case n.Waiting(offer=offer) if offer is not None:
             return ("confirm", "cancel")
+        case n.Filming() | n.ShotFailed():
+            return ("cancel",)
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
             return ("cancel",)
         case n.Delivered():

@@ -17,7 +17,7 @@ from bot.config import LimitsTable, micros
 from bot.errors import QuotaExceeded
 from bot.job import MOVES, OPEN, TERMINAL, Failure, Job, JobState, Plan
 from bot.overview import UsageReport, UsageRow
-from bot.refs import Micros, money
+from bot.refs import JobId, Micros, money
 from bot.request import Requester
 from bot.store import jobs as job_rows
 from bot.store import settings
@@ -31,6 +31,10 @@ LATE_REFUSAL, LATE_FAULT = "late_refusal", "late_fault"
 REFUSALS = (REFUSED, LATE_REFUSAL)
 #: Whoever asked was told as they asked.
 TOLD = (REFUSED, NOT_PREPARED)
+#: Every clip, those of a film's shots too; a film is made of them and is none itself.
+IS_CLIP = or_(jobs.c.story.is_(None), jobs.c.story != jobs.c.id)
+#: What usage counts: clips, and films that came to nothing before they had shots.
+IS_ASKED = or_(IS_CLIP, jobs.c.accepted_at.is_(None))
 _OPEN = [state.value for state in OPEN]
 _TERMINAL = [state.value for state in TERMINAL]
 _INSERT = ledger_entries.insert()
@@ -38,27 +42,43 @@ _INSERT = ledger_entries.insert()
 
 def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
     """Hold the money and put the job in line, or raise `QuotaExceeded`; all or nothing."""
+    check(tx, job, plan.hold, limits, now)
+    return hold(tx, job, plan, now)
+
+
+def check(
+    tx: Tx, job: Job, asked: Micros, limits: LimitsTable, now: datetime, *, clips: int = 1
+) -> None:
+    """Raise `QuotaExceeded` unless so much may be held for so many clips; nothing is held yet."""
     counted = used(tx.conn, job, limits, now)
-    quota.check(limits, counted, plan.hold, now, is_guest=job.request.requester.is_guest)
+    is_guest = job.request.requester.is_guest
+    quota.check(limits, counted, asked, now, is_guest=is_guest, clips=clips)
+    _note_budgets(tx, job, counted, asked, limits, now)
+
+
+def hold(tx: Tx, job: Job, plan: Plan, now: datetime, **columns: Any) -> Job:
+    """Hold the money of a job that was checked, and put it in line."""
+    values = {
+        "plan": plan,
+        "provider": plan.provider,
+        "model": plan.work.model,
+        "prompt": plan.work.prompt,
+        "cost": plan.hold,
+        "is_test": plan.price.is_test,
+        "list_price": plan.price.micros,
+        "accepted_at": now,
+        "next_at": None,
+    }
     accepted = job_rows.move(
         tx,
         job,
         JobState.ACCEPTED,
         now,
-        plan=plan,
-        provider=plan.provider,
-        model=plan.work.model,
-        prompt=plan.work.prompt,
-        cost=plan.hold,
-        is_test=plan.price.is_test,
-        list_price=plan.price.micros,
-        accepted_at=now,
-        next_at=None,
+        **{**values, **columns},
     )
     tx.conn.execute(
         _INSERT, {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
     )
-    _note_budgets(tx, job, counted, plan.hold, limits, now)
     return accepted
 
 
@@ -79,7 +99,16 @@ def end(
             _INSERT,
             {"job_id": job.id, "kind": kind, "micros": amount, "at": now, "closes": job.id},
         )
+    if job.film is not None:
+        _wake_film(tx, job.film, now)
     return ended
+
+
+def _wake_film(tx: Tx, film_id: JobId, now: datetime) -> None:
+    """One of its shots has ended, so that the film goes on; written in the same breath."""
+    film = job_rows.get(tx.conn, film_id)
+    if film.state is JobState.GENERATING:
+        job_rows.change(tx, film, next_at=now)
 
 
 def fail(tx: Tx, job: Job, now: datetime, failure: Failure, **columns: Any) -> Job:
@@ -140,10 +169,13 @@ def used_by(
     day, month = span.day_start, span.month_start
     is_own, is_open = jobs.c.person == person, jobs.c.state.in_(_OPEN)
     counts = or_(jobs.c.state.in_([*_OPEN, JobState.DELIVERED.value]), jobs.c.cost > 0)
+    is_on = jobs.c.waits_for.is_(None)
     is_accepted, today = jobs.c.accepted_at.is_not(None), jobs.c.accepted_at >= day
     return quota.Used(
-        running=_count(conn, limits.running_per_person, is_own, is_accepted, is_open),
-        clips_today=_count(conn, limits.clips_per_person_per_day, is_own, today, counts),
+        running=_count(
+            conn, limits.running_per_person, is_own, is_accepted, is_open, IS_CLIP, is_on
+        ),
+        clips_today=_count(conn, limits.clips_per_person_per_day, is_own, today, counts, IS_CLIP),
         person_today=_cost(conn, limits.usd_per_person_per_day, day, is_own),
         channel_today=_cost(conn, limits.usd_per_channel_per_day, day, jobs.c.channel == channel),
         tenant_month=_cost(conn, limits.usd_per_tenant_per_month, month, jobs.c.tenant == tenant),
@@ -188,6 +220,7 @@ def usage(
         .where(
             jobs.c.created_at >= start,
             jobs.c.created_at < end_,
+            IS_ASKED,
             *([jobs.c.person == person] if person else []),
         )
         .group_by(jobs.c.person)
@@ -282,7 +315,8 @@ INVARIANTS = {
         SELECT min(job_id) FROM attempts WHERE generation_id IS NOT NULL
         GROUP BY provider, generation_id HAVING count(DISTINCT job_id) > 1""",
     "a delivered job names its message": """
-        SELECT id FROM jobs WHERE state = 'delivered' AND message IS NULL""",
+        SELECT id FROM jobs WHERE state = 'delivered' AND message IS NULL
+        AND (story IS NULL OR story = id)""",
     "the timeline ends in the job's state": """
         SELECT id FROM jobs WHERE state != (SELECT to_state FROM job_events
         WHERE job_id = jobs.id ORDER BY version DESC LIMIT 1)""",

@@ -97,9 +97,11 @@ jobs = Table(
     Column("parked_at", UtcTime),
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("retry_of", String(16)),
-    # The job whose clip or request this one came of; its film, and the shot that comes first.
+    # The job whose clip or request this one came of; its film (a film is its own), which shot of
+    # it this is, and the shot that comes first.
     Column("parent", String(16), index=True),
     Column("story", String(16), index=True),
+    Column("shot", Integer),
     Column("waits_for", String(16)),
     UniqueConstraint("provider", "generation_id"),
     Index("ix_jobs_state_next_at", "state", "next_at"),

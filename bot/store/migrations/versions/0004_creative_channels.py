@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Add the columns, empty, and the tables; what was tried again came of its first try."""
     for name in ("parent", "story", "waits_for"):
         op.add_column("jobs", sa.Column(name, sa.String(length=16), nullable=True))
+    op.add_column("jobs", sa.Column("shot", sa.Integer(), nullable=True))
     op.create_index(op.f("ix_jobs_parent"), "jobs", ["parent"])
     op.create_index(op.f("ix_jobs_story"), "jobs", ["story"])
     op.execute("UPDATE jobs SET parent = retry_of")
