@@ -53,12 +53,13 @@ class Stories:
         shot: int,
         requester: Requester,
         *,
-        dedupe_key: str,
         prompt: str = "",
+        dedupe_key: str = "",
     ) -> Receipt:
         """Make the failed shot of a film again, with other words if given, at its own price.
 
-        Raises `Refusal`s; then nothing is charged, and the film waits on.
+        `dedupe_key` is the same where the same is said again. Raises `Refusal`s; then nothing is
+        charged, and the film waits on.
         """
         film = await self._own(job_id, requester)
         if await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key)):
@@ -71,7 +72,7 @@ class Stories:
         request = failed.request.model_copy(update={"work": work})
         await self._intake.check_again(replace(failed, request=request))
         plan = await self._planner.plan(film, work)
-        await self._replace(failed, plan, dedupe_key)
+        await self._replace(failed, plan, dedupe_key or f"{failed.id}:again")
         self._house.nudge(plan.provider)
         return await self._receipt(film)
 
