@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bot.refs import Attachment, Frozen, JobId, MessageRef, ThreadRef
 
@@ -130,6 +130,12 @@ class StoryWork(AnyWork):
     model: str = DEFAULT_MODEL
     duration: Duration = "5s"
     resolution: Resolution = "540p"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Its prompt is all its lines, for whoever reads, searches or judges what was asked."""
+        return {"prompt": " | ".join(values.get("shots", ())), **values}
 
 
 class SourceClip(Frozen):

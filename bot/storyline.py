@@ -27,7 +27,7 @@ def to_story(work: StoryWork) -> StoryWork:
             "Leave some out, or tell it in two films.",
             field="shots",
         )
-    return work.model_copy(update={"shots": lines, "prompt": " | ".join(lines)})
+    return StoryWork.model_validate({**work.model_dump(exclude={"prompt"}), "shots": lines})
 
 
 def like(story: StoryWork, shot: VideoWork) -> StoryWork:

@@ -243,10 +243,12 @@ def _choices(notice: Told) -> tuple[Button, ...]:
             return _buttons(job, "cancel")
         case n.Delivered():
             own = ["animate"] if notice.about.work.kind == "image" else []
-            return _buttons(job, *own, "retry", "remix", "delete")
+            changed = [] if notice.about.work.kind == "story" else ["remix"]
+            return _buttons(job, *own, "retry", *changed, "delete")
         case n.Failed():
             again = ["retry"] if words.advises_retry(notice) else []
-            return _buttons(job, *again, "remix")
+            changed = [] if notice.about.work.kind == "story" else ["remix"]
+            return _buttons(job, *again, *changed)
         case n.Cancelled():
             return _buttons(job, "retry")
         case n.Uncertain() | n.Fetching() | n.Done():

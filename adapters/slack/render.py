@@ -249,9 +249,11 @@ def _choices(notice: Told) -> tuple[str, ...]:
             return ("cancel",)
         case n.Delivered():
             own = ("animate",) if notice.about.work.kind == "image" else ()
-            return (*own, "retry", "remix", "delete")
+            changed = () if notice.about.work.kind == "story" else ("remix",)
+            return (*own, "retry", *changed, "delete")
         case n.Failed():
-            return ("retry", "remix") if words.advises_retry(notice) else ("remix",)
+            again = ("retry",) if words.advises_retry(notice) else ()
+            return again if notice.about.work.kind == "story" else (*again, "remix")
         case n.Cancelled():
             return ("retry",)
         case n.Uncertain() | n.Fetching() | n.Done():
