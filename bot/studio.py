@@ -12,7 +12,6 @@ from typing import assert_never
 from bot.access import LOCAL, Access
 from bot.administration import Administration
 from bot.clips import Clips
-from bot.clips import filename as clip_filename
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed, ThreadGone
 from bot.house import House
@@ -20,7 +19,7 @@ from bot.inbox import Inbox, Noted
 from bot.intake import Intake, Receipt
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
-from bot.notices import Delivered, Ended, Notice, to_about, took
+from bot.notices import Notice
 from bot.overview import (
     Allowance,
     Blocked,
@@ -36,8 +35,9 @@ from bot.overview import (
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.preferences import Preferences
-from bot.refs import JobId, Micros, ThreadRef
+from bot.refs import JobId, ThreadRef
 from bot.request import GenerationRequest, Requester, Work
+from bot.showing import DELETED, is_deleted, to_kept, to_line
 from bot.store import jobs, ledger, places, settings
 from bot.store.database import Database, Tx
 from bot.stories import Stories
@@ -65,7 +65,6 @@ __all__ = [
     "Vault",
 ]
 log = get_logger(__name__)
-DELETED = "deleted"
 
 
 class Studio:
@@ -228,7 +227,7 @@ class Studio:
         Raises `InvalidRequest` where there is no clip, and `DeliveryError`s: then ask again.
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
-        if _is_deleted(job):
+        if is_deleted(job):
             return await self._house.to_notice(job)
         _check_whole(job)
         if job.state not in TERMINAL:
@@ -253,7 +252,7 @@ class Studio:
 
     def _note_deleted(self, tx: Tx, job_id: JobId, requester: Requester) -> Job:
         job = jobs.get(tx.conn, job_id)
-        if _is_deleted(job):
+        if is_deleted(job):
             return job
         self._audit(tx, job, requester, "delete")
         is_own = job.request.requester.person == requester.person
@@ -276,25 +275,10 @@ class Studio:
         notice = await self._house.to_notice(job)
         if job.clip is not None and job.state is not JobState.DELIVERING:
             try:
-                notice = await self._kept(job, notice)
+                notice = to_kept(job, await self._clips.local(job.clip), notice)
             except BotError as error:
                 log.info("clip.not_kept", job=job_id, cause=type(error).__name__)
-        return Shown(line=_to_line(job), notice=notice, events=events)
-
-    async def _kept(self, job: Job, said: Notice) -> Delivered:
-        assert job.clip is not None
-        path = await self._clips.local(job.clip)
-        return Delivered(
-            about=said.about if isinstance(said, Ended) else to_about(job),
-            path=str(path),
-            filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
-            width=job.clip.width,
-            height=job.clip.height,
-            seconds=job.clip.seconds,
-            bytes=job.clip.bytes,
-            charged=said.charged if isinstance(said, Ended) else job.cost,
-            took=took(job),
-        )
+        return Shown(line=to_line(job), notice=notice, events=events)
 
     async def jobs(
         self, requester: Requester, *, search: str = "", page: int = 1
@@ -303,14 +287,14 @@ class Studio:
         found = await self._database.read(
             lambda conn: jobs.of_person(conn, requester.person, search=search, page=page)
         )
-        return tuple(_to_line(job) for job in found)
+        return tuple(to_line(job) for job in found)
 
     async def open_jobs(self, requester: Requester) -> tuple[JobLine, ...]:
         """One's own jobs on the way, oldest first; not those of a provider that is gone."""
         found = await self._database.read(lambda conn: jobs.open_of(conn, requester.person))
         names = {provider.name for provider in self._planner.providers}
         return tuple(
-            _to_line(job)
+            to_line(job)
             for job in found
             if job.plan is None or job.is_film or job.plan.provider in names
         )
@@ -372,19 +356,3 @@ def _check_whole(job: Job) -> None:
     if job.film is not None:
         redo = f" To make it again: redo {job.film} {job.shot}" if job.shot else ""
         raise InvalidRequest(f"{job.id} is a shot of the film {job.film}; that goes whole.{redo}")
-
-
-def _is_deleted(job: Job) -> bool:
-    return job.failure is not None and job.failure.code == DELETED
-
-
-def _to_line(job: Job) -> JobLine:
-    return JobLine(
-        job_id=job.id,
-        state=JobState.CANCELLED if job.is_taken_back else job.state,
-        prompt=job.work.prompt,
-        created_at=job.created_at,
-        price=job.plan.price.micros if job.plan else Micros(0),
-        message=job.message if not _is_deleted(job) else None,
-        is_private=job.request.is_private,
-    )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import ImageChops, ImageStat
+from rich.console import Console
 
+from adapters.terminal.listener import Listed, Terminal
+from adapters.terminal.parse import whoami
+from adapters.terminal.render import PlainScreen
 from bot.errors import InvalidRequest, QuotaExceeded, Refusal
 from bot.job import Job, JobState
 from bot.notices import (
@@ -27,6 +33,7 @@ from bot.request import ClipFrame, GenerationRequest, StoryWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.render import read_frame, read_image
 from bot.store import jobs, stories
+from bot.studio import Studio
 from bot.text import describe
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -224,6 +231,52 @@ async def test_one_word_starts_a_dear_story(open_house: Callable[..., Any]) -> N
     assert receipt.notice.about.price is not None
     assert receipt.notice.about.price.micros == sum(price(each) for each in shots)
     await house.check_books()
+
+
+# ---- at the terminal -------------------------------------------------------------------------
+
+
+class Keys(Listed):
+    """Lines that are typed while the test goes on."""
+
+    has_person = True
+
+    def __init__(self) -> None:
+        super().__init__(())
+        self.typed: asyncio.Queue[str] = asyncio.Queue()
+
+    async def read(self, number: Callable[[], str]) -> str | None:
+        return await self.typed.get()
+
+
+async def test_a_story_is_told_at_the_terminal(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    keys, shown = Keys(), io.StringIO()
+    screen = PlainScreen(Console(file=shown, width=100), clock=clock)
+
+    def create(studio: Studio) -> Terminal:
+        return Terminal(
+            studio, folder=tmp_path, screen=screen, source=keys, clock=clock, assume_yes=False
+        )
+
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, chat, clock, terminal=create) as house:
+        await keys.typed.put("story")
+        await keys.typed.put('story "a fox wakes" | "it runs" | "it sleeps" --ar 16:9')
+        await simulator.wait_for_creates(1)
+        [film] = [line.job_id for line in await house.studio.open_jobs(whoami())]
+        await make(house, film, 1)
+        second = await at_service(house, film, 2)
+        await simulator.fail(second.generation_id or "", "Prompt not allowed by moderation")
+        await house.until(second.id, JobState.FAILED)
+        await keys.typed.put(f"finish {film}")
+        await house.delivered(film)
+        await house.check_books()
+    said = shown.getvalue()
+    for words in ("The story is empty", "Shot 1 of 3", "Your film is ready", "0:00 a fox wakes"):
+        assert words in said
+    assert len(list(tmp_path.glob("*.mp4"))) == 1
 
 
 # ---- when a shot fails -----------------------------------------------------------------------
