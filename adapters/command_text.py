@@ -7,9 +7,11 @@ import difflib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from adapters import work_text
+from adapters.work_text import Finish, Redo
 from bot.errors import InvalidRequest
 from bot.refs import JobId
 from bot.request import (
@@ -19,7 +21,6 @@ from bot.request import (
     AspectRatio,
     Duration,
     Frame,
-    ImageWork,
     LinkFrame,
     Parameter,
     Resolution,
@@ -34,7 +35,7 @@ class Draft:
     """A prompt and the parameters that were typed; None and empty: not typed.
 
     `is_private`: only its person shall read of it; that is no parameter of the clip. `is_still`: a
-    picture is wanted, and no clip.
+    picture is wanted, and no clip. `shots`: a film is, of these; None: no film.
     """
 
     prompt: str = ""
@@ -48,6 +49,7 @@ class Draft:
     end: str | None = None
     is_private: bool = False
     is_still: bool = False
+    shots: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class SettingsCommand:
     changes: Mapping[str, str] = field(default_factory=dict)
 
 
-Command = Help | Usage | Jobs | Show | Cancel | Retry | Confirm | SettingsCommand
+Command = Help | Usage | Jobs | Show | Cancel | Retry | Confirm | SettingsCommand | Redo | Finish
 
 MAX_CHARS = 10_000
 _FLAGS = {
@@ -128,15 +130,6 @@ _SHORT = {value: name for name, values in _CHOICES.items() for value in values}
 #: What a draft and a work name alike.
 _ALIKE = frozenset({"model", "aspect_ratio", "resolution", "duration", "loop", "concepts"})
 _UNITS = {"duration": "s", "resolution": "p", "aspect_ratio": ""}
-#: What a still has none of, as a person types it.
-_ONLY_CLIPS = {
-    "duration": "--dur",
-    "resolution": "--res",
-    "loop": "--loop",
-    "concepts": "--camera",
-    "start_frame": "a picture to start from",
-    "end_frame": "a picture to end with",
-}
 #: Flags of Midjourney, Pika and Stable Diffusion bots.
 _FOREIGN = re.compile(
     "bs|c|cfg|chaos|cref|cw|fast|fps|gs|guidance|hd|iw|motion|neg|negative|niji|no|p|profile|q"
@@ -156,8 +149,6 @@ _OF_JOB: dict[str, type[Show | Cancel | Retry | Confirm]] = {
     "confirm": Confirm,
 }
 _VERB = re.compile(r"(show|cancel|retry|confirm)\s+`?r-([0-9a-z]{4,16})`?")
-#: Ids have none of these letters; people read them into the digits.
-_MISREAD = str.maketrans("oil", "011")
 _JOBS = re.compile(r"jobs(?:\s+[\"“”„]([^\"“”„]+)[\"“”])?(?:\s+([1-9][0-9]{0,3}))?", re.IGNORECASE)
 _PAIR = re.compile(r"\s+(?:--)?([\w-]+)=(\S*)")
 _SETTINGS = re.compile(rf"settings((?:{_PAIR.pattern})*)", re.IGNORECASE)
@@ -173,14 +164,16 @@ def parse(text: str) -> Draft | Command:
             field="prompt",
         )
     text = text.strip()
-    return _parse_verb(text) or _parse_draft(text)
+    return (
+        _parse_verb(text) or work_text.read_verb(text) or _parse_story(text) or _parse_draft(text)
+    )
 
 
 def _parse_verb(text: str) -> Command | None:
     if text.lower() in {"help", "usage"}:
         return Help() if text.lower() == "help" else Usage()
     if match := _VERB.fullmatch(text.lower()):
-        return _OF_JOB[match[1]](JobId("r-" + match[2].translate(_MISREAD)))
+        return _OF_JOB[match[1]](JobId("r-" + match[2].translate(work_text.MISREAD)))
     if match := _JOBS.fullmatch(text):
         return Jobs(search=(match[1] or "").strip(), page=int(match[2] or 1))
     if match := _SETTINGS.fullmatch(text):
@@ -193,6 +186,15 @@ def _setting(key: str, value: str) -> tuple[str, str]:
     if name not in _CHOICES or value.lower() in {"", "default"}:
         return name, "" if value.lower() == "default" else value
     return name, _choose(name, value, typed=f"{key}={value}")
+
+
+def _parse_story(text: str) -> Draft | None:
+    body = work_text.body_of(text)
+    if body is None or not work_text.is_story(_parse_draft(body.partition("\n")[0]).prompt):
+        return None
+    draft = _parse_draft(body)
+    shots = tuple(_unquote(line) for line in work_text.lines_of(draft.prompt))
+    return replace(draft, prompt="", shots=shots)
 
 
 def _parse_draft(text: str) -> Draft:
@@ -342,6 +344,8 @@ def format_draft(draft: Draft) -> str:
         flags.append("--private")
     if draft.is_still:
         flags.append("--still")
+    if draft.shots is not None:
+        return "\n".join([" ".join(["story", *flags]), *(_quote(line) for line in draft.shots)])
     bare = " ".join([draft.prompt, *flags])
     with contextlib.suppress(InvalidRequest):
         if parse(bare) == draft:
@@ -368,19 +372,18 @@ def to_work(
         "end_frame": end_frame,
     }
     typed = {name: value for name, value in values.items() if value not in (None, "", ())}
+    if draft.shots is not None:
+        return work_text.to_story(typed, draft.shots)
     if not draft.is_still:
         return VideoWork(**typed, typed=frozenset(typed))
-    for name, words in _ONLY_CLIPS.items():
-        if name in typed:
-            raise InvalidRequest(
-                f"A still is one picture, made from words: leave {words} out.", field=name
-            )
-    return ImageWork(**typed, typed=frozenset(typed))
+    return work_text.to_still(typed)
 
 
 def to_draft(work: Work) -> Draft:
     """What a person typed for this work, but for the frames."""
     typed = {name: getattr(work, name) for name in work.typed & _ALIKE}
+    if work.kind == "story":
+        return Draft(shots=work.shots, **typed)
     return Draft(prompt=work.prompt, is_still=work.kind == "image", **typed)
 
 

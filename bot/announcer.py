@@ -26,7 +26,11 @@ from bot.errors import (
 )
 from bot.job import Job, JobState
 from bot.log import get_logger
-from bot.notices import Notice, Received, to_about
+from bot.notices import (
+    Notice,
+    Received,
+)
+from bot.outlook import to_about
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef
 from bot.store import jobs, ledger, messages
@@ -211,7 +215,10 @@ class Announcer:
             adapter = self._adapters.get(job.request.thread.adapter)
             if adapter is not None and letter is not None and job.ended_at is not None:
                 await self._take_back(job_id, adapter, letter)
-            if adapter is not None and _was_told(job):
+            if job.film is not None:
+                # Nobody reads of a shot alone.
+                self.touch(job.film)
+            elif adapter is not None and _was_told(job):
                 await self._take_down(job, adapter, posted)
             elif adapter is not None:
                 await self._post_or_edit(job, adapter, posted)

@@ -28,12 +28,14 @@ from bot.log import get_logger
 from bot.media import LinkSigner, open_media
 from bot.menu import Menu
 from bot.metrics import Metrics
-from bot.notices import Notice, Outlook, to_status
+from bot.notices import Notice
 from bot.operations import Operations
+from bot.outlook import Outlook
 from bot.planning import Planner
 from bot.ports import Adapter
 from bot.reception import Reception
 from bot.refs import MessageRef
+from bot.status import to_notice
 from bot.step import Wiring, Workshop
 from bot.store import jobs, lineage, messages, settings
 from bot.store.database import Database
@@ -200,6 +202,7 @@ class App:
             pseudonym=partial(supply.pseudonym, self._secret),
             failover=self._failover,
             acts=self._menu.of,
+            nudge=self._nudge,
             public_url=self.public_url,
         )
 
@@ -353,6 +356,9 @@ class App:
     # ---- what the parts ask of one another -----------------------------------------------
 
     async def _to_notice(self, job: Job) -> Notice:
+        return await to_notice(self.database, job, self._outlook)
+
+    async def _outlook(self, job: Job) -> Outlook:
         outlook = Outlook()
         if job.state is JobState.RECEIVED:
             outlook = Outlook(confirm_until=job.next_at)
@@ -363,7 +369,7 @@ class App:
         parent = None
         if job.parent is not None:
             parent = await self.database.read(partial(lineage.parent, job=job))
-        return to_status(job, replace(outlook, parent=parent, acts=self._menu.of(job)))
+        return replace(outlook, parent=parent, acts=self._menu.of(job))
 
     def _on_moved(self, was: str, now: str) -> None:
         self._metrics.failovers.labels(was, now).inc()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ import stamina
 
 from bot.addresses import Connect, Guard, Resolve, connect_directly, system_resolve
 from bot.codec import Codec
-from bot.disk import Saved, save
+from bot.disk import Saved, measure, save
 from bot.errors import AddressRefused, ClipBroken, ClipTooLarge, ClipUnavailable, FrameRejected
 from bot.job import Clip
 from bot.media import Media
@@ -148,6 +149,32 @@ class Clips:
             await self._media.put(key, poster)
         return await self._media.fetch(key)
 
+    async def last_frame(self, clip: Clip) -> MediaKey:
+        """A clip's last frame as a picture; raises `ClipBroken` where the clip is not kept."""
+        key = _beside(clip, ".last.png")
+        with self._media.scratch(".png") as picture:
+            await self._codec.frame_png(await self.local(clip), picture, at="last")
+            await self._media.put(key, picture)
+        return key
+
+    async def join(self, job_id: JobId, shots: Sequence[Clip]) -> Clip:
+        """Keep one film of these clips, in their order; raises `ClipBroken` if one is missing."""
+        with self._media.scratch(".mp4") as path:
+            sources = [await self.local(each) for each in shots]
+            info = await self._codec.join(sources, path)
+            saved = await asyncio.to_thread(measure, path)
+            key = MediaKey(f"{_FOLDER}/{job_id}.mp4")
+            await self._media.put(key, path)
+        return Clip(
+            key=key,
+            width=info.width,
+            height=info.height,
+            frames=info.frames,
+            seconds=info.seconds,
+            bytes=saved.bytes,
+            sha256=saved.sha256,
+        )
+
     async def _find(self, key: MediaKey) -> Path | None:
         """What was made of a clip before."""
         try:
@@ -157,7 +184,7 @@ class Clips:
 
     async def delete(self, clip: Clip) -> None:
         """Forget the clip and all that was made of it."""
-        made = (".small.jpg",) if is_still(clip) else (".small.mp4", ".jpg")
+        made = (".small.jpg",) if is_still(clip) else (".small.mp4", ".jpg", ".last.png")
         for key in (clip.key, *(_beside(clip, each) for each in made)):
             await self._media.delete(key)
 

@@ -29,7 +29,14 @@ from bot.errors import (
 )
 from bot.job import Job
 from bot.log import get_logger
-from bot.notices import About, Gallery, Letter, Notice, Reported, to_about
+from bot.notices import (
+    About,
+    Gallery,
+    Letter,
+    Notice,
+    Reported,
+)
+from bot.outlook import to_about
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import is_spoiler

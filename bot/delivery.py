@@ -18,12 +18,17 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import Clip, Failure, Job, JobState
-from bot.notices import About, ClipForm, Delivered, to_about, took
+from bot.notices import (
+    About,
+    ClipForm,
+    Delivered,
+)
+from bot.outlook import charge_of, to_about, took
 from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
 from bot.request import ClipWork, VideoWork
 from bot.step import Workshop
-from bot.store import jobs, ledger, lineage, messages, settings
+from bot.store import jobs, ledger, lineage, messages, settings, stories
 from bot.store.database import Tx
 from bot.text import gist, thing
 
@@ -32,6 +37,7 @@ GIVE_UP_POSTING = timedelta(hours=24)
 #: Raybot did not run is none.
 POSTS_IN_VAIN = 170
 BROKEN_FETCHES = 3
+EACH_IS_KEPT = "Each shot is kept by its own id."
 
 
 class Deliverer:
@@ -42,6 +48,9 @@ class Deliverer:
 
     async def fetch(self, job: Job) -> None:
         """Keep the finished file; raises `ClipError`, or `ProviderError` for a fresh link."""
+        if job.is_film:
+            await self._join(job)
+            return
         assert job.plan is not None
         url = job.clip_url
         if job.tries > 0 and job.generation_id is not None:
@@ -60,8 +69,33 @@ class Deliverer:
 
         await self._shop.result(job, write)
 
+    async def _join(self, film: Job) -> None:
+        """Keep the film, made of the shots that there are."""
+        shots = await self._shots(film)
+        made = [each.clip for each in shots if each.state is JobState.DELIVERED and each.clip]
+        clip, now = await self._shop.clips.join(film.id, made), self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            columns = {"clip": clip, "seconds": clip.seconds}
+            return jobs.move(tx, current, JobState.DELIVERING, now, next_at=now, **columns)
+
+        await self._shop.result(film, write)
+
+    async def _shots(self, job: Job) -> list[Job]:
+        if not job.is_film:
+            return []
+        return await self._shop.database.read(lambda conn: stories.shots(conn, job.id))
+
     async def deliver(self, job: Job) -> None:
-        """Post the clip, then remember the message and settle in one transaction."""
+        """Post the clip, then remember the message and settle in one transaction.
+
+        A shot is posted with its film.
+        """
+        if job.film is not None:
+            await self._shop.result(
+                job, lambda tx, current: self._settle(tx, current, JobState.DELIVERED, None)
+            )
+            return
         adapter = self._shop.adapters.get(job.request.thread.adapter)
         if adapter is None:
             raise DeliveryUnavailable("This chat platform is not configured any more.")
@@ -87,15 +121,16 @@ class Deliverer:
         limit = adapter.limits(thread).max_upload_bytes
         link = self._shop.wiring.clip_link(job)
         path, form = await fitted(self._shop.clips, job.clip, limit, has_link=link is not None)
+        shots = await self._shots(job)
         notice = Delivered(
-            about=await self._about(job),
+            about=await self._about(job, shots),
             path=str(path),
             filename=clip_filename(job.id, path, model=job.work.model, prompt=gist(job.work)),
             width=job.clip.width,
             height=job.clip.height,
             seconds=job.clip.seconds,
             bytes=(await asyncio.to_thread(path.stat)).st_size,
-            charged=price_of(job, job.clip),
+            charged=charge_of(shots) if shots else price_of(job, job.clip),
             took=took(job),
             form=form,
             original_link=None if form == "original" else link,
@@ -103,13 +138,13 @@ class Deliverer:
         )
         return await adapter.post(thread, notice, key=key, memo=memo)
 
-    async def _about(self, job: Job) -> About:
+    async def _about(self, job: Job, shots: list[Job]) -> About:
         """A clip answers what asked for it, else the job's status message."""
         key = messages.status_key(job.id)
         status, parent = await self._shop.database.read(
             lambda conn: (messages.get(conn, key), lineage.parent(conn, job))
         )
-        about = to_about(job, parent)
+        about = to_about(job, parent, shots)
         return about if about.asked_in is not None else replace(about, asked_in=status.message)
 
     def _settle(
@@ -147,6 +182,10 @@ class Deliverer:
         assert job.plan is not None
         cost = job.plan.price.charged
         now = self._shop.clock.now()
+        if job.is_film:
+            sentence = f"Its shots could not be joined: {error.sentence} {EACH_IS_KEPT}"
+            await self._shop.fail(job, Failure(code="kept", sentence=sentence))
+            return
         failure = Failure(code="clip_broken", sentence=error.sentence)
 
         def write(tx: Tx, current: Job) -> Job:

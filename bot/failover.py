@@ -35,6 +35,10 @@ def explain(route: Route, instead_of: Route) -> str:
 
 def alone(plan: Plan) -> Plan:
     """The plan without any other way, and so with no more held than its own price asks for."""
+    if plan.shots:
+        shots = tuple(alone(each) for each in plan.shots)
+        held = Micros(sum(each.hold for each in shots))
+        return plan.model_copy(update={"shots": shots, "hold": held})
     return plan.model_copy(update={"others": (), "hold": hold_for(plan.price, plan.rate)})
 
 

@@ -97,6 +97,13 @@ class Frames:
                 raise FrameRejected("That picture is no longer kept. Make it again.") from error
             return await self._keep(frame_key(job_id, slot), given)
 
+    async def keep_picture(self, job_id: JobId, slot: Slot, picture: MediaKey) -> StoredFrame:
+        """Keep a frame of a clip of ours for a job that has its money held already.
+
+        Raises `ClipUnavailable` while the store is out of reach.
+        """
+        return await self._keep(frame_key(job_id, slot), await self._media.fetch(picture))
+
     async def keep_link(self, job_id: JobId, slot: Slot, url: str) -> StoredFrame:
         """Fetch an image that somebody linked to, from public addresses only, and keep it."""
         with _kept_or_refused(), self._media.scratch() as given:

@@ -29,12 +29,16 @@ from bot.failover import alone, move
 from bot.house import House
 from bot.job import Failure, Job, JobState, Plan
 from bot.log import get_logger
-from bot.notices import Accepted, Notice, to_about
+from bot.notices import (
+    Accepted,
+    Notice,
+)
+from bot.outlook import to_about
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.refs import JobId
 from bot.request import GenerationRequest, Work
-from bot.store import allowances, jobs, ledger, lineage, places
+from bot.store import allowances, jobs, ledger, lineage, places, stories
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -86,6 +90,8 @@ class Intake:
             for changed in every:
                 if changed.next_at is not None:
                     self._dispatcher.wake(tx, changed.id, changed.next_at)
+                if changed.film is not None and changed.ended_at is not None:
+                    self._dispatcher.wake(tx, changed.film, changed.ended_at)
                 tx.after_commit(partial(self._house.announce, changed.id))
             return every
 
@@ -268,7 +274,8 @@ class Intake:
                 lambda tx: ledger.note_refusal(tx, full, self._house.limits, now)
             )
             raise
-        for provider in {job.plan.provider for job in accepted if job.plan}:
+        first = {(job.plan.shots or (job.plan,))[0].provider for job in planned if job.plan}
+        for provider in first:
             self._house.nudge(provider)
         return tuple([await self._to_accepted(job) for job in accepted])
 
@@ -281,11 +288,11 @@ class Intake:
     async def _hold(self, planned: Sequence[Job], now: datetime) -> list[Job]:
         """Hold enough for every way; where a limit has no room for that, for the first alone."""
         limits = self._house.limits
-        if any(job.plan.others for job in planned if job.plan):
+        if any(job.plan.others or job.plan.shots for job in planned if job.plan):
             with suppress(QuotaExceeded):
-                return await self.write_all(lambda tx: ledger.accept_all(tx, planned, limits, now))
+                return await self.write_all(lambda tx: accept_all(tx, planned, limits, now))
         own = [replace(job, plan=job.plan and alone(job.plan)) for job in planned]
-        return await self.write_all(lambda tx: ledger.accept_all(tx, own, limits, now))
+        return await self.write_all(lambda tx: accept_all(tx, own, limits, now))
 
     # ---- later ---------------------------------------------------------------------------
 
@@ -296,11 +303,11 @@ class Intake:
         because its provider takes nothing goes where it costs more.
         """
         if job.state is JobState.ACCEPTED:
-            await self._check_again(job)
+            await self.check_again(job)
             return await self._first_answer(await self._send_elsewhere(job))
         if job.state is not JobState.RECEIVED or job.plan is None:
             return await self._first_answer(job)
-        await self._check_again(job)
+        await self.check_again(job)
         batch = await self._database.read(lambda conn: lineage.batch(conn, job))
         waiting = [
             replace(each, plan=self._served(each.plan))
@@ -315,6 +322,9 @@ class Intake:
 
     def _served(self, plan: Plan) -> Plan:
         """The plan with a provider that is set up today; raises `InvalidRequest` without one."""
+        if plan.shots:
+            shots = tuple(self._served(each) for each in plan.shots)
+            return plan.model_copy(update={"shots": shots})
         if plan.provider in {each.name for each in self._planner.providers}:
             return plan
         if (route := self._house.failover.next(plan)) is None:
@@ -336,7 +346,7 @@ class Intake:
 
         return await self.write(send)
 
-    async def _check_again(self, job: Job) -> None:
+    async def check_again(self, job: Job) -> None:
         """Its place may have been closed or paused, and its person blocked."""
         _, standing, _ = await self._read(job.request, None)
         await self._access.check(job.request, standing)
@@ -365,7 +375,7 @@ class Intake:
             if not is_open or not is_young:
                 return
             try:
-                await self._check_again(job)
+                await self.check_again(job)
                 for each in batch:
                     await self._place(each)
                 await self._prepare(batch, is_confirmed=False)
@@ -382,3 +392,11 @@ def _to_asked(request: GenerationRequest, work: Work, retry_of: JobId | None) ->
         return asked
     parent, relation = to_relation(work, retry_of=retry_of)
     return asked.model_copy(update={"parent": parent, "relation": relation})
+
+
+def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetime) -> list[Job]:
+    """Hold for all of them, or raise `QuotaExceeded`; a film is asked for alone."""
+    film = planned[0]
+    if film.plan is not None and film.plan.shots:
+        return [stories.accept(tx, film, film.plan, limits, now)]
+    return ledger.accept_all(tx, planned, limits, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.refs import Frozen, GenerationId, JobId, MediaKey, MessageRef, Micros, Price
@@ -39,6 +39,9 @@ TERMINAL = frozenset({JobState.DELIVERED, JobState.FAILED, JobState.CANCELLED})
 OPEN = frozenset(JobState) - TERMINAL
 #: States in which a job occupies one of the provider's slots.
 AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENERATING})
+
+#: So long a film waits for its person's word on a shot that failed.
+DECIDE_WITHIN = timedelta(days=1)
 
 S = JobState
 MOVES: dict[JobState, frozenset[JobState]] = {
@@ -85,6 +88,7 @@ class Plan(Route):
 
     `hold` is enough for each of them; `detour` is the sentence why it is not the first. `agreed`
     is the dearest price taken before, and `offered` a way that its person was asked about.
+    `shots` are the plans of a film's shots until they are jobs; it has no way of its own.
     """
 
     hold: Micros
@@ -92,6 +96,7 @@ class Plan(Route):
     detour: str = ""
     agreed: Micros = Micros(0)
     offered: Route | None = None
+    shots: tuple[Plan, ...] = ()
     start_frame: StoredFrame | None = None
     end_frame: StoredFrame | None = None
 
@@ -124,7 +129,11 @@ class Failure(Frozen):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One row of `jobs`."""
+    """One row of `jobs`.
+
+    A film is its own `story`. A shot has its film as `story` and is the `shot`-th of it; one that
+    was made again has no such number any more.
+    """
 
     id: JobId
     state: JobState
@@ -154,6 +163,18 @@ class Job:
     cancel_requested: bool = False
     retry_of: JobId | None = None
     parent: JobId | None = None
+    story: JobId | None = None
+    shot: int | None = None
+
+    @property
+    def film(self) -> JobId | None:
+        """The film that it is a shot of, or was before it was made again."""
+        return self.story if self.story != self.id else None
+
+    @property
+    def is_film(self) -> bool:
+        """Whether it is made of shots, which are jobs of their own."""
+        return self.story == self.id
 
     @property
     def work(self) -> Work:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, assert_never, get_args
+from typing import Literal, get_args
 
 from bot.acts import Offered
-from bot.job import Failure, Job, JobState, Plan, Route
+from bot.job import JobState, Route
 from bot.refs import JobId, MessageRef, Micros, Price
 from bot.request import Relation, Requester, Work
 
@@ -16,9 +16,6 @@ ClipForm = Literal["original", "smaller", "poster"]
 #: What those who run a place decide about a clip that was reported.
 Outcome = Literal["removed", "blocked", "kept"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-
-
-PUT_ASIDE = "Something went wrong on our side. The operator has been told; nothing is lost."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +28,24 @@ class Parent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One shot of a film: how it stands, and what it cost or will cost; `seconds` once kept."""
+
+    number: int
+    job_id: JobId
+    prompt: str
+    state: JobState
+    price: Price
+    charged: Micros
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class About:
-    """The job a notice is about. `remarks` tell of values that were chosen for the person."""
+    """The job a notice is about. `remarks` tell of values that were chosen for the person.
+
+    `shots` are those of a film, `film` that of a shot.
+    """
 
     job_id: JobId
     requester: Requester
@@ -42,6 +55,8 @@ class About:
     retry_of: JobId | None = None
     asked_in: MessageRef | None = None
     parent: Parent | None = None
+    shots: tuple[Shot, ...] = ()
+    film: JobId | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +102,29 @@ class Generating:
     since: datetime
     expected: timedelta | None
     is_slow: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filming:
+    """A film in the making: which shot of it is at work, and what would be said of that alone."""
+
+    about: About
+    number: int
+    shot: Queued | Generating | Waiting | Uncertain | Fetching
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotFailed:
+    """A film waits for its person's word on a shot that failed, until it decides itself.
+
+    They may have it made again or cancel; where `can_finish`, take the shots before as the film.
+    """
+
+    about: About
+    number: int
+    sentence: str
+    until: datetime
+    can_finish: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +203,9 @@ class Cancelled:
     charged: Micros
 
 
+Ended = Done | Failed | Cancelled
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operator:
     """A sentence for whoever runs the bot."""
@@ -232,6 +273,8 @@ Notice = (
     | Accepted
     | Queued
     | Generating
+    | Filming
+    | ShotFailed
     | Waiting
     | Uncertain
     | Fetching
@@ -248,104 +291,3 @@ Notice = (
 Aside = Operator | Reported | Gallery | Letter
 #: What carries a file.
 WithFile = Delivered | Gallery | Letter
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outlook:
-    """What is known about a job beyond its row: its place in line and how long such clips take.
-
-    `parent` is what it came of, `acts` what can be done with what it made.
-    """
-
-    position: int = 0
-    expected: timedelta | None = None
-    is_slow: bool = False
-    provider_trouble: str | None = None
-    offer: Route | None = None
-    confirm_until: datetime | None = None
-    parent: Parent | None = None
-    acts: tuple[Offered, ...] = ()
-
-
-def to_about(job: Job, parent: Parent | None = None) -> About:
-    """The job as every notice names it."""
-    return About(
-        job_id=job.id,
-        requester=job.request.requester,
-        work=job.work,
-        price=job.plan.price if job.plan else None,
-        remarks=_remarks(job.plan) if job.plan else (),
-        retry_of=job.retry_of,
-        asked_in=job.request.asked_in,
-        parent=parent,
-    )
-
-
-def _remarks(plan: Plan) -> tuple[str, ...]:
-    return (plan.detour, *plan.remarks) if plan.detour else plan.remarks
-
-
-def to_status(job: Job, outlook: Outlook) -> Notice:
-    """What a job's status message says now."""
-    about = to_about(job, outlook.parent)
-    if job.parked_at is not None:
-        return Waiting(about=about, sentence=PUT_ASIDE)
-    if job.is_taken_back:
-        return Cancelled(about=about, charged=job.cost)
-    match job.state:
-        case JobState.RECEIVED if job.plan is not None and outlook.confirm_until is not None:
-            return ConfirmNeeded(
-                about=about,
-                expires_at=outlook.confirm_until,
-                batch_size=job.request.batch_size,
-            )
-        case JobState.RECEIVED:
-            return Received(about=about)
-        case JobState.ACCEPTED:
-            return _to_waiting(job, outlook)
-        case JobState.SUBMITTING | JobState.GENERATING:
-            return Generating(
-                about=about,
-                since=job.submitted_at or job.admitted_at or job.created_at,
-                expected=outlook.expected,
-                is_slow=outlook.is_slow,
-            )
-        case JobState.UNCERTAIN:
-            return Uncertain(about=about)
-        case JobState.FETCHING | JobState.DELIVERING:
-            return Fetching(about=about)
-        case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
-            return _to_end(job, outlook)
-        case _:
-            assert_never(job.state)
-
-
-def _to_waiting(job: Job, outlook: Outlook) -> Notice:
-    trouble = outlook.provider_trouble or (
-        job.provider_failure.sentence if job.provider_failure else None
-    )
-    if trouble:
-        about = to_about(job, outlook.parent)
-        return Waiting(about=about, sentence=trouble, offer=outlook.offer)
-    return Queued(
-        about=to_about(job, outlook.parent),
-        position=outlook.position,
-        expected=outlook.expected,
-    )
-
-
-def _to_end(job: Job, outlook: Outlook) -> Notice:
-    about = to_about(job, outlook.parent)
-    # Its clip may have been deleted since.
-    if job.state is JobState.DELIVERED and job.failure is None:
-        charged, clip = job.cost, job.message
-        return Done(about=about, charged=charged, took=took(job), clip=clip, acts=outlook.acts)
-    if job.state is JobState.CANCELLED:
-        return Cancelled(about=about, charged=job.cost)
-    failure = job.failure or Failure(code="unknown", sentence="It ended without a clip.")
-    return Failed(about=about, code=failure.code, sentence=failure.sentence, charged=job.cost)
-
-
-def took(job: Job) -> timedelta:
-    """How long a person waited for their clip."""
-    return (job.ended_at or job.completed_at or job.created_at) - job.created_at

@@ -131,6 +131,8 @@ class Operations:
             job = jobs.get(tx.conn, job_id)
             _check_open_question(job, how, gone)
             resolved = self._resolve(tx, job, how, generation_id)
+            if job.film is not None:
+                self._dispatcher.wake(tx, job.film, self._clock.now())
             settings.write_audit(
                 tx,
                 self._clock.now(),

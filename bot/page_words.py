@@ -147,7 +147,9 @@ def help_text(
     lines = (
         "Type what you want to see, then flags: a red fox in snow --ar 9:16 --9s --loop",
         "Reply to an image or a clip to start from it.",
+        'A film of several shots: story "the fox wakes" | "the fox runs" --9s, or a line for each',
         'usage · jobs · jobs "fox" 2 · show ID · cancel ID · retry ID · confirm ID',
+        "redo ID 2 (a shot that failed) · finish ID (without the rest)",
         "settings · settings ar=9:16 · help",
     )
     cameras = choices(*(model.concepts for model in models))

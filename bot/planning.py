@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, assert_never
@@ -24,14 +24,19 @@ from bot.request import (
     GenerationRequest,
     ImageFrame,
     LinkFrame,
+    PreviousShot,
+    StoryWork,
     VideoWork,
     Work,
     frames_of,
+    to_shots,
+    to_video,
 )
 from bot.sources import Sources
 from bot.store import allowances, jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
+from bot.storyline import like, to_story
 
 Slot = Literal["start", "end"]
 
@@ -83,6 +88,10 @@ class Planner:
 
         `limits` are those that hold for its person; the house's where nobody is named.
         """
+        if isinstance(work, StoryWork):
+            story = to_story(work)
+            shots = [self.settle(each, chosen, limits) for each in to_shots(story)]
+            return like(story, to_video(shots[0]))
         filled = with_defaults(work, self._house_defaults(), chosen)
         refusals: list[NotAllowed] = []
         for _, settled, _ in choice.candidates(filled, self._able(filled)):
@@ -94,8 +103,13 @@ class Planner:
                 return filled
         raise refusals[0]
 
-    async def plan(self, job: Job, work: Work) -> Plan:
-        """Read the frames, find every way, estimate, take the first; raises `Refusal`s."""
+    async def plan(self, job: Job, work: Work, *, among: Collection[str] | None = None) -> Plan:
+        """Read the frames, find every way, estimate, take the first; raises `Refusal`s.
+
+        `among`: only ways of these providers.
+        """
+        if isinstance(work, StoryWork):
+            return await self._plan_story(job, work)
         if isinstance(work, ClipWork):  # It may have been deleted since it was looked up.
             await self._sources.source(work, job.request.requester)
         found, limits = choice.candidates(work, self._able(work)), await self._limits_of(job)
@@ -106,15 +120,32 @@ class Planner:
         routes: list[Route] = []
         first_refusal: Refusal | None = None
         for provider, settled, remarks in found:
+            if among is not None and provider.name not in among:
+                continue
             try:
                 quota.check_work(limits, settled)
                 routes.append(await self._route(job, provider, settled, remarks, kept))
             except Refusal as error:
                 first_refusal = first_refusal or error
         if not routes:
-            assert first_refusal is not None
-            raise first_refusal
+            raise first_refusal or InvalidRequest("No video service here can make every shot.")
         return self._to_plan(routes, kept)
+
+    async def _plan_story(self, job: Job, work: StoryWork) -> Plan:
+        """Every shot at a provider that can make all: a later one needs most, a frame to start."""
+        most = await self.plan(job, to_shots(work)[-1])
+        among = {most.provider, *(each.provider for each in most.others)}
+        shots = [await self.plan(job, each, among=among) for each in to_shots(work)]
+        remarks = (remark for each in shots for remark in (each.detour, *each.remarks) if remark)
+        price = Micros(sum(each.price.micros for each in shots))
+        return Plan(
+            provider="",
+            work=like(work, to_video(shots[0].work)),
+            price=Price(micros=price, is_test=most.price.is_test),
+            remarks=tuple(dict.fromkeys(remarks)),
+            hold=Micros(sum(each.hold for each in shots)),
+            shots=tuple(shots),
+        )
 
     async def _route(
         self,
@@ -129,6 +160,8 @@ class Planner:
         for frame, stored in zip(frames_of(settled), (kept.start, kept.end), strict=True):
             if stored is not None:
                 self._check_hand_over(job, stored, can)
+            elif isinstance(frame, PreviousShot):
+                self._check_hand_over(job, None, can)
             elif isinstance(frame, ClipFrame):
                 await self._check_parent(job, frame, provider)
         shape = kept.start or kept.end
@@ -223,7 +256,7 @@ class Planner:
                 parent = await self._sources.parent(frame, job.request.requester)
                 assert parent.clip is not None
                 return await self._frames.keep_still(job.id, slot, parent.clip.key)
-            case None | ClipFrame():
+            case None | ClipFrame() | PreviousShot():
                 return None
             case ImageFrame():
                 return await self._keep_image(job, slot, frame)
@@ -267,9 +300,11 @@ class Planner:
         if any(frames_of(job.request.work)):
             await self._frames.forget(job.id)
 
-    def _check_hand_over(self, job: Job, stored: StoredFrame, can: ModelCapabilities) -> None:
+    def _check_hand_over(
+        self, job: Job, stored: StoredFrame | None, can: ModelCapabilities
+    ) -> None:
         """Refuse before money is held if the provider could not be given this image."""
-        has_link = (stored.link or "").startswith("https://")
+        has_link = stored is not None and (stored.link or "").startswith("https://")
         if self._frames.can_hand_over(can.image_input, has_link=has_link):
             return
         adapter = self._adapters.get(job.request.thread.adapter)

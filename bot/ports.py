@@ -22,7 +22,7 @@ from bot.refs import (
 from bot.request import AspectRatio, Duration, Requester, Resolution, Work
 
 FrameKind = Literal["none", "image", "clip"]
-Operation = Literal["video", "image", "upscale", "audio", "reframe", "modify"]
+Operation = Literal["video", "story", "image", "upscale", "audio", "reframe", "modify"]
 
 
 # ---- video services --------------------------------------------------------------------------

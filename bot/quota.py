@@ -96,15 +96,25 @@ def _allowances(
 
 
 def check(
-    limits: LimitsTable, used: Used, asked: Micros, now: datetime, *, is_guest: bool = False
+    limits: LimitsTable,
+    used: Used,
+    asked: Micros,
+    now: datetime,
+    *,
+    is_guest: bool = False,
+    clips: int = 1,
 ) -> None:
-    """Raise `QuotaExceeded` if one more clip that holds `asked` would pass a limit."""
+    """Raise `QuotaExceeded` if more `clips` that hold `asked` together would pass a limit.
+
+    One of them runs at once: they are the shots of one film, or one alone.
+    """
     if is_guest and keeps_guests_out(limits):
         raise QuotaExceeded(NO_GUESTS)
     for limit, allowance in _allowances(limits_of(limits, is_guest=is_guest), used, now):
         if allowance.allowed is None:
             continue
-        more = asked if limit.is_money else 1
+        asked_for = asked if limit.is_money else clips
+        more = asked_for if limit.per else 1
         if allowance.used + more > allowance.allowed:
             sentence = _sentence(limit, allowance, more)
             raise QuotaExceeded(sentence, resets_at=allowance.resets_at, limit=limit.key)
@@ -184,9 +194,10 @@ def _sentence(limit: Limit, allowance: Allowance, more: int) -> str:
             f"is left in {allowance.name}. A shorter or smaller clip costs less."
         )
     used = f"{allowance.used} of {allowance.allowed}"
+    further = "" if more == 1 else f" This would be {more} more."
     if limit.whose != "person":
         wait = "" if limit.per else " Wait for one to finish."
-        return f"Of {allowance.name}, {used} are used.{wait}"
+        return f"Of {allowance.name}, {used} are used.{wait}{further}"
     if not limit.per:
         return f"You already have {used} {allowance.name}. Wait for one to finish, or cancel one."
-    return f"You have used {used} {allowance.name}."
+    return f"You have used {used} {allowance.name}.{further}"

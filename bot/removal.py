@@ -12,7 +12,7 @@ from bot.house import House
 from bot.job import Failure, Job
 from bot.planning import Planner
 from bot.refs import JobId
-from bot.store import errands, jobs, settings
+from bot.store import errands, jobs, settings, stories
 from bot.store.database import Database, Tx
 from bot.text import thing
 
@@ -42,18 +42,29 @@ class Removal:
     async def remove(self, job: Job, *, by: str) -> Job:
         """Remove what an ended job made, so that every link to it is dead; `by` is a person.
 
-        The job and what it cost stay. Raises `DeliveryError`s and `ClipUnavailable`.
+        The job and what it cost stay; a film goes with its shots. Raises `DeliveryError`s and
+        `ClipUnavailable`.
         """
-        if job.clip is None:
+        every = [job]
+        if job.is_film:
+            every += await self._database.read(lambda conn: stories.every(conn, job.id))
+        if not any(each.clip for each in every):
             return job
         # A copy that is just being posted is known first, or it would outlive its clip.
         await self._courier.settle(job.id)
         if job.message is not None:
             with suppress(ThreadGone):
                 await self._house.delete_post(job.message)
-        await self._clips.delete(job.clip)
-        await self._planner.forget_images(job)
-        return await self._database.write(lambda tx: self._note(tx, job.id, by))
+        for each in every:
+            if each.clip is not None:
+                await self._clips.delete(each.clip)
+            await self._planner.forget_images(each)
+
+        def note(tx: Tx) -> Job:
+            first, *_ = [self._note(tx, each.id, by) for each in every]
+            return first
+
+        return await self._database.write(note)
 
     def _note(self, tx: Tx, job_id: JobId, by: str) -> Job:
         job, now = jobs.get(tx.conn, job_id), self._clock.now()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bot.refs import Attachment, Frozen, JobId, MessageRef, ThreadRef
 
@@ -82,8 +82,14 @@ class ClipFrame(Frozen):
     is_still: bool = False
 
 
+class PreviousShot(Frozen):
+    """The last frame of the shot before in the same film, which may still be in the making."""
+
+    kind: Literal["shot"] = "shot"
+
+
 W = TypeVar("W", bound="AnyWork")
-Frame = Annotated[ImageFrame | LinkFrame | ClipFrame, Field(discriminator="kind")]
+Frame = Annotated[ImageFrame | LinkFrame | ClipFrame | PreviousShot, Field(discriminator="kind")]
 
 
 #: Words around every prompt, such as "watercolour of"; not so many that they drown it.
@@ -97,7 +103,7 @@ class AnyWork(Frozen):
     `prefix` and `suffix` are a style that goes to the model around the prompt.
     """
 
-    kind: Literal["video", "image", "upscale", "audio", "reframe", "modify"]
+    kind: Literal["video", "image", "story", "upscale", "audio", "reframe", "modify"]
     prompt: str = ""
     model: str
     aspect_ratio: AspectRatio = "1:1"
@@ -136,6 +142,22 @@ class ImageWork(AnyWork):
 
     kind: Literal["image"] = "image"
     model: str = DEFAULT_STILL_MODEL
+
+
+class StoryWork(AnyWork):
+    """A film of several shots, one for each line, each from the last frame of the one before."""
+
+    kind: Literal["story"] = "story"
+    shots: tuple[str, ...] = ()
+    model: str = DEFAULT_MODEL
+    duration: Duration = "5s"
+    resolution: Resolution = "540p"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Its prompt is all its lines, for whoever reads, searches or judges what was asked."""
+        return {"prompt": " | ".join(values.get("shots", ())), **values}
 
 
 class SourceClip(Frozen):
@@ -188,7 +210,7 @@ class ModifyWork(ClipWork):
 
 
 Work = Annotated[
-    VideoWork | ImageWork | UpscaleWork | AudioWork | ReframeWork | ModifyWork,
+    VideoWork | ImageWork | StoryWork | UpscaleWork | AudioWork | ReframeWork | ModifyWork,
     Field(discriminator="kind"),
 ]
 
@@ -279,6 +301,28 @@ class GenerationRequest(Frozen):
 def frames_of(work: AnyWork) -> tuple[Frame | None, Frame | None]:
     """What a work starts from and ends with; a still does neither."""
     return (work.start_frame, work.end_frame) if isinstance(work, VideoWork) else (None, None)
+
+
+def to_shots(work: StoryWork) -> tuple[VideoWork, ...]:
+    """The clips of a film; none of them loops, whatever its person likes else."""
+    shared = {"model", "duration", "resolution", "aspect_ratio", "prefix", "suffix"}
+    shape = work.model_dump(include=shared)
+    return tuple(
+        VideoWork(
+            prompt=line,
+            **shape,
+            start_frame=PreviousShot() if number else None,
+            typed=work.typed | {"prompt", "loop"},
+        )
+        for number, line in enumerate(work.shots)
+    )
+
+
+def without_words(work: AnyWork) -> AnyWork:
+    """The work without what its person wrote."""
+    written = {"prompt": "", "prefix": "", "suffix": "", "negative_prompt": "", "shots": ()}
+    held = {name: value for name, value in written.items() if name in type(work).model_fields}
+    return work.model_copy(update=held)
 
 
 def to_video(work: AnyWork) -> VideoWork:

@@ -70,9 +70,9 @@ class Sources:
         found = await self._find(job_id)
         if found is None or not found.request.is_seen_by(requester):
             raise InvalidRequest(f"There is no {what} {job_id} here.", field=field)
-        if found.clip is not None and found.generation_id is None:
-            joined = "was put together from several clips. Take one of those."
-            raise InvalidRequest(f"{job_id} {joined}", field=field)
+        if found.is_film:
+            advice = f"Go on from one of its shots: show {job_id}"
+            raise InvalidRequest(f"{job_id} is a film. {advice}", field=field)
         if found.clip is None or found.generation_id is None or found.plan is None:
             advice = "Take one that is delivered, and still kept."
             raise InvalidRequest(f"{job_id} has no finished {what}. {advice}", field=field)

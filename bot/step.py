@@ -9,18 +9,28 @@ from typing import Literal
 from bot.acts import Offered
 from bot.clips import Clips
 from bot.clock import Clock
-from bot.errors import FrameRejected, ProviderError, ProviderUnavailable, Stale, ThreadGone
+from bot.errors import (
+    ClipBroken,
+    FrameRejected,
+    ProviderError,
+    ProviderUnavailable,
+    Stale,
+    ThreadGone,
+)
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.job import Failure, Job, StoredFrame
 from bot.ports import Adapter, Dispatcher, Hosting, Provider
 from bot.refs import JobId, MessageRef
-from bot.request import is_spoiler
-from bot.store import jobs, ledger, messages
+from bot.request import PreviousShot, frames_of, is_spoiler
+from bot.store import jobs, ledger, messages, stories
 from bot.store.database import Database, Tx
 
 #: So many tries in vain, the last ones ten minutes apart, are the operator's matter.
 TRIES_BEFORE_TELLING = 12
+NOTHING_TO_START_FROM = (
+    "The shot before is not kept any more, so this one has nothing to start from."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +40,7 @@ class Wiring:
     `trouble(provider, error)` slows admission down; `taken(provider)` ends the trouble;
     `failover` finds another provider for what one certainly did not take. `pseudonym(person)` is
     what a service may know a person by: always the same, and nobody else can tell who it is.
-    `acts(job)` is what can be done with its clip.
+    `acts(job)` is what can be done with its clip; `nudge` lets a provider look for who waits.
     """
 
     announce: Callable[[JobId], None]
@@ -41,6 +51,7 @@ class Wiring:
     pseudonym: Callable[[str], str]
     failover: Failover
     acts: Callable[[Job], tuple[Offered, ...]]
+    nudge: Callable[[str], None]
     public_url: str = ""
 
 
@@ -79,10 +90,33 @@ class Workshop:
             changed = write(tx, current)
             if changed.next_at is not None:
                 self.dispatcher.wake(tx, job.id, changed.next_at)
+            if changed.film is not None and changed.ended_at is not None:
+                self.dispatcher.wake(tx, changed.film, changed.ended_at)
             tx.after_commit(lambda: self.wiring.announce(job.id))
             return changed
 
         return await self.database.write(work)
+
+    async def with_start(self, job: Job) -> Job:
+        """A shot with the picture that it starts from: the last frame of the shot before."""
+        start, plan = frames_of(job.work)[0], job.plan
+        if plan is None or plan.start_frame is not None or not isinstance(start, PreviousShot):
+            return job
+        before = await self.database.read(lambda conn: stories.before(conn, job))
+        if before is None or before.clip is None:
+            raise FrameRejected(NOTHING_TO_START_FROM)
+        try:
+            picture = await self.clips.last_frame(before.clip)
+            kept = await self.frames.keep_picture(job.id, "start", picture)
+        except ClipBroken as error:
+            raise FrameRejected(NOTHING_TO_START_FROM) from error
+
+        def write(tx: Tx, current: Job) -> Job:
+            assert current.plan is not None
+            changed = current.plan.model_copy(update={"start_frame": kept})
+            return jobs.change(tx, current, plan=changed)
+
+        return await self.result(job, write)
 
     async def chat_link(
         self,
@@ -115,7 +149,7 @@ class Workshop:
         """What the chat must know to show an image of a job."""
         status, letter = await self.database.read(
             lambda conn: (
-                messages.get(conn, messages.status_key(job.id)).message,
+                messages.get(conn, messages.status_key(job.film or job.id)).message,
                 messages.get(conn, messages.images_key(job.id)).message,
             )
         )

@@ -14,7 +14,6 @@ from bot.acts import Act, Offered, Option
 from bot.administration import Administration
 from bot.care import Care
 from bot.clips import Clips
-from bot.clips import filename as clip_filename
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed
@@ -25,7 +24,7 @@ from bot.intake import Intake, Receipt
 from bot.job import TERMINAL, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
-from bot.notices import Delivered, Notice, to_about, took
+from bot.notices import Notice
 from bot.overview import (
     Allowance,
     AuditLine,
@@ -46,12 +45,14 @@ from bot.overview import (
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.preferences import Preferences
-from bot.refs import JobId, MessageRef, Micros, ThreadRef
+from bot.refs import JobId, MessageRef, ThreadRef
 from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester, Work
 from bot.rights import Rights
+from bot.showing import to_kept, to_line
 from bot.store import jobs, ledger, lineage, messages, places, settings
 from bot.store.database import Database, Tx
+from bot.stories import Stories
 from bot.text import thing
 from bot.vault import Vault
 from bot.works import Works
@@ -93,8 +94,9 @@ LAST_JOBS = 5
 class Studio:
     """Submit, confirm, cancel, retry, delete, show, jobs, usage.
 
-    `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip;
-    `care` is for clips that trouble somebody, `gallery` for those that people like.
+    `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip,
+    `stories` is for films under way; `care` is for clips that trouble somebody, `gallery` for
+    those that people like.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -133,6 +135,15 @@ class Studio:
             database=database, planner=planner, access=self._access, limits=house.limits
         )
         self.inbox = Inbox(database=database, clock=clock)
+        self.stories = Stories(
+            database=database,
+            planner=planner,
+            intake=self._intake,
+            clock=clock,
+            house=house,
+            own=self._own,
+            audit=self._audit,
+        )
         rights = Rights(database=database, clock=clock, house=house, access=self._access)
         self.admin = Administration(
             database=database,
@@ -207,6 +218,9 @@ class Studio:
         A moderator of its place may, too, which is remembered.
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
+        _check_whole(job)
+        if job.is_film:
+            return await self.stories.cancel(job, requester)
         is_stopped = job.state is JobState.GENERATING and await self._house.cancel_generation(job)
 
         def cancel(tx: Tx) -> list[Job]:
@@ -255,6 +269,7 @@ class Studio:
         Raises `InvalidRequest` where others would read of what was for one person's eyes.
         """
         job = await self._visible(job_id, requester)
+        _check_whole(job)
         if job.request.is_private and not is_private:
             raise InvalidRequest(
                 f"{job_id} is private. Use the Retry button under it, which keeps it so."
@@ -282,9 +297,11 @@ class Studio:
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         if is_deleted(job):
             return await self._house.to_notice(job)
+        _check_whole(job)
         if job.state not in TERMINAL:
             raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
-        if job.clip is None:
+        every = [job, *await self.stories.shots(job)]
+        if not any(each.clip for each in every):
             raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")
         removed = await self._removal.remove(job, by=requester.person)
         return await self._house.to_notice(removed)
@@ -306,32 +323,17 @@ class Studio:
         notice = await self._house.to_notice(job)
         if job.clip is not None and job.state is not JobState.DELIVERING:
             try:
-                notice = await self._kept(job)
+                notice = to_kept(
+                    job, await self._clips.local(job.clip), notice, acts=self._menu.of(job)
+                )
             except BotError as error:
                 log.info("clip.not_kept", job=job_id, cause=type(error).__name__)
         return Shown(
-            line=_to_line(job),
+            line=to_line(job),
             notice=notice,
             events=events,
             parents=family.parents,
             children=family.children,
-        )
-
-    async def _kept(self, job: Job) -> Delivered:
-        assert job.clip is not None
-        path = await self._clips.local(job.clip)
-        parent = await self._database.read(lambda conn: lineage.parent(conn, job))
-        return Delivered(
-            about=to_about(job, parent),
-            path=str(path),
-            filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
-            width=job.clip.width,
-            height=job.clip.height,
-            seconds=job.clip.seconds,
-            bytes=job.clip.bytes,
-            charged=job.cost,
-            took=took(job),
-            acts=self._menu.of(job),
         )
 
     async def jobs(
@@ -341,14 +343,16 @@ class Studio:
         found = await self._database.read(
             lambda conn: jobs.of_person(conn, requester.person, search=search, page=page)
         )
-        return tuple(_to_line(job) for job in found)
+        return tuple(to_line(job) for job in found)
 
     async def open_jobs(self, requester: Requester) -> tuple[JobLine, ...]:
         """One's own jobs on the way, oldest first; not those of a provider that is gone."""
         found = await self._database.read(lambda conn: jobs.open_of(conn, requester.person))
         names = {provider.name for provider in self._planner.providers}
         return tuple(
-            _to_line(job) for job in found if job.plan is None or job.plan.provider in names
+            to_line(job)
+            for job in found
+            if job.plan is None or job.is_film or job.plan.provider in names
         )
 
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
@@ -360,7 +364,7 @@ class Studio:
                 jobs.of_person(conn, person, search="", page=1)[:LAST_JOBS],
             )
         )
-        return replace(report, last=tuple(_to_line(job) for job in own))
+        return replace(report, last=tuple(to_line(job) for job in own))
 
     async def work_of(self, job_id: JobId, requester: Requester) -> Work:
         """What was asked for, to be asked for again with changes."""
@@ -411,13 +415,8 @@ class Studio:
         return job
 
 
-def _to_line(job: Job) -> JobLine:
-    return JobLine(
-        job_id=job.id,
-        state=JobState.CANCELLED if job.is_taken_back else job.state,
-        prompt=job.work.prompt,
-        created_at=job.created_at,
-        price=job.plan.price.micros if job.plan else Micros(0),
-        message=job.message if not is_deleted(job) else None,
-        is_private=job.request.is_private,
-    )
+def _check_whole(job: Job) -> None:
+    """A shot goes with its film."""
+    if job.film is not None:
+        redo = f" To make it again: redo {job.film} {job.shot}" if job.shot else ""
+        raise InvalidRequest(f"{job.id} is a shot of the film {job.film}; that goes whole.{redo}")

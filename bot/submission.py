@@ -61,6 +61,7 @@ class Submitter:
         if job.admitted_at is None:
             await self._release_if_hopeless(job)
             return
+        job = await self._shop.with_start(job)
         assert job.plan is not None
         provider = self._shop.provider(job.plan.provider)
         submission = await self._prepare(job, provider, secrets.token_urlsafe(32))

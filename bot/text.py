@@ -34,6 +34,7 @@ from bot.page_words import (
     timeline,
 )
 from bot.refs import JobId, Micros, money
+from bot.story_words import cut_list, decision_lines, shot_lines
 from bot.words import (
     QUOTE_CHARS,
     Table,
@@ -98,6 +99,8 @@ Running = (
     | n.Accepted
     | n.Queued
     | n.Generating
+    | n.Filming
+    | n.ShotFailed
     | n.Waiting
     | n.Uncertain
     | n.Fetching
@@ -121,8 +124,11 @@ def _text(about: n.About, title: str, *lines: str, tone: Tone, cost: str | None 
         cost = price_words(about.price)
     last = " · ".join(part for part in (cost, f"job {about.job_id}") if part)
     remarks = tuple(clean(remark) for remark in about.remarks)
+    shots = () if tone == "good" else shot_lines(about)
+    of_film = (f"Shot of the film {about.film}",) if about.film else ()
     came = (parent_line(about.parent),) if about.parent is not None else ()
-    every = (*(line for line in lines if line), *came, parameters(about.work), last, *remarks)
+    said = (*(line for line in lines if line), *shots, *of_film, *came)
+    every = (*said, parameters(about.work), last, *remarks)
     return Text(title=title, lines=every, tone=tone, quote=clean(about.work.prompt))
 
 
@@ -146,6 +152,8 @@ def _describe_running(notice: Running) -> Text:
             slow = "It takes unusually long; it stays under watch and will be delivered late."
             title = "Generating, slower than usual" if is_slow else "Generating"
             return _text(about_it, title, slow if is_slow else usual, tone="wait")
+        case n.Filming() | n.ShotFailed():
+            return _describe_filming(notice)
         case n.Waiting(sentence=sentence, offer=offer):
             stays = "Your request stays in line; you can cancel it."
             other = _offer_words(offer, about_it.job_id) if offer else ""
@@ -168,6 +176,18 @@ def _batch_words(about_it: n.About, size: int) -> str:
     return f"It is one of {size}{cost}. To confirm or cancel one is to do so with all."
 
 
+def _describe_filming(notice: n.Filming | n.ShotFailed) -> Text:
+    about_it = notice.about
+    title = f"Shot {notice.number} of {len(about_it.shots)}"
+    if isinstance(notice, n.ShotFailed):
+        told = (clean(notice.sentence), *decision_lines(notice))
+        return _text(about_it, f"{title} failed", *told, tone="bad")
+    of_shot = _describe_running(notice.shot)
+    facts = of_shot.lines.index(parameters(notice.shot.about.work))
+    told = (f"{of_shot.title}.", *of_shot.lines[:facts])
+    return _text(about_it, title, *told, tone=of_shot.tone)
+
+
 def _offer_words(offer: Route, job_id: JobId) -> str:
     price = money(offer.price.micros)
     return f"{offer.provider} could make it now, for {price}. To have it so: confirm {job_id}"
@@ -177,17 +197,8 @@ def _describe_end(
     notice: n.Delivered | n.Done | n.Failed | n.Cancelled | n.Operator,
 ) -> Text:
     match notice:
-        case n.Delivered(about=about_it):
-            is_still, what = about_it.work.kind == "image", thing(about_it.work)
-            facts = f"{notice.width}×{notice.height}"
-            facts += "" if is_still else f" · {notice.seconds:.3g} s"
-            facts += f" · {notice.bytes / 1e6:.1f} MB · took {span(notice.took)}"
-            fit = FORMS["smaller" if is_still and notice.form != "original" else notice.form]
-            link = f"Original: {notice.original_link}" if notice.original_link else ""
-            cost = _delivered_cost(about_it, notice.charged)
-            return _text(
-                about_it, f"Your {what} is ready", facts, fit, link, tone="good", cost=cost
-            )
+        case n.Delivered():
+            return _describe_delivered(notice)
         case n.Done(about=about_it):
             cost = _delivered_cost(about_it, notice.charged)
             return _text(
@@ -211,6 +222,19 @@ def _describe_end(
             job = (f"job {notice.job_id}",) if notice.job_id else ()
             return Text(title="For the operator", lines=(clean(notice.sentence), *job), tone="bad")
     assert_never(notice)
+
+
+def _describe_delivered(notice: n.Delivered) -> Text:
+    about_it = notice.about
+    is_still, what = about_it.work.kind == "image", thing(about_it.work)
+    facts = f"{notice.width}×{notice.height}"
+    facts += "" if is_still else f" · {notice.seconds:.3g} s"
+    facts += f" · {notice.bytes / 1e6:.1f} MB · took {span(notice.took)}"
+    fit = FORMS["smaller" if is_still and notice.form != "original" else notice.form]
+    link = f"Original: {notice.original_link}" if notice.original_link else ""
+    cost = _delivered_cost(about_it, notice.charged)
+    told = (facts, *cut_list(about_it), fit, link)
+    return _text(about_it, f"Your {what} is ready", *told, tone="good", cost=cost)
 
 
 def advises_retry(notice: n.Failed) -> bool:

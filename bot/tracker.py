@@ -23,7 +23,7 @@ from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
 from bot.refs import JobId
 from bot.step import TRIES_BEFORE_TELLING, Workshop
-from bot.store import attempts, jobs, ledger, settings
+from bot.store import attempts, jobs, ledger, settings, stories
 from bot.store.database import Tx
 from bot.submission import Submitter
 
@@ -80,6 +80,8 @@ class JobTracker:
                 await self._submitter.submit(job)
             case JobState.SUBMITTING:
                 await self._submitter.reconcile(job)
+            case JobState.GENERATING if job.is_film:
+                await self._follow(job)
             case JobState.GENERATING:
                 await self._judge(job)
             case JobState.FETCHING:
@@ -90,6 +92,13 @@ class JobTracker:
                 return
             case _:
                 assert_never(job.state)
+
+    async def _follow(self, film: Job) -> None:
+        """Let a film go on from what became of its shots."""
+        now = self._shop.clock.now()
+        await self._shop.result(film, lambda tx, current: stories.follow(tx, current, now))
+        for name in self._shop.providers:
+            self._shop.wiring.nudge(name)
 
     def _expire_confirm(self, tx: Tx, job: Job) -> Job:
         now = self._shop.clock.now()

@@ -20,7 +20,7 @@ from bot.errors import ProviderError, ProviderUnavailable, StoreError
 from bot.failover import Failover
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
-from bot.notices import Outlook
+from bot.outlook import Outlook
 from bot.ports import Dispatcher, Generation, Provider
 from bot.queue import positions
 from bot.refs import GenerationId, JobId

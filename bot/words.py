@@ -16,6 +16,7 @@ from bot.request import (
     ClipWork,
     Frame,
     ModifyWork,
+    PreviousShot,
     ReframeWork,
     UpscaleWork,
     Work,
@@ -99,6 +100,8 @@ def charge_words(charged: Micros) -> str:
 
 def thing(work: Work) -> str:
     """What a work makes, as people call it."""
+    if work.kind == "story":
+        return "film"
     return "picture" if work.kind == "image" else "clip"
 
 
@@ -111,6 +114,10 @@ def parameters(work: Work) -> str:
         return " · ".join(
             (clean(work.model, limit=40), deed(work), f"of clip {work.source.job_id}")
         )
+    if work.kind == "story":
+        shots = f"{len(work.shots)} shots of {work.duration}"
+        facts = (clean(work.model, limit=40), shots, work.resolution, work.aspect_ratio)
+        return " · ".join((*facts, *_style_words(work)))
     parts = [clean(work.model, limit=40), work.duration, work.resolution, work.aspect_ratio]
     parts += ["draft"] if work.is_draft else []
     parts += ["loop"] if work.loop else []
@@ -148,6 +155,8 @@ def _style_words(work: AnyWork) -> list[str]:
 def _frame_words(end: str, frame: Frame | None) -> list[str]:
     if frame is None:
         return []
+    if isinstance(frame, PreviousShot):
+        return [f"{end} with the shot before"]
     if not isinstance(frame, ClipFrame):
         return [f"{end} image"]
     return [f"{end} {'picture' if frame.is_still else 'clip'} {frame.job_id}"]

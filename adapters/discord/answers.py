@@ -24,6 +24,7 @@ from adapters.discord.buttons import Choice, to_view
 from adapters.discord.commands import ANIMATE
 from adapters.discord.messages import to_file, without_prompt
 from adapters.discord.replies import tell
+from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
@@ -237,6 +238,13 @@ class Answers:
             case Confirm(job_id=job_id):
                 receipt = await self._studio.confirm(job_id, requester)
                 await self.reply(message, render.draw_receipt(receipt, None))
+            case Redo(job_id=job_id, shot=shot, prompt=prompt):
+                receipt = await self._studio.stories.redo(job_id, shot, requester, prompt=prompt)
+                await self.reply(message, render.draw_receipt(receipt, None))
+            case Finish(job_id=job_id):
+                notice = await self._studio.stories.finish(job_id, requester)
+                drawn = render.draw(notice, now=self._clock.now())
+                await self.reply(message, drawn.content)
             case Retry():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:

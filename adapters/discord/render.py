@@ -246,14 +246,18 @@ def _choices(notice: Told) -> tuple[Button, ...]:
             return _buttons(job, "confirm", "cancel")
         case n.Waiting(offer=offer) if offer is not None:
             return _buttons(job, "confirm", "cancel")
+        case n.Filming() | n.ShotFailed():
+            return _buttons(job, "cancel")
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
             return _buttons(job, "cancel")
         case n.Delivered():
             own = ["animate"] if notice.about.work.kind == "image" else []
-            return _buttons(job, *own, "retry", "remix", "delete")
+            changed = [] if notice.about.work.kind == "story" else ["remix"]
+            return _buttons(job, *own, "retry", *changed, "delete")
         case n.Failed():
             again = ["retry"] if words.advises_retry(notice) else []
-            return _buttons(job, *again, "remix")
+            changed = [] if notice.about.work.kind == "story" else ["remix"]
+            return _buttons(job, *again, *changed)
         case n.Cancelled():
             return _buttons(job, "retry")
         case n.Uncertain() | n.Fetching() | n.Done():

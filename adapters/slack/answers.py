@@ -20,6 +20,7 @@ from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
 from adapters.slack.posted import Note
 from adapters.slack.render import Drawn
+from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import InvalidRequest
 from bot.notices import Delivered
@@ -62,15 +63,26 @@ class Answers:
                 return pages.draw_text(describe_settings_in(held))
             case Show(job_id=job_id):
                 return await self._show(await self._studio.show(job_id, requester), requester)
-            case Cancel(job_id=job_id):
-                notice = await self._studio.cancel(job_id, requester)
-                return self._draw(render.draw(notice, now=self._clock.now()))
             case Confirm(job_id=job_id):
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
+            case Cancel() | Redo() | Finish():
+                return await self._decide(command, requester)
             case Retry():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)
+
+    async def _decide(self, command: Cancel | Redo | Finish, requester: Requester) -> Drawn:
+        """What is to become of a job under way."""
+        job_id, stories = command.job_id, self._studio.stories
+        if isinstance(command, Redo):
+            receipt = await stories.redo(job_id, command.shot, requester, prompt=command.prompt)
+            return render.draw_receipt(receipt, None)
+        if isinstance(command, Finish):
+            notice = await stories.finish(job_id, requester)
+        else:
+            notice = await self._studio.cancel(job_id, requester)
+        return self._draw(render.draw(notice, now=self._clock.now()))
 
     def _draw(self, drawn: Drawn) -> Drawn:
         """Without buttons, which belong to the message of the job itself."""

@@ -252,13 +252,17 @@ def _choices(notice: Told) -> tuple[str, ...]:
             return ("confirm", "cancel")
         case n.Waiting(offer=offer) if offer is not None:
             return ("confirm", "cancel")
+        case n.Filming() | n.ShotFailed():
+            return ("cancel",)
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
             return ("cancel",)
         case n.Delivered():
             own = ("animate",) if notice.about.work.kind == "image" else ()
-            return (*own, "retry", "remix", "delete")
+            changed = () if notice.about.work.kind == "story" else ("remix",)
+            return (*own, "retry", *changed, "delete")
         case n.Failed():
-            return ("retry", "remix") if words.advises_retry(notice) else ("remix",)
+            again = ("retry",) if words.advises_retry(notice) else ()
+            return again if notice.about.work.kind == "story" else (*again, "remix")
         case n.Cancelled():
             return ("retry",)
         case n.Uncertain() | n.Fetching() | n.Done():

@@ -16,7 +16,7 @@ from adapters.terminal.parse import NAME, THREAD
 from adapters.terminal.render import Screen
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, FrameRejected, InvalidRequest, ThreadGone
-from bot.notices import Cancelled, Done, Failed, Notice, Uncertain, WithFile
+from bot.notices import Cancelled, Done, Failed, Notice, ShotFailed, Uncertain, WithFile
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, Requester
@@ -203,7 +203,12 @@ class Delivery:
         match notice:
             case Done(about=about):
                 self._outcomes[about.job_id] = True
-            case Failed(about=about) | Cancelled(about=about) | Uncertain(about=about):
+            case (
+                Failed(about=about)
+                | Cancelled(about=about)
+                | Uncertain(about=about)
+                | ShotFailed(about=about)
+            ):
                 self._outcomes[about.job_id] = False
             case _:
                 return

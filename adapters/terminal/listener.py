@@ -24,11 +24,12 @@ from adapters.command_text import (
 )
 from adapters.terminal import parse, render
 from adapters.terminal.delivery import Delivery
+from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, Refusal
 from bot.job import TERMINAL, JobState
 from bot.log import get_logger
-from bot.notices import About, ConfirmNeeded, Delivered
+from bot.notices import About, ConfirmNeeded, Delivered, Notice
 from bot.refs import JobId
 from bot.request import frames_of
 from bot.text import (
@@ -258,7 +259,7 @@ class Terminal(Delivery):
 
     async def _carry_out(self, line: parse.Line, number: str) -> None:
         match line.typed:
-            case Draft() | Retry() | Confirm() as command:
+            case Draft() | Retry() | Confirm() | Redo() as command:
                 receipt = await self._spend(command, line.reply_to, number)
                 await self._follow(receipt, number)
             case Help() | Usage() | Jobs() | SettingsCommand() as command:
@@ -267,9 +268,9 @@ class Terminal(Delivery):
             case Show(job_id=job_id):
                 await self._show(job_id, number)
             case Cancel(job_id=job_id):
-                notice = await self._studio.cancel(job_id, self._requester)
-                self._say(notice, number=number)
-                self._note(notice)
+                self._tell(await self._studio.cancel(job_id, self._requester), number)
+            case Finish(job_id=job_id):
+                self._tell(await self._studio.stories.finish(job_id, self._requester), number)
             case parse.Picture(path=path):
                 self._put_picture(path, number)
             case _:
@@ -278,7 +279,7 @@ class Terminal(Delivery):
     # ---- what may cost something ---------------------------------------------------------
 
     async def _spend(
-        self, command: Draft | Retry | Confirm, reply_to: int | None, number: str
+        self, command: Draft | Retry | Confirm | Redo, reply_to: int | None, number: str
     ) -> Receipt:
         key = f"{parse.NAME}:{self._id}:{number}"
         match command:
@@ -287,6 +288,10 @@ class Terminal(Delivery):
             case Retry(job_id=job_id):
                 return await self._studio.retry(
                     job_id, self._requester, dedupe_key=key, thread=parse.THREAD
+                )
+            case Redo(job_id=job_id, shot=shot, prompt=prompt):
+                return await self._studio.stories.redo(
+                    job_id, shot, self._requester, prompt=prompt, dedupe_key=key
                 )
             case Draft():
                 reply = None if reply_to is None else self._frame_of(reply_to)
@@ -300,8 +305,9 @@ class Terminal(Delivery):
 
     async def _follow(self, receipt: Receipt, number: str) -> None:
         self._session.add(receipt.job_id)
-        self._say(receipt.notice, number=number)
-        self._note(receipt.notice)
+        # A film that waited for a word goes on.
+        self._outcomes.pop(receipt.job_id, None)
+        self._tell(receipt.notice, number)
         if isinstance(receipt.notice, ConfirmNeeded):
             await self._confirm(receipt.notice.about, number)
 
@@ -310,11 +316,13 @@ class Terminal(Delivery):
         if self._assume_yes or await self._source.ask(f"Start it for {price}? [y/N] "):
             await self._follow(await self._studio.confirm(about.job_id, self._requester), number)
             return
-        notice = await self._studio.cancel(about.job_id, self._requester)
-        self._say(notice, number=number)
-        self._note(notice)
+        self._tell(await self._studio.cancel(about.job_id, self._requester), number)
         if not self._source.has_person:
             raise Refusal(f"This clip costs {price}, and a script starts that only with --yes.")
+
+    def _tell(self, notice: Notice, number: str) -> None:
+        self._say(notice, number=number)
+        self._note(notice)
 
     # ---- what is only read ---------------------------------------------------------------
 

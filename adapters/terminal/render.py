@@ -24,7 +24,7 @@ from bot.refs import JobId
 from bot.studio import Allowance, JobLine, UsageReport, UsageRow
 from bot.text import Text, clean, describe, parameters, span
 
-Passing = n.Received | n.Queued | n.Generating | n.Waiting | n.Fetching
+Passing = n.Received | n.Queued | n.Generating | n.Filming | n.Waiting | n.Fetching
 SYMBOLS = {
     "info": ("•", "cyan"),
     "good": ("✓", "bold green"),
@@ -92,13 +92,30 @@ def to_record(notice: n.Notice, *, number: str, path: Path | None) -> dict[str, 
         "is_test": bool(price and price.is_test),
         "path": str(path) if path else None,
     }
-    for name in ("position", "is_slow", "code", "expires_at", "width", "height", "seconds"):
+    for name in (
+        "position",
+        "number",
+        "is_slow",
+        "code",
+        "expires_at",
+        "width",
+        "height",
+        "seconds",
+    ):
         if hasattr(notice, name):
             record[name] = plain(getattr(notice, name))
+    if about and about.shots:
+        record["shots"] = [_shot_record(shot) for shot in about.shots]
     for name in ("expected", "took"):
         if hasattr(notice, name):
             record[f"{name}_seconds"] = plain(getattr(notice, name))
     return record
+
+
+def _shot_record(shot: n.Shot) -> dict[str, Any]:
+    money = {"price_usd": dollars(shot.price.micros), "charged_usd": dollars(shot.charged)}
+    known = {"number": shot.number, "job_id": shot.job_id, "prompt": shot.prompt}
+    return known | {"state": shot.state, "seconds": shot.seconds} | money
 
 
 def sentence_of(notice: n.Notice) -> str:

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -166,6 +167,12 @@ class Codec:
         if not answer:
             raise ClipTooLarge(max_bytes=max_bytes)
         return ClipInfo(**answer)
+
+    async def join(self, paths: Sequence[Path], target: Path) -> ClipInfo:
+        """Write one clip of several, one after another; raises `ClipBroken`."""
+        sources = [str(path.absolute()) for path in paths]
+        asked = {"sources": sources, "target": target}
+        return ClipInfo(**await self._ask_of_clip("join", self._encodes, **asked))
 
     async def _ask_of_clip(self, call: str, bounds: Bounds, **arguments: Any) -> dict[str, Any]:
         try:

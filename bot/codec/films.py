@@ -1,4 +1,4 @@
-"""Verifies clips, takes frames out of them and makes them smaller. Runs only in a child."""
+"""Verifies clips, takes frames out of them, shrinks and joins them. Runs only in a child."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _SCALES = (1.0, 0.75, 0.5, 0.375, 0.25)
 #: Below this many bits for each pixel of each frame a smaller picture looks better.
 _LEAST_BITS = 0.04
 _LEAST_SIDE = 160
+_FAST_START = {"movflags": "+faststart"}
 _FIRST_GUESS = 0.92
 _NEXT_GUESS = 0.8
 
@@ -86,6 +87,67 @@ def reencode(*, source: str, target: str, max_bytes: int) -> dict[str, Any]:
                 return probe_clip(source=target)
             bits *= _NEXT_GUESS
     return {}
+
+
+def join(*, sources: list[str], target: str) -> dict[str, Any]:
+    """Write one clip of several, without sound; anew only where they are not of one kind."""
+    if len({_kind_of(source) for source in sources}) == 1:
+        _chain(sources, target)
+    else:
+        _draw_anew(sources, target)
+    return probe_clip(source=target)
+
+
+def _kind_of(source: str) -> tuple[object, ...]:
+    """What clips must have in common to stand behind one another in one stream."""
+    with _opened(source) as (_, stream):
+        context = stream.codec_context
+        size = (context.width, context.height)
+        extra = bytes(context.extradata or b"")
+        return (context.name, size, context.pix_fmt, stream.time_base, extra)
+
+
+def _chain(sources: list[str], target: str) -> None:
+    """Copy the packets, those of each clip later by the length of those before it."""
+    with av.open(target, "w", format="mp4", options=_FAST_START) as output:
+        video: VideoStream | None = None
+        begins = 0
+        for source in sources:
+            with _opened(source) as (container, stream):
+                video = video or output.add_stream_from_template(stream)
+                ends = begins
+                for packet in container.demux(stream):
+                    if packet.pts is None or packet.dts is None:
+                        continue
+                    packet.pts, packet.dts = packet.pts + begins, packet.dts + begins
+                    ends = max(ends, packet.pts + (packet.duration or 0))
+                    packet.stream = video
+                    output.mux(packet)
+                begins = ends
+
+
+def _draw_anew(sources: list[str], target: str) -> None:
+    """Encode every frame again, in the size and at the rate of the first clip."""
+    with _opened(sources[0]) as (_, stream):
+        rate = stream.average_rate or Fraction(24)
+        size = _even(stream.codec_context.width), _even(stream.codec_context.height)
+    with av.open(target, "w", format="mp4", options=_FAST_START) as output:
+        video = output.add_stream("libx264", rate=rate)
+        video.width, video.height = size
+        video.pix_fmt = "yuv420p"
+        video.codec_context.time_base = 1 / rate
+        video.options = {"preset": "veryfast", "crf": "18"}
+        begins, last = Fraction(0), -1
+        for source in sources:
+            with _opened(source) as (container, stream):
+                for frame in container.decode(stream):
+                    at = round((begins + Fraction(frame.time or 0)) * rate)
+                    if at > last:
+                        drawn = frame.reformat(width=size[0], height=size[1], format="yuv420p")
+                        drawn.pts, drawn.time_base, last = at, 1 / rate, at
+                        output.mux(video.encode(drawn))
+                begins += Fraction(_seconds(stream, stream.frames))
+        output.mux(video.encode(None))
 
 
 @contextmanager
@@ -154,7 +216,7 @@ def _even(side: float) -> int:
 def _encode(source: str, target: str, *, size: tuple[int, int], bits: int) -> None:
     with (
         _opened(source) as (container, stream),
-        av.open(target, "w", format="mp4", options={"movflags": "+faststart"}) as output,
+        av.open(target, "w", format="mp4", options=_FAST_START) as output,
     ):
         video = _video_stream(output, stream, size=size, bits=bits)
         sounds = {

@@ -28,6 +28,7 @@ CALLS: dict[str, Callable[..., dict[str, Any]]] = {
     "probe_picture": images.probe_picture,
     "take_frame": films.take_frame,
     "reencode": films.reencode,
+    "join": films.join,
 }
 _ENDINGS = {signal.SIGXCPU: "time", signal.SIGKILL: "time"}
 _READ_BYTES = 65_536

@@ -24,13 +24,15 @@ _GRANTS = select(grants).where(grants.c.person == bindparam("who")).order_by(gra
 _SPENT = select(jobs.c.accepted_at, jobs.c.cost).where(
     jobs.c.person == bindparam("who"), jobs.c.accepted_at >= bindparam("since"), jobs.c.cost > 0
 )
+#: Every clip, those of a film's shots, too; a film is made of them and is none itself.
+IS_CLIP = or_(jobs.c.story.is_(None), jobs.c.story != jobs.c.id)
 _IS_TODAY = jobs.c.accepted_at >= bindparam("day")
 _COUNTS = or_(
     jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELLED.value]), jobs.c.cost > 0
 )
 _SUMS = select(
-    func.count(case((_COUNTS & _IS_TODAY, 1))).label("clips_day"),
-    func.count(case((_COUNTS, 1))).label("clips_month"),
+    func.count(case((_COUNTS & IS_CLIP & _IS_TODAY, 1))).label("clips_day"),
+    func.count(case((_COUNTS & IS_CLIP, 1))).label("clips_month"),
     func.coalesce(func.sum(case((_IS_TODAY, jobs.c.cost))), 0).label("usd_day"),
     func.coalesce(func.sum(jobs.c.cost), 0).label("usd_month"),
 ).where(jobs.c.accepted_at >= bindparam("since"))
@@ -48,6 +50,9 @@ _RUNNING = select(
     jobs.c.tenant == bindparam("of_tenant"),
     jobs.c.ended_at.is_(None),
     jobs.c.accepted_at.is_not(None),
+    # Of a film's shots one runs at a time.
+    jobs.c.waits_for.is_(None),
+    IS_CLIP,
 )
 
 _LIMIT = re.compile(r"(?:limit|role\.(?P<role>[\w-]+))\.(?P<name>\w+)")

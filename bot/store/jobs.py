@@ -13,7 +13,7 @@ from bot.errors import JobNotFound, Stale
 from bot.job import AT_PROVIDER, MOVES, OPEN, Clip, Failure, Job, JobState, Plan
 from bot.queue import Waiting
 from bot.refs import Frozen, GenerationId, JobId, MessageRef, Micros, new_job_id
-from bot.request import GenerationRequest
+from bot.request import GenerationRequest, without_words
 from bot.store.database import Tx
 from bot.store.schema import attempts, job_events, jobs
 
@@ -23,6 +23,8 @@ _NO_WORDS = {"prompt": "", "prefix": "", "suffix": ""}
 PREPARE_WITHIN = timedelta(hours=1)
 #: What starts anew with every move.
 FRESH = {"crashes": 0, "tries": 0, "broken": 0, "faults": 0}
+#: What a person asked for as one thing: not the shots of a film.
+IS_WHOLE = or_(jobs.c.story.is_(None), jobs.c.story == jobs.c.id)
 M = TypeVar("M", bound=Frozen)
 
 # What every step runs is built once: building a statement costs more than running it.
@@ -41,9 +43,7 @@ _UPDATE = (
 )
 
 
-def insert(
-    tx: Tx, request: GenerationRequest, now: datetime, *, retry_of: JobId | None = None
-) -> tuple[Job, bool]:
+def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) -> tuple[Job, bool]:
     """The job of this request and whether it is new; a redelivered request finds the first one."""
     found = by_dedupe_key(tx.conn, request.dedupe_key)
     if found is not None:
@@ -61,12 +61,14 @@ def insert(
         "model": request.work.model,
         "created_at": now,
         "next_at": now + PREPARE_WITHIN,
-        "retry_of": retry_of,
         "parent": request.parent,
+        **columns,
     }
     job_id = new_job_id(now)
     while get_or_none(tx.conn, job_id) is not None:
         job_id = new_job_id(now)
+    if request.work.kind == "story":
+        row["story"] = job_id
     tx.conn.execute(_INSERT, {"id": job_id, **row})
     _append_event(tx, job_id, now, None, JobState.RECEIVED, 1)
     return get(tx.conn, job_id), True
@@ -180,6 +182,7 @@ def _is_waiting(provider: str) -> Any:
         jobs.c.state == JobState.ACCEPTED,
         jobs.c.admitted_at.is_(None),
         jobs.c.parked_at.is_(None),
+        jobs.c.waits_for.is_(None),
     )
 
 
@@ -311,7 +314,7 @@ def parked(conn: Connection) -> list[Job]:
 
 def of_person(conn: Connection, person: str, *, search: str, page: int) -> Sequence[Job]:
     """One page of a person's own jobs, newest first, whose prompt contains `search`."""
-    where = [jobs.c.person == person]
+    where = [jobs.c.person == person, IS_WHOLE]
     if search:
         where.append(jobs.c.prompt.icontains(search, autoescape=True))
     rows = conn.execute(
@@ -328,7 +331,7 @@ def open_of(conn: Connection, person: str) -> list[Job]:
     """A person's jobs that have not ended, oldest first."""
     rows = conn.execute(
         select(jobs)
-        .where(jobs.c.person == person, jobs.c.state.in_(OPEN))
+        .where(jobs.c.person == person, jobs.c.state.in_(OPEN), IS_WHOLE)
         .order_by(jobs.c.created_at, jobs.c.id)
     )
     return [to_job(row) for row in rows]
@@ -341,10 +344,8 @@ def forget_prompts(tx: Tx, before: datetime) -> int:
     ).all()
     for row in rows:
         job = to_job(row)
-        request = job.request.model_copy(
-            update={"work": job.request.work.model_copy(update=_NO_WORDS)}
-        )
-        bare = {"work": job.work.model_copy(update=_NO_WORDS), "others": (), "offered": None}
+        request = job.request.model_copy(update={"work": without_words(job.request.work)})
+        bare = {"work": without_words(job.work), "others": (), "offered": None, "shots": ()}
         plan = job.plan and job.plan.model_copy(update=bare)
         change(tx, job, prompt="", request=request, plan=plan)
         tx.conn.execute(update(attempts).where(attempts.c.job_id == job.id).values(submission={}))
@@ -382,6 +383,8 @@ def to_job(row: Row[Any]) -> Job:
         cancel_requested=row.cancel_requested,
         retry_of=JobId(row.retry_of) if row.retry_of else None,
         parent=JobId(row.parent) if row.parent else None,
+        story=JobId(row.story) if row.story else None,
+        shot=row.shot,
     )
 
 

@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, select, text
+from sqlalchemy import Connection, and_, case, func, or_, select, text
 
 from bot import quota
 from bot.config import LimitsTable, micros
 from bot.errors import QuotaExceeded
-from bot.job import MOVES, TERMINAL, Failure, Job, JobState, Plan
+from bot.job import MOVES, TERMINAL, Failure, Job, JobState, Plan, Route
 from bot.overview import UsageReport, UsageRow
-from bot.refs import Micros, money
+from bot.refs import JobId, Micros, money
 from bot.request import Requester
 from bot.store import allowances, settings
 from bot.store import jobs as job_rows
@@ -33,6 +33,8 @@ REFUSALS = (REFUSED, LATE_REFUSAL)
 TOLD = (REFUSED, NOT_PREPARED)
 #: The budgets of a month whose end concerns more than one person.
 SHARED = ("usd_per_tenant_per_month", "usd_total_per_month")
+#: What usage counts: clips, and films that came to nothing before they had shots.
+IS_ASKED = or_(allowances.IS_CLIP, jobs.c.accepted_at.is_(None))
 _TERMINAL = [state.value for state in TERMINAL]
 _INSERT = ledger_entries.insert()
 
@@ -42,31 +44,53 @@ def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> 
 
     Raises `QuotaExceeded`, or `NotAllowed` for a model or resolution. `limits` are the house's.
     """
+    check(tx, job, (plan, *plan.others), plan.hold, limits, now)
+    return hold(tx, job, plan, now)
+
+
+def check(
+    tx: Tx,
+    job: Job,
+    ways: Sequence[Route],
+    asked: Micros,
+    limits: LimitsTable,
+    now: datetime,
+    *,
+    clips: int = 1,
+) -> None:
+    """Raise as `accept` does unless so much may be held for so many clips; nothing is held yet."""
     requester, channel = job.request.requester, job.request.thread.channel
     own = allowances.holding(tx.conn, requester, channel, limits, now)
-    for way in (plan, *plan.others):
+    for way in ways:
         quota.check_work(own, way.work)
     counted = allowances.used(tx.conn, requester, channel, own, now)
-    quota.check(own, counted, plan.hold, now, is_guest=requester.is_guest)
+    quota.check(own, counted, asked, now, is_guest=requester.is_guest, clips=clips)
+    _note_budgets(tx, job, counted, asked, own, now)
+
+
+def hold(tx: Tx, job: Job, plan: Plan, now: datetime, **columns: Any) -> Job:
+    """Hold the money of a job that was checked, and put it in line."""
+    values = {
+        "plan": plan,
+        "provider": plan.provider,
+        "model": plan.work.model,
+        "prompt": plan.work.prompt,
+        "cost": plan.hold,
+        "is_test": plan.price.is_test,
+        "list_price": plan.price.micros,
+        "accepted_at": now,
+        "next_at": None,
+    }
     accepted = job_rows.move(
         tx,
         job,
         JobState.ACCEPTED,
         now,
-        plan=plan,
-        provider=plan.provider,
-        model=plan.work.model,
-        prompt=plan.work.prompt,
-        cost=plan.hold,
-        is_test=plan.price.is_test,
-        list_price=plan.price.micros,
-        accepted_at=now,
-        next_at=None,
+        **{**values, **columns},
     )
     tx.conn.execute(
         _INSERT, {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
     )
-    _note_budgets(tx, job, counted, plan.hold, own, now)
     return accepted
 
 
@@ -106,7 +130,16 @@ def end(
             _INSERT,
             {"job_id": job.id, "kind": kind, "micros": amount, "at": now, "closes": job.id},
         )
+    if job.film is not None:
+        _wake_film(tx, job.film, now)
     return ended
+
+
+def _wake_film(tx: Tx, film_id: JobId, now: datetime) -> None:
+    """One of its shots has ended, so that the film goes on; written in the same breath."""
+    film = job_rows.get(tx.conn, film_id)
+    if film.state is JobState.GENERATING:
+        job_rows.change(tx, film, next_at=now)
 
 
 def fail(tx: Tx, job: Job, now: datetime, failure: Failure, **columns: Any) -> Job:
@@ -166,6 +199,7 @@ def usage(
         .where(
             jobs.c.created_at >= start,
             jobs.c.created_at < end_,
+            IS_ASKED,
             *([jobs.c.person == person] if person else []),
         )
         .group_by(jobs.c.person)
@@ -260,7 +294,8 @@ INVARIANTS = {
         SELECT min(job_id) FROM attempts WHERE generation_id IS NOT NULL
         GROUP BY provider, generation_id HAVING count(DISTINCT job_id) > 1""",
     "a delivered job names its message": """
-        SELECT id FROM jobs WHERE state = 'delivered' AND message IS NULL""",
+        SELECT id FROM jobs WHERE state = 'delivered' AND message IS NULL
+        AND (story IS NULL OR story = id)""",
     "the timeline ends in the job's state": """
         SELECT id FROM jobs WHERE state != (SELECT to_state FROM job_events
         WHERE job_id = jobs.id ORDER BY version DESC LIMIT 1)""",

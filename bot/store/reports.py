@@ -118,7 +118,7 @@ def _asked(
             jobs.c.seconds,
             jobs.c.cost,
         )
-        .where(jobs.c.created_at >= start, jobs.c.created_at < end, *is_there)
+        .where(jobs.c.created_at >= start, jobs.c.created_at < end, ledger.IS_ASKED, *is_there)
         .execution_options(yield_per=1000)
     )
 

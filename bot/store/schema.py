@@ -56,6 +56,9 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 # The few jobs that were accepted and have not ended.
 _IS_RUNNING = text("ended_at IS NULL AND accepted_at IS NOT NULL")
 
+#: What is summed and counted inside every submit.
+_COUNTED = ("accepted_at", "state", "cost", "story", "id")
+
 jobs = Table(
     "jobs",
     metadata,
@@ -101,9 +104,11 @@ jobs = Table(
     Column("parked_at", UtcTime),
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("retry_of", String(16)),
-    # The job whose clip or request this one came of; its film, and the shot that comes first.
+    # The job whose clip or request this one came of; its film (a film is its own), which shot of
+    # it this is, and the shot that comes first.
     Column("parent", String(16), index=True),
     Column("story", String(16), index=True),
+    Column("shot", Integer),
     Column("waits_for", String(16)),
     # When all that it says of its person was taken out.
     Column("erased_at", UtcTime),
@@ -112,9 +117,9 @@ jobs = Table(
     Index("ix_jobs_provider_state", "provider", "state", "admitted_at"),
     Index("ix_jobs_person_created_at", "person", "created_at"),
     # Covering: budgets are summed inside every submit.
-    Index("ix_jobs_person_accepted_at", "person", "accepted_at", "state", "cost"),
-    Index("ix_jobs_channel_accepted_at", "channel", "accepted_at", "state", "cost"),
-    Index("ix_jobs_tenant_accepted_at", "tenant", "accepted_at", "state", "cost"),
+    Index("ix_jobs_person_accepted_at", "person", *_COUNTED),
+    Index("ix_jobs_channel_accepted_at", "channel", *_COUNTED),
+    Index("ix_jobs_tenant_accepted_at", "tenant", *_COUNTED),
     Index("ix_jobs_accepted_at", "accepted_at", "cost"),
     Index(
         "ix_jobs_running",

@@ -28,6 +28,7 @@ from adapters.command_text import (
     to_draft,
     to_work,
 )
+from adapters.work_text import Finish, Redo
 from bot.errors import InvalidRequest
 from bot.refs import Attachment, JobId
 from bot.request import (
@@ -38,6 +39,7 @@ from bot.request import (
     ImageFrame,
     ImageWork,
     LinkFrame,
+    StoryWork,
     VideoWork,
 )
 
@@ -501,3 +503,56 @@ def test_a_still_starts_from_words_alone() -> None:
 )
 def test_links(text: str, url: str | None) -> None:
     assert read_link(text) == (LinkFrame(url=url) if url else None)
+
+
+# ---- stories ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("story", Draft(shots=())),
+        ("Story --9s", Draft(shots=(), duration="9s")),
+        ("story\na fox wakes\n\n  it runs ", Draft(shots=("a fox wakes", "it runs"))),
+        (
+            "story --9s --ar 16:9\na | b",
+            Draft(shots=("a", "b"), duration="9s", aspect_ratio="16:9"),
+        ),
+        (
+            'story "a fox wakes" | "it runs" --9s',
+            Draft(shots=("a fox wakes", "it runs"), duration="9s"),
+        ),
+        ("story a fox | ", Draft(shots=("a fox",))),
+        ("story of a fox", Draft(prompt="story of a fox")),
+        ("story of a fox\nwho runs", Draft(prompt="story of a fox\nwho runs")),
+        ("storyboard a | b", Draft(prompt="storyboard a | b")),
+    ],
+)
+def test_a_story_is_a_line_for_each_shot(text: str, expected: Draft) -> None:
+    assert parse(text) == expected
+    assert parse(format_draft(expected)) == expected
+
+
+def test_what_is_said_of_a_film() -> None:
+    assert parse("redo r-0abcdo1234 2") == Redo(JobId("r-0abcd01234"), 2)
+    assert parse("redo r-0abcd01234 12 a fox | runs") == Redo(
+        JobId("r-0abcd01234"), 12, "a fox | runs"
+    )
+    assert parse("Finish r-0abcd01234") == Finish(JobId("r-0abcd01234"))
+    assert parse("redo the scene") == Draft(prompt="redo the scene")
+
+
+def test_the_shots_of_a_story_share_one_shape() -> None:
+    work = to_work(parse_draft("story --9s --private\na\nb"))
+    assert work == StoryWork(shots=("a", "b"), duration="9s", typed=frozenset({"duration"}))
+    assert to_draft(work) == Draft(shots=("a", "b"), duration="9s")
+    for flag in ("--loop", "--camera orbit_left"):
+        with pytest.raises(InvalidRequest, match="leave"):
+            to_work(parse_draft(f"story {flag}\na\nb"))
+
+
+def parse_draft(text: str) -> Draft:
+    """A text that asks for something to be made."""
+    read = parse(text)
+    assert isinstance(read, Draft)
+    return read

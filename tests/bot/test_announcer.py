@@ -18,7 +18,11 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import Job, JobState
-from bot.notices import About, Notice, Outlook, to_status
+from bot.notices import (
+    About,
+    Notice,
+)
+from bot.outlook import Outlook, to_status
 from bot.ports import AdapterLimits, Memo
 from bot.refs import MessageRef, ThreadRef
 from bot.store import ledger, messages

@@ -493,3 +493,51 @@ async def test_a_broken_clip_cannot_be_made_to_fit(codec: Codec, clip: Path) -> 
 
     with pytest.raises(ClipBroken):
         await codec.reencode(clip, clip.with_name("small.mp4"), max_bytes=100_000)
+
+
+# ---- films -----------------------------------------------------------------------------------
+
+
+def write_clips(folder: Path, *sizes: tuple[int, int, int]) -> list[Path]:
+    """Clips of these widths, heights and lengths."""
+    paths = [folder / f"{number}.mp4" for number in range(len(sizes))]
+    for path, (width, height, frames) in zip(paths, sizes, strict=True):
+        path.write_bytes(rendered.clip(width, height, frames=frames))
+    return paths
+
+
+def packets_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+async def test_clips_of_one_kind_are_joined_as_they_are(codec: Codec, tmp_path: Path) -> None:
+    parts = write_clips(tmp_path, (320, 180, 25), (320, 180, 13), (320, 180, 25))
+    film = tmp_path / "film.mp4"
+    info = await codec.join(parts, film)
+    assert (info.width, info.height, info.frames) == (320, 180, 63)
+    assert info.seconds == pytest.approx(63 / 24, abs=0.01)
+    assert packets_of(film) == [packet for part in parts for packet in packets_of(part)]
+    assert (await codec.probe_clip(film)) == info
+    head = read(film)
+    assert head.index(b"moov") < head.index(b"mdat")
+    with av.open(str(film)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([number / 24 for number in range(63)], abs=0.001)
+
+
+async def test_clips_of_different_sizes_become_one_size(codec: Codec, tmp_path: Path) -> None:
+    parts = write_clips(tmp_path, (320, 180, 25), (160, 90, 13))
+    film = tmp_path / "film.mp4"
+    info = await codec.join(parts, film)
+    assert (info.width, info.height, info.frames) == (320, 180, 38)
+    assert info.seconds == pytest.approx(38 / 24, abs=0.05)
+    with av.open(str(film)) as container:
+        assert container.streams.video[0].pix_fmt == "yuv420p"
+
+
+async def test_a_film_of_a_broken_clip_is_broken(codec: Codec, tmp_path: Path) -> None:
+    parts = write_clips(tmp_path, (320, 180, 13), (320, 180, 13))
+    write(parts[1], b"no clip")
+    with pytest.raises(ClipBroken):
+        await codec.join(parts, tmp_path / "film.mp4")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import unicodedata
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 
 from bot import errors
 from bot import notices as n
+from bot.job import JobState
 from bot.overview import Allowance, JobLine, UsageReport, UsageRow
 from bot.ports import FrameRule, ModelCapabilities
 from bot.refs import Attachment, JobId, Micros, Price
-from bot.request import ClipFrame, ImageFrame, ImageWork, Requester, VideoWork
+from bot.request import ClipFrame, ImageFrame, ImageWork, Requester, StoryWork, VideoWork
 from bot.text import (
     QUOTE_CHARS,
     Text,
@@ -51,6 +53,27 @@ TEST_ABOUT = n.About(
     job_id=JOB, requester=WHO, work=ABOUT.work, price=Price(micros=Micros(140_000), is_test=True)
 )
 FORTY = timedelta(seconds=40)
+FILM = n.About(
+    job_id=JOB,
+    requester=WHO,
+    work=StoryWork(shots=("a fox wakes", "it runs"), prompt="a fox wakes | it runs"),
+    price=Price(micros=Micros(280_000)),
+    shots=tuple(
+        n.Shot(
+            number=number,
+            job_id=JobId(f"r-0abcd0000{number}"),
+            prompt=line,
+            state=state,
+            price=Price(micros=Micros(140_000)),
+            charged=Micros(140_000 if number == 1 else 0),
+            seconds=5.04 if number == 1 else 0.0,
+        )
+        for number, line, state in (
+            (1, "a fox wakes", JobState.DELIVERED),
+            (2, "it runs", JobState.FAILED),
+        )
+    ),
+)
 
 
 def delivered(which: n.About = ABOUT, charged: int = 140_000) -> n.Delivered:
@@ -82,6 +105,8 @@ EVERY: tuple[n.Notice, ...] = (
     n.Failed(about=ABOUT, code="service", sentence="Luma had a fault.", charged=Micros(0)),
     n.Cancelled(about=ABOUT, charged=Micros(0)),
     n.Operator(code="budget", sentence="80 % of the budget is used.", job_id=JOB),
+    n.Filming(about=FILM, number=2, shot=n.Queued(about=ABOUT, position=3, expected=FORTY)),
+    n.ShotFailed(about=FILM, number=2, sentence="No.", until=NOW, can_finish=True),
 )
 
 
@@ -99,7 +124,7 @@ def test_every_notice_says_what_and_for_which_job(notice: n.Notice) -> None:
     assert all(text.lines)
     assert JOB in " ".join(text.lines)
     assert "%" not in text.title
-    if not isinstance(notice, n.Operator):
+    if not isinstance(notice, n.Operator | n.Filming | n.ShotFailed):
         assert text.quote == "a red fox in snow"
         assert "ray-flash-2 · 5s · 540p · 1:1 · loop · camera orbit left" in text.lines
         assert ABOUT.remarks[0] in text.lines
@@ -496,3 +521,36 @@ def test_help_is_made_of_what_the_models_can_do() -> None:
     assert ("--dur, or --9s", "5s, 9s", "length") in text.table
     assert "Camera moves: orbit_left, static" in text.lines
     assert not any("Camera" in line for line in help_text([model("ray-1-6")]).lines)
+
+
+# ---- films -----------------------------------------------------------------------------------
+
+
+def test_a_film_tells_which_shot_is_at_work_and_how_the_others_stand() -> None:
+    shot = n.Queued(about=ABOUT, position=3, expected=FORTY)
+    text = describe(n.Filming(about=FILM, number=2, shot=shot))
+    assert text.title == "Shot 2 of 2"
+    assert text.lines[:2] == ("In line, place 3.", "Your clip is expected in about 40 s.")
+    assert text.lines[2] == "1. a fox wakes · done · $0.14 · r-0abcd00001"
+    assert "ray-flash-2 · 2 shots of 5s · 540p · 1:1" in text.lines
+
+
+def test_a_failed_shot_leaves_its_person_the_choice() -> None:
+    said = n.ShotFailed(about=FILM, number=2, sentence="Not allowed.", until=NOW, can_finish=True)
+    text = describe(said)
+    assert text.title == "Shot 2 of 2 failed"
+    assert text.lines[0] == "Not allowed."
+    for verb in (f"redo {JOB} 2", f"finish {JOB}", f"cancel {JOB}", "$0.14 was charged."):
+        assert verb in " ".join(text.lines)
+    first = describe(replace(said, number=1, can_finish=False))
+    assert "finish" not in " ".join(first.lines)
+
+
+def test_a_film_lists_when_each_shot_begins() -> None:
+    shots = tuple(
+        replace(shot, state=JobState.DELIVERED, seconds=5.04, number=number)
+        for number, shot in enumerate(FILM.shots, start=1)
+    )
+    lines = describe(delivered(replace(FILM, shots=shots))).lines
+    assert "0:00 a fox wakes · r-0abcd00001" in lines
+    assert "0:05 it runs · r-0abcd00002" in lines

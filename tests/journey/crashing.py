@@ -30,13 +30,17 @@ from tests.fakes import MovableClock, RecordingAdapter
 
 @dataclass(frozen=True)
 class Orders:
-    """What one child does: which tables, which requests, and where it dies (0: nowhere)."""
+    """What one child does: which tables, which requests, and where it dies (0: nowhere).
+
+    Boundaries count from the end of its `after_submits`-th submission on.
+    """
 
     tables: dict[str, Any]
     requests: tuple[str, ...]
     folder: str
     die_at: int = 0
     is_restart: bool = False
+    after_submits: int = 0
 
 
 class Boundaries:
@@ -45,9 +49,13 @@ class Boundaries:
     def __init__(self, orders: Orders) -> None:
         self._die_at = orders.die_at
         self._passed = 0
+        self._submits_to_come = orders.after_submits
         self._log = Path(orders.folder) / "boundaries.log"
 
     def cross(self, name: str) -> None:
+        if self._submits_to_come:
+            self._submits_to_come -= name == "after submit"
+            return
         self._passed += 1
         if self._passed == self._die_at:
             with self._log.open("a") as log:

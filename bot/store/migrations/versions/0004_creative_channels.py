@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Add the columns, empty, and the tables; what was tried again came of its first try."""
     for name in ("parent", "story", "waits_for"):
         op.add_column("jobs", sa.Column(name, sa.String(length=16), nullable=True))
+    op.add_column("jobs", sa.Column("shot", sa.Integer(), nullable=True))
     op.create_index(op.f("ix_jobs_parent"), "jobs", ["parent"])
     op.create_index(op.f("ix_jobs_story"), "jobs", ["story"])
     op.execute("UPDATE jobs SET parent = retry_of")
@@ -84,10 +85,10 @@ def _make_errands() -> None:
 
 def _widen_indexes() -> None:
     """Clips are counted, too, and what runs is found without reading what ended."""
-    for column in ("channel", "tenant"):
+    for column in ("person", "channel", "tenant"):
         name = op.f(f"ix_jobs_{column}_accepted_at")
         op.drop_index(name, "jobs")
-        op.create_index(name, "jobs", [column, "accepted_at", "state", "cost"])
+        op.create_index(name, "jobs", [column, "accepted_at", "state", "cost", "story", "id"])
     is_running = sa.text("ended_at IS NULL AND accepted_at IS NOT NULL")
     op.create_index(
         op.f("ix_jobs_running"),

@@ -1,0 +1,49 @@
+"""A job as its person reads it in a list, and with its kept file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bot.acts import Offered
+from bot.clips import filename
+from bot.job import Job, JobState
+from bot.notices import (
+    Delivered,
+    Ended,
+    Notice,
+)
+from bot.outlook import to_about, took
+from bot.overview import JobLine
+from bot.refs import Micros
+from bot.removal import is_deleted
+from bot.text import gist
+
+
+def to_line(job: Job) -> JobLine:
+    """A job in a list."""
+    return JobLine(
+        job_id=job.id,
+        state=JobState.CANCELLED if job.is_taken_back else job.state,
+        prompt=job.work.prompt,
+        created_at=job.created_at,
+        price=job.plan.price.micros if job.plan else Micros(0),
+        message=job.message if not is_deleted(job) else None,
+        is_private=job.request.is_private,
+    )
+
+
+def to_kept(job: Job, path: Path, said: Notice, *, acts: tuple[Offered, ...]) -> Delivered:
+    """A job with its clip, which is kept at `path`; `said` is how it stands, with its shots."""
+    assert job.clip is not None
+    return Delivered(
+        about=said.about if isinstance(said, Ended) else to_about(job),
+        path=str(path),
+        filename=filename(job.id, path, model=job.work.model, prompt=gist(job.work)),
+        width=job.clip.width,
+        height=job.clip.height,
+        seconds=job.clip.seconds,
+        bytes=job.clip.bytes,
+        charged=said.charged if isinstance(said, Ended) else job.cost,
+        took=took(job),
+        acts=acts,
+    )

@@ -1,0 +1,117 @@
+"""Films in the book: their shots are accepted together, run one after another, and end together.
+
+A film is a job of its own that holds nothing: each of its shots is a clip with its own hold.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from bot.config import LimitsTable
+from bot.job import DECIDE_WITHIN, TERMINAL, Failure, Job, JobState, Plan
+from bot.refs import JobId, Micros
+from bot.store import jobs as job_rows
+from bot.store import ledger
+from bot.store.database import Tx
+from bot.store.schema import jobs
+
+NOTHING_MADE = Failure(code="story", sentence="None of its shots could be made.")
+
+
+def shots(conn: Connection, film_id: JobId) -> list[Job]:
+    """The shots of a film in their order, each as it was last tried."""
+    rows = conn.execute(
+        select(jobs).where(jobs.c.story == film_id, jobs.c.shot.is_not(None)).order_by(jobs.c.shot)
+    )
+    return [job_rows.to_job(row) for row in rows]
+
+
+def before(conn: Connection, shot: Job) -> Job | None:
+    """The shot that a shot goes on from."""
+    row = conn.execute(
+        select(jobs).where(jobs.c.story == shot.story, jobs.c.shot == (shot.shot or 0) - 1)
+    ).one_or_none()
+    return job_rows.to_job(row) if row is not None else None
+
+
+def every(conn: Connection, film_id: JobId) -> list[Job]:
+    """All shots of a film, with those that were made again."""
+    rows = conn.execute(select(jobs).where(jobs.c.story == film_id, jobs.c.id != film_id))
+    return [job_rows.to_job(row) for row in rows]
+
+
+def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
+    """Hold the money of all shots and put the first in line, or raise `QuotaExceeded`."""
+    ways = [way for shot in plan.shots for way in (shot, *shot.others)]
+    ledger.check(tx, film, ways, plan.hold, limits, now, clips=len(plan.shots))
+    last: JobId | None = None
+    for number, each in enumerate(plan.shots, start=1):
+        request = film.request.model_copy(
+            update={
+                "dedupe_key": f"{film.id}:{number}",
+                "work": each.work,
+                "asked_in": None,
+            }
+        )
+        place = {"story": film.id, "shot": number, "waits_for": last}
+        shot, _ = job_rows.insert(tx, request, now, **place)
+        last = ledger.hold(tx, shot, each, now).id
+    bare = plan.model_copy(update={"shots": (), "hold": Micros(0)})
+    accepted = ledger.hold(tx, film, bare, now, provider=None, is_test=False, list_price=0)
+    return job_rows.move(tx, accepted, JobState.GENERATING, now, submitted_at=now, next_at=None)
+
+
+def replace(
+    tx: Tx, shot: Job, request_key: str, plan: Plan, limits: LimitsTable, now: datetime
+) -> Job:
+    """Put another try in the place of a shot that failed, or raise `QuotaExceeded`."""
+    assert shot.film is not None
+    ledger.check(tx, shot, (plan, *plan.others), plan.hold, limits, now)
+    request = shot.request.model_copy(update={"dedupe_key": request_key, "work": plan.work})
+    job_rows.change(tx, shot, shot=None)
+    place = {"story": shot.film, "shot": shot.shot, "retry_of": shot.id}
+    again, _ = job_rows.insert(tx, request, now, **place)
+    film = job_rows.get(tx.conn, shot.film)
+    job_rows.change(tx, film, next_at=None)
+    return ledger.hold(tx, again, plan, now)
+
+
+def follow(tx: Tx, film: Job, now: datetime) -> Job:
+    """Let a film go on from what became of its shots: the next shot, the end, or a question."""
+    ahead = next((each for each in shots(tx.conn, film.id) if each.state != "delivered"), None)
+    if ahead is None:
+        return finish(tx, film, now)
+    if ahead.state in TERMINAL:
+        until = (ahead.ended_at or now) + DECIDE_WITHIN
+        return finish(tx, film, now) if now >= until else job_rows.change(tx, film, next_at=until)
+    if ahead.state is JobState.ACCEPTED and ahead.admitted_at is None:
+        job_rows.change(tx, ahead, waits_for=None)
+    return job_rows.change(tx, film, next_at=None)
+
+
+def finish(tx: Tx, film: Job, now: datetime) -> Job:
+    """End a film with the shots that there are; what is held for the others is given back."""
+    every_shot = shots(tx.conn, film.id)
+    for shot in every_shot:
+        if shot.state is JobState.ACCEPTED:
+            ledger.end(tx, shot, JobState.CANCELLED, now, charged=None)
+    film = job_rows.get(tx.conn, film.id)
+    if not any(shot.state is JobState.DELIVERED for shot in every_shot):
+        return ledger.fail(tx, film, now, NOTHING_MADE)
+    return job_rows.move(tx, film, JobState.FETCHING, now, completed_at=now, next_at=now)
+
+
+def cancel(tx: Tx, film: Job, now: datetime, *, stopped: frozenset[JobId]) -> Job:
+    """End a film and take its shots back; one that runs on is charged when it ends."""
+    for shot in shots(tx.conn, film.id):
+        is_stopped = shot.state is JobState.GENERATING and shot.id in stopped
+        if shot.state in TERMINAL | {JobState.DELIVERING}:
+            continue
+        if shot.state is JobState.ACCEPTED or is_stopped:
+            ledger.end(tx, shot, JobState.CANCELLED, now, charged=None)
+        else:
+            job_rows.change(tx, shot, cancel_requested=True)
+    film = job_rows.get(tx.conn, film.id)
+    return ledger.end(tx, film, JobState.CANCELLED, now, charged=None)

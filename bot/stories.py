@@ -1,0 +1,154 @@
+"""What a person decides about a film in the making; how it goes on by itself is the tracker's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from bot.clock import Clock
+from bot.errors import InvalidRequest, QuotaExceeded, Stale
+from bot.failover import alone
+from bot.house import House
+from bot.intake import Intake, Receipt
+from bot.job import TERMINAL, Job, JobState, Plan
+from bot.notices import Notice
+from bot.planning import Planner
+from bot.refs import JobId
+from bot.request import Requester, to_video
+from bot.store import jobs, stories
+from bot.store.database import Database, Tx
+
+Own = Callable[[JobId, Requester], Awaitable[Job]]
+Audit = Callable[[Tx, Job, Requester, str], None]
+TO_COME_BACK = frozenset({JobState.RECEIVED, JobState.ACCEPTED, JobState.GENERATING})
+
+
+class Stories:
+    """Redo a shot, finish without the rest, cancel. A film itself is submitted like any work."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        intake: Intake,
+        clock: Clock,
+        house: House,
+        own: Own,
+        audit: Audit,
+    ) -> None:
+        self._database = database
+        self._planner = planner
+        self._intake = intake
+        self._clock = clock
+        self._house = house
+        self._own = own
+        self._audit = audit
+
+    async def redo(
+        self,
+        job_id: JobId,
+        shot: int,
+        requester: Requester,
+        *,
+        prompt: str = "",
+        dedupe_key: str = "",
+    ) -> Receipt:
+        """Make the failed shot of a film again, with other words if given, at its own price.
+
+        `dedupe_key` is the same where the same is said again. Raises `Refusal`s; then nothing is
+        charged, and the film waits on.
+        """
+        film = await self._own(job_id, requester)
+        if await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key)):
+            return await self._receipt(film)
+        failed = await self._failed(film)
+        if failed.shot != shot:
+            raise InvalidRequest(f"It is shot {failed.shot} of {job_id} that can be made again.")
+        work = to_video(failed.request.work)
+        work = work.model_copy(update={"prompt": prompt.strip() or work.prompt})
+        request = failed.request.model_copy(update={"work": work})
+        await self._intake.check_again(replace(failed, request=request))
+        plan = await self._planner.plan(film, work)
+        await self._replace(failed, plan, dedupe_key or f"{failed.id}:again")
+        self._house.nudge(plan.provider)
+        return await self._receipt(film)
+
+    async def _failed(self, film: Job) -> Job:
+        """The shot that a film waits for a word on."""
+        ahead = next((each for each in await self.shots(film) if each.state != "delivered"), None)
+        if film.state is JobState.GENERATING and ahead is not None and ahead.state in TERMINAL:
+            return ahead
+        what = "is no film" if not film.is_film else "has no shot that failed and waits for a word"
+        raise InvalidRequest(f"{film.id} {what}.")
+
+    async def _replace(self, failed: Job, plan: Plan, dedupe_key: str) -> None:
+        limits, now = self._house.limits, self._clock.now()
+
+        def write(tx: Tx, taken: Plan) -> Job:
+            shot = jobs.get(tx.conn, failed.id)
+            assert shot.film is not None
+            film = jobs.get(tx.conn, shot.film)
+            if film.state is not JobState.GENERATING or shot.shot is None:
+                raise Stale(f"{film.id} has gone on meanwhile.")
+            return stories.replace(tx, shot, dedupe_key, taken, limits, now)
+
+        if plan.others:
+            with suppress(QuotaExceeded):
+                await self._intake.write(lambda tx: write(tx, plan))
+                return
+        await self._intake.write(lambda tx: write(tx, alone(plan)))
+
+    async def finish(self, job_id: JobId, requester: Requester) -> Notice:
+        """Make the film of the shots before the one that failed; the others cost nothing."""
+        film = await self._own(job_id, requester)
+        failed = await self._failed(film)
+        if failed.shot == 1:
+            raise InvalidRequest(f"No shot of {job_id} is made yet. Cancel it instead.")
+        return await self._decide(film, requester, "finish", stories.finish)
+
+    async def cancel(self, film: Job, requester: Requester) -> Notice:
+        """Take a film back: what has not run is free, what ran is charged and kept."""
+        if film.state not in TO_COME_BACK:
+            raise InvalidRequest(f"{film.id} has already ended or is being put together.")
+        running = [each for each in await self.shots(film) if each.state is JobState.GENERATING]
+        stopped = frozenset(
+            [each.id for each in running if await self._house.cancel_generation(each)]
+        )
+        notice = await self._decide(
+            film,
+            requester,
+            "cancel",
+            lambda tx, job, now: stories.cancel(tx, job, now, stopped=stopped),
+        )
+        for provider in self._planner.providers:
+            self._house.nudge(provider.name)
+        return notice
+
+    async def _decide(
+        self,
+        film: Job,
+        requester: Requester,
+        act: str,
+        work: Callable[[Tx, Job, datetime], Job],
+    ) -> Notice:
+        def write(tx: Tx) -> Job:
+            current = jobs.get(tx.conn, film.id)
+            if current.state is not film.state:
+                raise Stale(f"{film.id} has gone on meanwhile.")
+            self._audit(tx, current, requester, act)
+            return work(tx, current, self._clock.now())
+
+        return await self._house.to_notice(await self._intake.write(write))
+
+    async def _receipt(self, film: Job) -> Receipt:
+        now = await self._database.read(lambda conn: jobs.get(conn, film.id))
+        return Receipt(job_id=film.id, notice=await self._house.to_notice(now))
+
+    async def shots(self, job: Job) -> list[Job]:
+        """The shots of a film; none of any other job."""
+        if not job.is_film:
+            return []
+        return await self._database.read(lambda conn: stories.shots(conn, job.id))
