@@ -162,13 +162,6 @@ class App:
             contacts=self._config.contacts,
             failover=self._failover,
         )
-        self._courier = Courier(
-            database=database,
-            adapters=self._adapters,
-            clips=self._clips,
-            clock=clock,
-            clip_link=self._links.clip_link,
-        )
         self.studio = self._build_studio()
         for name, create in self._factories.items():
             self._adapters[name] = create(self.studio)
@@ -191,6 +184,13 @@ class App:
                 announce=self._announcer.touch,
                 failover=self._failover,
             )
+        self._courier = Courier(
+            database=self.database,
+            adapters=self._adapters,
+            clips=self._clips,
+            clock=self._clock,
+            clip_link=self._links.clip_link,
+        )
 
     def _wiring(self) -> Wiring:
         return Wiring(

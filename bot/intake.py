@@ -287,12 +287,12 @@ class Intake:
 
     async def _hold(self, planned: Sequence[Job], now: datetime) -> list[Job]:
         """Hold enough for every way; where a limit has no room for that, for the first alone."""
-        limits = self._house.limits
+        limits, accept = self._house.limits, stories.accept_all
         if any(job.plan.others or job.plan.shots for job in planned if job.plan):
             with suppress(QuotaExceeded):
-                return await self.write_all(lambda tx: accept_all(tx, planned, limits, now))
+                return await self.write_all(lambda tx: accept(tx, planned, limits, now))
         own = [replace(job, plan=job.plan and alone(job.plan)) for job in planned]
-        return await self.write_all(lambda tx: accept_all(tx, own, limits, now))
+        return await self.write_all(lambda tx: accept(tx, own, limits, now))
 
     # ---- later ---------------------------------------------------------------------------
 
@@ -392,11 +392,3 @@ def _to_asked(request: GenerationRequest, work: Work, retry_of: JobId | None) ->
         return asked
     parent, relation = to_relation(work, retry_of=retry_of)
     return asked.model_copy(update={"parent": parent, "relation": relation})
-
-
-def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetime) -> list[Job]:
-    """Hold for all of them, or raise `QuotaExceeded`; a film is asked for alone."""
-    film = planned[0]
-    if film.plan is not None and film.plan.shots:
-        return [stories.accept(tx, film, film.plan, limits, now)]
-    return ledger.accept_all(tx, planned, limits, now)

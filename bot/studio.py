@@ -6,7 +6,6 @@ What a request goes through is in `bot.intake`, what those who run a place do in
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from bot.access import LOCAL, Access
@@ -16,7 +15,7 @@ from bot.care import Care
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed
+from bot.errors import InvalidRequest
 from bot.gallery import Gallery
 from bot.house import House
 from bot.inbox import Inbox, Noted
@@ -45,12 +44,12 @@ from bot.overview import (
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.preferences import Preferences
-from bot.refs import JobId, MessageRef, ThreadRef
+from bot.refs import JobId, ThreadRef
 from bot.removal import Removal, is_deleted
-from bot.request import GenerationRequest, Requester, Work
+from bot.request import GenerationRequest, Requester
 from bot.rights import Rights
-from bot.showing import to_kept, to_line
-from bot.store import jobs, ledger, lineage, messages, places, settings
+from bot.shelf import Shelf
+from bot.store import jobs, ledger, lineage, places, settings
 from bot.store.database import Database, Tx
 from bot.stories import Stories
 from bot.text import thing
@@ -87,11 +86,9 @@ __all__ = [
     "Works",
 ]
 log = get_logger(__name__)
-#: So many of one's own jobs stand beside one's usage.
-LAST_JOBS = 5
 
 
-class Studio:
+class Studio(Shelf):
     """Submit, confirm, cancel, retry, delete, show, jobs, usage.
 
     `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip,
@@ -113,11 +110,15 @@ class Studio:
         vault: Vault,
         courier: Courier,
     ) -> None:
-        self._database = database
-        self._planner = planner
-        self._clips = clips
-        self._clock = clock
-        self._house = house
+        by_name = {provider.name: provider for provider in planner.providers}
+        super().__init__(
+            database=database,
+            planner=planner,
+            clips=clips,
+            clock=clock,
+            house=house,
+            menu=Menu(providers=by_name, limits=house.limits),
+        )
         self._access = Access(database=database, clock=clock, house=house)
         self._intake = Intake(
             database=database,
@@ -128,13 +129,16 @@ class Studio:
             access=self._access,
         )
         self.vault = vault
-        by_name = {provider.name: provider for provider in planner.providers}
-        self._menu = Menu(providers=by_name, limits=house.limits)
+        self.inbox = Inbox(database=database, clock=clock)
+        self._open_works(planner)
+        self._open_community(courier)
+
+    def _open_works(self, planner: Planner) -> None:
+        database, clock, house = self._database, self._clock, self._house
         self.works = Works(database=database, intake=self._intake, menu=self._menu)
         self.preferences = Preferences(
             database=database, planner=planner, access=self._access, limits=house.limits
         )
-        self.inbox = Inbox(database=database, clock=clock)
         self.stories = Stories(
             database=database,
             planner=planner,
@@ -144,19 +148,18 @@ class Studio:
             own=self._own,
             audit=self._audit,
         )
+
+    def _open_community(self, courier: Courier) -> None:
+        database, clock, house = self._database, self._clock, self._house
         rights = Rights(database=database, clock=clock, house=house, access=self._access)
         self.admin = Administration(
             database=database,
-            planner=planner,
+            planner=self._planner,
             clock=clock,
             house=house,
             access=self._access,
             rights=rights,
         )
-        self._open_community(rights, courier)
-
-    def _open_community(self, rights: Rights, courier: Courier) -> None:
-        database, clock, house = self._database, self._clock, self._house
         self._removal = Removal(
             database=database,
             planner=self._planner,
@@ -312,71 +315,7 @@ class Studio:
             now, actor, owner = self._clock.now(), requester.person, job.request.requester.person
             settings.write_audit(tx, now, actor=actor, act=act, target=job.id, detail=owner)
 
-    # ---- what a person reads -------------------------------------------------------------
-
-    async def show(self, job_id: JobId, requester: Requester) -> Shown:
-        """One job, with its clip where it is kept."""
-        job = await self._visible(job_id, requester)
-        events, family = await self._database.read(
-            lambda conn: (jobs.timeline(conn, job_id), lineage.family(conn, job, requester))
-        )
-        notice = await self._house.to_notice(job)
-        if job.clip is not None and job.state is not JobState.DELIVERING:
-            try:
-                notice = to_kept(
-                    job, await self._clips.local(job.clip), notice, acts=self._menu.of(job)
-                )
-            except BotError as error:
-                log.info("clip.not_kept", job=job_id, cause=type(error).__name__)
-        return Shown(
-            line=to_line(job),
-            notice=notice,
-            events=events,
-            parents=family.parents,
-            children=family.children,
-        )
-
-    async def jobs(
-        self, requester: Requester, *, search: str = "", page: int = 1
-    ) -> tuple[JobLine, ...]:
-        """One page of one's own jobs, newest first."""
-        found = await self._database.read(
-            lambda conn: jobs.of_person(conn, requester.person, search=search, page=page)
-        )
-        return tuple(to_line(job) for job in found)
-
-    async def open_jobs(self, requester: Requester) -> tuple[JobLine, ...]:
-        """One's own jobs on the way, oldest first; not those of a provider that is gone."""
-        found = await self._database.read(lambda conn: jobs.open_of(conn, requester.person))
-        names = {provider.name for provider in self._planner.providers}
-        return tuple(
-            to_line(job)
-            for job in found
-            if job.plan is None or job.is_film or job.plan.provider in names
-        )
-
-    async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
-        """What a person used today and this month, and what is left."""
-        now, limits, person = self._clock.now(), self._house.limits, requester.person
-        report, own = await self._database.read(
-            lambda conn: (
-                ledger.report(conn, requester, channel, limits, now),
-                jobs.of_person(conn, person, search="", page=1)[:LAST_JOBS],
-            )
-        )
-        return replace(report, last=tuple(to_line(job) for job in own))
-
-    async def work_of(self, job_id: JobId, requester: Requester) -> Work:
-        """What was asked for, to be asked for again with changes."""
-        return (await self._visible(job_id, requester)).request.work
-
-    async def thread_of(self, job_id: JobId, requester: Requester) -> ThreadRef:
-        """Where it was asked for, and is answered."""
-        return (await self._visible(job_id, requester)).request.thread
-
-    async def job_at(self, message: MessageRef) -> JobId | None:
-        """The job whose clip or status a message of ours shows; None for any other message."""
-        return await self._database.read(lambda conn: messages.job_at(conn, message))
+    # ---- what an adapter asks ------------------------------------------------------------
 
     async def serves(self, tenant: str) -> bool:
         """Whether a place is served."""
@@ -395,24 +334,6 @@ class Studio:
         """Keep something for an adapter; what is about a job, until some days after its end."""
         scope = settings.adapter_scope(adapter, job_id)
         await self._database.write(lambda tx: settings.choose(tx, scope, {name: value}))
-
-    # ---- who may -------------------------------------------------------------------------
-
-    async def _visible(self, job_id: JobId, requester: Requester) -> Job:
-        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
-        if not job.request.is_seen_by(requester):
-            raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
-        return job
-
-    async def _own(
-        self, job_id: JobId, requester: Requester, *, is_moderator: bool = False
-    ) -> Job:
-        job = await self._visible(job_id, requester)
-        # Rights are held in a place: who asks from outside has none, whatever they hold there.
-        may_act = is_moderator and not requester.is_outside
-        if job.request.requester.person != requester.person and not may_act:
-            raise NotAllowed(f"{job_id} is somebody else's. Only they can do that.")
-        return job
 
 
 def _check_whole(job: Job) -> None:

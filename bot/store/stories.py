@@ -5,6 +5,7 @@ A film is a job of its own that holds nothing: each of its shots is a clip with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -61,6 +62,14 @@ def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) ->
     bare = plan.model_copy(update={"shots": (), "hold": Micros(0)})
     accepted = ledger.hold(tx, film, bare, now, provider=None, is_test=False, list_price=0)
     return job_rows.move(tx, accepted, JobState.GENERATING, now, submitted_at=now, next_at=None)
+
+
+def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetime) -> list[Job]:
+    """Hold for all of them, or raise `QuotaExceeded`; a film is asked for alone."""
+    film = planned[0]
+    if film.plan is not None and film.plan.shots:
+        return [accept(tx, film, film.plan, limits, now)]
+    return ledger.accept_all(tx, planned, limits, now)
 
 
 def replace(

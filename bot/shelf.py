@@ -1,0 +1,127 @@
+"""What a person reads: jobs, alone and in lists, where they came from, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.clips import Clips
+from bot.clock import Clock
+from bot.errors import BotError, JobNotFound, NotAllowed
+from bot.house import House
+from bot.job import Job, JobState
+from bot.log import get_logger
+from bot.menu import Menu
+from bot.overview import JobLine, Shown, UsageReport
+from bot.planning import Planner
+from bot.refs import JobId, MessageRef, ThreadRef
+from bot.request import Requester, Work
+from bot.showing import to_kept, to_line
+from bot.store import jobs, ledger, lineage, messages
+from bot.store.database import Database
+
+log = get_logger(__name__)
+#: So many of one's own jobs stand beside one's usage.
+LAST_JOBS = 5
+
+
+class Shelf:
+    """Shows people what they may see; what they may not see is not there (`JobNotFound`)."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        clips: Clips,
+        clock: Clock,
+        house: House,
+        menu: Menu,
+    ) -> None:
+        self._database = database
+        self._planner = planner
+        self._clips = clips
+        self._clock = clock
+        self._house = house
+        self._menu = menu
+
+    async def show(self, job_id: JobId, requester: Requester) -> Shown:
+        """One job, with its clip where it is kept."""
+        job = await self._visible(job_id, requester)
+        events, family = await self._database.read(
+            lambda conn: (jobs.timeline(conn, job_id), lineage.family(conn, job, requester))
+        )
+        notice = await self._house.to_notice(job)
+        if job.clip is not None and job.state is not JobState.DELIVERING:
+            try:
+                notice = to_kept(
+                    job, await self._clips.local(job.clip), notice, acts=self._menu.of(job)
+                )
+            except BotError as error:
+                log.info("clip.not_kept", job=job_id, cause=type(error).__name__)
+        return Shown(
+            line=to_line(job),
+            notice=notice,
+            events=events,
+            parents=family.parents,
+            children=family.children,
+        )
+
+    async def jobs(
+        self, requester: Requester, *, search: str = "", page: int = 1
+    ) -> tuple[JobLine, ...]:
+        """One page of one's own jobs, newest first."""
+        found = await self._database.read(
+            lambda conn: jobs.of_person(conn, requester.person, search=search, page=page)
+        )
+        return tuple(to_line(job) for job in found)
+
+    async def open_jobs(self, requester: Requester) -> tuple[JobLine, ...]:
+        """One's own jobs on the way, oldest first; not those of a provider that is gone."""
+        found = await self._database.read(lambda conn: jobs.open_of(conn, requester.person))
+        names = {provider.name for provider in self._planner.providers}
+        return tuple(
+            to_line(job)
+            for job in found
+            if job.plan is None or job.is_film or job.plan.provider in names
+        )
+
+    async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
+        """What a person used today and this month, and what is left."""
+        now, limits, person = self._clock.now(), self._house.limits, requester.person
+        report, own = await self._database.read(
+            lambda conn: (
+                ledger.report(conn, requester, channel, limits, now),
+                jobs.of_person(conn, person, search="", page=1)[:LAST_JOBS],
+            )
+        )
+        return replace(report, last=tuple(to_line(job) for job in own))
+
+    async def work_of(self, job_id: JobId, requester: Requester) -> Work:
+        """What was asked for, to be asked for again with changes."""
+        return (await self._visible(job_id, requester)).request.work
+
+    async def thread_of(self, job_id: JobId, requester: Requester) -> ThreadRef:
+        """Where it was asked for, and is answered."""
+        return (await self._visible(job_id, requester)).request.thread
+
+    async def job_at(self, message: MessageRef) -> JobId | None:
+        """The job whose clip or status a message of ours shows; None for any other message."""
+        return await self._database.read(lambda conn: messages.job_at(conn, message))
+
+    # ---- who may -------------------------------------------------------------------------
+
+    async def _visible(self, job_id: JobId, requester: Requester) -> Job:
+        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        if not job.request.is_seen_by(requester):
+            raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+        return job
+
+    async def _own(
+        self, job_id: JobId, requester: Requester, *, is_moderator: bool = False
+    ) -> Job:
+        job = await self._visible(job_id, requester)
+        # Rights are held in a place: who asks from outside has none, whatever they hold there.
+        may_act = is_moderator and not requester.is_outside
+        if job.request.requester.person != requester.person and not may_act:
+            raise NotAllowed(f"{job_id} is somebody else's. Only they can do that.")
+        return job
