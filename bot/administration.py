@@ -6,20 +6,22 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from bot import quota
 from bot.access import Access
 from bot.clock import Clock
-from bot.errors import InvalidRequest, NotAllowed, NotServed
+from bot.errors import InvalidRequest, NotAllowed
 from bot.house import House, Resolution
 from bot.notices import Notice
 from bot.overview import PlaceLimits, PlaceRules, UsageRow
 from bot.planning import Planner
+from bot.policy import PATTERNS, WORDS, decided
 from bot.refs import JobId
 from bot.request import Requester
+from bot.rulings import Rulings
 from bot.store import ledger, places, reports, settings
 from bot.store.database import Database, Tx
 from bot.words import clean
@@ -36,7 +38,7 @@ CSV_HEAD = (
 _TENANT = re.compile(r"[a-z_]+:[\w.-]{1,100}")
 
 
-class Administration:
+class Administration(Rulings):
     """Usage, limits and rules of a place, and acts on it, each in the audit log.
 
     The adapter has checked that `actor` has the platform's right; here an act on a place must come
@@ -47,24 +49,8 @@ class Administration:
     def __init__(
         self, *, database: Database, planner: Planner, clock: Clock, house: House, access: Access
     ) -> None:
-        self._database = database
+        super().__init__(database=database, clock=clock, house=house, access=access)
         self._planner = planner
-        self._clock = clock
-        self._house = house
-        self._access = access
-
-    def check(self, tenant: str, *, actor: Requester) -> None:
-        """Raise unless somebody may read and decide for this place, if the platform lets them.
-
-        Rights are held in a place: who asks from outside has none, whatever they hold there.
-        """
-        if not self.is_operator(actor) and (actor.is_outside or actor.tenant != tenant):
-            raise NotAllowed("That can be done only in the place itself.")
-
-    def is_operator(self, actor: Requester) -> bool:
-        """Whether somebody may act for every place."""
-        names = {f"{actor.adapter}:{actor.user}", actor.person}
-        return not names.isdisjoint(self._house.operators)
 
     # ---- what they read ------------------------------------------------------------------
 
@@ -137,13 +123,15 @@ class Administration:
     async def rules(self, tenant: str) -> PlaceRules:
         """What was decided for a place: pause, channels, defaults, blocked people."""
         now = self._clock.now()
-        state, rules, defaults, by_channel, blocked = await self._database.read(
+        state, rules, defaults, by_channel, blocked, own, theirs = await self._database.read(
             lambda conn: (
                 places.state(conn, tenant),
                 places.rules(conn, tenant),
                 settings.chosen(conn, settings.place_scope(tenant)),
                 settings.chosen_by_channel(conn, tenant),
                 settings.blocked_in(conn, tenant, now),
+                settings.chosen(conn, settings.rules_scope(tenant)),
+                settings.chosen_by_channel(conn, tenant, rules=True),
             )
         )
         return PlaceRules(
@@ -154,6 +142,10 @@ class Administration:
             defaults=defaults,
             channel_defaults=by_channel,
             blocked=blocked,
+            policy=decided(own),
+            channel_policies={each: made for each, t in theirs.items() if (made := decided(t))},
+            words=len(own.get(WORDS, "").splitlines()),
+            patterns=len(own.get(PATTERNS, "").splitlines()),
         )
 
     @property
@@ -284,35 +276,6 @@ class Administration:
             act,
             lambda tx, now: places.decide(tx, tenant, state, by=actor.person, now=now),
         )
-
-    async def _act(
-        self,
-        tenant: str,
-        actor: Requester,
-        act: str,
-        change: Callable[[Tx, datetime], object],
-        *,
-        target: str = "",
-        detail: str = "",
-    ) -> None:
-        """Change something and remember who did it, both or neither."""
-        now, by = self._clock.now(), actor.person
-        self.check(tenant, actor=actor)
-
-        def write(tx: Tx) -> None:
-            self._check_served(tx, tenant, actor)
-            change(tx, now)
-            settings.write_audit(
-                tx, now, actor=by, act=act, target=target or tenant, detail=detail
-            )
-
-        await self._database.write(write)
-
-    def _check_served(self, tx: Tx, tenant: str, actor: Requester) -> None:
-        """A place that is not served leaves nothing behind."""
-        is_served = self._access.is_served(tenant, places.state(tx.conn, tenant))
-        if not is_served and not self.is_operator(actor):
-            raise NotServed
 
 
 def _person(tenant: str, user: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -12,6 +12,7 @@ from bot.errors import InvalidRequest
 from bot.failover import Failover
 from bot.job import Job
 from bot.notices import Notice
+from bot.ports import Moderator
 from bot.refs import GenerationId, JobId, MessageRef
 
 Resolution = Literal["charge", "release"]
@@ -50,7 +51,7 @@ class House:
     `slack:T0123:U0456` where an id is of one workspace only.
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
-    job that waits for an operator's word.
+    job that waits for an operator's word. `moderators` check each request before it is paid.
     """
 
     limits: LimitsTable
@@ -63,6 +64,7 @@ class House:
     cancel_generation: Callable[[Job], Awaitable[bool]]
     failover: Failover
     moderation: ModerationTable = field(default_factory=ModerationTable)
+    moderators: Sequence[Moderator] = ()
     operators: frozenset[str] = frozenset()
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post
     place: Callable[[Job], Awaitable[None]] = _place_nowhere

@@ -16,6 +16,7 @@ from bot.errors import (
     ClipUnavailable,
     InvalidRequest,
     JobNotFound,
+    Moderated,
     NotAllowed,
     QuotaExceeded,
     Refusal,
@@ -32,6 +33,7 @@ from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.refs import JobId
 from bot.request import GenerationRequest
+from bot.screening import Screening
 from bot.store import jobs, ledger, places
 from bot.store.database import Database, Tx
 
@@ -39,7 +41,7 @@ log = get_logger(__name__)
 CONFIRM_WITHIN = timedelta(hours=1)
 #: After a longer break a person has asked again; paying for the old request would surprise them.
 RESUME_WITHIN = timedelta(minutes=10)
-#: Where others read along, a limit or a block of somebody is not named.
+#: Where others read along, a limit, a block or a filter that met somebody is not named.
 NOT_RESUMED = "After a restart it could not be started any more. Ask again, and you are told why."
 
 
@@ -70,6 +72,7 @@ class Intake:
         self._clock = clock
         self._house = house
         self._access = access
+        self._screening = Screening(planner=planner, house=house)
         self._at_work: dict[str, asyncio.Lock] = {}
 
     async def write(self, work: Callable[[Tx], Job]) -> Job:
@@ -110,7 +113,7 @@ class Intake:
                 return await self._first_answer(job)
             try:
                 await self._place(job)
-                return await self._prepare(job, is_confirmed=is_confirmed)
+                return await self._prepare(job, standing, is_confirmed=is_confirmed)
             except BotError as error:
                 await self._end(job, error, is_late=False)
                 raise
@@ -172,10 +175,13 @@ class Intake:
         except ThreadGone as gone:
             raise NotAllowed(gone.sentence) from gone
 
-    async def _prepare(self, job: Job, *, is_confirmed: bool) -> Receipt:
-        """Read the images, then accept, or ask first whether the price is right."""
+    async def _prepare(
+        self, job: Job, standing: places.Standing, *, is_confirmed: bool
+    ) -> Receipt:
+        """Read the images, have it all checked, then accept, or ask whether the price is right."""
         try:
             plan = await self._planner.plan(job, job.request.work)
+            await self._screening.check(job, plan, self._screening.policy(standing))
             threshold = self._house.limits.confirm_above_usd
             is_dear = threshold is not None and plan.price.charged > micros(threshold)
             if is_confirmed or not is_dear:
@@ -197,7 +203,7 @@ class Intake:
             code = ledger.LATE_REFUSAL if is_refusal else ledger.LATE_FAULT
         else:
             code = ledger.REFUSED if is_refusal else ledger.NOT_PREPARED
-        is_theirs = isinstance(error, NotAllowed | QuotaExceeded)
+        is_theirs = isinstance(error, NotAllowed | QuotaExceeded | Moderated)
         sentence = NOT_RESUMED if is_late and is_theirs else error.sentence
         failure, now = Failure(code=code, sentence=sentence), self._clock.now()
 
@@ -276,10 +282,11 @@ class Intake:
 
         return await self.write(send)
 
-    async def _check_again(self, job: Job) -> None:
+    async def _check_again(self, job: Job) -> places.Standing:
         """Its place may have been closed or paused, and its person blocked."""
         _, standing = await self._read(job.request, None)
         await self._access.check(job.request, standing)
+        return standing
 
     async def resume(self) -> None:
         """Take up requests whose images were being read when the process ended."""
@@ -302,9 +309,9 @@ class Intake:
             if job.state is not JobState.RECEIVED or job.plan is not None or not is_young:
                 return
             try:
-                await self._check_again(job)
+                standing = await self._check_again(job)
                 await self._place(job)
-                await self._prepare(job, is_confirmed=False)
+                await self._prepare(job, standing, is_confirmed=False)
             except BotError as error:
                 await self._end(job, error, is_late=True)
                 raise
