@@ -88,8 +88,12 @@ class Access:
         if rules.paused_at is not None:
             raise Paused(clean(rules.paused_message) or None)
         # What lies outside every place is no channel of it; who may ask there is decided before.
-        is_open = not rules.channels or request.thread.channel in rules.channels
-        if request.requester.is_outside or is_open:
+        if request.requester.is_outside:
+            return
+        channel, allowed = request.thread.channel, self._house.moderation.allow_in_channels
+        if allowed and channel not in allowed:
+            raise WrongChannel(channels=allowed)
+        if not rules.channels or channel in rules.channels:
             return
         names = [clean(name, limit=NAME_CHARS) or id_ for id_, name in rules.channels.items()]
         more = ", …" if len(names) > NAMES_SHOWN else ""

@@ -11,12 +11,14 @@ from bot.house import Resolution
 from bot.notices import Notice
 from bot.oversight import view_queue
 from bot.overview import AuditLine, PlaceRules, QueueView
+from bot.policy import PATTERNS, WORDS, decided
 from bot.refs import JobId
 from bot.request import Requester
 from bot.rights import to_person
+from bot.rulings import Rulings
 from bot.store import places, settings
 from bot.store.database import Tx
-from bot.treasury import NAME_CHARS, Treasury
+from bot.treasury import NAME_CHARS
 from bot.words import clean
 
 REASON_CHARS = 300
@@ -27,19 +29,21 @@ GALLERY_STARS = 3
 _TENANT = re.compile(r"[a-z_]+:[\w.-]{1,100}")
 
 
-class Administration(Treasury):
+class Administration(Rulings):
     """Usage, limits and rules of a place, and acts on it, each in the audit log."""
 
     async def rules(self, tenant: str) -> PlaceRules:
         """What was decided for a place: pause, channels, defaults, blocked people."""
         now = self._clock.now()
-        state, rules, defaults, by_channel, blocked = await self._database.read(
+        state, rules, defaults, by_channel, blocked, own, theirs = await self._database.read(
             lambda conn: (
                 places.state(conn, tenant),
                 places.rules(conn, tenant),
                 settings.chosen(conn, settings.place_scope(tenant)),
                 settings.chosen_by_channel(conn, tenant),
                 settings.blocked_in(conn, tenant, now),
+                settings.chosen(conn, settings.rules_scope(tenant)),
+                settings.chosen_by_channel(conn, tenant, rules=True),
             )
         )
         return PlaceRules(
@@ -51,6 +55,10 @@ class Administration(Treasury):
             defaults=defaults,
             channel_defaults=by_channel,
             blocked=blocked,
+            policy=decided(own),
+            channel_policies={each: made for each, t in theirs.items() if (made := decided(t))},
+            words=len(own.get(WORDS, "").splitlines()),
+            patterns=len(own.get(PATTERNS, "").splitlines()),
         )
 
     async def queue(self, tenant: str) -> QueueView:

@@ -228,6 +228,9 @@ class App:
             failover=self._failover,
             moderation=self._config.moderation,
             contacts=self._config.contacts,
+            moderators=supply.moderators(
+                self._config, self._secret, clock=self._clock, stack=self._stack
+            ),
             operators=frozenset(each.identity for each in self._config.operators),
             delete_post=self._delete_post,
             place=self._announcer.place,

@@ -30,20 +30,24 @@ from pydantic import (
 from bot.errors import ConfigError
 from bot.refs import Frozen, Micros, ThreadRef
 from bot.request import DEFAULT_MODEL, AspectRatio, Duration, Requester, Resolution, Style
+from bot.wordlist import MAX_ENTRIES, check_pattern, check_word
 
 PREFIX = "RAYBOT_"
 #: The workspace of a person whose ids are of none.
 OPERATOR = "operator"
+HOOK_SECRET_CHARS = 16
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: _split(value))]
+#: Entries that may hold commas; the environment gives them one a line.
+Lines = Annotated[tuple[str, ...], BeforeValidator(lambda value: _split(value, "\n"))]
 Resolutions = Annotated[tuple[Resolution, ...], BeforeValidator(lambda value: _split(value))]
 AspectRatios = Annotated[tuple[AspectRatio, ...], BeforeValidator(lambda value: _split(value))]
 Durations = Annotated[tuple[Duration, ...], BeforeValidator(lambda value: _split(value))]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-def _split(value: object) -> object:
+def _split(value: object, mark: str = ",") -> object:
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return [part.strip() for part in value.split(mark) if part.strip()]
     return value
 
 
@@ -212,10 +216,49 @@ class LimitsTable(PersonLimits):
     )
 
 
-class ModerationTable(Frozen):
-    """`[moderation]`: what may be asked, and where."""
+def _words(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(check_word(word) for word in words)
 
+
+def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(check_pattern(pattern) for pattern in patterns)
+
+
+def _web_address(value: str) -> str:
+    if value and not re.match(r"https?://[^/]", value):
+        raise ValueError(f"{value!r} is no address; it looks like https://example.org/check")
+    return value
+
+
+class ModerationTable(Frozen):
+    """`[moderation]`: what may be asked, and where; places decide the lower half for themselves.
+
+    `hook_fails` is what holds while the hook gives no answer: closed refuses, open lets through.
+    """
+
+    blocked_words: Annotated[Names, Field(max_length=MAX_ENTRIES), AfterValidator(_words)] = ()
+    blocked_patterns: Annotated[
+        Lines, Field(max_length=MAX_ENTRIES), AfterValidator(_patterns)
+    ] = ()
+    allow_in_channels: Names = ()
     require_age_restricted: bool = False
+    hook_url: Annotated[str, AfterValidator(_web_address)] = ""
+    hook_secret: SecretStr | None = None
+    hook_timeout_seconds: float = Field(default=3.0, gt=0, le=30)
+    hook_fails: Literal["closed", "open"] = "closed"
+    remix: Literal["anyone", "own"] = "anyone"
+    animate_others: Literal["anyone", "own", "ask"] = "anyone"
+    review: Literal["off", "before_post"] = "off"
+    rules: str = Field(default="", max_length=1500)
+
+    @model_validator(mode="after")
+    def _can_sign(self) -> ModerationTable:
+        secret = self.hook_secret.get_secret_value() if self.hook_secret else ""
+        if self.hook_url and len(secret) < HOOK_SECRET_CHARS:
+            raise ValueError(
+                f"hook_url needs a hook_secret of at least {HOOK_SECRET_CHARS} characters"
+            )
+        return self
 
 
 #: What can be set for what is still to come, and does nothing yet: a table and its keys.

@@ -5,6 +5,7 @@ BotError
 ├─ Refusal
 │  ├─ InvalidRequest   ├─ FrameRejected   ├─ QuotaExceeded
 │  ├─ NotAllowed ── NotServed, Paused, WrongChannel
+│  ├─ Moderated        ├─ NotChecked
 │  ├─ JobNotFound      └─ AddressRefused
 ├─ ProviderError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ SubmissionUncertain
@@ -17,10 +18,14 @@ BotError
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+#: What a filter minds: the words, an image, or the name of somebody or something protected.
+Filtered = Literal["words", "image", "names"]
 
 
 class BotError(Exception):
@@ -85,6 +90,18 @@ class WrongChannel(NotAllowed):
         super().__init__(message)
         #: The ids of the channels in which it is.
         self.channels = channels
+
+
+class Moderated(Refusal):
+    """What you asked for is not allowed here."""
+
+    def __init__(self, message: str | None = None, *, kind: Filtered) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class NotChecked(Refusal):
+    """What checks requests here does not answer. Nothing was started; try again in a moment."""
 
 
 class JobNotFound(Refusal):

@@ -12,6 +12,7 @@ from bot.errors import InvalidRequest
 from bot.failover import Failover
 from bot.job import Job
 from bot.notices import Notice
+from bot.ports import Moderator
 from bot.refs import GenerationId, JobId, MessageRef
 
 Resolution = Literal["charge", "release"]
@@ -57,6 +58,7 @@ class House:
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
     job that waits for an operator's word. `trouble_of` says why a video service takes nothing.
+    `moderators` check each request before it is paid.
     """
 
     limits: LimitsTable
@@ -69,6 +71,7 @@ class House:
     cancel_generation: Callable[[Job], Awaitable[bool]]
     failover: Failover
     moderation: ModerationTable = field(default_factory=ModerationTable)
+    moderators: Sequence[Moderator] = ()
     operators: frozenset[str] = frozenset()
     contacts: Sequence[Contact] = ()
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post

@@ -18,6 +18,7 @@ from bot.errors import (
     ClipUnavailable,
     InvalidRequest,
     JobNotFound,
+    Moderated,
     NotAllowed,
     QuotaExceeded,
     Refusal,
@@ -38,6 +39,7 @@ from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.refs import JobId
 from bot.request import GenerationRequest, Work
+from bot.screening import Screening
 from bot.store import allowances, jobs, ledger, lineage, places, stories
 from bot.store.database import Database, Tx
 
@@ -45,7 +47,7 @@ log = get_logger(__name__)
 CONFIRM_WITHIN = timedelta(hours=1)
 #: After a longer break a person has asked again; paying for the old request would surprise them.
 RESUME_WITHIN = timedelta(minutes=10)
-#: Where others read along, a limit or a block of somebody is not named.
+#: Where others read along, a limit, a block or a filter that met somebody is not named.
 NOT_RESUMED = "After a restart it could not be started any more. Ask again, and you are told why."
 
 
@@ -76,6 +78,7 @@ class Intake:
         self._clock = clock
         self._house = house
         self._access = access
+        self._screening = Screening(planner=planner, house=house)
         self._at_work: dict[str, asyncio.Lock] = {}
 
     async def write(self, work: Callable[[Tx], Job]) -> Job:
@@ -137,7 +140,7 @@ class Intake:
             try:
                 for job in started:
                     await self._place(job)
-                return await self._prepare(started, is_confirmed=is_confirmed)
+                return await self._prepare(started, standing, is_confirmed=is_confirmed)
             except BotError as error:
                 for job in started:
                     await self._end(job, error, is_late=False)
@@ -222,10 +225,14 @@ class Intake:
         except ThreadGone as gone:
             raise NotAllowed(gone.sentence) from gone
 
-    async def _prepare(self, started: Sequence[Job], *, is_confirmed: bool) -> tuple[Receipt, ...]:
-        """Read the images, then accept, or ask first whether the price is right."""
+    async def _prepare(
+        self, started: Sequence[Job], standing: places.Standing, *, is_confirmed: bool
+    ) -> tuple[Receipt, ...]:
+        """Read the images, have it all checked, then accept, or ask whether the price is right."""
         try:
             plans = [await self._planner.plan(job, job.request.work) for job in started]
+            # The others of a batch ask for the same.
+            await self._screening.check(started[0], plans[0], self._screening.policy(standing))
             planned = [replace(job, plan=p) for job, p in zip(started, plans, strict=True)]
             threshold = self._house.limits.confirm_above_usd
             price = sum(plan.price.charged for plan in plans)
@@ -250,7 +257,7 @@ class Intake:
             code = ledger.LATE_REFUSAL if is_refusal else ledger.LATE_FAULT
         else:
             code = ledger.REFUSED if is_refusal else ledger.NOT_PREPARED
-        is_theirs = isinstance(error, NotAllowed | QuotaExceeded)
+        is_theirs = isinstance(error, NotAllowed | QuotaExceeded | Moderated)
         sentence = NOT_RESUMED if is_late and is_theirs else error.sentence
         failure, now = Failure(code=code, sentence=sentence), self._clock.now()
 
@@ -346,10 +353,11 @@ class Intake:
 
         return await self.write(send)
 
-    async def check_again(self, job: Job) -> None:
+    async def check_again(self, job: Job) -> places.Standing:
         """Its place may have been closed or paused, and its person blocked."""
         _, standing, _ = await self._read(job.request, None)
         await self._access.check(job.request, standing)
+        return standing
 
     async def resume(self) -> None:
         """Take up requests whose images were being read when the process ended."""
@@ -375,10 +383,10 @@ class Intake:
             if not is_open or not is_young:
                 return
             try:
-                await self.check_again(job)
+                standing = await self.check_again(job)
                 for each in batch:
                     await self._place(each)
-                await self._prepare(batch, is_confirmed=False)
+                await self._prepare(batch, standing, is_confirmed=False)
             except BotError as error:
                 for each in batch:
                     await self._end(each, error, is_late=True)

@@ -169,7 +169,10 @@ class PlaceLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceRules:
-    """What was decided for a place: `channels` are the allowed ones by id with their names."""
+    """What was decided for a place: `channels` are the allowed ones by id with their names.
+
+    `words` and `patterns` are how many its people may not use; which is not shown.
+    """
 
     tenant: str
     is_served: bool
@@ -179,6 +182,10 @@ class PlaceRules:
     defaults: Mapping[str, str] = field(default_factory=dict)
     channel_defaults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     blocked: tuple[Blocked, ...] = ()
+    policy: Mapping[str, str] = field(default_factory=dict)
+    channel_policies: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    words: int = 0
+    patterns: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

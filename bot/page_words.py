@@ -240,9 +240,21 @@ def describe_rules(page: PlaceRules) -> Text:
     for channel, defaults in page.channel_defaults.items():
         where = clean(page.channels.get(channel, ""), limit=NAME_CHARS) or f"channel {channel}"
         lines.append(f"Defaults in {where}: {_pairs(defaults)}.")
+    lines += _policy_lines(page)
     head = (("blocked", "until", "reason"),) if page.blocked else ()
     blocked = (_blocked_cells(each) for each in page.blocked)
     return Text(title="Rules here", lines=tuple(lines), table=(*head, *blocked))
+
+
+def _policy_lines(page: PlaceRules) -> list[str]:
+    """What was decided about clips and people; the words themselves are not shown."""
+    lines = [f"Decided here: {_pairs(page.policy)}."] if page.policy else []
+    for channel, policy in page.channel_policies.items():
+        where = clean(page.channels.get(channel, ""), limit=NAME_CHARS) or f"channel {channel}"
+        lines.append(f"Decided in {where}: {_pairs(policy)}.")
+    if page.words or page.patterns:
+        lines.append(f"Blocked here: {page.words} words and {page.patterns} patterns.")
+    return lines
 
 
 def _pairs(values: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from bot import choice, failover, pricing, quota
@@ -294,6 +295,14 @@ class Planner:
             if job.plan is not None:
                 return job
         return None
+
+    async def images_of(self, plan: Plan) -> dict[Slot, Path]:
+        """Local copies of what a plan starts from and ends with; raises `FrameRejected`."""
+        slots: tuple[tuple[Slot, StoredFrame | None], ...] = (
+            ("start", plan.start_frame),
+            ("end", plan.end_frame),
+        )
+        return {slot: await self._frames.local(kept) for slot, kept in slots if kept is not None}
 
     async def forget_images(self, job: Job) -> None:
         """Delete what a job's images were kept as; raises `ClipUnavailable`."""

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,15 @@ from bot.config import Config, nearest, parts_of
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
-from bot.ports import Adapter, Finding, Introduction, ModelCapabilities, Provider
+from bot.moderators import open_moderators
+from bot.ports import (
+    Adapter,
+    Finding,
+    Introduction,
+    ModelCapabilities,
+    Moderator,
+    Provider,
+)
 from bot.refs import Frozen
 from bot.studio import Studio
 
@@ -300,6 +309,16 @@ def secret_key(config: Config) -> str:
         raise ConfigError(f"[bot] secret_key needs at least {SECRET_CHARS} characters.")
     register_secret(key)
     return key
+
+
+def moderators(
+    config: Config, secret: str, *, clock: Clock, stack: AsyncExitStack
+) -> Sequence[Moderator]:
+    """Who checks each request; the stack closes them."""
+    found = open_moderators(config.moderation, clock=clock, pseudonym=partial(pseudonym, secret))
+    for each in found:
+        stack.push_async_callback(each.aclose)
+    return found
 
 
 def pseudonym(secret: str, person: str) -> str:

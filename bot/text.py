@@ -294,6 +294,8 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.NotServed: ("Not open here", "Ask the operator of this bot."),
     errors.Paused: ("Raybot is paused", "Ask again once it goes on."),
     errors.WrongChannel: ("Not in this channel", "Ask again there."),
+    errors.Moderated: ("Not made here", "Change it and ask again."),
+    errors.NotChecked: ("Not started", "Ask again in a moment."),
     errors.JobNotFound: ("No such job", "Type jobs to list your own."),
     errors.ProviderError: ("The video service has a problem", _OPERATOR),
     errors.ProviderUnavailable: ("The video service is not reachable", _AGAIN),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
@@ -17,20 +17,28 @@ from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, s
 _JOB = "job:"
 AUDIT_PAGE = 20
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
-_CHOSEN_IN = select(settings).where(
-    settings.c.scope.in_([bindparam("first"), bindparam("second"), bindparam("third")])
-)
+#: Six of who asks and where, and those of the people whose images or clip they would like to use.
+_SCOPES = tuple(f"scope{at}" for at in range(9))
+_CHOSEN_IN = select(settings).where(settings.c.scope.in_([bindparam(each) for each in _SCOPES]))
 #: Whether a block still holds at `now`.
 IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The defaults that hold for a person in a channel of a place, the strongest first."""
+    """The defaults that hold for a person in a channel of a place, the strongest first.
+
+    `rules` and `channel_rules` are what its place and channel decided, `trust` what the person
+    did, and `others` what these other people did.
+    """
 
     person: Mapping[str, str]
     channel: Mapping[str, str]
     place: Mapping[str, str]
+    rules: Mapping[str, str] = field(default_factory=dict)
+    channel_rules: Mapping[str, str] = field(default_factory=dict)
+    trust: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def merged(self) -> dict[str, str]:
@@ -51,6 +59,11 @@ def channel_scope(tenant: str, channel: str) -> str:
 def rules_scope(tenant: str, channel: str = "") -> str:
     """The scope of what those who run a place decided for it, or for one of its channels."""
     return f"rules:{tenant}:{channel}" if channel else f"rules:{tenant}"
+
+
+def trust_scope(person: str) -> str:
+    """The scope of what somebody accepted, and of what they let nobody do."""
+    return f"trust:{person}"
 
 
 def provider_scope(provider: str) -> str:
@@ -74,18 +87,37 @@ def chosen(conn: Connection, scope: str) -> dict[str, str]:
     return dict(row.chosen) if row is not None else {}
 
 
-def chosen_in(conn: Connection, person: str, tenant: str, channel: str) -> Chosen:
-    """The defaults of a person, their channel and their place, in one query."""
-    scopes = person, channel_scope(tenant, channel), place_scope(tenant)
-    rows = conn.execute(_CHOSEN_IN, dict(zip(("first", "second", "third"), scopes, strict=True)))
+def chosen_in(
+    conn: Connection, person: str, tenant: str, channel: str, others: Collection[str] = ()
+) -> Chosen:
+    """What a person, their channel and their place chose and decided, in one query."""
+    scopes = (
+        *(person, channel_scope(tenant, channel), place_scope(tenant)),
+        *(rules_scope(tenant), rules_scope(tenant, channel), trust_scope(person)),
+    )
+    theirs = {each: trust_scope(each) for each in others}
+    asked = dict.fromkeys(_SCOPES, "") | dict(
+        zip(_SCOPES, (*scopes, *theirs.values()), strict=False)
+    )
+    rows = conn.execute(_CHOSEN_IN, asked)
     found = {row.scope: row.chosen for row in rows}
-    own, there, everywhere = (found.get(scope, {}) for scope in scopes)
-    return Chosen(person=own, channel=there, place=everywhere)
+    own, there, everywhere, rules, channel_rules, trust = (found.get(s, {}) for s in scopes)
+    return Chosen(
+        person=own,
+        channel=there,
+        place=everywhere,
+        rules=rules,
+        channel_rules=channel_rules,
+        trust=trust,
+        others={each: found.get(scope, {}) for each, scope in theirs.items()},
+    )
 
 
-def chosen_by_channel(conn: Connection, tenant: str) -> dict[str, dict[str, str]]:
-    """The defaults of each channel of a place that has some."""
-    prefix = channel_scope(tenant, "")
+def chosen_by_channel(
+    conn: Connection, tenant: str, *, rules: bool = False
+) -> dict[str, dict[str, str]]:
+    """The defaults, or the rules, of each channel of a place that has some."""
+    prefix = f"{rules_scope(tenant)}:" if rules else channel_scope(tenant, "")
     rows = conn.execute(
         select(settings).where(settings.c.scope.startswith(prefix, autoescape=True))
     )

@@ -1,0 +1,99 @@
+"""What a place, or one of its channels, decided about its clips and its people. Pure.
+
+A channel's word wins over its place's, and that over the configuration's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from bot.config import ModerationTable
+from bot.errors import InvalidRequest
+from bot.wordlist import Blocklist
+
+Remix = Literal["anyone", "own"]
+AnimateOthers = Literal["anyone", "own", "ask"]
+Review = Literal["off", "before_post"]
+#: What can be decided, and the values of what has only some.
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "remix": get_args(Remix),
+    "animate_others": get_args(AnimateOthers),
+    "review": get_args(Review),
+    "rules": (),
+    "gallery_channel": (),
+    "gallery_stars": (),
+    "moderators_channel": (),
+}
+#: Decided for a whole place only.
+OF_PLACES = frozenset({"gallery_channel", "moderators_channel", "gallery_stars"})
+WORDS, PATTERNS = "blocked_words", "blocked_patterns"
+RULES_CHARS, ID_CHARS = 1500, 60
+GALLERY_STARS, MOST_STARS = 3, 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What holds in one channel; channels are ids, empty where none was named."""
+
+    remix: Remix = "anyone"
+    animate_others: AnimateOthers = "anyone"
+    review: Review = "off"
+    rules: str = ""
+    gallery_channel: str = ""
+    gallery_stars: int = GALLERY_STARS
+    moderators_channel: str = ""
+    blocked: Blocklist = Blocklist()
+
+
+def read_policy(
+    table: ModerationTable, place: Mapping[str, str], channel: Mapping[str, str]
+) -> Policy:
+    """What holds of what was written down; a value that is none any more counts for nothing."""
+    given = {name: getattr(table, name) for name in ("remix", "animate_others", "review", "rules")}
+    for layer in (place, channel):
+        given |= {n: v for n, v in layer.items() if n in CHOICES and _is_value(n, v)}
+    stars = int(given.pop("gallery_stars", GALLERY_STARS))
+    words, patterns = (tuple(place.get(key, "").splitlines()) for key in (WORDS, PATTERNS))
+    return Policy(**given, gallery_stars=stars, blocked=Blocklist(words=words, patterns=patterns))
+
+
+def decided(layer: Mapping[str, str]) -> dict[str, str]:
+    """Of what was written down for a place or channel, what this page is about."""
+    return {name: value for name, value in layer.items() if name in CHOICES}
+
+
+def check_policy(changes: Mapping[str, str], *, channel: str = "") -> dict[str, str]:
+    """Changes as they are kept; an empty value takes one back. Raises `InvalidRequest`."""
+    return {name: _check(name, value.strip(), channel) for name, value in changes.items()}
+
+
+def _check(name: str, value: str, channel: str) -> str:
+    if name not in CHOICES:
+        hint = _nearest(name, CHOICES)
+        raise InvalidRequest(f"There is no rule {name!r}.{hint} You can set {', '.join(CHOICES)}.")
+    if channel and name in OF_PLACES:
+        raise InvalidRequest(f"{name} is set for the whole place.", field=name)
+    choices = CHOICES[name]
+    if value and choices and value not in choices:
+        hint = _nearest(value, choices)
+        raise InvalidRequest(f"{name} is {' or '.join(choices)}.{hint}", field=name)
+    if value and name == "gallery_stars" and not _is_value(name, value):
+        raise InvalidRequest(f"gallery_stars is a number from 1 to {MOST_STARS}.", field=name)
+    limit = RULES_CHARS if name == "rules" else ID_CHARS
+    if len(value) > limit:
+        raise InvalidRequest(f"{name} takes at most {limit} characters.", field=name)
+    return value
+
+
+def _is_value(name: str, value: str) -> bool:
+    if name == "gallery_stars":
+        return value.isascii() and value.isdigit() and 0 < int(value) <= MOST_STARS
+    return not CHOICES[name] or value in CHOICES[name]
+
+
+def _nearest(name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
