@@ -17,6 +17,7 @@ from bot.notices import Notice
 from bot.planning import Planner
 from bot.refs import JobId
 from bot.request import Requester, to_video
+from bot.screening import Screening
 from bot.store import jobs, stories
 from bot.store.database import Database, Tx
 
@@ -46,6 +47,7 @@ class Stories:
         self._house = house
         self._own = own
         self._audit = audit
+        self._screening = Screening(planner=planner, house=house)
 
     async def redo(
         self,
@@ -70,8 +72,10 @@ class Stories:
         work = to_video(failed.request.work)
         work = work.model_copy(update={"prompt": prompt.strip() or work.prompt})
         request = failed.request.model_copy(update={"work": work})
-        await self._intake.check_again(replace(failed, request=request))
+        again = replace(failed, request=request)
+        standing = await self._intake.check_again(again)
         plan = await self._planner.plan(film, work)
+        await self._screening.check(again, plan, self._screening.policy(standing))
         await self._replace(failed, plan, dedupe_key or f"{failed.id}:again")
         self._house.nudge(plan.provider)
         return await self._receipt(film)

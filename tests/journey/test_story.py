@@ -15,7 +15,7 @@ from rich.console import Console
 from adapters.terminal.listener import Listed, Terminal
 from adapters.terminal.parse import whoami
 from adapters.terminal.render import PlainScreen
-from bot.errors import InvalidRequest, QuotaExceeded, Refusal
+from bot.errors import InvalidRequest, Moderated, QuotaExceeded, Refusal
 from bot.job import Job, JobState
 from bot.notices import (
     Accepted,
@@ -295,6 +295,10 @@ async def test_a_failed_shot_is_made_again_without_the_others(house: House) -> N
         await house.studio.stories.redo(film, 2, to_requester("ben"))
     with pytest.raises(InvalidRequest, match=f"redo {film} 2"):
         await house.studio.retry(failed.id, ANA, dedupe_key="again", thread=first.request.thread)
+    here = ANA.tenant
+    await house.studio.admin.set_words(here, actor=ANA, words=["limps"])
+    with pytest.raises(Moderated):
+        await house.studio.stories.redo(film, 2, ANA, prompt="the fox limps")
     receipt = await house.studio.stories.redo(film, 2, ANA, prompt="the fox walks")
     assert isinstance(receipt.notice, Filming)
     await make(house, film, 2)
