@@ -6,99 +6,58 @@ import contextlib
 import difflib
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from adapters import work_text
+from adapters.drafts import to_draft, to_work
+from adapters.verbs import (
+    Cancel,
+    Command,
+    Confirm,
+    Deed,
+    Delete,
+    Draft,
+    Follow,
+    Help,
+    Jobs,
+    Retry,
+    SettingsCommand,
+    Show,
+    Usage,
+    read_verb,
+)
 from adapters.work_text import Finish, Redo
 from bot.errors import InvalidRequest
-from bot.refs import JobId
 from bot.request import (
     ASPECT_RATIOS,
     DURATIONS,
     RESOLUTIONS,
-    AspectRatio,
-    Duration,
-    Frame,
     LinkFrame,
-    Parameter,
-    Resolution,
-    VideoWork,
-    Work,
 )
 from bot.text import clean
 
-
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """A prompt and the parameters that were typed; None and empty: not typed.
-
-    `is_private`: only its person shall read of it; that is no parameter of the clip. `is_still`: a
-    picture is wanted, and no clip. `shots`: a film is, of these; None: no film.
-    """
-
-    prompt: str = ""
-    model: str | None = None
-    aspect_ratio: AspectRatio | None = None
-    resolution: Resolution | None = None
-    duration: Duration | None = None
-    loop: bool | None = None
-    concepts: tuple[str, ...] = ()
-    start: str | None = None
-    end: str | None = None
-    is_private: bool = False
-    is_still: bool = False
-    shots: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Help:
-    """`help`."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """`usage`."""
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """`jobs`, `jobs 2`, `jobs "fox" 2`."""
-
-    search: str = ""
-    page: int = 1
-
-
-@dataclass(frozen=True)
-class _OfJob:
-    job_id: JobId
-
-
-class Show(_OfJob):
-    """`show ID`."""
-
-
-class Cancel(_OfJob):
-    """`cancel ID`."""
-
-
-class Retry(_OfJob):
-    """`retry ID`."""
-
-
-class Confirm(_OfJob):
-    """`confirm ID`."""
-
-
-@dataclass(frozen=True)
-class SettingsCommand:
-    """`settings`, `settings ar=9:16 …`; an empty value takes one's own default back."""
-
-    changes: Mapping[str, str] = field(default_factory=dict)
-
-
-Command = Help | Usage | Jobs | Show | Cancel | Retry | Confirm | SettingsCommand | Redo | Finish
+__all__ = [
+    "Cancel",
+    "Command",
+    "Confirm",
+    "Delete",
+    "Draft",
+    "Finish",
+    "Follow",
+    "Help",
+    "Jobs",
+    "Redo",
+    "Retry",
+    "SettingsCommand",
+    "Show",
+    "Usage",
+    "format_draft",
+    "parse",
+    "read_link",
+    "to_draft",
+    "to_work",
+]
 
 MAX_CHARS = 10_000
 _FLAGS = {
@@ -112,12 +71,14 @@ _FLAGS = {
     **dict.fromkeys(("loop", "l", "no-loop"), "loop"),
     "private": "is_private",
     "still": "is_still",
+    "draft": "is_draft",
 }
 #: They take no value; how each is written.
 _SWITCHES = {
     "loop": "--loop or --no-loop,",
     "is_private": "--private",
     "is_still": "--still",
+    "is_draft": "--draft",
 }
 #: Taken with one dash too: the letters, and what Pika taught people.
 _ONE_DASH = frozenset({*(name for name in _FLAGS if len(name) == 1), "ar", "res", "dur", "camera"})
@@ -127,8 +88,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "aspect_ratio": ASPECT_RATIOS,
 }
 _SHORT = {value: name for name, values in _CHOICES.items() for value in values}
-#: What a draft and a work name alike.
-_ALIKE = frozenset({"model", "aspect_ratio", "resolution", "duration", "loop", "concepts"})
 _UNITS = {"duration": "s", "resolution": "p", "aspect_ratio": ""}
 #: Flags of Midjourney, Pika and Stable Diffusion bots.
 _FOREIGN = re.compile(
@@ -142,14 +101,8 @@ _SPOT = re.compile(
     r"(?<!\S)(?:(?P<quote>[\"“”„])|(?P<dash>--|[—–-])(?P<name>[^\W_][^\s=]*)(?P<equals>=?))"
 )
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd]")
-_OF_JOB: dict[str, type[Show | Cancel | Retry | Confirm]] = {
-    "show": Show,
-    "cancel": Cancel,
-    "retry": Retry,
-    "confirm": Confirm,
-}
-_VERB = re.compile(r"(show|cancel|retry|confirm)\s+`?r-([0-9a-z]{4,16})`?")
-_JOBS = re.compile(r"jobs(?:\s+[\"“”„]([^\"“”„]+)[\"“”])?(?:\s+([1-9][0-9]{0,3}))?", re.IGNORECASE)
+#: What a sound is to be without stands last.
+_WITHOUT = re.compile(r"(?:^|\s)--no\s+(.+)\Z", re.DOTALL)
 _PAIR = re.compile(r"\s+(?:--)?([\w-]+)=(\S*)")
 _SETTINGS = re.compile(rf"settings((?:{_PAIR.pattern})*)", re.IGNORECASE)
 
@@ -170,15 +123,65 @@ def parse(text: str) -> Draft | Command:
 
 
 def _parse_verb(text: str) -> Command | None:
-    if text.lower() in {"help", "usage"}:
-        return Help() if text.lower() == "help" else Usage()
-    if match := _VERB.fullmatch(text.lower()):
-        return _OF_JOB[match[1]](JobId("r-" + match[2].translate(work_text.MISREAD)))
-    if match := _JOBS.fullmatch(text):
-        return Jobs(search=(match[1] or "").strip(), page=int(match[2] or 1))
     if match := _SETTINGS.fullmatch(text):
         return SettingsCommand(dict(_setting(*pair) for pair in _PAIR.findall(match[1])))
-    return None
+    verb = read_verb(text)
+    return _parse_deed(verb) if isinstance(verb, Deed) else verb
+
+
+def _parse_deed(deed: Deed) -> Follow:
+    """A verb with its words and flags; raises `InvalidRequest` for a flag that is none of its."""
+    said, choice, negative = deed.rest, deed.choice, ""
+    if deed.act == "audio" and (without := _WITHOUT.search(said)):
+        said, negative = said[: without.start()], _unquote(without[1].strip())
+    if deed.act in {"final", "upscale"} and choice:
+        choice = _choose("resolution", choice, typed=choice)
+    elif deed.act == "reframe" and choice:
+        choice = _choose("aspect_ratio", choice, typed=choice)
+    elif deed.act == "modify":
+        choice = re.sub(r"[_ -]?([0-9])\Z", r"_\1", choice)
+    draft = _parse_draft(said)
+    if deed.act == "remix":
+        _check_remix(draft)
+    else:
+        _check_flags(deed, draft)
+    return Follow(
+        job_id=deed.job_id,
+        act=deed.act,
+        choice=choice,
+        prompt=draft.prompt,
+        negative_prompt=negative,
+        other=deed.other,
+        end=None if deed.act == "remix" else draft.end,
+        draft=draft if deed.act == "remix" else None,
+        is_private=deed.is_private or draft.is_private,
+    )
+
+
+def _check_flags(deed: Deed, draft: Draft) -> None:
+    """Model, shape and size are the clip's own."""
+    taken = {"end"} if deed.act == "extend" else set()
+    bare = Draft(prompt=draft.prompt, is_private=draft.is_private)
+    given = [
+        each.name
+        for each in fields(Draft)
+        if getattr(draft, each.name) != getattr(bare, each.name) and each.name not in taken
+    ]
+    if given:
+        flag = next(name for name, parameter in _FLAGS.items() if parameter == given[0])
+        raise InvalidRequest(
+            f"{deed.act.capitalize()} takes that from the clip. Leave --{flag} out.", field="flags"
+        )
+
+
+def _check_remix(draft: Draft) -> None:
+    if draft in (Draft(), Draft(is_private=True)):
+        raise InvalidRequest("Say what the remix changes: words, or flags.", field="prompt")
+    if draft.start is not None or draft.end is not None:
+        raise InvalidRequest(
+            "A remix keeps the images it starts from and ends with. Leave --start and --end out.",
+            field="flags",
+        )
 
 
 def _setting(key: str, value: str) -> tuple[str, str]:
@@ -344,6 +347,8 @@ def format_draft(draft: Draft) -> str:
         flags.append("--private")
     if draft.is_still:
         flags.append("--still")
+    if draft.is_draft:
+        flags.append("--draft")
     if draft.shots is not None:
         return "\n".join([" ".join(["story", *flags]), *(_quote(line) for line in draft.shots)])
     bare = " ".join([draft.prompt, *flags])
@@ -351,40 +356,6 @@ def format_draft(draft: Draft) -> str:
         if parse(bare) == draft:
             return bare
     return " ".join([_quote(draft.prompt), *flags])
-
-
-def to_work(
-    draft: Draft, *, start_frame: Frame | None = None, end_frame: Frame | None = None
-) -> Work:
-    """The draft as a request's work; `start` and `end` are what the adapter made of the frames.
-
-    Raises `InvalidRequest` for a still with something that only clips have.
-    """
-    values: dict[Parameter, Any] = {
-        "prompt": draft.prompt.strip(),
-        "model": draft.model and draft.model.lower(),
-        "aspect_ratio": draft.aspect_ratio,
-        "resolution": draft.resolution,
-        "duration": draft.duration,
-        "loop": draft.loop,
-        "concepts": tuple(re.sub(r"[\s-]+", "_", name.lower()) for name in draft.concepts),
-        "start_frame": start_frame,
-        "end_frame": end_frame,
-    }
-    typed = {name: value for name, value in values.items() if value not in (None, "", ())}
-    if draft.shots is not None:
-        return work_text.to_story(typed, draft.shots)
-    if not draft.is_still:
-        return VideoWork(**typed, typed=frozenset(typed))
-    return work_text.to_still(typed)
-
-
-def to_draft(work: Work) -> Draft:
-    """What a person typed for this work, but for the frames."""
-    typed = {name: getattr(work, name) for name in work.typed & _ALIKE}
-    if work.kind == "story":
-        return Draft(shots=work.shots, **typed)
-    return Draft(prompt=work.prompt, is_still=work.kind == "image", **typed)
 
 
 def read_link(text: str) -> LinkFrame | None:

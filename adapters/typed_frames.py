@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from adapters.command_text import Draft, read_link
+from adapters.command_text import Draft, Follow, read_link
 from bot.errors import InvalidRequest
 from bot.refs import JobId
 from bot.request import ClipFrame, Frame, LinkFrame
@@ -28,6 +28,11 @@ def with_typed(draft: Draft, start: Frame | None, end: Frame | None) -> Frames:
         _one_of(start, draft.start, field="start_frame"),
         _one_of(end, draft.end, field="end_frame"),
     )
+
+
+def end_of(command: Follow) -> Frame | None:
+    """The image that an extension ends on, where one was typed; raises `InvalidRequest`."""
+    return to_link(command.end, field="end_frame") if command.end else None
 
 
 def _one_of(shown: Frame | None, typed: str | None, *, field: str) -> Frame | None:

@@ -26,7 +26,7 @@ _ID = r"`?r-([0-9a-z]{4,16})`?"
 _REDO = re.compile(rf"redo\s+{_ID}\s+([1-9][0-9]?)(?:\s+(.*))?", re.DOTALL | re.IGNORECASE)
 _FINISH = re.compile(rf"finish\s+{_ID}", re.IGNORECASE)
 #: Ids have none of these letters; people read them into the digits.
-MISREAD = str.maketrans("oil", "011")
+_MISREAD = str.maketrans("oil", "011")
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,15 @@ class Finish:
 def read_verb(text: str) -> Redo | Finish | None:
     """What is to become of a film; None where it is something else."""
     if match := _REDO.fullmatch(text):
-        return Redo(_to_job_id(match[1]), int(match[2]), (match[3] or "").strip())
+        return Redo(to_job_id(match[1]), int(match[2]), (match[3] or "").strip())
     if match := _FINISH.fullmatch(text):
-        return Finish(_to_job_id(match[1]))
+        return Finish(to_job_id(match[1]))
     return None
 
 
-def _to_job_id(typed: str) -> JobId:
-    return JobId("r-" + typed.lower().translate(MISREAD))
+def to_job_id(typed: str) -> JobId:
+    """A job's id from what stands behind `r-`, with letters that were misread."""
+    return JobId("r-" + typed.lower().translate(_MISREAD))
 
 
 def body_of(text: str) -> str | None:

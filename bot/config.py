@@ -359,7 +359,9 @@ HOUSE = ("bot", "access", "operator", "defaults", "limits", "moderation")
 #: Tables that hold one table for each part of a kind.
 OPEN_ENDED = {"providers": "provider", "adapters": "adapter"}
 #: What lies in the folder of the adapters and is none.
-SHARED = frozenset({"command_text", "statuses", "typed_frames", "work_text"})
+SHARED = frozenset(
+    {"command_text", "drafts", "follow_ups", "statuses", "typed_frames", "verbs", "work_text"}
+)
 
 
 def _environment(prefix: str) -> dict[str, str]:

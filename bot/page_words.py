@@ -139,6 +139,7 @@ def help_text(
         ("--model", choices(tuple(model.model for model in models)), "quality and price"),
         ("--camera", "orbit_left, …", "camera moves, several if you like"),
         ("--start, --end", "a link or an image", "first and last picture"),
+        ("--draft", "", "the smallest size; final ID makes it large"),
         ("--private", "", "only you see it"),
     )
     if stills:
@@ -148,8 +149,11 @@ def help_text(
         "Type what you want to see, then flags: a red fox in snow --ar 9:16 --9s --loop",
         "Reply to an image or a clip to start from it.",
         'A film of several shots: story "the fox wakes" | "the fox runs" --9s, or a line for each',
-        'usage · jobs · jobs "fox" 2 · show ID · cancel ID · retry ID · confirm ID',
-        "redo ID 2 (a shot that failed) · finish ID (without the rest)",
+        'usage · jobs · jobs "fox" 2 · show ID · cancel ID · retry ID · confirm ID · delete ID',
+        "With a finished clip: extend ID what happens next --end IMAGE · prequel ID · join ID ID",
+        "vary ID x4 · remix ID other words --9s · loop ID · final ID 1080p · upscale ID 1080p",
+        "sound ID what it sounds like · reframe ID 9:16 · modify ID flex_2 another look",
+        "With a film: redo ID 2 (a shot that failed) · finish ID (without the rest)",
         "settings · settings ar=9:16 · help",
     )
     cameras = choices(*(model.concepts for model in models))

@@ -33,7 +33,7 @@ from bot.page_words import (
     help_text,
     timeline,
 )
-from bot.refs import JobId, Micros, money
+from bot.refs import JobId, Micros, Price, money
 from bot.story_words import cut_list, decision_lines, shot_lines
 from bot.words import (
     QUOTE_CHARS,
@@ -92,6 +92,7 @@ __all__ = [
     "span",
     "thing",
     "timeline",
+    "whole_price",
 ]
 Running = (
     n.Received
@@ -139,7 +140,8 @@ def _describe_running(notice: Running) -> Text:
             return _text(about_it, "Reading your request", tone="wait")
         case n.ConfirmNeeded(expires_at=until, batch_size=size):
             offer = f"Nothing is charged unless you confirm, until {moment(until)}."
-            every = _batch_words(about_it, size) if size > 1 else ""
+            whole = f"One of {size}, together {whole_price(notice)}. To confirm or cancel one is "
+            every = f"{whole}to do so with all." if size > 1 else ""
             return _text(about_it, "Please confirm the price", offer, every, tone="wait")
         case n.Accepted():
             return _text(about_it, "Accepted", tone="info")
@@ -168,12 +170,12 @@ def _describe_running(notice: Running) -> Text:
     assert_never(notice)
 
 
-def _batch_words(about_it: n.About, size: int) -> str:
+def whole_price(asks: n.ConfirmNeeded) -> str:
     """What all that was asked for at once costs together."""
-    price = about_it.price
-    whole = price and price.model_copy(update={"micros": Micros(price.micros * size)})
-    cost = f": {price_words(whole)} together" if whole else ""
-    return f"It is one of {size}{cost}. To confirm or cancel one is to do so with all."
+    price = asks.about.price
+    if price is None:
+        return "its price"
+    return price_words(Price(micros=Micros(price.micros * asks.batch_size), is_test=price.is_test))
 
 
 def _describe_filming(notice: n.Filming | n.ShotFailed) -> Text:

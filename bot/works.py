@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TypedDict, Unpack
+
 from bot.acts import NEEDS, RELATIONS, USUAL, Act, Offered, Wish, to_work
 from bot.errors import InvalidRequest, JobNotFound
 from bot.intake import Intake, Receipt
@@ -16,6 +19,16 @@ from bot.text import thing
 
 #: Acts that need no clip: the same is asked for again, as it is or with changes.
 OF_REQUESTS: frozenset[Act] = frozenset({"retry", "remix"})
+
+
+class Given(TypedDict, total=False):
+    """What an act needs of a person (`bot.acts.Wish`); an empty choice is the usual one."""
+
+    choice: str
+    prompt: str
+    negative_prompt: str
+    other: JobId | None
+    frame: Frame | None
 
 
 class Works:
@@ -38,62 +51,66 @@ class Works:
         *,
         dedupe_key: str,
         thread: ThreadRef,
-        choice: str = "",
-        prompt: str = "",
-        negative_prompt: str = "",
-        other: JobId | None = None,
-        frame: Frame | None = None,
         count: int = 1,
         work: Work | None = None,
         asked_in: MessageRef | None = None,
         is_private: bool = False,
         is_age_restricted: bool = False,
         is_confirmed: bool = False,
+        **given: Unpack[Given],
     ) -> tuple[Receipt, ...]:
         """Ask for something to be made of a job; raises `Refusal`s, then nothing is charged.
 
-        Of several variations all are started, or none. `choice` and the rest are what the act
-        needs; an empty choice is the usual one. `work` is what a remix asks for, where more than
-        its prompt was changed.
+        Of several variations (`count`) all are started, or none. `work` is what a remix asks for,
+        where more than its prompt was changed.
         """
         if known := await self._intake.receipts(dedupe_key):
             return known
-        job = await self._visible(job_id, requester)
-        others = [] if other is None else [await self._visible(other, requester)]
-        for each in (job, *others):
-            _check(each, act, is_private=is_private)
-        chosen = choice or (str(count) if act == "variation" else self._usual(act, job))
-        wish = Wish(
-            choice=chosen,
-            prompt=prompt.strip(),
-            negative_prompt=negative_prompt.strip(),
-            other=other,
-            frame=frame,
-        )
-        asked = work if act == "remix" and work is not None else self._to_work(act, job, wish)
-        size = int(chosen) if act == "variation" else 1
+        if act == "variation":
+            given.setdefault("choice", str(count))
+        job = await self._source(job_id, act, requester, given.get("other"), is_private=is_private)
         request = GenerationRequest(
             dedupe_key=dedupe_key,
             requester=requester,
             thread=thread,
-            work=asked,
+            work=self._to_work(act, job, given, work),
             asked_in=asked_in,
             is_age_restricted=is_age_restricted,
             is_private=is_private,
             parent=job.id,
             relation=RELATIONS[act],
-            batch=dedupe_key if size > 1 else "",
-            batch_size=size,
         )
+        size = int(given["choice"]) if act == "variation" else 1
         return await self._intake.submit_all(
-            [request.model_copy(update={"dedupe_key": key}) for key in keys_of(dedupe_key, size)],
+            _to_batch(request, size),
             is_confirmed=is_confirmed,
             retry_of=job.id if act in OF_REQUESTS else None,
         )
 
-    def _to_work(self, act: Act, job: Job, wish: Wish) -> Work:
+    async def _source(
+        self,
+        job_id: JobId,
+        act: Act,
+        requester: Requester,
+        other: JobId | None,
+        *,
+        is_private: bool,
+    ) -> Job:
+        """The job, once it and the `other` are seen and have what the act needs."""
+        named = [job_id] if other is None else [job_id, other]
+        every = [await self._visible(each, requester) for each in named]
+        for job in every:
+            _check(job, act, is_private=is_private)
+        return every[0]
+
+    def _to_work(self, act: Act, job: Job, given: Given, remixed: Work | None) -> Work:
         if act == "retry":
             return job.request.work
+        if act == "remix" and remixed is not None:
+            return remixed
+        wish = Wish(**given)
+        if not wish.choice:
+            wish = replace(wish, choice=self._usual(act, job))
         work = to_work(act, job, wish)
         provider = self._menu.providers.get(job.plan.provider) if job.plan else None
         can = provider.capabilities.get(work.model) if provider else None
@@ -115,6 +132,15 @@ class Works:
         if not job.request.is_seen_by(requester):
             raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
         return job
+
+
+def _to_batch(request: GenerationRequest, size: int) -> list[GenerationRequest]:
+    """The request, or so many of it that share a batch."""
+    if size > 1:
+        shared = {"batch": request.dedupe_key, "batch_size": size}
+        request = request.model_copy(update=shared)
+    keys = keys_of(request.dedupe_key, size)
+    return [request.model_copy(update={"dedupe_key": key}) for key in keys]
 
 
 def _check(job: Job, act: Act, *, is_private: bool) -> None:

@@ -12,6 +12,8 @@ from adapters.command_text import (
     Cancel,
     Command,
     Confirm,
+    Delete,
+    Follow,
     Help,
     Jobs,
     Retry,
@@ -245,7 +247,11 @@ class Answers:
                 notice = await self._studio.stories.finish(job_id, requester)
                 drawn = render.draw(notice, now=self._clock.now())
                 await self.reply(message, drawn.content)
-            case Retry():
+            case Delete(job_id=job_id):
+                work = await self._studio.work_of(job_id, requester)
+                await self._studio.delete(job_id, requester)
+                await self.reply(message, f"The {thing(work)} of `{job_id}` is deleted.")
+            case Retry() | Follow():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)

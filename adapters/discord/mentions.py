@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import discord
 
-from adapters import command_text
-from adapters.command_text import Draft, Retry
+from adapters import command_text, typed_frames
+from adapters.command_text import Draft, Follow, Retry
 from adapters.discord import parse
 from adapters.discord.answers import Answers
 from adapters.discord.commands import ANIMATE
@@ -16,6 +16,7 @@ from adapters.discord.homes import Homes
 from adapters.discord.images import Images
 from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.threads import Opening
+from adapters.follow_ups import follow_up
 from bot.errors import InvalidRequest
 from bot.refs import JobId, MessageRef
 from bot.request import ClipFrame, Frame, Requester
@@ -84,6 +85,8 @@ class Mentions:
             await self._ask(message, command, ears)
         elif isinstance(command, Retry):
             await self._retry(message, command.job_id, ears)
+        elif isinstance(command, Follow):
+            await self._follow(message, command, ears)
         else:
             requester = await self._requester(message, ears, job=getattr(command, "job_id", None))
             await self._answers.obey(message, command, requester)
@@ -106,6 +109,23 @@ class Mentions:
             thread=asked.thread,
             is_age_restricted=asked.is_age_restricted,
             is_private=asked.is_private,
+        )
+
+    async def _follow(self, message: discord.Message, command: Follow, ears: Ears) -> None:
+        requester = await self._requester(message, ears, job=command.job_id)
+        asked = await self._asked(message, requester)
+        if command.is_private and not asked.is_private:
+            raise InvalidRequest("Leave out --private: everybody reads this.", field="flags")
+        await follow_up(
+            self._studio,
+            command,
+            asked.requester,
+            dedupe_key=asked.dedupe_key,
+            thread=asked.thread,
+            frame=typed_frames.end_of(command),
+            asked_in=asked.asked_in,
+            is_private=asked.is_private,
+            is_age_restricted=asked.is_age_restricted,
         )
 
     async def _asked(self, message: discord.Message, requester: Requester) -> Asked:

@@ -8,6 +8,8 @@ from adapters.command_text import (
     Cancel,
     Command,
     Confirm,
+    Delete,
+    Follow,
     Help,
     Jobs,
     Retry,
@@ -63,11 +65,22 @@ class Answers:
                 return pages.draw_text(describe_settings_in(held))
             case Show(job_id=job_id):
                 return await self._show(await self._studio.show(job_id, requester), requester)
-            case Confirm(job_id=job_id):
-                return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case Cancel() | Redo() | Finish():
                 return await self._decide(command, requester)
-            case Retry():
+            case _:
+                return await self._change(command, requester)
+
+    async def _change(
+        self, command: Confirm | Delete | Retry | Follow, requester: Requester
+    ) -> Drawn:
+        match command:
+            case Confirm(job_id=job_id):
+                return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
+            case Delete(job_id=job_id):
+                work = await self._studio.work_of(job_id, requester)
+                await self._studio.delete(job_id, requester)
+                return render.draw_sentence(f"The {thing(work)} of {job_id} is deleted.")
+            case Retry() | Follow():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from adapters import command_text
-from adapters.command_text import Draft, Retry, SettingsCommand
+from adapters import command_text, typed_frames
+from adapters.command_text import Draft, Follow, Retry, SettingsCommand
+from adapters.follow_ups import follow_up
 from adapters.slack import parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
@@ -230,6 +231,8 @@ class Slack(Delivery):
                 await self._ask(heard, account, requester, command)
             case Retry(job_id=job_id):
                 await self._retry(heard, requester, job_id)
+            case Follow():
+                await self._follow_up(heard, requester, command)
             case _:
                 drawn = await self._answers.obey(command, requester, heard.channel)
                 if isinstance(command, SettingsCommand) and command.changes:
@@ -301,6 +304,24 @@ class Slack(Delivery):
             is_private=asked.is_private,
         )
         await self._follow(heard, receipt, is_private=is_private)
+
+    async def _follow_up(self, heard: Heard, requester: Requester, command: Follow) -> None:
+        """What was typed to be made of a clip; of a private one that stays so."""
+        shown = await self._studio.show(command.job_id, requester)
+        is_private = command.is_private or shown.line.is_private
+        asked = await self._asked(heard, requester, is_private=is_private)
+        receipts = await follow_up(
+            self._studio,
+            command,
+            requester,
+            dedupe_key=asked.dedupe_key,
+            thread=asked.thread,
+            frame=typed_frames.end_of(command),
+            asked_in=asked.asked_in,
+            is_private=asked.is_private,
+        )
+        for receipt in receipts:
+            await self._follow(heard, receipt, is_private=is_private)
 
     async def _follow(self, heard: Heard, receipt: Receipt, *, is_private: bool) -> None:
         """Tell who asked where it goes on, where they do not see it happen anyway."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, TextIO
 from rich.console import Console
 
 from adapters.terminal import render
-from adapters.terminal.listener import Listed, Piped, Prompted, Source, Terminal
+from adapters.terminal.listener import Terminal
+from adapters.terminal.sources import Listed, Piped, Prompted, Source
 from bot.clock import Clock
 from bot.errors import ConfigError
 from bot.ports import Finding, ModelCapabilities

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from adapters.command_text import (
     Cancel,
     Confirm,
+    Delete,
     Draft,
+    Follow,
     Help,
     Jobs,
     Retry,
@@ -22,14 +22,16 @@ from adapters.command_text import (
     Show,
     Usage,
 )
+from adapters.follow_ups import follow_up
 from adapters.terminal import parse, render
 from adapters.terminal.delivery import Delivery
+from adapters.terminal.sources import Source
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, Refusal
 from bot.job import TERMINAL, JobState
 from bot.log import get_logger
-from bot.notices import About, ConfirmNeeded, Delivered, Notice
+from bot.notices import ConfirmNeeded, Delivered, Notice
 from bot.refs import JobId
 from bot.request import frames_of
 from bot.text import (
@@ -38,143 +40,21 @@ from bot.text import (
     describe_jobs,
     describe_settings,
     describe_usage,
+    family_lines,
     help_text,
-    price_words,
     timeline,
+    whole_price,
 )
 
 if TYPE_CHECKING:
-    from prompt_toolkit import PromptSession
-
     from bot.studio import Receipt, Studio
 
 log = get_logger(__name__)
-LINE_BYTES = 64 * 1024
 LOOK = timedelta(seconds=30)
 HELP = (
     "Here: > 3 slow zoom (reply to message 3) · image ./fox.png (something to reply to) · exit",
     "In a script: one command a line, # for remarks; wait reads on once every job has ended.",
 )
-
-
-# ---- where lines come from -------------------------------------------------------------------
-
-
-class Source(Protocol):
-    """Lines, until there are no more."""
-
-    @property
-    def has_person(self) -> bool:
-        """Whether somebody types them and can be asked."""
-
-    async def read(self, number: Callable[[], str]) -> str | None:
-        """The next line, which will get this number; None at the end."""
-
-    async def ask(self, question: str) -> bool:
-        """Yes or no; no where nobody is there."""
-
-
-class Listed:
-    """Lines that are known beforehand."""
-
-    has_person = False
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-
-    async def read(self, number: Callable[[], str]) -> str | None:
-        """The next of them."""
-        del number
-        return next(self._lines, None)
-
-    async def ask(self, question: str) -> bool:
-        """Nobody is there."""
-        del question
-        return False
-
-
-class Piped(Listed):
-    """A stream, read in a thread of its own: a pipe may stay silent for hours."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        super().__init__(())
-        self._stream = stream
-        self._queue: asyncio.Queue[str | None] | None = None
-
-    async def read(self, number: Callable[[], str]) -> str | None:
-        """The next line of the stream."""
-        del number
-        if self._queue is None:
-            self._queue = asyncio.Queue()
-            arguments = (self._queue, asyncio.get_running_loop())
-            # A daemon: a thread that waits for a pipe cannot be ended.
-            threading.Thread(
-                target=self._pump, args=arguments, name="terminal input", daemon=True
-            ).start()
-        return await self._queue.get()
-
-    def _pump(self, queue: asyncio.Queue[str | None], loop: asyncio.AbstractEventLoop) -> None:
-        # The loop is closed where the session ended first.
-        with contextlib.suppress(RuntimeError):
-            # A stream that cannot be read any more has ended.
-            with contextlib.suppress(OSError, ValueError):
-                for line in lines_of(self._stream):
-                    loop.call_soon_threadsafe(queue.put_nowait, line)
-            loop.call_soon_threadsafe(queue.put_nowait, None)
-
-
-def lines_of(stream: TextIO | None) -> Iterator[str]:
-    """A stream's lines in UTF-8, whatever the locale; of an endless line only the beginning."""
-    source: Any = getattr(stream, "buffer", stream)
-    while source is not None and (line := source.readline(LINE_BYTES)):
-        newline = b"\n" if isinstance(line, bytes) else "\n"
-        rest = line
-        while len(rest) == LINE_BYTES and not rest.endswith(newline):
-            rest = source.readline(LINE_BYTES)
-        text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
-        yield text.lstrip("\ufeff")
-
-
-class Prompted:
-    """A person at a keyboard, with a history and rows below the line."""
-
-    has_person = True
-
-    def __init__(self, *, history: Path, toolbar: Callable[[], str]) -> None:
-        self._history = history
-        self._toolbar = toolbar
-        self._session: PromptSession[str] | None = None
-
-    async def read(self, number: Callable[[], str]) -> str | None:
-        """What the person types; None on Ctrl-C and Ctrl-D."""
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.history import FileHistory
-
-        if self._session is None:
-            self._session = PromptSession(history=FileHistory(str(self._history)))
-        return await self._prompt(self._session, lambda: f"[{number()}] ❯ ")
-
-    async def ask(self, question: str) -> bool:
-        """Anything but yes is no."""
-        from prompt_toolkit import PromptSession
-
-        answer = await self._prompt(PromptSession(), lambda: question)
-        return (answer or "").strip().lower() in {"y", "yes"}
-
-    async def _prompt(self, session: PromptSession[str], message: Callable[[], str]) -> str | None:
-        from prompt_toolkit.patch_stdout import patch_stdout
-
-        with patch_stdout(raw=True):
-            try:
-                return await session.prompt_async(
-                    message,
-                    bottom_toolbar=lambda: self._toolbar() or "help · Ctrl-D leaves",
-                    refresh_interval=0.25,
-                    # SIGINT is the app's.
-                    handle_sigint=False,
-                )
-            except (EOFError, KeyboardInterrupt):
-                return None
 
 
 # ---- the session -----------------------------------------------------------------------------
@@ -261,7 +141,9 @@ class Terminal(Delivery):
         match line.typed:
             case Draft() | Retry() | Confirm() | Redo() as command:
                 receipt = await self._spend(command, line.reply_to, number)
-                await self._follow(receipt, number)
+                await self._follow([receipt], number)
+            case Follow() as command:
+                await self._follow(await self._follow_up(command, number), number)
             case Help() | Usage() | Jobs() | SettingsCommand() as command:
                 text, record = await self._answer(command)
                 self._screen.page(text, record, number=number)
@@ -269,6 +151,8 @@ class Terminal(Delivery):
                 await self._show(job_id, number)
             case Cancel(job_id=job_id):
                 self._tell(await self._studio.cancel(job_id, self._requester), number)
+            case Delete(job_id=job_id):
+                self._tell(await self._studio.delete(job_id, self._requester), number)
             case Finish(job_id=job_id):
                 self._tell(await self._studio.stories.finish(job_id, self._requester), number)
             case parse.Picture(path=path):
@@ -303,22 +187,40 @@ class Terminal(Delivery):
                 return await self._studio.submit(request, is_confirmed=self._assume_yes)
         assert_never(command)
 
-    async def _follow(self, receipt: Receipt, number: str) -> None:
-        self._session.add(receipt.job_id)
-        # A film that waited for a word goes on.
-        self._outcomes.pop(receipt.job_id, None)
-        self._tell(receipt.notice, number)
-        if isinstance(receipt.notice, ConfirmNeeded):
-            await self._confirm(receipt.notice.about, number)
+    async def _follow_up(self, command: Follow, number: str) -> tuple[Receipt, ...]:
+        end = command.end and parse.to_frame(command.end, field="end_frame")
+        return await follow_up(
+            self._studio,
+            command,
+            self._requester,
+            dedupe_key=f"{parse.NAME}:{self._id}:{number}",
+            thread=parse.THREAD,
+            frame=end or None,
+            is_private=command.is_private,
+            is_age_restricted=True,
+            is_confirmed=self._assume_yes,
+        )
 
-    async def _confirm(self, about: About, number: str) -> None:
-        price = price_words(about.price) if about.price else "its price"
+    async def _follow(self, receipts: Sequence[Receipt], number: str) -> None:
+        for receipt in receipts:
+            self._session.add(receipt.job_id)
+            # A film that waited for a word goes on.
+            self._outcomes.pop(receipt.job_id, None)
+            self._tell(receipt.notice, number)
+        # To confirm one is to confirm all that were asked for at once.
+        if receipts and isinstance(receipts[0].notice, ConfirmNeeded):
+            await self._confirm(receipts[0].notice, number)
+
+    async def _confirm(self, asks: ConfirmNeeded, number: str) -> None:
+        job_id, price = asks.about.job_id, whole_price(asks)
         if self._assume_yes or await self._source.ask(f"Start it for {price}? [y/N] "):
-            await self._follow(await self._studio.confirm(about.job_id, self._requester), number)
+            receipt = await self._studio.confirm(job_id, self._requester)
+            await self._follow([receipt], number)
             return
-        self._tell(await self._studio.cancel(about.job_id, self._requester), number)
+        self._tell(await self._studio.cancel(job_id, self._requester), number)
         if not self._source.has_person:
-            raise Refusal(f"This clip costs {price}, and a script starts that only with --yes.")
+            what = "This clip costs" if asks.batch_size == 1 else "These clips cost"
+            raise Refusal(f"{what} {price}, and a script starts that only with --yes.")
 
     def _tell(self, notice: Notice, number: str) -> None:
         self._say(notice, number=number)
@@ -358,8 +260,13 @@ class Terminal(Delivery):
             entry, number = await self._keep(shown.notice, key=f"{self._id}:{number}:show")
             path = entry.path
         moves = [{"at": render.plain(when), "event": what} for when, what in shown.events]
-        record = {"notice": "shown", **render.job_record(shown.line), "timeline": moves}
-        text = replace(text, lines=(*text.lines, *timeline(shown.events)))
+        record = {
+            "notice": "shown",
+            **render.job_record(shown.line),
+            "timeline": moves,
+            **render.family_record(shown),
+        }
+        text = replace(text, lines=(*text.lines, *family_lines(shown), *timeline(shown.events)))
         self._screen.page(text, record, number=number, path=path)
 
     def _put_picture(self, path: str, number: str) -> None:

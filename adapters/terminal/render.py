@@ -21,7 +21,7 @@ from bot import notices as n
 from bot.clock import Clock
 from bot.errors import BotError, Refusal
 from bot.refs import JobId
-from bot.studio import Allowance, JobLine, UsageReport, UsageRow
+from bot.studio import Allowance, JobLine, Offered, Relative, Shown, UsageReport, UsageRow
 from bot.text import Text, clean, describe, parameters, span
 
 Passing = n.Received | n.Queued | n.Generating | n.Filming | n.Waiting | n.Fetching
@@ -109,6 +109,10 @@ def to_record(notice: n.Notice, *, number: str, path: Path | None) -> dict[str, 
     for name in ("expected", "took"):
         if hasattr(notice, name):
             record[f"{name}_seconds"] = plain(getattr(notice, name))
+    if about and about.parent is not None:
+        record["parent"] = parent_record(about.parent)
+    if hasattr(notice, "acts"):
+        record["acts"] = [act_record(each) for each in notice.acts]
     return record
 
 
@@ -116,6 +120,28 @@ def _shot_record(shot: n.Shot) -> dict[str, Any]:
     money = {"price_usd": dollars(shot.price.micros), "charged_usd": dollars(shot.charged)}
     known = {"number": shot.number, "job_id": shot.job_id, "prompt": shot.prompt}
     return known | {"state": shot.state, "seconds": shot.seconds} | money
+
+
+def parent_record(parent: n.Parent | Relative) -> dict[str, Any]:
+    """A job that another came of, for a script."""
+    return {"job_id": parent.job_id, "relation": parent.relation}
+
+
+def act_record(offer: Offered) -> dict[str, Any]:
+    """What can be done with a clip, for a script."""
+    options = {
+        each.value: dollars(each.price.micros) if each.price else None for each in offer.options
+    }
+    price = dollars(offer.price.micros) if offer.price else None
+    return {"act": offer.act, "price_usd": price, "options": options}
+
+
+def family_record(shown: Shown) -> dict[str, Any]:
+    """Where a clip comes from and what came of it, for a script."""
+    return {
+        "parents": [parent_record(each) for each in shown.parents],
+        "children": [{**parent_record(each), "state": each.state} for each in shown.children],
+    }
 
 
 def sentence_of(notice: n.Notice) -> str:

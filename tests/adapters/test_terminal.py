@@ -25,7 +25,7 @@ from rich.console import Console
 from adapters.command_text import Draft, Help
 from adapters.terminal import Settings, Terminal, create, parse, render
 from adapters.terminal.delivery import Delivery, Transcript, keep_clip
-from adapters.terminal.listener import lines_of
+from adapters.terminal.sources import lines_of
 from bot import notices as n
 from bot.errors import (
     DeliveryUnavailable,
