@@ -22,6 +22,7 @@ from bot.request import (
     AudioWork,
     ClipFrame,
     Frame,
+    GenerationRequest,
     ImageWork,
     ModifyWork,
     Parameter,
@@ -261,6 +262,15 @@ def to_relation(work: AnyWork, *, retry_of: JobId | None) -> tuple[JobId | None,
         case _, ClipFrame(job_id=job_id, is_still=is_still):
             return job_id, "animate" if is_still else "prequel"
     return None, None
+
+
+def to_asked(request: GenerationRequest, work: Work, retry_of: JobId | None) -> GenerationRequest:
+    """The request with its settled work, and where it came from."""
+    asked = request.model_copy(update={"work": work})
+    if request.parent is not None:
+        return asked
+    parent, relation = to_relation(work, retry_of=retry_of)
+    return asked.model_copy(update={"parent": parent, "relation": relation})
 
 
 # ---- what cannot be ------------------------------------------------------------------------

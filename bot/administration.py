@@ -23,9 +23,6 @@ from bot.words import clean
 
 REASON_CHARS = 300
 MAX_CHANNELS = 200
-MAX_STARS = 1000
-#: How many people must star a clip where nobody chose.
-GALLERY_STARS = 3
 _TENANT = re.compile(r"[a-z_]+:[\w.-]{1,100}")
 
 
@@ -162,42 +159,6 @@ class Administration(Rulings):
             detail=", ".join(f"{name}={value}" for name, value in changes.items()),
         )
         return await self._database.read(lambda conn: settings.chosen(conn, scope))
-
-    async def set_moderators_channel(self, tenant: str, channel: str, *, actor: Requester) -> None:
-        """Where reports of clips are posted; empty: the operator hears of them."""
-        await self._set_rules(tenant, {"moderators_channel": channel}, actor)
-
-    async def set_gallery(
-        self,
-        tenant: str,
-        channel: str,
-        *,
-        actor: Requester,
-        stars: int = GALLERY_STARS,
-        is_age_restricted: bool = False,
-    ) -> None:
-        """Where clips are shown again that so many people starred; empty: nowhere.
-
-        What was asked for in an age-restricted channel goes only where that is one as well.
-        """
-        if not 1 <= stars <= MAX_STARS:
-            raise InvalidRequest(f"Choose 1 to {MAX_STARS} stars.", field="stars")
-        chosen = {
-            "gallery_channel": channel,
-            "gallery_stars": str(stars),
-            "gallery_age_restricted": "yes" if is_age_restricted else "",
-        }
-        await self._set_rules(tenant, chosen, actor)
-
-    async def _set_rules(self, tenant: str, changes: Mapping[str, str], actor: Requester) -> None:
-        scope = settings.rules_scope(tenant)
-        await self._rights.act(
-            tenant,
-            actor,
-            "rules",
-            lambda tx, _: settings.choose(tx, scope, changes),
-            detail=", ".join(f"{name}={value}" for name, value in changes.items()),
-        )
 
     # ---- what operators decide -----------------------------------------------------------
 

@@ -207,31 +207,30 @@ class App:
         )
 
     def _build_studio(self) -> Studio:
+        config, clock = self._config, self._clock
         planner = Planner(
             database=self.database,
             providers=list(self._providers.values()),
             adapters=self._adapters,
             frames=self._frames,
-            defaults=self._config.defaults,
-            limits=self._config.limits,
+            defaults=config.defaults,
+            limits=config.limits,
             failover=self._failover,
         )
         house = House(
-            limits=self._config.limits,
-            access=self._config.access,
-            data_dir=self._config.bot.data_dir,
-            min_free_bytes=self._config.bot.min_free_bytes,
+            limits=config.limits,
+            access=config.access,
+            data_dir=config.bot.data_dir,
+            min_free_bytes=config.bot.min_free_bytes,
             announce=self._announcer.touch,
             nudge=self._nudge,
             to_notice=self._to_notice,
             cancel_generation=self._cancel_generation,
             failover=self._failover,
-            moderation=self._config.moderation,
-            contacts=self._config.contacts,
-            moderators=supply.moderators(
-                self._config, self._secret, clock=self._clock, stack=self._stack
-            ),
-            operators=frozenset(each.identity for each in self._config.operators),
+            moderation=config.moderation,
+            contacts=config.contacts,
+            moderators=supply.moderators(config, self._secret, clock=clock, stack=self._stack),
+            operators=frozenset(each.identity for each in config.operators),
             delete_post=self._delete_post,
             place=self._announcer.place,
             resolve=self.operations.resolve,
@@ -242,10 +241,10 @@ class App:
             planner=planner,
             clips=self._clips,
             dispatcher=self._dispatcher,
-            clock=self._clock,
+            clock=clock,
             house=house,
             courier=self._courier,
-            vault=Vault(database=self.database, clock=self._clock, secret_key=self._secret),
+            vault=Vault(database=self.database, clock=clock, secret_key=self._secret),
         )
 
     def _build_web(self) -> Web:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.config import micros
 from bot.errors import ProviderClosed, ProviderError, ProviderUnavailable
 from bot.job import Job, Plan, Route
 from bot.pricing import hold_for
 from bot.refs import Micros, money
 from bot.store import jobs
 from bot.store.database import Tx
+from bot.tables import micros
 
 
 def may_leave(error: ProviderError | None) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from bot.access import Access
-from bot.administration import GALLERY_STARS
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import InvalidRequest, JobNotFound, NotAllowed, ThreadGone
 from bot.job import Job, JobState
+from bot.policy import GALLERY_STARS
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
 from bot.store import errands, jobs, messages, places, settings, stars
@@ -54,7 +54,7 @@ class Gallery:
         rules = settings.chosen(tx.conn, settings.rules_scope(own.tenant))
         channel, needed = rules.get("gallery_channel", ""), rules.get("gallery_stars")
         is_served = self._access.is_served(own.tenant, places.state(tx.conn, own.tenant))
-        may_adults_only = bool(rules.get("gallery_age_restricted"))
+        may_adults_only = rules.get("gallery_age_restricted") == "yes"
         is_kept_out = job.request.is_age_restricted and not may_adults_only
         if not channel or not is_served or is_kept_out or not _is_public(job, channel):
             return

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bot.config import AccessTable, Contact, LimitsTable, ModerationTable
 from bot.errors import InvalidRequest
 from bot.failover import Failover
 from bot.job import Job
+from bot.moderators import Moderator
 from bot.notices import Notice
-from bot.ports import Moderator
 from bot.refs import GenerationId, JobId, MessageRef
+from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 
 Resolution = Literal["charge", "release"]
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from bot.clips import Clips
 from bot.clock import Clock
-from bot.config import BotTable
 from bot.errors import BotError
 from bot.frames import Frames
 from bot.log import get_logger
 from bot.metrics import Metrics
 from bot.store import inbox, jobs, ledger, settings
 from bot.store.database import Database
+from bot.tables import BotTable
 
 log = get_logger(__name__)
 CLEAN_EVERY = timedelta(hours=1)

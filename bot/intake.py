@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bot.access import Access
-from bot.acts import to_relation
+from bot.acts import to_asked
 from bot.clock import Clock
-from bot.config import LimitsTable, micros
 from bot.errors import (
     BotError,
     ClipUnavailable,
@@ -38,10 +37,11 @@ from bot.outlook import to_about
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.refs import JobId
-from bot.request import GenerationRequest, Work
+from bot.request import GenerationRequest, clips_of
 from bot.screening import Screening
 from bot.store import allowances, jobs, ledger, lineage, places, stories
 from bot.store.database import Database, Tx
+from bot.tables import LimitsTable, micros
 
 log = get_logger(__name__)
 CONFIRM_WITHIN = timedelta(hours=1)
@@ -133,7 +133,7 @@ class Intake:
             await self._access.check(first, standing, name=place_name)
             seen = await self._planner.look_up(first)
             work = self._planner.settle(seen, standing.chosen.merged, limits)
-            asked = [_to_asked(each, work, retry_of) for each in requests]
+            asked = [to_asked(each, work, retry_of) for each in requests]
             started = await self._insert(asked, retry_of)
             if started is None:
                 return await self._first_answers(await self._job_of(first.dedupe_key))
@@ -163,7 +163,8 @@ class Intake:
         """All that is looked up before a row is written, in one read."""
         requester, channel, now = request.requester, request.thread.channel, self._clock.now()
         house = self._house.limits
-        earlier = {each for each in (retry_of, request.parent) if each is not None}
+        named = {each for each in (retry_of, request.parent) if each is not None}
+        earlier = named | set(clips_of(request.work))
         known, standing, limits, seen = await self._database.read(
             lambda conn: (
                 jobs.by_dedupe_key(conn, request.dedupe_key),
@@ -172,9 +173,10 @@ class Intake:
                 {each: jobs.get_or_none(conn, each) for each in earlier},
             )
         )
-        for job_id, job in seen.items():
-            if job is None or not job.request.is_seen_by(requester):
-                raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+        found = {job.id: job for job in seen.values() if job and job.request.is_seen_by(requester)}
+        for job_id in named - found.keys():
+            raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+        self._screening.check_remix(requester, standing, found.values())
         return known, standing, limits
 
     async def _insert(
@@ -391,12 +393,3 @@ class Intake:
                 for each in batch:
                     await self._end(each, error, is_late=True)
                 raise
-
-
-def _to_asked(request: GenerationRequest, work: Work, retry_of: JobId | None) -> GenerationRequest:
-    """The request with its settled work, and where it came from."""
-    asked = request.model_copy(update={"work": work})
-    if request.parent is not None:
-        return asked
-    parent, relation = to_relation(work, retry_of=retry_of)
-    return asked.model_copy(update={"parent": parent, "relation": relation})

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bot.config import LimitsTable, RoleLimits, nearest
 from bot.errors import InvalidRequest
 from bot.refs import money
 from bot.request import RESOLUTIONS, Requester
+from bot.tables import LimitsTable, RoleLimits, nearest
 
 Whose = Literal["person", "guest", "channel", "tenant", "total"]
 What = Literal["running", "clips", "usd"]

@@ -17,12 +17,12 @@ from bot.acts import (
     options_of,
     to_work,
 )
-from bot.config import LimitsTable
 from bot.errors import InvalidRequest
 from bot.job import Job
 from bot.ports import ModelCapabilities, Provider
 from bot.refs import JobId, Micros, Price
 from bot.request import Parameter, VideoWork, Work
+from bot.tables import LimitsTable
 
 #: What stands for words that are not known yet; another clip is as good as this one.
 ANY_WORDS, ANY_CLIP = "any words", JobId("another clip")

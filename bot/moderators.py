@@ -15,17 +15,20 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
 
 import httpx
 
 from bot.clock import Clock
-from bot.config import ModerationTable
 from bot.errors import Filtered, Moderated, NotChecked
 from bot.http import create_client, read_json
 from bot.log import get_logger, register_secret
-from bot.ports import Inspected, Moderator
+from bot.refs import JobId
+from bot.request import Requester
+from bot.tables import ModerationTable
 from bot.wordlist import Blocklist
 from bot.words import clean
 
@@ -37,6 +40,32 @@ ADVICE: dict[Filtered, str] = {
     "names": "A name in it is protected and not allowed here. Describe it without the name.",
 }
 ANSWER_BYTES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """What somebody asks for, before money is held. `frames` are local copies by their slot.
+
+    `blocked` is what their place lets nobody ask for.
+    """
+
+    job_id: JobId
+    requester: Requester
+    channel: str
+    prompt: str
+    negative_prompt: str
+    frames: Mapping[Literal["start", "end"], Path]
+    blocked: Blocklist
+
+
+class Moderator(Protocol):
+    """Somebody who may say no to a request."""
+
+    async def check(self, asked: Inspected) -> None:
+        """Raise `Moderated` where it may not be made, `NotChecked` where that cannot be told."""
+
+    async def aclose(self) -> None:
+        """Close connections."""
 
 
 class WordModerator:

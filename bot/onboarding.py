@@ -16,7 +16,7 @@ from typing import Any
 
 from bot.chats import Joining, config_of
 from bot.clock import SystemClock
-from bot.config import DefaultsTable, nearest, parts_of
+from bot.config import parts_of
 from bot.errors import (
     ConfigError,
     InvalidRequest,
@@ -28,6 +28,7 @@ from bot.ports import Introduction
 from bot.questions import Given, Person, Question, proved, refuse
 from bot.refs import Micros, money
 from bot.supply import SIMULATOR, open_provider
+from bot.tables import DefaultsTable, nearest
 from bot.words import clean
 
 ANSWER_WITHIN = 15.0

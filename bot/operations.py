@@ -9,7 +9,6 @@ from functools import partial
 from typing import Literal
 
 from bot.clock import Clock
-from bot.config import OPERATOR, Contact
 from bot.delivery import price_of
 from bot.errors import (
     DeliveryError,
@@ -26,6 +25,7 @@ from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.step import TRIES_BEFORE_TELLING
 from bot.store import attempts, jobs, ledger, reports, settings
 from bot.store.database import Database, Tx
+from bot.tables import OPERATOR, Contact
 
 log = get_logger(__name__)
 How = Literal["adopt", "charge", "release"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from bot.config import LimitsTable
 from bot.notices import Notice
 from bot.refs import JobId, MessageRef, Micros, Price
 from bot.request import Duration, Relation, Resolution
+from bot.tables import LimitsTable
 
 # ---- of their own ----------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bot.config import LimitsTable, micros
 from bot.limits import BY_KEY, Limit
 from bot.overview import (
     Allowance,
@@ -23,6 +22,7 @@ from bot.overview import (
 from bot.ports import ModelCapabilities
 from bot.presets import NAMES
 from bot.refs import money
+from bot.tables import LimitsTable, micros
 from bot.words import Table, Text, clean, moment, span
 
 SOURCES: dict[Source, str] = {

@@ -11,13 +11,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from bot.config import LimitsTable, micros
 from bot.errors import InvalidRequest
 from bot.limits import BY_KEY, Limit, What, Whose
 from bot.overview import UsageRow
 from bot.refs import money
 from bot.request import RESOLUTIONS
 from bot.store.reports import Grouping, total
+from bot.tables import LimitsTable, micros
 from bot.text import clean
 
 Form = Literal["table", "csv", "json"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from bot import choice, failover, pricing, quota
-from bot.config import DefaultsTable, LimitsTable
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
 from bot.failover import Failover
 from bot.frames import Frames
@@ -38,6 +37,7 @@ from bot.store import allowances, jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
 from bot.storyline import like, to_story
+from bot.tables import DefaultsTable, LimitsTable
 
 Slot = Literal["start", "end"]
 

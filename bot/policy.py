@@ -8,43 +8,33 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
-from bot.config import ModerationTable
 from bot.errors import InvalidRequest
+from bot.tables import ModerationTable
 from bot.wordlist import Blocklist
 
 Remix = Literal["anyone", "own"]
-AnimateOthers = Literal["anyone", "own", "ask"]
-Review = Literal["off", "before_post"]
 #: What can be decided, and the values of what has only some.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "remix": get_args(Remix),
-    "animate_others": get_args(AnimateOthers),
-    "review": get_args(Review),
-    "rules": (),
     "gallery_channel": (),
     "gallery_stars": (),
+    "gallery_age_restricted": ("yes", "no"),
     "moderators_channel": (),
 }
-#: Decided for a whole place only.
-OF_PLACES = frozenset({"gallery_channel", "moderators_channel", "gallery_stars"})
+#: Decided for a channel, too.
+OF_CHANNELS = frozenset({"remix"})
 WORDS, PATTERNS = "blocked_words", "blocked_patterns"
-RULES_CHARS, ID_CHARS = 1500, 60
+ID_CHARS = 60
 GALLERY_STARS, MOST_STARS = 3, 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What holds in one channel; channels are ids, empty where none was named."""
+    """What holds in one channel: who may go on from a clip, and what may not be asked for."""
 
     remix: Remix = "anyone"
-    animate_others: AnimateOthers = "anyone"
-    review: Review = "off"
-    rules: str = ""
-    gallery_channel: str = ""
-    gallery_stars: int = GALLERY_STARS
-    moderators_channel: str = ""
     blocked: Blocklist = Blocklist()
 
 
@@ -52,12 +42,10 @@ def read_policy(
     table: ModerationTable, place: Mapping[str, str], channel: Mapping[str, str]
 ) -> Policy:
     """What holds of what was written down; a value that is none any more counts for nothing."""
-    given = {name: getattr(table, name) for name in ("remix", "animate_others", "review", "rules")}
-    for layer in (place, channel):
-        given |= {n: v for n, v in layer.items() if n in CHOICES and _is_value(n, v)}
-    stars = int(given.pop("gallery_stars", GALLERY_STARS))
+    said = (layer["remix"] for layer in (channel, place) if layer.get("remix") in CHOICES["remix"])
+    remix = cast("Remix", next(said, table.remix))
     words, patterns = (tuple(place.get(key, "").splitlines()) for key in (WORDS, PATTERNS))
-    return Policy(**given, gallery_stars=stars, blocked=Blocklist(words=words, patterns=patterns))
+    return Policy(remix=remix, blocked=Blocklist(words=words, patterns=patterns))
 
 
 def decided(layer: Mapping[str, str]) -> dict[str, str]:
@@ -74,7 +62,7 @@ def _check(name: str, value: str, channel: str) -> str:
     if name not in CHOICES:
         hint = _nearest(name, CHOICES)
         raise InvalidRequest(f"There is no rule {name!r}.{hint} You can set {', '.join(CHOICES)}.")
-    if channel and name in OF_PLACES:
+    if channel and name not in OF_CHANNELS:
         raise InvalidRequest(f"{name} is set for the whole place.", field=name)
     choices = CHOICES[name]
     if value and choices and value not in choices:
@@ -82,9 +70,8 @@ def _check(name: str, value: str, channel: str) -> str:
         raise InvalidRequest(f"{name} is {' or '.join(choices)}.{hint}", field=name)
     if value and name == "gallery_stars" and not _is_value(name, value):
         raise InvalidRequest(f"gallery_stars is a number from 1 to {MOST_STARS}.", field=name)
-    limit = RULES_CHARS if name == "rules" else ID_CHARS
-    if len(value) > limit:
-        raise InvalidRequest(f"{name} takes at most {limit} characters.", field=name)
+    if len(value) > ID_CHARS:
+        raise InvalidRequest(f"{name} takes at most {ID_CHARS} characters.", field=name)
     return value
 
 

@@ -20,7 +20,6 @@ from bot.refs import (
     ThreadRef,
 )
 from bot.request import AspectRatio, Duration, Requester, Resolution, Work
-from bot.wordlist import Blocklist
 
 FrameKind = Literal["none", "image", "clip"]
 Operation = Literal["video", "story", "image", "upscale", "audio", "reframe", "modify"]
@@ -376,35 +375,6 @@ class Introduction:
     owner_name: str
     places: Mapping[str, str]
     invitation: str
-
-
-# ---- who checks what is asked ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inspected:
-    """What somebody asks for, before money is held. `frames` are local copies by their slot.
-
-    `blocked` is what their place lets nobody ask for.
-    """
-
-    job_id: JobId
-    requester: Requester
-    channel: str
-    prompt: str
-    negative_prompt: str
-    frames: Mapping[Literal["start", "end"], Path]
-    blocked: Blocklist
-
-
-class Moderator(Protocol):
-    """Somebody who may say no to a request."""
-
-    async def check(self, asked: Inspected) -> None:
-        """Raise `Moderated` where it may not be made, `NotChecked` where that cannot be told."""
-
-    async def aclose(self) -> None:
-        """Close connections."""
 
 
 # ---- who advances what, and when -------------------------------------------------------------

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from bot import choice
 from bot.access import Access
-from bot.config import LimitsTable
 from bot.overview import Offer, Setting
 from bot.planning import Planner
 from bot.ports import ModelCapabilities, Operation
 from bot.request import Requester
 from bot.store import allowances, places, settings
 from bot.store.database import Database
+from bot.tables import LimitsTable
 
 
 class Preferences:

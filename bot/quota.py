@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from bot.config import LimitsTable, micros
 from bot.errors import NotAllowed, QuotaExceeded
 from bot.limits import BY_KEY, LIMITS, Limit, lower
 from bot.overview import Allowance, Grant
 from bot.refs import Micros, money
 from bot.request import AnyWork
+from bot.tables import LimitsTable, micros
 
 NO_GUESTS = "Guests cannot use Raybot here."
 #: What already counts, by the limit's key: open and delivered clips, held and settled money.

@@ -303,6 +303,13 @@ def frames_of(work: AnyWork) -> tuple[Frame | None, Frame | None]:
     return (work.start_frame, work.end_frame) if isinstance(work, VideoWork) else (None, None)
 
 
+def clips_of(work: AnyWork) -> tuple[JobId, ...]:
+    """The earlier clips and stills of ours that a work goes on from."""
+    if isinstance(work, ClipWork):
+        return (work.source.job_id,)
+    return tuple(frame.job_id for frame in frames_of(work) if isinstance(frame, ClipFrame))
+
+
 def to_shots(work: StoryWork) -> tuple[VideoWork, ...]:
     """The clips of a film; none of them loops, whatever its person likes else."""
     shared = {"model", "duration", "resolution", "aspect_ratio", "prefix", "suffix"}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
 
 from bot.errors import InvalidRequest
 from bot.policy import PATTERNS, WORDS, check_policy, decided
 from bot.request import Requester
 from bot.store import settings
-from bot.store.database import Tx
 from bot.treasury import Treasury
 from bot.wordlist import MAX_ENTRIES, check_pattern, check_word
 
@@ -29,30 +27,15 @@ class Rulings(Treasury):
         checked = check_policy(changes, channel=channel)
         scope = settings.rules_scope(tenant, channel)
 
-        def change(tx: Tx, _: datetime) -> None:
-            held = settings.choose(tx, scope, checked)
-            self._check_moderators(tx, tenant, held)
-
         await self._rights.act(
             tenant,
             actor,
             "policy",
-            change,
+            lambda tx, _: settings.choose(tx, scope, checked),
             target=f"{tenant}:{channel}" if channel else tenant,
             detail=", ".join(f"{name}={value}" for name, value in checked.items()),
         )
         return decided(await self._database.read(lambda conn: settings.chosen(conn, scope)))
-
-    def _check_moderators(self, tx: Tx, tenant: str, held: Mapping[str, str]) -> None:
-        """Finished clips may wait for somebody only where there is somebody."""
-        layers = (held, *settings.chosen_by_channel(tx.conn, tenant, rules=True).values())
-        is_reviewed = any(each.get("review") == "before_post" for each in layers)
-        place = settings.chosen(tx.conn, settings.rules_scope(tenant))
-        if is_reviewed and not place.get("moderators_channel") and not self._house.operators:
-            raise InvalidRequest(
-                "Nobody would be asked to look at the clips. Set moderators_channel first.",
-                field="review",
-            )
 
     async def set_words(
         self,

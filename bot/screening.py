@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from bot.errors import ClipUnavailable, NotChecked
+from collections.abc import Iterable
+
+from bot.errors import ClipUnavailable, NotAllowed, NotChecked
 from bot.house import House
 from bot.job import Job, Plan
+from bot.moderators import Inspected
 from bot.planning import Planner
 from bot.policy import Policy, read_policy
-from bot.ports import Inspected
+from bot.request import Requester
 from bot.store.places import Standing
 
 
@@ -22,6 +25,13 @@ class Screening:
         """What holds where somebody asks."""
         chosen = standing.chosen
         return read_policy(self._house.moderation, chosen.rules, chosen.channel_rules)
+
+    def check_remix(self, asking: Requester, standing: Standing, sources: Iterable[Job]) -> None:
+        """Raise `NotAllowed` where people may go on from clips of their own only."""
+        if self.policy(standing).remix == "anyone":
+            return
+        if any(source.request.requester.person != asking.person for source in sources):
+            raise NotAllowed("In this channel only those who made a clip may go on from it.")
 
     async def check(self, job: Job, plan: Plan, policy: Policy) -> None:
         """Raise unless every moderator lets this request pass."""

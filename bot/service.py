@@ -17,7 +17,6 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from bot.budget import TokenBucket
 from bot.clock import Clock
-from bot.config import Dollars, micros
 from bot.errors import ProviderError, ProviderUnavailable, SubmissionUncertain
 from bot.http import (
     NOT_SENT,
@@ -31,6 +30,7 @@ from bot.log import register_secret
 from bot.metrics import Metrics
 from bot.ports import Generation, ProviderLimits
 from bot.refs import Frozen, GenerationId
+from bot.tables import Dollars, micros
 
 #: A proxy may answer so although the request went on to the service.
 DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}

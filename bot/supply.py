@@ -17,21 +17,21 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 
 from bot.clock import Clock, SystemClock
-from bot.config import Config, nearest, parts_of
+from bot.config import Config, parts_of
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
-from bot.moderators import open_moderators
+from bot.moderators import Moderator, open_moderators
 from bot.ports import (
     Adapter,
     Finding,
     Introduction,
     ModelCapabilities,
-    Moderator,
     Provider,
 )
 from bot.refs import Frozen
 from bot.studio import Studio
+from bot.tables import nearest
 
 log = get_logger(__name__)
 SIMULATOR = "simulator"

@@ -12,7 +12,6 @@ from datetime import datetime
 from bot import choice, quota
 from bot.access import Access
 from bot.clock import Clock
-from bot.config import micros
 from bot.errors import InvalidRequest
 from bot.house import House
 from bot.limits import MOST_DOLLARS, settable, to_settings
@@ -23,6 +22,7 @@ from bot.request import Requester
 from bot.rights import Rights, to_person
 from bot.store import allowances, reports, settings
 from bot.store.database import Database, Tx
+from bot.tables import micros
 from bot.words import clean, moment
 
 NAME_CHARS = 80

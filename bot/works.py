@@ -80,12 +80,9 @@ class Works:
             parent=job.id,
             relation=RELATIONS[act],
         )
-        size = int(given["choice"]) if act == "variation" else 1
-        return await self._intake.submit_all(
-            _to_batch(request, size),
-            is_confirmed=is_confirmed,
-            retry_of=job.id if act in OF_REQUESTS else None,
-        )
+        batch = _to_batch(request, int(given["choice"]) if act == "variation" else 1)
+        again = job.id if act in OF_REQUESTS else None
+        return await self._intake.submit_all(batch, is_confirmed=is_confirmed, retry_of=again)
 
     async def _source(
         self,

@@ -160,6 +160,6 @@ def to_request(
         requester=to_requester(user),
         thread=ThreadRef(adapter="recording", workspace="local", channel="general"),
         work=VideoWork.model_validate(
-            {"prompt": prompt, **work, "typed": frozenset({"prompt", *work})}
+            {"prompt": prompt, **work, "typed": {"prompt", *work} - {"is_draft"}}
         ),
     )

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot import errors, http, ports
-from bot.config import micros
 from bot.job import Failure
 from bot.ports import FrameHandle, FrameKind, FrameRule, Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.request import ASPECT_RATIOS, Duration, Resolution, VideoWork, to_video
+from bot.tables import micros
 
 #: Micro-dollars a clip in SDR, whatever it starts from: Luma's pricing page, July 2026.
 CLIPS: dict[tuple[Resolution, Duration], int] = {

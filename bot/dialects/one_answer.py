@@ -18,7 +18,6 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
 from bot import errors, http, ports
 from bot.clock import Clock
-from bot.config import AspectRatios, Durations, Resolutions, micros
 from bot.dialects.dream_machine import Row, explain
 from bot.job import Failure
 from bot.log import get_logger
@@ -27,6 +26,7 @@ from bot.ports import Generation, ModelCapabilities, Submission
 from bot.refs import GenerationId, Micros
 from bot.request import DEFAULT_MODEL
 from bot.service import Address, OverHttp, ServiceTable, open_service
+from bot.tables import AspectRatios, Durations, Resolutions, micros
 
 log = get_logger(__name__)
 #: So deep an unknown answer is searched for links, and so many of them are named.

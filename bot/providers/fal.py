@@ -21,7 +21,6 @@ from pydantic import Field
 
 from bot import errors, http, ports
 from bot.clock import Clock
-from bot.config import micros
 from bot.dialects import fal_queue
 from bot.log import get_logger
 from bot.metrics import Metrics
@@ -35,6 +34,7 @@ from bot.service import (
     look_at_each,
     open_service,
 )
+from bot.tables import micros
 
 log = get_logger(__name__)
 #: Dollars for 5 s at 540p: fal's model pages, November 2026.

@@ -15,7 +15,6 @@ import httpx
 
 from bot import errors, http, ports
 from bot.clock import Clock
-from bot.config import Dollars, micros
 from bot.dialects.dream_machine import (
     RETIRED,
     STILLS,
@@ -44,6 +43,7 @@ from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.rounds import Horizon, Rounds, Times, reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
+from bot.tables import Dollars, micros
 
 #: Micro-dollars per million output pixels, October 2025.
 RATES = {"ray-flash-2": 2200, "ray-2": 6400, "ray-1-6": 3200}

@@ -17,7 +17,6 @@ from pydantic import field_validator
 
 from bot import errors, http, ports
 from bot.clock import Clock
-from bot.config import Dollars, micros
 from bot.dialects.dream_machine import Row, part
 from bot.dialects.predictions import (
     BEFORE,
@@ -41,6 +40,7 @@ from bot.refs import GenerationId, Micros
 from bot.request import to_video
 from bot.rounds import reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
+from bot.tables import Dollars, micros
 
 CREDITS = "The account at Replicate has no credit left; its owner can add some there."
 KEY = "Replicate refuses this key. Make a new one at replicate.com/account/api-tokens."

@@ -8,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, case, func, or_, select
 
 from bot import quota
-from bot.config import LimitsTable
 from bot.job import JobState
 from bot.limits import LIMITS, Rules, Whose, in_force
 from bot.overview import Grant, PlaceLimit
@@ -17,6 +16,7 @@ from bot.request import Requester
 from bot.store.database import Tx
 from bot.store.schema import grants, jobs, settings
 from bot.store.settings import rules_scope
+from bot.tables import LimitsTable
 
 # Built once, because they run inside every submit.
 _RULES = select(settings).where(settings.c.scope.in_([bindparam("place"), bindparam("there")]))
@@ -26,21 +26,19 @@ _SPENT = select(jobs.c.accepted_at, jobs.c.cost).where(
 )
 #: Every clip, those of a film's shots, too; a film is made of them and is none itself.
 IS_CLIP = or_(jobs.c.story.is_(None), jobs.c.story != jobs.c.id)
-_IS_TODAY = jobs.c.accepted_at >= bindparam("day")
-_COUNTS = or_(
-    jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELLED.value]), jobs.c.cost > 0
+_SINCE = jobs.c.accepted_at >= bindparam("since")
+_MONEY = select(func.coalesce(func.sum(jobs.c.cost), 0).label("usd")).where(_SINCE)
+# What counts as a clip; whatever else there is costs nothing. In this order it is tested quickest.
+_CLIPS = _MONEY.add_columns(func.count().label("clips")).where(
+    or_(jobs.c.cost > 0, jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELLED.value])),
+    IS_CLIP,
 )
-_SUMS = select(
-    func.count(case((_COUNTS & IS_CLIP & _IS_TODAY, 1))).label("clips_day"),
-    func.count(case((_COUNTS & IS_CLIP, 1))).label("clips_month"),
-    func.coalesce(func.sum(case((_IS_TODAY, jobs.c.cost))), 0).label("usd_day"),
-    func.coalesce(func.sum(jobs.c.cost), 0).label("usd_month"),
-).where(jobs.c.accepted_at >= bindparam("since"))
 _COLUMNS = {"person": jobs.c.person, "channel": jobs.c.channel, "tenant": jobs.c.tenant}
-_SUMS_OF = {whose: _SUMS.where(column == bindparam("who")) for whose, column in _COLUMNS.items()}
-_TOTAL = select(func.coalesce(func.sum(jobs.c.cost), 0)).where(
-    jobs.c.accepted_at >= bindparam("since")
-)
+_SUMS = {
+    (whose, is_counted): (_CLIPS if is_counted else _MONEY).where(column == bindparam("who"))
+    for whose, column in _COLUMNS.items()
+    for is_counted in (True, False)
+}
 # As the partial index has it.
 _RUNNING = select(
     func.count(case((jobs.c.person == bindparam("of_person"), 1))).label("person"),
@@ -146,32 +144,23 @@ def used(
     tenant = requester.tenant
     who = {"person": requester.person, "channel": f"{tenant}:{channel}", "tenant": tenant}
     span = quota.windows(now, limits.timezone)
-    wanted = [limit for limit in LIMITS if getattr(limits, limit.key) is not None]
+    wanted = [each for each in LIMITS if getattr(limits, each.key) is not None]
     found: dict[str, int] = {}
-    if any(limit.what == "running" for limit in wanted):
+    if any(each.what == "running" for each in wanted):
         of = {f"of_{whose}": key for whose, key in who.items()}
         running = conn.execute(_RUNNING, of).mappings().one()
         found |= {f"running_per_{whose}": running[whose] for whose in who}
-    for whose, key in who.items():
-        periods = {limit.per for limit in wanted if limit.whose == whose and limit.per}
-        if periods:
-            # A day's sums need not read a month.
-            since = span.month_start if "month" in periods else span.day_start
-            values = {"who": key, "day": span.day_start, "since": since}
-            sums = conn.execute(_SUMS_OF[whose], values).mappings().one()
-            found |= {
-                limit.key: int(sums[f"{limit.what}_{limit.per}"])
-                for limit in wanted
-                if limit.whose == whose and limit.per
-            }
+    for per, since in (("day", span.day_start), ("month", span.month_start)):
+        for whose, key in who.items():
+            whats = {each.what for each in wanted if each.whose == whose and each.per == per}
+            if whats:
+                query = _SUMS[whose, "clips" in whats]
+                sums = conn.execute(query, {"who": key, "since": since}).mappings().one()
+                found |= {f"{what}_per_{whose}_per_{per}": int(sums[what]) for what in whats}
     if limits.usd_total_per_month is not None:
-        found["usd_total_per_month"] = total(conn, span.month_start)
+        spent = conn.execute(_MONEY, {"since": span.month_start}).scalar_one()
+        found["usd_total_per_month"] = int(spent)
     return found
-
-
-def total(conn: Connection, since: datetime) -> int:
-    """What everybody together holds and was charged since a time."""
-    return int(conn.execute(_TOTAL, {"since": since}).scalar_one())
 
 
 def only(found: quota.Used, *whose: Whose) -> quota.Used:

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, func, or_, select, text
 
 from bot import quota
-from bot.config import LimitsTable, micros
 from bot.errors import QuotaExceeded
 from bot.job import MOVES, TERMINAL, Failure, Job, JobState, Plan, Route
 from bot.overview import UsageReport, UsageRow
@@ -23,6 +22,7 @@ from bot.store import allowances, settings
 from bot.store import jobs as job_rows
 from bot.store.database import Tx
 from bot.store.schema import jobs, ledger_entries
+from bot.tables import LimitsTable, micros
 
 #: Why a request ended before it was accepted: refused, or a fault of ours. Its person was told.
 REFUSED, NOT_PREPARED = "refused", "not_prepared"

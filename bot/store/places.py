@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -58,17 +58,8 @@ class Standing:
     chosen: settings.Chosen
 
 
-def standing(
-    conn: Connection,
-    requester: Requester,
-    channel: str,
-    now: datetime,
-    others: Collection[str] = (),
-) -> Standing:
-    """How a person stands who asks in this channel, in two queries: every request needs it.
-
-    `others` are the people whose images they would like to use.
-    """
+def standing(conn: Connection, requester: Requester, channel: str, now: datetime) -> Standing:
+    """How a person stands who asks in this channel, in two queries: every request needs it."""
     person, tenant = requester.person, requester.tenant
     row = conn.execute(_STANDING, {"who": person, "of_tenant": tenant, "now": now}).one()
     is_blocked = row.blocked_at is not None
@@ -78,7 +69,7 @@ def standing(
         block=Blocked(person=person, at=row.blocked_at, until=row.until, reason=row.reason)
         if is_blocked
         else None,
-        chosen=settings.chosen_in(conn, person, tenant, channel, others),
+        chosen=settings.chosen_in(conn, person, tenant, channel),
     )
 
 

@@ -53,7 +53,8 @@ metadata = MetaData(
 )
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
-# The few jobs that were accepted and have not ended.
+# The few jobs that were accepted and have not ended. Both columns are in their index, too, or
+# SQLite would take another one.
 _IS_RUNNING = text("ended_at IS NULL AND accepted_at IS NOT NULL")
 
 #: What is summed and counted inside every submit.
@@ -124,6 +125,8 @@ jobs = Table(
     Index(
         "ix_jobs_running",
         "tenant",
+        "ended_at",
+        "accepted_at",
         "channel",
         "person",
         sqlite_where=_IS_RUNNING,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,8 +17,7 @@ from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, s
 _JOB = "job:"
 AUDIT_PAGE = 20
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
-#: Six of who asks and where, and those of the people whose images or clip they would like to use.
-_SCOPES = tuple(f"scope{at}" for at in range(9))
+_SCOPES = tuple(f"scope{at}" for at in range(5))
 _CHOSEN_IN = select(settings).where(settings.c.scope.in_([bindparam(each) for each in _SCOPES]))
 #: Whether a block still holds at `now`.
 IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
@@ -28,8 +27,7 @@ IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
 class Chosen:
     """The defaults that hold for a person in a channel of a place, the strongest first.
 
-    `rules` and `channel_rules` are what its place and channel decided, `trust` what the person
-    did, and `others` what these other people did.
+    `rules` and `channel_rules` are what its place and channel decided.
     """
 
     person: Mapping[str, str]
@@ -37,8 +35,6 @@ class Chosen:
     place: Mapping[str, str]
     rules: Mapping[str, str] = field(default_factory=dict)
     channel_rules: Mapping[str, str] = field(default_factory=dict)
-    trust: Mapping[str, str] = field(default_factory=dict)
-    others: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def merged(self) -> dict[str, str]:
@@ -59,11 +55,6 @@ def channel_scope(tenant: str, channel: str) -> str:
 def rules_scope(tenant: str, channel: str = "") -> str:
     """The scope of what those who run a place decided for it, or for one of its channels."""
     return f"rules:{tenant}:{channel}" if channel else f"rules:{tenant}"
-
-
-def trust_scope(person: str) -> str:
-    """The scope of what somebody accepted, and of what they let nobody do."""
-    return f"trust:{person}"
 
 
 def provider_scope(provider: str) -> str:
@@ -87,29 +78,17 @@ def chosen(conn: Connection, scope: str) -> dict[str, str]:
     return dict(row.chosen) if row is not None else {}
 
 
-def chosen_in(
-    conn: Connection, person: str, tenant: str, channel: str, others: Collection[str] = ()
-) -> Chosen:
+def chosen_in(conn: Connection, person: str, tenant: str, channel: str) -> Chosen:
     """What a person, their channel and their place chose and decided, in one query."""
     scopes = (
         *(person, channel_scope(tenant, channel), place_scope(tenant)),
-        *(rules_scope(tenant), rules_scope(tenant, channel), trust_scope(person)),
+        *(rules_scope(tenant), rules_scope(tenant, channel)),
     )
-    theirs = {each: trust_scope(each) for each in others}
-    asked = dict.fromkeys(_SCOPES, "") | dict(
-        zip(_SCOPES, (*scopes, *theirs.values()), strict=False)
-    )
-    rows = conn.execute(_CHOSEN_IN, asked)
+    rows = conn.execute(_CHOSEN_IN, dict(zip(_SCOPES, scopes, strict=True)))
     found = {row.scope: row.chosen for row in rows}
-    own, there, everywhere, rules, channel_rules, trust = (found.get(s, {}) for s in scopes)
+    own, there, everywhere, rules, channel_rules = (found.get(each, {}) for each in scopes)
     return Chosen(
-        person=own,
-        channel=there,
-        place=everywhere,
-        rules=rules,
-        channel_rules=channel_rules,
-        trust=trust,
-        others={each: found.get(scope, {}) for each, scope in theirs.items()},
+        person=own, channel=there, place=everywhere, rules=rules, channel_rules=channel_rules
     )
 
 

@@ -10,13 +10,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from bot.config import LimitsTable
 from bot.job import DECIDE_WITHIN, TERMINAL, Failure, Job, JobState, Plan
 from bot.refs import JobId, Micros
 from bot.store import jobs as job_rows
 from bot.store import ledger
 from bot.store.database import Tx
 from bot.store.schema import jobs
+from bot.tables import LimitsTable
 
 NOTHING_MADE = Failure(code="story", sentence="None of its shots could be made.")
 

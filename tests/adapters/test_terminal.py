@@ -369,7 +369,7 @@ async def test_a_whole_conversation(session: Session, fox: Path) -> None:
         "[6] ❯ > 2 and on",
         "[7] ❯ usage",
         "Your usage",
-        "your budget per day: $0.28 of $1.00, resets 5 Nov 14:00 UTC",
+        "your budget per day: $0.28 of $1.00, $0.72 left, resets 5 Nov 14:00 UTC",
         "✓ [8] Your clip is ready",
     ]
     at = 0

@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import func, select
 
-from bot.config import AccessTable, ModerationTable
 from bot.errors import InvalidRequest, NotAllowed, NotServed, Paused, WrongChannel
 from bot.job import JobState
 from bot.notices import Accepted, ConfirmNeeded
@@ -21,6 +20,7 @@ from bot.request import GenerationRequest, Requester
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema, settings
 from bot.studio import Studio
+from bot.tables import AccessTable, ModerationTable
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 

@@ -36,7 +36,9 @@ async def house(
 ) -> AsyncIterator[House]:
     config = to_test_config(tmp_path_factory.mktemp("care"), simulator)
     async with running(config, simulator, RecordingAdapter(), MovableClock()) as opened:
-        await opened.studio.admin.set_moderators_channel("recording:local", "mods", actor=MIA)
+        await opened.studio.admin.set_policy(
+            "recording:local", {"moderators_channel": "mods"}, actor=MIA
+        )
         yield opened
 
 
@@ -131,7 +133,9 @@ async def test_a_report_that_was_posted_before_a_crash_is_not_posted_again(
 
     chat.post = post  # type: ignore[method-assign, assignment]  # the platform takes it and dies
     async with running(config, simulator, chat, clock) as house:
-        await house.studio.admin.set_moderators_channel("recording:local", "mods", actor=MIA)
+        await house.studio.admin.set_policy(
+            "recording:local", {"moderators_channel": "mods"}, actor=MIA
+        )
         job = await clip_of(house)
         await house.studio.care.report(job.id, to_requester("ben"))
         await chat.until(lambda: bool(posted))

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
-from bot.config import AHEAD, SHARED, Config, Names, load_config, micros, parts_of, to_config
+from bot.config import AHEAD, SHARED, Config, load_config, parts_of, to_config
 from bot.errors import ConfigError
 from bot.refs import Frozen
+from bot.tables import Names, micros
 
 
 class Service(Frozen):

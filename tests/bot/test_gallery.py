@@ -28,6 +28,7 @@ from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_req
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIA, HERE = to_requester("mia"), "recording:local"
+THERE = {"gallery_channel": "gallery"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -45,7 +46,7 @@ async def house(
 ) -> AsyncIterator[House]:
     config = to_test_config(tmp_path_factory.mktemp("gallery"), simulator)
     async with running(config, simulator, RecordingAdapter(), MovableClock()) as opened:
-        await opened.studio.admin.set_gallery(HERE, "gallery", stars=2, actor=MIA)
+        await opened.studio.admin.set_policy(HERE, {**THERE, "gallery_stars": "2"}, actor=MIA)
         yield opened
 
 
@@ -98,7 +99,7 @@ async def test_what_is_not_for_everybody_is_not_shown_again(house: House) -> Non
     await house.chat.until(lambda: bool(copies(house.chat, public.id)))
     assert copies(house.chat, adults.id) == []
     with pytest.raises(InvalidRequest):
-        await house.studio.admin.set_gallery(HERE, "gallery", stars=0, actor=MIA)
+        await house.studio.admin.set_policy(HERE, {"gallery_stars": "0"}, actor=MIA)
 
 
 async def test_a_clip_is_sent_to_who_asks_once(house: House) -> None:
@@ -159,7 +160,7 @@ async def test_a_copy_that_was_posted_before_a_crash_is_not_posted_again(
 
     chat.post = post  # type: ignore[method-assign, assignment]  # the platform takes it and dies
     async with running(config, simulator, chat, clock) as house:
-        await house.studio.admin.set_gallery(HERE, "gallery", stars=1, actor=MIA)
+        await house.studio.admin.set_policy(HERE, {**THERE, "gallery_stars": "1"}, actor=MIA)
         job = await clip_of(house)
         await star(house, job.id, "ben")
         await chat.until(lambda: bool(lost))

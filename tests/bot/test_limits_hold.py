@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection, func, select
 
-from bot.config import LimitsTable
 from bot.errors import QuotaExceeded, Stale
 from bot.job import Failure, Job, JobState, Plan
 from bot.refs import Micros, Price, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs, ledger, schema
 from bot.store.database import Database, Tx
+from bot.tables import LimitsTable
 from tests.bot.store.conftest import WAY, step
 
 AT_ONCE = 50

@@ -15,11 +15,11 @@ import pytest
 from aiohttp import web
 
 from bot.clock import SystemClock
-from bot.config import ModerationTable, to_config
+from bot.config import to_config
 from bot.errors import ConfigError, Moderated, NotChecked
-from bot.moderators import HookModerator, open_moderators
-from bot.ports import Inspected
+from bot.moderators import HookModerator, Inspected, open_moderators
 from bot.refs import JobId
+from bot.tables import ModerationTable
 from bot.wordlist import Blocklist
 from tests.fakes import to_requester
 

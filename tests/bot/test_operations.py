@@ -17,7 +17,6 @@ from sqlalchemy import text
 from bot.checkup import inspect
 from bot.clips import Clips
 from bot.codec import Codec
-from bot.config import BotTable, Contact
 from bot.dispatch.local import LocalDispatcher
 from bot.errors import (
     DeliveryUnavailable,
@@ -40,6 +39,7 @@ from bot.refs import GenerationId, JobId, MediaKey, Micros, Price, ThreadRef
 from bot.request import Requester
 from bot.store import settings
 from bot.store.database import Database
+from bot.tables import BotTable, Contact
 from tests.bot.store.conftest import NOW, Books
 from tests.conftest import House
 from tests.fakes import MovableClock, RecordingAdapter

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.config import LimitsTable
 from bot.overview import Blocked, PlaceLimits, PlaceRules, Setting, UsageRow
 from bot.refs import Micros
+from bot.tables import LimitsTable
 from bot.text import (
     describe_limits,
     describe_rules,

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.config import LimitsTable
 from bot.errors import InvalidRequest
 from bot.overview import UsageRow
 from bot.pages import Period, limits_line, usage_text
 from bot.refs import Micros
+from bot.tables import LimitsTable
 
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 ROWS = (

@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot import quota
-from bot.config import LimitsTable
 from bot.errors import QuotaExceeded
 from bot.limits import LIMITS
 from bot.quota import Used
 from bot.refs import Micros
+from bot.tables import LimitsTable
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NO_MONEY = {"usd_per_person_per_day": None, "usd_total_per_month": None}

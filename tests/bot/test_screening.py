@@ -8,11 +8,13 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from bot.config import ModerationTable
 from bot.errors import InvalidRequest, Moderated, NotAllowed, WrongChannel
 from bot.policy import check_policy, read_policy
+from bot.refs import ThreadRef
+from bot.request import ClipFrame, VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema
+from bot.tables import ModerationTable
 from bot.text import describe_rules
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -54,12 +56,14 @@ async def test_blocked_words_cost_nothing_and_are_not_told(school: House) -> Non
 
 async def test_what_admins_decide_is_shown_and_audited(school: House) -> None:
     admin = school.studio.admin
-    held = await admin.set_policy(HERE, {"remix": "own", "rules": "Be kind."}, actor=ADMIN)
-    assert held == {"remix": "own", "rules": "Be kind."}
+    held = await admin.set_policy(
+        HERE, {"remix": "own", "moderators_channel": "mods"}, actor=ADMIN
+    )
+    assert held == {"remix": "own", "moderators_channel": "mods"}
     await admin.set_policy(HERE, {"remix": "anyone"}, actor=ADMIN, channel="art")
     await admin.set_words(HERE, actor=ADMIN, words=["clown", "clown"])
     page = " ".join(describe_rules(await admin.rules(HERE)).lines)
-    assert "Decided here: remix own, rules Be kind." in page
+    assert "Decided here: remix own, moderators_channel mods." in page
     assert "Decided in channel art: remix anyone." in page
     assert "Blocked here: 1 words and 0 patterns." in page
     assert "clown" not in page
@@ -67,15 +71,15 @@ async def test_what_admins_decide_is_shown_and_audited(school: House) -> None:
     rows = select(schema.audit_log.c.act)
     acts = await school.app.database.read(lambda conn: conn.execute(rows).scalars().all())
     assert {"policy", "words"} <= set(acts)
-    gone = await admin.set_policy(HERE, {"remix": "", "rules": ""}, actor=ADMIN)
+    gone = await admin.set_policy(HERE, {"remix": "", "moderators_channel": ""}, actor=ADMIN)
     assert gone == {}
     await admin.set_words(HERE, actor=ADMIN, words=[])
 
 
 async def test_what_cannot_be_decided_changes_nothing(school: House) -> None:
     admin = school.studio.admin
-    with pytest.raises(InvalidRequest, match="Nobody would be asked"):
-        await admin.set_policy(HERE, {"review": "before_post"}, actor=ADMIN, channel="class")
+    with pytest.raises(InvalidRequest, match="for the whole place"):
+        await admin.set_policy(HERE, {"gallery_stars": "2"}, actor=ADMIN, channel="class")
     with pytest.raises(InvalidRequest, match="cannot be used"):
         await admin.set_words(HERE, actor=ADMIN, patterns=["fox("])
     with pytest.raises(NotAllowed):
@@ -88,10 +92,9 @@ async def test_what_cannot_be_decided_changes_nothing(school: House) -> None:
     [
         ({"remixes": "own"}, "", "Did you mean 'remix'"),
         ({"remix": "owner"}, "", "remix is anyone or own. Did you mean 'own'"),
-        ({"review": "before"}, "", "Did you mean 'before_post'"),
         ({"gallery_stars": "0"}, "", "from 1 to 100"),
         ({"gallery_channel": "c1"}, "art", "for the whole place"),
-        ({"rules": "x" * 1501}, "", "at most 1500"),
+        ({"gallery_channel": "x" * 61}, "", "at most 60"),
     ],
 )
 async def test_unknown_rules_are_refused_with_the_nearest(
@@ -102,13 +105,30 @@ async def test_unknown_rules_are_refused_with_the_nearest(
 
 
 async def test_a_channel_wins_over_its_place_and_that_over_the_configuration() -> None:
-    table = ModerationTable(remix="own", animate_others="ask")
-    policy = read_policy(
-        table, {"animate_others": "own", "gallery_stars": "5"}, {"animate_others": "anyone"}
+    table = ModerationTable(remix="own")
+    assert read_policy(table, {}, {}).remix == "own"
+    assert read_policy(table, {"remix": "anyone"}, {}).remix == "anyone"
+    assert read_policy(table, {"remix": "anyone"}, {"remix": "own"}).remix == "own"
+    assert read_policy(table, {"remix": "what"}, {}).remix == "own"
+
+
+async def test_where_remix_is_own_nobody_goes_on_from_the_clips_of_others(school: House) -> None:
+    await school.studio.admin.set_policy(HERE, {"remix": "own"}, actor=ADMIN, channel="gallery")
+    ana, ben = to_requester("ana"), to_requester("ben")
+    there = ThreadRef(adapter="recording", workspace="local", channel="gallery")
+    asked = to_request("a fox", key="ana:1").model_copy(update={"thread": there})
+    first = (await school.studio.submit(asked)).job_id
+    with pytest.raises(NotAllowed, match="only those who made a clip"):
+        await school.studio.retry(first, ben, dedupe_key="ben:1", thread=there)
+    work = VideoWork(prompt="on", start_frame=ClipFrame(job_id=first))
+    typed = to_request("on", key="ben:2", user="ben").model_copy(
+        update={"thread": there, "work": work}
     )
-    assert (policy.remix, policy.animate_others, policy.gallery_stars) == ("own", "anyone", 5)
-    odd = read_policy(table, {"animate_others": "what", "gallery_stars": "many"}, {})
-    assert (odd.animate_others, odd.gallery_stars) == ("ask", 3)
+    with pytest.raises(NotAllowed, match="only those who made a clip"):
+        await school.studio.submit(typed)
+    await school.studio.retry(first, ana, dedupe_key="ana:2", thread=there)
+    elsewhere = there.model_copy(update={"channel": "general"})
+    await school.studio.retry(first, ben, dedupe_key="ben:3", thread=elsewhere)
 
 
 async def test_only_named_channels_are_served(school: House) -> None:

@@ -107,6 +107,9 @@ EVERY: tuple[n.Notice, ...] = (
     n.Operator(code="budget", sentence="80 % of the budget is used.", job_id=JOB),
     n.Filming(about=FILM, number=2, shot=n.Queued(about=ABOUT, position=3, expected=FORTY)),
     n.ShotFailed(about=FILM, number=2, sentence="No.", until=NOW, can_finish=True),
+    n.Reported(about=ABOUT, count=2, reasons=("not nice",)),
+    n.Gallery(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9, stars=3),
+    n.Letter(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9),
 )
 
 
@@ -124,7 +127,7 @@ def test_every_notice_says_what_and_for_which_job(notice: n.Notice) -> None:
     assert all(text.lines)
     assert JOB in " ".join(text.lines)
     assert "%" not in text.title
-    if not isinstance(notice, n.Operator | n.Filming | n.ShotFailed):
+    if not isinstance(notice, n.Aside | n.Filming | n.ShotFailed):
         assert text.quote == "a red fox in snow"
         assert "ray-flash-2 · 5s · 540p · 1:1 · loop · camera orbit left" in text.lines
         assert ABOUT.remarks[0] in text.lines
@@ -395,7 +398,7 @@ KINDS = [
 
 def example(kind: type[errors.BotError]) -> errors.BotError:
     """An error of this kind with its default sentence."""
-    given: dict[str, Any] = {"provider": "luma", "code": "x", "max_bytes": 1}
+    given: dict[str, Any] = {"provider": "luma", "code": "x", "max_bytes": 1, "kind": "words"}
     taken = inspect.signature(kind).parameters
     return kind(**{name: value for name, value in given.items() if name in taken})
 

@@ -151,9 +151,9 @@ async def test_variations_are_held_for_all_at_once_and_asked_for_once(inn: House
 
 async def test_variations_without_room_for_all_are_refused_as_a_whole(inn: House) -> None:
     job = await made(inn, "max", model="ray-2")
-    with pytest.raises(QuotaExceeded, match="room for 1 of these 4, so none") as refused:
+    with pytest.raises(QuotaExceeded, match="room for 2 of these 4, so none") as refused:
         await follow(inn, job, "variation", "max", count=4, is_confirmed=True)
-    assert "Ask for 1." in refused.value.sentence
+    assert "Ask for 2." in refused.value.sentence
     report = await inn.studio.usage(to_requester("max"))
     assert (report.month.delivered, report.month.refused) == (1, 4)
     await inn.check_books()

@@ -12,9 +12,9 @@ import pytest
 from PIL import ImageChops, ImageStat
 from rich.console import Console
 
+from adapters.terminal.listener import Terminal
 from adapters.terminal.parse import whoami
 from adapters.terminal.render import PlainScreen
-from adapters.terminal.listener import Terminal
 from adapters.terminal.sources import Listed
 from bot.errors import InvalidRequest, Moderated, QuotaExceeded, Refusal
 from bot.job import Job, JobState

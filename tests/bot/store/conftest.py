@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import text
 
-from bot.config import LimitsTable
 from bot.job import Clip, Failure, Job, JobState, Plan
 from bot.ports import Submission
 from bot.refs import GenerationId, JobId, MediaKey, MessageRef, Micros, Price
@@ -22,6 +21,7 @@ from bot.request import GenerationRequest
 from bot.store import attempts, jobs, ledger
 from bot.store.database import Database, Tx
 from bot.store.migrations import migrate
+from bot.tables import LimitsTable
 from tests.fakes import to_request
 
 R = TypeVar("R")

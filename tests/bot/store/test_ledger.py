@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bot.config import LimitsTable
 from bot.errors import QuotaExceeded, Stale, StoreError
 from bot.job import Job, JobState
 from bot.limits import LIMITS
 from bot.quota import Used
 from bot.store import allowances, ledger, settings
+from bot.tables import LimitsTable
 from tests.bot.store.conftest import NO_MONEY, NOW, UNLIMITED, Books
 from tests.fakes import to_requester
 

@@ -93,7 +93,7 @@ def _widen_indexes() -> None:
     op.create_index(
         op.f("ix_jobs_running"),
         "jobs",
-        ["tenant", "channel", "person"],
+        ["tenant", "ended_at", "accepted_at", "channel", "person"],
         sqlite_where=is_running,
         postgresql_where=is_running,
     )
