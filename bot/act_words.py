@@ -93,11 +93,12 @@ def parent_line(parent: Parent | Relative) -> str:
 def family_lines(shown: Shown) -> tuple[str, ...]:
     """What a job came of, the nearest first, and what was made of it."""
     above = [parent_line(each) for each in shown.parents]
-    below = [_child_line(each) for each in shown.children]
+    below = [child_line(each) for each in shown.children]
     return (*above, *(["Made of it:", *below] if below else []))
 
 
-def _child_line(child: Relative) -> str:
+def child_line(child: Relative) -> str:
+    """What came of a clip: its id stands first, for a link."""
     words = CAME_BY[child.relation][1] if child.relation else "came of it"
     quote = clean(child.prompt, limit=PROMPT_CHARS)
     return " · ".join(part for part in (child.job_id, words, child.state, quote) if part)

@@ -10,7 +10,14 @@ from typing import assert_never
 
 from bot import errors
 from bot import notices as n
-from bot.act_words import act_label, act_line, family_lines, option_line, parent_line
+from bot.act_words import (
+    act_label,
+    act_line,
+    child_line,
+    family_lines,
+    option_line,
+    parent_line,
+)
 from bot.care_words import (
     DECIDED,
     DECISIONS,
@@ -65,6 +72,7 @@ __all__ = [
     "advises_retry",
     "aligned",
     "charge_words",
+    "child_line",
     "clean",
     "describe",
     "describe_audit",

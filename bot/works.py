@@ -19,6 +19,8 @@ from bot.text import thing
 
 #: Acts that need no clip: the same is asked for again, as it is or with changes.
 OF_REQUESTS: frozenset[Act] = frozenset({"retry", "remix"})
+#: Those that ask for the same work, with its images as they were kept.
+OF_THE_SAME: frozenset[Act] = OF_REQUESTS | {"variation", "loop", "final"}
 
 
 class Given(TypedDict, total=False):
@@ -66,8 +68,8 @@ class Works:
         """
         if known := await self._intake.receipts(dedupe_key):
             return known
-        if act == "variation":
-            given.setdefault("choice", str(count))
+        if act == "variation" and not given.get("choice"):
+            given["choice"] = str(count)
         job = await self._source(job_id, act, requester, given.get("other"), is_private=is_private)
         request = GenerationRequest(
             dedupe_key=dedupe_key,
@@ -81,7 +83,7 @@ class Works:
             relation=RELATIONS[act],
         )
         batch = _to_batch(request, int(given["choice"]) if act == "variation" else 1)
-        again = job.id if act in OF_REQUESTS else None
+        again = job.id if act in OF_THE_SAME else None
         return await self._intake.submit_all(batch, is_confirmed=is_confirmed, retry_of=again)
 
     async def _source(

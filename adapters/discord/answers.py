@@ -23,6 +23,7 @@ from adapters.command_text import (
 )
 from adapters.discord import parse, render
 from adapters.discord.buttons import Choice, to_view
+from adapters.discord.choices import Button
 from adapters.discord.commands import ANIMATE
 from adapters.discord.messages import to_file, without_prompt
 from adapters.discord.replies import tell
@@ -80,7 +81,7 @@ class Answers:
         content: str,
         *,
         files: Sequence[discord.File] = (),
-        button: render.Button | None = None,
+        button: Button | None = None,
     ) -> bool:
         """Answer a message, without a ping; False where that is not allowed."""
         said: dict[str, Any] = {"suppress_embeds": True, "files": list(files)}
@@ -119,7 +120,7 @@ class Answers:
         self._reasons[asked] = words
         while len(self._reasons) > REASONS:
             self._reasons.popitem(last=False)
-        button = render.Button(label="Why?", action="why", job=asked, style="secondary")
+        button = Button(label="Why?", action="why", job=asked, style="secondary")
         await self.reply(message, ONLY_YOU, button=button)
 
     def _why(self, asked: str, requester: Requester) -> str:
@@ -223,7 +224,7 @@ class Answers:
         """A verb that was typed in a message; `retry` starts something, which is not for here."""
         match command:
             case Usage() if message.guild is not None:
-                button = render.Button(label="Usage", action="usage", job="own", style="secondary")
+                button = Button(label="Usage", action="usage", job="own", style="secondary")
                 await self.reply(message, YOUR_OWN, button=button)
             case Help() | Usage() | Jobs() | SettingsCommand():
                 words = await self._words(
@@ -285,6 +286,16 @@ class Answers:
             case "confirm":
                 receipt = await self._studio.confirm(parse.to_job_id(target), requester)
                 said = render.draw_receipt(receipt, None)
+            case "redo":
+                film, _, shot = target.partition(":")
+                job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
+                receipt = await self._studio.stories.redo(
+                    job_id, number, requester, dedupe_key=f"{parse.NAME}:{interaction.id}"
+                )
+                said = render.draw_receipt(receipt, None)
+            case "finish":
+                notice = await self._studio.stories.finish(parse.to_job_id(target), requester)
+                said = render.draw(notice, now=self._clock.now()).content
             case "delete":
                 job_id = parse.to_job_id(target)
                 work = await self._studio.work_of(job_id, requester)

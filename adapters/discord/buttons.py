@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, cast
 import discord
 from discord import ui
 
-from adapters.discord import render
+from adapters.discord.choices import Button
 from adapters.discord.parse import action_id
 
 Interaction = discord.Interaction[Any]
@@ -33,7 +33,7 @@ class HearsActions(Protocol):
     """What the client of a button is told."""
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
-        """A button was clicked."""
+        """A button was clicked, or an action chosen from a list."""
 
 
 class ActionButton(
@@ -61,14 +61,40 @@ class ActionButton(
         )
 
 
-def to_view(drawn: Sequence[render.Button]) -> ui.View:
-    """A row of buttons.
+class ActionList(
+    ui.DynamicItem[ui.Select[Any]], template=r"ray-list:(?P<target>[a-z0-9:-]{1,60})"
+):
+    """A list of actions, which works after any restart like a button."""
+
+    def __init__(self, select: ui.Select[Any], target: str) -> None:
+        super().__init__(select)
+        self._target = target
+
+    @classmethod
+    async def from_custom_id(
+        cls, _interaction: Interaction, item: ui.Item[Any], match: re.Match[str]
+    ) -> Self:
+        """The list that was chosen from, as the message shows it."""
+        return cls(cast("ui.Select[Any]", item), match["target"])
+
+    async def callback(self, interaction: Interaction) -> None:
+        """Pass on what was chosen."""
+        given: Any = interaction.data or {}
+        chosen = str((given.get("values") or [""])[0])
+        await cast("HearsActions", interaction.client).on_action(interaction, chosen, self._target)
+
+
+def to_view(drawn: Sequence[Button]) -> ui.View:
+    """A row of buttons, and a list below them.
 
     All of them are dynamic and none times out: discord.py 2.7 forgets the pattern of dynamic items
     that share a view with others.
     """
     view = ui.View(timeout=None)
     for each in drawn:
+        if each.entries:
+            view.add_item(ActionList(_list(each), each.job))
+            continue
         button: ui.Button[Any] = ui.Button(
             label=each.label,
             style=STYLES[each.style],
@@ -77,6 +103,18 @@ def to_view(drawn: Sequence[render.Button]) -> ui.View:
         )
         view.add_item(ActionButton(button, each.action, each.job))
     return view
+
+
+def _list(drawn: Button) -> ui.Select[Any]:
+    options = [
+        discord.SelectOption(
+            label=each.label[:LABEL_CHARS],
+            value=each.value,
+            description=each.description[:LABEL_CHARS] or None,
+        )
+        for each in drawn.entries[:25]
+    ]
+    return ui.Select(custom_id=f"ray-list:{drawn.job}", placeholder=drawn.label, options=options)
 
 
 # ---- the form --------------------------------------------------------------------------------

@@ -18,10 +18,11 @@ from adapters.discord.admin import Admin
 from adapters.discord.answers import Answers
 from adapters.discord.buttons import Choice, Filled, Form, OnFilled
 from adapters.discord.commands import Options
+from adapters.discord.deeds import Deeds
 from adapters.discord.delivery import Delivery
 from adapters.discord.homes import Homes
 from adapters.discord.mentions import Ears, Mentions
-from adapters.discord.parse import NAME, Asked
+from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.replies import LOST, acknowledge, refuse, tell
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.threads import Opening, Threads
@@ -67,6 +68,7 @@ class Discord(Delivery):
         self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
+        self._deeds = Deeds(studio, self)
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
@@ -101,7 +103,7 @@ class Discord(Delivery):
         return self._client is not None and self._client.is_closed()
 
     @asynccontextmanager
-    async def _boundary(self, say: Callable[[BotError], Awaitable[object]]) -> AsyncIterator[None]:
+    async def boundary(self, say: Callable[[BotError], Awaitable[object]]) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence, while one can be said."""
         try:
             try:
@@ -129,7 +131,7 @@ class Discord(Delivery):
         """`/ray create`, `/ray animate` and `/ray still`."""
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(refuse, interaction)):
+        async with self.boundary(partial(refuse, interaction)):
             uploads = [
                 self.images.keep(parse.to_upload(each, interaction_id=interaction.id))
                 if each is not None
@@ -139,13 +141,13 @@ class Discord(Delivery):
             start = parse.to_frame(uploads[0], options.start_link, field="start_frame")
             end = parse.to_frame(uploads[1], options.end_link, field="end_frame")
             draft = to_draft(options)
-            asked = await self._asked(interaction, is_private=options.is_private)
+            asked = await self.asked(interaction, is_private=options.is_private)
             request = parse.to_request(asked, draft, start=start, end=end)
             await self._submit(interaction, request)
 
     async def on_menu(self, interaction: Interaction, message: discord.Message) -> None:
         """Open the form for the images of a message."""
-        async with self._boundary(partial(refuse, interaction)):
+        async with self.boundary(partial(refuse, interaction)):
             at = f"{message.channel.id}/{message.id}"
             clip = parse.clip_of(message) if message.author.id == self._own_id else None
             is_away = parse.where_asked(interaction) == "away"
@@ -178,7 +180,7 @@ class Discord(Delivery):
         pictures: Sequence[Choice] = (),
         needs_prompt: bool = True,
     ) -> None:
-        requester = await self._requester(interaction)
+        requester = await self.requester(interaction)
         place = parse.place_of(interaction.channel)
         is_still = work is not None and work.kind == "image"
         form = Form(
@@ -211,13 +213,13 @@ class Discord(Delivery):
     ) -> None:
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(refuse, interaction)):
+        async with self.boundary(partial(refuse, interaction)):
             draft = parse.read_form(filled.prompt, filled.flags, size=filled.size)
             draft = replace(draft, is_still=is_still or draft.is_still)
             if filled.end_frame is not None:
                 upload = parse.to_upload(filled.end_frame, interaction_id=interaction.id)
                 end = parse.to_frame(self.images.keep(upload), None, field="end_frame")
-            asked = await self._asked(interaction, job=retry_of)
+            asked = await self.asked(interaction, job=retry_of)
             request = parse.to_request(asked, draft, start=start, end=end)
             await self._submit(interaction, request, retry_of=retry_of)
 
@@ -230,10 +232,10 @@ class Discord(Delivery):
     ) -> None:
         name = _name_of(interaction.guild)
         receipt = await self._studio.submit(request, retry_of=retry_of, place_name=name)
-        await self._follow(interaction, receipt)
+        await self.follow(interaction, [receipt])
 
     async def _retry(self, interaction: Interaction, job_id: JobId) -> None:
-        asked = await self._asked(interaction, job=job_id)
+        asked = await self.asked(interaction, job=job_id)
         receipt = await self._studio.retry(
             job_id,
             asked.requester,
@@ -242,18 +244,23 @@ class Discord(Delivery):
             is_age_restricted=asked.is_age_restricted,
             is_private=asked.is_private,
         )
-        await self._follow(interaction, receipt)
+        await self.follow(interaction, [receipt])
 
-    async def _follow(self, interaction: Interaction, receipt: Receipt) -> None:
-        """End the acknowledgement as one private line with a link to the public message."""
+    async def follow(self, interaction: Interaction, receipts: Sequence[Receipt]) -> None:
+        """End the acknowledgement as private lines with links to the public messages."""
         if str(interaction.id) in self._private:
             return
-        status = await self.placed(receipt.job_id, PLACED_SECONDS)
-        await tell(interaction, render.draw_receipt(receipt, status))
+        placed = [(each, await self.placed(each.job_id, PLACED_SECONDS)) for each in receipts]
+        await tell(interaction, "\n".join(render.draw_receipt(*each) for each in placed))
 
-    async def _asked(
+    def keep(self, picture: Picture) -> Picture:
+        """Have an uploaded image at hand."""
+        return self.images.keep(picture)
+
+    async def asked(
         self, interaction: Interaction, *, is_private: bool = False, job: JobId | None = None
     ) -> Asked:
+        """Who asks, and where it is answered."""
         channel, where = interaction.channel, parse.where_asked(interaction)
         if channel is None:
             raise NotAllowed("I cannot see this channel.")
@@ -276,12 +283,12 @@ class Discord(Delivery):
                 thread = parse.to_new_thread(thread, interaction.id)
         return Asked(
             dedupe_key=f"{NAME}:{interaction.id}",
-            requester=await self._requester(interaction, job=job),
+            requester=await self.requester(interaction, job=job),
             thread=thread,
             is_age_restricted=parse.is_age_restricted(channel),
         )
 
-    async def _requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
+    async def requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
         """Who asks; outside our places, in the one of theirs where that job is."""
         where, user = parse.where_asked(interaction), interaction.user
         locale = str(interaction.locale)
@@ -301,7 +308,7 @@ class Discord(Delivery):
             self._posted.hear(message)
         if own_id is None or not self._mentions.is_for_us(message, own_id):
             return
-        async with self._boundary(partial(self._answers.refuse, message)):
+        async with self.boundary(partial(self._answers.refuse, message)):
             reads = self._session.reads_messages
             ears = Ears(client=self._online, own_id=own_id, reads_messages=reads)
             await self._mentions.hear(message, ears)
@@ -314,18 +321,21 @@ class Discord(Delivery):
             open_form = self._on_remix if action == "remix" else self._on_animate
             await open_form(interaction, JobId(target))
             return
+        if self._deeds.act_of(action) is not None:
+            await self._deeds.on_act(interaction, action, JobId(target))
+            return
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(refuse, interaction)):
+        async with self.boundary(partial(refuse, interaction)):
             if action == "retry":
                 await self._retry(interaction, JobId(target))
                 return
-            requester = await self._requester(interaction, job=JobId(target))
+            requester = await self.requester(interaction, job=JobId(target.partition(":")[0]))
             await self._answers.act(interaction, action, target, requester)
 
     async def _on_remix(self, interaction: Interaction, job_id: JobId) -> None:
-        async with self._boundary(partial(refuse, interaction)):
-            requester = await self._requester(interaction, job=job_id)
+        async with self.boundary(partial(refuse, interaction)):
+            requester = await self.requester(interaction, job=job_id)
             work = await self._studio.work_of(job_id, requester)
 
             async def on_filled(submitted: Interaction, filled: Filled) -> None:
@@ -343,24 +353,24 @@ class Discord(Delivery):
         async def on_filled(submitted: Interaction, filled: Filled) -> None:
             await self._on_filled(submitted, filled, ClipFrame(job_id=job_id))
 
-        async with self._boundary(partial(refuse, interaction)):
+        async with self.boundary(partial(refuse, interaction)):
             await self._open_form(interaction, commands.ANIMATE, on_filled, needs_prompt=False)
 
     async def on_page(self, interaction: Interaction, name: str, **given: Any) -> None:
         """Something to read, for this person only."""
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(refuse, interaction)):
+        async with self.boundary(partial(refuse, interaction)):
             job = JobId(str(given["job"]).strip()) if "job" in given else None
-            requester = await self._requester(interaction, job=job)
+            requester = await self.requester(interaction, job=job)
             await self._answers.page(interaction, name, requester, given)
 
     async def on_admin(self, interaction: Interaction, act: str, **given: Any) -> None:
         """Something for who runs this server."""
         if not await acknowledge(interaction):
             return
-        async with self._boundary(partial(refuse, interaction)):
-            actor = await self._requester(interaction)
+        async with self.boundary(partial(refuse, interaction)):
+            actor = await self.requester(interaction)
             await self._admin.answer(interaction, act, actor, given)
 
 

@@ -10,29 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Literal
 from urllib.parse import quote
 
+from adapters.discord.choices import Button, Told, buttons_for, choices_of
 from bot import notices as n
 from bot import text as words
 from bot.errors import BotError, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros, money
 from bot.request import Work, is_spoiler
-from bot.studio import JobLine, Receipt, Shown
+from bot.studio import JobLine, Receipt, Relative, Shown
 from bot.text import Table, Text, clean
 
-Style = Literal["primary", "secondary", "success", "danger"]
-#: Every notice about a job.
-Told = (
-    words.Running
-    | n.Delivered
-    | n.Done
-    | n.Failed
-    | n.Cancelled
-    | n.Reported
-    | n.Gallery
-    | n.Letter
-)
 MAX_CHARS = 2000
 ALT_CHARS = 1024
 #: So many lines of `draw_jobs` fit into a message, each with a link and the start of its prompt.
@@ -43,17 +32,6 @@ LINE_CHARS = 800
 QUOTE_CHARS = 700
 PROMPT_CHARS = 120
 MOVES_SHOWN = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Button:
-    """A button to be; `job` is what the action is done to: a job, or a tenant."""
-
-    label: str
-    action: str
-    job: str
-    style: Style
-    emoji: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,22 +144,6 @@ def _whole(lines: Sequence[str], room: int, *, mark: str = "") -> str:
 
 # ---- notices ---------------------------------------------------------------------------------
 
-_STYLES: dict[str, Style] = {"confirm": "success", "approve": "success", "delete": "danger"}
-_EMOJI = {"animate": "🎬", "retry": "🔁", "remix": "🎨", "delete": "🗑️"}
-
-
-def _buttons(job: str, *actions: str) -> tuple[Button, ...]:
-    return tuple(
-        Button(
-            label=action.capitalize(),
-            action=action,
-            job=job,
-            style=_STYLES.get(action, "secondary"),
-            emoji=_EMOJI.get(action),
-        )
-        for action in actions
-    )
-
 
 def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Drawn:
     """A notice as a message. Only a clip calls its requester."""
@@ -192,7 +154,7 @@ def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Draw
     calls = "".join(f"<@{each}> " for each in pings)
     return Drawn(
         content=calls + fit(_rows(notice, now), max_chars - units(calls)),
-        buttons=_choices(notice),
+        buttons=choices_of(notice),
         file=_file(notice) if isinstance(notice, n.WithFile) else None,
         pings=pings,
     )
@@ -229,6 +191,8 @@ def _to_row(notice: Told, line: str) -> Row:
         return (KEEP, f"-# {_line(line)}{made}")
     if line == words.parameters(told.work):
         return (SETTLED, f"-# {_line(line)}")
+    if told.parent is not None and line == words.parent_line(told.parent):
+        return (FACTS, _related(line, told.parent))
     if line in {clean(remark) for remark in told.remarks}:
         return (REMARK, f"-# {_line(line)}")
     if isinstance(notice, n.Delivered | n.Done):
@@ -239,32 +203,13 @@ def _to_row(notice: Told, line: str) -> Row:
     return (SENTENCE, _line(line, times=times))
 
 
-def _choices(notice: Told) -> tuple[Button, ...]:
-    job = notice.about.job_id
-    match notice:
-        case n.ConfirmNeeded():
-            return _buttons(job, "confirm", "cancel")
-        case n.Waiting(offer=offer) if offer is not None:
-            return _buttons(job, "confirm", "cancel")
-        case n.Filming() | n.ShotFailed():
-            return _buttons(job, "cancel")
-        case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
-            return _buttons(job, "cancel")
-        case n.Delivered():
-            own = ["animate"] if notice.about.work.kind == "image" else []
-            changed = [] if notice.about.work.kind == "story" else ["remix"]
-            return _buttons(job, *own, "retry", *changed, "delete")
-        case n.Failed():
-            again = ["retry"] if words.advises_retry(notice) else []
-            changed = [] if notice.about.work.kind == "story" else ["remix"]
-            return _buttons(job, *again, *changed)
-        case n.Cancelled():
-            return _buttons(job, "retry")
-        case n.Uncertain() | n.Fetching() | n.Done():
-            return ()
-        case n.Reported() | n.Gallery() | n.Letter():
-            return ()
-    assert_never(notice)
+def _related(line: str, relative: n.Parent | Relative) -> str:
+    """A line that names another job, which leads to its message where there is one."""
+    before, _, after = line.partition(relative.job_id)
+    name = f"`{relative.job_id}`"
+    if relative.message is not None:
+        name = _link(relative.job_id, jump(relative.message))
+    return " ".join(part for part in ("-#", _line(before), name, _line(after)) if part)
 
 
 def _file(notice: n.WithFile) -> FileSpec:
@@ -291,7 +236,7 @@ def draw_operator(notice: n.Operator) -> Drawn:
     """What the operator is told, with what they can do about it at once."""
     code, _, target = notice.code.partition(":")
     acts = {"place": ("approve", "close"), "uncertain": ("charge", "release")}.get(code, ())
-    buttons = _buttons(target, *acts) if 0 < len(target) <= TARGET_CHARS else ()
+    buttons = buttons_for(target, *acts) if 0 < len(target) <= TARGET_CHARS else ()
     return Drawn(content=draw_text(words.describe(notice)), buttons=buttons)
 
 
@@ -347,6 +292,11 @@ def draw_shown(shown: Shown, *, now: datetime | None = None, max_chars: int = MA
     """One job in full: its words, its moves and the way to its message; nobody is called."""
     assert not isinstance(shown.notice, n.Operator)  # It is about no job of anybody's.
     rows = _rows(shown.notice, now)
+    for parent in shown.parents:
+        # The nearest stands among the notice's own lines, where there is one.
+        if shown.notice.about.parent is None or parent is not shown.parents[0]:
+            rows.append((FACTS, _related(words.parent_line(parent), parent)))
+    rows += [(FACTS, _related(words.child_line(each), each)) for each in shown.children]
     if shown.events:
         rows.append((FACTS, f"-# {_moves(shown.events)}"))
     if shown.line.message is not None and not isinstance(shown.notice, n.Done):

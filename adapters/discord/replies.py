@@ -9,6 +9,7 @@ import aiohttp
 import discord
 
 from adapters.discord import buttons, render
+from adapters.discord.choices import Button
 from bot.errors import BotError
 from bot.log import get_logger
 
@@ -44,7 +45,7 @@ async def tell(
     interaction: Interaction,
     content: str,
     *,
-    drawn: Sequence[render.Button] = (),
+    drawn: Sequence[Button] = (),
     files: Sequence[discord.File] = (),
 ) -> None:
     """Say something to this person only, as the interaction's answer; a lost token is no fault."""

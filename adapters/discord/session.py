@@ -119,7 +119,7 @@ class Client(discord.AutoShardedClient):
 
     async def setup_hook(self) -> None:
         """Once, after the sign-in and before anything is heard."""
-        self.add_dynamic_items(buttons.ActionButton)
+        self.add_dynamic_items(buttons.ActionButton, buttons.ActionList)
         await self._desk.on_online(self)
 
     async def before_identify_hook(self, _shard_id: int | None, *, initial: bool = False) -> None:

@@ -172,7 +172,7 @@ async def test_commands_work_in_an_open_direct_message(open_street: OpenStreet) 
     answer = await street.ana.answer(asked)
     clip = await finished(street, street.ana.dm)
     assert "/channels/@me/" in answer.content
-    await street.ana.click(clip, "Retry")
+    await street.ana.click(clip, "Variation")
     await street.discord.wait_for(lambda: len(street.clips(street.ana.dm)) == 2, 15)
 
 

@@ -25,13 +25,73 @@ async def status_of(street: Street) -> Message:
 async def test_retry_asks_for_the_same_again(street: Street) -> None:
     await street.ana.slash("ray create", prompt="a red fox", duration="9s")
     clip = await finished(street)
-    assert list(clip.buttons) == ["Retry", "Remix", "Delete"]
-    answer = await street.ana.answer(await street.ana.click(clip, "Retry"))
+    assert list(clip.buttons) == ["Extend", "Variation", "Remix", "Loop", "Delete"]
+    answer = await street.ana.answer(await street.ana.click(clip, "Variation"))
     assert answer.is_ephemeral
     await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
     newest, first = await all_jobs(street)
-    assert (newest.retry_of, newest.work) == (first.id, first.work)
+    assert (newest.retry_of, newest.request.relation) == (first.id, "variation")
+    assert newest.work.model_copy(update={"typed": first.work.typed}) == first.work
     await street.house.check_books()
+
+
+async def test_more_is_a_list_with_prices_and_asks_for_what_an_act_needs(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox", resolution="540p")
+    clip = await finished(street)
+    [first] = await all_jobs(street)
+    [more] = [each for row in clip.components for each in row["components"] if "options" in each]
+    options = more["options"]
+    listed = {each["value"]: each.get("description", "") for each in options}
+    assert {"final", "reframe", "modify", "prequel", "join", "several"} <= listed.keys()
+    # What the service asks for these nobody knows, so they are not offered.
+    assert not {"upscale", "audio"} & listed.keys()
+    asked = await street.ana.choose(clip, "More…", "reframe")
+    form = await street.ana.modal(asked)
+    [field] = [each["component"] for each in form["components"] if each["label"] == "Shape"]
+    shapes = {each["value"]: each["label"] for each in field["options"]}
+    assert "1:1" not in shapes
+    assert shapes["9:16"].startswith("9:16 · ≈ $")
+    sent = await street.ana.submit_modal(asked, {"Shape": ["9:16"]})
+    assert "Accepted" in (await street.ana.answer(sent)).content
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
+    newest, _ = await all_jobs(street)
+    assert (newest.parent, newest.work.kind) == (first.id, "reframe")
+    [reframed] = [each for each in street.clips() if "reframe" in each.content]
+    assert f"Reframed from [{first.id}](" in reframed.content
+    await street.house.check_books()
+
+
+async def test_a_clip_goes_on_and_is_varied_at_once(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    [first] = await all_jobs(street)
+    asked = await street.ana.click(clip, "Extend")
+    await street.ana.modal(asked)
+    await street.ana.answer(
+        await street.ana.submit_modal(asked, {"What happens next?": "it runs"})
+    )
+    asked = await street.ana.choose(clip, "More…", "several")
+    await street.ana.modal(asked)
+    told = await street.ana.answer(await street.ana.submit_modal(asked, {"How many?": ["3"]}))
+    assert told.content.count("Accepted") == 3
+    await street.discord.wait_for(lambda: len(street.clips()) == 5, 20)
+    jobs = {job.request.relation: job for job in await all_jobs(street)}
+    assert jobs["extend"].work.prompt == "it runs"
+    assert {job.parent for job in await all_jobs(street)} == {None, first.id}
+    await street.house.check_books()
+
+
+async def test_a_form_of_a_clip_that_is_gone_meanwhile_starts_nothing(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    [first] = await all_jobs(street)
+    asked = await street.ben.choose(clip, "More…", "reframe")
+    await street.ben.modal(asked)
+    await street.house.studio.delete(first.id, first.request.requester)
+    told = await street.ben.answer(await street.ben.submit_modal(asked, {"Shape": ["9:16"]}))
+    assert told.is_ephemeral
+    assert "was deleted" in told.content
+    assert len(await all_jobs(street)) == 1
 
 
 async def test_remix_opens_what_was_asked_to_be_changed(street: Street) -> None:
@@ -149,7 +209,7 @@ async def test_buttons_outlive_the_bot(town: Town) -> None:
         asked = await street.ana.click(clip, "Remix")
         await street.ana.modal(asked)
         await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "a blue fox"}))
-        await street.ana.answer(await street.ana.click(clip, "Retry"))
+        await street.ana.answer(await street.ana.click(clip, "Variation"))
         await street.discord.wait_for(lambda: len(street.clips()) == 3, 15)
         await street.ana.answer(await street.ana.click(clip, "Delete"))
         assert clip.is_deleted
@@ -162,7 +222,7 @@ async def test_an_uploaded_image_is_at_hand_for_another_try(town: Town) -> None:
     for upload in town.discord.cdn.files.values():
         upload.is_gone = upload.is_ephemeral
     async with town.street() as street:
-        await street.ana.answer(await street.ana.click(clip, "Retry"))
+        await street.ana.answer(await street.ana.click(clip, "Variation"))
         await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
 
 
@@ -187,7 +247,7 @@ async def test_an_uploaded_image_is_at_hand_for_months_and_no_longer(town: Town)
         await street.hurry(lambda: of_message not in kept_images(town, "frames"), seconds=1)
     town.discord.cdn.lose_ephemeral()
     async with town.street(bot=keep) as street:
-        await street.ana.answer(await street.ana.click(clip, "Retry"))
+        await street.ana.answer(await street.ana.click(clip, "Variation"))
         await street.discord.wait_for(lambda: len(street.clips()) == 3, 15)
         again = street.clips()[-1]
         await street.house.delivered(job_of(again))
@@ -200,7 +260,7 @@ async def test_an_uploaded_image_is_at_hand_for_months_and_no_longer(town: Town)
         street.later(days=41)
         await street.hurry(lambda: not kept_images(town, "uploads"), seconds=1)
     async with town.street(bot=keep) as street:
-        answer = await street.ana.answer(await street.ana.click(clip, "Retry"))
+        answer = await street.ana.answer(await street.ana.click(clip, "Variation"))
         assert "no longer has this image. Please send it again" in answer.content
         assert len(town.simulator.generations) == 4
         await street.house.check_books()
@@ -224,5 +284,5 @@ async def test_a_button_of_another_version_is_told_so(street: Street) -> None:
     await street.ana.slash("ray create", prompt="a red fox")
     clip = await finished(street)
     clip.components[0]["components"][0]["custom_id"] = f"ray:fly:{job_of(clip)}"
-    answer = await street.ana.answer(await street.ana.click(clip, "Retry"))
+    answer = await street.ana.answer(await street.ana.click(clip, "Extend"))
     assert "another version" in answer.content

@@ -182,7 +182,7 @@ async def test_a_request_may_have_a_thread_of_its_own(open_street: OpenStreet) -
     assert f"/{thread.id}/{status.id}" in answer.content
     assert street.discord.said(street.general) == []
     # Under a clip in its thread the next one comes into the same.
-    await street.ana.click(clip, "Retry")
+    await street.ana.click(clip, "Variation")
     await street.discord.wait_for(lambda: len(street.clips(thread)) == 2, 15)
 
 

@@ -40,7 +40,7 @@ async def test_what_is_asked_under_a_private_clip_stays_private(street: Street) 
     asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
     clip = await private_clip(street, asked)
     await street.house.delivered(job_of(clip))
-    retried = await street.ana.click(clip, "Retry")
+    retried = await street.ana.click(clip, "Variation")
     assert (await private_clip(street, retried)).is_ephemeral
     remixed = await street.ana.click(clip, "Remix")
     await street.ana.modal(remixed)

@@ -439,7 +439,7 @@ def test_usage_is_an_aligned_table_with_the_reset_in_the_readers_zone() -> None:
         "today          12          9        1       2   45 s    $1.98",
         "this month     12          9        1       2   45 s    $1.98",
         "```",
-        f"A day: 3 of 9, resets <t:{UNIX}:f>",
+        f"A day: 3 of 9, 6 left, resets <t:{UNIX}:f>",
     ]
 
 

@@ -46,7 +46,7 @@ async def test_all_that_is_said_in_a_long_day_fits_the_schema(street: Street) ->
     private = await street.ana.slash("ray create", prompt="a secret fox", private=True)
     await street.discord.wait_for(lambda: private.original and private.original.attachments)
     await street.ana.click(clip, "Remix")
-    retried = await street.ben.click(clip, "Retry")
+    retried = await street.ben.click(clip, "Variation")
     await street.ben.answer(retried)
     await street.discord.wait_for(lambda: len(street.clips()) >= 2)
 

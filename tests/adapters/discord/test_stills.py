@@ -50,7 +50,7 @@ async def test_a_still_is_posted_with_what_can_be_done_next(studio_street: Stree
     assert attached.filename.endswith(".jpg")
     with Image.open(io.BytesIO(attached.content)) as picture:
         assert picture.size == (512, 288)
-    assert list(shown.buttons) == ["Animate", "Retry", "Remix", "Delete"]
+    assert list(shown.buttons) == ["Animate", "Variation", "Remix", "Delete"]
     assert "Your picture is ready" in shown.content
     assert "AI-generated" in shown.content
     assert attached.description is not None
@@ -107,7 +107,7 @@ async def test_a_picture_is_asked_for_again_shown_again_and_deleted(
 ) -> None:
     street = studio_street
     shown = await drawn(street)
-    await street.ana.answer(await street.ana.click(shown, "Retry"))
+    await street.ana.answer(await street.ana.click(shown, "Variation"))
     await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
     page = await street.ana.answer(await street.ana.slash("ray show", id=job_of(shown)))
     assert page.attachments[0].filename.endswith(".jpg")

@@ -396,7 +396,7 @@ async def test_one_status_message_is_edited_in_place_and_not_too_often(street: S
     [clip] = clips(street, job_id)
     assert clip.reference is not None
     assert clip.reference.message_id == status.id
-    assert {"Retry", "Remix", "Delete"} <= clip.buttons.keys()
+    assert {"Variation", "Remix", "Delete"} <= clip.buttons.keys()
 
 
 async def test_after_a_restart_the_clip_still_answers_the_status_message(town: Town) -> None:

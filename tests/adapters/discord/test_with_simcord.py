@@ -332,7 +332,7 @@ async def test_buttons_work_in_the_next_process_and_forms_say_that_they_do_not(
     async with stage.bot():
         late = await stage.ana.submit_modal(form, fill(form, {"Prompt": "a grey wolf"}))
         assert "restarted" in said(late)
-        await stage.ana.click(clip, label="Retry")
+        await stage.ana.click(clip, label="Variation")
         form = await stage.ana.click(clip, label="Remix")
         await stage.ana.submit_modal(form, fill(form, {"Prompt": "a brown hare"}))
         await stage.clip(number=3)

@@ -1,0 +1,129 @@
+"""Which buttons stand under a notice, and what is on the list below them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from bot import notices as n
+from bot import text as words
+from bot.acts import FIRST_ROW, Act, Offered
+from bot.refs import JobId
+from bot.text import act_label, act_line
+
+Style = Literal["primary", "secondary", "success", "danger"]
+#: Every notice about a job.
+Told = (
+    words.Running
+    | n.Delivered
+    | n.Done
+    | n.Failed
+    | n.Cancelled
+    | n.Reported
+    | n.Gallery
+    | n.Letter
+)
+#: What is asked for with one press; the others ask for words or a choice first.
+AT_ONCE: tuple[Act, ...] = ("loop", "variation")
+#: More than one variation, from the list.
+SEVERAL = "several"
+MORE = "more"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One act on the list below the buttons."""
+
+    value: str
+    label: str
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Button:
+    """A button to be, or with `entries` a list.
+
+    `job` is what the action is done to: a job, a shot of one, or a tenant.
+    """
+
+    label: str
+    action: str
+    job: str
+    style: Style
+    emoji: str | None = None
+    entries: tuple[Entry, ...] = ()
+
+
+_STYLES: dict[str, Style] = {"confirm": "success", "approve": "success", "delete": "danger"}
+_EMOJI = {
+    "animate": "🎬",
+    "extend": "⏩",
+    "variation": "🔀",
+    "retry": "🔁",
+    "remix": "🎨",
+    "loop": "♾️",
+    "delete": "🗑️",
+}
+
+
+def buttons_for(job: str, *actions: str) -> tuple[Button, ...]:
+    """A row of buttons for a job, or a tenant."""
+    return tuple(
+        Button(
+            label=action.capitalize(),
+            action=action,
+            job=job,
+            style=_STYLES.get(action, "secondary"),
+            emoji=_EMOJI.get(action),
+        )
+        for action in actions
+    )
+
+
+def choices_of(notice: Told) -> tuple[Button, ...]:
+    """What can be done under a notice."""
+    job = notice.about.job_id
+    match notice:
+        case n.ConfirmNeeded():
+            return buttons_for(job, "confirm", "cancel")
+        case n.ShotFailed(number=number, can_finish=can_finish):
+            ends = ("finish", "cancel") if can_finish else ("cancel",)
+            return (*buttons_for(f"{job}:{number}", "redo"), *buttons_for(job, *ends))
+        case n.Filming() | n.Received() | n.Accepted() | n.Queued() | n.Generating():
+            return buttons_for(job, "cancel")
+        case n.Waiting(offer=offer):
+            return buttons_for(job, *(["confirm"] if offer else []), "cancel")
+        case n.Delivered(acts=acts):
+            return _acts(job, acts)
+        case n.Failed():
+            again = ["retry"] if words.advises_retry(notice) else []
+            changed = [] if notice.about.work.kind == "story" else ["remix"]
+            return buttons_for(job, *again, *changed)
+        case n.Cancelled():
+            return buttons_for(job, "retry")
+        case n.Uncertain() | n.Fetching() | n.Done() | n.Reported() | n.Gallery() | n.Letter():
+            return ()
+    assert_never(notice)
+
+
+def _acts(job: JobId, offered: tuple[Offered, ...]) -> tuple[Button, ...]:
+    """The first row, with Delete at its end, and the list of the rest."""
+    if not offered:
+        return buttons_for(job, "retry", "remix", "delete")
+    possible = {each.act for each in offered}
+    row = [act for act in FIRST_ROW if act in possible and act != "retry"]
+    last = ["delete"] if "delete" in possible else []
+    rest = tuple(
+        _entry(each)
+        for each in offered
+        if each.act not in {*row, "delete", "retry"} - {"variation"}
+    )
+    more = Button(label="More…", action=MORE, job=job, style="secondary", entries=rest)
+    return (*buttons_for(job, *row, *last), *([more] if rest else []))
+
+
+def _entry(offer: Offered) -> Entry:
+    if offer.act == "variation":
+        most = offer.options[-1].value
+        return Entry(value=SEVERAL, label="Variations", description=f"1 to {most} at once")
+    return Entry(value=offer.act, label=act_label(offer.act), description=act_line(offer))

@@ -1,0 +1,206 @@
+"""The form behind an act on a finished clip, and asking for that act. Decides nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import discord
+from discord import ui
+
+from adapters.discord import parse
+from adapters.discord.buttons import FORM, FORM_SECONDS, LABEL_CHARS, PROMPT_CHARS
+from adapters.discord.choices import AT_ONCE, SEVERAL
+from adapters.discord.parse import Asked, Picture
+from adapters.discord.replies import acknowledge, refuse
+from bot.acts import ACTS, Act, Offered
+from bot.errors import BotError, InvalidRequest
+from bot.refs import JobId
+from bot.request import Frame, Requester
+from bot.text import act_label, option_line
+
+if TYPE_CHECKING:
+    from bot.studio import Receipt, Studio
+
+Interaction = discord.Interaction[Any]
+#: What is asked for each kind of choice, and what the words are for.
+CHOOSE = {"count": "How many?", "resolution": "Size", "ratio": "Shape", "mode": "How far?"}
+WORDS: dict[Act, str] = {
+    "extend": "What happens next?",
+    "prequel": "What happened before?",
+    "join": "What lies between?",
+    "audio": "What does it sound like?",
+    "modify": "What does it look like?",
+}
+ID_CHARS = 40
+#: What has a form of its own, is no follow-up, or is a Retry of what failed.
+DEEDS = tuple(act for act in ACTS if act not in ("animate", "remix", "retry", "delete"))
+
+
+class Desk(Protocol):
+    """What the listener does for every request."""
+
+    def boundary(
+        self, say: Callable[[BotError], Awaitable[object]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Whatever happens inside, the person gets a sentence."""
+
+    async def asked(self, interaction: Interaction, *, job: JobId | None = None) -> Asked:
+        """Who asks, and where it is answered."""
+
+    async def requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
+        """Who asks."""
+
+    async def follow(self, interaction: Interaction, receipts: Sequence[Receipt]) -> None:
+        """End the acknowledgement with the way to what was started."""
+
+    def keep(self, picture: Picture) -> Picture:
+        """Have an uploaded image at hand."""
+
+
+class Deeds:
+    """Acts on finished clips: at once, or with a form first."""
+
+    def __init__(self, studio: Studio, desk: Desk) -> None:
+        self._studio = studio
+        self._desk = desk
+
+    def act_of(self, action: str) -> Act | None:
+        """The act that a button or an entry of the list is for; None where it is none of them."""
+        act = "variation" if action == SEVERAL else action
+        return next((each for each in DEEDS if each == act), None)
+
+    async def on_act(self, interaction: Interaction, action: str, job_id: JobId) -> None:
+        """A button under a clip, or what was chosen from the list there."""
+        act = self.act_of(action)
+        if action in AT_ONCE and act is not None:
+            await self._carry_out(interaction, act, job_id)
+            return
+        async with self._desk.boundary(partial(refuse, interaction)):
+            requester = await self._desk.requester(interaction, job=job_id)
+            every = await self._studio.works.offered(job_id, requester)
+            offer = next((each for each in every if each.act == act), None)
+            if offer is None:
+                raise InvalidRequest(f"That cannot be done with {job_id} now.")
+            await interaction.response.send_modal(
+                DeedForm(offer, mark=interaction.client.mark, on_filled=self._on_filled(job_id))
+            )
+
+    def _on_filled(self, job_id: JobId) -> OnDeed:
+        async def on_filled(interaction: Interaction, form: DeedForm) -> None:
+            await self._carry_out(interaction, form.offer.act, job_id, form)
+
+        return on_filled
+
+    async def _carry_out(
+        self, interaction: Interaction, act: Act, job_id: JobId, form: DeedForm | None = None
+    ) -> None:
+        if not await acknowledge(interaction):
+            return
+        async with self._desk.boundary(partial(refuse, interaction)):
+            frame: Frame | None = None
+            if form is not None and (image := form.end_frame) is not None:
+                upload = parse.to_upload(image, interaction_id=interaction.id)
+                frame = parse.to_frame(self._desk.keep(upload), None, field="end_frame")
+            other = parse.to_job_id(form.other) if form is not None and form.other else None
+            asked = await self._desk.asked(interaction, job=job_id)
+            receipts = await self._studio.works.follow(
+                job_id,
+                act,
+                asked.requester,
+                dedupe_key=asked.dedupe_key,
+                thread=asked.thread,
+                choice=form.choice if form else "",
+                prompt=form.prompt if form else "",
+                negative_prompt=form.without if form else "",
+                other=other,
+                frame=frame,
+                is_private=asked.is_private,
+                is_age_restricted=asked.is_age_restricted,
+            )
+            await self._desk.follow(interaction, receipts)
+
+
+OnDeed = Callable[[Interaction, "DeedForm"], Awaitable[None]]
+
+
+class DeedForm(ui.Modal):
+    """What an act needs: a choice with its prices, words, another clip, an image to end on."""
+
+    def __init__(self, offer: Offered, *, mark: str, on_filled: OnDeed) -> None:
+        super().__init__(
+            title=act_label(offer.act),
+            timeout=FORM_SECONDS,
+            custom_id=f"{FORM}{mark}:{secrets.token_hex(8)}",
+        )
+        self.offer = offer
+        self._on_filled = on_filled
+        needs = offer.needs
+        self._choice = _select(offer)
+        self._words = _text(is_long=True, is_needed=needs.prompt == "needed")
+        self._without = _text(is_long=False, is_needed=False)
+        self._other = _text(is_long=False, is_needed=True, most=ID_CHARS, hint="r-7k2m9q1x0z")
+        self._end: ui.FileUpload[Any] = ui.FileUpload(required=False, min_values=0, max_values=1)
+        words = WORDS.get(offer.act, "Words")
+        self._add("The other clip", "Its job id.", self._other, is_there=needs.other_clip)
+        self._add(CHOOSE.get(needs.choice, ""), "", self._choice, is_there=needs.choice != "none")
+        said = "" if needs.prompt == "needed" else "Empty: as it was asked for."
+        self._add(words, said, self._words, is_there=needs.prompt != "none")
+        is_sound = offer.act == "audio"
+        self._add("What should not be heard", "", self._without, is_there=is_sound)
+        self._add("An image to end on", "", self._end, is_there=needs.takes_image)
+
+    def _add(self, label: str, more: str, field: ui.Item[Any], *, is_there: bool) -> None:
+        if is_there:
+            self.add_item(ui.Label(text=label, description=more or None, component=field))
+
+    @property
+    def choice(self) -> str:
+        """What was chosen; empty: the usual one."""
+        return self._choice.values[0] if self._choice.values else ""
+
+    @property
+    def prompt(self) -> str:
+        """The words."""
+        return self._words.value or ""
+
+    @property
+    def without(self) -> str:
+        """What a sound is to be without."""
+        return self._without.value or ""
+
+    @property
+    def other(self) -> str:
+        """The id of another clip, as it was typed."""
+        return self._other.value or ""
+
+    @property
+    def end_frame(self) -> discord.Attachment | None:
+        """The image to end on."""
+        return self._end.values[0] if self._end.values else None
+
+    async def on_submit(self, interaction: Interaction) -> None:
+        """Pass on what was filled in."""
+        await self._on_filled(interaction, self)
+
+
+def _select(offer: Offered) -> ui.Select[Any]:
+    options = [
+        discord.SelectOption(label=option_line(offer, each)[:LABEL_CHARS], value=each.value)
+        for each in offer.options[:25]
+    ]
+    return ui.Select(options=options, required=True)
+
+
+def _text(
+    *, is_long: bool, is_needed: bool, most: int = PROMPT_CHARS, hint: str = ""
+) -> ui.TextInput[Any]:
+    return ui.TextInput(
+        style=discord.TextStyle.paragraph if is_long else discord.TextStyle.short,
+        required=is_needed,
+        max_length=most,
+        placeholder=hint or None,
+    )
