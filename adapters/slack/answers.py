@@ -124,6 +124,12 @@ class Answers:
             case "cancel":
                 notice = await self._studio.cancel(job_id, requester, is_moderator=person.is_admin)
                 return self._draw(render.draw(notice, now=self._clock.now()))
+            case "redo" | "finish":
+                film, _, shot = target.partition(":")
+                number = int(shot) if shot.isdecimal() else 0
+                is_redo = action == "redo"
+                again = Redo(JobId(film), number) if is_redo else Finish(JobId(film))
+                return await self._decide(again, requester)
             case "confirm":
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case "delete":

@@ -42,6 +42,16 @@ def words(
     return _input(name, label, element, hint=hint, is_optional=is_optional)
 
 
+def line(name: str, label: str, *, placeholder: str, is_optional: bool = False) -> Block:
+    """One line to write in."""
+    element: Block = {
+        "type": "plain_text_input",
+        "max_length": PROMPT_CHARS,
+        "placeholder": b.plain(placeholder, PLACEHOLDER_CHARS),
+    }
+    return _input(name, label, element, is_optional=is_optional)
+
+
 def cut(text: str) -> str:
     """As much of a text as a field takes, counted as Slack might."""
     shown = text.encode("utf-16-le", "surrogatepass")[: 2 * PROMPT_CHARS]

@@ -34,8 +34,8 @@ class Place:
     """Where a form was opened and what for; it travels in the form, which is why it holds ids.
 
     `message` is the one it was opened on, `clip` the job of the clip that it shows; `job` the one
-    that this is another try of. `has_image`: what it begins with is settled already. `is_still`: a
-    picture is asked for, and no clip.
+    that this is another try of, `act` what is done with its clip. `has_image`: what it begins with
+    is settled already. `is_still`: a picture is asked for, and no clip.
     """
 
     channel: str
@@ -48,6 +48,7 @@ class Place:
     needs_prompt: bool = False
     asks_where: bool = False
     is_still: bool = False
+    act: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +94,13 @@ def read_place(text: str) -> Place:
 
 def read_view(view: Mapping[str, Any]) -> Filled:
     """A filled form; raises `InvalidRequest` where something is missing."""
-    place, fields = read_place(str(view.get("private_metadata") or "")), _fields(view)
+    place, fields = read_place(str(view.get("private_metadata") or "")), state_of(view)
     for sentence in _missing(place, fields).values():
         raise InvalidRequest(sentence)
-    loop = _one(fields, LOOP)
+    loop = chosen_in(fields, LOOP)
     draft = Draft(
         prompt=_prompt(fields),
-        model=_one(fields, MODEL),
+        model=chosen_in(fields, MODEL),
         duration=_known(fields, DURATION, Duration),
         resolution=_known(fields, RESOLUTION, Resolution),
         aspect_ratio=_known(fields, SHAPE, AspectRatio),
@@ -110,10 +111,10 @@ def read_view(view: Mapping[str, Any]) -> Filled:
     return Filled(
         draft=draft,
         place=place,
-        start_file=_file(fields, START),
-        end_file=_file(fields, END),
-        chosen_picture=_one(fields, PICTURE),
-        channel=_text(fields, WHERE, "selected_conversation") or None,
+        start_file=file_in(fields, START),
+        end_file=file_in(fields, END),
+        chosen_picture=chosen_in(fields, PICTURE),
+        channel=where_of(view) or None,
         is_private=bool(_all(fields, PRIVATE)),
     )
 
@@ -126,12 +127,12 @@ def errors_of(view: Mapping[str, Any]) -> dict[str, str]:
         place = read_place(str(view.get("private_metadata") or ""))
     except InvalidRequest as error:
         return {PROMPT: error.sentence}
-    return _missing(place, _fields(view))
+    return _missing(place, state_of(view))
 
 
 def _missing(place: Place, fields: Fields) -> dict[str, str]:
     missing = {}
-    has_image = place.has_image or place.images or place.clip or _file(fields, START)
+    has_image = place.has_image or place.images or place.clip or file_in(fields, START)
     if not _prompt(fields) and (place.needs_prompt or not has_image):
         missing[PROMPT] = NOT_TOLD if has_image else NOTHING
     if place.asks_where and not _text(fields, WHERE, "selected_conversation"):
@@ -141,15 +142,15 @@ def _missing(place: Place, fields: Fields) -> dict[str, str]:
 
 def read_settings(view: Mapping[str, Any]) -> dict[str, str]:
     """Own defaults as they were chosen; an empty value takes one back."""
-    fields = _fields(view)
-    chosen = {name: _one(fields, name) for name in CHOSEN}
+    fields = state_of(view)
+    chosen = {name: chosen_in(fields, name) for name in CHOSEN}
     return {name: "" if value == AS_HERE else value for name, value in chosen.items() if value}
 
 
 # ---- fields ----------------------------------------------------------------------------------
 
 
-def _fields(view: Mapping[str, Any]) -> Fields:
+def state_of(view: Mapping[str, Any]) -> Fields:
     """Every field's state by its name; nothing of what Slack sends is taken for granted."""
     state = view.get("state")
     values = state.get("values") if isinstance(state, Mapping) else None
@@ -167,10 +168,21 @@ def _text(fields: Fields, name: str, key: str) -> str:
 
 
 def _prompt(fields: Fields) -> str:
-    return _text(fields, PROMPT, "value")
+    return written_in(fields, PROMPT)
 
 
-def _one(fields: Fields, name: str) -> str | None:
+def written_in(fields: Fields, name: str) -> str:
+    """What somebody wrote into a field."""
+    return _text(fields, name, "value")
+
+
+def where_of(view: Mapping[str, Any]) -> str:
+    """The conversation that somebody chose in a form; empty where it asks for none."""
+    return _text(state_of(view), WHERE, "selected_conversation")
+
+
+def chosen_in(fields: Fields, name: str) -> str | None:
+    """The value of a list's chosen option."""
     option = fields.get(name, {}).get("selected_option")
     value = option.get("value") if isinstance(option, Mapping) else None
     return value if isinstance(value, str) and value else None
@@ -182,7 +194,8 @@ def _all(fields: Fields, name: str) -> list[str]:
     return [str(each["value"]) for each in every if isinstance(each, Mapping) and "value" in each]
 
 
-def _file(fields: Fields, name: str) -> str | None:
+def file_in(fields: Fields, name: str) -> str | None:
+    """The id of the file that was put in."""
     files = fields.get(name, {}).get("files")
     first = files[0] if isinstance(files, list) and files else None
     file_id = first.get("id") if isinstance(first, Mapping) else None
@@ -191,7 +204,7 @@ def _file(fields: Fields, name: str) -> str | None:
 
 def _known(fields: Fields, name: str, choices: Any) -> Any:
     """A choice of ours; raises `InvalidRequest` for one of another version."""
-    value = _one(fields, name)
+    value = chosen_in(fields, name)
     if value is not None and value not in get_args(choices):
         raise InvalidRequest(OTHER_VERSION, field=name)
     return value

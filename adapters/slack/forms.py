@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.slack import parse, views
 from adapters.slack.addresses import Account
+from adapters.slack.deeds import act_of, deed_view
 from adapters.slack.filled import OTHER_VERSION, PICTURE
 from adapters.slack.heard import File, Heard, read_files
 from adapters.slack.manifest import ANIMATE, CREATE
 from adapters.slack.mentions import clip_in
 from adapters.slack.views import Filled, Place
 from adapters.slack.voice import Voice
+from bot.acts import Act
 from bot.errors import InvalidRequest
 from bot.ports import ModelCapabilities
 from bot.refs import JobId
@@ -73,6 +75,9 @@ class Forms:
             await self._voice.open(heard, views.settings_view(held, models, Place(channel="")))
             return
         job_id = JobId(heard.target)
+        if (act := act_of(heard.action)) is not None:
+            await self._for_deed(heard, act, job_id, requester)
+            return
         work = await self._studio.work_of(job_id, requester)
         place = Place(channel=heard.channel, thread=heard.thread or heard.ts, message=heard.ts)
         offers = await self._studio.preferences.offers(requester, heard.channel)
@@ -85,6 +90,16 @@ class Forms:
                 known, offers, place, title="Remix", prompt=work.prompt, work=work
             )
         await self._voice.open(heard, view)
+
+    async def _for_deed(self, heard: Heard, act: Act, job_id: JobId, requester: Requester) -> None:
+        """What is on the list under a clip, or Extend."""
+        every = await self._studio.works.offered(job_id, requester)
+        offer = next((each for each in every if each.act == act), None)
+        if offer is None:
+            raise InvalidRequest(f"That cannot be done with {job_id} now.")
+        thread = heard.thread or heard.ts
+        place = Place(channel=heard.channel, thread=thread, message=heard.ts, job=job_id)
+        await self._voice.open(heard, deed_view(offer, place))
 
     async def frames_of(self, filled: Filled, requester: Requester) -> Frames:
         """Start and end frame of a filled form, and the job that it is another try of."""

@@ -8,12 +8,13 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from adapters.slack.addresses import NAME, is_direct
-from adapters.slack.buttons import read_action
+from adapters.slack.buttons import MORE, read_action
+from adapters.slack.deeds import HAS_FORM
 from bot.refs import Frozen
 
 Kind = Literal["command", "message", "form", "button", "shortcut", "home", "gone"]
 #: What is answered by a form, which Slack takes for three seconds only: it is not kept.
-OPENS_FORM = frozenset({"remix", "animate", "settings"})
+OPENS_FORM = frozenset({"remix", "animate", "settings"}) | HAS_FORM
 #: A person's words or files; joining, leaving, edits and the like are none.
 SPOKEN = frozenset({None, "file_share", "thread_broadcast"})
 _IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "heic", "heif", "avif"})
@@ -160,6 +161,8 @@ def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:
     done = (body.get("actions") or [{}])[0]
     if (action := read_action(str(done.get("action_id", "")))) is None:
         return None
+    if action[0] == MORE:
+        action = (str((done.get("selected_option") or {}).get("value", "")), action[1])
     where, message = body.get("container") or {}, body.get("message") or {}
     user = body["user"]["id"]
     ts = str(where.get("message_ts") or "")

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft, Follow, Retry, SettingsCommand
 from adapters.follow_ups import follow_up
-from adapters.slack import parse, refusals, render, views
+from adapters.slack import deeds, parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
 from adapters.slack.delivery import Delivery
+from adapters.slack.filled import Place
 from adapters.slack.forms import Forms
-from adapters.slack.heard import OPENS_FORM, Heard, read_kept
+from adapters.slack.heard import OPENS_FORM, File, Heard, read_kept
 from adapters.slack.home import Home
 from adapters.slack.mentions import Mentions
 from adapters.slack.parse import Asked
@@ -143,7 +144,10 @@ class Slack(Delivery):
 
     async def _carry_out(self, heard: Heard) -> None:
         async with self._boundary(heard):
-            is_clip_form = heard.kind == "form" and heard.view.get("callback_id") == views.CREATE
+            is_clip_form = heard.kind == "form" and heard.view.get("callback_id") in (
+                views.CREATE,
+                deeds.DEED,
+            )
             await self._attend(parse.to_placed(heard) if is_clip_form else heard)
         if heard.is_kept:
             await self._note_done(heard.key)
@@ -272,6 +276,9 @@ class Slack(Delivery):
             await self._studio.preferences.change(requester, views.read_settings(heard.view))
             self._home.touch(requester)
             return
+        if heard.view.get("callback_id") == deeds.DEED:
+            await self._on_deed(heard, requester, deeds.read_deed(heard.view))
+            return
         filled = views.read_view(heard.view)
         asked = await self._asked(heard, requester, is_private=filled.is_private)
         start, end, retry_of = await self._forms.frames_of(filled, requester)
@@ -283,6 +290,10 @@ class Slack(Delivery):
         requester = await self._requester(heard, account)
         if heard.action == "retry":
             await self._retry(heard, requester, JobId(heard.target))
+            return
+        if (act := deeds.act_of(heard.action)) is not None:
+            place = Place(channel=heard.channel, job=heard.target)
+            await self._on_deed(heard, requester, deeds.Deed(act=act, place=place))
             return
         person = await self._people.of(account, heard.user)
         drawn = await self._answers.act(heard.action, heard.target, requester, person)
@@ -304,6 +315,26 @@ class Slack(Delivery):
             is_private=asked.is_private,
         )
         await self._follow(heard, receipt, is_private=is_private)
+
+    async def _on_deed(self, heard: Heard, requester: Requester, deed: deeds.Deed) -> None:
+        """What is to be made of a clip, by its buttons, its list, or a form behind them."""
+        asked = await self._asked(heard, requester, is_private=False)
+        end = File(id=deed.end_file) if deed.end_file else None
+        receipts = await self._studio.works.follow(
+            JobId(deed.place.job),
+            deed.act,
+            requester,
+            dedupe_key=asked.dedupe_key,
+            thread=asked.thread,
+            choice=deed.choice,
+            prompt=deed.prompt,
+            negative_prompt=deed.without,
+            other=deed.other,
+            frame=parse.to_frame(requester.workspace, end) if end else None,
+            is_private=asked.is_private,
+        )
+        for receipt in receipts:
+            await self._follow(heard, receipt, is_private=False)
 
     async def _follow_up(self, heard: Heard, requester: Requester, command: Follow) -> None:
         """What was typed to be made of a clip; of a private one that stays so."""

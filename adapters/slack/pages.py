@@ -92,6 +92,11 @@ def draw_shown(shown: Shown, *, now: datetime) -> Drawn:
     """One job in full: its words, its moves and the way to its message; nobody is called."""
     assert not isinstance(shown.notice, n.Operator)  # It is about no job of anybody's.
     rows = render.rows_of(shown.notice, now=now)
+    for parent in shown.parents:
+        # The nearest stands among the notice's own lines, where there is one.
+        if shown.notice.about.parent is None or parent is not shown.parents[0]:
+            rows.append(render.related_row(words.parent_line(parent), parent))
+    rows += [render.related_row(words.child_line(each), each) for each in shown.children]
     if shown.events:
         rows.append(Row(weight=FACTS, look="small", parts=_moves(shown.events)))
     if shown.line.message is not None and not isinstance(shown.notice, n.Done):

@@ -10,7 +10,7 @@ from adapters import command_text, typed_frames
 from adapters.command_text import Draft
 from adapters.slack import addresses
 from adapters.slack.addresses import NAME, Account
-from adapters.slack.filled import read_view
+from adapters.slack.filled import read_place, where_of
 from adapters.slack.heard import File, Heard
 from bot.errors import InvalidRequest
 from bot.refs import MessageRef, ThreadRef
@@ -109,11 +109,10 @@ def to_placed(heard: Heard) -> Heard:
 
     Raises `InvalidRequest` for a form of another version.
     """
-    filled = read_view(heard.view)
-    place = filled.place
+    place = read_place(str(heard.view.get("private_metadata") or ""))
     return heard.model_copy(
         update={
-            "channel": place.channel or filled.channel or heard.channel,
+            "channel": place.channel or where_of(heard.view) or heard.channel,
             "thread": place.thread or "",
             "ts": place.message,
             "target": place.job or place.clip,

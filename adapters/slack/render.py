@@ -16,11 +16,13 @@ from adapters.slack import blocks as b
 from adapters.slack import buttons
 from adapters.slack.addresses import NAME
 from adapters.slack.blocks import Block, Part, jump
+from adapters.slack.deeds import SEVERAL
 from bot import notices as n
 from bot import text as words
+from bot.acts import FIRST_ROW, Offered
 from bot.errors import BotError, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros
-from bot.studio import Receipt
+from bot.studio import Receipt, Relative
 from bot.text import Text, clean
 
 __all__ = [
@@ -200,7 +202,7 @@ def draw(notice: n.Notice, *, now: datetime) -> Drawn:
     rows = rows_of(notice, now=now, calls=asks.user if is_called else "")
     return to_drawn(
         fit(rows),
-        buttons=buttons.row(notice.about.job_id, *_choices(notice)),
+        buttons=_buttons(notice),
         file=_file(notice) if isinstance(notice, n.WithFile) else None,
     )
 
@@ -231,6 +233,8 @@ def _to_row(notice: Told, line: str) -> Row:
         return _small(KEEP, line + made)
     if line == words.parameters(told.work):
         return _small(SETTLED, line)
+    if told.parent is not None and line == words.parent_line(told.parent):
+        return related_row(line, told.parent)
     if line in {clean(remark) for remark in told.remarks}:
         return _small(REMARK, line)
     if isinstance(notice, n.Delivered | n.Done):
@@ -241,31 +245,65 @@ def _to_row(notice: Told, line: str) -> Row:
     return Row(weight=SENTENCE, look="said", parts=line_of(line, times=times))
 
 
+def related_row(line: str, relative: n.Parent | Relative) -> Row:
+    """A line that names another job, which leads to its message where there is one."""
+    before, _, after = line.partition(relative.job_id)
+    name = b.said(relative.job_id, code=True)
+    if relative.message is not None:
+        name = b.link(relative.job_id, jump(relative.message))
+    parts = (b.said(before), name, b.said(b.within(after, LINE_CHARS)))
+    return Row(weight=FACTS, look="small", parts=tuple(each for each in parts if each.get("text")))
+
+
 def _small(weight: int, line: str) -> Row:
     return Row(weight=weight, look="small", parts=(b.said(b.within(line, LINE_CHARS)),))
 
 
+def _buttons(notice: Told) -> list[Block]:
+    """What can be done under a notice."""
+    job = notice.about.job_id
+    if not isinstance(notice, n.Delivered):
+        drawn = buttons.row(job, *_choices(notice))
+        if isinstance(notice, n.ShotFailed) and drawn:
+            drawn[0]["elements"].insert(0, buttons.button("redo", f"{job}:{notice.number}"))
+        return drawn
+    if not notice.acts:
+        return buttons.row(job, "retry", "remix", "delete")
+    possible = {each.act for each in notice.acts}
+    row = [each for each in FIRST_ROW if each in possible and each != "retry"]
+    last = ["delete"] if "delete" in possible else []
+    shown = {*row, "delete", "retry"} - {"variation"}
+    more = [_entry(each) for each in notice.acts if each.act not in shown]
+    return buttons.row(job, *row, *last, more=more)
+
+
+def _entry(offer: Offered) -> buttons.Entry:
+    if offer.act == "variation":
+        several = f"1 to {offer.options[-1].value} at once"
+        return buttons.Entry(action=SEVERAL, label="Variations", description=several)
+    label, line = words.act_label(offer.act), words.act_line(offer)
+    return buttons.Entry(action=offer.act, label=label, description=line)
+
+
 def _choices(notice: Told) -> tuple[str, ...]:
-    """The buttons under a notice."""
+    """The buttons under a notice that brings no clip."""
     match notice:
         case n.ConfirmNeeded():
             return ("confirm", "cancel")
         case n.Waiting(offer=offer) if offer is not None:
             return ("confirm", "cancel")
-        case n.Filming() | n.ShotFailed():
-            return ("cancel",)
+        case n.ShotFailed(can_finish=True):
+            return ("finish", "cancel")
         case n.Received() | n.Accepted() | n.Queued() | n.Generating() | n.Waiting():
             return ("cancel",)
-        case n.Delivered():
-            own = ("animate",) if notice.about.work.kind == "image" else ()
-            changed = () if notice.about.work.kind == "story" else ("remix",)
-            return (*own, "retry", *changed, "delete")
+        case n.Filming() | n.ShotFailed():
+            return ("cancel",)
         case n.Failed():
             again = ("retry",) if words.advises_retry(notice) else ()
             return again if notice.about.work.kind == "story" else (*again, "remix")
         case n.Cancelled():
             return ("retry",)
-        case n.Uncertain() | n.Fetching() | n.Done():
+        case n.Uncertain() | n.Fetching() | n.Done() | n.Delivered():
             return ()
         case n.Reported() | n.Gallery() | n.Letter():
             return ()

@@ -165,7 +165,15 @@ class Happenings:
         """A button of a message, a modal or a Home tab."""
         action: Json = {
             name: element[name]
-            for name in ("type", "action_id", "block_id", "text", "value", "style")
+            for name in (
+                "type",
+                "action_id",
+                "block_id",
+                "text",
+                "value",
+                "style",
+                "selected_option",
+            )
             if name in element
         }
         action["action_ts"] = self._world.ts()

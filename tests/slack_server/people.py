@@ -168,6 +168,17 @@ class Person:
         await self._server.happenings.pressed(self, asked, where, element, seconds=seconds)
         return asked
 
+    async def choose(
+        self, where: Message | View, button: str, value: str, *, seconds: float = ACK_SECONDS
+    ) -> Asked:
+        """Choose from a list, named by its placeholder or its action id."""
+        element = _pick(where, button)
+        option = next(each for each in element["options"] if each["value"] == value)
+        asked = self._asking(where)
+        chosen = {**element, "selected_option": option}
+        await self._server.happenings.pressed(self, asked, where, chosen, seconds=seconds)
+        return asked
+
     async def shortcut(
         self, callback_id: str, message: Message, *, seconds: float = ACK_SECONDS
     ) -> Asked:
@@ -225,7 +236,8 @@ class Person:
 
 def _pick(where: Message | View, button: str) -> Json:
     for each in where.elements:
-        label = (each.get("text") or {}).get("text") if each["type"] == "button" else None
+        named = each.get("text") if each["type"] == "button" else each.get("placeholder")
+        label = (named or {}).get("text")
         if button in (label, each.get("action_id")):
             return each
     raise NotPossible(f"There is no {button}, only {where.buttons}")

@@ -36,7 +36,7 @@ async def test_a_command_becomes_a_clip_in_the_thread_of_its_status_message(lane
     assert status.thread_ts is None
     assert clip.thread_ts == status.ts
     assert f"<@{lane.ana.id}>" in str(clip.blocks)
-    assert set(clip.buttons) == {"Retry", "Remix", "Delete"}
+    assert set(clip.buttons) == {"Extend", "Variation", "Remix", "Loop", "Delete"}
     job = await lane.house.delivered(job_of(status))
     assert (job.work.aspect_ratio, to_video(job.work).duration) == ("9:16", "9s")
     await lane.house.check_books()
@@ -174,7 +174,7 @@ async def test_buttons_under_a_clip_work_after_a_restart(town: Town) -> None:
         clip = await lane.clip()
         await lane.house.delivered(job_of(await lane.status()))
     async with town.lane() as lane:
-        await lane.ben.click(clip, "Retry")
+        await lane.ben.click(clip, "Variation")
         await lane.slack.wait_for(lambda: len(lane.clips()) == 2)
     first, second = lane.clips()
     assert first.thread_ts == second.thread_ts
@@ -385,7 +385,7 @@ async def test_a_private_clip_stays_private_when_it_is_tried_again(lane: Lane) -
     await lane.house.delivered(job_id)
     await lane.ana.say(f"{lane.team.mention} retry {job_id}", lane.general)
     await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 2)
-    await lane.ana.click(clip, "Retry")
+    await lane.ana.click(clip, "Variation")
     await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 3)
     assert [each for each in lane.slack.said(lane.general) if each.user != lane.ana.id] == []
 
@@ -398,7 +398,7 @@ async def test_a_still_is_a_picture_that_can_be_set_in_motion(
     picture_of_ours = await lane.slack.wait_message(
         lane.general, lambda each: any(file.name.endswith(".jpg") for file in each.files)
     )
-    assert picture_of_ours.buttons == ["Animate", "Retry", "Remix", "Delete"]
+    assert picture_of_ours.buttons == ["Animate", "Variation", "Remix", "Delete"]
     still = job_of(await lane.status())
     await lane.house.delivered(still)
     asked = await lane.ben.click(picture_of_ours, "Remix")

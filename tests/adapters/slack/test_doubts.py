@@ -137,7 +137,7 @@ async def test_buttons_in_direct_messages_keep_to_the_channel_that_was_asked_in(
     asked = await boss.slash("/ray", f"admin channel {lane.general.mention} on", lane.general)
     await asked.wait_said()
     clip = await private(lane, "a fox")
-    await lane.ana.click(clip, "Retry")
+    await lane.ana.click(clip, "Variation")
     await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 2)
     form = await (await lane.ana.click(clip, "Remix")).wait_view()
     await lane.ana.submit(form, {"prompt": "a wolf"})

@@ -53,7 +53,7 @@ async def test_all_that_slack_tells_comes_in_by_its_calls(door: Lane) -> None:
     command = await door.ana.slash("/ray", "a fox", door.general)
     assert command.envelopes[0].status == 200
     clip = await door.clip()
-    pressed = await door.ana.click(clip, "Retry")
+    pressed = await door.ana.click(clip, "Variation")
     assert pressed.is_acked
     await door.slack.wait_for(lambda: len(door.clips()) == 2)
     image = await door.ben.say("look", door.general, files=[("fox.png", picture(), "image/png")])

@@ -68,7 +68,7 @@ def test_usage_is_an_aligned_table_with_the_reset_in_the_readers_zone() -> None:
     lines = drawn.text.splitlines()
     assert lines[0] == "*Your usage*"
     assert "today · 12 · 9 · 1 · 2 · 45 s · $1.98" in lines
-    assert lines[-1] == f"A day: 3 of 9, resets {STAMP}"
+    assert lines[-1] == f"A day: 3 of 9, 6 left, resets {STAMP}"
 
 
 cells = st.sampled_from(NASTY) | st.text(max_size=60)

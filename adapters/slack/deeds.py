@@ -1,0 +1,127 @@
+"""The form behind an act on a finished clip, and what was filled in. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.slack import blocks as b
+from adapters.slack import fields
+from adapters.slack.blocks import Block
+from adapters.slack.filled import (
+    END,
+    OTHER_VERSION,
+    PROMPT,
+    Place,
+    chosen_in,
+    file_in,
+    read_place,
+    state_of,
+    write_place,
+    written_in,
+)
+from adapters.work_text import to_job_id
+from bot.acts import ACTS, Act, Offered
+from bot.errors import InvalidRequest
+from bot.refs import JobId
+from bot.text import act_label, option_line
+
+DEED = "ray:deed"
+CHOICE, OTHER, WITHOUT = "choice", "other", "without"
+#: What is asked for with one press; the others ask for words or a choice first.
+AT_ONCE = frozenset({"loop", "variation"})
+#: More than one variation, from the list.
+SEVERAL = "several"
+#: What has a form of its own, is no follow-up, or is a Retry of what failed.
+DEEDS = tuple(act for act in ACTS if act not in ("animate", "remix", "retry", "delete"))
+HAS_FORM = frozenset({*DEEDS, SEVERAL}) - AT_ONCE
+#: What is asked for each kind of choice, and what the words are for.
+CHOOSE = {"count": "How many?", "resolution": "Size", "ratio": "Shape", "mode": "How far?"}
+WORDS: Mapping[Act, str] = {
+    "extend": "What happens next?",
+    "prequel": "What happened before?",
+    "join": "What lies between?",
+    "audio": "What does it sound like?",
+    "modify": "What does it look like?",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deed:
+    """What somebody wants done with the clip of `place`; files by their ids."""
+
+    act: Act
+    place: Place
+    choice: str = ""
+    prompt: str = ""
+    without: str = ""
+    other: JobId | None = None
+    end_file: str | None = None
+
+
+def act_of(action: str) -> Act | None:
+    """The act that a button or an entry of the list is for; None where it is none of them."""
+    act = "variation" if action == SEVERAL else action
+    return next((each for each in DEEDS if each == act), None)
+
+
+def deed_view(offer: Offered, place: Place) -> dict[str, Any]:
+    """The form with what the act needs."""
+    needs = offer.needs
+    options = [(option_line(offer, each), each.value) for each in offer.options]
+    drawn: list[Block] = []
+    if needs.other_clip:
+        drawn.append(fields.line(OTHER, "The other clip", placeholder="r-7k2m9q1x0z"))
+    drawn += fields.choice(CHOICE, CHOOSE.get(needs.choice, "Which?"), options, is_optional=False)
+    if needs.prompt != "none":
+        is_needed = needs.prompt == "needed"
+        drawn.append(
+            fields.words(
+                PROMPT,
+                WORDS.get(offer.act, "Words"),
+                "",
+                placeholder="In a few words" if is_needed else "Empty: as it was asked for",
+                is_optional=not is_needed,
+            )
+        )
+    if offer.act == "audio":
+        drawn.append(
+            fields.line(
+                WITHOUT, "What should not be heard", placeholder="voices", is_optional=True
+            )
+        )
+    if needs.takes_image:
+        drawn.append(fields.image(END, "An image to end on", hint="The last picture."))
+    return {
+        "type": "modal",
+        "title": b.plain(act_label(offer.act), fields.TITLE_CHARS),
+        "close": b.plain("Cancel", fields.TITLE_CHARS),
+        "blocks": drawn,
+        "callback_id": DEED,
+        "submit": b.plain("Create", fields.TITLE_CHARS),
+        "private_metadata": write_place(replace(place, act=offer.act)),
+    }
+
+
+def read_deed(view: Mapping[str, Any]) -> Deed:
+    """A filled form; raises `InvalidRequest` where another version made it."""
+    place, state = read_place(str(view.get("private_metadata") or "")), state_of(view)
+    if (act := act_of(place.act)) is None:
+        raise InvalidRequest(OTHER_VERSION)
+    return Deed(
+        act=act,
+        place=place,
+        choice=chosen_in(state, CHOICE) or "",
+        prompt=written_in(state, PROMPT),
+        without=written_in(state, WITHOUT),
+        other=_to_job_id(written_in(state, OTHER)),
+        end_file=file_in(state, END),
+    )
+
+
+def _to_job_id(typed: str) -> JobId | None:
+    if typed and (match := re.fullmatch(r"`?r-([0-9a-z]{4,16})`?", typed.lower())) is None:
+        raise InvalidRequest("A job's id looks like r-0yb7k2m9q.", field=OTHER)
+    return to_job_id(match[1]) if typed and match else None
