@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from adapters.discord import render
-from adapters.discord.commands import Place
+from adapters.discord import community, render
+from adapters.discord.admin_commands import Place
 from adapters.discord.replies import tell
 from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed
@@ -30,6 +30,7 @@ class Admin:
     def __init__(self, studio: Studio, *, clock: Clock) -> None:
         self._admin = studio.admin
         self._clock = clock
+        self._community = community.Community(studio, clock=clock)
 
     async def answer(
         self, interaction: Interaction, act: str, actor: Requester, given: Given
@@ -39,6 +40,8 @@ class Admin:
             raise NotAllowed("Only who may manage this server can do that.")
         self._admin.check(actor.tenant, actor=actor)
         match act:
+            case _ if act in community.ACTS:
+                await tell(interaction, await self._community.answer(act, actor, given))
             case "usage":
                 await self._usage(interaction, actor, given["days"])
             case "limits":
@@ -50,7 +53,7 @@ class Admin:
             case "block" | "unblock":
                 await self._person(interaction, act, actor, given)
             case "pause":
-                await self._admin.pause(actor.tenant, actor=actor)
+                await self._admin.pause(actor.tenant, actor=actor, message=given["message"])
                 await tell(interaction, "Paused: nothing new is started; what runs goes on.")
             case "resume":
                 await self._admin.resume(actor.tenant, actor=actor)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, Group, Range
 
+from adapters.discord.admin_commands import SETTINGS, named, ray_admin
 from bot.ports import ModelCapabilities
 
 Interaction = discord.Interaction[Any]
@@ -37,15 +38,6 @@ class Options:
     is_private: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """A channel that was picked; where nobody can write it is none."""
-
-    id: str
-    name: str
-    is_place: bool = True
-
-
 class Desk(Protocol):
     """Who carries commands out."""
 
@@ -70,7 +62,7 @@ def build(
 ) -> None:
     """Put every command into the tree; what can be chosen is what the providers can do."""
     tree.add_command(_ray(desk, models))
-    tree.add_command(_ray_admin(desk))
+    tree.add_command(ray_admin(desk))
 
     async def animate(interaction: Interaction, message: discord.Message) -> None:
         await desk.on_menu(interaction, message)
@@ -78,32 +70,8 @@ def build(
     tree.add_command(app_commands.ContextMenu(name=ANIMATE, callback=animate))
 
 
-class PlaceTransformer(app_commands.Transformer):
-    """A channel as its person sees it, whether or not the bot does; a thread is its channel."""
-
-    @property
-    def type(self) -> discord.AppCommandOptionType:
-        """What the person picks."""
-        return discord.AppCommandOptionType.channel
-
-    async def transform(self, _interaction: Interaction, value: Any, /) -> Place:
-        """The channel by its id and the name that people know."""
-        if isinstance(value, app_commands.AppCommandThread):
-            parent = value.parent
-            return Place(id=str(value.parent_id), name=parent.name if parent else value.name)
-        is_place = value.type is not discord.ChannelType.category
-        return Place(id=str(value.id), name=value.name, is_place=is_place)
-
-
-PlaceOption = app_commands.Transform[Place, PlaceTransformer]
-
-
 def _choices(values: Iterable[str]) -> list[Choice[str]]:
     return [Choice(name=value, value=value) for value in list(dict.fromkeys(values))[:CHOICES]]
-
-
-def _named(values: Mapping[str, str]) -> list[Choice[str]]:
-    return [Choice(name=name, value=value) for name, value in values.items()]
 
 
 def _describe_options(models: Sequence[ModelCapabilities]) -> Callable[[Any], Any]:
@@ -292,91 +260,10 @@ def _add_pages(ray: Group, desk: Desk) -> None:
     @app_commands.describe(
         setting="Which one to change", value="Its new value; empty takes it back"
     )
-    @app_commands.choices(setting=_named(SETTINGS))
+    @app_commands.choices(setting=named(SETTINGS))
     async def settings(interaction: Interaction, setting: str = "", value: str = "") -> None:
         await desk.on_page(interaction, "settings", setting=setting, value=value)
 
     @ray.command(name="help", description="What Raybot can do here")
     async def help_(interaction: Interaction) -> None:
         await desk.on_page(interaction, "help")
-
-
-SETTINGS = {
-    **{name: name for name in ("model", "duration", "resolution", "aspect_ratio", "loop")},
-    "camera": "concepts",
-    "words before every prompt": "prefix",
-    "words after every prompt": "suffix",
-}
-DAYS = {"today": 1, "week": 7, "month": 31, "year": 366}
-
-
-def _ray_admin(desk: Desk) -> Group:
-    admin = Group(
-        name="ray-admin",
-        description="Run Raybot in this server",
-        default_permissions=discord.Permissions(manage_guild=True),
-        guild_only=True,
-    )
-
-    @admin.command(name="usage", description="Who used what in this server, with a file of it all")
-    @app_commands.describe(since="How far back")
-    async def usage(
-        interaction: Interaction, since: Literal["today", "week", "month", "year"] = "month"
-    ) -> None:
-        await desk.on_admin(interaction, "usage", days=DAYS[since])
-
-    @admin.command(name="limits", description="The limits and rules in force here")
-    async def limits(interaction: Interaction) -> None:
-        await desk.on_admin(interaction, "limits")
-
-    _add_rules(admin, desk)
-    _add_people(admin, desk)
-    return admin
-
-
-def _add_rules(admin: Group, desk: Desk) -> None:
-    @admin.command(name="channel", description="Allow a channel, or take that back")
-    @app_commands.describe(channel="Which one", allowed="No channel allowed: all of them are")
-    async def channel(
-        interaction: Interaction,
-        channel: PlaceOption,
-        allowed: bool,  # noqa: FBT001 - an option
-    ) -> None:
-        await desk.on_admin(interaction, "channel", place=channel, is_allowed=allowed)
-
-    @admin.command(name="defaults", description="What holds where nobody says otherwise")
-    @app_commands.describe(
-        setting="Which one", value="Empty takes it back", channel="Only there; else the server"
-    )
-    @app_commands.choices(setting=_named(SETTINGS))
-    async def defaults(
-        interaction: Interaction,
-        setting: str,
-        value: str = "",
-        channel: PlaceOption | None = None,
-    ) -> None:
-        await desk.on_admin(interaction, "defaults", setting=setting, value=value, place=channel)
-
-
-def _add_people(admin: Group, desk: Desk) -> None:
-    @admin.command(name="block", description="Let somebody ask for nothing more")
-    @app_commands.describe(member="Whom", days="For so long; else for good", reason="Why")
-    async def block(
-        interaction: Interaction,
-        member: discord.User,
-        days: Range[int, 1, 3650] | None = None,
-        reason: str = "",
-    ) -> None:
-        await desk.on_admin(interaction, "block", user=str(member.id), days=days, reason=reason)
-
-    @admin.command(name="unblock", description="Let somebody ask again")
-    async def unblock(interaction: Interaction, member: discord.User) -> None:
-        await desk.on_admin(interaction, "unblock", user=str(member.id))
-
-    @admin.command(name="pause", description="Start nothing new in this server")
-    async def pause(interaction: Interaction) -> None:
-        await desk.on_admin(interaction, "pause")
-
-    @admin.command(name="resume", description="Go on after a pause")
-    async def resume(interaction: Interaction) -> None:
-        await desk.on_admin(interaction, "resume")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adapters import command_text
 from adapters.command_text import SettingsCommand
 from adapters.slack import pages, render
+from adapters.slack.community import CHANNEL, USER, Community
 from adapters.slack.parse import Person
 from adapters.slack.render import Drawn
 from bot.clock import Clock
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 USAGE = "usage [today|week|month|year]"
 HELP = (
     f"Say /ray admin with one of: {USAGE} · limits · channel #name on|off · "
-    "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · pause · resume"
+    "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · "
+    "pause [what people read] · resume · rule remix own [#name] · limit NAME VALUE [#name] · "
+    "grant @person 5 [days] · words [add word X] · queue · audit [page]"
 )
 DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
-_ACTS = "usage|limits|channel|defaults|block|unblock|pause|resume"
+_ACTS = (
+    "usage|limits|limit|channel|defaults|block|unblock|pause|resume|rule|grant|words|queue|audit"
+)
 _TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*))?", re.IGNORECASE | re.DOTALL)
-_CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^>]*))?>")
-_USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
-_BLOCK = re.compile(rf"{_USER.pattern}(?:\s+([0-9]{{1,4}}))?(?:\s+(.+))?", re.DOTALL)
+_BLOCK = re.compile(rf"{USER.pattern}(?:\s+([0-9]{{1,4}}))?(?:\s+(.+))?", re.DOTALL)
 MOST_DAYS = 3650
 Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]
 
@@ -59,6 +62,7 @@ class Admin:
             "unblock": self._unblock,
             "pause": self._pause,
             "resume": self._resume,
+            **Community(studio, clock=clock).acts,
         }
 
     async def answer(self, said: str, actor: Requester, person: Person) -> Drawn:
@@ -87,7 +91,7 @@ class Admin:
         return Drawn(text=limits.text, blocks=[*limits.blocks, *rules.blocks])
 
     async def _channel(self, actor: Requester, rest: str) -> Drawn:
-        found, word = _CHANNEL.match(rest), rest.rpartition(" ")[2].lower()
+        found, word = CHANNEL.match(rest), rest.rpartition(" ")[2].lower()
         if found is None or word not in ("on", "off"):
             raise InvalidRequest("Say /ray admin channel #name on, or off.")
         rules = await self._admin.rules(actor.tenant)
@@ -99,7 +103,7 @@ class Admin:
         return render.draw_sentence(f"Raybot can be used in {names}.")
 
     async def _defaults(self, actor: Requester, rest: str) -> Drawn:
-        found = _CHANNEL.match(rest)
+        found = CHANNEL.match(rest)
         typed = rest[found.end() :].strip() if found else rest
         command = command_text.parse(f"settings {typed}")
         if not isinstance(command, SettingsCommand) or not command.changes:
@@ -125,14 +129,14 @@ class Admin:
         return render.draw_sentence(f"They can ask for nothing more, {how_long}.")
 
     async def _unblock(self, actor: Requester, rest: str) -> Drawn:
-        found = _USER.fullmatch(rest)
+        found = USER.fullmatch(rest)
         if found is None:
             raise InvalidRequest("Say /ray admin unblock @person.")
         await self._admin.unblock(actor.tenant, found[1], actor=actor)
         return render.draw_sentence("They can ask again.")
 
-    async def _pause(self, actor: Requester, _rest: str) -> Drawn:
-        await self._admin.pause(actor.tenant, actor=actor)
+    async def _pause(self, actor: Requester, rest: str) -> Drawn:
+        await self._admin.pause(actor.tenant, actor=actor, message=rest)
         return render.draw_sentence("Paused: nothing new is started; what runs goes on.")
 
     async def _resume(self, actor: Requester, _rest: str) -> Drawn:

@@ -49,6 +49,35 @@ async def test_limits_and_rules_are_shown(street: Street, boss: Person) -> None:
     assert "Rules here" in answer.content
 
 
+async def test_a_community_is_run_from_its_server(street: Street, boss: Person) -> None:
+    art = street.discord.channel(street.guild, "art")
+    answer = await told(boss, "rule", name="remix", value="own", channel=art)
+    assert f"Decided for <#{art.id}>: remix own." in answer.content
+    answer = await told(boss, "rule", name="remix", value="mine")
+    assert "remix is anyone or own" in answer.content
+    answer = await told(boss, "words", entry="clown")
+    assert "words: clown; patterns: none" in answer.content
+    refusal = await street.ana.answer(await street.ana.slash("ray create", prompt="a CL0WN"))
+    assert "not allowed here" in refusal.content
+    assert "words: none" in (await told(boss, "words", entry="clown")).content
+    answer = await told(boss, "limit", name="clips_per_person_per_day", value="1")
+    assert "Set here: clips\\_per\\_person\\_per\\_day 1" in answer.content
+    answer = await told(boss, "limit", name="clips_per_persn_per_day", value="1")
+    assert "clips\\_per\\_person\\_per\\_day" in answer.content
+    answer = await told(boss, "grant", member=street.ana.user, dollars=5.0)
+    assert f"<@{street.ana.id}> can spend $5.00 more" in answer.content
+    await street.ana.slash("ray create", prompt="a red fox")
+    await finished(street)
+    full = await street.ana.answer(await street.ana.slash("ray create", prompt="a red fox"))
+    assert "1 of 1" in full.content
+    assert "Nothing waits" in (await told(boss, "queue")).content
+    audit = (await told(boss, "audit")).content
+    assert all(act in audit for act in ("grant", "limits", "words", "policy"))
+    await told(boss, "pause", message="Back at noon.")
+    paused = await street.ana.answer(await street.ana.slash("ray create", prompt="a red fox"))
+    assert "Back at noon." in paused.content
+
+
 async def test_a_channel_can_be_the_only_one(street: Street, boss: Person) -> None:
     studio = street.discord.channel(street.guild, "studio")
     await told(boss, "channel", channel=studio, allowed=True)

@@ -1,0 +1,93 @@
+"""What those who manage a server decide about clips, people and money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from adapters.discord import render
+from bot.clock import Clock
+from bot.refs import money
+from bot.request import Requester
+from bot.text import clean, describe_audit, describe_queue
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+Given = Mapping[str, Any]
+ACTS = frozenset({"rule", "limit", "grant", "words", "queue", "audit"})
+
+
+class Community:
+    """Rules, limits, grants, word lists; the queue and the audit log."""
+
+    def __init__(self, studio: Studio, *, clock: Clock) -> None:
+        self._admin = studio.admin
+        self._clock = clock
+
+    async def answer(self, act: str, actor: Requester, given: Given) -> str:
+        """Carry out one act, and say what holds then; raises `Refusal`s."""
+        match act:
+            case "rule":
+                return await self._rule(actor, given)
+            case "limit":
+                return await self._limit(actor, given)
+            case "grant":
+                return await self._grant(actor, given)
+            case "words":
+                return await self._words(actor, given)
+            case "queue":
+                view = await self._admin.queue(actor.tenant)
+                return render.draw_text(describe_queue(view))
+            case _:
+                lines = await self._admin.audit(actor.tenant, int(given["page"]))
+                return render.draw_text(describe_audit(lines))
+
+    async def _rule(self, actor: Requester, given: Given) -> str:
+        channel = given["channel"]
+        held = await self._admin.set_policy(
+            actor.tenant, {given["name"]: given["value"]}, actor=actor, channel=channel
+        )
+        words = ", ".join(f"{each} {held[each]}" for each in held) or "nothing of its own"
+        where = f"<#{channel}>" if channel else "this server"
+        return f"Decided for {where}: {render.escape(clean(words))}."
+
+    async def _limit(self, actor: Requester, given: Given) -> str:
+        every = await self._admin.set_limits(
+            actor.tenant,
+            {given["name"]: given["value"]},
+            actor=actor,
+            channel=given["channel"],
+            role=given["role"],
+        )
+        shown = [
+            " ".join(part for part in (each.name, each.value, each.channel, each.role) if part)
+            for each in every
+        ]
+        words = ", ".join(shown) or "nothing of its own"
+        return f"Set here: {render.escape(clean(words, limit=1500))}."
+
+    async def _grant(self, actor: Requester, given: Given) -> str:
+        days, user = given["days"], given["user"]
+        until = self._clock.now() + timedelta(days=days) if days else None
+        made = await self._admin.grant(
+            actor.tenant, user, given["dollars"], actor=actor, until=until
+        )
+        end = render.stamp(made.until, "f")
+        return f"<@{user}> can spend {money(made.micros)} more, until {end}."
+
+    async def _words(self, actor: Requester, given: Given) -> str:
+        words, patterns = await self._admin.words(actor.tenant, actor=actor)
+        lists = {"word": list(words), "pattern": list(patterns)}
+        changed, entry = lists[given["kind"]], given["entry"].strip()
+        if entry and entry in changed:
+            changed.remove(entry)
+        elif entry:
+            changed.append(entry)
+        if entry:
+            await self._admin.set_words(
+                actor.tenant, actor=actor, words=lists["word"], patterns=lists["pattern"]
+            )
+        shown = "; ".join(f"{name}s: {', '.join(each) or 'none'}" for name, each in lists.items())
+        return f"Blocked here. {render.escape(clean(shown, limit=1500))}"

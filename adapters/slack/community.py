@@ -1,0 +1,116 @@
+"""What those who run a workspace decide about clips, people and money."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from adapters.slack import pages, render
+from adapters.slack.render import Drawn
+from bot.clock import Clock
+from bot.errors import InvalidRequest
+from bot.refs import money
+from bot.request import Requester
+from bot.text import describe_audit, describe_queue, moment
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^>]*))?>")
+USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_RULE = re.compile(rf"(\w+)(?:\s+({CHANNEL.pattern}|[\w-]+))?(?:\s+{CHANNEL.pattern})?")
+_LIMIT = re.compile(
+    rf"(\w+)(?:\s+([\w.,-]+))?(?:\s+{CHANNEL.pattern})?(?:\s+role\s+([\w-]{{1,40}}))?"
+)
+_GRANT = re.compile(
+    rf"{USER.pattern}\s+\$?([0-9]{{1,6}}(?:\.[0-9]{{1,2}})?)(?:\s+([0-9]{{1,3}}))?"
+)
+_WORDS = re.compile(r"(add|remove)\s+(word|pattern)\s+(.+)", re.DOTALL | re.IGNORECASE)
+Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]
+
+
+class Community:
+    """Rules, limits, grants, word lists; the queue and the audit log."""
+
+    def __init__(self, studio: Studio, *, clock: Clock) -> None:
+        self._admin = studio.admin
+        self._clock = clock
+        self.acts: dict[str, Act] = {
+            "rule": self._rule,
+            "limit": self._limit,
+            "grant": self._grant,
+            "words": self._words,
+            "queue": self._queue,
+            "audit": self._audit,
+        }
+
+    async def _rule(self, actor: Requester, rest: str) -> Drawn:
+        found = _RULE.fullmatch(rest)
+        if found is None:
+            raise InvalidRequest("Say /ray admin rule remix own, with a channel behind if wanted.")
+        name, value, own_id, _, channel, label = found.groups()
+        held = await self._admin.set_policy(
+            actor.tenant, {name: own_id or value or ""}, actor=actor, channel=channel or ""
+        )
+        words = ", ".join(f"{each} {held[each]}" for each in held) or "nothing of its own"
+        where = f"#{label or channel}" if channel else "this workspace"
+        return render.draw_sentence(f"Decided for {where}: {words}.")
+
+    async def _limit(self, actor: Requester, rest: str) -> Drawn:
+        found = _LIMIT.fullmatch(rest)
+        if found is None:
+            known = ", ".join(self._admin.settable())
+            raise InvalidRequest(
+                "Say /ray admin limit NAME VALUE, then a channel or role ID if wanted; without a "
+                f"value it is taken back. Names: {known}."
+            )
+        name, value, channel, _, role = found.groups()
+        every = await self._admin.set_limits(
+            actor.tenant, {name: value or ""}, actor=actor, channel=channel or "", role=role or ""
+        )
+        shown = [
+            " ".join(part for part in (each.name, each.value, each.channel, each.role) if part)
+            for each in every
+        ]
+        return render.draw_sentence(f"Set here: {', '.join(shown) or 'nothing of its own'}.")
+
+    async def _grant(self, actor: Requester, rest: str) -> Drawn:
+        found = _GRANT.fullmatch(rest)
+        if found is None:
+            raise InvalidRequest("Say /ray admin grant @person 5, then for how many days.")
+        until = self._clock.now() + timedelta(days=int(found[3])) if found[3] else None
+        given = await self._admin.grant(
+            actor.tenant, found[1], float(found[2]), actor=actor, until=until
+        )
+        end = moment(given.until)
+        return render.draw_sentence(f"They can spend {money(given.micros)} more, until {end}.")
+
+    async def _words(self, actor: Requester, rest: str) -> Drawn:
+        words, patterns = await self._admin.words(actor.tenant, actor=actor)
+        if rest:
+            found = _WORDS.fullmatch(rest)
+            if found is None:
+                raise InvalidRequest("Say /ray admin words add word X, or remove pattern X.")
+            lists = {"word": list(words), "pattern": list(patterns)}
+            changed, entry = lists[found[2].lower()], found[3].strip()
+            if found[1].lower() == "add":
+                changed.append(entry)
+            elif entry in changed:
+                changed.remove(entry)
+            else:
+                raise InvalidRequest("That is not on the list.")
+            await self._admin.set_words(
+                actor.tenant, actor=actor, words=lists["word"], patterns=lists["pattern"]
+            )
+            words, patterns = await self._admin.words(actor.tenant, actor=actor)
+        said = f"Blocked words: {', '.join(words) or 'none'}. Patterns: "
+        return render.draw_sentence(said + (", ".join(patterns) or "none") + ".")
+
+    async def _queue(self, actor: Requester, _rest: str) -> Drawn:
+        return pages.draw_text(describe_queue(await self._admin.queue(actor.tenant)))
+
+    async def _audit(self, actor: Requester, rest: str) -> Drawn:
+        page = int(rest) if rest.isdecimal() and 0 < len(rest) < 5 else 1
+        return pages.draw_text(describe_audit(await self._admin.audit(actor.tenant, page)))
