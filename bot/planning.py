@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, assert_never
 
 from pydantic import ValidationError
 
-from bot import choice, failover, pricing
+from bot import choice, failover, pricing, storyline
 from bot.config import DefaultsTable, LimitsTable
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
 from bot.failover import Failover
@@ -31,12 +31,10 @@ from bot.request import (
     Work,
     frames_of,
     to_shots,
-    to_video,
 )
 from bot.store import jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
-from bot.storyline import like, to_story
 
 Slot = Literal["start", "end"]
 #: What may be chosen beforehand: by a person, for a channel, for a place.
@@ -94,9 +92,7 @@ class Planner:
     def settle(self, work: Work, chosen: Mapping[str, str]) -> Work:
         """Fill in defaults; raises `InvalidRequest` or `NotAllowed` for what cannot be done."""
         if isinstance(work, StoryWork):
-            story = to_story(work)
-            shots = [self.settle(each, chosen) for each in to_shots(story)]
-            return like(story, to_video(shots[0]))
+            return storyline.settle(work, lambda shot: self.settle(shot, chosen))
         filled = with_defaults(work, self._house_defaults(), chosen)
         refusals: list[NotAllowed] = []
         for _, settled, _ in choice.candidates(filled, self._providers):
@@ -139,16 +135,7 @@ class Planner:
         most = await self.plan(job, to_shots(work)[-1])
         among = {most.provider, *(each.provider for each in most.others)}
         shots = [await self.plan(job, each, among=among) for each in to_shots(work)]
-        remarks = (remark for each in shots for remark in (each.detour, *each.remarks) if remark)
-        price = Micros(sum(each.price.micros for each in shots))
-        return Plan(
-            provider="",
-            work=like(work, to_video(shots[0].work)),
-            price=Price(micros=price, is_test=most.price.is_test),
-            remarks=tuple(dict.fromkeys(remarks)),
-            hold=Micros(sum(each.hold for each in shots)),
-            shots=tuple(shots),
-        )
+        return storyline.to_plan(work, shots)
 
     async def _route(
         self,

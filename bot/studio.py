@@ -232,7 +232,7 @@ class Studio:
         _check_whole(job)
         if job.state not in TERMINAL:
             raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
-        every = [job, *await self.stories.shots(job)]
+        every = await self.stories.every(job)
         if not any(each.clip for each in every):
             raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")
         # The effects first: whoever asks again after a crash has them all once more.
@@ -245,8 +245,10 @@ class Studio:
             await self._planner.forget_images(each)
 
         def note(tx: Tx) -> Job:
-            first, *_ = [self._note_deleted(tx, each.id, requester) for each in every]
-            return first
+            for each in every:
+                if each.clip is not None:
+                    self._note_deleted(tx, each.id, requester)
+            return self._note_deleted(tx, job_id, requester)
 
         return await self._house.to_notice(await self._intake.write(note))
 
