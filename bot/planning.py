@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
-from bot import choice, failover, pricing, quota
+from bot import choice, failover, pricing, quota, storyline
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
 from bot.failover import Failover
 from bot.frames import Frames
@@ -30,13 +30,11 @@ from bot.request import (
     Work,
     frames_of,
     to_shots,
-    to_video,
 )
 from bot.sources import Sources
 from bot.store import allowances, jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
-from bot.storyline import like, to_story
 from bot.tables import DefaultsTable, LimitsTable
 
 Slot = Literal["start", "end"]
@@ -90,9 +88,7 @@ class Planner:
         `limits` are those that hold for its person; the house's where nobody is named.
         """
         if isinstance(work, StoryWork):
-            story = to_story(work)
-            shots = [self.settle(each, chosen, limits) for each in to_shots(story)]
-            return like(story, to_video(shots[0]))
+            return storyline.settle(work, lambda shot: self.settle(shot, chosen, limits))
         filled = with_defaults(work, self._house_defaults(), chosen)
         refusals: list[NotAllowed] = []
         for _, settled, _ in choice.candidates(filled, self._able(filled)):
@@ -137,16 +133,7 @@ class Planner:
         most = await self.plan(job, to_shots(work)[-1])
         among = {most.provider, *(each.provider for each in most.others)}
         shots = [await self.plan(job, each, among=among) for each in to_shots(work)]
-        remarks = (remark for each in shots for remark in (each.detour, *each.remarks) if remark)
-        price = Micros(sum(each.price.micros for each in shots))
-        return Plan(
-            provider="",
-            work=like(work, to_video(shots[0].work)),
-            price=Price(micros=price, is_test=most.price.is_test),
-            remarks=tuple(dict.fromkeys(remarks)),
-            hold=Micros(sum(each.hold for each in shots)),
-            shots=tuple(shots),
-        )
+        return storyline.to_plan(work, shots)
 
     async def _route(
         self,

@@ -61,8 +61,10 @@ class Removal:
             await self._planner.forget_images(each)
 
         def note(tx: Tx) -> Job:
-            first, *_ = [self._note(tx, each.id, by) for each in every]
-            return first
+            gone = [each.id for each in every if each.clip is not None and each.id != job.id]
+            for each in gone:
+                self._note(tx, each, by)
+            return self._note(tx, job.id, by)
 
         return await self._database.write(note)
 

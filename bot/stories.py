@@ -156,3 +156,9 @@ class Stories:
         if not job.is_film:
             return []
         return await self._database.read(lambda conn: stories.shots(conn, job.id))
+
+    async def every(self, job: Job) -> list[Job]:
+        """A job and, of a film, all its shots, those that were made again too."""
+        if not job.is_film:
+            return [job]
+        return [job, *await self._database.read(lambda conn: stories.every(conn, job.id))]

@@ -303,7 +303,7 @@ class Studio(Shelf):
         _check_whole(job)
         if job.state not in TERMINAL:
             raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
-        every = [job, *await self.stories.shots(job)]
+        every = await self.stories.every(job)
         if not any(each.clip for each in every):
             raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")
         removed = await self._removal.remove(job, by=requester.person)

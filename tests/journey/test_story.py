@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,11 @@ async def _check_pages(house: House, film: JobId, shots: list[Job]) -> None:
     assert house.chat.clips() == []
     kept = house.config.bot.data_dir / "media" / "clips"
     assert not kept.exists() or list(kept.iterdir()) == []
+    later = house.clock.now() + timedelta(days=1)
+    await house.app.database.write(lambda tx: jobs.forget_prompts(tx, later))
+    for job in [await house.job(film), *await shots_of(house, film)]:
+        assert not any(line in job.request.model_dump_json() for line in LINES)
+        assert job.plan is None or not any(line in job.plan.model_dump_json() for line in LINES)
 
 
 # ---- refused ---------------------------------------------------------------------------------
@@ -190,6 +196,7 @@ async def _check_pages(house: House, film: JobId, shots: list[Job]) -> None:
         ((" ", ""), "The story is empty"),
         (("a fox wakes up",), "ask for a clip"),
         (("a fox",) * 13, "at most 12 shots"),
+        (("a fox wakes up", "x"), "Shot 2: "),
     ],
 )
 async def test_what_is_no_story_changes_nothing(
