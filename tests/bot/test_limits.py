@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import quota
-from bot.config import LimitsTable
 from bot.errors import InvalidRequest, NotAllowed
 from bot.limits import BY_KEY, LIMITS, Rules, in_force, settable, to_settings
 from bot.request import VideoWork
+from bot.tables import LimitsTable
 from tests.fakes import to_requester
 
 NOTHING = Rules(place={}, channel={})
