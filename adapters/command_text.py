@@ -103,7 +103,7 @@ _SPOT = re.compile(
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd]")
 #: What a sound is to be without stands last.
 _WITHOUT = re.compile(r"(?:^|\s)--no\s+(.+)\Z", re.DOTALL)
-_PAIR = re.compile(r"\s+(?:--)?([\w-]+)=(\S*)")
+_PAIR = re.compile(r"\s+(?:--)?([\w-]+)=(\"[^\"]*\"|“[^”]*”|\S*)")
 _SETTINGS = re.compile(rf"settings((?:{_PAIR.pattern})*)", re.IGNORECASE)
 
 
@@ -186,6 +186,8 @@ def _check_remix(draft: Draft) -> None:
 
 def _setting(key: str, value: str) -> tuple[str, str]:
     name = _FLAGS.get(key.lower().replace("_", "-"), key)
+    if len(value) > 1 and value[0] in '"“':
+        return name, value[1:-1]
     if name not in _CHOICES or value.lower() in {"", "default"}:
         return name, "" if value.lower() == "default" else value
     return name, _choose(name, value, typed=f"{key}={value}")

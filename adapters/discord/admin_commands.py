@@ -92,6 +92,7 @@ def ray_admin(desk: RunsPlaces) -> Group:
 
     _add_rules(admin, desk)
     _add_community(admin, desk)
+    _add_views(admin, desk)
     _add_people(admin, desk)
     return admin
 
@@ -187,6 +188,8 @@ def _add_community(admin: Group, desk: RunsPlaces) -> None:
             role=str(role.id) if role else "",
         )
 
+
+def _add_views(admin: Group, desk: RunsPlaces) -> None:
     @admin.command(name="words", description="Words and patterns that nobody may ask for")
     @app_commands.describe(
         entry="Add it or, where it is on the list, take it off", kind="Of which"

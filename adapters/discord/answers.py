@@ -21,7 +21,7 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.discord import parse, render
+from adapters.discord import care, parse, render
 from adapters.discord.buttons import Choice, to_view
 from adapters.discord.choices import Button
 from adapters.discord.commands import ANIMATE
@@ -74,6 +74,7 @@ class Answers:
         self._clock = clock
         self._command_id = ""
         self._reasons: OrderedDict[str, str] = OrderedDict()
+        self.care = care.Care(studio)
 
     async def reply(
         self,
@@ -305,6 +306,10 @@ class Answers:
                 said = self._why(target, requester)
             case "usage":
                 said = await self._words(Usage(), requester, interaction.channel)
+            case _ if action in care.ACTS:
+                said = await self.care.act(
+                    action, parse.to_job_id(target), requester, can_moderate=can_moderate
+                )
             case _:
                 said = await self._operate(action, target, requester)
         await tell(interaction, said)

@@ -9,7 +9,7 @@ from bot import notices as n
 from bot import text as words
 from bot.acts import FIRST_ROW, Act, Offered
 from bot.refs import JobId
-from bot.text import act_label, act_line
+from bot.text import DECISIONS, act_label, act_line
 
 Style = Literal["primary", "secondary", "success", "danger"]
 #: Every notice about a job.
@@ -101,7 +101,12 @@ def choices_of(notice: Told) -> tuple[Button, ...]:
             return buttons_for(job, *again, *changed)
         case n.Cancelled():
             return buttons_for(job, "retry")
-        case n.Uncertain() | n.Fetching() | n.Done() | n.Reported() | n.Gallery() | n.Letter():
+        case n.Reported(choices=outcomes):
+            return tuple(
+                Button(label=DECISIONS[each], action=each, job=job, style="secondary")
+                for each in outcomes
+            )
+        case n.Uncertain() | n.Fetching() | n.Done() | n.Gallery() | n.Letter():
             return ()
     assert_never(notice)
 
@@ -118,8 +123,10 @@ def _acts(job: JobId, offered: tuple[Offered, ...]) -> tuple[Button, ...]:
         for each in offered
         if each.act not in {*row, "delete", "retry"} - {"variation"}
     )
-    more = Button(label="More…", action=MORE, job=job, style="secondary", entries=rest)
-    return (*buttons_for(job, *row, *last), *([more] if rest else []))
+    report = Entry(value="report", label="Report", description="To those who run this place")
+    entries = (*rest, report)
+    more = Button(label="More…", action=MORE, job=job, style="secondary", entries=entries)
+    return (*buttons_for(job, *row, *last), more)
 
 
 def _entry(offer: Offered) -> Entry:

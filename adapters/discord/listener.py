@@ -313,6 +313,10 @@ class Discord(Delivery):
             ears = Ears(client=self._online, own_id=own_id, reads_messages=reads)
             await self._mentions.hear(message, ears)
 
+    async def on_reaction(self, payload: discord.RawReactionActionEvent, *, is_on: bool) -> None:
+        """A star or a letter, on a clip of ours."""
+        await self._answers.care.on_reaction(payload, self._own_id, is_on=is_on)
+
     # ---- buttons and pages ---------------------------------------------------------------
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:

@@ -77,6 +77,9 @@ class Hears(Protocol):
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote."""
 
+    async def on_reaction(self, payload: discord.RawReactionActionEvent, *, is_on: bool) -> None:
+        """Somebody reacted to a message, or took that back."""
+
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """A button was clicked."""
 
@@ -97,7 +100,9 @@ class Client(discord.AutoShardedClient):
         reads_messages: bool,
         may_identify: Callable[[], Awaitable[None]],
     ) -> None:
-        intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
+        intents = discord.Intents(
+            guilds=True, guild_messages=True, dm_messages=True, guild_reactions=True
+        )
         intents.message_content = reads_messages
         shards: dict[str, Any] = {"shard_ids": list(wire.shard_ids)} if wire.shard_ids else {}
         super().__init__(
@@ -137,6 +142,14 @@ class Client(discord.AutoShardedClient):
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote."""
         await self._desk.on_message(message)
+
+    async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
+        """Somebody reacted."""
+        await self._desk.on_reaction(payload, is_on=True)
+
+    async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
+        """Somebody took a reaction back."""
+        await self._desk.on_reaction(payload, is_on=False)
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """A button was clicked."""

@@ -319,6 +319,10 @@ def test_hostile_repetition_is_read_in_linear_time(unit: str) -> None:
         ("confirm  r-7k2m9q", Confirm(JobId("r-7k2m9q"))),
         ("settings", SettingsCommand()),
         (
+            'settings suffix="35mm film" camera=',
+            SettingsCommand({"suffix": "35mm film", "concepts": ""}),
+        ),
+        (
             "settings ar=9x16 dur=9 --res=720p model=ray-2",
             SettingsCommand(
                 {

@@ -34,6 +34,9 @@ class Desk:
     async def on_message(self, message: discord.Message) -> None:
         self.messages.put_nowait(message)
 
+    async def on_reaction(self, payload: discord.RawReactionActionEvent, *, is_on: bool) -> None:
+        """Nobody reacts here."""
+
     async def on_action(
         self, interaction: discord.Interaction[Any], action: str, target: str
     ) -> None:
@@ -177,6 +180,7 @@ async def test_message_content_is_asked_for_where_it_was_granted(
         [identify] = line.discord.gateway.identifies
         assert bool(identify["intents"] & Intent.MESSAGE_CONTENT) is is_read
         minimal = Intent.GUILDS | Intent.GUILD_MESSAGES | Intent.DIRECT_MESSAGES
+        minimal |= Intent.GUILD_MESSAGE_REACTIONS
         assert identify["intents"] & ~Intent.MESSAGE_CONTENT == minimal
 
 

@@ -1,0 +1,68 @@
+"""Stars and letters by reactions, reports, and what moderators decide about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import discord
+
+from adapters.discord import render
+from adapters.discord.parse import NAME
+from bot.errors import BotError, NotAllowed
+from bot.log import get_logger
+from bot.notices import Outcome
+from bot.refs import JobId, MessageRef, ThreadRef
+from bot.request import Requester
+from bot.text import describe_report
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+log = get_logger(__name__)
+STAR, LETTER = "⭐", "✉️"
+REPORT = "report"
+OUTCOMES: dict[str, Outcome] = {each: each for each in get_args(Outcome)}
+ACTS = frozenset({REPORT, *OUTCOMES})
+
+
+class Care:
+    """Passes on what people think of a clip."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def on_reaction(
+        self, payload: discord.RawReactionActionEvent, own_id: int | None, *, is_on: bool
+    ) -> None:
+        """⭐ counts for the gallery, ✉️ sends a copy; nobody is answered in public."""
+        emoji = payload.emoji.name.rstrip("\ufe0f") if payload.emoji.name else ""
+        is_star = emoji == STAR
+        if payload.guild_id is None or payload.user_id == own_id:
+            return
+        if not is_star and (emoji != LETTER.rstrip("\ufe0f") or not is_on):
+            return
+        place = ThreadRef(
+            adapter=NAME, workspace=str(payload.guild_id), channel=str(payload.channel_id)
+        )
+        who = Requester(adapter=NAME, workspace=place.workspace, user=str(payload.user_id))
+        try:
+            message = MessageRef(thread=place, message=str(payload.message_id))
+            job_id = await self._studio.job_at(message)
+            if job_id is not None and is_star:
+                await self._studio.gallery.star(job_id, who, is_on=is_on)
+            elif job_id is not None:
+                await self._studio.gallery.send(job_id, who)
+        except BotError as error:
+            log.info("discord.reaction_refused", kind=type(error).__name__)
+
+    async def act(
+        self, action: str, job_id: JobId, requester: Requester, *, can_moderate: bool
+    ) -> str:
+        """Report, or the buttons under a report."""
+        if action == REPORT:
+            answer = await self._studio.care.report(job_id, requester)
+            return render.draw_text(describe_report(answer))
+        if not can_moderate:
+            raise NotAllowed("Only moderators of this server can decide that.")
+        await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
+        return "It is decided."
