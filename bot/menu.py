@@ -78,7 +78,8 @@ class Menu:
         if not is_allowed(fitted, self.limits):
             return None
         count = int(value) if NEEDS[act].choice == "count" else 1
-        micros = pricing.estimate(fitted, provider.tariffs.get(fitted.model), can=can)
+        tariff = pricing.tariff_of(provider.tariffs, fitted)
+        micros = pricing.estimate(fitted, tariff, can=can)
         return Price(micros=Micros((micros or 0) * count), is_test=provider.is_test)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bot import pricing
 from bot.acts import Act
 from bot.errors import InvalidRequest, JobNotFound, NotAllowed, QuotaExceeded
 from bot.job import Job, JobState
 from bot.notices import Accepted, ConfirmNeeded, Done
-from bot.refs import JobId, ThreadRef
+from bot.refs import JobId, Price, ThreadRef
 from bot.request import ClipFrame, VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.studio import Receipt
@@ -109,6 +110,9 @@ async def test_what_it_offers_stands_on_the_notice_with_prices(inn: House) -> No
     large = acts["final"].options[-1].price
     assert large is not None
     assert option_line(acts["final"], acts["final"].options[-1]) == "1080p · ≈ $0.55"
+    assert job.clip is not None
+    modified = pricing.settle_price(job.clip.width, job.clip.height, 5, 5440)
+    assert acts["modify"].options[0].price == Price(micros=modified)
     assert [each.value for each in acts["variation"].options] == ["1", "2", "3", "4"]
     await inn.chat.until(lambda: isinstance(inn.chat.status(job.id), Done))
     done = inn.chat.status(job.id)
