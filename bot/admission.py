@@ -30,6 +30,8 @@ OPERATOR_PAUSE_SECONDS = 300.0
 SHOWN_IN_LINE = 50
 #: The others hear of a provider's trouble a few at a time; chats take about one edit a second.
 TOLD_A_SECOND = 2
+#: So many of those who were let in last stand behind others who run as much.
+REMEMBERED = 100
 SAFETY_SECONDS = 1.0
 #: While a provider takes nothing, so many of its line look for another way, this often.
 LEAVE_AT_ONCE, ELSEWHERE_SECONDS = 50, 5.0
@@ -75,6 +77,9 @@ class Admission:
         self._told_trouble: str | None = None
         self._changed = asyncio.Event()
         self._left_off = 0
+        #: Who was let in lately, in this order.
+        self.served: dict[str, int] = {}
+        self._turns = 0
 
     async def run(self) -> None:
         """Admit, and watch the balance, until cancelled."""
@@ -173,17 +178,28 @@ class Admission:
         if free <= 0:
             return began + SAFETY_SECONDS
         line = await self._database.read(
-            lambda conn: jobs.waiting(conn, name, now, slots=free, busy=len(busy))
+            lambda conn: jobs.waiting(
+                conn, name, now, slots=free, busy=len(busy), served=self.served
+            )
         )
-        picked = next_up(line, busy, slots=free)
+        people = {each.job_id: each.person for each in line}
+        picked = next_up(line, busy, self.served, slots=free)
         for job_id in picked:
             boottime = self._clock.boottime()
             if not self._creates.take(boottime):
                 return boottime + self._creates.wait(boottime)
             await self._admit_one(job_id)
+            self._note_served(people[job_id])
         if picked:
             await self._announce_line()
         return began + SAFETY_SECONDS
+
+    def _note_served(self, person: str) -> None:
+        self._turns += 1
+        self.served.pop(person, None)
+        self.served[person] = self._turns
+        if len(self.served) > REMEMBERED:
+            del self.served[next(iter(self.served))]
 
     async def _send_elsewhere(self) -> bool:
         """Let those who wait go to others that take jobs; whether somebody stays who could go."""

@@ -145,7 +145,7 @@ class ProviderWatcher:
             name, stale = self._provider.name, self._clock.now() - self._stale_after()
             line = await self._database.read(lambda conn: jobs.line(conn, name, PLACES))
             busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
-            self._places = positions(line, busy)
+            self._places = positions(line, busy, self.admission.served)
         return self._places
 
     def _stale_after(self) -> timedelta:

@@ -187,11 +187,18 @@ def _is_waiting(provider: str) -> Any:
 
 
 def waiting(
-    conn: Connection, provider: str, now: datetime, *, slots: int, busy: int
+    conn: Connection,
+    provider: str,
+    now: datetime,
+    *,
+    slots: int,
+    busy: int,
+    served: Collection[str] = (),
 ) -> list[Waiting]:
     """Waiting jobs that may go now: enough to fill `slots` fairly where `busy` people run some.
 
-    Of each person the oldest come first; whoever is cut off would not be chosen anyway.
+    Of each person the oldest come first, and before those of people who were `served` lately;
+    whoever is cut off would not be chosen anyway.
     """
     rank = (
         func.row_number()
@@ -207,8 +214,8 @@ def waiting(
     rows = conn.execute(
         select(ranked)
         .where(ranked.c.rank <= slots)
-        .order_by(ranked.c.rank, ranked.c.accepted_at, ranked.c.id)
-        .limit(slots * (busy + 1))
+        .order_by(ranked.c.rank, ranked.c.person.in_(served), ranked.c.accepted_at, ranked.c.id)
+        .limit(slots * (busy + 1) + len(served))
     )
     oldest = sorted(rows, key=lambda row: (row.accepted_at, row.id))
     return [

@@ -17,10 +17,10 @@ from bot.failover import Failover
 from bot.job import Job
 from bot.providers.luma import Luma, Settings
 from bot.refs import JobId
-from bot.store import jobs, settings
-from bot.store.database import Database
-from tests.bot.store.conftest import NOW, Books
-from tests.fakes import MovableClock
+from bot.store import jobs, ledger, settings
+from bot.store.database import Database, Tx
+from tests.bot.store.conftest import NOW, UNLIMITED, Books, to_plan
+from tests.fakes import MovableClock, to_request
 
 
 class Desk:
@@ -57,6 +57,15 @@ class Desk:
             job = await self.books.received(user=f"person{number // each}")
             made.append(await self.books.accept(job, at=NOW + timedelta(seconds=number)))
         return made
+
+    async def until_let_in(self) -> JobId:
+        """Who got the slot."""
+        query = "SELECT id FROM jobs WHERE state = 'accepted' AND admitted_at IS NOT NULL"
+        async with asyncio.timeout(5):
+            while not (rows := await self.books.rows(query)):
+                self.clock.move(seconds=2)
+                await asyncio.sleep(0.01)
+        return JobId(rows[0][0])
 
     async def until_shown(self, count: int) -> list[tuple[JobId, float]]:
         """What was to be shown, once it is so much; then all is forgotten."""
@@ -136,3 +145,26 @@ async def test_a_wall_clock_set_back_does_not_prolong_a_pause(desk: Desk) -> Non
     async with asyncio.timeout(5):
         while (await desk.books.get(job.id)).admitted_at is None:
             await asyncio.sleep(0.01)
+
+
+async def test_two_hundred_of_one_do_not_stand_before_ten_others(desk: Desk) -> None:
+    """With one slot, none of the ten waits behind more than one of the two hundred."""
+
+    def flood(tx: Tx) -> None:
+        for number in range(200):
+            request = to_request(key=f"f{number}", user="flood")
+            job, _ = jobs.insert(tx, request, NOW)
+            at = NOW + timedelta(milliseconds=number)
+            ledger.accept(tx, job, to_plan(request), UNLIMITED, at)
+
+    await desk.books.database.write(flood)
+    others = await desk.wait(people=10, each=1)
+    left, went = {job.id for job in others}, list[JobId]()
+    while left:
+        await desk.books.sql(
+            "UPDATE jobs SET state = 'cancelled', ended_at = created_at "
+            "WHERE state = 'accepted' AND admitted_at IS NOT NULL"
+        )
+        went.append(await desk.until_let_in())
+        left.discard(went[-1])
+    assert len(went) <= 11

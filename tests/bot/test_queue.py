@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
+from random import Random
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.queue import Waiting, line, next_up, positions
@@ -120,3 +122,27 @@ def test_nobody_starves_beside_a_stream_of_newcomers(flood: int, slots: int) -> 
         jobs.append(Waiting(job_id=JobId(f"late{seq}"), person="busy", seq=seq))
         seq, turns = seq + 1, turns + 1
     assert turns <= 2
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 10])
+@given(ends=st.randoms(use_true_random=False), early=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_nobody_waits_behind_more_than_one_of_two_hundred_for_each_slot(
+    slots: int, ends: Random, *, early: bool
+) -> None:
+    """One person queues 200, ten others one each, before or after the first of those began."""
+    flood, others = ["flood"] * 200, [f"p{number}" for number in range(10)]
+    jobs, owner = wait(*flood, *others), dict[JobId, str]()
+    owner |= {each.job_id: each.person for each in jobs}
+    running: list[str] = ["flood"] * slots if early else []
+    served, behind, turns = ({"flood": 1} if early else {}), 0, 1
+    while any(each.person != "flood" for each in jobs):
+        up = next_up(jobs, Counter(running), served, slots=slots - len(running))
+        for job_id in up:
+            turns += 1
+            behind += owner[job_id] == "flood"
+            running.append(owner[job_id])
+            served[owner[job_id]] = turns
+        jobs = [each for each in jobs if each.job_id not in up]
+        running.pop(ends.randrange(len(running)))
+    assert behind <= slots
