@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -200,11 +200,8 @@ def waiting(
     Of each person the oldest come first, and before those of people who were `served` lately;
     whoever is cut off would not be chosen anyway.
     """
-    rank = (
-        func.row_number()
-        .over(partition_by=jobs.c.person, order_by=(jobs.c.accepted_at, jobs.c.id))
-        .label("rank")
-    )
+    oldest = (jobs.c.accepted_at, jobs.c.id)
+    rank = func.row_number().over(partition_by=jobs.c.person, order_by=oldest).label("rank")
     ready = or_(jobs.c.next_at.is_(None), jobs.c.next_at <= now)
     ranked = (
         select(jobs.c.id, jobs.c.person, jobs.c.accepted_at, rank)
@@ -217,10 +214,7 @@ def waiting(
         .order_by(ranked.c.rank, ranked.c.person.in_(served), ranked.c.accepted_at, ranked.c.id)
         .limit(slots * (busy + 1) + len(served))
     )
-    oldest = sorted(rows, key=lambda row: (row.accepted_at, row.id))
-    return [
-        Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in enumerate(oldest)
-    ]
+    return _in_line(sorted(rows, key=lambda row: (row.accepted_at, row.id)))
 
 
 def line(conn: Connection, provider: str, limit: int | None = None) -> list[Waiting]:
@@ -231,9 +225,12 @@ def line(conn: Connection, provider: str, limit: int | None = None) -> list[Wait
         .order_by(jobs.c.accepted_at, jobs.c.id)
         .limit(limit)
     )
-    return [
-        Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in enumerate(rows)
-    ]
+    return _in_line(rows)
+
+
+def _in_line(rows: Iterable[Row[Any]]) -> list[Waiting]:
+    every = enumerate(rows)
+    return [Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in every]
 
 
 def running(conn: Connection, provider: str, stale_before: datetime) -> dict[str, int]:
