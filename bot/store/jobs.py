@@ -228,7 +228,7 @@ def line(conn: Connection, provider: str, limit: int | None = None) -> list[Wait
     return _in_line(rows)
 
 
-def _in_line(rows: Iterable[Row[Any]]) -> list[Waiting]:
+def _in_line(rows: Iterable[Any]) -> list[Waiting]:
     every = enumerate(rows)
     return [Waiting(job_id=JobId(row.id), person=row.person, seq=seq) for seq, row in every]
 
