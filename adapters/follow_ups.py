@@ -1,16 +1,40 @@
-"""Carries out what was typed to be made of a clip."""
+"""What both chats ask of a person for an act on a clip, and carrying out what was typed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from adapters.drafts import to_remix
 from adapters.verbs import Follow
+from bot.acts import ACTS, Act
 from bot.refs import MessageRef, ThreadRef
 from bot.request import Frame, Requester
 
 if TYPE_CHECKING:
     from bot.studio import Receipt, Studio
+
+#: What is asked for with one press; the others ask for words or a choice first.
+AT_ONCE = frozenset({"loop", "variation"})
+#: More than one variation, from the list.
+SEVERAL = "several"
+#: What has a form of its own, is no follow-up, or is a Retry of what failed.
+DEEDS = tuple(act for act in ACTS if act not in ("animate", "remix", "retry", "delete"))
+#: What is asked for each kind of choice, and what the words are for.
+CHOOSE = {"count": "How many?", "resolution": "Size", "ratio": "Shape", "mode": "How far?"}
+WORDS: Mapping[Act, str] = {
+    "extend": "What happens next?",
+    "prequel": "What happened before?",
+    "join": "What lies between?",
+    "audio": "What does it sound like?",
+    "modify": "What does it look like?",
+}
+
+
+def act_of(action: str) -> Act | None:
+    """The act that a button or an entry of the list is for; None where it is none of them."""
+    act = "variation" if action == SEVERAL else action
+    return next((each for each in DEEDS if each == act), None)
 
 
 async def follow_up(

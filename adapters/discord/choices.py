@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from adapters.follow_ups import SEVERAL
 from bot import notices as n
 from bot import text as words
-from bot.acts import FIRST_ROW, Act, Offered
+from bot.acts import FIRST_ROW, Offered
 from bot.refs import JobId
 from bot.text import DECISIONS, act_label, act_line
 
@@ -23,10 +24,6 @@ Told = (
     | n.Gallery
     | n.Letter
 )
-#: What is asked for with one press; the others ask for words or a choice first.
-AT_ONCE: tuple[Act, ...] = ("loop", "variation")
-#: More than one variation, from the list.
-SEVERAL = "several"
 MORE = "more"
 
 

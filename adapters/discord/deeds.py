@@ -13,10 +13,10 @@ from discord import ui
 
 from adapters.discord import parse
 from adapters.discord.buttons import FORM, FORM_SECONDS, LABEL_CHARS, PROMPT_CHARS
-from adapters.discord.choices import AT_ONCE, SEVERAL
 from adapters.discord.parse import Asked, Picture
 from adapters.discord.replies import acknowledge, refuse
-from bot.acts import ACTS, Act, Offered
+from adapters.follow_ups import AT_ONCE, CHOOSE, WORDS, act_of
+from bot.acts import Act, Offered
 from bot.errors import BotError, InvalidRequest
 from bot.refs import JobId
 from bot.request import Frame, Requester
@@ -26,18 +26,7 @@ if TYPE_CHECKING:
     from bot.studio import Receipt, Studio
 
 Interaction = discord.Interaction[Any]
-#: What is asked for each kind of choice, and what the words are for.
-CHOOSE = {"count": "How many?", "resolution": "Size", "ratio": "Shape", "mode": "How far?"}
-WORDS: dict[Act, str] = {
-    "extend": "What happens next?",
-    "prequel": "What happened before?",
-    "join": "What lies between?",
-    "audio": "What does it sound like?",
-    "modify": "What does it look like?",
-}
 ID_CHARS = 40
-#: What has a form of its own, is no follow-up, or is a Retry of what failed.
-DEEDS = tuple(act for act in ACTS if act not in ("animate", "remix", "retry", "delete"))
 
 
 class Desk(Protocol):
@@ -68,14 +57,9 @@ class Deeds:
         self._studio = studio
         self._desk = desk
 
-    def act_of(self, action: str) -> Act | None:
-        """The act that a button or an entry of the list is for; None where it is none of them."""
-        act = "variation" if action == SEVERAL else action
-        return next((each for each in DEEDS if each == act), None)
-
     async def on_act(self, interaction: Interaction, action: str, job_id: JobId) -> None:
         """A button under a clip, or what was chosen from the list there."""
-        act = self.act_of(action)
+        act = act_of(action)
         if action in AT_ONCE and act is not None:
             await self._carry_out(interaction, act, job_id)
             return

@@ -26,6 +26,7 @@ from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.replies import LOST, acknowledge, refuse, tell
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.threads import Opening, Threads
+from adapters.follow_ups import act_of
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
@@ -325,7 +326,7 @@ class Discord(Delivery):
             open_form = self._on_remix if action == "remix" else self._on_animate
             await open_form(interaction, JobId(target))
             return
-        if self._deeds.act_of(action) is not None:
+        if act_of(action) is not None:
             await self._deeds.on_act(interaction, action, JobId(target))
             return
         if not await acknowledge(interaction):

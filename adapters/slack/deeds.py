@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from adapters.follow_ups import AT_ONCE, CHOOSE, DEEDS, SEVERAL, WORDS, act_of
 from adapters.slack import blocks as b
 from adapters.slack import fields
 from adapters.slack.blocks import Block
@@ -23,29 +24,14 @@ from adapters.slack.filled import (
     written_in,
 )
 from adapters.work_text import to_job_id
-from bot.acts import ACTS, Act, Offered
+from bot.acts import Act, Offered
 from bot.errors import InvalidRequest
 from bot.refs import JobId
 from bot.text import act_label, option_line
 
 DEED = "ray:deed"
 CHOICE, OTHER, WITHOUT = "choice", "other", "without"
-#: What is asked for with one press; the others ask for words or a choice first.
-AT_ONCE = frozenset({"loop", "variation"})
-#: More than one variation, from the list.
-SEVERAL = "several"
-#: What has a form of its own, is no follow-up, or is a Retry of what failed.
-DEEDS = tuple(act for act in ACTS if act not in ("animate", "remix", "retry", "delete"))
 HAS_FORM = frozenset({*DEEDS, SEVERAL}) - AT_ONCE
-#: What is asked for each kind of choice, and what the words are for.
-CHOOSE = {"count": "How many?", "resolution": "Size", "ratio": "Shape", "mode": "How far?"}
-WORDS: Mapping[Act, str] = {
-    "extend": "What happens next?",
-    "prequel": "What happened before?",
-    "join": "What lies between?",
-    "audio": "What does it sound like?",
-    "modify": "What does it look like?",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +45,6 @@ class Deed:
     without: str = ""
     other: JobId | None = None
     end_file: str | None = None
-
-
-def act_of(action: str) -> Act | None:
-    """The act that a button or an entry of the list is for; None where it is none of them."""
-    act = "variation" if action == SEVERAL else action
-    return next((each for each in DEEDS if each == act), None)
 
 
 def deed_view(offer: Offered, place: Place) -> dict[str, Any]:

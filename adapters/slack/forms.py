@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adapters.follow_ups import act_of
 from adapters.slack import parse, views
 from adapters.slack.addresses import Account
-from adapters.slack.deeds import act_of, deed_view
+from adapters.slack.deeds import deed_view
 from adapters.slack.filled import OTHER_VERSION, PICTURE
 from adapters.slack.heard import File, Heard, read_files
 from adapters.slack.manifest import ANIMATE, CREATE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft, Follow, Retry, SettingsCommand
-from adapters.follow_ups import follow_up
+from adapters.follow_ups import act_of, follow_up
 from adapters.slack import deeds, parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
@@ -291,7 +291,7 @@ class Slack(Delivery):
         if heard.action == "retry":
             await self._retry(heard, requester, JobId(heard.target))
             return
-        if (act := deeds.act_of(heard.action)) is not None:
+        if (act := act_of(heard.action)) is not None:
             place = Place(channel=heard.channel, job=heard.target)
             await self._on_deed(heard, requester, deeds.Deed(act=act, place=place))
             return

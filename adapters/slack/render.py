@@ -12,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
+from adapters.follow_ups import SEVERAL
 from adapters.slack import blocks as b
 from adapters.slack import buttons
 from adapters.slack.addresses import NAME
 from adapters.slack.blocks import Block, Part, jump
-from adapters.slack.deeds import SEVERAL
 from bot import notices as n
 from bot import text as words
 from bot.acts import FIRST_ROW, Offered

@@ -111,8 +111,6 @@ jobs = Table(
     Column("story", String(16), index=True),
     Column("shot", Integer),
     Column("waits_for", String(16)),
-    # When all that it says of its person was taken out.
-    Column("erased_at", UtcTime),
     UniqueConstraint("provider", "generation_id"),
     Index("ix_jobs_state_next_at", "state", "next_at"),
     Index("ix_jobs_provider_state", "provider", "state", "admitted_at"),
@@ -201,8 +199,6 @@ places = Table(
     Column("name", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("by", String(200), nullable=False),
-    # When it removed the bot; its content goes some days later.
-    Column("left_at", UtcTime),
 )
 
 # What those who run a place decided for it.

@@ -17,8 +17,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_jobs_parent"), "jobs", ["parent"])
     op.create_index(op.f("ix_jobs_story"), "jobs", ["story"])
     op.execute("UPDATE jobs SET parent = retry_of")
-    op.add_column("places", sa.Column("left_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("jobs", sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("place_rules", sa.Column("paused_message", sa.Text(), nullable=True))
     op.add_column("messages", sa.Column("posted", sa.String(length=200), nullable=True))
     op.create_index(op.f("ix_messages_posted"), "messages", ["posted"])
