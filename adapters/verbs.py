@@ -156,10 +156,7 @@ _ONLY_ME = r"(?P<private>\s+--private)?"
 _DEEDS: tuple[tuple[Act, str], ...] = (
     ("extend", rf"extend\s+{_SURE_ID}{_REST}"),
     ("prequel", rf"prequel\s+{_SURE_ID}{_REST}"),
-    (
-        "join",
-        rf"join\s+{_SURE_ID}(?:\s+(?:and|with|to))?\s+`?r-(?P<other>[0-9a-z]{{4,16}})`?{_REST}",
-    ),
+    ("join", rf"join\s+{_SURE_ID}{_OTHER}{_REST}"),
     ("loop", rf"loop\s+{_ID}{_ONLY_ME}"),
     ("variation", rf"(?:vary|variation)\s+{_ID}{_COUNT}{_ONLY_ME}"),
     ("final", rf"final\s+{_ID}{_SIZE}{_ONLY_ME}"),

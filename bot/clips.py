@@ -17,7 +17,7 @@ import httpx
 import stamina
 
 from bot.addresses import Connect, Guard, Resolve, connect_directly, system_resolve
-from bot.codec import Codec
+from bot.codec import ClipInfo, Codec
 from bot.disk import Saved, measure, save
 from bot.errors import AddressRefused, ClipBroken, ClipTooLarge, ClipUnavailable, FrameRejected
 from bot.job import Clip
@@ -95,15 +95,7 @@ class Clips:
             info = await self._codec.probe_clip(path)
             key = MediaKey(f"{_FOLDER}/{job_id}.mp4")
             await self._media.put(key, path)
-        return Clip(
-            key=key,
-            width=info.width,
-            height=info.height,
-            frames=info.frames,
-            seconds=info.seconds,
-            bytes=saved.bytes,
-            sha256=saved.sha256,
-        )
+        return _to_clip(key, info, saved)
 
     async def local(self, clip: Clip) -> Path:
         """A local copy to read; raises `ClipBroken` where the clip is no longer kept."""
@@ -165,15 +157,7 @@ class Clips:
             saved = await asyncio.to_thread(measure, path)
             key = MediaKey(f"{_FOLDER}/{job_id}.mp4")
             await self._media.put(key, path)
-        return Clip(
-            key=key,
-            width=info.width,
-            height=info.height,
-            frames=info.frames,
-            seconds=info.seconds,
-            bytes=saved.bytes,
-            sha256=saved.sha256,
-        )
+        return _to_clip(key, info, saved)
 
     async def _find(self, key: MediaKey) -> Path | None:
         """What was made of a clip before."""
@@ -248,6 +232,18 @@ def _check_answer(response: httpx.Response) -> None:
 def is_still(clip: Clip) -> bool:
     """Whether it is a picture."""
     return not clip.key.endswith(".mp4")
+
+
+def _to_clip(key: MediaKey, info: ClipInfo, saved: Saved) -> Clip:
+    return Clip(
+        key=key,
+        width=info.width,
+        height=info.height,
+        frames=info.frames,
+        seconds=info.seconds,
+        bytes=saved.bytes,
+        sha256=saved.sha256,
+    )
 
 
 def _beside(clip: Clip, suffix: str) -> MediaKey:

@@ -43,6 +43,7 @@ from bot.request import is_spoiler
 from bot.store import complaints, errands, jobs, messages, settings, stars
 from bot.store.database import Database, Tx
 from bot.store.errands import Errand
+from bot.text import gist
 
 log = get_logger(__name__)
 AGAIN_SECONDS = 30.0
@@ -215,7 +216,7 @@ class Courier:
         letter = Letter(
             about=_to_about(job),
             path=str(path),
-            filename=clip_filename(job.id, path, model=job.work.model, prompt=job.work.prompt),
+            filename=clip_filename(job.id, path, model=job.work.model, prompt=gist(job.work)),
             bytes=(await asyncio.to_thread(path.stat)).st_size,
             clip=job.message,
             is_hidden=is_spoiler(job.request.work),

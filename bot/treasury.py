@@ -108,17 +108,6 @@ class Treasury:
             writer.writerow((day, *who, _cell(model), *counts, *measures))
         return file.getvalue()
 
-    async def usage_by_day(
-        self, tenant: str, since: datetime, until: datetime
-    ) -> tuple[UsageRow, ...]:
-        """A row for each day on which something was asked, by its date, the earliest first."""
-        rows = await self._database.read(
-            lambda conn: reports.usage(
-                conn, since, until, by="day", timezone=self._zone, tenant=tenant
-            )
-        )
-        return tuple(rows)
-
     async def limits(self, tenant: str) -> PlaceLimits:
         """The limits in force in a place, what was set there, and what is used of those it shares.
 

@@ -273,13 +273,7 @@ def draw_error(
 
 def to_block(table: Table, room: int) -> str:
     """A table in a code block of at most `room` units, cut by whole rows; numbers to the right."""
-    # A backtick could end the block; nothing else is read as markup in there.
-    cells = tuple(
-        tuple(
-            _CALLS.sub("@\u200b", clean(cell, limit=CELL_CHARS).replace("`", "ˋ")) for cell in row
-        )
-        for row in table
-    )
+    cells = tuple(tuple(_cell(cell) for cell in row) for row in table)
     return "```\n" + _whole(words.aligned(cells), room - 8) + "\n```"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.refs import JobId, ThreadRef
@@ -111,11 +111,6 @@ def _change(tx: Tx, errand: Errand, due_at: datetime | None) -> None:
     tx.conn.execute(
         update(errands).where(errands.c.key == errand.key, is_same).values(due_at=due_at)
     )
-
-
-def forget(tx: Tx, job_id: JobId) -> None:
-    """Drop the errands of a job."""
-    tx.conn.execute(delete(errands).where(errands.c.job_id == job_id))
 
 
 def _to_errand(row: Row[Any]) -> Errand:

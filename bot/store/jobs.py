@@ -18,7 +18,6 @@ from bot.store.database import Tx
 from bot.store.schema import attempts, job_events, jobs
 
 PAGE = 20
-_NO_WORDS = {"prompt": "", "prefix": "", "suffix": ""}
 #: A request that is not accepted by then is given up; nothing is held for it.
 PREPARE_WITHIN = timedelta(hours=1)
 #: What starts anew with every move.

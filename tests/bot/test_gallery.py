@@ -19,7 +19,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import Job, JobState
-from bot.notices import Gallery, Letter, Notice
+from bot.notices import Delivered, Gallery, Letter, Notice
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.text import describe, describe_audit, describe_queue
@@ -54,6 +54,10 @@ async def clip_of(house: House, user: str = "ana", **more: object) -> Job:
     request = to_request(user=user, key=f"{user}{len(house.jobs)}").model_copy(update=more)
     job_id = (await house.studio.submit(request)).job_id
     house.jobs.append(job_id)
+    return await finish(house, job_id)
+
+
+async def finish(house: House, job_id: JobId) -> Job:
     job = await house.until(job_id, JobState.GENERATING)
     assert job.generation_id is not None
     await house.simulator.finish(job.generation_id)
@@ -114,6 +118,29 @@ async def test_a_clip_is_sent_to_who_asks_once(house: House) -> None:
     assert await house.studio.gallery.send(job.id, ben) == "known"
     letters = [each for each in house.chat.posts if isinstance(each.notices[0], Letter)]
     assert [each.ref.thread.channel for each in letters] == ["dm-ben"]
+
+
+async def test_a_copy_has_the_name_that_the_clip_was_posted_under(house: House) -> None:
+    first = await clip_of(house, "ona")
+    (receipt,) = await house.studio.works.follow(
+        first.id,
+        "reframe",
+        to_requester("ona"),
+        dedupe_key="ona:reframe",
+        thread=first.request.thread,
+        choice="9:16",
+    )
+    changed = await finish(house, receipt.job_id)
+    await house.studio.gallery.send(changed.id, to_requester("ben"))
+    told = [note for each in house.chat.posts for note in each.notices]
+    names = [
+        note.filename
+        for note in told
+        if isinstance(note, Delivered | Letter) and note.about.job_id == changed.id
+    ]
+    assert len(names) == 2
+    assert len(set(names)) == 1
+    assert "9-16" in names[0]
 
 
 async def test_a_message_leads_to_its_job(house: House) -> None:
