@@ -55,6 +55,7 @@ COMMANDS = {
     "create": "a clip from words, and pictures if you like",
     "animate": "set a picture in motion",
     STILL: "a picture from words",
+    "more": "something made of a clip: go on, vary, enlarge, change",
     "jobs": "your clips, and the way to each",
     "show": "one of them again",
     "cancel": "take a request back",

@@ -169,8 +169,8 @@ class Form(ui.Modal):
             custom_id=f"{FORM}{mark}:{secrets.token_hex(8)}",
         )
         self._on_filled = on_filled
-        self._picture = _select(pictures)
-        self._size = _select(sizes)
+        self._picture = to_select(pictures)
+        self._size = to_select(sizes)
         asked = "What does the picture show?" if is_still else "What happens in the clip?"
         self._prompt = _text(asked, prompt, is_long=True)
         self._prompt.required = is_prompt_needed
@@ -212,7 +212,8 @@ def _text(hint: str, written: str, *, is_long: bool = False) -> ui.TextInput[Any
     )
 
 
-def _select(choices: Sequence[Choice]) -> ui.Select[Any]:
+def to_select(choices: Sequence[Choice]) -> ui.Select[Any]:
+    """A list in a form, of which one entry or none is chosen."""
     options = [
         discord.SelectOption(
             label=each.label[:LABEL_CHARS], value=each.value, default=each.is_default

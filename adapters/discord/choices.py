@@ -8,7 +8,7 @@ from typing import Literal, assert_never
 from adapters.follow_ups import SEVERAL
 from bot import notices as n
 from bot import text as words
-from bot.acts import FIRST_ROW, Offered
+from bot.acts import ACTS, FIRST_ROW, Offered
 from bot.refs import JobId
 from bot.text import DECISIONS, act_label, act_line
 
@@ -25,6 +25,12 @@ Told = (
     | n.Letter
 )
 MORE = "more"
+#: What can be made of any clip by its id, each with what it makes.
+MADE_OF_CLIPS = {
+    SEVERAL if act == "variation" else act: f"{act_label(act)} · {act_line(Offered(act=act))}"
+    for act in ACTS
+    if act not in ("animate", "retry", "delete")
+}
 
 
 @dataclass(frozen=True, kw_only=True)

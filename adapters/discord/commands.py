@@ -11,6 +11,7 @@ from discord import app_commands
 from discord.app_commands import Choice, Group, Range
 
 from adapters.discord.admin_commands import SETTINGS, named, ray_admin
+from adapters.discord.choices import MADE_OF_CLIPS
 from bot.ports import ModelCapabilities
 
 Interaction = discord.Interaction[Any]
@@ -35,6 +36,7 @@ class Options:
     duration: str | None = None
     loop: bool | None = None
     camera: str | None = None
+    is_draft: bool = False
     is_private: bool = False
 
 
@@ -52,6 +54,14 @@ class Desk(Protocol):
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """`/ray cancel`, and every button."""
+
+    async def on_more(self, interaction: Interaction, act: str, job: str) -> None:
+        """`/ray more`."""
+
+    async def suggest_jobs(
+        self, interaction: Interaction, typed: str, *, is_clip: bool
+    ) -> list[Choice[str]]:
+        """Jobs of theirs, while somebody types an id."""
 
     async def on_admin(self, interaction: Interaction, act: str, **given: Any) -> None:
         """`/ray-admin …`."""
@@ -104,6 +114,16 @@ def _camera_moves(
     return suggest
 
 
+def _own_jobs(
+    desk: Desk, *, is_clip: bool
+) -> Callable[[Interaction, str], Coroutine[Any, Any, list[Choice[str]]]]:
+    async def suggest(interaction: Interaction, typed: str) -> list[Choice[str]]:
+        return await desk.suggest_jobs(interaction, typed, is_clip=is_clip)
+
+    return suggest
+
+
+ID_WORDS = "The job's id, such as r-0yb7k2m9q"
 OPTION_WORDS = {
     "prompt": "What to see, in your words",
     "image": "The picture to begin with",
@@ -117,6 +137,7 @@ OPTION_WORDS = {
     "duration": "The length; more costs more",
     "loop": "Whether it ends as it begins",
     "camera": "How the camera moves",
+    "draft": "The smallest and cheapest first; Final under the clip makes it large",
     "private": "Only you see the answer",
 }
 
@@ -129,6 +150,7 @@ def _ray(desk: Desk, models: Sequence[ModelCapabilities]) -> Group:
     _add_animate(ray, desk, clips)
     if stills:
         _add_still(ray, desk, stills)
+    _add_more(ray, desk)
     _add_pages(ray, desk)
     return ray
 
@@ -150,6 +172,7 @@ def _add_create(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> 
         duration: str | None = None,
         loop: bool | None = None,  # noqa: FBT001 - an option
         camera: str | None = None,
+        draft: bool = False,  # noqa: FBT001, FBT002 - an option
         private: bool = False,  # noqa: FBT001, FBT002 - an option
     ) -> None:
         options = Options(
@@ -164,6 +187,7 @@ def _add_create(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> 
             duration=duration,
             loop=loop,
             camera=camera,
+            is_draft=draft,
             is_private=private,
         )
         await desk.on_ask(interaction, options)
@@ -187,6 +211,7 @@ def _add_animate(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) ->
         duration: str | None = None,
         loop: bool | None = None,  # noqa: FBT001 - an option
         camera: str | None = None,
+        draft: bool = False,  # noqa: FBT001, FBT002 - an option
         private: bool = False,  # noqa: FBT001, FBT002 - an option
     ) -> None:
         options = Options(
@@ -200,6 +225,7 @@ def _add_animate(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) ->
             duration=duration,
             loop=loop,
             camera=camera,
+            is_draft=draft,
             is_private=private,
         )
         await desk.on_ask(interaction, options)
@@ -234,6 +260,17 @@ def _add_still(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> N
         await desk.on_ask(interaction, options)
 
 
+def _add_more(ray: Group, desk: Desk) -> None:
+    made = [Choice(name=words, value=act) for act, words in MADE_OF_CLIPS.items()]
+
+    @ray.command(name="more", description="Make something of a clip: go on, vary, enlarge, change")
+    @app_commands.describe(id=ID_WORDS, act="What to make of it")
+    @app_commands.autocomplete(id=_own_jobs(desk, is_clip=True))
+    @app_commands.choices(act=made)
+    async def more(interaction: Interaction, id: str, act: str) -> None:  # noqa: A002
+        await desk.on_more(interaction, act, id)
+
+
 def _add_pages(ray: Group, desk: Desk) -> None:
     @ray.command(name="jobs", description="Your clips, newest first")
     @app_commands.describe(search="Words of the prompt", page="Which page")
@@ -243,12 +280,13 @@ def _add_pages(ray: Group, desk: Desk) -> None:
         await desk.on_page(interaction, "jobs", search=search, page=page)
 
     @ray.command(name="show", description="One clip, where it stands, and the clip again")
-    @app_commands.describe(id="The job's id, such as r-0yb7k2m9q")
+    @app_commands.describe(id=ID_WORDS)
+    @app_commands.autocomplete(id=_own_jobs(desk, is_clip=False))
     async def show(interaction: Interaction, id: str) -> None:  # noqa: A002 - the option's name
         await desk.on_page(interaction, "show", job=id)
 
     @ray.command(name="cancel", description="Take a request back")
-    @app_commands.describe(id="The job's id, such as r-0yb7k2m9q")
+    @app_commands.describe(id=ID_WORDS)
     async def cancel(interaction: Interaction, id: str) -> None:  # noqa: A002 - the option's name
         await desk.on_action(interaction, "cancel", id.strip())
 

@@ -12,11 +12,19 @@ import discord
 from discord import ui
 
 from adapters.discord import parse
-from adapters.discord.buttons import FORM, FORM_SECONDS, LABEL_CHARS, PROMPT_CHARS
+from adapters.discord.buttons import (
+    FORM,
+    FORM_SECONDS,
+    LABEL_CHARS,
+    PROMPT_CHARS,
+    Choice,
+    to_select,
+)
 from adapters.discord.parse import Asked, Picture
+from adapters.discord.recent import Recent
 from adapters.discord.replies import acknowledge, refuse
 from adapters.follow_ups import AT_ONCE, CHOOSE, WORDS, act_of
-from bot.acts import Act, Offered
+from bot.acts import USUAL, Act, Offered
 from bot.errors import BotError, InvalidRequest
 from bot.refs import JobId
 from bot.request import Frame, Requester
@@ -53,9 +61,10 @@ class Desk(Protocol):
 class Deeds:
     """Acts on finished clips: at once, or with a form first."""
 
-    def __init__(self, studio: Studio, desk: Desk) -> None:
+    def __init__(self, studio: Studio, desk: Desk, recent: Recent) -> None:
         self._studio = studio
         self._desk = desk
+        self._recent = recent
 
     async def on_act(self, interaction: Interaction, action: str, job_id: JobId) -> None:
         """A button under a clip, or what was chosen from the list there."""
@@ -69,8 +78,16 @@ class Deeds:
             offer = next((each for each in every if each.act == act), None)
             if offer is None:
                 raise InvalidRequest(f"That cannot be done with {job_id} now.")
+            others: list[Choice] = []
+            if offer.needs.other_clip:
+                others = await self._recent.clips(interaction, requester, but=job_id)
             await interaction.response.send_modal(
-                DeedForm(offer, mark=interaction.client.mark, on_filled=self._on_filled(job_id))
+                DeedForm(
+                    offer,
+                    mark=interaction.client.mark,
+                    on_filled=self._on_filled(job_id),
+                    others=others,
+                )
             )
 
     def _on_filled(self, job_id: JobId) -> OnDeed:
@@ -114,7 +131,9 @@ OnDeed = Callable[[Interaction, "DeedForm"], Awaitable[None]]
 class DeedForm(ui.Modal):
     """What an act needs: a choice with its prices, words, another clip, an image to end on."""
 
-    def __init__(self, offer: Offered, *, mark: str, on_filled: OnDeed) -> None:
+    def __init__(
+        self, offer: Offered, *, mark: str, on_filled: OnDeed, others: Sequence[Choice] = ()
+    ) -> None:
         super().__init__(
             title=act_label(offer.act),
             timeout=FORM_SECONDS,
@@ -126,10 +145,15 @@ class DeedForm(ui.Modal):
         self._choice = _select(offer)
         self._words = _text(is_long=True, is_needed=needs.prompt == "needed")
         self._without = _text(is_long=False, is_needed=False)
-        self._other = _text(is_long=False, is_needed=True, most=ID_CHARS, hint="r-7k2m9q1x0z")
+        self._own = to_select(others)
+        self._other = _text(
+            is_long=False, is_needed=not others, most=ID_CHARS, hint="r-7k2m9q1x0z"
+        )
         self._end: ui.FileUpload[Any] = ui.FileUpload(required=False, min_values=0, max_values=1)
         words = WORDS.get(offer.act, "Words")
-        self._add("The other clip", "Its job id.", self._other, is_there=needs.other_clip)
+        self._add("One of your clips", "", self._own, is_there=bool(others))
+        named = "Its job id, if it is none of these." if others else "Its job id."
+        self._add("The other clip", named, self._other, is_there=needs.other_clip)
         self._add(CHOOSE.get(needs.choice, ""), "", self._choice, is_there=needs.choice != "none")
         said = "" if needs.prompt == "needed" else "Empty: as it was asked for."
         self._add(words, said, self._words, is_there=needs.prompt != "none")
@@ -158,8 +182,9 @@ class DeedForm(ui.Modal):
 
     @property
     def other(self) -> str:
-        """The id of another clip, as it was typed."""
-        return self._other.value or ""
+        """The id of another clip: as it was typed, else as it was picked."""
+        picked = self._own.values[0] if self._own.values else ""
+        return self._other.value or picked
 
     @property
     def end_frame(self) -> discord.Attachment | None:
@@ -172,8 +197,13 @@ class DeedForm(ui.Modal):
 
 
 def _select(offer: Offered) -> ui.Select[Any]:
+    usual = USUAL.get(offer.needs.choice) if offer.act != "variation" else None
     options = [
-        discord.SelectOption(label=option_line(offer, each)[:LABEL_CHARS], value=each.value)
+        discord.SelectOption(
+            label=option_line(offer, each)[:LABEL_CHARS],
+            value=each.value,
+            default=each.value == usual,
+        )
         for each in offer.options[:25]
     ]
     return ui.Select(options=options, required=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import discord
 from discord import app_commands
 
-from adapters import command_text
-from adapters.command_text import Draft
 from adapters.discord import commands, parse, render
 from adapters.discord.admin import Admin
 from adapters.discord.answers import Answers
@@ -23,6 +21,7 @@ from adapters.discord.delivery import Delivery
 from adapters.discord.homes import Homes
 from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked, Picture
+from adapters.discord.recent import Recent
 from adapters.discord.replies import LOST, acknowledge, refuse, tell
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.threads import Opening, Threads
@@ -69,7 +68,8 @@ class Discord(Delivery):
         self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
-        self._deeds = Deeds(studio, self)
+        self._recent = Recent(studio)
+        self._deeds = Deeds(studio, self, self._recent)
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Discord(Delivery):
             ]
             start = parse.to_frame(uploads[0], options.start_link, field="start_frame")
             end = parse.to_frame(uploads[1], options.end_link, field="end_frame")
-            draft = to_draft(options)
+            draft = parse.to_draft(options)
             asked = await self.asked(interaction, is_private=options.is_private)
             request = parse.to_request(asked, draft, start=start, end=end)
             await self._submit(interaction, request)
@@ -338,6 +338,22 @@ class Discord(Delivery):
             requester = await self.requester(interaction, job=JobId(target.partition(":")[0]))
             await self._answers.act(interaction, action, target, requester)
 
+    async def on_more(self, interaction: Interaction, act: str, job: str) -> None:
+        """`/ray more`: what the buttons under that clip would do."""
+        async with self.boundary(partial(refuse, interaction)):
+            await self.on_action(interaction, act, parse.to_job_id(job))
+
+    async def suggest_jobs(
+        self, interaction: Interaction, typed: str, *, is_clip: bool
+    ) -> list[app_commands.Choice[str]]:
+        """Jobs of theirs; none where they may have none."""
+        with suppress(BotError):
+            requester = await self.requester(interaction)
+            find = self._recent.clips if is_clip else self._recent.jobs
+            found = await find(interaction, requester, typed)
+            return [app_commands.Choice(name=each.label, value=each.value) for each in found]
+        return []
+
     async def _on_remix(self, interaction: Interaction, job_id: JobId) -> None:
         async with self.boundary(partial(refuse, interaction)):
             requester = await self.requester(interaction, job=job_id)
@@ -382,19 +398,3 @@ class Discord(Delivery):
 def _name_of(guild: discord.Guild | None) -> str:
     """What people call a server, where the bot is in it."""
     return getattr(guild, "name", None) or ""
-
-
-def to_draft(options: Options) -> Draft:
-    """A command's options as if they had been typed; raises `InvalidRequest`."""
-    given = {
-        "--model": options.model,
-        "--ar": options.aspect_ratio,
-        "--res": options.resolution,
-        "--dur": options.duration,
-        "--camera": options.camera,
-    }
-    flags = " ".join(f'{flag} "{value}"' for flag, value in given.items() if value)
-    typed = command_text.parse(f"x {flags}")
-    assert isinstance(typed, Draft)
-    prompt = options.prompt.strip()
-    return replace(typed, prompt=prompt, loop=options.loop, is_still=options.is_still)

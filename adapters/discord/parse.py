@@ -11,6 +11,7 @@ import discord
 
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft
+from adapters.discord.commands import Options
 from bot.errors import InvalidRequest, NotAllowed
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import (
@@ -331,6 +332,27 @@ def to_request(
         asked_in=asked.asked_in,
         is_age_restricted=asked.is_age_restricted,
         is_private=asked.is_private,
+    )
+
+
+def to_draft(options: Options) -> Draft:
+    """A command's options as if they had been typed; raises `InvalidRequest`."""
+    given = {
+        "--model": options.model,
+        "--ar": options.aspect_ratio,
+        "--res": options.resolution,
+        "--dur": options.duration,
+        "--camera": options.camera,
+    }
+    flags = " ".join(f'{flag} "{value}"' for flag, value in given.items() if value)
+    typed = command_text.parse(f"x {flags}")
+    assert isinstance(typed, Draft)
+    return replace(
+        typed,
+        prompt=options.prompt.strip(),
+        loop=options.loop,
+        is_still=options.is_still,
+        is_draft=options.is_draft,
     )
 
 

@@ -1,0 +1,156 @@
+"""Making something of a clip by its id, and what is refused: in private, with nothing started."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bot.job import JobState
+from bot.request import to_video
+from tests.adapters.discord.conftest import Street, Town
+from tests.adapters.discord.test_commands import all_jobs, deliver_again, job_of
+from tests.discord_server import Message
+
+OpenStreet = Callable[..., Awaitable[Street]]
+
+
+async def made(street: Street, prompt: str, **options: Any) -> Message:
+    """A finished clip of Ana's in the channel."""
+    known = len(street.clips())
+    await street.ana.slash("ray create", prompt=prompt, **options)
+    await street.discord.wait_for(lambda: len(street.clips()) > known, 15)
+    clip = street.clips()[-1]
+    await street.house.delivered(job_of(clip))
+    return clip
+
+
+async def test_a_command_makes_of_any_clip_what_its_buttons_do(street: Street) -> None:
+    fox, owl = await made(street, "a red fox"), await made(street, "an owl")
+    [first, second] = job_of(fox), job_of(owl)
+    offered = await street.ana.autocomplete("ray more", "id", "owl", act="join")
+    assert offered == [{"name": f"{second} · an owl", "value": second}]
+    by_id = await street.ana.autocomplete("ray more", "id", first[:-1], act="join")
+    assert [each["value"] for each in by_id] == [first]
+    assert await street.ben.autocomplete("ray more", "id", "", act="join") == []
+
+    asked = await street.ana.slash("ray more", id=f" {first.upper()} ", act="join")
+    form = await street.ana.modal(asked)
+    fields = {each["label"]: each["component"] for each in form["components"]}
+    assert [each["value"] for each in fields["One of your clips"]["options"]] == [second]
+    told = await street.ana.answer(
+        await street.ana.submit_modal(asked, {"One of your clips": [second]})
+    )
+    assert told.is_ephemeral
+    assert "Follow it here" in told.content
+    await street.discord.wait_for(lambda: len(street.clips()) == 3, 15)
+    newest = (await all_jobs(street))[0]
+    assert (newest.parent, newest.request.relation) == (first, "join")
+    shown = await street.ana.answer(await street.ana.slash("ray show", id=newest.id))
+    assert f"Goes on from [{first}](" in shown.content
+    above = await street.ana.answer(await street.ana.slash("ray show", id=first))
+    assert f"[{newest.id}](" in above.content
+    assert "a join" in above.content
+    await street.house.check_books()
+
+
+async def test_a_draft_is_made_large_at_a_price_that_is_shown_first(street: Street) -> None:
+    draft = await made(street, "a red fox", draft=True)
+    [first] = await all_jobs(street)
+    assert to_video(first.work).resolution == "540p"
+    asked = await street.ben.slash("ray more", id=first.id, act="final")
+    form = await street.ben.modal(asked)
+    [size] = [each["component"] for each in form["components"] if each["label"] == "Size"]
+    usual = [each for each in size["options"] if each.get("default")]
+    assert [each["label"].partition(" · ")[0] for each in usual] == ["1080p"]
+    assert "≈ $" in usual[0]["label"]
+    await street.ben.answer(await street.ben.submit_modal(asked))
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
+    final = await street.house.job(job_of(street.clips()[-1]))
+    assert to_video(final.work).resolution == "1080p"
+    assert final.request.requester.user == str(street.ben.id)
+    assert draft.buttons
+    refused = await street.ana.slash("ray create", prompt="a fox", draft=True, resolution="1080p")
+    assert "leave" in (await street.ana.answer(refused)).content
+    await street.house.check_books()
+
+
+async def test_what_cannot_be_made_is_refused_in_private(street: Street) -> None:
+    clip = await made(street, "a red fox")
+    first = job_of(clip)
+
+    async def refusal(act: str, job: str) -> str:
+        told = await street.ben.answer(await street.ben.slash("ray more", id=job, act=act))
+        assert told.is_ephemeral
+        return told.content
+
+    assert "looks like" in await refusal("loop", "my fox")
+    assert "There is no job" in await refusal("loop", "r-0000000000")
+    assert "There is no job" in await refusal("extend", "r-0000000000")
+    asked = await street.ben.click(clip, "Extend")
+    await street.ben.modal(asked)
+    for act, field, value in (("reframe", "Shape", "1:1"), ("several", "How many?", "5")):
+        asked = await street.ben.choose(clip, "More…", act)
+        form = await street.ben.modal(asked)
+        [choice] = [each["component"] for each in form["components"] if each["label"] == field]
+        assert value not in [each["value"] for each in choice["options"]]
+
+    await street.ana.answer(await street.ana.click(clip, "Delete"))
+    assert "was deleted" in await refusal("loop", first)
+    assert first in await refusal("extend", first)
+    offered = await street.ana.autocomplete("ray more", "id", "fox", act="loop")
+    assert offered == []
+    assert len(await all_jobs(street)) == 1
+    await street.house.check_books()
+
+
+async def test_a_clip_of_another_server_is_not_found(open_street: OpenStreet, town: Town) -> None:
+    other = town.discord.guild("Owls")
+    eve = town.discord.person("Eve", other)
+    street = await open_street(access={"servers": [str(town.guild.id), str(other.id)]})
+    first = job_of(await made(street, "a red fox"))
+    for act in ("loop", "extend", "remix"):
+        told = await eve.answer(await eve.slash("ray more", id=first, act=act))
+        assert told.is_ephemeral
+        assert "There is no job" in told.content
+        assert "fox" not in told.content
+    assert len(await all_jobs(street)) == 1
+
+
+async def test_a_failed_clip_gives_nothing_to_go_on_from(street: Street) -> None:
+    street.house.simulator.faults.fail("It broke")
+    await street.ana.slash("ray create", prompt="a red fox")
+    status = await street.discord.wait_message(street.general, lambda each: each.content)
+    job = job_of(status)
+    await street.house.until(job, JobState.FAILED)
+    told = await street.ana.answer(await street.ana.slash("ray more", id=job, act="loop"))
+    assert told.is_ephemeral
+    assert "has no clip" in told.content
+    assert len(await all_jobs(street)) == 1
+
+
+async def test_several_are_confirmed_together(open_street: OpenStreet) -> None:
+    street = await open_street(limits={"confirm_above_usd": 0.5})
+    clip = await made(street, "a red fox", resolution="540p")
+    known = len(street.discord.said(street.general))
+    asked = await street.ana.choose(clip, "More…", "several")
+    await street.ana.modal(asked)
+    await street.ana.answer(await street.ana.submit_modal(asked, {"How many?": ["4"]}))
+    waiting = await street.discord.wait_message(
+        street.general, lambda each: "Confirm" in each.buttons
+    )
+    assert "One of 4, together ≈ $0.55" in waiting.content.replace("\\", "")
+    assert {job.cost for job in (await all_jobs(street))[:-1]} == {0}
+    await street.ana.answer(await street.ana.click(waiting, "Confirm"))
+    await street.discord.wait_for(lambda: len(street.clips()) == 5, 20)
+    assert known < len(street.discord.said(street.general))
+    await street.house.check_books()
+
+
+async def test_one_press_that_arrives_twice_makes_one_clip(street: Street) -> None:
+    clip = await made(street, "a red fox")
+    pressed = await street.ana.click(clip, "Loop")
+    deliver_again(street)
+    await street.ana.answer(pressed)
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
+    assert len(await all_jobs(street)) == 2
+    await street.house.check_books()
