@@ -24,7 +24,7 @@ from adapters.slack.filled import (
     written_in,
 )
 from adapters.work_text import to_job_id
-from bot.acts import Act, Offered
+from bot.acts import NEEDS, USUAL, Act, Offered
 from bot.errors import InvalidRequest
 from bot.refs import JobId
 from bot.text import act_label, option_line
@@ -32,6 +32,10 @@ from bot.text import act_label, option_line
 DEED = "ray:deed"
 CHOICE, OTHER, WITHOUT = "choice", "other", "without"
 HAS_FORM = frozenset({*DEEDS, SEVERAL}) - AT_ONCE
+#: Those whose words are not about the picture.
+OTHER_WORDS: frozenset[Act] = frozenset({"audio"})
+NO_WORDS = "Say in a few words what you want."
+NOT_TWO = "Name two different clips to join."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +51,27 @@ class Deed:
     end_file: str | None = None
 
 
-def deed_view(offer: Offered, place: Place) -> dict[str, Any]:
-    """The form with what the act needs."""
+def deed_view(offer: Offered, place: Place, *, prompt: str = "") -> dict[str, Any]:
+    """The form with what the act needs; `prompt` is the clip's own, to go on from."""
     needs = offer.needs
     options = [(option_line(offer, each), each.value) for each in offer.options]
     drawn: list[Block] = []
     if needs.other_clip:
         drawn.append(fields.line(OTHER, "The other clip", placeholder="r-7k2m9q1x0z"))
-    drawn += fields.choice(CHOICE, CHOOSE.get(needs.choice, "Which?"), options, is_optional=False)
+    drawn += fields.choice(
+        CHOICE,
+        CHOOSE.get(needs.choice, "Which?"),
+        options,
+        chosen=USUAL.get(needs.choice),
+        is_optional=False,
+    )
     if needs.prompt != "none":
         is_needed = needs.prompt == "needed"
         drawn.append(
             fields.words(
                 PROMPT,
                 WORDS.get(offer.act, "Words"),
-                "",
+                "" if offer.act in OTHER_WORDS else prompt,
                 placeholder="In a few words" if is_needed else "Empty: as it was asked for",
                 is_optional=not is_needed,
             )
@@ -99,6 +109,28 @@ def read_deed(view: Mapping[str, Any]) -> Deed:
         other=_to_job_id(written_in(state, OTHER)),
         end_file=file_in(state, END),
     )
+
+
+def errors_of(view: Mapping[str, Any]) -> dict[str, str]:
+    """What cannot be, by the field it is said under; what the clip decides, the studio says."""
+    if view.get("callback_id") != DEED:
+        return {}
+    try:
+        place = read_place(str(view.get("private_metadata") or ""))
+    except InvalidRequest:
+        # Which fields it has is not known, so its person is told beside it.
+        return {}
+    if (act := act_of(place.act)) is None:
+        return {}
+    needs, state, wrong = NEEDS[act], state_of(view), {}
+    if needs.prompt == "needed" and not written_in(state, PROMPT):
+        wrong[PROMPT] = NO_WORDS
+    try:
+        if needs.other_clip and _to_job_id(written_in(state, OTHER)) in (None, place.job):
+            wrong[OTHER] = NOT_TWO
+    except InvalidRequest as error:
+        wrong[OTHER] = error.sentence
+    return wrong
 
 
 def _to_job_id(typed: str) -> JobId | None:

@@ -112,11 +112,14 @@ def several(
     return [_input(name, label, element, is_optional=True)]
 
 
-def tick(name: str, label: str, choice: Option, *, more: str) -> Block:
+def tick(name: str, label: str, choice: Option, *, more: str, is_ticked: bool = False) -> Block:
     """A box to tick."""
     option = {"text": b.plain(choice[0], OPTION_CHARS), "value": choice[1]}
     option["description"] = b.plain(more, OPTION_CHARS)
-    return _input(name, label, {"type": "checkboxes", "options": [option]}, is_optional=True)
+    element: Block = {"type": "checkboxes", "options": [option]}
+    if is_ticked:
+        element["initial_options"] = [option]
+    return _input(name, label, element, is_optional=True)
 
 
 def image(name: str, label: str, *, hint: str) -> Block:

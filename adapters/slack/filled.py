@@ -14,7 +14,7 @@ from bot.request import AspectRatio, Duration, Resolution
 CREATE, SETTINGS = "ray:create", "ray:settings"
 #: The fields of the forms; each is the block's id and the action's.
 PROMPT, MODEL, DURATION, RESOLUTION = "prompt", "model", "duration", "resolution"
-SHAPE, LOOP, CAMERA = "aspect_ratio", "loop", "concepts"
+SHAPE, LOOP, CAMERA, DRAFT = "aspect_ratio", "loop", "concepts", "draft"
 START, END, PICTURE, WHERE, PRIVATE = "start", "end", "picture", "where", "private"
 #: What can be a default of one's own, in the order of its form.
 CHOSEN = (MODEL, DURATION, RESOLUTION, SHAPE, LOOP)
@@ -26,6 +26,7 @@ OTHER_VERSION = "This form belongs to another version of Raybot. Please open it 
 NOTHING = "Say what you want to see, or add an image."
 NOT_TOLD = "Say what you want to see."
 NOWHERE = "Say where the clip belongs."
+SMALLEST = "A draft has the smallest size there is: choose none here, or no draft."
 Fields = Mapping[str, Mapping[str, Any]]
 
 
@@ -93,9 +94,9 @@ def read_place(text: str) -> Place:
 
 
 def read_view(view: Mapping[str, Any]) -> Filled:
-    """A filled form; raises `InvalidRequest` where something is missing."""
+    """A filled form; raises `InvalidRequest` where something cannot be."""
     place, fields = read_place(str(view.get("private_metadata") or "")), state_of(view)
-    for sentence in _missing(place, fields).values():
+    for sentence in _wrong(place, fields).values():
         raise InvalidRequest(sentence)
     loop = chosen_in(fields, LOOP)
     draft = Draft(
@@ -107,6 +108,7 @@ def read_view(view: Mapping[str, Any]) -> Filled:
         loop=loop == YES if loop else None,
         concepts=tuple(_all(fields, CAMERA)),
         is_still=place.is_still,
+        is_draft=bool(_all(fields, DRAFT)),
     )
     return Filled(
         draft=draft,
@@ -120,24 +122,26 @@ def read_view(view: Mapping[str, Any]) -> Filled:
 
 
 def errors_of(view: Mapping[str, Any]) -> dict[str, str]:
-    """What is missing, by the field it is said under; whatever else is wrong, the reader says."""
+    """What cannot be, by the field it is said under; whatever else is wrong, the reader says."""
     if view.get("callback_id") != CREATE:
         return {}
     try:
         place = read_place(str(view.get("private_metadata") or ""))
     except InvalidRequest as error:
         return {PROMPT: error.sentence}
-    return _missing(place, state_of(view))
+    return _wrong(place, state_of(view))
 
 
-def _missing(place: Place, fields: Fields) -> dict[str, str]:
-    missing = {}
+def _wrong(place: Place, fields: Fields) -> dict[str, str]:
+    wrong = {}
     has_image = place.has_image or place.images or place.clip or file_in(fields, START)
     if not _prompt(fields) and (place.needs_prompt or not has_image):
-        missing[PROMPT] = NOT_TOLD if has_image else NOTHING
+        wrong[PROMPT] = NOT_TOLD if has_image else NOTHING
     if place.asks_where and not _text(fields, WHERE, "selected_conversation"):
-        missing[WHERE] = NOWHERE
-    return missing
+        wrong[WHERE] = NOWHERE
+    if _all(fields, DRAFT) and chosen_in(fields, RESOLUTION):
+        wrong[RESOLUTION] = SMALLEST
+    return wrong
 
 
 def read_settings(view: Mapping[str, Any]) -> dict[str, str]:

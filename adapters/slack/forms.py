@@ -100,7 +100,8 @@ class Forms:
             raise InvalidRequest(f"That cannot be done with {job_id} now.")
         thread = heard.thread or heard.ts
         place = Place(channel=heard.channel, thread=thread, message=heard.ts, job=job_id)
-        await self._voice.open(heard, deed_view(offer, place))
+        work = await self._studio.work_of(job_id, requester)
+        await self._voice.open(heard, deed_view(offer, place, prompt=work.prompt))
 
     async def frames_of(self, filled: Filled, requester: Requester) -> Frames:
         """Start and end frame of a filled form, and the job that it is another try of."""

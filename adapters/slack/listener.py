@@ -101,8 +101,10 @@ class Slack(Delivery):
 
     async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
-        if heard.kind == "form" and (wrong := views.errors_of(heard.view)):
-            return {"response_action": "errors", "errors": wrong}
+        if heard.kind == "form":
+            wrong = views.errors_of(heard.view) | deeds.errors_of(heard.view)
+            if wrong:
+                return {"response_action": "errors", "errors": wrong}
         if self._works is None:
             raise StoreError("Raybot is just starting or stopping. Please try again in a moment.")
         is_new = True
@@ -333,8 +335,7 @@ class Slack(Delivery):
             frame=parse.to_frame(requester.workspace, end) if end else None,
             is_private=asked.is_private,
         )
-        for receipt in receipts:
-            await self._follow(heard, receipt, is_private=False)
+        await self._follow(heard, *receipts, is_private=False)
 
     async def _follow_up(self, heard: Heard, requester: Requester, command: Follow) -> None:
         """What was typed to be made of a clip; of a private one that stays so."""
@@ -351,12 +352,14 @@ class Slack(Delivery):
             asked_in=asked.asked_in,
             is_private=asked.is_private,
         )
-        for receipt in receipts:
-            await self._follow(heard, receipt, is_private=is_private)
+        await self._follow(heard, *receipts, is_private=is_private)
 
-    async def _follow(self, heard: Heard, receipt: Receipt, *, is_private: bool) -> None:
-        """Tell who asked where it goes on, where they do not see it happen anyway."""
+    async def _follow(self, heard: Heard, *receipts: Receipt, is_private: bool) -> None:
+        """Tell who asked where it goes on, in one line, where they do not see it happen anyway."""
         is_seen = heard.kind in ("command", "message") and not is_private
-        status = await self.placed(receipt.job_id, PLACED_SECONDS)
-        if status is None or not is_seen:
-            await self._voice.say(heard, render.draw_receipt(receipt, status))
+        places = await asyncio.gather(
+            *(self.placed(each.job_id, PLACED_SECONDS) for each in receipts)
+        )
+        if None in places or not is_seen:
+            drawn = render.draw_receipts(list(zip(receipts, places, strict=True)))
+            await self._voice.say(heard, drawn)

@@ -32,6 +32,7 @@ __all__ = [
     "draw",
     "draw_error",
     "draw_receipt",
+    "draw_receipts",
     "draw_sentence",
     "fit",
     "line_of",
@@ -346,6 +347,19 @@ def draw_receipt(receipt: Receipt, status: MessageRef | None) -> Drawn:
     if status is not None:
         more += [b.said(" · "), b.link("Follow it here", jump(status))]
     return to_drawn([title_row(words.describe(receipt.notice).title, *more)])
+
+
+def draw_receipts(asked: Sequence[tuple[Receipt, MessageRef | None]]) -> Drawn:
+    """The one private line for what was asked for at once, with the way to each."""
+    if len(asked) == 1:
+        return draw_receipt(*asked[0])
+    titles = {words.describe(receipt.notice).title for receipt, _ in asked}
+    more = [b.said(f" · {title}") for title in titles if len(titles) == 1]
+    for receipt, status in asked:
+        name = b.said(receipt.job_id, code=True)
+        way = b.link(receipt.job_id, jump(status)) if status is not None else name
+        more += [b.said(" · "), way]
+    return to_drawn([title_row(f"{len(asked)} at once", *more)])
 
 
 def draw_error(

@@ -16,6 +16,7 @@ from adapters.slack.filled import (
     CAMERA,
     CHOSEN,
     CREATE,
+    DRAFT,
     DURATION,
     END,
     LOOP,
@@ -106,6 +107,7 @@ def create_view(
         _prompt(prompt, is_optional=not place.needs_prompt),
         *([fields.place(WHERE, "Where")] if asks_where else []),
         *_choices(models, offers, work),
+        *_draft(models, work),
         *_images(has_start_input=has_start_input, goes_on=goes_on, work=work),
         *([] if is_direct(place.channel) else [_private()]),
         *_prices(offers),
@@ -211,7 +213,9 @@ def _distinct(values: Iterable[str]) -> list[str]:
 def _typed(work: Work | None) -> dict[str, str]:
     if work is None:
         return {}
-    typed = {name: getattr(work, name) for name in CHOSEN if name in work.typed}
+    is_draft = isinstance(work, VideoWork) and work.is_draft
+    names = [name for name in CHOSEN if name in work.typed]
+    typed = {name: getattr(work, name) for name in names if not (is_draft and name == RESOLUTION)}
     return {name: str(value).lower() if name == LOOP else value for name, value in typed.items()}
 
 
@@ -221,6 +225,15 @@ def _images(*, has_start_input: bool, goes_on: bool, work: VideoWork | None) -> 
     start = fields.image(START, "Start frame", hint=kept if goes_on else "The first picture.")
     end = fields.image(END, "End frame", hint=kept if ends else "The last picture.")
     return [start, end] if has_start_input else [end]
+
+
+def _draft(models: Sequence[ModelCapabilities], work: VideoWork | None) -> list[Block]:
+    """Whether it is to be a draft, where a model has more sizes than one."""
+    if not any(len(model.resolutions) > 1 for model in models):
+        return []
+    choice = ("A draft in the smallest size", YES)
+    more, is_ticked = "Final, under it, makes it large.", work is not None and work.is_draft
+    return [fields.tick(DRAFT, "Draft", choice, more=more, is_ticked=is_ticked)]
 
 
 def _private() -> Block:

@@ -222,7 +222,7 @@ def shown(blocks: list[dict[str, Any]]) -> str:
 #: What we make: times, ways to messages and originals, the one who asked.
 OURS = re.compile(
     r"<!date\^\d+\^[^|<>]+\|[^<>]+>"
-    r"|<https://(?:slack\.com/app_redirect\?|ray\.example/)[^|<>]+\|[\w ]+>"
+    r"|<https://(?:slack\.com/app_redirect\?|ray\.example/)[^|<>]+\|[\w -]+>"
     r"|<@U5>|`/ray [\w -]+`|`r-[0-9a-z]+`"
 )
 MARKUP = (

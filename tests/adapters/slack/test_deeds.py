@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from adapters.follow_ups import DEEDS
+from adapters.slack import deeds
+from adapters.slack.filled import Place
+from bot.acts import NEEDS, Act, Needs, Offered, Option
+from bot.errors import InvalidRequest
 from bot.job import Job
+from bot.request import ClipFrame, ImageFrame, frames_of
 from bot.store import jobs
-from tests.adapters.slack.conftest import Lane
+from tests.adapters.slack.conftest import Lane, picture
+from tests.adapters.slack.kit import PRICE, check_view
 from tests.adapters.slack.test_dialogues import job_of
+from tests.slack_server import Message, View
+
+PLACE = Place(channel="C1", thread="10.1", message="12.7", job="r-00000abcde")
 
 
 async def all_jobs(lane: Lane) -> list[Job]:
@@ -20,6 +33,24 @@ async def all_jobs(lane: Lane) -> list[Job]:
         ]
     )
     return sorted(found, key=lambda job: job.created_at, reverse=True)
+
+
+async def is_told(lane: Lane, words: str) -> None:
+    """Ben, and nobody else, is told this."""
+    await lane.ben.wait_ephemeral(lambda each: words in each.plain)
+
+
+def forge(view: View, value: str) -> None:
+    """A list takes a value that it does not offer."""
+    option = {"text": {"type": "plain_text", "text": value}, "value": value}
+    view.blocks[0]["element"]["options"].append(option)
+
+
+def asking(lane: Lane, count: int) -> list[Message] | None:
+    """So many status messages that ask for one word for all of them."""
+    words = f"One of {count}, together "
+    asks = [each for each in lane.slack.said(lane.general) if words in each.plain]
+    return asks if len(asks) == count else None
 
 
 def menu_of(lane: Lane) -> dict[str, Any]:
@@ -76,18 +107,131 @@ async def test_a_clip_goes_on_and_is_varied_at_once(lane: Lane) -> None:
     await lane.house.check_books()
 
 
-async def test_what_cannot_be_done_is_told_and_starts_nothing(lane: Lane) -> None:
-    await lane.ana.slash("/ray", "a fox", lane.general)
+async def test_what_cannot_be_is_said_at_its_field_or_privately_and_starts_nothing(
+    lane: Lane,
+) -> None:
+    await lane.ana.slash("/ray", "a fox --ar 16:9", lane.general)
     clip = await lane.clip()
     first = (await all_jobs(lane))[0]
     await lane.house.delivered(first.id)
-    view = await (await lane.ben.choose(clip, "More…", "join")).wait_view()
-    await lane.ben.submit(view, {"other": "the other one"})
+    elsewhere = await lane.house.ask()
+    join = await (await lane.ben.choose(clip, "More…", "join")).wait_view()
+    for typed, says in (("the other one", "looks like"), (first.id, "two different")):
+        refused = await lane.ben.submit(join, {"other": typed})
+        assert says in refused.errors["other"]
+    modify = await (await lane.ben.choose(clip, "More…", "modify")).wait_view()
+    assert (await lane.ben.submit(modify, {"prompt": " "})).errors.keys() == {"prompt"}
+    await lane.ben.submit(join, {"other": elsewhere})
+    await is_told(lane, f"no job {elsewhere}")
+    # What no list of ours offers.
+    for act, value, says in (("several", "5", "1 to 4"), ("reframe", "16:9", "16:9 already")):
+        view = await (await lane.ben.choose(clip, "More…", act)).wait_view()
+        forge(view, value)
+        await lane.ben.submit(view, {"choice": value})
+        await is_told(lane, says)
     late = await (await lane.ben.choose(clip, "More…", "reframe")).wait_view()
     await lane.house.studio.delete(first.id, first.request.requester)
     await lane.ben.submit(late, {"choice": "9:16"})
-    await lane.slack.wait_for(
-        lambda: "was deleted" in str(lane.slack.requests_to("chat.postEphemeral"))
-    )
-    assert "A job's id looks like" in str(lane.slack.requests_to("chat.postEphemeral"))
+    await is_told(lane, "was deleted")
     assert len(await all_jobs(lane)) == 1
+
+
+async def test_nothing_comes_of_a_clip_that_failed_or_is_for_its_maker_only(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
+    ruled = await boss.slash("/ray", f"admin rule remix own {lane.general.mention}", lane.general)
+    await ruled.wait_said(lambda text: "remix own" in text)
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    clip = await lane.clip()
+    await lane.house.delivered((await all_jobs(lane))[0].id)
+    pressed = await lane.ben.click(clip, "Loop")
+    await pressed.wait_said(lambda text: "who made" in text)
+    lane.house.simulator.faults.fail("Your prompt was flagged by moderation")
+    await lane.ana.slash("/ray", "a wolf", lane.general)
+    failed = await lane.status("No clip this time")
+    row = next(each for each in failed.blocks if each["type"] == "actions")
+    row["elements"][0]["action_id"] = row["elements"][0]["action_id"].replace(":retry:", ":loop:")
+    pressed = await lane.ana.click(failed, "Retry")
+    await pressed.wait_said(lambda text: "has no clip" in text)
+    assert len(await all_jobs(lane)) == 2
+
+
+async def test_several_are_confirmed_by_one_word_and_told_in_one_line(
+    open_lane: Callable[..., Any],
+) -> None:
+    lane = await open_lane(limits={"confirm_above_usd": 0.4})
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    clip = await lane.clip()
+    await lane.house.delivered((await all_jobs(lane))[0].id)
+    view = await (await lane.ben.choose(clip, "More…", "several")).wait_view()
+    assert (await lane.ben.submit(view, {"choice": "3"})).closed
+    # Slack tells it again.
+    view.is_open = True
+    assert (await lane.ben.submit(view, {"choice": "3"})).closed
+    told = await lane.ben.wait_ephemeral(lambda each: "3 at once" in each.plain)
+    assert "confirm the price" in told.plain
+    every = [job for job in await all_jobs(lane) if job.parent]
+    assert all(job.id in told.plain for job in every)
+    assert len(every) == 3
+    asks = await lane.hurry(lambda: asking(lane, 3))
+    assert len(lane.house.simulator.generations) == 1
+    await lane.ben.click(asks[1], "Confirm")
+    await lane.slack.wait_for(lambda: len(lane.clips()) == 4)
+    assert {each.thread_ts for each in lane.clips()} == {clip.thread_ts}
+    assert ["3 at once" in each.plain for each in lane.ben.ephemerals].count(True) == 1
+    await lane.house.check_books()
+
+
+async def test_an_extension_ends_on_an_image_and_one_of_a_private_clip_stays_private(
+    lane: Lane,
+) -> None:
+    await lane.ana.slash("/ray", "a secret fox --private", lane.general)
+    clip = await lane.clip(lane.ana.direct)
+    await lane.house.delivered((await all_jobs(lane))[0].id)
+    view = await (await lane.ana.click(clip, "Extend")).wait_view()
+    await lane.ana.submit(view, {"end": ("den.png", picture())})
+    await lane.slack.wait_for(lambda: len(lane.clips(lane.ana.direct)) == 2)
+    newest = (await all_jobs(lane))[0]
+    start, end = frames_of(newest.work)
+    assert isinstance(start, ClipFrame)
+    assert isinstance(end, ImageFrame)
+    assert newest.work.prompt == "a secret fox", "its own words stood there"
+    assert newest.request.is_private
+    assert lane.slack.said(lane.general) == []
+
+
+# ---- what a form asks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", [*DEEDS])
+def test_every_form_is_one_that_slack_takes_with_what_is_usual_in_it(act: Act) -> None:
+    values = {"count": "1", "resolution": "1080p", "ratio": "9:16", "mode": "flex_1"}
+    usual = values.get(NEEDS[act].choice)
+    options = tuple(Option(value=each, price=PRICE) for each in filter(None, [usual, "other"]))
+    offer = Offered(act=act, options=options if usual else ())
+    if NEEDS[act] == Needs():
+        return
+    view = deeds.deed_view(offer, PLACE, prompt="🦊" * 4000)
+    check_view(view)
+    elements = {each["block_id"]: each["element"] for each in view["blocks"]}
+    first = elements.get("choice", {}).get("initial_option", {}).get("value")
+    assert first == (usual if NEEDS[act].choice != "ratio" else None)
+    assert ("initial_value" in elements.get("prompt", {})) == (
+        NEEDS[act].prompt != "none" and act != "audio"
+    )
+    state = {
+        name: {name: {"value": "words", "selected_option": {"value": usual}}} for name in elements
+    }
+    if "other" in state:
+        state["other"]["other"]["value"] = "r-0123456789"
+    filled = {**view, "state": {"values": state}}
+    assert deeds.errors_of(filled) == {}
+    read = deeds.read_deed(filled)
+    assert (read.act, read.place.job, read.choice) == (act, PLACE.job, usual or "")
+
+
+@pytest.mark.parametrize("carried", ["", "{", "{}", '{"channel":"C1","act":"fly"}', "[1]"])
+def test_a_form_of_another_version_is_refused_beside_it(carried: str) -> None:
+    view = {"callback_id": deeds.DEED, "private_metadata": carried, "state": {"values": {}}}
+    assert deeds.errors_of(view) == {}
+    with pytest.raises(InvalidRequest, match="another version"):
+        deeds.read_deed(view)

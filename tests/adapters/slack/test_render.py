@@ -317,6 +317,11 @@ def test_a_receipt_is_one_line_that_leads_to_the_status() -> None:
     address = f"{JUMP}&amp;message_ts=11.5&amp;thread_ts=10.1".replace("T1&c", "T1&amp;c")
     assert drawn.text == f"*Accepted* · job `{JOB}` · <{address}|Follow it here>"
     assert len(drawn.blocks) == 1
+    assert render.draw_receipts([(receipt, STATUS)]) == drawn
+    three = render.draw_receipts([(receipt, STATUS), (receipt, None), (receipt, STATUS)])
+    check_drawn(three)
+    way = f"<{address}|{JOB}>"
+    assert three.text == f"*3 at once* · Accepted · {way} · `{JOB}` · {way}"
 
 
 def test_a_refusal_says_when_a_limit_resets_and_how_to_look() -> None:

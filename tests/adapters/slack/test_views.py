@@ -92,7 +92,7 @@ def test_an_empty_form_settles_nothing_for_its_person() -> None:
     assert chosen(view) == {}
     assert [*fields(view)] == [
         *("prompt", "model", "duration", "resolution", "aspect_ratio", "loop", "concepts"),
-        *("start", "end", "private"),
+        *("draft", "start", "end", "private"),
     ]
     read = views.read_view(submit(view, prompt=said(" a fox ")))
     assert read == views.Filled(draft=Draft(prompt="a fox"), place=read.place)
@@ -164,6 +164,22 @@ def test_another_try_begins_with_what_was_typed_and_keeps_its_image() -> None:
     assert "keep the one it had" in fields(view)["start"]["hint"]["text"]
     # The image that it keeps is enough.
     assert views.errors_of(submit(view, prompt=said(" "))) == {}
+
+
+def test_a_draft_has_no_other_size_and_another_try_of_it_stays_one() -> None:
+    ticked = {"selected_options": [{"value": "true"}]}
+    view = views.create_view(MODELS, (), PLACE)
+    both = submit(view, prompt=said("a fox"), draft=ticked, resolution=chose("1080p"))
+    assert "smallest size" in views.errors_of(both)["resolution"]
+    with pytest.raises(InvalidRequest, match="smallest size"):
+        views.read_view(both)
+    work = VideoWork(
+        prompt="a fox", is_draft=True, resolution="540p", typed=frozenset({"prompt", "resolution"})
+    )
+    view = views.create_view(MODELS, (), PLACE, prompt=work.prompt, work=work)
+    check_view(view)
+    assert chosen(view) == {}
+    assert views.read_view(submit(view)).draft == Draft(prompt="a fox", is_draft=True)
 
 
 def test_one_of_several_images_is_chosen_and_the_first_is_at_hand() -> None:
