@@ -65,17 +65,7 @@ def deed_view(offer: Offered, place: Place, *, prompt: str = "") -> dict[str, An
         chosen=USUAL.get(needs.choice),
         is_optional=False,
     )
-    if needs.prompt != "none":
-        is_needed = needs.prompt == "needed"
-        drawn.append(
-            fields.words(
-                PROMPT,
-                WORDS.get(offer.act, "Words"),
-                "" if offer.act in OTHER_WORDS else prompt,
-                placeholder="In a few words" if is_needed else "Empty: as it was asked for",
-                is_optional=not is_needed,
-            )
-        )
+    drawn += _words(offer, prompt)
     if offer.act == "audio":
         drawn.append(
             fields.line(
@@ -93,6 +83,24 @@ def deed_view(offer: Offered, place: Place, *, prompt: str = "") -> dict[str, An
         "submit": b.plain("Create", fields.TITLE_CHARS),
         "private_metadata": write_place(replace(place, act=offer.act)),
     }
+
+
+def _words(offer: Offered, prompt: str) -> list[Block]:
+    """What is to be said of it, where anything is."""
+    is_needed = offer.needs.prompt == "needed"
+    if offer.needs.prompt == "none":
+        return []
+    # What has no room would be cut away unseen; an empty field keeps it whole.
+    is_shown = offer.act not in OTHER_WORDS and fields.cut(prompt) == prompt
+    return [
+        fields.words(
+            PROMPT,
+            WORDS.get(offer.act, "Words"),
+            prompt if is_shown else "",
+            placeholder="In a few words" if is_needed else "Empty: as it was asked for",
+            is_optional=not is_needed,
+        )
+    ]
 
 
 def read_deed(view: Mapping[str, Any]) -> Deed:

@@ -210,7 +210,7 @@ def test_every_form_is_one_that_slack_takes_with_what_is_usual_in_it(act: Act) -
     offer = Offered(act=act, options=options if usual else ())
     if NEEDS[act] == Needs():
         return
-    view = deeds.deed_view(offer, PLACE, prompt="🦊" * 4000)
+    view = deeds.deed_view(offer, PLACE, prompt="a fox")
     check_view(view)
     elements = {each["block_id"]: each["element"] for each in view["blocks"]}
     first = elements.get("choice", {}).get("initial_option", {}).get("value")
@@ -227,6 +227,12 @@ def test_every_form_is_one_that_slack_takes_with_what_is_usual_in_it(act: Act) -
     assert deeds.errors_of(filled) == {}
     read = deeds.read_deed(filled)
     assert (read.act, read.place.job, read.choice) == (act, PLACE.job, usual or "")
+
+
+def test_words_without_room_are_kept_whole_by_an_empty_field() -> None:
+    view = deeds.deed_view(Offered(act="extend"), PLACE, prompt="🦊" * 4000)
+    check_view(view)
+    assert "initial_value" not in str(view)
 
 
 @pytest.mark.parametrize("carried", ["", "{", "{}", '{"channel":"C1","act":"fly"}', "[1]"])
