@@ -277,6 +277,11 @@ def to_block(table: Table, room: int) -> str:
     return "```\n" + _whole(words.aligned(cells), room - 8) + "\n```"
 
 
+def _cell(text: str) -> str:
+    # A backtick could end the block; nothing else is read as markup in there.
+    return _CALLS.sub("@\u200b", clean(text, limit=CELL_CHARS).replace("`", "ˋ"))
+
+
 def draw_shown(shown: Shown, *, now: datetime | None = None, max_chars: int = MAX_CHARS) -> str:
     """One job in full: its words, its moves and the way to its message; nobody is called."""
     assert not isinstance(shown.notice, n.Operator)  # It is about no job of anybody's.
