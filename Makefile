@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench init run chat lock audit clean python
+.PHONY: help demo test check crash bench init run chat lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -49,6 +49,9 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 	@$(PY) .venv/bin/lint-imports --no-logo
 	@$(PY) -m mypy
 	@$(PYTEST)
+
+crash: .venv/dev.stamp ## kill the bot at every point of a job, in Discord and in Slack: minutes
+	@$(PY) -m tests.crash
 
 bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
 	@$(PY) -m bench
