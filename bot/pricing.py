@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.ports import ModelCapabilities, Operation, PerClip, PerPiece, PerPixel, Tariff
+from bot.ports import ModelCapabilities, Operation
 from bot.refs import Micros, Price
 from bot.request import (
     ASPECT_RATIOS,
@@ -17,11 +17,13 @@ from bot.request import (
     ClipWork,
     Duration,
     ImageWork,
+    ModifyWork,
     ReframeWork,
     Resolution,
     UpscaleWork,
     VideoWork,
 )
+from bot.tariffs import PerClip, PerPiece, PerPixel, PerSource, Tariff
 
 FPS = 24
 #: Clips of other ratios than 16:9 have up to this many percent more pixels.
@@ -63,6 +65,14 @@ def nearest_ratio(width: int, height: int) -> AspectRatio:
     """The ratio closest in shape to an image or clip of this many pixels."""
     shape = math.log(max(width, 1) / max(height, 1))
     return min(ASPECT_RATIOS, key=lambda each: abs(math.log(ratio(each)) - shape))
+
+
+def nearest_resolution(
+    width: int, height: int, among: Sequence[Resolution] = RESOLUTIONS
+) -> Resolution:
+    """Of these, the one closest in size to a clip of this many pixels."""
+    size = math.log(max(width * height, 1))
+    return min(among, key=lambda each: abs(math.log(math.prod(SIZES[each])) - size))
 
 
 def pixels(resolution: Resolution, aspect_ratio: AspectRatio) -> tuple[int, int]:
@@ -121,6 +131,9 @@ def estimate(work: AnyWork, tariff: Tariff | None, *, can: ModelCapabilities) ->
             return clips.get((resolution, duration))
         case PerPiece(price=price), ImageWork() | ClipWork():
             return price
+        case PerSource(prices=prices, seconds=step), ReframeWork() | ModifyWork():
+            each = prices.get(work.resolution) if work.resolution else None
+            return Micros(each * -(-begun_seconds(work) // step)) if each is not None else None
     return None
 
 
@@ -129,6 +142,11 @@ def billed_seconds(work: VideoWork | ClipWork, *, can: ModelCapabilities | None 
     if isinstance(work, VideoWork):
         return seconds(can.fixed[0] if can and can.fixed else work.duration)
     return max(1, round(work.source.seconds))
+
+
+def begun_seconds(work: ClipWork) -> int:
+    """The seconds that have begun of what is worked on; a frame over is none: files have one."""
+    return max(1, math.ceil(work.source.seconds - 1.5 / FPS))
 
 
 def size_of(work: ClipWork) -> tuple[int, int]:

@@ -197,15 +197,20 @@ class AudioWork(ClipWork):
 
 
 class ReframeWork(ClipWork):
-    """The same clip in another aspect ratio; what is missing at its sides is made up."""
+    """The same clip in another aspect ratio; what is missing at its sides is made up.
+
+    `resolution` is set where the service wants to be told one.
+    """
 
     kind: Literal["reframe"] = "reframe"
+    resolution: Resolution | None = None
 
 
 class ModifyWork(ClipWork):
-    """The same motion with another look."""
+    """The same motion with another look; `resolution` as of a reframe."""
 
     kind: Literal["modify"] = "modify"
+    resolution: Resolution | None = None
     mode: Mode = "flex_1"
 
 
