@@ -11,6 +11,7 @@ from bot import pricing
 from bot.errors import InvalidRequest
 from bot.ports import ModelCapabilities, Operation
 from bot.request import (
+    RESOLUTIONS,
     AspectRatio,
     ClipWork,
     ModifyWork,
@@ -97,12 +98,16 @@ def _fit_size(
     sizes = can.sizes.get((work.kind, work.aspect_ratio))
     if sizes is None:
         return work.model_copy(update={"resolution": None})
-    own = pricing.nearest_resolution(work.source.width, work.source.height)
-    size = own if own in sizes else pricing.nearest_resolution(*pricing.SIZES[own], sizes)
+    own = work.source.resolution or sizes[0]
+    size = max((each for each in sizes if _rank(each) <= _rank(own)), key=_rank, default=sizes[0])
     if size != own:
         shape = f" to {work.aspect_ratio}" if isinstance(work, ReframeWork) else ""
         remarks.append(f"It becomes {size}, because {work.model} cannot {work.kind} {own}{shape}.")
     return work.model_copy(update={"resolution": size})
+
+
+def _rank(resolution: Resolution) -> int:
+    return RESOLUTIONS.index(resolution)
 
 
 def _fit_target(work: UpscaleWork, can: ModelCapabilities, remarks: list[str]) -> UpscaleWork:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.ports import ModelCapabilities, Operation
@@ -65,14 +65,6 @@ def nearest_ratio(width: int, height: int) -> AspectRatio:
     """The ratio closest in shape to an image or clip of this many pixels."""
     shape = math.log(max(width, 1) / max(height, 1))
     return min(ASPECT_RATIOS, key=lambda each: abs(math.log(ratio(each)) - shape))
-
-
-def nearest_resolution(
-    width: int, height: int, among: Sequence[Resolution] = RESOLUTIONS
-) -> Resolution:
-    """Of these, the one closest in size to a clip of this many pixels."""
-    size = math.log(max(width * height, 1))
-    return min(among, key=lambda each: abs(math.log(math.prod(SIZES[each])) - size))
 
 
 def pixels(resolution: Resolution, aspect_ratio: AspectRatio) -> tuple[int, int]:

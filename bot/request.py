@@ -163,7 +163,8 @@ class StoryWork(AnyWork):
 class SourceClip(Frozen):
     """A finished clip of ours that is worked on; all but its name is told by our book.
 
-    `provider` and `model` made it. Sizes are in pixels and seconds. `is_spoiler`: it is hidden.
+    `provider` and `model` made it, in a `resolution` if that is known. Sizes are in pixels and
+    seconds. `is_spoiler`: it is hidden.
     """
 
     job_id: JobId
@@ -172,6 +173,7 @@ class SourceClip(Frozen):
     width: int = 0
     height: int = 0
     seconds: float = 0.0
+    resolution: Resolution | None = None
     is_spoiler: bool = False
 
 
