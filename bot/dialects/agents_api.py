@@ -101,6 +101,8 @@ FAILURES = {
     "unsupported_format": "image",
     "corrupt_input": "image",
 }
+#: Types of work whose input is a clip, not an image.
+OF_CLIPS = ("video_edit", "video_reframe")
 MEANS = {
     "prompt": "Luma needs a prompt of 1 to 6,000 characters, also beside an image.",
     "image_moderation": "Luma's filter refuses the image. Use another one.",
@@ -225,6 +227,8 @@ def to_failure(row: Mapping[str, Any]) -> Failure:
         what = "picture" if row.get("type") == "image" else "clip"
         said = f": {reason.rstrip('.')}." if reason else " and gave no reason. Ask again."
         return known or Failure(code="unknown", sentence=f"Luma made no {what}{said}")
+    if code == "image" and row.get("type") in OF_CLIPS:
+        code = "frames"
     return Failure(code=code, sentence=MEANS[code])
 
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bot import choice, pricing
 from bot.clock import SystemClock
-from bot.dialects.agents_api import explain
+from bot.dialects.agents_api import explain, to_failure
 from bot.dialects.agents_api_deeds import RAY_AND_DEEDS, to_deed
 from bot.errors import InvalidRequest, ProviderRejected, SubmissionUncertain
 from bot.ports import CannotTell, FrameHandle, Provider, Submission
@@ -298,3 +298,10 @@ def test_its_words_on_clips_have_codes(said: str, code: str) -> None:
     known = explain(said)
     assert known is not None
     assert known.code == code
+
+
+@pytest.mark.parametrize("kind", ["video_edit", "video_reframe"])
+def test_what_cannot_be_read_of_a_clip_was_no_image(kind: str) -> None:
+    failure = to_failure({"type": kind, "failure_code": "corrupt_input"})
+    assert failure.code == "frames"
+    assert to_failure({"type": "video", "failure_code": "corrupt_input"}).code == "image"
