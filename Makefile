@@ -69,7 +69,8 @@ lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(PY) -m venv .venv/lock
 	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
 	@$(UV_COMPILE) -o requirements/run.txt
-	@$(UV_COMPILE) --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) --extra charts -c requirements/run.txt -o requirements/charts.txt
+	@$(UV_COMPILE) --extra charts --group dev -c requirements/run.txt -o requirements/dev.txt
 
 audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code
 	@$(PY) -m pip check

@@ -21,12 +21,15 @@ from bot.act_words import (
 from bot.care_words import (
     DECIDED,
     DECISIONS,
+    DIGEST,
     FORMS,
     describe_aside,
     describe_audit,
+    describe_digest,
     describe_queue,
     describe_report,
     maker,
+    starred_line,
 )
 from bot.job import Route
 from bot.page_words import (
@@ -37,6 +40,7 @@ from bot.page_words import (
     describe_settings,
     describe_settings_in,
     describe_usage,
+    describe_usage_by_day,
     help_text,
     timeline,
 )
@@ -62,6 +66,7 @@ from bot.words import (
 __all__ = [
     "DECIDED",
     "DECISIONS",
+    "DIGEST",
     "QUOTE_CHARS",
     "Table",
     "Text",
@@ -86,6 +91,7 @@ __all__ = [
     "describe_settings",
     "describe_settings_in",
     "describe_usage",
+    "describe_usage_by_day",
     "family_lines",
     "gist",
     "help_text",
@@ -98,6 +104,7 @@ __all__ = [
     "price_words",
     "ready_at",
     "span",
+    "starred_line",
     "thing",
     "timeline",
     "whole_price",
@@ -121,6 +128,8 @@ Running = (
 
 def describe(notice: n.Notice) -> Text:
     """The words of a notice."""
+    if isinstance(notice, n.Digest):
+        return describe_digest(notice)
     if isinstance(notice, n.Reported | n.Gallery | n.Letter):
         return describe_aside(notice)
     if isinstance(notice, n.Delivered | n.Done | n.Failed | n.Cancelled | n.Operator):
