@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import unicodedata
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -38,6 +38,7 @@ from bot.text import (
     span,
     timeline,
 )
+from tests.fakes import digest_of
 
 JOB = JobId("r-0abcd12345")
 NOW = datetime(2026, 11, 5, 14, 0, tzinfo=UTC)
@@ -110,17 +111,7 @@ EVERY: tuple[n.Notice, ...] = (
     n.Reported(about=ABOUT, count=2, reasons=("not nice",)),
     n.Gallery(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9, stars=3),
     n.Letter(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9),
-    n.Digest(
-        since=date(2026, 10, 26),
-        until=date(2026, 11, 1),
-        clips=3,
-        people=2,
-        seconds=15.0,
-        charged=Micros(420_000),
-        starred=(n.Starred(job_id=JOB, stars=4, name="Ana\u202e"),),
-        money_left=Micros(4_580_000),
-        clips_left=1,
-    ),
+    digest_of(n.Starred(job_id=JOB, stars=4, name="Ana\u202e")),
 )
 
 

@@ -65,6 +65,27 @@ async def test_the_weekly_digest_is_turned_on_and_off(street: Street, boss: Pers
     assert "Weekly digest" not in (await told(boss, "limits")).content
 
 
+async def test_a_digest_is_found_by_the_process_after_the_one_that_posted_it(town: Town) -> None:
+    async with town.street() as street:
+        boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+        await told(boss, "digest", channel=street.general)
+        street.discord.faults.drop(
+            "POST", rf"^/channels/{street.general.id}/messages$", when="after"
+        )
+        street.later(days=7)
+        await street.discord.wait_for(lambda: street.discord.faults.left == 0)
+    async with town.street() as street:
+        street.later(minutes=10)
+        digests = street.house.app._digests()
+        await digests.post_due()
+        await digests.post_due()
+        [said] = street.discord.said(street.general)
+        assert said.content.startswith("**The week with Raybot, ")
+        assert "Nobody made a clip. Nothing was charged." in said.content
+        street.later(days=7)
+        await street.hurry(lambda: len(street.discord.said(street.general)) == 2)
+
+
 async def test_limits_and_rules_are_shown(street: Street, boss: Person) -> None:
     answer = await told(boss, "limits")
     assert "Limits here" in answer.content
