@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check crash bench init run chat lock audit clean python
+.PHONY: help demo test check crash bench init run chat charts lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -64,6 +64,8 @@ run: .venv/run.stamp ## run every adapter of config.toml
 
 chat: .venv/run.stamp ## talk to Raybot in this terminal
 	@$(PY) -m bot chat
+
+charts: .venv/charts.stamp ## install what draws charts of usage, beside the rest
 
 lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(PY) -m venv .venv/lock
