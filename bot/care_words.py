@@ -34,7 +34,10 @@ FORMS: dict[n.ClipForm, str] = {
 }
 REASONS_SHOWN = 5
 #: What those who run a place should know of it before they want one.
-DIGEST = "It has sums and the clips with most stars, none of them private, and calls nobody."
+DIGEST = (
+    "It has sums and the clips with most stars, none of them private, and calls nobody. "
+    "I must be able to write there."
+)
 NAME_CHARS = 80
 
 
