@@ -21,16 +21,14 @@ from bot.act_words import (
 from bot.care_words import (
     DECIDED,
     DECISIONS,
-    DIGEST,
     FORMS,
     describe_aside,
     describe_audit,
-    describe_digest,
     describe_queue,
     describe_report,
     maker,
-    starred_line,
 )
+from bot.digest_words import DIGEST, describe_digest, starred_line
 from bot.job import Route
 from bot.page_words import (
     describe_jobs,
