@@ -94,7 +94,8 @@ def by_day(
     label, zone = _label("day", timezone), ZoneInfo(timezone)
     for row in _asked(conn, start, end, tenant, person):
         sums[label(row)].add(row)
-    first, last = (each.astimezone(zone).date() for each in (start, end))
+    last_moment = end - timedelta(microseconds=1)
+    first, last = (each.astimezone(zone).date() for each in (start, last_moment))
     every = (first + timedelta(days=at) for at in range((last - first).days + 1))
     return [sums[day.isoformat()].to_row(day.isoformat()) for day in every]
 

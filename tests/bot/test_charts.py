@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from bot.charts import Charts, panels_of, ticks_to
-from bot.codec import Codec
+from bot import commands
+from bot.charts import panels_of, ticks_to
 from bot.overview import UsageRow
+from bot.pages import Period
 from bot.refs import Micros
 from bot.words import days_between
 
@@ -72,17 +74,13 @@ def test_days_are_named_with_their_year(first: str, last: str, words: str) -> No
     assert days_between(date.fromisoformat(first), date.fromisoformat(last)) == words
 
 
-async def test_a_chart_is_a_picture(tmp_path: Path) -> None:
+async def test_a_command_draws_the_days_into_a_file(
+    open_house: Callable[..., Any], tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib", reason="the extra `charts` is not installed")
-    codec = Codec()
-    charts = Charts(codec, tmp_path / "charts")
-    try:
-        drawn = await charts.draw(days([0] * 30 + [7]))
-        assert drawn is not None
-        picture = Image.open(io.BytesIO(drawn))
-        assert (picture.format, picture.size) == ("PNG", (990, 594))
-        assert await charts.draw([]) is None
-    finally:
-        await codec.aclose()
-    left = [each.name for each in (tmp_path / "charts").iterdir()]
+    house, target = await open_house(), tmp_path / "days.png"
+    await commands.usage(house.config, Period(days=31), "day", "csv", target)
+    picture = Image.open(io.BytesIO(target.read_bytes()))
+    assert (picture.format, picture.size) == ("PNG", (990, 594))
+    left = [each.name for each in (house.config.bot.data_dir / "charts").iterdir()]
     assert all(each.startswith("fontlist") for each in left), "nothing else stays"
