@@ -214,6 +214,9 @@ class Provider(Protocol):
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Stop it where the service can; True only if it then costs nothing."""
 
+    async def forget(self, generation_id: GenerationId) -> bool:
+        """Delete one that has ended, where the service can; False where it keeps it."""
+
     async def balance(self) -> Micros | None:
         """What is left in the account, where the service tells."""
 
