@@ -183,6 +183,10 @@ class Studio(Shelf):
             removal=self._removal,
             courier=courier,
         )
+        self._open_erasure(rights, courier)
+
+    def _open_erasure(self, rights: Rights, courier: Courier) -> None:
+        database, clock, house = self._database, self._clock, self._house
         self.erasure = Erasure(
             database=database,
             planner=self._planner,
