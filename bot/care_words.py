@@ -131,6 +131,12 @@ _STAYS = (
 )
 
 
+#: Where nothing can be pressed.
+CONFIRM_TYPED = "To let it all go, type: forget me yes"
+#: What is pressed.
+FORGET = "Forget it all"
+
+
 def describe_forgetting(page: Forgetting) -> Text:
     """What goes of a person, and what stays."""
     whose = "theirs" if page.of else "yours"

@@ -268,3 +268,8 @@ class Forgetting:
     what: Belongings
     of: str = ""
     is_begun: bool = False
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether there is something to be decided."""
+        return not self.is_begun and not self.what.is_empty

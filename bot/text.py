@@ -19,8 +19,10 @@ from bot.act_words import (
     parent_line,
 )
 from bot.care_words import (
+    CONFIRM_TYPED,
     DECIDED,
     DECISIONS,
+    FORGET,
     FORMS,
     describe_aside,
     describe_audit,
@@ -61,8 +63,10 @@ from bot.words import (
 )
 
 __all__ = [
+    "CONFIRM_TYPED",
     "DECIDED",
     "DECISIONS",
+    "FORGET",
     "QUOTE_CHARS",
     "Table",
     "Text",

@@ -23,6 +23,7 @@ from adapters.slack.home import Home
 from adapters.slack.mentions import Mentions
 from adapters.slack.parse import Asked
 from adapters.slack.people import People
+from adapters.slack.places import Places
 from adapters.slack.session import Session
 from adapters.slack.settings import Settings
 from adapters.slack.tokens import Installations, OneWorkspace
@@ -54,7 +55,12 @@ class Slack(Delivery):
 
     def __init__(self, studio: Studio, settings: Settings, *, clock: Clock) -> None:
         self._studio = studio
-        accounts = Installations(studio.vault) if settings.has_installations else OneWorkspace()
+        self._places = Places(studio)
+        accounts = (
+            Installations(studio.vault, self._places.on_here)
+            if settings.has_installations
+            else OneWorkspace()
+        )
         super().__init__(
             accounts=accounts,
             clock=clock,
@@ -190,6 +196,7 @@ class Slack(Delivery):
             await self._leave(heard.workspace)
             return
         account = await self._accounts.of(heard.workspace)
+        await self._places.on_heard(heard.workspace)
         match heard.kind:
             case "home":
                 await self._home.open(account, heard.user)
@@ -213,6 +220,7 @@ class Slack(Delivery):
             # One that ended is forgotten already; a mute Slack says nothing of it.
             if refusals.is_final(error):
                 await self._accounts.lose(workspace)
+                await self._places.on_gone(workspace)
 
     async def _requester(self, heard: Heard, account: Account) -> Requester:
         person = await self._people.of(account, heard.user)

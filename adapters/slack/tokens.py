@@ -10,6 +10,7 @@ import hmac
 import json
 import secrets
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +69,16 @@ class OneWorkspace:
         )
 
 
+#: Hears of a workspace that has just installed the bot.
+Installed = Callable[[str], Awaitable[None]]
+
+
 class Installations(AsyncInstallationStore):
     """The workspaces that installed the bot, each with its token, for bolt and for ourselves."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, installed: Installed) -> None:
         self._vault = vault
+        self._installed = installed
         self._known: dict[str, Account] = {}
 
     # ---- for ourselves -------------------------------------------------------------------
@@ -130,6 +136,7 @@ class Installations(AsyncInstallationStore):
         await self._vault.put(NAME, _name(account.workspace), json.dumps(kept))
         self._known[account.workspace] = account
         log.info("slack.installed", workspace=account.workspace)
+        await self._installed(account.workspace)
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget a workspace's token."""

@@ -16,6 +16,7 @@ import pytest
 from slack_sdk.oauth.installation_store import Installation
 
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
+from adapters.slack.places import Places
 from adapters.slack.tokens import Installations
 from bot.errors import ThreadGone
 from tests.adapters.slack.conftest import Lane, Town
@@ -232,7 +233,8 @@ async def test_late_news_of_an_end_does_not_undo_a_new_installation(
 
 async def test_a_whole_organisation_cannot_install_the_bot(bot: House) -> None:
     """Its token names no workspace, so nobody could tell whose it is."""
-    store = Installations(bot.lane.house.studio.vault)
+    studio = bot.lane.house.studio
+    store = Installations(studio.vault, Places(studio).on_here)
     with pytest.raises(Exception, match="organisation"):
         await store.async_save(
             Installation(
