@@ -329,6 +329,7 @@ async def test_what_a_place_had_goes_seven_days_after_it_left(house: House) -> N
     clock.move(days=8)
     async with asyncio.timeout(10):
         while "bear" in await rows(house) or THERE in await away(house):
+            clock.move(hours=1)
             await asyncio.sleep(0.02)
     assert job.id not in media(house)
     assert len(house.chat.posts) == posts

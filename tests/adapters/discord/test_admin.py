@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bot.job import Job, JobState
+from bot.store import places
 from tests.adapters.discord.conftest import GUILD, Street, Town
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Kind, Message, NotPossible, Permission, Person
@@ -239,3 +240,53 @@ async def test_nobody_else_may_press_the_operators_buttons(
         assert "Only the operator" in answer.content
     again = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
     assert "not set up for Raybot" in again.content
+
+
+async def test_people_are_forgotten_who_ask_and_whom_a_manager_names(
+    street: Street, boss: Person
+) -> None:
+    await street.ana.slash("ray create", prompt="my red fox")
+    await finished(street)
+    page = await street.ana.answer(await street.ana.slash("ray forget-me"))
+    assert page.is_ephemeral
+    assert "1 clip with its copies" in page.content
+    assert "backups" in page.content
+    assert street.clips()
+    with pytest.raises(NotPossible):
+        await street.ben.click(page, "Forget it all")
+    said = await street.ana.answer(await street.ana.click(page, "Forget it all"))
+    assert "being removed" in said.content
+    await street.hurry(lambda: street.discord.said(street.general) == [])
+    assert await all_jobs(street) == []
+
+    await street.ben.slash("ray create", prompt="my blue fox")
+    await finished(street)
+    page = await told(boss, "forget", member=street.ben.user)
+    said = await boss.answer(await boss.click(page, "Forget it all"))
+    assert "being removed" in said.content
+    await street.hurry(lambda: street.discord.said(street.general) == [])
+    assert "forget" in (await told(boss, "audit")).content
+    await street.ana.say(street.general, f"<@{street.discord.app.id}> forget me")
+    behind = await street.discord.wait_message(street.general, lambda each: each.buttons)
+    assert "your eyes only" in behind.content
+    nothing = await street.ana.answer(await street.ana.click(behind, "Forget me"))
+    assert "Nothing of yours is kept here" in nothing.content
+
+
+async def test_a_server_that_removed_the_bot_may_come_back_to_its_content(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="my red fox")
+    await finished(street)
+    database = street.house.app.database
+    street.discord.remove_bot(street.guild)
+    async with asyncio.timeout(10):
+        while not await database.read(places.away):
+            await asyncio.sleep(0.01)
+    [job] = await all_jobs(street)
+    assert job.clip is not None
+    street.later(days=8)
+    async with asyncio.timeout(10):
+        while (await street.house.job(job.id)).erased_at is None:
+            street.house.clock.move(hours=1)
+            await asyncio.sleep(0.01)
+    gone = await street.house.job(job.id)
+    assert (gone.clip, gone.work.prompt) == (None, "")

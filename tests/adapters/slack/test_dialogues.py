@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -208,6 +209,27 @@ async def test_only_who_asked_or_an_admin_deletes_a_clip(lane: Lane) -> None:
     await asked.wait_said(lambda text: "is deleted" in text)
     assert clip.deleted or not [each for each in clip.files if not each.is_deleted]
     assert (await lane.house.job(job_id)).clip is None
+
+
+async def test_people_are_forgotten_who_ask_and_whom_an_admin_names(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
+    for person, words in ((lane.ana, "forget me"), (lane.ben, "admin forget @")):
+        await person.slash("/ray", "my red fox", lane.general)
+        job_id = job_of(await lane.status("Delivered"))
+        await lane.house.delivered(job_id)
+        clip = await lane.clip()
+        said = words.replace("@", f"<@{person.id}|x>")
+        asker = lane.ana if person is lane.ana else boss
+        page = await asker.slash("/ray", said, lane.general)
+        assert "1 clip with its copies" in await page.wait_said(lambda text: "goes:" in text)
+        assert not clip.deleted
+        asked = await asker.click(page.messages[-1], "Forget it all")
+        await asked.wait_said(lambda text: "being removed" in text)
+        await lane.hurry(lambda: clip.deleted or None)  # noqa: B023 - awaited here
+        async with asyncio.timeout(10):
+            while lane.house.simulator.generations and not generations(lane)[-1].is_deleted:
+                await asyncio.sleep(0.01)
+        assert (await lane.house.job(job_id)).work.prompt == ""
 
 
 async def test_a_failed_clip_says_why_and_costs_nothing(lane: Lane) -> None:
