@@ -307,16 +307,9 @@ class Answers:
             case "confirm":
                 receipt = await self._studio.confirm(parse.to_job_id(target), requester)
                 said = render.draw_receipt(receipt, None)
-            case "redo":
-                film, _, shot = target.partition(":")
-                job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
-                receipt = await self._studio.stories.redo(
-                    job_id, number, requester, dedupe_key=f"{parse.NAME}:{interaction.id}"
-                )
-                said = render.draw_receipt(receipt, None)
-            case "finish":
-                notice = await self._studio.stories.finish(parse.to_job_id(target), requester)
-                said = render.draw(notice, now=self._clock.now()).content
+            case "redo" | "finish":
+                key = f"{parse.NAME}:{interaction.id}"
+                said = await self._decide(action, target, requester, dedupe_key=key)
             case "delete":
                 job_id = parse.to_job_id(target)
                 work = await self._studio.work_of(job_id, requester)
@@ -333,6 +326,18 @@ class Answers:
             case _:
                 said = await self._operate(action, target, requester)
         await tell(interaction, said)
+
+    async def _decide(
+        self, action: str, target: str, requester: Requester, *, dedupe_key: str
+    ) -> str:
+        """What is to become of a film of which a shot failed."""
+        film, _, shot = target.partition(":")
+        job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
+        if action == "finish":
+            notice = await self._studio.stories.finish(job_id, requester)
+            return render.draw(notice, now=self._clock.now()).content
+        receipt = await self._studio.stories.redo(job_id, number, requester, dedupe_key=dedupe_key)
+        return render.draw_receipt(receipt, None)
 
     async def _operate(self, action: str, target: str, actor: Requester) -> str:
         """The buttons under what the operator is told; the studio knows who that is."""

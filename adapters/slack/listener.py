@@ -57,7 +57,7 @@ class Slack(Delivery):
         self._studio = studio
         self._places = Places(studio)
         accounts = (
-            Installations(studio.vault, self._places.on_here)
+            Installations(studio.vault, self._places)
             if settings.has_installations
             else OneWorkspace()
         )

@@ -10,7 +10,6 @@ import hmac
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from bot.errors import ConfigError, DeliveryUnavailable, ThreadGone
 from bot.log import get_logger, register_secret
 
 if TYPE_CHECKING:
+    from adapters.slack.places import Places
     from bot.studio import Vault
 
 log = get_logger(__name__)
@@ -69,16 +69,12 @@ class OneWorkspace:
         )
 
 
-#: Hears of a workspace that has just installed the bot.
-Installed = Callable[[str], Awaitable[None]]
-
-
 class Installations(AsyncInstallationStore):
     """The workspaces that installed the bot, each with its token, for bolt and for ourselves."""
 
-    def __init__(self, vault: Vault, installed: Installed) -> None:
+    def __init__(self, vault: Vault, places: Places) -> None:
         self._vault = vault
-        self._installed = installed
+        self._places = places
         self._known: dict[str, Account] = {}
 
     # ---- for ourselves -------------------------------------------------------------------
@@ -110,6 +106,7 @@ class Installations(AsyncInstallationStore):
         """Forget a token that ended; its workspace can install the bot again."""
         self._known.pop(workspace, None)
         await self._vault.delete(NAME, _name(workspace))
+        await self._places.on_gone(workspace)
         log.warning("slack.removed", workspace=workspace)
 
     # ---- for bolt ------------------------------------------------------------------------
@@ -136,7 +133,7 @@ class Installations(AsyncInstallationStore):
         await self._vault.put(NAME, _name(account.workspace), json.dumps(kept))
         self._known[account.workspace] = account
         log.info("slack.installed", workspace=account.workspace)
-        await self._installed(account.workspace)
+        await self._places.on_here(account.workspace)
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget a workspace's token."""

@@ -237,7 +237,7 @@ async def test_late_news_of_an_end_does_not_undo_a_new_installation(
 async def test_a_whole_organisation_cannot_install_the_bot(bot: House) -> None:
     """Its token names no workspace, so nobody could tell whose it is."""
     studio = bot.lane.house.studio
-    store = Installations(studio.vault, Places(studio).on_here)
+    store = Installations(studio.vault, Places(studio))
     with pytest.raises(Exception, match="organisation"):
         await store.async_save(
             Installation(
