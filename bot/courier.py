@@ -122,6 +122,11 @@ class Courier:
                 await self._database.write(lambda tx: self._note_failure(tx, errand, failure))
                 raise
 
+    async def unname(self, job: Job, message: MessageRef) -> None:
+        """Take a job's words off the thread that was opened for it; raises `DeliveryError`s."""
+        if (adapter := self._adapters.get(message.thread.adapter)) is not None:
+            await adapter.unname(job.request.thread, message)
+
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
         """One pair of hands for each errand."""

@@ -197,10 +197,17 @@ class Erasure:
             await self._database.write(lambda tx: erasing.blank(tx, job.id, now))
         # In direct messages the bot is still there.
         if not is_gone or job.request.requester.is_outside:
-            for message in await self._database.read(lambda conn: erasing.posts(conn, job)):
-                with suppress(ThreadGone):
-                    await self._house.delete_post(message)
+            await self._unpost(job)
         return await self._forget_generations(job)
+
+    async def _unpost(self, job: Job) -> None:
+        posted = await self._database.read(lambda conn: erasing.posts(conn, job))
+        for message in posted:
+            with suppress(ThreadGone):
+                await self._house.delete_post(message)
+        for message in posted[-1:]:
+            with suppress(ThreadGone):
+                await self._courier.unname(job, message)
 
     async def _end(self, job: Job) -> bool:
         """Whether a job has ended that its person cannot wait for; what runs on ends later."""

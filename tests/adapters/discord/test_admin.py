@@ -273,6 +273,19 @@ async def test_people_are_forgotten_who_ask_and_whom_a_manager_names(
     assert "Nothing of yours is kept here" in nothing.content
 
 
+async def test_the_thread_of_a_forgotten_request_says_nothing_of_it(
+    open_street: OpenStreet,
+) -> None:
+    street = await open_street({"thread": "new"})
+    await street.ana.answer(await street.ana.slash("ray create", prompt="my red fox"))
+    [thread] = [each for each in street.guild.channels.values() if each.is_thread]
+    await finished(street, thread)
+    assert thread.name == "my red fox"
+    page = await street.ana.answer(await street.ana.slash("ray forget-me"))
+    await street.ana.answer(await street.ana.click(page, "Forget it all"))
+    await street.hurry(lambda: (thread.name, street.discord.said(thread)) == ("Removed", []))
+
+
 async def test_a_server_that_removed_the_bot_may_come_back_to_its_content(street: Street) -> None:
     await street.ana.slash("ray create", prompt="my red fox")
     await finished(street)
