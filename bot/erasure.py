@@ -32,6 +32,8 @@ KEPT_FOR_PLACES = timedelta(days=7)
 LOOK_EVERY = timedelta(hours=1)
 #: How soon it is looked again for what is still being made, or cannot be reached.
 SOON, LATER = timedelta(minutes=1), timedelta(minutes=10)
+#: So long after its end the images of a request may still be being read.
+SETTLED_AFTER = timedelta(minutes=2)
 #: After so long what cannot be reached is the operator's to remove.
 GIVE_UP_AFTER = timedelta(days=7)
 #: Takes a job back for its person.
@@ -188,9 +190,11 @@ class Erasure:
         """Remove what is a job's; False while it or another has to end first."""
         if job.state not in TERMINAL and not await self._end(job):
             return False
+        job = await self._database.read(lambda conn: jobs.get(conn, job.id))
+        now = self._clock.now()
+        if job.accepted_at is None and job.ended_at and now - job.ended_at < SETTLED_AFTER:
+            return False
         if job.erased_at is None:
-            now = self._clock.now()
-            job = await self._database.read(lambda conn: jobs.get(conn, job.id))
             if job.clip is not None:
                 await self._clips.delete(job.clip)
             await self._planner.forget_images(job)

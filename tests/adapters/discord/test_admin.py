@@ -243,47 +243,36 @@ async def test_nobody_else_may_press_the_operators_buttons(
 
 
 async def test_people_are_forgotten_who_ask_and_whom_a_manager_names(
-    street: Street, boss: Person
+    open_street: OpenStreet,
 ) -> None:
-    await street.ana.slash("ray create", prompt="my red fox")
-    await finished(street)
+    street = await open_street({"thread": "new"})
+    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+    await street.ana.answer(await street.ana.slash("ray create", prompt="my red fox"))
+    [thread] = [each for each in street.guild.channels.values() if each.is_thread]
+    await finished(street, thread)
+    assert thread.name == "my red fox"
     page = await street.ana.answer(await street.ana.slash("ray forget-me"))
     assert page.is_ephemeral
     assert "1 clip with its copies" in page.content
     assert "backups" in page.content
-    assert street.clips()
-    with pytest.raises(NotPossible):
-        await street.ben.click(page, "Forget it all")
+    assert street.clips(thread)
     said = await street.ana.answer(await street.ana.click(page, "Forget it all"))
     assert "being removed" in said.content
-    await street.hurry(lambda: street.discord.said(street.general) == [])
+    await street.hurry(lambda: (thread.name, street.discord.said(thread)) == ("Removed", []))
     assert await all_jobs(street) == []
 
-    await street.ben.slash("ray create", prompt="my blue fox")
-    await finished(street)
+    await street.ben.answer(await street.ben.slash("ray settings", setting="loop", value="true"))
     page = await told(boss, "forget", member=street.ben.user)
+    assert "1 own setting" in page.content
     said = await boss.answer(await boss.click(page, "Forget it all"))
     assert "being removed" in said.content
-    await street.hurry(lambda: street.discord.said(street.general) == [])
+    assert "Nothing of theirs" in (await told(boss, "forget", member=street.ben.user)).content
     assert "forget" in (await told(boss, "audit")).content
     await street.ana.say(street.general, f"<@{street.discord.app.id}> forget me")
     behind = await street.discord.wait_message(street.general, lambda each: each.buttons)
     assert "your eyes only" in behind.content
     nothing = await street.ana.answer(await street.ana.click(behind, "Forget me"))
     assert "Nothing of yours is kept here" in nothing.content
-
-
-async def test_the_thread_of_a_forgotten_request_says_nothing_of_it(
-    open_street: OpenStreet,
-) -> None:
-    street = await open_street({"thread": "new"})
-    await street.ana.answer(await street.ana.slash("ray create", prompt="my red fox"))
-    [thread] = [each for each in street.guild.channels.values() if each.is_thread]
-    await finished(street, thread)
-    assert thread.name == "my red fox"
-    page = await street.ana.answer(await street.ana.slash("ray forget-me"))
-    await street.ana.answer(await street.ana.click(page, "Forget it all"))
-    await street.hurry(lambda: (thread.name, street.discord.said(thread)) == ("Removed", []))
 
 
 async def test_a_server_that_removed_the_bot_may_come_back_to_its_content(street: Street) -> None:
