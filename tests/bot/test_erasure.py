@@ -18,7 +18,7 @@ from bot.overview import Belongings
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, ImageFrame, Requester, StoryWork, VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import erasing, places, schema, stories
+from bot.store import erasing, messages, places, schema, stories
 from bot.text import describe_forgetting
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
@@ -257,10 +257,6 @@ def is_deleted(house: House, job: Job) -> bool:
 async def test_a_restart_goes_on_with_forgetting(simulator: Simulator, tmp_path: Path) -> None:
     chat, clock, config = RecordingAdapter(), MovableClock(), to_test_config(tmp_path, simulator)
     delete = chat.delete
-
-    async def refuse(message: MessageRef) -> None:
-        raise DeliveryUnavailable("Not now.")
-
     async with running(config, simulator, chat, clock) as house:
         job = await clip_of(house, ANA)
         chat.delete = refuse  # type: ignore[method-assign]  # the platform is out of reach
@@ -278,6 +274,32 @@ async def test_a_restart_goes_on_with_forgetting(simulator: Simulator, tmp_path:
         assert is_deleted(house, job)
         assert (await house.job(job.id)).state is JobState.DELIVERED
         await house.check_books()
+
+
+async def test_what_was_just_being_posted_goes_too_and_what_stays_is_told(house: House) -> None:
+    chat, uma = house.chat, to_requester("uma")
+    job_id = await ask(house, uma, resolution="1080p", model="ray-2", duration="9s")
+    await chat.until(lambda: chat.status(job_id) is not None)
+    status = next(each for each in chat.posts if each.key.startswith(job_id))
+    await house.studio.erasure.forget(uma, is_confirmed=True)
+    await forgotten(house)
+    assert status not in chat.posts
+    # Its platform answers only now.
+    chat.posts.append(status)
+    key = messages.clip_key(job_id)
+    await house.app.database.write(lambda tx: messages.put(tx, key, job_id, status.ref, "late"))
+    delete, chat.delete = chat.delete, refuse  # type: ignore[method-assign]  # out of reach
+    await house.studio.erasure.carry_on()
+    assert status in chat.posts
+    house.clock.move(days=8)
+    await forgotten(house)
+    chat.delete = delete  # type: ignore[method-assign]
+    notes = await rows(house)
+    assert f"{job_id} is forgotten, but something of it could not be removed" in notes
+
+
+async def refuse(_message: MessageRef) -> None:
+    raise DeliveryUnavailable("Not now.")
 
 
 async def test_who_runs_a_place_has_somebody_forgotten_there_and_lifts_no_block(
