@@ -49,12 +49,15 @@ class Departures:
 
         await self._database.write(write)
 
-    async def present(self, adapter: str, tenants: Collection[str]) -> None:
-        """These have the bot; all other known places of this platform removed it meanwhile."""
+    async def present(
+        self, adapter: str, tenants: Collection[str], *, is_all: bool = True
+    ) -> None:
+        """These have the bot; where they are all, other known places removed it meanwhile."""
         known, away = await self._database.read(
             lambda conn: (places.known(conn, adapter), places.away(conn, adapter=adapter))
         )
-        for tenant in known - {*tenants, *away, f"{adapter}:", f"{adapter}:{LOCAL}"}:
+        gone = known - {*tenants, *away, f"{adapter}:", f"{adapter}:{LOCAL}"}
+        for tenant in gone if is_all else ():
             await self.left(tenant)
         for tenant in set(away) & set(tenants):
             await self.returned(tenant)

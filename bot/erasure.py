@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import BotError, StoreError, ThreadGone
+from bot.errors import BotError, Stale, StoreError, ThreadGone
 from bot.house import House
 from bot.job import TERMINAL, Job
 from bot.log import get_logger
@@ -24,7 +24,6 @@ from bot.request import Requester
 from bot.rights import Rights, to_person
 from bot.store import erasing, jobs, places, settings
 from bot.store.database import Database, Tx
-from bot.store.erasing import Erasing
 
 log = get_logger(__name__)
 #: So long a place may come back to its content.
@@ -137,7 +136,7 @@ class Erasure:
         while left and len(left) != before:
             before = len(left)
             for each in left:
-                await self._try(each)
+                await self._try(each.job, is_gone=each.is_gone)
             # One may have waited for another.
             left = await self._database.read(erasing.due)
         await self._end_places()
@@ -148,12 +147,13 @@ class Erasure:
     async def _look_at_places(self) -> None:
         """What waits in a place that left is taken back, and what was there goes in time."""
         long_ago = self._clock.now() - KEPT_FOR_PLACES
+        await self._database.write(places.come_back_used)
         for tenant in await self._database.read(places.away):
             for job in await self._database.read(lambda conn: erasing.waiting(conn, tenant)):  # noqa: B023 - awaited here
                 with suppress(BotError):
                     await self._cancel(job.id, job.request.requester)
         for tenant in await self._gone(long_ago):
-            await self._database.write(lambda tx: erasing.begin_place(tx, tenant))  # noqa: B023 - awaited here
+            await self._database.write(lambda tx: erasing.begin_place(tx, tenant, long_ago))  # noqa: B023 - awaited here
 
     async def _gone(self, long_ago: datetime) -> list[str]:
         return await self._database.read(lambda conn: places.away(conn, before=long_ago))
@@ -169,22 +169,19 @@ class Erasure:
 
     # ---- one job -------------------------------------------------------------------------
 
-    async def _try(self, erasing_: Erasing) -> None:
-        job, now = erasing_.job, self._clock.now()
+    async def _try(self, job: Job, *, is_gone: bool) -> None:
+        now = self._clock.now()
         try:
-            is_done = await self._erase(job, is_gone=erasing_.is_gone)
-        except StoreError:
-            raise
+            is_done = await self._erase(job, is_gone=is_gone)
         except BotError as error:
+            if isinstance(error, StoreError) and not isinstance(error, Stale):
+                raise
             log.info("erasure.put_off", job=job.id, cause=type(error).__name__)
             is_done = job.erased_at is not None and now - job.erased_at >= GIVE_UP_AFTER
             if is_done:
                 await self._give_up(job, error)
         if is_done:
-            await self._database.write(
-                lambda tx: erasing.finish(tx, job.id, now, is_gone=erasing_.is_gone)
-            )
-            self._courier.hurry()
+            await self._database.write(lambda tx: erasing.finish(tx, job.id))
 
     async def _erase(self, job: Job, *, is_gone: bool) -> bool:
         """Remove what is a job's; False while it or another has to end first."""
@@ -198,7 +195,8 @@ class Erasure:
             if job.clip is not None:
                 await self._clips.delete(job.clip)
             await self._planner.forget_images(job)
-            await self._database.write(lambda tx: erasing.blank(tx, job.id, now))
+            await self._database.write(lambda tx: erasing.blank(tx, job.id, now, is_gone=is_gone))
+            self._courier.hurry()
         # In direct messages the bot is still there.
         if not is_gone or job.request.requester.is_outside:
             await self._unpost(job)

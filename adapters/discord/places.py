@@ -29,10 +29,10 @@ class Places:
         except StoreError as error:
             log.warning("discord.place_not_noted", guild=guild_id, cause=error.sentence)
 
-    async def on_places(self, guild_ids: Collection[int]) -> None:
-        """These are all the servers that have the bot; others may have left while it was off."""
+    async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
+        """These servers have the bot; where they are all, others may have left meanwhile."""
         tenants = {f"{NAME}:{each}" for each in guild_ids}
         try:
-            await self._studio.departures.present(NAME, tenants)
+            await self._studio.departures.present(NAME, tenants, is_all=is_all)
         except StoreError as error:
             log.warning("discord.places_not_noted", cause=error.sentence)

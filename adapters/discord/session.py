@@ -95,8 +95,8 @@ class HearsPlaces(Protocol):
     async def on_place(self, guild_id: int, *, is_here: bool) -> None:
         """A server has the bot, or removed it."""
 
-    async def on_places(self, guild_ids: Collection[int]) -> None:
-        """These are all the servers that have the bot."""
+    async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
+        """These servers have the bot: all that do, or those of some shards."""
 
 
 class Client(discord.AutoShardedClient):
@@ -145,8 +145,8 @@ class Client(discord.AutoShardedClient):
 
     async def on_ready(self) -> None:
         """All servers are known; some shards alone know nothing of the others' servers."""
-        if self.shard_ids is None:
-            await self._places.on_places([each.id for each in self.guilds])
+        is_all = self.shard_ids is None
+        await self._places.on_places([each.id for each in self.guilds], is_all=is_all)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """A server has the bot."""

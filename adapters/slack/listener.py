@@ -90,6 +90,8 @@ class Slack(Delivery):
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
             await self._session.prove()
+            if isinstance(self._accounts, OneWorkspace):
+                await self._places.on_here((await self._accounts.of("")).workspace)
             # Read before anything new is kept: what comes in from now on is not among it.
             left = await self._studio.inbox.undone(NAME)
             self._works = group

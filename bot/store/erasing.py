@@ -83,8 +83,10 @@ def begin(tx: Tx, person: str, now: datetime) -> None:
     errands.forget_letters(tx, person, now)
 
 
-def begin_place(tx: Tx, tenant: str) -> None:
-    """Let all go that the people of a place that left asked for."""
+def begin_place(tx: Tx, tenant: str, before: datetime) -> None:
+    """Let all go that the people of a place asked for, if it left before this time."""
+    if tenant not in places.away(tx.conn, before=before):
+        return
     _put(tx, (jobs.c.tenant == tenant) & _TO_GO, is_gone=True)
 
 
@@ -128,9 +130,15 @@ def waiting(conn: Connection, tenant: str) -> list[Job]:
 # ---- one job ---------------------------------------------------------------------------------
 
 
-def blank(tx: Tx, job_id: JobId, now: datetime) -> None:
-    """Take words, images and names out of an ended job; what it cost and counts for stays."""
+def blank(tx: Tx, job_id: JobId, now: datetime, *, is_gone: bool) -> None:
+    """Take words, images and names out of an ended job; what it cost and counts for stays.
+
+    Its copies elsewhere go by themselves from now on.
+    """
     job = get(tx.conn, job_id)
+    errands.forget(tx, job_id, now, is_gone=is_gone)
+    if is_gone:
+        complaints.forget_said(tx, job_id)
     nobody: dict[str, Any] = {"display_name": "", "roles": (), "locale": "en"}
     own = job.request.requester.model_copy(update={**nobody, "member_since": None})
     asked = {"requester": own, "work": _bare(job.request.work), "asked_in": None}
@@ -206,12 +214,9 @@ def leaning(conn: Connection, job_id: JobId) -> Leaning:
     return "for good" if is_theirs else "nobody"
 
 
-def finish(tx: Tx, job_id: JobId, now: datetime, *, is_gone: bool) -> None:
-    """Nothing is left of a job but its sums; its copies go on by themselves."""
-    errands.forget(tx, job_id, now, is_gone=is_gone)
+def finish(tx: Tx, job_id: JobId) -> None:
+    """Nothing is left of a job but its sums."""
     tx.conn.execute(delete(messages).where(messages.c.job_id == job_id, ~_IS_ASIDE))
-    if is_gone:
-        complaints.forget_said(tx, job_id)
     tx.conn.execute(delete(erasures).where(erasures.c.job_id == job_id))
 
 

@@ -115,6 +115,15 @@ def come_back(tx: Tx, tenant: str) -> bool:
     return is_back
 
 
+def come_back_used(tx: Tx) -> None:
+    """Where something was asked for since, there the bot is again, whoever missed to say so."""
+    is_used = exists().where(
+        jobs.c.tenant == places.c.tenant, jobs.c.created_at > places.c.left_at
+    )
+    for tenant in tx.conn.execute(select(places.c.tenant).where(is_used)).scalars().all():
+        come_back(tx, tenant)
+
+
 def _unlist(tx: Tx, tenant: str) -> None:
     is_listed = places.c.state == "listed"
     tx.conn.execute(delete(places).where(places.c.tenant == tenant, is_listed))

@@ -225,6 +225,7 @@ async def test_what_others_made_of_a_forgotten_clip_is_theirs_and_goes_on(house:
     await finish(house, longer)
     await house.delivered(longer)
     wider = await follow(house, job, "reframe", BEN, choice="21:9")
+    await house.studio.gallery.send(job.id, BEN)
     await house.until(wider, JobState.GENERATING)
     before = [await house.job(each) for each in (longer, wider)]
     await house.studio.erasure.forget(ANA, is_confirmed=True)
@@ -232,6 +233,7 @@ async def test_what_others_made_of_a_forgotten_clip_is_theirs_and_goes_on(house:
         while (await house.job(job.id)).erased_at is None:
             await asyncio.sleep(0.02)
     assert await house.app.database.read(lambda conn: erasing.leaning(conn, job.id)) == "now"
+    await house.chat.until(lambda: seen(house, Letter) == [])
     assert [await house.job(each) for each in (longer, wider)] == before
 
     shown = await house.studio.show(longer, BEN)
@@ -298,7 +300,7 @@ async def test_what_was_just_being_posted_goes_too_and_what_stays_is_told(house:
     assert f"{job_id} is forgotten, but something of it could not be removed" in notes
 
 
-async def refuse(_message: MessageRef) -> None:
+async def refuse(message: MessageRef) -> None:
     raise DeliveryUnavailable("Not now.")
 
 
@@ -345,6 +347,14 @@ async def test_what_a_place_had_goes_seven_days_after_it_left(house: House) -> N
     clock.move(days=2)
     await house.studio.erasure.carry_on()
     assert (await house.job(job.id)).clip is not None
+
+    await departures.present("recording", {HERE})
+    later = await ask(house, ABROAD, "a late bear")
+    await house.studio.erasure.carry_on()
+    assert await away(house) == [], "who asks there is there"
+    await house.until(later, JobState.GENERATING)
+    await finish(house, later)
+    await house.delivered(later)
 
     await departures.present("recording", {HERE})
     posts = len(house.chat.posts)

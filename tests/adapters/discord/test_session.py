@@ -32,8 +32,8 @@ class Desk:
     async def on_place(self, guild_id: int, *, is_here: bool) -> None:
         (self.places.add if is_here else self.places.remove)(guild_id)
 
-    async def on_places(self, guild_ids: Collection[int]) -> None:
-        self.places = set(guild_ids)
+    async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
+        self.places = set(guild_ids) if is_all else self.places | set(guild_ids)
 
     async def on_online(self, client: Client) -> None:
         self.online += 1
