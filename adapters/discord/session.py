@@ -145,6 +145,8 @@ class Client(discord.AutoShardedClient):
 
     async def on_ready(self) -> None:
         """All servers are known; some shards alone know nothing of the others' servers."""
+        if self.is_closed():  # It waits for the servers of all shards, maybe beyond our end.
+            return
         is_all = self.shard_ids is None
         await self._places.on_places([each.id for each in self.guilds], is_all=is_all)
 
