@@ -67,7 +67,8 @@ class Menu:
 
     def _price(self, act: Act, job: Job, provider: Provider, value: str) -> Price | None:
         """What it costs, and None where it cannot be done."""
-        wish = Wish(choice=value, prompt=ANY_WORDS, other=ANY_CLIP)
+        other = ANY_CLIP if NEEDS[act].other_clip else None
+        wish = Wish(choice=value, prompt=ANY_WORDS, other=other)
         try:
             work = to_work(act, job, wish)
             if (can := provider.capabilities.get(work.model)) is None:

@@ -31,6 +31,7 @@ from bot.care_words import (
     describe_report,
     maker,
 )
+from bot.digest_words import DIGEST, describe_digest, starred_line
 from bot.job import Route
 from bot.page_words import (
     describe_jobs,
@@ -40,6 +41,7 @@ from bot.page_words import (
     describe_settings,
     describe_settings_in,
     describe_usage,
+    describe_usage_by_day,
     help_text,
     timeline,
 )
@@ -66,6 +68,7 @@ __all__ = [
     "CONFIRM_TYPED",
     "DECIDED",
     "DECISIONS",
+    "DIGEST",
     "FORGET",
     "QUOTE_CHARS",
     "Table",
@@ -92,6 +95,7 @@ __all__ = [
     "describe_settings",
     "describe_settings_in",
     "describe_usage",
+    "describe_usage_by_day",
     "family_lines",
     "gist",
     "help_text",
@@ -104,6 +108,7 @@ __all__ = [
     "price_words",
     "ready_at",
     "span",
+    "starred_line",
     "thing",
     "timeline",
     "whole_price",
@@ -127,6 +132,8 @@ Running = (
 
 def describe(notice: n.Notice) -> Text:
     """The words of a notice."""
+    if isinstance(notice, n.Digest):
+        return describe_digest(notice)
     if isinstance(notice, n.Reported | n.Gallery | n.Letter):
         return describe_aside(notice)
     if isinstance(notice, n.Delivered | n.Done | n.Failed | n.Cancelled | n.Operator):

@@ -29,7 +29,7 @@ from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
-from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Notice, Operator, WithFile
+from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Jobless, Notice, WithFile
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
@@ -149,7 +149,7 @@ class Delivery:
 
     def _answered(self, thread: ThreadRef, notice: Notice) -> discord.MessageReference | None:
         """The message that asked, or for a clip our own status message, in the same place."""
-        if isinstance(notice, Operator):
+        if isinstance(notice, Jobless):
             return None
         is_clip = isinstance(notice, Delivered)
         status = self._statuses.get(notice.about.job_id) if is_clip else None

@@ -73,7 +73,7 @@ class Slack(Delivery):
         self._people = People(self.clients, clock=clock, admins=settings.admins)
         self._voice = Voice(self.clients)
         self._answers = Answers(studio, self, clock=clock)
-        self._admin = Admin(studio, clock=clock)
+        self._admin = Admin(studio, self, clock=clock)
         self._mentions = Mentions(self.clients)
         self._forms = Forms(studio, self._voice)
         self._home = Home(studio, self.clients, accounts, self._people, clock=clock)

@@ -44,6 +44,7 @@ from bot.refs import GenerationId, Micros
 from bot.rounds import Horizon, Rounds, Times, reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
+from bot.tariffs import PerPiece, PerPixel, Tariff
 
 #: Micro-dollars per million output pixels, October 2025.
 RATES = {"ray-flash-2": 2200, "ray-2": 6400, "ray-1-6": 3200}
@@ -173,10 +174,10 @@ class Luma(OverHttp):
         )
         own = {model: int(micros(usd)) for model, usd in settings.prices.items()}
         rates = {model: own.get(model, rate) for model, rate in RATES.items()}
-        self.tariffs: Mapping[str, ports.Tariff] = {
-            **{model: ports.PerPixel(rate=rate) for model, rate in rates.items()},
+        self.tariffs: Mapping[str, Tariff] = {
+            **{model: PerPixel(rate=rate) for model, rate in rates.items()},
             **{
-                model: ports.PerPiece(price=Micros(own.get(model, price)))
+                model: PerPiece(price=Micros(own.get(model, price)))
                 for model, price in STILL_PRICES.items()
             },
             **to_tariffs(rates, own),

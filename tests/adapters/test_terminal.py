@@ -191,6 +191,14 @@ class RecordingStudio:
         del requester
         return ()
 
+    async def usage_by_day(self, requester: Requester) -> tuple[UsageRow, ...]:
+        """A day without and one with something."""
+        counts: Any = {"refused": 0, "failed": 0, "seconds": 5.0}
+        return (
+            UsageRow(label="2026-11-04", asked=0, delivered=0, charged=Micros(0), **counts),
+            UsageRow(label="2026-11-05", asked=2, delivered=2, charged=Micros(280_000), **counts),
+        )
+
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
         """A report."""
         self.calls.append(("usage", channel))
@@ -379,6 +387,7 @@ async def test_a_whole_conversation(session: Session, fox: Path) -> None:
         "[6] ❯ > 2 and on",
         "[7] ❯ usage",
         "Your usage",
+        "5 Nov",
         "your budget per day: $0.28 of $1.00, $0.72 left, resets 5 Nov 14:00 UTC",
         "✓ [8] Your clip is ready",
     ]
@@ -690,6 +699,7 @@ async def test_json_of_refusals_and_pages(session: Session, fox: Path) -> None:
     assert refused[1]["resets_at"] == NOW.isoformat()
     assert by["error"]["code"] == "store_busy"
     assert by["usage"]["today"]["charged_usd"] == 0.28
+    assert {day: row["asked"] for day, row in by["usage"]["days"].items()} == {"2026-11-05": 2}
     assert by["usage"]["limits"] == [
         {
             "name": "your budget per day",

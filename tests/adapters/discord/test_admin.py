@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 
 import pytest
 
@@ -30,18 +31,60 @@ async def told(person: Person, command: str, **options: object) -> Message:
     return answer
 
 
+def rows_of(content: bytes) -> list[dict[str, str]]:
+    """A file of ours as a spreadsheet reads it."""
+    return list(csv.DictReader(io.StringIO(content.decode())))
+
+
 # ---- who manages a server ----------------------------------------------------------------------
 
 
 async def test_usage_comes_as_a_table_and_as_a_file(street: Street, boss: Person) -> None:
     await street.ana.slash("ray create", prompt="a red fox")
     await finished(street)
-    answer = await told(boss, "usage")
+    answer = await told(boss, "usage", since="week")
     assert "Ana" in answer.content
-    [(name, content)] = answer.files.items()
-    assert name.endswith(".csv")
-    [row] = csv.DictReader(io.StringIO(content.decode()))
-    assert (row["name"], row["delivered"]) == ("Ana", "1")
+    files = dict(answer.files)
+    chart = [files.pop(name) for name in answer.files if name.endswith(".png")]
+    people, days = (rows_of(content) for content in files.values())
+    assert [(row["name"], row["delivered"]) for row in people] == [("Ana", "1")]
+    assert [row["delivered"] for row in days] == ["0"] * 6 + ["1"]
+    if find_spec("matplotlib") is None:
+        assert "Usage by day" in answer.content
+    else:
+        assert chart[0].startswith(b"\x89PNG")
+        assert "Usage by day" not in answer.content
+
+
+async def test_the_weekly_digest_is_turned_on_and_off(street: Street, boss: Person) -> None:
+    answer = await told(boss, "digest", channel=street.general)
+    assert f"comes in <#{street.general.id}>" in answer.content
+    assert f"Weekly digest in channel {street.general.id}" in (await told(boss, "limits")).content
+    shelf = street.discord.channel(street.guild, "shelf", Kind.CATEGORY)
+    assert "That is a category" in (await told(boss, "digest", channel=shelf)).content
+    assert "nowhere any more" in (await told(boss, "digest")).content
+    assert "Weekly digest" not in (await told(boss, "limits")).content
+
+
+async def test_a_digest_is_found_by_the_process_after_the_one_that_posted_it(town: Town) -> None:
+    async with town.street() as street:
+        boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+        await told(boss, "digest", channel=street.general)
+        street.discord.faults.drop(
+            "POST", rf"^/channels/{street.general.id}/messages$", when="after"
+        )
+        street.later(days=7)
+        await street.discord.wait_for(lambda: street.discord.faults.left == 0)
+    async with town.street() as street:
+        street.later(minutes=10)
+        digests = street.house.app._digests()
+        await digests.post_due()
+        await digests.post_due()
+        [said] = street.discord.said(street.general)
+        assert said.content.startswith("**The week with Raybot, ")
+        assert "Nobody made a clip. Nothing was charged." in said.content
+        street.later(days=7)
+        await street.hurry(lambda: len(street.discord.said(street.general)) == 2)
 
 
 async def test_limits_and_rules_are_shown(street: Street, boss: Person) -> None:

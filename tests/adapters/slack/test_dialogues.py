@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -361,6 +362,8 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
         ("admin", "pause"),
         ("admin limits", "budget"),
         ("admin usage today", "Nobody asked"),
+        (f"admin digest {lane.general.mention}", "comes in #general"),
+        ("admin digest off", "nowhere any more"),
         (f"admin channel {lane.general.mention} on", "#general"),
         ("admin defaults ar=9:16", "9:16"),
         (f"admin rule remix own {lane.general.mention}", "Decided for #general: remix own."),
@@ -377,6 +380,10 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
     ):
         asked = await boss.slash("/ray", typed, lane.general)
         assert says in await asked.wait_said()
+    letters = [each for each in lane.slack.said(boss.direct) if each.files]
+    kinds = ["png"] * bool(find_spec("matplotlib")) + ["csv", "csv"]
+    assert [[f.name[-3:] for f in each.files] for each in letters] == [kinds]
+    assert not any(each.files for each in lane.slack.said(lane.general)), "all would see them"
     asked = await lane.ana.slash("/ray", "a fox", lane.general)
     await asked.wait_said(lambda text: "paused" in text)
     asked = await boss.slash("/ray", "admin resume", lane.general)

@@ -39,16 +39,7 @@ from bot.errors import (
 )
 from bot.log import redact
 from bot.metrics import Metrics
-from bot.ports import (
-    Absent,
-    CannotTell,
-    Found,
-    FrameHandle,
-    Generation,
-    PerPixel,
-    Provider,
-    Submission,
-)
+from bot.ports import Absent, CannotTell, Found, FrameHandle, Generation, Provider, Submission
 from bot.providers.luma import (
     MAX_PAGES,
     PAGE,
@@ -60,6 +51,7 @@ from bot.providers.luma import (
 )
 from bot.refs import GenerationId, JobId
 from bot.request import ASPECT_RATIOS, CONCEPTS, ImageWork, VideoWork
+from bot.tariffs import PerPixel
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "luma"
