@@ -14,10 +14,11 @@ from bot.job import DELETED, OPEN, Failure, Job, JobState
 from bot.overview import Belongings
 from bot.refs import GenerationId, JobId, MessageRef
 from bot.request import AnyWork, ClipWork, VideoWork, clips_of, without_words
-from bot.store import complaints, errands, places, settings, stars
+from bot.store import complaints, digests, errands, places, settings, stars
 from bot.store.database import Tx
 from bot.store.jobs import IS_WHOLE, change, get, to_job
 from bot.store.schema import attempts, erasures, jobs, messages
+from bot.store.schema import places as places_table
 from bot.store.schema import settings as chosen
 
 #: What is said of what was removed, to whoever still has its id.
@@ -120,10 +121,12 @@ def is_left(conn: Connection, tenant: str) -> bool:
 
 
 def waiting(conn: Connection, tenant: str) -> list[Job]:
-    """What a place's people wait for and what nobody was paid for yet; films whole."""
+    """What people wait for since before their place left, and nobody was paid for; films whole."""
+    left_at = select(places_table.c.left_at).where(places_table.c.tenant == tenant)
     states = (JobState.RECEIVED, JobState.ACCEPTED)
     is_free = jobs.c.state.in_(states) | ((jobs.c.story == jobs.c.id) & jobs.c.state.in_(OPEN))
-    query = select(jobs).where(jobs.c.tenant == tenant, IS_WHOLE, is_free)
+    is_before = jobs.c.created_at <= left_at.scalar_subquery()
+    query = select(jobs).where(jobs.c.tenant == tenant, IS_WHOLE, is_free, is_before)
     return [to_job(row) for row in conn.execute(query)]
 
 
@@ -225,5 +228,6 @@ def finish_place(tx: Tx, tenant: str, before: datetime) -> bool:
     if tenant not in places.away(tx.conn, before=before) or is_left(tx.conn, tenant):
         return False
     settings.forget_place(tx, tenant)
+    digests.want(tx, tenant, "", before)
     places.forget(tx, tenant)
     return True

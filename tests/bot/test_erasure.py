@@ -100,7 +100,7 @@ async def money(house: House) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await house.app.database.read(lambda c: c.execute(query).all())]
 
 
-async def forgotten(house: House, seconds: float = 10) -> None:
+async def forgotten(house: House, seconds: float = 20) -> None:
     """Wait until nothing more is to be removed."""
     async with asyncio.timeout(seconds):
         while await house.app.database.read(
@@ -229,7 +229,7 @@ async def test_what_others_made_of_a_forgotten_clip_is_theirs_and_goes_on(house:
     await house.until(wider, JobState.GENERATING)
     before = [await house.job(each) for each in (longer, wider)]
     await house.studio.erasure.forget(ANA, is_confirmed=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while (await house.job(job.id)).erased_at is None:
             await asyncio.sleep(0.02)
     assert await house.app.database.read(lambda conn: erasing.leaning(conn, job.id)) == "now"
@@ -263,7 +263,7 @@ async def test_a_restart_goes_on_with_forgetting(simulator: Simulator, tmp_path:
         job = await clip_of(house, ANA)
         chat.delete = refuse  # type: ignore[method-assign]  # the platform is out of reach
         await house.studio.erasure.forget(ANA, is_confirmed=True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await house.job(job.id)).erased_at is None:
                 await asyncio.sleep(0.02)
         assert SECRET not in await rows(house)
@@ -359,7 +359,7 @@ async def test_what_a_place_had_goes_seven_days_after_it_left(house: House) -> N
     await departures.present("recording", {HERE})
     posts = len(house.chat.posts)
     clock.move(days=8)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while "bear" in await rows(house) or THERE in await away(house):
             clock.move(hours=1)
             await asyncio.sleep(0.02)
