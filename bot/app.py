@@ -283,7 +283,7 @@ class App:
                 group.create_task(self._digests().run(), name="digest"),
                 group.create_task(self._beat_forever(), name="heartbeat"),
                 group.create_task(self._gauges().run(), name="figures"),
-                group.create_task(self.studio.resume(), name="resume"),
+                group.create_task(self.studio.run(), name="studio"),
                 *(
                     group.create_task(watcher.run(), name=f"watch {name}")
                     for name, watcher in self._watchers.items()

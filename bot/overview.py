@@ -262,3 +262,47 @@ class AuditLine:
     act: str
     target: str
     detail: str
+
+
+# ---- what is forgotten -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belongings:
+    """What is kept of a person in a place: how many of each.
+
+    `under_way` of the requests have not ended; `letters` are copies of clips that they were sent,
+    `reasons` what they said of clips they reported. `going` requests are being removed already.
+    """
+
+    requests: int = 0
+    under_way: int = 0
+    images: int = 0
+    clips: int = 0
+    settings: int = 0
+    stars: int = 0
+    reasons: int = 0
+    letters: int = 0
+    going: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that could be asked to go."""
+        return not (self.requests or self.settings or self.stars or self.reasons or self.letters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetting:
+    """What is asked, or was decided, about all that is kept of a person in a place.
+
+    `of` is somebody's id, where it is not the reader's own; `is_begun`: it goes now.
+    """
+
+    what: Belongings
+    of: str = ""
+    is_begun: bool = False
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether there is something to be decided."""
+        return not self.is_begun and not self.what.is_empty

@@ -162,7 +162,7 @@ def help_text(
         "vary ID x4 · remix ID other words --9s · loop ID · final ID 1080p · upscale ID 1080p",
         "sound ID what it sounds like · reframe ID 9:16 · modify ID flex_2 another look",
         "With a film: redo ID 2 (a shot that failed) · finish ID (without the rest)",
-        "settings · settings ar=9:16 · help",
+        "settings · settings ar=9:16 · forget me · help",
     )
     cameras = choices(*(model.concepts for model in models))
     more = (f"Camera moves: {cameras}",) if cameras else ()

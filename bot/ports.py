@@ -10,15 +10,7 @@ from typing import Literal, Protocol
 
 from bot.job import Failure
 from bot.notices import Notice
-from bot.refs import (
-    Attachment,
-    Frozen,
-    GenerationId,
-    JobId,
-    MessageRef,
-    Micros,
-    ThreadRef,
-)
+from bot.refs import Attachment, Frozen, GenerationId, JobId, MessageRef, Micros, ThreadRef
 from bot.request import AspectRatio, Duration, Requester, Resolution, Work
 from bot.tariffs import Tariff
 
@@ -195,6 +187,9 @@ class Provider(Protocol):
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Stop it where the service can; True only if it then costs nothing."""
 
+    async def forget(self, generation_id: GenerationId) -> bool:
+        """Delete one that has ended, where the service can; False where it keeps it."""
+
     async def balance(self) -> Micros | None:
         """What is left in the account, where the service tells."""
 
@@ -324,6 +319,12 @@ class Adapter(Protocol):
 
     async def delete(self, message: MessageRef) -> None:
         """Remove an own message; fine if it is gone."""
+
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Take the words of a request off the thread that was opened for it, where `message` was.
+
+        `asked` is where it was asked for.
+        """
 
     async def direct(self, requester: Requester) -> ThreadRef | None:
         """The conversation with this person alone, where there is one."""

@@ -19,11 +19,14 @@ from bot.act_words import (
     parent_line,
 )
 from bot.care_words import (
+    CONFIRM_TYPED,
     DECIDED,
     DECISIONS,
+    FORGET,
     FORMS,
     describe_aside,
     describe_audit,
+    describe_forgetting,
     describe_queue,
     describe_report,
     maker,
@@ -62,9 +65,11 @@ from bot.words import (
 )
 
 __all__ = [
+    "CONFIRM_TYPED",
     "DECIDED",
     "DECISIONS",
     "DIGEST",
+    "FORGET",
     "QUOTE_CHARS",
     "Table",
     "Text",
@@ -80,6 +85,7 @@ __all__ = [
     "describe",
     "describe_audit",
     "describe_error",
+    "describe_forgetting",
     "describe_jobs",
     "describe_limits",
     "describe_queue",

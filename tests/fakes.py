@@ -112,6 +112,9 @@ class RecordingAdapter:
         self.posts = [post for post in self.posts if post.ref != message]
         await self._tell()
 
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Its conversations have no names."""
+
     async def direct(self, requester: Requester) -> ThreadRef | None:
         return ThreadRef(adapter=self.name, workspace="local", channel=f"dm-{requester.user}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from adapters.discord import community, render
+from adapters.discord import community, forgetting, render
 from adapters.discord.admin_commands import checked
 from adapters.discord.replies import tell
 from bot.clock import Clock
@@ -34,6 +34,7 @@ class Admin:
     """Carries out what the rights of Discord allow; they are checked here again."""
 
     def __init__(self, studio: Studio, *, clock: Clock) -> None:
+        self._studio = studio
         self._admin = studio.admin
         self._clock = clock
         self._community = community.Community(studio, clock=clock)
@@ -56,7 +57,7 @@ class Admin:
                 await self._channel(interaction, actor, given)
             case "defaults":
                 await self._defaults(interaction, actor, given)
-            case "block" | "unblock":
+            case "block" | "unblock" | "forget":
                 await self._person(interaction, act, actor, given)
             case "pause":
                 await self._admin.pause(actor.tenant, actor=actor, message=given["message"])
@@ -102,6 +103,9 @@ class Admin:
         self, interaction: Interaction, act: str, actor: Requester, given: Given
     ) -> None:
         user = given["user"]
+        if act == "forget":
+            await forgetting.show(interaction, self._studio, actor, user=user)
+            return
         if act == "unblock":
             await self._admin.unblock(actor.tenant, user, actor=actor)
             await tell(interaction, f"<@{user}> can ask again.")

@@ -150,6 +150,10 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
     async def unblock(interaction: Interaction, member: discord.User) -> None:
         await desk.on_admin(interaction, "unblock", user=str(member.id))
 
+    @admin.command(name="forget", description="Remove all that is kept of somebody here")
+    async def forget(interaction: Interaction, member: discord.User) -> None:
+        await desk.on_admin(interaction, "forget", user=str(member.id))
+
     @admin.command(name="grant", description="Let somebody spend more, once")
     @app_commands.describe(member="Whom", dollars="How much", days="Else until the month ends")
     async def grant(

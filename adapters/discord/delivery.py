@@ -21,6 +21,7 @@ from adapters.discord.parse import (
     NAME,
     channel_id,
     is_private,
+    is_unopened,
 )
 from adapters.discord.posted import FIRST_TRY, Posted, place_in
 from adapters.discord.private import PrivateAnswers
@@ -34,6 +35,8 @@ from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
 
 log = get_logger(__name__)
+#: What a thread is called that was opened for a request that is forgotten.
+UNNAMED = "Removed"
 T = TypeVar("T")
 MAX_CHARS = 2000
 #: A call takes so long at most, its waits for Discord's limits and its upload included.
@@ -209,6 +212,16 @@ class Delivery:
                 await self._awake(message.thread, lambda: self._message(message).delete())
             except discord.NotFound:
                 return
+
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Take the words of a request off the name of the thread that was opened for it."""
+        inner = message.thread.thread or ""
+        if not is_unopened(asked) or not inner.isdecimal():
+            return
+        async with self._translated(message.thread, None):
+            found = await self._online.fetch_channel(int(inner))
+            if isinstance(found, discord.Thread) and found.owner_id == self._own_id:
+                await self._awake(message.thread, lambda: found.edit(name=UNNAMED))
 
     async def direct(self, requester: Requester) -> ThreadRef:
         """The direct messages with this person."""

@@ -21,6 +21,7 @@ from adapters.discord.delivery import Delivery
 from adapters.discord.homes import Homes
 from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked, Picture
+from adapters.discord.places import Places
 from adapters.discord.recent import Recent
 from adapters.discord.replies import LOST, acknowledge, refuse, tell
 from adapters.discord.session import Client, Session, Wire
@@ -64,7 +65,7 @@ class Discord(Delivery):
         self._studio = studio
         self._opening = opening
         self._threads = Threads(studio)
-        self._session = Session(self, wire, clock=clock)
+        self._session = Session(self, wire, places=Places(studio), clock=clock)
         self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
@@ -231,7 +232,7 @@ class Discord(Delivery):
         *,
         retry_of: JobId | None = None,
     ) -> None:
-        name = _name_of(interaction.guild)
+        name = parse.name_of(interaction.guild)
         receipt = await self._studio.submit(request, retry_of=retry_of, place_name=name)
         await self.follow(interaction, [receipt])
 
@@ -393,8 +394,3 @@ class Discord(Delivery):
         async with self.boundary(partial(refuse, interaction)):
             actor = await self.requester(interaction)
             await self._admin.answer(interaction, act, actor, given)
-
-
-def _name_of(guild: discord.Guild | None) -> str:
-    """What people call a server, where the bot is in it."""
-    return getattr(guild, "name", None) or ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
 from adapters.command_text import SettingsCommand
-from adapters.slack import pages, render
+from adapters.slack import forgetting, pages, render
 from adapters.slack.community import CHANNEL, USER, Community
 from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
@@ -33,12 +33,12 @@ HELP = (
     f"Say /ray admin with one of: {USAGE} · digest #name or off · limits · channel #name on|off · "
     "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · "
     "pause [what people read] · resume · rule remix own [#name] · limit NAME VALUE [#name] · "
-    "grant @person 5 [days] · words [add word X] · queue · audit [page]"
+    "forget @person · grant @person 5 [days] · words [add word X] · queue · audit [page]"
 )
 FILES = "What this workspace used, as you asked: for your eyes only."
 DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
 _ACTS = (
-    "usage|digest|limits|limit|channel|defaults|block|unblock|pause|resume|rule|grant|words|"
+    "usage|digest|limits|limit|channel|defaults|block|unblock|forget|pause|resume|rule|grant|words|"
     "queue|audit"
 )
 _TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*))?", re.IGNORECASE | re.DOTALL)
@@ -61,6 +61,7 @@ class Admin:
 
     def __init__(self, studio: Studio, delivery: Delivery, *, clock: Clock) -> None:
         self._admin = studio.admin
+        self._erasure = studio.erasure
         self._delivery = delivery
         self._clock = clock
         self._acts: dict[str, Act] = {
@@ -71,6 +72,7 @@ class Admin:
             "defaults": self._defaults,
             "block": self._block,
             "unblock": self._unblock,
+            "forget": self._forget,
             "pause": self._pause,
             "resume": self._resume,
             **Community(studio, clock=clock).acts,
@@ -162,6 +164,13 @@ class Admin:
             raise InvalidRequest("Say /ray admin unblock @person.")
         await self._admin.unblock(actor.tenant, found[1], actor=actor)
         return render.draw_sentence("They can ask again.")
+
+    async def _forget(self, actor: Requester, rest: str) -> Drawn:
+        found = USER.fullmatch(rest)
+        if found is None:
+            raise InvalidRequest("Say /ray admin forget @person.")
+        page = await self._erasure.forget_other(actor.tenant, found[1], actor=actor)
+        return forgetting.draw(page, actor)
 
     async def _pause(self, actor: Requester, rest: str) -> Drawn:
         await self._admin.pause(actor.tenant, actor=actor, message=rest)

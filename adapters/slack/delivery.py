@@ -197,6 +197,9 @@ class Delivery:
             if refusals.code_of(error) not in fine:
                 raise
 
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Conversations have no names here."""
+
     async def direct(self, requester: Requester) -> ThreadRef:
         """The direct messages with this person."""
         workspace = requester.workspace

@@ -15,6 +15,7 @@ from adapters.command_text import (
     Delete,
     Draft,
     Follow,
+    Forget,
     Help,
     Jobs,
     Retry,
@@ -35,8 +36,10 @@ from bot.notices import ConfirmNeeded, Delivered, Notice
 from bot.refs import JobId
 from bot.request import frames_of
 from bot.text import (
+    CONFIRM_TYPED,
     Text,
     describe_error,
+    describe_forgetting,
     describe_jobs,
     describe_settings,
     describe_usage,
@@ -144,7 +147,7 @@ class Terminal(Delivery):
                 await self._follow([receipt], number)
             case Follow() as command:
                 await self._follow(await self._follow_up(command, number), number)
-            case Help() | Usage() | Jobs() | SettingsCommand() as command:
+            case Help() | Usage() | Forget() | Jobs() | SettingsCommand() as command:
                 text, record = await self._answer(command)
                 self._screen.page(text, record, number=number)
             case Show(job_id=job_id):
@@ -229,7 +232,7 @@ class Terminal(Delivery):
     # ---- what is only read ---------------------------------------------------------------
 
     async def _answer(
-        self, command: Help | Usage | Jobs | SettingsCommand
+        self, command: Help | Usage | Forget | Jobs | SettingsCommand
     ) -> tuple[Text, dict[str, Any]]:
         match command:
             case Help():
@@ -242,6 +245,14 @@ class Terminal(Delivery):
                 report = await self._studio.usage(self._requester, channel=parse.THREAD.channel)
                 days = await self._studio.usage_by_day(self._requester)
                 return describe_usage(report, days), records.usage_record(report, days)
+            case Forget(is_confirmed=is_confirmed):
+                page = await self._studio.erasure.forget(
+                    self._requester, is_confirmed=is_confirmed
+                )
+                text = describe_forgetting(page)
+                if page.can_begin:
+                    text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
+                return text, {"notice": "forgetting", "is_begun": page.is_begun, **vars(page.what)}
             case Jobs(search=search, page=page):
                 found = await self._studio.jobs(self._requester, search=search, page=page)
                 rows = [records.job_record(line) for line in found]

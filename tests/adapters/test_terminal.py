@@ -36,7 +36,7 @@ from bot.errors import (
     StoreBusy,
 )
 from bot.job import JobState
-from bot.overview import Allowance, JobLine, UsageReport, UsageRow
+from bot.overview import Allowance, Belongings, Forgetting, JobLine, UsageReport, UsageRow
 from bot.ports import Adapter, FrameRule, Memo, ModelCapabilities, Operation
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import (
@@ -213,6 +213,16 @@ class RecordingStudio:
             Allowance(name="clips per day", used=2, allowed=None, is_money=False, resets_at=None),
         )
         return UsageReport(today=ROW, month=ROW, allowances=limits)
+
+    @property
+    def erasure(self) -> RecordingStudio:
+        """It forgets by itself."""
+        return self
+
+    async def forget(self, requester: Requester, *, is_confirmed: bool) -> Forgetting:
+        """Two clips."""
+        self.calls.append(("forget", (requester.user, is_confirmed)))
+        return Forgetting(what=Belongings(requests=2, clips=2), is_begun=is_confirmed)
 
     @property
     def preferences(self) -> RecordingStudio:
@@ -612,6 +622,16 @@ async def test_verbs_reach_the_studio(session: Session) -> None:
     assert "+3 s accepted" in shown
     assert "✓ [7] Your clip is ready" in shown
     assert (session.folder / "clips" / "fox.mp4").read_bytes() == CLIP
+
+
+async def test_who_wants_to_be_forgotten_reads_first_what_goes(session: Session) -> None:
+    shown = await session.play("forget me", "forget me yes")
+    assert session.studio.calls == [("forget", (WHO.user, each)) for each in (False, True)]
+    asked, _, begun = shown.partition("[2] ")
+    assert "2 clips with their copies" in asked
+    assert "type: forget me yes" in asked
+    assert "backups" in asked
+    assert "being removed" in begun
 
 
 async def test_a_job_that_still_runs_is_shown_without_a_clip(session: Session) -> None:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 from bot.job import Job, JobState
+from bot.store import places
 from tests.adapters.discord.conftest import GUILD, Street, Town
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Kind, Message, NotPossible, Permission, Person
@@ -282,3 +283,55 @@ async def test_nobody_else_may_press_the_operators_buttons(
         assert "Only the operator" in answer.content
     again = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
     assert "not set up for Raybot" in again.content
+
+
+async def test_people_are_forgotten_who_ask_and_whom_a_manager_names(
+    open_street: OpenStreet,
+) -> None:
+    street = await open_street({"thread": "new"})
+    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+    await street.ana.answer(await street.ana.slash("ray create", prompt="my red fox"))
+    [thread] = [each for each in street.guild.channels.values() if each.is_thread]
+    await finished(street, thread)
+    assert thread.name == "my red fox"
+    page = await street.ana.answer(await street.ana.slash("ray forget-me"))
+    assert page.is_ephemeral
+    assert "1 clip with its copies" in page.content
+    assert "backups" in page.content
+    assert street.clips(thread)
+    said = await street.ana.answer(await street.ana.click(page, "Forget it all"))
+    assert "being removed" in said.content
+    await street.hurry(lambda: (thread.name, street.discord.said(thread)) == ("Removed", []))
+    assert await all_jobs(street) == []
+
+    await street.ben.answer(await street.ben.slash("ray settings", setting="loop", value="true"))
+    page = await told(boss, "forget", member=street.ben.user)
+    assert "1 own setting" in page.content
+    said = await boss.answer(await boss.click(page, "Forget it all"))
+    assert "being removed" in said.content
+    assert "Nothing of theirs" in (await told(boss, "forget", member=street.ben.user)).content
+    assert "forget" in (await told(boss, "audit")).content
+    await street.ana.say(street.general, f"<@{street.discord.app.id}> forget me")
+    behind = await street.discord.wait_message(street.general, lambda each: each.buttons)
+    assert "your eyes only" in behind.content
+    nothing = await street.ana.answer(await street.ana.click(behind, "Forget me"))
+    assert "Nothing of yours is kept here" in nothing.content
+
+
+async def test_a_server_that_removed_the_bot_may_come_back_to_its_content(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="my red fox")
+    await finished(street)
+    database = street.house.app.database
+    street.discord.remove_bot(street.guild)
+    async with asyncio.timeout(10):
+        while not await database.read(places.away):
+            await asyncio.sleep(0.01)
+    [job] = await all_jobs(street)
+    assert job.clip is not None
+    street.later(days=8)
+    async with asyncio.timeout(10):
+        while (await street.house.job(job.id)).erased_at is None:
+            street.house.clock.move(hours=1)
+            await asyncio.sleep(0.01)
+    gone = await street.house.job(job.id)
+    assert (gone.clip, gone.work.prompt) == (None, "")

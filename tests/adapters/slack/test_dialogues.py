@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -209,6 +210,31 @@ async def test_only_who_asked_or_an_admin_deletes_a_clip(lane: Lane) -> None:
     await asked.wait_said(lambda text: "is deleted" in text)
     assert clip.deleted or not [each for each in clip.files if not each.is_deleted]
     assert (await lane.house.job(job_id)).clip is None
+
+
+async def test_people_are_forgotten_who_ask_and_whom_an_admin_names(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
+    await lane.ana.slash("/ray", "my red fox", lane.general)
+    clip, status = await lane.clip(), await lane.status("Delivered")
+    await lane.house.delivered(job_of(status))
+    refused = await lane.ben.slash("/ray", f"admin forget <@{lane.ana.id}|ana>", lane.general)
+    await refused.wait_said(lambda text: "Only admins" in text)
+    page = await lane.ana.slash("/ray", "forget me", lane.general)
+    assert "1 clip with its copies" in await page.wait_said(lambda text: "goes:" in text)
+    assert not clip.deleted
+    asked = await lane.ana.click(page.messages[-1], "Forget it all")
+    await asked.wait_said(lambda text: "being removed" in text)
+    await lane.hurry(lambda: (clip.deleted and status.deleted) or None)
+    async with asyncio.timeout(10):
+        while not generations(lane)[-1].is_deleted:
+            await asyncio.sleep(0.01)
+    assert (await lane.house.job(job_of(status))).work.prompt == ""
+
+    await lane.ben.slash("/ray", "settings ar=9:16", lane.general)
+    page = await boss.slash("/ray", f"admin forget <@{lane.ben.id}|ben>", lane.general)
+    await page.wait_said(lambda text: "1 own setting" in text)
+    asked = await boss.click(page.messages[-1], "Forget it all")
+    await asked.wait_said(lambda text: "Everything of theirs is being removed" in text)
 
 
 async def test_a_failed_clip_says_why_and_costs_nothing(lane: Lane) -> None:
