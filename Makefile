@@ -7,7 +7,8 @@
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
-PYTEST := $(PY) -m pytest -n 2 --dist worksteal
+# One more than cores: a test often waits for a process of its own.
+PYTEST := $(PY) -m pytest -n 3 --dist worksteal
 UV_COMPILE = .venv/lock/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 
