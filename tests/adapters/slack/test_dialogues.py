@@ -36,7 +36,7 @@ async def test_a_command_becomes_a_clip_in_the_thread_of_its_status_message(lane
     assert status.thread_ts is None
     assert clip.thread_ts == status.ts
     assert f"<@{lane.ana.id}>" in str(clip.blocks)
-    assert set(clip.buttons) == {"Extend", "Variation", "Remix", "Loop", "Delete"}
+    assert set(clip.buttons) == {"Extend", "Variation", "Remix", "Loop", "More…", "Delete"}
     job = await lane.house.delivered(job_of(status))
     assert (job.work.aspect_ratio, to_video(job.work).duration) == ("9:16", "9s")
     await lane.house.check_books()
