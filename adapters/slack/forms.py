@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adapters.command_text import Draft
 from adapters.follow_ups import act_of
 from adapters.slack import buttons, more, parse, views
 from adapters.slack.addresses import Account
@@ -14,6 +15,7 @@ from adapters.slack.filled import OTHER_VERSION, PICTURE
 from adapters.slack.heard import File, Heard, read_files
 from adapters.slack.manifest import ANIMATE, CREATE
 from adapters.slack.mentions import clip_in
+from adapters.slack.stories import story_view
 from adapters.slack.views import Filled, Place
 from adapters.slack.voice import Voice
 from bot.acts import Act
@@ -43,6 +45,13 @@ class Forms:
             Place(channel=heard.channel, thread=heard.thread or None),
         )
         await self._voice.open(heard, view)
+
+    async def story(self, heard: Heard, requester: Requester, draft: Draft) -> None:
+        """The form for a film in this channel, with what was typed of its shape."""
+        models = self._studio.preferences.models()
+        offers = await self._studio.preferences.offers(requester, heard.channel)
+        place = Place(channel=heard.channel, thread=heard.thread or None)
+        await self._voice.open(heard, story_view(models, offers, place, draft))
 
     async def for_shortcut(self, heard: Heard, account: Account) -> None:
         """“Animate with Ray” on a message, or “Create a Ray clip” from anywhere."""

@@ -17,7 +17,7 @@ from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
 from adapters.slack.care import OUTCOMES, Care
 from adapters.slack.delivery import Delivery
-from adapters.slack.filled import Place
+from adapters.slack.filled import STORY, Place, read_story, story_errors
 from adapters.slack.forms import Forms
 from adapters.slack.heard import OPENS_FORM, File, Heard, read_kept
 from adapters.slack.home import Home
@@ -49,7 +49,7 @@ TOO_LATE = render.draw_sentence(
     "Raybot was restarted, and what you asked for then was not started. Please ask again."
 )
 #: The forms that say where they were opened.
-PLACED = frozenset({views.CREATE, deeds.DEED, LIST, REPORTING})
+PLACED = frozenset({views.CREATE, STORY, deeds.DEED, LIST, REPORTING})
 NOTHING_SAID = "Say what you want to see, or mention me in the thread of an image."
 
 
@@ -108,6 +108,7 @@ class Slack(Delivery):
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
         if heard.kind == "form":
             wrong = views.errors_of(heard.view) | deeds.errors_of(heard.view)
+            wrong |= story_errors(heard.view, self._studio.stories.check)
             if wrong:
                 return {"response_action": "errors", "errors": wrong}
         if self._works is None:
@@ -237,6 +238,8 @@ class Slack(Delivery):
             return
         command = command_text.parse(said) if said else Draft()
         match command:
+            case Draft(shots=()) if heard.trigger:
+                await self._forms.story(heard, requester, command)
             case Draft():
                 await self._ask(heard, account, requester, command)
             case Retry(job_id=job_id):
@@ -254,9 +257,10 @@ class Slack(Delivery):
     ) -> None:
         start: Frame | None = None
         end: Frame | None = None
-        if heard.kind == "message":
+        # A story begins with words: images that others sent before are none of it.
+        if heard.kind == "message" and (draft.shots is None or heard.files):
             start, end = await self._mentions.frames_of(heard, account)
-        if not draft.prompt and start is None and draft.start is None:
+        if draft.is_bare and start is None:
             raise InvalidRequest(NOTHING_SAID)
         asked = await self._asked(heard, requester, is_private=draft.is_private)
         request = parse.to_request(asked, draft, start=start, end=end)
@@ -288,7 +292,8 @@ class Slack(Delivery):
         if heard.view.get("callback_id") == deeds.DEED:
             await self._on_deed(heard, requester, deeds.read_deed(heard.view))
             return
-        filled = views.read_view(heard.view)
+        is_story = heard.view.get("callback_id") == STORY
+        filled = read_story(heard.view) if is_story else views.read_view(heard.view)
         asked = await self._asked(heard, requester, is_private=filled.is_private)
         start, end, retry_of = await self._forms.frames_of(filled, requester)
         request = parse.to_request(asked, filled.draft, start=start, end=end)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from adapters.slack.filled import Place, read_place
 from adapters.slack.heard import read
+from adapters.slack.more import list_view, report_view
+from bot.acts import Offered
 from bot.store import errands
 from tests.adapters.slack.conftest import Lane, Town
+from tests.adapters.slack.kit import check_view
 from tests.adapters.slack.test_deeds import all_jobs, pick
 from tests.slack_server import Channel, Message, Person
 
@@ -119,7 +123,12 @@ async def test_a_letter_brings_a_copy_once_and_nothing_private_goes_round(lane: 
 
 
 def test_what_is_no_reaction_to_us_is_not_even_kept() -> None:
-    event = {"type": "reaction_added", "user": "U1", "reaction": "star", "item_user": "UB"}
+    event: dict[str, object] = {
+        "type": "reaction_added",
+        "user": "U1",
+        "reaction": "star",
+        "item_user": "UB",
+    }
     event |= {"item": {"type": "message", "channel": "C1", "ts": "1.2"}, "event_ts": "9.9"}
 
     def heard(**more: object) -> str:
@@ -141,3 +150,12 @@ def test_what_is_no_reaction_to_us_is_not_even_kept() -> None:
         {"type": "reaction_removed", "reaction": "email"},
     ):
         assert heard(**other) == ""
+
+
+def test_a_film_can_be_reported_and_no_more_made_of_it() -> None:
+    place = Place(channel="C1", thread="1.2", job="r-00000abcde")
+    for view in (list_view([Offered(act="delete")], place), report_view(place)):
+        check_view(view)
+        assert read_place(view["private_metadata"]) == place
+    [only] = list_view([Offered(act="delete")], place)["blocks"]
+    assert only["accessory"]["action_id"] == "ray:report:r-00000abcde"

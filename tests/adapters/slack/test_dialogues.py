@@ -407,7 +407,7 @@ async def test_a_still_is_a_picture_that_can_be_set_in_motion(
     picture_of_ours = await lane.slack.wait_message(
         lane.general, lambda each: any(file.name.endswith(".jpg") for file in each.files)
     )
-    assert picture_of_ours.buttons == ["Animate", "Variation", "Remix", "Delete"]
+    assert picture_of_ours.buttons == ["Animate", "Variation", "Remix", "More…", "Delete"]
     still = job_of(await lane.status())
     await lane.house.delivered(still)
     asked = await lane.ben.click(picture_of_ours, "Remix")
