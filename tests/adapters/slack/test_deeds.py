@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -154,6 +155,11 @@ async def test_nothing_comes_of_a_clip_that_failed_or_is_for_its_maker_only(lane
     row["elements"][0]["action_id"] = row["elements"][0]["action_id"].replace(":retry:", ":loop:")
     pressed = await lane.ana.click(failed, "Retry")
     await pressed.wait_said(lambda text: "has no clip" in text)
+    button = row["elements"][0]
+    for act in ("extend", "more"):
+        button["action_id"] = re.sub(r"ray:\w+:", f"ray:{act}:", button["action_id"])
+        pressed = await lane.ana.click(failed, "Retry")
+        await pressed.wait_said(lambda text: "has no clip" in text)
     assert len(await all_jobs(lane)) == 2
 
 
