@@ -42,8 +42,7 @@ def list_view(offers: Sequence[Offered], place: Place) -> dict[str, Any]:
 
 def _entry(offer: Offered, job: str) -> Block:
     if offer.act == "variation":
-        several = f"1 to {offer.options[-1].value} at once"
-        return _line(several, buttons.button(SEVERAL, job, "Variations"))
+        return _line(act_line(offer), buttons.button(SEVERAL, job, "Variations"))
     return _line(act_line(offer), buttons.button(offer.act, job, act_label(offer.act)))
 
 

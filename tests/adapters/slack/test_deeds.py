@@ -68,6 +68,7 @@ async def test_more_is_a_list_with_prices_and_asks_for_what_an_act_needs(lane: L
     first = job_of(await lane.status("Delivered"))
     shown = await (await lane.ben.click(clip, "More…")).wait_view()
     listed = set(shown.buttons)
+    assert "in another shape · from ≈ $" in shown.plain
     assert {"Final", "Reframe", "Modify", "Prequel", "Join", "Variations", "Report"} <= listed
     # What the service asks for these nobody knows, so they are not offered.
     assert not {"Upscale", "Add sound"} & listed
