@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, get_args
 
 import discord
@@ -30,6 +31,7 @@ class Care:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
+        self._in_turn = asyncio.Lock()
 
     async def on_reaction(
         self, payload: discord.RawReactionActionEvent, own_id: int | None, *, is_on: bool
@@ -37,7 +39,8 @@ class Care:
         """⭐ counts for the gallery, ✉️ sends a copy; nobody is answered in public."""
         emoji = payload.emoji.name.rstrip("\ufe0f") if payload.emoji.name else ""
         is_star = emoji == STAR
-        if payload.guild_id is None or payload.user_id == own_id:
+        is_bot = payload.member is not None and payload.member.bot
+        if payload.guild_id is None or is_bot or payload.user_id == own_id:
             return
         if not is_star and (emoji != LETTER.rstrip("\ufe0f") or not is_on):
             return
@@ -45,15 +48,20 @@ class Care:
             adapter=NAME, workspace=str(payload.guild_id), channel=str(payload.channel_id)
         )
         who = Requester(adapter=NAME, workspace=place.workspace, user=str(payload.user_id))
+        message = MessageRef(thread=place, message=str(payload.message_id))
         try:
-            message = MessageRef(thread=place, message=str(payload.message_id))
-            job_id = await self._studio.job_at(message)
-            if job_id is not None and is_star:
-                await self._studio.gallery.star(job_id, who, is_on=is_on)
-            elif job_id is not None:
+            if is_star:
+                # A star that is put and taken again ends as it was left.
+                async with self._in_turn:
+                    await self._star(message, who, is_on=is_on)
+            elif (job_id := await self._studio.job_at(message)) is not None:
                 await self._studio.gallery.send(job_id, who)
         except BotError as error:
             log.info("discord.reaction_refused", kind=type(error).__name__)
+
+    async def _star(self, message: MessageRef, who: Requester, *, is_on: bool) -> None:
+        if (job_id := await self._studio.job_at(message)) is not None:
+            await self._studio.gallery.star(job_id, who, is_on=is_on)
 
     async def act(
         self, action: str, job_id: JobId, requester: Requester, *, can_moderate: bool
@@ -62,7 +70,7 @@ class Care:
         if action == REPORT:
             answer = await self._studio.care.report(job_id, requester)
             return render.draw_text(describe_report(answer))
-        if not can_moderate:
+        if not (can_moderate or self._studio.admin.is_operator(requester)):
             raise NotAllowed("Only moderators of this server can decide that.")
         await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
         return "It is decided."
