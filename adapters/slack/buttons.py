@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from adapters.slack import blocks
 from adapters.slack.blocks import Block
 from bot.refs import JobId
+from bot.text import DECISIONS
 
 #: What Slack takes as the name of a button to a screen reader.
 LABEL_CHARS = 75
@@ -49,12 +49,12 @@ _STYLES = {
     "removed": "danger",
     "blocked": "danger",
 }
-_LABELS = {MORE: "More…"}
+LABELS = {MORE: "More…", **DECISIONS}
 
 
 def button(action: str, target: str, label: str = "") -> Block:
     """A button that works for months: its id is all there is to know."""
-    shown = label or _LABELS.get(action) or action.capitalize()
+    shown = label or LABELS.get(action) or action.capitalize()
     drawn: Block = {
         "type": "button",
         "action_id": action_id(action, target),
@@ -81,10 +81,6 @@ def _asks_twice() -> Block:
 
 def row(target: str, *actions: str) -> list[Block]:
     """A row of buttons, where there are any; a target that no button can name has none."""
-    return in_row([button(each, target) for each in actions])
-
-
-def in_row(drawn: Sequence[Block]) -> list[Block]:
-    """Buttons beside each other, where there are any."""
+    drawn = [button(each, target) for each in actions]
     can_be_read = all(read_action(each["action_id"]) for each in drawn)
-    return [{"type": "actions", "elements": list(drawn)}] if drawn and can_be_read else []
+    return [{"type": "actions", "elements": drawn}] if drawn and can_be_read else []

@@ -262,10 +262,6 @@ def _small(weight: int, line: str) -> Row:
 def _buttons(notice: Told) -> list[Block]:
     """What can be done under a notice."""
     job = notice.about.job_id
-    if isinstance(notice, n.Reported):
-        return buttons.in_row(
-            [buttons.button(each, job, words.DECISIONS[each]) for each in notice.choices]
-        )
     if not isinstance(notice, n.Delivered):
         drawn = buttons.row(job, *_choices(notice))
         if isinstance(notice, n.ShotFailed) and drawn:
@@ -299,7 +295,9 @@ def _choices(notice: Told) -> tuple[str, ...]:
             return ("retry",)
         case n.Uncertain() | n.Fetching() | n.Done() | n.Delivered():
             return ()
-        case n.Reported() | n.Gallery() | n.Letter():
+        case n.Reported(choices=outcomes):
+            return outcomes
+        case n.Gallery() | n.Letter():
             return ()
     assert_never(notice)
 
