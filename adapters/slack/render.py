@@ -293,11 +293,9 @@ def _choices(notice: Told) -> tuple[str, ...]:
             return again if notice.about.work.kind == "story" else (*again, "remix")
         case n.Cancelled():
             return ("retry",)
-        case n.Uncertain() | n.Fetching() | n.Done() | n.Delivered():
-            return ()
         case n.Reported(choices=outcomes):
             return outcomes
-        case n.Gallery() | n.Letter():
+        case n.Uncertain() | n.Fetching() | n.Done() | n.Delivered() | n.Gallery() | n.Letter():
             return ()
     assert_never(notice)
 
