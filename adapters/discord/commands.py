@@ -16,6 +16,8 @@ from bot.ports import ModelCapabilities
 
 Interaction = discord.Interaction[Any]
 PROMPT_CHARS = 5000
+#: As many as the form takes, in which it may have to be changed.
+STORY_CHARS = 4000
 CHOICES = 25
 ANIMATE = "Animate with Ray"
 
@@ -282,7 +284,7 @@ def _add_story(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> N
     )
     async def story(
         interaction: Interaction,
-        lines: Range[str, 1, PROMPT_CHARS] | None = None,
+        lines: Range[str, 1, STORY_CHARS] | None = None,
         model: str | None = None,
         aspect_ratio: str | None = None,
         resolution: str | None = None,

@@ -108,11 +108,9 @@ class Stories:
     async def _open(self, interaction: Interaction, told: Told) -> None:
         requester = await self._desk.requester(interaction)
         sizes = await self._sizes.sizes(requester, parse.place_of(interaction.channel), None)
-        chosen = [
-            replace(each, is_default=each.value == told.size if told.size else each.is_default)
-            for each in sizes
-        ]
-        form = StoryForm(told, chosen, mark=interaction.client.mark, on_filled=self._submit)
+        form = StoryForm(
+            told, _chosen(sizes, told), mark=interaction.client.mark, on_filled=self._submit
+        )
         await interaction.response.send_modal(form)
 
     async def _submit(self, interaction: Interaction, told: Told) -> None:
@@ -183,6 +181,13 @@ def _text(hint: str, written: str, *, most: int, is_long: bool = False) -> ui.Te
         max_length=most,
         placeholder=hint,
     )
+
+
+def _chosen(sizes: Sequence[Choice], told: Told) -> list[Choice]:
+    """The sizes with what was chosen, or is usual; flags that say another stand for themselves."""
+    is_said = "--res" in told.flags or "--dur" in told.flags
+    usual = told.size or next((each.value for each in sizes if each.is_default), "")
+    return [replace(each, is_default=not is_said and each.value == usual) for each in sizes]
 
 
 def _to_flags(options: Options) -> str:

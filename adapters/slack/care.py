@@ -70,7 +70,9 @@ class Care:
         job_id = await self._studio.job_at(addresses.to_message(place, heard.ts))
         if job_id is None:
             return None
-        person = await self._people.of(account, heard.user)
+        person = Person(user=heard.user)
+        if heard.action != "unstar":
+            person = await self._people.of(account, heard.user)
         if person.is_bot:
             return None
         return job_id, parse.to_requester(person, account, is_typed_directly=False)
