@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
+from adapters.admin_text import DAYS
 from adapters.command_text import SettingsCommand
 from adapters.slack import pages, render
 from adapters.slack.community import CHANNEL, USER, Community
@@ -28,7 +29,6 @@ HELP = (
     "pause [what people read] · resume · rule remix own [#name] · limit NAME VALUE [#name] · "
     "grant @person 5 [days] · words [add word X] · queue · audit [page]"
 )
-DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
 _ACTS = (
     "usage|limits|limit|channel|defaults|block|unblock|pause|resume|rule|grant|words|queue|audit"
 )

@@ -47,7 +47,7 @@ _STYLES = {
     "removed": "danger",
     "blocked": "danger",
 }
-LABELS = {MORE: "More…", **DECISIONS}
+LABELS = {MORE: "More…", **{str(each): words for each, words in DECISIONS.items()}}
 
 
 def button(action: str, target: str, label: str = "") -> Block:
