@@ -99,6 +99,25 @@ async def test_enough_stars_bring_a_clip_into_the_gallery_once(town: Town) -> No
         await lane.house.check_books()
 
 
+async def test_a_star_that_was_acknowledged_counts_whenever_the_next_process_begins(
+    town: Town,
+) -> None:
+    async with town.lane() as lane:
+        boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
+        shelf = await gallery_of(lane, boss, 1)
+        clip = await made(lane)
+        who = lane.slack.faults.hold("users.info")
+        await lane.ben.react(clip, "star")
+        await asyncio.wait_for(who.reached.wait(), 10)
+        await lane.slack.wait_acked()
+    who.open()
+    town.clock.move(minutes=11)
+    async with town.lane() as lane:
+        await lane.clip(shelf)
+        await settled(lane)
+        assert lane.ben.ephemerals == []
+
+
 async def test_a_letter_brings_a_copy_once_and_nothing_private_goes_round(lane: Lane) -> None:
     boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
     shelf = await gallery_of(lane, boss, 1)

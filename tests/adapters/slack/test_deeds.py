@@ -16,7 +16,7 @@ from bot.errors import InvalidRequest
 from bot.job import Job
 from bot.request import ClipFrame, ImageFrame, frames_of
 from bot.store import jobs
-from tests.adapters.slack.conftest import Lane, picture
+from tests.adapters.slack.conftest import Lane, Town, picture
 from tests.adapters.slack.kit import PRICE, check_view
 from tests.adapters.slack.test_dialogues import job_of
 from tests.slack_server import Message, Person, View
@@ -90,6 +90,34 @@ async def test_more_is_a_list_with_prices_and_asks_for_what_an_act_needs(lane: L
     assert reframed.thread_ts == clip.thread_ts
     assert "Reframed from" in str(reframed.blocks)
     await lane.house.check_books()
+
+
+async def test_the_list_works_after_a_restart_again_and_again_and_says_what_cannot_be(
+    town: Town,
+) -> None:
+    async with town.lane() as lane:
+        await lane.ana.slash("/ray", "a fox", lane.general)
+        clip = await lane.clip()
+        first = (await all_jobs(lane))[0]
+        await lane.house.delivered(first.id)
+        shown = await (await lane.ben.click(clip, "More…")).wait_view()
+    async with town.lane() as lane:
+        before = shown.hash
+        await lane.ben.click(shown, "Reframe")
+        form = await lane.ben.wait_changed(shown, before)
+        # Who cancels can choose the same again.
+        form.is_open = False
+        assert (await pick(lane.ben, clip, "Reframe")).said["callback_id"] == deeds.DEED
+        listed = await (await lane.ben.click(clip, "More…")).wait_view()
+        closed = await (await lane.ben.click(clip, "More…")).wait_view()
+        closed.is_open = False
+        asked = await lane.ben.click(closed, "Modify")
+        assert (await asked.wait_view()).said["callback_id"] == deeds.DEED
+        await lane.house.studio.delete(first.id, first.request.requester)
+        before = listed.hash
+        await lane.ben.click(listed, "Join")
+        assert "was deleted" in (await lane.ben.wait_changed(listed, before)).plain
+        assert len(await all_jobs(lane)) == 1
 
 
 async def test_a_clip_goes_on_and_is_varied_at_once(lane: Lane) -> None:
