@@ -22,7 +22,7 @@ from adapters.discord.buttons import (
 )
 from adapters.discord.parse import Asked, Picture
 from adapters.discord.recent import Recent
-from adapters.discord.replies import acknowledge, refuse
+from adapters.discord.replies import acknowledge, refuse, show_form
 from adapters.follow_ups import AT_ONCE, CHOOSE, WORDS, act_of
 from bot.acts import USUAL, Act, Offered
 from bot.errors import BotError
@@ -79,14 +79,13 @@ class Deeds:
             others: list[Choice] = []
             if offer.needs.other_clip:
                 others = await self._recent.clips(interaction, requester, but=job_id)
-            await interaction.response.send_modal(
-                DeedForm(
-                    offer,
-                    mark=interaction.client.mark,
-                    on_filled=self._on_filled(job_id),
-                    others=others,
-                )
+            form = DeedForm(
+                offer,
+                mark=interaction.client.mark,
+                on_filled=self._on_filled(job_id),
+                others=others,
             )
+            await show_form(interaction, form)
 
     def _on_filled(self, job_id: JobId) -> OnDeed:
         async def on_filled(interaction: Interaction, form: DeedForm) -> None:

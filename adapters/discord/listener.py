@@ -22,7 +22,7 @@ from adapters.discord.homes import Homes
 from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.recent import Recent
-from adapters.discord.replies import LOST, acknowledge, refuse, tell, tell_fault
+from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_fault
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.stories import AGAIN, Stories
 from adapters.discord.threads import Opening, Threads
@@ -197,12 +197,7 @@ class Discord(Delivery):
             is_prompt_needed=needs_prompt,
             is_still=is_still,
         )
-        try:
-            await interaction.response.send_modal(form)
-        except discord.HTTPException as error:
-            if error.code not in LOST:
-                raise
-            log.warning("discord.form_lost", code=error.code)
+        await show_form(interaction, form)
 
     async def _on_filled(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 import discord
-from discord import app_commands
+from discord import app_commands, ui
 
 from adapters.discord import buttons, render
 from adapters.discord.choices import Button
@@ -40,6 +40,16 @@ async def acknowledge(interaction: Interaction) -> bool:
         log.warning("discord.ack_lost", cause="stopping")
         return False
     return True
+
+
+async def show_form(interaction: Interaction, form: ui.Modal) -> None:
+    """Let this person fill in a form; one that came too late is no fault."""
+    try:
+        await interaction.response.send_modal(form)
+    except discord.HTTPException as error:
+        if error.code not in LOST:
+            raise
+        log.warning("discord.form_lost", code=error.code)
 
 
 async def tell(

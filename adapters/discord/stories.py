@@ -26,7 +26,7 @@ from adapters.discord.buttons import (
 from adapters.discord.choices import Button
 from adapters.discord.commands import Options
 from adapters.discord.parse import Asked
-from adapters.discord.replies import acknowledge, refuse, tell
+from adapters.discord.replies import acknowledge, refuse, show_form, tell
 from bot.errors import BotError, InvalidRequest
 from bot.request import GenerationRequest, Requester, Work
 
@@ -111,7 +111,7 @@ class Stories:
         form = StoryForm(
             told, _chosen(sizes, told), mark=interaction.client.mark, on_filled=self._submit
         )
-        await interaction.response.send_modal(form)
+        await show_form(interaction, form)
 
     async def _submit(self, interaction: Interaction, told: Told) -> None:
         if not await acknowledge(interaction):
