@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING, get_args
 
 import discord
 
-from adapters.discord import render
 from adapters.discord.parse import NAME
 from bot.errors import BotError, NotAllowed
 from bot.log import get_logger
 from bot.notices import Outcome
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester
-from bot.text import describe_report
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
 log = get_logger(__name__)
 STAR, LETTER = "⭐", "✉️"
-REPORT = "report"
 OUTCOMES: dict[str, Outcome] = {each: each for each in get_args(Outcome)}
-ACTS = frozenset({REPORT, *OUTCOMES})
+ACTS = frozenset(OUTCOMES)
 
 
 class Care:
@@ -66,10 +63,7 @@ class Care:
     async def act(
         self, action: str, job_id: JobId, requester: Requester, *, can_moderate: bool
     ) -> str:
-        """Report, or the buttons under a report."""
-        if action == REPORT:
-            answer = await self._studio.care.report(job_id, requester)
-            return render.draw_text(describe_report(answer))
+        """The buttons under a report."""
         if not (can_moderate or self._studio.admin.is_operator(requester)):
             raise NotAllowed("Only moderators of this server can decide that.")
         await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)

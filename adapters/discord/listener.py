@@ -23,6 +23,7 @@ from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.recent import Recent
 from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_fault
+from adapters.discord.reporting import REPORT, Reports
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.stories import AGAIN, Stories
 from adapters.discord.threads import Opening, Threads
@@ -72,6 +73,7 @@ class Discord(Delivery):
         self._recent = Recent(studio)
         self._deeds = Deeds(studio, self, self._recent)
         self._stories = Stories(studio, self, self._answers)
+        self._reports = Reports(studio, self)
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
@@ -326,6 +328,7 @@ class Discord(Delivery):
             "remix": self._on_remix,
             "animate": self._on_animate,
             AGAIN: self._stories.on_again,
+            REPORT: self._reports.on_report,
         }
         if action in forms:
             await forms[action](interaction, JobId(target))

@@ -9,7 +9,7 @@ from bot.store import errands
 from tests.adapters.discord.conftest import Street, Town
 from tests.adapters.discord.test_admin import told
 from tests.adapters.discord.test_deeds import made
-from tests.discord_server import Channel, Permission, Person
+from tests.discord_server import Channel, Message, Permission, Person
 
 OpenStreet = Callable[..., Awaitable[Street]]
 
@@ -26,17 +26,29 @@ async def settled(street: Street) -> None:
             await asyncio.sleep(0.01)
 
 
+async def report_it(street: Street, clip: Message, reason: str) -> Message:
+    """Ben reports a clip by the list under it."""
+    asked = await street.ben.choose(clip, "More…", "report")
+    await street.ben.modal(asked)
+    sent = await street.ben.submit_modal(asked, {"What is wrong with it?": reason})
+    return await street.ben.answer(sent)
+
+
 async def test_a_report_goes_to_the_moderators_and_only_they_decide(street: Street) -> None:
     boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
     judge = street.discord.person("Judge", street.guild, allows=Permission.MANAGE_MESSAGES)
     office = street.discord.channel(street.guild, "office")
     await rule(boss, "moderators_channel", str(office.id))
     clip = await made(street, "a red fox")
-    answer = await street.ben.answer(await street.ben.choose(clip, "More…", "report"))
+    answer = await report_it(street, clip, "It is @everyone **cruel**.")
     assert answer.is_ephemeral
     assert "Nobody else learns that it was you" in answer.content
     report = await street.discord.wait_message(office)
     assert list(report.buttons) == ["Remove", "Block", "Keep"]
+    assert "Reason: It is" in report.content
+    assert "Ben" not in report.content
+    assert not report.pings
+    assert "**cruel**" not in report.content
     refused = await street.ben.answer(await street.ben.click(report, "Remove"))
     assert "Only moderators" in refused.content
     assert street.clips() == [clip]
@@ -52,7 +64,7 @@ async def test_the_operator_decides_where_there_is_no_channel_for_it(
     otto = town.discord.person("Otto", town.guild)
     street = await open_street(operator={"discord_user": str(otto.id)})
     clip = await made(street, "a red fox")
-    await street.ben.answer(await street.ben.choose(clip, "More…", "report"))
+    await report_it(street, clip, "")
     report = await street.discord.wait_message(otto.dm)
     await otto.answer(await otto.click(report, "Keep"))
     await street.discord.wait_for(lambda: "The clip stays" in report.content)
