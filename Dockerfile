@@ -1,9 +1,11 @@
 # Raybot in one small image: its own user, nothing writable but /data and /tmp.
 FROM python:3.13-slim
 
+# `--build-arg PACKAGES=charts` draws charts of usage, too.
+ARG PACKAGES=run
 WORKDIR /raybot
-COPY requirements/run.txt requirements/run.txt
-RUN pip install --no-cache-dir --require-hashes -r requirements/run.txt
+COPY requirements/${PACKAGES}.txt requirements.txt
+RUN pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY adapters adapters

@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench init run chat lock audit clean python
+.PHONY: help demo test check crash bench init run chat charts lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -50,6 +50,9 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 	@$(PY) -m mypy
 	@$(PYTEST)
 
+crash: .venv/dev.stamp ## kill the bot at every point of a job, in Discord and in Slack: minutes
+	@$(PY) -m tests.crash
+
 bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
 	@$(PY) -m bench
 
@@ -62,11 +65,14 @@ run: .venv/run.stamp ## run every adapter of config.toml
 chat: .venv/run.stamp ## talk to Raybot in this terminal
 	@$(PY) -m bot chat
 
+charts: .venv/charts.stamp ## install what draws charts of usage, beside the rest
+
 lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(PY) -m venv .venv/lock
 	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
 	@$(UV_COMPILE) -o requirements/run.txt
-	@$(UV_COMPILE) --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) --extra charts -c requirements/run.txt -o requirements/charts.txt
+	@$(UV_COMPILE) --extra charts --group dev -c requirements/run.txt -o requirements/dev.txt
 
 audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code
 	@$(PY) -m pip check

@@ -55,6 +55,13 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Forget:
+    """`forget me`, and `forget me yes` from who has read what goes and what stays."""
+
+    is_confirmed: bool = False
+
+
+@dataclass(frozen=True)
 class Jobs:
     """`jobs`, `jobs 2`, `jobs "fox" 2`."""
 
@@ -115,6 +122,7 @@ class SettingsCommand:
 Command = (
     Help
     | Usage
+    | Forget
     | Jobs
     | Show
     | Cancel
@@ -171,6 +179,7 @@ _DEEDS: tuple[tuple[Act, str], ...] = (
     ("modify", rf"modify\s+{_SURE_ID}{_MODE}{_REST}"),
     ("remix", rf"remix\s+{_SURE_ID}{_REST}"),
 )
+_FORGET = re.compile(r"forget\s+me(\s+yes)?", re.IGNORECASE)
 _JOBS = re.compile(r"jobs(?:\s+[\"“”„]([^\"“”„]+)[\"“”])?(?:\s+([1-9][0-9]{0,3}))?", re.IGNORECASE)
 
 
@@ -178,6 +187,8 @@ def read_verb(text: str) -> Command | Deed | None:
     """The verb that the whole text is; None where it is a prompt, or `settings`."""
     if text.lower() in {"help", "usage"}:
         return Help() if text.lower() == "help" else Usage()
+    if match := _FORGET.fullmatch(text):
+        return Forget(is_confirmed=match[1] is not None)
     if match := _VERB.fullmatch(text.lower()):
         return _OF_JOB[match[1]](to_job_id(match[2]))
     if match := _JOBS.fullmatch(text):

@@ -218,8 +218,14 @@ def _to_clip_work(
     """What is done to the file itself, at the service that made it."""
     assert job.clip is not None
     clip = job.clip
-    source = SourceClip(job_id=job.id, width=clip.width, height=clip.height, seconds=clip.seconds)
-    ratio, _ = shape_of(job)
+    ratio, resolution = shape_of(job)
+    source = SourceClip(
+        job_id=job.id,
+        width=clip.width,
+        height=clip.height,
+        seconds=clip.seconds,
+        resolution=resolution,
+    )
     values: dict[str, object] = {
         "model": job.work.model,
         "source": source,
@@ -359,8 +365,9 @@ def shape_of(job: Job) -> tuple[AspectRatio, Resolution]:
     shape = math.log(clip.width / clip.height)
     lines = math.sqrt(clip.width * clip.height * 9 / 16)
     ratio = min(ASPECT_RATIOS, key=lambda each: abs(math.log(_ratio(each)) - shape))
-    resolution = min(RESOLUTIONS, key=lambda each: abs(math.log(_lines(each) / lines)))
-    return ratio, resolution
+    asked = work.resolution if isinstance(work, ReframeWork | ModifyWork) else None
+    near = min(RESOLUTIONS, key=lambda each: abs(math.log(_lines(each) / lines)))
+    return ratio, asked or near
 
 
 def _ratio(ratio: AspectRatio) -> float:

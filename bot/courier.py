@@ -122,6 +122,11 @@ class Courier:
                 await self._database.write(lambda tx: self._note_failure(tx, errand, failure))
                 raise
 
+    async def unname(self, job: Job, message: MessageRef) -> None:
+        """Take a job's words off the thread that was opened for it; raises `DeliveryError`s."""
+        if (adapter := self._adapters.get(message.thread.adapter)) is not None:
+            await adapter.unname(job.request.thread, message)
+
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
         """One pair of hands for each errand."""
@@ -142,7 +147,7 @@ class Courier:
             return
         errands.finish(tx, errand)
         is_known = isinstance(error, PostedBefore | ClipBroken)
-        if is_known or errand.kind == "letter":
+        if is_known or errand.kind in ("letter", "recall"):
             return
         what = "A report" if errand.kind == "report" else "A clip for the gallery"
         sentence = f"{what} could not be posted where it should be. {error.sentence}"
@@ -236,7 +241,7 @@ def _to_about(job: Job) -> About:
 
 def _has_content(errand: Errand, job: Job) -> bool:
     """Whether there still is something to say: a copy goes with its clip."""
-    return errand.kind == "report" or job.clip is not None
+    return errand.kind == "report" or (errand.kind != "recall" and job.clip is not None)
 
 
 async def _thread_of(errand: Errand, adapter: Adapter) -> ThreadRef:

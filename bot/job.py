@@ -40,6 +40,9 @@ OPEN = frozenset(JobState) - TERMINAL
 #: States in which a job occupies one of the provider's slots.
 AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENERATING})
 
+#: The `Failure.code` of a job whose clip was removed.
+DELETED = "deleted"
+
 #: So long a film waits for its person's word on a shot that failed.
 DECIDE_WITHIN = timedelta(days=1)
 
@@ -165,6 +168,7 @@ class Job:
     parent: JobId | None = None
     story: JobId | None = None
     shot: int | None = None
+    erased_at: datetime | None = None
 
     @property
     def film(self) -> JobId | None:

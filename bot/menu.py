@@ -81,7 +81,8 @@ class Menu:
         self, act: Act, job: Job, provider: Provider, value: str
     ) -> tuple[Work, ModelCapabilities]:
         """What would be asked for; raises `InvalidRequest` where it cannot be done."""
-        wish = Wish(choice=value, prompt=ANY_WORDS, other=ANY_CLIP)
+        other = ANY_CLIP if NEEDS[act].other_clip else None
+        wish = Wish(choice=value, prompt=ANY_WORDS, other=other)
         work = to_work(act, job, wish)
         if (can := provider.capabilities.get(work.model)) is None:
             raise InvalidRequest(f"{provider.name} has no {work.model} any more.", field="model")

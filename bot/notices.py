@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal, get_args
 
 from bot.acts import Offered
@@ -267,6 +267,35 @@ class Letter:
     original_link: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Starred:
+    """A clip that people starred, whose it is, and where it stands."""
+
+    job_id: JobId
+    stars: int
+    name: str
+    message: MessageRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digest:
+    """What a place made in a week, both ends included; of nobody's prompts, and it calls nobody.
+
+    `starred` are the clips with most stars, but none that is private or deleted. What is left of
+    the month is None where no limit is set.
+    """
+
+    since: date
+    until: date
+    clips: int
+    people: int
+    seconds: float
+    charged: Micros
+    starred: tuple[Starred, ...] = ()
+    money_left: Micros | None = None
+    clips_left: int | None = None
+
+
 Notice = (
     Received
     | ConfirmNeeded
@@ -286,8 +315,11 @@ Notice = (
     | Reported
     | Gallery
     | Letter
+    | Digest
 )
+#: What is about no one job.
+Jobless = Operator | Digest
 #: No word of a job in its own thread.
-Aside = Operator | Reported | Gallery | Letter
+Aside = Jobless | Reported | Gallery | Letter
 #: What carries a file.
 WithFile = Delivered | Gallery | Letter

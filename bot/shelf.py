@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot import quota
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.errors import BotError, JobNotFound, NotAllowed
@@ -11,12 +12,12 @@ from bot.house import House
 from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
-from bot.overview import JobLine, Shown, UsageReport
+from bot.overview import JobLine, Shown, UsageReport, UsageRow
 from bot.planning import Planner
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, Work
 from bot.showing import to_kept, to_line
-from bot.store import jobs, ledger, lineage, messages
+from bot.store import jobs, ledger, lineage, messages, reports
 from bot.store.database import Database
 
 log = get_logger(__name__)
@@ -95,6 +96,15 @@ class Shelf:
             )
         )
         return replace(report, last=tuple(to_line(job) for job in own))
+
+    async def usage_by_day(self, requester: Requester) -> tuple[UsageRow, ...]:
+        """What a person used on each day of this month."""
+        now, timezone = self._clock.now(), self._house.limits.timezone
+        start, person = quota.windows(now, timezone).month_start, requester.person
+        rows = await self._database.read(
+            lambda conn: reports.by_day(conn, start, now, timezone=timezone, person=person)
+        )
+        return tuple(rows)
 
     async def work_of(self, job_id: JobId, requester: Requester) -> Work:
         """What was asked for, to be asked for again with changes."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from bot import deeds, pricing
+from bot.acts import shape_of
 from bot.errors import InvalidRequest
 from bot.job import Job
 from bot.refs import JobId
@@ -97,6 +98,7 @@ def _fill(work: C, made: Job) -> C:
         width=clip.width,
         height=clip.height,
         seconds=clip.seconds,
+        resolution=shape_of(made)[1],
         is_spoiler=is_spoiler(maker.work),
     )
     told: dict[str, object] = {"source": source}

@@ -19,15 +19,19 @@ from bot.act_words import (
     parent_line,
 )
 from bot.care_words import (
+    CONFIRM_TYPED,
     DECIDED,
     DECISIONS,
+    FORGET,
     FORMS,
     describe_aside,
     describe_audit,
+    describe_forgetting,
     describe_queue,
     describe_report,
     maker,
 )
+from bot.digest_words import DIGEST, describe_digest, starred_line
 from bot.job import Route
 from bot.page_words import (
     describe_jobs,
@@ -37,6 +41,7 @@ from bot.page_words import (
     describe_settings,
     describe_settings_in,
     describe_usage,
+    describe_usage_by_day,
     help_text,
     timeline,
 )
@@ -60,8 +65,11 @@ from bot.words import (
 )
 
 __all__ = [
+    "CONFIRM_TYPED",
     "DECIDED",
     "DECISIONS",
+    "DIGEST",
+    "FORGET",
     "QUOTE_CHARS",
     "Table",
     "Text",
@@ -77,6 +85,7 @@ __all__ = [
     "describe",
     "describe_audit",
     "describe_error",
+    "describe_forgetting",
     "describe_jobs",
     "describe_limits",
     "describe_queue",
@@ -86,6 +95,7 @@ __all__ = [
     "describe_settings",
     "describe_settings_in",
     "describe_usage",
+    "describe_usage_by_day",
     "family_lines",
     "gist",
     "help_text",
@@ -98,6 +108,7 @@ __all__ = [
     "price_words",
     "ready_at",
     "span",
+    "starred_line",
     "thing",
     "timeline",
     "whole_price",
@@ -121,6 +132,8 @@ Running = (
 
 def describe(notice: n.Notice) -> Text:
     """The words of a notice."""
+    if isinstance(notice, n.Digest):
+        return describe_digest(notice)
     if isinstance(notice, n.Reported | n.Gallery | n.Letter):
         return describe_aside(notice)
     if isinstance(notice, n.Delivered | n.Done | n.Failed | n.Cancelled | n.Operator):

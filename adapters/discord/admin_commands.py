@@ -10,6 +10,8 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Group, Range
 
+from bot.errors import InvalidRequest
+
 Interaction = discord.Interaction[Any]
 RULES = {
     "who may go on from a clip (anyone, own)": "remix",
@@ -34,6 +36,13 @@ class Place:
     id: str
     name: str
     is_place: bool = True
+
+
+def checked(place: Place) -> Place:
+    """The same; raises `InvalidRequest` where nobody can write there."""
+    if not place.is_place:
+        raise InvalidRequest("That is a category. Choose one of its channels.", field="channel")
+    return place
 
 
 class PlaceTransformer(app_commands.Transformer):
@@ -79,12 +88,17 @@ def ray_admin(desk: RunsPlaces) -> Group:
         guild_only=True,
     )
 
-    @admin.command(name="usage", description="Who used what in this server, with a file of it all")
+    @admin.command(name="usage", description="Who used what in this server, with a chart")
     @app_commands.describe(since="How far back")
     async def usage(
         interaction: Interaction, since: Literal["today", "week", "month", "year"] = "month"
     ) -> None:
         await desk.on_admin(interaction, "usage", days=DAYS[since])
+
+    @admin.command(name="digest", description="What was made here, each Monday in a channel")
+    @app_commands.describe(channel="Which one; none: no digest any more")
+    async def digest(interaction: Interaction, channel: PlaceOption | None = None) -> None:
+        await desk.on_admin(interaction, "digest", place=channel)
 
     @admin.command(name="limits", description="The limits and rules in force here")
     async def limits(interaction: Interaction) -> None:
@@ -135,6 +149,10 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
     @admin.command(name="unblock", description="Let somebody ask again")
     async def unblock(interaction: Interaction, member: discord.User) -> None:
         await desk.on_admin(interaction, "unblock", user=str(member.id))
+
+    @admin.command(name="forget", description="Remove all that is kept of somebody here")
+    async def forget(interaction: Interaction, member: discord.User) -> None:
+        await desk.on_admin(interaction, "forget", user=str(member.id))
 
     @admin.command(name="grant", description="Let somebody spend more, once")
     @app_commands.describe(member="Whom", dollars="How much", days="Else until the month ends")

@@ -14,6 +14,7 @@ from adapters.command_text import (
     Confirm,
     Delete,
     Follow,
+    Forget,
     Help,
     Jobs,
     Retry,
@@ -21,7 +22,7 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.discord import care, parse, render
+from adapters.discord import care, forgetting, parse, render
 from adapters.discord.buttons import Choice, to_view
 from adapters.discord.choices import Button
 from adapters.discord.commands import ANIMATE
@@ -62,6 +63,7 @@ COMMANDS = {
     "cancel": "take a request back",
     "usage": "what you used, and what is left",
     "settings": "your own defaults",
+    "forget-me": "remove all that is kept of you here",
 }
 TOO_LARGE_HERE = "-# It is too large to be shown here."
 #: Acts that make sense under a page about a job; what starts another one belongs to its message.
@@ -137,8 +139,11 @@ class Answers:
     async def page(
         self, interaction: Interaction, name: str, requester: Requester, given: Mapping[str, Any]
     ) -> None:
-        """`/ray jobs|show|usage|settings|help`."""
+        """`/ray jobs|show|usage|settings|forget-me|help`."""
         match name:
+            case "forget-me":
+                await forgetting.show(interaction, self._studio, requester)
+                return
             case "show":
                 shown = await self._studio.show(parse.to_job_id(given["job"]), requester)
                 await self._show(interaction, shown)
@@ -255,10 +260,21 @@ class Answers:
                 work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester)
                 await self.reply(message, f"The {thing(work)} of `{job_id}` is deleted.")
-            case Retry() | Follow():
+            case Retry() | Follow() | Forget():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)
+
+    async def forget(
+        self, message: discord.Message, requester: Requester, *, is_confirmed: bool
+    ) -> None:
+        """What there is of somebody; where others read along, behind a button."""
+        if message.guild is not None:
+            await self.reply(message, YOUR_OWN, button=forgetting.ASKS)
+            return
+        page = await self._studio.erasure.forget(requester, is_confirmed=is_confirmed)
+        words, button = forgetting.draw(page, requester)
+        await self.reply(message, words, button=button)
 
     async def _show_again(self, message: discord.Message, shown: Shown) -> None:
         """The clip itself comes only where nobody else looks on."""
@@ -281,6 +297,9 @@ class Answers:
     ) -> None:
         """A button other than Retry and Remix; only who pressed it reads the answer."""
         can_moderate = parse.is_moderator(interaction)
+        if action in forgetting.ACTS:
+            await forgetting.act(interaction, self._studio, action, target, requester)
+            return
         match action:
             case "cancel":
                 job_id = parse.to_job_id(target)
@@ -289,16 +308,9 @@ class Answers:
             case "confirm":
                 receipt = await self._studio.confirm(parse.to_job_id(target), requester)
                 said = render.draw_receipt(receipt, None)
-            case "redo":
-                film, _, shot = target.partition(":")
-                job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
-                receipt = await self._studio.stories.redo(
-                    job_id, number, requester, dedupe_key=f"{parse.NAME}:{interaction.id}"
-                )
-                said = render.draw_receipt(receipt, None)
-            case "finish":
-                notice = await self._studio.stories.finish(parse.to_job_id(target), requester)
-                said = render.draw(notice, now=self._clock.now()).content
+            case "redo" | "finish":
+                key = f"{parse.NAME}:{interaction.id}"
+                said = await self._decide(action, target, requester, dedupe_key=key)
             case "delete":
                 job_id = parse.to_job_id(target)
                 work = await self._studio.work_of(job_id, requester)
@@ -315,6 +327,18 @@ class Answers:
             case _:
                 said = await self._operate(action, target, requester)
         await tell(interaction, said)
+
+    async def _decide(
+        self, action: str, target: str, requester: Requester, *, dedupe_key: str
+    ) -> str:
+        """What is to become of a film of which a shot failed."""
+        film, _, shot = target.partition(":")
+        job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
+        if action == "finish":
+            notice = await self._studio.stories.finish(job_id, requester)
+            return render.draw(notice, now=self._clock.now()).content
+        receipt = await self._studio.stories.redo(job_id, number, requester, dedupe_key=dedupe_key)
+        return render.draw_receipt(receipt, None)
 
     async def _operate(self, action: str, target: str, actor: Requester) -> str:
         """The buttons under what the operator is told; the studio knows who that is."""

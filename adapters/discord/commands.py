@@ -55,7 +55,7 @@ class Desk(Protocol):
         """The message command."""
 
     async def on_page(self, interaction: Interaction, name: str, **given: Any) -> None:
-        """`/ray jobs|show|usage|settings|help`."""
+        """`/ray jobs|show|usage|settings|forget-me|help`."""
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """`/ray cancel`, and every button."""
@@ -343,6 +343,10 @@ def _add_pages(ray: Group, desk: Desk) -> None:
     @app_commands.choices(setting=named(SETTINGS))
     async def settings(interaction: Interaction, setting: str = "", value: str = "") -> None:
         await desk.on_page(interaction, "settings", setting=setting, value=value)
+
+    @ray.command(name="forget-me", description="Remove all that is kept of you here")
+    async def forget_me(interaction: Interaction) -> None:
+        await desk.on_page(interaction, "forget-me")
 
     @ray.command(name="help", description="What Raybot can do here")
     async def help_(interaction: Interaction) -> None:

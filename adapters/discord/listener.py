@@ -21,6 +21,7 @@ from adapters.discord.delivery import Delivery
 from adapters.discord.homes import Homes
 from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked, Picture
+from adapters.discord.places import Places
 from adapters.discord.recent import Recent
 from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_fault
 from adapters.discord.reporting import REPORT, Reports
@@ -66,7 +67,7 @@ class Discord(Delivery):
         self._studio = studio
         self._opening = opening
         self._threads = Threads(studio)
-        self._session = Session(self, wire, clock=clock)
+        self._session = Session(self, wire, places=Places(studio), clock=clock)
         self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
@@ -231,8 +232,7 @@ class Discord(Delivery):
         retry_of: JobId | None = None,
     ) -> None:
         """Ask for it, and end the acknowledgement with the way to it."""
-        # Of a server without the bot no name is known.
-        name = getattr(interaction.guild, "name", None) or ""
+        name = parse.name_of(interaction.guild)
         receipt = await self._studio.submit(request, retry_of=retry_of, place_name=name)
         await self.follow(interaction, [receipt])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from adapters import command_text, typed_frames
-from adapters.command_text import Draft, Follow, Retry
+from adapters.command_text import Draft, Follow, Forget, Retry
 from adapters.discord import parse
 from adapters.discord.answers import Answers
 from adapters.discord.commands import ANIMATE
@@ -89,6 +89,10 @@ class Mentions:
             await self._follow(message, command, ears)
         else:
             requester = await self._requester(message, ears, job=getattr(command, "job_id", None))
+            if isinstance(command, Forget):
+                is_confirmed = command.is_confirmed
+                await self._answers.forget(message, requester, is_confirmed=is_confirmed)
+                return
             await self._answers.obey(message, command, requester)
 
     async def _ask(self, message: discord.Message, draft: Draft, ears: Ears) -> None:

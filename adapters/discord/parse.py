@@ -182,6 +182,11 @@ def can_open_thread(own: discord.Permissions, channel: object) -> bool:
     return may and isinstance(channel, discord.TextChannel)
 
 
+def name_of(guild: discord.Guild | None) -> str:
+    """What people call a server, where the bot is in it."""
+    return getattr(guild, "name", None) or ""
+
+
 def is_moderator(interaction: discord.Interaction[Any]) -> bool:
     """Whether this person may remove other people's messages here."""
     return interaction.guild_id is not None and interaction.permissions.manage_messages

@@ -41,11 +41,8 @@ def clip_of(action_ids: list[str]) -> JobId | None:
 # ---- as Slack draws them ---------------------------------------------------------------------
 
 _STYLES = {
-    "confirm": "primary",
-    "approve": "primary",
-    "delete": "danger",
-    "removed": "danger",
-    "blocked": "danger",
+    **dict.fromkeys(("confirm", "approve"), "primary"),
+    **dict.fromkeys(("delete", "removed", "blocked", "forget", "forget_other"), "danger"),
 }
 LABELS = {MORE: "More…", **{str(each): words for each, words in DECISIONS.items()}}
 

@@ -25,6 +25,7 @@ from adapters.slack.mentions import Mentions
 from adapters.slack.more import LIST, REPORTING
 from adapters.slack.parse import Asked
 from adapters.slack.people import People
+from adapters.slack.places import Places
 from adapters.slack.session import Session
 from adapters.slack.settings import Settings
 from adapters.slack.tokens import Installations, OneWorkspace
@@ -58,7 +59,12 @@ class Slack(Delivery):
 
     def __init__(self, studio: Studio, settings: Settings, *, clock: Clock) -> None:
         self._studio = studio
-        accounts = Installations(studio.vault) if settings.has_installations else OneWorkspace()
+        self._places = Places(studio)
+        accounts = (
+            Installations(studio.vault, self._places)
+            if settings.has_installations
+            else OneWorkspace()
+        )
         super().__init__(
             accounts=accounts,
             clock=clock,
@@ -72,7 +78,7 @@ class Slack(Delivery):
         self._voice = Voice(self.clients)
         self._answers = Answers(studio, self, clock=clock)
         self._care = Care(studio, self._people)
-        self._admin = Admin(studio, clock=clock)
+        self._admin = Admin(studio, self, clock=clock)
         self._mentions = Mentions(self.clients)
         self._forms = Forms(studio, self._voice)
         self._home = Home(studio, self.clients, accounts, self._people, clock=clock)
@@ -89,6 +95,8 @@ class Slack(Delivery):
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
             await self._session.prove()
+            if isinstance(self._accounts, OneWorkspace):
+                await self._places.on_here((await self._accounts.of("")).workspace)
             # Read before anything new is kept: what comes in from now on is not among it.
             left = await self._studio.inbox.undone(NAME)
             self._works = group
@@ -193,6 +201,7 @@ class Slack(Delivery):
             await self._leave(heard.workspace)
             return
         account = await self._accounts.of(heard.workspace)
+        await self._places.on_heard(heard.workspace)
         match heard.kind:
             case "home":
                 await self._home.open(account, heard.user)
@@ -218,6 +227,7 @@ class Slack(Delivery):
             # One that ended is forgotten already; a mute Slack says nothing of it.
             if refusals.is_final(error):
                 await self._accounts.lose(workspace)
+                await self._places.on_gone(workspace)
 
     async def _requester(self, heard: Heard, account: Account) -> Requester:
         person = await self._people.of(account, heard.user)

@@ -196,6 +196,8 @@ def draw(notice: n.Notice, *, now: datetime) -> Drawn:
     """A notice as a message. Only a clip calls its requester."""
     if isinstance(notice, n.Operator):
         return _draw_operator(notice)
+    if isinstance(notice, n.Digest):
+        return _draw_digest(notice)
     asks = notice.about.requester
     is_called = isinstance(notice, n.Delivered) and asks.adapter == NAME
     is_called = is_called and _USER.fullmatch(asks.user) is not None
@@ -245,7 +247,7 @@ def _to_row(notice: Told, line: str) -> Row:
     return Row(weight=SENTENCE, look="said", parts=line_of(line, times=times))
 
 
-def related_row(line: str, relative: n.Parent | Relative) -> Row:
+def related_row(line: str, relative: n.Parent | n.Starred | Relative) -> Row:
     """A line that names another job, which leads to its message where there is one."""
     before, _, after = line.partition(relative.job_id)
     name = b.said(relative.job_id, code=True)
@@ -325,6 +327,16 @@ def _draw_operator(notice: n.Operator) -> Drawn:
     acts = {"place": ("approve", "close"), "uncertain": ("charge", "release")}.get(code, ())
     rows = fit(said_rows(words.describe(notice)))
     return to_drawn(rows, buttons=buttons.row(target, *acts))
+
+
+def _draw_digest(notice: n.Digest) -> Drawn:
+    """A place's week, with the way to the clips that people liked most; nobody is called."""
+    text, ways = words.describe(notice), {words.starred_line(e): e for e in notice.starred}
+    rows = [title_row(text.title)]
+    for line in text.lines:
+        said = Row(weight=KEEP, look="said", parts=line_of(line))
+        rows.append(related_row(line, ways[line]) if line in ways else said)
+    return to_drawn(fit(rows))
 
 
 # ---- answers ---------------------------------------------------------------------------------
