@@ -38,6 +38,11 @@ class Draft:
     is_draft: bool = False
     shots: tuple[str, ...] | None = None
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether it says nothing of what is to be seen; an image beside it may."""
+        return not self.prompt and self.start is None and self.shots is None
+
 
 @dataclass(frozen=True)
 class Help:

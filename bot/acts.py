@@ -316,11 +316,17 @@ def options_of(act: Act, job: Job) -> tuple[str, ...]:
             return RESOLUTIONS[at + 1 :]
 
 
-def _check(act: Act, job: Job, wish: Wish) -> None:
+def _check_kind(act: Act, job: Job) -> None:
+    if is_for(act, job):
+        return
     what = "picture" if job.work.kind == "image" else "clip"
-    if not is_for(act, job):
-        refusal = f"{job.id} loops already." if act == "loop" and what == "clip" else ""
-        raise InvalidRequest(refusal or f"That cannot be done with the {what} {job.id}.")
+    is_loop = isinstance(job.work, VideoWork) and job.work.loop
+    refusal = f"{job.id} loops already." if act == "loop" and is_loop else ""
+    raise InvalidRequest(refusal or f"That cannot be done with the {what} {job.id}.")
+
+
+def _check(act: Act, job: Job, wish: Wish) -> None:
+    _check_kind(act, job)
     needs, options = NEEDS[act], options_of(act, job)
     if needs.choice != "none" and wish.choice not in options:
         raise InvalidRequest(_choice_refusal(act, job, wish.choice, options), field="choice")

@@ -135,7 +135,9 @@ def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
     """`fit`, to the asked model or, where nobody typed it, to the provider's nearest."""
     models = usable(provider, work.kind)
     if not models:
-        raise InvalidRequest(f"{provider.name} has no model with a known price.", field="model")
+        raise InvalidRequest(
+            f"{provider.name} has no model with a known price for that.", field="model"
+        )
     moved: tuple[str, ...] = ()
     if work.model not in models:
         near = _closest_word(work.model, models)

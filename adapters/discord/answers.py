@@ -55,6 +55,7 @@ STILL = "still"
 COMMANDS = {
     "create": "a clip from words, and pictures if you like",
     "animate": "set a picture in motion",
+    "story": "one film of several shots",
     STILL: "a picture from words",
     "more": "something made of a clip: go on, vary, enlarge, change",
     "jobs": "your clips, and the way to each",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,10 @@ from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.places import Places
 from adapters.discord.recent import Recent
-from adapters.discord.replies import LOST, acknowledge, refuse, tell
+from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_fault
+from adapters.discord.reporting import REPORT, Reports
 from adapters.discord.session import Client, Session, Wire
+from adapters.discord.stories import AGAIN, Stories
 from adapters.discord.threads import Opening, Threads
 from adapters.follow_ups import act_of
 from bot.clock import Clock
@@ -71,6 +73,8 @@ class Discord(Delivery):
         self._admin = Admin(studio, clock=clock)
         self._recent = Recent(studio)
         self._deeds = Deeds(studio, self, self._recent)
+        self._stories = Stories(studio, self, self._answers)
+        self._reports = Reports(studio, self)
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
@@ -93,11 +97,7 @@ class Discord(Delivery):
         self, interaction: Interaction, error: app_commands.AppCommandError
     ) -> None:
         """A command that this process does not know, or a fault of ours."""
-        if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
-            await tell(interaction, "This command has changed. Please reload Discord (Ctrl+R).")
-            return
-        log.error("discord.command_fault", exc_info=error)
-        await tell(interaction, render.draw_error(BotError()))
+        await tell_fault(interaction, error)
 
     @property
     def _is_over(self) -> bool:
@@ -145,7 +145,11 @@ class Discord(Delivery):
             draft = parse.to_draft(options)
             asked = await self.asked(interaction, is_private=options.is_private)
             request = parse.to_request(asked, draft, start=start, end=end)
-            await self._submit(interaction, request)
+            await self.submit(interaction, request)
+
+    async def on_story(self, interaction: Interaction, options: Options) -> None:
+        """`/ray story`."""
+        await self._stories.on_story(interaction, options)
 
     async def on_menu(self, interaction: Interaction, message: discord.Message) -> None:
         """Open the form for the images of a message."""
@@ -196,12 +200,7 @@ class Discord(Delivery):
             is_prompt_needed=needs_prompt,
             is_still=is_still,
         )
-        try:
-            await interaction.response.send_modal(form)
-        except discord.HTTPException as error:
-            if error.code not in LOST:
-                raise
-            log.warning("discord.form_lost", code=error.code)
+        await show_form(interaction, form)
 
     async def _on_filled(
         self,
@@ -223,15 +222,16 @@ class Discord(Delivery):
                 end = parse.to_frame(self.images.keep(upload), None, field="end_frame")
             asked = await self.asked(interaction, job=retry_of)
             request = parse.to_request(asked, draft, start=start, end=end)
-            await self._submit(interaction, request, retry_of=retry_of)
+            await self.submit(interaction, request, retry_of=retry_of)
 
-    async def _submit(
+    async def submit(
         self,
         interaction: Interaction,
         request: GenerationRequest,
         *,
         retry_of: JobId | None = None,
     ) -> None:
+        """Ask for it, and end the acknowledgement with the way to it."""
         name = parse.name_of(interaction.guild)
         receipt = await self._studio.submit(request, retry_of=retry_of, place_name=name)
         await self.follow(interaction, [receipt])
@@ -260,7 +260,7 @@ class Discord(Delivery):
         return self.images.keep(picture)
 
     async def asked(
-        self, interaction: Interaction, *, is_private: bool = False, job: JobId | None = None
+        self, interaction: Interaction, *, is_private: bool | None = None, job: JobId | None = None
     ) -> Asked:
         """Who asks, and where it is answered."""
         channel, where = interaction.channel, parse.where_asked(interaction)
@@ -268,8 +268,9 @@ class Discord(Delivery):
             raise NotAllowed("I cannot see this channel.")
         source = interaction.message
         # What is asked for under an answer for one's own eyes is answered like it.
-        is_only_theirs = source is not None and source.flags.ephemeral
-        if is_private or where == "away" or is_only_theirs:
+        if is_private is None:
+            is_private = source is not None and source.flags.ephemeral
+        if is_private or where == "away":
             self.keep_private(interaction)
             number: int | None = interaction.id
         else:
@@ -323,9 +324,14 @@ class Discord(Delivery):
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """A button, or `/ray cancel`."""
-        if action in ("remix", "animate"):
-            open_form = self._on_remix if action == "remix" else self._on_animate
-            await open_form(interaction, JobId(target))
+        forms: dict[str, Callable[[Interaction, JobId], Awaitable[None]]] = {
+            "remix": self._on_remix,
+            "animate": self._on_animate,
+            AGAIN: self._stories.on_again,
+            REPORT: self._reports.on_report,
+        }
+        if action in forms:
+            await forms[action](interaction, JobId(target))
             return
         if act_of(action) is not None:
             await self._deeds.on_act(interaction, action, JobId(target))
@@ -347,13 +353,8 @@ class Discord(Delivery):
     async def suggest_jobs(
         self, interaction: Interaction, typed: str, *, is_clip: bool
     ) -> list[app_commands.Choice[str]]:
-        """Jobs of theirs; none where they may have none."""
-        with suppress(BotError):
-            requester = await self.requester(interaction)
-            find = self._recent.clips if is_clip else self._recent.jobs
-            found = await find(interaction, requester, typed)
-            return [app_commands.Choice(name=each.label, value=each.value) for each in found]
-        return []
+        """Jobs of theirs, while somebody types an id."""
+        return await self._recent.suggest(interaction, self.requester, typed, is_clip=is_clip)
 
     async def _on_remix(self, interaction: Interaction, job_id: JobId) -> None:
         async with self.boundary(partial(refuse, interaction)):

@@ -97,7 +97,7 @@ class Mentions:
 
     async def _ask(self, message: discord.Message, draft: Draft, ears: Ears) -> None:
         start, end = await self._frames_of(message, ears)
-        if not draft.prompt and start is None and draft.start is None:
+        if draft.is_bare and start is None:
             raise InvalidRequest("Say what you want to see, or reply to an image.")
         asked = await self._asked(message, await self._requester(message, ears))
         request = parse.to_request(asked, draft, start=start, end=end)

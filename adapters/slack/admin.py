@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
+from adapters.admin_text import DAYS
 from adapters.command_text import SettingsCommand
 from adapters.slack import forgetting, pages, render
 from adapters.slack.community import CHANNEL, USER, Community
@@ -36,7 +37,6 @@ HELP = (
     "forget @person · grant @person 5 [days] · words [add word X] · queue · audit [page]"
 )
 FILES = "What this workspace used, as you asked: for your eyes only."
-DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
 _ACTS = (
     "usage|digest|limits|limit|channel|defaults|block|unblock|forget|pause|resume|rule|grant|words|"
     "queue|audit"

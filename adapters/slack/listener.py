@@ -15,12 +15,14 @@ from adapters.slack import deeds, parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
+from adapters.slack.care import OUTCOMES, Care
 from adapters.slack.delivery import Delivery
-from adapters.slack.filled import Place
+from adapters.slack.filled import STORY, Place, read_story, story_errors
 from adapters.slack.forms import Forms
 from adapters.slack.heard import OPENS_FORM, File, Heard, read_kept
 from adapters.slack.home import Home
 from adapters.slack.mentions import Mentions
+from adapters.slack.more import LIST, REPORTING
 from adapters.slack.parse import Asked
 from adapters.slack.people import People
 from adapters.slack.places import Places
@@ -47,6 +49,8 @@ PLACED_SECONDS = 5.0
 TOO_LATE = render.draw_sentence(
     "Raybot was restarted, and what you asked for then was not started. Please ask again."
 )
+#: The forms that say where they were opened.
+PLACED = frozenset({views.CREATE, STORY, deeds.DEED, LIST, REPORTING})
 NOTHING_SAID = "Say what you want to see, or mention me in the thread of an image."
 
 
@@ -73,6 +77,7 @@ class Slack(Delivery):
         self._people = People(self.clients, clock=clock, admins=settings.admins)
         self._voice = Voice(self.clients)
         self._answers = Answers(studio, self, clock=clock)
+        self._care = Care(studio, self._people)
         self._admin = Admin(studio, self, clock=clock)
         self._mentions = Mentions(self.clients)
         self._forms = Forms(studio, self._voice)
@@ -111,6 +116,7 @@ class Slack(Delivery):
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
         if heard.kind == "form":
             wrong = views.errors_of(heard.view) | deeds.errors_of(heard.view)
+            wrong |= story_errors(heard.view, self._studio.stories.check)
             if wrong:
                 return {"response_action": "errors", "errors": wrong}
         if self._works is None:
@@ -140,7 +146,7 @@ class Slack(Delivery):
             if (heard := read_kept(noted.payload)) is None:
                 log.error("slack.not_carried_out", cause="Another version kept it.")
                 await self._note_done(noted.key)
-            elif noted.received_at >= oldest or heard.kind == "gone":
+            elif noted.received_at >= oldest or heard.kind in ("gone", "reaction"):
                 await self._carry_out(heard)
             else:
                 async with self._boundary(heard):
@@ -154,11 +160,8 @@ class Slack(Delivery):
 
     async def _carry_out(self, heard: Heard) -> None:
         async with self._boundary(heard):
-            is_clip_form = heard.kind == "form" and heard.view.get("callback_id") in (
-                views.CREATE,
-                deeds.DEED,
-            )
-            await self._attend(parse.to_placed(heard) if is_clip_form else heard)
+            is_placed = heard.view.get("callback_id") in PLACED
+            await self._attend(parse.to_placed(heard) if is_placed else heard)
         if heard.is_kept:
             await self._note_done(heard.key)
 
@@ -202,6 +205,8 @@ class Slack(Delivery):
         match heard.kind:
             case "home":
                 await self._home.open(account, heard.user)
+            case "reaction":
+                await self._care.on_reaction(heard, account)
             case "shortcut":
                 await self._forms.for_shortcut(heard, account)
             case "button" if heard.action in OPENS_FORM:
@@ -243,6 +248,8 @@ class Slack(Delivery):
             return
         command = command_text.parse(said) if said else Draft()
         match command:
+            case Draft(shots=()) if heard.trigger:
+                await self._forms.story(heard, requester, command)
             case Draft():
                 await self._ask(heard, account, requester, command)
             case Retry(job_id=job_id):
@@ -260,9 +267,10 @@ class Slack(Delivery):
     ) -> None:
         start: Frame | None = None
         end: Frame | None = None
-        if heard.kind == "message":
+        # A story begins with words: images that others sent before are none of it.
+        if heard.kind == "message" and (draft.shots is None or heard.files):
             start, end = await self._mentions.frames_of(heard, account)
-        if not draft.prompt and start is None and draft.start is None:
+        if draft.is_bare and start is None:
             raise InvalidRequest(NOTHING_SAID)
         asked = await self._asked(heard, requester, is_private=draft.is_private)
         request = parse.to_request(asked, draft, start=start, end=end)
@@ -288,10 +296,14 @@ class Slack(Delivery):
             await self._studio.preferences.change(requester, views.read_settings(heard.view))
             self._home.touch(requester)
             return
+        if heard.view.get("callback_id") == REPORTING:
+            await self._voice.say(heard, await self._care.report(heard, requester))
+            return
         if heard.view.get("callback_id") == deeds.DEED:
             await self._on_deed(heard, requester, deeds.read_deed(heard.view))
             return
-        filled = views.read_view(heard.view)
+        is_story = heard.view.get("callback_id") == STORY
+        filled = read_story(heard.view) if is_story else views.read_view(heard.view)
         asked = await self._asked(heard, requester, is_private=filled.is_private)
         start, end, retry_of = await self._forms.frames_of(filled, requester)
         request = parse.to_request(asked, filled.draft, start=start, end=end)
@@ -308,7 +320,8 @@ class Slack(Delivery):
             await self._on_deed(heard, requester, deeds.Deed(act=act, place=place))
             return
         person = await self._people.of(account, heard.user)
-        drawn = await self._answers.act(heard.action, heard.target, requester, person)
+        answer = self._care.decide if heard.action in OUTCOMES else self._answers.act
+        drawn = await answer(heard.action, JobId(heard.target), requester, person)
         self._home.touch(requester)
         if heard.channel:
             await self._voice.say(heard, drawn)

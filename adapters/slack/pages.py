@@ -26,8 +26,8 @@ LINES_CHARS, MORE_CHARS = 1200, 24
 BETWEEN = " · "
 HELP = (
     "Mention me in the thread of an image or a clip to start from it, or choose Animate with Ray "
-    "in the menu of a message. /ray alone opens a form. The buttons under a clip go on from it; "
-    "More… lists the rest with prices."
+    "in the menu of a message. /ray alone opens a form, and /ray story one for a film. The "
+    "buttons under a clip go on from it; More… lists the rest with prices."
 )
 
 

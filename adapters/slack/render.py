@@ -12,14 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
-from adapters.follow_ups import SEVERAL
 from adapters.slack import blocks as b
 from adapters.slack import buttons
 from adapters.slack.addresses import NAME
 from adapters.slack.blocks import Block, Part, jump
 from bot import notices as n
 from bot import text as words
-from bot.acts import FIRST_ROW, Offered
+from bot.acts import FIRST_ROW
 from bot.errors import BotError, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros
 from bot.studio import Receipt, Relative
@@ -275,17 +274,7 @@ def _buttons(notice: Told) -> list[Block]:
     possible = {each.act for each in notice.acts}
     row = [each for each in FIRST_ROW if each in possible and each != "retry"]
     last = ["delete"] if "delete" in possible else []
-    shown = {*row, "delete", "retry"} - {"variation"}
-    more = [_entry(each) for each in notice.acts if each.act not in shown]
-    return buttons.row(job, *row, *last, more=more)
-
-
-def _entry(offer: Offered) -> buttons.Entry:
-    if offer.act == "variation":
-        several = f"1 to {offer.options[-1].value} at once"
-        return buttons.Entry(action=SEVERAL, label="Variations", description=several)
-    label, line = words.act_label(offer.act), words.act_line(offer)
-    return buttons.Entry(action=offer.act, label=label, description=line)
+    return buttons.row(job, *row, buttons.MORE, *last)
 
 
 def _choices(notice: Told) -> tuple[str, ...]:
@@ -306,9 +295,9 @@ def _choices(notice: Told) -> tuple[str, ...]:
             return again if notice.about.work.kind == "story" else (*again, "remix")
         case n.Cancelled():
             return ("retry",)
-        case n.Uncertain() | n.Fetching() | n.Done() | n.Delivered():
-            return ()
-        case n.Reported() | n.Gallery() | n.Letter():
+        case n.Reported(choices=outcomes):
+            return outcomes
+        case n.Uncertain() | n.Fetching() | n.Done() | n.Delivered() | n.Gallery() | n.Letter():
             return ()
     assert_never(notice)
 

@@ -25,6 +25,7 @@ from adapters.command_text import (
 )
 from adapters.follow_ups import follow_up
 from adapters.terminal import parse, records, render
+from adapters.terminal.admin import Admin
 from adapters.terminal.delivery import Delivery
 from adapters.terminal.sources import Source
 from adapters.work_text import Finish, Redo
@@ -56,6 +57,7 @@ log = get_logger(__name__)
 LOOK = timedelta(seconds=30)
 HELP = (
     "Here: > 3 slow zoom (reply to message 3) · image ./fox.png (something to reply to) · exit",
+    "To run it: admin usage, limits, rules, words, pause, queue, audit; admin alone lists them.",
     "In a script: one command a line, # for remarks; wait reads on once every job has ended.",
 )
 
@@ -79,6 +81,7 @@ class Terminal(Delivery):
         super().__init__(folder=folder, screen=screen, clock=clock)
         self._studio = studio
         self._source = source
+        self._admin = Admin(studio, clock=clock)
         self._assume_yes = assume_yes
         self._requester = parse.whoami()
         self._has_refused = False
@@ -158,6 +161,10 @@ class Terminal(Delivery):
                 self._tell(await self._studio.delete(job_id, self._requester), number)
             case Finish(job_id=job_id):
                 self._tell(await self._studio.stories.finish(job_id, self._requester), number)
+            case parse.AdminAct(said=said):
+                text = await self._admin.answer(said, self._requester)
+                record = {"notice": "admin", "title": text.title, "lines": text.lines}
+                self._screen.page(text, {**record, "table": text.table}, number=number)
             case parse.Picture(path=path):
                 self._put_picture(path, number)
             case _:

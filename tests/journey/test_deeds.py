@@ -142,7 +142,7 @@ async def test_what_cannot_be_done_is_refused_before_any_money(house: House) -> 
         await Sources(house.app.database).look_up(
             foreign.model_copy(update={"requester": stranger})
         )
-    assert "has no finished clip" in await refused(house, "modify", gone.id)
+    assert "was deleted" in await refused(house, "modify", gone.id)
     assert "Animate it first" in await refused(house, "audio", picture, prompt="wind")
     assert "Describe the sound" in await refused(house, "audio", source)
     assert "is 16:9 already" in await refused(house, "reframe", source, aspect_ratio="16:9")

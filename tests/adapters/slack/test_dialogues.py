@@ -38,7 +38,7 @@ async def test_a_command_becomes_a_clip_in_the_thread_of_its_status_message(lane
     assert status.thread_ts is None
     assert clip.thread_ts == status.ts
     assert f"<@{lane.ana.id}>" in str(clip.blocks)
-    assert set(clip.buttons) == {"Extend", "Variation", "Remix", "Loop", "Delete"}
+    assert set(clip.buttons) == {"Extend", "Variation", "Remix", "Loop", "More…", "Delete"}
     job = await lane.house.delivered(job_of(status))
     assert (job.work.aspect_ratio, to_video(job.work).duration) == ("9:16", "9s")
     await lane.house.check_books()
@@ -440,7 +440,7 @@ async def test_a_still_is_a_picture_that_can_be_set_in_motion(
     picture_of_ours = await lane.slack.wait_message(
         lane.general, lambda each: any(file.name.endswith(".jpg") for file in each.files)
     )
-    assert picture_of_ours.buttons == ["Animate", "Variation", "Remix", "Delete"]
+    assert picture_of_ours.buttons == ["Animate", "Variation", "Remix", "More…", "Delete"]
     still = job_of(await lane.status())
     await lane.house.delivered(still)
     asked = await lane.ben.click(picture_of_ours, "Remix")
