@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -13,6 +14,7 @@ from discord.app_commands import Choice, Group, Range
 from bot.errors import InvalidRequest
 
 Interaction = discord.Interaction[Any]
+MENTION = re.compile(r"<#(\d+)>")
 RULES = {
     "who may go on from a clip (anyone, own)": "remix",
     "the gallery's channel": "gallery_channel",
@@ -177,14 +179,17 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
 def _add_community(admin: Group, desk: RunsPlaces) -> None:
     @admin.command(name="rule", description="Decide about clips and people here")
     @app_commands.describe(
-        name="Which rule", value="Empty takes it back; of channels their id", channel="Only there"
+        name="Which rule", value="Empty takes it back; a channel as #name", channel="Only there"
     )
     @app_commands.choices(name=named(RULES))
     async def rule(
         interaction: Interaction, name: str, value: str = "", channel: PlaceOption | None = None
     ) -> None:
         where = channel.id if channel else ""
-        await desk.on_admin(interaction, "rule", name=name, value=value.strip(), channel=where)
+        # What somebody picks after typing # comes as a mention.
+        mention = MENTION.fullmatch(value.strip())
+        given = mention[1] if mention else value.strip()
+        await desk.on_admin(interaction, "rule", name=name, value=given, channel=where)
 
     @admin.command(name="limit", description="Set a limit of this server, a channel or a role")
     @app_commands.describe(

@@ -52,9 +52,9 @@ class Community:
         held = await self._admin.set_policy(
             actor.tenant, {given["name"]: given["value"]}, actor=actor, channel=channel
         )
-        words = ", ".join(f"{each} {held[each]}" for each in held) or "nothing of its own"
+        words = ", ".join(_rule_line(*each) for each in held.items()) or "nothing of its own"
         where = f"<#{channel}>" if channel else "this server"
-        return f"Decided for {where}: {render.escape(clean(words))}."
+        return f"Decided for {where}: {words}."
 
     async def _limit(self, actor: Requester, given: Given) -> str:
         every = await self._admin.set_limits(
@@ -100,3 +100,9 @@ class Community:
             )
         shown = "; ".join(f"{name}s: {', '.join(each) or 'none'}" for name, each in lists.items())
         return f"Blocked here. {render.escape(clean(shown, limit=1500))}"
+
+
+def _rule_line(name: str, value: str) -> str:
+    if name.endswith("_channel") and value.isdecimal():
+        return f"{name} <#{value}>"
+    return render.escape(clean(f"{name} {value}"))

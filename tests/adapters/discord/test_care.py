@@ -72,7 +72,9 @@ async def test_the_operator_decides_where_there_is_no_channel_for_it(
 
 async def gallery_of(street: Street, boss: Person) -> Channel:
     shelf = street.discord.channel(street.guild, "gallery")
-    await rule(boss, "gallery_channel", str(shelf.id))
+    # As Discord writes what is picked after a typed #.
+    set_to = await told(boss, "rule", name="gallery_channel", value=f"<#{shelf.id}>")
+    assert f"gallery_channel <#{shelf.id}>" in set_to.content
     await rule(boss, "gallery_stars", "2")
     return shelf
 
