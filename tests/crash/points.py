@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bot.store.database import Database
 
 #: What no message depends on: it is read, or says that somebody is typing.
 READS = {"GET", "HEAD"}
+WRITER = "raybot-writer"
 _CHANGE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
 
@@ -55,22 +57,26 @@ def _around_commits(points: Points) -> None:
     """A commit is named after the rows that it changes."""
     changed: dict[str, None] = {}
 
+    def is_writer() -> bool:
+        return threading.current_thread().name == WRITER
+
     @event.listens_for(Engine, "begin")
     def on_begin(_conn: object) -> None:
-        changed.clear()
+        if is_writer():
+            changed.clear()
 
     @event.listens_for(Engine, "before_cursor_execute")
     def on_statement(
         _conn: object, _cursor: object, statement: str, _given: object, context: Any, _many: object
     ) -> None:
-        if (match := _CHANGE.match(statement)) is not None:
+        if is_writer() and (match := _CHANGE.match(statement)) is not None:
             rows = context.compiled_parameters if context.compiled else ()
             state = rows[0].get("state") if rows and match[1] == "jobs" else None
             changed[f"{match[1]} {state}" if state else match[1]] = None
 
     @event.listens_for(Engine, "commit")
     def on_commit(_conn: object) -> None:
-        if changed:
+        if is_writer() and changed:
             points.cross(f"before commit of {', '.join(changed)}")
 
     true, method = Database._write_batch, "_write_batch"
