@@ -14,6 +14,7 @@ import heapq
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from bot.clock import Clock, to_wall
 from bot.errors import (
@@ -27,8 +28,10 @@ from bot.errors import (
 from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.notices import (
+    Failed,
     Notice,
     Received,
+    ShotFailed,
 )
 from bot.outlook import to_about
 from bot.ports import Adapter
@@ -259,6 +262,9 @@ class Announcer:
     async def _post_or_edit(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
         key, message = messages.status_key(job.id), posted.message
         notice = await self._to_notice(job)
+        is_shared = adapter.limits(job.request.thread).is_shared and not job.request.is_private
+        if isinstance(notice, Failed | ShotFailed) and is_shared:
+            notice = replace(notice, is_for_all=True)
         digest = hashlib.sha256(repr(notice).encode()).hexdigest()
         if posted.digest == digest:
             return

@@ -203,6 +203,7 @@ class App:
             failover=self._failover,
             acts=self._menu.of,
             nudge=self._nudge,
+            hurry=self._courier.hurry,
             public_url=self.public_url,
         )
 
@@ -342,11 +343,7 @@ class App:
         )
 
     def _say_what_holds(self) -> None:
-        in_force = {
-            name: value
-            for name, value in self._config.limits.model_dump().items()
-            if value is not None
-        }
+        in_force = self._config.limits.model_dump(exclude_none=True)
         log.info("limits.in_force", providers=list(self._providers), **in_force)
         for key in self._config.without_effect:
             log.warning("config.without_effect", key=key)

@@ -21,11 +21,22 @@ FORMS: dict[n.ClipForm, str] = {
     "smaller": "Made smaller to fit this place.",
     "poster": "Too large for this place, so here is a picture of it; the link has the clip.",
 }
+#: What is pressed for each verdict, and what became of the clip then.
+VERDICTS: dict[n.Verdict, str] = {"post": "Post", "reject": "Reject"}
+REVIEWED: dict[n.Verdict | None, str] = {
+    "post": "Approved, so it is posted.",
+    "reject": "Rejected, so it is not posted.",
+    None: "Its person took it back, so it is not posted.",
+}
+PAID = "It is posted only if somebody says so. If not, its person is told, and it stays charged."
 REASONS_SHOWN = 5
 NAME_CHARS = 80
 
 
-def describe_aside(notice: n.Reported | n.Gallery | n.Letter) -> Text:
+Beside = n.Reported | n.Gallery | n.Letter | n.ReviewNeeded | n.Reviewed
+
+
+def describe_aside(notice: Beside) -> Text:
     """What is said beside a job's own thread."""
     about, made_by = notice.about, f"by {clean(maker(notice.about), limit=NAME_CHARS)}"
     what, quote = thing(about.work), clean(about.work.prompt)
@@ -36,12 +47,42 @@ def describe_aside(notice: n.Reported | n.Gallery | n.Letter) -> Text:
             tone=_tone(notice),
             quote=quote,
         )
+    if isinstance(notice, n.ReviewNeeded):
+        return _describe_review(notice)
+    if isinstance(notice, n.Reviewed):
+        return _describe_reviewed(notice)
     title = f"A {what} {made_by}"
     if isinstance(notice, n.Gallery):
         title = f"★ {notice.stars} · {title}"
     link = f"Original: {notice.original_link}" if notice.original_link else ""
     lines = (FORMS[notice.form], parameters(about.work), link, f"job {about.job_id}")
     return Text(title=title, lines=tuple(filter(None, lines)), tone="info", quote=quote)
+
+
+def _describe_review(notice: n.ReviewNeeded) -> Text:
+    about = notice.about
+    still = "still " if notice.is_reminder else ""
+    link = f"Original: {notice.original_link}" if notice.original_link else ""
+    asker = f"Asked for by {clean(maker(about), limit=NAME_CHARS)}."
+    lines = (asker, PAID, FORMS[notice.form], parameters(about.work), link, f"job {about.job_id}")
+    return Text(
+        title=f"A {thing(about.work)} {still}waits for a moderator",
+        lines=tuple(filter(None, lines)),
+        tone="wait",
+        quote=clean(about.work.prompt),
+    )
+
+
+def _describe_reviewed(notice: n.Reviewed) -> Text:
+    about = notice.about
+    who = clean(notice.decided_by, limit=NAME_CHARS)
+    said = REVIEWED[notice.verdict] + (f" Decided by {who}." if who else "")
+    return Text(
+        title=f"A {thing(about.work)} by {clean(maker(about), limit=NAME_CHARS)}",
+        lines=(said, parameters(about.work), f"job {about.job_id}"),
+        tone="good" if notice.verdict == "post" else "info",
+        quote=clean(about.work.prompt),
+    )
 
 
 def maker(about: n.About) -> str:

@@ -1,6 +1,6 @@
 """Posts, changes and removes once what stands beside a job's own messages.
 
-Reports for those who run a place, copies in its gallery, and copies by direct message. Each is a
+Reports and clips for those who run a place, copies in its gallery, and direct messages. Each is a
 row, so that what one process began the next one ends.
 """
 
@@ -27,7 +27,7 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.job import Job
+from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.notices import (
     About,
@@ -35,12 +35,14 @@ from bot.notices import (
     Letter,
     Notice,
     Reported,
+    Reviewed,
+    ReviewNeeded,
 )
-from bot.outlook import to_about
+from bot.outlook import Outlook, to_about, to_status
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import is_spoiler
-from bot.store import complaints, errands, jobs, messages, settings, stars
+from bot.store import complaints, errands, jobs, messages, reviews, settings, stars
 from bot.store.database import Database, Tx
 from bot.store.errands import Errand
 from bot.text import gist
@@ -48,6 +50,14 @@ from bot.text import gist
 log = get_logger(__name__)
 AGAIN_SECONDS = 30.0
 LOOK_EVERY = timedelta(minutes=1)
+#: What says anew what is so.
+EDITED = frozenset({"report", "review"})
+#: What the operator is told of where it cannot be posted.
+_NAMES = {
+    "report": "A report",
+    "gallery": "A clip for the gallery",
+    "review": "A clip for moderators to look at",
+}
 
 
 class Courier:
@@ -142,9 +152,9 @@ class Courier:
             return
         errands.finish(tx, errand)
         is_known = isinstance(error, PostedBefore | ClipBroken)
-        if is_known or errand.kind == "letter":
+        if is_known or errand.kind not in _NAMES:
             return
-        what = "A report" if errand.kind == "report" else "A clip for the gallery"
+        what = _NAMES[errand.kind]
         sentence = f"{what} could not be posted where it should be. {error.sentence}"
         settings.note_operator(
             tx, f"errand:{errand.key}", sentence, self._clock.now(), errand.job_id
@@ -162,7 +172,12 @@ class Courier:
         if not _has_content(errand, job):
             await self._take_away(errand, adapter, posted)
             return
-        if posted.message is not None and errand.kind != "report":
+        is_over = posted.message is not None and errand.kind not in EDITED
+        # Nobody need hear of a decision who was not asked yet.
+        is_late = job.state is not JobState.REVIEWING and not posted.message
+        is_late = is_late and errand.kind == "review" and not posted.is_begun
+        is_alone = errand.kind == "why" and not adapter.limits(job.request.thread).is_shared
+        if is_over or is_late or is_alone:
             await self._database.write(lambda tx: errands.finish(tx, errand))
             return
         thread = await _thread_of(errand, adapter)
@@ -175,7 +190,7 @@ class Courier:
             message = await adapter.post(thread, notice, key=errand.key, memo=memo)
         # What was posted by an earlier try may say what was so then.
         is_new = posted.message is None and not posted.is_begun
-        if errand.kind == "report" and not is_new and posted.digest != digest:
+        if errand.kind in EDITED and not is_new and posted.digest != digest:
             await adapter.edit(message, notice)
         await self._database.write(lambda tx: self._note_done(tx, errand, message, digest))
 
@@ -207,12 +222,22 @@ class Courier:
                 outcome=said.outcome,
                 decided_by=said.decided_by.rpartition(":")[2],
             )
+        if errand.kind == "why":
+            return to_status(job, Outlook())
+        if errand.kind == "review" and job.state is not JobState.REVIEWING:
+            verdict, by = await self._database.read(lambda conn: reviews.decision(conn, job.id))
+            by = by.rpartition(":")[2]
+            return Reviewed(about=_to_about(job), verdict=verdict, decided_by=by)
         return await self._to_copy(errand, job, adapter.limits(thread).max_upload_bytes)
 
-    async def _to_copy(self, errand: Errand, job: Job, limit: int) -> Gallery | Letter:
+    async def _to_copy(
+        self, errand: Errand, job: Job, limit: int
+    ) -> Gallery | Letter | ReviewNeeded:
         assert job.clip is not None
         link = self._clip_link(job)
-        path, form = await fitted(self._clips, job.clip, limit, has_link=link is not None)
+        # Moderators decide by a picture rather than by nothing.
+        may_be_poster = link is not None or errand.kind == "review"
+        path, form = await fitted(self._clips, job.clip, limit, has_link=may_be_poster)
         letter = Letter(
             about=_to_about(job),
             path=str(path),
@@ -225,6 +250,10 @@ class Courier:
         )
         if errand.kind == "letter":
             return letter
+        if errand.kind == "review":
+            is_reminder = errand.key != messages.review_key(job.id)
+            shown = {name: value for name, value in vars(letter).items() if name != "clip"}
+            return ReviewNeeded(is_reminder=is_reminder, **shown)
         count = await self._database.read(lambda conn: stars.count(conn, job.id))
         return Gallery(stars=count, **vars(letter))
 
@@ -236,7 +265,7 @@ def _to_about(job: Job) -> About:
 
 def _has_content(errand: Errand, job: Job) -> bool:
     """Whether there still is something to say: a copy goes with its clip."""
-    return errand.kind == "report" or job.clip is not None
+    return errand.kind in ("report", "why") or job.clip is not None
 
 
 async def _thread_of(errand: Errand, adapter: Adapter) -> ThreadRef:

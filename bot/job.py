@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.errors import Filtered
 from bot.refs import Frozen, GenerationId, JobId, MediaKey, MessageRef, Micros, Price
 from bot.request import GenerationRequest, Work
 
@@ -25,6 +27,8 @@ class JobState(StrEnum):
     GENERATING = "generating"
     #: The provider is done; the file is being kept.
     FETCHING = "fetching"
+    #: The file is kept and charged; a moderator looks at it before it is posted.
+    REVIEWING = "reviewing"
     #: The file is kept; it is being posted.
     DELIVERING = "delivering"
     #: The clip is in the thread, and charged.
@@ -40,6 +44,16 @@ OPEN = frozenset(JobState) - TERMINAL
 #: States in which a job occupies one of the provider's slots.
 AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENERATING})
 
+#: The failure of a clip that a moderator did not let be posted.
+WITHHELD = "withheld"
+#: Failures of a service's filter, and what it minded.
+FILTERS: Mapping[str, Filtered] = {
+    "moderation": "words",
+    "image_moderation": "image",
+    "names": "names",
+}
+#: Failures whose reason is for one's person alone.
+DELICATE = frozenset({WITHHELD, *FILTERS})
 #: So long a film waits for its person's word on a shot that failed.
 DECIDE_WITHIN = timedelta(days=1)
 
@@ -50,7 +64,8 @@ MOVES: dict[JobState, frozenset[JobState]] = {
     S.SUBMITTING: frozenset({S.ACCEPTED, S.GENERATING, S.UNCERTAIN, S.FAILED}),
     S.UNCERTAIN: frozenset({S.GENERATING, S.FAILED}),
     S.GENERATING: frozenset({S.ACCEPTED, S.FETCHING, S.FAILED, S.CANCELLED}),
-    S.FETCHING: frozenset({S.DELIVERING, S.FAILED, S.CANCELLED}),
+    S.FETCHING: frozenset({S.REVIEWING, S.DELIVERING, S.FAILED, S.CANCELLED}),
+    S.REVIEWING: frozenset({S.DELIVERING, S.FAILED, S.CANCELLED}),
     S.DELIVERING: frozenset({S.DELIVERED, S.FAILED}),
     S.DELIVERED: frozenset(),
     S.FAILED: frozenset(),

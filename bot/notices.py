@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from bot.acts import Offered
-from bot.job import JobState, Route
+from bot.errors import Filtered
+from bot.job import DELICATE, FILTERS, JobState, Route
 from bot.refs import JobId, MessageRef, Micros, Price
 from bot.request import Relation, Requester, Work
 
@@ -16,6 +17,9 @@ ClipForm = Literal["original", "smaller", "poster"]
 #: What those who run a place decide about a clip that was reported.
 Outcome = Literal["removed", "blocked", "kept"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+#: What a moderator says of a clip that waits for them.
+Verdict = Literal["post", "reject"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +122,7 @@ class ShotFailed:
     """A film waits for its person's word on a shot that failed, until it decides itself.
 
     They may have it made again or cancel; where `can_finish`, take the shots before as the film.
+    `code` is that of its failure; where `is_for_all`, others read along.
     """
 
     about: About
@@ -125,6 +130,13 @@ class ShotFailed:
     sentence: str
     until: datetime
     can_finish: bool
+    code: str = ""
+    is_for_all: bool = False
+
+    @property
+    def is_veiled(self) -> bool:
+        """Whether nothing of the reason is told, because it is for its person alone."""
+        return self.is_for_all and self.code in DELICATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +161,13 @@ class Uncertain:
 @dataclass(frozen=True, kw_only=True)
 class Fetching:
     """The clip is finished and being kept and posted."""
+
+    about: About
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviewing:
+    """The clip is kept and charged; it is posted once a moderator says so."""
 
     about: About
 
@@ -187,12 +206,26 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """It ended without a clip: why, what to do, and what was charged."""
+    """It ended without a clip: why, what to do, and what was charged.
+
+    Where `is_for_all`, others read along.
+    """
 
     about: About
     code: str
     sentence: str
     charged: Micros
+    is_for_all: bool = False
+
+    @property
+    def minded(self) -> Filtered | None:
+        """What a filter of the service minded, where it was one."""
+        return FILTERS.get(self.code)
+
+    @property
+    def is_veiled(self) -> bool:
+        """Whether nothing of the reason is told, because it is for its person alone."""
+        return self.is_for_all and self.code in DELICATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +300,32 @@ class Letter:
     original_link: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReviewNeeded:
+    """A clip that waits for moderators, to them; `is_hidden` as its person had it."""
+
+    about: About
+    path: str
+    filename: str
+    bytes: int
+    is_hidden: bool = False
+    form: ClipForm = "original"
+    original_link: str | None = None
+    is_reminder: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviewed:
+    """What the moderators' message says once it was decided, by the id of who did.
+
+    `verdict` is None where its person took it back.
+    """
+
+    about: About
+    verdict: Verdict | None
+    decided_by: str = ""
+
+
 Notice = (
     Received
     | ConfirmNeeded
@@ -278,6 +337,7 @@ Notice = (
     | Waiting
     | Uncertain
     | Fetching
+    | Reviewing
     | Delivered
     | Done
     | Failed
@@ -286,8 +346,10 @@ Notice = (
     | Reported
     | Gallery
     | Letter
+    | ReviewNeeded
+    | Reviewed
 )
 #: No word of a job in its own thread.
-Aside = Operator | Reported | Gallery | Letter
+Aside = Operator | Reported | Gallery | Letter | ReviewNeeded | Reviewed
 #: What carries a file.
-WithFile = Delivered | Gallery | Letter
+WithFile = Delivered | Gallery | Letter | ReviewNeeded

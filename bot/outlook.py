@@ -24,6 +24,7 @@ from bot.notices import (
     Parent,
     Queued,
     Received,
+    Reviewing,
     Shot,
     ShotFailed,
     Uncertain,
@@ -115,8 +116,9 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
             )
         case JobState.UNCERTAIN:
             return Uncertain(about=about)
-        case JobState.FETCHING | JobState.DELIVERING:
-            return Fetching(about=about)
+        case JobState.FETCHING | JobState.REVIEWING | JobState.DELIVERING:
+            is_reviewing = job.state is JobState.REVIEWING
+            return Reviewing(about=about) if is_reviewing else Fetching(about=about)
         case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
             return _to_end(job, outlook)
         case _:
@@ -142,6 +144,7 @@ def to_film_status(film: Job, outlook: Outlook, shots: Sequence[Job], ahead: Not
         sentence=shot.failure.sentence if shot.failure else "It was cancelled.",
         until=(shot.ended_at or shot.created_at) + DECIDE_WITHIN,
         can_finish=(shot.shot or 0) > 1,
+        code=shot.failure.code if shot.failure else "",
     )
 
 

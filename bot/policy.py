@@ -15,16 +15,18 @@ from bot.tables import ModerationTable
 from bot.wordlist import Blocklist
 
 Remix = Literal["anyone", "own"]
+Review = Literal["off", "before_post"]
 #: What can be decided, and the values of what has only some.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "remix": get_args(Remix),
+    "review": get_args(Review),
     "gallery_channel": (),
     "gallery_stars": (),
     "gallery_age_restricted": ("yes", "no"),
     "moderators_channel": (),
 }
 #: Decided for a channel, too.
-OF_CHANNELS = frozenset({"remix"})
+OF_CHANNELS = frozenset({"remix", "review"})
 WORDS, PATTERNS = "blocked_words", "blocked_patterns"
 ID_CHARS = 60
 GALLERY_STARS, MOST_STARS = 3, 100
@@ -32,9 +34,13 @@ GALLERY_STARS, MOST_STARS = 3, 100
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What holds in one channel: who may go on from a clip, and what may not be asked for."""
+    """What holds in one channel: who may go on from a clip, and what may not be asked for.
+
+    `review`: whether a moderator looks at each clip before it is posted.
+    """
 
     remix: Remix = "anyone"
+    review: Review = "off"
     blocked: Blocklist = Blocklist()
 
 
@@ -42,10 +48,24 @@ def read_policy(
     table: ModerationTable, place: Mapping[str, str], channel: Mapping[str, str]
 ) -> Policy:
     """What holds of what was written down; a value that is none any more counts for nothing."""
-    said = (layer["remix"] for layer in (channel, place) if layer.get("remix") in CHOICES["remix"])
-    remix = cast("Remix", next(said, table.remix))
+    said = {name: _said(name, channel, place) for name in OF_CHANNELS}
     words, patterns = (tuple(place.get(key, "").splitlines()) for key in (WORDS, PATTERNS))
-    return Policy(remix=remix, blocked=Blocklist(words=words, patterns=patterns))
+    return Policy(
+        remix=cast("Remix", said["remix"] or table.remix),
+        review=cast("Review", said["review"] or "off"),
+        blocked=Blocklist(words=words, patterns=patterns),
+    )
+
+
+def is_reviewed(place: Mapping[str, str], channel: Mapping[str, str]) -> bool:
+    """Whether a moderator looks at each clip there before it is posted."""
+    return _said("review", channel, place) == "before_post"
+
+
+def _said(name: str, *layers: Mapping[str, str]) -> str:
+    """The first of these that says something of it; empty where none does."""
+    said = (layer.get(name, "") for layer in layers)
+    return next((each for each in said if each in CHOICES[name] and each), "")
 
 
 def decided(layer: Mapping[str, str]) -> dict[str, str]:

@@ -47,9 +47,10 @@ from bot.preferences import Preferences
 from bot.refs import JobId, ThreadRef
 from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester
+from bot.reviews import Reviews
 from bot.rights import Rights
 from bot.shelf import Shelf
-from bot.store import jobs, ledger, lineage, places, settings
+from bot.store import jobs, ledger, lineage, places, reviews, settings
 from bot.store.database import Database, Tx
 from bot.stories import Stories
 from bot.text import thing
@@ -93,7 +94,7 @@ class Studio(Shelf):
 
     `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip,
     `stories` is for films under way; `care` is for clips that trouble somebody, `gallery` for
-    those that people like.
+    those that people like, `reviews` for those that wait for a moderator.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -151,6 +152,7 @@ class Studio(Shelf):
 
     def _open_community(self, courier: Courier) -> None:
         database, clock, house = self._database, self._clock, self._house
+        self._courier = courier
         rights = Rights(database=database, clock=clock, house=house, access=self._access)
         self.admin = Administration(
             database=database,
@@ -170,6 +172,14 @@ class Studio(Shelf):
         )
         self.gallery = Gallery(
             database=database, clock=clock, access=self._access, courier=courier
+        )
+        self.reviews = Reviews(
+            database=database,
+            clock=clock,
+            house=house,
+            intake=self._intake,
+            rights=rights,
+            courier=courier,
         )
         self.care = Care(
             database=database,
@@ -251,6 +261,9 @@ class Studio(Shelf):
                 is_free = False
             case JobState.GENERATING:
                 is_free = is_stopped
+            case JobState.REVIEWING:
+                tx.after_commit(self._courier.hurry)
+                return reviews.withdraw(tx, job, self._clock.now())
             case _:
                 assert_never(job.state)
         if is_free:

@@ -22,13 +22,15 @@ from bot.care_words import (
     DECIDED,
     DECISIONS,
     FORMS,
+    VERDICTS,
+    Beside,
     describe_aside,
     describe_audit,
     describe_queue,
     describe_report,
     maker,
 )
-from bot.job import Route
+from bot.job import FILTERS, WITHHELD, Route
 from bot.page_words import (
     describe_jobs,
     describe_limits,
@@ -63,6 +65,8 @@ __all__ = [
     "DECIDED",
     "DECISIONS",
     "QUOTE_CHARS",
+    "VERDICTS",
+    "Beside",
     "Table",
     "Text",
     "Tone",
@@ -113,6 +117,7 @@ Running = (
     | n.Waiting
     | n.Uncertain
     | n.Fetching
+    | n.Reviewing
 )
 
 
@@ -121,7 +126,7 @@ Running = (
 
 def describe(notice: n.Notice) -> Text:
     """The words of a notice."""
-    if isinstance(notice, n.Reported | n.Gallery | n.Letter):
+    if isinstance(notice, Beside):
         return describe_aside(notice)
     if isinstance(notice, n.Delivered | n.Done | n.Failed | n.Cancelled | n.Operator):
         return _describe_end(notice)
@@ -173,9 +178,17 @@ def _describe_running(notice: Running) -> Text:
             safe = "It is not sent again, so that nothing is paid twice. The operator decides; "
             safe += "until then its price stays reserved."
             return _text(about_it, "Waiting for the operator", why, safe, tone="bad")
-        case n.Fetching():
-            return _text(about_it, f"Finished, fetching the {thing(about_it.work)}", tone="wait")
+        case n.Fetching() | n.Reviewing():
+            return _describe_made(notice)
     assert_never(notice)
+
+
+def _describe_made(notice: n.Fetching | n.Reviewing) -> Text:
+    what = thing(notice.about.work)
+    if isinstance(notice, n.Fetching):
+        return _text(notice.about, f"Finished, fetching the {what}", tone="wait")
+    told = f"Your {what} is made and paid. It is posted once a moderator has looked at it."
+    return _text(notice.about, "Waiting for a moderator", told, tone="wait")
 
 
 def whole_price(asks: n.ConfirmNeeded) -> str:
@@ -190,7 +203,8 @@ def _describe_filming(notice: n.Filming | n.ShotFailed) -> Text:
     about_it = notice.about
     title = f"Shot {notice.number} of {len(about_it.shots)}"
     if isinstance(notice, n.ShotFailed):
-        told = (clean(notice.sentence), *decision_lines(notice))
+        why = NOT_FOR_ALL if notice.is_veiled else notice.sentence
+        told = (clean(why), *decision_lines(notice))
         return _text(about_it, f"{title} failed", *told, tone="bad")
     of_shot = _describe_running(notice.shot)
     facts = of_shot.lines.index(parameters(notice.shot.about.work))
@@ -217,9 +231,12 @@ def _describe_end(
         case n.Failed(about=about_it, code="deleted"):
             gone = (clean(notice.sentence), charge_words(notice.charged))
             return _text(about_it, "Deleted", *gone, tone="info", cost="")
+        case n.Failed(is_veiled=True):
+            return _describe_veiled(notice)
         case n.Failed(about=about_it):
             again = _again(about_it.job_id) if advises_retry(notice) else ""
-            told = (clean(notice.sentence), again, charge_words(notice.charged))
+            minded = MINDED[notice.minded] if notice.minded else ""
+            told = (minded, clean(notice.sentence), again, charge_words(notice.charged))
             title = f"No {thing(about_it.work)} this time"
             return _text(about_it, title, *told, tone="bad", cost="")
         case n.Cancelled(about=about_it):
@@ -232,6 +249,14 @@ def _describe_end(
             job = (f"job {notice.job_id}",) if notice.job_id else ()
             return Text(title="For the operator", lines=(clean(notice.sentence), *job), tone="bad")
     assert_never(notice)
+
+
+def _describe_veiled(notice: n.Failed) -> Text:
+    """What everybody may read: not why, and not even what was asked for."""
+    title = "Not posted" if notice.code == WITHHELD else "Not made"
+    job_id = notice.about.job_id
+    told = ("Its person was told why.", f"For them to read it: show {job_id}", f"job {job_id}")
+    return Text(title=title, lines=told, tone="info")
 
 
 def _describe_delivered(notice: n.Delivered) -> Text:
@@ -282,11 +307,18 @@ def _delivered_cost(about_it: n.About, charged: Micros) -> str:
     return charge_words(charged).rstrip(".")
 
 
+#: What a filter minded, by its class.
+MINDED: dict[errors.Filtered, str] = {
+    "words": "A filter of the video service minded the words.",
+    "image": "A filter of the video service minded the image.",
+    "names": "A filter of the video service minded a name that is protected.",
+}
+NOT_FOR_ALL = "It could not be made; its person was told why."
 #: Failures whose sentence says what to change; the same again would fail again.
 _HOPELESS = frozenset(
-    {"moderation", "image_moderation", "prompt", "loop", "frames", "fixed", "extend"}
+    {*FILTERS, "prompt", "loop", "frames", "fixed", "extend"}
     | {"concepts", "image", "retired", "kept", "refused", "late_refusal"}
-    | {"deleted"}
+    | {"deleted", WITHHELD}
 )
 
 # ---- errors ----------------------------------------------------------------------------------

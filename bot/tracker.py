@@ -86,6 +86,8 @@ class JobTracker:
                 await self._judge(job)
             case JobState.FETCHING:
                 await self._deliverer.fetch(job)
+            case JobState.REVIEWING:
+                await self._deliverer.ask_moderators(job)
             case JobState.DELIVERING:
                 await self._deliverer.deliver(job)
             case JobState.UNCERTAIN | JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:

@@ -10,7 +10,7 @@ from adapters.discord import render
 from adapters.discord.parse import NAME
 from bot.errors import BotError, NotAllowed
 from bot.log import get_logger
-from bot.notices import Outcome
+from bot.notices import Outcome, Verdict
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester
 from bot.text import describe_report
@@ -22,7 +22,8 @@ log = get_logger(__name__)
 STAR, LETTER = "⭐", "✉️"
 REPORT = "report"
 OUTCOMES: dict[str, Outcome] = {each: each for each in get_args(Outcome)}
-ACTS = frozenset({REPORT, *OUTCOMES})
+VERDICTS: dict[str, Verdict] = {each: each for each in get_args(Verdict)}
+ACTS = frozenset({REPORT, *OUTCOMES, *VERDICTS})
 
 
 class Care:
@@ -58,11 +59,14 @@ class Care:
     async def act(
         self, action: str, job_id: JobId, requester: Requester, *, can_moderate: bool
     ) -> str:
-        """Report, or the buttons under a report."""
+        """Report, or the buttons under a report or a clip that waits."""
         if action == REPORT:
             answer = await self._studio.care.report(job_id, requester)
             return render.draw_text(describe_report(answer))
         if not can_moderate:
             raise NotAllowed("Only moderators of this server can decide that.")
-        await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
+        if action in VERDICTS:
+            await self._studio.reviews.decide(job_id, VERDICTS[action], actor=requester)
+        else:
+            await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
         return "It is decided."

@@ -14,16 +14,7 @@ from bot.text import DECISIONS, act_label, act_line
 
 Style = Literal["primary", "secondary", "success", "danger"]
 #: Every notice about a job.
-Told = (
-    words.Running
-    | n.Delivered
-    | n.Done
-    | n.Failed
-    | n.Cancelled
-    | n.Reported
-    | n.Gallery
-    | n.Letter
-)
+Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled | words.Beside
 MORE = "more"
 #: What can be made of any clip by its id, each with what it makes.
 MADE_OF_CLIPS = {
@@ -57,7 +48,13 @@ class Button:
     entries: tuple[Entry, ...] = ()
 
 
-_STYLES: dict[str, Style] = {"confirm": "success", "approve": "success", "delete": "danger"}
+_STYLES: dict[str, Style] = {
+    "confirm": "success",
+    "approve": "success",
+    "delete": "danger",
+    "post": "success",
+    "reject": "danger",
+}
 _EMOJI = {
     "animate": "🎬",
     "extend": "⏩",
@@ -86,6 +83,8 @@ def buttons_for(job: str, *actions: str) -> tuple[Button, ...]:
 def choices_of(notice: Told) -> tuple[Button, ...]:
     """What can be done under a notice."""
     job = notice.about.job_id
+    if isinstance(notice, words.Beside):
+        return _decisions(notice)
     match notice:
         case n.ConfirmNeeded():
             return buttons_for(job, "confirm", "cancel")
@@ -104,14 +103,23 @@ def choices_of(notice: Told) -> tuple[Button, ...]:
             return buttons_for(job, *again, *changed)
         case n.Cancelled():
             return buttons_for(job, "retry")
-        case n.Reported(choices=outcomes):
-            return tuple(
-                Button(label=DECISIONS[each], action=each, job=job, style="secondary")
-                for each in outcomes
-            )
-        case n.Uncertain() | n.Fetching() | n.Done() | n.Gallery() | n.Letter():
+        case n.Uncertain() | n.Fetching() | n.Reviewing() | n.Done():
             return ()
     assert_never(notice)
+
+
+def _decisions(notice: words.Beside) -> tuple[Button, ...]:
+    """What those who run a place can decide."""
+    job = notice.about.job_id
+    if isinstance(notice, n.ReviewNeeded):
+        return tuple(
+            Button(label=label, action=each, job=job, style=_STYLES[each])
+            for each, label in words.VERDICTS.items()
+        )
+    outcomes = notice.choices if isinstance(notice, n.Reported) else ()
+    return tuple(
+        Button(label=DECISIONS[each], action=each, job=job, style="secondary") for each in outcomes
+    )
 
 
 def _acts(job: JobId, offered: tuple[Offered, ...]) -> tuple[Button, ...]:

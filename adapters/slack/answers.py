@@ -24,7 +24,7 @@ from adapters.slack.posted import Note
 from adapters.slack.render import Drawn
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, NotAllowed
 from bot.notices import Delivered
 from bot.refs import JobId
 from bot.request import Requester
@@ -136,6 +136,11 @@ class Answers:
                 work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester, is_moderator=person.is_admin)
                 return render.draw_sentence(f"The {thing(work)} of {job_id} is deleted.")
+            case "post" | "reject":
+                if not person.is_admin:
+                    raise NotAllowed("Only admins of this workspace can decide that.")
+                await self._studio.reviews.decide(job_id, action, actor=requester)
+                return render.draw_sentence("It is decided.")
             case _:
                 return await self._operate(action, target, requester)
 

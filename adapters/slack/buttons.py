@@ -52,7 +52,13 @@ def clip_of(action_ids: list[str]) -> JobId | None:
 
 # ---- as Slack draws them ---------------------------------------------------------------------
 
-_STYLES = {"confirm": "primary", "approve": "primary", "delete": "danger"}
+_STYLES = {
+    "confirm": "primary",
+    "approve": "primary",
+    "delete": "danger",
+    "post": "primary",
+    "reject": "danger",
+}
 
 
 def button(action: str, target: str, label: str = "") -> Block:

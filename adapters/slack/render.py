@@ -41,16 +41,7 @@ __all__ = [
     "to_drawn",
 ]
 #: Every notice about a job.
-Told = (
-    words.Running
-    | n.Delivered
-    | n.Done
-    | n.Failed
-    | n.Cancelled
-    | n.Reported
-    | n.Gallery
-    | n.Letter
-)
+Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled | words.Beside
 #: Of a whole message, so that its text and each of its blocks fit.
 MAX_CHARS = b.TEXT_CHARS
 ALT_CHARS = 1000
@@ -287,7 +278,9 @@ def _entry(offer: Offered) -> buttons.Entry:
 
 
 def _choices(notice: Told) -> tuple[str, ...]:
-    """The buttons under a notice that brings no clip."""
+    """The buttons under a notice that brings its person no clip."""
+    if isinstance(notice, words.Beside):
+        return tuple(words.VERDICTS) if isinstance(notice, n.ReviewNeeded) else ()
     match notice:
         case n.ConfirmNeeded():
             return ("confirm", "cancel")
@@ -304,9 +297,7 @@ def _choices(notice: Told) -> tuple[str, ...]:
             return again if notice.about.work.kind == "story" else (*again, "remix")
         case n.Cancelled():
             return ("retry",)
-        case n.Uncertain() | n.Fetching() | n.Done() | n.Delivered():
-            return ()
-        case n.Reported() | n.Gallery() | n.Letter():
+        case n.Uncertain() | n.Fetching() | n.Reviewing() | n.Done() | n.Delivered():
             return ()
     assert_never(notice)
 

@@ -10,13 +10,16 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from bot.job import Job
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
+from bot.store import messages
 from bot.store.database import Tx
 from bot.store.schema import errands
 
-#: A report for moderators, a copy in the gallery, a copy by direct message.
-ErrandKind = Literal["report", "gallery", "letter"]
+#: A report for moderators, a copy in the gallery, a copy by direct message, a clip for moderators,
+#: and what only its person is told.
+ErrandKind = Literal["report", "gallery", "letter", "review", "why"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,12 @@ def begin(
         "version": 1,
     }
     return tx.conn.execute(insert(errands).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def explain(tx: Tx, job: Job, now: datetime) -> None:
+    """Let its person be told why there is no clip, where others read along with its status."""
+    if not job.request.is_private:
+        begin(tx, messages.why_key(job.id), job.id, "why", job.request.requester, now)
 
 
 def renew(tx: Tx, job_id: JobId, now: datetime, *, kind: ErrandKind | None = None) -> None:

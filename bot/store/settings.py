@@ -182,6 +182,16 @@ def audit(conn: Connection, tenant: str, *, page: int) -> tuple[AuditLine, ...]:
     )
 
 
+def last_act(conn: Connection, target: str, act: str) -> AuditLine | None:
+    """The last of what was done to somebody or something whose name begins so."""
+    is_it = (audit_log.c.target == target) & audit_log.c.act.startswith(act, autoescape=True)
+    query = select(audit_log).where(is_it).order_by(audit_log.c.id.desc()).limit(1)
+    row = conn.execute(query).one_or_none()
+    if row is None:
+        return None
+    return AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperatorNotice:
     """A sentence for whoever runs the bot, told once."""
