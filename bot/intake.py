@@ -144,6 +144,8 @@ class Intake:
             except BotError as error:
                 for job in started:
                     await self._end(job, error, is_late=False)
+                if isinstance(error, Moderated):
+                    error.job_id = started[0].id
                 raise
 
     @asynccontextmanager

@@ -223,6 +223,12 @@ class Failed:
         return FILTERS.get(self.code)
 
     @property
+    def can_edit(self) -> bool:
+        """Whether its form, filled in, is the way on; a shot is made again with its film."""
+        is_form = self.about.work.kind in ("video", "image")
+        return self.minded is not None and is_form and self.about.film is None
+
+    @property
     def is_veiled(self) -> bool:
         """Whether nothing of the reason is told, because it is for its person alone."""
         return self.is_for_all and self.code in DELICATE

@@ -23,7 +23,7 @@ from adapters.command_text import (
 )
 from adapters.discord import care, parse, render
 from adapters.discord.buttons import Choice, to_view
-from adapters.discord.choices import Button
+from adapters.discord.choices import Button, choices_under
 from adapters.discord.commands import ANIMATE
 from adapters.discord.messages import to_file, without_prompt
 from adapters.discord.replies import tell
@@ -107,12 +107,14 @@ class Answers:
         What is about its words stands beside them. What is about the person only they read: in a
         direct message or, where they take none, behind a button.
         """
-        words = render.draw_error(error)
+        words, drawn = render.draw_error(error), choices_under(error)
+        view: dict[str, Any] = {"view": to_view(drawn)} if drawn else {}
         is_open = message.guild is None or isinstance(error, InvalidRequest)
         if is_open and await self.reply(message, words):
             return
         try:
-            await message.author.send(f"{words}\n{message.jump_url}", suppress_embeds=True)
+            said = f"{words}\n{message.jump_url}"
+            await message.author.send(said, suppress_embeds=True, **view)
         except discord.DiscordException:
             if not is_open:
                 await self._refuse_behind_a_button(message, words)

@@ -9,6 +9,7 @@ from adapters.follow_ups import SEVERAL
 from bot import notices as n
 from bot import text as words
 from bot.acts import ACTS, FIRST_ROW, Offered
+from bot.errors import BotError, Moderated
 from bot.refs import JobId
 from bot.text import DECISIONS, act_label, act_line
 
@@ -16,6 +17,7 @@ Style = Literal["primary", "secondary", "success", "danger"]
 #: Every notice about a job.
 Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled | words.Beside
 MORE = "more"
+EDIT = "Edit and retry"
 #: What can be made of any clip by its id, each with what it makes.
 MADE_OF_CLIPS = {
     SEVERAL if act == "variation" else act: f"{act_label(act)} · {act_line(Offered(act=act))}"
@@ -49,11 +51,8 @@ class Button:
 
 
 _STYLES: dict[str, Style] = {
-    "confirm": "success",
-    "approve": "success",
-    "delete": "danger",
-    "post": "success",
-    "reject": "danger",
+    **dict.fromkeys(("confirm", "approve", "post"), "success"),
+    **dict.fromkeys(("delete", "reject"), "danger"),
 }
 _EMOJI = {
     "animate": "🎬",
@@ -98,14 +97,32 @@ def choices_of(notice: Told) -> tuple[Button, ...]:
         case n.Delivered(acts=acts):
             return _acts(job, acts)
         case n.Failed():
-            again = ["retry"] if words.advises_retry(notice) else []
-            changed = [] if notice.about.work.kind == "story" else ["remix"]
-            return buttons_for(job, *again, *changed)
+            return _after(notice)
         case n.Cancelled():
             return buttons_for(job, "retry")
         case n.Uncertain() | n.Fetching() | n.Reviewing() | n.Done():
             return ()
     assert_never(notice)
+
+
+def _after(notice: n.Failed) -> tuple[Button, ...]:
+    """What can be done instead."""
+    job = notice.about.job_id
+    if notice.is_veiled or notice.minded:
+        return _edit(job) if notice.can_edit else ()
+    again = ["retry"] if words.advises_retry(notice) else []
+    changed = [] if notice.about.work.kind == "story" else ["remix"]
+    return buttons_for(job, *again, *changed)
+
+
+def choices_under(error: BotError) -> tuple[Button, ...]:
+    """What can be done about a refusal."""
+    return _edit(error.job_id) if isinstance(error, Moderated) and error.job_id else ()
+
+
+def _edit(job: str) -> tuple[Button, ...]:
+    """The form, filled in with what a filter refused."""
+    return (Button(label=EDIT, action="edit", job=job, style="primary"),)
 
 
 def _decisions(notice: words.Beside) -> tuple[Button, ...]:

@@ -56,6 +56,15 @@ class Asked:
         return is_private(self.thread) or self.thread.workspace == DIRECT
 
 
+def to_place_before(asked: Asked, before: ThreadRef) -> Asked:
+    """Asked under a private word about what was asked in a server, it belongs there, too."""
+    who = asked.requester
+    if who.is_install or before.workspace != who.workspace:
+        return asked
+    member = who.model_copy(update={"is_direct": False, "home": ""})
+    return replace(asked, requester=member, thread=before)
+
+
 # ---- who and where ---------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ _ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1
 
 #: The list of what has no button of its own.
 MORE = "more"
+EDIT = "Edit and retry"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +54,14 @@ def clip_of(action_ids: list[str]) -> JobId | None:
 # ---- as Slack draws them ---------------------------------------------------------------------
 
 _STYLES = {
-    "confirm": "primary",
-    "approve": "primary",
-    "delete": "danger",
-    "post": "primary",
-    "reject": "danger",
+    **dict.fromkeys(("confirm", "approve", "post", "edit"), "primary"),
+    **dict.fromkeys(("delete", "reject"), "danger"),
 }
 
 
 def button(action: str, target: str, label: str = "") -> Block:
     """A button that works for months: its id is all there is to know."""
-    shown = label or action.capitalize()
+    shown = label or (EDIT if action == "edit" else action.capitalize())
     drawn: Block = {
         "type": "button",
         "action_id": action_id(action, target),

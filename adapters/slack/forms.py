@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adapters.follow_ups import act_of
-from adapters.slack import parse, views
+from adapters.slack import buttons, parse, views
 from adapters.slack.addresses import Account
 from adapters.slack.deeds import deed_view
 from adapters.slack.filled import OTHER_VERSION, PICTURE
@@ -79,16 +79,21 @@ class Forms:
         if (act := act_of(heard.action)) is not None:
             await self._for_deed(heard, act, job_id, requester)
             return
-        work = await self._studio.work_of(job_id, requester)
+        work = await self._studio.draft_of(job_id, requester)
         place = Place(channel=heard.channel, thread=heard.thread or heard.ts, message=heard.ts)
+        if heard.action == "edit":
+            # A letter with this button tells of what was asked for in a channel.
+            before = await self._studio.thread_of(job_id, requester)
+            place = Place(channel=before.channel, thread=before.thread or "")
         offers = await self._studio.preferences.offers(requester, heard.channel)
         if heard.action == "animate":
             view = _animating(models, offers, replace(place, clip=job_id))
         else:
             known = self._studio.preferences.models("image") if work.kind == "image" else models
             place = replace(place, job=job_id)
+            title = buttons.EDIT if heard.action == "edit" else "Remix"
             view = views.create_view(
-                known, offers, place, title="Remix", prompt=work.prompt, work=work
+                known, offers, place, title=title, prompt=work.prompt, work=work
             )
         await self._voice.open(heard, view)
 

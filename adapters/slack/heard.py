@@ -14,7 +14,7 @@ from bot.refs import Frozen
 
 Kind = Literal["command", "message", "form", "button", "shortcut", "home", "gone"]
 #: What is answered by a form, which Slack takes for three seconds only: it is not kept.
-OPENS_FORM = frozenset({"remix", "animate", "settings"}) | HAS_FORM
+OPENS_FORM = frozenset({"remix", "edit", "animate", "settings"}) | HAS_FORM
 #: A person's words or files; joining, leaving, edits and the like are none.
 SPOKEN = frozenset({None, "file_share", "thread_broadcast"})
 _IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "heic", "heif", "avif"})

@@ -20,7 +20,7 @@ from adapters.slack.blocks import Block, Part, jump
 from bot import notices as n
 from bot import text as words
 from bot.acts import FIRST_ROW, Offered
-from bot.errors import BotError, QuotaExceeded
+from bot.errors import BotError, Moderated, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros
 from bot.studio import Receipt, Relative
 from bot.text import Text, clean
@@ -293,13 +293,19 @@ def _choices(notice: Told) -> tuple[str, ...]:
         case n.Filming() | n.ShotFailed():
             return ("cancel",)
         case n.Failed():
-            again = ("retry",) if words.advises_retry(notice) else ()
-            return again if notice.about.work.kind == "story" else (*again, "remix")
+            return _after(notice)
         case n.Cancelled():
             return ("retry",)
         case n.Uncertain() | n.Fetching() | n.Reviewing() | n.Done() | n.Delivered():
             return ()
     assert_never(notice)
+
+
+def _after(notice: n.Failed) -> tuple[str, ...]:
+    if notice.is_veiled or notice.minded:
+        return ("edit",) if notice.can_edit else ()
+    again = ("retry",) if words.advises_retry(notice) else ()
+    return again if notice.about.work.kind == "story" else (*again, "remix")
 
 
 def _file(notice: n.WithFile) -> FileSpec:
@@ -359,7 +365,9 @@ def draw_error(
     """A refusal or an error, for its person's eyes only."""
     times = [error.resets_at] if isinstance(error, QuotaExceeded) and error.resets_at else []
     text = words.describe_error(error, job_id, charged)
-    return to_drawn(fit(said_rows(text, times=times)))
+    edited = error.job_id if isinstance(error, Moderated) else ""
+    below = buttons.row(edited, "edit") if edited else []
+    return to_drawn(fit(said_rows(text, times=times)), buttons=below)
 
 
 def draw_sentence(text: str) -> Drawn:

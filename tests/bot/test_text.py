@@ -110,6 +110,9 @@ EVERY: tuple[n.Notice, ...] = (
     n.Reported(about=ABOUT, count=2, reasons=("not nice",)),
     n.Gallery(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9, stars=3),
     n.Letter(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9),
+    n.Reviewing(about=ABOUT),
+    n.ReviewNeeded(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9),
+    n.Reviewed(about=ABOUT, verdict="post", decided_by="mia"),
 )
 
 

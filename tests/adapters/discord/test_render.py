@@ -367,7 +367,7 @@ def test_the_same_again_is_offered_only_where_it_can_help() -> None:
     assert actions(drawn) == ["retry", "remix"]
     assert "retry" not in drawn.content
     assert "Nothing was charged." in drawn.content.splitlines()
-    assert actions(draw(replace(failed, code="moderation"), now=NOW)) == ["remix"]
+    assert actions(draw(replace(failed, code="moderation"), now=NOW)) == ["edit"]
 
 
 def test_commands_are_named_as_they_are_called_here() -> None:
