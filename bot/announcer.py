@@ -31,6 +31,7 @@ from bot.notices import (
     Failed,
     Notice,
     Received,
+    RulesFirst,
     ShotFailed,
 )
 from bot.outlook import to_about
@@ -263,8 +264,10 @@ class Announcer:
         key, message = messages.status_key(job.id), posted.message
         notice = await self._to_notice(job)
         is_shared = adapter.limits(job.request.thread).is_shared and not job.request.is_private
-        if isinstance(notice, Failed | ShotFailed) and is_shared:
+        if isinstance(notice, Failed | ShotFailed | RulesFirst) and is_shared:
             notice = replace(notice, is_for_all=True)
+        if message is None and is_shared and _is_silent(job):
+            return
         digest = hashlib.sha256(repr(notice).encode()).hexdigest()
         if posted.digest == digest:
             return
@@ -325,6 +328,12 @@ class Announcer:
         except DeliveryError as error:
             log.warning("status.not_removed", job=job.id, cause=error.sentence)
         return placed
+
+
+def _is_silent(job: Job) -> bool:
+    """Whether only its person knows of it as yet: they have not accepted the rules."""
+    question = job.plan.question if job.plan is not None else None
+    return question is not None and question.kind == "rules"
 
 
 def _was_told(job: Job) -> bool:

@@ -28,12 +28,21 @@ REVIEWED: dict[n.Verdict | None, str] = {
     "reject": "Rejected, so it is not posted.",
     None: "Its person took it back, so it is not posted.",
 }
+#: What is pressed to lend an image, or not; and what became of the question.
+CONSENTS = {"allow": "Allow", "deny": "Do not allow"}
+CONSENT = "May your image be animated?"
+ANSWERED = {
+    "allowed": "It may be animated this once.",
+    "denied": "It may not be animated.",
+    "over": "Nobody needs to know any more: it is not made.",
+}
+RULE_CHARS = 1500
 PAID = "It is posted only if somebody says so. If not, its person is told, and it stays charged."
 REASONS_SHOWN = 5
 NAME_CHARS = 80
 
 
-Beside = n.Reported | n.Gallery | n.Letter | n.ReviewNeeded | n.Reviewed
+Beside = n.Reported | n.Gallery | n.Letter | n.ReviewNeeded | n.Reviewed | n.ConsentAsked
 
 
 def describe_aside(notice: Beside) -> Text:
@@ -47,6 +56,8 @@ def describe_aside(notice: Beside) -> Text:
             tone=_tone(notice),
             quote=quote,
         )
+    if isinstance(notice, n.ConsentAsked):
+        return _describe_asking(notice)
     if isinstance(notice, n.ReviewNeeded):
         return _describe_review(notice)
     if isinstance(notice, n.Reviewed):
@@ -57,6 +68,26 @@ def describe_aside(notice: Beside) -> Text:
     link = f"Original: {notice.original_link}" if notice.original_link else ""
     lines = (FORMS[notice.form], parameters(about.work), link, f"job {about.job_id}")
     return Text(title=title, lines=tuple(filter(None, lines)), tone="info", quote=quote)
+
+
+def describe_rules_first(notice: n.RulesFirst) -> Text:
+    """The rules of a place, for the one person who has not accepted them yet."""
+    rules = (clean(line, limit=RULE_CHARS) for line in notice.rules.splitlines())
+    until = moment(notice.expires_at)
+    then = f"Accept them, and your request goes on. It waits until {until}; then it is dropped."
+    lines = (*filter(None, rules), then, f"job {notice.about.job_id}")
+    return Text(title="Please read the rules of this place", lines=lines, tone="wait")
+
+
+def _describe_asking(notice: n.ConsentAsked) -> Text:
+    about = notice.about
+    who = clean(maker(about), limit=NAME_CHARS)
+    title, lines = "An image was asked for", (ANSWERED[notice.answer or "over"],)
+    if notice.answer is None:
+        when = f" until {moment(notice.expires_at)}" if notice.expires_at is not None else ""
+        ask = f"{who} wants to make a clip of an image that you posted."
+        title, lines = CONSENT, (f"{ask} Without your answer{when} it is not made.",)
+    return Text(title=title, lines=(*lines, f"job {about.job_id}"), quote=clean(about.work.prompt))
 
 
 def _describe_review(notice: n.ReviewNeeded) -> Text:

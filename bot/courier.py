@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 from bot.clips import Clips
 from bot.clips import filename as clip_filename
 from bot.clock import Clock
+from bot.consent import DENIED
 from bot.delivery import fitted
 from bot.errors import (
     BotError,
@@ -31,6 +33,7 @@ from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.notices import (
     About,
+    ConsentAsked,
     Gallery,
     Letter,
     Notice,
@@ -51,7 +54,7 @@ log = get_logger(__name__)
 AGAIN_SECONDS = 30.0
 LOOK_EVERY = timedelta(minutes=1)
 #: What says anew what is so.
-EDITED = frozenset({"report", "review"})
+EDITED = frozenset({"report", "review", "consent"})
 #: What the operator is told of where it cannot be posted.
 _NAMES = {
     "report": "A report",
@@ -180,7 +183,7 @@ class Courier:
         if is_over or is_late or is_alone:
             await self._database.write(lambda tx: errands.finish(tx, errand))
             return
-        thread = await _thread_of(errand, adapter)
+        thread = await self._thread_of(errand, adapter)
         notice = await self._to_notice(errand, job, adapter, thread)
         digest = hashlib.sha256(repr(notice).encode()).hexdigest()
         message = posted.message
@@ -197,6 +200,23 @@ class Courier:
     def _note_done(self, tx: Tx, errand: Errand, message: MessageRef, digest: str) -> None:
         messages.put(tx, errand.key, errand.job_id, message, digest)
         errands.finish(tx, errand)
+
+    async def _thread_of(self, errand: Errand, adapter: Adapter) -> ThreadRef:
+        if errand.kind == "consent":
+            status = await self._status_of(errand.job_id)
+            if status is None:
+                raise DeliveryUnavailable("Its status message is not posted yet.", retry_after=1.0)
+            return status.thread
+        if isinstance(errand.to, ThreadRef):
+            return errand.to
+        thread = await adapter.direct(errand.to)
+        if thread is None:
+            raise ThreadGone("There is no way to write to them directly.")
+        return thread
+
+    async def _status_of(self, job_id: JobId) -> MessageRef | None:
+        key = messages.status_key(job_id)
+        return (await self._database.read(lambda conn: messages.get(conn, key))).message
 
     async def _take_away(self, errand: Errand, adapter: Adapter, posted: messages.Posted) -> None:
         """Remove a copy of what was deleted."""
@@ -222,6 +242,9 @@ class Courier:
                 outcome=said.outcome,
                 decided_by=said.decided_by.rpartition(":")[2],
             )
+        if errand.kind == "consent":
+            status = await self._status_of(job.id)
+            return replace(_to_asking(errand, job), about=replace(to_about(job), asked_in=status))
         if errand.kind == "why":
             return to_status(job, Outlook())
         if errand.kind == "review" and job.state is not JobState.REVIEWING:
@@ -265,13 +288,23 @@ def _to_about(job: Job) -> About:
 
 def _has_content(errand: Errand, job: Job) -> bool:
     """Whether there still is something to say: a copy goes with its clip."""
-    return errand.kind in ("report", "why") or job.clip is not None
+    return errand.kind in ("report", "why", "consent") or job.clip is not None
 
 
-async def _thread_of(errand: Errand, adapter: Adapter) -> ThreadRef:
-    if isinstance(errand.to, ThreadRef):
-        return errand.to
-    thread = await adapter.direct(errand.to)
-    if thread is None:
-        raise ThreadGone("There is no way to write to them directly.")
-    return thread
+def _to_asking(errand: Errand, job: Job) -> ConsentAsked:
+    """The question to one of those whose images a request animates, and what they said."""
+    assert job.plan is not None
+    lent, question = job.plan.granted, job.plan.question
+    at = int(errand.key.rpartition(":")[2])
+    is_open = job.state is JobState.RECEIVED and at == len(lent)
+    person = lent[at] if at < len(lent) else question.person if question is not None else ""
+    is_denied = job.failure is not None and job.failure.sentence == DENIED["consent"]
+    answer: Literal["allowed", "denied", "over"] = "denied" if is_denied else "over"
+    if at < len(lent):
+        answer = "allowed"
+    return ConsentAsked(
+        about=_to_about(job),
+        owner=person.rpartition(":")[2],
+        expires_at=job.next_at if is_open else None,
+        answer=None if is_open else answer,
+    )

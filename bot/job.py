@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from bot.errors import Filtered
 from bot.refs import Frozen, GenerationId, JobId, MediaKey, MessageRef, Micros, Price
@@ -98,12 +99,21 @@ class Route(Frozen):
     remarks: tuple[str, ...] = ()
 
 
+class Question(Frozen):
+    """What a request waits for: its person accepts the `rules`, or `person` lends their image."""
+
+    kind: Literal["rules", "consent"]
+    rules: str = ""
+    person: str = ""
+
+
 class Plan(Route):
     """The way that is taken, and the others, in order, that could be taken instead of it.
 
     `hold` is enough for each of them; `detour` is the sentence why it is not the first. `agreed`
     is the dearest price taken before, and `offered` a way that its person was asked about.
     `shots` are the plans of a film's shots until they are jobs; it has no way of its own.
+    `question` is open; the people in `granted` lend their images.
     """
 
     hold: Micros
@@ -112,6 +122,8 @@ class Plan(Route):
     agreed: Micros = Micros(0)
     offered: Route | None = None
     shots: tuple[Plan, ...] = ()
+    question: Question | None = None
+    granted: tuple[str, ...] = ()
     start_frame: StoredFrame | None = None
     end_frame: StoredFrame | None = None
 

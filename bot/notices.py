@@ -83,6 +83,27 @@ class ConfirmNeeded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RulesFirst:
+    """The place has rules that its person has not accepted yet; nothing is held until they do.
+
+    Only they are shown the `rules`; where `is_for_all`, others read along.
+    """
+
+    about: About
+    rules: str
+    expires_at: datetime
+    is_for_all: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsentNeeded:
+    """Who posted its image is asked whether it may be animated; nothing is held until then."""
+
+    about: About
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Accepted:
     """Limits passed and money held."""
 
@@ -307,6 +328,19 @@ class Letter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConsentAsked:
+    """The question to the platform's user `owner`, beside the job, about an image of theirs.
+
+    `answer` is what they said, or that nobody needs to know any more.
+    """
+
+    about: About
+    owner: str
+    expires_at: datetime | None = None
+    answer: Literal["allowed", "denied", "over"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReviewNeeded:
     """A clip that waits for moderators, to them; `is_hidden` as its person had it."""
 
@@ -335,6 +369,8 @@ class Reviewed:
 Notice = (
     Received
     | ConfirmNeeded
+    | RulesFirst
+    | ConsentNeeded
     | Accepted
     | Queued
     | Generating
@@ -354,8 +390,9 @@ Notice = (
     | Letter
     | ReviewNeeded
     | Reviewed
+    | ConsentAsked
 )
 #: No word of a job in its own thread.
-Aside = Operator | Reported | Gallery | Letter | ReviewNeeded | Reviewed
+Aside = Operator | Reported | Gallery | Letter | ReviewNeeded | Reviewed | ConsentAsked
 #: What carries a file.
 WithFile = Delivered | Gallery | Letter | ReviewNeeded

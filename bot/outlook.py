@@ -13,6 +13,7 @@ from bot.notices import (
     About,
     Cancelled,
     ConfirmNeeded,
+    ConsentNeeded,
     Done,
     Ended,
     Failed,
@@ -25,6 +26,7 @@ from bot.notices import (
     Queued,
     Received,
     Reviewing,
+    RulesFirst,
     Shot,
     ShotFailed,
     Uncertain,
@@ -98,11 +100,7 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
         return Cancelled(about=about, charged=job.cost)
     match job.state:
         case JobState.RECEIVED if job.plan is not None and outlook.confirm_until is not None:
-            return ConfirmNeeded(
-                about=about,
-                expires_at=outlook.confirm_until,
-                batch_size=job.request.batch_size,
-            )
+            return _to_question(job, about, outlook.confirm_until)
         case JobState.RECEIVED:
             return Received(about=about)
         case JobState.ACCEPTED:
@@ -146,6 +144,18 @@ def to_film_status(film: Job, outlook: Outlook, shots: Sequence[Job], ahead: Not
         can_finish=(shot.shot or 0) > 1,
         code=shot.failure.code if shot.failure else "",
     )
+
+
+def _to_question(
+    job: Job, about: About, until: datetime
+) -> RulesFirst | ConsentNeeded | ConfirmNeeded:
+    """What a job that is not accepted yet waits for."""
+    question = job.plan.question if job.plan is not None else None
+    if question is None:
+        return ConfirmNeeded(about=about, expires_at=until, batch_size=job.request.batch_size)
+    if question.kind == "rules":
+        return RulesFirst(about=about, rules=question.rules, expires_at=until)
+    return ConsentNeeded(about=about, expires_at=until)
 
 
 def _to_waiting(job: Job, outlook: Outlook) -> Notice:

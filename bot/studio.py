@@ -19,7 +19,7 @@ from bot.errors import InvalidRequest
 from bot.gallery import Gallery
 from bot.house import House
 from bot.inbox import Inbox, Noted
-from bot.intake import Intake, Receipt
+from bot.intake import Intake
 from bot.job import TERMINAL, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
@@ -44,6 +44,7 @@ from bot.overview import (
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.preferences import Preferences
+from bot.receipts import Receipt
 from bot.refs import JobId, ThreadRef
 from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester
@@ -212,6 +213,10 @@ class Studio(Shelf):
     async def confirm(self, job_id: JobId, requester: Requester) -> Receipt:
         """Accept a job whose price had to be confirmed first."""
         return await self._intake.confirm(await self._own(job_id, requester))
+
+    async def answer(self, job_id: JobId, requester: Requester, *, is_allowed: bool) -> Receipt:
+        """Accept the rules that a request waits for, or lend it one's image; or do neither."""
+        return await self._intake.answer(job_id, requester, is_allowed=is_allowed)
 
     async def receipt(self, dedupe_key: str) -> Receipt | None:
         """What became of what was asked with this key; None where no job was made of it."""

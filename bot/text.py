@@ -19,6 +19,7 @@ from bot.act_words import (
     parent_line,
 )
 from bot.care_words import (
+    CONSENTS,
     DECIDED,
     DECISIONS,
     FORMS,
@@ -28,6 +29,7 @@ from bot.care_words import (
     describe_audit,
     describe_queue,
     describe_report,
+    describe_rules_first,
     maker,
 )
 from bot.job import FILTERS, WITHHELD, Route
@@ -62,6 +64,7 @@ from bot.words import (
 )
 
 __all__ = [
+    "CONSENTS",
     "DECIDED",
     "DECISIONS",
     "QUOTE_CHARS",
@@ -96,6 +99,7 @@ __all__ = [
     "lines_beside",
     "maker",
     "moment",
+    "open_until",
     "option_line",
     "parameters",
     "parent_line",
@@ -109,6 +113,8 @@ __all__ = [
 Running = (
     n.Received
     | n.ConfirmNeeded
+    | n.RulesFirst
+    | n.ConsentNeeded
     | n.Accepted
     | n.Queued
     | n.Generating
@@ -151,11 +157,8 @@ def _describe_running(notice: Running) -> Text:
     match notice:
         case n.Received():
             return _text(about_it, "Reading your request", tone="wait")
-        case n.ConfirmNeeded(expires_at=until, batch_size=size):
-            offer = f"Nothing is charged unless you confirm, until {moment(until)}."
-            whole = f"One of {size}, together {whole_price(notice)}. To confirm or cancel one is "
-            every = f"{whole}to do so with all." if size > 1 else ""
-            return _text(about_it, "Please confirm the price", offer, every, tone="wait")
+        case n.ConfirmNeeded() | n.RulesFirst() | n.ConsentNeeded():
+            return _describe_question(notice)
         case n.Accepted():
             return _text(about_it, "Accepted", tone="info")
         case n.Queued(position=place, expected=expected):
@@ -181,6 +184,24 @@ def _describe_running(notice: Running) -> Text:
         case n.Fetching() | n.Reviewing():
             return _describe_made(notice)
     assert_never(notice)
+
+
+def _describe_question(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded) -> Text:
+    """What must be answered before anything is held, as everybody may read it."""
+    about_it, until = notice.about, moment(notice.expires_at)
+    if isinstance(notice, n.RulesFirst):
+        if not notice.is_for_all:
+            return describe_rules_first(notice)
+        told = "Who asked for it was shown the rules of this place, and has to accept them."
+        return _text(about_it, "Waiting for its person", told, tone="wait")
+    if isinstance(notice, n.ConsentNeeded):
+        ask = "Whoever posted the image is asked whether it may be animated."
+        free = f"Nothing is charged unless they allow it, until {until}."
+        return _text(about_it, "Waiting for consent", ask, free, tone="wait")
+    offer, size = f"Nothing is charged unless you confirm, until {until}.", notice.batch_size
+    whole = f"One of {size}, together {whole_price(notice)}. To confirm or cancel one is "
+    every = f"{whole}to do so with all." if size > 1 else ""
+    return _text(about_it, "Please confirm the price", offer, every, tone="wait")
 
 
 def _describe_made(notice: n.Fetching | n.Reviewing) -> Text:
@@ -289,6 +310,12 @@ def ready_at(notice: n.Notice, now: datetime) -> datetime | None:
         case n.Generating(since=since, expected=expected, is_slow=False) if expected is not None:
             return since + expected if since + expected > now else None
     return None
+
+
+def open_until(notice: n.Notice) -> datetime | None:
+    """Until when something can be answered, where it asks for that."""
+    asks = n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded | n.ConsentAsked
+    return notice.expires_at if isinstance(notice, asks) else None
 
 
 def lines_beside(notice: n.Notice, ready: datetime | None) -> list[str]:

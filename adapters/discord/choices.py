@@ -51,7 +51,7 @@ class Button:
 
 
 _STYLES: dict[str, Style] = {
-    **dict.fromkeys(("confirm", "approve", "post"), "success"),
+    **dict.fromkeys(("confirm", "approve", "post", "accept", "allow"), "success"),
     **dict.fromkeys(("delete", "reject"), "danger"),
 }
 _EMOJI = {
@@ -85,8 +85,8 @@ def choices_of(notice: Told) -> tuple[Button, ...]:
     if isinstance(notice, words.Beside):
         return _decisions(notice)
     match notice:
-        case n.ConfirmNeeded():
-            return buttons_for(job, "confirm", "cancel")
+        case n.ConfirmNeeded() | n.RulesFirst() | n.ConsentNeeded():
+            return _before(notice)
         case n.ShotFailed(number=number, can_finish=can_finish):
             ends = ("finish", "cancel") if can_finish else ("cancel",)
             return (*buttons_for(f"{job}:{number}", "redo"), *buttons_for(job, *ends))
@@ -103,6 +103,15 @@ def choices_of(notice: Told) -> tuple[Button, ...]:
         case n.Uncertain() | n.Fetching() | n.Reviewing() | n.Done():
             return ()
     assert_never(notice)
+
+
+def _before(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded) -> tuple[Button, ...]:
+    """What can be done before anything is held."""
+    job = notice.about.job_id
+    if isinstance(notice, n.ConfirmNeeded):
+        return buttons_for(job, "confirm", "cancel")
+    is_asked = isinstance(notice, n.RulesFirst) and not notice.is_for_all
+    return buttons_for(job, *(["accept"] if is_asked else []), "cancel")
 
 
 def _after(notice: n.Failed) -> tuple[Button, ...]:
@@ -126,8 +135,14 @@ def _edit(job: str) -> tuple[Button, ...]:
 
 
 def _decisions(notice: words.Beside) -> tuple[Button, ...]:
-    """What those who run a place can decide."""
+    """What those who run a place, or posted an image, can decide."""
     job = notice.about.job_id
+    if isinstance(notice, n.ConsentAsked):
+        open_acts = words.CONSENTS if notice.answer is None else {}
+        return tuple(
+            Button(label=label, action=each, job=job, style=_STYLES.get(each, "secondary"))
+            for each, label in open_acts.items()
+        )
     if isinstance(notice, n.ReviewNeeded):
         return tuple(
             Button(label=label, action=each, job=job, style=_STYLES[each])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from adapters.slack import blocks
 from adapters.slack.blocks import Block
 from bot.refs import JobId
+from bot.text import CONSENTS
 
 #: What Slack takes as the name of a button to a screen reader.
 LABEL_CHARS = 75
@@ -18,6 +19,7 @@ _ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1
 #: The list of what has no button of its own.
 MORE = "more"
 EDIT = "Edit and retry"
+LABELS = {"edit": EDIT, **CONSENTS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +56,14 @@ def clip_of(action_ids: list[str]) -> JobId | None:
 # ---- as Slack draws them ---------------------------------------------------------------------
 
 _STYLES = {
-    **dict.fromkeys(("confirm", "approve", "post", "edit"), "primary"),
+    **dict.fromkeys(("confirm", "approve", "post", "edit", "accept", "allow"), "primary"),
     **dict.fromkeys(("delete", "reject"), "danger"),
 }
 
 
 def button(action: str, target: str, label: str = "") -> Block:
     """A button that works for months: its id is all there is to know."""
-    shown = label or (EDIT if action == "edit" else action.capitalize())
+    shown = label or LABELS.get(action) or action.capitalize()
     drawn: Block = {
         "type": "button",
         "action_id": action_id(action, target),

@@ -185,18 +185,24 @@ def quote_row(words_of_others: str) -> Row:
 
 
 def draw(notice: n.Notice, *, now: datetime) -> Drawn:
-    """A notice as a message. Only a clip calls its requester."""
+    """A notice as a message. Only a clip calls its requester, and a question who is asked."""
     if isinstance(notice, n.Operator):
         return _draw_operator(notice)
-    asks = notice.about.requester
-    is_called = isinstance(notice, n.Delivered) and asks.adapter == NAME
-    is_called = is_called and _USER.fullmatch(asks.user) is not None
-    rows = rows_of(notice, now=now, calls=asks.user if is_called else "")
+    rows = rows_of(notice, now=now, calls=_called(notice))
     return to_drawn(
         fit(rows),
         buttons=_buttons(notice),
         file=_file(notice) if isinstance(notice, n.WithFile) else None,
     )
+
+
+def _called(notice: Told) -> str:
+    asks, user = notice.about.requester, ""
+    if isinstance(notice, n.ConsentAsked):
+        user = notice.owner if notice.answer is None else ""
+    elif isinstance(notice, n.Delivered):
+        user = asks.user
+    return user if asks.adapter == NAME and _USER.fullmatch(user) else ""
 
 
 def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> list[Row]:
@@ -233,7 +239,8 @@ def _to_row(notice: Told, line: str) -> Row:
         return _small(FACTS, line)
     if isinstance(notice, n.Failed | n.Cancelled) and line == words.charge_words(notice.charged):
         return Row(weight=KEEP, look="said", parts=line_of(line))
-    times = [notice.expires_at] if isinstance(notice, n.ConfirmNeeded) else []
+    until = words.open_until(notice)
+    times = [until] if until is not None else []
     return Row(weight=SENTENCE, look="said", parts=line_of(line, times=times))
 
 
@@ -280,10 +287,10 @@ def _entry(offer: Offered) -> buttons.Entry:
 def _choices(notice: Told) -> tuple[str, ...]:
     """The buttons under a notice that brings its person no clip."""
     if isinstance(notice, words.Beside):
-        return tuple(words.VERDICTS) if isinstance(notice, n.ReviewNeeded) else ()
+        return _decisions(notice)
     match notice:
-        case n.ConfirmNeeded():
-            return ("confirm", "cancel")
+        case n.ConfirmNeeded() | n.RulesFirst() | n.ConsentNeeded():
+            return _before(notice)
         case n.Waiting(offer=offer) if offer is not None:
             return ("confirm", "cancel")
         case n.ShotFailed(can_finish=True):
@@ -299,6 +306,20 @@ def _choices(notice: Told) -> tuple[str, ...]:
         case n.Uncertain() | n.Fetching() | n.Reviewing() | n.Done() | n.Delivered():
             return ()
     assert_never(notice)
+
+
+def _decisions(notice: words.Beside) -> tuple[str, ...]:
+    """What those who run a place, or posted an image, can decide."""
+    if isinstance(notice, n.ConsentAsked):
+        return tuple(words.CONSENTS) if notice.answer is None else ()
+    return tuple(words.VERDICTS) if isinstance(notice, n.ReviewNeeded) else ()
+
+
+def _before(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded) -> tuple[str, ...]:
+    if isinstance(notice, n.ConfirmNeeded):
+        return ("confirm", "cancel")
+    is_asked = isinstance(notice, n.RulesFirst) and not notice.is_for_all
+    return ("accept", "cancel") if is_asked else ("cancel",)
 
 
 def _after(notice: n.Failed) -> tuple[str, ...]:

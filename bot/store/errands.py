@@ -18,8 +18,8 @@ from bot.store.database import Tx
 from bot.store.schema import errands
 
 #: A report for moderators, a copy in the gallery, a copy by direct message, a clip for moderators,
-#: and what only its person is told.
-ErrandKind = Literal["report", "gallery", "letter", "review", "why"]
+#: what only its person is told, and what whoever posted its image is asked.
+ErrandKind = Literal["report", "gallery", "letter", "review", "why", "consent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,13 @@ def explain(tx: Tx, job: Job, now: datetime) -> None:
     """Let its person be told why there is no clip, where others read along with its status."""
     if not job.request.is_private:
         begin(tx, messages.why_key(job.id), job.id, "why", job.request.requester, now)
+
+
+def ask_consent(tx: Tx, job: Job, now: datetime) -> None:
+    """Let whoever posted its image be asked where it was asked for."""
+    assert job.plan is not None
+    key = messages.consent_key(job.id, len(job.plan.granted))
+    begin(tx, key, job.id, "consent", job.request.thread, now)
 
 
 def renew(tx: Tx, job_id: JobId, now: datetime, *, kind: ErrandKind | None = None) -> None:

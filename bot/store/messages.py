@@ -63,6 +63,11 @@ def review_key(job_id: JobId, at: int = 0) -> str:
     return f"{job_id}{_REVIEW}:{at}"
 
 
+def consent_key(job_id: JobId, at: int) -> str:
+    """The key of what asks the `at`-th person whether their image may be animated."""
+    return f"{job_id}:consent:{at}"
+
+
 def why_key(job_id: JobId) -> str:
     """The key of what tells one's person alone why there is no clip."""
     return f"{job_id}:why"

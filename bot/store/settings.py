@@ -9,15 +9,17 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from bot.consent import rules_key
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
+from bot.request import Requester
 from bot.store.database import Tx
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
 
 _JOB = "job:"
 AUDIT_PAGE = 20
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
-_SCOPES = tuple(f"scope{at}" for at in range(5))
+_SCOPES = tuple(f"scope{at}" for at in range(6))
 _CHOSEN_IN = select(settings).where(settings.c.scope.in_([bindparam(each) for each in _SCOPES]))
 #: Whether a block still holds at `now`.
 IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
@@ -27,7 +29,8 @@ IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
 class Chosen:
     """The defaults that hold for a person in a channel of a place, the strongest first.
 
-    `rules` and `channel_rules` are what its place and channel decided.
+    `rules` and `channel_rules` are what its place and channel decided, `trust` is what the person
+    agreed to.
     """
 
     person: Mapping[str, str]
@@ -35,6 +38,7 @@ class Chosen:
     place: Mapping[str, str]
     rules: Mapping[str, str] = field(default_factory=dict)
     channel_rules: Mapping[str, str] = field(default_factory=dict)
+    trust: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def merged(self) -> dict[str, str]:
@@ -55,6 +59,11 @@ def channel_scope(tenant: str, channel: str) -> str:
 def rules_scope(tenant: str, channel: str = "") -> str:
     """The scope of what those who run a place decided for it, or for one of its channels."""
     return f"rules:{tenant}:{channel}" if channel else f"rules:{tenant}"
+
+
+def trust_scope(person: str) -> str:
+    """The scope of what a person lets be done with their images, and which rules they accepted."""
+    return f"trust:{person}"
 
 
 def provider_scope(provider: str) -> str:
@@ -82,13 +91,18 @@ def chosen_in(conn: Connection, person: str, tenant: str, channel: str) -> Chose
     """What a person, their channel and their place chose and decided, in one query."""
     scopes = (
         *(person, channel_scope(tenant, channel), place_scope(tenant)),
-        *(rules_scope(tenant), rules_scope(tenant, channel)),
+        *(rules_scope(tenant), rules_scope(tenant, channel), trust_scope(person)),
     )
     rows = conn.execute(_CHOSEN_IN, dict(zip(_SCOPES, scopes, strict=True)))
     found = {row.scope: row.chosen for row in rows}
-    own, there, everywhere, rules, channel_rules = (found.get(each, {}) for each in scopes)
+    own, there, everywhere, rules, channel_rules, trust = (found.get(e, {}) for e in scopes)
     return Chosen(
-        person=own, channel=there, place=everywhere, rules=rules, channel_rules=channel_rules
+        person=own,
+        channel=there,
+        place=everywhere,
+        rules=rules,
+        channel_rules=channel_rules,
+        trust=trust,
     )
 
 
@@ -116,6 +130,13 @@ def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
         .on_conflict_do_update(index_elements=["scope"], set_={"chosen": kept})
     )
     return kept
+
+
+def accept_rules(tx: Tx, requester: Requester, rules: str, now: datetime) -> None:
+    """Remember that somebody accepted these rules, and when."""
+    choose(tx, trust_scope(requester.person), {rules_key(rules): now.isoformat()})
+    person = requester.person
+    write_audit(tx, now, actor=person, act="accept rules", target=person, detail="")
 
 
 def forget_ended(tx: Tx, before: datetime) -> int:
