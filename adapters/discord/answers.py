@@ -31,12 +31,13 @@ from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
-from bot.notices import Delivered
+from bot.notices import Delivered, RulesFirst
+from bot.refs import JobId
 from bot.request import Requester, Work
 from bot.text import describe_settings_in, describe_usage, help_text, price_words, thing
 
 if TYPE_CHECKING:
-    from bot.studio import Shown, Studio
+    from bot.studio import Receipt, Shown, Studio
 
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
@@ -45,6 +46,7 @@ TOO_LARGE = 40005
 #: What stands in a channel where only one person may read why, or how much.
 ONLY_YOU = "I could not do that; only you can read why."
 YOUR_OWN = "That is for your eyes only."
+RULES_FIRST = "Please read the rules of this place first; then your request goes on."
 FORGOTTEN = "I do not remember why any more. Nothing was started; you may ask again."
 #: So many reasons are remembered, the newest ones.
 REASONS = 1000
@@ -307,6 +309,9 @@ class Answers:
                 said = f"The {thing(work)} of `{job_id}` is deleted."
             case "why":
                 said = self._why(target, requester)
+            case "rules":
+                await self._show_rules(interaction, parse.to_job_id(target), requester)
+                return
             case "usage":
                 said = await self._words(Usage(), requester, interaction.channel)
             case _ if action in care.ACTS:
@@ -316,6 +321,22 @@ class Answers:
             case _:
                 said = await self._operate(action, target, requester)
         await tell(interaction, said)
+
+    async def ask_for_rules(self, message: discord.Message, receipt: Receipt) -> None:
+        """Where somebody's message waits for them to accept the rules, lead them there."""
+        if message.guild is not None and isinstance(receipt.notice, RulesFirst):
+            job = receipt.job_id
+            button = Button(label="Read the rules", action="rules", job=job, style="primary")
+            await self.reply(message, RULES_FIRST, button=button)
+
+    async def _show_rules(
+        self, interaction: Interaction, job_id: JobId, requester: Requester
+    ) -> None:
+        notice = (await self._studio.show(job_id, requester)).notice
+        if isinstance(notice, RulesFirst) and notice.about.requester.user != requester.user:
+            raise NotAllowed("Only who asked for that has to accept them.")
+        drawn = render.draw(notice, now=self._clock.now())
+        await tell(interaction, drawn.content, drawn=drawn.buttons)
 
     async def _operate(self, action: str, target: str, actor: Requester) -> str:
         """The buttons under what the operator is told; the studio knows who that is."""

@@ -23,7 +23,9 @@ STAR, LETTER = "⭐", "✉️"
 REPORT = "report"
 OUTCOMES: dict[str, Outcome] = {each: each for each in get_args(Outcome)}
 VERDICTS: dict[str, Verdict] = {each: each for each in get_args(Verdict)}
-ACTS = frozenset({REPORT, *OUTCOMES, *VERDICTS})
+#: Accept the rules, lend an image, or do not.
+ANSWERS = frozenset({"accept", "allow", "deny"})
+ACTS = frozenset({REPORT, *ANSWERS, *OUTCOMES, *VERDICTS})
 
 
 class Care:
@@ -59,7 +61,11 @@ class Care:
     async def act(
         self, action: str, job_id: JobId, requester: Requester, *, can_moderate: bool
     ) -> str:
-        """Report, or the buttons under a report or a clip that waits."""
+        """Report, or the buttons under a question, a report, or a clip that waits."""
+        if action in ANSWERS:
+            is_allowed = action != "deny"
+            receipt = await self._studio.answer(job_id, requester, is_allowed=is_allowed)
+            return render.draw_receipt(receipt, None)
         if action == REPORT:
             answer = await self._studio.care.report(job_id, requester)
             return render.draw_text(describe_report(answer))

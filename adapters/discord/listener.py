@@ -30,7 +30,7 @@ from adapters.follow_ups import act_of
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
-from bot.notices import Aside, Notice
+from bot.notices import Aside, Notice, RulesFirst
 from bot.ports import Memo
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, GenerationRequest, Requester, Work
@@ -255,6 +255,10 @@ class Discord(Delivery):
     async def follow(self, interaction: Interaction, receipts: Sequence[Receipt]) -> None:
         """End the acknowledgement as private lines with links to the public messages."""
         if str(interaction.id) in self._private:
+            return
+        if isinstance(first := receipts[0].notice, RulesFirst):
+            drawn = render.draw(first, now=self._clock.now())
+            await tell(interaction, drawn.content, drawn=drawn.buttons)
             return
         placed = [(each, await self.placed(each.job_id, PLACED_SECONDS)) for each in receipts]
         await tell(interaction, "\n".join(render.draw_receipt(*each) for each in placed))

@@ -136,6 +136,9 @@ class Answers:
                 work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester, is_moderator=person.is_admin)
                 return render.draw_sentence(f"The {thing(work)} of {job_id} is deleted.")
+            case "accept" | "allow" | "deny":
+                receipt = await self._studio.answer(job_id, requester, is_allowed=action != "deny")
+                return render.draw_receipt(receipt, None)
             case "post" | "reject":
                 if not person.is_admin:
                     raise NotAllowed("Only admins of this workspace can decide that.")

@@ -35,8 +35,8 @@ class Place:
     """Where a form was opened and what for; it travels in the form, which is why it holds ids.
 
     `message` is the one it was opened on, `clip` the job of the clip that it shows; `job` the one
-    that this is another try of, `act` what is done with its clip. `has_image`: what it begins with
-    is settled already. `is_still`: a picture is asked for, and no clip.
+    that this is another try of, `act` what is done with its clip. `author` posted the `images`.
+    `has_image`: what it begins with is settled already. `is_still`: a picture is asked for.
     """
 
     channel: str
@@ -45,6 +45,7 @@ class Place:
     job: str = ""
     clip: str = ""
     images: tuple[str, ...] = ()
+    author: str = ""
     has_image: bool = False
     needs_prompt: bool = False
     asks_where: bool = False

@@ -64,6 +64,7 @@ class Forms:
             message=heard.ts,
             clip=clip.job_id if clip else "",
             images=tuple(each.id for each in shown),
+            author=shown[0].user if shown else "",
         )
         pictures = [(each.name or f"image {at}", each.id) for at, each in enumerate(shown, 1)]
         await self._voice.open(heard, _animating(models, (), place, pictures))
@@ -122,7 +123,7 @@ class Forms:
             chosen = filled.chosen_picture or place.images[0]
             if chosen not in place.images:
                 raise InvalidRequest(OTHER_VERSION, field=PICTURE)
-            start = parse.to_frame(workspace, File(id=chosen))
+            start = parse.to_frame(workspace, File(id=chosen, user=place.author))
         if filled.start_file:
             start = parse.to_frame(workspace, File(id=filled.start_file))
         if filled.end_file:
@@ -150,5 +151,6 @@ def _animating(
 
 def _images(heard: Heard) -> list[File]:
     """The images of a message; what another organisation's file is, is not told yet."""
-    files = read_files(heard.message.get("files") or ())
+    is_of_bot = bool(heard.message.get("bot_id"))
+    files = read_files(heard.message.get("files") or (), is_of_bot=is_of_bot)
     return [each for each in files if each.is_image or each.is_stub]

@@ -31,6 +31,7 @@ class File(Frozen):
     filetype: str = ""
     size: int | None = None
     is_stub: bool = False
+    user: str = ""
 
     @property
     def is_image(self) -> bool:
@@ -218,8 +219,8 @@ def _read_shortcut(body: Mapping[str, Any], workspace: str) -> Heard:
 # ---- files and buttons of messages -----------------------------------------------------------
 
 
-def read_files(files: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:
-    """The files of a message or of a form's field."""
+def read_files(files: Sequence[Mapping[str, Any]], *, is_of_bot: bool = False) -> tuple[File, ...]:
+    """The files of a message or of a form's field; a program's are nobody's."""
     return tuple(
         File(
             id=each["id"],
@@ -228,6 +229,7 @@ def read_files(files: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:
             filetype=each.get("filetype") or "",
             size=each.get("size") or None,
             is_stub=each.get("file_access") == _STUB,
+            user="" if is_of_bot else each.get("user") or "",
         )
         for each in files
         if each.get("id")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from adapters.discord.commands import ANIMATE
 from bot.request import Requester
-from tests.adapters.discord.conftest import Street
+from tests.adapters.discord.conftest import Street, picture
 from tests.discord_server import Channel
 from tests.discord_server.permissions import Permission
 
@@ -37,9 +38,10 @@ async def test_moderators_post_or_reject_each_clip_with_a_button(street: Street)
     refused = await street.ben.answer(await street.ben.click(asked, "Post"))
     assert "Only moderators" in refused.content
     boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_MESSAGES)
-    again = [await boss.click(asked, "Post"), await boss.click(asked, "Reject")]
-    assert "decided" in (await boss.answer(again[0])).content
-    assert "decided already" in (await boss.answer(again[1])).content
+    both = [await boss.click(asked, "Post"), await boss.click(asked, "Post")]
+    told = sorted([(await boss.answer(each)).content for each in both])
+    assert "It is decided." in told[0]
+    assert "decided already: it is posted" in told[1]
     clip = await street.clip()
     assert "red fox" in clip.content
     await street.discord.wait_for(lambda: not asked.buttons and "Approved" in asked.content)
@@ -85,3 +87,56 @@ async def test_what_our_own_lists_refuse_opens_the_form_again(street: Street) ->
     await street.ana.modal(asked)
     await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "a kind fox"}))
     assert "kind fox" in (await street.clip()).content
+
+
+async def test_who_posted_an_image_is_asked_in_the_channel(street: Street) -> None:
+    await decide(street, animate_others="ask")
+    shown = await street.ben.say(street.general, "my cat", files=[("cat.png", picture())])
+    asked = await street.ana.message_command(ANIMATE, shown)
+    await street.ana.modal(asked)
+    await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "it jumps"}))
+    question = await street.discord.wait_message(
+        street.general, lambda each: len(each.buttons) == 2
+    )
+    assert list(question.buttons) == ["Allow", "Do not allow"]
+    assert question.content.startswith(street.ben.mention)
+    assert street.ana.mention not in question.content
+    other = await street.ana.answer(await street.ana.click(question, "Allow"))
+    assert "Only whoever is asked" in other.content
+    await street.ben.answer(await street.ben.click(question, "Allow"))
+    assert "it jumps" in (await street.clip()).content
+    await street.discord.wait_for(lambda: "may be animated" in question.content)
+    assert not question.buttons
+    told = await street.ben.answer(
+        await street.ben.slash("ray settings", setting="animate_mine", value="nobody")
+    )
+    assert "nobody" in told.content
+    asked = await street.ana.message_command(ANIMATE, shown)
+    await street.ana.modal(asked)
+    refused = await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "again"}))
+    assert "cannot be animated" in refused.content
+    assert "Ben" not in refused.content
+    assert len(street.clips()) == 1
+
+
+async def test_a_servers_rules_are_shown_once_before_the_first_clip(street: Street) -> None:
+    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+    told = await boss.answer(await boss.slash("ray-admin rule", name="rules", value="Be kind."))
+    assert "Be kind" in told.content
+    shown = await street.ana.answer(await street.ana.slash("ray create", prompt="a red fox"))
+    assert "Be kind." in shown.content
+    assert list(shown.buttons) == ["Accept", "Cancel"]
+    assert street.discord.said(street.general) == []
+    await street.ana.answer(await street.ana.click(shown, "Accept"))
+    assert "red fox" in (await street.clip()).content
+    await street.ana.answer(await street.ana.slash("ray create", prompt="a blue fox"))
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, seconds=15)
+    await street.ben.say(street.general, f"{street.discord.app.bot.mention} a green fox")
+    lead = await street.discord.wait_message(
+        street.general, lambda each: "Read" in str(each.buttons)
+    )
+    other = await street.ana.answer(await street.ana.click(lead, "Read the rules"))
+    assert "Only who asked" in other.content
+    shown = await street.ben.answer(await street.ben.click(lead, "Read the rules"))
+    await street.ben.answer(await street.ben.click(shown, "Accept"))
+    await street.discord.wait_for(lambda: len(street.clips()) == 3, seconds=15)

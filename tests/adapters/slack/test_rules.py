@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bot.request import Requester
-from tests.adapters.slack.conftest import Lane, is_clip
+from tests.adapters.slack.conftest import Lane, is_clip, picture
 from tests.slack_server import Channel, Person
+
+PNG = ("cat.png", picture(), "image/png")
 
 
 def boss_of(lane: Lane) -> Person:
@@ -81,3 +83,47 @@ async def test_what_our_own_lists_refuse_opens_the_form_again(lane: Lane) -> Non
     view = await (await lane.ana.click(told, "Edit and retry")).wait_view()
     assert (await lane.ana.submit(view, {"prompt": "a kind fox"})).closed
     assert "kind fox" in str((await lane.clip()).blocks)
+
+
+async def test_who_posted_an_image_is_asked_in_the_thread(lane: Lane) -> None:
+    await decide(lane, animate_others="ask")
+    image = await lane.ben.say("my cat", lane.general, files=[PNG])
+    view = await (await lane.ana.shortcut("animate_with_ray", image)).wait_view()
+    await lane.ana.submit(view, {"prompt": "it jumps"})
+    question = await lane.slack.wait_message(
+        lane.general, lambda each: "Allow" in each.buttons, seconds=15
+    )
+    assert question.buttons == ["Allow", "Do not allow"]
+    assert question.thread_ts == image.ts
+    assert f"<@{lane.ben.id}>" in question.plain + str(question.blocks)
+    pressed = await lane.ana.click(question, "Allow")
+    await pressed.wait_said(lambda text: "Only whoever is asked" in text)
+    await lane.ben.click(question, "Do not allow")
+    await lane.slack.wait_for(lambda: "may not be animated" in question.plain)
+    assert question.buttons == []
+    status = await lane.status("does not want it animated")
+    assert "Nothing was charged" in status.plain
+    told = await lane.ben.slash("/ray", "settings animate_mine=nobody", lane.general)
+    await told.wait_said(lambda text: "nobody" in text)
+    view = await (await lane.ana.shortcut("animate_with_ray", image)).wait_view()
+    await lane.ana.submit(view, {"prompt": "again"})
+    refused = await lane.ana.wait_ephemeral(lambda each: "cannot be animated" in each.plain)
+    assert "Ben" not in refused.plain
+    assert lane.clips() == []
+    await lane.house.check_books()
+
+
+async def test_a_workspaces_rules_are_shown_once_before_the_first_clip(lane: Lane) -> None:
+    boss = boss_of(lane)
+    ruled = await boss.slash("/ray", "admin rule rules Be kind, always.", lane.general)
+    await ruled.wait_said(lambda text: "accepted once by everybody" in text)
+    asked = await lane.ana.slash("/ray", "a red fox", lane.general)
+    await asked.wait_said(lambda text: "Be kind, always." in text)
+    shown = lane.ana.ephemerals[-1]
+    assert shown.buttons == ["Accept", "Cancel"]
+    status = await lane.status("Waiting for its person")
+    assert "Be kind" not in status.plain
+    await lane.ana.click(shown, "Accept")
+    assert "red fox" in str((await lane.clip()).blocks)
+    await lane.ana.slash("/ray", "a blue fox", lane.general)
+    await lane.slack.wait_for(lambda: len(lane.clips()) == 2, seconds=15)
