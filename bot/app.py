@@ -235,7 +235,6 @@ class App:
             delete_post=self._delete_post,
             place=self._announcer.place,
             resolve=self.operations.resolve,
-            hurry=self._courier.hurry,
             trouble_of=lambda name: self._watchers[name].admission.sentence,
         )
         return Studio(

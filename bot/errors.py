@@ -93,11 +93,9 @@ class WrongChannel(NotAllowed):
 
 
 class Moderated(Refusal):
-    """What you asked for is not allowed here.
+    """What you asked for is not allowed here."""
 
-    `job_id` is the job that was refused, once there is one.
-    """
-
+    #: The job that was refused, once there is one.
     job_id = ""
 
     def __init__(self, message: str | None = None, *, kind: Filtered) -> None:

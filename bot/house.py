@@ -58,8 +58,7 @@ class House:
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
     job that waits for an operator's word. `trouble_of` says why a video service takes nothing.
-    `moderators` check each request before it is paid. `hurry` has brought what is said beside a
-    job's own messages.
+    `moderators` check each request before it is paid.
     """
 
     limits: LimitsTable
@@ -79,4 +78,3 @@ class House:
     place: Callable[[Job], Awaitable[None]] = _place_nowhere
     resolve: Resolve = _resolve_elsewhere
     trouble_of: Callable[[str], str | None] = _no_trouble
-    hurry: Callable[[], None] = lambda: None

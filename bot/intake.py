@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -61,8 +61,11 @@ class Intake(Receipts):
         clock: Clock,
         house: House,
         access: Access,
+        hurry: Callable[[], None],
     ) -> None:
-        super().__init__(database=database, dispatcher=dispatcher, clock=clock, house=house)
+        super().__init__(
+            database=database, dispatcher=dispatcher, clock=clock, house=house, hurry=hurry
+        )
         self._planner = planner
         self._access = access
         self._screening = Screening(planner=planner, house=house)

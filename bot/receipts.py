@@ -26,12 +26,22 @@ class Receipt:
 
 
 class Receipts:
-    """Answers about jobs, and changes them so that everybody hears of it."""
+    """Answers about jobs, and changes them so that everybody hears of it.
+
+    `hurry` has brought what is said beside a job's own messages.
+    """
 
     def __init__(
-        self, *, database: Database, dispatcher: Dispatcher, clock: Clock, house: House
+        self,
+        *,
+        database: Database,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        house: House,
+        hurry: Callable[[], None],
     ) -> None:
         self._database = database
+        self._hurry = hurry
         self._clock = clock
         self._dispatcher = dispatcher
         self._house = house
@@ -53,7 +63,7 @@ class Receipts:
                 tx.after_commit(partial(self._house.announce, changed.id))
                 if changed.plan is not None and (changed.plan.question or changed.plan.granted):
                     errands.renew(tx, changed.id, self._clock.now(), kind="consent")
-                    tx.after_commit(self._house.hurry)
+                    tx.after_commit(self._hurry)
             return every
 
         return await self._database.write(write)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import JobNotFound
-from bot.house import House
 from bot.intake import Intake
 from bot.job import Job
-from bot.notices import Notice, Verdict
+from bot.notices import Reviewed, Verdict
+from bot.outlook import to_about
 from bot.refs import JobId
 from bot.request import Requester
 from bot.rights import Rights
@@ -24,23 +24,21 @@ class Reviews:
         *,
         database: Database,
         clock: Clock,
-        house: House,
         intake: Intake,
         rights: Rights,
         courier: Courier,
     ) -> None:
         self._database = database
         self._clock = clock
-        self._house = house
         self._intake = intake
         self._rights = rights
         self._courier = courier
 
-    async def decide(self, job_id: JobId, verdict: Verdict, *, actor: Requester) -> Notice:
-        """Let a clip be posted, or never; how the job stands then.
+    async def decide(self, job_id: JobId, verdict: Verdict, *, actor: Requester) -> Reviewed:
+        """Let a clip be posted, or never; what holds then, which somebody may have decided before.
 
         The adapter has checked that `actor` may decide in their place. Raises `JobNotFound` for
-        what is of other places, and `InvalidRequest` where it was decided before.
+        what is of other places, and `InvalidRequest` where it never waited.
         """
         job = await self._database.read(lambda conn: jobs.get_or_none(conn, job_id))
         tenant = job.request.requester.tenant if job is not None else ""
@@ -50,7 +48,12 @@ class Reviews:
         now = self._clock.now()
 
         def write(tx: Tx) -> Job:
+            if reviews.is_over(tx.conn, job_id):
+                return jobs.get(tx.conn, job_id)
             tx.after_commit(self._courier.hurry)
             return reviews.decide(tx, job_id, verdict, by=actor.person, now=now)
 
-        return await self._house.to_notice(await self._intake.write(write))
+        decided = await self._intake.write(write)
+        holds, by = await self._database.read(lambda conn: reviews.decision(conn, job_id))
+        about = to_about(decided)
+        return Reviewed(about=about, verdict=holds, decided_by=by.rpartition(":")[2])

@@ -129,6 +129,7 @@ class Studio(Shelf):
             clock=clock,
             house=house,
             access=self._access,
+            hurry=courier.hurry,
         )
         self.vault = vault
         self.inbox = Inbox(database=database, clock=clock)
@@ -177,7 +178,6 @@ class Studio(Shelf):
         self.reviews = Reviews(
             database=database,
             clock=clock,
-            house=house,
             intake=self._intake,
             rights=rights,
             courier=courier,

@@ -309,9 +309,6 @@ class Answers:
                 said = f"The {thing(work)} of `{job_id}` is deleted."
             case "why":
                 said = self._why(target, requester)
-            case "rules":
-                await self._show_rules(interaction, parse.to_job_id(target), requester)
-                return
             case "usage":
                 said = await self._words(Usage(), requester, interaction.channel)
             case _ if action in care.ACTS:
@@ -329,9 +326,10 @@ class Answers:
             button = Button(label="Read the rules", action="rules", job=job, style="primary")
             await self.reply(message, RULES_FIRST, button=button)
 
-    async def _show_rules(
+    async def show_rules(
         self, interaction: Interaction, job_id: JobId, requester: Requester
     ) -> None:
+        """The rules that a request of theirs waits for, and what can be done about it."""
         notice = (await self._studio.show(job_id, requester)).notice
         if isinstance(notice, RulesFirst) and notice.about.requester.user != requester.user:
             raise NotAllowed("Only who asked for that has to accept them.")

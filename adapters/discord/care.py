@@ -13,7 +13,7 @@ from bot.log import get_logger
 from bot.notices import Outcome, Verdict
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester
-from bot.text import describe_report
+from bot.text import describe, describe_report
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -72,7 +72,8 @@ class Care:
         if not can_moderate:
             raise NotAllowed("Only moderators of this server can decide that.")
         if action in VERDICTS:
-            await self._studio.reviews.decide(job_id, VERDICTS[action], actor=requester)
-        else:
-            await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
+            verdict = VERDICTS[action]
+            decided = await self._studio.reviews.decide(job_id, verdict, actor=requester)
+            return render.draw_text(describe(decided))
+        await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
         return "It is decided."

@@ -351,6 +351,9 @@ class Discord(Delivery):
                 await self._retry(interaction, JobId(target))
                 return
             requester = await self.requester(interaction, job=JobId(target.partition(":")[0]))
+            if action == "rules":
+                await self._answers.show_rules(interaction, parse.to_job_id(target), requester)
+                return
             await self._answers.act(interaction, action, target, requester)
 
     async def on_more(self, interaction: Interaction, act: str, job: str) -> None:

@@ -142,8 +142,8 @@ class Answers:
             case "post" | "reject":
                 if not person.is_admin:
                     raise NotAllowed("Only admins of this workspace can decide that.")
-                await self._studio.reviews.decide(job_id, action, actor=requester)
-                return render.draw_sentence("It is decided.")
+                decided = await self._studio.reviews.decide(job_id, action, actor=requester)
+                return self._draw(render.draw(decided, now=self._clock.now()))
             case _:
                 return await self._operate(action, target, requester)
 

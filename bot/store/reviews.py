@@ -64,6 +64,13 @@ def decide(tx: Tx, job_id: JobId, verdict: Verdict, *, by: str, now: datetime) -
     return ledger.end(tx, job, JobState.FAILED, now, charged=job.cost, failure=failure)
 
 
+def is_over(conn: Connection, job_id: JobId) -> bool:
+    """Whether it was decided about a clip, or its person took it back."""
+    job = jobs.get(conn, job_id)
+    is_withheld = job.failure is not None and job.failure.code == WITHHELD
+    return is_withheld or decision(conn, job_id)[0] is not None
+
+
 def withdraw(tx: Tx, job: Job, now: datetime) -> Job:
     """Its person takes back what waits for a moderator, so that nobody sees it."""
     errands.renew(tx, job.id, now, kind="review")

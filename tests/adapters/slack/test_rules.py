@@ -36,7 +36,7 @@ async def test_admins_post_or_reject_each_clip_with_a_button(lane: Lane) -> None
     pressed = await lane.ben.click(asked, "Post")
     await pressed.wait_said(lambda text: "Only admins" in text)
     pressed = await boss.click(asked, "Post")
-    await pressed.wait_said(lambda text: "decided" in text)
+    await pressed.wait_said(lambda text: "Approved, so it is posted." in text)
     clip = await lane.clip()
     assert "red fox" in str(clip.blocks)
     await lane.slack.wait_for(lambda: "Approved" in asked.plain and not asked.buttons)
