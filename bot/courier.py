@@ -176,9 +176,8 @@ class Courier:
             await self._take_away(errand, adapter, posted)
             return
         is_over = posted.message is not None and errand.kind not in EDITED
-        # Nobody need hear of a decision who was not asked yet.
-        is_late = job.state is not JobState.REVIEWING and not posted.message
-        is_late = is_late and errand.kind == "review" and not posted.is_begun
+        # Nobody need hear of an answer who was not asked yet.
+        is_late = posted.message is None and not posted.is_begun and _is_answered(errand, job)
         is_alone = errand.kind == "why" and not adapter.limits(job.request.thread).is_shared
         if is_over or is_late or is_alone:
             await self._database.write(lambda tx: errands.finish(tx, errand))
@@ -205,7 +204,7 @@ class Courier:
         if errand.kind == "consent":
             status = await self._status_of(errand.job_id)
             if status is None:
-                raise DeliveryUnavailable("Its status message is not posted yet.", retry_after=1.0)
+                raise DeliveryUnavailable("Its status message is not posted yet.", retry_after=2.0)
             return status.thread
         if isinstance(errand.to, ThreadRef):
             return errand.to
@@ -289,6 +288,13 @@ def _to_about(job: Job) -> About:
 def _has_content(errand: Errand, job: Job) -> bool:
     """Whether there still is something to say: a copy goes with its clip."""
     return errand.kind in ("report", "why", "consent") or job.clip is not None
+
+
+def _is_answered(errand: Errand, job: Job) -> bool:
+    """Whether there is nothing to be decided any more."""
+    if errand.kind == "consent":
+        return _to_asking(errand, job).answer is not None
+    return errand.kind == "review" and job.state is not JobState.REVIEWING
 
 
 def _to_asking(errand: Errand, job: Job) -> ConsentAsked:

@@ -276,7 +276,7 @@ def _describe_veiled(notice: n.Failed) -> Text:
     """What everybody may read: not why, and not even what was asked for."""
     title = "Not posted" if notice.code == WITHHELD else "Not made"
     job_id = notice.about.job_id
-    told = ("Its person was told why.", f"For them to read it: show {job_id}", f"job {job_id}")
+    told = (f"Only its person can read why: show {job_id}", f"job {job_id}")
     return Text(title=title, lines=told, tone="info")
 
 
@@ -340,7 +340,7 @@ MINDED: dict[errors.Filtered, str] = {
     "image": "A filter of the video service minded the image.",
     "names": "A filter of the video service minded a name that is protected.",
 }
-NOT_FOR_ALL = "It could not be made; its person was told why."
+NOT_FOR_ALL = "It could not be made; only its person is told why."
 #: Failures whose sentence says what to change; the same again would fail again.
 _HOPELESS = frozenset(
     {*FILTERS, "prompt", "loop", "frames", "fixed", "extend"}

@@ -14,9 +14,9 @@ from bot.errors import InvalidRequest, JobNotFound, NotAllowed
 from bot.job import Job, JobState
 from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, ReviewNeeded
 from bot.refs import JobId
-from bot.request import ClipFrame
+from bot.request import ClipFrame, StoryWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import schema
+from bot.store import schema, stories
 from bot.text import describe
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
@@ -153,6 +153,31 @@ async def test_what_waits_is_shown_to_nobody_and_used_for_nothing(house: House) 
     assert (await house.job(job.id)).cost == job.cost
     shown = await house.studio.show(job.id, ANA)
     assert not isinstance(shown.notice, Delivered)
+    await house.check_books()
+
+
+async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> None:
+    request = to_request(key="film", user="fay").model_copy(
+        update={"work": StoryWork(shots=("a fox wakes", "it runs"))}
+    )
+    there = request.thread.model_copy(update={"channel": "class"})
+    film = (await house.studio.submit(request.model_copy(update={"thread": there}))).job_id
+    fay, shots = to_requester("fay"), list[Job]()
+    for at in range(2):
+        shots = await house.app.database.read(lambda conn: stories.shots(conn, film))
+        shot = await house.until(shots[at].id, JobState.GENERATING)
+        assert shot.generation_id is not None
+        await house.simulator.finish(shot.generation_id)
+        await house.delivered(shot.id)
+    await house.until(film, JobState.REVIEWING)
+    for each in (film, *(shot.id for shot in shots)):
+        assert not isinstance((await house.studio.show(each, fay)).notice, Delivered)
+    await house.check_books()
+    await asked(house, film)
+    await house.studio.reviews.decide(film, "post", actor=MIA)
+    await house.delivered(film)
+    assert isinstance((await house.studio.show(shots[0].id, fay)).notice, Delivered)
+    assert len(house.chat.clips(film)) == 1
     await house.check_books()
 
 

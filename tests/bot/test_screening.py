@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,11 +188,13 @@ async def test_who_posted_an_image_is_asked_and_says_yes_no_or_nothing(school: H
     await school.until(first.job_id, JobState.GENERATING)
     await school.chat.until(lambda: answer_of(school, first.job_id) == "allowed")
     second = await studio.submit(with_image_of(school, "ben", key="ask2", channel="pics"))
+    await school.chat.until(lambda: asking(school, second.job_id) is not None)
     refused = await studio.answer(second.job_id, ben, is_allowed=False)
     assert isinstance(refused.notice, Failed)
     assert "does not want it animated" in refused.notice.sentence
     await school.chat.until(lambda: answer_of(school, second.job_id) == "denied")
     third = await studio.submit(with_image_of(school, "ben", key="ask3", channel="pics"))
+    await school.chat.until(lambda: asking(school, third.job_id) is not None)
     school.clock.move(hours=12, seconds=5)
     ended = await school.until(third.job_id, JobState.FAILED)
     assert ended.failure is not None
@@ -271,3 +274,25 @@ async def test_rules_are_accepted_once_and_again_when_they_change(school: House)
     kept = await school.app.database.read(lambda conn: conn.execute(rows).scalars().all())
     assert list(kept) == [kim.person]
     await school.check_books()
+
+
+async def test_a_restart_between_question_and_answer_asks_nobody_twice(tmp_path: Path) -> None:
+    chat, clock, ben = RecordingAdapter(), MovableClock(), to_requester("ben")
+    settings = SimulatorSettings(manual=True, same_clip=True, full_size=False)
+    async with Simulator(settings, Faults()) as simulator:
+        config = to_test_config(tmp_path, simulator)
+        async with running(config, simulator, chat, clock) as house:
+            rules = {"animate_others": "ask", "rules": "Be kind."}
+            await house.studio.admin.set_policy(HERE, rules, actor=ADMIN, channel="pics")
+            first = await house.studio.submit(with_image_of(house, "ben", key="1", channel="pics"))
+            assert isinstance(first.notice, RulesFirst)
+        async with running(config, simulator, chat, clock) as house:
+            went_on = await house.studio.answer(first.job_id, to_requester(), is_allowed=True)
+            assert isinstance(went_on.notice, ConsentNeeded)
+            await chat.until(lambda: asking(house, first.job_id) is not None)
+        async with running(config, simulator, chat, clock) as house:
+            await house.studio.answer(first.job_id, ben, is_allowed=True)
+            await house.until(first.job_id, JobState.GENERATING)
+            await chat.until(lambda: answer_of(house, first.job_id) == "allowed")
+            assert len([each for each in chat.posts if ":consent:" in each.key]) == 1
+            await house.check_books()
