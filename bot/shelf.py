@@ -109,7 +109,8 @@ class Shelf:
         """What was asked for, to be changed; what a filter refused by its person alone."""
         job = await self._visible(job_id, requester)
         is_own = job.request.requester.person == requester.person
-        if job.failure is not None and job.failure.code in DELICATE and not is_own:
+        is_delicate = job.failure is not None and job.failure.code in {*DELICATE, ledger.REFUSED}
+        if is_delicate and not is_own:
             raise NotAllowed("Only who asked for it can change that.")
         return job.request.work
 

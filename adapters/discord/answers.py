@@ -70,6 +70,9 @@ TOO_LARGE_HERE = "-# It is too large to be shown here."
 SHOWN_ACTS = {"cancel", "confirm", "delete"}
 
 
+_NO_BUTTONS: Sequence[Button] = ()
+
+
 class Answers:
     """What a person reads, drawn from the studio's pages."""
 
@@ -77,7 +80,7 @@ class Answers:
         self._studio = studio
         self._clock = clock
         self._command_id = ""
-        self._reasons: OrderedDict[str, str] = OrderedDict()
+        self._reasons: OrderedDict[str, tuple[str, Sequence[Button]]] = OrderedDict()
         self.care = care.Care(studio)
 
     async def reply(
@@ -120,21 +123,23 @@ class Answers:
             await message.author.send(said, suppress_embeds=True, **view)
         except discord.DiscordException:
             if not is_open:
-                await self._refuse_behind_a_button(message, words)
+                await self._refuse_behind_a_button(message, words, drawn)
 
-    async def _refuse_behind_a_button(self, message: discord.Message, words: str) -> None:
+    async def _refuse_behind_a_button(
+        self, message: discord.Message, words: str, drawn: Sequence[Button]
+    ) -> None:
         asked = f"{message.author.id}:{message.id}"
-        self._reasons[asked] = words
+        self._reasons[asked] = words, drawn
         while len(self._reasons) > REASONS:
             self._reasons.popitem(last=False)
         button = Button(label="Why?", action="why", job=asked, style="secondary")
         await self.reply(message, ONLY_YOU, button=button)
 
-    def _why(self, asked: str, requester: Requester) -> str:
+    def _why(self, asked: str, requester: Requester) -> tuple[str, Sequence[Button]]:
         user, _, _ = asked.partition(":")
         if user != requester.user:
             raise NotAllowed("Only who asked for that can read why it was refused.")
-        return self._reasons.get(asked, FORGOTTEN)
+        return self._reasons.get(asked, (FORGOTTEN, ()))
 
     # ---- pages ---------------------------------------------------------------------------
 
@@ -286,7 +291,7 @@ class Answers:
         self, interaction: Interaction, action: str, target: str, requester: Requester
     ) -> None:
         """A button other than Retry and Remix; only who pressed it reads the answer."""
-        can_moderate = parse.is_moderator(interaction)
+        can_moderate, drawn = parse.is_moderator(interaction), _NO_BUTTONS
         match action:
             case "cancel":
                 job_id = parse.to_job_id(target)
@@ -311,7 +316,7 @@ class Answers:
                 await self._studio.delete(job_id, requester, is_moderator=can_moderate)
                 said = f"The {thing(work)} of `{job_id}` is deleted."
             case "why":
-                said = self._why(target, requester)
+                said, drawn = self._why(target, requester)
             case "usage":
                 said = await self._words(Usage(), requester, interaction.channel)
             case _ if action in care.ACTS:
@@ -320,7 +325,7 @@ class Answers:
                 )
             case _:
                 said = await self._operate(action, target, requester)
-        await tell(interaction, said)
+        await tell(interaction, said, drawn=drawn)
 
     async def ask_for_rules(self, message: discord.Message, receipt: Receipt) -> None:
         """Where somebody's message waits for them to accept the rules, lead them there."""

@@ -25,7 +25,9 @@ USAGE = "usage [today|week|month|year]"
 HELP = (
     f"Say /ray admin with one of: {USAGE} · limits · channel #name on|off · "
     "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · "
-    "pause [what people read] · resume · rule remix own [#name] · limit NAME VALUE [#name] · "
+    "pause [what people read] · resume · rule remix own [#name] · "
+    "rule review before_post [#name] · rule animate_others ask [#name] · "
+    "rule rules [#name] what everybody accepts · limit NAME VALUE [#name] · "
     "grant @person 5 [days] · words [add word X] · queue · audit [page]"
 )
 DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
