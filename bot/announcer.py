@@ -14,7 +14,6 @@ import heapq
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from bot.clock import Clock, to_wall
 from bot.errors import (
@@ -28,11 +27,9 @@ from bot.errors import (
 from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.notices import (
-    Failed,
     Notice,
     Received,
-    RulesFirst,
-    ShotFailed,
+    for_all,
 )
 from bot.outlook import to_about
 from bot.ports import Adapter
@@ -264,8 +261,7 @@ class Announcer:
         key, message = messages.status_key(job.id), posted.message
         notice = await self._to_notice(job)
         is_shared = adapter.limits(job.request.thread).is_shared and not job.request.is_private
-        if isinstance(notice, Failed | ShotFailed | RulesFirst) and is_shared:
-            notice = replace(notice, is_for_all=True)
+        notice = for_all(notice) if is_shared else notice
         if message is None and is_shared and _is_silent(job):
             return
         digest = hashlib.sha256(repr(notice).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
@@ -143,7 +143,7 @@ class ShotFailed:
     """A film waits for its person's word on a shot that failed, until it decides itself.
 
     They may have it made again or cancel; where `can_finish`, take the shots before as the film.
-    `code` is that of its failure; where `is_for_all`, others read along.
+    `code` is that of its failure; `is_for_all`: others read along, who are not told why.
     """
 
     about: About
@@ -153,11 +153,6 @@ class ShotFailed:
     can_finish: bool
     code: str = ""
     is_for_all: bool = False
-
-    @property
-    def is_veiled(self) -> bool:
-        """Whether nothing of the reason is told, because it is for its person alone."""
-        return self.is_for_all and self.code in DELICATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +224,7 @@ class Done:
 class Failed:
     """It ended without a clip: why, what to do, and what was charged.
 
-    Where `is_for_all`, others read along.
+    `is_for_all`: others read along, who are not told why.
     """
 
     about: About
@@ -248,11 +243,6 @@ class Failed:
         """Whether its form, filled in, is the way on; a shot is made again with its film."""
         is_form = self.about.work.kind in ("video", "image")
         return self.minded is not None and is_form and self.about.film is None
-
-    @property
-    def is_veiled(self) -> bool:
-        """Whether nothing of the reason is told, because it is for its person alone."""
-        return self.is_for_all and self.code in DELICATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,3 +386,12 @@ Notice = (
 Aside = Operator | Reported | Gallery | Letter | ReviewNeeded | Reviewed | ConsentAsked
 #: What carries a file.
 WithFile = Delivered | Gallery | Letter | ReviewNeeded
+
+
+def for_all(notice: Notice) -> Notice:
+    """The same where others read along: some reasons are for one's person alone."""
+    if isinstance(notice, RulesFirst):
+        return replace(notice, is_for_all=True)
+    if isinstance(notice, Failed | ShotFailed) and notice.code in DELICATE:
+        return replace(notice, is_for_all=True)
+    return notice

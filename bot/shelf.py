@@ -11,7 +11,7 @@ from bot.house import House
 from bot.job import DELICATE, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
-from bot.notices import Failed, ShotFailed
+from bot.notices import for_all
 from bot.overview import JobLine, Shown, UsageReport
 from bot.planning import Planner
 from bot.refs import JobId, MessageRef, ThreadRef
@@ -57,8 +57,7 @@ class Shelf:
         )
         notice = await self._house.to_notice(job)
         is_own = job.request.requester.person == requester.person
-        if isinstance(notice, Failed | ShotFailed) and not is_own:
-            notice = replace(notice, is_for_all=True)
+        notice = notice if is_own else for_all(notice)
         is_shown = job.state is not JobState.DELIVERING and not is_held_back
         if job.clip is not None and is_shown:
             try:

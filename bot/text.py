@@ -224,7 +224,7 @@ def _describe_filming(notice: n.Filming | n.ShotFailed) -> Text:
     about_it = notice.about
     title = f"Shot {notice.number} of {len(about_it.shots)}"
     if isinstance(notice, n.ShotFailed):
-        why = NOT_FOR_ALL if notice.is_veiled else notice.sentence
+        why = NOT_FOR_ALL if notice.is_for_all else notice.sentence
         told = (clean(why), *decision_lines(notice))
         return _text(about_it, f"{title} failed", *told, tone="bad")
     of_shot = _describe_running(notice.shot)
@@ -252,7 +252,7 @@ def _describe_end(
         case n.Failed(about=about_it, code="deleted"):
             gone = (clean(notice.sentence), charge_words(notice.charged))
             return _text(about_it, "Deleted", *gone, tone="info", cost="")
-        case n.Failed(is_veiled=True):
+        case n.Failed(is_for_all=True):
             return _describe_veiled(notice)
         case n.Failed(about=about_it):
             again = _again(about_it.job_id) if advises_retry(notice) else ""

@@ -32,7 +32,7 @@ from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
-from bot.notices import Delivered, Failed, RulesFirst, ShotFailed
+from bot.notices import Delivered, RulesFirst, for_all
 from bot.refs import JobId
 from bot.request import Requester, Work
 from bot.text import describe_settings_in, describe_usage, help_text, price_words, thing
@@ -275,8 +275,8 @@ class Answers:
             raise InvalidRequest(
                 "That one is private. /ray show tells you of it, and nobody else."
             )
-        if message.guild is not None and isinstance(shown.notice, Failed | ShotFailed):
-            shown = replace(shown, notice=replace(shown.notice, is_for_all=True))
+        if message.guild is not None:
+            shown = replace(shown, notice=for_all(shown.notice))
         content = render.draw_shown(shown, now=self._clock.now())
         if message.guild is not None:
             await self.reply(message, content)

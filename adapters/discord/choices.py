@@ -117,7 +117,7 @@ def _before(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded) -> tuple[B
 def _after(notice: n.Failed) -> tuple[Button, ...]:
     """What can be done instead."""
     job = notice.about.job_id
-    if notice.is_veiled or notice.minded:
+    if notice.is_for_all or notice.minded:
         return _edit(job) if notice.can_edit else ()
     again = ["retry"] if words.advises_retry(notice) else []
     changed = [] if notice.about.work.kind == "story" else ["remix"]

@@ -323,7 +323,7 @@ def _before(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded) -> tuple[s
 
 
 def _after(notice: n.Failed) -> tuple[str, ...]:
-    if notice.is_veiled or notice.minded:
+    if notice.is_for_all or notice.minded:
         return ("edit",) if notice.can_edit else ()
     again = ("retry",) if words.advises_retry(notice) else ()
     return again if notice.about.work.kind == "story" else (*again, "remix")
