@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from bot import notices as n
 from bot.overview import AuditLine, ProviderLoad, QueueLine, QueueView
@@ -36,7 +37,7 @@ ANSWERED = {
     "denied": "It may not be animated.",
     "over": "Nobody needs to know any more: it is not made.",
 }
-RULE_CHARS = 1500
+RULE_CHARS, RULE_LINE = 1200, 350
 PAID = "It is posted only if somebody says so. If not, its person is told, and it stays charged."
 REASONS_SHOWN = 5
 NAME_CHARS = 80
@@ -72,10 +73,12 @@ def describe_aside(notice: Beside) -> Text:
 
 def describe_rules_first(notice: n.RulesFirst) -> Text:
     """The rules of a place, for the one person who has not accepted them yet."""
-    rules = (clean(line, limit=RULE_CHARS) for line in notice.rules.splitlines())
+    said = (clean(line, limit=RULE_CHARS) for line in notice.rules.splitlines())
+    # A platform cuts long lines, and of what is accepted every word is to be read.
+    rules = (part for line in said for part in wrap(line, RULE_LINE))
     until = moment(notice.expires_at)
     then = f"Accept them, and your request goes on. It waits until {until}; then it is dropped."
-    lines = (*filter(None, rules), then, f"job {notice.about.job_id}")
+    lines = (*rules, then, f"job {notice.about.job_id}")
     return Text(title="Please read the rules of this place", lines=lines, tone="wait")
 
 

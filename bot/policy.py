@@ -31,7 +31,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 #: Decided for a channel, too.
 OF_CHANNELS = frozenset({"remix", "review", "animate_others", "rules"})
 WORDS, PATTERNS = "blocked_words", "blocked_patterns"
-ID_CHARS, RULES_CHARS = 60, 1500
+ID_CHARS, RULES_CHARS = 60, 1200
 GALLERY_STARS, MOST_STARS = 3, 100
 
 
