@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
@@ -193,7 +193,8 @@ class Courier:
         # What was posted by an earlier try may say what was so then.
         is_new = posted.message is None and not posted.is_begun
         if errand.kind in EDITED and not is_new and posted.digest != digest:
-            await adapter.edit(message, notice)
+            with suppress(ThreadGone):  # What cannot be changed any more stays as it is.
+                await adapter.edit(message, notice)
         await self._database.write(lambda tx: self._note_done(tx, errand, message, digest))
 
     def _note_done(self, tx: Tx, errand: Errand, message: MessageRef, digest: str) -> None:

@@ -18,6 +18,8 @@ SHAPE, LOOP, CAMERA, DRAFT = "aspect_ratio", "loop", "concepts", "draft"
 START, END, PICTURE, WHERE, PRIVATE = "start", "end", "picture", "where", "private"
 #: What can be a default of one's own, in the order of its form.
 CHOSEN = (MODEL, DURATION, RESOLUTION, SHAPE, LOOP)
+#: Whether others may animate the images that somebody posts.
+MINE = "animate_mine"
 #: Takes one's own default back.
 AS_HERE = "default"
 YES, NO = "true", "false"
@@ -148,7 +150,7 @@ def _wrong(place: Place, fields: Fields) -> dict[str, str]:
 def read_settings(view: Mapping[str, Any]) -> dict[str, str]:
     """Own defaults as they were chosen; an empty value takes one back."""
     fields = state_of(view)
-    chosen = {name: chosen_in(fields, name) for name in CHOSEN}
+    chosen = {name: chosen_in(fields, name) for name in (*CHOSEN, MINE)}
     return {name: "" if value == AS_HERE else value for name, value in chosen.items() if value}
 
 
