@@ -115,6 +115,12 @@ def to_choice(value: str) -> str:
     return said if said == NOBODY else ""
 
 
+def check_asked(question: Question | None, waiting: Collection[str]) -> None:
+    """Raise `NotAllowed` where somebody would be asked again before they have answered."""
+    if question is not None and question.person in waiting:
+        raise NotAllowed("Whoever posted this image was asked already. Wait for their answer.")
+
+
 def rules_key(rules: str) -> str:
     """What is remembered of rules that somebody accepted; other ones are shown anew."""
     return f"rules.{hashlib.sha256(rules.encode()).hexdigest()[:16]}"

@@ -194,6 +194,7 @@ class Intake(Receipts):
         plans = [job.plan for job in planned if job.plan is not None]
         policy, trust = self._screening.policy(known.standing), known.standing.chosen.trust
         question = consent.open_question(policy, known.others, trust, plans[0].granted)
+        consent.check_asked(question, known.asked)
         threshold = self._house.limits.confirm_above_usd
         price = sum(plan.price.charged for plan in plans)
         is_dear = threshold is not None and price > micros(threshold)

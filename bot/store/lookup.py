@@ -22,7 +22,8 @@ class Known:
     """What the rows say of a request: its `job` where there is one, and how its person stands.
 
     `earlier` are the jobs that it names and its person may see. `others` are the people whose
-    images it animates, `closed` those of them who let nobody do that.
+    images it animates, `closed` those of them who let nobody do that, `asked` those whom its
+    person has asked for another image already.
     """
 
     job: Job | None
@@ -31,6 +32,7 @@ class Known:
     earlier: Mapping[JobId, Job]
     others: tuple[str, ...]
     closed: frozenset[str]
+    asked: frozenset[str]
 
 
 def look_up(
@@ -54,11 +56,24 @@ def look_up(
         earlier=earlier,
         others=others,
         closed=frozenset(each for each in others if _is_closed(conn, each)),
+        asked=_asked(conn, request) if others else frozenset(),
     )
 
 
 def _is_seen(job: Job, requester: Requester) -> bool:
     return job.request.is_seen_by(requester)
+
+
+def _asked(conn: Connection, request: GenerationRequest) -> frozenset[str]:
+    """Who has not answered yet about other requests of the same person."""
+    others = (
+        job
+        for job in jobs.open_of(conn, request.requester.person)
+        if job.request.dedupe_key != request.dedupe_key
+        and (not request.batch or job.request.batch != request.batch)
+    )
+    questions = (job.plan.question for job in others if job.plan is not None)
+    return frozenset(each.person for each in questions if each is not None and each.person)
 
 
 def _is_closed(conn: Connection, person: str) -> bool:

@@ -176,6 +176,8 @@ async def test_who_posted_an_image_is_asked_and_says_yes_no_or_nothing(school: H
     assert said is not None
     assert (said.owner, said.answer) == ("ben", None)
     assert isinstance((await studio.confirm(first.job_id, to_requester())).notice, ConsentNeeded)
+    with pytest.raises(NotAllowed, match="was asked already"):
+        await studio.submit(with_image_of(school, "ben", key="ask0", channel="pics"))
     for other in (eve, to_requester()):
         with pytest.raises(NotAllowed, match="Only whoever is asked"):
             await studio.answer(first.job_id, other, is_allowed=True)
