@@ -1,18 +1,30 @@
 # Raybot in one small image: its own user, nothing writable but /data and /tmp.
-FROM python:3.13-slim
+FROM python:3.13-slim AS build
 
+# `--build-arg PACKAGES=charts` draws charts of usage, too.
+ARG PACKAGES=run
 WORKDIR /raybot
-COPY requirements/run.txt requirements/run.txt
-RUN pip install --no-cache-dir --require-hashes -r requirements/run.txt
+COPY requirements/${PACKAGES}.txt requirements/build.txt ./
+RUN python -m venv --without-pip /opt/raybot \
+    && pip --python /opt/raybot/bin/python install --no-cache-dir --require-hashes -r "${PACKAGES}.txt" \
+    && pip install --no-cache-dir --require-hashes -r build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY adapters adapters
-RUN pip install --no-cache-dir --no-deps . \
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \
+    && pip --python /opt/raybot/bin/python install --no-cache-dir --no-deps wheels/*.whl
+
+FROM python:3.13-slim
+
+# What installs packages is not needed any more.
+RUN pip uninstall --yes pip \
     && useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin raybot \
     && install --directory --owner=raybot --group=raybot --mode=0700 /data
+COPY --from=build /opt/raybot /opt/raybot
 
 # Inside a container only the public port has to be reachable; health is asked from within.
-ENV PYTHONUNBUFFERED=1 \
+ENV PATH=/opt/raybot/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
     RAYBOT_BOT__DATA_DIR=/data \
     RAYBOT_BOT__PUBLIC_HOST=0.0.0.0 \
     RAYBOT_BOT__PUBLIC_PORT=8080 \

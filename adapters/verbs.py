@@ -38,6 +38,11 @@ class Draft:
     is_draft: bool = False
     shots: tuple[str, ...] | None = None
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether it says nothing of what is to be seen; an image beside it may."""
+        return not self.prompt and self.start is None and self.shots is None
+
 
 @dataclass(frozen=True)
 class Help:
@@ -47,6 +52,13 @@ class Help:
 @dataclass(frozen=True)
 class Usage:
     """`usage`."""
+
+
+@dataclass(frozen=True)
+class Forget:
+    """`forget me`, and `forget me yes` from who has read what goes and what stays."""
+
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,7 @@ class SettingsCommand:
 Command = (
     Help
     | Usage
+    | Forget
     | Jobs
     | Show
     | Cancel
@@ -166,6 +179,7 @@ _DEEDS: tuple[tuple[Act, str], ...] = (
     ("modify", rf"modify\s+{_SURE_ID}{_MODE}{_REST}"),
     ("remix", rf"remix\s+{_SURE_ID}{_REST}"),
 )
+_FORGET = re.compile(r"forget\s+me(\s+yes)?", re.IGNORECASE)
 _JOBS = re.compile(r"jobs(?:\s+[\"“”„]([^\"“”„]+)[\"“”])?(?:\s+([1-9][0-9]{0,3}))?", re.IGNORECASE)
 
 
@@ -173,6 +187,8 @@ def read_verb(text: str) -> Command | Deed | None:
     """The verb that the whole text is; None where it is a prompt, or `settings`."""
     if text.lower() in {"help", "usage"}:
         return Help() if text.lower() == "help" else Usage()
+    if match := _FORGET.fullmatch(text):
+        return Forget(is_confirmed=match[1] is not None)
     if match := _VERB.fullmatch(text.lower()):
         return _OF_JOB[match[1]](to_job_id(match[2]))
     if match := _JOBS.fullmatch(text):

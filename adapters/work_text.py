@@ -65,6 +65,12 @@ def body_of(text: str) -> str | None:
     return match[1] if match else None
 
 
+def is_bare_story(text: str) -> bool:
+    """Whether somebody wants to tell a story and wrote nothing of it yet."""
+    body = body_of(text.strip())
+    return body is not None and not body.strip()
+
+
 def is_story(first_line: str) -> bool:
     """Whether the words of the first line leave room for shots: there are none, or bars in them.
 

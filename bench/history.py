@@ -12,12 +12,13 @@ from bot.clock import SystemClock
 from bot.config import Config
 from bot.dialects.dream_machine import MODELS
 from bot.job import Clip, Job, JobState, Plan
-from bot.ports import PerPixel, Submission
+from bot.ports import Submission
 from bot.providers.luma import RATES
 from bot.refs import GenerationId, MediaKey, MessageRef, Micros, Price
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Database, Tx
 from bot.supply import database_url
+from bot.tariffs import PerPixel
 
 CHUNK = 100
 

@@ -72,6 +72,9 @@ class Chat:
     async def delete(self, message: MessageRef) -> None:
         """Nothing to remove."""
 
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Its conversations have no names."""
+
     async def direct(self, requester: Requester) -> ThreadRef | None:
         """There are no direct messages."""
         return None

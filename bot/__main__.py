@@ -185,13 +185,16 @@ def usage(
     until: Annotated[str | None, typer.Option(help="The last day.")] = None,
     is_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
     is_json: Annotated[bool, typer.Option("--json", help="For a script.")] = False,
+    chart: Annotated[Path | None, typer.Option(help="Draw the days, as a PNG file.")] = None,
 ) -> None:
     """Who used what, and what it cost; days are those of `[limits] timezone`."""
     if is_csv and is_json:
         raise InvalidRequest("Choose one: --csv or --json.")
+    if chart is not None and chart.exists():
+        raise InvalidRequest(f"{chart} exists already.")
     form: Form = "csv" if is_csv else "json" if is_json else "table"
     period = Period(since=since, until=until, days=days)
-    _exit(asyncio.run(commands.usage(_load(config), period, by, form)))
+    _exit(asyncio.run(commands.usage(_load(config), period, by, form, chart)))
 
 
 @cli.command()

@@ -48,7 +48,7 @@ class Access:
         if requester.is_outside:
             self._check_outside(requester, is_served=is_served)
         elif not is_served:
-            if state is None:
+            if state in (None, "listed"):
                 await self._database.write(lambda tx: self._ask(tx, requester, name))
             raise NotServed
 

@@ -68,8 +68,11 @@ def act_label(act: Act) -> str:
 
 
 def act_line(offer: Offered) -> str:
-    """What an act makes, and its price where it is known."""
-    return " · ".join(part for part in (LINES[offer.act], _price(offer.price)) if part)
+    """What an act makes, and its price where it is known, or that of its cheapest option."""
+    prices = [each.price for each in offer.options if each.price is not None]
+    least = min(prices, key=lambda price: price.micros, default=None)
+    price = _price(offer.price) if least is None else f"from {_price(least)}"
+    return " · ".join(part for part in (LINES[offer.act], price) if part)
 
 
 def option_line(offer: Offered, option: Option) -> str:

@@ -218,8 +218,14 @@ def _to_clip_work(
     """What is done to the file itself, at the service that made it."""
     assert job.clip is not None
     clip = job.clip
-    source = SourceClip(job_id=job.id, width=clip.width, height=clip.height, seconds=clip.seconds)
-    ratio, _ = shape_of(job)
+    ratio, resolution = shape_of(job)
+    source = SourceClip(
+        job_id=job.id,
+        width=clip.width,
+        height=clip.height,
+        seconds=clip.seconds,
+        resolution=resolution,
+    )
     values: dict[str, object] = {
         "model": job.work.model,
         "source": source,
@@ -310,11 +316,17 @@ def options_of(act: Act, job: Job) -> tuple[str, ...]:
             return RESOLUTIONS[at + 1 :]
 
 
-def _check(act: Act, job: Job, wish: Wish) -> None:
+def _check_kind(act: Act, job: Job) -> None:
+    if is_for(act, job):
+        return
     what = "picture" if job.work.kind == "image" else "clip"
-    if not is_for(act, job):
-        refusal = f"{job.id} loops already." if act == "loop" and what == "clip" else ""
-        raise InvalidRequest(refusal or f"That cannot be done with the {what} {job.id}.")
+    is_loop = isinstance(job.work, VideoWork) and job.work.loop
+    refusal = f"{job.id} loops already." if act == "loop" and is_loop else ""
+    raise InvalidRequest(refusal or f"That cannot be done with the {what} {job.id}.")
+
+
+def _check(act: Act, job: Job, wish: Wish) -> None:
+    _check_kind(act, job)
     needs, options = NEEDS[act], options_of(act, job)
     if needs.choice != "none" and wish.choice not in options:
         raise InvalidRequest(_choice_refusal(act, job, wish.choice, options), field="choice")
@@ -353,8 +365,9 @@ def shape_of(job: Job) -> tuple[AspectRatio, Resolution]:
     shape = math.log(clip.width / clip.height)
     lines = math.sqrt(clip.width * clip.height * 9 / 16)
     ratio = min(ASPECT_RATIOS, key=lambda each: abs(math.log(_ratio(each)) - shape))
-    resolution = min(RESOLUTIONS, key=lambda each: abs(math.log(_lines(each) / lines)))
-    return ratio, resolution
+    asked = work.resolution if isinstance(work, ReframeWork | ModifyWork) else None
+    near = min(RESOLUTIONS, key=lambda each: abs(math.log(_lines(each) / lines)))
+    return ratio, asked or near
 
 
 def _ratio(ratio: AspectRatio) -> float:

@@ -16,7 +16,7 @@ from bot.refs import JobId
 from bot.request import Requester
 from bot.rights import to_person
 from bot.rulings import Rulings
-from bot.store import places, settings
+from bot.store import digests, places, settings
 from bot.store.database import Tx
 from bot.treasury import NAME_CHARS
 from bot.words import clean
@@ -56,6 +56,7 @@ class Administration(Rulings):
             channel_policies={each: made for each, t in theirs.items() if (made := decided(t))},
             words=len(own.get(WORDS, "").splitlines()),
             patterns=len(own.get(PATTERNS, "").splitlines()),
+            digest=await self._database.read(lambda conn: digests.channel_of(conn, tenant)),
         )
 
     async def queue(self, tenant: str) -> QueueView:

@@ -213,6 +213,8 @@ class Announcer:
                     messages.get(conn, images).message,
                 )
             )
+            if job.erased_at is not None:
+                return
             adapter = self._adapters.get(job.request.thread.adapter)
             if adapter is not None and letter is not None and job.ended_at is not None:
                 await self._take_back(job_id, adapter, letter)

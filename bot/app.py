@@ -11,11 +11,13 @@ from functools import partial
 
 from bot import supply
 from bot.announcer import Announcer
+from bot.charts import Charts
 from bot.clips import Clips
 from bot.clock import Clock, SystemClock
 from bot.codec import Codec
 from bot.config import Config
 from bot.courier import Courier
+from bot.digest import Digests
 from bot.dispatch.local import LocalDispatcher
 from bot.errors import ProviderError
 from bot.failover import Failover
@@ -43,7 +45,7 @@ from bot.studio import House, Studio
 from bot.tracker import JobTracker
 from bot.vault import Vault
 from bot.watcher import ProviderWatcher
-from bot.web import Web, WebSettings
+from bot.web import Web
 
 log = get_logger(__name__)
 ADDRESS_FILE = "private.address"
@@ -91,7 +93,7 @@ class App:
         await self.database.start()
         media = open_media(table.media_url, table.data_dir)
         self._stack.callback(media.close)
-        codec = Codec()
+        codec = self._codec = Codec()
         self._stack.push_async_callback(codec.aclose)
         self._signer = LinkSigner(self._secret.encode())
         supplied = await supply.open_providers(
@@ -218,7 +220,20 @@ class App:
             limits=config.limits,
             failover=self._failover,
         )
-        house = House(
+        return Studio(
+            database=self.database,
+            planner=planner,
+            clips=self._clips,
+            dispatcher=self._dispatcher,
+            clock=clock,
+            house=self._build_house(),
+            courier=self._courier,
+            vault=Vault(database=self.database, clock=clock, secret_key=self._secret),
+        )
+
+    def _build_house(self) -> House:
+        config, clock = self._config, self._clock
+        return House(
             limits=config.limits,
             access=config.access,
             data_dir=config.bot.data_dir,
@@ -236,28 +251,12 @@ class App:
             place=self._announcer.place,
             resolve=self.operations.resolve,
             trouble_of=lambda name: self._watchers[name].admission.sentence,
-        )
-        return Studio(
-            database=self.database,
-            planner=planner,
-            clips=self._clips,
-            dispatcher=self._dispatcher,
-            clock=clock,
-            house=house,
-            courier=self._courier,
-            vault=Vault(database=self.database, clock=clock, secret_key=self._secret),
+            chart=Charts(self._codec, config.bot.data_dir / "charts").draw,
         )
 
     def _build_web(self) -> Web:
-        table = self._config.bot
         return Web(
-            WebSettings(
-                public_host=table.public_host,
-                public_port=table.public_port,
-                private_host=table.private_host,
-                private_port=table.private_port,
-                trusted_proxies=table.trusted_proxies,
-            ),
+            supply.web_settings(self._config),
             self._reception.behind(lambda: self._clock.boottime() - self._beat),
             clock=self._clock,
             secret_key=self._secret,
@@ -273,7 +272,7 @@ class App:
 
     async def run(self, stop: asyncio.Event, *, until: str | None = None) -> None:
         """Work until `stop` is set or, where one is named, that adapter has nothing more to do."""
-        self._say_what_holds()
+        supply.say_what_holds(self._config, self._providers)
         await self._recover()
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -282,9 +281,10 @@ class App:
                 group.create_task(self._housekeeping().run(), name="housekeeping"),
                 group.create_task(self.operations.tell_forever(), name="tell"),
                 group.create_task(self._courier.run(), name="courier"),
+                group.create_task(self._digests().run(), name="digest"),
                 group.create_task(self._beat_forever(), name="heartbeat"),
                 group.create_task(self._gauges().run(), name="figures"),
-                group.create_task(self.studio.resume(), name="resume"),
+                group.create_task(self.studio.run(), name="studio"),
                 *(
                     group.create_task(watcher.run(), name=f"watch {name}")
                     for name, watcher in self._watchers.items()
@@ -332,6 +332,15 @@ class App:
             watchers=self._watchers,
         )
 
+    def _digests(self) -> Digests:
+        return Digests(
+            database=self.database,
+            adapters=self._adapters,
+            clock=self._clock,
+            limits=self._config.limits,
+            serves=self.studio.serves,
+        )
+
     def _housekeeping(self) -> Housekeeping:
         return Housekeeping(
             database=self.database,
@@ -341,12 +350,6 @@ class App:
             clock=self._clock,
             metrics=self._metrics,
         )
-
-    def _say_what_holds(self) -> None:
-        in_force = self._config.limits.model_dump(exclude_none=True)
-        log.info("limits.in_force", providers=list(self._providers), **in_force)
-        for key in self._config.without_effect:
-            log.warning("config.without_effect", key=key)
 
     def exit_code(self, adapter: str) -> int:
         """What an adapter that ended has to say: 0 unless it knows otherwise."""

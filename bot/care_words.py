@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from textwrap import wrap
 
 from bot import notices as n
-from bot.overview import AuditLine, ProviderLoad, QueueLine, QueueView
+from bot.errors import Filtered
+from bot.overview import AuditLine, Belongings, Forgetting, ProviderLoad, QueueLine, QueueView
 from bot.refs import money
 from bot.words import Text, Tone, clean, moment, parameters, thing
 
@@ -43,6 +45,13 @@ REASONS_SHOWN = 5
 NAME_CHARS = 80
 
 
+#: What a filter minded, by its class.
+MINDED: dict[Filtered, str] = {
+    "words": "A filter of the video service minded the words.",
+    "image": "A filter of the video service minded the image.",
+    "names": "A filter of the video service minded a name that is protected.",
+}
+NOT_FOR_ALL = "It could not be made; only its person is told why."
 Beside = n.Reported | n.Gallery | n.Letter | n.ReviewNeeded | n.Reviewed | n.ConsentAsked
 
 
@@ -119,6 +128,12 @@ def _describe_reviewed(notice: n.Reviewed) -> Text:
     )
 
 
+def open_until(notice: n.Notice) -> datetime | None:
+    """Until when something can be answered, where it asks for that."""
+    asks = n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded | n.ConsentAsked
+    return notice.expires_at if isinstance(notice, asks) else None
+
+
 def maker(about: n.About) -> str:
     """The name of who asked for a clip, which calls nobody."""
     return about.requester.display_name or about.requester.user
@@ -191,3 +206,63 @@ def describe_audit(lines: Sequence[AuditLine]) -> Text:
         for each in lines
     )
     return Text(title="What was done here", table=(("when", "who", "what", "whom", ""), *rows))
+
+
+# ---- what is forgotten -----------------------------------------------------------------------
+
+_STAYS = (
+    ("what stays", "why"),
+    ("sums of money, counts and times, under an id", "limits and books are made of them"),
+    ("blocks, limits and the audit log", "those who run this place decided them"),
+    ("what others made of the clips, and their reports", "it is theirs"),
+    ("what the video service keeps by its own rules", "we delete there what it lets us"),
+    ("backups", "until the operator replaces them"),
+    ("what is kept in other places", "it goes where it is asked for there"),
+)
+
+
+#: Where nothing can be pressed.
+CONFIRM_TYPED = "To let it all go, type: forget me yes"
+#: What is pressed.
+FORGET = "Forget it all"
+
+
+def describe_forgetting(page: Forgetting) -> Text:
+    """What goes of a person, and what stays."""
+    whose = "theirs" if page.of else "yours"
+    if page.what.is_empty:
+        if not page.what.going:
+            return Text(title=f"Nothing of {whose} is kept here")
+        line = f"{_many(page.what.going, 'request')} left. It goes on by itself."
+        return Text(title=f"Everything of {whose} is being removed", lines=(line,), tone="wait")
+    if page.is_begun:
+        line = "It goes on by itself, also after a restart. What runs goes when it has ended."
+        title = f"Everything of {whose} is being removed"
+        return Text(title=title, lines=(line,), tone="wait", table=_STAYS)
+    running = page.what.under_way
+    way = (
+        f"{_many(running, 'request')} under way {'is' if running == 1 else 'are'} cancelled; "
+        "what already runs at the video service is charged, and not posted."
+    )
+    lines = (f"This goes: {_listed(page.what)}.", way if running else "")
+    ask = "It cannot be taken back."
+    title = f"Shall everything of {whose} be forgotten here?"
+    return Text(title=title, lines=(*filter(None, lines), ask), table=_STAYS)
+
+
+def _listed(what: Belongings) -> str:
+    """Everything there is, with how many."""
+    counts = (
+        (what.requests, "request with its messages", "requests with their messages"),
+        (what.images, "image", "images"),
+        (what.clips, "clip with its copies", "clips with their copies"),
+        (what.settings, "own setting", "own settings"),
+        (what.stars, "star", "stars"),
+        (what.reasons, "reason of a report", "reasons of reports"),
+        (what.letters, "copy sent directly", "copies sent directly"),
+    )
+    return ", ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 from bot import deeds, pricing
 from bot.errors import InvalidRequest
-from bot.ports import FrameKind, FrameRule, ModelCapabilities, Operation, PerPiece, Provider
+from bot.ports import FrameKind, FrameRule, ModelCapabilities, Operation, Provider
 from bot.pricing import ratio, seconds, tariff_of
 from bot.refs import Micros
 from bot.request import (
@@ -25,12 +25,14 @@ from bot.request import (
     ClipWork,
     Frame,
     ImageWork,
+    ModifyWork,
     Parameter,
     ReframeWork,
     VideoWork,
     estimate_tokens,
     frames_of,
 )
+from bot.tariffs import PerPiece
 
 T = TypeVar("T", bound=str)
 P = TypeVar("P", bound=Provider)
@@ -133,7 +135,9 @@ def fit_provider(work: W, provider: Provider) -> tuple[W, tuple[str, ...]]:
     """`fit`, to the asked model or, where nobody typed it, to the provider's nearest."""
     models = usable(provider, work.kind)
     if not models:
-        raise InvalidRequest(f"{provider.name} has no model with a known price.", field="model")
+        raise InvalidRequest(
+            f"{provider.name} has no model with a known price for that.", field="model"
+        )
     moved: tuple[str, ...] = ()
     if work.model not in models:
         near = _closest_word(work.model, models)
@@ -196,7 +200,8 @@ def _fit_prompt(work: W, can: ModelCapabilities, remarks: list[str]) -> W:
     prompt = work.full_prompt if work.prompt.strip() else ""
     shortest, longest = can.prompt_chars
     has_image = "image" in map(_kind, frames_of(work))
-    is_optional = isinstance(work, ClipWork) and not isinstance(work, AudioWork)
+    is_told = isinstance(work, AudioWork) or (can.needs_prompt and isinstance(work, ModifyWork))
+    is_optional = isinstance(work, ClipWork) and not is_told
     if not prompt and (is_optional or (has_image and not can.needs_prompt)):
         return work
     if not prompt:

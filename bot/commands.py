@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ import aiohttp
 from bot import checkup, onboarding
 from bot import probe as probing
 from bot.app import ADDRESS_FILE, App
+from bot.charts import Charts
 from bot.clock import SystemClock
+from bot.codec import Codec
 from bot.config import Config, load_config, to_config
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import setup_logging
+from bot.overview import UsageRow
 from bot.pages import Form, Period, limits_line, usage_text
 from bot.questions import Given, Person, Script, Typed
 from bot.store import reports
@@ -184,20 +187,45 @@ async def _act_through(
     return 0
 
 
-async def usage(config: Config, period: Period, by: reports.Grouping, form: Form) -> int:
+async def usage(
+    config: Config, period: Period, by: reports.Grouping, form: Form, chart: Path | None
+) -> int:
     """Who used what, read from the file as it is; raises `InvalidRequest` for a wrong period."""
     timezone = config.limits.timezone
     start, end = period.to_times(SystemClock().now(), timezone)
     database = Database(database_url(config))
     try:
         await database.start_reading()
-        rows = await database.read(
-            lambda conn: reports.usage(conn, start, end, by=by, timezone=timezone)
+        rows, days = await database.read(
+            lambda conn: (
+                reports.usage(conn, start, end, by=by, timezone=timezone),
+                reports.by_day(conn, start, end, timezone=timezone) if chart else [],
+            )
         )
     finally:
         await database.stop()
     say(usage_text(rows, by=by, form=form))
+    if chart is not None:
+        await _draw(config, days, chart)
     return 0
+
+
+async def _draw(config: Config, days: Sequence[UsageRow], target: Path) -> None:
+    codec = Codec()
+    try:
+        drawn = await Charts(codec, config.bot.data_dir / "charts").draw(days)
+    finally:
+        await codec.aclose()
+    if drawn is None:
+        raise InvalidRequest("Nothing here draws charts. `make charts` installs what does.")
+    _write(target, drawn)
+
+
+def _write(target: Path, content: bytes) -> None:
+    try:
+        target.write_bytes(content)
+    except OSError as error:
+        raise InvalidRequest(f"{target} cannot be written: {error.strerror}.") from error
 
 
 def migrate(config: Config) -> None:

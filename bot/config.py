@@ -130,7 +130,16 @@ HOUSE = ("bot", "access", "operator", "defaults", "limits", "moderation")
 OPEN_ENDED = {"providers": "provider", "adapters": "adapter"}
 #: What lies in the folder of the adapters and is none.
 SHARED = frozenset(
-    {"command_text", "drafts", "follow_ups", "statuses", "typed_frames", "verbs", "work_text"}
+    {
+        "admin_text",
+        "command_text",
+        "drafts",
+        "follow_ups",
+        "statuses",
+        "typed_frames",
+        "verbs",
+        "work_text",
+    }
 )
 
 

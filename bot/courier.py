@@ -135,6 +135,11 @@ class Courier:
                 await self._database.write(lambda tx: self._note_failure(tx, errand, failure))
                 raise
 
+    async def unname(self, job: Job, message: MessageRef) -> None:
+        """Take a job's words off the thread that was opened for it; raises `DeliveryError`s."""
+        if (adapter := self._adapters.get(message.thread.adapter)) is not None:
+            await adapter.unname(job.request.thread, message)
+
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
         """One pair of hands for each errand."""
@@ -288,6 +293,8 @@ def _to_about(job: Job) -> About:
 
 def _has_content(errand: Errand, job: Job) -> bool:
     """Whether there still is something to say: a copy goes with its clip."""
+    if errand.kind == "recall":
+        return False
     return errand.kind in ("report", "why", "consent") or job.clip is not None
 
 

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from bot import pricing
 from bot.errors import InvalidRequest
 from bot.ports import ModelCapabilities, Operation
-from bot.request import AspectRatio, ClipWork, ReframeWork, Resolution, UpscaleWork
+from bot.request import (
+    RESOLUTIONS,
+    AspectRatio,
+    ClipWork,
+    ModifyWork,
+    ReframeWork,
+    Resolution,
+    UpscaleWork,
+)
 
 #: What is done, as a person says it: `luma cannot … clips`.
 VERBS: Mapping[Operation, str] = {
@@ -52,6 +60,8 @@ def fit(work: ClipWork, can: ModelCapabilities, remarks: list[str]) -> ClipWork:
     _check_length(work, can)
     if isinstance(work, ReframeWork):
         _check_shape(work)
+    if isinstance(work, ReframeWork | ModifyWork):
+        return _fit_size(work, can, remarks)
     if isinstance(work, UpscaleWork):
         return _fit_target(work, can, remarks)
     return work
@@ -79,6 +89,25 @@ def _check_shape(work: ReframeWork) -> None:
 def shape_of(work: ClipWork) -> AspectRatio:
     """The ratio of the clip that is worked on."""
     return pricing.nearest_ratio(work.source.width, work.source.height)
+
+
+def _fit_size(
+    work: ReframeWork | ModifyWork, can: ModelCapabilities, remarks: list[str]
+) -> ClipWork:
+    """In the size of its clip, or the nearest, where the service wants to be told one."""
+    sizes = can.sizes.get((work.kind, work.aspect_ratio))
+    if sizes is None:
+        return work.model_copy(update={"resolution": None})
+    own = work.source.resolution or sizes[0]
+    size = max((each for each in sizes if _rank(each) <= _rank(own)), key=_rank, default=sizes[0])
+    if size != own:
+        shape = f" to {work.aspect_ratio}" if isinstance(work, ReframeWork) else ""
+        remarks.append(f"It becomes {size}, because {work.model} cannot {work.kind} {own}{shape}.")
+    return work.model_copy(update={"resolution": size})
+
+
+def _rank(resolution: Resolution) -> int:
+    return RESOLUTIONS.index(resolution)
 
 
 def _fit_target(work: UpscaleWork, can: ModelCapabilities, remarks: list[str]) -> UpscaleWork:

@@ -12,6 +12,7 @@ from bot.failover import Failover
 from bot.job import Job
 from bot.moderators import Moderator
 from bot.notices import Notice
+from bot.overview import UsageRow
 from bot.refs import GenerationId, JobId, MessageRef
 from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 
@@ -28,6 +29,11 @@ async def _place_nowhere(_job: Job) -> None:
 
 def _no_trouble(_provider: str) -> str | None:
     """Where nobody watches the video services."""
+    return None
+
+
+async def _draw_nothing(_days: Sequence[UsageRow]) -> bytes | None:
+    """Where no picture can be drawn."""
     return None
 
 
@@ -58,7 +64,7 @@ class House:
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
     job that waits for an operator's word. `trouble_of` says why a video service takes nothing.
-    `moderators` check each request before it is paid.
+    `moderators` check each request before it is paid. `chart` draws days as a PNG, where it can.
     """
 
     limits: LimitsTable
@@ -78,3 +84,4 @@ class House:
     place: Callable[[Job], Awaitable[None]] = _place_nowhere
     resolve: Resolve = _resolve_elsewhere
     trouble_of: Callable[[str], str | None] = _no_trouble
+    chart: Callable[[Sequence[UsageRow]], Awaitable[bytes | None]] = _draw_nothing

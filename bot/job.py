@@ -45,6 +45,9 @@ OPEN = frozenset(JobState) - TERMINAL
 #: States in which a job occupies one of the provider's slots.
 AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENERATING})
 
+#: The `Failure.code` of a job whose clip was removed.
+DELETED = "deleted"
+
 #: The failure of a clip that a moderator did not let be posted.
 WITHHELD = "withheld"
 #: Failures of a service's filter, and what it minded.
@@ -192,6 +195,7 @@ class Job:
     parent: JobId | None = None
     story: JobId | None = None
     shot: int | None = None
+    erased_at: datetime | None = None
 
     @property
     def film(self) -> JobId | None:

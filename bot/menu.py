@@ -15,6 +15,7 @@ from bot.acts import (
     Wish,
     is_for,
     options_of,
+    shape_of,
     to_work,
 )
 from bot.errors import InvalidRequest
@@ -67,20 +68,46 @@ class Menu:
 
     def _price(self, act: Act, job: Job, provider: Provider, value: str) -> Price | None:
         """What it costs, and None where it cannot be done."""
-        wish = Wish(choice=value, prompt=ANY_WORDS, other=ANY_CLIP)
         try:
-            work = to_work(act, job, wish)
-            if (can := provider.capabilities.get(work.model)) is None:
-                return None
-            fitted, _ = choice.fit_provider(firm(work, can), provider)
+            work, can = self._fit(act, job, provider, value)
         except InvalidRequest:
             return None
-        if not is_allowed(fitted, self.limits):
-            return None
         count = int(value) if NEEDS[act].choice == "count" else 1
-        tariff = pricing.tariff_of(provider.tariffs, fitted)
-        micros = pricing.estimate(fitted, tariff, can=can)
+        tariff = pricing.tariff_of(provider.tariffs, work)
+        micros = pricing.estimate(work, tariff, can=can)
         return Price(micros=Micros((micros or 0) * count), is_test=provider.is_test)
+
+    def _fit(
+        self, act: Act, job: Job, provider: Provider, value: str
+    ) -> tuple[Work, ModelCapabilities]:
+        """What would be asked for; raises `InvalidRequest` where it cannot be done."""
+        other = ANY_CLIP if NEEDS[act].other_clip else None
+        wish = Wish(choice=value, prompt=ANY_WORDS, other=other)
+        work = to_work(act, job, wish)
+        if (can := provider.capabilities.get(work.model)) is None:
+            raise InvalidRequest(f"{provider.name} has no {work.model} any more.", field="model")
+        fitted, _ = choice.fit_provider(firm(work, can), provider)
+        if not is_allowed(fitted, self.limits):
+            raise InvalidRequest("That model or size is not allowed here.", field="model")
+        return fitted, can
+
+    def why_not(self, act: Act, job: Job) -> str:
+        """Why an act that is not offered cannot be done with a finished clip."""
+        if job.work.kind == "story" and is_for(act, job):
+            return f"{job.id} is a film. Go on from one of its shots: show {job.id}"
+        provider = self.providers.get(job.plan.provider) if job.plan is not None else None
+        if provider is None:
+            return f"The video service that made {job.id} is not in use here any more."
+        try:
+            self._fit(act, job, provider, (*options_of(act, job), *_own(act, job))[0])
+        except InvalidRequest as error:
+            return error.sentence
+        return f"That is not offered for {job.id}."
+
+
+def _own(act: Act, job: Job) -> tuple[str, ...]:
+    """What a clip has already, where there is nothing else to choose."""
+    return (shape_of(job)[1],) if NEEDS[act].choice == "resolution" else ("",)
 
 
 def firm(work: Work, can: ModelCapabilities) -> Work:

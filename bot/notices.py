@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal, get_args
 
+from bot.about import About as About
+from bot.about import Parent as Parent
+from bot.about import Shot as Shot
 from bot.acts import Offered
 from bot.errors import Filtered
-from bot.job import DELICATE, FILTERS, JobState, Route
-from bot.refs import JobId, MessageRef, Micros, Price
-from bot.request import Relation, Requester, Work
+from bot.job import DELICATE, FILTERS, Route
+from bot.refs import JobId, MessageRef, Micros
 
 #: The clip as it was made, re-encoded to fit the place, or a picture of it beside a link.
 ClipForm = Literal["original", "smaller", "poster"]
@@ -20,47 +22,6 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 #: What a moderator says of a clip that waits for them.
 Verdict = Literal["post", "reject"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parent:
-    """The job that another came of, how, and where its clip stands."""
-
-    job_id: JobId
-    relation: Relation | None = None
-    message: MessageRef | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shot:
-    """One shot of a film: how it stands, and what it cost or will cost; `seconds` once kept."""
-
-    number: int
-    job_id: JobId
-    prompt: str
-    state: JobState
-    price: Price
-    charged: Micros
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """The job a notice is about. `remarks` tell of values that were chosen for the person.
-
-    `shots` are those of a film, `film` that of a shot.
-    """
-
-    job_id: JobId
-    requester: Requester
-    work: Work
-    price: Price | None = None
-    remarks: tuple[str, ...] = ()
-    retry_of: JobId | None = None
-    asked_in: MessageRef | None = None
-    parent: Parent | None = None
-    shots: tuple[Shot, ...] = ()
-    film: JobId | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,6 +317,35 @@ class Reviewed:
     decided_by: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Starred:
+    """A clip that people starred, whose it is, and where it stands."""
+
+    job_id: JobId
+    stars: int
+    name: str
+    message: MessageRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digest:
+    """What a place made in a week, both ends included; of nobody's prompts, and it calls nobody.
+
+    `starred` are the clips with most stars, but none that is private or deleted. What is left of
+    the month is None where no limit is set.
+    """
+
+    since: date
+    until: date
+    clips: int
+    people: int
+    seconds: float
+    charged: Micros
+    starred: tuple[Starred, ...] = ()
+    money_left: Micros | None = None
+    clips_left: int | None = None
+
+
 Notice = (
     Received
     | ConfirmNeeded
@@ -381,9 +371,12 @@ Notice = (
     | ReviewNeeded
     | Reviewed
     | ConsentAsked
+    | Digest
 )
+#: What is about no one job.
+Jobless = Operator | Digest
 #: No word of a job in its own thread.
-Aside = Operator | Reported | Gallery | Letter | ReviewNeeded | Reviewed | ConsentAsked
+Aside = Jobless | Reported | Gallery | Letter | ReviewNeeded | Reviewed | ConsentAsked
 #: What carries a file.
 WithFile = Delivered | Gallery | Letter | ReviewNeeded
 

@@ -20,8 +20,8 @@ from bot.notices import (
     Fetching,
     Filming,
     Generating,
+    Jobless,
     Notice,
-    Operator,
     Parent,
     Queued,
     Received,
@@ -130,7 +130,7 @@ def to_film_status(film: Job, outlook: Outlook, shots: Sequence[Job], ahead: Not
         notice = to_status(film, outlook)
         if isinstance(notice, Ended):
             return replace(notice, about=about, charged=charged)
-        return replace(notice, about=about) if not isinstance(notice, Operator) else notice
+        return replace(notice, about=about) if not isinstance(notice, Jobless) else notice
     shot = next((each for each in shots if each.state is not JobState.DELIVERED), None)
     if shot is None:
         return Fetching(about=about)

@@ -114,6 +114,37 @@ class Shown:
 
 # ---- of a place ------------------------------------------------------------------------------
 
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A file for those who run a place; `alt` is what is read aloud of a picture."""
+
+    name: str
+    content: bytes
+    alt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceUsage:
+    """What a place used between two times: by person, by model, and on each of the days.
+
+    `tables` are the same as CSV, `chart` is a picture of the days, where it can be drawn.
+    """
+
+    since: datetime
+    until: datetime
+    people: tuple[UsageRow, ...]
+    models: tuple[UsageRow, ...]
+    days: tuple[UsageRow, ...]
+    tables: tuple[Document, ...]
+    chart: Document | None = None
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The picture first."""
+        return (self.chart, *self.tables) if self.chart is not None else self.tables
+
+
 #: Whose word holds for a setting, the strongest first; `house` is the configuration.
 Source = Literal["yours", "channel", "place", "house"]
 
@@ -171,7 +202,8 @@ class PlaceLimits:
 class PlaceRules:
     """What was decided for a place: `channels` are the allowed ones by id with their names.
 
-    `words` and `patterns` are how many its people may not use; which is not shown.
+    `words` and `patterns` are how many its people may not use; which is not shown. `digest` is the
+    channel of the weekly digest.
     """
 
     tenant: str
@@ -186,6 +218,7 @@ class PlaceRules:
     channel_policies: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     words: int = 0
     patterns: int = 0
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,3 +262,47 @@ class AuditLine:
     act: str
     target: str
     detail: str
+
+
+# ---- what is forgotten -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belongings:
+    """What is kept of a person in a place: how many of each.
+
+    `under_way` of the requests have not ended; `letters` are copies of clips that they were sent,
+    `reasons` what they said of clips they reported. `going` requests are being removed already.
+    """
+
+    requests: int = 0
+    under_way: int = 0
+    images: int = 0
+    clips: int = 0
+    settings: int = 0
+    stars: int = 0
+    reasons: int = 0
+    letters: int = 0
+    going: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that could be asked to go."""
+        return not (self.requests or self.settings or self.stars or self.reasons or self.letters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetting:
+    """What is asked, or was decided, about all that is kept of a person in a place.
+
+    `of` is somebody's id, where it is not the reader's own; `is_begun`: it goes now.
+    """
+
+    what: Belongings
+    of: str = ""
+    is_begun: bool = False
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether there is something to be decided."""
+        return not self.is_begun and not self.what.is_empty

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 
 from bot.limits import BY_KEY, Limit
 from bot.overview import (
@@ -38,8 +39,8 @@ NAME_CHARS = 60
 # ---- one's own -------------------------------------------------------------------------------
 
 
-def describe_usage(report: UsageReport) -> Text:
-    """What a person used today and this month, and what is left."""
+def describe_usage(report: UsageReport, days: Sequence[UsageRow] = ()) -> Text:
+    """What a person used today, this month and on each of these days, and what is left."""
     lines = [_allowance_words(each) for each in report.allowances if each.allowed is not None]
     lines += map(_grant_words, report.grants)
     if report.test_clips:
@@ -47,8 +48,15 @@ def describe_usage(report: UsageReport) -> Text:
         cost = f"≈ {money(report.test_micros)}"
         lines.append(f"{clips} would have cost {cost} (a test, nothing charged).")
     lines += map(_job_words, report.last)
-    table = (("", *USAGE_HEAD), _usage_cells(report.today), _usage_cells(report.month))
+    rows = (report.today, report.month, *_asked_on(days))
+    table = (("", *USAGE_HEAD), *map(_usage_cells, rows))
     return Text(title="Your usage", lines=tuple(lines), table=table)
+
+
+def _asked_on(days: Sequence[UsageRow]) -> list[UsageRow]:
+    """Those on which something was asked, the latest first, by the names people give them."""
+    dates = [(date.fromisoformat(each.label), each) for each in reversed(days) if each.asked]
+    return [replace(each, label=f"{day.day} {day:%b}") for day, each in dates]
 
 
 def _usage_cells(row: UsageRow) -> tuple[str, ...]:
@@ -154,7 +162,7 @@ def help_text(
         "vary ID x4 · remix ID other words --9s · loop ID · final ID 1080p · upscale ID 1080p",
         "sound ID what it sounds like · reframe ID 9:16 · modify ID flex_2 another look",
         "With a film: redo ID 2 (a shot that failed) · finish ID (without the rest)",
-        "settings · settings ar=9:16 · help",
+        "settings · settings ar=9:16 · forget me · help",
     )
     cameras = choices(*(model.concepts for model in models))
     more = (f"Camera moves: {cameras}",) if cameras else ()
@@ -184,6 +192,16 @@ def describe_server_usage(
     rows = (_usage_cells(row) for row in people)
     lines = (period, f"{money(charged)} was charged.", *sums)
     return Text(title="Usage here", lines=lines, table=(("who", *USAGE_HEAD), *rows))
+
+
+def describe_usage_by_day(days: Sequence[UsageRow]) -> Text:
+    """What a place used on each day, the latest first."""
+    rows = [
+        (each.label, str(each.asked), str(each.delivered), money(each.charged))
+        for each in _asked_on(days)
+    ]
+    head = ("day", "asked", "delivered", "charged")
+    return Text(title="Usage by day", table=(head, *rows) if rows else ())
 
 
 def describe_limits(page: PlaceLimits) -> Text:
@@ -242,8 +260,7 @@ def describe_rules(page: PlaceRules) -> Text:
     if page.defaults:
         lines.append(f"Defaults here: {_pairs(page.defaults)}.")
     for channel, defaults in page.channel_defaults.items():
-        where = clean(page.channels.get(channel, ""), limit=NAME_CHARS) or f"channel {channel}"
-        lines.append(f"Defaults in {where}: {_pairs(defaults)}.")
+        lines.append(f"Defaults in {_channel(page, channel)}: {_pairs(defaults)}.")
     lines += _policy_lines(page)
     head = (("blocked", "until", "reason"),) if page.blocked else ()
     blocked = (_blocked_cells(each) for each in page.blocked)
@@ -254,11 +271,17 @@ def _policy_lines(page: PlaceRules) -> list[str]:
     """What was decided about clips and people; the words themselves are not shown."""
     lines = [f"Decided here: {_pairs(page.policy)}."] if page.policy else []
     for channel, policy in page.channel_policies.items():
-        where = clean(page.channels.get(channel, ""), limit=NAME_CHARS) or f"channel {channel}"
-        lines.append(f"Decided in {where}: {_pairs(policy)}.")
+        lines.append(f"Decided in {_channel(page, channel)}: {_pairs(policy)}.")
     if page.words or page.patterns:
         lines.append(f"Blocked here: {page.words} words and {page.patterns} patterns.")
+    if page.digest:
+        lines.append(f"Weekly digest in {_channel(page, page.digest)}.")
     return lines
+
+
+def _channel(page: PlaceRules, channel: str) -> str:
+    """A channel by the name that is known of it."""
+    return clean(page.channels.get(channel, ""), limit=NAME_CHARS) or f"channel {channel}"
 
 
 def _pairs(values: Mapping[str, str]) -> str:

@@ -10,46 +10,15 @@ from typing import Literal, Protocol
 
 from bot.job import Failure
 from bot.notices import Notice
-from bot.refs import (
-    Attachment,
-    Frozen,
-    GenerationId,
-    JobId,
-    MessageRef,
-    Micros,
-    ThreadRef,
-)
+from bot.refs import Attachment, Frozen, GenerationId, JobId, MessageRef, Micros, ThreadRef
 from bot.request import AspectRatio, Duration, Requester, Resolution, Work
+from bot.tariffs import Tariff
 
 FrameKind = Literal["none", "image", "clip"]
 Operation = Literal["video", "story", "image", "upscale", "audio", "reframe", "modify"]
 
 
 # ---- video services --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerPixel:
-    """A price by output pixels, in micro-dollars per million of them."""
-
-    rate: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerClip:
-    """A price by the clip, whatever its shape; a size and length that is missing is not sold."""
-
-    clips: Mapping[tuple[Resolution, Duration], Micros]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerPiece:
-    """A price by the still, or by the clip that is worked on, whatever its shape."""
-
-    price: Micros
-
-
-Tariff = PerPixel | PerClip | PerPiece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +37,8 @@ class ModelCapabilities:
     """What one model of one provider can do, as data. An empty tuple: the model takes none.
 
     `operations` are the kinds of work it does. `longest` is how many seconds a clip may have that
-    is worked on, by operation; `targets` are the sizes to which it upscales.
+    is worked on, by operation; `targets` are the sizes to which it upscales, and `sizes` those in
+    which it reworks a clip to a ratio, where it wants to be told one.
 
     `frames` maps (start, end) to its rule; a pair that is missing is not possible.
     `fixed` is the duration and resolution of a model that lets nobody choose them;
@@ -88,6 +58,9 @@ class ModelCapabilities:
     operations: frozenset[Operation] = frozenset({"video"})
     longest: Mapping[Operation, int] = field(default_factory=dict)
     targets: tuple[Resolution, ...] = ()
+    sizes: Mapping[tuple[Operation, AspectRatio], tuple[Resolution, ...]] = field(
+        default_factory=dict
+    )
     fixed: tuple[Duration, Resolution] | None = None
     loop_durations: tuple[Duration, ...] | None = None
     needs_prompt: bool = False
@@ -213,6 +186,9 @@ class Provider(Protocol):
 
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Stop it where the service can; True only if it then costs nothing."""
+
+    async def forget(self, generation_id: GenerationId) -> bool:
+        """Delete one that has ended, where the service can; False where it keeps it."""
 
     async def balance(self) -> Micros | None:
         """What is left in the account, where the service tells."""
@@ -344,6 +320,12 @@ class Adapter(Protocol):
 
     async def delete(self, message: MessageRef) -> None:
         """Remove an own message; fine if it is gone."""
+
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Take the words of a request off the thread that was opened for it, where `message` was.
+
+        `asked` is where it was asked for.
+        """
 
     async def direct(self, requester: Requester) -> ThreadRef | None:
         """The conversation with this person alone, where there is one."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.ports import ModelCapabilities, Operation, PerClip, PerPiece, PerPixel, Tariff
+from bot.ports import ModelCapabilities, Operation
 from bot.refs import Micros, Price
 from bot.request import (
     ASPECT_RATIOS,
@@ -17,11 +17,13 @@ from bot.request import (
     ClipWork,
     Duration,
     ImageWork,
+    ModifyWork,
     ReframeWork,
     Resolution,
     UpscaleWork,
     VideoWork,
 )
+from bot.tariffs import PerClip, PerPiece, PerPixel, PerSource, Tariff
 
 FPS = 24
 #: Clips of other ratios than 16:9 have up to this many percent more pixels.
@@ -121,6 +123,9 @@ def estimate(work: AnyWork, tariff: Tariff | None, *, can: ModelCapabilities) ->
             return clips.get((resolution, duration))
         case PerPiece(price=price), ImageWork() | ClipWork():
             return price
+        case PerSource(prices=prices, seconds=step), ReframeWork() | ModifyWork():
+            each = prices.get(work.resolution) if work.resolution else None
+            return Micros(each * -(-begun_seconds(work) // step)) if each is not None else None
     return None
 
 
@@ -129,6 +134,11 @@ def billed_seconds(work: VideoWork | ClipWork, *, can: ModelCapabilities | None 
     if isinstance(work, VideoWork):
         return seconds(can.fixed[0] if can and can.fixed else work.duration)
     return max(1, round(work.source.seconds))
+
+
+def begun_seconds(work: ClipWork) -> int:
+    """The seconds that have begun of what is worked on; a frame over is none: files have one."""
+    return max(1, math.ceil(work.source.seconds - 1.5 / FPS))
 
 
 def size_of(work: ClipWork) -> tuple[int, int]:

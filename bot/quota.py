@@ -46,6 +46,12 @@ def windows(now: datetime, timezone: str) -> Windows:
     )
 
 
+def days_before(now: datetime, timezone: str, days: int) -> datetime:
+    """The start of the first of so many days, of which today is the last."""
+    day = windows(now, timezone).day_start.astimezone(ZoneInfo(timezone))
+    return (day - timedelta(days=days - 1)).replace(fold=0).astimezone(UTC)
+
+
 def limits_of(limits: LimitsTable, *, is_guest: bool) -> LimitsTable:
     """The limits that hold for somebody: of a guest's and everybody's, the lower."""
     if not is_guest:

@@ -9,14 +9,12 @@ from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import ThreadGone
 from bot.house import House
-from bot.job import Failure, Job
+from bot.job import DELETED, Failure, Job
 from bot.planning import Planner
 from bot.refs import JobId
 from bot.store import errands, jobs, settings, stories
 from bot.store.database import Database, Tx
 from bot.text import thing
-
-DELETED = "deleted"
 
 
 class Removal:

@@ -163,7 +163,8 @@ class StoryWork(AnyWork):
 class SourceClip(Frozen):
     """A finished clip of ours that is worked on; all but its name is told by our book.
 
-    `provider` and `model` made it. Sizes are in pixels and seconds. `is_spoiler`: it is hidden.
+    `provider` and `model` made it, in a `resolution` if that is known. Sizes are in pixels and
+    seconds. `is_spoiler`: it is hidden.
     """
 
     job_id: JobId
@@ -172,6 +173,7 @@ class SourceClip(Frozen):
     width: int = 0
     height: int = 0
     seconds: float = 0.0
+    resolution: Resolution | None = None
     is_spoiler: bool = False
 
 
@@ -197,15 +199,20 @@ class AudioWork(ClipWork):
 
 
 class ReframeWork(ClipWork):
-    """The same clip in another aspect ratio; what is missing at its sides is made up."""
+    """The same clip in another aspect ratio; what is missing at its sides is made up.
+
+    `resolution` is set where the service wants to be told one.
+    """
 
     kind: Literal["reframe"] = "reframe"
+    resolution: Resolution | None = None
 
 
 class ModifyWork(ClipWork):
-    """The same motion with another look."""
+    """The same motion with another look; `resolution` as of a reframe."""
 
     kind: Literal["modify"] = "modify"
+    resolution: Resolution | None = None
     mode: Mode = "flex_1"
 
 

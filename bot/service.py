@@ -250,6 +250,11 @@ class OverHttp:
     def learn(self, known: Mapping[str, str]) -> None:
         """Take what was observed once to heart; there is nothing to be learnt here."""
 
+    async def forget(self, generation_id: GenerationId) -> bool:
+        """Never: nothing documents that it can be deleted."""
+        del generation_id
+        return False
+
     async def aclose(self) -> None:
         """Close connections."""
         await self._api.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot import quota
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.errors import BotError, JobNotFound, NotAllowed
@@ -12,12 +13,12 @@ from bot.job import DELICATE, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
 from bot.notices import for_all
-from bot.overview import JobLine, Shown, UsageReport
+from bot.overview import JobLine, Shown, UsageReport, UsageRow
 from bot.planning import Planner
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, Work
 from bot.showing import to_kept, to_line
-from bot.store import jobs, ledger, lineage, messages, reviews
+from bot.store import jobs, ledger, lineage, messages, reports, reviews
 from bot.store.database import Database
 
 log = get_logger(__name__)
@@ -112,6 +113,15 @@ class Shelf:
         if is_delicate and not is_own:
             raise NotAllowed("Only who asked for it can change that.")
         return job.request.work
+
+    async def usage_by_day(self, requester: Requester) -> tuple[UsageRow, ...]:
+        """What a person used on each day of this month."""
+        now, timezone = self._clock.now(), self._house.limits.timezone
+        start, person = quota.windows(now, timezone).month_start, requester.person
+        rows = await self._database.read(
+            lambda conn: reports.by_day(conn, start, now, timezone=timezone, person=person)
+        )
+        return tuple(rows)
 
     async def work_of(self, job_id: JobId, requester: Requester) -> Work:
         """What was asked for, to be asked for again with changes."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from bot import deeds, pricing
+from bot.acts import shape_of
 from bot.errors import InvalidRequest
 from bot.job import Job
 from bot.refs import JobId
@@ -73,6 +74,9 @@ class Sources:
         if found.is_film:
             advice = f"Go on from one of its shots: show {job_id}"
             raise InvalidRequest(f"{job_id} is a film. {advice}", field=field)
+        if found.failure is not None and found.failure.code == "deleted":
+            gone = f"The {what} of {job_id} was deleted, so nothing comes of it."
+            raise InvalidRequest(gone, field=field)
         if found.clip is None or found.generation_id is None or found.plan is None:
             advice = "Take one that is delivered, and still kept."
             raise InvalidRequest(f"{job_id} has no finished {what}. {advice}", field=field)
@@ -97,6 +101,7 @@ def _fill(work: C, made: Job) -> C:
         width=clip.width,
         height=clip.height,
         seconds=clip.seconds,
+        resolution=shape_of(made)[1],
         is_spoiler=is_spoiler(maker.work),
     )
     told: dict[str, object] = {"source": source}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -17,10 +17,11 @@ from bot.notices import Notice
 from bot.planning import Planner
 from bot.receipts import Receipt
 from bot.refs import JobId
-from bot.request import Requester, to_video
+from bot.request import Requester, StoryWork, to_video
 from bot.screening import Screening
 from bot.store import jobs, stories
 from bot.store.database import Database, Tx
+from bot.storyline import to_story
 
 Own = Callable[[JobId, Requester], Awaitable[Job]]
 Audit = Callable[[Tx, Job, Requester, str], None]
@@ -49,6 +50,10 @@ class Stories:
         self._own = own
         self._audit = audit
         self._screening = Screening(planner=planner, house=house)
+
+    def check(self, shots: Sequence[str]) -> None:
+        """Raise `InvalidRequest` where these lines are no film, before anybody asks for one."""
+        to_story(StoryWork(shots=tuple(shots)))
 
     async def redo(
         self,

@@ -15,6 +15,8 @@ from bot.care import Care
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
+from bot.departures import Departures
+from bot.erasure import Erasure
 from bot.errors import InvalidRequest
 from bot.gallery import Gallery
 from bot.house import House
@@ -28,12 +30,15 @@ from bot.overview import (
     Allowance,
     AuditLine,
     Blocked,
+    Document,
+    Forgetting,
     Grant,
     JobLine,
     Offer,
     PlaceLimit,
     PlaceLimits,
     PlaceRules,
+    PlaceUsage,
     QueueView,
     Relative,
     Setting,
@@ -65,6 +70,8 @@ __all__ = [
     "Allowance",
     "AuditLine",
     "Blocked",
+    "Document",
+    "Forgetting",
     "Grant",
     "House",
     "Inbox",
@@ -76,6 +83,7 @@ __all__ = [
     "PlaceLimit",
     "PlaceLimits",
     "PlaceRules",
+    "PlaceUsage",
     "QueueView",
     "Receipt",
     "Relative",
@@ -95,7 +103,8 @@ class Studio(Shelf):
 
     `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip,
     `stories` is for films under way; `care` is for clips that trouble somebody, `gallery` for
-    those that people like, `reviews` for those that wait for a moderator.
+    those that people like, `reviews` for those that wait for a moderator; `erasure` forgets
+    people, `departures` hears of places that left.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -190,6 +199,23 @@ class Studio(Shelf):
             removal=self._removal,
             courier=courier,
         )
+        self._open_erasure(rights, courier)
+
+    def _open_erasure(self, rights: Rights, courier: Courier) -> None:
+        database, clock, house = self._database, self._clock, self._house
+        self.erasure = Erasure(
+            database=database,
+            planner=self._planner,
+            clips=self._clips,
+            clock=clock,
+            house=house,
+            rights=rights,
+            courier=courier,
+            cancel=self.cancel,
+        )
+        self.departures = Departures(
+            database=database, clock=clock, access=self._access, hurry=self.erasure.hurry
+        )
 
     # ---- submit --------------------------------------------------------------------------
 
@@ -225,6 +251,11 @@ class Studio(Shelf):
     async def resume(self) -> None:
         """Take up requests whose images were being read when the process ended."""
         await self._intake.resume()
+
+    async def run(self) -> None:
+        """Take up what the last process left, and forget what is to go, until cancelled."""
+        await self.resume()
+        await self.erasure.run()
 
     # ---- cancel, retry, delete -----------------------------------------------------------
 

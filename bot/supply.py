@@ -7,7 +7,7 @@ import hmac
 import importlib
 import secrets
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ from bot.ports import (
 from bot.refs import Frozen
 from bot.studio import Studio
 from bot.tables import nearest
+from bot.web import WebSettings
 
 log = get_logger(__name__)
 SIMULATOR = "simulator"
@@ -286,6 +287,27 @@ async def introduction(
     table = table.model_copy(update=dict.fromkeys(without))
     said: Introduction = await module.introduce(table, seconds=seconds)
     return said
+
+
+def say_what_holds(config: Config, providers: Iterable[str]) -> None:
+    """Log the limits in force, and the keys that change nothing."""
+    limits = config.limits.model_dump().items()
+    in_force = {name: value for name, value in limits if value is not None}
+    log.info("limits.in_force", providers=list(providers), **in_force)
+    for key in config.without_effect:
+        log.warning("config.without_effect", key=key)
+
+
+def web_settings(config: Config) -> WebSettings:
+    """Where the two doors are."""
+    table = config.bot
+    return WebSettings(
+        public_host=table.public_host,
+        public_port=table.public_port,
+        private_host=table.private_host,
+        private_port=table.private_port,
+        trusted_proxies=table.trusted_proxies,
+    )
 
 
 def database_url(config: Config) -> str:

@@ -19,19 +19,26 @@ from bot.act_words import (
     parent_line,
 )
 from bot.care_words import (
+    CONFIRM_TYPED,
     CONSENTS,
     DECIDED,
     DECISIONS,
+    FORGET,
     FORMS,
+    MINDED,
+    NOT_FOR_ALL,
     VERDICTS,
     Beside,
     describe_aside,
     describe_audit,
+    describe_forgetting,
     describe_queue,
     describe_report,
     describe_rules_first,
     maker,
+    open_until,
 )
+from bot.digest_words import DIGEST, describe_digest, starred_line
 from bot.job import FILTERS, WITHHELD, Route
 from bot.page_words import (
     describe_jobs,
@@ -41,6 +48,7 @@ from bot.page_words import (
     describe_settings,
     describe_settings_in,
     describe_usage,
+    describe_usage_by_day,
     help_text,
     timeline,
 )
@@ -64,9 +72,12 @@ from bot.words import (
 )
 
 __all__ = [
+    "CONFIRM_TYPED",
     "CONSENTS",
     "DECIDED",
     "DECISIONS",
+    "DIGEST",
+    "FORGET",
     "QUOTE_CHARS",
     "VERDICTS",
     "Beside",
@@ -84,6 +95,7 @@ __all__ = [
     "describe",
     "describe_audit",
     "describe_error",
+    "describe_forgetting",
     "describe_jobs",
     "describe_limits",
     "describe_queue",
@@ -93,6 +105,7 @@ __all__ = [
     "describe_settings",
     "describe_settings_in",
     "describe_usage",
+    "describe_usage_by_day",
     "family_lines",
     "gist",
     "help_text",
@@ -106,6 +119,7 @@ __all__ = [
     "price_words",
     "ready_at",
     "span",
+    "starred_line",
     "thing",
     "timeline",
     "whole_price",
@@ -132,6 +146,8 @@ Running = (
 
 def describe(notice: n.Notice) -> Text:
     """The words of a notice."""
+    if isinstance(notice, n.Digest):
+        return describe_digest(notice)
     if isinstance(notice, Beside):
         return describe_aside(notice)
     if isinstance(notice, n.Delivered | n.Done | n.Failed | n.Cancelled | n.Operator):
@@ -312,12 +328,6 @@ def ready_at(notice: n.Notice, now: datetime) -> datetime | None:
     return None
 
 
-def open_until(notice: n.Notice) -> datetime | None:
-    """Until when something can be answered, where it asks for that."""
-    asks = n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded | n.ConsentAsked
-    return notice.expires_at if isinstance(notice, asks) else None
-
-
 def lines_beside(notice: n.Notice, ready: datetime | None) -> list[str]:
     """A notice's lines where a button offers another try and a time says when it is `ready`."""
     said = set()
@@ -334,13 +344,6 @@ def _delivered_cost(about_it: n.About, charged: Micros) -> str:
     return charge_words(charged).rstrip(".")
 
 
-#: What a filter minded, by its class.
-MINDED: dict[errors.Filtered, str] = {
-    "words": "A filter of the video service minded the words.",
-    "image": "A filter of the video service minded the image.",
-    "names": "A filter of the video service minded a name that is protected.",
-}
-NOT_FOR_ALL = "It could not be made; only its person is told why."
 #: Failures whose sentence says what to change; the same again would fail again.
 _HOPELESS = frozenset(
     {*FILTERS, "prompt", "loop", "frames", "fixed", "extend"}

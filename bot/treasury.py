@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,23 +15,21 @@ from bot.clock import Clock
 from bot.errors import InvalidRequest
 from bot.house import House
 from bot.limits import MOST_DOLLARS, settable, to_settings
-from bot.overview import Grant, PlaceLimit, PlaceLimits, UsageRow
+from bot.overview import Document, Grant, PlaceLimit, PlaceLimits, PlaceUsage, UsageRow
 from bot.planning import Planner
 from bot.refs import money
 from bot.request import Requester
 from bot.rights import Rights, to_person
-from bot.store import allowances, reports, settings
+from bot.store import allowances, digests, reports, settings
 from bot.store.database import Database, Tx
 from bot.tables import micros
-from bot.words import clean, moment
+from bot.words import charge_words, clean, moment
 
 NAME_CHARS = 80
 #: A spreadsheet takes a cell that begins so for a formula.
 FORMULA = ("=", "+", "-", "@")
-CSV_HEAD = (
-    *("day", "person", "name", "model", "asked", "delivered", "refused", "failed"),
-    *("seconds", "charged_usd"),
-)
+MEASURES = ("asked", "delivered", "refused", "failed", "seconds", "charged_usd")
+CSV_HEAD = ("day", "person", "name", "model", *MEASURES)
 
 
 class Treasury:
@@ -90,6 +88,39 @@ class Treasury:
         )
         return tuple(rows)
 
+    async def usage_by_day(
+        self, tenant: str, since: datetime, until: datetime
+    ) -> tuple[UsageRow, ...]:
+        """A row for each day (in the limits' time zone), also where nothing was asked."""
+        rows = await self._database.read(
+            lambda conn: reports.by_day(conn, since, until, timezone=self._zone, tenant=tenant)
+        )
+        return tuple(rows)
+
+    async def usage_of_days(self, tenant: str, days: int) -> PlaceUsage:
+        """All that a place used on so many days up to now, with files and a picture."""
+        until = self._clock.now()
+        since = quota.days_before(until, self._zone, days)
+        by_day = await self.usage_by_day(tenant, since, until)
+        details = await self.usage_csv(tenant, since, until)
+        drawn = await self._house.chart(by_day)
+        name = f"{by_day[0].label}-{by_day[-1].label}"
+        alt = f"Chart of usage by day. {charge_words(reports.total(by_day).charged)}"
+        return PlaceUsage(
+            since=since,
+            until=until,
+            people=await self.usage(tenant, since, until),
+            models=await self.usage_by_model(tenant, since, until),
+            days=by_day,
+            tables=(
+                Document(name=f"raybot-usage-{name}.csv", content=details.encode()),
+                Document(name=f"raybot-days-{name}.csv", content=_days_csv(by_day).encode()),
+            ),
+            chart=Document(name=f"raybot-chart-{name}.png", content=drawn, alt=alt)
+            if drawn
+            else None,
+        )
+
     async def usage_csv(self, tenant: str, since: datetime, until: datetime) -> str:
         """A line for each person, model and day (in the limits' time zone), with exact dollars."""
         rows, names = await self._database.read(
@@ -103,9 +134,7 @@ class Treasury:
         writer.writerow(CSV_HEAD)
         for day, model, used in rows:
             who = (used.label, _cell(names[used.label]))
-            counts = (used.asked, used.delivered, used.refused, used.failed)
-            measures = (f"{used.seconds:.3f}", f"{used.charged / 1_000_000:.6f}")
-            writer.writerow((day, *who, _cell(model), *counts, *measures))
+            writer.writerow((day, *who, _cell(model), *_measures(used)))
         return file.getvalue()
 
     async def limits(self, tenant: str) -> PlaceLimits:
@@ -210,6 +239,17 @@ class Treasury:
         await self._rights.act(tenant, actor, "grant", change, target=person, detail=detail)
         return given
 
+    async def set_digest(self, tenant: str, channel: str, *, actor: Requester) -> None:
+        """Show a digest of the week in this channel every Monday; in none where it is empty."""
+        await self._rights.act(
+            tenant,
+            actor,
+            "digest",
+            lambda tx, now: digests.want(tx, tenant, channel, now),
+            target=f"{tenant}:{channel}" if channel else tenant,
+            detail="on" if channel else "off",
+        )
+
 
 def _labels(names: Mapping[str, str]) -> dict[str, str]:
     """What each person is called here; ids tell those apart who share a name or have none."""
@@ -221,6 +261,19 @@ def _labels(names: Mapping[str, str]) -> dict[str, str]:
         is_clear = name and often[name] == 1
         labels[person] = name if is_clear else f"{name} ({user})" if name else user
     return labels
+
+
+def _days_csv(days: Sequence[UsageRow]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("day", *MEASURES))
+    writer.writerows((each.label, *_measures(each)) for each in days)
+    return file.getvalue()
+
+
+def _measures(used: UsageRow) -> tuple[object, ...]:
+    counts = (used.asked, used.delivered, used.refused, used.failed)
+    return (*counts, f"{used.seconds:.3f}", f"{used.charged / 1_000_000:.6f}")
 
 
 def _cell(text: str) -> str:

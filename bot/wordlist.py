@@ -43,7 +43,7 @@ LEET |= {"t": "7", "z": "2"}
 _SIGNS = "!$@|"
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u17b4\u17b5")
 #: A number that stands alone is no word.
-_NUMBER = re.compile(rf"(?<![^ .{_SIGNS}])\d{{2,}}(?![^ .{_SIGNS}])")
+_NUMBER = re.compile(rf"((?:^|[ .])[{_SIGNS}]*)\d{{2,}}(?=[{_SIGNS}]*(?:$|[ .]))")
 _EDGE, _INNER = rf"[ .{_SIGNS}]", rf"[.{_SIGNS}]{{0,2}}"
 _SPACED = rf"[ .{_SIGNS}]{{1,3}}"
 
@@ -129,7 +129,7 @@ class Blocklist:
         """Whether a text holds something of it."""
         folded = fold(text)
         if self.words:
-            line = _NUMBER.sub("#", "".join(_to_ascii_edges(folded)))
+            line = _NUMBER.sub(r"\1#", "".join(_to_ascii_edges(folded)))
             if any(search(line) for search in self._searches):
                 return True
         views = (normalise(text), folded, folded.translate(_READ_LEET))

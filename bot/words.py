@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal, assert_never
 
 from bot.refs import Micros, Price, money
@@ -84,6 +84,15 @@ def about(duration: timedelta) -> str:
 def moment(when: datetime) -> str:
     """A point in time in its own zone: `5 Nov 14:00 UTC`."""
     return f"{when.day} {when:%b %H:%M %Z}".rstrip()
+
+
+def days_between(first: date, last: date) -> str:
+    """Days, both ends included: `5 Nov 2026`, `30 Nov to 6 Dec 2026`."""
+    end = f"{last.day} {last:%b %Y}"
+    if first == last:
+        return end
+    year = "" if first.year == last.year else f" {first.year}"
+    return f"{first.day} {first:%b}{year} to {end}"
 
 
 def price_words(price: Price, *, is_over: bool = False) -> str:

@@ -46,6 +46,18 @@ class Works:
         """What can be done with a job now, in the order to offer it in."""
         return self._menu.of(await self._visible(job_id, requester))
 
+    async def offer(self, job_id: JobId, act: Act, requester: Requester) -> Offered:
+        """How one act is possible with a job now; raises `InvalidRequest` that says why not."""
+        job = await self._visible(job_id, requester)
+        _check(job, act, is_private=True)
+        return self._offer(act, job)
+
+    def _offer(self, act: Act, job: Job) -> Offered:
+        offer = next((each for each in self._menu.of(job) if each.act == act), None)
+        if offer is None:
+            raise InvalidRequest(self._menu.why_not(act, job))
+        return offer
+
     async def follow(
         self,
         job_id: JobId,
@@ -121,10 +133,7 @@ class Works:
         usual = USUAL.get(NEEDS[act].choice, "")
         if NEEDS[act].choice != "resolution":
             return usual
-        offer = next((each for each in self._menu.of(job) if each.act == act), None)
-        if offer is None:
-            raise InvalidRequest(f"{job.id} cannot be made larger here.", field="resolution")
-        possible = [each.value for each in offer.options]
+        possible = [each.value for each in self._offer(act, job).options]
         return usual if usual in possible else possible[-1]
 
     async def _visible(self, job_id: JobId, requester: Requester) -> Job:

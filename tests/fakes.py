@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from bot.clock import SystemClock
 from bot.errors import DeliveryError, ThreadGone
-from bot.notices import Delivered, Notice
+from bot.notices import Delivered, Digest, Notice, Starred
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
-from bot.refs import Attachment, JobId, MessageRef, ThreadRef
+from bot.refs import Attachment, JobId, MessageRef, Micros, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 
 
@@ -112,6 +112,9 @@ class RecordingAdapter:
         self.posts = [post for post in self.posts if post.ref != message]
         await self._tell()
 
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Its conversations have no names."""
+
     async def direct(self, requester: Requester) -> ThreadRef | None:
         return ThreadRef(adapter=self.name, workspace="local", channel=f"dm-{requester.user}")
 
@@ -162,4 +165,19 @@ def to_request(
         work=VideoWork.model_validate(
             {"prompt": prompt, **work, "typed": {"prompt", *work} - {"is_draft"}}
         ),
+    )
+
+
+def digest_of(*starred: Starred) -> Digest:
+    """A week in which these clips were liked most."""
+    return Digest(
+        since=date(2026, 10, 26),
+        until=date(2026, 11, 1),
+        clips=3,
+        people=2,
+        seconds=15.0,
+        charged=Micros(420_000),
+        starred=starred,
+        money_left=Micros(4_580_000),
+        clips_left=1,
     )

@@ -200,10 +200,13 @@ def _pins(name: str) -> dict[str, tuple[str, bool]]:
 
 
 def test_requirements_are_pinned_with_hashes_and_agree() -> None:
-    run, dev = _pins("run.txt"), _pins("dev.txt")
+    run = _pins("run.txt")
     assert len(run) > 20
-    assert [name for name, (_, is_hashed) in {**run, **dev}.items() if not is_hashed] == []
-    assert {name: dev.get(name) for name in run} == run
+    dev, build = _pins("dev.txt"), _pins("build.txt")
+    assert {name: dev.get(name) for name in build} == build
+    for larger in (dev, _pins("charts.txt")):
+        assert [name for name, (_, is_hashed) in {**run, **larger}.items() if not is_hashed] == []
+        assert {name: larger.get(name) for name in run} == run
 
 
 def _canonical(requirement: str) -> str:
@@ -215,8 +218,11 @@ def test_every_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wanted = {_canonical(each) for each in project["project"]["dependencies"]}
     assert wanted - set(_pins("run.txt")) == set()
-    developers = {_canonical(each) for each in project["dependency-groups"]["dev"]}
-    assert developers - set(_pins("dev.txt")) == set()
+    charts = {_canonical(each) for each in project["project"]["optional-dependencies"]["charts"]}
+    assert charts - set(_pins("charts.txt")) == set()
+    for name, group in project["dependency-groups"].items():
+        asked = {_canonical(each) for each in group if isinstance(each, str)}
+        assert asked - set(_pins(f"{name}.txt")) == set()
 
 
 # ---- the example configuration -----------------------------------------------------------------

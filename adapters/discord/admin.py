@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import discord
 
-from adapters.discord import community, render
-from adapters.discord.admin_commands import Place
+from adapters.discord import community, forgetting, render
+from adapters.discord.admin_commands import checked
 from adapters.discord.replies import tell
 from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed
 from bot.request import Requester
-from bot.text import describe_limits, describe_rules, describe_server_usage
+from bot.text import (
+    Text,
+    describe_limits,
+    describe_rules,
+    describe_server_usage,
+    describe_usage_by_day,
+)
 
 if TYPE_CHECKING:
-    from bot.studio import Studio
+    from bot.studio import Document, Studio
 
 Interaction = discord.Interaction[Any]
 Given = Mapping[str, Any]
@@ -28,6 +34,7 @@ class Admin:
     """Carries out what the rights of Discord allow; they are checked here again."""
 
     def __init__(self, studio: Studio, *, clock: Clock) -> None:
+        self._studio = studio
         self._admin = studio.admin
         self._clock = clock
         self._community = community.Community(studio, clock=clock)
@@ -50,7 +57,7 @@ class Admin:
                 await self._channel(interaction, actor, given)
             case "defaults":
                 await self._defaults(interaction, actor, given)
-            case "block" | "unblock":
+            case "block" | "unblock" | "forget":
                 await self._person(interaction, act, actor, given)
             case "pause":
                 await self._admin.pause(actor.tenant, actor=actor, message=given["message"])
@@ -62,26 +69,21 @@ class Admin:
                 raise InvalidRequest("This command belongs to another version of Raybot.")
 
     async def _usage(self, interaction: Interaction, actor: Requester, days: int) -> None:
-        until = self._clock.now()
-        since = until - timedelta(days=days)
-        people = await self._admin.usage(actor.tenant, since, until)
-        models = await self._admin.usage_by_model(actor.tenant, since, until)
-        table = await self._admin.usage_csv(actor.tenant, since, until)
-        name = f"raybot-usage-{since:%Y-%m-%d}-{until:%Y-%m-%d}.csv"
-        file = discord.File(io.BytesIO(table.encode()), filename=name)
-        words = render.draw_text(describe_server_usage(people, models, since=since, until=until))
-        await tell(interaction, words, files=[file])
+        used = await self._admin.usage_of_days(actor.tenant, days)
+        page = describe_server_usage(used.people, used.models, since=used.since, until=used.until)
+        pages = [page] if used.chart else [page, describe_usage_by_day(used.days)]
+        await tell(
+            interaction, _draw_all(pages), files=[_to_file(each) for each in used.documents]
+        )
 
     async def _limits(self, interaction: Interaction, actor: Requester) -> None:
         limits = describe_limits(await self._admin.limits(actor.tenant))
         rules = describe_rules(await self._admin.rules(actor.tenant))
-        half = render.MAX_CHARS // 2 - 1
-        words = [render.draw_text(each, max_chars=half) for each in (limits, rules)]
-        await tell(interaction, "\n".join(words))
+        await tell(interaction, _draw_all([limits, rules]))
 
     async def _channel(self, interaction: Interaction, actor: Requester, given: Given) -> None:
         rules = await self._admin.rules(actor.tenant)
-        place = _checked(given["place"])
+        place = checked(given["place"])
         channels = {**rules.channels, place.id: place.name}
         if not given["is_allowed"]:
             channels.pop(place.id)
@@ -90,7 +92,7 @@ class Admin:
         await tell(interaction, f"Raybot can be used in {names}.")
 
     async def _defaults(self, interaction: Interaction, actor: Requester, given: Given) -> None:
-        channel = _checked(given["place"]).id if given["place"] else ""
+        channel = checked(given["place"]).id if given["place"] else ""
         changes = {given["setting"]: given["value"].strip()}
         held = await self._admin.set_defaults(actor.tenant, changes, actor=actor, channel=channel)
         where = f"<#{channel}>" if channel else "this server"
@@ -101,6 +103,9 @@ class Admin:
         self, interaction: Interaction, act: str, actor: Requester, given: Given
     ) -> None:
         user = given["user"]
+        if act == "forget":
+            await forgetting.show(interaction, self._studio, actor, user=user)
+            return
         if act == "unblock":
             await self._admin.unblock(actor.tenant, user, actor=actor)
             await tell(interaction, f"<@{user}> can ask again.")
@@ -114,7 +119,12 @@ class Admin:
         await tell(interaction, f"<@{user}> can ask for nothing more, {how_long}.")
 
 
-def _checked(place: Place) -> Place:
-    if not place.is_place:
-        raise InvalidRequest("That is a category. Choose one of its channels.", field="channel")
-    return place
+def _draw_all(pages: Sequence[Text]) -> str:
+    """Several pages as one message, each with the same room."""
+    room = render.MAX_CHARS // len(pages) - 1
+    return "\n".join(render.draw_text(each, max_chars=room) for each in pages)
+
+
+def _to_file(document: Document) -> discord.File:
+    content = io.BytesIO(document.content)
+    return discord.File(content, filename=document.name, description=document.alt or None)

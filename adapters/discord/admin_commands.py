@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -10,7 +11,10 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Group, Range
 
+from bot.errors import InvalidRequest
+
 Interaction = discord.Interaction[Any]
+MENTION = re.compile(r"<#(\d+)>")
 RULES = {
     "who may go on from a clip (anyone, own)": "remix",
     "the gallery's channel": "gallery_channel",
@@ -37,6 +41,13 @@ class Place:
     id: str
     name: str
     is_place: bool = True
+
+
+def checked(place: Place) -> Place:
+    """The same; raises `InvalidRequest` where nobody can write there."""
+    if not place.is_place:
+        raise InvalidRequest("That is a category. Choose one of its channels.", field="channel")
+    return place
 
 
 class PlaceTransformer(app_commands.Transformer):
@@ -83,12 +94,17 @@ def ray_admin(desk: RunsPlaces) -> Group:
         guild_only=True,
     )
 
-    @admin.command(name="usage", description="Who used what in this server, with a file of it all")
+    @admin.command(name="usage", description="Who used what in this server, with a chart")
     @app_commands.describe(since="How far back")
     async def usage(
         interaction: Interaction, since: Literal["today", "week", "month", "year"] = "month"
     ) -> None:
         await desk.on_admin(interaction, "usage", days=DAYS[since])
+
+    @admin.command(name="digest", description="What was made here, each Monday in a channel")
+    @app_commands.describe(channel="Which one; none: no digest any more")
+    async def digest(interaction: Interaction, channel: PlaceOption | None = None) -> None:
+        await desk.on_admin(interaction, "digest", place=channel)
 
     @admin.command(name="limits", description="The limits and rules in force here")
     async def limits(interaction: Interaction) -> None:
@@ -140,6 +156,10 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
     async def unblock(interaction: Interaction, member: discord.User) -> None:
         await desk.on_admin(interaction, "unblock", user=str(member.id))
 
+    @admin.command(name="forget", description="Remove all that is kept of somebody here")
+    async def forget(interaction: Interaction, member: discord.User) -> None:
+        await desk.on_admin(interaction, "forget", user=str(member.id))
+
     @admin.command(name="grant", description="Let somebody spend more, once")
     @app_commands.describe(member="Whom", dollars="How much", days="Else until the month ends")
     async def grant(
@@ -163,14 +183,17 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
 def _add_community(admin: Group, desk: RunsPlaces) -> None:
     @admin.command(name="rule", description="Decide about clips and people here")
     @app_commands.describe(
-        name="Which rule", value="Empty takes it back; of channels their id", channel="Only there"
+        name="Which rule", value="Empty takes it back; a channel as #name", channel="Only there"
     )
     @app_commands.choices(name=named(RULES))
     async def rule(
         interaction: Interaction, name: str, value: str = "", channel: PlaceOption | None = None
     ) -> None:
         where = channel.id if channel else ""
-        await desk.on_admin(interaction, "rule", name=name, value=value.strip(), channel=where)
+        # What somebody picks after typing # comes as a mention.
+        mention = MENTION.fullmatch(value.strip())
+        given = mention[1] if mention else value.strip()
+        await desk.on_admin(interaction, "rule", name=name, value=given, channel=where)
 
     @admin.command(name="limit", description="Set a limit of this server, a channel or a role")
     @app_commands.describe(

@@ -15,6 +15,7 @@ from adapters.command_text import (
     Confirm,
     Delete,
     Follow,
+    Forget,
     Help,
     Jobs,
     Retry,
@@ -22,7 +23,7 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.discord import care, parse, render
+from adapters.discord import care, forgetting, parse, render
 from adapters.discord.buttons import Choice, to_view
 from adapters.discord.choices import Button, choices_under
 from adapters.discord.commands import ANIMATE
@@ -32,13 +33,12 @@ from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
-from bot.notices import Delivered, RulesFirst, for_all
-from bot.refs import JobId
+from bot.notices import Delivered, for_all
 from bot.request import Requester, Work
 from bot.text import describe_settings_in, describe_usage, help_text, price_words, thing
 
 if TYPE_CHECKING:
-    from bot.studio import Receipt, Shown, Studio
+    from bot.studio import Shown, Studio
 
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
@@ -47,7 +47,6 @@ TOO_LARGE = 40005
 #: What stands in a channel where only one person may read why, or how much.
 ONLY_YOU = "I could not do that; only you can read why."
 YOUR_OWN = "That is for your eyes only."
-RULES_FIRST = "Please read the rules of this place first; then your request goes on."
 FORGOTTEN = "I do not remember why any more. Nothing was started; you may ask again."
 #: So many reasons are remembered, the newest ones.
 REASONS = 1000
@@ -57,6 +56,7 @@ STILL = "still"
 COMMANDS = {
     "create": "a clip from words, and pictures if you like",
     "animate": "set a picture in motion",
+    "story": "one film of several shots",
     STILL: "a picture from words",
     "more": "something made of a clip: go on, vary, enlarge, change",
     "jobs": "your clips, and the way to each",
@@ -64,6 +64,7 @@ COMMANDS = {
     "cancel": "take a request back",
     "usage": "what you used, and what is left",
     "settings": "your own defaults",
+    "forget-me": "remove all that is kept of you here",
 }
 TOO_LARGE_HERE = "-# It is too large to be shown here."
 #: Acts that make sense under a page about a job; what starts another one belongs to its message.
@@ -146,8 +147,11 @@ class Answers:
     async def page(
         self, interaction: Interaction, name: str, requester: Requester, given: Mapping[str, Any]
     ) -> None:
-        """`/ray jobs|show|usage|settings|help`."""
+        """`/ray jobs|show|usage|settings|forget-me|help`."""
         match name:
+            case "forget-me":
+                await forgetting.show(interaction, self._studio, requester)
+                return
             case "show":
                 shown = await self._studio.show(parse.to_job_id(given["job"]), requester)
                 await self._show(interaction, shown)
@@ -264,10 +268,21 @@ class Answers:
                 work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester)
                 await self.reply(message, f"The {thing(work)} of `{job_id}` is deleted.")
-            case Retry() | Follow():
+            case Retry() | Follow() | Forget():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)
+
+    async def forget(
+        self, message: discord.Message, requester: Requester, *, is_confirmed: bool
+    ) -> None:
+        """What there is of somebody; where others read along, behind a button."""
+        if message.guild is not None:
+            await self.reply(message, YOUR_OWN, button=forgetting.ASKS)
+            return
+        page = await self._studio.erasure.forget(requester, is_confirmed=is_confirmed)
+        words, button = forgetting.draw(page, requester)
+        await self.reply(message, words, button=button)
 
     async def _show_again(self, message: discord.Message, shown: Shown) -> None:
         """The clip itself comes only where nobody else looks on."""
@@ -292,6 +307,9 @@ class Answers:
     ) -> None:
         """A button other than Retry and Remix; only who pressed it reads the answer."""
         can_moderate, drawn = parse.is_moderator(interaction), _NO_BUTTONS
+        if action in forgetting.ACTS:
+            await forgetting.act(interaction, self._studio, action, target, requester)
+            return
         match action:
             case "cancel":
                 job_id = parse.to_job_id(target)
@@ -300,16 +318,9 @@ class Answers:
             case "confirm":
                 receipt = await self._studio.confirm(parse.to_job_id(target), requester)
                 said = render.draw_receipt(receipt, None)
-            case "redo":
-                film, _, shot = target.partition(":")
-                job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
-                receipt = await self._studio.stories.redo(
-                    job_id, number, requester, dedupe_key=f"{parse.NAME}:{interaction.id}"
-                )
-                said = render.draw_receipt(receipt, None)
-            case "finish":
-                notice = await self._studio.stories.finish(parse.to_job_id(target), requester)
-                said = render.draw(notice, now=self._clock.now()).content
+            case "redo" | "finish":
+                key = f"{parse.NAME}:{interaction.id}"
+                said = await self._decide(action, target, requester, dedupe_key=key)
             case "delete":
                 job_id = parse.to_job_id(target)
                 work = await self._studio.work_of(job_id, requester)
@@ -327,22 +338,17 @@ class Answers:
                 said = await self._operate(action, target, requester)
         await tell(interaction, said, drawn=drawn)
 
-    async def ask_for_rules(self, message: discord.Message, receipt: Receipt) -> None:
-        """Where somebody's message waits for them to accept the rules, lead them there."""
-        if message.guild is not None and isinstance(receipt.notice, RulesFirst):
-            job = receipt.job_id
-            button = Button(label="Read the rules", action="rules", job=job, style="primary")
-            await self.reply(message, RULES_FIRST, button=button)
-
-    async def show_rules(
-        self, interaction: Interaction, job_id: JobId, requester: Requester
-    ) -> None:
-        """The rules that a request of theirs waits for, and what can be done about it."""
-        notice = (await self._studio.show(job_id, requester)).notice
-        if isinstance(notice, RulesFirst) and notice.about.requester.user != requester.user:
-            raise NotAllowed("Only who asked for that has to accept them.")
-        drawn = render.draw(notice, now=self._clock.now())
-        await tell(interaction, drawn.content, drawn=drawn.buttons)
+    async def _decide(
+        self, action: str, target: str, requester: Requester, *, dedupe_key: str
+    ) -> str:
+        """What is to become of a film of which a shot failed."""
+        film, _, shot = target.partition(":")
+        job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
+        if action == "finish":
+            notice = await self._studio.stories.finish(job_id, requester)
+            return render.draw(notice, now=self._clock.now()).content
+        receipt = await self._studio.stories.redo(job_id, number, requester, dedupe_key=dedupe_key)
+        return render.draw_receipt(receipt, None)
 
     async def _operate(self, action: str, target: str, actor: Requester) -> str:
         """The buttons under what the operator is told; the studio knows who that is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, get_args
 
 import discord
@@ -13,19 +14,18 @@ from bot.log import get_logger
 from bot.notices import Outcome, Verdict
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester
-from bot.text import describe, describe_report
+from bot.text import describe
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
 log = get_logger(__name__)
 STAR, LETTER = "⭐", "✉️"
-REPORT = "report"
 OUTCOMES: dict[str, Outcome] = {each: each for each in get_args(Outcome)}
 VERDICTS: dict[str, Verdict] = {each: each for each in get_args(Verdict)}
 #: Accept the rules, lend an image, or do not.
 ANSWERS = frozenset({"accept", "allow", "deny"})
-ACTS = frozenset({REPORT, *ANSWERS, *OUTCOMES, *VERDICTS})
+ACTS = frozenset({*ANSWERS, *OUTCOMES, *VERDICTS})
 
 
 class Care:
@@ -33,6 +33,7 @@ class Care:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
+        self._in_turn = asyncio.Lock()
 
     async def on_reaction(
         self, payload: discord.RawReactionActionEvent, own_id: int | None, *, is_on: bool
@@ -40,7 +41,8 @@ class Care:
         """⭐ counts for the gallery, ✉️ sends a copy; nobody is answered in public."""
         emoji = payload.emoji.name.rstrip("\ufe0f") if payload.emoji.name else ""
         is_star = emoji == STAR
-        if payload.guild_id is None or payload.user_id == own_id:
+        is_bot = payload.member is not None and payload.member.bot
+        if payload.guild_id is None or is_bot or payload.user_id == own_id:
             return
         if not is_star and (emoji != LETTER.rstrip("\ufe0f") or not is_on):
             return
@@ -48,28 +50,30 @@ class Care:
             adapter=NAME, workspace=str(payload.guild_id), channel=str(payload.channel_id)
         )
         who = Requester(adapter=NAME, workspace=place.workspace, user=str(payload.user_id))
+        message = MessageRef(thread=place, message=str(payload.message_id))
         try:
-            message = MessageRef(thread=place, message=str(payload.message_id))
-            job_id = await self._studio.job_at(message)
-            if job_id is not None and is_star:
-                await self._studio.gallery.star(job_id, who, is_on=is_on)
-            elif job_id is not None:
+            if is_star:
+                # A star that is put and taken again ends as it was left.
+                async with self._in_turn:
+                    await self._star(message, who, is_on=is_on)
+            elif (job_id := await self._studio.job_at(message)) is not None:
                 await self._studio.gallery.send(job_id, who)
         except BotError as error:
             log.info("discord.reaction_refused", kind=type(error).__name__)
 
+    async def _star(self, message: MessageRef, who: Requester, *, is_on: bool) -> None:
+        if (job_id := await self._studio.job_at(message)) is not None:
+            await self._studio.gallery.star(job_id, who, is_on=is_on)
+
     async def act(
         self, action: str, job_id: JobId, requester: Requester, *, can_moderate: bool
     ) -> str:
-        """Report, or the buttons under a question, a report, or a clip that waits."""
+        """The buttons under a question, a report, or a clip that waits."""
         if action in ANSWERS:
             is_allowed = action != "deny"
             receipt = await self._studio.answer(job_id, requester, is_allowed=is_allowed)
             return render.draw_receipt(receipt, None)
-        if action == REPORT:
-            answer = await self._studio.care.report(job_id, requester)
-            return render.draw_text(describe_report(answer))
-        if not can_moderate:
+        if not (can_moderate or self._studio.admin.is_operator(requester)):
             raise NotAllowed("Only moderators of this server can decide that.")
         if action in VERDICTS:
             verdict = VERDICTS[action]

@@ -16,13 +16,15 @@ from bot.ports import ModelCapabilities
 
 Interaction = discord.Interaction[Any]
 PROMPT_CHARS = 5000
+#: As many as the form takes, in which it may have to be changed.
+STORY_CHARS = 4000
 CHOICES = 25
 ANIMATE = "Animate with Ray"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person gave to `/ray create`, `animate` or `still`; None where they gave nothing."""
+    """What a person gave to `/ray create`, `animate`, `still` or `story`; None: nothing."""
 
     prompt: str = ""
     is_still: bool = False
@@ -46,11 +48,14 @@ class Desk(Protocol):
     async def on_ask(self, interaction: Interaction, options: Options) -> None:
         """`/ray create`, `/ray animate` and `/ray still`."""
 
+    async def on_story(self, interaction: Interaction, options: Options) -> None:
+        """`/ray story`."""
+
     async def on_menu(self, interaction: Interaction, message: discord.Message) -> None:
         """The message command."""
 
     async def on_page(self, interaction: Interaction, name: str, **given: Any) -> None:
-        """`/ray jobs|show|usage|settings|help`."""
+        """`/ray jobs|show|usage|settings|forget-me|help`."""
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """`/ray cancel`, and every button."""
@@ -148,6 +153,7 @@ def _ray(desk: Desk, models: Sequence[ModelCapabilities]) -> Group:
     stills = [each for each in models if "image" in each.operations]
     _add_create(ray, desk, clips)
     _add_animate(ray, desk, clips)
+    _add_story(ray, desk, clips)
     if stills:
         _add_still(ray, desk, stills)
     _add_more(ray, desk)
@@ -260,6 +266,42 @@ def _add_still(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> N
         await desk.on_ask(interaction, options)
 
 
+def _add_story(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> None:
+    @ray.command(name="story", description="One film of several shots, a line for each")
+    @app_commands.describe(
+        lines="The shots, parted by |; without them a form asks for a line each",
+        model=OPTION_WORDS["model"],
+        aspect_ratio="The shape",
+        resolution="The size of every shot; more costs more",
+        duration="The length of every shot; more costs more",
+        private=OPTION_WORDS["private"],
+    )
+    @app_commands.choices(
+        model=_choices(each.model for each in models),
+        aspect_ratio=_choices(ratio for each in models for ratio in each.aspect_ratios),
+        resolution=_choices(size for each in models for size in each.resolutions),
+        duration=_choices(length for each in models for length in each.durations),
+    )
+    async def story(
+        interaction: Interaction,
+        lines: Range[str, 1, STORY_CHARS] | None = None,
+        model: str | None = None,
+        aspect_ratio: str | None = None,
+        resolution: str | None = None,
+        duration: str | None = None,
+        private: bool = False,  # noqa: FBT001, FBT002 - an option
+    ) -> None:
+        options = Options(
+            prompt=lines or "",
+            model=model,
+            aspect_ratio=aspect_ratio,
+            resolution=resolution,
+            duration=duration,
+            is_private=private,
+        )
+        await desk.on_story(interaction, options)
+
+
 def _add_more(ray: Group, desk: Desk) -> None:
     made = [Choice(name=words, value=act) for act, words in MADE_OF_CLIPS.items()]
 
@@ -301,6 +343,10 @@ def _add_pages(ray: Group, desk: Desk) -> None:
     @app_commands.choices(setting=named(OWN_SETTINGS))
     async def settings(interaction: Interaction, setting: str = "", value: str = "") -> None:
         await desk.on_page(interaction, "settings", setting=setting, value=value)
+
+    @ray.command(name="forget-me", description="Remove all that is kept of you here")
+    async def forget_me(interaction: Interaction) -> None:
+        await desk.on_page(interaction, "forget-me")
 
     @ray.command(name="help", description="What Raybot can do here")
     async def help_(interaction: Interaction) -> None:

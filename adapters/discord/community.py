@@ -7,20 +7,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters.discord import render
+from adapters.discord.admin_commands import checked
 from bot.clock import Clock
 from bot.refs import money
 from bot.request import Requester
-from bot.text import clean, describe_audit, describe_queue
+from bot.text import DIGEST, clean, describe_audit, describe_queue
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
 Given = Mapping[str, Any]
-ACTS = frozenset({"rule", "limit", "grant", "words", "queue", "audit"})
+ACTS = frozenset({"rule", "limit", "grant", "digest", "words", "queue", "audit"})
 
 
 class Community:
-    """Rules, limits, grants, word lists; the queue and the audit log."""
+    """Rules, limits, grants, the digest, word lists; the queue and the audit log."""
 
     def __init__(self, studio: Studio, *, clock: Clock) -> None:
         self._admin = studio.admin
@@ -35,6 +36,8 @@ class Community:
                 return await self._limit(actor, given)
             case "grant":
                 return await self._grant(actor, given)
+            case "digest":
+                return await self._digest(actor, given)
             case "words":
                 return await self._words(actor, given)
             case "queue":
@@ -49,9 +52,9 @@ class Community:
         held = await self._admin.set_policy(
             actor.tenant, {given["name"]: given["value"]}, actor=actor, channel=channel
         )
-        words = ", ".join(f"{each} {held[each]}" for each in held) or "nothing of its own"
+        words = ", ".join(_rule_line(*each) for each in held.items()) or "nothing of its own"
         where = f"<#{channel}>" if channel else "this server"
-        return f"Decided for {where}: {render.escape(clean(words))}."
+        return f"Decided for {where}: {words}."
 
     async def _limit(self, actor: Requester, given: Given) -> str:
         every = await self._admin.set_limits(
@@ -77,6 +80,12 @@ class Community:
         end = render.stamp(made.until, "f")
         return f"<@{user}> can spend {money(made.micros)} more, until {end}."
 
+    async def _digest(self, actor: Requester, given: Given) -> str:
+        channel = checked(given["place"]).id if given["place"] else ""
+        await self._admin.set_digest(actor.tenant, channel, actor=actor)
+        where = f"in <#{channel}>. {DIGEST}" if channel else "nowhere any more."
+        return f"The weekly digest comes {where}"
+
     async def _words(self, actor: Requester, given: Given) -> str:
         words, patterns = await self._admin.words(actor.tenant, actor=actor)
         lists = {"word": list(words), "pattern": list(patterns)}
@@ -91,3 +100,9 @@ class Community:
             )
         shown = "; ".join(f"{name}s: {', '.join(each) or 'none'}" for name, each in lists.items())
         return f"Blocked here. {render.escape(clean(shown, limit=1500))}"
+
+
+def _rule_line(name: str, value: str) -> str:
+    if name.endswith("_channel") and value.isdecimal():
+        return f"{name} <#{value}>"
+    return render.escape(clean(f"{name} {value}"))

@@ -22,10 +22,10 @@ from adapters.discord.buttons import (
 )
 from adapters.discord.parse import Asked, Picture
 from adapters.discord.recent import Recent
-from adapters.discord.replies import acknowledge, refuse
+from adapters.discord.replies import acknowledge, refuse, show_form
 from adapters.follow_ups import AT_ONCE, CHOOSE, WORDS, act_of
 from bot.acts import USUAL, Act, Offered
-from bot.errors import BotError, InvalidRequest
+from bot.errors import BotError
 from bot.refs import JobId
 from bot.request import Frame, Requester
 from bot.text import act_label, option_line
@@ -69,26 +69,23 @@ class Deeds:
     async def on_act(self, interaction: Interaction, action: str, job_id: JobId) -> None:
         """A button under a clip, or what was chosen from the list there."""
         act = act_of(action)
-        if action in AT_ONCE and act is not None:
+        assert act is not None
+        if action in AT_ONCE:
             await self._carry_out(interaction, act, job_id)
             return
         async with self._desk.boundary(partial(refuse, interaction)):
             requester = await self._desk.requester(interaction, job=job_id)
-            every = await self._studio.works.offered(job_id, requester)
-            offer = next((each for each in every if each.act == act), None)
-            if offer is None:
-                raise InvalidRequest(f"That cannot be done with {job_id} now.")
+            offer = await self._studio.works.offer(job_id, act, requester)
             others: list[Choice] = []
             if offer.needs.other_clip:
                 others = await self._recent.clips(interaction, requester, but=job_id)
-            await interaction.response.send_modal(
-                DeedForm(
-                    offer,
-                    mark=interaction.client.mark,
-                    on_filled=self._on_filled(job_id),
-                    others=others,
-                )
+            form = DeedForm(
+                offer,
+                mark=interaction.client.mark,
+                on_filled=self._on_filled(job_id),
+                others=others,
             )
+            await show_form(interaction, form)
 
     def _on_filled(self, job_id: JobId) -> OnDeed:
         async def on_filled(interaction: Interaction, form: DeedForm) -> None:

@@ -21,6 +21,7 @@ from adapters.discord.parse import (
     NAME,
     channel_id,
     is_private,
+    is_unopened,
 )
 from adapters.discord.posted import FIRST_TRY, Posted, place_in
 from adapters.discord.private import PrivateAnswers
@@ -28,12 +29,14 @@ from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
-from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Notice, Operator, WithFile
+from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Jobless, Notice, WithFile
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
 
 log = get_logger(__name__)
+#: What a thread is called that was opened for a request that is forgotten.
+UNNAMED = "Removed"
 T = TypeVar("T")
 MAX_CHARS = 2000
 #: A call takes so long at most, its waits for Discord's limits and its upload included.
@@ -146,7 +149,7 @@ class Delivery:
 
     def _answered(self, thread: ThreadRef, notice: Notice) -> discord.MessageReference | None:
         """The message that asked, or for a clip our own status message, in the same place."""
-        if isinstance(notice, Operator):
+        if isinstance(notice, Jobless):
             return None
         is_clip = isinstance(notice, Delivered)
         status = self._statuses.get(notice.about.job_id) if is_clip else None
@@ -209,6 +212,16 @@ class Delivery:
                 await self._awake(message.thread, lambda: self._message(message).delete())
             except discord.NotFound:
                 return
+
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Take the words of a request off the name of the thread that was opened for it."""
+        inner = message.thread.thread or ""
+        if not is_unopened(asked) or not inner.isdecimal():
+            return
+        async with self._translated(message.thread, None):
+            found = await self._online.fetch_channel(int(inner))
+            if isinstance(found, discord.Thread) and found.owner_id == self._own_id:
+                await self._awake(message.thread, lambda: found.edit(name=UNNAMED))
 
     async def direct(self, requester: Requester) -> ThreadRef:
         """The direct messages with this person."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,14 @@ from adapters.discord.delivery import Delivery
 from adapters.discord.homes import Homes
 from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked, Picture
+from adapters.discord.places import Places
 from adapters.discord.recent import Recent
 from adapters.discord.remakes import Remakes
-from adapters.discord.replies import LOST, acknowledge, refuse, tell
+from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_fault
+from adapters.discord.reporting import REPORT, Reports
+from adapters.discord.rules import RULES, show_rules
 from adapters.discord.session import Client, Session, Wire
+from adapters.discord.stories import AGAIN, Stories
 from adapters.discord.threads import Opening, Threads
 from adapters.follow_ups import act_of
 from bot.clock import Clock
@@ -65,13 +69,15 @@ class Discord(Delivery):
         self._studio = studio
         self._opening = opening
         self._threads = Threads(studio)
-        self._session = Session(self, wire, clock=clock)
+        self._session = Session(self, wire, places=Places(studio), clock=clock)
         self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
         self._recent = Recent(studio)
         self._deeds = Deeds(studio, self, self._recent)
         self._remakes = Remakes(studio, self)
+        self._stories = Stories(studio, self, self._answers)
+        self._reports = Reports(studio, self)
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
@@ -94,11 +100,7 @@ class Discord(Delivery):
         self, interaction: Interaction, error: app_commands.AppCommandError
     ) -> None:
         """A command that this process does not know, or a fault of ours."""
-        if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
-            await tell(interaction, "This command has changed. Please reload Discord (Ctrl+R).")
-            return
-        log.error("discord.command_fault", exc_info=error)
-        await tell(interaction, render.draw_error(BotError()))
+        await tell_fault(interaction, error)
 
     @property
     def _is_over(self) -> bool:
@@ -146,7 +148,11 @@ class Discord(Delivery):
             draft = parse.to_draft(options)
             asked = await self.asked(interaction, is_private=options.is_private)
             request = parse.to_request(asked, draft, start=start, end=end)
-            await self._submit(interaction, request)
+            await self.submit(interaction, request)
+
+    async def on_story(self, interaction: Interaction, options: Options) -> None:
+        """`/ray story`."""
+        await self._stories.on_story(interaction, options)
 
     async def on_menu(self, interaction: Interaction, message: discord.Message) -> None:
         """Open the form for the images of a message."""
@@ -198,12 +204,7 @@ class Discord(Delivery):
             is_prompt_needed=needs_prompt,
             is_still=is_still,
         )
-        try:
-            await interaction.response.send_modal(form)
-        except discord.HTTPException as error:
-            if error.code not in LOST:
-                raise
-            log.warning("discord.form_lost", code=error.code)
+        await show_form(interaction, form)
 
     async def on_filled(
         self,
@@ -227,16 +228,17 @@ class Discord(Delivery):
                 end = parse.to_frame(self.images.keep(upload), None, field="end_frame")
             asked = await self.asked(interaction, job=retry_of, place=place)
             request = parse.to_request(asked, draft, start=start, end=end)
-            await self._submit(interaction, request, retry_of=retry_of)
+            await self.submit(interaction, request, retry_of=retry_of)
 
-    async def _submit(
+    async def submit(
         self,
         interaction: Interaction,
         request: GenerationRequest,
         *,
         retry_of: JobId | None = None,
     ) -> None:
-        name = _name_of(interaction.guild)
+        """Ask for it, and end the acknowledgement with the way to it."""
+        name = parse.name_of(interaction.guild)
         receipt = await self._studio.submit(request, retry_of=retry_of, place_name=name)
         await self.follow(interaction, [receipt])
 
@@ -271,7 +273,7 @@ class Discord(Delivery):
         self,
         interaction: Interaction,
         *,
-        is_private: bool = False,
+        is_private: bool | None = None,
         job: JobId | None = None,
         place: ThreadRef | None = None,
     ) -> Asked:
@@ -282,8 +284,9 @@ class Discord(Delivery):
         source = interaction.message
         # What is asked for under an answer for one's own eyes is answered like it.
         is_settled = place is not None and not parse.is_private(place)
-        is_only_theirs = source is not None and source.flags.ephemeral and not is_settled
-        if is_private or where == "away" or is_only_theirs:
+        if is_private is None:
+            is_private = source is not None and source.flags.ephemeral and not is_settled
+        if is_private or where == "away":
             self.keep_private(interaction)
             number: int | None = interaction.id
         else:
@@ -303,7 +306,7 @@ class Discord(Delivery):
             thread=thread,
             is_age_restricted=parse.is_age_restricted(channel),
         )
-        return parse.to_place_before(asked, place) if place and is_settled else asked
+        return remakes.to_place_before(asked, place) if place and is_settled else asked
 
     async def requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
         """Who asks; outside our places, in the one of theirs where that job is."""
@@ -338,8 +341,13 @@ class Discord(Delivery):
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """A button, or `/ray cancel`."""
-        if action in remakes.ACTS:
-            await self._remakes.open(interaction, action, JobId(target))
+        forms: dict[str, Callable[[Interaction, JobId], Awaitable[None]]] = {
+            **{each: partial(self._remakes.open, action=each) for each in remakes.ACTS},
+            AGAIN: self._stories.on_again,
+            REPORT: self._reports.on_report,
+        }
+        if action in forms:
+            await forms[action](interaction, JobId(target))
             return
         if act_of(action) is not None:
             await self._deeds.on_act(interaction, action, JobId(target))
@@ -351,8 +359,9 @@ class Discord(Delivery):
                 await self._retry(interaction, JobId(target))
                 return
             requester = await self.requester(interaction, job=JobId(target.partition(":")[0]))
-            if action == "rules":
-                await self._answers.show_rules(interaction, parse.to_job_id(target), requester)
+            if action == RULES:
+                job, now = parse.to_job_id(target), self._clock.now()
+                await show_rules(interaction, self._studio, job, requester, now)
                 return
             await self._answers.act(interaction, action, target, requester)
 
@@ -364,13 +373,8 @@ class Discord(Delivery):
     async def suggest_jobs(
         self, interaction: Interaction, typed: str, *, is_clip: bool
     ) -> list[app_commands.Choice[str]]:
-        """Jobs of theirs; none where they may have none."""
-        with suppress(BotError):
-            requester = await self.requester(interaction)
-            find = self._recent.clips if is_clip else self._recent.jobs
-            found = await find(interaction, requester, typed)
-            return [app_commands.Choice(name=each.label, value=each.value) for each in found]
-        return []
+        """Jobs of theirs, while somebody types an id."""
+        return await self._recent.suggest(interaction, self.requester, typed, is_clip=is_clip)
 
     async def on_page(self, interaction: Interaction, name: str, **given: Any) -> None:
         """Something to read, for this person only."""
@@ -388,8 +392,3 @@ class Discord(Delivery):
         async with self.boundary(partial(refuse, interaction)):
             actor = await self.requester(interaction)
             await self._admin.answer(interaction, act, actor, given)
-
-
-def _name_of(guild: discord.Guild | None) -> str:
-    """What people call a server, where the bot is in it."""
-    return getattr(guild, "name", None) or ""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import discord
 
 from adapters import command_text, typed_frames
-from adapters.command_text import Draft, Follow, Retry
+from adapters.command_text import Draft, Follow, Forget, Retry
 from adapters.discord import parse
 from adapters.discord.answers import Answers
 from adapters.discord.commands import ANIMATE
 from adapters.discord.homes import Homes
 from adapters.discord.images import Images
 from adapters.discord.parse import NAME, Asked, Picture
+from adapters.discord.rules import ask_for_rules
 from adapters.discord.threads import Opening
 from adapters.follow_ups import follow_up
 from bot.errors import InvalidRequest
@@ -89,17 +90,21 @@ class Mentions:
             await self._follow(message, command, ears)
         else:
             requester = await self._requester(message, ears, job=getattr(command, "job_id", None))
+            if isinstance(command, Forget):
+                is_confirmed = command.is_confirmed
+                await self._answers.forget(message, requester, is_confirmed=is_confirmed)
+                return
             await self._answers.obey(message, command, requester)
 
     async def _ask(self, message: discord.Message, draft: Draft, ears: Ears) -> None:
         start, end = await self._frames_of(message, ears)
-        if not draft.prompt and start is None and draft.start is None:
+        if draft.is_bare and start is None:
             raise InvalidRequest("Say what you want to see, or reply to an image.")
         asked = await self._asked(message, await self._requester(message, ears))
         request = parse.to_request(asked, draft, start=start, end=end)
         name = message.guild.name if message.guild is not None else ""
         receipt = await self._studio.submit(request, place_name=name)
-        await self._answers.ask_for_rules(message, receipt)
+        await ask_for_rules(self._answers, message, receipt)
 
     async def _retry(self, message: discord.Message, job_id: JobId, ears: Ears) -> None:
         asked = await self._asked(message, await self._requester(message, ears, job=job_id))
@@ -111,7 +116,7 @@ class Mentions:
             is_age_restricted=asked.is_age_restricted,
             is_private=asked.is_private,
         )
-        await self._answers.ask_for_rules(message, receipt)
+        await ask_for_rules(self._answers, message, receipt)
 
     async def _follow(self, message: discord.Message, command: Follow, ears: Ears) -> None:
         requester = await self._requester(message, ears, job=command.job_id)
@@ -129,7 +134,7 @@ class Mentions:
             is_private=asked.is_private,
             is_age_restricted=asked.is_age_restricted,
         )
-        await self._answers.ask_for_rules(message, receipts[0])
+        await ask_for_rules(self._answers, message, receipts[0])
 
     async def _asked(self, message: discord.Message, requester: Requester) -> Asked:
         guild, channel = message.guild, message.channel

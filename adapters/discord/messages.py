@@ -11,7 +11,8 @@ from typing import Any
 import discord
 
 from adapters.discord import buttons, render
-from bot.notices import Notice, Operator, WithFile
+from bot.notices import Digest, Jobless, Notice, Operator, WithFile
+from bot.text import describe
 
 NONCE_CHARS = 25
 
@@ -40,6 +41,9 @@ def is_told(message: discord.Message, notice: Notice) -> bool:
     """Whether a message of ours says this, by its job and whether it carries the clip."""
     if isinstance(notice, Operator):
         return False
+    if isinstance(notice, Digest):
+        # There is one for each week in its channel, and its title names the week.
+        return describe(notice).title in message.content
     job_id = notice.about.job_id
     # A status message may show the images of its job; only a clip is named after it.
     has_clip = any(job_id in each.filename for each in message.attachments)
@@ -48,7 +52,7 @@ def is_told(message: discord.Message, notice: Notice) -> bool:
 
 def without_prompt(notice: Notice) -> Notice:
     """The same without the person's words."""
-    if isinstance(notice, Operator):
+    if isinstance(notice, Jobless):
         return notice
     work = notice.about.work.model_copy(update={"prompt": ""})
     bare = replace(notice, about=replace(notice.about, work=work))

@@ -56,15 +56,6 @@ class Asked:
         return is_private(self.thread) or self.thread.workspace == DIRECT
 
 
-def to_place_before(asked: Asked, before: ThreadRef) -> Asked:
-    """Asked under a private word about what was asked in a server, it belongs there, too."""
-    who = asked.requester
-    if who.is_install or before.workspace != who.workspace:
-        return asked
-    member = who.model_copy(update={"is_direct": False, "home": ""})
-    return replace(asked, requester=member, thread=before)
-
-
 # ---- who and where ---------------------------------------------------------------------------
 
 
@@ -189,6 +180,11 @@ def can_open_thread(own: discord.Permissions, channel: object) -> bool:
     """Whether a request can have a thread of its own there."""
     may = own.create_public_threads and own.send_messages_in_threads
     return may and isinstance(channel, discord.TextChannel)
+
+
+def name_of(guild: discord.Guild | None) -> str:
+    """What people call a server, where the bot is in it."""
+    return getattr(guild, "name", None) or ""
 
 
 def is_moderator(interaction: discord.Interaction[Any]) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from discord import app_commands
 
 from adapters.discord.buttons import LABEL_CHARS, Choice, Interaction
 from adapters.discord.parse import where_asked
+from bot.errors import BotError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.request import Requester
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from bot.studio import JobLine, Studio
 
 MOST = 25
+Asking = Callable[[Interaction], Awaitable[Requester]]
 
 
 class Recent:
@@ -47,6 +53,16 @@ class Recent:
             and each.job_id != but
             and not (is_open and each.is_private)
         ][:MOST]
+
+    async def suggest(
+        self, interaction: Interaction, who: Asking, typed: str, *, is_clip: bool
+    ) -> list[app_commands.Choice[str]]:
+        """Those of whoever types; none where they may have none."""
+        with suppress(BotError):
+            find = self.clips if is_clip else self.jobs
+            found = await find(interaction, await who(interaction), typed)
+            return [app_commands.Choice(name=each.label, value=each.value) for each in found]
+        return []
 
     async def _found(self, requester: Requester, typed: str) -> list[JobLine]:
         wanted = typed.strip().lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +12,7 @@ from adapters.discord.buttons import Filled, OnFilled
 from adapters.discord.choices import EDIT
 from adapters.discord.commands import ANIMATE
 from adapters.discord.deeds import Desk
+from adapters.discord.parse import Asked
 from adapters.discord.replies import refuse
 from bot.refs import JobId, ThreadRef
 from bot.request import ClipFrame, Frame, Work, frames_of
@@ -57,7 +59,7 @@ class Remakes:
         self._studio = studio
         self._desk = desk
 
-    async def open(self, interaction: Interaction, action: str, job_id: JobId) -> None:
+    async def open(self, interaction: Interaction, job_id: JobId, *, action: str) -> None:
         """Open the form that a button stands for."""
         async with self._desk.boundary(partial(refuse, interaction)):
             if action == "animate":
@@ -88,3 +90,12 @@ class Remakes:
             await self._desk.on_filled(submitted, filled, ClipFrame(job_id=job_id))
 
         await self._desk.open_form(interaction, ANIMATE, on_filled, needs_prompt=False)
+
+
+def to_place_before(asked: Asked, before: ThreadRef) -> Asked:
+    """Asked under a private word about what was asked in a server, it belongs there, too."""
+    who = asked.requester
+    if who.is_install or before.workspace != who.workspace:
+        return asked
+    member = who.model_copy(update={"is_direct": False, "home": ""})
+    return replace(asked, requester=member, thread=before)

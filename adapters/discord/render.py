@@ -149,6 +149,8 @@ def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Draw
     """A notice as a message. Only a clip calls its requester, and a question who is asked."""
     if isinstance(notice, n.Operator):
         return draw_operator(notice)
+    if isinstance(notice, n.Digest):
+        return draw_digest(notice)
     user = _called(notice)
     pings = (int(user),) if user.isdecimal() else ()
     calls = "".join(f"<@{each}> " for each in pings)
@@ -210,13 +212,13 @@ def _to_row(notice: Told, line: str) -> Row:
     return (SENTENCE, _line(line, times=times))
 
 
-def _related(line: str, relative: n.Parent | Relative) -> str:
+def _related(line: str, relative: n.Parent | n.Starred | Relative, mark: str = "-#") -> str:
     """A line that names another job, which leads to its message where there is one."""
     before, _, after = line.partition(relative.job_id)
     name = f"`{relative.job_id}`"
     if relative.message is not None:
         name = _link(relative.job_id, jump(relative.message))
-    return " ".join(part for part in ("-#", _line(before), name, _line(after)) if part)
+    return " ".join(part for part in (mark, _line(before), name, _line(after)) if part)
 
 
 def _file(notice: n.WithFile) -> FileSpec:
@@ -247,6 +249,16 @@ def draw_operator(notice: n.Operator) -> Drawn:
     return Drawn(content=draw_text(words.describe(notice)), buttons=buttons)
 
 
+def draw_digest(notice: n.Digest) -> Drawn:
+    """A place's week, with the way to the clips that people liked most; nobody is called."""
+    text, ways = words.describe(notice), {words.starred_line(e): e for e in notice.starred}
+    rows = [(KEEP, f"**{_line(text.title)}**")]
+    for line in text.lines:
+        is_way = line in ways
+        rows.append((FACTS, _related(line, ways[line], "-")) if is_way else (KEEP, _line(line)))
+    return Drawn(content=fit(rows, MAX_CHARS))
+
+
 def draw_receipt(receipt: Receipt, status: MessageRef | None) -> str:
     """The one private line under a request, with the way to its public status message."""
     title = words.describe(receipt.notice).title
@@ -266,7 +278,9 @@ def draw_text(text: Text, *, max_chars: int = MAX_CHARS, times: Sequence[datetim
     room = max_chars - units(above) - 1
     if not text.table:
         return f"{above}\n{_whole(lines, room)}" if lines else above
-    below = "\n" + _whole(lines, room // 2) if lines else ""
+    # A short table leaves its room to the lines.
+    half = max(room // 2, room - units(to_block(text.table, room)) - 1)
+    below = "\n" + _whole(lines, half) if lines else ""
     return f"{above}\n{to_block(text.table, room - units(below))}{below}"
 
 
@@ -291,7 +305,7 @@ def _cell(text: str) -> str:
 
 def draw_shown(shown: Shown, *, now: datetime | None = None, max_chars: int = MAX_CHARS) -> str:
     """One job in full: its words, its moves and the way to its message; nobody is called."""
-    assert not isinstance(shown.notice, n.Operator)  # It is about no job of anybody's.
+    assert not isinstance(shown.notice, n.Jobless)  # It is about no job of anybody's.
     rows = _rows(shown.notice, now)
     for parent in shown.parents:
         # The nearest stands among the notice's own lines, where there is one.

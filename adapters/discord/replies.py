@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import discord
+from discord import app_commands, ui
 
 from adapters.discord import buttons, render
 from adapters.discord.choices import Button, choices_under
@@ -41,6 +42,16 @@ async def acknowledge(interaction: Interaction) -> bool:
     return True
 
 
+async def show_form(interaction: Interaction, form: ui.Modal) -> None:
+    """Let this person fill in a form; one that came too late is no fault."""
+    try:
+        await interaction.response.send_modal(form)
+    except discord.HTTPException as error:
+        if error.code not in LOST:
+            raise
+        log.warning("discord.form_lost", code=error.code)
+
+
 async def tell(
     interaction: Interaction,
     content: str,
@@ -68,3 +79,12 @@ async def tell(
 async def refuse(interaction: Interaction, error: BotError) -> None:
     """Say to this person only why something is not done."""
     await tell(interaction, render.draw_error(error), drawn=choices_under(error))
+
+
+async def tell_fault(interaction: Interaction, error: app_commands.AppCommandError) -> None:
+    """A command that this process does not know, or a fault of ours."""
+    if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
+        await tell(interaction, "This command has changed. Please reload Discord (Ctrl+R).")
+        return
+    log.error("discord.command_fault", exc_info=error)
+    await tell(interaction, render.draw_error(BotError()))

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Protocol
@@ -89,12 +89,23 @@ class Hears(Protocol):
         """A command could not be carried out."""
 
 
+class HearsPlaces(Protocol):
+    """Who hears which servers have the bot."""
+
+    async def on_place(self, guild_id: int, *, is_here: bool) -> None:
+        """A server has the bot, or removed it."""
+
+    async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
+        """These servers have the bot: all that do, or those of some shards."""
+
+
 class Client(discord.AutoShardedClient):
     """discord.py's client; what it hears it passes on."""
 
     def __init__(
         self,
         desk: Hears,
+        places: HearsPlaces,
         wire: Wire,
         *,
         reads_messages: bool,
@@ -116,6 +127,7 @@ class Client(discord.AutoShardedClient):
             **shards,
         )
         self._desk = desk
+        self._places = places
         self._may_identify = may_identify
         #: Part of the id of every form that this client opens.
         self.mark = secrets.token_hex(4)
@@ -130,6 +142,21 @@ class Client(discord.AutoShardedClient):
     async def before_identify_hook(self, _shard_id: int | None, *, initial: bool = False) -> None:
         """Wait for our turn; discord.py's own rule knows nothing of clients before this one."""
         await self._may_identify()
+
+    async def on_ready(self) -> None:
+        """All servers are known; some shards alone know nothing of the others' servers."""
+        if self.is_closed():  # It waits for the servers of all shards, maybe beyond our end.
+            return
+        is_all = self.shard_ids is None
+        await self._places.on_places([each.id for each in self.guilds], is_all=is_all)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """A server has the bot."""
+        await self._places.on_place(guild.id, is_here=True)
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """A server removed the bot, or is no more; one that is only out of reach did neither."""
+        await self._places.on_place(guild.id, is_here=False)
 
     async def on_shard_connect(self, shard_id: int) -> None:
         """A session began."""
@@ -167,8 +194,9 @@ class Client(discord.AutoShardedClient):
 class Session:
     """Stays connected, with the intents that were granted."""
 
-    def __init__(self, desk: Hears, wire: Wire, *, clock: Clock) -> None:
+    def __init__(self, desk: Hears, wire: Wire, *, places: HearsPlaces, clock: Clock) -> None:
         self._desk = desk
+        self._places = places
         self._wire = wire
         self._clock = clock
         self.reads_messages = wire.message_content == "on"
@@ -209,6 +237,7 @@ class Session:
             self.reads_messages = await self._may_read_messages()
         client = Client(
             self._desk,
+            self._places,
             self._wire,
             reads_messages=self.reads_messages,
             may_identify=self._may_identify,

@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
+from adapters.admin_text import DAYS
 from adapters.command_text import SettingsCommand
-from adapters.slack import pages, render
+from adapters.slack import forgetting, pages, render
 from adapters.slack.community import CHANNEL, USER, Community
+from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
 from adapters.slack.render import Drawn
 from bot.clock import Clock
-from bot.errors import InvalidRequest, NotAllowed
+from bot.errors import DeliveryError, InvalidRequest, NotAllowed
 from bot.request import Requester
-from bot.text import describe_limits, describe_rules, describe_server_usage
+from bot.text import (
+    DIGEST,
+    describe_limits,
+    describe_rules,
+    describe_server_usage,
+    describe_usage_by_day,
+)
 
 if TYPE_CHECKING:
-    from bot.studio import Studio
+    from bot.studio import PlaceUsage, Studio
 
 USAGE = "usage [today|week|month|year]"
 HELP = (
-    f"Say /ray admin with one of: {USAGE} · limits · channel #name on|off · "
+    f"Say /ray admin with one of: {USAGE} · digest #name or off · limits · channel #name on|off · "
     "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · "
     "pause [what people read] · resume · rule remix own [#name] · "
     "rule review before_post [#name] · rule animate_others ask [#name] · "
     "rule rules [#name] what everybody accepts · limit NAME VALUE [#name] · "
-    "grant @person 5 [days] · words [add word X] · queue · audit [page]"
+    "forget @person · grant @person 5 [days] · words [add word X] · queue · audit [page]"
 )
-DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
+FILES = "What this workspace used, as you asked: for your eyes only."
 _ACTS = (
-    "usage|limits|limit|channel|defaults|block|unblock|pause|resume|rule|grant|words|queue|audit"
+    "usage|digest|limits|limit|channel|defaults|block|unblock|forget|pause|resume|rule|grant|words|"
+    "queue|audit"
 )
 _TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*))?", re.IGNORECASE | re.DOTALL)
 _BLOCK = re.compile(rf"{USER.pattern}(?:\s+([0-9]{{1,4}}))?(?:\s+(.+))?", re.DOTALL)
@@ -52,16 +61,20 @@ def read_admin(text: str) -> str | None:
 class Admin:
     """Carries out what the rights of Slack, or of the configuration, allow."""
 
-    def __init__(self, studio: Studio, *, clock: Clock) -> None:
+    def __init__(self, studio: Studio, delivery: Delivery, *, clock: Clock) -> None:
         self._admin = studio.admin
+        self._erasure = studio.erasure
+        self._delivery = delivery
         self._clock = clock
         self._acts: dict[str, Act] = {
             "usage": self._usage,
+            "digest": self._digest,
             "limits": self._limits,
             "channel": self._channel,
             "defaults": self._defaults,
             "block": self._block,
             "unblock": self._unblock,
+            "forget": self._forget,
             "pause": self._pause,
             "resume": self._resume,
             **Community(studio, clock=clock).acts,
@@ -81,16 +94,33 @@ class Admin:
     async def _usage(self, actor: Requester, rest: str) -> Drawn:
         if rest.lower() not in DAYS:
             raise InvalidRequest(f"Say /ray admin {USAGE}.")
-        until = self._clock.now()
-        since = until - timedelta(days=DAYS[rest.lower()])
-        people = await self._admin.usage(actor.tenant, since, until)
-        models = await self._admin.usage_by_model(actor.tenant, since, until)
-        return pages.draw_text(describe_server_usage(people, models, since=since, until=until))
+        used = await self._admin.usage_of_days(actor.tenant, DAYS[rest.lower()])
+        page = pages.draw_text(
+            describe_server_usage(used.people, used.models, since=used.since, until=used.until)
+        )
+        days = [] if used.chart else [pages.draw_text(describe_usage_by_day(used.days))]
+        return _joined([page, *days, render.draw_sentence(await self._hand_over(actor, used))])
+
+    async def _hand_over(self, actor: Requester, used: PlaceUsage) -> str:
+        """Send the files directly: in a channel everybody would see them."""
+        try:
+            await self._delivery.hand_over(actor, used.documents, FILES)
+        except DeliveryError as error:
+            return f"The files could not be sent to you. {error.sentence}"
+        return "The files are in your direct messages."
+
+    async def _digest(self, actor: Requester, rest: str) -> Drawn:
+        found = CHANNEL.fullmatch(rest)
+        if found is None and rest.lower() != "off":
+            raise InvalidRequest("Say /ray admin digest #name, or digest off.")
+        await self._admin.set_digest(actor.tenant, found[1] if found else "", actor=actor)
+        where = f"in #{found[2] or found[1]}. {DIGEST}" if found else "nowhere any more."
+        return render.draw_sentence(f"The weekly digest comes {where}")
 
     async def _limits(self, actor: Requester, _rest: str) -> Drawn:
         limits = pages.draw_text(describe_limits(await self._admin.limits(actor.tenant)))
         rules = pages.draw_text(describe_rules(await self._admin.rules(actor.tenant)))
-        return Drawn(text=limits.text, blocks=[*limits.blocks, *rules.blocks])
+        return _joined([limits, rules])
 
     async def _channel(self, actor: Requester, rest: str) -> Drawn:
         found, word = CHANNEL.match(rest), rest.rpartition(" ")[2].lower()
@@ -137,6 +167,13 @@ class Admin:
         await self._admin.unblock(actor.tenant, found[1], actor=actor)
         return render.draw_sentence("They can ask again.")
 
+    async def _forget(self, actor: Requester, rest: str) -> Drawn:
+        found = USER.fullmatch(rest)
+        if found is None:
+            raise InvalidRequest("Say /ray admin forget @person.")
+        page = await self._erasure.forget_other(actor.tenant, found[1], actor=actor)
+        return forgetting.draw(page, actor)
+
     async def _pause(self, actor: Requester, rest: str) -> Drawn:
         await self._admin.pause(actor.tenant, actor=actor, message=rest)
         return render.draw_sentence("Paused: nothing new is started; what runs goes on.")
@@ -144,3 +181,9 @@ class Admin:
     async def _resume(self, actor: Requester, _rest: str) -> Drawn:
         await self._admin.resume(actor.tenant, actor=actor)
         return render.draw_sentence("Raybot takes requests here again.")
+
+
+def _joined(drawn: Sequence[Drawn]) -> Drawn:
+    """Several pages as one message."""
+    blocks = [block for each in drawn for block in each.blocks]
+    return Drawn(text="\n".join(each.text for each in drawn), blocks=blocks)

@@ -10,6 +10,7 @@ from adapters.command_text import (
     Confirm,
     Delete,
     Follow,
+    Forget,
     Help,
     Jobs,
     Retry,
@@ -17,7 +18,7 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.slack import pages, render
+from adapters.slack import forgetting, pages, render
 from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
 from adapters.slack.posted import Note
@@ -55,6 +56,9 @@ class Answers:
                 report = await self._studio.usage(requester, channel=channel)
                 resets = [each.resets_at for each in report.allowances if each.resets_at]
                 return pages.draw_text(describe_usage(report), times=resets)
+            case Forget(is_confirmed=is_confirmed):
+                page = await self._studio.erasure.forget(requester, is_confirmed=is_confirmed)
+                return forgetting.draw(page, requester)
             case Jobs(search=search, page=page):
                 lines = await self._studio.jobs(requester, search=search, page=page)
                 return pages.draw_jobs(lines, page=page)
@@ -120,6 +124,8 @@ class Answers:
     async def act(self, action: str, target: str, requester: Requester, person: Person) -> Drawn:
         """A button other than those that open a form or start a job."""
         job_id = JobId(target)
+        if action in forgetting.ACTS:
+            return await forgetting.act(self._studio, action, target, requester, person)
         match action:
             case "cancel":
                 notice = await self._studio.cancel(job_id, requester, is_moderator=person.is_admin)

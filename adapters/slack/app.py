@@ -70,7 +70,7 @@ def to_app(hears: Hears, knows: Knows, *, signing_secret: str) -> AsyncApp:
     ) -> BoltResponse | None:
         account = context.get("account")
         workspace = account.workspace if account else context.team_id or ""
-        heard = read(body, workspace)
+        heard = read(body, workspace, own=account.bot_user if account else "")
         try:
             answer = await hears.on_heard(heard) if heard is not None else None
         except StoreError as error:

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from adapters.slack import blocks
 from adapters.slack.blocks import Block
 from bot.refs import JobId
-from bot.text import CONSENTS
+from bot.text import CONSENTS, DECISIONS
 
 #: What Slack takes as the name of a button to a screen reader.
 LABEL_CHARS = 75
 _ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1,80})")
-
-
-#: The list of what has no button of its own.
-MORE = "more"
+#: The list of what has no button of its own, and what is on it for who minds a clip.
+MORE, REPORT = "more", "report"
 EDIT = "Edit and retry"
-LABELS = {"edit": EDIT, **CONSENTS}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One act on the list."""
-
-    action: str
-    label: str
-    description: str
 
 
 # ---- their ids -------------------------------------------------------------------------------
@@ -57,7 +43,14 @@ def clip_of(action_ids: list[str]) -> JobId | None:
 
 _STYLES = {
     **dict.fromkeys(("confirm", "approve", "post", "edit", "accept", "allow"), "primary"),
-    **dict.fromkeys(("delete", "reject"), "danger"),
+    **dict.fromkeys(("delete", "removed", "blocked", "forget", "forget_other"), "danger"),
+    "reject": "danger",
+}
+LABELS = {
+    MORE: "More…",
+    "edit": EDIT,
+    **CONSENTS,
+    **{str(each): words for each, words in DECISIONS.items()},
 }
 
 
@@ -88,28 +81,8 @@ def _asks_twice() -> Block:
     }
 
 
-def menu(target: str, entries: Sequence[Entry]) -> Block:
-    """A list of actions, which works for months like a button."""
-    options = [
-        {
-            "text": blocks.plain(each.label, LABEL_CHARS),
-            "value": each.action,
-            "description": blocks.plain(each.description, LABEL_CHARS),
-        }
-        for each in entries
-    ]
-    return {
-        "type": "static_select",
-        "action_id": action_id(MORE, target),
-        "placeholder": blocks.plain("More…", LABEL_CHARS),
-        "options": options,
-    }
-
-
-def row(target: str, *actions: str, more: Sequence[Entry] = ()) -> list[Block]:
+def row(target: str, *actions: str) -> list[Block]:
     """A row of buttons, where there are any; a target that no button can name has none."""
     drawn = [button(each, target) for each in actions]
-    if more:
-        drawn.insert(len(drawn) - 1, menu(target, more))
     can_be_read = all(read_action(each["action_id"]) for each in drawn)
     return [{"type": "actions", "elements": drawn}] if drawn and can_be_read else []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from adapters.admin_text import change_words, page_in, words_line
 from adapters.slack import pages, render
 from adapters.slack.render import Drawn
 from bot.clock import Clock
@@ -28,7 +29,6 @@ _LIMIT = re.compile(
 _GRANT = re.compile(
     rf"{USER.pattern}\s+\$?([0-9]{{1,6}}(?:\.[0-9]{{1,2}})?)(?:\s+([0-9]{{1,3}}))?"
 )
-_WORDS = re.compile(r"(add|remove)\s+(word|pattern)\s+(.+)", re.DOTALL | re.IGNORECASE)
 Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]
 
 
@@ -102,27 +102,16 @@ class Community:
     async def _words(self, actor: Requester, rest: str) -> Drawn:
         words, patterns = await self._admin.words(actor.tenant, actor=actor)
         if rest:
-            found = _WORDS.fullmatch(rest)
-            if found is None:
-                raise InvalidRequest("Say /ray admin words add word X, or remove pattern X.")
-            lists = {"word": list(words), "pattern": list(patterns)}
-            changed, entry = lists[found[2].lower()], found[3].strip()
-            if found[1].lower() == "add":
-                changed.append(entry)
-            elif entry in changed:
-                changed.remove(entry)
-            else:
-                raise InvalidRequest("That is not on the list.")
+            changed = change_words(rest, words, patterns)
             await self._admin.set_words(
-                actor.tenant, actor=actor, words=lists["word"], patterns=lists["pattern"]
+                actor.tenant, actor=actor, words=changed[0], patterns=changed[1]
             )
             words, patterns = await self._admin.words(actor.tenant, actor=actor)
-        said = f"Blocked words: {', '.join(words) or 'none'}. Patterns: "
-        return render.draw_sentence(said + (", ".join(patterns) or "none") + ".")
+        return render.draw_sentence(words_line(words, patterns))
 
     async def _queue(self, actor: Requester, _rest: str) -> Drawn:
         return pages.draw_text(describe_queue(await self._admin.queue(actor.tenant)))
 
     async def _audit(self, actor: Requester, rest: str) -> Drawn:
-        page = int(rest) if rest.isdecimal() and 0 < len(rest) < 5 else 1
-        return pages.draw_text(describe_audit(await self._admin.audit(actor.tenant, page)))
+        lines = await self._admin.audit(actor.tenant, page_in(rest))
+        return pages.draw_text(describe_audit(lines))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.slack import addresses, refusals, render
 from adapters.slack.addresses import NAME, Accounts
@@ -23,10 +23,13 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.log import get_logger
-from bot.notices import Aside, Cancelled, Done, Failed, Notice, Operator, WithFile
+from bot.notices import Aside, Cancelled, Done, Failed, Jobless, Notice, Operator, WithFile
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
+
+if TYPE_CHECKING:
+    from bot.studio import Document
 
 log = get_logger(__name__)
 MAX_CHARS = 3000
@@ -132,14 +135,13 @@ class Delivery:
             raise
 
     async def _send(self, thread: ThreadRef, notice: Notice, *, key: str) -> MessageRef:
-        job_id = notice.job_id if isinstance(notice, Operator) else notice.about.job_id
         parent = addresses.parent_of(thread)
         async with self.clients.translated(thread.workspace):
             client = await self.clients.api(thread.workspace)
             got = await client.chat_postMessage(
                 channel=addresses.channel_of(thread),
                 thread_ts=parent or None,
-                metadata=to_metadata(key, job_id or ""),
+                metadata=to_metadata(key, _job_of(notice)),
                 unfurl_links=False,
                 unfurl_media=False,
                 **self._draw(notice),
@@ -195,6 +197,9 @@ class Delivery:
             if refusals.code_of(error) not in fine:
                 raise
 
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Conversations have no names here."""
+
     async def direct(self, requester: Requester) -> ThreadRef:
         """The direct messages with this person."""
         workspace = requester.workspace
@@ -202,6 +207,13 @@ class Delivery:
             client = await self.clients.api(workspace)
             got = await client.conversations_open(users=requester.user)
         return addresses.to_thread(workspace, str(got["channel"]["id"]))
+
+    async def hand_over(
+        self, requester: Requester, documents: Sequence[Document], words: str
+    ) -> None:
+        """Send files to somebody directly, where nobody else sees them."""
+        thread = await self.direct(requester)
+        await self._uploads.hand_over(thread, documents, words)
 
     # ---- images --------------------------------------------------------------------------
 
@@ -212,3 +224,9 @@ class Delivery:
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none: what Slack keeps needs a token."""
         raise ThreadGone("Slack gives no public links to images.")
+
+
+def _job_of(notice: Notice) -> str:
+    if isinstance(notice, Jobless):
+        return (notice.job_id or "") if isinstance(notice, Operator) else ""
+    return notice.about.job_id

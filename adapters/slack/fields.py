@@ -28,13 +28,20 @@ def _input(name: str, label: str, element: Block, *, hint: str = "", is_optional
 
 
 def words(
-    name: str, label: str, written: str, *, placeholder: str, hint: str = "", is_optional: bool
+    name: str,
+    label: str,
+    written: str,
+    *,
+    placeholder: str,
+    hint: str = "",
+    is_optional: bool,
+    most: int = PROMPT_CHARS,
 ) -> Block:
     """Lines to write in; what is written already is cut where Slack takes no more."""
     element: Block = {
         "type": "plain_text_input",
         "multiline": True,
-        "max_length": PROMPT_CHARS,
+        "max_length": most,
         "placeholder": b.plain(placeholder, PLACEHOLDER_CHARS),
     }
     if written:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from adapters.command_text import Draft
+from adapters.work_text import lines_of
 from bot.errors import InvalidRequest
 from bot.request import AspectRatio, Duration, Resolution
 
-CREATE, SETTINGS = "ray:create", "ray:settings"
+CREATE, SETTINGS, STORY = "ray:create", "ray:settings", "ray:story"
 #: The fields of the forms; each is the block's id and the action's.
 PROMPT, MODEL, DURATION, RESOLUTION = "prompt", "model", "duration", "resolution"
 SHAPE, LOOP, CAMERA, DRAFT = "aspect_ratio", "loop", "concepts", "draft"
+SHOTS = "shots"
 START, END, PICTURE, WHERE, PRIVATE = "start", "end", "picture", "where", "private"
 #: What can be a default of one's own, in the order of its form.
 CHOSEN = (MODEL, DURATION, RESOLUTION, SHAPE, LOOP)
@@ -103,11 +105,8 @@ def read_view(view: Mapping[str, Any]) -> Filled:
         raise InvalidRequest(sentence)
     loop = chosen_in(fields, LOOP)
     draft = Draft(
+        **_shape(fields),
         prompt=_prompt(fields),
-        model=chosen_in(fields, MODEL),
-        duration=_known(fields, DURATION, Duration),
-        resolution=_known(fields, RESOLUTION, Resolution),
-        aspect_ratio=_known(fields, SHAPE, AspectRatio),
         loop=loop == YES if loop else None,
         concepts=tuple(_all(fields, CAMERA)),
         is_still=place.is_still,
@@ -122,6 +121,40 @@ def read_view(view: Mapping[str, Any]) -> Filled:
         channel=where_of(view) or None,
         is_private=bool(_all(fields, PRIVATE)),
     )
+
+
+def _shape(fields: Fields) -> dict[str, Any]:
+    """What clips, and the shots of a film, may be asked for in."""
+    return {
+        "model": chosen_in(fields, MODEL),
+        "duration": _known(fields, DURATION, Duration),
+        "resolution": _known(fields, RESOLUTION, Resolution),
+        "aspect_ratio": _known(fields, SHAPE, AspectRatio),
+    }
+
+
+def read_story(view: Mapping[str, Any]) -> Filled:
+    """A filled story, a line for each shot; raises `InvalidRequest`."""
+    place, fields = read_place(str(view.get("private_metadata") or "")), state_of(view)
+    shots = tuple(lines_of(written_in(fields, SHOTS)))
+    return Filled(
+        draft=Draft(**_shape(fields), shots=shots),
+        place=place,
+        is_private=bool(_all(fields, PRIVATE)),
+    )
+
+
+def story_errors(
+    view: Mapping[str, Any], check: Callable[[Sequence[str]], None]
+) -> dict[str, str]:
+    """The same of a story; `check` knows how many shots a film has."""
+    if view.get("callback_id") != STORY:
+        return {}
+    try:
+        check(lines_of(written_in(state_of(view), SHOTS)))
+    except InvalidRequest as error:
+        return {SHOTS: error.sentence}
+    return {}
 
 
 def errors_of(view: Mapping[str, Any]) -> dict[str, str]:

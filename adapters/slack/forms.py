@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adapters.command_text import Draft
 from adapters.follow_ups import act_of
-from adapters.slack import buttons, parse, views
+from adapters.slack import buttons, more, parse, views
 from adapters.slack.addresses import Account
 from adapters.slack.deeds import deed_view
 from adapters.slack.filled import OTHER_VERSION, PICTURE
 from adapters.slack.heard import File, Heard, read_files
 from adapters.slack.manifest import ANIMATE, CREATE
 from adapters.slack.mentions import clip_in
+from adapters.slack.stories import story_view
 from adapters.slack.views import Filled, Place
 from adapters.slack.voice import Voice
 from bot.acts import Act
@@ -43,6 +45,13 @@ class Forms:
             Place(channel=heard.channel, thread=heard.thread or None),
         )
         await self._voice.open(heard, view)
+
+    async def story(self, heard: Heard, requester: Requester, draft: Draft) -> None:
+        """The form for a film in this channel, with what was typed of its shape."""
+        models = self._studio.preferences.models()
+        offers = await self._studio.preferences.offers(requester, heard.channel)
+        place = Place(channel=heard.channel, thread=heard.thread or None)
+        await self._voice.open(heard, story_view(models, offers, place, draft))
 
     async def for_shortcut(self, heard: Heard, account: Account) -> None:
         """“Animate with Ray” on a message, or “Create a Ray clip” from anywhere."""
@@ -77,6 +86,9 @@ class Forms:
             await self._voice.open(heard, views.settings_view(held, models, Place(channel="")))
             return
         job_id = JobId(heard.target)
+        if heard.action in (buttons.MORE, buttons.REPORT):
+            await self._of_list(heard, job_id, requester)
+            return
         if (act := act_of(heard.action)) is not None:
             await self._for_deed(heard, act, job_id, requester)
             return
@@ -98,16 +110,23 @@ class Forms:
             )
         await self._voice.open(heard, view)
 
+    async def _of_list(self, heard: Heard, job_id: JobId, requester: Requester) -> None:
+        """More… under a clip, or Report on that list."""
+        place = _place(heard, job_id)
+        if heard.action == buttons.REPORT:
+            await self._voice.open(heard, more.report_view(place))
+            return
+        # Where there is no clip any more, that is what is to be said.
+        await self._studio.works.offer(job_id, "delete", requester)
+        offers = await self._studio.works.offered(job_id, requester)
+        await self._voice.open(heard, more.list_view(offers, place))
+
     async def _for_deed(self, heard: Heard, act: Act, job_id: JobId, requester: Requester) -> None:
         """What is on the list under a clip, or Extend."""
-        every = await self._studio.works.offered(job_id, requester)
-        offer = next((each for each in every if each.act == act), None)
-        if offer is None:
-            raise InvalidRequest(f"That cannot be done with {job_id} now.")
-        thread = heard.thread or heard.ts
-        place = Place(channel=heard.channel, thread=thread, message=heard.ts, job=job_id)
+        offer = await self._studio.works.offer(job_id, act, requester)
         work = await self._studio.work_of(job_id, requester)
-        await self._voice.open(heard, deed_view(offer, place, prompt=work.prompt))
+        view = deed_view(offer, _place(heard, job_id), prompt=work.prompt)
+        await self._voice.open(heard, view)
 
     async def frames_of(self, filled: Filled, requester: Requester) -> Frames:
         """Start and end frame of a filled form, and the job that it is another try of."""
@@ -129,6 +148,12 @@ class Forms:
         if filled.end_file:
             end = parse.to_frame(workspace, File(id=filled.end_file))
         return start, end, JobId(place.job) if place.job else None
+
+
+def _place(heard: Heard, job_id: JobId) -> Place:
+    """Where a button was pressed, for what is done with a job."""
+    thread = heard.thread or heard.ts
+    return Place(channel=heard.channel, thread=thread, message=heard.ts, job=job_id)
 
 
 def _animating(

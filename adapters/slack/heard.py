@@ -8,13 +8,17 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from adapters.slack.addresses import NAME, is_direct
-from adapters.slack.buttons import MORE, read_action
+from adapters.slack.buttons import MORE, REPORT, read_action
 from adapters.slack.deeds import HAS_FORM
+from adapters.work_text import is_bare_story
 from bot.refs import Frozen
 
-Kind = Literal["command", "message", "form", "button", "shortcut", "home", "gone"]
+Kind = Literal["command", "message", "form", "button", "shortcut", "reaction", "home", "gone"]
 #: What is answered by a form, which Slack takes for three seconds only: it is not kept.
-OPENS_FORM = frozenset({"remix", "edit", "animate", "settings"}) | HAS_FORM
+OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT}) | HAS_FORM
+#: The reactions that mean something to us, by Slack's names of them, and what is done.
+REACTIONS = {"star": "star", "email": "letter", "envelope": "letter"}
+KEPT_OF_VIEW = ("id", "callback_id", "private_metadata")
 #: A person's words or files; joining, leaving, edits and the like are none.
 SPOKEN = frozenset({None, "file_share", "thread_broadcast"})
 _IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "heic", "heif", "avif"})
@@ -72,20 +76,26 @@ class Heard(Frozen):
         """Whether it must survive this process: it is carried out after it was acknowledged."""
         match self.kind:
             case "command":
-                return bool(self.text.strip())
+                return bool(self.text.strip()) and not is_bare_story(self.text)
             case "button":
                 return self.action not in OPENS_FORM
-            case "message" | "form" | "gone":
+            case "message" | "form" | "reaction" | "gone":
                 return True
             case _:
                 return False
 
 
-def read(body: Mapping[str, Any], workspace: str) -> Heard | None:
-    """What a payload of Slack says, for our account in this workspace; None: nothing to us."""
+def read(body: Mapping[str, Any], workspace: str, *, own: str = "") -> Heard | None:
+    """What a payload of Slack says, for our account in this workspace; None: nothing to us.
+
+    `own` is our user there, where it is known.
+    """
     match body.get("type"):
         case "event_callback":
-            return _read_event(body["event"], workspace, told=str(body.get("event_id", "")))
+            event = body["event"]
+            if event.get("type") in ("reaction_added", "reaction_removed"):
+                return _read_reaction(event, workspace, own)
+            return _read_event(event, workspace, told=str(body.get("event_id", "")))
         case "block_actions":
             return _read_button(body, workspace)
         case "view_submission":
@@ -134,6 +144,32 @@ def _read_event(event: Mapping[str, Any], workspace: str, *, told: str) -> Heard
     return None
 
 
+def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard | None:
+    """A star put or taken, or a letter, on what may be a clip of ours in a channel.
+
+    Of some messages Slack does not say who wrote them.
+    """
+    action, item = REACTIONS.get(str(event.get("reaction")), ""), event.get("item") or {}
+    user, channel = str(event.get("user") or ""), str(item.get("channel") or "")
+    ts, at = str(item.get("ts") or ""), event.get("event_ts", "")
+    is_removed = event["type"] == "reaction_removed"
+    if action == "letter" and is_removed:
+        return None
+    is_others = bool(own) and event.get("item_user") not in (None, "", own)
+    if not (action and user and ts) or is_others or user == own or is_direct(channel):
+        return None
+    action = "unstar" if is_removed else action
+    return Heard(
+        kind="reaction",
+        key=f"{NAME}:{workspace}:{channel}:{ts}:{user}:{action}:{at}",
+        workspace=workspace,
+        user=user,
+        channel=channel,
+        ts=ts,
+        action=action,
+    )
+
+
 def _read_gone(workspace: str, told: str) -> Heard:
     """It may be said again of the same workspace, once that has installed us anew."""
     return Heard(kind="gone", key=f"gone:{workspace}:{told}", workspace=workspace, user="")
@@ -162,9 +198,10 @@ def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:
     done = (body.get("actions") or [{}])[0]
     if (action := read_action(str(done.get("action_id", "")))) is None:
         return None
-    if action[0] == MORE:
-        action = (str((done.get("selected_option") or {}).get("value", "")), action[1])
     where, message = body.get("container") or {}, body.get("message") or {}
+    view = body.get("view") or {}
+    # A Home tab is no form, and stays as it is.
+    kept = KEPT_OF_VIEW if view.get("type") == "modal" else ()
     user = body["user"]["id"]
     ts = str(where.get("message_ts") or "")
     return Heard(
@@ -177,6 +214,7 @@ def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:
         ts=ts,
         action=action[0],
         target=action[1],
+        view={name: view.get(name) for name in kept},
         trigger=body.get("trigger_id") or "",
         response_url=body.get("response_url") or "",
         message=message,
@@ -186,14 +224,13 @@ def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:
 def _read_form(body: Mapping[str, Any], workspace: str) -> Heard:
     view = body["view"]
     urls = body.get("response_urls") or [{}]
-    kept = ("id", "callback_id", "private_metadata", "state")
     return Heard(
         kind="form",
         key=f"{NAME}:{workspace}:{view['id']}",
         workspace=workspace,
         user=body["user"]["id"],
         channel=urls[0].get("channel_id", ""),
-        view={name: view.get(name) for name in kept},
+        view={name: view.get(name) for name in (*KEPT_OF_VIEW, "state")},
         response_url=urls[0].get("response_url", ""),
     )
 

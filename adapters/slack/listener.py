@@ -15,14 +15,17 @@ from adapters.slack import deeds, parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
+from adapters.slack.care import OUTCOMES, Care
 from adapters.slack.delivery import Delivery
-from adapters.slack.filled import Place
+from adapters.slack.filled import STORY, Place, read_story, story_errors
 from adapters.slack.forms import Forms
 from adapters.slack.heard import OPENS_FORM, File, Heard, read_kept
 from adapters.slack.home import Home
 from adapters.slack.mentions import Mentions
+from adapters.slack.more import LIST, REPORTING
 from adapters.slack.parse import Asked
 from adapters.slack.people import People
+from adapters.slack.places import Places
 from adapters.slack.session import Session
 from adapters.slack.settings import Settings
 from adapters.slack.tokens import Installations, OneWorkspace
@@ -46,6 +49,8 @@ PLACED_SECONDS = 5.0
 TOO_LATE = render.draw_sentence(
     "Raybot was restarted, and what you asked for then was not started. Please ask again."
 )
+#: The forms that say where they were opened.
+PLACED = frozenset({views.CREATE, STORY, deeds.DEED, LIST, REPORTING})
 NOTHING_SAID = "Say what you want to see, or mention me in the thread of an image."
 
 
@@ -54,7 +59,12 @@ class Slack(Delivery):
 
     def __init__(self, studio: Studio, settings: Settings, *, clock: Clock) -> None:
         self._studio = studio
-        accounts = Installations(studio.vault) if settings.has_installations else OneWorkspace()
+        self._places = Places(studio)
+        accounts = (
+            Installations(studio.vault, self._places)
+            if settings.has_installations
+            else OneWorkspace()
+        )
         super().__init__(
             accounts=accounts,
             clock=clock,
@@ -67,7 +77,8 @@ class Slack(Delivery):
         self._people = People(self.clients, clock=clock, admins=settings.admins)
         self._voice = Voice(self.clients)
         self._answers = Answers(studio, self, clock=clock)
-        self._admin = Admin(studio, clock=clock)
+        self._care = Care(studio, self._people)
+        self._admin = Admin(studio, self, clock=clock)
         self._mentions = Mentions(self.clients)
         self._forms = Forms(studio, self._voice)
         self._home = Home(studio, self.clients, accounts, self._people, clock=clock)
@@ -84,6 +95,8 @@ class Slack(Delivery):
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
             await self._session.prove()
+            if isinstance(self._accounts, OneWorkspace):
+                await self._places.on_here((await self._accounts.of("")).workspace)
             # Read before anything new is kept: what comes in from now on is not among it.
             left = await self._studio.inbox.undone(NAME)
             self._works = group
@@ -103,6 +116,7 @@ class Slack(Delivery):
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
         if heard.kind == "form":
             wrong = views.errors_of(heard.view) | deeds.errors_of(heard.view)
+            wrong |= story_errors(heard.view, self._studio.stories.check)
             if wrong:
                 return {"response_action": "errors", "errors": wrong}
         if self._works is None:
@@ -132,7 +146,7 @@ class Slack(Delivery):
             if (heard := read_kept(noted.payload)) is None:
                 log.error("slack.not_carried_out", cause="Another version kept it.")
                 await self._note_done(noted.key)
-            elif noted.received_at >= oldest or heard.kind == "gone":
+            elif noted.received_at >= oldest or heard.kind in ("gone", "reaction"):
                 await self._carry_out(heard)
             else:
                 async with self._boundary(heard):
@@ -146,11 +160,8 @@ class Slack(Delivery):
 
     async def _carry_out(self, heard: Heard) -> None:
         async with self._boundary(heard):
-            is_clip_form = heard.kind == "form" and heard.view.get("callback_id") in (
-                views.CREATE,
-                deeds.DEED,
-            )
-            await self._attend(parse.to_placed(heard) if is_clip_form else heard)
+            is_placed = heard.view.get("callback_id") in PLACED
+            await self._attend(parse.to_placed(heard) if is_placed else heard)
         if heard.is_kept:
             await self._note_done(heard.key)
 
@@ -190,9 +201,12 @@ class Slack(Delivery):
             await self._leave(heard.workspace)
             return
         account = await self._accounts.of(heard.workspace)
+        await self._places.on_heard(heard.workspace)
         match heard.kind:
             case "home":
                 await self._home.open(account, heard.user)
+            case "reaction":
+                await self._care.on_reaction(heard, account)
             case "shortcut":
                 await self._forms.for_shortcut(heard, account)
             case "button" if heard.action in OPENS_FORM:
@@ -213,6 +227,7 @@ class Slack(Delivery):
             # One that ended is forgotten already; a mute Slack says nothing of it.
             if refusals.is_final(error):
                 await self._accounts.lose(workspace)
+                await self._places.on_gone(workspace)
 
     async def _requester(self, heard: Heard, account: Account) -> Requester:
         person = await self._people.of(account, heard.user)
@@ -233,6 +248,8 @@ class Slack(Delivery):
             return
         command = command_text.parse(said) if said else Draft()
         match command:
+            case Draft(shots=()) if heard.trigger:
+                await self._forms.story(heard, requester, command)
             case Draft():
                 await self._ask(heard, account, requester, command)
             case Retry(job_id=job_id):
@@ -250,9 +267,10 @@ class Slack(Delivery):
     ) -> None:
         start: Frame | None = None
         end: Frame | None = None
-        if heard.kind == "message":
+        # A story begins with words: images that others sent before are none of it.
+        if heard.kind == "message" and (draft.shots is None or heard.files):
             start, end = await self._mentions.frames_of(heard, account)
-        if not draft.prompt and start is None and draft.start is None:
+        if draft.is_bare and start is None:
             raise InvalidRequest(NOTHING_SAID)
         asked = await self._asked(heard, requester, is_private=draft.is_private)
         request = parse.to_request(asked, draft, start=start, end=end)
@@ -278,10 +296,14 @@ class Slack(Delivery):
             await self._studio.preferences.change(requester, views.read_settings(heard.view))
             self._home.touch(requester)
             return
+        if heard.view.get("callback_id") == REPORTING:
+            await self._voice.say(heard, await self._care.report(heard, requester))
+            return
         if heard.view.get("callback_id") == deeds.DEED:
             await self._on_deed(heard, requester, deeds.read_deed(heard.view))
             return
-        filled = views.read_view(heard.view)
+        is_story = heard.view.get("callback_id") == STORY
+        filled = read_story(heard.view) if is_story else views.read_view(heard.view)
         asked = await self._asked(heard, requester, is_private=filled.is_private)
         start, end, retry_of = await self._forms.frames_of(filled, requester)
         request = parse.to_request(asked, filled.draft, start=start, end=end)
@@ -298,7 +320,8 @@ class Slack(Delivery):
             await self._on_deed(heard, requester, deeds.Deed(act=act, place=place))
             return
         person = await self._people.of(account, heard.user)
-        drawn = await self._answers.act(heard.action, heard.target, requester, person)
+        answer = self._care.decide if heard.action in OUTCOMES else self._answers.act
+        drawn = await answer(heard.action, JobId(heard.target), requester, person)
         self._home.touch(requester)
         if heard.channel:
             await self._voice.say(heard, drawn)

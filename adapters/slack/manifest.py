@@ -29,6 +29,7 @@ EVENTS = (
     "app_mention",
     "message.im",
     "reaction_added",
+    "reaction_removed",
     "app_uninstalled",
     "tokens_revoked",
 )

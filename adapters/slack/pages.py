@@ -21,13 +21,13 @@ CELL_CHARS = 48
 PROMPT_CHARS = 120
 MOVES_SHOWN = 12
 MAX_CHARS = b.TEXT_CHARS
-#: For the lines under a table; and what it takes to say that there are more.
+#: For the lines under a long table; and what it takes to say that there are more.
 LINES_CHARS, MORE_CHARS = 1200, 24
 BETWEEN = " · "
 HELP = (
     "Mention me in the thread of an image or a clip to start from it, or choose Animate with Ray "
-    "in the menu of a message. /ray alone opens a form. The buttons under a clip go on from it; "
-    "More… lists the rest with prices."
+    "in the menu of a message. /ray alone opens a form, and /ray story one for a film. The "
+    "buttons under a clip go on from it; More… lists the rest with prices."
 )
 
 
@@ -39,10 +39,16 @@ def draw_text(text: Text, *, times: Sequence[datetime] = ()) -> Drawn:
     if not text.table:
         return render.to_drawn(render.fit(render.said_rows(text, times=times)))
     above = render.to_drawn(render.said_rows(replace(text, lines=(), table=())))
-    lines = whole([render.line_of(line, times=times) for line in text.lines if line], LINES_CHARS)
+    room, every = (
+        MAX_CHARS - b.units(above.text) - 2,
+        [(b.said(_told(row)),) for row in text.table],
+    )
+    # A short table leaves its room to the lines.
+    spare = room - sum(b.units(b.to_mrkdwn(row)) + 1 for row in every)
+    said = [render.line_of(line, times=times) for line in text.lines if line]
+    lines = whole(said, max(LINES_CHARS, spare))
     below = "\n".join(b.to_mrkdwn(line) for line in lines)
-    room = MAX_CHARS - b.units(above.text + below) - 2
-    told = whole([(b.said(_told(row)),) for row in text.table], room)
+    told = whole(every, room - b.units(below))
     rows = "\n".join(b.to_mrkdwn(line) for line in told)
     return Drawn(
         text="\n".join(each for each in (above.text, rows, below) if each),
@@ -91,7 +97,7 @@ def draw_help(
 
 def draw_shown(shown: Shown, *, now: datetime) -> Drawn:
     """One job in full: its words, its moves and the way to its message; nobody is called."""
-    assert not isinstance(shown.notice, n.Operator)  # It is about no job of anybody's.
+    assert not isinstance(shown.notice, n.Jobless)  # It is about no job of anybody's.
     rows = render.rows_of(shown.notice, now=now)
     for parent in shown.parents:
         # The nearest stands among the notice's own lines, where there is one.

@@ -29,6 +29,7 @@ class Person:
     locale: str = "en"
     is_guest: bool = False
     is_admin: bool = False
+    is_bot: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

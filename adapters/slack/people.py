@@ -85,6 +85,7 @@ def to_person(told: Mapping[str, Any], account: Account) -> Person:
         locale=(told.get("locale") or "en").partition("-")[0],
         is_guest=bool(is_restricted) or not is_ours,
         is_admin=is_admin and is_ours,
+        is_bot=bool(told.get("is_bot")),
     )
 
 

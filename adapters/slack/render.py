@@ -12,14 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
-from adapters.follow_ups import SEVERAL
 from adapters.slack import blocks as b
 from adapters.slack import buttons
 from adapters.slack.addresses import NAME
 from adapters.slack.blocks import Block, Part, jump
 from bot import notices as n
 from bot import text as words
-from bot.acts import FIRST_ROW, Offered
+from bot.acts import FIRST_ROW
 from bot.errors import BotError, Moderated, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros
 from bot.studio import Receipt, Relative
@@ -188,6 +187,8 @@ def draw(notice: n.Notice, *, now: datetime) -> Drawn:
     """A notice as a message. Only a clip calls its requester, and a question who is asked."""
     if isinstance(notice, n.Operator):
         return _draw_operator(notice)
+    if isinstance(notice, n.Digest):
+        return _draw_digest(notice)
     rows = rows_of(notice, now=now, calls=_called(notice))
     return to_drawn(
         fit(rows),
@@ -244,7 +245,7 @@ def _to_row(notice: Told, line: str) -> Row:
     return Row(weight=SENTENCE, look="said", parts=line_of(line, times=times))
 
 
-def related_row(line: str, relative: n.Parent | Relative) -> Row:
+def related_row(line: str, relative: n.Parent | n.Starred | Relative) -> Row:
     """A line that names another job, which leads to its message where there is one."""
     before, _, after = line.partition(relative.job_id)
     name = b.said(relative.job_id, code=True)
@@ -271,17 +272,7 @@ def _buttons(notice: Told) -> list[Block]:
     possible = {each.act for each in notice.acts}
     row = [each for each in FIRST_ROW if each in possible and each != "retry"]
     last = ["delete"] if "delete" in possible else []
-    shown = {*row, "delete", "retry"} - {"variation"}
-    more = [_entry(each) for each in notice.acts if each.act not in shown]
-    return buttons.row(job, *row, *last, more=more)
-
-
-def _entry(offer: Offered) -> buttons.Entry:
-    if offer.act == "variation":
-        several = f"1 to {offer.options[-1].value} at once"
-        return buttons.Entry(action=SEVERAL, label="Variations", description=several)
-    label, line = words.act_label(offer.act), words.act_line(offer)
-    return buttons.Entry(action=offer.act, label=label, description=line)
+    return buttons.row(job, *row, buttons.MORE, *last)
 
 
 def _choices(notice: Told) -> tuple[str, ...]:
@@ -354,6 +345,16 @@ def _draw_operator(notice: n.Operator) -> Drawn:
     acts = {"place": ("approve", "close"), "uncertain": ("charge", "release")}.get(code, ())
     rows = fit(said_rows(words.describe(notice)))
     return to_drawn(rows, buttons=buttons.row(target, *acts))
+
+
+def _draw_digest(notice: n.Digest) -> Drawn:
+    """A place's week, with the way to the clips that people liked most; nobody is called."""
+    text, ways = words.describe(notice), {words.starred_line(e): e for e in notice.starred}
+    rows = [title_row(text.title)]
+    for line in text.lines:
+        said = Row(weight=KEEP, look="said", parts=line_of(line))
+        rows.append(related_row(line, ways[line]) if line in ways else said)
+    return to_drawn(fit(rows))
 
 
 # ---- answers ---------------------------------------------------------------------------------

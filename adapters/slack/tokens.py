@@ -24,6 +24,7 @@ from bot.errors import ConfigError, DeliveryUnavailable, ThreadGone
 from bot.log import get_logger, register_secret
 
 if TYPE_CHECKING:
+    from adapters.slack.places import Places
     from bot.studio import Vault
 
 log = get_logger(__name__)
@@ -71,8 +72,9 @@ class OneWorkspace:
 class Installations(AsyncInstallationStore):
     """The workspaces that installed the bot, each with its token, for bolt and for ourselves."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, places: Places) -> None:
         self._vault = vault
+        self._places = places
         self._known: dict[str, Account] = {}
 
     # ---- for ourselves -------------------------------------------------------------------
@@ -104,6 +106,7 @@ class Installations(AsyncInstallationStore):
         """Forget a token that ended; its workspace can install the bot again."""
         self._known.pop(workspace, None)
         await self._vault.delete(NAME, _name(workspace))
+        await self._places.on_gone(workspace)
         log.warning("slack.removed", workspace=workspace)
 
     # ---- for bolt ------------------------------------------------------------------------
@@ -130,6 +133,7 @@ class Installations(AsyncInstallationStore):
         await self._vault.put(NAME, _name(account.workspace), json.dumps(kept))
         self._known[account.workspace] = account
         log.info("slack.installed", workspace=account.workspace)
+        await self._places.on_here(account.workspace)
 
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget a workspace's token."""

@@ -7,11 +7,12 @@ nobody can tell whether it will. What is withdrawn before another try can never 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from adapters.slack import addresses, refusals, render
 from adapters.slack.clients import Clients
@@ -27,6 +28,9 @@ from bot.log import get_logger
 from bot.notices import WithFile
 from bot.ports import Memo
 from bot.refs import MessageRef, ThreadRef
+
+if TYPE_CHECKING:
+    from bot.studio import Document
 
 log = get_logger(__name__)
 #: In the memo: the file whose bytes are up; since when its last call was made or may have been;
@@ -72,33 +76,67 @@ class Uploads:
     # ---- the bytes -----------------------------------------------------------------------
 
     async def _upload(self, thread: ThreadRef, notice: WithFile, drawn: render.Drawn) -> str:
-        """Send the bytes to where Slack wants them; nobody sees them yet."""
+        """Send the clip's bytes; nobody sees them yet."""
         spec = drawn.file
         assert spec is not None
         with await asyncio.to_thread(spec.path.open, "rb") as file:
             length = os.fstat(file.fileno()).st_size
-            async with self._clients.translated(thread.workspace, is_clip=True):
-                client = await self._clients.api(thread.workspace)
-                place = await client.files_getUploadURLExternal(
-                    filename=spec.filename,
-                    length=length,
-                    # It is documented for pictures only.
-                    alt_txt=spec.alt if notice.form == "poster" else None,
-                )
-                # The address is a secret of its own: no token goes there.
-                async with self._clients.uploads.post(
-                    place["upload_url"],
-                    data=file,
-                    headers={"Content-Type": "application/octet-stream"},
-                    allow_redirects=False,
-                ) as got:
-                    status = got.status
+            # It is documented for pictures only.
+            alt = spec.alt if notice.form == "poster" else None
+            return await self._send(thread, file, spec.filename, length=length, alt=alt)
+
+    async def _send(
+        self,
+        thread: ThreadRef,
+        content: IO[bytes],
+        filename: str,
+        *,
+        length: int,
+        alt: str | None,
+    ) -> str:
+        """Send bytes to where Slack wants them; the file's id."""
+        async with self._clients.translated(thread.workspace, is_clip=True):
+            client = await self._clients.api(thread.workspace)
+            place = await client.files_getUploadURLExternal(
+                filename=filename, length=length, alt_txt=alt
+            )
+            # The address is a secret of its own: no token goes there.
+            async with self._clients.uploads.post(
+                place["upload_url"],
+                data=content,
+                headers={"Content-Type": "application/octet-stream"},
+                allow_redirects=False,
+            ) as got:
+                status = got.status
         if status == TOO_LARGE:
             raise ClipTooLarge(max_bytes=length - 1)
         if status != OK:
             log.warning("slack.bytes_not_taken", status=status)
-            raise DeliveryUnavailable("Slack did not take the clip's bytes.")
+            raise DeliveryUnavailable("Slack did not take the bytes.")
         return str(place["file_id"])
+
+    async def hand_over(
+        self, thread: ThreadRef, documents: Sequence[Document], words: str
+    ) -> None:
+        """Show files in direct messages, in one message; tried once."""
+        files = [
+            {
+                "id": await self._send(
+                    thread,
+                    io.BytesIO(each.content),
+                    each.name,
+                    length=len(each.content),
+                    alt=each.alt or None,
+                ),
+                "title": each.name,
+            }
+            for each in documents
+        ]
+        async with self._clients.translated(thread.workspace):
+            client = await self._clients.api(thread.workspace)
+            where = {"channel_id": addresses.channel_of(thread), "initial_comment": words}
+            said = {"files": json.dumps(files), **where}
+            await client.api_call("files.completeUploadExternal", data=said)
 
     # ---- the last call -------------------------------------------------------------------
 

@@ -51,6 +51,10 @@ __all__ = [
     "Place",
     "create_view",
     "errors_of",
+    "modal",
+    "only_me",
+    "options_of",
+    "prices",
     "read_settings",
     "read_view",
     "sentence_view",
@@ -112,11 +116,11 @@ def create_view(
         *_choices(models, offers, work),
         *_draft(models, work),
         *_images(has_start_input=has_start_input, goes_on=goes_on, work=work),
-        *([] if is_direct(place.channel) else [_private()]),
-        *_prices(offers),
+        *([] if is_direct(place.channel) else [only_me()]),
+        *prices(offers),
     ]
     return {
-        **_modal(title, drawn, close="Cancel"),
+        **modal(title, drawn, close="Cancel"),
         "callback_id": CREATE,
         "submit": b.plain("Create", fields.TITLE_CHARS),
         "private_metadata": write_place(place),
@@ -127,22 +131,23 @@ def _still_view(
     models: Sequence[ModelCapabilities], place: Place, work: ImageWork, *, title: str
 ) -> Block:
     """The form for another picture, which has neither length nor images."""
-    typed, options = _typed(work), _options(models)
+    typed, options = _typed(work), options_of(models)
     drawn = [_prompt(work.prompt, is_optional=False, placeholder="What does the picture show?")]
     for name in (MODEL, SHAPE):
         drawn += fields.choice(
             name, LABELS[name], options[name], chosen=typed.get(name), placeholder="As usual"
         )
-    drawn += [] if is_direct(place.channel) else [_private()]
+    drawn += [] if is_direct(place.channel) else [only_me()]
     return {
-        **_modal(title, drawn, close="Cancel"),
+        **modal(title, drawn, close="Cancel"),
         "callback_id": CREATE,
         "submit": b.plain("Create", fields.TITLE_CHARS),
         "private_metadata": write_place(replace(place, needs_prompt=True, is_still=True)),
     }
 
 
-def _modal(title: str, blocks: list[Block], *, close: str) -> Block:
+def modal(title: str, blocks: list[Block], *, close: str) -> Block:
+    """A form, with nothing to send it yet."""
     return {
         "type": "modal",
         "title": b.plain(title, fields.TITLE_CHARS),
@@ -180,7 +185,7 @@ def _choices(
     usual = next((each for each in offers if each.is_default), None)
     usually = {DURATION: usual.duration, RESOLUTION: usual.resolution} if usual else {}
     drawn: list[Block] = []
-    for name, choices in _options(models).items():
+    for name, choices in options_of(models).items():
         default = f"As usual: {usually[name]}" if name in usually else "As usual"
         drawn += fields.choice(
             name, LABELS[name], choices, chosen=typed.get(name), placeholder=default
@@ -197,7 +202,7 @@ def _choices(
     )
 
 
-def _options(models: Sequence[ModelCapabilities]) -> dict[str, tuple[Option, ...]]:
+def options_of(models: Sequence[ModelCapabilities]) -> dict[str, tuple[Option, ...]]:
     """What any of the models takes; which of them go together, the studio says."""
     lists = {
         MODEL: _distinct(model.model for model in models),
@@ -239,16 +244,18 @@ def _draft(models: Sequence[ModelCapabilities], work: VideoWork | None) -> list[
     return [fields.tick(DRAFT, "Draft", choice, more=more, is_ticked=is_ticked)]
 
 
-def _private() -> Block:
+def only_me() -> Block:
+    """Whether others see it."""
     choice = ("Only for me", YES)
     return fields.tick(PRIVATE, "Who sees it", choice, more="It comes as a direct message.")
 
 
-def _prices(offers: Sequence[Offer]) -> list[Block]:
+def prices(offers: Sequence[Offer], of: str = "Prices") -> list[Block]:
+    """What each length and size costs, where that is known."""
     if not offers:
         return []
     told = [f"{each.duration} {each.resolution} {price_words(each.price)}" for each in offers]
-    return [b.small([[b.said(b.within("Prices: " + " · ".join(told), PRICES_CHARS))]])]
+    return [b.small([[b.said(b.within(f"{of}: " + " · ".join(told), PRICES_CHARS))]])]
 
 
 # ---- own settings ----------------------------------------------------------------------------
@@ -258,13 +265,13 @@ def settings_view(
     held: Sequence[Setting], models: Sequence[ModelCapabilities], place: Place
 ) -> Block:
     """One's own defaults, each with the way to take it back."""
-    options = {**_options(models), MINE: MINES}
+    options = {**options_of(models), MINE: MINES}
     drawn: list[Block] = []
     for each in held:
         if each.name in options:
             drawn += _setting(each, options[each.name])
     return {
-        **_modal("Your defaults", drawn, close="Cancel"),
+        **modal("Your defaults", drawn, close="Cancel"),
         "callback_id": SETTINGS,
         "submit": b.plain("Save", fields.TITLE_CHARS),
         "private_metadata": write_place(place),
@@ -296,4 +303,4 @@ def waiting_view(title: str) -> Block:
 
 def sentence_view(title: str, sentence: str) -> dict[str, Any]:
     """One sentence, and nothing to fill in."""
-    return _modal(title, [{"type": "section", "text": b.plain(sentence)}], close="Close")
+    return modal(title, [{"type": "section", "text": b.plain(sentence)}], close="Close")

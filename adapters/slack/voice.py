@@ -28,6 +28,8 @@ class Voice:
 
     async def say(self, heard: Heard, drawn: Drawn) -> None:
         """Tell who did this. Where no way is left it is logged, and nobody is told."""
+        if heard.kind == "button" and heard.view and await self._show(heard, _to_view(drawn)):
+            return
         if heard.response_url and await self._answer(heard.response_url, drawn):
             return
         said = _to_message(drawn)
@@ -61,7 +63,12 @@ class Voice:
         return bool(got.status_code == OK)
 
     async def open(self, heard: Heard, view: dict[str, Any]) -> None:
-        """Show a form, within three seconds of its trigger, or say that it was not opened."""
+        """Show a form, within three seconds of its trigger, or say that it was not opened.
+
+        Asked for in a form, it takes that one's place.
+        """
+        if heard.view and await self._show(heard, view):
+            return
         try:
             async with self._clients.translated(heard.workspace):
                 client = await self._clients.api(heard.workspace)
@@ -69,6 +76,17 @@ class Voice:
         except DeliveryError as error:
             log.warning("slack.form_not_opened", cause=error.sentence)
             await self.say(heard, draw_sentence(f"{error.sentence} {NOT_OPENED}"))
+
+    async def _show(self, heard: Heard, view: dict[str, Any]) -> bool:
+        """Let the form that somebody looks at show this; False where they closed it."""
+        try:
+            async with self._clients.translated(heard.workspace):
+                client = await self._clients.api(heard.workspace)
+                await client.views_update(view_id=heard.view["id"], view=view)
+        except DeliveryError as error:
+            log.info("slack.form_not_changed", cause=error.sentence)
+            return False
+        return True
 
 
 def _places(heard: Heard) -> list[dict[str, Any]]:
@@ -84,3 +102,12 @@ def _places(heard: Heard) -> list[dict[str, Any]]:
 
 def _to_message(drawn: Drawn) -> dict[str, Any]:
     return {"text": drawn.text, "blocks": drawn.blocks}
+
+
+def _to_view(drawn: Drawn) -> dict[str, Any]:
+    return {
+        "type": "modal",
+        "title": {"type": "plain_text", "text": "Ray", "emoji": False},
+        "close": {"type": "plain_text", "text": "Close", "emoji": False},
+        "blocks": drawn.blocks,
+    }

@@ -146,6 +146,9 @@ class Delivery:
         if path := self._transcript.clip_of(message.message):
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
+    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+        """Conversations have no names here."""
+
     async def direct(self, requester: Requester) -> ThreadRef | None:
         """Whoever sits here is alone already."""
         del requester

@@ -15,6 +15,7 @@ from adapters.command_text import (
     Delete,
     Draft,
     Follow,
+    Forget,
     Help,
     Jobs,
     Retry,
@@ -23,7 +24,8 @@ from adapters.command_text import (
     Usage,
 )
 from adapters.follow_ups import follow_up
-from adapters.terminal import parse, render
+from adapters.terminal import parse, records, render
+from adapters.terminal.admin import Admin
 from adapters.terminal.delivery import Delivery
 from adapters.terminal.sources import Source
 from adapters.work_text import Finish, Redo
@@ -35,8 +37,10 @@ from bot.notices import ConfirmNeeded, Delivered, Notice
 from bot.refs import JobId
 from bot.request import frames_of
 from bot.text import (
+    CONFIRM_TYPED,
     Text,
     describe_error,
+    describe_forgetting,
     describe_jobs,
     describe_settings,
     describe_usage,
@@ -53,6 +57,7 @@ log = get_logger(__name__)
 LOOK = timedelta(seconds=30)
 HELP = (
     "Here: > 3 slow zoom (reply to message 3) · image ./fox.png (something to reply to) · exit",
+    "To run it: admin usage, limits, rules, words, pause, queue, audit; admin alone lists them.",
     "In a script: one command a line, # for remarks; wait reads on once every job has ended.",
 )
 
@@ -76,6 +81,7 @@ class Terminal(Delivery):
         super().__init__(folder=folder, screen=screen, clock=clock)
         self._studio = studio
         self._source = source
+        self._admin = Admin(studio, clock=clock)
         self._assume_yes = assume_yes
         self._requester = parse.whoami()
         self._has_refused = False
@@ -135,7 +141,7 @@ class Terminal(Delivery):
         if not isinstance(error, Refusal):
             log.warning("terminal.not_done", cause=type(error).__name__, job=job_id)
         text = describe_error(error, job_id)
-        self._screen.page(text, render.error_record(error, text, job_id=job_id), number=number)
+        self._screen.page(text, records.error_record(error, text, job_id=job_id), number=number)
 
     async def _carry_out(self, line: parse.Line, number: str) -> None:
         match line.typed:
@@ -144,7 +150,7 @@ class Terminal(Delivery):
                 await self._follow([receipt], number)
             case Follow() as command:
                 await self._follow(await self._follow_up(command, number), number)
-            case Help() | Usage() | Jobs() | SettingsCommand() as command:
+            case Help() | Usage() | Forget() | Jobs() | SettingsCommand() as command:
                 text, record = await self._answer(command)
                 self._screen.page(text, record, number=number)
             case Show(job_id=job_id):
@@ -155,6 +161,10 @@ class Terminal(Delivery):
                 self._tell(await self._studio.delete(job_id, self._requester), number)
             case Finish(job_id=job_id):
                 self._tell(await self._studio.stories.finish(job_id, self._requester), number)
+            case parse.AdminAct(said=said):
+                text = await self._admin.answer(said, self._requester)
+                record = {"notice": "admin", "title": text.title, "lines": text.lines}
+                self._screen.page(text, {**record, "table": text.table}, number=number)
             case parse.Picture(path=path):
                 self._put_picture(path, number)
             case _:
@@ -229,7 +239,7 @@ class Terminal(Delivery):
     # ---- what is only read ---------------------------------------------------------------
 
     async def _answer(
-        self, command: Help | Usage | Jobs | SettingsCommand
+        self, command: Help | Usage | Forget | Jobs | SettingsCommand
     ) -> tuple[Text, dict[str, Any]]:
         match command:
             case Help():
@@ -240,10 +250,19 @@ class Terminal(Delivery):
                 return text, {"notice": "help", "lines": text.lines, "flags": text.table[1:]}
             case Usage():
                 report = await self._studio.usage(self._requester, channel=parse.THREAD.channel)
-                return describe_usage(report), render.usage_record(report)
+                days = await self._studio.usage_by_day(self._requester)
+                return describe_usage(report, days), records.usage_record(report, days)
+            case Forget(is_confirmed=is_confirmed):
+                page = await self._studio.erasure.forget(
+                    self._requester, is_confirmed=is_confirmed
+                )
+                text = describe_forgetting(page)
+                if page.can_begin:
+                    text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
+                return text, {"notice": "forgetting", "is_begun": page.is_begun, **vars(page.what)}
             case Jobs(search=search, page=page):
                 found = await self._studio.jobs(self._requester, search=search, page=page)
-                rows = [render.job_record(line) for line in found]
+                rows = [records.job_record(line) for line in found]
                 return describe_jobs(found), {"notice": "jobs", "jobs": rows}
             case SettingsCommand(changes=changes):
                 if changes:
@@ -255,16 +274,16 @@ class Terminal(Delivery):
 
     async def _show(self, job_id: JobId, number: str) -> None:
         shown = await self._studio.show(job_id, self._requester)
-        text, path = render.words(shown.notice), None
+        text, path = records.words(shown.notice), None
         if isinstance(shown.notice, Delivered):
             entry, number = await self._keep(shown.notice, key=f"{self._id}:{number}:show")
             path = entry.path
-        moves = [{"at": render.plain(when), "event": what} for when, what in shown.events]
+        moves = [{"at": records.plain(when), "event": what} for when, what in shown.events]
         record = {
             "notice": "shown",
-            **render.job_record(shown.line),
+            **records.job_record(shown.line),
             "timeline": moves,
-            **render.family_record(shown),
+            **records.family_record(shown),
         }
         text = replace(text, lines=(*text.lines, *family_lines(shown), *timeline(shown.events)))
         self._screen.page(text, record, number=number, path=path)

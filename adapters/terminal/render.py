@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,12 +16,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Column, Table
 from rich.text import Text as Styled
 
+from adapters.terminal.records import to_record, words
 from bot import notices as n
 from bot.clock import Clock
-from bot.errors import BotError, Refusal
 from bot.refs import JobId
-from bot.studio import Allowance, JobLine, Offered, Relative, Shown, UsageReport, UsageRow
-from bot.text import Text, clean, describe, parameters, span
+from bot.text import Text, clean, parameters, span
 
 Passing = n.Received | n.Queued | n.Generating | n.Filming | n.Waiting | n.Fetching
 SYMBOLS = {
@@ -38,16 +36,6 @@ MAX_ROWS = 8
 
 
 # ---- pure ------------------------------------------------------------------------------------
-
-
-def words(notice: n.Notice) -> Text:
-    """The words of a notice; at a terminal the operator is at hand and is told what to type."""
-    text = describe(notice)
-    if not isinstance(notice, n.Uncertain):
-        return text
-    choice = "adopt <generation> | charge | release"
-    told = f"To decide: raybot resolve {notice.about.job_id} {choice}"
-    return replace(text, lines=(*text.lines, told))
 
 
 def to_block(text: Text, *, number: str = "", path: str = "") -> Group:
@@ -77,148 +65,6 @@ def to_table(text: Text) -> Table:
     return table
 
 
-def to_record(notice: n.Notice, *, number: str, path: Path | None) -> dict[str, Any]:
-    """A notice for a script: one JSON object with the same keys for every notice."""
-    about = getattr(notice, "about", None)
-    price = about.price if about else None
-    charged = getattr(notice, "charged", None)
-    record: dict[str, Any] = {
-        "notice": snake(type(notice).__name__),
-        "job_id": about.job_id if about else getattr(notice, "job_id", None),
-        "message": number or None,
-        "sentence": sentence_of(notice),
-        "price_usd": dollars(price.micros) if price else None,
-        "charged_usd": None if charged is None else dollars(charged),
-        "is_test": bool(price and price.is_test),
-        "path": str(path) if path else None,
-    }
-    for name in (
-        "position",
-        "number",
-        "is_slow",
-        "code",
-        "expires_at",
-        "width",
-        "height",
-        "seconds",
-    ):
-        if hasattr(notice, name):
-            record[name] = plain(getattr(notice, name))
-    if about and about.shots:
-        record["shots"] = [_shot_record(shot) for shot in about.shots]
-    for name in ("expected", "took"):
-        if hasattr(notice, name):
-            record[f"{name}_seconds"] = plain(getattr(notice, name))
-    if about and about.parent is not None:
-        record["parent"] = parent_record(about.parent)
-    if hasattr(notice, "acts"):
-        record["acts"] = [act_record(each) for each in notice.acts]
-    return record
-
-
-def _shot_record(shot: n.Shot) -> dict[str, Any]:
-    money = {"price_usd": dollars(shot.price.micros), "charged_usd": dollars(shot.charged)}
-    known = {"number": shot.number, "job_id": shot.job_id, "prompt": shot.prompt}
-    return known | {"state": shot.state, "seconds": shot.seconds} | money
-
-
-def parent_record(parent: n.Parent | Relative) -> dict[str, Any]:
-    """A job that another came of, for a script."""
-    return {"job_id": parent.job_id, "relation": parent.relation}
-
-
-def act_record(offer: Offered) -> dict[str, Any]:
-    """What can be done with a clip, for a script."""
-    options = {
-        each.value: dollars(each.price.micros) if each.price else None for each in offer.options
-    }
-    price = dollars(offer.price.micros) if offer.price else None
-    return {"act": offer.act, "price_usd": price, "options": options}
-
-
-def family_record(shown: Shown) -> dict[str, Any]:
-    """Where a clip comes from and what came of it, for a script."""
-    return {
-        "parents": [parent_record(each) for each in shown.parents],
-        "children": [{**parent_record(each), "state": each.state} for each in shown.children],
-    }
-
-
-def sentence_of(notice: n.Notice) -> str:
-    """A notice in one plain sentence, for a script to pass on."""
-    if isinstance(notice, n.Uncertain):
-        return " ".join((*words(notice).lines[:2], words(notice).lines[-1]))
-    return clean(getattr(notice, "sentence", "") or words(notice).title, limit=500)
-
-
-def snake(name: str) -> str:
-    """`ConfirmNeeded` as `confirm_needed`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
-def dollars(micros: int) -> float:
-    """Micro-dollars as the dollars of a JSON object."""
-    return round(micros / 1_000_000, 6)
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON takes it: times as ISO 8601, lengths in seconds."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def error_record(error: BotError, text: Text, *, job_id: JobId | None) -> dict[str, Any]:
-    """A refusal or an error for a script."""
-    return {
-        "notice": "refused" if isinstance(error, Refusal) else "error",
-        "code": snake(type(error).__name__),
-        "field": getattr(error, "field", None),
-        "job_id": job_id,
-        "sentence": clean(error.sentence, limit=500),
-        "advice": list(text.lines[1:]),
-        "resets_at": plain(getattr(error, "resets_at", None)),
-    }
-
-
-def usage_record(report: UsageReport) -> dict[str, Any]:
-    """A usage report for a script."""
-
-    def row(used: UsageRow) -> dict[str, Any]:
-        counts = {"asked": used.asked, "delivered": used.delivered, "refused": used.refused}
-        more = {"failed": used.failed, "seconds": used.seconds}
-        return counts | more | {"charged_usd": dollars(used.charged)}
-
-    def limit(each: Allowance) -> dict[str, Any]:
-        shown = dollars if each.is_money else int
-        allowed = None if each.allowed is None else shown(each.allowed)
-        used = {"name": each.name, "used": shown(each.used), "allowed": allowed}
-        return used | {
-            "unit": "usd" if each.is_money else "clips",
-            "resets_at": plain(each.resets_at),
-        }
-
-    return {
-        "notice": "usage",
-        "today": row(report.today),
-        "month": row(report.month),
-        "limits": [limit(each) for each in report.allowances],
-        "test_clips": report.test_clips,
-        "test_usd": dollars(report.test_micros),
-    }
-
-
-def job_record(line: JobLine) -> dict[str, Any]:
-    """One of one's own jobs for a script."""
-    return {
-        "job_id": line.job_id,
-        "state": line.state,
-        "prompt": line.prompt,
-        "created_at": plain(line.created_at),
-        "price_usd": dollars(line.price),
-    }
-
-
 # ---- screens ---------------------------------------------------------------------------------
 
 
@@ -246,7 +92,7 @@ class PlainScreen:
     def show(self, notice: n.Notice, *, number: str = "", path: Path | None = None) -> None:
         """A notice, unless its job's last one said the same."""
         text = words(notice)
-        if isinstance(notice, n.Operator):
+        if isinstance(notice, n.Jobless):
             self._print(to_block(text))
             return
         job_id = notice.about.job_id
@@ -367,7 +213,7 @@ class JsonScreen:
 
     def show(self, notice: n.Notice, *, number: str = "", path: Path | None = None) -> None:
         """A notice, unless it is the same as its job's last one."""
-        if not isinstance(notice, n.Operator):
+        if not isinstance(notice, n.Jobless):
             if self._last.get(notice.about.job_id) == notice:
                 return
             self._last[notice.about.job_id] = notice

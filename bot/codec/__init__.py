@@ -174,6 +174,15 @@ class Codec:
         asked = {"sources": sources, "target": target}
         return ClipInfo(**await self._ask_of_clip("join", self._encodes, **asked))
 
+    async def draw_usage(self, target: Path, *, cache: Path, **words: Any) -> bool:
+        """Write a chart as PNG, as `bot.codec.charts` draws it; False where that fails."""
+        try:
+            await self._ask("draw_usage", self._probes, target=target, cache=cache, **words)
+        except (_Declined, _Ended) as error:
+            log.warning("The chart was not drawn: %s", error)
+            return False
+        return True
+
     async def _ask_of_clip(self, call: str, bounds: Bounds, **arguments: Any) -> dict[str, Any]:
         try:
             return await self._ask(call, bounds, **arguments)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.codec import films, images
+from bot.codec import charts, films, images
 from bot.codec.images import Unusable
 
 CALLS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -29,6 +29,7 @@ CALLS: dict[str, Callable[..., dict[str, Any]]] = {
     "take_frame": films.take_frame,
     "reencode": films.reencode,
     "join": films.join,
+    "draw_usage": charts.draw_usage,
 }
 _ENDINGS = {signal.SIGXCPU: "time", signal.SIGKILL: "time"}
 _READ_BYTES = 65_536

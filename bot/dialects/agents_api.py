@@ -15,6 +15,7 @@ from bot.ports import FrameHandle, FrameKind, FrameRule, Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.request import ASPECT_RATIOS, Duration, Resolution, VideoWork, to_video
 from bot.tables import micros
+from bot.tariffs import PerClip, PerPiece, Tariff
 
 #: Micro-dollars a clip in SDR, whatever it starts from: Luma's pricing page, July 2026.
 CLIPS: dict[tuple[Resolution, Duration], int] = {
@@ -83,6 +84,8 @@ SAYS = {
     r"copyright|trademark|celebrit|public figure|likeness|protected (name|person)": "names",
     r"moderat|flagged|guideline|content policy": "moderation",
     r"generation.*(not found|not (yet )?complete)": "frames",
+    r"(source|video).*(too long|longer|or shorter|at most|exceed)": "length",
+    r"coming soon|rolling out|1080p.*not (yet )?available": "size",
     r"\bloop\b": "loop",
     r"unknown model|not supported for model": "model",
     r"\bfile.*(not found|not (yet )?ready|pending|expired|deleted)": "file",
@@ -99,13 +102,17 @@ FAILURES = {
     "unsupported_format": "image",
     "corrupt_input": "image",
 }
+#: Types of work whose input is a clip, not an image.
+OF_CLIPS = ("video_edit", "video_reframe")
 MEANS = {
     "prompt": "Luma needs a prompt of 1 to 6,000 characters, also beside an image.",
     "image_moderation": "Luma's filter refuses the image. Use another one.",
     "names": "Luma's filter refuses a protected name. Describe who or what it is without it.",
     "moderation": "Luma's filter refuses it, at times a harmless one. Try it in other words.",
     "model": "This account at Luma may not use this model. Its operator can ask Luma for it.",
-    "frames": "Luma cannot go on from this clip. Start from an image of it instead.",
+    "frames": "Luma cannot use this clip any more. Start from an image of it, or make it again.",
+    "length": "This clip is too long for Luma. Take a shorter one.",
+    "size": "Luma does not make this in this size so far. Take a smaller clip.",
     "loop": "Luma cannot loop this. Leave the loop out.",
     "image": "Luma cannot read the image. Attach it again, or use another one.",
     "service": "Luma had a fault of its own. Ask again in a while.",
@@ -120,15 +127,15 @@ STATES: dict[object, ports.GenerationState] = {
 }
 
 
-def to_tariffs(prices: Mapping[str, float]) -> dict[str, ports.Tariff]:
+def to_tariffs(prices: Mapping[str, float]) -> dict[str, Tariff]:
     """The published prices, or those that stand in the same proportion to the operator's."""
     own = {model: micros(usd) for model, usd in prices.items()}
     scale = own.get(RAY.model, CLIPS[MEASURE]) / CLIPS[MEASURE]
     clips = {key: Micros(round(each * scale)) for key, each in CLIPS.items()}
     stills = {
-        model: ports.PerPiece(price=own.get(model, Micros(each))) for model, each in STILLS.items()
+        model: PerPiece(price=own.get(model, Micros(each))) for model, each in STILLS.items()
     }
-    return {RAY.model: ports.PerClip(clips=clips), **stills}
+    return {RAY.model: PerClip(clips=clips), **stills}
 
 
 def to_payload(submission: Submission, files: Mapping[str, str]) -> dict[str, Any]:
@@ -223,6 +230,8 @@ def to_failure(row: Mapping[str, Any]) -> Failure:
         what = "picture" if row.get("type") == "image" else "clip"
         said = f": {reason.rstrip('.')}." if reason else " and gave no reason. Ask again."
         return known or Failure(code="unknown", sentence=f"Luma made no {what}{said}")
+    if code == "image" and row.get("type") in OF_CLIPS:
+        code = "frames"
     return Failure(code=code, sentence=MEANS[code])
 
 

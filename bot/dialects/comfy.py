@@ -12,10 +12,11 @@ from typing import Literal
 
 from bot.dialects.dream_machine import FRAMES, MEANS, MODELS, explain
 from bot.job import Failure
-from bot.ports import ModelCapabilities, PerClip, Submission, Tariff
+from bot.ports import ModelCapabilities, Submission
 from bot.refs import Micros
 from bot.request import Duration, Resolution
 from bot.tables import micros
+from bot.tariffs import PerClip, Tariff
 
 #: US dollars a clip, August 2026; the shape makes no difference.
 PRICES: dict[str, dict[tuple[Resolution, Duration], float]] = {

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from bot import errors, ports
+from bot import errors
 from bot.dialects.dream_machine import MEANS, MODELS, Row, part
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.request import AudioWork, ModifyWork, ReframeWork, UpscaleWork
+from bot.tariffs import PerPiece, PerPixel, Tariff
 
 #: Seconds that a clip may have, by Luma's docs: reframe and modify.
 LONGEST = {"ray-2": (10, 10), "ray-flash-2": (30, 15)}
@@ -43,20 +44,20 @@ TYPES = {
 MARK = "#"
 
 
-def to_tariffs(rates: dict[str, int], own: dict[str, int]) -> dict[str, ports.Tariff]:
+def to_tariffs(rates: dict[str, int], own: dict[str, int]) -> dict[str, Tariff]:
     """The prices of what is done to clips: those known, and those that the operator entered.
 
     Reframing costs what the model costs; sound is priced by the clip.
     """
-    tariffs: dict[str, ports.Tariff] = {}
+    tariffs: dict[str, Tariff] = {}
     for model in MODELS_AND_DEEDS:
         known = {"reframe": rates[model], "modify": MODIFY_RATES[model]}
         for kind in ("reframe", "modify", "upscale"):
             rate = own.get(f"{model}/{kind}", known.get(kind))
             if rate is not None:
-                tariffs[f"{model}/{kind}"] = ports.PerPixel(rate=rate)
+                tariffs[f"{model}/{kind}"] = PerPixel(rate=rate)
         if (price := own.get(f"{model}/audio")) is not None:
-            tariffs[f"{model}/audio"] = ports.PerPiece(price=Micros(price))
+            tariffs[f"{model}/audio"] = PerPiece(price=Micros(price))
     return tariffs
 
 

@@ -27,6 +27,7 @@ from bot.refs import GenerationId, Micros
 from bot.request import DEFAULT_MODEL
 from bot.service import Address, OverHttp, ServiceTable, open_service
 from bot.tables import AspectRatios, Durations, Resolutions, micros
+from bot.tariffs import PerClip, Tariff
 
 log = get_logger(__name__)
 #: So deep an unknown answer is searched for links, and so many of them are named.
@@ -73,7 +74,7 @@ class AnswerTable(ServiceTable):
 T = TypeVar("T", bound=AnswerTable)
 
 
-def to_tariffs(can: ModelCapabilities, prices: Mapping[str, float]) -> dict[str, ports.Tariff]:
+def to_tariffs(can: ModelCapabilities, prices: Mapping[str, float]) -> dict[str, Tariff]:
     """What the operator says that a clip costs; nothing where they say nothing."""
     durations = (can.fixed[0],) if can.fixed else can.durations
     resolutions = (can.fixed[1],) if can.fixed else can.resolutions
@@ -83,7 +84,7 @@ def to_tariffs(can: ModelCapabilities, prices: Mapping[str, float]) -> dict[str,
         for duration in durations
         if (usd := prices.get(f"{resolution} {duration}", prices.get(can.model))) is not None
     }
-    return {can.model: ports.PerClip(clips=clips)} if clips else {}
+    return {can.model: PerClip(clips=clips)} if clips else {}
 
 
 def read_link(answer: object, path: str) -> str | None:
@@ -184,7 +185,7 @@ class OneAnswer(OverHttp, Generic[T]):
         self.name, self.is_test = name or dialect.title.lower(), is_test
         can = dialect.to_model(settings)
         self.capabilities = {can.model: can}
-        self.tariffs: Mapping[str, ports.Tariff] = to_tariffs(can, settings.prices)
+        self.tariffs: Mapping[str, Tariff] = to_tariffs(can, settings.prices)
         self.limits = settings.to_limits()
         self._table, self._dialect = settings, dialect
         self._api = open_service(

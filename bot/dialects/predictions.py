@@ -16,6 +16,7 @@ from bot.job import Failure
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.request import VideoWork, to_video
+from bot.tariffs import PerClip, Tariff
 
 #: Clips of ours cannot be frames here; Replicate's pages of luma/ray-2-… and luma/ray-flash-2-….
 FRAMES = {pair: rule for pair, rule in dream_machine.FRAMES.items() if "clip" not in pair}
@@ -64,11 +65,11 @@ Verdict = Literal["ours", "maybe", "other"]
 BEFORE, AFTER, WRONG_CLOCK = timedelta(seconds=60), timedelta(minutes=10), timedelta(days=1)
 
 
-def to_tariffs(prices: Mapping[str, Micros]) -> dict[str, ports.Tariff]:
+def to_tariffs(prices: Mapping[str, Micros]) -> dict[str, Tariff]:
     """What clips cost: seconds of output at the price of the model that makes their size."""
     rates = {**PRICES, **prices}
     return {
-        model: ports.PerClip(
+        model: PerClip(
             clips={
                 (size, length): Micros(rates[f"{model}-{size}"] * pricing.seconds(length))
                 for size in can.resolutions

@@ -26,6 +26,7 @@ from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
+from bot.tariffs import Tariff
 
 KEY = "Comfy refuses this key. Make one at platform.comfy.org that may use its router."
 CLOSED = "Comfy does not offer this model at this address any more."
@@ -125,7 +126,7 @@ class ComfyRouter(OverHttp):
         self.name, self.is_test, self._clock = name, is_test, clock
         # The router's schema of these models knows no concepts.
         self.capabilities = to_models(image_input="link", has_concepts=False)
-        self.tariffs: Mapping[str, ports.Tariff] = to_tariffs(settings.prices)
+        self.tariffs: Mapping[str, Tariff] = to_tariffs(settings.prices)
         self.limits = settings.to_limits()
         if settings.delivery == "queue":
             seconds = min(self.limits.submit_seconds, QUEUE_SECONDS)

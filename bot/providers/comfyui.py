@@ -36,6 +36,7 @@ from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
+from bot.tariffs import Tariff
 
 CLOSED = "There is no ComfyUI with Luma's nodes at this address. Update it, and allow API nodes."
 #: What a server says of a graph with a node that it does not have.
@@ -82,7 +83,7 @@ class ComfyUI(OverHttp):
     ) -> None:
         self.name, self.is_test, self._base_url = name, is_test, settings.base_url
         self.capabilities = to_models(image_input="bytes", has_concepts=True)
-        self.tariffs: Mapping[str, ports.Tariff] = to_tariffs(settings.prices)
+        self.tariffs: Mapping[str, Tariff] = to_tariffs(settings.prices)
         self.limits = settings.to_limits()
         self._account = settings.api_key.get_secret_value() if settings.api_key else ""
         register_secret(self._account)

@@ -35,6 +35,7 @@ from bot.service import (
     open_service,
 )
 from bot.tables import micros
+from bot.tariffs import PerClip, Tariff
 
 log = get_logger(__name__)
 #: Dollars for 5 s at 540p: fal's model pages, November 2026.
@@ -69,9 +70,9 @@ class Settings(ServiceTable):
         return self.jwks_url or (KEYS if base == QUEUE else f"{base}/.well-known/jwks.json")
 
 
-def to_tariff(usd: float) -> ports.PerClip:
+def to_tariff(usd: float) -> PerClip:
     """What every size and length costs, by the price of 5 s at 540p."""
-    return ports.PerClip(
+    return PerClip(
         clips={
             (size, length): Micros(micros(usd) * larger * longer)
             for size, larger in fal_queue.SIZES.items()
@@ -178,7 +179,7 @@ class Fal(OverHttp):
         metrics: Metrics | None = None,
     ) -> None:
         self.name, self.is_test, self.capabilities = name, is_test, fal_queue.MODELS
-        self.tariffs: Mapping[str, ports.Tariff] = {
+        self.tariffs: Mapping[str, Tariff] = {
             model: to_tariff(usd) for model, usd in {**PRICES, **settings.prices}.items()
         }
         self.limits = settings.to_limits()

@@ -44,6 +44,7 @@ from bot.refs import GenerationId, Micros
 from bot.rounds import Horizon, Rounds, Times, reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
+from bot.tariffs import PerPiece, PerPixel, Tariff
 
 #: Micro-dollars per million output pixels, October 2025.
 RATES = {"ray-flash-2": 2200, "ray-2": 6400, "ray-1-6": 3200}
@@ -54,6 +55,8 @@ CREDITS = "The account at Luma has no credits left; its owner can add some there
 KEY = "Luma refuses this key. Those of its newer Agents API (luma-api-…) do not work here."
 NOT_DONE = "Luma does not do this to clips any more."
 CLOSED = "Luma has closed this address. Set up its newer Agents API, fal or Replicate."
+#: It is not there any more; a deletion that is refused so is worth another try.
+GONE, TO_TRY_AGAIN = (404, 410), (401, 403, 408, 429)
 #: More than a page has, by the documents: how many come shows how long one may be.
 ASKED = 150
 PAGE, MAX_PAGES, FEW, STRAGGLERS = 100, 20, 2, 5
@@ -171,10 +174,10 @@ class Luma(OverHttp):
         )
         own = {model: int(micros(usd)) for model, usd in settings.prices.items()}
         rates = {model: own.get(model, rate) for model, rate in RATES.items()}
-        self.tariffs: Mapping[str, ports.Tariff] = {
-            **{model: ports.PerPixel(rate=rate) for model, rate in rates.items()},
+        self.tariffs: Mapping[str, Tariff] = {
+            **{model: PerPixel(rate=rate) for model, rate in rates.items()},
             **{
-                model: ports.PerPiece(price=Micros(own.get(model, price)))
+                model: PerPiece(price=Micros(own.get(model, price)))
                 for model, price in STILL_PRICES.items()
             },
             **to_tariffs(rates, own),
@@ -332,6 +335,17 @@ class Luma(OverHttp):
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Never: nothing documents that a DELETE stops or refunds, and it may lose the clip."""
         return False
+
+    async def forget(self, generation_id: GenerationId) -> bool:
+        """True once it is not there; False where it is another's, or Luma keeps it."""
+        if is_shared(generation_id):
+            return False
+        reply = await self._api.act("DELETE", f"generations/{quote(generation_id, safe='')}")
+        if reply.is_success or reply.status_code in GONE:
+            return True
+        if reply.is_client_error and reply.status_code not in TO_TRY_AGAIN:
+            return False
+        raise errors.ProviderUnavailable(provider=self.name)
 
     async def balance(self) -> Micros | None:
         """What is left, from the US cents of `GET /credits`."""

@@ -9,6 +9,7 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -18,7 +19,6 @@ from bot import errors, http, ports
 from bot.clock import Clock
 from bot.dialects.agents_api import (
     MEANS,
-    RAY,
     UNI,
     explain,
     read_generation,
@@ -26,10 +26,14 @@ from bot.dialects.agents_api import (
     to_tariffs,
     to_user,
 )
+from bot.dialects.agents_api_deeds import RAY_AND_DEEDS, to_deed
+from bot.dialects.agents_api_deeds import to_tariffs as to_deed_tariffs
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
+from bot.request import ClipWork
 from bot.service import Address, OverHttp, ServiceTable, open_service
+from bot.tariffs import Tariff
 
 FILE_LOOK_SECONDS = 0.5
 #: Luma may forget an image after that; its generation has ended long before.
@@ -46,7 +50,8 @@ CLOSED = "Luma has closed this address of its Agents API. Look for a newer one, 
 class Settings(ServiceTable):
     """`[providers.luma_agents]`; a price is $ for 5 s at 540p, to which the others keep.
 
-    Of uni-1 and uni-1-max, which make stills, it is $ for one of them.
+    What is done to clips has its own, `"ray-3.2/modify"` and `"ray-3.2/reframe"`. Of uni-1 and
+    uni-1-max, which make stills, it is $ for one of them.
 
     There is no list, so each look asks once for each generation; Luma asks for 2 to 5 s between.
     """
@@ -101,9 +106,12 @@ class LumaAgents(OverHttp):
     ) -> None:
         self.name, self.is_test = name, is_test
         self.capabilities: Mapping[str, ports.ModelCapabilities] = {
-            each.model: each for each in (RAY, *UNI)
+            each.model: each for each in (RAY_AND_DEEDS, *UNI)
         }
-        self.tariffs: Mapping[str, ports.Tariff] = to_tariffs(settings.prices)
+        self.tariffs: Mapping[str, Tariff] = {
+            **to_tariffs(settings.prices),
+            **to_deed_tariffs(settings.prices),
+        }
         self.limits = settings.to_limits()
         self._clock = clock
         self._api = open_service(
@@ -118,13 +126,18 @@ class LumaAgents(OverHttp):
     async def submit(self, submission: Submission) -> Generation:
         """Its images first, for nothing; then one POST, never repeated."""
         began = self._clock.boottime()
-        files = await self._upload(submission) if submission.work.prompt.strip() else {}
-        payload = to_payload(submission, files)
+        payload = await self._to_payload(submission)
         patience = self.limits.submit_seconds - (self._clock.boottime() - began)
         row = await self._api.post("generations", payload, max(patience, 1.0))
         if (generation := read_generation(row)) is None:
             raise errors.SubmissionUncertain(provider=self.name)
         return generation
+
+    async def _to_payload(self, submission: Submission) -> dict[str, Any]:
+        if isinstance(submission.work, ClipWork):
+            return to_deed(submission)
+        files = await self._upload(submission) if submission.work.prompt.strip() else {}
+        return to_payload(submission, files)
 
     async def _upload(self, submission: Submission) -> dict[str, str]:
         """The ids of its images at Luma by their path, within half the time of a submission."""

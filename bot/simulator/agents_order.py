@@ -1,4 +1,4 @@
-"""What a request to Luma's Agents API may say: clips of Ray 3.2, stills of Uni-1. Pure."""
+"""What a request to Luma's Agents API may say for new clips of Ray 3.2, and stills. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ STILLS = {"uni-1": 4.04, "uni-1-max": 10.0}
 STILL_SIDE, STILL_BLOCK = 2048, 16
 RATIOS = ("9:16", "3:4", "1:1", "4:3", "16:9", "21:9")
 STILL_RATIOS = ("3:1", "2:1", "3:2", "2:3", "1:2", "1:3", *RATIOS)
+KINDS = ("video", "video_edit", "video_reframe", "image")
 NOTHING_ELSE = "The simulator makes clips, and stills from words alone"
 SECONDS = {"5s": 5, "10s": 10}
 #: US cents for 5 s and for 10 s.
@@ -42,6 +43,8 @@ class PieceOrder(Order):
     @property
     def cost_cents(self) -> float:
         """The list price in US cents."""
+        if self.deed:
+            return self.cents
         if self.is_still:
             return STILLS[self.model]
         short, long = CENTS[self.resolution]
@@ -55,17 +58,16 @@ class PieceOrder(Order):
 
 
 def read_order(body: dict[str, Any], read_file: ReadFile) -> PieceOrder:
-    """Understand a request for a clip or a still; raises `ApiError`."""
-    _check_kind(body)
+    """Understand a checked request for a clip or a still; raises `ApiError`."""
     ratio = body.get("aspect_ratio")
     if body.get("type") != "video":
         return _read_still(body, ratio or "1:1")
     video = body.get("video") or {}
-    resolution = _choice(video, "resolution", CENTS, "720p")
-    duration = _choice(video, "duration", SECONDS, "5s")
+    resolution = choice(video, "resolution", CENTS, "720p")
+    duration = choice(video, "duration", SECONDS, "5s")
     start, end = _read_anchors(video, SECONDS[duration], read_file)
     _check_together(video, start, end)
-    width, height = _size(resolution, ratio or "16:9")
+    width, height = size(resolution, ratio or "16:9")
     return PieceOrder(
         model=MODEL,
         prompt=str(body["prompt"]),
@@ -149,19 +151,20 @@ def _read_ref(video: dict[str, Any], name: str, read_file: ReadFile) -> KeyFrame
             )
 
 
-def _check_kind(body: dict[str, Any]) -> None:
-    """A clip of Ray 3.2 or a still with a prompt in a ratio it knows, and nothing else."""
+def check_kind(body: dict[str, Any]) -> None:
+    """Want work of Ray 3.2, or a still, with a prompt and a ratio that is known, if any."""
     model, kind = body.get("model") or next(iter(STILLS)), body.get("type") or "image"
     if model not in (MODEL, *STILLS):
         raise ApiError(400, f"Unknown model: {model}")
-    if (kind == "video") != (model == MODEL):
+    is_video = str(kind).startswith("video")
+    if is_video != (model == MODEL):
         raise ApiError(400, f"Type {kind!r} is not supported for model {model!r}")
-    if kind not in ("video", "image"):
+    if kind not in KINDS:
         raise ApiError(400, NOTHING_ELSE)
     prompt, ratio = body.get("prompt"), body.get("aspect_ratio")
     if not isinstance(prompt, str) or not 1 <= len(prompt) <= MOST_PROMPT:
         raise ApiError(400, f"Prompt must be between 1 and {MOST_PROMPT} characters")
-    ratios = RATIOS if kind == "video" else STILL_RATIOS
+    ratios = RATIOS if is_video else STILL_RATIOS
     if ratio is not None and ratio not in ratios:
         raise ApiError(400, f"Invalid aspect_ratio {ratio!r}. Valid: {', '.join(ratios)}")
     if not isinstance(body.get("video") or {}, dict):
@@ -182,14 +185,16 @@ def _check_together(video: dict[str, Any], start: KeyFrame | None, end: KeyFrame
         raise ApiError(422, "Extend takes exactly one of start_frame and end_frame")
 
 
-def _choice(video: dict[str, Any], name: str, known: Mapping[str, Any], default: str) -> str:
+def choice(video: dict[str, Any], name: str, known: Mapping[str, Any], default: str) -> str:
+    """One of the known values of an option of a clip, or the default; raises `ApiError`."""
     value = video.get(name) or default
     if value not in known:
         raise ApiError(422, f"video.{name}: Input should be one of {', '.join(known)}")
     return str(value)
 
 
-def _size(resolution: str, ratio: str) -> tuple[int, int]:
+def size(resolution: str, ratio: str) -> tuple[int, int]:
+    """Pixels of a clip of Ray 3.2."""
     if resolution != "360p":
         return clip_size(resolution, ratio)
     width, height = clip_size("720p", ratio)

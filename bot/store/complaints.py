@@ -53,6 +53,23 @@ def decide(tx: Tx, job_id: JobId, outcome: Outcome, *, by: str, now: datetime) -
     )
 
 
+def reasons_by(conn: Connection, person: str) -> list[JobId]:
+    """The clips of which a person said why they reported them."""
+    is_theirs = (reports.c.person == person) & (reports.c.reason != "")
+    found = conn.execute(select(reports.c.job_id).where(is_theirs)).scalars()
+    return [JobId(each) for each in found]
+
+
+def forget_reasons(tx: Tx, person: str) -> None:
+    """Drop what a person said; that they reported it stays."""
+    tx.conn.execute(update(reports).where(reports.c.person == person).values(reason=""))
+
+
+def forget_said(tx: Tx, job_id: JobId) -> None:
+    """Drop what was said of a job."""
+    tx.conn.execute(update(reports).where(reports.c.job_id == job_id).values(reason=""))
+
+
 def not_removed(conn: Connection) -> list[tuple[JobId, str]]:
     """Clips that are to be removed and still are kept, and who decided it."""
     rows = conn.execute(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.job import Job
@@ -18,8 +18,9 @@ from bot.store.database import Tx
 from bot.store.schema import errands
 
 #: A report for moderators, a copy in the gallery, a copy by direct message, a clip for moderators,
-#: what only its person is told, and what whoever posted its image is asked.
-ErrandKind = Literal["report", "gallery", "letter", "review", "why", "consent"]
+#: what only its person is told, and what whoever posted its image is asked; `recall`: what was one
+#: of them goes, and with it what is known of it.
+ErrandKind = Literal["report", "gallery", "letter", "review", "why", "consent", "recall"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,44 @@ def again(tx: Tx, key: str, now: datetime) -> None:
     )
 
 
+def forget_letters(tx: Tx, person: str, now: datetime) -> None:
+    """Let the copies go that somebody was sent."""
+    is_to_them = errands.c.key.endswith(f":letter:{short(person)}", autoescape=True)
+    for row in tx.conn.execute(select(errands).where(errands.c.kind == "letter", is_to_them)):
+        if Requester.model_validate(row.to["person"]).person == person:
+            _recall(tx, row.key, now)
+
+
+def letters(conn: Connection, person: str) -> int:
+    """How many copies somebody was sent."""
+    is_to_them = errands.c.key.endswith(f":letter:{short(person)}", autoescape=True)
+    rows = conn.execute(select(errands.c.to).where(errands.c.kind == "letter", is_to_them))
+    return sum(Requester.model_validate(row.to["person"]).person == person for row in rows)
+
+
+def forget(tx: Tx, job_id: JobId, now: datetime, *, is_gone: bool) -> None:
+    """Let the copies of a job go; what was reported of it says no more than is left.
+
+    Where its place `is_gone`, nothing can be reached there.
+    """
+    for row in tx.conn.execute(select(errands).where(errands.c.job_id == job_id)).all():
+        if is_gone and "thread" in row.to:
+            tx.conn.execute(delete(errands).where(errands.c.key == row.key))
+            messages.remove(tx, row.key)
+        elif row.kind == "report":
+            renew(tx, job_id, now, kind="report")
+        else:
+            _recall(tx, row.key, now)
+
+
+def _recall(tx: Tx, key: str, now: datetime) -> None:
+    tx.conn.execute(
+        update(errands)
+        .where(errands.c.key == key)
+        .values(kind="recall", due_at=now, version=errands.c.version + 1)
+    )
+
+
 def due(conn: Connection, now: datetime) -> list[Errand]:
     """What is to be done now, the longest due first."""
     query = select(errands).where(errands.c.due_at <= now).order_by(errands.c.due_at)
@@ -119,6 +158,9 @@ def put_off(tx: Tx, errand: Errand, until: datetime) -> None:
 
 def finish(tx: Tx, errand: Errand) -> None:
     """It says what was so when it was begun; what changed since is due again."""
+    if errand.kind == "recall":
+        tx.conn.execute(delete(errands).where(errands.c.key == errand.key))
+        return
     _change(tx, errand, None)
 
 

@@ -317,7 +317,7 @@ def parked(conn: Connection) -> list[Job]:
 
 def of_person(conn: Connection, person: str, *, search: str, page: int) -> Sequence[Job]:
     """One page of a person's own jobs, newest first, whose prompt contains `search`."""
-    where = [jobs.c.person == person, IS_WHOLE]
+    where = [jobs.c.person == person, IS_WHOLE, jobs.c.erased_at.is_(None)]
     if search:
         where.append(jobs.c.prompt.icontains(search, autoescape=True))
     rows = conn.execute(
@@ -388,6 +388,7 @@ def to_job(row: Row[Any]) -> Job:
         parent=JobId(row.parent) if row.parent else None,
         story=JobId(row.story) if row.story else None,
         shot=row.shot,
+        erased_at=row.erased_at,
     )
 
 

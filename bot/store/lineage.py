@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from bot.job import Job
+from bot.job import DELETED, Job
 from bot.notices import Parent
 from bot.overview import Relative
 from bot.refs import MessageRef
@@ -74,7 +74,7 @@ def batch(conn: Connection, job: Job) -> list[Job]:
 
 def stands_at(job: Job) -> MessageRef | None:
     """The message with its clip, unless that was deleted."""
-    return None if job.failure is not None and job.failure.code == "deleted" else job.message
+    return None if job.failure is not None and job.failure.code == DELETED else job.message
 
 
 def _above(conn: Connection, job: Job) -> Job | None:
@@ -88,7 +88,7 @@ def _may_name(relative: Job, job: Job, reader: Requester) -> bool:
 
 
 def _to_relative(job: Job, younger: Job) -> Relative:
-    is_deleted = job.failure is not None and job.failure.code == "deleted"
+    is_deleted = job.failure is not None and job.failure.code == DELETED
     return Relative(
         job_id=job.id,
         relation=younger.request.relation,

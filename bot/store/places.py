@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, String, and_, bindparam, select
+from sqlalchemy import Connection, Row, String, and_, bindparam, delete, exists, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.overview import Blocked
 from bot.request import Requester
 from bot.store import settings
 from bot.store.database import Tx
-from bot.store.schema import blocks, place_rules, places
+from bot.store.schema import blocks, jobs, place_rules, places
 
-#: It asked and waits for the operator, who lets it in or turns it away.
-PlaceState = Literal["asked", "approved", "closed"]
+#: It asked and waits for the operator, who lets it in or turns it away. `listed`: there is
+#: something of it, or it is named in the configuration, and it removed the bot.
+PlaceState = Literal["asked", "approved", "closed", "listed"]
 _PLACE = select(places.c.state).where(places.c.tenant == bindparam("of_tenant"))
 _RULES = select(place_rules).where(place_rules.c.tenant == bindparam("of_tenant"))
 _HERE = select(bindparam("of_tenant", type_=String).label("tenant")).subquery()
@@ -82,6 +83,7 @@ def state(conn: Connection, tenant: str) -> PlaceState | None:
 def ask(tx: Tx, tenant: str, *, name: str, by: str, now: datetime) -> bool:
     """Remember that a place asked to be served; False where it is known already."""
     row = {"tenant": tenant, "state": "asked", "name": name, "at": now, "by": by}
+    _unlist(tx, tenant)
     return tx.conn.execute(insert(places).values(row).on_conflict_do_nothing()).rowcount == 1
 
 
@@ -93,6 +95,62 @@ def decide(tx: Tx, tenant: str, state: PlaceState, *, by: str, now: datetime) ->
         .values(tenant=tenant, name="", **decided)
         .on_conflict_do_update(index_elements=["tenant"], set_=decided)
     )
+
+
+def leave(tx: Tx, tenant: str, *, is_configured: bool, now: datetime) -> bool:
+    """Remember when a place removed the bot; False where that is known, or nothing of it."""
+    is_kept = exists().where(jobs.c.tenant == tenant, jobs.c.erased_at.is_(None))
+    if is_configured or tx.conn.execute(select(is_kept)).scalar_one():
+        row = {"tenant": tenant, "state": "listed", "name": "", "at": now, "by": ""}
+        tx.conn.execute(insert(places).values(row).on_conflict_do_nothing())
+    is_here = (places.c.tenant == tenant) & places.c.left_at.is_(None)
+    return tx.conn.execute(update(places).where(is_here).values(left_at=now)).rowcount == 1
+
+
+def come_back(tx: Tx, tenant: str) -> bool:
+    """A place has the bot again and keeps all that is still here; False where it never left."""
+    has_left = (places.c.tenant == tenant) & places.c.left_at.is_not(None)
+    is_back = tx.conn.execute(update(places).where(has_left).values(left_at=None)).rowcount == 1
+    _unlist(tx, tenant)
+    return is_back
+
+
+def come_back_used(tx: Tx) -> None:
+    """Where something was asked for since, there the bot is again, whoever missed to say so."""
+    is_used = exists().where(
+        jobs.c.tenant == places.c.tenant, jobs.c.created_at > places.c.left_at
+    )
+    for tenant in tx.conn.execute(select(places.c.tenant).where(is_used)).scalars().all():
+        come_back(tx, tenant)
+
+
+def _unlist(tx: Tx, tenant: str) -> None:
+    is_listed = places.c.state == "listed"
+    tx.conn.execute(delete(places).where(places.c.tenant == tenant, is_listed))
+
+
+def known(conn: Connection, adapter: str) -> set[str]:
+    """The places of a platform that were let in, or of whose people something is kept."""
+    is_there = places.c.tenant.startswith(f"{adapter}:", autoescape=True)
+    let_in = select(places.c.tenant).where(places.c.state == "approved", is_there)
+    asked = select(jobs.c.tenant).where(jobs.c.adapter == adapter, jobs.c.erased_at.is_(None))
+    return {*conn.execute(let_in).scalars(), *conn.execute(asked.distinct()).scalars()}
+
+
+def away(conn: Connection, *, adapter: str = "", before: datetime | None = None) -> list[str]:
+    """The places that removed the bot: those of one platform, or those that did before a time."""
+    is_there = places.c.tenant.startswith(f"{adapter}:", autoescape=True)
+    wanted = [is_there] if adapter else []
+    since = places.c.left_at.is_not(None) if before is None else places.c.left_at < before
+    return list(conn.execute(select(places.c.tenant).where(since, *wanted)).scalars())
+
+
+def forget(tx: Tx, tenant: str) -> None:
+    """Drop what was decided for a place that left; one that was turned away stays so."""
+    tx.conn.execute(delete(place_rules).where(place_rules.c.tenant == tenant))
+    is_it, is_closed = places.c.tenant == tenant, places.c.state == "closed"
+    tx.conn.execute(update(places).where(is_it, is_closed).values(name="", left_at=None))
+    tx.conn.execute(delete(places).where(is_it, places.c.state != "closed"))
 
 
 def rules(conn: Connection, tenant: str) -> Rules:

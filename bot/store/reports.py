@@ -6,9 +6,9 @@ Money that is only held is in no report.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -80,6 +80,26 @@ def usage(
     return [sums[name].to_row(name) for name in sorted(sums)]
 
 
+def by_day(
+    conn: Connection,
+    start: datetime,
+    end: datetime,
+    *,
+    timezone: str,
+    tenant: str | None = None,
+    person: str | None = None,
+) -> list[UsageRow]:
+    """A row for each day, the earliest first, also for those on which nothing was asked."""
+    sums: defaultdict[str, _Sum] = defaultdict(_Sum)
+    label, zone = _label("day", timezone), ZoneInfo(timezone)
+    for row in _asked(conn, start, end, tenant, person):
+        sums[label(row)].add(row)
+    last_moment = end - timedelta(microseconds=1)
+    first, last = (each.astimezone(zone).date() for each in (start, last_moment))
+    every = (first + timedelta(days=at) for at in range((last - first).days + 1))
+    return [sums[day.isoformat()].to_row(day.isoformat()) for day in every]
+
+
 def details(
     conn: Connection, start: datetime, end: datetime, *, tenant: str, timezone: str
 ) -> list[tuple[str, str, UsageRow]]:
@@ -103,10 +123,15 @@ def names(conn: Connection, start: datetime, end: datetime, *, tenant: str) -> d
 
 
 def _asked(
-    conn: Connection, start: datetime, end: datetime, tenant: str | None
+    conn: Connection,
+    start: datetime,
+    end: datetime,
+    tenant: str | None = None,
+    person: str | None = None,
 ) -> Iterable[Row[Any]]:
     """What counts of each job that was asked between two times, in one place or in all."""
     is_there = [jobs.c.tenant == tenant] if tenant is not None else []
+    is_theirs = [jobs.c.person == person] if person is not None else []
     return conn.execute(
         select(
             jobs.c.person,
@@ -118,7 +143,8 @@ def _asked(
             jobs.c.seconds,
             jobs.c.cost,
         )
-        .where(jobs.c.created_at >= start, jobs.c.created_at < end, ledger.IS_ASKED, *is_there)
+        .where(jobs.c.created_at >= start, jobs.c.created_at < end, ledger.IS_ASKED)
+        .where(*is_there, *is_theirs)
         .execution_options(yield_per=1000)
     )
 
@@ -130,7 +156,7 @@ def _label(by: Grouping, timezone: str) -> Callable[[Any], str]:
     return lambda row: str(getattr(row, by))
 
 
-def total(rows: list[UsageRow]) -> UsageRow:
+def total(rows: Sequence[UsageRow]) -> UsageRow:
     """All rows in one."""
     return UsageRow(
         label="total",

@@ -111,6 +111,8 @@ jobs = Table(
     Column("story", String(16), index=True),
     Column("shot", Integer),
     Column("waits_for", String(16)),
+    # Since when nothing is left of it but what it cost and counts for.
+    Column("erased_at", UtcTime),
     UniqueConstraint("provider", "generation_id"),
     Index("ix_jobs_state_next_at", "state", "next_at"),
     Index("ix_jobs_provider_state", "provider", "state", "admitted_at"),
@@ -199,6 +201,17 @@ places = Table(
     Column("name", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("by", String(200), nullable=False),
+    # When it removed the bot; it may come back for some days.
+    Column("left_at", UtcTime),
+)
+
+# The jobs of which something is still to be removed for good.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    # Its place removed the bot, so that nothing can be reached there.
+    Column("is_gone", Boolean, nullable=False),
 )
 
 # What those who run a place decided for it.

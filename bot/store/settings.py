@@ -147,6 +147,14 @@ def forget_ended(tx: Tx, before: datetime) -> int:
     return tx.conn.execute(delete(settings).where(of_jobs, has_ended)).rowcount
 
 
+def forget_place(tx: Tx, tenant: str) -> None:
+    """Drop what a place, its channels and its people chose."""
+    scope, ends = settings.c.scope, (place_scope(tenant), rules_scope(tenant))
+    inner = (channel_scope(tenant, ""), f"{rules_scope(tenant)}:", f"{tenant}:")
+    begins = [scope.startswith(each, autoescape=True) for each in inner]
+    tx.conn.execute(delete(settings).where(or_(scope.in_(ends), *begins)))
+
+
 def blocked_in(conn: Connection, tenant: str, now: datetime) -> tuple[Blocked, ...]:
     """Who may ask for nothing in a place, the latest first."""
     is_there = blocks.c.person.startswith(f"{tenant}:", autoescape=True)

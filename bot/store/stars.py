@@ -23,6 +23,17 @@ def take(tx: Tx, job_id: JobId, person: str) -> None:
     tx.conn.execute(delete(stars).where(stars.c.job_id == job_id, stars.c.person == person))
 
 
+def by(conn: Connection, person: str) -> int:
+    """How many clips a person starred."""
+    query = select(func.count()).select_from(stars).where(stars.c.person == person)
+    return int(conn.execute(query).scalar_one())
+
+
+def forget(tx: Tx, person: str) -> None:
+    """Forget all stars of a person."""
+    tx.conn.execute(delete(stars).where(stars.c.person == person))
+
+
 def count(conn: Connection, job_id: JobId) -> int:
     """How many people starred a clip."""
     query = select(func.count()).select_from(stars).where(stars.c.job_id == job_id)

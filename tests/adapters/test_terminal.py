@@ -36,7 +36,7 @@ from bot.errors import (
     StoreBusy,
 )
 from bot.job import JobState
-from bot.overview import Allowance, JobLine, UsageReport, UsageRow
+from bot.overview import Allowance, Belongings, Forgetting, JobLine, UsageReport, UsageRow
 from bot.ports import Adapter, FrameRule, Memo, ModelCapabilities, Operation
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import (
@@ -191,6 +191,14 @@ class RecordingStudio:
         del requester
         return ()
 
+    async def usage_by_day(self, requester: Requester) -> tuple[UsageRow, ...]:
+        """A day without and one with something."""
+        counts: Any = {"refused": 0, "failed": 0, "seconds": 5.0}
+        return (
+            UsageRow(label="2026-11-04", asked=0, delivered=0, charged=Micros(0), **counts),
+            UsageRow(label="2026-11-05", asked=2, delivered=2, charged=Micros(280_000), **counts),
+        )
+
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
         """A report."""
         self.calls.append(("usage", channel))
@@ -205,6 +213,16 @@ class RecordingStudio:
             Allowance(name="clips per day", used=2, allowed=None, is_money=False, resets_at=None),
         )
         return UsageReport(today=ROW, month=ROW, allowances=limits)
+
+    @property
+    def erasure(self) -> RecordingStudio:
+        """It forgets by itself."""
+        return self
+
+    async def forget(self, requester: Requester, *, is_confirmed: bool) -> Forgetting:
+        """Two clips."""
+        self.calls.append(("forget", (requester.user, is_confirmed)))
+        return Forgetting(what=Belongings(requests=2, clips=2), is_begun=is_confirmed)
 
     @property
     def preferences(self) -> RecordingStudio:
@@ -369,6 +387,7 @@ async def test_a_whole_conversation(session: Session, fox: Path) -> None:
         "[6] ❯ > 2 and on",
         "[7] ❯ usage",
         "Your usage",
+        "5 Nov",
         "your budget per day: $0.28 of $1.00, $0.72 left, resets 5 Nov 14:00 UTC",
         "✓ [8] Your clip is ready",
     ]
@@ -605,6 +624,16 @@ async def test_verbs_reach_the_studio(session: Session) -> None:
     assert (session.folder / "clips" / "fox.mp4").read_bytes() == CLIP
 
 
+async def test_who_wants_to_be_forgotten_reads_first_what_goes(session: Session) -> None:
+    shown = await session.play("forget me", "forget me yes")
+    assert session.studio.calls == [("forget", (WHO.user, each)) for each in (False, True)]
+    asked, _, begun = shown.partition("[2] ")
+    assert "2 clips with their copies" in asked
+    assert "type: forget me yes" in asked
+    assert "backups" in asked
+    assert "being removed" in begun
+
+
 async def test_a_job_that_still_runs_is_shown_without_a_clip(session: Session) -> None:
     session.studio.states[JobId("r-7k2m9q")] = JobState.GENERATING
     shown = await session.play("show r-7k2m9q")
@@ -670,6 +699,7 @@ async def test_json_of_refusals_and_pages(session: Session, fox: Path) -> None:
     assert refused[1]["resets_at"] == NOW.isoformat()
     assert by["error"]["code"] == "store_busy"
     assert by["usage"]["today"]["charged_usd"] == 0.28
+    assert {day: row["asked"] for day, row in by["usage"]["days"].items()} == {"2026-11-05": 2}
     assert by["usage"]["limits"] == [
         {
             "name": "your budget per day",

@@ -26,6 +26,7 @@ from bot.request import (
     ClipFrame,
     ImageWork,
     LinkFrame,
+    ModifyWork,
     ReframeWork,
     SourceClip,
     UpscaleWork,
@@ -97,7 +98,7 @@ def test_an_extension_may_end_on_an_image() -> None:
 
 def test_what_is_done_to_the_file_names_the_file() -> None:
     job = made()
-    source = SourceClip(job_id=JOB, width=960, height=540, seconds=5.0)
+    source = SourceClip(job_id=JOB, width=960, height=540, seconds=5.0, resolution="540p")
     upscaled = to_work("upscale", job, Wish(choice="1080p"))
     assert isinstance(upscaled, UpscaleWork)
     assert (upscaled.source, upscaled.resolution, upscaled.model) == (source, "1080p", "ray-2")
@@ -150,3 +151,12 @@ def test_the_shape_of_a_worked_on_clip_is_that_of_its_pixels() -> None:
     assert shape_of(upscaled) == ("9:16", "1080p")
     assert options_of("upscale", upscaled) == ("4k",)
     assert "9:16" not in options_of("reframe", upscaled)
+
+
+def test_its_size_is_the_one_that_its_service_was_told() -> None:
+    square = ReframeWork(model="ray-3.2", source=SourceClip(job_id=OTHER), resolution="720p")
+    job = made(square, width=720, height=720)
+    assert shape_of(job) == ("1:1", "720p"), "although it has fewer pixels than 720p usually"
+    again = to_work("modify", job, Wish(choice="flex_1", prompt="of paper"))
+    assert isinstance(again, ModifyWork)
+    assert again.source.resolution == "720p"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,12 +18,12 @@ from bot.refs import JobId, ThreadRef
 from bot.request import LinkFrame, Requester, to_video
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema
-from bot.studio import Administration, Setting
+from bot.studio import Administration, Setting, UsageRow
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-PLACES = ("use", "names", "csv", "lim", "rul", "def", "act", "empty")
+PLACES = ("use", "names", "csv", "lim", "rul", "def", "act", "empty", "day")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -86,6 +86,10 @@ async def audit(house: House, place: str) -> list[tuple[str, str, str]]:
     return await house.app.database.read(lambda conn: [tuple(row) for row in conn.execute(query)])
 
 
+async def draw_nothing(_days: Sequence[UsageRow]) -> None:
+    """As where the extra `charts` is not installed."""
+
+
 # ---- usage and limits -------------------------------------------------------------------------
 
 
@@ -132,6 +136,23 @@ async def test_the_file_has_a_line_for_each_person_model_and_day(inn: House) -> 
     assert lines[1]["charged_usd"] == f"{done.cost / 1e6:.6f}"
     assert lines[1]["delivered"] == "1"
     assert float(lines[1]["seconds"]) == pytest.approx(5, abs=0.1)
+
+
+async def test_the_days_of_a_place_come_as_rows_and_files(inn: House) -> None:
+    done = await finish(inn, await ask(inn, "day", "d1", name="Ana"))
+    used = await inn.studio_with(chart=draw_nothing).admin.usage_of_days("recording:day", 7)
+    assert [row.asked for row in used.days] == [0] * 6 + [1]
+    assert used.days[-1].charged == done.cost
+    day = (inn.clock.now() + timedelta(hours=5, minutes=45)).date()
+    assert used.days[-1].label == day.isoformat()
+    assert (used.since.hour, used.since.minute) == (18, 15), "a day begins at midnight"
+    people, days = (document.content.decode() for document in used.documents)
+    assert "Ana" in people
+    assert days.splitlines()[-1].startswith(f"{day},1,1,0,0,5.")
+    assert days.splitlines()[-1].endswith(f",{done.cost / 1e6:.6f}")
+    assert len(days.splitlines()) == 8
+    own = to_requester("d1", workspace="day")
+    assert (await inn.studio.usage_by_day(own))[-1] == used.days[-1]
 
 
 async def test_a_place_without_jobs_has_an_empty_file(inn: House) -> None:

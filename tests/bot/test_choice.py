@@ -12,7 +12,7 @@ from bot.choice import choose, fit, fit_provider, offered, usable
 from bot.clock import SystemClock
 from bot.dialects.dream_machine import MODELS, RETIRED
 from bot.errors import InvalidRequest
-from bot.ports import FrameRule, ModelCapabilities, PerClip, PerPixel, Provider
+from bot.ports import FrameRule, ModelCapabilities, Provider
 from bot.pricing import nearest_ratio, ratio
 from bot.providers import luma_agents, replicate
 from bot.providers.luma import Luma, Settings, create
@@ -28,6 +28,7 @@ from bot.request import (
     Parameter,
     VideoWork,
 )
+from bot.tariffs import PerClip, PerPixel
 
 FLASH, RAY_1_6 = MODELS["ray-flash-2"], RETIRED["ray-1-6"]
 OF_CLIPS = tuple(each for each in get_args(Parameter) if each in VideoWork.model_fields)

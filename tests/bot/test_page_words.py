@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.overview import Blocked, PlaceLimits, PlaceRules, Setting, UsageRow
+from bot.overview import Blocked, PlaceLimits, PlaceRules, Setting, UsageReport, UsageRow
 from bot.refs import Micros
 from bot.tables import LimitsTable
 from bot.text import (
@@ -13,6 +13,8 @@ from bot.text import (
     describe_rules,
     describe_server_usage,
     describe_settings_in,
+    describe_usage,
+    describe_usage_by_day,
 )
 
 NOW = datetime(2026, 11, 5, 14, 0, tzinfo=UTC)
@@ -145,3 +147,16 @@ def test_rules_of_a_place() -> None:
         ("5", "1 Dec 00:00 UTC", "Ana !"),
         ("6", "for good", ""),
     )
+
+
+# ---- by day ------------------------------------------------------------------------------------
+
+
+def test_usage_by_day_has_the_latest_day_first_and_none_without_a_request() -> None:
+    none = replace(ROW, label="2026-11-03", asked=0)
+    days = [replace(ROW, label="2026-11-01"), replace(ROW, label="2026-11-02"), none]
+    text = describe_usage_by_day(days)
+    assert [row[0] for row in text.table] == ["day", "2 Nov", "1 Nov"]
+    assert describe_usage_by_day([none]).table == ()
+    own = describe_usage(UsageReport(today=ROW, month=ROW), days)
+    assert [row[0] for row in own.table][-2:] == ["2 Nov", "1 Nov"]

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from bot import pricing
 from bot.dialects.dream_machine import RAY_2 as RAY_2_CAN
 from bot.dialects.dream_machine import RETIRED
-from bot.ports import ModelCapabilities, PerClip, PerPixel, Tariff
+from bot.ports import ModelCapabilities
 from bot.pricing import SIZES, hold_for, pixels, rate_of, ratio, seconds, settle_price
 from bot.refs import Micros, Price, money
 from bot.request import ASPECT_RATIOS, RESOLUTIONS, AspectRatio, Duration, Resolution, VideoWork
+from bot.tariffs import PerClip, PerPixel, Tariff
 
 RAY_2, FLASH = 6400, 2200
 #: Luma's published prices, by model and resolution for 5 s and 9 s.

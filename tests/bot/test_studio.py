@@ -677,7 +677,7 @@ async def test_only_a_clip_can_be_deleted(inn: House) -> None:
 async def test_a_deleted_clip_is_not_continued(inn: House) -> None:
     job = await finish(inn, await inn.ask(user="del8"))
     await inn.studio.delete(job.id, to_requester("del8"))
-    with pytest.raises(InvalidRequest, match=f"{job.id} has no finished clip"):
+    with pytest.raises(InvalidRequest, match=f"The clip of {job.id} was deleted"):
         await inn.ask("go on", user="del8", key="del9", start_frame=ClipFrame(job_id=job.id))
 
 

@@ -38,6 +38,7 @@ from bot.text import (
     span,
     timeline,
 )
+from tests.fakes import digest_of
 
 JOB = JobId("r-0abcd12345")
 NOW = datetime(2026, 11, 5, 14, 0, tzinfo=UTC)
@@ -116,10 +117,25 @@ EVERY: tuple[n.Notice, ...] = (
     n.Reviewing(about=ABOUT),
     n.ReviewNeeded(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9),
     n.Reviewed(about=ABOUT, verdict="post", decided_by="mia"),
+    digest_of(n.Starred(job_id=JOB, stars=4, name="Ana\u202e")),
 )
 
 
 # ---- notices ---------------------------------------------------------------------------------
+
+
+def test_a_week_in_words() -> None:
+    week = EVERY[-1]
+    assert isinstance(week, n.Digest)
+    text = describe(week)
+    assert text.title == "The week with Raybot, 26 Oct to 1 Nov 2026"
+    assert text.lines == (
+        "3 clips by 2 people, 15 s of video, $0.42.",
+        f"★ 4 · {JOB} by Ana",
+        "Left this month: $4.58 and 1 clip.",
+    )
+    quiet = replace(week, clips=0, charged=Micros(0), starred=(), money_left=None, clips_left=None)
+    assert describe(quiet).lines == ("Nobody made a clip. Nothing was charged.",)
 
 
 def test_every_notice_has_an_example_here() -> None:

@@ -217,9 +217,20 @@ async def test_what_cannot_be_is_refused_and_nothing_is_written(inn: House) -> N
     open_id = await inn.ask("a slow one", key="sam:open", user="sam")
     with pytest.raises(InvalidRequest, match="not finished yet"):
         await follow(inn, await inn.job(open_id), "extend", "sam")
+    works, sam = inn.studio.works, to_requester("sam")
+    assert (await works.offer(job.id, "reframe", sam)).options
+    with pytest.raises(InvalidRequest, match="a known price for that"):
+        await works.offer(job.id, "upscale", sam)
+    with pytest.raises(InvalidRequest, match="cannot be done with the clip"):
+        await works.offer(job.id, "animate", sam)
+    with pytest.raises(InvalidRequest, match="not finished yet"):
+        await works.offer(open_id, "extend", sam)
     await inn.studio.delete(job.id, to_requester("sam"))
     with pytest.raises(InvalidRequest, match="was deleted"):
         await follow(inn, job, "extend", "sam")
+    for act in ("extend", "join", "final"):
+        with pytest.raises(InvalidRequest, match="was deleted"):
+            await works.offer(job.id, act, sam)
     assert [each.act for each in await inn.studio.works.offered(job.id, to_requester("sam"))] == [
         "remix",
         "retry",

@@ -54,15 +54,27 @@ class Happenings:
 
     def reaction_added(self, message: Message, user: User, emoji: str) -> None:
         """Somebody reacted."""
+        more: Json = {"message_author_id": str(message.author.id)}
+        guild = message.channel.guild
+        if guild is not None and user.id in guild.members:
+            member = self._payloads.member(guild, user)
+            more["member"] = {**member, "user": self._payloads.user(user)}
+        self._reacted("MESSAGE_REACTION_ADD", message, user, emoji, more)
+
+    def reaction_removed(self, message: Message, user: User, emoji: str) -> None:
+        """Somebody took a reaction back."""
+        self._reacted("MESSAGE_REACTION_REMOVE", message, user, emoji, {})
+
+    def _reacted(self, name: str, message: Message, user: User, emoji: str, more: Json) -> None:
         channel = message.channel
         body = {
             "user_id": str(user.id),
             "message_id": str(message.id),
             "emoji": {"id": None, "name": emoji},
-            "message_author_id": str(message.author.id),
             "burst": False,
             "type": 0,
             **_place(channel),
+            **more,
         }
         if self._sees(channel):
             needs = (
@@ -70,7 +82,7 @@ class Happenings:
                 if channel.guild
                 else Intent.DIRECT_MESSAGE_REACTIONS
             )
-            self._tell("MESSAGE_REACTION_ADD", needs, channel.guild, lambda _: body)
+            self._tell(name, needs, channel.guild, lambda _: body)
 
     def _message(self, name: str, message: Message) -> None:
         channel = message.channel

@@ -113,6 +113,12 @@ class Person:
         self._stage.happenings.reaction_added(message, self.user, emoji)
         self._stage.notify()
 
+    async def unreact(self, message: Message, emoji: str) -> None:
+        """Take a reaction back."""
+        message.reactions.get(emoji, set()).discard(self.id)
+        self._stage.happenings.reaction_removed(message, self.user, emoji)
+        self._stage.notify()
+
     def sees(self, channel: Channel) -> list[Message]:
         """The messages this person reads in a place, the private answers included."""
         private = [

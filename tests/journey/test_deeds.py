@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import io
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 
+from bot.app import App
 from bot.errors import InvalidRequest, Refusal
 from bot.job import Job, JobState
 from bot.refs import JobId
@@ -24,7 +27,9 @@ from bot.request import (
     UpscaleWork,
 )
 from bot.simulator import Simulator, SimulatorSettings
+from bot.simulator.faces.luma_agents import FACE as AGENTS
 from bot.sources import Sources
+from bot.supply import load_adapter
 from bot.text import describe
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -137,7 +142,7 @@ async def test_what_cannot_be_done_is_refused_before_any_money(house: House) -> 
         await Sources(house.app.database).look_up(
             foreign.model_copy(update={"requester": stranger})
         )
-    assert "has no finished clip" in await refused(house, "modify", gone.id)
+    assert "was deleted" in await refused(house, "modify", gone.id)
     assert "Animate it first" in await refused(house, "audio", picture, prompt="wind")
     assert "Describe the sound" in await refused(house, "audio", source)
     assert "is 16:9 already" in await refused(house, "reframe", source, aspect_ratio="16:9")
@@ -218,3 +223,59 @@ async def test_where_luma_goes_on_under_the_same_id_each_job_has_its_own(
             assert streams_of(house, await finished(house, lost)) == ["video", "audio"]
             assert len(server.generations) == 3, "and is not sent again"
             await house.check_books()
+
+
+# ---- Ray 3.2 -----------------------------------------------------------------------------------
+
+
+async def test_clips_of_ray_3_2_get_another_look_and_shape_from_the_terminal(
+    tmp_path: Path,
+) -> None:
+    settings = SimulatorSettings(
+        api_key="luma-api-0123456789abcdef",
+        min_seconds=0.05,
+        max_seconds=0.1,
+        same_clip=True,
+        full_size=False,
+    )
+    said = io.StringIO()
+
+    def notices() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in said.getvalue().splitlines()]
+
+    def lines() -> Iterator[str]:
+        yield "/ray a red fox --dur 10s --res 360p --ar 16:9"
+        yield "wait"
+        [made] = (each for each in notices() if each["notice"] == "delivered")
+        yield f"modify {made['job_id']} flex_2 of paper"
+        yield "wait"
+        yield f"reframe {made['job_id']} 9:16"
+
+    async with Simulator(settings, face=AGENTS) as server:
+        table = {"api_key": settings.api_key, "base_url": server.base_url}
+        quick = {"first_look_seconds": 0, "look_seconds": 0.05, "gets_per_second": 100}
+        config = to_test_config(
+            tmp_path,
+            server,
+            defaults={"providers": ["luma_agents"]},
+            providers={"luma_agents": {**table, **quick}},
+            adapters={"terminal": {"folder": str(tmp_path / "clips")}},
+        )
+        terminal = load_adapter(
+            config, "terminal", lines=lines(), stdout=said, is_json=True, assume_yes=True
+        )
+        async with App(config, {"terminal": terminal}) as app:
+            await app.run(asyncio.Event(), until="terminal")
+        orders = [each.order for each in server.generations.values()]
+    clip, look, shape = (each for each in notices() if each["notice"] == "delivered")
+    assert [each["charged_usd"] for each in (clip, look, shape)] == [0.18, 1.08, 0.3]
+    assert [(each.deed, each.width, each.height, each.seconds) for each in orders] == [
+        (None, 640, 360, 10),
+        ("modify", 640, 360, 10),
+        ("reframe", 360, 640, 10),
+    ]
+    assert (shape["width"], shape["height"]) == (90, 160)
+    offered = {each["act"]: each for each in clip["acts"]}
+    assert set(offered["modify"]["options"].values()) == {1.08}
+    assert set(offered["reframe"]["options"]) == {"1:1", "4:3", "21:9", "9:16", "3:4"}
+    assert offered["extend"]["price_usd"] == 0.06, "5 s, which is all that Luma adds"

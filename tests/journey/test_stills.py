@@ -323,7 +323,7 @@ async def test_only_a_still_that_is_there_can_be_animated(house: House) -> None:
     await house.studio.delete(job_id, to_requester())
     shown = await house.studio.show(job_id, to_requester())
     assert not isinstance(shown.notice, Delivered)
-    with pytest.raises(InvalidRequest, match="has no finished picture"):
+    with pytest.raises(InvalidRequest, match="was deleted"):
         await house.studio.submit(to_request("it runs", key="k4", start_frame=frame))
     with pytest.raises(InvalidRequest, match="has no picture"):
         await house.studio.delete(await ask_and_fail(house), to_requester())

@@ -105,19 +105,23 @@ class Happenings:
         for _ in range(self.repeat_events):
             await self.event(team, event)
 
-    async def reacted(self, message: Message, user: str, emoji: str) -> None:
-        """Somebody reacted to a message in a conversation of the bot's."""
+    async def reacted(
+        self, message: Message, user: str, emoji: str, *, is_removed: bool = False
+    ) -> None:
+        """Somebody reacted to a message in a conversation of the bot's, or took that back."""
         if not message.channel.has_bot:
             return
         item = {"type": "message", "channel": message.channel.id, "ts": message.ts}
         event = {
-            "type": "reaction_added",
+            "type": "reaction_removed" if is_removed else "reaction_added",
+            "event_ts": self._world.ts(),
             "user": user,
             "reaction": emoji,
             "item": item,
             "item_user": message.user,
         }
-        await self.event(message.channel.team, event)
+        for _ in range(self.repeat_events):
+            await self.event(message.channel.team, event)
 
     async def opened_home(self, person: Person) -> None:
         """Somebody looks at the Home tab."""

@@ -119,6 +119,11 @@ class Person:
         self._in(message.channel)
         await self._server.happenings.reacted(message, self.id, emoji)
 
+    async def unreact(self, message: Message, emoji: str) -> None:
+        """Take a reaction back."""
+        self._in(message.channel)
+        await self._server.happenings.reacted(message, self.id, emoji, is_removed=True)
+
     async def delete(self, message: Message) -> None:
         """Delete one's own message, or anybody's with the right."""
         if message.user != self.id and not self.flags.get("is_admin"):
@@ -215,6 +220,12 @@ class Person:
         here = self.here.id if self.here else ""
         view.state = fill(view, values or {}, to_file=to_file, here=here)
         return await self._server.happenings.submitted(self, view, seconds=seconds)
+
+    async def wait_changed(self, view: View, before: str, *, seconds: float = 10.0) -> View:
+        """Wait until an open view is no more what it was when it had this hash."""
+        return await self._world.board.wait_for(
+            lambda: view if view.hash != before else None, seconds
+        )
 
     async def open_home(self) -> None:
         """Look at the bot's Home tab."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aiohttp import hdrs, web
 
 from bot.simulator.account import Generation
-from bot.simulator.agents_order import FLAGGED, read_order
+from bot.simulator.agents_deeds import TYPES, read_deed, read_source
+from bot.simulator.agents_order import FLAGGED, PieceOrder, check_kind, read_order
 from bot.simulator.face import Face, read_number
 from bot.simulator.faults import Operation
-from bot.simulator.order import ApiError
+from bot.simulator.order import ApiError, Deed
 from bot.simulator.render import Unreadable, read_image
 from bot.simulator.uploads import Upload, Uploads
 
@@ -25,6 +26,7 @@ VERSION = "2026-04-01"
 UPLOADS = "/uploads"
 PRESIGNED = timedelta(minutes=15)
 STATES = {"dreaming": "processing"}
+ASKED: Mapping[Deed | None, str] = {deed: asked for asked, deed in TYPES.items()}
 CODES = (
     "content_moderated",
     "generation_failed",
@@ -117,12 +119,21 @@ class LumaAgentsFace(Face):
     async def _create(self, request: web.Request) -> web.Response:
         self.account.count_create(asyncio.get_running_loop().time())
         body = await _read_object(request)
-        order = read_order(body, self._read_file)
-        origin = str(request.url.origin())
-        generation = self.account.create(order, body, self.clock.now(), origin)
+        check_kind(body)
+        order, source = self._read_order(body)
+        origin, now = str(request.url.origin()), self.clock.now()
+        generation = self.account.create(order, body, now, origin, source=source)
         reply = web.json_response(to_json(generation), status=201, headers=self._limits())
         self.simulator.begin(generation)
         return reply
+
+    def _read_order(self, body: dict[str, Any]) -> tuple[PieceOrder, Generation | None]:
+        """What is asked for, and the generation that is worked on, if any."""
+        if body.get("type") not in TYPES:
+            return read_order(body, self._read_file), None
+        source = self.account.to_source(read_source(body))
+        assert isinstance(source.order, PieceOrder)
+        return read_deed(body, source.order), source
 
     async def _get(self, request: web.Request) -> web.Response:
         return web.json_response(to_json(self.account.get(request.match_info["id"])))
@@ -210,7 +221,7 @@ def to_json(generation: Generation) -> dict[str, Any]:
     kind, name = ("image", "still.jpg") if generation.order.is_still else ("video", "result.mp4")
     return {
         "id": generation.id,
-        "type": kind,
+        "type": ASKED.get(generation.order.deed, kind),
         "model": generation.order.model,
         "state": STATES.get(generation.state, generation.state),
         "created_at": f"{generation.created_at:%Y-%m-%dT%H:%M:%SZ}",

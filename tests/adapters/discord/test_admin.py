@@ -6,10 +6,12 @@ import asyncio
 import csv
 import io
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 
 import pytest
 
 from bot.job import Job, JobState
+from bot.store import places
 from tests.adapters.discord.conftest import GUILD, Street, Town
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Kind, Message, NotPossible, Permission, Person
@@ -29,18 +31,60 @@ async def told(person: Person, command: str, **options: object) -> Message:
     return answer
 
 
+def rows_of(content: bytes) -> list[dict[str, str]]:
+    """A file of ours as a spreadsheet reads it."""
+    return list(csv.DictReader(io.StringIO(content.decode())))
+
+
 # ---- who manages a server ----------------------------------------------------------------------
 
 
 async def test_usage_comes_as_a_table_and_as_a_file(street: Street, boss: Person) -> None:
     await street.ana.slash("ray create", prompt="a red fox")
     await finished(street)
-    answer = await told(boss, "usage")
+    answer = await told(boss, "usage", since="week")
     assert "Ana" in answer.content
-    [(name, content)] = answer.files.items()
-    assert name.endswith(".csv")
-    [row] = csv.DictReader(io.StringIO(content.decode()))
-    assert (row["name"], row["delivered"]) == ("Ana", "1")
+    files = dict(answer.files)
+    chart = [files.pop(name) for name in answer.files if name.endswith(".png")]
+    people, days = (rows_of(content) for content in files.values())
+    assert [(row["name"], row["delivered"]) for row in people] == [("Ana", "1")]
+    assert [row["delivered"] for row in days] == ["0"] * 6 + ["1"]
+    if find_spec("matplotlib") is None:
+        assert "Usage by day" in answer.content
+    else:
+        assert chart[0].startswith(b"\x89PNG")
+        assert "Usage by day" not in answer.content
+
+
+async def test_the_weekly_digest_is_turned_on_and_off(street: Street, boss: Person) -> None:
+    answer = await told(boss, "digest", channel=street.general)
+    assert f"comes in <#{street.general.id}>" in answer.content
+    assert f"Weekly digest in channel {street.general.id}" in (await told(boss, "limits")).content
+    shelf = street.discord.channel(street.guild, "shelf", Kind.CATEGORY)
+    assert "That is a category" in (await told(boss, "digest", channel=shelf)).content
+    assert "nowhere any more" in (await told(boss, "digest")).content
+    assert "Weekly digest" not in (await told(boss, "limits")).content
+
+
+async def test_a_digest_is_found_by_the_process_after_the_one_that_posted_it(town: Town) -> None:
+    async with town.street() as street:
+        boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+        await told(boss, "digest", channel=street.general)
+        street.discord.faults.drop(
+            "POST", rf"^/channels/{street.general.id}/messages$", when="after"
+        )
+        street.later(days=7)
+        await street.discord.wait_for(lambda: street.discord.faults.left == 0)
+    async with town.street() as street:
+        street.later(minutes=10)
+        digests = street.house.app._digests()
+        await digests.post_due()
+        await digests.post_due()
+        [said] = street.discord.said(street.general)
+        assert said.content.startswith("**The week with Raybot, ")
+        assert "Nobody made a clip. Nothing was charged." in said.content
+        street.later(days=7)
+        await street.hurry(lambda: len(street.discord.said(street.general)) == 2)
 
 
 async def test_limits_and_rules_are_shown(street: Street, boss: Person) -> None:
@@ -239,3 +283,55 @@ async def test_nobody_else_may_press_the_operators_buttons(
         assert "Only the operator" in answer.content
     again = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
     assert "not set up for Raybot" in again.content
+
+
+async def test_people_are_forgotten_who_ask_and_whom_a_manager_names(
+    open_street: OpenStreet,
+) -> None:
+    street = await open_street({"thread": "new"})
+    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+    await street.ana.answer(await street.ana.slash("ray create", prompt="my red fox"))
+    [thread] = [each for each in street.guild.channels.values() if each.is_thread]
+    await finished(street, thread)
+    assert thread.name == "my red fox"
+    page = await street.ana.answer(await street.ana.slash("ray forget-me"))
+    assert page.is_ephemeral
+    assert "1 clip with its copies" in page.content
+    assert "backups" in page.content
+    assert street.clips(thread)
+    said = await street.ana.answer(await street.ana.click(page, "Forget it all"))
+    assert "being removed" in said.content
+    await street.hurry(lambda: (thread.name, street.discord.said(thread)) == ("Removed", []))
+    assert await all_jobs(street) == []
+
+    await street.ben.answer(await street.ben.slash("ray settings", setting="loop", value="true"))
+    page = await told(boss, "forget", member=street.ben.user)
+    assert "1 own setting" in page.content
+    said = await boss.answer(await boss.click(page, "Forget it all"))
+    assert "being removed" in said.content
+    assert "Nothing of theirs" in (await told(boss, "forget", member=street.ben.user)).content
+    assert "forget" in (await told(boss, "audit")).content
+    await street.ana.say(street.general, f"<@{street.discord.app.id}> forget me")
+    behind = await street.discord.wait_message(street.general, lambda each: each.buttons)
+    assert "your eyes only" in behind.content
+    nothing = await street.ana.answer(await street.ana.click(behind, "Forget me"))
+    assert "Nothing of yours is kept here" in nothing.content
+
+
+async def test_a_server_that_removed_the_bot_may_come_back_to_its_content(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="my red fox")
+    await finished(street)
+    database = street.house.app.database
+    street.discord.remove_bot(street.guild)
+    async with asyncio.timeout(10):
+        while not await database.read(places.away):
+            await asyncio.sleep(0.01)
+    [job] = await all_jobs(street)
+    assert job.clip is not None
+    street.later(days=8)
+    async with asyncio.timeout(10):
+        while (await street.house.job(job.id)).erased_at is None:
+            street.house.clock.move(hours=1)
+            await asyncio.sleep(0.01)
+    gone = await street.house.job(job.id)
+    assert (gone.clip, gone.work.prompt) == (None, "")

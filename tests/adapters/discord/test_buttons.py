@@ -10,7 +10,6 @@ from bot.request import to_video
 from tests.adapters.discord.conftest import Street, Town, picture
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Message, Permission
-from tests.fakes import to_requester
 
 OpenStreet = Callable[..., Awaitable[Street]]
 
@@ -93,51 +92,6 @@ async def test_a_form_of_a_clip_that_is_gone_meanwhile_starts_nothing(street: St
     assert told.is_ephemeral
     assert "was deleted" in told.content
     assert len(await all_jobs(street)) == 1
-
-
-async def test_a_report_reaches_the_moderators_who_remove_the_clip(street: Street) -> None:
-    mods = street.discord.channel(street.guild, "mods")
-    admin = to_requester("1", workspace=str(street.guild.id)).model_copy(
-        update={"adapter": "discord"}
-    )
-    here = f"discord:{street.guild.id}"
-    chosen = {"moderators_channel": str(mods.id)}
-    await street.house.studio.admin.set_policy(here, chosen, actor=admin)
-    await street.ana.slash("ray create", prompt="a red fox")
-    clip = await finished(street)
-    told = await street.ben.answer(await street.ben.choose(clip, "More…", "report"))
-    assert "Thank you" in told.content
-    report = await street.discord.wait_message(mods, lambda each: each.buttons)
-    assert list(report.buttons) == ["Remove", "Block", "Keep"]
-    assert "Ben" not in report.content
-    refused = await street.ben.answer(await street.ben.click(report, "Remove"))
-    assert "Only moderators" in refused.content
-    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_MESSAGES)
-    assert "decided" in (await boss.answer(await boss.click(report, "Remove"))).content
-    await street.discord.wait_for(lambda: clip.is_deleted and not report.buttons)
-
-
-async def test_stars_bring_a_clip_into_the_gallery_and_a_letter_brings_it_home(
-    street: Street,
-) -> None:
-    wall = street.discord.channel(street.guild, "wall")
-    admin = to_requester("1", workspace=str(street.guild.id)).model_copy(
-        update={"adapter": "discord"}
-    )
-    chosen = {"gallery_channel": str(wall.id), "gallery_stars": "2"}
-    here = f"discord:{street.guild.id}"
-    await street.house.studio.admin.set_policy(here, chosen, actor=admin)
-    await street.ana.slash("ray create", prompt="a red fox")
-    clip = await finished(street)
-    eve = street.discord.person("Eve", street.guild)
-    for person in (street.ana, street.ben, eve, eve):
-        await person.react(clip, "⭐")
-    shown = await street.discord.wait_message(wall, lambda each: each.attachments)
-    assert "Ana" in shown.content
-    assert not shown.pings.users
-    await eve.react(clip, "✉️")
-    await street.discord.wait_message(eve.dm, lambda each: each.attachments)
-    assert len(street.discord.messages(wall)) == 1
 
 
 async def test_remix_opens_what_was_asked_to_be_changed(street: Street) -> None:

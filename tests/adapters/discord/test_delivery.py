@@ -31,7 +31,7 @@ from bot.refs import Attachment, JobId, MessageRef, Micros, ThreadRef
 from bot.request import ImageFrame, Requester, VideoWork
 from tests.discord_server import Channel, DiscordServer, Message, Person
 from tests.discord_server.faults import VIA
-from tests.fakes import MovableClock
+from tests.fakes import MovableClock, digest_of
 
 JOB = JobId("r-00000abcde")
 KEY = f"{JOB}:clip"
@@ -162,6 +162,18 @@ async def test_a_clip_answers_its_status_message_and_calls_its_person_only(desk:
     assert (attachment.description or "").startswith("AI-generated clip: a fox")
     sent = desk.discord.requests_to(*POST)[-1].body
     assert (sent["nonce"], sent["enforce_nonce"]) == (KEY, True)
+
+
+async def test_a_digest_calls_nobody(desk: Desk) -> None:
+    clip = await desk.status()
+    liked = n.Starred(job_id=JOB, stars=4, name=f"<@{desk.ana.id}> **Ana**", message=clip)
+    week, key = digest_of(liked), "digest:discord:1:2026-11-02"
+    await desk.delivery.post(desk.thread, week, key=key, memo=Memory())
+    said = desk.said[-1]
+    assert said.content.startswith("**The week with Raybot, 26 Oct to 1 Nov 2026**")
+    assert f"- ★ 4 · [{JOB}](<https://discord.com/channels/" in said.content
+    assert "\\*\\*Ana" in said.content
+    assert desk.discord.pinged().users == set()
 
 
 async def test_a_clip_answers_the_message_that_asked(desk: Desk) -> None:

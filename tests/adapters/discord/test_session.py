@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,13 @@ class Desk:
 
     messages: asyncio.Queue[discord.Message] = field(default_factory=asyncio.Queue)
     online: int = 0
+    places: set[int] = field(default_factory=set)
+
+    async def on_place(self, guild_id: int, *, is_here: bool) -> None:
+        (self.places.add if is_here else self.places.remove)(guild_id)
+
+    async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
+        self.places = set(guild_ids) if is_all else self.places | set(guild_ids)
 
     async def on_online(self, client: Client) -> None:
         self.online += 1
@@ -71,7 +78,7 @@ class Line:
     @asynccontextmanager
     async def open(self, **known: Any) -> AsyncIterator[Session]:
         """Run a session while the block runs; a fault in it ends the block with that fault."""
-        session = Session(self.desk, self.wire(**known), clock=self.clock)
+        session = Session(self.desk, self.wire(**known), places=self.desk, clock=self.clock)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(session.run())
             try:
@@ -101,7 +108,7 @@ def line(discord_server: DiscordServer, clock: MovableClock) -> Line:
 
 
 async def refusal(line: Line, **known: Any) -> str:
-    session = Session(line.desk, line.wire(**known), clock=line.clock)
+    session = Session(line.desk, line.wire(**known), places=line.desk, clock=line.clock)
     with pytest.raises(ConfigError) as caught:
         async with asyncio.timeout(5):
             await session.run()

@@ -244,7 +244,7 @@ async def test_choices_are_those_of_the_video_services_of_today(
 ) -> None:
     street: Street = await open_street()
     _, [amiss] = await said(street.discord, models=(MODELS[0], *MODELS[2:]))
-    assert "(/ray create: model; /ray animate: model)" in amiss
+    assert "(/ray create: model; /ray animate: model; /ray story: model)" in amiss
     well, amiss_without = await said(street.discord, models=())
     assert "the commands are not looked at, as no video service can be asked for one" in well
     assert amiss_without == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +16,10 @@ from bot.errors import InvalidRequest
 from bot.job import Job
 from bot.request import ClipFrame, ImageFrame, frames_of
 from bot.store import jobs
-from tests.adapters.slack.conftest import Lane, picture
+from tests.adapters.slack.conftest import Lane, Town, picture
 from tests.adapters.slack.kit import PRICE, check_view
 from tests.adapters.slack.test_dialogues import job_of
-from tests.slack_server import Message, View
+from tests.slack_server import Message, Person, View
 
 PLACE = Place(channel="C1", thread="10.1", message="12.7", job="r-00000abcde")
 
@@ -53,22 +54,25 @@ def asking(lane: Lane, count: int) -> list[Message] | None:
     return asks if len(asks) == count else None
 
 
-def menu_of(lane: Lane) -> dict[str, Any]:
-    [clip] = lane.clips()
-    [menu] = [each for each in clip.elements if each["type"] == "static_select"]
-    return menu
+async def pick(person: Person, clip: Message, act: str) -> View:
+    """Press More… under a clip, and what is on the list; the form takes the list's place."""
+    shown = await (await person.click(clip, "More…")).wait_view()
+    before = shown.hash
+    await person.click(shown, act)
+    return await person.wait_changed(shown, before)
 
 
 async def test_more_is_a_list_with_prices_and_asks_for_what_an_act_needs(lane: Lane) -> None:
     await lane.ana.slash("/ray", "a fox", lane.general)
     clip = await lane.clip()
     first = job_of(await lane.status("Delivered"))
-    values = [each["value"] for each in menu_of(lane)["options"]]
-    assert {"final", "reframe", "modify", "prequel", "join", "several"} <= set(values)
+    shown = await (await lane.ben.click(clip, "More…")).wait_view()
+    listed = set(shown.buttons)
+    assert "in another shape · from ≈ $" in shown.plain
+    assert {"Final", "Reframe", "Modify", "Prequel", "Join", "Variations", "Report"} <= listed
     # What the service asks for these nobody knows, so they are not offered.
-    assert not {"upscale", "audio"} & set(values)
-    asked = await lane.ben.choose(clip, "More…", "reframe")
-    view = await asked.wait_view()
+    assert not {"Upscale", "Add sound"} & listed
+    view = await pick(lane.ben, clip, "Reframe")
     shapes = view.blocks[0]["element"]["options"]
     assert "1:1" not in [each["value"] for each in shapes]
     assert " · ≈ $" in shapes[0]["text"]["text"]
@@ -88,13 +92,41 @@ async def test_more_is_a_list_with_prices_and_asks_for_what_an_act_needs(lane: L
     await lane.house.check_books()
 
 
+async def test_the_list_works_after_a_restart_again_and_again_and_says_what_cannot_be(
+    town: Town,
+) -> None:
+    async with town.lane() as lane:
+        await lane.ana.slash("/ray", "a fox", lane.general)
+        clip = await lane.clip()
+        first = (await all_jobs(lane))[0]
+        await lane.house.delivered(first.id)
+        shown = await (await lane.ben.click(clip, "More…")).wait_view()
+    async with town.lane() as lane:
+        before = shown.hash
+        await lane.ben.click(shown, "Reframe")
+        form = await lane.ben.wait_changed(shown, before)
+        # Who cancels can choose the same again.
+        form.is_open = False
+        assert (await pick(lane.ben, clip, "Reframe")).said["callback_id"] == deeds.DEED
+        listed = await (await lane.ben.click(clip, "More…")).wait_view()
+        closed = await (await lane.ben.click(clip, "More…")).wait_view()
+        closed.is_open = False
+        asked = await lane.ben.click(closed, "Modify")
+        assert (await asked.wait_view()).said["callback_id"] == deeds.DEED
+        await lane.house.studio.delete(first.id, first.request.requester)
+        before = listed.hash
+        await lane.ben.click(listed, "Join")
+        assert "was deleted" in (await lane.ben.wait_changed(listed, before)).plain
+        assert len(await all_jobs(lane)) == 1
+
+
 async def test_a_clip_goes_on_and_is_varied_at_once(lane: Lane) -> None:
     await lane.ana.slash("/ray", "a fox", lane.general)
     clip = await lane.clip()
     first = job_of(await lane.status("Delivered"))
     view = await (await lane.ana.click(clip, "Extend")).wait_view()
     await lane.ana.submit(view, {"prompt": "it runs"})
-    view = await (await lane.ana.choose(clip, "More…", "several")).wait_view()
+    view = await pick(lane.ana, clip, "Variations")
     await lane.ana.submit(view, {"choice": "3"})
     await lane.ana.click(clip, "Loop")
     await lane.slack.wait_for(lambda: len(lane.clips()) == 6, seconds=20)
@@ -115,21 +147,21 @@ async def test_what_cannot_be_is_said_at_its_field_or_privately_and_starts_nothi
     first = (await all_jobs(lane))[0]
     await lane.house.delivered(first.id)
     elsewhere = await lane.house.ask()
-    join = await (await lane.ben.choose(clip, "More…", "join")).wait_view()
+    join = await pick(lane.ben, clip, "Join")
     for typed, says in (("the other one", "looks like"), (first.id, "two different")):
         refused = await lane.ben.submit(join, {"other": typed})
         assert says in refused.errors["other"]
-    modify = await (await lane.ben.choose(clip, "More…", "modify")).wait_view()
+    modify = await pick(lane.ben, clip, "Modify")
     assert (await lane.ben.submit(modify, {"prompt": " "})).errors.keys() == {"prompt"}
     await lane.ben.submit(join, {"other": elsewhere})
     await is_told(lane, f"no job {elsewhere}")
     # What no list of ours offers.
-    for act, value, says in (("several", "5", "1 to 4"), ("reframe", "16:9", "16:9 already")):
-        view = await (await lane.ben.choose(clip, "More…", act)).wait_view()
+    for act, value, says in (("Variations", "5", "1 to 4"), ("Reframe", "16:9", "16:9 already")):
+        view = await pick(lane.ben, clip, act)
         forge(view, value)
         await lane.ben.submit(view, {"choice": value})
         await is_told(lane, says)
-    late = await (await lane.ben.choose(clip, "More…", "reframe")).wait_view()
+    late = await pick(lane.ben, clip, "Reframe")
     await lane.house.studio.delete(first.id, first.request.requester)
     await lane.ben.submit(late, {"choice": "9:16"})
     await is_told(lane, "was deleted")
@@ -152,6 +184,11 @@ async def test_nothing_comes_of_a_clip_that_failed_or_is_for_its_maker_only(lane
     row["elements"][0]["action_id"] = row["elements"][0]["action_id"].replace(":retry:", ":loop:")
     pressed = await lane.ana.click(failed, "Retry")
     await pressed.wait_said(lambda text: "has no clip" in text)
+    button = row["elements"][0]
+    for act in ("extend", "more"):
+        button["action_id"] = re.sub(r"ray:\w+:", f"ray:{act}:", button["action_id"])
+        pressed = await lane.ana.click(failed, "Retry")
+        await pressed.wait_said(lambda text: "has no clip" in text)
     assert len(await all_jobs(lane)) == 2
 
 
@@ -162,7 +199,7 @@ async def test_several_are_confirmed_by_one_word_and_told_in_one_line(
     await lane.ana.slash("/ray", "a fox", lane.general)
     clip = await lane.clip()
     await lane.house.delivered((await all_jobs(lane))[0].id)
-    view = await (await lane.ben.choose(clip, "More…", "several")).wait_view()
+    view = await pick(lane.ben, clip, "Variations")
     assert (await lane.ben.submit(view, {"choice": "3"})).closed
     # Slack tells it again.
     view.is_open = True

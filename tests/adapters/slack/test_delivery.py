@@ -12,9 +12,11 @@ from adapters.slack.addresses import to_message
 from adapters.slack.pace import MOST, MOST_RUNNING
 from bot import notices as n
 from bot.errors import DeliveryUnavailable, EditsPaused, PostedBefore, ThreadGone
+from bot.notices import Starred
 from bot.ports import Hosting
 from bot.refs import MessageRef
 from tests.adapters.slack.desk import JOB, Desk, Memory, opened
+from tests.fakes import digest_of
 from tests.slack_server.messages import to_cursor
 
 POST, EDIT, PAST = "chat.postMessage", "chat.update", "conversations.history"
@@ -95,6 +97,24 @@ async def test_the_operator_is_not_told_twice(desk: Desk) -> None:
     desk.clock.move(seconds=30)
     await desk.delivery.post(desk.place(), notice, key="operator:1", memo=Memory())
     assert len(desk.said()) == 1
+
+
+async def test_a_digest_whose_answer_was_lost_is_found_by_the_next_process(desk: Desk) -> None:
+    week = digest_of(
+        Starred(job_id=JOB, stars=4, name="<!channel> *Ana*", message=await desk.say())
+    )
+    key, desk.memo = "digest:slack:T1:2026-11-02", Memory()
+    desk.drop(POST)
+    with pytest.raises(DeliveryUnavailable):
+        await desk.delivery.post(desk.place(), week, key=key, memo=desk.memo)
+    desk.clock.move(seconds=30)
+    async with desk.restarted() as next_one:
+        ref = await next_one.delivery.post(desk.place(), week, key=key, memo=next_one.memo)
+    _, said = desk.said()
+    assert ref.message == said.ts
+    assert said.text.startswith("*The week with Raybot, 26 Oct to 1 Nov 2026*")
+    assert "&lt;!channel&gt;" in said.text
+    assert f"|{JOB}>" in said.text, "the way to the clip"
 
 
 async def test_slack_hosts_no_image_for_others(desk: Desk) -> None:

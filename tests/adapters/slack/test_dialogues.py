@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -36,7 +38,7 @@ async def test_a_command_becomes_a_clip_in_the_thread_of_its_status_message(lane
     assert status.thread_ts is None
     assert clip.thread_ts == status.ts
     assert f"<@{lane.ana.id}>" in str(clip.blocks)
-    assert set(clip.buttons) == {"Extend", "Variation", "Remix", "Loop", "Delete"}
+    assert set(clip.buttons) == {"Extend", "Variation", "Remix", "Loop", "More…", "Delete"}
     job = await lane.house.delivered(job_of(status))
     assert (job.work.aspect_ratio, to_video(job.work).duration) == ("9:16", "9s")
     await lane.house.check_books()
@@ -210,6 +212,31 @@ async def test_only_who_asked_or_an_admin_deletes_a_clip(lane: Lane) -> None:
     assert (await lane.house.job(job_id)).clip is None
 
 
+async def test_people_are_forgotten_who_ask_and_whom_an_admin_names(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
+    await lane.ana.slash("/ray", "my red fox", lane.general)
+    clip, status = await lane.clip(), await lane.status("Delivered")
+    await lane.house.delivered(job_of(status))
+    refused = await lane.ben.slash("/ray", f"admin forget <@{lane.ana.id}|ana>", lane.general)
+    await refused.wait_said(lambda text: "Only admins" in text)
+    page = await lane.ana.slash("/ray", "forget me", lane.general)
+    assert "1 clip with its copies" in await page.wait_said(lambda text: "goes:" in text)
+    assert not clip.deleted
+    asked = await lane.ana.click(page.messages[-1], "Forget it all")
+    await asked.wait_said(lambda text: "being removed" in text)
+    await lane.hurry(lambda: (clip.deleted and status.deleted) or None)
+    async with asyncio.timeout(10):
+        while not generations(lane)[-1].is_deleted:
+            await asyncio.sleep(0.01)
+    assert (await lane.house.job(job_of(status))).work.prompt == ""
+
+    await lane.ben.slash("/ray", "settings ar=9:16", lane.general)
+    page = await boss.slash("/ray", f"admin forget <@{lane.ben.id}|ben>", lane.general)
+    await page.wait_said(lambda text: "1 own setting" in text)
+    asked = await boss.click(page.messages[-1], "Forget it all")
+    await asked.wait_said(lambda text: "Everything of theirs is being removed" in text)
+
+
 async def test_a_failed_clip_says_why_and_costs_nothing(lane: Lane) -> None:
     lane.house.simulator.faults.fail("Your prompt was flagged by moderation")
     await lane.ana.slash("/ray", "a fox", lane.general)
@@ -335,6 +362,8 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
         ("admin", "pause"),
         ("admin limits", "budget"),
         ("admin usage today", "Nobody asked"),
+        (f"admin digest {lane.general.mention}", "comes in #general"),
+        ("admin digest off", "nowhere any more"),
         (f"admin channel {lane.general.mention} on", "#general"),
         ("admin defaults ar=9:16", "9:16"),
         (f"admin rule remix own {lane.general.mention}", "Decided for #general: remix own."),
@@ -351,6 +380,10 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
     ):
         asked = await boss.slash("/ray", typed, lane.general)
         assert says in await asked.wait_said()
+    letters = [each for each in lane.slack.said(boss.direct) if each.files]
+    kinds = ["png"] * bool(find_spec("matplotlib")) + ["csv", "csv"]
+    assert [[f.name[-3:] for f in each.files] for each in letters] == [kinds]
+    assert not any(each.files for each in lane.slack.said(lane.general)), "all would see them"
     asked = await lane.ana.slash("/ray", "a fox", lane.general)
     await asked.wait_said(lambda text: "paused" in text)
     asked = await boss.slash("/ray", "admin resume", lane.general)
@@ -407,7 +440,7 @@ async def test_a_still_is_a_picture_that_can_be_set_in_motion(
     picture_of_ours = await lane.slack.wait_message(
         lane.general, lambda each: any(file.name.endswith(".jpg") for file in each.files)
     )
-    assert picture_of_ours.buttons == ["Animate", "Variation", "Remix", "Delete"]
+    assert picture_of_ours.buttons == ["Animate", "Variation", "Remix", "More…", "Delete"]
     still = job_of(await lane.status())
     await lane.house.delivered(still)
     asked = await lane.ben.click(picture_of_ours, "Remix")

@@ -16,8 +16,10 @@ import pytest
 from slack_sdk.oauth.installation_store import Installation
 
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
+from adapters.slack.places import Places
 from adapters.slack.tokens import Installations
 from bot.errors import ThreadGone
+from bot.store import places
 from tests.adapters.slack.conftest import Lane, Town
 from tests.adapters.slack.test_http import is_open
 from tests.adapters.slack.test_wire import asked, job_of
@@ -201,14 +203,16 @@ async def test_a_slack_that_is_mute_ends_an_installation_with_a_page(
 async def test_a_token_that_ended_is_forgotten_until_the_next_installation(
     bot: House, town: Town, end: str
 ) -> None:
-    vault = bot.lane.house.studio.vault
+    vault, database = bot.lane.house.studio.vault, bot.lane.house.app.database
     for _ in range(2):
         await bot.install(town.team)
         assert await vault.names("slack", "bot:") == (f"bot:{town.team.id}",)
+        assert await database.read(places.away) == []
         await getattr(bot.lane.slack, end)(town.team)
         async with asyncio.timeout(10):
-            while await vault.names("slack", "bot:"):
+            while await vault.names("slack", "bot:") or not await database.read(places.away):
                 await asyncio.sleep(0.01)
+        assert await database.read(places.away) == [f"slack:{town.team.id}"]
     before = len(bot.lane.slack.requests_to("chat.postMessage"))
     await town.ana.say(f"{town.team.mention} a fox", town.general)
     assert asked(bot.lane) == 0
@@ -232,7 +236,8 @@ async def test_late_news_of_an_end_does_not_undo_a_new_installation(
 
 async def test_a_whole_organisation_cannot_install_the_bot(bot: House) -> None:
     """Its token names no workspace, so nobody could tell whose it is."""
-    store = Installations(bot.lane.house.studio.vault)
+    studio = bot.lane.house.studio
+    store = Installations(studio.vault, Places(studio))
     with pytest.raises(Exception, match="organisation"):
         await store.async_save(
             Installation(

@@ -37,6 +37,7 @@ KNOWN_EVENTS = {
     "app_mention": "app_mentions:read",
     "message.im": "im:history",
     "reaction_added": "reactions:read",
+    "reaction_removed": "reactions:read",
     "app_uninstalled": "",
     "tokens_revoked": "",
 }

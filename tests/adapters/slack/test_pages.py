@@ -97,9 +97,13 @@ def test_wide_letters_take_two_columns() -> None:
 def test_too_many_lines_are_left_out_last_first() -> None:
     drawn = pages.draw_text(Text(title="Help", lines=("fox & " * 100,) * 30))
     check_drawn(drawn)
-    page = pages.draw_text(Text(title="T", table=(("a",), ("b",)), lines=("fox " * 100,) * 30))
-    check_drawn(page)
-    assert page.text.splitlines()[-1] == "… and 28 more"
+    lines = ("fox " * 100,) * 30
+    short = pages.draw_text(Text(title="T", table=(("a",), ("b",)), lines=lines))
+    check_drawn(short)
+    assert short.text.splitlines()[-1] == "… and 23 more", "a short table leaves its room"
+    long = pages.draw_text(Text(title="T", table=(("a" * 40,),) * 99, lines=lines))
+    check_drawn(long)
+    assert long.text.splitlines()[-1] == "… and 28 more"
     assert pages.draw_text(Text(title="Fine")).text == "*Fine*"
     assert pages.draw_text(Text(title="Fine", quote="# a")).text == "*Fine*\n> # a"
 

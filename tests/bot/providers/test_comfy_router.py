@@ -30,7 +30,7 @@ from bot.errors import (
     ProviderUnavailable,
     SubmissionUncertain,
 )
-from bot.ports import Absent, CannotTell, Found, FrameHandle, PerClip, Submission
+from bot.ports import Absent, CannotTell, Found, FrameHandle, Submission
 from bot.providers.comfy_router import (
     ComfyRouter,
     NotSwitchedOn,
@@ -43,6 +43,7 @@ from bot.refs import GenerationId, JobId
 from bot.request import VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.comfy_router import ComfyRouterFace
+from bot.tariffs import PerClip
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "comfy_router"

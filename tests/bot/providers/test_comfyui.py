@@ -28,13 +28,14 @@ from bot.errors import (
     ProviderUnavailable,
     SubmissionUncertain,
 )
-from bot.ports import Absent, CannotTell, Found, FrameHandle, PerClip, Submission
+from bot.ports import Absent, CannotTell, Found, FrameHandle, Submission
 from bot.providers.comfyui import ComfyUI, Settings, create, read_error
 from bot.refs import GenerationId, JobId
 from bot.request import VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.comfyui import ComfyUIFace
 from bot.simulator.pictures import draw_picture
+from bot.tariffs import PerClip
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "comfyui"
 KEY = "comfyui-0123456789abcdef0123456789"

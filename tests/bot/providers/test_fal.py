@@ -31,12 +31,13 @@ from bot.errors import (
     ProviderUnavailable,
     SubmissionUncertain,
 )
-from bot.ports import CannotTell, FrameHandle, Generation, PerClip, Provider, Submission
+from bot.ports import CannotTell, FrameHandle, Generation, Provider, Submission
 from bot.providers.fal import KEYS, LOOKS, MOST_IMAGE_BYTES, Fal, Settings, create, read_error
 from bot.refs import GenerationId, JobId
 from bot.request import Duration, Resolution, VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FalFace
+from bot.tariffs import PerClip
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "fal"

@@ -39,16 +39,7 @@ from bot.errors import (
 )
 from bot.log import redact
 from bot.metrics import Metrics
-from bot.ports import (
-    Absent,
-    CannotTell,
-    Found,
-    FrameHandle,
-    Generation,
-    PerPixel,
-    Provider,
-    Submission,
-)
+from bot.ports import Absent, CannotTell, Found, FrameHandle, Generation, Provider, Submission
 from bot.providers.luma import (
     MAX_PAGES,
     PAGE,
@@ -60,6 +51,7 @@ from bot.providers.luma import (
 )
 from bot.refs import GenerationId, JobId
 from bot.request import ASPECT_RATIOS, CONCEPTS, ImageWork, VideoWork
+from bot.tariffs import PerPixel
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "luma"
@@ -1409,3 +1401,21 @@ async def test_nothing_of_a_prompt_or_a_secret_is_logged(
     await luma.check(names("a"))
     for secret in ("very private", TOKEN, KEY):
         assert secret not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "is_gone"), [(204, True), (404, True), (400, False), (401, None), (500, None)]
+)
+async def test_a_generation_is_forgotten_where_luma_lets_us(
+    luma: Luma, server: LumaServer, status: int, is_gone: bool | None
+) -> None:
+    server.next_answers = [web.Response(status=status)]
+    if is_gone is None:
+        with pytest.raises(ProviderUnavailable):
+            await luma.forget(GenerationId("a"))
+    else:
+        assert await luma.forget(GenerationId("a")) is is_gone
+    assert server.calls == ["DELETE /v1/generations/a"]
+    # What goes on under the name of another clip is that one's.
+    assert await luma.forget(GenerationId("a#r-0yb.1")) is False
+    assert len(server.calls) == 1

@@ -14,7 +14,7 @@ from bot import choice
 from bot.config import to_config
 from bot.dialects.one_answer import OneAnswer, read_link
 from bot.errors import ConfigError, InvalidRequest, ProviderRejected
-from bot.ports import FrameHandle, PerClip, Submission
+from bot.ports import FrameHandle, Submission
 from bot.providers.mindstudio import (
     Settings,
     create,
@@ -25,6 +25,7 @@ from bot.providers.mindstudio import (
 )
 from bot.refs import Attachment, JobId, Micros
 from bot.request import ImageFrame, VideoWork
+from bot.tariffs import PerClip
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "mindstudio"

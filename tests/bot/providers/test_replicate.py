@@ -38,15 +38,7 @@ from bot.errors import (
     SubmissionUncertain,
 )
 from bot.log import redact
-from bot.ports import (
-    Absent,
-    CannotTell,
-    Found,
-    FrameHandle,
-    PerClip,
-    Provider,
-    Submission,
-)
+from bot.ports import Absent, CannotTell, Found, FrameHandle, Provider, Submission
 from bot.providers.replicate import (
     INLINE_BYTES,
     MAX_PAGES,
@@ -57,6 +49,7 @@ from bot.providers.replicate import (
 )
 from bot.refs import Attachment, GenerationId, JobId
 from bot.request import ClipFrame, ImageFrame, VideoWork, to_video
+from bot.tariffs import PerClip
 from tests.fakes import MovableClock
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "replicate"

@@ -20,8 +20,8 @@ from bot.refs import GenerationId, JobId, MediaKey, MessageRef, Micros, Price
 from bot.request import GenerationRequest
 from bot.store import attempts, jobs, ledger
 from bot.store.database import Database, Tx
-from bot.store.migrations import migrate
 from bot.tables import LimitsTable
+from tests.conftest import migrated
 from tests.fakes import to_request
 
 R = TypeVar("R")
@@ -232,7 +232,7 @@ def start_write(
 def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with today's schema and no rows; copying it is quicker than migrating."""
     path = tmp_path_factory.mktemp("schema") / "empty.db"
-    migrate(path)
+    path.write_bytes(migrated())
     return path
 
 

@@ -1,4 +1,4 @@
-"""Where clips come from, films of several shots, grants, reports, stars, and their errands."""
+"""Where clips come from, films of several shots, grants, reports, stars, errands, erasures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def upgrade() -> None:
     for name in ("parent", "story", "waits_for"):
         op.add_column("jobs", sa.Column(name, sa.String(length=16), nullable=True))
     op.add_column("jobs", sa.Column("shot", sa.Integer(), nullable=True))
+    op.add_column("jobs", sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("places", sa.Column("left_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(op.f("ix_jobs_parent"), "jobs", ["parent"])
     op.create_index(op.f("ix_jobs_story"), "jobs", ["story"])
     op.execute("UPDATE jobs SET parent = retry_of")
@@ -23,6 +25,7 @@ def upgrade() -> None:
     op.execute("UPDATE messages SET posted = json_extract(message, '$.message')")
     _make_grants()
     _make_errands()
+    _make_erasures()
     _widen_indexes()
     op.create_table(
         "reports",
@@ -79,6 +82,16 @@ def _make_errands() -> None:
     )
     op.create_index(op.f("ix_errands_job_id"), "errands", ["job_id"])
     op.create_index(op.f("ix_errands_due_at"), "errands", ["due_at"])
+
+
+def _make_erasures() -> None:
+    op.create_table(
+        "erasures",
+        sa.Column("job_id", sa.String(length=16), nullable=False),
+        sa.Column("is_gone", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_erasures_job_id")),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_erasures")),
+    )
 
 
 def _widen_indexes() -> None:

@@ -1,0 +1,40 @@
+"""What those who run a place type where there are no commands with options. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from bot.errors import InvalidRequest
+
+#: How far back usage goes.
+DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
+_WORDS = re.compile(r"(add|remove)\s+(word|pattern)\s+(.+)", re.DOTALL | re.IGNORECASE)
+
+
+def change_words(
+    typed: str, words: Collection[str], patterns: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """The lists once `add word X` or `remove pattern X` is done; raises `InvalidRequest`."""
+    if (found := _WORDS.fullmatch(typed)) is None:
+        raise InvalidRequest("Say words add word X, or words remove pattern X.")
+    lists = {"word": list(words), "pattern": list(patterns)}
+    changed, entry = lists[found[2].lower()], found[3].strip()
+    if found[1].lower() == "add":
+        changed.append(entry)
+    elif entry in changed:
+        changed.remove(entry)
+    else:
+        raise InvalidRequest("That is not on the list.")
+    return lists["word"], lists["pattern"]
+
+
+def words_line(words: Collection[str], patterns: Collection[str]) -> str:
+    """What a place blocks."""
+    said = f"Blocked words: {', '.join(words) or 'none'}. Patterns: "
+    return said + (", ".join(patterns) or "none") + "."
+
+
+def page_in(typed: str) -> int:
+    """The page that is asked for; the first where none is."""
+    return int(typed) if typed.isdecimal() and 0 < len(typed) < 5 and int(typed) else 1

@@ -1,0 +1,38 @@
+"""Which servers have the bot, as Discord tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from adapters.discord.parse import NAME
+from bot.errors import StoreError
+from bot.log import get_logger
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+log = get_logger(__name__)
+
+
+class Places:
+    """Passes on who added the bot, and who removed it, after which its content goes some time."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def on_place(self, guild_id: int, *, is_here: bool) -> None:
+        """A server has the bot, or removed it."""
+        departures, tenant = self._studio.departures, f"{NAME}:{guild_id}"
+        try:
+            await (departures.returned(tenant) if is_here else departures.left(tenant))
+        except StoreError as error:
+            log.warning("discord.place_not_noted", guild=guild_id, cause=error.sentence)
+
+    async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
+        """These servers have the bot; where they are all, others may have left meanwhile."""
+        tenants = {f"{NAME}:{each}" for each in guild_ids}
+        try:
+            await self._studio.departures.present(NAME, tenants, is_all=is_all)
+        except StoreError as error:
+            log.warning("discord.places_not_noted", cause=error.sentence)

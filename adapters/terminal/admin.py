@@ -1,0 +1,137 @@
+"""`admin …` at the terminal: what its operator reads and decides of this machine's own place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from adapters import command_text
+from adapters.admin_text import DAYS, change_words, page_in, words_line
+from adapters.command_text import SettingsCommand
+from bot.clock import Clock
+from bot.errors import InvalidRequest
+from bot.request import Requester
+from bot.text import (
+    Text,
+    describe_audit,
+    describe_limits,
+    describe_queue,
+    describe_rules,
+    describe_server_usage,
+)
+
+if TYPE_CHECKING:
+    from bot.studio import Administration, Studio
+
+HELP = (
+    "Type admin with one of: usage [today|week|month|year] · limits · limit NAME VALUE · rules · "
+    "rule NAME VALUE · defaults ar=9:16 … · words [add word X] · pause [why] · resume · queue · "
+    "audit [page]. For every place together: raybot usage."
+)
+_ACTS = "usage|limits|limit|rules|rule|defaults|words|pause|resume|queue|audit"
+_TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*))?", re.IGNORECASE | re.DOTALL)
+Act = Callable[[Requester, str], Coroutine[Any, Any, Text]]
+
+
+def read_admin(text: str) -> str | None:
+    """What follows `admin`; None where it is no act: an admin can be in a clip, too."""
+    found = _TYPED.fullmatch(text.strip())
+    return (found["act"] or "") if found else None
+
+
+class Admin:
+    """Carries it out; whoever sits here runs the bot."""
+
+    def __init__(self, studio: Studio, *, clock: Clock) -> None:
+        self._studio = studio
+        self._clock = clock
+        self._acts: dict[str, Act] = {
+            "usage": self._usage,
+            "limits": self._limits,
+            "limit": self._limit,
+            "rules": self._rules,
+            "rule": self._rule,
+            "defaults": self._defaults,
+            "words": self._words,
+            "pause": self._pause,
+            "resume": self._resume,
+            "queue": self._queue,
+            "audit": self._audit,
+        }
+
+    @property
+    def _admin(self) -> Administration:
+        return self._studio.admin
+
+    async def answer(self, said: str, actor: Requester) -> Text:
+        """Carry out one act; raises `InvalidRequest` that says what would do."""
+        name, _, rest = said.strip().partition(" ")
+        act = self._acts.get(name.lower())
+        if act is None:
+            raise InvalidRequest(HELP)
+        return await act(actor, rest.strip())
+
+    async def _usage(self, actor: Requester, rest: str) -> Text:
+        if rest.lower() not in DAYS:
+            raise InvalidRequest("Type admin usage today, week, month or year.")
+        until = self._clock.now()
+        since = until - timedelta(days=DAYS[rest.lower()])
+        people = await self._admin.usage(actor.tenant, since, until)
+        models = await self._admin.usage_by_model(actor.tenant, since, until)
+        return describe_server_usage(people, models, since=since, until=until)
+
+    async def _limits(self, actor: Requester, _rest: str) -> Text:
+        return describe_limits(await self._admin.limits(actor.tenant))
+
+    async def _rules(self, actor: Requester, _rest: str) -> Text:
+        return describe_rules(await self._admin.rules(actor.tenant))
+
+    async def _limit(self, actor: Requester, rest: str) -> Text:
+        name, _, value = rest.partition(" ")
+        if not name:
+            raise InvalidRequest(f"Names of limits: {', '.join(self._admin.settable())}.")
+        every = await self._admin.set_limits(actor.tenant, {name: value.strip()}, actor=actor)
+        shown = ", ".join(f"{each.name} {each.value}" for each in every)
+        return _said(f"Set here: {shown or 'nothing of its own'}.")
+
+    async def _rule(self, actor: Requester, rest: str) -> Text:
+        name, _, value = rest.partition(" ")
+        held = await self._admin.set_policy(actor.tenant, {name: value.strip()}, actor=actor)
+        shown = ", ".join(f"{each} {held[each]}" for each in held)
+        return _said(f"Decided here: {shown or 'nothing of its own'}.")
+
+    async def _defaults(self, actor: Requester, rest: str) -> Text:
+        command = command_text.parse(f"settings {rest}")
+        if not isinstance(command, SettingsCommand) or not command.changes:
+            raise InvalidRequest("Type admin defaults ar=9:16.")
+        held = await self._admin.set_defaults(actor.tenant, dict(command.changes), actor=actor)
+        shown = ", ".join(f"{name} {value}" for name, value in held.items())
+        return _said(f"Defaults here: {shown or 'none of its own'}.")
+
+    async def _words(self, actor: Requester, rest: str) -> Text:
+        held = await self._admin.words(actor.tenant, actor=actor)
+        if rest:
+            words, patterns = change_words(rest, *held)
+            await self._admin.set_words(actor.tenant, actor=actor, words=words, patterns=patterns)
+            held = await self._admin.words(actor.tenant, actor=actor)
+        return _said(words_line(*held))
+
+    async def _pause(self, actor: Requester, rest: str) -> Text:
+        await self._admin.pause(actor.tenant, actor=actor, message=rest)
+        return _said("Paused: nothing new is started; what runs goes on.")
+
+    async def _resume(self, actor: Requester, _rest: str) -> Text:
+        await self._admin.resume(actor.tenant, actor=actor)
+        return _said("Raybot takes requests here again.")
+
+    async def _queue(self, actor: Requester, _rest: str) -> Text:
+        return describe_queue(await self._admin.queue(actor.tenant))
+
+    async def _audit(self, actor: Requester, rest: str) -> Text:
+        return describe_audit(await self._admin.audit(actor.tenant, page_in(rest)))
+
+
+def _said(sentence: str) -> Text:
+    return Text(title=sentence, tone="good")

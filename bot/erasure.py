@@ -1,0 +1,240 @@
+"""Forgets people who ask for it, and places some days after they removed the bot.
+
+What is to go is a row for each job, so that what one process began the next one ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from bot.clips import Clips
+from bot.clock import Clock
+from bot.courier import Courier
+from bot.errors import BotError, Stale, StoreError, ThreadGone
+from bot.house import House
+from bot.job import TERMINAL, Job
+from bot.log import get_logger
+from bot.overview import Forgetting
+from bot.planning import Planner
+from bot.refs import JobId
+from bot.request import Requester
+from bot.rights import Rights, to_person
+from bot.store import erasing, jobs, places, settings
+from bot.store.database import Database, Tx
+
+log = get_logger(__name__)
+#: So long a place may come back to its content.
+KEPT_FOR_PLACES = timedelta(days=7)
+LOOK_EVERY = timedelta(hours=1)
+#: How soon it is looked again for what is still being made, or cannot be reached.
+SOON, LATER = timedelta(minutes=1), timedelta(minutes=10)
+#: So long after its end the images of a request may still be being read.
+SETTLED_AFTER = timedelta(minutes=2)
+#: After so long what cannot be reached is the operator's to remove.
+GIVE_UP_AFTER = timedelta(days=7)
+#: Takes a job back for its person.
+Cancel = Callable[[JobId, Requester], Awaitable[object]]
+
+
+class Erasure:
+    """Forgets what it can now; what a service or a chat does not let go yet is tried again."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        clips: Clips,
+        clock: Clock,
+        house: House,
+        rights: Rights,
+        courier: Courier,
+        cancel: Cancel,
+    ) -> None:
+        self._database = database
+        self._planner = planner
+        self._providers = {each.name: each for each in planner.providers}
+        self._clips = clips
+        self._clock = clock
+        self._house = house
+        self._rights = rights
+        self._courier = courier
+        self._cancel = cancel
+        self._due = asyncio.Event()
+
+    def hurry(self) -> None:
+        """There is something to do."""
+        self._due.set()
+
+    # ---- what is asked for ---------------------------------------------------------------
+
+    async def forget(self, requester: Requester, *, is_confirmed: bool = False) -> Forgetting:
+        """What there is of a person in this place; once `is_confirmed` all of it goes.
+
+        It goes on by itself, also after a restart. Asked for again it does nothing more.
+        """
+        person, now = requester.person, self._clock.now()
+
+        def begin(tx: Tx) -> bool:
+            if erasing.belongings(tx.conn, person).is_empty:
+                return False
+            self._begin(tx, person, now)
+            settings.write_audit(tx, now, actor=person, act="forget", target=person, detail="")
+            return True
+
+        what = await self._database.read(lambda conn: erasing.belongings(conn, person))
+        is_begun = is_confirmed and await self._database.write(begin)
+        return Forgetting(what=what, is_begun=is_begun)
+
+    async def forget_other(
+        self, tenant: str, user: str, *, actor: Requester, is_confirmed: bool = False
+    ) -> Forgetting:
+        """The same for somebody in a place, by who runs it, which is remembered.
+
+        The adapter has checked that `actor` may. Raises `NotAllowed` and `InvalidRequest`.
+        """
+        person = to_person(tenant, user)
+        self._rights.check(tenant, actor=actor)
+        what = await self._database.read(lambda conn: erasing.belongings(conn, person))
+        is_begun = is_confirmed and not what.is_empty
+        if is_begun:
+            await self._rights.act(
+                tenant,
+                actor,
+                "forget",
+                lambda tx, now: self._begin(tx, person, now),
+                target=person,
+            )
+        return Forgetting(what=what, of=user, is_begun=is_begun)
+
+    def _begin(self, tx: Tx, person: str, now: datetime) -> None:
+        erasing.begin(tx, person, now)
+        tx.after_commit(self.hurry)
+        tx.after_commit(self._courier.hurry)
+
+    # ---- what goes -----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Remove what is to go until cancelled."""
+        while True:
+            self._due.clear()
+            try:
+                pause = await self.carry_on()
+            except StoreError as error:
+                log.error("erasure.store_failed", cause=error.sentence)  # noqa: TRY400
+                pause = SOON
+            await self._clock.wait(self._due, self._clock.now() + pause)
+
+    async def carry_on(self) -> timedelta:
+        """Remove all that can go now; how long to wait with the rest."""
+        await self._look_at_places()
+        await self._database.write(erasing.begin_strewn)
+        left, before = await self._database.read(erasing.due), None
+        while left and len(left) != before:
+            before = len(left)
+            for each in left:
+                await self._try(each.job, is_gone=each.is_gone)
+            # One may have waited for another.
+            left = await self._database.read(erasing.due)
+        await self._end_places()
+        if not left:
+            return LOOK_EVERY
+        return SOON if any(each.job.ended_at is None for each in left) else LATER
+
+    async def _look_at_places(self) -> None:
+        """What waits in a place that left is taken back, and what was there goes in time."""
+        long_ago = self._clock.now() - KEPT_FOR_PLACES
+        await self._database.write(places.come_back_used)
+        for tenant in await self._database.read(places.away):
+            for job in await self._database.read(lambda conn: erasing.waiting(conn, tenant)):  # noqa: B023 - awaited here
+                with suppress(BotError):
+                    await self._cancel(job.id, job.request.requester)
+        for tenant in await self._gone(long_ago):
+            await self._database.write(lambda tx: erasing.begin_place(tx, tenant, long_ago))  # noqa: B023 - awaited here
+
+    async def _gone(self, long_ago: datetime) -> list[str]:
+        return await self._database.read(lambda conn: places.away(conn, before=long_ago))
+
+    async def _end_places(self) -> None:
+        long_ago = self._clock.now() - KEPT_FOR_PLACES
+        for tenant in await self._gone(long_ago):
+            is_done = await self._database.write(
+                lambda tx: erasing.finish_place(tx, tenant, long_ago)  # noqa: B023 - awaited here
+            )
+            if is_done:
+                log.info("place.forgotten", tenant=tenant)
+
+    # ---- one job -------------------------------------------------------------------------
+
+    async def _try(self, job: Job, *, is_gone: bool) -> None:
+        now = self._clock.now()
+        try:
+            is_done = await self._erase(job, is_gone=is_gone)
+        except BotError as error:
+            if isinstance(error, StoreError) and not isinstance(error, Stale):
+                raise
+            log.info("erasure.put_off", job=job.id, cause=type(error).__name__)
+            is_done = job.erased_at is not None and now - job.erased_at >= GIVE_UP_AFTER
+            if is_done:
+                await self._give_up(job, error)
+        if is_done:
+            await self._database.write(lambda tx: erasing.finish(tx, job.id))
+
+    async def _erase(self, job: Job, *, is_gone: bool) -> bool:
+        """Remove what is a job's; False while it or another has to end first."""
+        if job.state not in TERMINAL and not await self._end(job):
+            return False
+        job = await self._database.read(lambda conn: jobs.get(conn, job.id))
+        now = self._clock.now()
+        if job.accepted_at is None and job.ended_at and now - job.ended_at < SETTLED_AFTER:
+            return False
+        if job.erased_at is None:
+            if job.clip is not None:
+                await self._clips.delete(job.clip)
+            await self._planner.forget_images(job)
+            await self._database.write(lambda tx: erasing.blank(tx, job.id, now, is_gone=is_gone))
+            self._courier.hurry()
+        # In direct messages the bot is still there.
+        if not is_gone or job.request.requester.is_outside:
+            await self._unpost(job)
+        return await self._forget_generations(job)
+
+    async def _unpost(self, job: Job) -> None:
+        posted = await self._database.read(lambda conn: erasing.posts(conn, job))
+        for message in posted:
+            with suppress(ThreadGone):
+                await self._house.delete_post(message)
+        for message in posted[-1:]:
+            with suppress(ThreadGone):
+                await self._courier.unname(job, message)
+
+    async def _end(self, job: Job) -> bool:
+        """Whether a job has ended that its person cannot wait for; what runs on ends later."""
+        if job.film is None and not job.cancel_requested:
+            await self._cancel(job.id, job.request.requester)
+        now = await self._database.read(lambda conn: jobs.get(conn, job.id))
+        return now.state in TERMINAL
+
+    async def _forget_generations(self, job: Job) -> bool:
+        leaning = await self._database.read(lambda conn: erasing.leaning(conn, job.id))
+        if leaning != "nobody":
+            return leaning == "for good"
+        for name, generation_id in await self._database.read(
+            lambda conn: erasing.generations(conn, job.id)
+        ):
+            if (provider := self._providers.get(name)) is not None:
+                await provider.forget(generation_id)
+        return True
+
+    async def _give_up(self, job: Job, error: BotError) -> None:
+        now = self._clock.now()
+        sentence = (
+            f"{job.id} is forgotten, but something of it could not be removed: {error.sentence} "
+            "Please remove its message or its generation by hand."
+        )
+        await self._database.write(
+            lambda tx: settings.note_operator(tx, f"erasure:{job.id}", sentence, now, job.id)
+        )

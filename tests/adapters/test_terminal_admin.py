@@ -1,0 +1,83 @@
+"""What the operator reads and decides at the terminal, on the true program."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from adapters.terminal import parse
+from adapters.terminal.admin import read_admin
+from adapters.terminal.listener import Terminal
+from adapters.terminal.render import PlainScreen
+from adapters.terminal.sources import Listed
+from bot.simulator import Simulator
+from bot.studio import Studio
+from tests.conftest import running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
+
+SAYS = {
+    "admin words add word clown": "Blocked words: clown. Patterns: none.",
+    "a CL0WN in snow": "not allowed here",
+    "/ray admin words remove word clown": "Blocked words: none.",
+    "admin words remove word clown": "not on the list",
+    "admin limit clips_per_person_per_day 0": "Set here: clips_per_person_per_day 0.",
+    "admin limits": "Limits here",
+    "admin limit": "Names of limits",
+    "admin rule remix own": "Decided here: remix own.",
+    "admin rules": "Rules here",
+    "admin defaults ar=9:16": "Defaults here: aspect_ratio 9:16.",
+    "admin pause Back at noon.": "Paused",
+    "a fox": "Back at noon.",
+    "admin resume": "takes requests here again",
+    "admin usage today": "Usage",
+    "admin usage tomorrow": "today, week, month or year",
+    "admin queue": "Nothing waits",
+    "admin audit": "limits",
+    "admin": "admin with one of",
+}
+
+
+class Lines(Listed):
+    """Tells when everything was read, and so answered."""
+
+    def __init__(self) -> None:
+        super().__init__(list(SAYS))
+        self.is_over = asyncio.Event()
+
+    async def read(self, number: Callable[[], str]) -> str | None:
+        line = await super().read(number)
+        if line is None:
+            self.is_over.set()
+        return line
+
+
+async def test_the_operator_runs_the_own_place_by_typing(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    shown, lines = io.StringIO(), Lines()
+    screen = PlainScreen(Console(file=shown, width=200), clock=clock)
+
+    def create(studio: Studio) -> Terminal:
+        return Terminal(
+            studio, folder=tmp_path, screen=screen, source=lines, clock=clock, assume_yes=False
+        )
+
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, chat, clock, terminal=create) as house:
+        await asyncio.wait_for(lines.is_over.wait(), 10)
+        await house.check_books()
+    said = shown.getvalue()
+    for line, words in SAYS.items():
+        assert words in said.partition(line)[2], line
+    assert simulator.generations == {}
+
+
+@pytest.mark.parametrize("text", ["admin in snow", "administer", "an admin audit"])
+def test_an_admin_can_be_in_a_clip(text: str) -> None:
+    assert read_admin(text) is None
+    assert not isinstance(parse.read_line(text).typed, parse.AdminAct)

@@ -1,0 +1,376 @@
+"""Forgetting people, and places that left, on the true program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import select
+
+from bot.errors import DeliveryUnavailable, InvalidRequest, NotAllowed
+from bot.job import Job, JobState
+from bot.notices import Gallery, Letter, Reported
+from bot.overview import Belongings
+from bot.refs import Attachment, JobId, MessageRef, ThreadRef
+from bot.request import GenerationRequest, ImageFrame, Requester, StoryWork, VideoWork
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import erasing, messages, places, schema, stories
+from bot.text import describe_forgetting
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter, to_requester
+from tests.rendered import png
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SECRET, BOAT, TENT = "my red house in Oslo", "a blue boat", "a white tent"
+ANA, BEN, MIA = to_requester("ana"), to_requester("ben"), to_requester("mia")
+#: The same person in another place.
+ABROAD = to_requester("ana", workspace="abroad")
+HERE, THERE = ANA.tenant, ABROAD.tenant
+BOTH: dict[str, Any] = {"access": {"servers": ["abroad"]}, "limits": {"confirm_above_usd": 1.2}}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def simulator() -> AsyncIterator[Simulator]:
+    options = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    async with Simulator(options, Faults()) as running_simulator:
+        yield running_simulator
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(
+    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
+    config = to_test_config(tmp_path_factory.mktemp("erasure"), simulator, **BOTH)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as opened:
+        rules = {"gallery_channel": "gallery", "gallery_stars": "1", "moderators_channel": "mods"}
+        await opened.studio.admin.set_policy(HERE, rules, actor=MIA)
+        yield opened
+
+
+async def ask(
+    house: House,
+    who: Requester,
+    prompt: str = SECRET,
+    *,
+    work: StoryWork | None = None,
+    **typed: Any,
+) -> JobId:
+    request = GenerationRequest(
+        dedupe_key=f"{who.person}:{len(house.jobs)}",
+        requester=who,
+        thread=ThreadRef(adapter="recording", workspace=who.workspace, channel="general"),
+        work=work
+        or VideoWork.model_validate({"prompt": prompt, **typed, "typed": {"prompt", *typed}}),
+    )
+    job_id = (await house.studio.submit(request)).job_id
+    house.jobs.append(job_id)
+    return job_id
+
+
+async def clip_of(house: House, who: Requester, prompt: str = SECRET, **work: Any) -> Job:
+    job_id = await ask(house, who, prompt, **work)
+    await finish(house, job_id)
+    return await house.delivered(job_id)
+
+
+async def finish(house: House, job_id: JobId) -> None:
+    job = await house.until(job_id, JobState.GENERATING)
+    assert job.generation_id is not None
+    await house.simulator.finish(job.generation_id)
+
+
+async def rows(house: House, *, but: str = "") -> str:
+    """Everything in the book, as one text."""
+
+    def read(conn: Any) -> str:
+        tables = [each for each in schema.metadata.sorted_tables if each.name != but]
+        return repr([tuple(row) for each in tables for row in conn.execute(select(each))])
+
+    return await house.app.database.read(read)
+
+
+async def money(house: House) -> list[tuple[Any, ...]]:
+    query = select(schema.ledger_entries).order_by(schema.ledger_entries.c.id)
+    return [tuple(row) for row in await house.app.database.read(lambda c: c.execute(query).all())]
+
+
+async def forgotten(house: House, seconds: float = 20) -> None:
+    """Wait until nothing more is to be removed."""
+    async with asyncio.timeout(seconds):
+        while await house.app.database.read(
+            lambda conn: conn.execute(
+                select(schema.erasures.c.job_id).union(
+                    select(schema.errands.c.key).where(schema.errands.c.due_at.is_not(None))
+                )
+            ).all()
+        ):
+            house.clock.move(minutes=1)
+            await asyncio.sleep(0.02)
+
+
+def seen(house: House, kind: type) -> list[MessageRef]:
+    return [each.ref for each in house.chat.posts if isinstance(each.notices[0], kind)]
+
+
+def media(house: House) -> str:
+    folder = house.config.bot.data_dir / "media"
+    return " ".join(str(each) for each in folder.rglob("*") if each.is_file())
+
+
+async def _settle_in(house: House) -> tuple[Job, Job, Job]:
+    """Clips of Ana, of Ben, and of Ana in another place, and all that people do with them."""
+    studio = house.studio
+    house.chat.images["face"] = png()
+    face = Attachment(adapter="recording", id="face", filename="face.png")
+    job = await clip_of(house, ANA, start_frame=ImageFrame(attachment=face))
+    other, abroad = await clip_of(house, BEN, BOAT), await clip_of(house, ABROAD, TENT)
+    await studio.preferences.change(ANA, {"aspect_ratio": "9:16"})
+    await studio.preferences.change(ABROAD, {"aspect_ratio": "4:3"})
+    await studio.care.report(other.id, ANA, "It is my boat")
+    await studio.care.report(job.id, BEN, "Not nice")
+    await studio.gallery.star(other.id, ANA)
+    await studio.gallery.star(job.id, BEN)
+    await studio.gallery.send(other.id, ANA)
+    await studio.gallery.send(job.id, BEN)
+    await house.chat.until(lambda: [len(seen(house, e)) for e in (Gallery, Reported)] == [2, 2])
+    return job, other, abroad
+
+
+async def test_a_person_is_forgotten_but_for_the_sums_and_nobody_else(house: House) -> None:
+    erasure, (job, other, abroad) = house.studio.erasure, await _settle_in(house)
+    waiting = await ask(house, ANA)
+    await house.until(waiting, JobState.GENERATING)
+    before = await money(house)
+    page = await erasure.forget(ANA)
+    assert page.what == Belongings(
+        requests=2, under_way=1, images=1, clips=1, settings=1, stars=1, reasons=1, letters=1
+    )
+    assert not page.is_begun
+    assert "backups" in str(describe_forgetting(page).table)
+    assert SECRET in await rows(house)
+
+    assert (await erasure.forget(ANA, is_confirmed=True)).is_begun
+    await finish(house, waiting)
+    await house.until(waiting, JobState.CANCELLED)
+    await forgotten(house)
+    await _check_that_only_theirs_is_gone(house, job, (other, abroad))
+    gone = {each.id for each in house.simulator.generations.values() if each.is_deleted}
+    assert gone == {job.generation_id, (await house.job(waiting)).generation_id}
+    assert (await money(house))[: len(before)] == before
+    assert (await house.studio.usage(ANA)).today.charged > job.cost
+    await house.check_books()
+
+    assert not (await erasure.forget(ANA, is_confirmed=True)).is_begun
+    fresh = await clip_of(house, ANA, "a green hill")
+    assert [each.job_id for each in await house.studio.jobs(ANA)] == [fresh.id]
+    house.clock.move(hours=1)
+    await forgotten(house)
+    assert house.chat.clips(fresh.id)
+
+
+async def _check_that_only_theirs_is_gone(house: House, job: Job, others: Sequence[Job]) -> None:
+    kept, said = await rows(house), [repr(each.notices[-1]) for each in house.chat.posts]
+    for secret in (SECRET, "It is my boat", "face.png"):
+        assert secret not in kept
+        assert not [each for each in said if secret in each]
+    for theirs in (BOAT, TENT, "Not nice"):
+        assert theirs in kept
+        assert [each for each in said if theirs in each]
+    assert job.id not in media(house)
+    for their in others:
+        assert their.id in media(house)
+        assert house.chat.clips(their.id)
+        assert await house.job(their.id) == their
+    assert await house.studio.preferences.own(ANA) == {}
+    assert await house.studio.preferences.own(ABROAD) == {"aspect_ratio": "4:3"}
+    assert (seen(house, Letter), len(seen(house, Gallery))) == ([], 1)
+
+
+async def test_a_film_is_forgotten_with_its_shots(house: House) -> None:
+    eva = to_requester("eva")
+    work = StoryWork(shots=(f"{SECRET} one", f"{SECRET} two"))
+    film = await ask(house, eva, work=work)
+    shots = await house.app.database.read(lambda conn: stories.shots(conn, film))
+    await house.until(shots[0].id, JobState.GENERATING)
+    assert (await house.studio.erasure.forget(eva)).what.requests == 1
+    await house.studio.erasure.forget(eva, is_confirmed=True)
+    await house.until(film, JobState.CANCELLED)
+    await finish(house, shots[0].id)
+    await forgotten(house)
+    assert SECRET not in await rows(house)
+    assert [each.key for each in house.chat.posts if film in each.key] == []
+    assert (await house.job(shots[0].id)).cost > 0
+    await house.check_books()
+
+
+async def follow(house: House, job: Job, act: Any, who: Requester, **more: Any) -> JobId:
+    key = f"{who.person}:{len(house.jobs)}"
+    thread = job.request.thread
+    receipts = await house.studio.works.follow(
+        job.id, act, who, dedupe_key=key, thread=thread, **more
+    )
+    house.jobs.append(receipts[0].job_id)
+    return receipts[0].job_id
+
+
+async def test_what_others_made_of_a_forgotten_clip_is_theirs_and_goes_on(house: House) -> None:
+    job = await clip_of(house, ANA)
+    longer = await follow(house, job, "extend", BEN, prompt="it opens")
+    await finish(house, longer)
+    await house.delivered(longer)
+    wider = await follow(house, job, "reframe", BEN, choice="21:9")
+    await house.studio.gallery.send(job.id, BEN)
+    await house.until(wider, JobState.GENERATING)
+    before = [await house.job(each) for each in (longer, wider)]
+    await house.studio.erasure.forget(ANA, is_confirmed=True)
+    async with asyncio.timeout(20):
+        while (await house.job(job.id)).erased_at is None:
+            await asyncio.sleep(0.02)
+    assert await house.app.database.read(lambda conn: erasing.leaning(conn, job.id)) == "now"
+    await house.chat.until(lambda: seen(house, Letter) == [])
+    assert [await house.job(each) for each in (longer, wider)] == before
+
+    shown = await house.studio.show(longer, BEN)
+    assert [(each.state, each.prompt) for each in shown.parents] == [("deleted", "")]
+    await finish(house, wider)
+    await house.delivered(wider)
+    await forgotten(house)
+    # What was made of it there may go by its name.
+    assert not is_deleted(house, job)
+    again = await follow(house, await house.job(longer), "extend", BEN, prompt="it closes")
+    await house.until(again, JobState.GENERATING)
+    for act in ("extend", "retry", "remix", "variation"):
+        with pytest.raises(InvalidRequest):
+            await follow(house, job, act, BEN)
+    await house.check_books()
+
+
+def is_deleted(house: House, job: Job) -> bool:
+    found = [each for each in house.simulator.generations.values() if each.id == job.generation_id]
+    return found[0].is_deleted
+
+
+async def test_a_restart_goes_on_with_forgetting(simulator: Simulator, tmp_path: Path) -> None:
+    chat, clock, config = RecordingAdapter(), MovableClock(), to_test_config(tmp_path, simulator)
+    delete = chat.delete
+    async with running(config, simulator, chat, clock) as house:
+        job = await clip_of(house, ANA)
+        chat.delete = refuse  # type: ignore[method-assign]  # the platform is out of reach
+        await house.studio.erasure.forget(ANA, is_confirmed=True)
+        async with asyncio.timeout(20):
+            while (await house.job(job.id)).erased_at is None:
+                await asyncio.sleep(0.02)
+        assert SECRET not in await rows(house)
+        assert (await house.studio.erasure.forget(ANA)).what.going == 1
+        assert chat.posts
+    chat.delete = delete  # type: ignore[method-assign]  # and is back
+    async with running(config, simulator, chat, clock) as house:
+        await chat.until(lambda: not chat.posts)
+        await forgotten(house)
+        assert is_deleted(house, job)
+        assert (await house.job(job.id)).state is JobState.DELIVERED
+        await house.check_books()
+
+
+async def test_what_was_just_being_posted_goes_too_and_what_stays_is_told(house: House) -> None:
+    chat, uma = house.chat, to_requester("uma")
+    job_id = await ask(house, uma, resolution="1080p", model="ray-2", duration="9s")
+    await chat.until(lambda: chat.status(job_id) is not None)
+    status = next(each for each in chat.posts if each.key.startswith(job_id))
+    await house.studio.erasure.forget(uma, is_confirmed=True)
+    await forgotten(house)
+    assert status not in chat.posts
+    # Its platform answers only now.
+    chat.posts.append(status)
+    key = messages.clip_key(job_id)
+    await house.app.database.write(lambda tx: messages.put(tx, key, job_id, status.ref, "late"))
+    delete, chat.delete = chat.delete, refuse  # type: ignore[method-assign]  # out of reach
+    await house.studio.erasure.carry_on()
+    assert status in chat.posts
+    house.clock.move(days=8)
+    await forgotten(house)
+    chat.delete = delete  # type: ignore[method-assign]
+    notes = await rows(house)
+    assert f"{job_id} is forgotten, but something of it could not be removed" in notes
+
+
+async def refuse(message: MessageRef) -> None:
+    raise DeliveryUnavailable("Not now.")
+
+
+async def test_who_runs_a_place_has_somebody_forgotten_there_and_lifts_no_block(
+    house: House,
+) -> None:
+    admin, erasure = house.studio.admin, house.studio.erasure
+    eve = to_requester("eve")
+    job_id = await ask(house, eve, f"{SECRET} again")
+    await house.until(job_id, JobState.GENERATING)
+    await admin.block(HERE, "eve", actor=MIA)
+    stranger = to_requester("zoe", workspace="abroad")
+    with pytest.raises(NotAllowed):
+        await erasure.forget_other(HERE, "eve", actor=stranger, is_confirmed=True)
+    assert (await erasure.forget_other(HERE, "eve", actor=MIA)).what.requests == 1
+    await erasure.forget_other(HERE, "eve", actor=MIA, is_confirmed=True)
+    await finish(house, job_id)
+    await house.until(job_id, JobState.CANCELLED)
+    await forgotten(house)
+    assert f"{SECRET} again" not in await rows(house)
+    assert (await house.job(job_id)).cost > 0
+    with pytest.raises(NotAllowed):
+        await ask(house, eve)
+    line = next(each for each in await admin.audit(HERE) if each.act == "forget")
+    assert (line.actor, line.target) == (MIA.person, eve.person)
+
+
+async def test_what_a_place_had_goes_seven_days_after_it_left(house: House) -> None:
+    departures, clock = house.studio.departures, house.clock
+    await house.studio.admin.set_policy(THERE, {"remix": "own"}, actor=ABROAD)
+    job = await clip_of(house, ABROAD, "a white bear")
+    here = await clip_of(house, BEN, "a grey boat")
+    asked = await ask(
+        house, ABROAD, "a tall bear", resolution="1080p", model="ray-2", duration="9s"
+    )
+    assert (await house.job(asked)).state is JobState.RECEIVED
+    await departures.left(THERE)
+    # Nobody is there to confirm it.
+    await house.until(asked, JobState.CANCELLED)
+    clock.move(days=6)
+    await forgotten(house)
+    assert "a white bear" in await rows(house)
+    await departures.returned(THERE)
+    clock.move(days=2)
+    await house.studio.erasure.carry_on()
+    assert (await house.job(job.id)).clip is not None
+
+    await departures.present("recording", {HERE})
+    later = await ask(house, ABROAD, "a late bear")
+    await house.studio.erasure.carry_on()
+    assert await away(house) == [], "who asks there is there"
+    await house.until(later, JobState.GENERATING)
+    await finish(house, later)
+    await house.delivered(later)
+
+    await departures.present("recording", {HERE})
+    posts = len(house.chat.posts)
+    clock.move(days=8)
+    async with asyncio.timeout(20):
+        while "bear" in await rows(house) or THERE in await away(house):
+            clock.move(hours=1)
+            await asyncio.sleep(0.02)
+    assert job.id not in media(house)
+    assert len(house.chat.posts) == posts
+    assert (await house.studio.admin.rules(THERE)).policy == {}
+    assert (await house.job(job.id)).cost == job.cost
+    assert (await house.job(here.id)).clip == here.clip
+    assert await house.studio.serves(THERE)
+    await house.check_books()
+
+
+async def away(house: House) -> list[str]:
+    return await house.app.database.read(places.away)

@@ -1,0 +1,89 @@
+"""One life of the true bot in a process of its own, as the fork server starts it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from adapters import discord, slack
+from bot.app import App
+from bot.config import to_config
+from bot.log import setup_logging
+from bot.store import jobs, migrations
+from bot.store.schema import inbox
+from bot.store.schema import jobs as jobs_table
+from bot.supply import AdapterFactory
+from tests.crash.naive import NaiveBot
+from tests.crash.points import Points, watch
+from tests.fakes import MovableClock
+
+#: Loaded once in the fork server: a life that migrates would spend half a second on it.
+PRELOADED = (migrations,)
+LATER_SECONDS, HURRY_SECONDS, LOOK_SECONDS = 130, 1.0, 0.02
+PATIENCE_SECONDS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """Which bot lives in front of which chat, and at which point it dies (0: at none).
+
+    A restart comes two minutes later, and there time runs fast.
+    """
+
+    folder: str
+    tables: dict[str, Any]
+    chat: str
+    settings: dict[str, Any]
+    die_at: int = 0
+    is_restart: bool = False
+
+
+def live(orders: Orders) -> None:
+    """Be the bot until all that was asked has ended, or until the point."""
+    folder = Path(orders.folder)
+    points = Points(folder / "points.json", orders.die_at)
+    if orders.chat == "naive":
+        asyncio.run(NaiveBot(folder, orders.settings, points.cross).run())
+        return
+    setup_logging("warning", stream=(folder / "bot.log").open("a"))
+    watch(points)
+    asyncio.run(_live(orders))
+    points.write()
+
+
+async def _live(orders: Orders) -> None:
+    clock = MovableClock()
+    if orders.is_restart:
+        clock.move(seconds=LATER_SECONDS)
+    adapters = {orders.chat: _to_factory(orders, clock)}
+    async with (
+        App(to_config(orders.tables), adapters, clock=clock) as app,
+        asyncio.TaskGroup() as group,
+    ):
+        stop = asyncio.Event()
+        group.create_task(app.run(stop))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await app.database.read(_is_over):
+                await asyncio.sleep(LOOK_SECONDS)
+                if orders.is_restart:
+                    clock.move(seconds=HURRY_SECONDS)
+        stop.set()
+
+
+def _to_factory(orders: Orders, clock: MovableClock) -> AdapterFactory:
+    if orders.chat == "discord":
+        chat = discord.Settings.model_validate(orders.settings)
+        return lambda studio: discord.create(chat, studio, clock=clock)
+    work = slack.Settings.model_validate(orders.settings)
+    return lambda studio: slack.create(work, studio, clock=clock)
+
+
+def _is_over(conn: Connection) -> bool:
+    """Whether something was asked, and all of it has ended."""
+    asked = conn.execute(select(func.count()).select_from(jobs_table)).scalar_one()
+    unread = select(func.count()).select_from(inbox).where(inbox.c.done_at.is_(None))
+    return bool(asked) and not jobs.open_ids(conn) and not conn.execute(unread).scalar_one()

@@ -1,0 +1,106 @@
+"""The points at which a process can die: before and after each commit and each outside effect."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientSession
+from sqlalchemy import Engine, event
+
+from bot.clips import Clips
+from bot.media import Media
+from bot.providers.luma import Luma
+from bot.store.database import Database
+
+#: What no message depends on: it is read, or says that somebody is typing.
+READS = {"GET", "HEAD"}
+_CHANGE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+
+
+class Points:
+    """Counts the points that a life passes; at one of them it ends without any goodbye."""
+
+    def __init__(self, file: Path, die_at: int) -> None:
+        self._file = file
+        self._die_at = die_at
+        self._passed: list[str] = []
+
+    def cross(self, name: str) -> None:
+        self._passed.append(name)
+        if len(self._passed) == self._die_at:
+            self.write()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def write(self) -> None:
+        """Leave what was passed for whoever looks on; the last is where the life ended."""
+        self._file.write_text(json.dumps(self._passed))
+
+
+def watch(points: Points) -> None:
+    """Have this process's outside effects and commits counted."""
+    _around_commits(points)
+    _around(Luma, "submit", lambda *_: "POST that is paid", points)
+    _around(Clips, "fetch", lambda *_, **__: "fetch of the clip", points)
+    _around(Media, "put", lambda *_: "keeping of the file", points)
+    _around(ClientSession, "_request", _call_name, points)
+
+
+def _around_commits(points: Points) -> None:
+    """A commit is named after the rows that it changes."""
+    changed: dict[str, None] = {}
+
+    @event.listens_for(Engine, "begin")
+    def on_begin(_conn: object) -> None:
+        changed.clear()
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def on_statement(
+        _conn: object, _cursor: object, statement: str, _given: object, context: Any, _many: object
+    ) -> None:
+        if (match := _CHANGE.match(statement)) is not None:
+            rows = context.compiled_parameters if context.compiled else ()
+            state = rows[0].get("state") if rows and match[1] == "jobs" else None
+            changed[f"{match[1]} {state}" if state else match[1]] = None
+
+    @event.listens_for(Engine, "commit")
+    def on_commit(_conn: object) -> None:
+        if changed:
+            points.cross(f"before commit of {', '.join(changed)}")
+
+    true, method = Database._write_batch, "_write_batch"
+
+    def write_batch(*args: Any) -> None:
+        true(*args)
+        if changed:
+            points.cross(f"after commit of {', '.join(changed)}")
+
+    setattr(Database, method, write_batch)
+
+
+def _call_name(_session: ClientSession, method: str, url: object, **_: Any) -> str:
+    if method.upper() in READS:
+        return ""
+    path = re.sub(r"^https?://[^/]+", "", str(url)).partition("?")[0]
+    # Ids and secrets would make each name another one.
+    short = re.sub(r"/[\w.=-]*\d{5,}[\w.=-]*|/[\w-]{20,}|(?<=/upload)/\w+", "/…", path)
+    return f"{method.upper()} {short}"
+
+
+def _around(owner: type, method: str, to_name: Callable[..., str], points: Points) -> None:
+    true: Callable[..., Awaitable[Any]] = getattr(owner, method)
+
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if not (name := to_name(*args, **kwargs)):
+            return await true(*args, **kwargs)
+        points.cross(f"before {name}")
+        result = await true(*args, **kwargs)
+        points.cross(f"after {name}")
+        return result
+
+    setattr(owner, method, wrapped)

@@ -1,0 +1,293 @@
+"""What outlives the bot: a video service, a chat with a person in it, and a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import create_engine
+
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import ledger
+from tests.conftest import KEY, to_test_config
+from tests.crash.life import PATIENCE_SECONDS, Orders, live
+from tests.discord_server import DiscordServer
+from tests.discord_server import Person as DiscordPerson
+from tests.slack_server import Person as SlackPerson
+from tests.slack_server import SlackServer, Team
+
+#: What the bot speaks with; "naive" is another bot, in front of Discord.
+Chat = Literal["discord", "slack", "naive"]
+GUILD = 4242
+PROMPT = "a red fox in snow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """How one story with a kill in it ended: where it was killed, and what is wrong since."""
+
+    chat: str
+    die_at: int
+    point: str
+    wrong: tuple[str, ...]
+
+
+class World(ABC):
+    """Everything around the bot; `ask` is Ana's command."""
+
+    chat: Chat
+
+    def __init__(self, folder: Path, luma: Simulator) -> None:
+        self.folder = folder
+        self.luma = luma
+
+    @abstractmethod
+    async def ask(self) -> None:
+        """Ana asks for a clip; comes back soon, heard or not."""
+
+    @abstractmethod
+    async def connected(self) -> None:
+        """Wait until the bot hears what is said."""
+
+    @abstractmethod
+    def clips(self) -> int:
+        """How many clips everybody sees."""
+
+    @abstractmethod
+    def messages(self) -> int:
+        """How many messages of the bot everybody sees, clips included."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The adapter's settings, which lead here and nowhere else."""
+
+    def access(self) -> dict[str, Any]:
+        return {"servers": [str(GUILD)]}
+
+    def orders(self, **changes: Any) -> Orders:
+        """A life of the bot in this world."""
+        config = to_test_config(self.folder, self.luma, access=self.access())
+        orders = Orders(
+            folder=str(self.folder),
+            tables=dict(config.tables),
+            chat=self.chat,
+            settings=self.settings(),
+        )
+        return replace(orders, **changes)
+
+    async def live(self, processes: ForkServerContext, orders: Orders) -> int | None:
+        """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
+        child = processes.Process(target=live, args=(orders,))
+        child.start()
+        asking = asyncio.create_task(self._ask_once())
+        try:
+            await asyncio.to_thread(child.join, PATIENCE_SECONDS + 10)
+        finally:
+            asking.cancel()
+            if child.is_alive():
+                child.kill()
+        return child.exitcode
+
+    async def _ask_once(self) -> None:
+        await self.connected()
+        if not self._is_heard():
+            await self.ask()
+
+    def _is_heard(self) -> bool:
+        asked = "SELECT 1 FROM jobs UNION SELECT 1 FROM inbox WHERE done_at IS NULL"
+        return bool(self.read(asked))
+
+    def read(self, question: str) -> list[tuple[Any, ...]]:
+        """What the book says, whether the bot runs or not."""
+        book = self.folder / "data" / "raybot.db"
+        with closing(sqlite3.connect(f"{book.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            return file.execute(question).fetchall()
+
+    def wrong(self) -> list[str]:
+        """What is not as it was promised; nothing, if all is well."""
+        return self.wrong_outside() + self._wrong_in_the_books()
+
+    def wrong_outside(self) -> list[str]:
+        """What Luma and the people in the chat could tell."""
+        paid = [each for each in self.luma.generations.values() if each.state != "failed"]
+        found = [
+            f"{count} {what}"
+            for what, count in (("generations", len(paid)), ("clips", self.clips()))
+            if count != 1
+        ]
+        if self.messages() > 2:
+            found.append(f"{self.messages()} messages")
+        return found
+
+    def _wrong_in_the_books(self) -> list[str]:
+        found = []
+        rows = self.read("SELECT state, cost > 0 FROM jobs")
+        if rows != [("delivered", 1)]:
+            found.append(f"jobs: {rows}")
+        engine = create_engine(f"sqlite:///{self.folder / 'data' / 'raybot.db'}")
+        with engine.connect() as conn:
+            if broken := ledger.broken_invariants(conn):
+                found.append(f"books: {broken}")
+        engine.dispose()
+        return found
+
+    @property
+    def passed(self) -> list[str]:
+        """The points that the last life passed that wrote them down."""
+        names: list[str] = json.loads((self.folder / "points.json").read_text())
+        return names
+
+
+class DiscordWorld(World):
+    """A Discord server with one channel."""
+
+    chat: Chat = "discord"
+
+    def __init__(self, folder: Path, luma: Simulator, discord: DiscordServer) -> None:
+        super().__init__(folder, luma)
+        self._discord = discord
+        self._ana: DiscordPerson = discord.person("Ana", discord.guild("Foxes", guild_id=GUILD))
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "token": self._discord.token,
+            "api_base_url": self._discord.api_base_url,
+            "gateway_url": self._discord.gateway_url,
+            "shard_count": 1,
+        }
+
+    async def connected(self) -> None:
+        # A session that was cut is resumed; what counts is one that lives now.
+        await self._discord.wait_connected(seconds=PATIENCE_SECONDS)
+
+    async def ask(self) -> None:
+        await self._ana.slash("ray create", prompt=PROMPT)
+
+    def clips(self) -> int:
+        return sum(bool(each.attachments) for each in self._seen())
+
+    def messages(self) -> int:
+        return len(self._seen())
+
+    def _seen(self) -> list[Any]:
+        said = self._discord.everything_said()
+        return [each for each in said if not each.is_deleted and not each.is_ephemeral]
+
+
+class NaiveWorld(DiscordWorld):
+    """The same with another bot, which has its request in its database from the start."""
+
+    chat: Chat = "naive"
+
+    def settings(self) -> dict[str, Any]:
+        channel = self._ana.here.id
+        return {
+            "luma": self.luma.base_url,
+            "key": KEY,
+            "token": self._discord.token,
+            "posts": f"{self._discord.api_base_url}/channels/{channel}/messages",
+        }
+
+    async def connected(self) -> None:
+        await asyncio.Event().wait()
+
+    def wrong(self) -> list[str]:
+        return self.wrong_outside()
+
+
+class SlackWorld(World):
+    """A workspace with one channel."""
+
+    chat: Chat = "slack"
+
+    def __init__(self, folder: Path, luma: Simulator, slack: SlackServer) -> None:
+        super().__init__(folder, luma)
+        self._slack = slack
+        self._team: Team = slack.team("Foxes")
+        self._ana: SlackPerson = slack.person("Ana", self._team)
+        self._general = slack.channel(self._team, "general", members=[self._ana])
+
+    def access(self) -> dict[str, Any]:
+        return {"workspaces": [self._team.id]}
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "bot_token": self._team.bot_token,
+            "app_token": self._slack.app_token,
+            "api_base_url": self._slack.api_base_url,
+            "file_hosts": (self._slack.file_host,),
+            "connections": 1,
+        }
+
+    async def connected(self) -> None:
+        await self._slack.wait_connected(1)
+
+    async def ask(self) -> None:
+        await self._ana.slash("/ray", PROMPT, seconds=PATIENCE_SECONDS)
+
+    def clips(self) -> int:
+        said = self._slack.posted(self._general)
+        return sum(
+            any(not file.is_deleted and file.name.endswith(".mp4") for file in each.files)
+            for each in said
+        )
+
+    def messages(self) -> int:
+        return len(self._slack.posted(self._general))
+
+
+@asynccontextmanager
+async def world(chat: Chat, folder: Path) -> AsyncIterator[World]:
+    """A fresh one, whose video service soon is done."""
+    folder.mkdir()
+    quick = SimulatorSettings(
+        min_seconds=0.05,
+        max_seconds=0.06,
+        same_clip=True,
+        full_size=False,
+        running_limit=None,
+        creates_per_minute=None,
+    )
+    async with Simulator(quick, Faults()) as luma:
+        if chat == "slack":
+            async with SlackServer() as slack:
+                yield SlackWorld(folder, luma, slack)
+            return
+        kind = NaiveWorld if chat == "naive" else DiscordWorld
+        async with DiscordServer() as discord:
+            yield kind(folder, luma, discord)
+
+
+async def tell(
+    chat: Chat, folder: Path, processes: ForkServerContext, *points: int
+) -> Fate | None:
+    """A story with a kill at each of these points, one a life; None where a life ended before."""
+    async with world(chat, folder) as place:
+        died: list[str] = []
+        for count, die_at in enumerate(points):
+            orders = place.orders(die_at=die_at, is_restart=count > 0)
+            code = await place.live(processes, orders)
+            if code == 0:
+                return None
+            died.append(place.passed[-1] if code == -signal.SIGKILL else f"exit {code}")
+        code = await place.live(processes, place.orders(is_restart=True))
+        wrong = place.wrong() if code == 0 else [f"exit {code}", *place.wrong()]
+        return Fate(chat=chat, die_at=points[0], point=" · ".join(died), wrong=tuple(wrong))
+
+
+async def passes(chat: Chat, folder: Path, processes: ForkServerContext) -> list[str]:
+    """The points of a story in which nobody is killed."""
+    async with world(chat, folder) as place:
+        code = await place.live(processes, place.orders())
+        assert code == 0, (folder / "bot.log").read_text()
+        assert place.wrong() == []
+        return place.passed

@@ -1,0 +1,80 @@
+"""The steps of the Dockerfile, replayed without a container: only what it copies is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import site
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+BUILD, FINAL = re.split(r"(?m)^FROM ", DOCKERFILE)[1:]
+
+
+def _copied(stage: str) -> list[str]:
+    """The paths that a stage takes from here, each as it is written."""
+    lines = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", stage)
+    return [path.replace("${PACKAGES}", "run") for line in lines for path in line.split()]
+
+
+def test_all_that_is_copied_is_let_into_the_build() -> None:
+    rules = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert "*" in rules
+    assert set(_copied(BUILD)) <= let_in
+    assert "requirements/charts.txt" in let_in
+
+
+def test_nothing_that_builds_is_left_in_the_image() -> None:
+    assert _copied(FINAL) == []
+    assert "pip uninstall --yes pip" in FINAL
+    assert re.findall(r"(?m)^USER (\d+)", FINAL) == ["10001"]
+    assert all("--require-hashes" in line for line in re.findall(r"pip .*-r .*", BUILD))
+
+
+def test_what_is_copied_is_a_whole_program(tmp_path: Path) -> None:
+    context, made = tmp_path / "raybot", tmp_path / "made"
+    context.mkdir()
+    for name in _copied(BUILD):
+        source, target = ROOT / name, context / Path(name).name
+        leave = shutil.ignore_patterns("__pycache__", "*.pyc")
+        shutil.copytree(source, target, ignore=leave) if source.is_dir() else shutil.copy(
+            source, target
+        )
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", "."]
+    _pip(context, *wheel)
+    venv.create(made, with_pip=False)
+    [packages] = made.glob("lib/*/site-packages")
+    # Its pinned packages need the network; these are the same.
+    (packages / "pinned.pth").write_text("\n".join(site.getsitepackages()))
+    [built] = (context / "wheels").glob("*.whl")
+    _pip(context, "--python", str(made / "bin/python"), "install", "--no-deps", str(built))
+    config, data = tmp_path / "config.toml", tmp_path / "data"
+    config.write_text("")
+    command = [str(made / "bin/raybot"), "migrate", "--config", str(config)]
+    told = _run(command, cwd=tmp_path, RAYBOT_BOT__DATA_DIR=str(data))
+    assert (data / "raybot.db").exists(), told
+
+
+def _pip(folder: Path, *order: str) -> None:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    _run([*pip, *order, "--no-index"], cwd=folder)
+
+
+def _run(command: list[str], *, cwd: Path, **more: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
