@@ -66,6 +66,11 @@ def trust_scope(person: str) -> str:
     return f"trust:{person}"
 
 
+def scopes_of(person: str) -> tuple[str, ...]:
+    """The scopes of all that is kept of a person's choices."""
+    return person, trust_scope(person)
+
+
 def provider_scope(provider: str) -> str:
     """The scope of what was observed of a provider, and is learnt again at every start."""
     return f"provider:{provider}"
@@ -150,7 +155,8 @@ def forget_ended(tx: Tx, before: datetime) -> int:
 def forget_place(tx: Tx, tenant: str) -> None:
     """Drop what a place, its channels and its people chose."""
     scope, ends = settings.c.scope, (place_scope(tenant), rules_scope(tenant))
-    inner = (channel_scope(tenant, ""), f"{rules_scope(tenant)}:", f"{tenant}:")
+    people = (f"{tenant}:", trust_scope(f"{tenant}:"))
+    inner = (channel_scope(tenant, ""), f"{rules_scope(tenant)}:", *people)
     begins = [scope.startswith(each, autoescape=True) for each in inner]
     tx.conn.execute(delete(settings).where(or_(scope.in_(ends), *begins)))
 
