@@ -245,6 +245,14 @@ async def test_nobody_animates_what_somebody_keeps_to_themselves(school: House) 
         )
 
 
+async def test_what_somebody_agreed_to_is_forgotten_with_them(school: House) -> None:
+    preferences, max_ = school.studio.preferences, to_requester("max")
+    await preferences.change(max_, {"animate_mine": "nobody"})
+    await school.studio.erasure.forget(max_, is_confirmed=True)
+    held = await preferences.in_channel(max_, "open")
+    assert ("animate_mine", "anyone") in {(each.name, each.value) for each in held}
+
+
 async def test_rules_are_accepted_once_and_again_when_they_change(school: House) -> None:
     studio, kim = school.studio, to_requester("kim")
 
