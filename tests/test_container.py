@@ -11,6 +11,8 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 BUILD, FINAL = re.split(r"(?m)^FROM ", DOCKERFILE)[1:]
@@ -37,6 +39,7 @@ def test_nothing_that_builds_is_left_in_the_image() -> None:
     assert all("--require-hashes" in line for line in re.findall(r"pip .*-r .*", BUILD))
 
 
+@pytest.mark.timeout(60)
 def test_what_is_copied_is_a_whole_program(tmp_path: Path) -> None:
     context, made = tmp_path / "raybot", tmp_path / "made"
     context.mkdir()
