@@ -166,6 +166,17 @@ def unpark(job_id: JobArgument, config: ConfigOption = None) -> None:
 
 
 @cli.command()
+def review(
+    job_id: JobArgument,
+    how: Annotated[str, typer.Argument(help="post or reject.")],
+    config: ConfigOption = None,
+) -> None:
+    """Decide about a clip that waits for a moderator before it is posted."""
+    values = {"job_id": job_id, "how": how}
+    _exit(asyncio.run(commands.act(_load(config), "review", values)))
+
+
+@cli.command()
 def usage(
     config: ConfigOption = None,
     by: Annotated[Grouping, typer.Option(help="What a row stands for.")] = "person",

@@ -29,6 +29,7 @@ from bot.log import get_logger
 from bot.notices import (
     Notice,
     Received,
+    for_all,
 )
 from bot.outlook import to_about
 from bot.ports import Adapter
@@ -261,6 +262,10 @@ class Announcer:
     async def _post_or_edit(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
         key, message = messages.status_key(job.id), posted.message
         notice = await self._to_notice(job)
+        is_shared = adapter.limits(job.request.thread).is_shared and not job.request.is_private
+        notice = for_all(notice) if is_shared else notice
+        if message is None and is_shared and _is_silent(job):
+            return
         digest = hashlib.sha256(repr(notice).encode()).hexdigest()
         if posted.digest == digest:
             return
@@ -321,6 +326,12 @@ class Announcer:
         except DeliveryError as error:
             log.warning("status.not_removed", job=job.id, cause=error.sentence)
         return placed
+
+
+def _is_silent(job: Job) -> bool:
+    """Whether only its person knows of it as yet: they have not accepted the rules."""
+    question = job.plan.question if job.plan is not None else None
+    return question is not None and question.kind == "rules"
 
 
 def _was_told(job: Job) -> bool:

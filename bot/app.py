@@ -205,6 +205,7 @@ class App:
             failover=self._failover,
             acts=self._menu.of,
             nudge=self._nudge,
+            hurry=self._courier.hurry,
             public_url=self.public_url,
         )
 

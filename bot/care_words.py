@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from textwrap import wrap
 
 from bot import notices as n
+from bot.errors import Filtered
 from bot.overview import AuditLine, Belongings, Forgetting, ProviderLoad, QueueLine, QueueView
 from bot.refs import money
 from bot.words import Text, Tone, clean, moment, parameters, thing
@@ -21,11 +24,38 @@ FORMS: dict[n.ClipForm, str] = {
     "smaller": "Made smaller to fit this place.",
     "poster": "Too large for this place, so here is a picture of it; the link has the clip.",
 }
+#: What is pressed for each verdict, and what became of the clip then.
+VERDICTS: dict[n.Verdict, str] = {"post": "Post", "reject": "Reject"}
+REVIEWED: dict[n.Verdict | None, str] = {
+    "post": "Approved, so it is posted.",
+    "reject": "Rejected, so it is not posted.",
+    None: "Its person took it back, so it is not posted.",
+}
+#: What is pressed to lend an image, or not; and what became of the question.
+CONSENTS = {"allow": "Allow", "deny": "Do not allow"}
+CONSENT = "May your image be animated?"
+ANSWERED = {
+    "allowed": "It may be animated this once.",
+    "denied": "It may not be animated.",
+    "over": "Nobody needs to know any more: it is not made.",
+}
+RULE_CHARS, RULE_LINE = 1200, 350
+PAID = "It is posted only if somebody says so. If not, its person is told, and it stays charged."
 REASONS_SHOWN = 5
 NAME_CHARS = 80
 
 
-def describe_aside(notice: n.Reported | n.Gallery | n.Letter) -> Text:
+#: What a filter minded, by its class.
+MINDED: dict[Filtered, str] = {
+    "words": "A filter of the video service minded the words.",
+    "image": "A filter of the video service minded the image.",
+    "names": "A filter of the video service minded a name that is protected.",
+}
+NOT_FOR_ALL = "It could not be made; only its person is told why."
+Beside = n.Reported | n.Gallery | n.Letter | n.ReviewNeeded | n.Reviewed | n.ConsentAsked
+
+
+def describe_aside(notice: Beside) -> Text:
     """What is said beside a job's own thread."""
     about, made_by = notice.about, f"by {clean(maker(notice.about), limit=NAME_CHARS)}"
     what, quote = thing(about.work), clean(about.work.prompt)
@@ -36,12 +66,72 @@ def describe_aside(notice: n.Reported | n.Gallery | n.Letter) -> Text:
             tone=_tone(notice),
             quote=quote,
         )
+    if isinstance(notice, n.ConsentAsked):
+        return _describe_asking(notice)
+    if isinstance(notice, n.ReviewNeeded):
+        return _describe_review(notice)
+    if isinstance(notice, n.Reviewed):
+        return _describe_reviewed(notice)
     title = f"A {what} {made_by}"
     if isinstance(notice, n.Gallery):
         title = f"★ {notice.stars} · {title}"
     link = f"Original: {notice.original_link}" if notice.original_link else ""
     lines = (FORMS[notice.form], parameters(about.work), link, f"job {about.job_id}")
     return Text(title=title, lines=tuple(filter(None, lines)), tone="info", quote=quote)
+
+
+def describe_rules_first(notice: n.RulesFirst) -> Text:
+    """The rules of a place, for the one person who has not accepted them yet."""
+    said = (clean(line, limit=RULE_CHARS) for line in notice.rules.splitlines())
+    # A platform cuts long lines, and of what is accepted every word is to be read.
+    rules = (part for line in said for part in wrap(line, RULE_LINE))
+    until = moment(notice.expires_at)
+    then = f"Accept them, and your request goes on. It waits until {until}; then it is dropped."
+    lines = (*rules, then, f"job {notice.about.job_id}")
+    return Text(title="Please read the rules of this place", lines=lines, tone="wait")
+
+
+def _describe_asking(notice: n.ConsentAsked) -> Text:
+    about = notice.about
+    who = clean(maker(about), limit=NAME_CHARS)
+    title, lines = "An image was asked for", (ANSWERED[notice.answer or "over"],)
+    if notice.answer is None:
+        when = f" until {moment(notice.expires_at)}" if notice.expires_at is not None else ""
+        ask = f"{who} wants to make a clip of an image that you posted."
+        title, lines = CONSENT, (f"{ask} Without your answer{when} it is not made.",)
+    return Text(title=title, lines=(*lines, f"job {about.job_id}"), quote=clean(about.work.prompt))
+
+
+def _describe_review(notice: n.ReviewNeeded) -> Text:
+    about = notice.about
+    still = "still " if notice.is_reminder else ""
+    link = f"Original: {notice.original_link}" if notice.original_link else ""
+    asker = f"Asked for by {clean(maker(about), limit=NAME_CHARS)}."
+    lines = (asker, PAID, FORMS[notice.form], parameters(about.work), link, f"job {about.job_id}")
+    return Text(
+        title=f"A {thing(about.work)} {still}waits for a moderator",
+        lines=tuple(filter(None, lines)),
+        tone="wait",
+        quote=clean(about.work.prompt),
+    )
+
+
+def _describe_reviewed(notice: n.Reviewed) -> Text:
+    about = notice.about
+    who = clean(notice.decided_by, limit=NAME_CHARS)
+    said = REVIEWED[notice.verdict] + (f" Decided by {who}." if who else "")
+    return Text(
+        title=f"A {thing(about.work)} by {clean(maker(about), limit=NAME_CHARS)}",
+        lines=(said, parameters(about.work), f"job {about.job_id}"),
+        tone="good" if notice.verdict == "post" else "info",
+        quote=clean(about.work.prompt),
+    )
+
+
+def open_until(notice: n.Notice) -> datetime | None:
+    """Until when something can be answered, where it asks for that."""
+    asks = n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded | n.ConsentAsked
+    return notice.expires_at if isinstance(notice, asks) else None
 
 
 def maker(about: n.About) -> str:

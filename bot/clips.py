@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -172,12 +172,12 @@ class Clips:
         for key in (clip.key, *(_beside(clip, each) for each in made)):
             await self._media.delete(key)
 
-    async def sweep(self, now: datetime, *, days: int) -> int:
-        """Delete files older than so many days; how many."""
+    async def sweep(self, now: datetime, *, days: int, spare: Collection[JobId] = ()) -> int:
+        """Delete files older than so many days, but for these jobs'; how many."""
         old = [
             each.key
             for each in await self._media.list(_FOLDER)
-            if each.modified < now - timedelta(days=days)
+            if each.modified < now - timedelta(days=days) and _owner(each.key) not in spare
         ]
         for key in old:
             await self._media.delete(key)
@@ -260,3 +260,8 @@ def _slug(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     # Of the dots only those of a version stay.
     return re.sub(r"([^a-z0-9.]|\.(?!\d))+", "-", plain)[:_NAME_CHARS].strip("-.")
+
+
+def _owner(key: MediaKey) -> JobId:
+    """Whose file it is."""
+    return JobId(PurePosixPath(key).name.partition(".")[0])

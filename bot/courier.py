@@ -1,6 +1,6 @@
 """Posts, changes and removes once what stands beside a job's own messages.
 
-Reports for those who run a place, copies in its gallery, and copies by direct message. Each is a
+Reports and clips for those who run a place, copies in its gallery, and direct messages. Each is a
 row, so that what one process began the next one ends.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 from bot.clips import Clips
 from bot.clips import filename as clip_filename
 from bot.clock import Clock
+from bot.consent import DENIED
 from bot.delivery import fitted
 from bot.errors import (
     BotError,
@@ -27,20 +29,23 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.job import Job
+from bot.job import Job, JobState
 from bot.log import get_logger
 from bot.notices import (
     About,
+    ConsentAsked,
     Gallery,
     Letter,
     Notice,
     Reported,
+    Reviewed,
+    ReviewNeeded,
 )
-from bot.outlook import to_about
+from bot.outlook import Outlook, to_about, to_status
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import is_spoiler
-from bot.store import complaints, errands, jobs, messages, settings, stars
+from bot.store import complaints, errands, jobs, messages, reviews, settings, stars
 from bot.store.database import Database, Tx
 from bot.store.errands import Errand
 from bot.text import gist
@@ -48,6 +53,14 @@ from bot.text import gist
 log = get_logger(__name__)
 AGAIN_SECONDS = 30.0
 LOOK_EVERY = timedelta(minutes=1)
+#: What says anew what is so.
+EDITED = frozenset({"report", "review", "consent"})
+#: What the operator is told of where it cannot be posted.
+_NAMES = {
+    "report": "A report",
+    "gallery": "A clip for the gallery",
+    "review": "A clip for moderators to look at",
+}
 
 
 class Courier:
@@ -147,9 +160,9 @@ class Courier:
             return
         errands.finish(tx, errand)
         is_known = isinstance(error, PostedBefore | ClipBroken)
-        if is_known or errand.kind in ("letter", "recall"):
+        if is_known or errand.kind not in _NAMES:
             return
-        what = "A report" if errand.kind == "report" else "A clip for the gallery"
+        what = _NAMES[errand.kind]
         sentence = f"{what} could not be posted where it should be. {error.sentence}"
         settings.note_operator(
             tx, f"errand:{errand.key}", sentence, self._clock.now(), errand.job_id
@@ -167,10 +180,14 @@ class Courier:
         if not _has_content(errand, job):
             await self._take_away(errand, adapter, posted)
             return
-        if posted.message is not None and errand.kind != "report":
+        is_over = posted.message is not None and errand.kind not in EDITED
+        # Nobody need hear of an answer who was not asked yet.
+        is_late = posted.message is None and not posted.is_begun and _is_answered(errand, job)
+        is_alone = errand.kind == "why" and not adapter.limits(job.request.thread).is_shared
+        if is_over or is_late or is_alone:
             await self._database.write(lambda tx: errands.finish(tx, errand))
             return
-        thread = await _thread_of(errand, adapter)
+        thread = await self._thread_of(errand, adapter)
         notice = await self._to_notice(errand, job, adapter, thread)
         digest = hashlib.sha256(repr(notice).encode()).hexdigest()
         message = posted.message
@@ -180,13 +197,31 @@ class Courier:
             message = await adapter.post(thread, notice, key=errand.key, memo=memo)
         # What was posted by an earlier try may say what was so then.
         is_new = posted.message is None and not posted.is_begun
-        if errand.kind == "report" and not is_new and posted.digest != digest:
-            await adapter.edit(message, notice)
+        if errand.kind in EDITED and not is_new and posted.digest != digest:
+            with suppress(ThreadGone):  # What cannot be changed any more stays as it is.
+                await adapter.edit(message, notice)
         await self._database.write(lambda tx: self._note_done(tx, errand, message, digest))
 
     def _note_done(self, tx: Tx, errand: Errand, message: MessageRef, digest: str) -> None:
         messages.put(tx, errand.key, errand.job_id, message, digest)
         errands.finish(tx, errand)
+
+    async def _thread_of(self, errand: Errand, adapter: Adapter) -> ThreadRef:
+        if errand.kind == "consent":
+            status = await self._status_of(errand.job_id)
+            if status is None:
+                raise DeliveryUnavailable("Its status message is not posted yet.", retry_after=2.0)
+            return status.thread
+        if isinstance(errand.to, ThreadRef):
+            return errand.to
+        thread = await adapter.direct(errand.to)
+        if thread is None:
+            raise ThreadGone("There is no way to write to them directly.")
+        return thread
+
+    async def _status_of(self, job_id: JobId) -> MessageRef | None:
+        key = messages.status_key(job_id)
+        return (await self._database.read(lambda conn: messages.get(conn, key))).message
 
     async def _take_away(self, errand: Errand, adapter: Adapter, posted: messages.Posted) -> None:
         """Remove a copy of what was deleted."""
@@ -212,12 +247,25 @@ class Courier:
                 outcome=said.outcome,
                 decided_by=said.decided_by.rpartition(":")[2],
             )
+        if errand.kind == "consent":
+            status = await self._status_of(job.id)
+            return replace(_to_asking(errand, job), about=replace(to_about(job), asked_in=status))
+        if errand.kind == "why":
+            return to_status(job, Outlook())
+        if errand.kind == "review" and job.state is not JobState.REVIEWING:
+            verdict, by = await self._database.read(lambda conn: reviews.decision(conn, job.id))
+            by = by.rpartition(":")[2]
+            return Reviewed(about=_to_about(job), verdict=verdict, decided_by=by)
         return await self._to_copy(errand, job, adapter.limits(thread).max_upload_bytes)
 
-    async def _to_copy(self, errand: Errand, job: Job, limit: int) -> Gallery | Letter:
+    async def _to_copy(
+        self, errand: Errand, job: Job, limit: int
+    ) -> Gallery | Letter | ReviewNeeded:
         assert job.clip is not None
         link = self._clip_link(job)
-        path, form = await fitted(self._clips, job.clip, limit, has_link=link is not None)
+        # Moderators decide by a picture rather than by nothing.
+        may_be_poster = link is not None or errand.kind == "review"
+        path, form = await fitted(self._clips, job.clip, limit, has_link=may_be_poster)
         letter = Letter(
             about=_to_about(job),
             path=str(path),
@@ -230,6 +278,10 @@ class Courier:
         )
         if errand.kind == "letter":
             return letter
+        if errand.kind == "review":
+            is_reminder = errand.key != messages.review_key(job.id)
+            shown = {name: value for name, value in vars(letter).items() if name != "clip"}
+            return ReviewNeeded(is_reminder=is_reminder, **shown)
         count = await self._database.read(lambda conn: stars.count(conn, job.id))
         return Gallery(stars=count, **vars(letter))
 
@@ -241,13 +293,32 @@ def _to_about(job: Job) -> About:
 
 def _has_content(errand: Errand, job: Job) -> bool:
     """Whether there still is something to say: a copy goes with its clip."""
-    return errand.kind == "report" or (errand.kind != "recall" and job.clip is not None)
+    if errand.kind == "recall":
+        return False
+    return errand.kind in ("report", "why", "consent") or job.clip is not None
 
 
-async def _thread_of(errand: Errand, adapter: Adapter) -> ThreadRef:
-    if isinstance(errand.to, ThreadRef):
-        return errand.to
-    thread = await adapter.direct(errand.to)
-    if thread is None:
-        raise ThreadGone("There is no way to write to them directly.")
-    return thread
+def _is_answered(errand: Errand, job: Job) -> bool:
+    """Whether there is nothing to be decided any more."""
+    if errand.kind == "consent":
+        return _to_asking(errand, job).answer is not None
+    return errand.kind == "review" and job.state is not JobState.REVIEWING
+
+
+def _to_asking(errand: Errand, job: Job) -> ConsentAsked:
+    """The question to one of those whose images a request animates, and what they said."""
+    assert job.plan is not None
+    lent, question = job.plan.granted, job.plan.question
+    at = int(errand.key.rpartition(":")[2])
+    is_open = job.state is JobState.RECEIVED and at == len(lent)
+    person = lent[at] if at < len(lent) else question.person if question is not None else ""
+    is_denied = job.failure is not None and job.failure.sentence == DENIED["consent"]
+    answer: Literal["allowed", "denied", "over"] = "denied" if is_denied else "over"
+    if at < len(lent):
+        answer = "allowed"
+    return ConsentAsked(
+        about=_to_about(job),
+        owner=person.rpartition(":")[2],
+        expires_at=job.next_at if is_open else None,
+        answer=None if is_open else answer,
+    )

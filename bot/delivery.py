@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bot import pricing
 from bot.clips import Clips
@@ -28,7 +29,7 @@ from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
 from bot.request import ClipWork, VideoWork
 from bot.step import Workshop
-from bot.store import jobs, ledger, lineage, messages, settings, stories
+from bot.store import jobs, ledger, lineage, messages, reviews, settings, stories
 from bot.store.database import Tx
 from bot.text import gist, thing
 
@@ -37,6 +38,8 @@ GIVE_UP_POSTING = timedelta(hours=24)
 #: Raybot did not run is none.
 POSTS_IN_VAIN = 170
 BROKEN_FETCHES = 3
+#: So long moderators have for a clip before they are asked once more, and so often in all.
+ASK_AGAIN, MOST_ASKED = timedelta(days=1), 3
 EACH_IS_KEPT = "Each shot is kept by its own id."
 
 
@@ -62,10 +65,29 @@ class Deliverer:
         now = self._shop.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
-            columns = {"clip": clip, "seconds": clip.seconds, "tries": 0}
+            columns: dict[str, Any] = {"clip": clip, "seconds": clip.seconds, "tries": 0}
             if current.cancel_requested:
+                if reviews.is_asked(tx.conn, current):
+                    columns["failure"] = reviews.NEVER_LOOKED_AT
                 return ledger.end(tx, current, JobState.CANCELLED, now, charged=charged, **columns)
-            return jobs.move(tx, current, JobState.DELIVERING, now, next_at=now, **columns)
+            return _to_next(tx, current, now, charged, **columns)
+
+        await self._shop.result(job, write)
+
+    async def ask_moderators(self, job: Job) -> None:
+        """Show them the clip, and ask again while nobody decides; the operator helps out."""
+        now = self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            has_channel = reviews.ask(tx, current, now)
+            tx.after_commit(self._shop.wiring.hurry)
+            if not has_channel or current.tries > 0:
+                sentence = f"{current.id} waits for a moderator. `raybot review {current.id} post`"
+                sentence += ", or `… reject`, decides about it, too."
+                settings.note_operator(tx, f"review:{current.id}", sentence, now, current.id)
+            is_last = current.tries + 1 >= MOST_ASKED
+            again = None if is_last else now + ASK_AGAIN
+            return jobs.change(tx, current, tries=current.tries + 1, next_at=again)
 
         await self._shop.result(job, write)
 
@@ -76,8 +98,7 @@ class Deliverer:
         clip, now = await self._shop.clips.join(film.id, made), self._shop.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
-            columns = {"clip": clip, "seconds": clip.seconds}
-            return jobs.move(tx, current, JobState.DELIVERING, now, next_at=now, **columns)
+            return _to_next(tx, current, now, Micros(0), clip=clip, seconds=clip.seconds)
 
         await self._shop.result(film, write)
 
@@ -200,6 +221,13 @@ class Deliverer:
             return ledger.fail(tx, current, now, failure, provider_cost=cost)
 
         await self._shop.result(job, write)
+
+
+def _to_next(tx: Tx, job: Job, now: datetime, charged: Micros, **columns: Any) -> Job:
+    """A clip that was kept is posted, or waits for a moderator where its place wants that."""
+    if reviews.is_asked(tx.conn, job):
+        return ledger.settle(tx, job, now, charged=charged, **columns)
+    return jobs.move(tx, job, JobState.DELIVERING, now, next_at=now, **columns)
 
 
 async def fitted(clips: Clips, clip: Clip, limit: int, *, has_link: bool) -> tuple[Path, ClipForm]:

@@ -95,6 +95,9 @@ class WrongChannel(NotAllowed):
 class Moderated(Refusal):
     """What you asked for is not allowed here."""
 
+    #: The job that was refused, once there is one.
+    job_id = ""
+
     def __init__(self, message: str | None = None, *, kind: Filtered) -> None:
         super().__init__(message)
         self.kind = kind

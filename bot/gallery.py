@@ -12,7 +12,7 @@ from bot.job import Job, JobState
 from bot.policy import GALLERY_STARS
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
-from bot.store import errands, jobs, messages, places, settings, stars
+from bot.store import errands, jobs, messages, places, reviews, settings, stars
 from bot.store.database import Database, Tx
 from bot.text import thing
 
@@ -93,7 +93,7 @@ def _visible_clip(tx: Tx, job_id: JobId, requester: Requester) -> Job:
     job = jobs.get_or_none(tx.conn, job_id)
     if job is None or not job.request.is_seen_by(requester):
         raise JobNotFound(f"There is no job {job_id} here.")
-    if job.clip is None:
+    if job.clip is None or reviews.is_held_back(tx.conn, job):
         raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")
     return job
 

@@ -60,9 +60,9 @@ class Housekeeping:
     async def clean(self) -> None:
         """Drop what is past its time."""
         table, now = self._table, self._clock.now()
-        await self._clips.sweep(now, days=table.clip_retention_days)
         hours, days = table.frame_retention_hours, table.upload_retention_days
         in_use = await self._database.read(jobs.open_ids)
+        await self._clips.sweep(now, days=table.clip_retention_days, spare=in_use)
         await self._frames.sweep(now, hours=hours, days=days, spare=in_use)
         await self._database.write(lambda tx: settings.forget_ended(tx, now - KEPT_FOR_JOBS))
         await self._database.write(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
+from bot import consent
 from bot.access import Access
 from bot.acts import to_asked
 from bot.clock import Clock
 from bot.errors import (
     BotError,
     ClipUnavailable,
-    InvalidRequest,
     JobNotFound,
     Moderated,
     NotAllowed,
@@ -25,41 +24,32 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.failover import alone, move
+from bot.failover import alone
 from bot.house import House
-from bot.job import Failure, Job, JobState, Plan
+from bot.job import Failure, Job, JobState, Question
 from bot.log import get_logger
-from bot.notices import (
-    Accepted,
-    Notice,
-)
-from bot.outlook import to_about
 from bot.planning import Planner
 from bot.ports import Dispatcher
+from bot.receipts import Receipt, Receipts
 from bot.refs import JobId
-from bot.request import GenerationRequest, clips_of
+from bot.request import GenerationRequest, Requester
 from bot.screening import Screening
-from bot.store import allowances, jobs, ledger, lineage, places, stories
+from bot.store import errands, jobs, ledger, lineage, settings, stories
 from bot.store.database import Database, Tx
-from bot.tables import LimitsTable, micros
+from bot.store.lookup import Known, look_up
+from bot.tables import micros
 
 log = get_logger(__name__)
 CONFIRM_WITHIN = timedelta(hours=1)
+#: Whoever is asked may be away for a while.
+ANSWER_WITHIN = timedelta(hours=12)
 #: After a longer break a person has asked again; paying for the old request would surprise them.
 RESUME_WITHIN = timedelta(minutes=10)
 #: Where others read along, a limit, a block or a filter that met somebody is not named.
 NOT_RESUMED = "After a restart it could not be started any more. Ask again, and you are told why."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What became of a request at once."""
-
-    job_id: JobId
-    notice: Notice
-
-
-class Intake:
+class Intake(Receipts):
     """Takes requests in, once for each `dedupe_key`."""
 
     def __init__(
@@ -71,34 +61,15 @@ class Intake:
         clock: Clock,
         house: House,
         access: Access,
+        hurry: Callable[[], None],
     ) -> None:
-        self._database = database
+        super().__init__(
+            database=database, dispatcher=dispatcher, clock=clock, house=house, hurry=hurry
+        )
         self._planner = planner
-        self._dispatcher = dispatcher
-        self._clock = clock
-        self._house = house
         self._access = access
         self._screening = Screening(planner=planner, house=house)
         self._at_work: dict[str, asyncio.Lock] = {}
-
-    async def write(self, work: Callable[[Tx], Job]) -> Job:
-        """Change a job, let it be advanced when it is due, and show how it stands."""
-        return (await self.write_all(lambda tx: [work(tx)]))[0]
-
-    async def write_all(self, work: Callable[[Tx], list[Job]]) -> list[Job]:
-        """The same with several jobs, in one transaction."""
-
-        def write(tx: Tx) -> list[Job]:
-            every = work(tx)
-            for changed in every:
-                if changed.next_at is not None:
-                    self._dispatcher.wake(tx, changed.id, changed.next_at)
-                if changed.film is not None and changed.ended_at is not None:
-                    self._dispatcher.wake(tx, changed.film, changed.ended_at)
-                tx.after_commit(partial(self._house.announce, changed.id))
-            return every
-
-        return await self._database.write(write)
 
     # ---- submit --------------------------------------------------------------------------
 
@@ -127,12 +98,14 @@ class Intake:
         """Start all of a batch, which ask for the same, or none of them."""
         first = requests[0]
         async with self._alone(first.dedupe_key):
-            known, standing, limits = await self._read(first, retry_of)
-            if known is not None:
-                return await self._first_answers(known)
-            await self._access.check(first, standing, name=place_name)
-            seen = await self._planner.look_up(first)
-            work = self._planner.settle(seen, standing.chosen.merged, limits)
+            known = await self._read(first, retry_of)
+            if known.job is not None:
+                return await self._first_answers(known.job)
+            await self._check(first, known, name=place_name)
+            marked = consent.with_authors(first, known.earlier.values())
+            seen = await self._planner.look_up(first.model_copy(update={"work": marked}))
+            chosen = known.standing.chosen.merged
+            work = self._planner.settle(seen, chosen, known.limits)
             asked = [to_asked(each, work, retry_of) for each in requests]
             started = await self._insert(asked, retry_of)
             if started is None:
@@ -140,10 +113,12 @@ class Intake:
             try:
                 for job in started:
                     await self._place(job)
-                return await self._prepare(started, standing, is_confirmed=is_confirmed)
+                return await self._prepare(started, known, is_confirmed=is_confirmed)
             except BotError as error:
                 for job in started:
                     await self._end(job, error, is_late=False)
+                if isinstance(error, Moderated):
+                    error.job_id = started[0].id
                 raise
 
     @asynccontextmanager
@@ -157,27 +132,22 @@ class Intake:
             if not lock.locked():
                 self._at_work.pop(dedupe_key, None)
 
-    async def _read(
-        self, request: GenerationRequest, retry_of: JobId | None
-    ) -> tuple[Job | None, places.Standing, LimitsTable]:
+    async def _read(self, request: GenerationRequest, retry_of: JobId | None) -> Known:
         """All that is looked up before a row is written, in one read."""
-        requester, channel, now = request.requester, request.thread.channel, self._clock.now()
-        house = self._house.limits
+        now, house = self._clock.now(), self._house.limits
         named = {each for each in (retry_of, request.parent) if each is not None}
-        earlier = named | set(clips_of(request.work))
-        known, standing, limits, seen = await self._database.read(
-            lambda conn: (
-                jobs.by_dedupe_key(conn, request.dedupe_key),
-                places.standing(conn, requester, channel, now),
-                allowances.of_people(conn, requester, channel, house),
-                {each: jobs.get_or_none(conn, each) for each in earlier},
-            )
-        )
-        found = {job.id: job for job in seen.values() if job and job.request.is_seen_by(requester)}
-        for job_id in named - found.keys():
+        known = await self._database.read(lambda conn: look_up(conn, request, named, house, now))
+        for job_id in named - known.earlier.keys():
             raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
-        self._screening.check_remix(requester, standing, found.values())
-        return known, standing, limits
+        return known
+
+    async def _check(self, request: GenerationRequest, known: Known, *, name: str = "") -> None:
+        """Raise unless this may be asked here and now, with the images and clips that it uses."""
+        standing = known.standing
+        sources, policy = known.earlier.values(), self._screening.policy(standing)
+        self._screening.check_remix(request.requester, standing, sources)
+        await self._access.check(request, standing, name=name)
+        consent.check(request, policy, known.others, known.closed)
 
     async def _insert(
         self, requests: Sequence[GenerationRequest], retry_of: JobId | None
@@ -196,30 +166,6 @@ class Intake:
 
         return await self._database.write(insert)
 
-    async def _first_answer(self, job: Job) -> Receipt:
-        return Receipt(job_id=job.id, notice=await self._house.to_notice(job))
-
-    async def _first_answers(self, job: Job) -> tuple[Receipt, ...]:
-        """Of a job, and of those that were asked for with it."""
-        batch = await self._database.read(lambda conn: lineage.batch(conn, job))
-        return tuple([await self._first_answer(each) for each in batch])
-
-    async def _job_of(self, dedupe_key: str) -> Job:
-        job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
-        assert job is not None
-        return job
-
-    async def receipts(self, dedupe_key: str) -> tuple[Receipt, ...]:
-        """What became of a request, and of those asked for with it; none where there is none."""
-        job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
-        return await self._first_answers(job) if job is not None else ()
-
-    async def _answer_now(self, job_id: JobId) -> Receipt:
-        """For who came too late: how the job stands after somebody else changed it."""
-        return await self._first_answer(
-            await self._database.read(lambda conn: jobs.get(conn, job_id))
-        )
-
     async def _place(self, job: Job) -> None:
         """Show it before anything is paid where only that proves that a clip can be shown."""
         try:
@@ -228,26 +174,47 @@ class Intake:
             raise NotAllowed(gone.sentence) from gone
 
     async def _prepare(
-        self, started: Sequence[Job], standing: places.Standing, *, is_confirmed: bool
+        self, started: Sequence[Job], known: Known, *, is_confirmed: bool
     ) -> tuple[Receipt, ...]:
-        """Read the images, have it all checked, then accept, or ask whether the price is right."""
+        """Read the images and have it all checked, then accept it, or ask first."""
+        policy = self._screening.policy(known.standing)
         try:
             plans = [await self._planner.plan(job, job.request.work) for job in started]
             # The others of a batch ask for the same.
-            await self._screening.check(started[0], plans[0], self._screening.policy(standing))
+            await self._screening.check(started[0], plans[0], policy)
             planned = [replace(job, plan=p) for job, p in zip(started, plans, strict=True)]
-            threshold = self._house.limits.confirm_above_usd
-            price = sum(plan.price.charged for plan in plans)
-            is_dear = threshold is not None and price > micros(threshold)
-            if is_confirmed or not is_dear:
-                return await self._accept(planned)
-            until = self._clock.now() + CONFIRM_WITHIN
-            waiting = await self.write_all(
-                lambda tx: [jobs.change(tx, job, plan=job.plan, next_at=until) for job in planned]
-            )
+            return await self._go_on(planned, known, is_confirmed=is_confirmed)
         except Stale:
             return tuple([await self._answer_now(job.id) for job in started])
-        return tuple([await self._first_answer(job) for job in waiting])
+
+    async def _go_on(
+        self, planned: Sequence[Job], known: Known, *, is_confirmed: bool
+    ) -> tuple[Receipt, ...]:
+        """Accept them, or ask what is open: the rules, somebody's consent, the price."""
+        plans = [job.plan for job in planned if job.plan is not None]
+        policy, trust = self._screening.policy(known.standing), known.standing.chosen.trust
+        question = consent.open_question(policy, known.others, trust, plans[0].granted)
+        consent.check_asked(question, known.asked)
+        threshold = self._house.limits.confirm_above_usd
+        price = sum(plan.price.charged for plan in plans)
+        is_dear = threshold is not None and price > micros(threshold)
+        asked = [plan.model_copy(update={"question": question}) for plan in plans]
+        if question is None and (is_confirmed or not is_dear):
+            accepted = zip(planned, asked, strict=True)
+            return await self._accept([replace(job, plan=plan) for job, plan in accepted])
+        now = self._clock.now()
+        until = now + (CONFIRM_WITHIN if question is None else ANSWER_WITHIN)
+
+        def wait(tx: Tx) -> list[Job]:
+            waiting = [
+                jobs.change(tx, job, plan=plan, next_at=until)
+                for job, plan in zip(planned, asked, strict=True)
+            ]
+            if question is not None and question.kind == "consent":
+                errands.ask_consent(tx, waiting[0], now)
+            return waiting
+
+        return tuple([await self._first_answer(job) for job in await self.write_all(wait)])
 
     async def _end(self, job: Job, error: BotError, *, is_late: bool) -> None:
         """End a request that cannot be carried out; shown where nobody waits for the answer.
@@ -288,12 +255,6 @@ class Intake:
             self._house.nudge(provider)
         return tuple([await self._to_accepted(job) for job in accepted])
 
-    async def _to_accepted(self, job: Job) -> Receipt:
-        parent = None
-        if job.parent is not None:
-            parent = await self._database.read(lambda conn: lineage.parent(conn, job))
-        return Receipt(job_id=job.id, notice=Accepted(about=to_about(job, parent)))
-
     async def _hold(self, planned: Sequence[Job], now: datetime) -> list[Job]:
         """Hold enough for every way; where a limit has no room for that, for the first alone."""
         limits, accept = self._house.limits, stories.accept_all
@@ -314,12 +275,12 @@ class Intake:
         if job.state is JobState.ACCEPTED:
             await self.check_again(job)
             return await self._first_answer(await self._send_elsewhere(job))
-        if job.state is not JobState.RECEIVED or job.plan is None:
+        if job.state is not JobState.RECEIVED or job.plan is None or job.plan.question:
             return await self._first_answer(job)
         await self.check_again(job)
         batch = await self._database.read(lambda conn: lineage.batch(conn, job))
         waiting = [
-            replace(each, plan=self._served(each.plan))
+            replace(each, plan=self._planner.served(each.plan))
             for each in batch
             if each.state is JobState.RECEIVED and each.plan is not None
         ]
@@ -328,17 +289,6 @@ class Intake:
         except Stale:
             return await self._answer_now(job.id)
         return next(each for each in receipts if each.job_id == job.id)
-
-    def _served(self, plan: Plan) -> Plan:
-        """The plan with a provider that is set up today; raises `InvalidRequest` without one."""
-        if plan.shots:
-            shots = tuple(self._served(each) for each in plan.shots)
-            return plan.model_copy(update={"shots": shots})
-        if plan.provider in {each.name for each in self._planner.providers}:
-            return plan
-        if (route := self._house.failover.next(plan)) is None:
-            raise InvalidRequest(f"{plan.provider} is not set up here any more. Ask again.")
-        return move(plan, route)
 
     async def _send_elsewhere(self, job: Job) -> Job:
         """Take the way that its person was offered, if it still is one."""
@@ -355,11 +305,61 @@ class Intake:
 
         return await self.write(send)
 
-    async def check_again(self, job: Job) -> places.Standing:
+    async def check_again(self, job: Job) -> Known:
         """Its place may have been closed or paused, and its person blocked."""
-        _, standing, _ = await self._read(job.request, None)
-        await self._access.check(job.request, standing)
-        return standing
+        known = await self._read(job.request, None)
+        await self._check(job.request, known)
+        return known
+
+    async def answer(self, job_id: JobId, actor: Requester, *, is_allowed: bool) -> Receipt:
+        """Take the answer to what a request waits for; those asked for with it wait for the same.
+
+        Its person accepts the rules; who posted its image lends it, or not. Raises `NotAllowed`
+        from anybody else. What was answered, or is over, stays as it is.
+        """
+        first = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        if first.request.requester.tenant != actor.tenant:
+            raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+        async with self._alone(first.request.batch or first.request.dedupe_key):
+            job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+            question = job.plan.question if job.plan is not None else None
+            if question is None:
+                return await self._first_answer(job)
+            if not consent.is_same(question.person or job.request.requester.person, actor):
+                raise NotAllowed("Only whoever is asked can answer that.")
+            if job.state is not JobState.RECEIVED:
+                return await self._first_answer(job)
+            batch = await self._database.read(lambda conn: lineage.batch(conn, job))
+            try:
+                if not is_allowed:
+                    raise Refusal(consent.DENIED[question.kind])
+                await self._go_on_with(batch, question)
+            except Stale:
+                pass
+            except BotError as error:
+                for each in batch:
+                    await self._end(each, error, is_late=True)
+                if is_allowed and question.kind == "rules":
+                    raise
+            return await self._answer_now(job_id)
+
+    async def _go_on_with(self, batch: Sequence[Job], question: Question) -> None:
+        """Let requests go on whose question was answered with yes."""
+        if question.kind == "rules":
+            await self._database.write(
+                lambda tx: settings.accept_rules(
+                    tx, batch[0].request.requester, question.rules, self._clock.now()
+                )
+            )
+        known = await self.check_again(batch[0])
+        lent = (question.person,) if question.kind == "consent" else ()
+        answered = []
+        for job in batch:
+            assert job.plan is not None
+            plan = self._planner.served(job.plan)
+            granted = {"granted": (*plan.granted, *lent)}
+            answered.append(replace(job, plan=plan.model_copy(update=granted)))
+        await self._go_on(answered, known, is_confirmed=False)
 
     async def resume(self) -> None:
         """Take up requests whose images were being read when the process ended."""
@@ -385,10 +385,10 @@ class Intake:
             if not is_open or not is_young:
                 return
             try:
-                standing = await self.check_again(job)
+                known = await self.check_again(job)
                 for each in batch:
                     await self._place(each)
-                await self._prepare(batch, standing, is_confirmed=False)
+                await self._prepare(batch, known, is_confirmed=False)
             except BotError as error:
                 for each in batch:
                     await self._end(each, error, is_late=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
+from bot.errors import Filtered
 from bot.refs import Frozen, GenerationId, JobId, MediaKey, MessageRef, Micros, Price
 from bot.request import GenerationRequest, Work
 
@@ -25,6 +28,8 @@ class JobState(StrEnum):
     GENERATING = "generating"
     #: The provider is done; the file is being kept.
     FETCHING = "fetching"
+    #: The file is kept and charged; a moderator looks at it before it is posted.
+    REVIEWING = "reviewing"
     #: The file is kept; it is being posted.
     DELIVERING = "delivering"
     #: The clip is in the thread, and charged.
@@ -43,6 +48,16 @@ AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENER
 #: The `Failure.code` of a job whose clip was removed.
 DELETED = "deleted"
 
+#: The failure of a clip that a moderator did not let be posted.
+WITHHELD = "withheld"
+#: Failures of a service's filter, and what it minded.
+FILTERS: Mapping[str, Filtered] = {
+    "moderation": "words",
+    "image_moderation": "image",
+    "names": "names",
+}
+#: Failures whose reason is for one's person alone.
+DELICATE = frozenset({WITHHELD, *FILTERS})
 #: So long a film waits for its person's word on a shot that failed.
 DECIDE_WITHIN = timedelta(days=1)
 
@@ -53,7 +68,8 @@ MOVES: dict[JobState, frozenset[JobState]] = {
     S.SUBMITTING: frozenset({S.ACCEPTED, S.GENERATING, S.UNCERTAIN, S.FAILED}),
     S.UNCERTAIN: frozenset({S.GENERATING, S.FAILED}),
     S.GENERATING: frozenset({S.ACCEPTED, S.FETCHING, S.FAILED, S.CANCELLED}),
-    S.FETCHING: frozenset({S.DELIVERING, S.FAILED, S.CANCELLED}),
+    S.FETCHING: frozenset({S.REVIEWING, S.DELIVERING, S.FAILED, S.CANCELLED}),
+    S.REVIEWING: frozenset({S.DELIVERING, S.FAILED, S.CANCELLED}),
     S.DELIVERING: frozenset({S.DELIVERED, S.FAILED}),
     S.DELIVERED: frozenset(),
     S.FAILED: frozenset(),
@@ -86,12 +102,21 @@ class Route(Frozen):
     remarks: tuple[str, ...] = ()
 
 
+class Question(Frozen):
+    """What a request waits for: its person accepts the `rules`, or `person` lends their image."""
+
+    kind: Literal["rules", "consent"]
+    rules: str = ""
+    person: str = ""
+
+
 class Plan(Route):
     """The way that is taken, and the others, in order, that could be taken instead of it.
 
     `hold` is enough for each of them; `detour` is the sentence why it is not the first. `agreed`
     is the dearest price taken before, and `offered` a way that its person was asked about.
     `shots` are the plans of a film's shots until they are jobs; it has no way of its own.
+    `question` is open; the people in `granted` lend their images.
     """
 
     hold: Micros
@@ -100,6 +125,8 @@ class Plan(Route):
     agreed: Micros = Micros(0)
     offered: Route | None = None
     shots: tuple[Plan, ...] = ()
+    question: Question | None = None
+    granted: tuple[str, ...] = ()
     start_frame: StoredFrame | None = None
     end_frame: StoredFrame | None = None
 

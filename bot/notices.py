@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Literal, get_args
 
+from bot.about import About as About
+from bot.about import Parent as Parent
+from bot.about import Shot as Shot
 from bot.acts import Offered
-from bot.job import JobState, Route
-from bot.refs import JobId, MessageRef, Micros, Price
-from bot.request import Relation, Requester, Work
+from bot.errors import Filtered
+from bot.job import DELICATE, FILTERS, Route
+from bot.refs import JobId, MessageRef, Micros
 
 #: The clip as it was made, re-encoded to fit the place, or a picture of it beside a link.
 ClipForm = Literal["original", "smaller", "poster"]
 #: What those who run a place decide about a clip that was reported.
 Outcome = Literal["removed", "blocked", "kept"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parent:
-    """The job that another came of, how, and where its clip stands."""
-
-    job_id: JobId
-    relation: Relation | None = None
-    message: MessageRef | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shot:
-    """One shot of a film: how it stands, and what it cost or will cost; `seconds` once kept."""
-
-    number: int
-    job_id: JobId
-    prompt: str
-    state: JobState
-    price: Price
-    charged: Micros
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """The job a notice is about. `remarks` tell of values that were chosen for the person.
-
-    `shots` are those of a film, `film` that of a shot.
-    """
-
-    job_id: JobId
-    requester: Requester
-    work: Work
-    price: Price | None = None
-    remarks: tuple[str, ...] = ()
-    retry_of: JobId | None = None
-    asked_in: MessageRef | None = None
-    parent: Parent | None = None
-    shots: tuple[Shot, ...] = ()
-    film: JobId | None = None
+#: What a moderator says of a clip that waits for them.
+Verdict = Literal["post", "reject"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +41,27 @@ class ConfirmNeeded:
     about: About
     expires_at: datetime
     batch_size: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulesFirst:
+    """The place has rules that its person has not accepted yet; nothing is held until they do.
+
+    Only they are shown the `rules`; where `is_for_all`, others read along.
+    """
+
+    about: About
+    rules: str
+    expires_at: datetime
+    is_for_all: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsentNeeded:
+    """Who posted its image is asked whether it may be animated; nothing is held until then."""
+
+    about: About
+    expires_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +104,7 @@ class ShotFailed:
     """A film waits for its person's word on a shot that failed, until it decides itself.
 
     They may have it made again or cancel; where `can_finish`, take the shots before as the film.
+    `code` is that of its failure; `is_for_all`: others read along, who are not told why.
     """
 
     about: About
@@ -125,6 +112,8 @@ class ShotFailed:
     sentence: str
     until: datetime
     can_finish: bool
+    code: str = ""
+    is_for_all: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +138,13 @@ class Uncertain:
 @dataclass(frozen=True, kw_only=True)
 class Fetching:
     """The clip is finished and being kept and posted."""
+
+    about: About
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviewing:
+    """The clip is kept and charged; it is posted once a moderator says so."""
 
     about: About
 
@@ -187,12 +183,27 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """It ended without a clip: why, what to do, and what was charged."""
+    """It ended without a clip: why, what to do, and what was charged.
+
+    `is_for_all`: others read along, who are not told why.
+    """
 
     about: About
     code: str
     sentence: str
     charged: Micros
+    is_for_all: bool = False
+
+    @property
+    def minded(self) -> Filtered | None:
+        """What a filter of the service minded, where it was one."""
+        return FILTERS.get(self.code)
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether its form, filled in, is the way on; a shot is made again with its film."""
+        is_form = self.about.work.kind in ("video", "image")
+        return self.minded is not None and is_form and self.about.film is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +279,45 @@ class Letter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConsentAsked:
+    """The question to the platform's user `owner`, beside the job, about an image of theirs.
+
+    `answer` is what they said, or that nobody needs to know any more.
+    """
+
+    about: About
+    owner: str
+    expires_at: datetime | None = None
+    answer: Literal["allowed", "denied", "over"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewNeeded:
+    """A clip that waits for moderators, to them; `is_hidden` as its person had it."""
+
+    about: About
+    path: str
+    filename: str
+    bytes: int
+    is_hidden: bool = False
+    form: ClipForm = "original"
+    original_link: str | None = None
+    is_reminder: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviewed:
+    """What the moderators' message says once it was decided, by the id of who did.
+
+    `verdict` is None where its person took it back.
+    """
+
+    about: About
+    verdict: Verdict | None
+    decided_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Starred:
     """A clip that people starred, whose it is, and where it stands."""
 
@@ -299,6 +349,8 @@ class Digest:
 Notice = (
     Received
     | ConfirmNeeded
+    | RulesFirst
+    | ConsentNeeded
     | Accepted
     | Queued
     | Generating
@@ -307,6 +359,7 @@ Notice = (
     | Waiting
     | Uncertain
     | Fetching
+    | Reviewing
     | Delivered
     | Done
     | Failed
@@ -315,11 +368,23 @@ Notice = (
     | Reported
     | Gallery
     | Letter
+    | ReviewNeeded
+    | Reviewed
+    | ConsentAsked
     | Digest
 )
 #: What is about no one job.
 Jobless = Operator | Digest
 #: No word of a job in its own thread.
-Aside = Jobless | Reported | Gallery | Letter
+Aside = Jobless | Reported | Gallery | Letter | ReviewNeeded | Reviewed | ConsentAsked
 #: What carries a file.
-WithFile = Delivered | Gallery | Letter
+WithFile = Delivered | Gallery | Letter | ReviewNeeded
+
+
+def for_all(notice: Notice) -> Notice:
+    """The same where others read along: some reasons are for one's person alone."""
+    if isinstance(notice, RulesFirst):
+        return replace(notice, is_for_all=True)
+    if isinstance(notice, Failed | ShotFailed) and notice.code in DELICATE:
+        return replace(notice, is_for_all=True)
+    return notice

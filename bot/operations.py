@@ -19,11 +19,11 @@ from bot.errors import (
 from bot.failover import Failover, alone
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
-from bot.notices import Operator
+from bot.notices import VERDICTS, Operator
 from bot.ports import Adapter, Dispatcher, Provider
 from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.step import TRIES_BEFORE_TELLING
-from bot.store import attempts, jobs, ledger, reports, settings
+from bot.store import attempts, jobs, ledger, reports, reviews, settings
 from bot.store.database import Database, Tx
 from bot.tables import OPERATOR, Contact
 
@@ -90,6 +90,8 @@ class Operations:
                 job = await self.resolve(job_id, how, generation_id=generation_id, actor=OPERATOR)
             case "unpark":
                 job = await self.unpark(job_id, actor=actor)
+            case "review":
+                job = await self.review(job_id, values.get("how"), actor=actor)
             case "learn":
                 return {"sentence": await self._learn(values)}
             case _:
@@ -209,6 +211,22 @@ class Operations:
             settings.write_audit(tx, now, actor=actor, act="unpark", target=job_id, detail="")
             self._dispatcher.wake(tx, job_id, now)
             return jobs.change(tx, job, parked_at=None, next_at=now, crashes=0, tries=0)
+
+        return await self._database.write(work)
+
+    async def review(self, job_id: JobId, verdict: object, *, actor: str) -> Job:
+        """Post a clip that waits for a moderator, or reject it."""
+        now = self._clock.now()
+        found = next((each for each in VERDICTS if each == verdict), None)
+        if found is None:
+            raise InvalidRequest("Say post or reject.")
+
+        def work(tx: Tx) -> Job:
+            job = reviews.decide(tx, job_id, found, by=actor, now=now)
+            if job.next_at is not None:
+                self._dispatcher.wake(tx, job_id, job.next_at)
+            tx.after_commit(lambda: self._announce(job_id))
+            return job
 
         return await self._database.write(work)
 

@@ -13,6 +13,7 @@ from bot.notices import (
     About,
     Cancelled,
     ConfirmNeeded,
+    ConsentNeeded,
     Done,
     Ended,
     Failed,
@@ -24,6 +25,8 @@ from bot.notices import (
     Parent,
     Queued,
     Received,
+    Reviewing,
+    RulesFirst,
     Shot,
     ShotFailed,
     Uncertain,
@@ -97,11 +100,7 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
         return Cancelled(about=about, charged=job.cost)
     match job.state:
         case JobState.RECEIVED if job.plan is not None and outlook.confirm_until is not None:
-            return ConfirmNeeded(
-                about=about,
-                expires_at=outlook.confirm_until,
-                batch_size=job.request.batch_size,
-            )
+            return _to_question(job, about, outlook.confirm_until)
         case JobState.RECEIVED:
             return Received(about=about)
         case JobState.ACCEPTED:
@@ -115,8 +114,9 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
             )
         case JobState.UNCERTAIN:
             return Uncertain(about=about)
-        case JobState.FETCHING | JobState.DELIVERING:
-            return Fetching(about=about)
+        case JobState.FETCHING | JobState.REVIEWING | JobState.DELIVERING:
+            is_reviewing = job.state is JobState.REVIEWING
+            return Reviewing(about=about) if is_reviewing else Fetching(about=about)
         case JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
             return _to_end(job, outlook)
         case _:
@@ -142,7 +142,20 @@ def to_film_status(film: Job, outlook: Outlook, shots: Sequence[Job], ahead: Not
         sentence=shot.failure.sentence if shot.failure else "It was cancelled.",
         until=(shot.ended_at or shot.created_at) + DECIDE_WITHIN,
         can_finish=(shot.shot or 0) > 1,
+        code=shot.failure.code if shot.failure else "",
     )
+
+
+def _to_question(
+    job: Job, about: About, until: datetime
+) -> RulesFirst | ConsentNeeded | ConfirmNeeded:
+    """What a job that is not accepted yet waits for."""
+    question = job.plan.question if job.plan is not None else None
+    if question is None:
+        return ConfirmNeeded(about=about, expires_at=until, batch_size=job.request.batch_size)
+    if question.kind == "rules":
+        return RulesFirst(about=about, rules=question.rules, expires_at=until)
+    return ConsentNeeded(about=about, expires_at=until)
 
 
 def _to_waiting(job: Job, outlook: Outlook) -> Notice:

@@ -10,7 +10,7 @@ from typing import Any, Literal, assert_never
 
 from bot import choice, failover, pricing, quota, storyline
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
-from bot.failover import Failover
+from bot.failover import Failover, move
 from bot.frames import Frames
 from bot.job import Job, Plan, Route, StoredFrame
 from bot.overview import Offer, Setting, Source
@@ -75,6 +75,17 @@ class Planner:
     def providers(self) -> Sequence[Provider]:
         """The providers in the configured order."""
         return self._providers
+
+    def served(self, plan: Plan) -> Plan:
+        """The plan with a provider that is set up today; raises `InvalidRequest` without one."""
+        if plan.shots:
+            shots = tuple(self.served(each) for each in plan.shots)
+            return plan.model_copy(update={"shots": shots})
+        if plan.provider in {each.name for each in self._providers}:
+            return plan
+        if (route := self._failover.next(plan)) is None:
+            raise InvalidRequest(f"{plan.provider} is not set up here any more. Ask again.")
+        return move(plan, route)
 
     async def look_up(self, request: GenerationRequest) -> Work:
         """Its work, with what our book says of the earlier clips in it; raises `Refusal`s."""

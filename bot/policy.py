@@ -15,26 +15,38 @@ from bot.tables import ModerationTable
 from bot.wordlist import Blocklist
 
 Remix = Literal["anyone", "own"]
+Review = Literal["off", "before_post"]
+AnimateOthers = Literal["anyone", "own", "ask"]
 #: What can be decided, and the values of what has only some.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "remix": get_args(Remix),
+    "review": get_args(Review),
+    "animate_others": get_args(AnimateOthers),
+    "rules": (),
     "gallery_channel": (),
     "gallery_stars": (),
     "gallery_age_restricted": ("yes", "no"),
     "moderators_channel": (),
 }
 #: Decided for a channel, too.
-OF_CHANNELS = frozenset({"remix"})
+OF_CHANNELS = frozenset({"remix", "review", "animate_others", "rules"})
 WORDS, PATTERNS = "blocked_words", "blocked_patterns"
-ID_CHARS = 60
+ID_CHARS, RULES_CHARS = 60, 1200
 GALLERY_STARS, MOST_STARS = 3, 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What holds in one channel: who may go on from a clip, and what may not be asked for."""
+    """What holds in one channel: who may go on from a clip, and what may not be asked for.
+
+    `review`: whether a moderator looks at each clip before it is posted. `animate_others`: whose
+    images may be animated, or who is asked first. `rules` are accepted once by each person.
+    """
 
     remix: Remix = "anyone"
+    review: Review = "off"
+    animate_others: AnimateOthers = "anyone"
+    rules: str = ""
     blocked: Blocklist = Blocklist()
 
 
@@ -42,10 +54,26 @@ def read_policy(
     table: ModerationTable, place: Mapping[str, str], channel: Mapping[str, str]
 ) -> Policy:
     """What holds of what was written down; a value that is none any more counts for nothing."""
-    said = (layer["remix"] for layer in (channel, place) if layer.get("remix") in CHOICES["remix"])
-    remix = cast("Remix", next(said, table.remix))
+    said = {name: _said(name, channel, place) for name in OF_CHANNELS}
     words, patterns = (tuple(place.get(key, "").splitlines()) for key in (WORDS, PATTERNS))
-    return Policy(remix=remix, blocked=Blocklist(words=words, patterns=patterns))
+    return Policy(
+        remix=cast("Remix", said["remix"] or table.remix),
+        review=cast("Review", said["review"] or "off"),
+        animate_others=cast("AnimateOthers", said["animate_others"] or "anyone"),
+        rules=said["rules"],
+        blocked=Blocklist(words=words, patterns=patterns),
+    )
+
+
+def is_reviewed(place: Mapping[str, str], channel: Mapping[str, str]) -> bool:
+    """Whether a moderator looks at each clip there before it is posted."""
+    return _said("review", channel, place) == "before_post"
+
+
+def _said(name: str, *layers: Mapping[str, str]) -> str:
+    """The first of these that says something of it; empty where none does."""
+    said, choices = (layer.get(name, "") for layer in layers), CHOICES[name]
+    return next((each for each in said if each and (not choices or each in choices)), "")
 
 
 def decided(layer: Mapping[str, str]) -> dict[str, str]:
@@ -70,8 +98,9 @@ def _check(name: str, value: str, channel: str) -> str:
         raise InvalidRequest(f"{name} is {' or '.join(choices)}.{hint}", field=name)
     if value and name == "gallery_stars" and not _is_value(name, value):
         raise InvalidRequest(f"gallery_stars is a number from 1 to {MOST_STARS}.", field=name)
-    if len(value) > ID_CHARS:
-        raise InvalidRequest(f"{name} takes at most {ID_CHARS} characters.", field=name)
+    most = RULES_CHARS if name == "rules" else ID_CHARS
+    if len(value) > most:
+        raise InvalidRequest(f"{name} takes at most {most} characters.", field=name)
     return value
 
 

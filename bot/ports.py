@@ -231,7 +231,7 @@ class AdapterLimits:
 
     `can_host`: whether it can show an image so that a video service may fetch it by a link.
     `is_placed_first`: only a first message shows whether one may write there, so the status
-    message is posted before anything is paid.
+    message is posted before anything is paid. `is_shared`: others read along there.
     """
 
     max_upload_bytes: int
@@ -240,6 +240,7 @@ class AdapterLimits:
     edit_seconds: float = 5.0
     can_host: bool = False
     is_placed_first: bool = False
+    is_shared: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bot import choice
+from bot import choice, consent
 from bot.access import Access
 from bot.overview import Offer, Setting
 from bot.planning import Planner
 from bot.ports import ModelCapabilities, Operation
 from bot.request import Requester
 from bot.store import allowances, places, settings
-from bot.store.database import Database
+from bot.store.database import Database, Tx
 from bot.tables import LimitsTable
 
 
@@ -35,10 +35,22 @@ class Preferences:
         chosen = await self._database.read(
             lambda conn: settings.chosen_in(conn, requester.person, requester.tenant, channel)
         )
-        return self._planner.explain(chosen)
+        closed = chosen.trust.get(consent.ANIMATE_MINE, "")
+        mine = Setting(
+            name=consent.ANIMATE_MINE,
+            value=closed or consent.ANYONE,
+            source="yours" if closed else "house",
+        )
+        return (*self._planner.explain(chosen), mine)
 
     async def change(self, requester: Requester, changes: Mapping[str, str]) -> Mapping[str, str]:
-        """Change own defaults (an empty value takes one back); raises `InvalidRequest`."""
+        """Change own defaults (an empty value takes one back); raises `InvalidRequest`.
+
+        `animate_mine` says whether others may animate one's images, whatever a place decides.
+        """
+        trust = {name: value for name, value in changes.items() if name == consent.ANIMATE_MINE}
+        trust = {name: consent.to_choice(value) for name, value in trust.items()}
+        changes = {name: value for name, value in changes.items() if name not in trust}
         own, state = await self._database.read(
             lambda conn: (
                 settings.chosen(conn, requester.person),
@@ -47,9 +59,13 @@ class Preferences:
         )
         await self._access.check_place(requester, state)
         self._planner.check_chosen({**own, **changes})
-        return await self._database.write(
-            lambda tx: settings.choose(tx, requester.person, changes)
-        )
+
+        def write(tx: Tx) -> dict[str, str]:
+            if trust:
+                settings.choose(tx, settings.trust_scope(requester.person), trust)
+            return settings.choose(tx, requester.person, changes)
+
+        return await self._database.write(write)
 
     def models(self, operation: Operation = "video") -> tuple[ModelCapabilities, ...]:
         """What can be asked for, by model, in the order of the providers."""

@@ -44,7 +44,8 @@ class Attachment(Frozen):
     """A file in a chat message; its adapter reads it and owns the token for that.
 
     `is_spoiler`: its sender hid it, so what is made of it is hidden as well. `is_fleeting`: its
-    chat has it for a moment only, so that our copy soon is the only one.
+    chat has it for a moment only, so that our copy soon is the only one. `author` is the person
+    who posted it, empty where nobody knows.
     """
 
     adapter: str
@@ -54,6 +55,7 @@ class Attachment(Frozen):
     size: int | None = None
     is_spoiler: bool = False
     is_fleeting: bool = False
+    author: str = ""
 
 
 class Price(Frozen):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 
 from bot.errors import InvalidRequest
-from bot.policy import PATTERNS, WORDS, check_policy, decided
+from bot.policy import PATTERNS, WORDS, check_policy, decided, is_reviewed
 from bot.request import Requester
 from bot.store import settings
+from bot.store.database import Tx
 from bot.treasury import Treasury
 from bot.wordlist import MAX_ENTRIES, check_pattern, check_word
 
@@ -27,11 +29,15 @@ class Rulings(Treasury):
         checked = check_policy(changes, channel=channel)
         scope = settings.rules_scope(tenant, channel)
 
+        def choose(tx: Tx, _now: datetime) -> None:
+            settings.choose(tx, scope, checked)
+            _check_moderators(tx, tenant, checked)
+
         await self._rights.act(
             tenant,
             actor,
             "policy",
-            lambda tx, _: settings.choose(tx, scope, checked),
+            choose,
             target=f"{tenant}:{channel}" if channel else tenant,
             detail=", ".join(f"{name}={value}" for name, value in checked.items()),
         )
@@ -70,6 +76,27 @@ class Rulings(Treasury):
             lambda conn: settings.chosen(conn, settings.rules_scope(tenant))
         )
         return tuple(held.get(WORDS, "").splitlines()), tuple(held.get(PATTERNS, "").splitlines())
+
+
+def _check_moderators(tx: Tx, tenant: str, changes: Mapping[str, str]) -> None:
+    """What waits for moderators needs a channel to reach them; raises `InvalidRequest`."""
+    place = settings.chosen(tx.conn, settings.rules_scope(tenant))
+    channels = settings.chosen_by_channel(tx.conn, tenant, rules=True)
+    if place.get("moderators_channel"):
+        return
+    if changes.get("review") == "before_post":
+        raise InvalidRequest(
+            "Your moderators have no channel to look at clips in. Set moderators_channel for the "
+            "whole place first, then review.",
+            field="review",
+        )
+    is_needed = any(is_reviewed(place, channels.get(each, {})) for each in ("", *channels))
+    if "moderators_channel" in changes and is_needed:
+        raise InvalidRequest(
+            "Clips wait in that channel before they are posted. Set review to off first, for the "
+            "place and for each channel that has it.",
+            field="moderators_channel",
+        )
 
 
 def _checked(entries: Collection[str], check: Callable[[str], str], what: str) -> str:

@@ -9,15 +9,16 @@ from bot.clips import Clips
 from bot.clock import Clock
 from bot.errors import BotError, JobNotFound, NotAllowed
 from bot.house import House
-from bot.job import Job, JobState
+from bot.job import DELICATE, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
+from bot.notices import for_all
 from bot.overview import JobLine, Shown, UsageReport, UsageRow
 from bot.planning import Planner
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, Work
 from bot.showing import to_kept, to_line
-from bot.store import jobs, ledger, lineage, messages, reports
+from bot.store import jobs, ledger, lineage, messages, reports, reviews
 from bot.store.database import Database
 
 log = get_logger(__name__)
@@ -48,11 +49,18 @@ class Shelf:
     async def show(self, job_id: JobId, requester: Requester) -> Shown:
         """One job, with its clip where it is kept."""
         job = await self._visible(job_id, requester)
-        events, family = await self._database.read(
-            lambda conn: (jobs.timeline(conn, job_id), lineage.family(conn, job, requester))
+        events, family, is_held_back = await self._database.read(
+            lambda conn: (
+                jobs.timeline(conn, job_id),
+                lineage.family(conn, job, requester),
+                reviews.is_held_back(conn, job),
+            )
         )
         notice = await self._house.to_notice(job)
-        if job.clip is not None and job.state is not JobState.DELIVERING:
+        is_own = job.request.requester.person == requester.person
+        notice = notice if is_own else for_all(notice)
+        is_shown = job.state is not JobState.DELIVERING and not is_held_back
+        if job.clip is not None and is_shown:
             try:
                 notice = to_kept(
                     job, await self._clips.local(job.clip), notice, acts=self._menu.of(job)
@@ -96,6 +104,15 @@ class Shelf:
             )
         )
         return replace(report, last=tuple(to_line(job) for job in own))
+
+    async def draft_of(self, job_id: JobId, requester: Requester) -> Work:
+        """What was asked for, to be changed; what a filter refused by its person alone."""
+        job = await self._visible(job_id, requester)
+        is_own = job.request.requester.person == requester.person
+        is_delicate = job.failure is not None and job.failure.code in {*DELICATE, ledger.REFUSED}
+        if is_delicate and not is_own:
+            raise NotAllowed("Only who asked for it can change that.")
+        return job.request.work
 
     async def usage_by_day(self, requester: Requester) -> tuple[UsageRow, ...]:
         """What a person used on each day of this month."""

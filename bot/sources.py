@@ -25,7 +25,7 @@ from bot.request import (
     frames_of,
     is_spoiler,
 )
-from bot.store import jobs
+from bot.store import jobs, reviews
 from bot.store.database import Database
 
 C = TypeVar("C", bound=ClipWork)
@@ -80,6 +80,9 @@ class Sources:
         if found.clip is None or found.generation_id is None or found.plan is None:
             advice = "Take one that is delivered, and still kept."
             raise InvalidRequest(f"{job_id} has no finished {what}. {advice}", field=field)
+        if await self._database.read(lambda conn: reviews.is_held_back(conn, found)):
+            why = f"{job_id} is not posted, because a moderator has not let it be."
+            raise InvalidRequest(f"{why} Take another one.", field=field)
         return found
 
     async def _find(self, job_id: JobId) -> Job | None:

@@ -40,7 +40,8 @@ class Wiring:
     `trouble(provider, error)` slows admission down; `taken(provider)` ends the trouble;
     `failover` finds another provider for what one certainly did not take. `pseudonym(person)` is
     what a service may know a person by: always the same, and nobody else can tell who it is.
-    `acts(job)` is what can be done with its clip; `nudge` lets a provider look for who waits.
+    `acts(job)` is what can be done with its clip; `nudge` lets a provider look for who waits,
+    `hurry` has brought what is said beside a job's own messages.
     """
 
     announce: Callable[[JobId], None]
@@ -52,6 +53,7 @@ class Wiring:
     failover: Failover
     acts: Callable[[Job], tuple[Offered, ...]]
     nudge: Callable[[str], None]
+    hurry: Callable[[], None]
     public_url: str = ""
 
 
@@ -93,6 +95,8 @@ class Workshop:
             if changed.film is not None and changed.ended_at is not None:
                 self.dispatcher.wake(tx, changed.film, changed.ended_at)
             tx.after_commit(lambda: self.wiring.announce(job.id))
+            if changed.failure is not None:
+                tx.after_commit(self.wiring.hurry)
             return changed
 
         return await self.database.write(work)

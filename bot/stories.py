@@ -11,10 +11,11 @@ from bot.clock import Clock
 from bot.errors import InvalidRequest, QuotaExceeded, Stale
 from bot.failover import alone
 from bot.house import House
-from bot.intake import Intake, Receipt
+from bot.intake import Intake
 from bot.job import TERMINAL, Job, JobState, Plan
 from bot.notices import Notice
 from bot.planning import Planner
+from bot.receipts import Receipt
 from bot.refs import JobId
 from bot.request import Requester, StoryWork, to_video
 from bot.screening import Screening
@@ -78,7 +79,7 @@ class Stories:
         work = work.model_copy(update={"prompt": prompt.strip() or work.prompt})
         request = failed.request.model_copy(update={"work": work})
         again = replace(failed, request=request)
-        standing = await self._intake.check_again(again)
+        standing = (await self._intake.check_again(again)).standing
         plan = await self._planner.plan(film, work)
         await self._screening.check(again, plan, self._screening.policy(standing))
         await self._replace(failed, plan, dedupe_key or f"{failed.id}:again")

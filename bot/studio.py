@@ -21,7 +21,7 @@ from bot.errors import InvalidRequest
 from bot.gallery import Gallery
 from bot.house import House
 from bot.inbox import Inbox, Noted
-from bot.intake import Intake, Receipt
+from bot.intake import Intake
 from bot.job import TERMINAL, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
@@ -49,12 +49,14 @@ from bot.overview import (
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.preferences import Preferences
+from bot.receipts import Receipt
 from bot.refs import JobId, ThreadRef
 from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester
+from bot.reviews import Reviews
 from bot.rights import Rights
 from bot.shelf import Shelf
-from bot.store import jobs, ledger, lineage, places, settings
+from bot.store import jobs, ledger, lineage, places, reviews, settings
 from bot.store.database import Database, Tx
 from bot.stories import Stories
 from bot.text import thing
@@ -101,7 +103,8 @@ class Studio(Shelf):
 
     `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip,
     `stories` is for films under way; `care` is for clips that trouble somebody, `gallery` for
-    those that people like; `erasure` forgets people, `departures` hears of places that left.
+    those that people like, `reviews` for those that wait for a moderator; `erasure` forgets
+    people, `departures` hears of places that left.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -135,6 +138,7 @@ class Studio(Shelf):
             clock=clock,
             house=house,
             access=self._access,
+            hurry=courier.hurry,
         )
         self.vault = vault
         self.inbox = Inbox(database=database, clock=clock)
@@ -159,6 +163,7 @@ class Studio(Shelf):
 
     def _open_community(self, courier: Courier) -> None:
         database, clock, house = self._database, self._clock, self._house
+        self._courier = courier
         rights = Rights(database=database, clock=clock, house=house, access=self._access)
         self.admin = Administration(
             database=database,
@@ -178,6 +183,13 @@ class Studio(Shelf):
         )
         self.gallery = Gallery(
             database=database, clock=clock, access=self._access, courier=courier
+        )
+        self.reviews = Reviews(
+            database=database,
+            clock=clock,
+            intake=self._intake,
+            rights=rights,
+            courier=courier,
         )
         self.care = Care(
             database=database,
@@ -227,6 +239,10 @@ class Studio(Shelf):
     async def confirm(self, job_id: JobId, requester: Requester) -> Receipt:
         """Accept a job whose price had to be confirmed first."""
         return await self._intake.confirm(await self._own(job_id, requester))
+
+    async def answer(self, job_id: JobId, requester: Requester, *, is_allowed: bool) -> Receipt:
+        """Accept the rules that a request waits for, or lend it one's image; or do neither."""
+        return await self._intake.answer(job_id, requester, is_allowed=is_allowed)
 
     async def receipt(self, dedupe_key: str) -> Receipt | None:
         """What became of what was asked with this key; None where no job was made of it."""
@@ -281,6 +297,9 @@ class Studio(Shelf):
                 is_free = False
             case JobState.GENERATING:
                 is_free = is_stopped
+            case JobState.REVIEWING:
+                tx.after_commit(self._courier.hurry)
+                return reviews.withdraw(tx, job, self._clock.now())
             case _:
                 assert_never(job.state)
         if is_free:

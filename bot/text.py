@@ -20,19 +20,26 @@ from bot.act_words import (
 )
 from bot.care_words import (
     CONFIRM_TYPED,
+    CONSENTS,
     DECIDED,
     DECISIONS,
     FORGET,
     FORMS,
+    MINDED,
+    NOT_FOR_ALL,
+    VERDICTS,
+    Beside,
     describe_aside,
     describe_audit,
     describe_forgetting,
     describe_queue,
     describe_report,
+    describe_rules_first,
     maker,
+    open_until,
 )
 from bot.digest_words import DIGEST, describe_digest, starred_line
-from bot.job import Route
+from bot.job import FILTERS, WITHHELD, Route
 from bot.page_words import (
     describe_jobs,
     describe_limits,
@@ -66,11 +73,14 @@ from bot.words import (
 
 __all__ = [
     "CONFIRM_TYPED",
+    "CONSENTS",
     "DECIDED",
     "DECISIONS",
     "DIGEST",
     "FORGET",
     "QUOTE_CHARS",
+    "VERDICTS",
+    "Beside",
     "Table",
     "Text",
     "Tone",
@@ -102,6 +112,7 @@ __all__ = [
     "lines_beside",
     "maker",
     "moment",
+    "open_until",
     "option_line",
     "parameters",
     "parent_line",
@@ -116,6 +127,8 @@ __all__ = [
 Running = (
     n.Received
     | n.ConfirmNeeded
+    | n.RulesFirst
+    | n.ConsentNeeded
     | n.Accepted
     | n.Queued
     | n.Generating
@@ -124,6 +137,7 @@ Running = (
     | n.Waiting
     | n.Uncertain
     | n.Fetching
+    | n.Reviewing
 )
 
 
@@ -134,7 +148,7 @@ def describe(notice: n.Notice) -> Text:
     """The words of a notice."""
     if isinstance(notice, n.Digest):
         return describe_digest(notice)
-    if isinstance(notice, n.Reported | n.Gallery | n.Letter):
+    if isinstance(notice, Beside):
         return describe_aside(notice)
     if isinstance(notice, n.Delivered | n.Done | n.Failed | n.Cancelled | n.Operator):
         return _describe_end(notice)
@@ -159,11 +173,8 @@ def _describe_running(notice: Running) -> Text:
     match notice:
         case n.Received():
             return _text(about_it, "Reading your request", tone="wait")
-        case n.ConfirmNeeded(expires_at=until, batch_size=size):
-            offer = f"Nothing is charged unless you confirm, until {moment(until)}."
-            whole = f"One of {size}, together {whole_price(notice)}. To confirm or cancel one is "
-            every = f"{whole}to do so with all." if size > 1 else ""
-            return _text(about_it, "Please confirm the price", offer, every, tone="wait")
+        case n.ConfirmNeeded() | n.RulesFirst() | n.ConsentNeeded():
+            return _describe_question(notice)
         case n.Accepted():
             return _text(about_it, "Accepted", tone="info")
         case n.Queued(position=place, expected=expected):
@@ -186,9 +197,35 @@ def _describe_running(notice: Running) -> Text:
             safe = "It is not sent again, so that nothing is paid twice. The operator decides; "
             safe += "until then its price stays reserved."
             return _text(about_it, "Waiting for the operator", why, safe, tone="bad")
-        case n.Fetching():
-            return _text(about_it, f"Finished, fetching the {thing(about_it.work)}", tone="wait")
+        case n.Fetching() | n.Reviewing():
+            return _describe_made(notice)
     assert_never(notice)
+
+
+def _describe_question(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded) -> Text:
+    """What must be answered before anything is held, as everybody may read it."""
+    about_it, until = notice.about, moment(notice.expires_at)
+    if isinstance(notice, n.RulesFirst):
+        if not notice.is_for_all:
+            return describe_rules_first(notice)
+        told = "Who asked for it was shown the rules of this place, and has to accept them."
+        return _text(about_it, "Waiting for its person", told, tone="wait")
+    if isinstance(notice, n.ConsentNeeded):
+        ask = "Whoever posted the image is asked whether it may be animated."
+        free = f"Nothing is charged unless they allow it, until {until}."
+        return _text(about_it, "Waiting for consent", ask, free, tone="wait")
+    offer, size = f"Nothing is charged unless you confirm, until {until}.", notice.batch_size
+    whole = f"One of {size}, together {whole_price(notice)}. To confirm or cancel one is "
+    every = f"{whole}to do so with all." if size > 1 else ""
+    return _text(about_it, "Please confirm the price", offer, every, tone="wait")
+
+
+def _describe_made(notice: n.Fetching | n.Reviewing) -> Text:
+    what = thing(notice.about.work)
+    if isinstance(notice, n.Fetching):
+        return _text(notice.about, f"Finished, fetching the {what}", tone="wait")
+    told = f"Your {what} is made and paid. It is posted once a moderator has looked at it."
+    return _text(notice.about, "Waiting for a moderator", told, tone="wait")
 
 
 def whole_price(asks: n.ConfirmNeeded) -> str:
@@ -203,7 +240,8 @@ def _describe_filming(notice: n.Filming | n.ShotFailed) -> Text:
     about_it = notice.about
     title = f"Shot {notice.number} of {len(about_it.shots)}"
     if isinstance(notice, n.ShotFailed):
-        told = (clean(notice.sentence), *decision_lines(notice))
+        why = NOT_FOR_ALL if notice.is_for_all else notice.sentence
+        told = (clean(why), *decision_lines(notice))
         return _text(about_it, f"{title} failed", *told, tone="bad")
     of_shot = _describe_running(notice.shot)
     facts = of_shot.lines.index(parameters(notice.shot.about.work))
@@ -230,9 +268,12 @@ def _describe_end(
         case n.Failed(about=about_it, code="deleted"):
             gone = (clean(notice.sentence), charge_words(notice.charged))
             return _text(about_it, "Deleted", *gone, tone="info", cost="")
+        case n.Failed(is_for_all=True):
+            return _describe_veiled(notice)
         case n.Failed(about=about_it):
             again = _again(about_it.job_id) if advises_retry(notice) else ""
-            told = (clean(notice.sentence), again, charge_words(notice.charged))
+            minded = MINDED[notice.minded] if notice.minded else ""
+            told = (minded, clean(notice.sentence), again, charge_words(notice.charged))
             title = f"No {thing(about_it.work)} this time"
             return _text(about_it, title, *told, tone="bad", cost="")
         case n.Cancelled(about=about_it):
@@ -245,6 +286,14 @@ def _describe_end(
             job = (f"job {notice.job_id}",) if notice.job_id else ()
             return Text(title="For the operator", lines=(clean(notice.sentence), *job), tone="bad")
     assert_never(notice)
+
+
+def _describe_veiled(notice: n.Failed) -> Text:
+    """What everybody may read: not why, and not even what was asked for."""
+    title = "Not posted" if notice.code == WITHHELD else "Not made"
+    job_id = notice.about.job_id
+    told = (f"Only its person can read why: show {job_id}", f"job {job_id}")
+    return Text(title=title, lines=told, tone="info")
 
 
 def _describe_delivered(notice: n.Delivered) -> Text:
@@ -297,9 +346,9 @@ def _delivered_cost(about_it: n.About, charged: Micros) -> str:
 
 #: Failures whose sentence says what to change; the same again would fail again.
 _HOPELESS = frozenset(
-    {"moderation", "image_moderation", "prompt", "loop", "frames", "fixed", "extend"}
+    {*FILTERS, "prompt", "loop", "frames", "fixed", "extend"}
     | {"concepts", "image", "retired", "kept", "refused", "late_refusal"}
-    | {"deleted"}
+    | {"deleted", WITHHELD}
 )
 
 # ---- errors ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from bot.consent import UNANSWERED
 from bot.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
 from bot.errors import (
     BotError,
@@ -23,7 +24,7 @@ from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger
 from bot.refs import JobId
 from bot.step import TRIES_BEFORE_TELLING, Workshop
-from bot.store import attempts, jobs, ledger, settings, stories
+from bot.store import attempts, errands, jobs, ledger, settings, stories
 from bot.store.database import Tx
 from bot.submission import Submitter
 
@@ -86,6 +87,8 @@ class JobTracker:
                 await self._judge(job)
             case JobState.FETCHING:
                 await self._deliverer.fetch(job)
+            case JobState.REVIEWING:
+                await self._deliverer.ask_moderators(job)
             case JobState.DELIVERING:
                 await self._deliverer.deliver(job)
             case JobState.UNCERTAIN | JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
@@ -101,8 +104,15 @@ class JobTracker:
             self._shop.wiring.nudge(name)
 
     def _expire_confirm(self, tx: Tx, job: Job) -> Job:
-        now = self._shop.clock.now()
-        return ledger.end(tx, job, JobState.CANCELLED, now, charged=None)
+        now, question = self._shop.clock.now(), job.plan.question if job.plan else None
+        if question is None:
+            return ledger.end(tx, job, JobState.CANCELLED, now, charged=None)
+        errands.renew(tx, job.id, now, kind="consent")
+        tx.after_commit(self._shop.wiring.hurry)
+        # Of rules that were not accepted nobody else need read.
+        code = ledger.REFUSED if question.kind == "rules" else ledger.LATE_REFUSAL
+        failure = Failure(code=code, sentence=UNANSWERED[question.kind])
+        return ledger.fail(tx, job, now, failure)
 
     async def _judge(self, job: Job) -> None:
         """A generation failed: once more where the service was at fault, else give up."""

@@ -7,9 +7,10 @@ from typing import TypedDict, Unpack
 
 from bot.acts import NEEDS, RELATIONS, USUAL, Act, Offered, Wish, to_work
 from bot.errors import InvalidRequest, JobNotFound
-from bot.intake import Intake, Receipt
+from bot.intake import Intake
 from bot.job import TERMINAL, Job
 from bot.menu import Menu, firm
+from bot.receipts import Receipt
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Frame, GenerationRequest, Requester, Work
 from bot.store import jobs

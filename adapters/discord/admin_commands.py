@@ -21,6 +21,9 @@ RULES = {
     "stars that a clip needs for the gallery": "gallery_stars",
     "whether the gallery is age-restricted (yes, no)": "gallery_age_restricted",
     "the moderators' channel": "moderators_channel",
+    "whether they look at clips first (off, before_post)": "review",
+    "whether images of others are animated (anyone, own, ask)": "animate_others",
+    "the rules that everybody accepts once": "rules",
 }
 
 
@@ -78,6 +81,7 @@ SETTINGS = {
     "words before every prompt": "prefix",
     "words after every prompt": "suffix",
 }
+OWN_SETTINGS = {**SETTINGS, "who animates my images (anyone, nobody)": "animate_mine"}
 DAYS = {"today": 1, "week": 7, "month": 31, "year": 366}
 
 

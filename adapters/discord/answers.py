@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 import discord
@@ -24,7 +25,7 @@ from adapters.command_text import (
 )
 from adapters.discord import care, forgetting, parse, render
 from adapters.discord.buttons import Choice, to_view
-from adapters.discord.choices import Button
+from adapters.discord.choices import Button, choices_under
 from adapters.discord.commands import ANIMATE
 from adapters.discord.messages import to_file, without_prompt
 from adapters.discord.replies import tell
@@ -32,7 +33,7 @@ from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
-from bot.notices import Delivered
+from bot.notices import Delivered, for_all
 from bot.request import Requester, Work
 from bot.text import describe_settings_in, describe_usage, help_text, price_words, thing
 
@@ -70,6 +71,9 @@ TOO_LARGE_HERE = "-# It is too large to be shown here."
 SHOWN_ACTS = {"cancel", "confirm", "delete"}
 
 
+_NO_BUTTONS: Sequence[Button] = ()
+
+
 class Answers:
     """What a person reads, drawn from the studio's pages."""
 
@@ -77,7 +81,7 @@ class Answers:
         self._studio = studio
         self._clock = clock
         self._command_id = ""
-        self._reasons: OrderedDict[str, str] = OrderedDict()
+        self._reasons: OrderedDict[str, tuple[str, Sequence[Button]]] = OrderedDict()
         self.care = care.Care(studio)
 
     async def reply(
@@ -110,29 +114,33 @@ class Answers:
         What is about its words stands beside them. What is about the person only they read: in a
         direct message or, where they take none, behind a button.
         """
-        words = render.draw_error(error)
+        words, drawn = render.draw_error(error), choices_under(error)
+        view: dict[str, Any] = {"view": to_view(drawn)} if drawn else {}
         is_open = message.guild is None or isinstance(error, InvalidRequest)
         if is_open and await self.reply(message, words):
             return
         try:
-            await message.author.send(f"{words}\n{message.jump_url}", suppress_embeds=True)
+            said = f"{words}\n{message.jump_url}"
+            await message.author.send(said, suppress_embeds=True, **view)
         except discord.DiscordException:
             if not is_open:
-                await self._refuse_behind_a_button(message, words)
+                await self._refuse_behind_a_button(message, words, drawn)
 
-    async def _refuse_behind_a_button(self, message: discord.Message, words: str) -> None:
+    async def _refuse_behind_a_button(
+        self, message: discord.Message, words: str, drawn: Sequence[Button]
+    ) -> None:
         asked = f"{message.author.id}:{message.id}"
-        self._reasons[asked] = words
+        self._reasons[asked] = words, drawn
         while len(self._reasons) > REASONS:
             self._reasons.popitem(last=False)
         button = Button(label="Why?", action="why", job=asked, style="secondary")
         await self.reply(message, ONLY_YOU, button=button)
 
-    def _why(self, asked: str, requester: Requester) -> str:
+    def _why(self, asked: str, requester: Requester) -> tuple[str, Sequence[Button]]:
         user, _, _ = asked.partition(":")
         if user != requester.user:
             raise NotAllowed("Only who asked for that can read why it was refused.")
-        return self._reasons.get(asked, FORGOTTEN)
+        return self._reasons.get(asked, (FORGOTTEN, ()))
 
     # ---- pages ---------------------------------------------------------------------------
 
@@ -282,6 +290,8 @@ class Answers:
             raise InvalidRequest(
                 "That one is private. /ray show tells you of it, and nobody else."
             )
+        if message.guild is not None:
+            shown = replace(shown, notice=for_all(shown.notice))
         content = render.draw_shown(shown, now=self._clock.now())
         if message.guild is not None:
             await self.reply(message, content)
@@ -296,7 +306,7 @@ class Answers:
         self, interaction: Interaction, action: str, target: str, requester: Requester
     ) -> None:
         """A button other than Retry and Remix; only who pressed it reads the answer."""
-        can_moderate = parse.is_moderator(interaction)
+        can_moderate, drawn = parse.is_moderator(interaction), _NO_BUTTONS
         if action in forgetting.ACTS:
             await forgetting.act(interaction, self._studio, action, target, requester)
             return
@@ -317,7 +327,7 @@ class Answers:
                 await self._studio.delete(job_id, requester, is_moderator=can_moderate)
                 said = f"The {thing(work)} of `{job_id}` is deleted."
             case "why":
-                said = self._why(target, requester)
+                said, drawn = self._why(target, requester)
             case "usage":
                 said = await self._words(Usage(), requester, interaction.channel)
             case _ if action in care.ACTS:
@@ -326,7 +336,7 @@ class Answers:
                 )
             case _:
                 said = await self._operate(action, target, requester)
-        await tell(interaction, said)
+        await tell(interaction, said, drawn=drawn)
 
     async def _decide(
         self, action: str, target: str, requester: Requester, *, dedupe_key: str

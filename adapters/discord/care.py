@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, get_args
 
 import discord
 
+from adapters.discord import render
 from adapters.discord.parse import NAME
 from bot.errors import BotError, NotAllowed
 from bot.log import get_logger
-from bot.notices import Outcome
+from bot.notices import Outcome, Verdict
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester
+from bot.text import describe
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 STAR, LETTER = "⭐", "✉️"
 OUTCOMES: dict[str, Outcome] = {each: each for each in get_args(Outcome)}
-ACTS = frozenset(OUTCOMES)
+VERDICTS: dict[str, Verdict] = {each: each for each in get_args(Verdict)}
+#: Accept the rules, lend an image, or do not.
+ANSWERS = frozenset({"accept", "allow", "deny"})
+ACTS = frozenset({*ANSWERS, *OUTCOMES, *VERDICTS})
 
 
 class Care:
@@ -63,8 +68,16 @@ class Care:
     async def act(
         self, action: str, job_id: JobId, requester: Requester, *, can_moderate: bool
     ) -> str:
-        """The buttons under a report."""
+        """The buttons under a question, a report, or a clip that waits."""
+        if action in ANSWERS:
+            is_allowed = action != "deny"
+            receipt = await self._studio.answer(job_id, requester, is_allowed=is_allowed)
+            return render.draw_receipt(receipt, None)
         if not (can_moderate or self._studio.admin.is_operator(requester)):
             raise NotAllowed("Only moderators of this server can decide that.")
+        if action in VERDICTS:
+            verdict = VERDICTS[action]
+            decided = await self._studio.reviews.decide(job_id, verdict, actor=requester)
+            return render.draw_text(describe(decided))
         await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
         return "It is decided."

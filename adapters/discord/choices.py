@@ -9,22 +9,15 @@ from adapters.follow_ups import SEVERAL
 from bot import notices as n
 from bot import text as words
 from bot.acts import ACTS, FIRST_ROW, Offered
+from bot.errors import BotError, Moderated
 from bot.refs import JobId
 from bot.text import DECISIONS, act_label, act_line
 
 Style = Literal["primary", "secondary", "success", "danger"]
 #: Every notice about a job.
-Told = (
-    words.Running
-    | n.Delivered
-    | n.Done
-    | n.Failed
-    | n.Cancelled
-    | n.Reported
-    | n.Gallery
-    | n.Letter
-)
+Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled | words.Beside
 MORE = "more"
+EDIT = "Edit and retry"
 #: What can be made of any clip by its id, each with what it makes.
 MADE_OF_CLIPS = {
     SEVERAL if act == "variation" else act: f"{act_label(act)} · {act_line(Offered(act=act))}"
@@ -57,7 +50,10 @@ class Button:
     entries: tuple[Entry, ...] = ()
 
 
-_STYLES: dict[str, Style] = {"confirm": "success", "approve": "success", "delete": "danger"}
+_STYLES: dict[str, Style] = {
+    **dict.fromkeys(("confirm", "approve", "post", "accept", "allow"), "success"),
+    **dict.fromkeys(("delete", "reject"), "danger"),
+}
 _EMOJI = {
     "animate": "🎬",
     "extend": "⏩",
@@ -86,9 +82,11 @@ def buttons_for(job: str, *actions: str) -> tuple[Button, ...]:
 def choices_of(notice: Told) -> tuple[Button, ...]:
     """What can be done under a notice."""
     job = notice.about.job_id
+    if isinstance(notice, words.Beside):
+        return _decisions(notice)
     match notice:
-        case n.ConfirmNeeded():
-            return buttons_for(job, "confirm", "cancel")
+        case n.ConfirmNeeded() | n.RulesFirst() | n.ConsentNeeded():
+            return _before(notice)
         case n.ShotFailed(number=number, can_finish=can_finish):
             ends = ("finish", "cancel") if can_finish else ("cancel",)
             return (*buttons_for(f"{job}:{number}", "redo"), *buttons_for(job, *ends))
@@ -99,19 +97,61 @@ def choices_of(notice: Told) -> tuple[Button, ...]:
         case n.Delivered(acts=acts):
             return _acts(job, acts)
         case n.Failed():
-            again = ["retry"] if words.advises_retry(notice) else []
-            changed = [] if notice.about.work.kind == "story" else ["remix"]
-            return buttons_for(job, *again, *changed)
+            return _after(notice)
         case n.Cancelled():
             return buttons_for(job, "retry")
-        case n.Reported(choices=outcomes):
-            return tuple(
-                Button(label=DECISIONS[each], action=each, job=job, style="secondary")
-                for each in outcomes
-            )
-        case n.Uncertain() | n.Fetching() | n.Done() | n.Gallery() | n.Letter():
+        case n.Uncertain() | n.Fetching() | n.Reviewing() | n.Done():
             return ()
     assert_never(notice)
+
+
+def _before(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded) -> tuple[Button, ...]:
+    """What can be done before anything is held."""
+    job = notice.about.job_id
+    if isinstance(notice, n.ConfirmNeeded):
+        return buttons_for(job, "confirm", "cancel")
+    is_asked = isinstance(notice, n.RulesFirst) and not notice.is_for_all
+    return buttons_for(job, *(["accept"] if is_asked else []), "cancel")
+
+
+def _after(notice: n.Failed) -> tuple[Button, ...]:
+    """What can be done instead."""
+    job = notice.about.job_id
+    if notice.is_for_all or notice.minded:
+        return _edit(job) if notice.can_edit else ()
+    again = ["retry"] if words.advises_retry(notice) else []
+    changed = [] if notice.about.work.kind == "story" else ["remix"]
+    return buttons_for(job, *again, *changed)
+
+
+def choices_under(error: BotError) -> tuple[Button, ...]:
+    """What can be done about a refusal."""
+    return _edit(error.job_id) if isinstance(error, Moderated) and error.job_id else ()
+
+
+def _edit(job: str) -> tuple[Button, ...]:
+    """The form, filled in with what a filter refused."""
+    return (Button(label=EDIT, action="edit", job=job, style="primary"),)
+
+
+def _decisions(notice: words.Beside) -> tuple[Button, ...]:
+    """What those who run a place, or posted an image, can decide."""
+    job = notice.about.job_id
+    if isinstance(notice, n.ConsentAsked):
+        open_acts = words.CONSENTS if notice.answer is None else {}
+        return tuple(
+            Button(label=label, action=each, job=job, style=_STYLES.get(each, "secondary"))
+            for each, label in open_acts.items()
+        )
+    if isinstance(notice, n.ReviewNeeded):
+        return tuple(
+            Button(label=label, action=each, job=job, style=_STYLES[each])
+            for each, label in words.VERDICTS.items()
+        )
+    outcomes = notice.choices if isinstance(notice, n.Reported) else ()
+    return tuple(
+        Button(label=DECISIONS[each], action=each, job=job, style="secondary") for each in outcomes
+    )
 
 
 def _acts(job: JobId, offered: tuple[Offered, ...]) -> tuple[Button, ...]:

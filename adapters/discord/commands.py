@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Group, Range
 
-from adapters.discord.admin_commands import SETTINGS, named, ray_admin
+from adapters.discord.admin_commands import OWN_SETTINGS, named, ray_admin
 from adapters.discord.choices import MADE_OF_CLIPS
 from bot.ports import ModelCapabilities
 
@@ -340,7 +340,7 @@ def _add_pages(ray: Group, desk: Desk) -> None:
     @app_commands.describe(
         setting="Which one to change", value="Its new value; empty takes it back"
     )
-    @app_commands.choices(setting=named(SETTINGS))
+    @app_commands.choices(setting=named(OWN_SETTINGS))
     async def settings(interaction: Interaction, setting: str = "", value: str = "") -> None:
         await desk.on_page(interaction, "settings", setting=setting, value=value)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 from discord import app_commands
 
-from adapters.discord import commands, parse, render
+from adapters.discord import commands, parse, remakes, render
 from adapters.discord.admin import Admin
 from adapters.discord.answers import Answers
 from adapters.discord.buttons import Choice, Filled, Form, OnFilled
@@ -23,8 +23,10 @@ from adapters.discord.mentions import Ears, Mentions
 from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.places import Places
 from adapters.discord.recent import Recent
+from adapters.discord.remakes import Remakes
 from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_fault
 from adapters.discord.reporting import REPORT, Reports
+from adapters.discord.rules import RULES, show_rules
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.stories import AGAIN, Stories
 from adapters.discord.threads import Opening, Threads
@@ -32,10 +34,10 @@ from adapters.follow_ups import act_of
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
-from bot.notices import Aside, Notice
+from bot.notices import Aside, Notice, RulesFirst
 from bot.ports import Memo
 from bot.refs import JobId, MessageRef, ThreadRef
-from bot.request import ClipFrame, Frame, GenerationRequest, Requester, Work, frames_of
+from bot.request import ClipFrame, Frame, GenerationRequest, Requester, Work
 
 if TYPE_CHECKING:
     from bot.studio import Receipt, Studio
@@ -73,6 +75,7 @@ class Discord(Delivery):
         self._admin = Admin(studio, clock=clock)
         self._recent = Recent(studio)
         self._deeds = Deeds(studio, self, self._recent)
+        self._remakes = Remakes(studio, self)
         self._stories = Stories(studio, self, self._answers)
         self._reports = Reports(studio, self)
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
@@ -166,17 +169,17 @@ class Discord(Delivery):
                 start: Frame | None = ClipFrame(job_id=clip) if clip else None
                 if found:
                     start = parse.to_frame(found[filled.picture], None, field="start_frame")
-                await self._on_filled(submitted, filled, start)
+                await self.on_filled(submitted, filled, start)
 
             names = [
                 Choice(label=f"{at + 1}. {each.attachment.filename}", value=str(at))
                 for at, each in enumerate(found[: commands.CHOICES])
             ]
-            await self._open_form(
+            await self.open_form(
                 interaction, "Animate with Ray", on_filled, pictures=names, needs_prompt=False
             )
 
-    async def _open_form(
+    async def open_form(
         self,
         interaction: Interaction,
         title: str,
@@ -186,6 +189,7 @@ class Discord(Delivery):
         pictures: Sequence[Choice] = (),
         needs_prompt: bool = True,
     ) -> None:
+        """Show the form, filled in with a work."""
         requester = await self.requester(interaction)
         place = parse.place_of(interaction.channel)
         is_still = work is not None and work.kind == "image"
@@ -202,7 +206,7 @@ class Discord(Delivery):
         )
         await show_form(interaction, form)
 
-    async def _on_filled(
+    async def on_filled(
         self,
         interaction: Interaction,
         filled: Filled,
@@ -211,7 +215,9 @@ class Discord(Delivery):
         *,
         retry_of: JobId | None = None,
         is_still: bool = False,
+        place: ThreadRef | None = None,
     ) -> None:
+        """Ask for what was filled in; `place` is where it is answered, else where it was said."""
         if not await acknowledge(interaction):
             return
         async with self.boundary(partial(refuse, interaction)):
@@ -220,7 +226,7 @@ class Discord(Delivery):
             if filled.end_frame is not None:
                 upload = parse.to_upload(filled.end_frame, interaction_id=interaction.id)
                 end = parse.to_frame(self.images.keep(upload), None, field="end_frame")
-            asked = await self.asked(interaction, job=retry_of)
+            asked = await self.asked(interaction, job=retry_of, place=place)
             request = parse.to_request(asked, draft, start=start, end=end)
             await self.submit(interaction, request, retry_of=retry_of)
 
@@ -252,6 +258,10 @@ class Discord(Delivery):
         """End the acknowledgement as private lines with links to the public messages."""
         if str(interaction.id) in self._private:
             return
+        if isinstance(first := receipts[0].notice, RulesFirst):
+            drawn = render.draw(first, now=self._clock.now())
+            await tell(interaction, drawn.content, drawn=drawn.buttons)
+            return
         placed = [(each, await self.placed(each.job_id, PLACED_SECONDS)) for each in receipts]
         await tell(interaction, "\n".join(render.draw_receipt(*each) for each in placed))
 
@@ -260,16 +270,22 @@ class Discord(Delivery):
         return self.images.keep(picture)
 
     async def asked(
-        self, interaction: Interaction, *, is_private: bool | None = None, job: JobId | None = None
+        self,
+        interaction: Interaction,
+        *,
+        is_private: bool | None = None,
+        job: JobId | None = None,
+        place: ThreadRef | None = None,
     ) -> Asked:
-        """Who asks, and where it is answered."""
+        """Who asks, and where it is answered: at `place` where that is settled."""
         channel, where = interaction.channel, parse.where_asked(interaction)
         if channel is None:
             raise NotAllowed("I cannot see this channel.")
         source = interaction.message
         # What is asked for under an answer for one's own eyes is answered like it.
+        is_settled = place is not None and not parse.is_private(place)
         if is_private is None:
-            is_private = source is not None and source.flags.ephemeral
+            is_private = source is not None and source.flags.ephemeral and not is_settled
         if is_private or where == "away":
             self.keep_private(interaction)
             number: int | None = interaction.id
@@ -284,12 +300,13 @@ class Discord(Delivery):
             parse.check_permissions(interaction.app_permissions, channel)
             if self._opening.is_for(channel, interaction.app_permissions):
                 thread = parse.to_new_thread(thread, interaction.id)
-        return Asked(
+        asked = Asked(
             dedupe_key=f"{NAME}:{interaction.id}",
             requester=await self.requester(interaction, job=job),
             thread=thread,
             is_age_restricted=parse.is_age_restricted(channel),
         )
+        return remakes.to_place_before(asked, place) if place and is_settled else asked
 
     async def requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
         """Who asks; outside our places, in the one of theirs where that job is."""
@@ -325,8 +342,7 @@ class Discord(Delivery):
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """A button, or `/ray cancel`."""
         forms: dict[str, Callable[[Interaction, JobId], Awaitable[None]]] = {
-            "remix": self._on_remix,
-            "animate": self._on_animate,
+            **{each: partial(self._remakes.open, action=each) for each in remakes.ACTS},
             AGAIN: self._stories.on_again,
             REPORT: self._reports.on_report,
         }
@@ -343,6 +359,10 @@ class Discord(Delivery):
                 await self._retry(interaction, JobId(target))
                 return
             requester = await self.requester(interaction, job=JobId(target.partition(":")[0]))
+            if action == RULES:
+                job, now = parse.to_job_id(target), self._clock.now()
+                await show_rules(interaction, self._studio, job, requester, now)
+                return
             await self._answers.act(interaction, action, target, requester)
 
     async def on_more(self, interaction: Interaction, act: str, job: str) -> None:
@@ -355,29 +375,6 @@ class Discord(Delivery):
     ) -> list[app_commands.Choice[str]]:
         """Jobs of theirs, while somebody types an id."""
         return await self._recent.suggest(interaction, self.requester, typed, is_clip=is_clip)
-
-    async def _on_remix(self, interaction: Interaction, job_id: JobId) -> None:
-        async with self.boundary(partial(refuse, interaction)):
-            requester = await self.requester(interaction, job=job_id)
-            work = await self._studio.work_of(job_id, requester)
-
-            async def on_filled(submitted: Interaction, filled: Filled) -> None:
-                start, end = frames_of(work)
-                is_still = work.kind == "image"
-                await self._on_filled(
-                    submitted, filled, start, end, retry_of=job_id, is_still=is_still
-                )
-
-            await self._open_form(interaction, "Remix", on_filled, work=work)
-
-    async def _on_animate(self, interaction: Interaction, job_id: JobId) -> None:
-        """Open the form for a picture that we made."""
-
-        async def on_filled(submitted: Interaction, filled: Filled) -> None:
-            await self._on_filled(submitted, filled, ClipFrame(job_id=job_id))
-
-        async with self.boundary(partial(refuse, interaction)):
-            await self._open_form(interaction, commands.ANIMATE, on_filled, needs_prompt=False)
 
     async def on_page(self, interaction: Interaction, name: str, **given: Any) -> None:
         """Something to read, for this person only."""

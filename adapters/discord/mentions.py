@@ -15,6 +15,7 @@ from adapters.discord.commands import ANIMATE
 from adapters.discord.homes import Homes
 from adapters.discord.images import Images
 from adapters.discord.parse import NAME, Asked, Picture
+from adapters.discord.rules import ask_for_rules
 from adapters.discord.threads import Opening
 from adapters.follow_ups import follow_up
 from bot.errors import InvalidRequest
@@ -102,11 +103,12 @@ class Mentions:
         asked = await self._asked(message, await self._requester(message, ears))
         request = parse.to_request(asked, draft, start=start, end=end)
         name = message.guild.name if message.guild is not None else ""
-        await self._studio.submit(request, place_name=name)
+        receipt = await self._studio.submit(request, place_name=name)
+        await ask_for_rules(self._answers, message, receipt)
 
     async def _retry(self, message: discord.Message, job_id: JobId, ears: Ears) -> None:
         asked = await self._asked(message, await self._requester(message, ears, job=job_id))
-        await self._studio.retry(
+        receipt = await self._studio.retry(
             job_id,
             asked.requester,
             dedupe_key=asked.dedupe_key,
@@ -114,13 +116,14 @@ class Mentions:
             is_age_restricted=asked.is_age_restricted,
             is_private=asked.is_private,
         )
+        await ask_for_rules(self._answers, message, receipt)
 
     async def _follow(self, message: discord.Message, command: Follow, ears: Ears) -> None:
         requester = await self._requester(message, ears, job=command.job_id)
         asked = await self._asked(message, requester)
         if command.is_private and not asked.is_private:
             raise InvalidRequest("Leave out --private: everybody reads this.", field="flags")
-        await follow_up(
+        receipts = await follow_up(
             self._studio,
             command,
             asked.requester,
@@ -131,6 +134,7 @@ class Mentions:
             is_private=asked.is_private,
             is_age_restricted=asked.is_age_restricted,
         )
+        await ask_for_rules(self._answers, message, receipts[0])
 
     async def _asked(self, message: discord.Message, requester: Requester) -> Asked:
         guild, channel = message.guild, message.channel

@@ -203,13 +203,21 @@ def pictures_of(
     `at` names the message, `<channel>/<message>`, so that a fresh link can be asked for later,
     but where `is_fleeting`: we shall not be shown that message again.
     """
-    found = [
-        picture
+    author = author_of(message)
+    every = (
+        _to_picture(media, at=f"{at}/{kind}{number}", is_fleeting=is_fleeting, author=author)
         for number, (kind, media) in enumerate(_media_of(message))
-        if (picture := _to_picture(media, at=f"{at}/{kind}{number}", is_fleeting=is_fleeting))
-        is not None
-    ]
+    )
+    found = [each for each in every if each is not None]
     return list({picture.url.partition("?")[0]: picture for picture in found}.values())
+
+
+def author_of(message: discord.Message | discord.MessageSnapshot) -> str:
+    """The person who posted a message in a server; empty for programs, and where nobody knows."""
+    author, guild = getattr(message, "author", None), getattr(message, "guild", None)
+    if author is None or guild is None or author.bot:
+        return ""
+    return f"{NAME}:{guild.id}:{author.id}"
 
 
 Kind = Literal["a", "e", "c"]
@@ -234,7 +242,7 @@ def _media_of(
         yield from _media_of(snapshot)
 
 
-def _to_picture(media: Any, *, at: str, is_fleeting: bool) -> Picture | None:
+def _to_picture(media: Any, *, at: str, is_fleeting: bool, author: str) -> Picture | None:
     # Discord's own copy: a stranger's host never sees our address.
     url = str(getattr(media, "proxy_url", None) or media.url)
     if isinstance(media, discord.Attachment):
@@ -250,6 +258,7 @@ def _to_picture(media: Any, *, at: str, is_fleeting: bool) -> Picture | None:
         size=getattr(media, "size", None),
         is_spoiler=filename.startswith("SPOILER_"),
         is_fleeting=is_fleeting,
+        author=author,
     )
     return Picture(attachment=attachment, url=url)
 

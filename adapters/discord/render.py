@@ -146,13 +146,13 @@ def _whole(lines: Sequence[str], room: int, *, mark: str = "") -> str:
 
 
 def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Drawn:
-    """A notice as a message. Only a clip calls its requester."""
+    """A notice as a message. Only a clip calls its requester, and a question who is asked."""
     if isinstance(notice, n.Operator):
         return draw_operator(notice)
     if isinstance(notice, n.Digest):
         return draw_digest(notice)
-    user, is_clip = notice.about.requester.user, isinstance(notice, n.Delivered)
-    pings = (int(user),) if is_clip and user.isdecimal() else ()
+    user = _called(notice)
+    pings = (int(user),) if user.isdecimal() else ()
     calls = "".join(f"<@{each}> " for each in pings)
     return Drawn(
         content=calls + fit(_rows(notice, now), max_chars - units(calls)),
@@ -160,6 +160,12 @@ def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Draw
         file=_file(notice) if isinstance(notice, n.WithFile) else None,
         pings=pings,
     )
+
+
+def _called(notice: Told) -> str:
+    if isinstance(notice, n.ConsentAsked):
+        return notice.owner if notice.answer is None else ""
+    return notice.about.requester.user if isinstance(notice, n.Delivered) else ""
 
 
 def _rows(notice: Told, now: datetime | None) -> list[Row]:
@@ -201,7 +207,8 @@ def _to_row(notice: Told, line: str) -> Row:
         return (FACTS, f"-# {_line(line)}")
     if isinstance(notice, n.Failed | n.Cancelled) and line == words.charge_words(notice.charged):
         return (KEEP, _line(line))
-    times = [notice.expires_at] if isinstance(notice, n.ConfirmNeeded) else []
+    until = words.open_until(notice)
+    times = [until] if until is not None else []
     return (SENTENCE, _line(line, times=times))
 
 

@@ -10,7 +10,7 @@ import discord
 from discord import app_commands, ui
 
 from adapters.discord import buttons, render
-from adapters.discord.choices import Button
+from adapters.discord.choices import Button, choices_under
 from bot.errors import BotError
 from bot.log import get_logger
 
@@ -78,7 +78,7 @@ async def tell(
 
 async def refuse(interaction: Interaction, error: BotError) -> None:
     """Say to this person only why something is not done."""
-    await tell(interaction, render.draw_error(error))
+    await tell(interaction, render.draw_error(error), drawn=choices_under(error))
 
 
 async def tell_fault(interaction: Interaction, error: app_commands.AppCommandError) -> None:

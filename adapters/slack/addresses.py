@@ -81,9 +81,14 @@ def file_of(message: MessageRef) -> str:
     return message.message.partition(_FILE)[2]
 
 
-def to_attachment(workspace: str, file_id: str, *, filename: str, size: int | None) -> Attachment:
+def to_attachment(
+    workspace: str, file_id: str, *, filename: str, size: int | None, user: str = ""
+) -> Attachment:
     """A file of a workspace; its link is private, and asked for when it is read."""
-    return Attachment(adapter=NAME, id=f"{workspace}/{file_id}", filename=filename, size=size)
+    author = f"{NAME}:{workspace}:{user}" if user else ""
+    return Attachment(
+        adapter=NAME, id=f"{workspace}/{file_id}", filename=filename, size=size, author=author
+    )
 
 
 def workspace_and_file(attachment: Attachment) -> tuple[str, str]:

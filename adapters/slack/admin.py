@@ -33,7 +33,9 @@ USAGE = "usage [today|week|month|year]"
 HELP = (
     f"Say /ray admin with one of: {USAGE} · digest #name or off · limits · channel #name on|off · "
     "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · "
-    "pause [what people read] · resume · rule remix own [#name] · limit NAME VALUE [#name] · "
+    "pause [what people read] · resume · rule remix own [#name] · "
+    "rule review before_post [#name] · rule animate_others ask [#name] · "
+    "rule rules [#name] what everybody accepts · limit NAME VALUE [#name] · "
     "forget @person · grant @person 5 [days] · words [add word X] · queue · audit [page]"
 )
 FILES = "What this workspace used, as you asked: for your eyes only."

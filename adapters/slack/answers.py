@@ -25,7 +25,7 @@ from adapters.slack.posted import Note
 from adapters.slack.render import Drawn
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, NotAllowed
 from bot.notices import Delivered
 from bot.refs import JobId
 from bot.request import Requester
@@ -142,6 +142,14 @@ class Answers:
                 work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester, is_moderator=person.is_admin)
                 return render.draw_sentence(f"The {thing(work)} of {job_id} is deleted.")
+            case "accept" | "allow" | "deny":
+                receipt = await self._studio.answer(job_id, requester, is_allowed=action != "deny")
+                return render.draw_receipt(receipt, None)
+            case "post" | "reject":
+                if not person.is_admin:
+                    raise NotAllowed("Only admins of this workspace can decide that.")
+                decided = await self._studio.reviews.decide(job_id, action, actor=requester)
+                return self._draw(render.draw(decided, now=self._clock.now()))
             case _:
                 return await self._operate(action, target, requester)
 

@@ -7,13 +7,14 @@ import re
 from adapters.slack import blocks
 from adapters.slack.blocks import Block
 from bot.refs import JobId
-from bot.text import DECISIONS
+from bot.text import CONSENTS, DECISIONS
 
 #: What Slack takes as the name of a button to a screen reader.
 LABEL_CHARS = 75
 _ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1,80})")
 #: The list of what has no button of its own, and what is on it for who minds a clip.
 MORE, REPORT = "more", "report"
+EDIT = "Edit and retry"
 
 
 # ---- their ids -------------------------------------------------------------------------------
@@ -41,10 +42,16 @@ def clip_of(action_ids: list[str]) -> JobId | None:
 # ---- as Slack draws them ---------------------------------------------------------------------
 
 _STYLES = {
-    **dict.fromkeys(("confirm", "approve"), "primary"),
+    **dict.fromkeys(("confirm", "approve", "post", "edit", "accept", "allow"), "primary"),
     **dict.fromkeys(("delete", "removed", "blocked", "forget", "forget_other"), "danger"),
+    "reject": "danger",
 }
-LABELS = {MORE: "More…", **{str(each): words for each, words in DECISIONS.items()}}
+LABELS = {
+    MORE: "More…",
+    "edit": EDIT,
+    **CONSENTS,
+    **{str(each): words for each, words in DECISIONS.items()},
+}
 
 
 def button(action: str, target: str, label: str = "") -> Block:

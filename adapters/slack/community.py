@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CHANNEL = re.compile(r"<#([CG][A-Z0-9]+)(?:\|([^>]*))?>")
 USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _RULE = re.compile(rf"(\w+)(?:\s+({CHANNEL.pattern}|[\w-]+))?(?:\s+{CHANNEL.pattern})?")
+_RULES = re.compile(rf"rules(?:\s+{CHANNEL.pattern})?(?:\s+(.*))?", re.DOTALL)
 _LIMIT = re.compile(
     rf"(\w+)(?:\s+([\w.,-]+))?(?:\s+{CHANNEL.pattern})?(?:\s+role\s+([\w-]{{1,40}}))?"
 )
@@ -47,6 +48,8 @@ class Community:
         }
 
     async def _rule(self, actor: Requester, rest: str) -> Drawn:
+        if (text := _RULES.fullmatch(rest)) is not None:
+            return await self._rules(actor, text)
         found = _RULE.fullmatch(rest)
         if found is None:
             raise InvalidRequest("Say /ray admin rule remix own, with a channel behind if wanted.")
@@ -57,6 +60,15 @@ class Community:
         words = ", ".join(f"{each} {held[each]}" for each in held) or "nothing of its own"
         where = f"#{label or channel}" if channel else "this workspace"
         return render.draw_sentence(f"Decided for {where}: {words}.")
+
+    async def _rules(self, actor: Requester, said: re.Match[str]) -> Drawn:
+        """What everybody accepts once, in a channel where one is named first."""
+        channel, label, text = said.groups()
+        rules = {"rules": (text or "").strip()}
+        await self._admin.set_policy(actor.tenant, rules, actor=actor, channel=channel or "")
+        where = f"#{label or channel}" if channel else "this workspace"
+        done = "have to be accepted once by everybody" if rules["rules"] else "are gone"
+        return render.draw_sentence(f"The rules of {where} {done}.")
 
     async def _limit(self, actor: Requester, rest: str) -> Drawn:
         found = _LIMIT.fullmatch(rest)

@@ -20,6 +20,8 @@ SHOTS = "shots"
 START, END, PICTURE, WHERE, PRIVATE = "start", "end", "picture", "where", "private"
 #: What can be a default of one's own, in the order of its form.
 CHOSEN = (MODEL, DURATION, RESOLUTION, SHAPE, LOOP)
+#: Whether others may animate the images that somebody posts.
+MINE = "animate_mine"
 #: Takes one's own default back.
 AS_HERE = "default"
 YES, NO = "true", "false"
@@ -37,8 +39,8 @@ class Place:
     """Where a form was opened and what for; it travels in the form, which is why it holds ids.
 
     `message` is the one it was opened on, `clip` the job of the clip that it shows; `job` the one
-    that this is another try of, `act` what is done with its clip. `has_image`: what it begins with
-    is settled already. `is_still`: a picture is asked for, and no clip.
+    that this is another try of, `act` what is done with its clip. `author` posted the `images`.
+    `has_image`: what it begins with is settled already. `is_still`: a picture is asked for.
     """
 
     channel: str
@@ -47,6 +49,7 @@ class Place:
     job: str = ""
     clip: str = ""
     images: tuple[str, ...] = ()
+    author: str = ""
     has_image: bool = False
     needs_prompt: bool = False
     asks_where: bool = False
@@ -180,7 +183,7 @@ def _wrong(place: Place, fields: Fields) -> dict[str, str]:
 def read_settings(view: Mapping[str, Any]) -> dict[str, str]:
     """Own defaults as they were chosen; an empty value takes one back."""
     fields = state_of(view)
-    chosen = {name: chosen_in(fields, name) for name in CHOSEN}
+    chosen = {name: chosen_in(fields, name) for name in (*CHOSEN, MINE)}
     return {name: "" if value == AS_HERE else value for name, value in chosen.items() if value}
 
 

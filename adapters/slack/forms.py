@@ -73,6 +73,7 @@ class Forms:
             message=heard.ts,
             clip=clip.job_id if clip else "",
             images=tuple(each.id for each in shown),
+            author=shown[0].user if shown else "",
         )
         pictures = [(each.name or f"image {at}", each.id) for at, each in enumerate(shown, 1)]
         await self._voice.open(heard, _animating(models, (), place, pictures))
@@ -91,16 +92,21 @@ class Forms:
         if (act := act_of(heard.action)) is not None:
             await self._for_deed(heard, act, job_id, requester)
             return
-        work = await self._studio.work_of(job_id, requester)
+        work = await self._studio.draft_of(job_id, requester)
         place = Place(channel=heard.channel, thread=heard.thread or heard.ts, message=heard.ts)
+        if heard.action == "edit":
+            # A letter with this button tells of what was asked for in a channel.
+            before = await self._studio.thread_of(job_id, requester)
+            place = Place(channel=before.channel, thread=before.thread or "")
         offers = await self._studio.preferences.offers(requester, heard.channel)
         if heard.action == "animate":
             view = _animating(models, offers, replace(place, clip=job_id))
         else:
             known = self._studio.preferences.models("image") if work.kind == "image" else models
             place = replace(place, job=job_id)
+            title = buttons.EDIT if heard.action == "edit" else "Remix"
             view = views.create_view(
-                known, offers, place, title="Remix", prompt=work.prompt, work=work
+                known, offers, place, title=title, prompt=work.prompt, work=work
             )
         await self._voice.open(heard, view)
 
@@ -136,7 +142,7 @@ class Forms:
             chosen = filled.chosen_picture or place.images[0]
             if chosen not in place.images:
                 raise InvalidRequest(OTHER_VERSION, field=PICTURE)
-            start = parse.to_frame(workspace, File(id=chosen))
+            start = parse.to_frame(workspace, File(id=chosen, user=place.author))
         if filled.start_file:
             start = parse.to_frame(workspace, File(id=filled.start_file))
         if filled.end_file:
@@ -170,5 +176,6 @@ def _animating(
 
 def _images(heard: Heard) -> list[File]:
     """The images of a message; what another organisation's file is, is not told yet."""
-    files = read_files(heard.message.get("files") or ())
+    is_of_bot = bool(heard.message.get("bot_id"))
+    files = read_files(heard.message.get("files") or (), is_of_bot=is_of_bot)
     return [each for each in files if each.is_image or each.is_stub]

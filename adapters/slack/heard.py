@@ -15,7 +15,7 @@ from bot.refs import Frozen
 
 Kind = Literal["command", "message", "form", "button", "shortcut", "reaction", "home", "gone"]
 #: What is answered by a form, which Slack takes for three seconds only: it is not kept.
-OPENS_FORM = frozenset({"remix", "animate", "settings", MORE, REPORT}) | HAS_FORM
+OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT}) | HAS_FORM
 #: The reactions that mean something to us, by Slack's names of them, and what is done.
 REACTIONS = {"star": "star", "email": "letter", "envelope": "letter"}
 KEPT_OF_VIEW = ("id", "callback_id", "private_metadata")
@@ -35,6 +35,7 @@ class File(Frozen):
     filetype: str = ""
     size: int | None = None
     is_stub: bool = False
+    user: str = ""
 
     @property
     def is_image(self) -> bool:
@@ -255,8 +256,8 @@ def _read_shortcut(body: Mapping[str, Any], workspace: str) -> Heard:
 # ---- files and buttons of messages -----------------------------------------------------------
 
 
-def read_files(files: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:
-    """The files of a message or of a form's field."""
+def read_files(files: Sequence[Mapping[str, Any]], *, is_of_bot: bool = False) -> tuple[File, ...]:
+    """The files of a message or of a form's field; a program's are nobody's."""
     return tuple(
         File(
             id=each["id"],
@@ -265,6 +266,7 @@ def read_files(files: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:
             filetype=each.get("filetype") or "",
             size=each.get("size") or None,
             is_stub=each.get("file_access") == _STUB,
+            user="" if is_of_bot else each.get("user") or "",
         )
         for each in files
         if each.get("id")

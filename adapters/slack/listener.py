@@ -33,7 +33,7 @@ from adapters.slack.voice import Voice
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryError, InvalidRequest, NotAllowed, StoreError
 from bot.log import get_logger
-from bot.notices import Aside, Notice
+from bot.notices import Aside, Notice, RulesFirst
 from bot.ports import WebHandler
 from bot.refs import JobId
 from bot.request import Frame, Requester
@@ -379,6 +379,9 @@ class Slack(Delivery):
 
     async def _follow(self, heard: Heard, *receipts: Receipt, is_private: bool) -> None:
         """Tell who asked where it goes on, in one line, where they do not see it happen anyway."""
+        if isinstance(first := receipts[0].notice, RulesFirst) and not is_private:
+            await self._voice.say(heard, render.draw(first, now=self._clock.now()))
+            return
         is_seen = heard.kind in ("command", "message") and not is_private
         places = await asyncio.gather(
             *(self.placed(each.job_id, PLACED_SECONDS) for each in receipts)

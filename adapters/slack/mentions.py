@@ -56,7 +56,8 @@ class Mentions:
         for message in (*own, *parent, *reversed(before)):
             if (clip := clip_in(message, account)) is not None:
                 return clip, None
-            if shown := await self._images(read_files(message.get("files") or ()), account):
+            files = read_files(message.get("files") or (), is_of_bot=bool(message.get("bot_id")))
+            if shown := await self._images(files, account):
                 return parse.to_frames(account.workspace, shown)
         return None, None
 

@@ -161,7 +161,9 @@ def pictures_of(files: Sequence[File]) -> list[File]:
 def to_frame(workspace: str, file: File) -> ImageFrame:
     """A file as a frame; its link is asked for when it is read."""
     return ImageFrame(
-        attachment=addresses.to_attachment(workspace, file.id, filename=file.name, size=file.size)
+        attachment=addresses.to_attachment(
+            workspace, file.id, filename=file.name, size=file.size, user=file.user
+        )
     )
 
 

@@ -19,7 +19,7 @@ from adapters.slack.blocks import Block, Part, jump
 from bot import notices as n
 from bot import text as words
 from bot.acts import FIRST_ROW
-from bot.errors import BotError, QuotaExceeded
+from bot.errors import BotError, Moderated, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros
 from bot.studio import Receipt, Relative
 from bot.text import Text, clean
@@ -40,16 +40,7 @@ __all__ = [
     "to_drawn",
 ]
 #: Every notice about a job.
-Told = (
-    words.Running
-    | n.Delivered
-    | n.Done
-    | n.Failed
-    | n.Cancelled
-    | n.Reported
-    | n.Gallery
-    | n.Letter
-)
+Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled | words.Beside
 #: Of a whole message, so that its text and each of its blocks fit.
 MAX_CHARS = b.TEXT_CHARS
 ALT_CHARS = 1000
@@ -193,20 +184,26 @@ def quote_row(words_of_others: str) -> Row:
 
 
 def draw(notice: n.Notice, *, now: datetime) -> Drawn:
-    """A notice as a message. Only a clip calls its requester."""
+    """A notice as a message. Only a clip calls its requester, and a question who is asked."""
     if isinstance(notice, n.Operator):
         return _draw_operator(notice)
     if isinstance(notice, n.Digest):
         return _draw_digest(notice)
-    asks = notice.about.requester
-    is_called = isinstance(notice, n.Delivered) and asks.adapter == NAME
-    is_called = is_called and _USER.fullmatch(asks.user) is not None
-    rows = rows_of(notice, now=now, calls=asks.user if is_called else "")
+    rows = rows_of(notice, now=now, calls=_called(notice))
     return to_drawn(
         fit(rows),
         buttons=_buttons(notice),
         file=_file(notice) if isinstance(notice, n.WithFile) else None,
     )
+
+
+def _called(notice: Told) -> str:
+    asks, user = notice.about.requester, ""
+    if isinstance(notice, n.ConsentAsked):
+        user = notice.owner if notice.answer is None else ""
+    elif isinstance(notice, n.Delivered):
+        user = asks.user
+    return user if asks.adapter == NAME and _USER.fullmatch(user) else ""
 
 
 def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> list[Row]:
@@ -243,7 +240,8 @@ def _to_row(notice: Told, line: str) -> Row:
         return _small(FACTS, line)
     if isinstance(notice, n.Failed | n.Cancelled) and line == words.charge_words(notice.charged):
         return Row(weight=KEEP, look="said", parts=line_of(line))
-    times = [notice.expires_at] if isinstance(notice, n.ConfirmNeeded) else []
+    until = words.open_until(notice)
+    times = [until] if until is not None else []
     return Row(weight=SENTENCE, look="said", parts=line_of(line, times=times))
 
 
@@ -278,10 +276,12 @@ def _buttons(notice: Told) -> list[Block]:
 
 
 def _choices(notice: Told) -> tuple[str, ...]:
-    """The buttons under a notice that brings no clip."""
+    """The buttons under a notice that brings its person no clip."""
+    if isinstance(notice, words.Beside):
+        return _decisions(notice)
     match notice:
-        case n.ConfirmNeeded():
-            return ("confirm", "cancel")
+        case n.ConfirmNeeded() | n.RulesFirst() | n.ConsentNeeded():
+            return _before(notice)
         case n.Waiting(offer=offer) if offer is not None:
             return ("confirm", "cancel")
         case n.ShotFailed(can_finish=True):
@@ -291,15 +291,33 @@ def _choices(notice: Told) -> tuple[str, ...]:
         case n.Filming() | n.ShotFailed():
             return ("cancel",)
         case n.Failed():
-            again = ("retry",) if words.advises_retry(notice) else ()
-            return again if notice.about.work.kind == "story" else (*again, "remix")
+            return _after(notice)
         case n.Cancelled():
             return ("retry",)
-        case n.Reported(choices=outcomes):
-            return outcomes
-        case n.Uncertain() | n.Fetching() | n.Done() | n.Delivered() | n.Gallery() | n.Letter():
+        case n.Uncertain() | n.Fetching() | n.Reviewing() | n.Done() | n.Delivered():
             return ()
     assert_never(notice)
+
+
+def _decisions(notice: words.Beside) -> tuple[str, ...]:
+    """What those who run a place, or posted an image, can decide."""
+    if isinstance(notice, n.ConsentAsked):
+        return tuple(words.CONSENTS) if notice.answer is None else ()
+    return tuple(words.VERDICTS) if isinstance(notice, n.ReviewNeeded) else ()
+
+
+def _before(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded) -> tuple[str, ...]:
+    if isinstance(notice, n.ConfirmNeeded):
+        return ("confirm", "cancel")
+    is_asked = isinstance(notice, n.RulesFirst) and not notice.is_for_all
+    return ("accept", "cancel") if is_asked else ("cancel",)
+
+
+def _after(notice: n.Failed) -> tuple[str, ...]:
+    if notice.is_for_all or notice.minded:
+        return ("edit",) if notice.can_edit else ()
+    again = ("retry",) if words.advises_retry(notice) else ()
+    return again if notice.about.work.kind == "story" else (*again, "remix")
 
 
 def _file(notice: n.WithFile) -> FileSpec:
@@ -369,7 +387,9 @@ def draw_error(
     """A refusal or an error, for its person's eyes only."""
     times = [error.resets_at] if isinstance(error, QuotaExceeded) and error.resets_at else []
     text = words.describe_error(error, job_id, charged)
-    return to_drawn(fit(said_rows(text, times=times)))
+    edited = error.job_id if isinstance(error, Moderated) else ""
+    below = buttons.row(edited, "edit") if edited else []
+    return to_drawn(fit(said_rows(text, times=times)), buttons=below)
 
 
 def draw_sentence(text: str) -> Drawn:

@@ -20,6 +20,7 @@ from adapters.slack.filled import (
     DURATION,
     END,
     LOOP,
+    MINE,
     MODEL,
     NO,
     PICTURE,
@@ -66,8 +67,10 @@ LABELS = {
     RESOLUTION: "Size",
     SHAPE: "Shape",
     LOOP: "Loop",
+    MINE: "Images that I post",
 }
 LOOPS: tuple[Option, ...] = (("Ends as it begins", YES), ("Does not loop", NO))
+MINES: tuple[Option, ...] = (("Nobody may animate them", "nobody"),)
 SOURCES = {
     "yours": "yours",
     "channel": "this channel's",
@@ -262,7 +265,7 @@ def settings_view(
     held: Sequence[Setting], models: Sequence[ModelCapabilities], place: Place
 ) -> Block:
     """One's own defaults, each with the way to take it back."""
-    options = options_of(models)
+    options = {**options_of(models), MINE: MINES}
     drawn: list[Block] = []
     for each in held:
         if each.name in options:

@@ -22,7 +22,11 @@ from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, Requester
 
 LIMITS = AdapterLimits(
-    max_upload_bytes=1 << 50, max_text_chars=1_000_000, can_edit=True, edit_seconds=0.0
+    max_upload_bytes=1 << 50,
+    max_text_chars=1_000_000,
+    can_edit=True,
+    edit_seconds=0.0,
+    is_shared=False,
 )
 CHUNK_BYTES = 64 * 1024
 

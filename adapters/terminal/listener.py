@@ -33,7 +33,7 @@ from bot.clock import Clock
 from bot.errors import BotError, Refusal
 from bot.job import TERMINAL, JobState
 from bot.log import get_logger
-from bot.notices import ConfirmNeeded, Delivered, Notice
+from bot.notices import ConfirmNeeded, Delivered, Notice, RulesFirst
 from bot.refs import JobId
 from bot.request import frames_of
 from bot.text import (
@@ -220,6 +220,17 @@ class Terminal(Delivery):
         # To confirm one is to confirm all that were asked for at once.
         if receipts and isinstance(receipts[0].notice, ConfirmNeeded):
             await self._confirm(receipts[0].notice, number)
+        elif receipts and isinstance(receipts[0].notice, RulesFirst):
+            await self._accept_rules(receipts[0].job_id, number)
+
+    async def _accept_rules(self, job_id: JobId, number: str) -> None:
+        if self._assume_yes or await self._source.ask("Accept them? [y/N] "):
+            receipt = await self._studio.answer(job_id, self._requester, is_allowed=True)
+            await self._follow([receipt], number)
+            return
+        self._tell(await self._studio.cancel(job_id, self._requester), number)
+        if not self._source.has_person:
+            raise Refusal("There are rules here, and a script accepts them only with --yes.")
 
     async def _confirm(self, asks: ConfirmNeeded, number: str) -> None:
         job_id, price = asks.about.job_id, whole_price(asks)

@@ -81,6 +81,7 @@ LAST_OF_10S = 240
 SAYS = {
     r"prompt must be|prompt is": "prompt",
     r"(frame|image|file).*(moderat|flagged|guideline|policy)": "image_moderation",
+    r"copyright|trademark|celebrit|public figure|likeness|protected (name|person)": "names",
     r"moderat|flagged|guideline|content policy": "moderation",
     r"generation.*(not found|not (yet )?complete)": "frames",
     r"(source|video).*(too long|longer|or shorter|at most|exceed)": "length",
@@ -106,6 +107,7 @@ OF_CLIPS = ("video_edit", "video_reframe")
 MEANS = {
     "prompt": "Luma needs a prompt of 1 to 6,000 characters, also beside an image.",
     "image_moderation": "Luma's filter refuses the image. Use another one.",
+    "names": "Luma's filter refuses a protected name. Describe who or what it is without it.",
     "moderation": "Luma's filter refuses it, at times a harmless one. Try it in other words.",
     "model": "This account at Luma may not use this model. Its operator can ask Luma for it.",
     "frames": "Luma cannot use this clip any more. Start from an image of it, or make it again.",
@@ -223,7 +225,8 @@ def to_failure(row: Mapping[str, Any]) -> Failure:
     reason = http.plain(row.get("failure_reason"))
     code = FAILURES.get(str(row.get("failure_code")))
     known = explain(reason)
-    if code is None or (code == "moderation" and known and known.code == "image_moderation"):
+    is_finer = known is not None and known.code in ("image_moderation", "names")
+    if code is None or (code == "moderation" and is_finer):
         what = "picture" if row.get("type") == "image" else "clip"
         said = f": {reason.rstrip('.')}." if reason else " and gave no reason. Ask again."
         return known or Failure(code="unknown", sentence=f"Luma made no {what}{said}")

@@ -48,6 +48,8 @@ _RUNNING = select(
     jobs.c.tenant == bindparam("of_tenant"),
     jobs.c.ended_at.is_(None),
     jobs.c.accepted_at.is_not(None),
+    # What waits for a moderator waits for nothing of its person's, and is paid.
+    jobs.c.state != JobState.REVIEWING.value,
     # Of a film's shots one runs at a time.
     jobs.c.waits_for.is_(None),
     IS_CLIP,

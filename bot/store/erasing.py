@@ -58,7 +58,7 @@ def belongings(conn: Connection, person: str) -> Belongings:
         under_way=found[1],
         images=found[2],
         clips=found[3],
-        settings=len(settings.chosen(conn, person)),
+        settings=sum(len(settings.chosen(conn, each)) for each in settings.scopes_of(person)),
         stars=stars.by(conn, person),
         reasons=len(complaints.reasons_by(conn, person)),
         letters=errands.letters(conn, person),
@@ -76,7 +76,8 @@ def _count(which: ColumnElement[bool]) -> ColumnElement[int]:
 def begin(tx: Tx, person: str, now: datetime) -> None:
     """Let all go that is a person's; what they have beside their jobs goes with this."""
     _put(tx, (jobs.c.person == person) & _TO_GO, is_gone=False)
-    settings.choose(tx, person, dict.fromkeys(settings.chosen(tx.conn, person), ""))
+    for scope in settings.scopes_of(person):
+        settings.choose(tx, scope, dict.fromkeys(settings.chosen(tx.conn, scope), ""))
     stars.forget(tx, person)
     for job_id in complaints.reasons_by(tx.conn, person):
         errands.renew(tx, job_id, now, kind="report")

@@ -10,15 +10,17 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from bot.job import Job
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
 from bot.store import messages
 from bot.store.database import Tx
 from bot.store.schema import errands
 
-#: A report for moderators, a copy in the gallery, a copy by direct message; `recall`: what was
-#: one of them goes, and with it what is known of it.
-ErrandKind = Literal["report", "gallery", "letter", "recall"]
+#: A report for moderators, a copy in the gallery, a copy by direct message, a clip for moderators,
+#: what only its person is told, and what whoever posted its image is asked; `recall`: what was one
+#: of them goes, and with it what is known of it.
+ErrandKind = Literal["report", "gallery", "letter", "review", "why", "consent", "recall"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,19 @@ def begin(
         "version": 1,
     }
     return tx.conn.execute(insert(errands).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def explain(tx: Tx, job: Job, now: datetime) -> None:
+    """Let its person be told why there is no clip, where others read along with its status."""
+    if not job.request.is_private:
+        begin(tx, messages.why_key(job.id), job.id, "why", job.request.requester, now)
+
+
+def ask_consent(tx: Tx, job: Job, now: datetime) -> None:
+    """Let whoever posted its image be asked where it was asked for."""
+    assert job.plan is not None
+    key = messages.consent_key(job.id, len(job.plan.granted))
+    begin(tx, key, job.id, "consent", job.request.thread, now)
 
 
 def renew(tx: Tx, job_id: JobId, now: datetime, *, kind: ErrandKind | None = None) -> None:

@@ -10,15 +10,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select, text
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, text
 
 from bot import quota
 from bot.errors import QuotaExceeded
-from bot.job import MOVES, TERMINAL, Failure, Job, JobState, Plan, Route
+from bot.job import DELICATE, MOVES, TERMINAL, Failure, Job, JobState, Plan, Route
 from bot.overview import UsageReport, UsageRow
 from bot.refs import JobId, Micros, money
 from bot.request import Requester
-from bot.store import allowances, settings
+from bot.store import allowances, errands, settings
 from bot.store import jobs as job_rows
 from bot.store.database import Tx
 from bot.store.schema import jobs, ledger_entries
@@ -35,8 +35,11 @@ TOLD = (REFUSED, NOT_PREPARED)
 SHARED = ("usd_per_tenant_per_month", "usd_total_per_month")
 #: What usage counts: clips, and films that came to nothing before they had shots.
 IS_ASKED = or_(allowances.IS_CLIP, jobs.c.accepted_at.is_(None))
-_TERMINAL = [state.value for state in TERMINAL]
+_CHARGED = [state.value for state in (*TERMINAL, JobState.REVIEWING)]
 _INSERT = ledger_entries.insert()
+_SETTLED = select(ledger_entries.c.job_id).where(ledger_entries.c.closes == bindparam("of_job"))
+#: States in which a clip may be charged already: a moderator looks at it, or has.
+_MAY_BE_PAID = (JobState.REVIEWING, JobState.DELIVERING)
 
 
 def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
@@ -116,23 +119,44 @@ def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetim
 def end(
     tx: Tx, job: Job, to: JobState, now: datetime, *, charged: Micros | None, **columns: Any
 ) -> Job:
-    """End a job: settle `charged` (at most its hold), or release the hold where it is None."""
+    """End a job: settle `charged` (at most its hold), or release the hold where it is None.
+
+    What was settled before a moderator looked at it stays as it is.
+    """
     hold = job.plan.hold if job.plan is not None and job.accepted_at is not None else None
-    cost = Micros(min(charged or 0, hold or 0))
+    is_paid = job.state in _MAY_BE_PAID and _is_settled(tx.conn, job.id)
+    cost = job.cost if is_paid else Micros(min(charged or 0, hold or 0))
     # The guarded move first: a job that has ended meanwhile is `Stale`, not a second entry.
     ended = job_rows.move(
         tx, job, to, now, cost=cost, ended_at=now, next_at=None, parked_at=None, **columns
     )
-    if hold is not None:
+    if hold is not None and not is_paid:
         kind = "release" if charged is None else "settle"
         amount = hold if charged is None else cost
         tx.conn.execute(
             _INSERT,
             {"job_id": job.id, "kind": kind, "micros": amount, "at": now, "closes": job.id},
         )
+    failure = ended.failure
+    if to is JobState.FAILED and failure is not None and failure.code in DELICATE:
+        errands.explain(tx, ended, now)
     if job.film is not None:
         _wake_film(tx, job.film, now)
     return ended
+
+
+def _is_settled(conn: Connection, job_id: JobId) -> bool:
+    return conn.execute(_SETTLED, {"of_job": job_id}).one_or_none() is not None
+
+
+def settle(tx: Tx, job: Job, now: datetime, *, charged: Micros, **columns: Any) -> Job:
+    """Charge a clip that is kept and waits for a moderator: it is paid, whatever they say."""
+    assert job.plan is not None
+    cost = Micros(min(charged, job.plan.hold))
+    kept = job_rows.move(tx, job, JobState.REVIEWING, now, cost=cost, next_at=now, **columns)
+    entry = {"job_id": job.id, "kind": "settle", "micros": cost, "at": now, "closes": job.id}
+    tx.conn.execute(_INSERT, entry)
+    return kept
 
 
 def _wake_film(tx: Tx, film_id: JobId, now: datetime) -> None:
@@ -194,7 +218,7 @@ def usage(
             func.sum(case((and_(is_failed, is_refused), 1), else_=0)).label("refused"),
             func.sum(case((is_failed, 1), else_=0)).label("ended"),
             func.sum(case((is_delivered, jobs.c.seconds), else_=0.0)).label("seconds"),
-            func.sum(case((jobs.c.state.in_(_TERMINAL), jobs.c.cost), else_=0)).label("charged"),
+            func.sum(case((jobs.c.state.in_(_CHARGED), jobs.c.cost), else_=0)).label("charged"),
         )
         .where(
             jobs.c.created_at >= start,
@@ -273,11 +297,12 @@ INVARIANTS = {
     "every accepted job has a hold": """
         SELECT id FROM jobs WHERE accepted_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM ledger_entries WHERE job_id = jobs.id AND kind = 'hold')""",
-    "an ended job with a hold is settled or released once, an open one never": f"""
+    "a job with a hold is settled or released once: at its end, or before it was reviewed": f"""
         SELECT jobs.id FROM jobs JOIN ledger_entries AS hold
         ON hold.job_id = jobs.id AND hold.kind = 'hold'
         WHERE (SELECT count(*) FROM ledger_entries WHERE closes = jobs.id)
-        != (CASE WHEN jobs.state IN {_ENDED} THEN 1 ELSE 0 END)""",
+        != (CASE WHEN jobs.state IN {_ENDED} OR EXISTS (SELECT 1 FROM job_events
+        WHERE job_id = jobs.id AND to_state = 'reviewing') THEN 1 ELSE 0 END)""",
     "a job's cost is what its entries say": """
         SELECT id FROM jobs WHERE cost != coalesce(
         (SELECT CASE kind WHEN 'settle' THEN micros ELSE 0 END

@@ -16,6 +16,9 @@ _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
 _WRITTEN = insert(messages)
 _IMAGES = ":images"
 _REPORT = ":report"
+_REVIEW = ":review"
+#: Said to those who run a place, so that it is about no clip that people see.
+_ASIDE = (_REPORT, _REVIEW)
 _POSTED = select(messages).where(
     messages.c.posted >= bindparam("first"), messages.c.posted < bindparam("beyond")
 )
@@ -55,6 +58,21 @@ def letter_key(job_id: JobId, of: str) -> str:
     return f"{job_id}:letter:{of}"
 
 
+def review_key(job_id: JobId, at: int = 0) -> str:
+    """The key of what asks the moderators of a place about a clip, for the `at`-th time."""
+    return f"{job_id}{_REVIEW}:{at}"
+
+
+def consent_key(job_id: JobId, at: int) -> str:
+    """The key of what asks the `at`-th person whether their image may be animated."""
+    return f"{job_id}:consent:{at}"
+
+
+def why_key(job_id: JobId) -> str:
+    """The key of what tells one's person alone why there is no clip."""
+    return f"{job_id}:why"
+
+
 def images_key(job_id: JobId) -> str:
     """The key of the message that was made to show a job's images to a video service."""
     return f"{job_id}{_IMAGES}"
@@ -83,7 +101,7 @@ def get(conn: Connection, key: str) -> Posted:
 
 
 def job_at(conn: Connection, message: MessageRef) -> JobId | None:
-    """The job that a message of ours is about; a report to moderators is about no clip shown.
+    """The job that a message of ours is about; what moderators are told is about no clip shown.
 
     A platform may know its message by the first part of the id that we keep.
     """
@@ -91,7 +109,7 @@ def job_at(conn: Connection, message: MessageRef) -> JobId | None:
     rows = conn.execute(_POSTED, {"first": wanted, "beyond": f"{wanted}\U0010ffff"})
     for row in rows:
         found, rest = MessageRef.model_validate(row.message), row.posted[len(wanted) :]
-        is_it = not rest[:1].isalnum() and _REPORT not in row.key
+        is_it = not rest[:1].isalnum() and not any(each in row.key for each in _ASIDE)
         there = found.thread
         is_there = (there.adapter, there.workspace) == (place.adapter, place.workspace)
         if is_it and is_there and place.channel in (there.channel, there.thread):

@@ -9,15 +9,17 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from bot.consent import rules_key
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
+from bot.request import Requester
 from bot.store.database import Tx
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
 
 _JOB = "job:"
 AUDIT_PAGE = 20
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
-_SCOPES = tuple(f"scope{at}" for at in range(5))
+_SCOPES = tuple(f"scope{at}" for at in range(6))
 _CHOSEN_IN = select(settings).where(settings.c.scope.in_([bindparam(each) for each in _SCOPES]))
 #: Whether a block still holds at `now`.
 IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
@@ -27,7 +29,8 @@ IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
 class Chosen:
     """The defaults that hold for a person in a channel of a place, the strongest first.
 
-    `rules` and `channel_rules` are what its place and channel decided.
+    `rules` and `channel_rules` are what its place and channel decided, `trust` is what the person
+    agreed to.
     """
 
     person: Mapping[str, str]
@@ -35,6 +38,7 @@ class Chosen:
     place: Mapping[str, str]
     rules: Mapping[str, str] = field(default_factory=dict)
     channel_rules: Mapping[str, str] = field(default_factory=dict)
+    trust: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def merged(self) -> dict[str, str]:
@@ -55,6 +59,16 @@ def channel_scope(tenant: str, channel: str) -> str:
 def rules_scope(tenant: str, channel: str = "") -> str:
     """The scope of what those who run a place decided for it, or for one of its channels."""
     return f"rules:{tenant}:{channel}" if channel else f"rules:{tenant}"
+
+
+def trust_scope(person: str) -> str:
+    """The scope of what a person lets be done with their images, and which rules they accepted."""
+    return f"trust:{person}"
+
+
+def scopes_of(person: str) -> tuple[str, ...]:
+    """The scopes of all that is kept of a person's choices."""
+    return person, trust_scope(person)
 
 
 def provider_scope(provider: str) -> str:
@@ -82,13 +96,18 @@ def chosen_in(conn: Connection, person: str, tenant: str, channel: str) -> Chose
     """What a person, their channel and their place chose and decided, in one query."""
     scopes = (
         *(person, channel_scope(tenant, channel), place_scope(tenant)),
-        *(rules_scope(tenant), rules_scope(tenant, channel)),
+        *(rules_scope(tenant), rules_scope(tenant, channel), trust_scope(person)),
     )
     rows = conn.execute(_CHOSEN_IN, dict(zip(_SCOPES, scopes, strict=True)))
     found = {row.scope: row.chosen for row in rows}
-    own, there, everywhere, rules, channel_rules = (found.get(each, {}) for each in scopes)
+    own, there, everywhere, rules, channel_rules, trust = (found.get(e, {}) for e in scopes)
     return Chosen(
-        person=own, channel=there, place=everywhere, rules=rules, channel_rules=channel_rules
+        person=own,
+        channel=there,
+        place=everywhere,
+        rules=rules,
+        channel_rules=channel_rules,
+        trust=trust,
     )
 
 
@@ -118,6 +137,13 @@ def choose(tx: Tx, scope: str, changes: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+def accept_rules(tx: Tx, requester: Requester, rules: str, now: datetime) -> None:
+    """Remember that somebody accepted these rules, and when."""
+    choose(tx, trust_scope(requester.person), {rules_key(rules): now.isoformat()})
+    person = requester.person
+    write_audit(tx, now, actor=person, act="accept rules", target=person, detail="")
+
+
 def forget_ended(tx: Tx, before: datetime) -> int:
     """Drop what adapters kept for jobs that ended before this time; of how many."""
     job_id = func.substr(settings.c.scope, len(_JOB) + 1)
@@ -129,7 +155,8 @@ def forget_ended(tx: Tx, before: datetime) -> int:
 def forget_place(tx: Tx, tenant: str) -> None:
     """Drop what a place, its channels and its people chose."""
     scope, ends = settings.c.scope, (place_scope(tenant), rules_scope(tenant))
-    inner = (channel_scope(tenant, ""), f"{rules_scope(tenant)}:", f"{tenant}:")
+    people = (f"{tenant}:", trust_scope(f"{tenant}:"))
+    inner = (channel_scope(tenant, ""), f"{rules_scope(tenant)}:", *people)
     begins = [scope.startswith(each, autoescape=True) for each in inner]
     tx.conn.execute(delete(settings).where(or_(scope.in_(ends), *begins)))
 
@@ -188,6 +215,16 @@ def audit(conn: Connection, tenant: str, *, page: int) -> tuple[AuditLine, ...]:
         AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
         for row in rows
     )
+
+
+def last_act(conn: Connection, target: str, act: str) -> AuditLine | None:
+    """The last of what was done to somebody or something whose name begins so."""
+    is_it = (audit_log.c.target == target) & audit_log.c.act.startswith(act, autoescape=True)
+    query = select(audit_log).where(is_it).order_by(audit_log.c.id.desc()).limit(1)
+    row = conn.execute(query).one_or_none()
+    if row is None:
+        return None
+    return AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,8 @@ SAYS = {
     "admin pause Back at noon.": "Paused",
     "a fox": "Back at noon.",
     "admin resume": "takes requests here again",
+    "admin rule rules Be kind.": "rules Be kind.",
+    "a wolf": "a script accepts them only with --yes",
     "admin usage today": "Usage",
     "admin usage tomorrow": "today, week, month or year",
     "admin queue": "Nothing waits",

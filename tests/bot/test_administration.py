@@ -235,6 +235,7 @@ async def test_typed_over_own_over_channel_over_place_over_house(inn: House) -> 
         Setting(name="concepts", value="", source="house"),
         Setting(name="prefix", value="", source="house"),
         Setting(name="suffix", value="", source="house"),
+        Setting(name="animate_mine", value="anyone", source="house"),
     )
     elsewhere = {
         each.name: each.source for each in await inn.studio.preferences.in_channel(person, "x")

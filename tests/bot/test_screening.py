@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from bot.errors import InvalidRequest, Moderated, NotAllowed, WrongChannel
+from bot.errors import InvalidRequest, JobNotFound, Moderated, NotAllowed, WrongChannel
+from bot.job import JobState
+from bot.notices import Accepted, ConsentAsked, ConsentNeeded, Failed, RulesFirst
 from bot.policy import check_policy, read_policy
-from bot.refs import ThreadRef
-from bot.request import ClipFrame, VideoWork
+from bot.refs import Attachment, JobId, ThreadRef
+from bot.request import ClipFrame, GenerationRequest, ImageFrame, VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema
+from bot.studio import Receipt
 from bot.tables import ModerationTable
-from bot.text import describe_rules
+from bot.text import describe, describe_rules
+from tests import rendered
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
@@ -135,3 +141,168 @@ async def test_only_named_channels_are_served(school: House) -> None:
     studio = school.studio_with(moderation=ModerationTable(allow_in_channels=("art",)))
     with pytest.raises(WrongChannel):
         await studio.submit(to_request(key="elsewhere"))
+
+
+# ---- consent and rules -----------------------------------------------------------------------
+
+
+def with_image_of(
+    house: House, author: str, *, key: str, channel: str, user: str = "ana", **more: Any
+) -> GenerationRequest:
+    """A request for somebody's image to move, in a channel."""
+    house.chat.images["fox"] = rendered.png(320, 320)
+    image = Attachment(
+        adapter="recording", id="fox", author=to_requester(author).person if author else ""
+    )
+    request = to_request("it moves", key=key, user=user, start_frame=ImageFrame(attachment=image))
+    there = request.thread.model_copy(update={"channel": channel})
+    return request.model_copy(update={"thread": there, **more})
+
+
+def asking(house: House, job_id: JobId) -> ConsentAsked | None:
+    """The question to who posted the image, as it stands."""
+    found = [each for each in house.chat.posts if each.key == f"{job_id}:consent:0"]
+    said = found[0].notices[-1] if found else None
+    return said if isinstance(said, ConsentAsked) else None
+
+
+async def test_who_posted_an_image_is_asked_and_says_yes_no_or_nothing(school: House) -> None:
+    studio, ben, eve = school.studio, to_requester("ben"), to_requester("eve")
+    await studio.admin.set_policy(HERE, {"animate_others": "ask"}, actor=ADMIN, channel="pics")
+    first = await studio.submit(with_image_of(school, "ben", key="ask1", channel="pics"))
+    assert isinstance(first.notice, ConsentNeeded)
+    await school.chat.until(lambda: asking(school, first.job_id) is not None)
+    said = asking(school, first.job_id)
+    assert said is not None
+    assert (said.owner, said.answer) == ("ben", None)
+    assert isinstance((await studio.confirm(first.job_id, to_requester())).notice, ConsentNeeded)
+    with pytest.raises(NotAllowed, match="was asked already"):
+        await studio.submit(with_image_of(school, "ben", key="ask0", channel="pics"))
+    for other in (eve, to_requester()):
+        with pytest.raises(NotAllowed, match="Only whoever is asked"):
+            await studio.answer(first.job_id, other, is_allowed=True)
+    stranger = to_requester("ben", workspace="elsewhere")
+    with pytest.raises(JobNotFound):
+        await studio.answer(first.job_id, stranger, is_allowed=True)
+    await studio.answer(first.job_id, ben, is_allowed=True)
+    late = await studio.answer(first.job_id, ben, is_allowed=False)
+    assert not isinstance(late.notice, Failed)
+    await school.until(first.job_id, JobState.GENERATING)
+    await school.chat.until(lambda: answer_of(school, first.job_id) == "allowed")
+    second = await studio.submit(with_image_of(school, "ben", key="ask2", channel="pics"))
+    await school.chat.until(lambda: asking(school, second.job_id) is not None)
+    refused = await studio.answer(second.job_id, ben, is_allowed=False)
+    assert isinstance(refused.notice, Failed)
+    assert "does not want it animated" in refused.notice.sentence
+    await school.chat.until(lambda: answer_of(school, second.job_id) == "denied")
+    third = await studio.submit(with_image_of(school, "ben", key="ask3", channel="pics"))
+    await school.chat.until(lambda: asking(school, third.job_id) is not None)
+    school.clock.move(hours=12, seconds=5)
+    ended = await school.until(third.job_id, JobState.FAILED)
+    assert ended.failure is not None
+    assert "did not answer in time" in ended.failure.sentence
+    await school.chat.until(lambda: answer_of(school, third.job_id) == "over")
+    with pytest.raises(NotAllowed, match="has to be asked"):
+        await studio.submit(
+            with_image_of(school, "ben", key="ask4", channel="pics", is_private=True)
+        )
+    own = await studio.submit(with_image_of(school, "ana", key="ask5", channel="pics"))
+    assert isinstance(own.notice, Accepted)
+    await school.check_books()
+
+
+def answer_of(house: House, job_id: JobId) -> str | None:
+    said = asking(house, job_id)
+    return said.answer if said is not None else None
+
+
+async def test_nobody_animates_what_somebody_keeps_to_themselves(school: House) -> None:
+    studio, liz = school.studio, to_requester("liz")
+    await studio.preferences.change(liz, {"animate_mine": "Nobody"})
+    held = await studio.preferences.in_channel(liz, "open")
+    assert ("animate_mine", "nobody") in {(each.name, each.value) for each in held}
+    with pytest.raises(InvalidRequest, match="anyone or nobody"):
+        await studio.preferences.change(liz, {"animate_mine": "friends"})
+    with pytest.raises(NotAllowed, match="cannot be animated") as caught:
+        await studio.submit(with_image_of(school, "liz", key="no1", channel="open"))
+    assert "liz" not in caught.value.sentence
+    own = await studio.submit(with_image_of(school, "liz", key="no2", channel="open", user="liz"))
+    with pytest.raises(NotAllowed, match="cannot be animated"):
+        await studio.retry(
+            own.job_id, to_requester(), dedupe_key="no3", thread=to_request().thread
+        )
+    await studio.preferences.change(liz, {"animate_mine": ""})
+    await studio.submit(with_image_of(school, "liz", key="no4", channel="open"))
+    await studio.admin.set_policy(HERE, {"animate_others": "own"}, actor=ADMIN, channel="own")
+    with pytest.raises(NotAllowed, match="images of their own only"):
+        await studio.submit(with_image_of(school, "liz", key="no5", channel="own"))
+    with pytest.raises(NotAllowed, match="images of their own only"):
+        await studio.retry(
+            own.job_id,
+            to_requester(),
+            dedupe_key="no6",
+            thread=to_request().thread.model_copy(update={"channel": "own"}),
+        )
+
+
+async def test_what_somebody_agreed_to_is_forgotten_with_them(school: House) -> None:
+    preferences, max_ = school.studio.preferences, to_requester("max")
+    await preferences.change(max_, {"animate_mine": "nobody"})
+    await school.studio.erasure.forget(max_, is_confirmed=True)
+    held = await preferences.in_channel(max_, "open")
+    assert ("animate_mine", "anyone") in {(each.name, each.value) for each in held}
+
+
+async def test_rules_are_accepted_once_and_again_when_they_change(school: House) -> None:
+    studio, kim = school.studio, to_requester("kim")
+
+    async def ask(key: str) -> Receipt:
+        request = to_request("a fox", key=key, user="kim")
+        there = request.thread.model_copy(update={"channel": "ruled"})
+        return await studio.submit(request.model_copy(update={"thread": there}))
+
+    await studio.admin.set_policy(HERE, {"rules": "Be kind."}, actor=ADMIN, channel="ruled")
+    shown = await ask("rules1")
+    assert isinstance(shown.notice, RulesFirst)
+    assert "Be kind." in describe(shown.notice).lines
+    assert (await ask("rules1")).notice == shown.notice
+    with pytest.raises(NotAllowed):
+        await studio.answer(shown.job_id, to_requester("ben"), is_allowed=True)
+    went_on = await studio.answer(shown.job_id, kim, is_allowed=True)
+    await school.until(went_on.job_id, JobState.GENERATING)
+    again = await studio.answer(shown.job_id, kim, is_allowed=True)
+    assert again.job_id == shown.job_id
+    assert isinstance((await ask("rules2")).notice, Accepted)
+    await studio.admin.set_policy(HERE, {"rules": "Be kinder."}, actor=ADMIN, channel="ruled")
+    late = await ask("rules3")
+    assert isinstance(late.notice, RulesFirst)
+    school.clock.move(hours=12, seconds=5)
+    await school.until(late.job_id, JobState.FAILED)
+    # Nobody else ever read of it.
+    assert school.chat.status(late.job_id) is None
+    rows = select(schema.audit_log.c.target).where(schema.audit_log.c.act == "accept rules")
+    kept = await school.app.database.read(lambda conn: conn.execute(rows).scalars().all())
+    assert list(kept) == [kim.person]
+    await school.check_books()
+
+
+async def test_a_restart_between_question_and_answer_asks_nobody_twice(tmp_path: Path) -> None:
+    chat, clock, ben = RecordingAdapter(), MovableClock(), to_requester("ben")
+    settings = SimulatorSettings(manual=True, same_clip=True, full_size=False)
+    async with Simulator(settings, Faults()) as simulator:
+        config = to_test_config(tmp_path, simulator)
+        async with running(config, simulator, chat, clock) as house:
+            rules = {"animate_others": "ask", "rules": "Be kind."}
+            await house.studio.admin.set_policy(HERE, rules, actor=ADMIN, channel="pics")
+            first = await house.studio.submit(with_image_of(house, "ben", key="1", channel="pics"))
+            assert isinstance(first.notice, RulesFirst)
+        async with running(config, simulator, chat, clock) as house:
+            went_on = await house.studio.answer(first.job_id, to_requester(), is_allowed=True)
+            assert isinstance(went_on.notice, ConsentNeeded)
+            await chat.until(lambda: asking(house, first.job_id) is not None)
+        async with running(config, simulator, chat, clock) as house:
+            await house.studio.answer(first.job_id, ben, is_allowed=True)
+            await house.until(first.job_id, JobState.GENERATING)
+            await chat.until(lambda: answer_of(house, first.job_id) == "allowed")
+            assert len([each for each in chat.posts if ":consent:" in each.key]) == 1
+            await house.check_books()

@@ -111,6 +111,12 @@ EVERY: tuple[n.Notice, ...] = (
     n.Reported(about=ABOUT, count=2, reasons=("not nice",)),
     n.Gallery(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9, stars=3),
     n.Letter(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9),
+    n.RulesFirst(about=ABOUT, rules="Be kind.", expires_at=NOW, is_for_all=True),
+    n.ConsentNeeded(about=ABOUT, expires_at=NOW),
+    n.ConsentAsked(about=ABOUT, owner="ben", expires_at=NOW),
+    n.Reviewing(about=ABOUT),
+    n.ReviewNeeded(about=ABOUT, path="/clips/a.mp4", filename="a.mp4", bytes=9),
+    n.Reviewed(about=ABOUT, verdict="post", decided_by="mia"),
     digest_of(n.Starred(job_id=JOB, stars=4, name="Ana\u202e")),
 )
 

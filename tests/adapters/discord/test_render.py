@@ -72,6 +72,12 @@ def every_notice(told: n.About) -> list[n.Notice]:
         n.Done(about=told, charged=Micros(180_000), took=soon, clip=CLIP),
         n.Failed(about=told, code="provider", sentence="It broke.", charged=Micros(0)),
         n.Cancelled(about=told, charged=Micros(0)),
+        n.RulesFirst(about=told, rules=told.work.prompt, expires_at=NOW),
+        n.ConsentNeeded(about=told, expires_at=NOW),
+        n.ConsentAsked(about=told, owner="U5", answer="allowed"),
+        n.Reviewing(about=told),
+        n.ReviewNeeded(about=told, path="/kept/clip.mp4", filename="clip.mp4", bytes=9),
+        n.Reviewed(about=told, verdict="reject", decided_by=told.work.prompt),
     ]
 
 
@@ -367,7 +373,7 @@ def test_the_same_again_is_offered_only_where_it_can_help() -> None:
     assert actions(drawn) == ["retry", "remix"]
     assert "retry" not in drawn.content
     assert "Nothing was charged." in drawn.content.splitlines()
-    assert actions(draw(replace(failed, code="moderation"), now=NOW)) == ["remix"]
+    assert actions(draw(replace(failed, code="moderation"), now=NOW)) == ["edit"]
 
 
 def test_commands_are_named_as_they_are_called_here() -> None:

@@ -72,6 +72,12 @@ def every_notice(told: n.About) -> list[n.Notice]:
         n.Done(about=told, charged=Micros(180_000), took=soon, clip=CLIP),
         n.Failed(about=told, code="provider", sentence="It broke.", charged=Micros(0)),
         n.Cancelled(about=told, charged=Micros(0)),
+        n.RulesFirst(about=told, rules=told.work.prompt, expires_at=NOW),
+        n.ConsentNeeded(about=told, expires_at=NOW),
+        n.ConsentAsked(about=told, owner="U5", answer="allowed"),
+        n.Reviewing(about=told),
+        n.ReviewNeeded(about=told, path="/kept/clip.mp4", filename="clip.mp4", bytes=9),
+        n.Reviewed(about=told, verdict="reject", decided_by=told.work.prompt),
     ]
 
 

@@ -254,7 +254,7 @@ def test_the_same_again_is_offered_only_where_it_can_help() -> None:
     assert actions(drawn) == ["retry", "remix"]
     assert "retry" not in drawn.text
     assert "Nothing was charged." in drawn.text.splitlines()
-    assert actions(draw(replace(failed, code="moderation"), now=NOW)) == ["remix"]
+    assert actions(draw(replace(failed, code="moderation"), now=NOW)) == ["edit"]
 
 
 def test_a_test_says_what_it_would_have_cost() -> None:

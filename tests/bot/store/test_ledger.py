@@ -291,7 +291,7 @@ PLANTED = {
         "SELECT :id, 0, '2026-11-22 12:00:00', '2026-11-23 12:00:00', 'ana' WHERE 1"
     ],
     "every accepted job has a hold": ["DELETE FROM ledger_entries WHERE job_id = :id"],
-    "an ended job with a hold is settled or released once, an open one never": [
+    "a job with a hold is settled or released once: at its end, or before it was reviewed": [
         "DELETE FROM ledger_entries WHERE job_id = :id AND kind = 'settle'"
     ],
     "a job's cost is what its entries say": ["UPDATE jobs SET cost = cost + 1 WHERE id = :id"],
@@ -337,7 +337,7 @@ async def test_an_open_job_that_was_charged_is_found(books: Books) -> None:
         id=job.id,
     )
     assert list(await books.broken()) == [
-        "an ended job with a hold is settled or released once, an open one never"
+        "a job with a hold is settled or released once: at its end, or before it was reviewed"
     ]
 
 

@@ -1,0 +1,101 @@
+"""The forms that start from an earlier job: Remix, Animate, Edit and retry. Decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import discord
+
+from adapters.discord.buttons import Filled, OnFilled
+from adapters.discord.choices import EDIT
+from adapters.discord.commands import ANIMATE
+from adapters.discord.deeds import Desk
+from adapters.discord.parse import Asked
+from adapters.discord.replies import refuse
+from bot.refs import JobId, ThreadRef
+from bot.request import ClipFrame, Frame, Work, frames_of
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+Interaction = discord.Interaction[Any]
+ACTS = frozenset({"remix", "animate", "edit"})
+
+
+class FormDesk(Desk, Protocol):
+    """What the listener does for every form."""
+
+    async def open_form(
+        self,
+        interaction: Interaction,
+        title: str,
+        on_filled: OnFilled,
+        *,
+        work: Work | None = None,
+        needs_prompt: bool = True,
+    ) -> None:
+        """Show the form, filled in with a work."""
+
+    async def on_filled(
+        self,
+        interaction: Interaction,
+        filled: Filled,
+        start: Frame | None,
+        end: Frame | None = None,
+        *,
+        retry_of: JobId | None = None,
+        is_still: bool = False,
+        place: ThreadRef | None = None,
+    ) -> None:
+        """Ask for what was filled in; `place` is where it is answered, else where it was said."""
+
+
+class Remakes:
+    """Opens the form for a job, and asks for what is filled in."""
+
+    def __init__(self, studio: Studio, desk: FormDesk) -> None:
+        self._studio = studio
+        self._desk = desk
+
+    async def open(self, interaction: Interaction, job_id: JobId, *, action: str) -> None:
+        """Open the form that a button stands for."""
+        async with self._desk.boundary(partial(refuse, interaction)):
+            if action == "animate":
+                await self._animate(interaction, job_id)
+            else:
+                await self._remake(interaction, job_id, is_edit=action == "edit")
+
+    async def _remake(self, interaction: Interaction, job_id: JobId, *, is_edit: bool) -> None:
+        requester = await self._desk.requester(interaction, job=job_id)
+        work = await self._studio.draft_of(job_id, requester)
+        # A letter with this button tells of what was asked for in a channel, and belongs there.
+        place = await self._studio.thread_of(job_id, requester) if is_edit else None
+
+        async def on_filled(submitted: Interaction, filled: Filled) -> None:
+            start, end = frames_of(work)
+            is_still = work.kind == "image"
+            await self._desk.on_filled(
+                submitted, filled, start, end, retry_of=job_id, is_still=is_still, place=place
+            )
+
+        title = EDIT if is_edit else "Remix"
+        await self._desk.open_form(interaction, title, on_filled, work=work)
+
+    async def _animate(self, interaction: Interaction, job_id: JobId) -> None:
+        """The form for a picture that we made."""
+
+        async def on_filled(submitted: Interaction, filled: Filled) -> None:
+            await self._desk.on_filled(submitted, filled, ClipFrame(job_id=job_id))
+
+        await self._desk.open_form(interaction, ANIMATE, on_filled, needs_prompt=False)
+
+
+def to_place_before(asked: Asked, before: ThreadRef) -> Asked:
+    """Asked under a private word about what was asked in a server, it belongs there, too."""
+    who = asked.requester
+    if who.is_install or before.workspace != who.workspace:
+        return asked
+    member = who.model_copy(update={"is_direct": False, "home": ""})
+    return replace(asked, requester=member, thread=before)

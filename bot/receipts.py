@@ -1,0 +1,99 @@
+"""What became of a request, as whoever asked is told, and the writes that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from bot.clock import Clock
+from bot.house import House
+from bot.job import Job
+from bot.notices import Accepted, Notice
+from bot.outlook import to_about
+from bot.ports import Dispatcher
+from bot.refs import JobId
+from bot.store import errands, jobs, lineage
+from bot.store.database import Database, Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What became of a request at once."""
+
+    job_id: JobId
+    notice: Notice
+
+
+class Receipts:
+    """Answers about jobs, and changes them so that everybody hears of it.
+
+    `hurry` has brought what is said beside a job's own messages.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        house: House,
+        hurry: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._hurry = hurry
+        self._clock = clock
+        self._dispatcher = dispatcher
+        self._house = house
+
+    async def write(self, work: Callable[[Tx], Job]) -> Job:
+        """Change a job, let it be advanced when it is due, and show how it stands."""
+        return (await self.write_all(lambda tx: [work(tx)]))[0]
+
+    async def write_all(self, work: Callable[[Tx], list[Job]]) -> list[Job]:
+        """The same with several jobs, in one transaction."""
+
+        def write(tx: Tx) -> list[Job]:
+            every = work(tx)
+            for changed in every:
+                if changed.next_at is not None:
+                    self._dispatcher.wake(tx, changed.id, changed.next_at)
+                if changed.film is not None and changed.ended_at is not None:
+                    self._dispatcher.wake(tx, changed.film, changed.ended_at)
+                tx.after_commit(partial(self._house.announce, changed.id))
+                if changed.plan is not None and (changed.plan.question or changed.plan.granted):
+                    errands.renew(tx, changed.id, self._clock.now(), kind="consent")
+                    tx.after_commit(self._hurry)
+            return every
+
+        return await self._database.write(write)
+
+    async def _first_answer(self, job: Job) -> Receipt:
+        return Receipt(job_id=job.id, notice=await self._house.to_notice(job))
+
+    async def _first_answers(self, job: Job) -> tuple[Receipt, ...]:
+        """Of a job, and of those that were asked for with it."""
+        batch = await self._database.read(lambda conn: lineage.batch(conn, job))
+        return tuple([await self._first_answer(each) for each in batch])
+
+    async def _job_of(self, dedupe_key: str) -> Job:
+        job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
+        assert job is not None
+        return job
+
+    async def receipts(self, dedupe_key: str) -> tuple[Receipt, ...]:
+        """What became of a request, and of those asked for with it; none where there is none."""
+        job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
+        return await self._first_answers(job) if job is not None else ()
+
+    async def _answer_now(self, job_id: JobId) -> Receipt:
+        """For who came too late: how the job stands after somebody else changed it."""
+        return await self._first_answer(
+            await self._database.read(lambda conn: jobs.get(conn, job_id))
+        )
+
+    async def _to_accepted(self, job: Job) -> Receipt:
+        parent = None
+        if job.parent is not None:
+            parent = await self._database.read(lambda conn: lineage.parent(conn, job))
+        return Receipt(job_id=job.id, notice=Accepted(about=to_about(job, parent)))

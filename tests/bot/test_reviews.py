@@ -1,0 +1,244 @@
+"""Clips that moderators look at before they are posted, on the true program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import select
+
+from bot.errors import InvalidRequest, JobNotFound, NotAllowed
+from bot.job import Job, JobState
+from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, ReviewNeeded
+from bot.refs import JobId
+from bot.request import ClipFrame, StoryWork
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import schema, stories
+from bot.text import describe
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HERE, MIA, ANA = "recording:local", to_requester("mia"), to_requester("ana")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def simulator() -> AsyncIterator[Simulator]:
+    options = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    async with Simulator(options, Faults()) as running_simulator:
+        yield running_simulator
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(
+    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
+    limits = {"running_per_person": 1}
+    config = to_test_config(tmp_path_factory.mktemp("reviews"), simulator, limits=limits)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as opened:
+        await let_review(opened)
+        yield opened
+
+
+async def let_review(house: House) -> None:
+    admin = house.studio.admin
+    await admin.set_policy(HERE, {"moderators_channel": "mods"}, actor=MIA)
+    await admin.set_policy(HERE, {"review": "before_post"}, actor=MIA, channel="class")
+
+
+async def made(house: House, key: str, user: str = "ana") -> Job:
+    """A clip that waits for a moderator."""
+    request = to_request("a red fox", key=key, user=user)
+    there = request.thread.model_copy(update={"channel": "class"})
+    receipt = await house.studio.submit(request.model_copy(update={"thread": there}))
+    job = await house.until(receipt.job_id, JobState.GENERATING)
+    assert job.generation_id is not None
+    await house.simulator.finish(job.generation_id)
+    return await house.until(job.id, JobState.REVIEWING)
+
+
+def posts(house: House, job_id: JobId, what: str) -> list[Post]:
+    return [each for each in house.chat.posts if each.key.startswith(f"{job_id}:{what}")]
+
+
+def last(house: House, job_id: JobId, what: str) -> Notice | None:
+    found = posts(house, job_id, what)
+    return found[-1].notices[-1] if found else None
+
+
+async def asked(house: House, job_id: JobId) -> Post:
+    await house.chat.until(lambda: bool(posts(house, job_id, "review")))
+    return posts(house, job_id, "review")[0]
+
+
+async def acts(house: House, job_id: JobId) -> list[tuple[str, str]]:
+    rows = select(schema.audit_log).where(schema.audit_log.c.target == job_id)
+    found = await house.app.database.read(lambda conn: conn.execute(rows).all())
+    return [(row.actor, row.act) for row in found]
+
+
+async def test_a_clip_is_posted_once_a_moderator_says_so(house: House) -> None:
+    job, reviews = await made(house, "post"), house.studio.reviews
+    assert job.cost > 0
+    post = await asked(house, job.id)
+    assert post.ref.thread.channel == "mods"
+    assert isinstance(post.notices[0], ReviewNeeded)
+    assert Path(post.notices[0].path).stat().st_size == post.notices[0].bytes
+    await house.chat.until(lambda: isinstance(last(house, job.id, "status"), Reviewing))
+    assert house.chat.clips(job.id) == []
+    await house.check_books()
+    done = await asyncio.gather(*(reviews.decide(job.id, "post", actor=MIA) for _ in range(3)))
+    assert {each.verdict for each in done} == {"post"}
+    await house.delivered(job.id)
+    await house.chat.until(lambda: isinstance(last(house, job.id, "status"), Done))
+    await house.chat.until(lambda: isinstance(last(house, job.id, "review"), Reviewed))
+    said = last(house, job.id, "review")
+    assert isinstance(said, Reviewed)
+    assert (said.verdict, said.decided_by) == ("post", "mia")
+    assert len(house.chat.clips(job.id)) == 1
+    assert await acts(house, job.id) == [(MIA.person, "review post")]
+    other = await reviews.decide(job.id, "reject", actor=to_requester("moe"))
+    assert (other.verdict, other.decided_by) == ("post", "mia")
+    assert (await house.job(job.id)).cost == job.cost
+    await house.check_books()
+
+
+async def test_a_rejected_clip_is_paid_and_only_its_person_is_told(house: House) -> None:
+    job, reviews = await made(house, "reject", "bo"), house.studio.reviews
+    await asked(house, job.id)
+    await reviews.decide(job.id, "reject", actor=MIA)
+    await house.chat.until(lambda: isinstance(last(house, job.id, "status"), Failed))
+    await house.chat.until(lambda: last(house, job.id, "why") is not None)
+    status, letter = last(house, job.id, "status"), posts(house, job.id, "why")[0]
+    assert letter.ref.thread.channel == "dm-bo"
+    told = str(describe(letter.notices[0]))
+    assert "A moderator looked at your clip" in told
+    assert "stays charged" in told
+    assert status is not None
+    assert "moderator" not in str(describe(status))
+    assert "red fox" not in str(describe(status))
+    assert (await reviews.decide(job.id, "post", actor=MIA)).verdict == "reject"
+    assert house.chat.clips(job.id) == []
+    assert (await house.job(job.id)).cost == job.cost > 0
+    shown = await house.studio.show(job.id, to_requester("bo"))
+    assert isinstance(shown.notice, Failed)
+    assert "moderator" in str(describe(shown.notice))
+    others = await house.studio.show(job.id, ANA)
+    assert "moderator" not in str(describe(others.notice))
+    await house.check_books()
+
+
+async def test_what_waits_is_shown_to_nobody_and_used_for_nothing(house: House) -> None:
+    job = await made(house, "hidden")
+    shown = await house.studio.show(job.id, ANA)
+    assert not isinstance(shown.notice, Delivered)
+    with pytest.raises(InvalidRequest, match="a moderator has not let it be"):
+        await house.studio.submit(to_request(key="on", start_frame=ClipFrame(job_id=job.id)))
+    with pytest.raises(InvalidRequest, match="has no clip"):
+        await house.studio.gallery.star(job.id, MIA)
+    # Its slot is free: one at a time is allowed here.
+    second = await house.studio.submit(to_request(key="second"))
+    await house.until(second.job_id, JobState.GENERATING)
+    await house.studio.cancel(second.job_id, ANA)
+    await house.studio.cancel(job.id, ANA)
+    await house.chat.until(lambda: isinstance(last(house, job.id, "review"), Reviewed))
+    assert (await house.studio.reviews.decide(job.id, "post", actor=MIA)).verdict is None
+    with pytest.raises(InvalidRequest, match="waits for no moderator"):
+        await house.studio.reviews.decide(second.job_id, "post", actor=MIA)
+    assert (await house.job(job.id)).cost == job.cost
+    shown = await house.studio.show(job.id, ANA)
+    assert not isinstance(shown.notice, Delivered)
+    await house.check_books()
+
+
+async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> None:
+    request = to_request(key="film", user="fay").model_copy(
+        update={"work": StoryWork(shots=("a fox wakes", "it runs"))}
+    )
+    there = request.thread.model_copy(update={"channel": "class"})
+    film = (await house.studio.submit(request.model_copy(update={"thread": there}))).job_id
+    fay, shots = to_requester("fay"), list[Job]()
+    for at in range(2):
+        shots = await house.app.database.read(lambda conn: stories.shots(conn, film))
+        shot = await house.until(shots[at].id, JobState.GENERATING)
+        assert shot.generation_id is not None
+        await house.simulator.finish(shot.generation_id)
+        await house.delivered(shot.id)
+    await house.until(film, JobState.REVIEWING)
+    for each in (film, *(shot.id for shot in shots)):
+        assert not isinstance((await house.studio.show(each, fay)).notice, Delivered)
+    await house.check_books()
+    await asked(house, film)
+    await house.studio.reviews.decide(film, "post", actor=MIA)
+    await house.delivered(film)
+    assert isinstance((await house.studio.show(shots[0].id, fay)).notice, Delivered)
+    assert len(house.chat.clips(film)) == 1
+    await house.check_books()
+
+
+async def test_moderators_of_other_places_decide_nothing(house: House) -> None:
+    job = await made(house, "foreign", "cem")
+    stranger = to_requester("zoe", workspace="elsewhere")
+    with pytest.raises(JobNotFound):
+        await house.studio.reviews.decide(job.id, "post", actor=stranger)
+    outside = MIA.model_copy(update={"is_direct": True})
+    with pytest.raises(NotAllowed):
+        await house.studio.reviews.decide(job.id, "post", actor=outside)
+    assert (await house.job(job.id)).state is JobState.REVIEWING
+
+
+async def test_moderators_are_asked_again_and_the_operator_helps_out(house: House) -> None:
+    job = await made(house, "slow", "dee")
+    await asked(house, job.id)
+    house.clock.move(days=1, seconds=5)
+    await house.chat.until(lambda: len(posts(house, job.id, "review")) == 2)
+    again = last(house, job.id, "review")
+    assert isinstance(again, ReviewNeeded)
+    assert again.is_reminder
+    values = {"job_id": job.id, "how": "post"}
+    assert (await house.app.operations.act("review", values))["state"] == "delivering"
+    await house.delivered(job.id)
+    house.clock.move(minutes=2)
+    await house.chat.until(
+        lambda: all(
+            isinstance(each.notices[-1], Reviewed) for each in posts(house, job.id, "review")
+        )
+    )
+    assert len(house.chat.clips(job.id)) == 1
+
+
+async def test_moderators_keep_their_channel_while_clips_wait_for_them(house: House) -> None:
+    admin = house.studio.admin
+    with pytest.raises(InvalidRequest, match="Set review to off first"):
+        await admin.set_policy(HERE, {"moderators_channel": ""}, actor=MIA)
+    assert (await admin.rules(HERE)).policy["moderators_channel"] == "mods"
+
+
+async def test_a_restart_loses_no_clip_and_posts_it_once(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    chat, clock, config = RecordingAdapter(), MovableClock(), to_test_config(tmp_path, simulator)
+    async with running(config, simulator, chat, clock) as house:
+        with pytest.raises(InvalidRequest, match="Set moderators_channel"):
+            await house.studio.admin.set_policy(HERE, {"review": "before_post"}, actor=MIA)
+        assert (await house.studio.admin.rules(HERE)).policy == {}
+        await let_review(house)
+        job = await made(house, "before")
+        await asked(house, job.id)
+    async with running(config, simulator, chat, clock) as house:
+        assert (await house.job(job.id)).state is JobState.REVIEWING
+        await house.studio.reviews.decide(job.id, "post", actor=MIA)
+    async with running(config, simulator, chat, clock) as house:
+        await house.delivered(job.id)
+        assert (await house.studio.reviews.decide(job.id, "reject", actor=MIA)).verdict == "post"
+        with pytest.raises(InvalidRequest, match="decided already: it is posted"):
+            await house.app.operations.act("review", {"job_id": job.id, "how": "reject"})
+        await chat.until(lambda: isinstance(last(house, job.id, "review"), Reviewed))
+        assert len(chat.clips(job.id)) == 1
+        assert len(posts(house, job.id, "review")) == 1
+        await house.check_books()
