@@ -236,7 +236,7 @@ class SlackWorld(World):
         await self._slack.wait_connected(1)
 
     async def ask(self) -> None:
-        await self._ana.slash("/ray", PROMPT, seconds=PATIENCE_SECONDS)
+        await self._ana.slash("/ray", PROMPT, seconds=PATIENCE_SECONDS / 4)
 
     def clips(self) -> int:
         said = self._slack.posted(self._general)
