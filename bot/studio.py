@@ -268,7 +268,7 @@ class Studio(Shelf):
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         _check_whole(job)
-        if job.is_film:
+        if job.is_film and job.state is not JobState.REVIEWING:
             return await self.stories.cancel(job, requester)
         is_stopped = job.state is JobState.GENERATING and await self._house.cancel_generation(job)
 

@@ -125,7 +125,9 @@ def waiting(conn: Connection, tenant: str) -> list[Job]:
     """What people wait for since before their place left, and nobody was paid for; films whole."""
     left_at = select(places_table.c.left_at).where(places_table.c.tenant == tenant)
     states = (JobState.RECEIVED, JobState.ACCEPTED)
-    is_free = jobs.c.state.in_(states) | ((jobs.c.story == jobs.c.id) & jobs.c.state.in_(OPEN))
+    # What waits for a moderator is made and paid: they may come back to it.
+    is_film = (jobs.c.story == jobs.c.id) & jobs.c.state.in_(OPEN - {JobState.REVIEWING})
+    is_free = jobs.c.state.in_(states) | is_film
     is_before = jobs.c.created_at <= left_at.scalar_subquery()
     query = select(jobs).where(jobs.c.tenant == tenant, IS_WHOLE, is_free, is_before)
     return [to_job(row) for row in conn.execute(query)]

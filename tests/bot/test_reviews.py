@@ -156,13 +156,14 @@ async def test_what_waits_is_shown_to_nobody_and_used_for_nothing(house: House) 
     await house.check_books()
 
 
-async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> None:
-    request = to_request(key="film", user="fay").model_copy(
+async def filmed(house: House, key: str, user: str) -> tuple[JobId, list[Job]]:
+    """A film that waits for a moderator, and its shots."""
+    request = to_request(key=key, user=user).model_copy(
         update={"work": StoryWork(shots=("a fox wakes", "it runs"))}
     )
     there = request.thread.model_copy(update={"channel": "class"})
     film = (await house.studio.submit(request.model_copy(update={"thread": there}))).job_id
-    fay, shots = to_requester("fay"), list[Job]()
+    shots = list[Job]()
     for at in range(2):
         shots = await house.app.database.read(lambda conn: stories.shots(conn, film))
         shot = await house.until(shots[at].id, JobState.GENERATING)
@@ -170,6 +171,12 @@ async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> No
         await house.simulator.finish(shot.generation_id)
         await house.delivered(shot.id)
     await house.until(film, JobState.REVIEWING)
+    return film, shots
+
+
+async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> None:
+    fay = to_requester("fay")
+    film, shots = await filmed(house, "film", "fay")
     for each in (film, *(shot.id for shot in shots)):
         assert not isinstance((await house.studio.show(each, fay)).notice, Delivered)
     await house.check_books()
@@ -179,6 +186,38 @@ async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> No
     assert isinstance((await house.studio.show(shots[0].id, fay)).notice, Delivered)
     assert len(house.chat.clips(film)) == 1
     await house.check_books()
+
+
+async def test_a_film_that_waits_is_taken_back_and_forgotten_like_a_clip(house: House) -> None:
+    eve = to_requester("eve")
+    film, shots = await filmed(house, "back", "eve")
+    await asked(house, film)
+    await house.studio.cancel(film, eve)
+    assert (await house.job(film)).state is JobState.CANCELLED
+    await house.chat.until(lambda: isinstance(last(house, film, "review"), Reviewed))
+    assert (await house.studio.reviews.decide(film, "post", actor=MIA)).verdict is None
+    for each in (film, *(shot.id for shot in shots)):
+        assert not isinstance((await house.studio.show(each, eve)).notice, Delivered)
+    other, _ = await filmed(house, "forgotten", "eve")
+    post = await asked(house, other)
+    # It is made and paid, so it waits for its place to come back.
+    await house.studio.departures.left(HERE)
+    await house.studio.erasure.carry_on()
+    assert (await house.job(other)).state is JobState.REVIEWING
+    await house.studio.departures.returned(HERE)
+    await house.studio.erasure.forget(eve, is_confirmed=True)
+    await house.until(other, JobState.CANCELLED)
+    await house.chat.until(lambda: post not in house.chat.posts)
+    await house.check_books()
+
+
+async def test_what_waits_cannot_be_reported_and_so_not_removed(house: House) -> None:
+    job = await made(house, "reported", "gil")
+    with pytest.raises(InvalidRequest, match="no clip to report"):
+        await house.studio.care.report(job.id, MIA)
+    await house.studio.reviews.decide(job.id, "reject", actor=MIA)
+    with pytest.raises(InvalidRequest, match="no clip to report"):
+        await house.studio.care.report(job.id, MIA)
 
 
 async def test_moderators_of_other_places_decide_nothing(house: House) -> None:
