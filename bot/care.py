@@ -8,14 +8,14 @@ from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import BotError, InvalidRequest, JobNotFound
 from bot.house import House
-from bot.job import Job
+from bot.job import TERMINAL, Job
 from bot.log import get_logger
 from bot.notices import Outcome
 from bot.refs import JobId, ThreadRef
 from bot.removal import Removal
 from bot.request import Requester
 from bot.rights import Rights
-from bot.store import complaints, errands, jobs, messages, settings
+from bot.store import complaints, errands, jobs, messages, reviews, settings
 from bot.store.database import Database, Tx
 from bot.store.errands import short
 from bot.text import DECIDED, thing
@@ -58,7 +58,9 @@ class Care:
             job = jobs.get_or_none(tx.conn, job_id)
             if job is None or not job.request.is_seen_by(requester):
                 raise JobNotFound(f"There is no job {job_id} here.")
-            if job.clip is None:
+            # Nobody has seen what is not posted yet, or never will be.
+            is_out = job.state in TERMINAL and not reviews.is_held_back(tx.conn, job)
+            if job.clip is None or not is_out:
                 raise InvalidRequest(f"{job_id} has no {thing(job.work)} to report.")
             if not complaints.note(tx, job_id, requester.person, why, now):
                 return "known"
