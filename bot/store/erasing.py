@@ -24,8 +24,8 @@ from bot.store.schema import settings as chosen
 #: What is said of what was removed, to whoever still has its id.
 GONE = "It was removed for good."
 _TO_GO = jobs.c.erased_at.is_(None) & ~exists().where(erasures.c.job_id == jobs.c.id)
-#: Copies and reports are errands, which are ended elsewhere.
-_ASIDE = (":report", ":gallery", ":letter:")
+#: What is posted elsewhere are errands, which are ended by themselves.
+_ASIDE = (":report", ":gallery", ":letter:", ":review:", ":why", ":consent:")
 _IS_ASIDE = or_(*(messages.c.key.contains(each, autoescape=True) for each in _ASIDE))
 _FRAMES = ("start_frame", "end_frame")
 #: Whether others go on from a generation: not, just now, or its file is theirs by now.

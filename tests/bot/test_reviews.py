@@ -13,7 +13,7 @@ from sqlalchemy import select
 from bot.errors import InvalidRequest, JobNotFound, NotAllowed
 from bot.job import Job, JobState
 from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, ReviewNeeded
-from bot.refs import JobId
+from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, StoryWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema, stories
@@ -131,6 +131,26 @@ async def test_a_rejected_clip_is_paid_and_only_its_person_is_told(house: House)
     others = await house.studio.show(job.id, ANA)
     assert "moderator" not in str(describe(others.notice))
     await house.check_books()
+
+
+async def test_what_is_said_elsewhere_of_a_forgotten_clip_goes_and_its_thread_is_unnamed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unnamed = list[MessageRef]()
+
+    async def note(asked: ThreadRef, message: MessageRef) -> None:
+        unnamed.append(message)
+
+    monkeypatch.setattr(house.chat, "unname", note)
+    job = await made(house, "unnamed", "hal")
+    await asked(house, job.id)
+    await house.studio.reviews.decide(job.id, "reject", actor=MIA)
+    await house.chat.until(lambda: last(house, job.id, "why") is not None)
+    (status,) = posts(house, job.id, "status")
+    await house.studio.erasure.forget(to_requester("hal"), is_confirmed=True)
+    await house.chat.until(lambda: not posts(house, job.id, ""))
+    await house.studio.erasure.carry_on()
+    assert set(unnamed) == {status.ref}
 
 
 async def test_what_waits_is_shown_to_nobody_and_used_for_nothing(house: House) -> None:
