@@ -192,6 +192,9 @@ class Erasure:
         if job.accepted_at is None and job.ended_at and now - job.ended_at < SETTLED_AFTER:
             return False
         if job.erased_at is None:
+            if not is_gone:
+                # A copy whose post was not answered is found by its clip alone.
+                await self._courier.settle(job.id, is_begun=True)
             if job.clip is not None:
                 await self._clips.delete(job.clip)
             await self._planner.forget_images(job)

@@ -300,6 +300,25 @@ async def test_what_was_just_being_posted_goes_too_and_what_stays_is_told(house:
     assert f"{job_id} is forgotten, but something of it could not be removed" in notes
 
 
+async def test_a_copy_goes_too_whose_platform_has_not_answered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, ida = house.chat, to_requester("ida")
+    job, post = await clip_of(house, ida), chat.post
+
+    async def unanswered(thread: ThreadRef, notice: Any, **more: Any) -> MessageRef:
+        await post(thread, notice, **more)
+        raise DeliveryUnavailable("No answer.", retry_after=3600)
+
+    monkeypatch.setattr(chat, "post", unanswered)
+    await house.studio.gallery.star(job.id, BEN)
+    await chat.until(lambda: any(each.key == f"{job.id}:gallery" for each in chat.posts))
+    monkeypatch.undo()
+    await house.studio.erasure.forget(ida, is_confirmed=True)
+    await forgotten(house)
+    assert not [each.key for each in chat.posts if each.key.startswith(job.id)]
+
+
 async def refuse(message: MessageRef) -> None:
     raise DeliveryUnavailable("Not now.")
 
