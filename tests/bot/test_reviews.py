@@ -10,13 +10,14 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from bot.errors import InvalidRequest, JobNotFound, NotAllowed
+from bot.errors import DeliveryUnavailable, InvalidRequest, JobNotFound, NotAllowed
 from bot.job import Job, JobState
 from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, ReviewNeeded
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, StoryWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import schema, stories
+from bot.store import jobs, schema, stories
+from bot.store.database import Tx
 from bot.text import describe
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
@@ -269,6 +270,32 @@ async def test_moderators_are_asked_again_and_the_operator_helps_out(house: Hous
         )
     )
     assert len(house.chat.clips(job.id)) == 1
+
+
+async def test_what_was_put_aside_while_it_waits_is_reviewed_first_and_charged_once(
+    house: House,
+) -> None:
+    job, operations = await made(house, "aside", "ivo"), house.app.operations
+    await asked(house, job.id)
+
+    def park(tx: Tx) -> None:
+        now = house.clock.now()
+        jobs.change(tx, jobs.get(tx.conn, job.id), parked_at=now, next_at=None)
+
+    await house.app.database.write(park)
+    for how in ("charge", "release"):
+        with pytest.raises(InvalidRequest, match="waits for a moderator"):
+            await operations.act("resolve", {"job_id": job.id, "how": how})
+    house.chat.before_post = lambda _: DeliveryUnavailable("Not now.")
+    await house.studio.reviews.decide(job.id, "post", actor=MIA)
+    await house.until(job.id, JobState.DELIVERING)
+    await house.app.database.write(park)
+    with pytest.raises(InvalidRequest, match="was charged before"):
+        await operations.act("resolve", {"job_id": job.id, "how": "release"})
+    house.chat.before_post = lambda _: None
+    await operations.unpark(job.id, actor="operator")
+    assert (await house.delivered(job.id)).cost == job.cost
+    await house.check_books()
 
 
 async def test_moderators_keep_their_channel_while_clips_wait_for_them(house: House) -> None:
