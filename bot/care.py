@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Literal
 
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import BotError, InvalidRequest, JobNotFound
+from bot.errors import BotError, InvalidRequest, JobNotFound, StoreError
 from bot.house import House
 from bot.job import TERMINAL, Job
 from bot.log import get_logger
@@ -23,6 +25,7 @@ from bot.words import clean
 
 log = get_logger(__name__)
 REASON_CHARS = 300
+LOOK_EVERY = timedelta(minutes=10)
 #: What became of a report: it is passed on, it was made before, or the clip was looked at already.
 ReportAnswer = Literal["noted", "known", "decided"]
 
@@ -127,6 +130,15 @@ class Care:
 
         await self._database.write(write)
         await self.remove_decided()
+
+    async def run(self) -> None:
+        """Remove what could not be removed when it was decided, until cancelled."""
+        while True:
+            try:
+                await self.remove_decided()
+            except StoreError as error:
+                log.error("care.store_failed", cause=error.sentence)  # noqa: TRY400
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
 
     async def remove_decided(self) -> None:
         """Remove the clips that were to be removed; what cannot be yet is left for later."""

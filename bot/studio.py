@@ -6,6 +6,7 @@ What a request goes through is in `bot.intake`, what those who run a place do in
 
 from __future__ import annotations
 
+import asyncio
 from typing import assert_never
 
 from bot.access import LOCAL, Access
@@ -253,9 +254,11 @@ class Studio(Shelf):
         await self._intake.resume()
 
     async def run(self) -> None:
-        """Take up what the last process left, and forget what is to go, until cancelled."""
+        """Take up what the last process left, and remove what is to go, until cancelled."""
         await self.resume()
-        await self.erasure.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.care.run(), name="care")
+            group.create_task(self.erasure.run(), name="erasure")
 
     # ---- cancel, retry, delete -----------------------------------------------------------
 
