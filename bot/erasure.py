@@ -22,7 +22,7 @@ from bot.planning import Planner
 from bot.refs import JobId
 from bot.request import Requester
 from bot.rights import Rights, to_person
-from bot.store import erasing, jobs, places, settings
+from bot.store import erasing, jobs, messages, places, settings
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -33,6 +33,8 @@ LOOK_EVERY = timedelta(hours=1)
 SOON, LATER = timedelta(minutes=1), timedelta(minutes=10)
 #: So long after its end the images of a request may still be being read.
 SETTLED_AFTER = timedelta(minutes=2)
+#: So long after its end it is waited for a message of it of which nobody knows whether it stands.
+TOLD_WITHIN = timedelta(hours=1)
 #: After so long what cannot be reached is the operator's to remove.
 GIVE_UP_AFTER = timedelta(days=7)
 #: Takes a job back for its person.
@@ -189,7 +191,10 @@ class Erasure:
             return False
         job = await self._database.read(lambda conn: jobs.get(conn, job.id))
         now = self._clock.now()
-        if job.accepted_at is None and job.ended_at and now - job.ended_at < SETTLED_AFTER:
+        age = now - job.ended_at if job.ended_at is not None else KEPT_FOR_PLACES
+        if job.accepted_at is None and age < SETTLED_AFTER:
+            return False
+        if age < TOLD_WITHIN and not is_gone and await self._is_being_told(job):
             return False
         if job.erased_at is None:
             if not is_gone:
@@ -204,6 +209,10 @@ class Erasure:
         if not is_gone or job.request.requester.is_outside:
             await self._unpost(job)
         return await self._forget_generations(job)
+
+    async def _is_being_told(self, job: Job) -> bool:
+        key = messages.status_key(job.id)
+        return (await self._database.read(lambda conn: messages.get(conn, key))).is_begun
 
     async def _unpost(self, job: Job) -> None:
         posted = await self._database.read(lambda conn: erasing.posts(conn, job))

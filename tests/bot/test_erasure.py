@@ -319,6 +319,29 @@ async def test_a_copy_goes_too_whose_platform_has_not_answered(
     assert not [each.key for each in chat.posts if each.key.startswith(job.id)]
 
 
+async def test_a_status_goes_too_whose_platform_has_not_answered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, kai = house.chat, to_requester("kai")
+    post = chat.post
+
+    async def unanswered(thread: ThreadRef, notice: Any, *, memo: Any, **more: Any) -> MessageRef:
+        await memo.put("first_try", "now")
+        await post(thread, notice, memo=memo, **more)
+        raise DeliveryUnavailable("No answer.", retry_after=90)
+
+    monkeypatch.setattr(chat, "post", unanswered)
+    job_id = await ask(house, kai)
+    await chat.until(lambda: chat.status(job_id) is not None)
+    await house.studio.erasure.forget(kai, is_confirmed=True)
+    await finish(house, job_id)
+    await house.until(job_id, JobState.CANCELLED)
+    await house.studio.erasure.carry_on()
+    monkeypatch.undo()
+    await forgotten(house)
+    assert chat.status(job_id) is None
+
+
 async def refuse(message: MessageRef) -> None:
     raise DeliveryUnavailable("Not now.")
 
