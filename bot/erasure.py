@@ -189,6 +189,8 @@ class Erasure:
         """Remove what is a job's; False while it or another has to end first."""
         if job.state not in TERMINAL and not await self._end(job):
             return False
+        if job.film is not None and not await self._has_ended(job.film):
+            return False
         job = await self._database.read(lambda conn: jobs.get(conn, job.id))
         now = self._clock.now()
         age = now - job.ended_at if job.ended_at is not None else KEPT_FOR_PLACES
@@ -227,8 +229,10 @@ class Erasure:
         """Whether a job has ended that its person cannot wait for; what runs on ends later."""
         if job.film is None and not job.cancel_requested:
             await self._cancel(job.id, job.request.requester)
-        now = await self._database.read(lambda conn: jobs.get(conn, job.id))
-        return now.state in TERMINAL
+        return await self._has_ended(job.id)
+
+    async def _has_ended(self, job_id: JobId) -> bool:
+        return (await self._database.read(lambda conn: jobs.get(conn, job_id))).state in TERMINAL
 
     async def _forget_generations(self, job: Job) -> bool:
         leaning = await self._database.read(lambda conn: erasing.leaning(conn, job.id))

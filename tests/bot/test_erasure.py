@@ -18,7 +18,8 @@ from bot.overview import Belongings
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, ImageFrame, Requester, StoryWork, VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import erasing, messages, places, schema, stories
+from bot.store import erasing, jobs, messages, places, schema, stories
+from bot.store.database import Tx
 from bot.text import describe_forgetting
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
@@ -207,6 +208,30 @@ async def test_a_film_is_forgotten_with_its_shots(house: House) -> None:
     assert [each.key for each in house.chat.posts if film in each.key] == []
     assert (await house.job(shots[0].id)).cost > 0
     await house.check_books()
+
+
+async def test_shots_stay_until_their_film_was_put_together(house: House) -> None:
+    gus, database, now = to_requester("gus"), house.app.database, house.clock.now()
+    film = await ask(house, gus, work=StoryWork(shots=(f"{SECRET} one", f"{SECRET} two")))
+    shots = await database.read(lambda conn: stories.shots(conn, film))
+
+    def put_aside(tx: Tx) -> None:
+        job = jobs.change(tx, jobs.get(tx.conn, film), parked_at=now)
+        jobs.move(tx, job, JobState.FETCHING, now, next_at=None)
+
+    await finish(house, shots[0].id)
+    await house.until(shots[1].id, JobState.GENERATING)
+    await database.write(put_aside)
+    await finish(house, shots[1].id)
+    await house.delivered(shots[1].id)
+    await house.studio.erasure.forget(gus, is_confirmed=True)
+    await house.studio.erasure.carry_on()
+    assert (await house.job(shots[0].id)).clip is not None
+    await house.app.operations.unpark(film, actor="operator")
+    await house.until(film, JobState.DELIVERED)
+    await forgotten(house)
+    assert (await house.job(shots[0].id)).clip is None
+    assert [each.key for each in house.chat.posts if film in each.key] == []
 
 
 async def follow(house: House, job: Job, act: Any, who: Requester, **more: Any) -> JobId:
