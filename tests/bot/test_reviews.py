@@ -134,6 +134,23 @@ async def test_a_rejected_clip_is_paid_and_only_its_person_is_told(house: House)
     await house.check_books()
 
 
+async def test_what_was_asked_for_is_not_told_by_a_rejected_clips_family(house: House) -> None:
+    job, jon = await made(house, "family", "jon"), to_requester("jon")
+    await house.studio.reviews.decide(job.id, "post", actor=MIA)
+    await house.delivered(job.id)
+    again = await house.studio.retry(
+        job.id, jon, dedupe_key="family again", thread=job.request.thread
+    )
+    child = await house.until(again.job_id, JobState.GENERATING)
+    assert child.generation_id is not None
+    await house.simulator.finish(child.generation_id)
+    await house.until(child.id, JobState.REVIEWING)
+    await house.studio.reviews.decide(child.id, "reject", actor=MIA)
+    for reader, prompt in ((ANA, ""), (jon, "a red fox")):
+        (relative,) = (await house.studio.show(job.id, reader)).children
+        assert relative.prompt == prompt
+
+
 async def test_what_is_said_elsewhere_of_a_forgotten_clip_goes_and_its_thread_is_unnamed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
