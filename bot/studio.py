@@ -333,7 +333,7 @@ class Studio(Shelf):
             dedupe_key=dedupe_key,
             requester=requester,
             thread=thread,
-            work=job.request.work,
+            work=await self.draft_of(job_id, requester),
             is_age_restricted=is_age_restricted,
             is_private=is_private,
             parent=job.id,

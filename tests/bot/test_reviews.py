@@ -149,6 +149,12 @@ async def test_what_was_asked_for_is_not_told_by_a_rejected_clips_family(house: 
     for reader, prompt in ((ANA, ""), (jon, "a red fox")):
         (relative,) = (await house.studio.show(job.id, reader)).children
         assert relative.prompt == prompt
+    # Another try would say it, too.
+    thread = job.request.thread
+    with pytest.raises(NotAllowed, match="Only who asked"):
+        await house.studio.retry(child.id, ANA, dedupe_key="theirs", thread=thread)
+    with pytest.raises(NotAllowed, match="Only who asked"):
+        await house.studio.works.follow(child.id, "retry", ANA, dedupe_key="too", thread=thread)
 
 
 async def test_what_is_said_elsewhere_of_a_forgotten_clip_goes_and_its_thread_is_unnamed(
