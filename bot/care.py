@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Literal
 
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import BotError, InvalidRequest, JobNotFound
+from bot.errors import BotError, InvalidRequest, JobNotFound, StoreError
 from bot.house import House
-from bot.job import Job
+from bot.job import TERMINAL, Job
 from bot.log import get_logger
 from bot.notices import Outcome
 from bot.refs import JobId, ThreadRef
 from bot.removal import Removal
 from bot.request import Requester
 from bot.rights import Rights
-from bot.store import complaints, errands, jobs, messages, settings
+from bot.store import complaints, errands, jobs, messages, reviews, settings
 from bot.store.database import Database, Tx
 from bot.store.errands import short
 from bot.text import DECIDED, thing
@@ -23,6 +25,7 @@ from bot.words import clean
 
 log = get_logger(__name__)
 REASON_CHARS = 300
+LOOK_EVERY = timedelta(minutes=10)
 #: What became of a report: it is passed on, it was made before, or the clip was looked at already.
 ReportAnswer = Literal["noted", "known", "decided"]
 
@@ -58,7 +61,9 @@ class Care:
             job = jobs.get_or_none(tx.conn, job_id)
             if job is None or not job.request.is_seen_by(requester):
                 raise JobNotFound(f"There is no job {job_id} here.")
-            if job.clip is None:
+            # Nobody has seen what is not posted yet, or never will be.
+            is_out = job.state in TERMINAL and not reviews.is_held_back(tx.conn, job)
+            if job.clip is None or not is_out:
                 raise InvalidRequest(f"{job_id} has no {thing(job.work)} to report.")
             if not complaints.note(tx, job_id, requester.person, why, now):
                 return "known"
@@ -125,6 +130,15 @@ class Care:
 
         await self._database.write(write)
         await self.remove_decided()
+
+    async def run(self) -> None:
+        """Remove what could not be removed when it was decided, until cancelled."""
+        while True:
+            try:
+                await self.remove_decided()
+            except StoreError as error:
+                log.error("care.store_failed", cause=error.sentence)  # noqa: TRY400
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
 
     async def remove_decided(self) -> None:
         """Remove the clips that were to be removed; what cannot be yet is left for later."""

@@ -108,12 +108,14 @@ class Courier:
         except (DeliveryError, ClipError) as error:
             log.warning("courier.not_done", job=errand.job_id, cause=type(error).__name__)
 
-    async def settle(self, job_id: JobId) -> None:
+    async def settle(self, job_id: JobId, *, is_begun: bool = False) -> None:
         """Do now what is to be done of a job; raises `DeliveryUnavailable` where it cannot be.
 
-        Then all that stands of it anywhere is known.
+        Then all that stands of it anywhere is known. `is_begun`: only what may stand there.
         """
-        for errand in await self._database.read(lambda conn: errands.open_of(conn, job_id)):
+        for errand in await self._database.read(
+            lambda conn: errands.open_of(conn, job_id, is_begun=is_begun)
+        ):
             try:
                 await self.carry(errand.key)
             except ThreadGone as error:

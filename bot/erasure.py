@@ -22,7 +22,7 @@ from bot.planning import Planner
 from bot.refs import JobId
 from bot.request import Requester
 from bot.rights import Rights, to_person
-from bot.store import erasing, jobs, places, settings
+from bot.store import erasing, jobs, messages, places, settings
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -33,6 +33,8 @@ LOOK_EVERY = timedelta(hours=1)
 SOON, LATER = timedelta(minutes=1), timedelta(minutes=10)
 #: So long after its end the images of a request may still be being read.
 SETTLED_AFTER = timedelta(minutes=2)
+#: So long after its end it is waited for a message of it of which nobody knows whether it stands.
+TOLD_WITHIN = timedelta(hours=1)
 #: After so long what cannot be reached is the operator's to remove.
 GIVE_UP_AFTER = timedelta(days=7)
 #: Takes a job back for its person.
@@ -187,11 +189,19 @@ class Erasure:
         """Remove what is a job's; False while it or another has to end first."""
         if job.state not in TERMINAL and not await self._end(job):
             return False
+        if job.film is not None and not await self._has_ended(job.film):
+            return False
         job = await self._database.read(lambda conn: jobs.get(conn, job.id))
         now = self._clock.now()
-        if job.accepted_at is None and job.ended_at and now - job.ended_at < SETTLED_AFTER:
+        age = now - job.ended_at if job.ended_at is not None else KEPT_FOR_PLACES
+        if job.accepted_at is None and age < SETTLED_AFTER:
+            return False
+        if age < TOLD_WITHIN and not is_gone and await self._is_being_told(job):
             return False
         if job.erased_at is None:
+            if not is_gone:
+                # A copy whose post was not answered is found by its clip alone.
+                await self._courier.settle(job.id, is_begun=True)
             if job.clip is not None:
                 await self._clips.delete(job.clip)
             await self._planner.forget_images(job)
@@ -201,6 +211,10 @@ class Erasure:
         if not is_gone or job.request.requester.is_outside:
             await self._unpost(job)
         return await self._forget_generations(job)
+
+    async def _is_being_told(self, job: Job) -> bool:
+        key = messages.status_key(job.id)
+        return (await self._database.read(lambda conn: messages.get(conn, key))).is_begun
 
     async def _unpost(self, job: Job) -> None:
         posted = await self._database.read(lambda conn: erasing.posts(conn, job))
@@ -215,8 +229,10 @@ class Erasure:
         """Whether a job has ended that its person cannot wait for; what runs on ends later."""
         if job.film is None and not job.cancel_requested:
             await self._cancel(job.id, job.request.requester)
-        now = await self._database.read(lambda conn: jobs.get(conn, job.id))
-        return now.state in TERMINAL
+        return await self._has_ended(job.id)
+
+    async def _has_ended(self, job_id: JobId) -> bool:
+        return (await self._database.read(lambda conn: jobs.get(conn, job_id))).state in TERMINAL
 
     async def _forget_generations(self, job: Job) -> bool:
         leaning = await self._database.read(lambda conn: erasing.leaning(conn, job.id))

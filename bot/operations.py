@@ -132,6 +132,8 @@ class Operations:
         def work(tx: Tx) -> Job:
             job = jobs.get(tx.conn, job_id)
             _check_open_question(job, how, gone)
+            if how == "release" and ledger.is_settled(tx.conn, job_id):
+                raise InvalidRequest(f"{job_id} was charged before it was reviewed. Say charge.")
             resolved = self._resolve(tx, job, how, generation_id)
             if job.film is not None:
                 self._dispatcher.wake(tx, job.film, self._clock.now())
@@ -314,6 +316,9 @@ def _check_open_question(job: Job, how: How, gone: GenerationId | None) -> None:
     """Whether a person may end this job now, decided where nothing else can change it."""
     if job.state is JobState.UNCERTAIN:
         return
+    if job.state is JobState.REVIEWING:
+        decide = f"`raybot review {job.id} post`, or `… reject`"
+        raise InvalidRequest(f"{job.id} waits for a moderator. Say {decide}.")
     if how == "adopt":
         raise InvalidRequest(f"{job.id} is {job.state}, not uncertain.")
     if job.state is JobState.GENERATING and job.provider_failure is None:

@@ -6,6 +6,7 @@ What a request goes through is in `bot.intake`, what those who run a place do in
 
 from __future__ import annotations
 
+import asyncio
 from typing import assert_never
 
 from bot.access import LOCAL, Access
@@ -253,9 +254,11 @@ class Studio(Shelf):
         await self._intake.resume()
 
     async def run(self) -> None:
-        """Take up what the last process left, and forget what is to go, until cancelled."""
+        """Take up what the last process left, and remove what is to go, until cancelled."""
         await self.resume()
-        await self.erasure.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.care.run(), name="care")
+            group.create_task(self.erasure.run(), name="erasure")
 
     # ---- cancel, retry, delete -----------------------------------------------------------
 
@@ -268,7 +271,7 @@ class Studio(Shelf):
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         _check_whole(job)
-        if job.is_film:
+        if job.is_film and job.state is not JobState.REVIEWING:
             return await self.stories.cancel(job, requester)
         is_stopped = job.state is JobState.GENERATING and await self._house.cancel_generation(job)
 
@@ -330,7 +333,7 @@ class Studio(Shelf):
             dedupe_key=dedupe_key,
             requester=requester,
             thread=thread,
-            work=job.request.work,
+            work=await self.draft_of(job_id, requester),
             is_age_restricted=is_age_restricted,
             is_private=is_private,
             parent=job.id,

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from bot.acts import NEEDS, RELATIONS, USUAL, Act, Offered, Wish, to_work
-from bot.errors import InvalidRequest, JobNotFound
+from bot.errors import InvalidRequest, JobNotFound, NotAllowed
 from bot.intake import Intake
-from bot.job import TERMINAL, Job
+from bot.job import DELICATE, TERMINAL, Job
 from bot.menu import Menu, firm
 from bot.receipts import Receipt
 from bot.refs import JobId, MessageRef, ThreadRef
@@ -113,6 +113,9 @@ class Works:
         every = [await self._visible(each, requester) for each in named]
         for job in every:
             _check(job, act, is_private=is_private)
+            is_own = job.request.requester.person == requester.person
+            if job.failure is not None and job.failure.code in DELICATE and not is_own:
+                raise NotAllowed("Only who asked for it can change that.")
         return every[0]
 
     def _to_work(self, act: Act, job: Job, given: Given, remixed: Work | None) -> Work:

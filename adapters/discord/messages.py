@@ -11,7 +11,7 @@ from typing import Any
 import discord
 
 from adapters.discord import buttons, render
-from bot.notices import Digest, Jobless, Notice, Operator, WithFile
+from bot.notices import ConsentAsked, Digest, Jobless, Notice, Operator, Reported, WithFile
 from bot.text import describe
 
 NONCE_CHARS = 25
@@ -41,13 +41,27 @@ def is_told(message: discord.Message, notice: Notice) -> bool:
     """Whether a message of ours says this, by its job and whether it carries the clip."""
     if isinstance(notice, Operator):
         return False
+    # Others of the same job may stand beside it; a week's digest is alone with its title.
+    titles = _titles(notice)
+    if titles and not any(each in message.content for each in titles):
+        return False
     if isinstance(notice, Digest):
-        # There is one for each week in its channel, and its title names the week.
-        return describe(notice).title in message.content
+        return True
     job_id = notice.about.job_id
     # A status message may show the images of its job; only a clip is named after it.
     has_clip = any(job_id in each.filename for each in message.attachments)
     return f"`{job_id}`" in message.content and has_clip is isinstance(notice, WithFile)
+
+
+def _titles(notice: Notice) -> list[str]:
+    """What the message of one of these begins with, whatever has become of it."""
+    match notice:
+        case ConsentAsked():
+            stages: list[ConsentAsked] = [replace(notice, answer=each) for each in (None, "over")]
+            return [describe(each).title for each in stages]
+        case Digest() | Reported():
+            return [describe(notice).title]
+    return []
 
 
 def without_prompt(notice: Notice) -> Notice:

@@ -123,6 +123,9 @@ class Delivery:
     async def _post_words(
         self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo
     ) -> MessageRef:
+        # What is said of a clip now may have been the clip itself before.
+        if (shown := await self._uploads.earlier(thread, memo)) is not None:
+            return shown
         is_first = not memo.get(FIRST_TRY)
         found = await self._posted.find(thread, key=key, memo=memo)
         if found is not None:

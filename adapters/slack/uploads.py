@@ -73,6 +73,15 @@ class Uploads:
             return shown
         raise DeliveryUnavailable("Slack took the clip and does not show it.", retry_after=1.0)
 
+    async def earlier(self, thread: ThreadRef, memo: Memo) -> MessageRef | None:
+        """The clip of an earlier try, where words take its place; never shown, it is withdrawn."""
+        is_looked_for = memo.get(SHOWING) and not memo.get(WITHDRAWN)
+        if is_looked_for and (shown := await self._look(thread, memo)) is not None:
+            return shown
+        if file := memo.get(WITHDRAWN) or memo.get(FILE):
+            await self._withdraw(thread, file, memo)
+        return None
+
     # ---- the bytes -----------------------------------------------------------------------
 
     async def _upload(self, thread: ThreadRef, notice: WithFile, drawn: render.Drawn) -> str:

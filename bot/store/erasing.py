@@ -24,8 +24,8 @@ from bot.store.schema import settings as chosen
 #: What is said of what was removed, to whoever still has its id.
 GONE = "It was removed for good."
 _TO_GO = jobs.c.erased_at.is_(None) & ~exists().where(erasures.c.job_id == jobs.c.id)
-#: Copies and reports are errands, which are ended elsewhere.
-_ASIDE = (":report", ":gallery", ":letter:")
+#: What is posted elsewhere are errands, which are ended by themselves.
+_ASIDE = (":report", ":gallery", ":letter:", ":review:", ":why", ":consent:")
 _IS_ASIDE = or_(*(messages.c.key.contains(each, autoescape=True) for each in _ASIDE))
 _FRAMES = ("start_frame", "end_frame")
 #: Whether others go on from a generation: not, just now, or its file is theirs by now.
@@ -125,7 +125,9 @@ def waiting(conn: Connection, tenant: str) -> list[Job]:
     """What people wait for since before their place left, and nobody was paid for; films whole."""
     left_at = select(places_table.c.left_at).where(places_table.c.tenant == tenant)
     states = (JobState.RECEIVED, JobState.ACCEPTED)
-    is_free = jobs.c.state.in_(states) | ((jobs.c.story == jobs.c.id) & jobs.c.state.in_(OPEN))
+    # What waits for a moderator is made and paid: they may come back to it.
+    is_film = (jobs.c.story == jobs.c.id) & jobs.c.state.in_(OPEN - {JobState.REVIEWING})
+    is_free = jobs.c.state.in_(states) | is_film
     is_before = jobs.c.created_at <= left_at.scalar_subquery()
     query = select(jobs).where(jobs.c.tenant == tenant, IS_WHOLE, is_free, is_before)
     return [to_job(row) for row in conn.execute(query)]

@@ -145,10 +145,11 @@ def get(conn: Connection, key: str) -> Errand | None:
     return _to_errand(row) if row is not None else None
 
 
-def open_of(conn: Connection, job_id: JobId) -> list[Errand]:
-    """What is still to be done of a job."""
+def open_of(conn: Connection, job_id: JobId, *, is_begun: bool = False) -> list[Errand]:
+    """What is still to be done of a job; `is_begun`: only what was perhaps posted already."""
     query = select(errands).where(errands.c.job_id == job_id, errands.c.due_at.is_not(None))
-    return [_to_errand(row) for row in conn.execute(query)]
+    found = [_to_errand(row) for row in conn.execute(query)]
+    return [each for each in found if not is_begun or messages.get(conn, each.key).is_begun]
 
 
 def put_off(tx: Tx, errand: Errand, until: datetime) -> None:

@@ -124,7 +124,7 @@ def end(
     What was settled before a moderator looked at it stays as it is.
     """
     hold = job.plan.hold if job.plan is not None and job.accepted_at is not None else None
-    is_paid = job.state in _MAY_BE_PAID and _is_settled(tx.conn, job.id)
+    is_paid = job.state in _MAY_BE_PAID and is_settled(tx.conn, job.id)
     cost = job.cost if is_paid else Micros(min(charged or 0, hold or 0))
     # The guarded move first: a job that has ended meanwhile is `Stale`, not a second entry.
     ended = job_rows.move(
@@ -145,7 +145,8 @@ def end(
     return ended
 
 
-def _is_settled(conn: Connection, job_id: JobId) -> bool:
+def is_settled(conn: Connection, job_id: JobId) -> bool:
+    """Whether a job is charged already, or its hold given back."""
     return conn.execute(_SETTLED, {"of_job": job_id}).one_or_none() is not None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from bot.job import DELETED, Job
+from bot.job import DELETED, DELICATE, Job
 from bot.notices import Parent
 from bot.overview import Relative
 from bot.refs import MessageRef
@@ -42,7 +42,7 @@ def family(conn: Connection, job: Job, reader: Requester) -> Family:
         above = _above(conn, at)
         if above is None or not _may_name(above, job, reader):
             break
-        parents.append(_to_relative(above, at))
+        parents.append(_to_relative(above, at, reader))
         at = above
     found = conn.execute(
         select(jobs)
@@ -53,7 +53,7 @@ def family(conn: Connection, job: Job, reader: Requester) -> Family:
     children = (rows.to_job(row) for row in found)
     return Family(
         parents=tuple(parents),
-        children=tuple(_to_relative(e, e) for e in children if _may_name(e, job, reader)),
+        children=tuple(_to_relative(e, e, reader) for e in children if _may_name(e, job, reader)),
     )
 
 
@@ -87,12 +87,15 @@ def _may_name(relative: Job, job: Job, reader: Requester) -> bool:
     return relative.request.is_seen_by(reader) and not is_hidden
 
 
-def _to_relative(job: Job, younger: Job) -> Relative:
-    is_deleted = job.failure is not None and job.failure.code == DELETED
+def _to_relative(job: Job, younger: Job, reader: Requester) -> Relative:
+    code = job.failure.code if job.failure is not None else ""
+    is_deleted, is_own = code == DELETED, job.request.requester.person == reader.person
+    # Of what was not let pass nobody else reads what it was.
+    is_veiled = code in DELICATE and not is_own
     return Relative(
         job_id=job.id,
         relation=younger.request.relation,
         state="deleted" if is_deleted else job.state,
-        prompt=job.work.prompt,
+        prompt="" if is_veiled else job.work.prompt,
         message=stands_at(job),
     )

@@ -57,7 +57,7 @@ def decide(tx: Tx, job_id: JobId, verdict: Verdict, *, by: str, now: datetime) -
     settings.write_audit(tx, now, actor=by, act=f"{_ACT}{verdict}", target=job_id, detail=owner)
     errands.renew(tx, job_id, now, kind="review")
     if verdict == "post":
-        return jobs.move(tx, job, JobState.DELIVERING, now, next_at=now, tries=0)
+        return jobs.move(tx, job, JobState.DELIVERING, now, next_at=now, parked_at=None)
     sentence = f"A moderator looked at your {thing(job.work)} and decided that it is not posted. "
     sentence += "It was made, so it stays charged."
     failure = Failure(code=WITHHELD, sentence=sentence)

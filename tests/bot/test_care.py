@@ -11,7 +11,7 @@ import pytest_asyncio
 from bot.errors import DeliveryUnavailable, InvalidRequest, JobNotFound, NotAllowed
 from bot.job import Job, JobState
 from bot.notices import Notice, Reported
-from bot.refs import JobId
+from bot.refs import JobId, MessageRef
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema
 from tests.conftest import House, running, to_test_config
@@ -106,6 +106,24 @@ async def test_a_moderator_removes_a_clip_once(house: House) -> None:
         lambda conn: [row.act for row in conn.execute(schema.audit_log.select())]
     )
     assert {"report removed", "delete"} <= set(acts)
+
+
+async def test_what_could_not_be_removed_at_once_is_removed_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await clip_of(house, "lea")
+    await house.studio.care.report(job.id, to_requester("ben"))
+    await house.chat.until(lambda: bool(reports(house, job.id)))
+
+    async def refuse(message: MessageRef) -> None:
+        raise DeliveryUnavailable("Not now.")
+
+    monkeypatch.setattr(house.chat, "delete", refuse)
+    await house.studio.care.decide(job.id, "removed", actor=MIA)
+    assert len(house.chat.clips(job.id)) == 1
+    monkeypatch.undo()
+    house.clock.move(minutes=11)
+    await house.chat.until(lambda: not house.chat.clips(job.id))
 
 
 async def test_blocking_keeps_its_maker_out(house: House) -> None:

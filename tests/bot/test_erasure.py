@@ -18,7 +18,8 @@ from bot.overview import Belongings
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, ImageFrame, Requester, StoryWork, VideoWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import erasing, messages, places, schema, stories
+from bot.store import erasing, jobs, messages, places, schema, stories
+from bot.store.database import Tx
 from bot.text import describe_forgetting
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
@@ -209,6 +210,30 @@ async def test_a_film_is_forgotten_with_its_shots(house: House) -> None:
     await house.check_books()
 
 
+async def test_shots_stay_until_their_film_was_put_together(house: House) -> None:
+    gus, database, now = to_requester("gus"), house.app.database, house.clock.now()
+    film = await ask(house, gus, work=StoryWork(shots=(f"{SECRET} one", f"{SECRET} two")))
+    shots = await database.read(lambda conn: stories.shots(conn, film))
+
+    def put_aside(tx: Tx) -> None:
+        job = jobs.change(tx, jobs.get(tx.conn, film), parked_at=now)
+        jobs.move(tx, job, JobState.FETCHING, now, next_at=None)
+
+    await finish(house, shots[0].id)
+    await house.until(shots[1].id, JobState.GENERATING)
+    await database.write(put_aside)
+    await finish(house, shots[1].id)
+    await house.delivered(shots[1].id)
+    await house.studio.erasure.forget(gus, is_confirmed=True)
+    await house.studio.erasure.carry_on()
+    assert (await house.job(shots[0].id)).clip is not None
+    await house.app.operations.unpark(film, actor="operator")
+    await house.until(film, JobState.DELIVERED)
+    await forgotten(house)
+    assert (await house.job(shots[0].id)).clip is None
+    assert [each.key for each in house.chat.posts if film in each.key] == []
+
+
 async def follow(house: House, job: Job, act: Any, who: Requester, **more: Any) -> JobId:
     key = f"{who.person}:{len(house.jobs)}"
     thread = job.request.thread
@@ -298,6 +323,48 @@ async def test_what_was_just_being_posted_goes_too_and_what_stays_is_told(house:
     chat.delete = delete  # type: ignore[method-assign]
     notes = await rows(house)
     assert f"{job_id} is forgotten, but something of it could not be removed" in notes
+
+
+async def test_a_copy_goes_too_whose_platform_has_not_answered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, ida = house.chat, to_requester("ida")
+    job, post = await clip_of(house, ida), chat.post
+
+    async def unanswered(thread: ThreadRef, notice: Any, **more: Any) -> MessageRef:
+        await post(thread, notice, **more)
+        raise DeliveryUnavailable("No answer.", retry_after=3600)
+
+    monkeypatch.setattr(chat, "post", unanswered)
+    await house.studio.gallery.star(job.id, BEN)
+    await chat.until(lambda: any(each.key == f"{job.id}:gallery" for each in chat.posts))
+    monkeypatch.undo()
+    await house.studio.erasure.forget(ida, is_confirmed=True)
+    await forgotten(house)
+    assert not [each.key for each in chat.posts if each.key.startswith(job.id)]
+
+
+async def test_a_status_goes_too_whose_platform_has_not_answered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, kai = house.chat, to_requester("kai")
+    post = chat.post
+
+    async def unanswered(thread: ThreadRef, notice: Any, *, memo: Any, **more: Any) -> MessageRef:
+        await memo.put("first_try", "now")
+        await post(thread, notice, memo=memo, **more)
+        raise DeliveryUnavailable("No answer.", retry_after=90)
+
+    monkeypatch.setattr(chat, "post", unanswered)
+    job_id = await ask(house, kai)
+    await chat.until(lambda: chat.status(job_id) is not None)
+    await house.studio.erasure.forget(kai, is_confirmed=True)
+    await finish(house, job_id)
+    await house.until(job_id, JobState.CANCELLED)
+    await house.studio.erasure.carry_on()
+    monkeypatch.undo()
+    await forgotten(house)
+    assert chat.status(job_id) is None
 
 
 async def refuse(message: MessageRef) -> None:

@@ -10,13 +10,14 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from bot.errors import InvalidRequest, JobNotFound, NotAllowed
+from bot.errors import DeliveryUnavailable, InvalidRequest, JobNotFound, NotAllowed
 from bot.job import Job, JobState
 from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, ReviewNeeded
-from bot.refs import JobId
+from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, StoryWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import schema, stories
+from bot.store import jobs, schema, stories
+from bot.store.database import Tx
 from bot.text import describe
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
@@ -133,6 +134,49 @@ async def test_a_rejected_clip_is_paid_and_only_its_person_is_told(house: House)
     await house.check_books()
 
 
+async def test_what_was_asked_for_is_not_told_by_a_rejected_clips_family(house: House) -> None:
+    job, jon = await made(house, "family", "jon"), to_requester("jon")
+    await house.studio.reviews.decide(job.id, "post", actor=MIA)
+    await house.delivered(job.id)
+    again = await house.studio.retry(
+        job.id, jon, dedupe_key="family again", thread=job.request.thread
+    )
+    child = await house.until(again.job_id, JobState.GENERATING)
+    assert child.generation_id is not None
+    await house.simulator.finish(child.generation_id)
+    await house.until(child.id, JobState.REVIEWING)
+    await house.studio.reviews.decide(child.id, "reject", actor=MIA)
+    for reader, prompt in ((ANA, ""), (jon, "a red fox")):
+        (relative,) = (await house.studio.show(job.id, reader)).children
+        assert relative.prompt == prompt
+    # Another try would say it, too.
+    thread = job.request.thread
+    with pytest.raises(NotAllowed, match="Only who asked"):
+        await house.studio.retry(child.id, ANA, dedupe_key="theirs", thread=thread)
+    with pytest.raises(NotAllowed, match="Only who asked"):
+        await house.studio.works.follow(child.id, "retry", ANA, dedupe_key="too", thread=thread)
+
+
+async def test_what_is_said_elsewhere_of_a_forgotten_clip_goes_and_its_thread_is_unnamed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unnamed = list[MessageRef]()
+
+    async def note(asked: ThreadRef, message: MessageRef) -> None:
+        unnamed.append(message)
+
+    monkeypatch.setattr(house.chat, "unname", note)
+    job = await made(house, "unnamed", "hal")
+    await asked(house, job.id)
+    await house.studio.reviews.decide(job.id, "reject", actor=MIA)
+    await house.chat.until(lambda: last(house, job.id, "why") is not None)
+    (status,) = posts(house, job.id, "status")
+    await house.studio.erasure.forget(to_requester("hal"), is_confirmed=True)
+    await house.chat.until(lambda: not posts(house, job.id, ""))
+    await house.studio.erasure.carry_on()
+    assert set(unnamed) == {status.ref}
+
+
 async def test_what_waits_is_shown_to_nobody_and_used_for_nothing(house: House) -> None:
     job = await made(house, "hidden")
     shown = await house.studio.show(job.id, ANA)
@@ -156,13 +200,14 @@ async def test_what_waits_is_shown_to_nobody_and_used_for_nothing(house: House) 
     await house.check_books()
 
 
-async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> None:
-    request = to_request(key="film", user="fay").model_copy(
+async def filmed(house: House, key: str, user: str) -> tuple[JobId, list[Job]]:
+    """A film that waits for a moderator, and its shots."""
+    request = to_request(key=key, user=user).model_copy(
         update={"work": StoryWork(shots=("a fox wakes", "it runs"))}
     )
     there = request.thread.model_copy(update={"channel": "class"})
     film = (await house.studio.submit(request.model_copy(update={"thread": there}))).job_id
-    fay, shots = to_requester("fay"), list[Job]()
+    shots = list[Job]()
     for at in range(2):
         shots = await house.app.database.read(lambda conn: stories.shots(conn, film))
         shot = await house.until(shots[at].id, JobState.GENERATING)
@@ -170,6 +215,12 @@ async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> No
         await house.simulator.finish(shot.generation_id)
         await house.delivered(shot.id)
     await house.until(film, JobState.REVIEWING)
+    return film, shots
+
+
+async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> None:
+    fay = to_requester("fay")
+    film, shots = await filmed(house, "film", "fay")
     for each in (film, *(shot.id for shot in shots)):
         assert not isinstance((await house.studio.show(each, fay)).notice, Delivered)
     await house.check_books()
@@ -179,6 +230,38 @@ async def test_a_film_waits_as_a_whole_and_its_shots_with_it(house: House) -> No
     assert isinstance((await house.studio.show(shots[0].id, fay)).notice, Delivered)
     assert len(house.chat.clips(film)) == 1
     await house.check_books()
+
+
+async def test_a_film_that_waits_is_taken_back_and_forgotten_like_a_clip(house: House) -> None:
+    eve = to_requester("eve")
+    film, shots = await filmed(house, "back", "eve")
+    await asked(house, film)
+    await house.studio.cancel(film, eve)
+    assert (await house.job(film)).state is JobState.CANCELLED
+    await house.chat.until(lambda: isinstance(last(house, film, "review"), Reviewed))
+    assert (await house.studio.reviews.decide(film, "post", actor=MIA)).verdict is None
+    for each in (film, *(shot.id for shot in shots)):
+        assert not isinstance((await house.studio.show(each, eve)).notice, Delivered)
+    other, _ = await filmed(house, "forgotten", "eve")
+    post = await asked(house, other)
+    # It is made and paid, so it waits for its place to come back.
+    await house.studio.departures.left(HERE)
+    await house.studio.erasure.carry_on()
+    assert (await house.job(other)).state is JobState.REVIEWING
+    await house.studio.departures.returned(HERE)
+    await house.studio.erasure.forget(eve, is_confirmed=True)
+    await house.until(other, JobState.CANCELLED)
+    await house.chat.until(lambda: post not in house.chat.posts)
+    await house.check_books()
+
+
+async def test_what_waits_cannot_be_reported_and_so_not_removed(house: House) -> None:
+    job = await made(house, "reported", "gil")
+    with pytest.raises(InvalidRequest, match="no clip to report"):
+        await house.studio.care.report(job.id, MIA)
+    await house.studio.reviews.decide(job.id, "reject", actor=MIA)
+    with pytest.raises(InvalidRequest, match="no clip to report"):
+        await house.studio.care.report(job.id, MIA)
 
 
 async def test_moderators_of_other_places_decide_nothing(house: House) -> None:
@@ -210,6 +293,32 @@ async def test_moderators_are_asked_again_and_the_operator_helps_out(house: Hous
         )
     )
     assert len(house.chat.clips(job.id)) == 1
+
+
+async def test_what_was_put_aside_while_it_waits_is_reviewed_first_and_charged_once(
+    house: House,
+) -> None:
+    job, operations = await made(house, "aside", "ivo"), house.app.operations
+    await asked(house, job.id)
+
+    def park(tx: Tx) -> None:
+        now = house.clock.now()
+        jobs.change(tx, jobs.get(tx.conn, job.id), parked_at=now, next_at=None)
+
+    await house.app.database.write(park)
+    for how in ("charge", "release"):
+        with pytest.raises(InvalidRequest, match="waits for a moderator"):
+            await operations.act("resolve", {"job_id": job.id, "how": how})
+    house.chat.before_post = lambda _: DeliveryUnavailable("Not now.")
+    await house.studio.reviews.decide(job.id, "post", actor=MIA)
+    await house.until(job.id, JobState.DELIVERING)
+    await house.app.database.write(park)
+    with pytest.raises(InvalidRequest, match="was charged before"):
+        await operations.act("resolve", {"job_id": job.id, "how": "release"})
+    house.chat.before_post = lambda _: None
+    await operations.unpark(job.id, actor="operator")
+    assert (await house.delivered(job.id)).cost == job.cost
+    await house.check_books()
 
 
 async def test_moderators_keep_their_channel_while_clips_wait_for_them(house: House) -> None:

@@ -373,6 +373,25 @@ async def test_an_answer_that_is_lost_makes_no_second_message(desk: Desk, how: s
     assert desk.count(POST) == 2
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_question_is_not_taken_for_the_status_it_stands_beside(
+    desk: Desk, when: Any
+) -> None:
+    asked, key = n.ConsentAsked(about=desk.about(), owner="77"), f"{JOB}:consent:0"
+    # Where nobody need be known before its past is looked through.
+    place, post = desk.place(desk.ana.dm), desk.delivery.post
+    status = n.Accepted(about=desk.about())
+    first = await post(place, status, key=f"{JOB}:status", memo=Memory())
+    desk.discord.faults.drop(*POST, when=when)
+    with pytest.raises(DeliveryUnavailable):
+        await post(place, asked, key=key, memo=desk.memo)
+    # Long enough that Discord has forgotten the nonce; it was answered meanwhile.
+    desk.clock.move(seconds=100)
+    ref = await post(place, replace(asked, answer="over"), key=key, memo=desk.memo)
+    said = [str(each.id) for each in desk.discord.said(desk.ana.dm)]
+    assert said == [first.message, ref.message]
+
+
 async def test_who_is_silent_is_not_waited_for_for_ever(desk: Desk) -> None:
     gate = desk.discord.faults.hold(*POST)
     desk.delivery._patience = 0.1

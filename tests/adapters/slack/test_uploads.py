@@ -12,9 +12,10 @@ import pytest
 from adapters.slack.addresses import to_message, to_thread
 from adapters.slack.uploads import LOOKS, MOST_IN_VAIN, parent_for, to_share
 from bot.errors import ClipTooLarge, DeliveryUnavailable, PostedBefore, ThreadGone
+from bot.notices import Reviewed
 from bot.refs import MessageRef, ThreadRef
 from bot.request import VideoWork
-from tests.adapters.slack.desk import MIB, Desk, Memory, opened
+from tests.adapters.slack.desk import JOB, MIB, Desk, Memory, opened
 
 PLACE, BYTES, SHOW = "files.getUploadURLExternal", "upload", "files.completeUploadExternal"
 INFO, DELETE = "files.info", "files.delete"
@@ -166,6 +167,23 @@ async def test_what_comes_late_is_found_by_the_next_process(desk: Desk) -> None:
         ref = await next_one.show()
     assert ref.message.endswith(f"/{desk.files[0]}")
     assert len(desk.calls(SHOW)) == 1
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+async def test_words_that_take_the_place_of_a_clip_leave_none_beside_them(
+    desk: Desk, is_shown: bool
+) -> None:
+    desk.hold(len(LOOKS) + 1 if is_shown else None)
+    desk.drop(SHOW)
+    await later(desk)
+    desk.clock.move(minutes=0 if is_shown else 3)
+    # It was decided meanwhile, so that the same message would say something else.
+    decided = Reviewed(about=desk.about(), verdict="reject")
+    place, key = desk.place(), f"{JOB}:clip"
+    ref = await desk.hurry(desk.delivery.post(place, decided, key=key, memo=desk.memo))
+    assert [each.ts for each in desk.said()] == [ref.message.partition("/")[0]]
+    assert ref.message.endswith(f"/{desk.files[0]}") is is_shown
+    assert desk.withdrawn == ([] if is_shown else desk.files)
 
 
 async def test_a_clip_that_is_never_shown_is_said_to_be(desk: Desk) -> None:
