@@ -231,14 +231,18 @@ class Intake(Receipts):
         failure, now = Failure(code=code, sentence=sentence), self._clock.now()
 
         def end(tx: Tx) -> Job:
-            return ledger.fail(tx, jobs.get(tx.conn, job.id), now, failure)
+            current = jobs.get(tx.conn, job.id)
+            # Cancelled meanwhile; or accepted, and then it goes on, whatever its answer met.
+            if current.state is not JobState.RECEIVED:
+                raise Stale
+            return ledger.fail(tx, current, now, failure)
 
-        with suppress(Stale):  # Its person may have cancelled it meanwhile.
+        with suppress(Stale):
             await self.write(end)
-        if not is_late:
-            # It has no message with a button, so that nobody can ask for another try of it.
-            with suppress(ClipUnavailable):
-                await self._planner.forget_images(job)
+            if not is_late:
+                # It has no message with a button, so that nobody can ask for another try of it.
+                with suppress(ClipUnavailable):
+                    await self._planner.forget_images(job)
 
     async def _accept(self, planned: Sequence[Job]) -> tuple[Receipt, ...]:
         now = self._clock.now()
