@@ -362,7 +362,7 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.InvalidRequest: ("That is not understood", "Correct it and send it again."),
     errors.FrameRejected: ("The image cannot be used", "Try another JPEG, PNG, WebP or HEIC."),
     errors.QuotaExceeded: ("A limit is reached", "Type usage to see what is left."),
-    errors.NotAllowed: ("Not allowed", "Ask the operator of this bot."),
+    errors.NotAllowed: ("Not allowed", "If that is wrong, ask those who run this place."),
     errors.NotServed: ("Not open here", "Ask the operator of this bot."),
     errors.Paused: ("Raybot is paused", "Ask again once it goes on."),
     errors.WrongChannel: ("Not in this channel", "Ask again there."),

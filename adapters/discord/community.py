@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from adapters.admin_text import limits_line
 from adapters.discord import render
 from adapters.discord.admin_commands import checked
 from bot.clock import Clock
@@ -64,12 +65,7 @@ class Community:
             channel=given["channel"],
             role=given["role"],
         )
-        shown = [
-            " ".join(part for part in (each.name, each.value, each.channel, each.role) if part)
-            for each in every
-        ]
-        words = ", ".join(shown) or "nothing of its own"
-        return f"Set here: {render.escape(clean(words, limit=1500))}."
+        return render.draw_line(limits_line(every))
 
     async def _grant(self, actor: Requester, given: Given) -> str:
         days, user = given["days"], given["user"]

@@ -62,7 +62,8 @@ async def test_usage_comes_as_a_table_and_as_a_file(street: Street, boss: Person
 async def test_the_weekly_digest_is_turned_on_and_off(street: Street, boss: Person) -> None:
     answer = await told(boss, "digest", channel=street.general)
     assert f"comes in <#{street.general.id}>" in answer.content
-    assert f"Weekly digest in channel {street.general.id}" in (await told(boss, "limits")).content
+    shown = await told(boss, "limits")
+    assert f"Weekly digest in channel <#{street.general.id}>" in shown.content
     shelf = street.discord.channel(street.guild, "shelf", Kind.CATEGORY)
     assert "That is a category" in (await told(boss, "digest", channel=shelf)).content
     assert "nowhere any more" in (await told(boss, "digest")).content
