@@ -22,7 +22,7 @@ from bot.dispatch.local import LocalDispatcher
 from bot.errors import ProviderError
 from bot.failover import Failover
 from bot.frames import Frames
-from bot.gauges import Gauges
+from bot.gauges import Gauges, Heart
 from bot.housekeeping import Housekeeping
 from bot.job import Job, JobState
 from bot.links import Links
@@ -67,8 +67,8 @@ class App:
         self._stack = AsyncExitStack()
         self._adapters: dict[str, Adapter] = {}
         self._watchers: dict[str, ProviderWatcher] = {}
-        self._beat = 0.0
         self._metrics = Metrics()
+        self._heart = Heart(clock=self._clock, metrics=self._metrics)
 
     # ---- building ------------------------------------------------------------------------
 
@@ -257,7 +257,7 @@ class App:
     def _build_web(self) -> Web:
         return Web(
             supply.web_settings(self._config),
-            self._reception.behind(lambda: self._clock.boottime() - self._beat),
+            self._reception.behind(self._heart.age),
             clock=self._clock,
             secret_key=self._secret,
             providers=self._providers,
@@ -282,7 +282,7 @@ class App:
                 group.create_task(self.operations.tell_forever(), name="tell"),
                 group.create_task(self._courier.run(), name="courier"),
                 group.create_task(self._digests().run(), name="digest"),
-                group.create_task(self._beat_forever(), name="heartbeat"),
+                group.create_task(self._heart.run(), name="heartbeat"),
                 group.create_task(self._gauges().run(), name="figures"),
                 group.create_task(self.studio.run(), name="studio"),
                 *(
@@ -307,7 +307,7 @@ class App:
             stop.set()
 
     async def _recover(self) -> None:
-        self._beat = self._clock.boottime()
+        self._heart.beat()
         await self.operations.recover(self._providers)
         for watcher in self._watchers.values():
             await watcher.load()
@@ -317,11 +317,6 @@ class App:
             lambda conn: {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
         ):
             self._announcer.touch(job_id)
-
-    async def _beat_forever(self) -> None:
-        while True:
-            self._beat = self._clock.boottime()
-            await self._clock.wait(asyncio.Event(), self._clock.now() + timedelta(seconds=1))
 
     def _gauges(self) -> Gauges:
         return Gauges(

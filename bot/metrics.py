@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import Counter, Gauge, Histogram
 
+LONG = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 21600)
+STALLS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 SHORT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30)
 
 
@@ -33,6 +35,15 @@ class Metrics:
         self.jobs_parked = self._gauge("jobs_parked", "Jobs that a crash loop parked.")
         self.oldest_open_job_seconds = self._gauge(
             "oldest_open_job_seconds", "Age of the oldest open job."
+        )
+        self.job_seconds = self._histogram(
+            "job_seconds",
+            "Parts of delivered jobs: wait (until sent), make (until seen ready), deliver.",
+            ["part"],
+            LONG,
+        )
+        self.loop_stall_seconds = self._histogram(
+            "loop_stall_seconds", "How late a heartbeat of the event loop came.", [], STALLS
         )
 
     def _add_money(self) -> None:

@@ -304,6 +304,8 @@ def _decisions(notice: words.Beside) -> tuple[str, ...]:
     """What those who run a place, or posted an image, can decide."""
     if isinstance(notice, n.ConsentAsked):
         return tuple(words.CONSENTS) if notice.answer is None else ()
+    if isinstance(notice, n.Reported):
+        return notice.choices
     return tuple(words.VERDICTS) if isinstance(notice, n.ReviewNeeded) else ()
 
 

@@ -1,4 +1,4 @@
-"""What the figures page shows of the rows: jobs by state, money held and charged."""
+"""What the figures page shows of the rows: jobs by state, money, and how long jobs took."""
 
 from __future__ import annotations
 
@@ -7,9 +7,28 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from bot.job import OPEN
-from bot.refs import Micros
-from bot.store.schema import jobs
+from bot.job import OPEN, JobState
+from bot.refs import JobId, Micros
+from bot.store.schema import job_events, jobs, ledger_entries
+
+_closing = ledger_entries.alias("closing")
+_HELD = (
+    select(func.coalesce(func.sum(ledger_entries.c.micros), 0))
+    .outerjoin(_closing, _closing.c.closes == ledger_entries.c.job_id)
+    .where(ledger_entries.c.kind == "hold", _closing.c.id.is_(None))
+)
+_CHARGED = (
+    select(jobs.c.provider, jobs.c.model, func.sum(ledger_entries.c.micros))
+    .select_from(ledger_entries.join(jobs, jobs.c.id == ledger_entries.c.job_id))
+    .where(ledger_entries.c.kind == "settle", jobs.c.provider.is_not(None))
+    .group_by(jobs.c.provider, jobs.c.model)
+)
+#: A job's parts: from which state to which, and through which it must not have gone.
+PARTS = {
+    "wait": (JobState.ACCEPTED, JobState.SUBMITTING, None),
+    "make": (JobState.SUBMITTING, JobState.FETCHING, None),
+    "deliver": (JobState.FETCHING, JobState.DELIVERED, JobState.REVIEWING),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +47,38 @@ def read(conn: Connection) -> Figures:
     states = conn.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
     is_open = jobs.c.state.in_(OPEN)
     parked = select(func.count()).select_from(jobs).where(jobs.c.parked_at.is_not(None))
-    held = select(func.coalesce(func.sum(jobs.c.cost), 0)).where(is_open)
-    charged = conn.execute(
-        select(jobs.c.provider, jobs.c.model, func.sum(jobs.c.cost))
-        .where(jobs.c.state.not_in(OPEN), jobs.c.provider.is_not(None))
-        .group_by(jobs.c.provider, jobs.c.model)
-    )
+    charged = conn.execute(_CHARGED)
     oldest = select(jobs.c.created_at).where(is_open).order_by(jobs.c.created_at).limit(1)
     return Figures(
         by_state={row[0]: row[1] for row in states},
         parked=conn.execute(parked).scalar_one(),
         oldest_open=conn.execute(oldest).scalar_one_or_none(),
-        held=Micros(conn.execute(held).scalar_one()),
+        held=Micros(conn.execute(_HELD).scalar_one()),
         charged={(row[0], row[1]): Micros(row[2]) for row in charged},
     )
+
+
+def last_event(conn: Connection) -> int:
+    """The newest move of any job; 0 where there is none."""
+    return int(conn.execute(select(func.coalesce(func.max(job_events.c.id), 0))).scalar_one())
+
+
+def spans(conn: Connection, after: int, last: int) -> list[tuple[str, float]]:
+    """The parts of all jobs delivered by moves after the one up to the other, with seconds."""
+    is_delivered = job_events.c.to_state == JobState.DELIVERED
+    is_new = (job_events.c.id > after) & (job_events.c.id <= last) & is_delivered
+    delivered = select(job_events.c.job_id).where(is_new)
+    rows = conn.execute(
+        select(job_events.c.job_id, job_events.c.to_state, job_events.c.at)
+        .where(job_events.c.job_id.in_(delivered))
+        .order_by(job_events.c.id)
+    )
+    times: dict[JobId, dict[str, datetime]] = {}
+    for row in rows:
+        times.setdefault(JobId(row.job_id), {})[row.to_state] = row.at
+    return [
+        (part, max(0.0, (each[until] - each[since]).total_seconds()))
+        for each in times.values()
+        for part, (since, until, around) in PARTS.items()
+        if since in each and until in each and around not in each
+    ]

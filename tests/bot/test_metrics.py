@@ -1,11 +1,35 @@
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import promql_parser
+import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.metrics import Metrics
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAPER = (DOCS / "operations.md").read_text("utf-8")
+RULES = [
+    rule
+    for block in re.findall(r"(?s)```yaml\n(groups:.*?)```", PAPER)
+    for group in yaml.safe_load(block)["groups"]
+    for rule in group["rules"]
+]
+PANELS = json.loads((DOCS / "grafana.json").read_text("utf-8"))["panels"]
+QUESTIONS = {
+    **{rule["alert"]: rule["expr"] for rule in RULES},
+    **{
+        f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "5m")
+        for panel in PANELS
+        for target in panel["targets"]
+    },
+}
 
 
 def test_the_page_is_readable_by_prometheus_and_all_names_are_ours() -> None:
@@ -47,10 +71,21 @@ def test_no_label_names_a_person_a_place_or_a_job() -> None:
     labels = {label for each in instruments for label in each._labelnames}
     assert len(instruments) > 8
     assert labels <= {
-        *("state", "provider", "model", "outcome", "method", "kind", "other"),
+        *("state", "provider", "model", "outcome", "method", "kind", "other", "part"),
     }
 
 
 def test_importing_it_loads_no_prometheus() -> None:
     code = "import bot.metrics, sys; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
+def test_what_alarms_and_the_dashboard_ask_can_be_answered(question: str) -> None:
+    promql_parser.parse(question)
+    families = [each.name for each in Metrics().registry.collect()]
+    parts = ("", "_bucket", "_count", "_sum", "_total")
+    known = {f"{name}{part}" for name in families for part in parts}
+    asked = set(re.findall(r"raybot_\w+", question.replace('job="raybot"', "")))
+    assert asked
+    assert asked - known == set()

@@ -88,7 +88,7 @@ class World(ABC):
         """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
         child = processes.Process(target=live, args=(orders,))
         child.start()
-        asking = asyncio.create_task(self._ask_once())
+        asking = asyncio.create_task(self._ask_until_heard())
         try:
             await asyncio.to_thread(child.join, PATIENCE_SECONDS + 10)
         finally:
@@ -97,10 +97,14 @@ class World(ABC):
                 child.kill()
         return child.exitcode
 
-    async def _ask_once(self) -> None:
-        await self.connected()
-        if not self._is_heard():
+    async def _ask_until_heard(self) -> None:
+        """Who is not heard, because the bot was just dying, asks again after a while."""
+        while True:
+            await self.connected()
+            if self._is_heard():
+                return
             await self.ask()
+            await asyncio.sleep(PATIENCE_SECONDS / 4)
 
     def _is_heard(self) -> bool:
         asked = "SELECT 1 FROM jobs UNION SELECT 1 FROM inbox WHERE done_at IS NULL"
