@@ -161,9 +161,10 @@ def line_of(text: str, *, times: Iterable[datetime] = ()) -> tuple[Part, ...]:
 
 def said_rows(text: Text, *, times: Sequence[datetime] = ()) -> list[Row]:
     """A page's title, quote and lines. `times` are those its lines name."""
-    rows = [title_row(text.title), *([quote_row(text.quote)] if text.quote else [])]
+    quote = [quote_row(text.quote)] if text.quote else []
     lines = (line_of(line, times=times) for line in text.lines if line)
-    return [*rows, *(Row(weight=SENTENCE, look="said", parts=line) for line in lines)]
+    rows = (Row(weight=SENTENCE, look="said", parts=line) for line in lines)
+    return [title_row(text.title), *quote, *rows]
 
 
 def title_row(title: str, *more: Part, first: Sequence[Part] = ()) -> Row:
@@ -210,9 +211,8 @@ def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> li
     ready = words.ready_at(notice, now) if now else None
     soon = [b.said(" · ready "), b.date(ready)] if ready else []
     whom = [b.call(calls), b.said(" ")] if calls else []
-    rows = [title_row(text.title, *soon, first=whom)]
-    if text.quote:
-        rows.append(quote_row(text.quote))
+    quote = [quote_row(text.quote)] if text.quote else []
+    rows = [title_row(text.title, *soon, first=whom), *quote]
     if isinstance(notice, n.Done | n.Reported | n.Gallery | n.Letter) and notice.clip:
         way = b.link(f"Go to the {words.thing(notice.about.work)}", jump(notice.clip))
         rows.append(Row(weight=KEEP, look="said", parts=(way,)))
@@ -241,8 +241,7 @@ def _to_row(notice: Told, line: str) -> Row:
     by = notice.decided_by if isinstance(notice, n.Reported | n.Reviewed) else ""
     if by and line.endswith(f" Decided by {by}."):
         return Row(weight=SENTENCE, look="said", parts=b.named(line, by))
-    until = words.open_until(notice)
-    times = [until] if until is not None else []
+    times = filter(None, [words.open_until(notice)])
     return Row(weight=SENTENCE, look="said", parts=line_of(line, times=times))
 
 
@@ -397,5 +396,5 @@ def draw_error(
 
 def draw_sentence(text: str) -> Drawn:
     """One sentence of ours, whatever it quotes."""
-    row = Row(weight=KEEP, look="said", parts=b.named(b.within(text, MAX_CHARS) or "…"))
-    return to_drawn([row])
+    parts = b.named(b.within(text, MAX_CHARS) or "…")
+    return to_drawn([Row(weight=KEEP, look="said", parts=parts)])
