@@ -298,7 +298,9 @@ def _channel(page: PlaceRules, channel: str) -> str:
 
 
 def _pairs(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{clean(key)} {clean(value, limit=80)}" for key, value in values.items())
+    return ", ".join(
+        f"{clean(key)} {clean(value, limit=80).rstrip('.')}" for key, value in values.items()
+    )
 
 
 def _blocked_cells(each: Blocked) -> tuple[str, str, str]:

@@ -59,7 +59,7 @@ class Community:
         )
         words = ", ".join(f"{each} {held[each]}" for each in held) or "nothing of its own"
         where = f"#{label or channel}" if channel else "this workspace"
-        return render.draw_sentence(f"Decided for {where}: {words}.")
+        return render.draw_sentence(f"Decided for {where}: {words.rstrip('.')}.")
 
     async def _rules(self, actor: Requester, said: re.Match[str]) -> Drawn:
         """What everybody accepts once, in a channel where one is named first."""

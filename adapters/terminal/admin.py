@@ -103,7 +103,7 @@ class Admin:
         name, _, value = rest.partition(" ")
         held = await self._admin.set_policy(actor.tenant, {name: value.strip()}, actor=actor)
         shown = ", ".join(f"{each} {held[each]}" for each in held)
-        return _said(f"Decided here: {shown or 'nothing of its own'}.")
+        return _said(f"Decided here: {shown.rstrip('.') or 'nothing of its own'}.")
 
     async def _defaults(self, actor: Requester, rest: str) -> Text:
         command = command_text.parse(f"settings {rest}")
