@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from bot.errors import InvalidRequest
-from bot.overview import PlaceLimit
+
+if TYPE_CHECKING:
+    from bot.studio import PlaceLimit
 
 #: How far back usage goes.
 DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}

@@ -1,7 +1,4 @@
-"""Every sentence a person reads, as plain text. Knows no platform: adapters escape and draw.
-
-Notices and errors are here, pages in `bot.page_words`; what both are made of in `bot.words`.
-"""
+"""Every sentence a person reads, as plain text; adapters draw it. Pages: `bot.page_words`."""
 
 from __future__ import annotations
 
@@ -50,6 +47,7 @@ from bot.page_words import (
     describe_usage,
     describe_usage_by_day,
     help_text,
+    short_help,
     timeline,
 )
 from bot.refs import JobId, Micros, Price, money
@@ -118,6 +116,7 @@ __all__ = [
     "parent_line",
     "price_words",
     "ready_at",
+    "short_help",
     "span",
     "starred_line",
     "thing",

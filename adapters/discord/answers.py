@@ -34,9 +34,8 @@ from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
 from bot.notices import Delivered, for_all
-from bot.page_words import short_help
 from bot.request import Requester, Work
-from bot.text import describe_settings_in, describe_usage, price_words, thing
+from bot.text import describe_settings_in, describe_usage, price_words, short_help, thing
 
 if TYPE_CHECKING:
     from bot.studio import Shown, Studio
