@@ -104,10 +104,10 @@ async def test_a_community_is_run_from_its_server(street: Street, boss: Person) 
     answer = await told(boss, "rule", name="remix", value="mine")
     assert "remix is anyone or own" in answer.content
     answer = await told(boss, "words", entry="clown")
-    assert "words: clown; patterns: none" in answer.content
+    assert "Blocked words: clown. Patterns: none." in answer.content
     refusal = await street.ana.answer(await street.ana.slash("ray create", prompt="a CL0WN"))
     assert "not allowed here" in refusal.content
-    assert "words: none" in (await told(boss, "words", entry="clown")).content
+    assert "Blocked words: none" in (await told(boss, "words", entry="clown")).content
     answer = await told(boss, "limit", name="clips_per_person_per_day", value="1")
     assert "Set here: clips\\_per\\_person\\_per\\_day 1" in answer.content
     answer = await told(boss, "limit", name="clips_per_persn_per_day", value="1")
