@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from bot.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from bot.studio import PlaceLimit
 
 #: How far back usage goes.
 DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
@@ -17,7 +21,7 @@ def change_words(
 ) -> tuple[list[str], list[str]]:
     """The lists once `add word X` or `remove pattern X` is done; raises `InvalidRequest`."""
     if (found := _WORDS.fullmatch(typed)) is None:
-        raise InvalidRequest("Say words add word X, or words remove pattern X.")
+        raise InvalidRequest("Say admin words add word X, or admin words remove pattern X.")
     lists = {"word": list(words), "pattern": list(patterns)}
     changed, entry = lists[found[2].lower()], found[3].strip()
     if found[1].lower() == "add":
@@ -33,6 +37,17 @@ def words_line(words: Collection[str], patterns: Collection[str]) -> str:
     """What a place blocks."""
     said = f"Blocked words: {', '.join(words) or 'none'}. Patterns: "
     return said + (", ".join(patterns) or "none") + "."
+
+
+def limits_line(every: Iterable[PlaceLimit]) -> str:
+    """The limits that were set in a place; an adapter shows its channels by their names."""
+    shown = [
+        f"{each.name} {each.value}"
+        + (f" for role {each.role}" if each.role else "")
+        + (f" in channel {each.channel}" if each.channel else "")
+        for each in every
+    ]
+    return f"Set here: {', '.join(shown) or 'nothing of its own'}."
 
 
 def page_in(typed: str) -> int:

@@ -27,7 +27,7 @@ cli = typer.Typer(
 )
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="The configuration file [config.toml if there is one]."),
+    typer.Option("--config", "-c", help="The configuration file; config.toml if there is one."),
 ]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job, such as r-0y8xk7m2q4.")]
 
@@ -187,7 +187,7 @@ def usage(
     is_json: Annotated[bool, typer.Option("--json", help="For a script.")] = False,
     chart: Annotated[Path | None, typer.Option(help="Draw the days, as a PNG file.")] = None,
 ) -> None:
-    """Who used what, and what it cost; days are those of `[limits] timezone`."""
+    """Who used what, and what it cost; days are those of the time zone under limits."""
     if is_csv and is_json:
         raise InvalidRequest("Choose one: --csv or --json.")
     if chart is not None and chart.exists():

@@ -105,13 +105,14 @@ class Administration(Rulings):
         why = clean(reason, limit=REASON_CHARS)
         if until is not None and until <= self._clock.now():
             raise InvalidRequest("Choose a time that is still to come.", field="until")
+        end = f"until {until:%Y-%m-%d %H:%M %Z}" if until else ""
         await self._rights.act(
             tenant,
             actor,
             "block",
             lambda tx, now: settings.block(tx, person, until=until, reason=why, now=now),
             target=person,
-            detail=" ".join(part for part in (f"until {until}" if until else "", why) if part),
+            detail=f"{end} {why}".strip(),
         )
 
     async def unblock(self, tenant: str, user: str, *, actor: Requester) -> None:

@@ -42,6 +42,7 @@ ANSWERED = {
 RULE_CHARS, RULE_LINE = 1200, 350
 PAID = "It is posted only if somebody says so. If not, its person is told, and it stays charged."
 REASONS_SHOWN = 5
+NOBODY_KNOWN = "somebody"
 NAME_CHARS = 80
 
 
@@ -135,8 +136,8 @@ def open_until(notice: n.Notice) -> datetime | None:
 
 
 def maker(about: n.About) -> str:
-    """The name of who asked for a clip, which calls nobody."""
-    return about.requester.display_name or about.requester.user
+    """The name of who asked for a clip, which calls nobody; somebody forgotten has none."""
+    return about.requester.display_name or NOBODY_KNOWN
 
 
 def _tone(notice: n.Reported) -> Tone:
@@ -200,12 +201,22 @@ def describe_audit(lines: Sequence[AuditLine]) -> Text:
             moment(each.at),
             each.actor.rpartition(":")[2],
             each.act,
-            each.target.rpartition(":")[2],
-            clean(each.detail, limit=NAME_CHARS),
+            "" if each.actor.startswith(f"{each.target}:") else each.target.rpartition(":")[2],
+            clean(_detail(each), limit=NAME_CHARS),
         )
         for each in lines
     )
     return Text(title="What was done here", table=(("when", "who", "what", "whom", ""), *rows))
+
+
+def _detail(line: AuditLine) -> str:
+    """What is said of an act; whose clip it was about without the place, which is this one."""
+    place = line.actor.rpartition(":")[0]
+    return (
+        f"of {line.detail[len(place) + 1 :]}"
+        if line.detail.startswith(f"{place}:")
+        else line.detail
+    )
 
 
 # ---- what is forgotten -----------------------------------------------------------------------

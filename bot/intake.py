@@ -138,7 +138,7 @@ class Intake(Receipts):
         named = {each for each in (retry_of, request.parent) if each is not None}
         known = await self._database.read(lambda conn: look_up(conn, request, named, house, now))
         for job_id in named - known.earlier.keys():
-            raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+            raise JobNotFound(f"There is no job {job_id}.")
         return known
 
     async def _check(self, request: GenerationRequest, known: Known, *, name: str = "") -> None:
@@ -323,7 +323,7 @@ class Intake(Receipts):
         """
         first = await self._database.read(lambda conn: jobs.get(conn, job_id))
         if first.request.requester.tenant != actor.tenant:
-            raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+            raise JobNotFound(f"There is no job {job_id}.")
         async with self._alone(first.request.batch or first.request.dedupe_key):
             job = await self._database.read(lambda conn: jobs.get(conn, job_id))
             question = job.plan.question if job.plan is not None else None

@@ -34,6 +34,7 @@ SOURCES: dict[Source, str] = {
 }
 USAGE_HEAD = ("asked", "delivered", "refused", "failed", "video", "charged")
 NAME_CHARS = 60
+CAMERA_MOVES = "Camera moves"
 
 
 # ---- one's own -------------------------------------------------------------------------------
@@ -162,11 +163,21 @@ def help_text(
         "vary ID x4 · remix ID other words --9s · loop ID · final ID 1080p · upscale ID 1080p",
         "sound ID what it sounds like · reframe ID 9:16 · modify ID flex_2 another look",
         "With a film: redo ID 2 (a shot that failed) · finish ID (without the rest)",
-        "settings · settings ar=9:16 · forget me · help",
+        "settings · settings ar=9:16 · settings animate_mine=nobody · forget me · help",
     )
     cameras = choices(*(model.concepts for model in models))
-    more = (f"Camera moves: {cameras}",) if cameras else ()
+    more = (f"{CAMERA_MOVES}: {cameras}",) if cameras else ()
     return Text(title="Ray turns words and images into clips", lines=lines + more, table=table)
+
+
+def short_help(
+    models: Sequence[ModelCapabilities], stills: Sequence[ModelCapabilities] = ()
+) -> Text:
+    """The same where there is little room: the flags in one line, and no list of camera moves."""
+    page = help_text(models, stills)
+    flags = " · ".join(" ".join(row[:2]).strip() for row in page.table[1:])
+    lines = (line for line in page.lines if not line.startswith(CAMERA_MOVES))
+    return replace(page, lines=(f"Flags: {flags}", *lines), table=())
 
 
 # ---- for those who run a place ---------------------------------------------------------------
@@ -273,7 +284,9 @@ def _policy_lines(page: PlaceRules) -> list[str]:
     for channel, policy in page.channel_policies.items():
         lines.append(f"Decided in {_channel(page, channel)}: {_pairs(policy)}.")
     if page.words or page.patterns:
-        lines.append(f"Blocked here: {page.words} words and {page.patterns} patterns.")
+        words = f"{page.words} word{'' if page.words == 1 else 's'}"
+        patterns = f"{page.patterns} pattern{'' if page.patterns == 1 else 's'}"
+        lines.append(f"Blocked here: {words} and {patterns}.")
     if page.digest:
         lines.append(f"Weekly digest in {_channel(page, page.digest)}.")
     return lines
@@ -285,7 +298,9 @@ def _channel(page: PlaceRules, channel: str) -> str:
 
 
 def _pairs(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{clean(key)} {clean(value, limit=80)}" for key, value in values.items())
+    return ", ".join(
+        f"{clean(key)} {clean(value, limit=80).rstrip('.')}" for key, value in values.items()
+    )
 
 
 def _blocked_cells(each: Blocked) -> tuple[str, str, str]:

@@ -88,8 +88,8 @@ def check_policy(changes: Mapping[str, str], *, channel: str = "") -> dict[str, 
 
 def _check(name: str, value: str, channel: str) -> str:
     if name not in CHOICES:
-        hint = _nearest(name, CHOICES)
-        raise InvalidRequest(f"There is no rule {name!r}.{hint} You can set {', '.join(CHOICES)}.")
+        wrong = f"There is no rule {name!r}.{_nearest(name, CHOICES)} " if name else ""
+        raise InvalidRequest(f"{wrong}You can set {', '.join(CHOICES)}.")
     if channel and name not in OF_CHANNELS:
         raise InvalidRequest(f"{name} is set for the whole place.", field=name)
     choices = CHOICES[name]

@@ -10,7 +10,7 @@ from bot.overview import Offer, Setting
 from bot.planning import Planner
 from bot.ports import ModelCapabilities, Operation
 from bot.request import Requester
-from bot.store import allowances, places, settings
+from bot.store import allowances, lookup, places, settings
 from bot.store.database import Database, Tx
 from bot.tables import LimitsTable
 
@@ -27,8 +27,8 @@ class Preferences:
         self._access = access
 
     async def own(self, requester: Requester) -> Mapping[str, str]:
-        """A person's own defaults."""
-        return await self._database.read(lambda conn: settings.chosen(conn, requester.person))
+        """A person's own defaults, and who may animate their images where they said it."""
+        return await self._database.read(lambda conn: lookup.own_settings(conn, requester.person))
 
     async def in_channel(self, requester: Requester, channel: str) -> tuple[Setting, ...]:
         """What holds for a person in a channel where they type nothing, and whose word it is."""
@@ -63,7 +63,8 @@ class Preferences:
         def write(tx: Tx) -> dict[str, str]:
             if trust:
                 settings.choose(tx, settings.trust_scope(requester.person), trust)
-            return settings.choose(tx, requester.person, changes)
+            settings.choose(tx, requester.person, changes)
+            return lookup.own_settings(tx.conn, requester.person)
 
         return await self._database.write(write)
 

@@ -1,7 +1,4 @@
-"""Every sentence a person reads, as plain text. Knows no platform: adapters escape and draw.
-
-Notices and errors are here, pages in `bot.page_words`; what both are made of in `bot.words`.
-"""
+"""Every sentence a person reads, as plain text; adapters draw it. Pages: `bot.page_words`."""
 
 from __future__ import annotations
 
@@ -50,6 +47,7 @@ from bot.page_words import (
     describe_usage,
     describe_usage_by_day,
     help_text,
+    short_help,
     timeline,
 )
 from bot.refs import JobId, Micros, Price, money
@@ -118,6 +116,7 @@ __all__ = [
     "parent_line",
     "price_words",
     "ready_at",
+    "short_help",
     "span",
     "starred_line",
     "thing",
@@ -362,7 +361,7 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.InvalidRequest: ("That is not understood", "Correct it and send it again."),
     errors.FrameRejected: ("The image cannot be used", "Try another JPEG, PNG, WebP or HEIC."),
     errors.QuotaExceeded: ("A limit is reached", "Type usage to see what is left."),
-    errors.NotAllowed: ("Not allowed", "Ask the operator of this bot."),
+    errors.NotAllowed: ("Not allowed", "If that is wrong, ask those who run this place."),
     errors.NotServed: ("Not open here", "Ask the operator of this bot."),
     errors.Paused: ("Raybot is paused", "Ask again once it goes on."),
     errors.WrongChannel: ("Not in this channel", "Ask again there."),

@@ -142,7 +142,7 @@ class Works:
     async def _visible(self, job_id: JobId, requester: Requester) -> Job:
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
         if not job.request.is_seen_by(requester):
-            raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+            raise JobNotFound(f"There is no job {job_id}.")
         return job
 
 

@@ -35,7 +35,7 @@ from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.log import get_logger
 from bot.notices import Delivered, for_all
 from bot.request import Requester, Work
-from bot.text import describe_settings_in, describe_usage, help_text, price_words, thing
+from bot.text import describe_settings_in, describe_usage, price_words, short_help, thing
 
 if TYPE_CHECKING:
     from bot.studio import Shown, Studio
@@ -199,7 +199,7 @@ class Answers:
         said = "\n".join(lines)
         room = render.MAX_CHARS - render.units(said) - 1
         typed = render.draw_text(
-            help_text(self._studio.preferences.models(), stills), max_chars=room
+            short_help(self._studio.preferences.models(), stills), max_chars=room
         )
         return f"{said}\n{typed}"
 

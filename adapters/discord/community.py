@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from adapters.admin_text import limits_line, words_line
 from adapters.discord import render
 from adapters.discord.admin_commands import checked
 from bot.clock import Clock
@@ -54,7 +55,7 @@ class Community:
         )
         words = ", ".join(_rule_line(*each) for each in held.items()) or "nothing of its own"
         where = f"<#{channel}>" if channel else "this server"
-        return f"Decided for {where}: {words}."
+        return f"Decided for {where}: {words.rstrip('.')}."
 
     async def _limit(self, actor: Requester, given: Given) -> str:
         every = await self._admin.set_limits(
@@ -64,12 +65,7 @@ class Community:
             channel=given["channel"],
             role=given["role"],
         )
-        shown = [
-            " ".join(part for part in (each.name, each.value, each.channel, each.role) if part)
-            for each in every
-        ]
-        words = ", ".join(shown) or "nothing of its own"
-        return f"Set here: {render.escape(clean(words, limit=1500))}."
+        return render.draw_line(limits_line(every))
 
     async def _grant(self, actor: Requester, given: Given) -> str:
         days, user = given["days"], given["user"]
@@ -98,8 +94,8 @@ class Community:
             await self._admin.set_words(
                 actor.tenant, actor=actor, words=lists["word"], patterns=lists["pattern"]
             )
-        shown = "; ".join(f"{name}s: {', '.join(each) or 'none'}" for name, each in lists.items())
-        return f"Blocked here. {render.escape(clean(shown, limit=1500))}"
+        shown = words_line(lists["word"], lists["pattern"])
+        return render.escape(clean(shown, limit=1500))
 
 
 def _rule_line(name: str, value: str) -> str:

@@ -61,6 +61,8 @@ _MARKS = re.compile(r"[\\*_~|`<>\[/]|:(?=\S)|^[#+-]|(?<=\d)\.(?=\s)")
 # A backslash hides a mention from the eye; whether also from those it calls is not promised.
 _CALLS = re.compile(r"(?<=<)@|@(?=everyone|here)", re.IGNORECASE)
 _JOB = re.compile(r"\bjob (r-[0-9a-z]+)$")
+#: Where a page of ours names a channel, or who decided: Discord shows their names.
+_NAMED = re.compile(r"(?<=channel )([0-9]{15,20})\b|(?<=\. Decided by )([0-9]{15,20})(?=\.$)")
 _VERBS = "usage|jobs|show|cancel|settings|help"
 _TYPED = re.compile(rf"\\`((?:{_VERBS})(?: r-[0-9a-z]+)?)\\`|(?<=\bType )({_VERBS})\b")
 
@@ -88,6 +90,7 @@ def _line(text: str, *, times: Iterable[datetime] = ()) -> str:
     shown = _within(text, LINE_CHARS)
     for time in times:
         shown = shown.replace(escape(words.moment(time)), stamp(time, "f"))
+    shown = _NAMED.sub(lambda found: f"<#{found[1]}>" if found[1] else f"<@{found[2]}>", shown)
     shown = _TYPED.sub(lambda verb: f"`/ray {verb[1] or verb[2]}`", shown)
     return _JOB.sub(r"job `\1`", shown)
 
@@ -282,6 +285,11 @@ def draw_text(text: Text, *, max_chars: int = MAX_CHARS, times: Sequence[datetim
     half = max(room // 2, room - units(to_block(text.table, room)) - 1)
     below = "\n" + _whole(lines, half) if lines else ""
     return f"{above}\n{to_block(text.table, room - units(below))}{below}"
+
+
+def draw_line(text: str) -> str:
+    """One sentence of ours, whatever it quotes."""
+    return _line(text)
 
 
 def draw_error(

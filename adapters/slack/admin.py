@@ -35,7 +35,8 @@ HELP = (
     "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · "
     "pause [what people read] · resume · rule remix own [#name] · "
     "rule review before_post [#name] · rule animate_others ask [#name] · "
-    "rule rules [#name] what everybody accepts · limit NAME VALUE [#name] · "
+    "rule rules [#name] what everybody accepts · rule moderators_channel #name · "
+    "rule gallery_channel #name · rule gallery_stars 3 · limit NAME VALUE [#name] · "
     "forget @person · grant @person 5 [days] · words [add word X] · queue · audit [page]"
 )
 FILES = "What this workspace used, as you asked: for your eyes only."
@@ -43,7 +44,7 @@ _ACTS = (
     "usage|digest|limits|limit|channel|defaults|block|unblock|forget|pause|resume|rule|grant|words|"
     "queue|audit"
 )
-_TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*))?", re.IGNORECASE | re.DOTALL)
+_TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*|help))?", re.IGNORECASE | re.DOTALL)
 _BLOCK = re.compile(rf"{USER.pattern}(?:\s+([0-9]{{1,4}}))?(?:\s+(.+))?", re.DOTALL)
 MOST_DAYS = 3650
 Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]

@@ -28,6 +28,7 @@ FULL, TIME, DAY = "{date_short_pretty} {time}", "{time_secs}", "{date_short_pret
 # No backslash helps against these. No width between them does, or a sign that looks alike.
 _LIVE = re.compile(r"^(?=>)|(?<=:)(?=[^\s:]+:)|(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d_])|(?<=\w@)(?=\w)")
 _MARKS = re.compile(r"[*~`]|(?<!\w)_|_(?!\w)")
+_CHANNEL, _USER = "[CG][A-Z0-9]{8,20}", re.compile("[UW][A-Z0-9]{8,20}")
 _ALIKE = {"*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ"}
 
 
@@ -81,6 +82,20 @@ def call(user: str) -> Part:
     return {"type": "user", "user_id": user}
 
 
+def named(text: str, person: str = "") -> tuple[Part, ...]:
+    """Words of ours in which channels show by their names, and so does this person."""
+    whom = rf"|\b{re.escape(person)}\b" if _USER.fullmatch(person) else ""
+    parts: list[Part] = []
+    for at, piece in enumerate(re.split(rf"((?<=channel ){_CHANNEL}\b{whom})", text)):
+        if at % 2 and piece == person:
+            parts.append(call(piece))
+        elif at % 2:
+            parts.append({"type": "channel", "channel_id": piece})
+        elif piece:
+            parts.append(said(piece))
+    return tuple(parts)
+
+
 def jump(message: MessageRef) -> str:
     """The link to a message, through Slack's own door.
 
@@ -112,6 +127,8 @@ def _to_mrkdwn(part: Part) -> str:
             return f"<{part['url'].replace('&', '&amp;')}|{quiet(part['text'])}>"
         case "user":
             return f"<@{part['user_id']}>"
+        case "channel":
+            return f"<#{part['channel_id']}>"
     style = part.get("style", {})
     mark = "`" if style.get("code") else "*" if style.get("bold") else ""
     return f"{mark}{quiet(part['text'])}{mark}"

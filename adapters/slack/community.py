@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from adapters.admin_text import change_words, page_in, words_line
+from adapters.admin_text import change_words, limits_line, page_in, words_line
 from adapters.slack import pages, render
 from adapters.slack.render import Drawn
 from bot.clock import Clock
@@ -59,7 +59,7 @@ class Community:
         )
         words = ", ".join(f"{each} {held[each]}" for each in held) or "nothing of its own"
         where = f"#{label or channel}" if channel else "this workspace"
-        return render.draw_sentence(f"Decided for {where}: {words}.")
+        return render.draw_sentence(f"Decided for {where}: {words.rstrip('.')}.")
 
     async def _rules(self, actor: Requester, said: re.Match[str]) -> Drawn:
         """What everybody accepts once, in a channel where one is named first."""
@@ -82,11 +82,7 @@ class Community:
         every = await self._admin.set_limits(
             actor.tenant, {name: value or ""}, actor=actor, channel=channel or "", role=role or ""
         )
-        shown = [
-            " ".join(part for part in (each.name, each.value, each.channel, each.role) if part)
-            for each in every
-        ]
-        return render.draw_sentence(f"Set here: {', '.join(shown) or 'nothing of its own'}.")
+        return render.draw_sentence(limits_line(every))
 
     async def _grant(self, actor: Requester, rest: str) -> Drawn:
         found = _GRANT.fullmatch(rest)

@@ -153,19 +153,18 @@ def line_of(text: str, *, times: Iterable[datetime] = ()) -> tuple[Part, ...]:
     shown, at = b.within(text, LINE_CHARS), 0
     for found in re.finditer(spots, shown):
         verb = found["quoted"] or found["typed"]
-        parts += [b.said(shown[at : found.start()])] if found.start() > at else []
+        parts += b.named(shown[at : found.start()])
         parts.append(b.said(f"/ray {verb}", code=True) if verb else stamps[found[0]])
         at = found.end()
-    return (*parts, b.said(shown[at:])) if at < len(shown) or not parts else tuple(parts)
+    return (*parts, *b.named(shown[at:])) or (b.said(""),)
 
 
 def said_rows(text: Text, *, times: Sequence[datetime] = ()) -> list[Row]:
     """A page's title, quote and lines. `times` are those its lines name."""
-    rows = [title_row(text.title)]
-    if text.quote:
-        rows.append(quote_row(text.quote))
+    quote = [quote_row(text.quote)] if text.quote else []
     lines = (line_of(line, times=times) for line in text.lines if line)
-    return [*rows, *(Row(weight=SENTENCE, look="said", parts=line) for line in lines)]
+    rows = (Row(weight=SENTENCE, look="said", parts=line) for line in lines)
+    return [title_row(text.title), *quote, *rows]
 
 
 def title_row(title: str, *more: Part, first: Sequence[Part] = ()) -> Row:
@@ -212,9 +211,8 @@ def rows_of(notice: Told, *, now: datetime | None = None, calls: str = "") -> li
     ready = words.ready_at(notice, now) if now else None
     soon = [b.said(" · ready "), b.date(ready)] if ready else []
     whom = [b.call(calls), b.said(" ")] if calls else []
-    rows = [title_row(text.title, *soon, first=whom)]
-    if text.quote:
-        rows.append(quote_row(text.quote))
+    quote = [quote_row(text.quote)] if text.quote else []
+    rows = [title_row(text.title, *soon, first=whom), *quote]
     if isinstance(notice, n.Done | n.Reported | n.Gallery | n.Letter) and notice.clip:
         way = b.link(f"Go to the {words.thing(notice.about.work)}", jump(notice.clip))
         rows.append(Row(weight=KEEP, look="said", parts=(way,)))
@@ -240,8 +238,10 @@ def _to_row(notice: Told, line: str) -> Row:
         return _small(FACTS, line)
     if isinstance(notice, n.Failed | n.Cancelled) and line == words.charge_words(notice.charged):
         return Row(weight=KEEP, look="said", parts=line_of(line))
-    until = words.open_until(notice)
-    times = [until] if until is not None else []
+    by = notice.decided_by if isinstance(notice, n.Reported | n.Reviewed) else ""
+    if by and line.endswith(f" Decided by {by}."):
+        return Row(weight=SENTENCE, look="said", parts=b.named(line, by))
+    times = filter(None, [words.open_until(notice)])
     return Row(weight=SENTENCE, look="said", parts=line_of(line, times=times))
 
 
@@ -251,7 +251,7 @@ def related_row(line: str, relative: n.Parent | n.Starred | Relative) -> Row:
     name = b.said(relative.job_id, code=True)
     if relative.message is not None:
         name = b.link(relative.job_id, jump(relative.message))
-    parts = (b.said(before), name, b.said(b.within(after, LINE_CHARS)))
+    parts = (b.said(before), name, b.said(f" {b.within(after, LINE_CHARS)}".rstrip()))
     return Row(weight=FACTS, look="small", parts=tuple(each for each in parts if each.get("text")))
 
 
@@ -396,5 +396,5 @@ def draw_error(
 
 def draw_sentence(text: str) -> Drawn:
     """One sentence of ours, whatever it quotes."""
-    row = Row(weight=KEEP, look="said", parts=(b.said(b.within(text, MAX_CHARS) or "…"),))
-    return to_drawn([row])
+    parts = b.named(b.within(text, MAX_CHARS) or "…")
+    return to_drawn([Row(weight=KEEP, look="said", parts=parts)])

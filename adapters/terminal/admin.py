@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
-from adapters.admin_text import DAYS, change_words, page_in, words_line
+from adapters.admin_text import DAYS, change_words, limits_line, page_in, words_line
 from adapters.command_text import SettingsCommand
 from bot.clock import Clock
 from bot.errors import InvalidRequest
@@ -31,7 +31,11 @@ HELP = (
     "audit [page]. For every place together: raybot usage."
 )
 _ACTS = "usage|limits|limit|rules|rule|defaults|words|pause|resume|queue|audit"
-_TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*))?", re.IGNORECASE | re.DOTALL)
+#: What is typed in a chat alone; here it is answered with what there is, and makes no clip.
+_ELSEWHERE = "digest|channel|block|unblock|forget|grant"
+_TYPED = re.compile(
+    rf"admin(?:\s+(?P<act>(?:{_ACTS}|{_ELSEWHERE})\b.*|help))?", re.IGNORECASE | re.DOTALL
+)
 Act = Callable[[Requester, str], Coroutine[Any, Any, Text]]
 
 
@@ -93,14 +97,13 @@ class Admin:
         if not name:
             raise InvalidRequest(f"Names of limits: {', '.join(self._admin.settable())}.")
         every = await self._admin.set_limits(actor.tenant, {name: value.strip()}, actor=actor)
-        shown = ", ".join(f"{each.name} {each.value}" for each in every)
-        return _said(f"Set here: {shown or 'nothing of its own'}.")
+        return _said(limits_line(every))
 
     async def _rule(self, actor: Requester, rest: str) -> Text:
         name, _, value = rest.partition(" ")
         held = await self._admin.set_policy(actor.tenant, {name: value.strip()}, actor=actor)
         shown = ", ".join(f"{each} {held[each]}" for each in held)
-        return _said(f"Decided here: {shown or 'nothing of its own'}.")
+        return _said(f"Decided here: {shown.rstrip('.') or 'nothing of its own'}.")
 
     async def _defaults(self, actor: Requester, rest: str) -> Text:
         command = command_text.parse(f"settings {rest}")

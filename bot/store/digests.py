@@ -137,5 +137,5 @@ def _is_public(job: Job) -> bool:
 def _to_starred(job: Job, count: int) -> Starred:
     own = job.request.requester
     return Starred(
-        job_id=job.id, stars=count, name=own.display_name or own.user, message=job.message
+        job_id=job.id, stars=count, name=own.display_name or "somebody", message=job.message
     )

@@ -77,7 +77,7 @@ def get(conn: Connection, job_id: JobId) -> Job:
     """One job; raises `JobNotFound`."""
     job = get_or_none(conn, job_id)
     if job is None:
-        raise JobNotFound(f"There is no job {job_id}. `jobs` lists yours.")
+        raise JobNotFound(f"There is no job {job_id}.")
     return job
 
 

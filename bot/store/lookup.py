@@ -80,3 +80,10 @@ def _is_closed(conn: Connection, person: str) -> bool:
     """Whether somebody lets nobody animate their images."""
     kept = settings.chosen(conn, settings.trust_scope(person))
     return kept.get(consent.ANIMATE_MINE) == consent.NOBODY
+
+
+def own_settings(conn: Connection, person: str) -> dict[str, str]:
+    """A person's own defaults, and who may animate their images where they said it."""
+    trust = settings.chosen(conn, settings.trust_scope(person))
+    said = {name: trust[name] for name in (consent.ANIMATE_MINE,) if name in trust}
+    return {**settings.chosen(conn, person), **said}

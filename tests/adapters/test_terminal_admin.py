@@ -41,6 +41,10 @@ SAYS = {
     "admin queue": "Nothing waits",
     "admin audit": "limits",
     "admin": "admin with one of",
+    "admin help": "admin with one of",
+    "admin digest": "admin with one of",
+    "admin rule": "You can set remix",
+    "settings animate_mine=nobody": "nobody",
 }
 
 

@@ -205,7 +205,9 @@ async def test_rules_tell_what_was_decided(inn: House) -> None:
     assert [act for act, _, _ in await audit(inn, "rul")] == [
         *("pause", "channels", "defaults", "defaults", "block", "block", "resume", "unblock"),
     ]
-    assert ("block", "recording:rul:b1", f"until {until} spam") in await audit(inn, "rul")
+    assert ("block", "recording:rul:b1", f"until {until:%Y-%m-%d %H:%M} UTC spam") in await audit(
+        inn, "rul"
+    )
     assert ("defaults", "recording:rul:1", "resolution=720p") in await audit(inn, "rul")
 
 

@@ -71,7 +71,7 @@ async def test_what_admins_decide_is_shown_and_audited(school: House) -> None:
     page = " ".join(describe_rules(await admin.rules(HERE)).lines)
     assert "Decided here: remix own, moderators_channel mods." in page
     assert "Decided in channel art: remix anyone." in page
-    assert "Blocked here: 1 words and 0 patterns." in page
+    assert "Blocked here: 1 word and 0 patterns." in page
     assert "clown" not in page
     assert await admin.words(HERE, actor=ADMIN) == (("clown",), ())
     rows = select(schema.audit_log.c.act)

@@ -62,7 +62,8 @@ async def test_usage_comes_as_a_table_and_as_a_file(street: Street, boss: Person
 async def test_the_weekly_digest_is_turned_on_and_off(street: Street, boss: Person) -> None:
     answer = await told(boss, "digest", channel=street.general)
     assert f"comes in <#{street.general.id}>" in answer.content
-    assert f"Weekly digest in channel {street.general.id}" in (await told(boss, "limits")).content
+    shown = await told(boss, "limits")
+    assert f"Weekly digest in channel <#{street.general.id}>" in shown.content
     shelf = street.discord.channel(street.guild, "shelf", Kind.CATEGORY)
     assert "That is a category" in (await told(boss, "digest", channel=shelf)).content
     assert "nowhere any more" in (await told(boss, "digest")).content
@@ -103,10 +104,10 @@ async def test_a_community_is_run_from_its_server(street: Street, boss: Person) 
     answer = await told(boss, "rule", name="remix", value="mine")
     assert "remix is anyone or own" in answer.content
     answer = await told(boss, "words", entry="clown")
-    assert "words: clown; patterns: none" in answer.content
+    assert "Blocked words: clown. Patterns: none." in answer.content
     refusal = await street.ana.answer(await street.ana.slash("ray create", prompt="a CL0WN"))
     assert "not allowed here" in refusal.content
-    assert "words: none" in (await told(boss, "words", entry="clown")).content
+    assert "Blocked words: none" in (await told(boss, "words", entry="clown")).content
     answer = await told(boss, "limit", name="clips_per_person_per_day", value="1")
     assert "Set here: clips\\_per\\_person\\_per\\_day 1" in answer.content
     answer = await told(boss, "limit", name="clips_per_persn_per_day", value="1")

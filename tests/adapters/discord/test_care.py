@@ -55,6 +55,8 @@ async def test_a_report_goes_to_the_moderators_and_only_they_decide(street: Stre
     await judge.answer(await judge.click(report, "Remove"))
     await street.discord.wait_for(lambda: not street.clips())
     await street.discord.wait_for(lambda: not report.buttons and "Decided by" in report.content)
+    assert f"Decided by {judge.mention}." in report.content
+    assert not report.pings
     assert "report removed" in (await told(boss, "audit")).content
 
 

@@ -361,6 +361,7 @@ async def test_help_names_commands_that_can_be_clicked(street: Street) -> None:
     assert f"</ray create:{ray['id']}>" in answer.content
     assert "Apps → Animate with Ray" in answer.content
     assert "--ar" in answer.content
+    assert "forget me" in answer.content, "the last of it has room, too"
 
 
 # ---- what goes wrong on the wire ----------------------------------------------------------------

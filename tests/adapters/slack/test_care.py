@@ -58,6 +58,7 @@ async def test_a_report_goes_to_the_moderators_and_only_they_decide(lane: Lane) 
     await pressed.wait_said(lambda text: "was removed" in text)
     await lane.slack.wait_for(lambda: not lane.clips())
     await lane.slack.wait_for(lambda: not report.buttons and "Decided by" in report.plain)
+    assert f"Decided by <@{boss.id}>." in report.text, "an edit, which calls nobody"
     view.is_open = True
     await lane.ben.submit(view)
     assert len(lane.slack.said(office)) == 1

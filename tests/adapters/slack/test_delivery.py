@@ -114,7 +114,7 @@ async def test_a_digest_whose_answer_was_lost_is_found_by_the_next_process(desk:
     assert ref.message == said.ts
     assert said.text.startswith("*The week with Raybot, 26 Oct to 1 Nov 2026*")
     assert "&lt;!channel&gt;" in said.text
-    assert f"|{JOB}>" in said.text, "the way to the clip"
+    assert f"|{JOB}> by " in said.text, "the way to the clip"
 
 
 async def test_slack_hosts_no_image_for_others(desk: Desk) -> None:
