@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from adapters.work_text import Finish, Redo, to_job_id
 from bot.acts import Act
+from bot.errors import InvalidRequest
 from bot.refs import JobId
 from bot.request import AspectRatio, Duration, Resolution
 
@@ -179,12 +180,27 @@ _DEEDS: tuple[tuple[Act, str], ...] = (
     ("modify", rf"modify\s+{_SURE_ID}{_MODE}{_REST}"),
     ("remix", rf"remix\s+{_SURE_ID}{_REST}"),
 )
+#: What lacks its job where nothing else is said.
+_LONE = frozenset(
+    {
+        *_OF_JOB,
+        *("extend", "prequel", "join", "loop", "vary", "variation", "final", "upscale", "sound"),
+        *("audio", "reframe", "modify", "remix", "redo", "finish"),
+    }
+)
+_LONE_SAYS = (
+    "{0} needs a job's id: {0} r-0yb7k2m9q, for example; jobs lists yours. For a clip of that "
+    "word, say more of what there is to see."
+)
 _FORGET = re.compile(r"forget\s+me(\s+yes)?", re.IGNORECASE)
 _JOBS = re.compile(r"jobs(?:\s+[\"“”„]([^\"“”„]+)[\"“”])?(?:\s+([1-9][0-9]{0,3}))?", re.IGNORECASE)
 
 
 def read_verb(text: str) -> Command | Deed | None:
-    """The verb that the whole text is; None where it is a prompt, or `settings`."""
+    """The verb that the whole text is; None where it is a prompt, or `settings`.
+
+    Raises `InvalidRequest` for one that lacks its job: a clip of that word would be paid.
+    """
     if text.lower() in {"help", "usage"}:
         return Help() if text.lower() == "help" else Usage()
     if match := _FORGET.fullmatch(text):
@@ -196,6 +212,10 @@ def read_verb(text: str) -> Command | Deed | None:
     for act, pattern in _DEEDS:
         if match := re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL):
             return _to_deed(act, match)
+    if text.lower() == "forget":
+        raise InvalidRequest("Say forget me, and read first what goes.", field="prompt")
+    if text.lower() in _LONE:
+        raise InvalidRequest(_LONE_SAYS.format(text.lower()), field="prompt")
     return None
 
 

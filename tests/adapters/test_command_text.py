@@ -360,14 +360,18 @@ def test_verbs(text: str, command: object) -> None:
         "jobs fox",
         "jobs 0",
         "cancel culture",
-        "retry",
         "settings of a castle",
         "settings ar=9:16 please",
-        "confirm",
     ],
 )
 def test_a_verb_that_does_not_fit_the_whole_text_is_a_prompt(prompt: str) -> None:
     assert parse(prompt) == Draft(prompt=prompt)
+
+
+@pytest.mark.parametrize("verb", ["show", "Extend", "vary", "final", "redo", "forget"])
+def test_a_verb_alone_buys_no_clip(verb: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{verb.lower()} (needs a job's id|me)"):
+        parse(verb)
 
 
 def test_verbs_of_one_shape_stay_apart() -> None:
