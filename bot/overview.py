@@ -76,7 +76,7 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class JobLine:
-    """One job in a list of one's own."""
+    """One job in a list of one's own; `price` is what it cost, or is to cost while it is open."""
 
     job_id: JobId
     state: str

@@ -26,10 +26,18 @@ def to_line(job: Job) -> JobLine:
         state=JobState.CANCELLED if job.is_taken_back else job.state,
         prompt=job.work.prompt,
         created_at=job.created_at,
-        price=job.plan.price.micros if job.plan else Micros(0),
+        price=_price_of(job),
         message=job.message if not is_deleted(job) else None,
         is_private=job.request.is_private,
     )
+
+
+def _price_of(job: Job) -> Micros:
+    """What it cost once it has ended; before, and of a test, what it would."""
+    if job.plan is None:
+        return Micros(0)
+    is_charged = job.ended_at is not None and not job.plan.price.is_test
+    return job.cost if is_charged else job.plan.price.micros
 
 
 def to_kept(job: Job, path: Path, said: Notice, *, acts: tuple[Offered, ...]) -> Delivered:

@@ -466,6 +466,7 @@ async def test_a_job_is_shown_with_its_clip_to_everyone_in_its_place(inn: House)
     job_id = await inn.ask("an owl", user="own2")
     waiting = await inn.studio.show(job_id, to_requester("own3"))
     assert not isinstance(waiting.notice, Delivered)
+    assert waiting.line.price == 136_858
     assert [state for _, state in waiting.events][:2] == ["received", "accepted"]
     job = await finish(inn, job_id)
     shown = await inn.studio.show(job_id, to_requester("own3"))
@@ -482,7 +483,7 @@ async def test_a_job_is_shown_with_its_clip_to_everyone_in_its_place(inn: House)
         "delivering",
         "delivered",
     ]
-    assert (shown.line.prompt, shown.line.price) == ("an owl", 136_858)
+    assert (shown.line.prompt, shown.line.price) == ("an owl", job.cost)
     assert shown.line.message == job.message
 
 
