@@ -43,8 +43,8 @@ async def test_usage_comes_as_a_table_and_as_a_file(street: Street, boss: Person
     await street.ana.slash("ray create", prompt="a red fox")
     await finished(street)
     asked = await boss.slash("ray-admin usage", since="week")
-    # Its first chart takes a process a while.
-    answer = await boss.answer(asked, seconds=18)
+    # Its first chart takes a process a while, and on a busy machine long.
+    answer = await boss.answer(asked, seconds=45)
     assert answer.is_ephemeral
     assert "Ana" in answer.content
     files = dict(answer.files)
