@@ -379,7 +379,8 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
         ("admin pause", "Paused"),
     ):
         asked = await boss.slash("/ray", typed, lane.general)
-        assert says in await asked.wait_said()
+        # The first chart takes a process a while.
+        assert says in await asked.wait_said(seconds=45)
     letters = [each for each in lane.slack.said(boss.direct) if each.files]
     kinds = ["png"] * bool(find_spec("matplotlib")) + ["csv", "csv"]
     assert [[f.name[-3:] for f in each.files] for each in letters] == [kinds]
