@@ -17,23 +17,17 @@ from bot.job import Job, JobState
 from bot.notices import Digest, Notice
 from bot.refs import Micros, ThreadRef
 from bot.request import Requester
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Simulator
 from bot.store import digests as digests_kept
 from bot.store import settings
+from tests.bot.lasting import simulator
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 
+__all__ = ["simulator"]
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ZONE = "Asia/Kathmandu"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def simulator() -> AsyncIterator[Simulator]:
-    options = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(options, Faults()) as running_simulator:
-        yield running_simulator
 
 
 def to_config(folder: Path, simulator: Simulator) -> Any:

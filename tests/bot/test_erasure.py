@@ -17,13 +17,16 @@ from bot.notices import Gallery, Letter, Reported
 from bot.overview import Belongings
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, ImageFrame, Requester, StoryWork, VideoWork
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Simulator
 from bot.store import erasing, jobs, messages, places, schema, stories
 from bot.store.database import Tx
 from bot.text import describe_forgetting
+from tests.bot.lasting import simulator
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 from tests.rendered import png
+
+__all__ = ["simulator"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECRET, BOAT, TENT = "my red house in Oslo", "a blue boat", "a white tent"
@@ -32,15 +35,6 @@ ANA, BEN, MIA = to_requester("ana"), to_requester("ben"), to_requester("mia")
 ABROAD = to_requester("ana", workspace="abroad")
 HERE, THERE = ANA.tenant, ABROAD.tenant
 BOTH: dict[str, Any] = {"access": {"servers": ["abroad"]}, "limits": {"confirm_above_usd": 1.2}}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def simulator() -> AsyncIterator[Simulator]:
-    options = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(options, Faults()) as running_simulator:
-        yield running_simulator
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -21,23 +21,17 @@ from bot.errors import (
 from bot.job import Job, JobState
 from bot.notices import Delivered, Gallery, Letter, Notice
 from bot.refs import JobId, MessageRef, ThreadRef
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Simulator
 from bot.text import describe, describe_audit, describe_queue
+from tests.bot.lasting import simulator
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
+
+__all__ = ["simulator"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIA, HERE = to_requester("mia"), "recording:local"
 THERE = {"gallery_channel": "gallery"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def simulator() -> AsyncIterator[Simulator]:
-    options = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(options, Faults()) as running_simulator:
-        yield running_simulator
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

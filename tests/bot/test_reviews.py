@@ -15,24 +15,18 @@ from bot.job import Job, JobState
 from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, ReviewNeeded
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, StoryWork
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Simulator
 from bot.store import jobs, schema, stories
 from bot.store.database import Tx
 from bot.text import describe
+from tests.bot.lasting import simulator
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 
+__all__ = ["simulator"]
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HERE, MIA, ANA = "recording:local", to_requester("mia"), to_requester("ana")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def simulator() -> AsyncIterator[Simulator]:
-    options = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(options, Faults()) as running_simulator:
-        yield running_simulator
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
