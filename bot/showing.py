@@ -33,10 +33,11 @@ def to_line(job: Job) -> JobLine:
 
 
 def _price_of(job: Job) -> Micros:
-    """What it cost once it has ended; before, and of a test, what it would."""
+    """What it cost once it was charged; before, and of a test, what it would."""
     if job.plan is None:
         return Micros(0)
-    is_charged = job.ended_at is not None and not job.plan.price.is_test
+    is_over = job.ended_at is not None or job.state is JobState.REVIEWING
+    is_charged = is_over and not job.plan.price.is_test
     return job.cost if is_charged else job.plan.price.micros
 
 

@@ -35,7 +35,8 @@ TOLD = (REFUSED, NOT_PREPARED)
 SHARED = ("usd_per_tenant_per_month", "usd_total_per_month")
 #: What usage counts: clips, and films that came to nothing before they had shots.
 IS_ASKED = or_(allowances.IS_CLIP, jobs.c.accepted_at.is_(None))
-_CHARGED = [state.value for state in (*TERMINAL, JobState.REVIEWING)]
+#: States whose cost was charged: of what is reviewed, before its end.
+CHARGED = frozenset({*TERMINAL, JobState.REVIEWING})
 _INSERT = ledger_entries.insert()
 _SETTLED = select(ledger_entries.c.job_id).where(ledger_entries.c.closes == bindparam("of_job"))
 #: States in which a clip may be charged already: a moderator looks at it, or has.
@@ -219,7 +220,7 @@ def usage(
             func.sum(case((and_(is_failed, is_refused), 1), else_=0)).label("refused"),
             func.sum(case((is_failed, 1), else_=0)).label("ended"),
             func.sum(case((is_delivered, jobs.c.seconds), else_=0.0)).label("seconds"),
-            func.sum(case((jobs.c.state.in_(_CHARGED), jobs.c.cost), else_=0)).label("charged"),
+            func.sum(case((jobs.c.state.in_(CHARGED), jobs.c.cost), else_=0)).label("charged"),
         )
         .where(
             jobs.c.created_at >= start,

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, literal, select
 
-from bot.job import TERMINAL, JobState
+from bot.job import JobState
 from bot.overview import UsageRow
 from bot.refs import GenerationId, JobId, Micros
 from bot.store import ledger
@@ -44,7 +44,7 @@ class _Sum:
             is_refused = (row.failure or {}).get("code") in ledger.REFUSALS
             self.refused += is_refused
             self.failed += not is_refused
-        if row.state in TERMINAL:
+        if row.state in ledger.CHARGED:
             self.charged += row.cost
 
     def to_row(self, label: str) -> UsageRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,15 @@ async def test_a_clip_is_posted_once_a_moderator_says_so(house: House) -> None:
     assert (other.verdict, other.decided_by) == ("post", "mia")
     assert (await house.job(job.id)).cost == job.cost
     await house.check_books()
+
+
+async def test_what_waits_counts_as_charged_for_its_person_and_for_its_place(house: House) -> None:
+    job = await made(house, "sum", user="sue")
+    own = await house.studio.usage(to_requester("sue"))
+    now = house.clock.now()
+    rows = await house.studio.admin.usage(HERE, now - timedelta(days=1), now + timedelta(days=1))
+    [theirs] = [row for row in rows if row.label == "sue"]
+    assert own.month.charged == theirs.charged == job.cost > 0
 
 
 async def test_a_rejected_clip_is_paid_and_only_its_person_is_told(house: House) -> None:
