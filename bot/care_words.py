@@ -43,7 +43,7 @@ RULE_CHARS, RULE_LINE = 1200, 350
 PAID = "It is posted only if somebody says so. If not, its person is told, and it stays charged."
 REASONS_SHOWN = 5
 NOBODY_KNOWN = "somebody"
-NAME_CHARS = 80
+NAME_CHARS, DETAIL_CHARS = 80, 160
 
 
 #: What a filter minded, by its class.
@@ -202,7 +202,7 @@ def describe_audit(lines: Sequence[AuditLine]) -> Text:
             each.actor.rpartition(":")[2],
             each.act,
             "" if each.actor.startswith(f"{each.target}:") else each.target.rpartition(":")[2],
-            clean(_detail(each), limit=NAME_CHARS),
+            clean(_detail(each), limit=DETAIL_CHARS),
         )
         for each in lines
     )

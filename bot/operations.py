@@ -91,7 +91,9 @@ class Operations:
             case "unpark":
                 job = await self.unpark(job_id, actor=actor)
             case "review":
-                job = await self.review(job_id, values.get("how"), actor=actor)
+                job = await self.review(
+                    job_id, values.get("how"), actor=actor, reason=values.get("reason")
+                )
             case "learn":
                 return {"sentence": await self._learn(values)}
             case _:
@@ -216,15 +218,17 @@ class Operations:
 
         return await self._database.write(work)
 
-    async def review(self, job_id: JobId, verdict: object, *, actor: str) -> Job:
-        """Post a clip that waits for a moderator, or reject it."""
+    async def review(
+        self, job_id: JobId, verdict: object, *, actor: str, reason: object = None
+    ) -> Job:
+        """Post a clip that waits for a moderator, or reject it, for a reason if one is given."""
         now = self._clock.now()
         found = next((each for each in VERDICTS if each == verdict), None)
         if found is None:
             raise InvalidRequest("Say post or reject.")
 
         def work(tx: Tx) -> Job:
-            job = reviews.decide(tx, job_id, found, by=actor, now=now)
+            job = reviews.decide(tx, job_id, found, by=actor, now=now, reason=str(reason or ""))
             if job.next_at is not None:
                 self._dispatcher.wake(tx, job_id, job.next_at)
             tx.after_commit(lambda: self._announce(job_id))

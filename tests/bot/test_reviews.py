@@ -19,7 +19,7 @@ from bot.request import ClipFrame, StoryWork
 from bot.simulator import Simulator
 from bot.store import jobs, schema, stories
 from bot.store.database import Tx
-from bot.text import describe
+from bot.text import describe, describe_audit
 from tests.bot.lasting import simulator
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
@@ -111,22 +111,34 @@ async def test_what_waits_counts_as_charged_for_its_person_and_for_its_place(hou
     rows = await house.studio.admin.usage(HERE, now - timedelta(days=1), now + timedelta(days=1))
     [theirs] = [row for row in rows if row.label == "sue"]
     assert own.month.charged == theirs.charged == job.cost > 0
+    house.chat.before_post = lambda _: DeliveryUnavailable("Not now.")
+    await house.studio.reviews.decide(job.id, "post", actor=MIA)
+    await house.until(job.id, JobState.DELIVERING)
+    rows = await house.studio.admin.usage(HERE, now - timedelta(days=1), now + timedelta(days=1))
+    own = await house.studio.usage(to_requester("sue"))
+    [theirs] = [row for row in rows if row.label == "sue"]
+    assert own.month.charged == theirs.charged == job.cost
+    house.chat.before_post = lambda _: None
 
 
 async def test_a_rejected_clip_is_paid_and_only_its_person_is_told(house: House) -> None:
     job, reviews = await made(house, "reject", "bo"), house.studio.reviews
     await asked(house, job.id)
-    await reviews.decide(job.id, "reject", actor=MIA)
+    await reviews.decide(job.id, "reject", actor=MIA, reason="Too  scary,\nsorry.")
     await house.chat.until(lambda: isinstance(last(house, job.id, "status"), Failed))
     await house.chat.until(lambda: last(house, job.id, "why") is not None)
     status, letter = last(house, job.id, "status"), posts(house, job.id, "why")[0]
     assert letter.ref.thread.channel == "dm-bo"
     told = str(describe(letter.notices[0]))
     assert "A moderator looked at your clip" in told
+    assert "They say: “Too scary, sorry.”" in told
     assert "stays charged" in told
     assert status is not None
     assert "moderator" not in str(describe(status))
     assert "red fox" not in str(describe(status))
+    assert "scary" not in str(describe(status))
+    audit = describe_audit(await house.studio.admin.audit(HERE))
+    assert any("of bo: Too scary, sorry." in row for row in audit.table)
     assert (await reviews.decide(job.id, "post", actor=MIA)).verdict == "reject"
     assert house.chat.clips(job.id) == []
     assert (await house.job(job.id)).cost == job.cost > 0
