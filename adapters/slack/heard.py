@@ -8,14 +8,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from adapters.slack.addresses import NAME, is_direct
-from adapters.slack.buttons import MORE, REPORT, read_action
+from adapters.slack.buttons import MORE, REJECT, REPORT, read_action
 from adapters.slack.deeds import HAS_FORM
 from adapters.work_text import is_bare_story
 from bot.refs import Frozen
 
 Kind = Literal["command", "message", "form", "button", "shortcut", "reaction", "home", "gone"]
 #: What is answered by a form, which Slack takes for three seconds only: it is not kept.
-OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT}) | HAS_FORM
+OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT, REJECT}) | HAS_FORM
 #: The reactions that mean something to us, by Slack's names of them, and what is done.
 REACTIONS = {"star": "star", "email": "letter", "envelope": "letter"}
 KEPT_OF_VIEW = ("id", "callback_id", "private_metadata")
