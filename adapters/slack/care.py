@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, get_args
 
 from adapters.slack import addresses, parse, render
-from adapters.slack.addresses import Account
+from adapters.slack.addresses import NAME, Account
 from adapters.slack.heard import Heard
 from adapters.slack.more import REPORTING, read_reason
 from adapters.slack.pages import draw_text
@@ -52,9 +52,15 @@ class Care:
             log.info("slack.star_refused", kind=type(error).__name__)
 
     async def _star(self, heard: Heard, account: Account) -> None:
-        if found := await self._clip_at(heard, account):
-            job_id, who = found
-            await self._studio.gallery.star(job_id, who, is_on=heard.action == "star")
+        if (found := await self._clip_at(heard, account)) is None:
+            return
+        (job_id, who), name = found, f"star:{heard.user}"
+        known = await self._studio.recall(NAME, name, job_id=job_id)
+        if heard.at and known and float(heard.at) < float(known):
+            # They have put or taken it since: Slack may tell of that first.
+            return
+        await self._studio.gallery.star(job_id, who, is_on=heard.action == "star")
+        await self._studio.remember(NAME, name, heard.at, job_id=job_id)
 
     async def _send(self, heard: Heard, account: Account) -> None:
         if found := await self._clip_at(heard, account):

@@ -46,6 +46,7 @@ class File(Frozen):
 class Heard(Frozen):
     """One thing that somebody did, or that Slack tells of our bot.
 
+    `at` is the time of it by Slack's clock, where things may be told in another order.
     `thread` is the time stamp of the thread it was said in. `files` None: Slack did not say.
     `trigger`, `response_url` and `message` are good for a moment and never kept.
     """
@@ -59,6 +60,7 @@ class Heard(Frozen):
     ts: str = ""
     text: str = ""
     files: tuple[File, ...] | None = None
+    at: str = ""
     action: str = ""
     target: str = ""
     view: Mapping[str, Any] = {}
@@ -151,7 +153,7 @@ def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard 
     """
     action, item = REACTIONS.get(str(event.get("reaction")), ""), event.get("item") or {}
     user, channel = str(event.get("user") or ""), str(item.get("channel") or "")
-    ts, at = str(item.get("ts") or ""), event.get("event_ts", "")
+    ts, at = str(item.get("ts") or ""), str(event.get("event_ts") or "")
     is_removed = event["type"] == "reaction_removed"
     if action == "letter" and is_removed:
         return None
@@ -166,6 +168,7 @@ def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard 
         user=user,
         channel=channel,
         ts=ts,
+        at=at,
         action=action,
     )
 
