@@ -248,8 +248,9 @@ def describe_forgetting(page: Forgetting) -> Text:
         return Text(title=f"Everything of {whose} is being removed", lines=(line,), tone="wait")
     if page.is_begun:
         line = "It goes on by itself, also after a restart. What runs goes when it has ended."
+        new = f"What {'they ask' if page.of else 'you ask'} for from now on is new, and stays."
         title = f"Everything of {whose} is being removed"
-        return Text(title=title, lines=(line,), tone="wait", table=_STAYS)
+        return Text(title=title, lines=(line, new), tone="wait", table=_STAYS)
     running = page.what.under_way
     way = (
         f"{_many(running, 'request')} under way {'is' if running == 1 else 'are'} cancelled; "
