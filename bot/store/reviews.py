@@ -97,5 +97,7 @@ def is_held_back(conn: Connection, job: Job) -> bool:
         return True
     if whole.failure is not None and whole.failure.code == WITHHELD:
         return True
-    is_shot_alone = job.film is not None and whole.state is not JobState.DELIVERED
-    return is_shot_alone and _is_reviewed(conn, job)
+    if job.film is None or whole.state is JobState.DELIVERED:
+        return False
+    # A film that was let go is no secret, although it could not be posted.
+    return _is_reviewed(conn, job) and decision(conn, whole.id)[0] != "post"

@@ -271,6 +271,39 @@ async def test_a_film_that_waits_is_taken_back_and_forgotten_like_a_clip(house: 
     await house.check_books()
 
 
+async def test_shots_of_a_film_that_cannot_be_joined_are_not_said_to_be_there(
+    house: House,
+) -> None:
+    request = to_request(key="torn", user="kay").model_copy(
+        update={"work": StoryWork(shots=("a fox wakes", "it runs"))}
+    )
+    there = request.thread.model_copy(update={"channel": "class"})
+    film = (await house.studio.submit(request.model_copy(update={"thread": there}))).job_id
+    first, last_shot = await house.app.database.read(lambda conn: stories.shots(conn, film))
+    for each in (first, last_shot):
+        shot = await house.until(each.id, JobState.GENERATING)
+        assert shot.generation_id is not None
+        if each is last_shot:
+            [kept] = Path(house.config.bot.data_dir).rglob(f"{first.id}.mp4")
+            kept.unlink()
+        await house.simulator.finish(shot.generation_id)
+        await house.delivered(shot.id)
+    async with asyncio.timeout(10):
+        while (await house.job(film)).state is not JobState.FAILED:
+            house.clock.move(minutes=1)
+            await asyncio.sleep(0.02)
+    kay = to_requester("kay")
+    said = str(describe((await house.studio.show(film, kay)).notice))
+    assert "Its shots could not be joined" in said
+    assert not isinstance((await house.studio.show(last_shot.id, kay)).notice, Delivered)
+    assert "kept by its own id" not in said
+    assert "no moderator has looked at its shots" in said
+    await house.studio.admin.set_policy(HERE, {"review": "off"}, actor=MIA, channel="class")
+    assert isinstance((await house.studio.show(last_shot.id, kay)).notice, Delivered)
+    await let_review(house)
+    await house.check_books()
+
+
 async def test_what_waits_cannot_be_reported_and_so_not_removed(house: House) -> None:
     job = await made(house, "reported", "gil")
     with pytest.raises(InvalidRequest, match="no clip to report"):
