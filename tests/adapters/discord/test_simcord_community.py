@@ -10,11 +10,13 @@ import discord
 import simcord
 
 from adapters.discord.commands import ANIMATE
+from bot.store import places
 from tests.adapters.discord.conftest import picture
 from tests.adapters.discord.virtual import (
     Stage,
     fields,
     fill,
+    job_of,
     said,
     stage,
 )
@@ -196,4 +198,16 @@ async def test_limits_usage_blocks_pauses_filters_and_being_forgotten(stage: Sta
             while any(each.id == fox.id for each in stage.general.history()):
                 stage.clock.move(minutes=1)
                 await asyncio.sleep(0.02)
+
+        # The whole server goes seven days after it removed the bot.
+        await ask(stage, stage.ben, "a red fox")
+        job_id = job_of((await stage.clip()).content)
+        stage.env.backend.remove_guild(stage.guild.id)
+        async with asyncio.timeout(20):
+            while not await house.app.database.read(places.away):
+                await asyncio.sleep(0.01)
+            while (await house.job(job_id)).erased_at is None:
+                stage.clock.move(hours=8)
+                await asyncio.sleep(0.02)
+        assert (await house.job(job_id)).work.prompt == ""
         await house.check_books()

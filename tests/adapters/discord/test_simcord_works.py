@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import simcord
@@ -96,7 +97,13 @@ async def test_a_story_a_still_and_presets(stage: Stage) -> None:
         await send(stage, again, {"Shots": "a fox wakes\nit runs"})
         [asks] = stage.of_bot()
         assert "confirm the price" in asks.content
+        stage.simulator.faults.fail("It broke")
         await stage.ana.click(asks, label="Confirm")
+        async with asyncio.timeout(10):
+            while "Shot 1 of 2 failed" not in (status := stage.of_bot()[0]).content:
+                stage.clock.move(seconds=6)
+                await asyncio.sleep(0.02)
+        await stage.ana.click(status, label="Redo")
         film = await stage.clip()
         assert r"0\:05 it runs · r-" in film.content
         still = await stage.ana.slash(stage.general, "ray still", prompt="a grey owl")
@@ -114,8 +121,9 @@ async def test_a_story_a_still_and_presets(stage: Stage) -> None:
         await stage.clip(number=3)
         await house.check_books()
     made = orders(stage)
-    assert [each.prompt.partition(",")[0] for each in made[:2]] == ["a fox wakes", "it runs"]
+    shots = [each.prompt.partition(",")[0] for each in made[:3]]
+    assert shots == ["a fox wakes", "a fox wakes", "it runs"]
     assert all("in watercolour" in each.prompt for each in made)
-    assert made[1].start is not None
+    assert made[2].start is not None
     assert all(each.height > each.width for each in made[:-1])
     assert (made[-1].height, made[-1].loop) == (made[-1].width, True)
