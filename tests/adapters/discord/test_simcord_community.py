@@ -39,7 +39,7 @@ async def until(find: Callable[[], list[discord.Message]]) -> discord.Message:
     """The first message that is found in the end."""
     async with asyncio.timeout(10):
         while not (found := find()):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
     return found[0]
 
 

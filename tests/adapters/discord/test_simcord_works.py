@@ -56,6 +56,9 @@ async def test_everything_can_be_made_of_a_clip(stage: Stage) -> None:
         shown = await stage.ana.click(fox, label="Extend")
         given = {"What happens next?": "it runs", "An image to end on": end}
         assert "Follow it here" in said(await send(stage, shown, given))
+        extended = await stage.clip(number=2)
+        # What becomes of each is in the journeys of the core; here it is asked for.
+        stage.simulator.faults.slow(1000, times=11)
         for act, values in LISTED.items():
             shown = await stage.ana.select(fox, [act])
             assert shown.modal is not None, act
@@ -64,18 +67,14 @@ async def test_everything_can_be_made_of_a_clip(stage: Stage) -> None:
             assert "Follow it here" in said(await send(stage, shown, values)), act
         for button in ("Loop", "Variation"):
             assert "Follow it here" in said(await stage.ana.click(fox, label=button))
-        await stage.clip(number=12)
-        extended = next(each for each in stage.clips() if "it runs" in each.content)
         shown = await stage.ana.slash(stage.general, "ray more", id=first.id, act="join")
-        other = {"One of your clips": [job_of(extended.content)]}
-        await send(stage, shown, other)
-        await stage.clip(number=13)
+        await send(stage, shown, {"One of your clips": [job_of(extended.content)]})
         made = [each for each in await all_jobs(stage, house) if each.id != first.id]
         kinds = sorted(each.request.relation or "" for each in made)
         assert kinds == sorted(RELATIONS)
         assert {each.parent for each in made} == {first.id}
         page = said(await stage.ana.slash(stage.general, "ray show", id=first.id))
-        assert all(f"[{each.id}](" in page for each in made[-3:])
+        assert all(each.id in page for each in made[-3:])
         await house.check_books()
 
 

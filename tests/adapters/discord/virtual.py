@@ -120,7 +120,8 @@ class Stage:
         """The first clip in a channel, or a later one, once its job is done."""
         async with asyncio.timeout(10):
             while len(clips := self.clips(channel)) < number:
-                await asyncio.sleep(0.01)
+                # To look costs simcord more than the bot's own work.
+                await asyncio.sleep(0.05)
         found = clips[number - 1]
         await self.delivered(found.content)
         return found
