@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -89,7 +90,7 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-Sit = Callable[[str], AbstractAsyncContextManager[Sitting]]
+Sit = Callable[..., AbstractAsyncContextManager[Sitting]]
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def sit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Sit:
     @asynccontextmanager
-    async def at_the_terminal(name: str) -> AsyncIterator[Sitting]:
+    async def at_the_terminal(name: str, **tables: Any) -> AsyncIterator[Sitting]:
         monkeypatch.setenv("LOGNAME", name)
         shown, typing = io.StringIO(), Typing()
         screen = PlainScreen(Console(file=shown, width=300), clock=clock)
@@ -116,7 +117,7 @@ def sit(
                 assume_yes=False,
             )
 
-        config = to_test_config(tmp_path, simulator)
+        config = to_test_config(tmp_path, simulator, **tables)
         async with running(config, simulator, chat, clock, terminal=create) as house:
             await asyncio.wait_for(typing.is_idle.wait(), 10)
             yield Sitting(house, typing, shown)
