@@ -225,7 +225,6 @@ class Deliverer:
 
         await self._shop.result(job, write)
 
-
     async def _write_off_film(self, film: Job, error: BotError) -> None:
         now = self._shop.clock.now()
 

@@ -175,6 +175,9 @@ async def test_people_who_take_turns_star_and_ask_each_other(sit: Sit) -> None:
     async with sit("ana") as ana:
         await ana.says(f"allow {asked}")
         await ana.house.until(asked, JobState.GENERATING)
+        assert "comes here" in await ana.says("admin digest on")
+        ana.house.clock.move(days=7)
+        await ana.reads("The week with Raybot")
 
 
 @pytest.mark.parametrize(
