@@ -259,6 +259,7 @@ class App:
             to_notice=self._to_notice,
             cancel_generation=self._cancel_generation,
             failover=self._failover,
+            replicas=self._replicas,
             moderation=config.moderation,
             contacts=config.contacts,
             moderators=supply.moderators(config, self._secret, clock=clock, stack=self._stack),
