@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from adapters.verbs import SURE_ID
 from adapters.work_text import to_job_id
 from bot.errors import InvalidRequest
 from bot.notices import Outcome, Verdict
@@ -27,10 +28,8 @@ VERDICTS: dict[str, Verdict] = {"post": "post", "reject": "reject"}
 ANSWERS = {"accept": True, "allow": True, "deny": False}
 _VERBS = ("star", "unstar", "mail", "post", *OUTCOMES, *ANSWERS)
 _ID = r"`?r-([0-9a-z]{4,16})`?"
-#: Where words may follow, an id has a digit, as all of ours have: "report r-rated films".
-_SURE_ID = r"`?r-((?=[a-z]*[0-9])[0-9a-z]{4,16})`?"
 _TYPED = re.compile(rf"({'|'.join(_VERBS)})\s+{_ID}()", re.IGNORECASE)
-_WITH_WHY = re.compile(rf"(report|reject)\s+{_SURE_ID}(?:\s+(.+))?", re.IGNORECASE | re.DOTALL)
+_WITH_WHY = re.compile(rf"(report|reject)\s+{SURE_ID}(?:\s+(.+))?", re.IGNORECASE | re.DOTALL)
 _LONE = frozenset({*_VERBS, "report", "reject"})
 
 
