@@ -308,7 +308,10 @@ async def test_what_waits_cannot_be_reported_and_so_not_removed(house: House) ->
     job = await made(house, "reported", "gil")
     with pytest.raises(InvalidRequest, match="no clip to report"):
         await house.studio.care.report(job.id, MIA)
-    await house.studio.reviews.decide(job.id, "reject", actor=MIA)
+    values = {"job_id": job.id, "how": "reject", "reason": "Not here."}
+    assert (await house.app.operations.act("review", values))["state"] == "failed"
+    shown = await house.studio.show(job.id, to_requester("gil"))
+    assert "They say: “Not here.”" in str(describe(shown.notice))
     with pytest.raises(InvalidRequest, match="no clip to report"):
         await house.studio.care.report(job.id, MIA)
 
