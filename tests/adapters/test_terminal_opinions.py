@@ -27,13 +27,17 @@ from tests.fakes import MovableClock, RecordingAdapter
 
 
 class Typing:
-    """Lines as they are typed one after the other, each once the one before was answered."""
+    """Lines as they are typed one after the other, each once the one before was answered.
+
+    To what is asked at the prompt the answer is yes.
+    """
 
     has_person = False
 
     def __init__(self) -> None:
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         self.is_idle = asyncio.Event()
+        self.asked: list[str] = []
 
     async def read(self, number: Callable[[], str]) -> str:
         del number
@@ -41,8 +45,8 @@ class Typing:
         return await self._lines.get()
 
     async def ask(self, question: str) -> bool:
-        del question
-        return False
+        self.asked.append(question)
+        return True
 
     async def type(self, line: str) -> None:
         self.is_idle.clear()
@@ -55,6 +59,7 @@ class Sitting:
 
     def __init__(self, house: House, typing: Typing, shown: io.StringIO) -> None:
         self.house, self._typing, self._shown = house, typing, shown
+        self.asked = typing.asked
 
     async def says(self, line: str) -> str:
         """Type a line; what is answered at once."""
@@ -163,7 +168,11 @@ async def test_people_who_take_turns_star_and_ask_each_other(sit: Sit) -> None:
     async with sit("ana") as ana:
         for rule in ("gallery_channel wall", "gallery_stars 1", "animate_others ask"):
             await ana.says(f"admin rule {rule}")
+        await ana.says("admin rule rules Be kind.")
         fox = await ana.makes("a red fox --still")
+        await ana.reads("Please read the rules of this place")
+        assert ana.asked == ["Accept them? [y/N] "]
+        await ana.says("admin rule rules")
     async with sit("ben") as ben:
         assert "Starred." in await ben.says(f"star {fox}")
         await ben.reads("★ 1")
