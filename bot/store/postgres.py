@@ -39,7 +39,7 @@ CONNECT_SECONDS = 5
 VERDICT_SECONDS = 10.0
 VERDICT_PAUSE_SECONDS = 0.2
 #: A connection that was closed is seen for a moment longer.
-FAREWELL_SECONDS = 2.0
+FAREWELL_SECONDS = 1.0
 #: The lock of whoever writes, and the one of whoever migrates; any numbers of our own.
 WRITING, MIGRATING = 0x5241_5942, 0x5241_594D
 log = get_logger(__name__)
