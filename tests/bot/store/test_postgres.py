@@ -119,11 +119,6 @@ async def test_a_frozen_writer_holds_nobody_up_for_long(
     assert await beside.read(count) == 2
 
 
-async def test_a_reader_cannot_write(database: Database) -> None:
-    with pytest.raises(StoreError, match="read-only"):
-        await database.read(lambda conn: conn.execute(text("DELETE FROM settings")))
-
-
 async def test_a_server_that_is_not_there_is_told_without_its_password() -> None:
     database = open_database("postgresql+psycopg://raybot:geheim@127.0.0.1:1/raybot")
     with pytest.raises(StoreError, match="cannot be used") as told:
