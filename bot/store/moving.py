@@ -55,8 +55,9 @@ def move(source: Database, target: Database, on_progress: OnProgress) -> Moved:
         raise InvalidRequest(f"There is no database at {source.place}.")
     with _locked(source), _locked(target):
         _refuse_unfit(source, target)
-        source.migrate()
+        # The empty one first: where that cannot be, the other one stays as it is.
         target.migrate()
+        source.migrate()
         return _move(source, target, on_progress)
 
 

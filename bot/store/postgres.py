@@ -67,7 +67,7 @@ _REVISION = text("SELECT version_num FROM alembic_version")
 
 _UNTIMED = text(
     "SELECT set_config('statement_timeout', '0', true), "
-    "set_config('idle_in_transaction_session_timeout', '0', true)"
+    "set_config('idle_in_transaction_session_timeout', '1h', true)"
 )
 #: Who else is connected; what the server itself runs there has no user.
 _OTHERS = text(

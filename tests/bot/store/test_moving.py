@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from bot.__main__ import migrate
 from bot.commands import move
 from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
@@ -232,6 +233,12 @@ def test_what_is_no_raybot_is_no_source(shared: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="holds no Raybot"):
         moved(to_url(other), shared)
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith("none")] == []
+
+
+@pytest.mark.parametrize(("source", "target"), [("sqlite:///a.db", None), (None, "sqlite:///b.db")])
+def test_a_move_needs_both_ends(source: str | None, target: str | None) -> None:
+    with pytest.raises(InvalidRequest, match="needs both"):
+        migrate(source=source, target=target)
 
 
 def test_a_newer_schema_is_refused(path: Path, shared: str) -> None:
