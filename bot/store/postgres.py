@@ -207,7 +207,7 @@ class PostgresDatabase(Database):
             if time.monotonic() >= until:
                 raise CommitUnknown
             try:
-                with psycopg.connect(_conninfo(self.url), autocommit=True) as conn:
+                with psycopg.connect(conninfo(self.url), autocommit=True) as conn:
                     row = conn.execute("SELECT pg_xact_status(%s::xid8)", (number,)).fetchone()
                     verdict = row[0] if row is not None else "aborted"
             except psycopg.Error as error:
@@ -234,11 +234,14 @@ def postgres_url(url: str) -> URL:
     return parsed
 
 
-def _options(**more: str) -> str:
-    return " ".join(f"-c {name}={value}" for name, value in (_SESSION | more).items())
+def connect_args(**more: str) -> dict[str, Any]:
+    """What each connection is opened with; `more` are settings of its session."""
+    options = " ".join(f"-c {name}={value}" for name, value in (_SESSION | more).items())
+    return {**_KEEPALIVES, "options": options}
 
 
-def _conninfo(url: URL) -> str:
+def conninfo(url: URL) -> str:
+    """The address as libpq reads it; with its password, so never to be shown."""
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
@@ -250,7 +253,7 @@ def writer_engine(url: URL) -> Engine:
         pool_size=1,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={**_KEEPALIVES, "options": _options()},
+        connect_args=connect_args(),
         json_serializer=to_json,
     )
     keep_plain(engine)
@@ -265,7 +268,7 @@ def reader_engine(url: URL) -> AsyncEngine:
         pool_size=READERS,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={**_KEEPALIVES, "options": _options(default_transaction_read_only="on")},
+        connect_args=connect_args(default_transaction_read_only="on"),
         json_serializer=to_json,
     )
     keep_plain(engine.sync_engine)

@@ -235,7 +235,9 @@ def test_what_is_no_raybot_is_no_source(shared: str, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith("none")] == []
 
 
-@pytest.mark.parametrize(("source", "target"), [("sqlite:///a.db", None), (None, "sqlite:///b.db")])
+@pytest.mark.parametrize(
+    ("source", "target"), [("sqlite:///a.db", None), (None, "sqlite:///b.db")]
+)
 def test_a_move_needs_both_ends(source: str | None, target: str | None) -> None:
     with pytest.raises(InvalidRequest, match="needs both"):
         migrate(source=source, target=target)
