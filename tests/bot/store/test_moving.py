@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import select
 
 from bot.__main__ import migrate
-from bot.commands import move
 from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
 from bot.overview import Grant
@@ -136,7 +135,7 @@ def test_every_table_is_moved_as_it_was(
 ) -> None:
     before = content(to_url(path))
     assert [name for name, rows in before.items() if not rows] == [], "tables this test leaves out"
-    move(to_url(path), target)
+    migrate(source=to_url(path), target=target)
     assert content(target) == before == content(to_url(path))
     said = capsys.readouterr().out
     for name, rows in before.items():
@@ -173,7 +172,7 @@ def test_what_cannot_be_kept_is_replaced_and_counted(
         "UPDATE settings SET chosen = ?",
         json.dumps({"prefix": "\ud83d\x00", "a": "\\u0000"}),
     )
-    move(to_url(path), target)
+    migrate(source=to_url(path), target=target)
     assert "in these rows: 1 of blocks, 1 of settings." in capsys.readouterr().out
     found = content(target)
     assert found["blocks"][0][2] == "a\ufffdb"
@@ -303,7 +302,7 @@ def test_broken_books_are_moved_as_they_are(
     path: Path, shared: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sql(path, "UPDATE grants SET micros = 0")
-    move(to_url(path), shared)
+    migrate(source=to_url(path), target=shared)
     assert "held on neither side, see raybot check: a grant is of money" in capsys.readouterr().out
     with open_database(shared).alone() as conn:
         assert list(ledger.broken_invariants(conn)) == [
