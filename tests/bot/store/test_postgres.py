@@ -127,6 +127,13 @@ async def test_a_frozen_writer_holds_nobody_up_for_long(
     assert await beside.read(count) == 2
 
 
+async def test_a_text_that_is_too_long_is_refused_in_a_sentence(database: Database) -> None:
+    with pytest.raises(StoreError, match="value too long"):
+        await database.write(lambda tx: settings.choose(tx, "s" * 201, {"n": "1"}))
+    await database.write(add)
+    assert await database.read(count) == 1
+
+
 async def test_a_server_that_is_not_there_is_told_without_its_password() -> None:
     database = open_database("postgresql+psycopg://raybot:geheim@127.0.0.1:1/raybot")
     with pytest.raises(StoreError, match="cannot be used") as told:
