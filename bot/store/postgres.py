@@ -62,6 +62,7 @@ _KEEPALIVES = {
     "connect_timeout": CONNECT_SECONDS,
 }
 _BEGIN = text("SELECT pg_advisory_xact_lock(:key), pg_current_xact_id()::text")
+_IS_PLAIN = text("SELECT current_setting('server_encoding') = 'UTF8' AND 'B' < 'a'")
 _HAS_REVISION = text("SELECT to_regclass('alembic_version')")
 _REVISION = text("SELECT version_num FROM alembic_version")
 
@@ -140,11 +141,21 @@ class PostgresDatabase(Database):
 
         engine = writer_engine(self.url)
         try:
+            self._refuse_unfit(engine)
             migrate_shared(engine, MIGRATING)
         except (SQLAlchemyError, psycopg.Error) as error:
             raise StoreError(f"{self.place} keeps its schema, because: {cause(error)}.") from error
         finally:
             engine.dispose()
+
+    def _refuse_unfit(self, engine: Engine) -> None:
+        """Names are compared letter by letter, as in SQLite, and any letter can be typed."""
+        with engine.connect() as conn:
+            if not conn.execute(_IS_PLAIN).scalar_one():
+                raise ConfigError(
+                    f"{self.place} sorts texts by the rules of a language, or is not in UTF-8. "
+                    "Make it anew: createdb --template=template0 --encoding=UTF8 --locale=C …"
+                )
 
     def back_up(self, target: Path) -> str:
         """PostgreSQL's own tool does it better."""

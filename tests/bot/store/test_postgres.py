@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, event, text
+from psycopg.sql import SQL
+from sqlalchemy import Connection, event, inspect, text
 
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.limits import LIMITS
@@ -19,7 +21,7 @@ from bot.store.postgres import PostgresDatabase
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import NOW, to_plan
 from tests.fakes import to_request
-from tests.postgres import postgres_database
+from tests.postgres import at_server, database_at, postgres_database, server
 
 SCOPE = "discord:1:a"
 ENDED = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid")
@@ -125,6 +127,21 @@ async def test_a_frozen_writer_holds_nobody_up_for_long(
     assert await beside.read(count) == 1
     await database.write(add)
     assert await beside.read(count) == 2
+
+
+def test_a_database_that_sorts_by_a_language_is_refused() -> None:
+    """A reaction would not find its clip there: names are looked up by ranges of letters."""
+    address, name = server(), f"test_{secrets.token_hex(6)}"
+    create = "CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+    at_server(address, SQL(create), name=name)
+    try:
+        database = PostgresDatabase(database_at(address, name))
+        with pytest.raises(ConfigError, match=r"sorts texts .* --locale=C"):
+            database.migrate()
+        with database.alone() as conn:
+            assert inspect(conn).get_table_names() == []
+    finally:
+        at_server(address, SQL("DROP DATABASE {name}"), name=name)
 
 
 async def test_a_text_that_is_too_long_is_refused_in_a_sentence(database: Database) -> None:
