@@ -24,6 +24,7 @@ from bot.errors import InvalidRequest, StoreError
 from bot.store import ledger
 from bot.store.database import Database, cause
 from bot.store.plain import to_plain
+from bot.store.portable import total
 from bot.store.schema import ledger_entries, metadata
 
 BATCH = 1000
@@ -183,15 +184,15 @@ def _prove(old: Connection, new: Connection) -> tuple[str, ...]:
 def _sums(conn: Connection, table: Table) -> dict[str, int]:
     """How many rows there are, and the sums of money and of ids."""
     numbers = [each for each in table.columns if isinstance(each.type, BigInteger)]
-    sums = (func.coalesce(func.sum(each), 0).label(each.name) for each in numbers)
-    row = conn.execute(select(func.count().label("rows"), *sums).select_from(table)).mappings()
-    return {name: int(number) for name, number in row.one().items()}
+    sums = (total(each).label(each.name) for each in numbers)
+    query = select(func.count().label("rows"), *sums).select_from(table)
+    return dict(conn.execute(query).mappings().one())
 
 
 def _by_kind(conn: Connection) -> dict[str, int]:
     kind, micros = ledger_entries.c.kind, ledger_entries.c.micros
-    rows = conn.execute(select(kind, func.sum(micros).label("sum")).group_by(kind).order_by(kind))
-    return {row.kind: int(row.sum) for row in rows}
+    rows = conn.execute(select(kind, total(micros).label("sum")).group_by(kind).order_by(kind))
+    return {row.kind: row.sum for row in rows}
 
 
 def _counts(conn: Connection) -> dict[str, int]:
