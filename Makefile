@@ -75,8 +75,9 @@ lock: .venv/made ## write requirements/ again from pyproject.toml
 	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
 	@$(UV_COMPILE) pyproject.toml -o requirements/run.txt
 	@$(UV_COMPILE) pyproject.toml --extra charts -c requirements/run.txt -o requirements/charts.txt
+	@$(UV_COMPILE) pyproject.toml --extra web -c requirements/run.txt -o requirements/web.txt
 	@$(UV_COMPILE) pyproject.toml --extra postgres -c requirements/run.txt -o requirements/postgres.txt
-	@$(UV_COMPILE) pyproject.toml --extra charts --extra postgres --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) pyproject.toml --extra charts --extra postgres --extra web --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 
 audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code
