@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check crash bench init run chat charts postgres lock audit clean python
+.PHONY: help demo playground test check crash bench init run chat charts postgres lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -40,6 +40,9 @@ help: ## list these targets
 
 demo: .venv/run.stamp ## play one whole conversation without any account or key
 	@$(PY) -m bot demo
+
+playground: .venv/web.stamp ## try it as a page in the browser, without any account or key
+	@$(PY) -m bot playground
 
 test: .venv/dev.stamp ## run all tests
 	@$(PYTEST)

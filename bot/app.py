@@ -270,6 +270,7 @@ class App:
             resolve=self.operations.resolve,
             trouble_of=lambda name: self._watchers[name].admission.sentence,
             chart=Charts(self._codec, config.bot.data_dir / "charts").draw,
+            sign=self._signer.sign,
         )
 
     def _build_web(self) -> Web:
@@ -367,6 +368,11 @@ class App:
             clock=self._clock,
             metrics=self._metrics,
         )
+
+    @property
+    def address(self) -> str:
+        """Where the public listener is on this machine."""
+        return self._web.public_address
 
     def exit_code(self, adapter: str) -> int:
         """What an adapter that ended has to say: 0 unless it knows otherwise."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -285,14 +285,30 @@ class WebCall:
 
 @dataclass(frozen=True, kw_only=True)
 class WebReply:
-    """What the caller gets; a header may come twice."""
+    """What the caller gets; a header may come twice. `stream`, if any, is sent after the body.
+
+    It goes on until it ends, its caller leaves, or the listener closes.
+    """
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 WebHandler = Callable[[WebCall], Awaitable[WebReply]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebRoute:
+    """Who answers a call whose body may be larger than the listener's own limit."""
+
+    answer: WebHandler
+    max_bytes: int
+
+    async def __call__(self, call: WebCall) -> WebReply:
+        """Answer it."""
+        return await self.answer(call)
 
 
 class Adapter(Protocol):

@@ -32,7 +32,7 @@ from bot.ports import (
 from bot.refs import Frozen
 from bot.store.database import POSTGRES
 from bot.studio import Studio
-from bot.tables import nearest
+from bot.tables import BotTable, nearest
 from bot.web import WebSettings
 
 log = get_logger(__name__)
@@ -190,10 +190,20 @@ def _adapter(name: str) -> Any:
         raise ConfigError(f"There is no adapter {name!r}.{hint}") from error
 
 
+def switched_on(config: Config) -> tuple[str, ...]:
+    """The adapters that have a table, but for those that are off until they are `enabled`."""
+    tables = (
+        (name, config.load_table(_adapter(name).Settings, f"adapters.{name}"))
+        for name in config.adapters
+    )
+    return tuple(name for name, table in tables if getattr(table, "enabled", True))
+
+
 def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
     """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
     module = _adapter(name)
     table = config.load_table(module.Settings, f"adapters.{name}")
+    _check_door(config.bot, name, table)
     extra = {
         key: value for key, value in overrides.items() if key not in module.Settings.model_fields
     }
@@ -204,6 +214,22 @@ def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
         return adapter
 
     return create
+
+
+def _check_door(table: BotTable, name: str, settings: Any) -> None:
+    """Raise where others than who sits at this machine could come in: they would spend our money.
+
+    A proxy in front of a loopback address lets them in, too.
+    """
+    address = urlsplit(table.public_url).hostname or ""
+    is_within = table.public_host in LOOPBACK and (not address or address in LOOPBACK)
+    if is_within or not getattr(settings, "is_for_this_machine", False):
+        return
+    key = "public_url" if table.public_host in LOOPBACK else "public_host"
+    raise ConfigError(
+        f"[bot] {key}: [adapters.{name}] has no sign-in, so it is served on this machine alone. "
+        'Set public_host = "127.0.0.1" and no public_url, or switch it off: enabled = false.'
+    )
 
 
 async def check_adapter(
@@ -221,6 +247,8 @@ async def check_adapter(
     """
     module = _adapter(name)
     table = config.load_table(module.Settings, f"adapters.{name}")
+    if getattr(table, "enabled", True):
+        _check_door(config.bot, name, table)
     found: list[Finding] = await module.check(
         table, served=served, models=models, public_url=config.bot.public_url, seconds=seconds
     )
