@@ -131,9 +131,7 @@ def check_image(content: bytes) -> None:
     if not content:
         raise FrameRejected("This file is empty.")
     if image_type(content[:16]) is None:
-        raise FrameRejected(
-            "This is not an image. JPEG, PNG, WebP, GIF, HEIC and AVIF can be used."
-        )
+        raise FrameRejected("This file is not an image.")
 
 
 def to_attachment(image: str, size: int | None = None) -> Attachment:

@@ -37,9 +37,21 @@
 
   // ---- cards -----------------------------------------------------------------------------
 
-  const isAtEnd = () => !scroll || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 160;
-  const toEnd = () => scroll && (scroll.scrollTop = scroll.scrollHeight);
-  let staysAtEnd = false;
+  // Who reads the end goes on reading it, whatever grows above; who reads elsewhere is left alone.
+  let isAtEnd = true;
+  const toEnd = () => { if (messages) scroll.scrollTop = scroll.scrollHeight; };
+  if (messages) {
+    let top = 0;
+    scroll.addEventListener("scroll", () => {
+      const isNear = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 120;
+      // Only who scrolls up has left: images that arrive late move the end away.
+      isAtEnd = isNear || (isAtEnd && scroll.scrollTop >= top);
+      top = scroll.scrollTop;
+    });
+    const grown = new ResizeObserver(() => { if (isAtEnd) toEnd(); });
+    grown.observe(messages);
+    grown.observe(scroll);
+  }
 
   function cardsIn(html) {
     const holder = document.createElement("template");
@@ -49,7 +61,7 @@
 
   // A card that is new needs a place; one that is there is replaced where it stands.
   function makeRoom(html, isOwn) {
-    staysAtEnd = isOwn || isAtEnd();
+    isAtEnd ||= isOwn;
     for (const card of cardsIn(html)) {
       if (document.getElementById(card.id) || card.getAttribute("hx-swap-oob") === "delete") continue;
       const isKin = card.dataset.parent && document.getElementById(card.dataset.parent);
@@ -94,10 +106,9 @@
   function settle() {
     localise(document);
     advance();
-    if (staysAtEnd) toEnd();
-    staysAtEnd = false;
-    const field = one(".ask [autofocus]");
-    if (field && !field.dataset.focused) { field.dataset.focused = "yes"; field.focus(); }
+    if (isAtEnd) toEnd();
+    const field = one(".ask [data-focus]");
+    if (field) { field.removeAttribute("data-focus"); field.focus(); }
   }
 
   // ---- requests --------------------------------------------------------------------------
@@ -120,8 +131,11 @@
   document.addEventListener("htmx:sseOpen", () => document.body.classList.remove("cut"));
 
   document.addEventListener("pressed", () => all(".ask").forEach((each) => each.replaceChildren()));
+  let sending = "";
+  document.addEventListener("htmx:beforeRequest", (event) => { if (event.target === composer) sending = composer.elements.text.value; });
   document.addEventListener("sent", () => {
-    composer.elements.text.value = "";
+    // What was typed since stays.
+    if (composer.elements.text.value === sending) composer.elements.text.value = "";
     one("#chips").replaceChildren();
     if (messages.dataset.takes !== "kin") reply("", "");
     fresh();
