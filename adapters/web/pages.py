@@ -17,7 +17,7 @@ from bot.notices import Delivered
 from bot.ports import WebCall, WebReply
 from bot.refs import JobId
 from bot.request import Requester
-from bot.text import Text
+from bot.text import Text, clean
 
 if TYPE_CHECKING:
     from bot.studio import Shown, Studio
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: So many jobs the studio gives at once.
 PAGE = 20
 MOST_PAGES = 9999
+TITLE_CHARS = 90
 #: So many jobs of one thread are shown, the oldest first.
 MOST_IN_THREAD = 60
 
@@ -77,7 +78,7 @@ class Pages:
             cards=cards,
             seen=seen,
             job_id=job_id,
-            title=family[0].line.prompt if family else "",
+            title=clean(family[0].line.prompt, limit=TITLE_CHARS) if family else "",
             goes_on=last.line.job_id if last is not None else "",
         )
 
