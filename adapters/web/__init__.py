@@ -36,7 +36,7 @@ class Settings(Frozen):
     is_for_this_machine: ClassVar[bool] = True
     enabled: bool = False
     folder: Path = Path("data/web")
-    image_days: int = Field(7, ge=1)
+    image_days: int = Field(default=7, ge=1)
 
 
 def create(settings: Settings, studio: Studio, *, clock: Clock) -> Playground:

@@ -103,7 +103,7 @@ class Delivery:
                 shown = await self._studio.show(job_id, self._requester)
             except JobNotFound:
                 return ""
-            drawn = render.draw_card(shown)
+            drawn = render.draw_card(shown, self._images.has)
             self._news.tell(job_id, drawn)
             return drawn
 
@@ -111,4 +111,4 @@ class Delivery:
         """The cards of the channel's newest page."""
         lines = await self._studio.jobs(self._requester)
         shown = [await self._studio.show(line.job_id, self._requester) for line in reversed(lines)]
-        return [render.draw_card(each) for each in shown]
+        return [render.draw_card(each, self._images.has) for each in shown]

@@ -70,6 +70,10 @@ class Images:
             os.fsync(file.fileno())
         part.replace(self._folder / image)
 
+    def has(self, image: str) -> bool:
+        """Whether it is still kept."""
+        return is_image_id(image) and (self._folder / image).exists()
+
     async def content(self, image: str) -> bytes:
         """All of it; raises `FrameRejected` where it is gone."""
         if not is_image_id(image):
@@ -98,7 +102,7 @@ class Images:
 
     async def shown(self) -> list[Brought]:
         """Those in the channel, as far as they are still kept, oldest first."""
-        return [each for each in await self._shown() if (self._folder / each.image).exists()]
+        return [each for each in await self._shown() if self.has(each.image)]
 
     async def take_away(self, image: str) -> None:
         """Delete one, and take it out of the channel; fine if it is gone."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 Handler = Callable[[WebCall, Visit], Awaitable[WebReply]]
 SORRY = "Raybot made a mistake here; its log says which. Type jobs to see what runs."
+#: The form closes once its answer is drawn: what is no longer on the page is told nothing.
+AFTERWARDS = ("HX-Trigger-After-Settle", "pressed")
 STATIC_HEADERS = (("Cache-Control", "public, max-age=31536000, immutable"),)
 FILE_HEADERS = (("Cache-Control", "private, max-age=3600"),)
 
@@ -163,7 +165,7 @@ class Playground(Delivery):
             target=field_of(form, "target"),
         )
         answer = await self._conversation.press(pressed, to_nonce(field_of(form, "nonce")))
-        return await self._answer(answer, headers=(("HX-Trigger", "pressed"),))
+        return await self._answer(answer, headers=(AFTERWARDS,))
 
     async def _answer(self, answer: Answer, *, headers: tuple[tuple[str, str], ...]) -> WebReply:
         """Cards as they are now, which are told to other pages, too, and what is to be read."""

@@ -48,7 +48,10 @@ class Pages:
         lines = await self._studio.jobs(self._who, page=page)
         shown = [await self._studio.show(each.job_id, self._who) for each in reversed(lines)]
         has_more = len(lines) == PAGE
-        items = [(each.line.created_at, render.draw_card(each, is_news=False)) for each in shown]
+        items = [
+            (each.line.created_at, render.draw_card(each, self._images.has, is_news=False))
+            for each in shown
+        ]
         since = items[0][0] if has_more else None
         if page == 1:
             items += [
@@ -68,7 +71,7 @@ class Pages:
         first = await self._studio.show(job_id, self._who)
         root = first.parents[-1].job_id if first.parents else job_id
         family = await self._family(root)
-        cards = [render.draw_card(each, is_news=False) for each in family]
+        cards = [render.draw_card(each, self._images.has, is_news=False) for each in family]
         last = next(
             (each for each in reversed(family) if isinstance(each.notice, Delivered)), None
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -40,6 +40,7 @@ _JOB = re.compile(r"\br-[0-9a-z]{10}\b")
 ASKED = "What do you want to see?"
 #: States as a dot beside a thread shows them.
 _TONES = {"delivered": "good", "failed": "bad", "uncertain": "bad", "cancelled": "info"}
+HasImage = Callable[[str], bool]
 Passing = n.Received | n.Accepted | n.Queued | n.Generating | n.Filming | n.Waiting | n.Fetching
 
 
@@ -93,7 +94,7 @@ def lines_of(text: Text, times: Iterable[datetime] = ()) -> list[tuple[Part, ...
 # ---- a card ------------------------------------------------------------------------------------
 
 
-def to_card(shown: Shown) -> Mapping[str, Any]:
+def to_card(shown: Shown, has_image: HasImage) -> Mapping[str, Any]:
     """What a job's card shows."""
     notice, line = shown.notice, shown.line
     text = words.describe(notice)
@@ -105,7 +106,7 @@ def to_card(shown: Shown) -> Mapping[str, Any]:
         "asked_at": line.created_at,
         "prompt": clean(line.prompt, limit=PROMPT_CHARS),
         "shots": about.work.shots if about is not None and about.work.kind == "story" else (),
-        "pictures": _pictures(about) if about is not None else (),
+        "pictures": _pictures(about, has_image) if about is not None else (),
         "facts": " · ".join(small),
         "is_private": line.is_private,
         "title": text.title,
@@ -125,15 +126,16 @@ def to_card(shown: Shown) -> Mapping[str, Any]:
     }
 
 
-def _pictures(about: n.About) -> tuple[Picture, ...]:
+def _pictures(about: n.About, has_image: HasImage) -> tuple[Picture, ...]:
     frames = zip(("start", "end"), frames_of(about.work), strict=True)
-    return tuple(_picture(frame, end) for end, frame in frames if frame is not None)
+    return tuple(_picture(frame, end, has_image) for end, frame in frames if frame is not None)
 
 
-def _picture(frame: Frame, end: str) -> Picture:
+def _picture(frame: Frame, end: str, has_image: HasImage) -> Picture:
     alt = "The image it starts from" if end == "start" else "The image it ends on"
-    if isinstance(frame, ImageFrame) and frame.attachment.adapter == "web":
-        return Picture(link=f"/web/image?id={frame.attachment.id}", alt=alt)
+    if isinstance(frame, ImageFrame):
+        image = frame.attachment.id
+        return Picture(link=f"/web/image?id={image}" if has_image(image) else "", alt=alt)
     job_id = getattr(frame, "job_id", None)
     return Picture(link=f"/web/poster?job={job_id}" if job_id else "", alt=alt)
 
@@ -233,9 +235,12 @@ def draw(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def draw_card(shown: Shown, *, is_news: bool = True) -> str:
-    """A job's card. `is_news`: it takes the place of the one on a page that is open."""
-    card = to_card(shown)
+def draw_card(shown: Shown, has_image: HasImage, *, is_news: bool = True) -> str:
+    """A job's card; `has_image` says whether an image that somebody brought is still kept.
+
+    `is_news`: it takes the place of the one on a page that is open.
+    """
+    card = to_card(shown, has_image)
     inside = draw("card.html", **card)
     mark = hashlib.sha256(inside.encode("utf-8", "replace")).hexdigest()[:12]
     return draw("article.html", card=card, inside=inside, mark=mark, is_news=is_news)

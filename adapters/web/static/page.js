@@ -59,11 +59,14 @@
     return all("article[id]", holder.content);
   }
 
-  // A card that is new needs a place; one that is there is replaced where it stands.
+  // A card that is new needs a place; one that is there is replaced where it stands. Whether any
+  // of them has one here: a thread shows its own alone.
   function makeRoom(html, isOwn) {
     isAtEnd ||= isOwn;
+    let hasPlace = false;
     for (const card of cardsIn(html)) {
-      if (document.getElementById(card.id) || card.getAttribute("hx-swap-oob") === "delete") continue;
+      if (document.getElementById(card.id)) { hasPlace = true; continue; }
+      if (card.getAttribute("hx-swap-oob") === "delete") continue;
       const isKin = card.dataset.parent && document.getElementById(card.dataset.parent);
       const takes = messages && messages.dataset.takes;
       if (!isOwn && takes !== "all" && !(takes === "kin" && isKin)) continue;
@@ -71,7 +74,9 @@
       const place = document.createElement("article");
       place.id = card.id;
       messages.append(place);
+      hasPlace = true;
     }
+    return hasPlace;
   }
 
   // What is shown already stays as it is: a clip goes on playing, a field keeps its words.
@@ -96,12 +101,11 @@
     if (news.lastEventId) messages.setAttribute("sse-connect", `/web/events?after=${encodeURIComponent(news.lastEventId)}`);
     if (isShown(news.data)) return event.preventDefault();
     tell(news.data);
-    makeRoom(news.data, false);
+    if (!makeRoom(news.data, false)) event.preventDefault();
   });
   document.addEventListener("htmx:sseMessage", () => settle());
   document.addEventListener("htmx:beforeSwap", (event) => makeRoom(event.detail.xhr.responseText, event.detail.requestConfig.verb === "post"));
   document.addEventListener("htmx:afterSettle", () => settle());
-  document.addEventListener("htmx:oobErrorNoTarget", (event) => event.preventDefault());
 
   function settle() {
     localise(document);

@@ -76,7 +76,7 @@ async def test_buttons_do_what_is_written_on_them(visitor: Visitor) -> None:
     job = (await visitor.say("a red fox in snow")).job
     await _finish(visitor, job)
     again = await visitor.press("variation", job)
-    assert again.headers["HX-Trigger"] == "pressed"
+    assert again.headers["HX-Trigger-After-Settle"] == "pressed"
     other = again.job
     assert (await visitor.house.job(other)).parent == job
     form = await visitor.get(f"/web/ask?job={job}&act=remix", **{"HX-Request": "true"})
@@ -93,7 +93,7 @@ async def test_buttons_do_what_is_written_on_them(visitor: Visitor) -> None:
     for act in ("approve", "a fox", "help", "settings"):
         refused = await visitor.press(act, job)
         assert "There is no such button" in refused.html
-    assert "HX-Trigger" not in refused.headers
+        assert "HX-Trigger-After-Settle" not in refused.headers
 
 
 async def test_a_job_is_cancelled_and_retried_and_words_are_obeyed(visitor: Visitor) -> None:

@@ -64,6 +64,10 @@ def _shown(notice: n.Notice, prompt: str = "a fox") -> Shown:
     return Shown(line=line, notice=notice, events=(), link="/clips/r-0yb7k2m9q0.mp4?exp=1&sig=x")
 
 
+def _draw(shown: Shown) -> str:
+    return render.draw_card(shown, lambda _: True)
+
+
 @pytest.mark.parametrize(
     ("notice", "labels"),
     [
@@ -93,17 +97,17 @@ def _shown(notice: n.Notice, prompt: str = "a fox") -> Shown:
 )
 def test_each_notice_has_its_buttons(notice: n.Notice, labels: list[str]) -> None:
     assert [each.label for each in buttons.under(notice)] == labels
-    drawn = render.draw_card(_shown(notice))
+    drawn = _draw(_shown(notice))
     assert all(f">{label}</button>" in drawn for label in labels)
 
 
 def test_every_act_is_offered_and_is_what_one_could_type() -> None:
     shown = {each.action for each in (*buttons.under(CLIP), *buttons.more(CLIP))}
     assert shown == {*ACTS} - {"animate", "retry"} | {"several"}
-    for act in (*ACTS, "several"):
+    for act in ACTS:
         if act in ("animate", "delete", "retry"):
             continue
-        needs = NEEDS["variation" if act == "several" else act]
+        needs = NEEDS[act]
         choice = {
             "count": "3",
             "resolution": "1080p",
@@ -120,7 +124,7 @@ def test_every_act_is_offered_and_is_what_one_could_type() -> None:
         )
         command = parse(to_typed(pressed))
         assert isinstance(command, Follow), act
-        assert (command.act, command.job_id) == ("variation" if act == "several" else act, JOB)
+        assert (command.act, command.job_id) == (act, JOB)
         assert command.choice == choice[needs.choice]
     assert parse(to_typed(Pressed(action="retry", job_id=JOB))) == Retry(JOB)
     assert parse(to_typed(Pressed(action="redo", job_id=JOB, target="2"))) == Redo(JOB, 2)
@@ -128,22 +132,22 @@ def test_every_act_is_offered_and_is_what_one_could_type() -> None:
 
 def test_progress_is_shown_as_far_as_it_is_known() -> None:
     known = n.Generating(about=ABOUT, since=NOW, expected=timedelta(seconds=30))
-    drawn = render.draw_card(_shown(known))
+    drawn = _draw(_shown(known))
     assert f'data-since="{NOW.isoformat()}"' in drawn
     assert f'data-until="{(NOW + timedelta(seconds=30)).isoformat()}"' in drawn
-    queued = render.draw_card(_shown(n.Queued(about=ABOUT, position=3, expected=None)))
+    queued = _draw(_shown(n.Queued(about=ABOUT, position=3, expected=None)))
     assert "In line, place 3" in queued
     assert "<progress" in queued
     assert "data-until" not in queued
-    assert "<progress" not in render.draw_card(_shown(CLIP))
+    assert "<progress" not in _draw(_shown(CLIP))
 
 
 def test_a_clip_is_a_video_with_its_poster_and_a_still_is_a_picture() -> None:
-    drawn = render.draw_card(_shown(CLIP))
+    drawn = _draw(_shown(CLIP))
     assert 'controls preload="metadata"' in drawn
     assert f'poster="/web/poster?job={JOB}"' in drawn
     assert 'src="/clips/r-0yb7k2m9q0.mp4?exp=1&amp;sig=x"' in drawn
-    gone = render.draw_card(replace(_shown(CLIP), link=""))
+    gone = _draw(replace(_shown(CLIP), link=""))
     assert "<video" not in gone
 
 
@@ -163,17 +167,17 @@ def test_a_line_names_times_and_jobs_as_what_they_are() -> None:
 @given(st.text(max_size=200))
 def test_whatever_is_typed_is_never_markup(prompt: str) -> None:
     about = replace(ABOUT, work=VideoWork.model_construct(prompt=prompt))
-    card = render.draw_card(_shown(n.Fetching(about=about), prompt))
-    plain = render.draw_card(_shown(n.Fetching(about=ABOUT), "a fox"))
+    card = _draw(_shown(n.Fetching(about=about), prompt))
+    plain = _draw(_shown(n.Fetching(about=ABOUT), "a fox"))
     tags = [each.count("<") for each in (card, plain)]
     assert tags[0] <= tags[1]
     assert unescape(card).count("\x1b") == 0
 
 
 def test_a_card_that_says_the_same_has_the_same_mark() -> None:
-    first, again = render.draw_card(_shown(CLIP)), render.draw_card(_shown(CLIP))
+    first, again = _draw(_shown(CLIP)), _draw(_shown(CLIP))
     assert first == again
-    assert render.draw_card(_shown(n.Fetching(about=ABOUT))) != first
+    assert _draw(_shown(n.Fetching(about=ABOUT))) != first
 
 
 # ---- what is read ------------------------------------------------------------------------------
