@@ -135,13 +135,17 @@
   document.addEventListener("htmx:sseOpen", () => document.body.classList.remove("cut"));
 
   document.addEventListener("pressed", () => all(".ask").forEach((each) => each.replaceChildren()));
-  let sending = "";
-  document.addEventListener("htmx:beforeRequest", (event) => { if (event.target === composer) sending = composer.elements.text.value; });
+  let sending = { text: "", chips: [], job: "" };
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const { text, reply_to: job } = composer?.elements || {};
+    if (event.target === composer) sending = { text: text.value, chips: all(".chip"), job: job.value };
+  });
   document.addEventListener("sent", () => {
-    // What was typed since stays.
-    if (composer.elements.text.value === sending) composer.elements.text.value = "";
-    one("#chips").replaceChildren();
-    if (messages.dataset.takes !== "kin") reply("", "");
+    // What was added since stays.
+    const { text, reply_to: job } = composer.elements;
+    if (text.value === sending.text) text.value = "";
+    sending.chips.forEach((each) => each.remove());
+    if (messages.dataset.takes !== "kin" && job.value === sending.job) reply("", "");
     fresh();
     grow();
   });

@@ -125,6 +125,27 @@ async def test_what_is_sent_twice_is_made_once(visitor: Visitor) -> None:
     assert first.job == again.job
 
 
+async def test_all_is_there_after_a_restart(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> None:
+    async with visiting(tmp_path, simulator, clock) as visitor:
+        image = await visitor.bring(png())
+        await visitor.say("", image=image)
+        job = (await visitor.say("a red fox in snow")).job
+        await visitor.house.until(job, JobState.GENERATING)
+        token = visitor.token
+        cookies = {each.key: each.value for each in visitor.session.cookie_jar}
+    async with visiting(tmp_path, simulator, clock, cookies=cookies) as visitor:
+        page = await visitor.open()
+        assert page.html.index(f'id="image-{image}"') < page.html.index(f'id="{job}"')
+        await _finish(visitor, job)
+        async with visitor.listening(visitor.seen) as news:
+            if "<video" not in (await visitor.get("/web/chat")).html:
+                await news.until("<video")
+        # A page that was open all the while still proves itself.
+        assert visitor.token == token
+
+
 # ---- images ------------------------------------------------------------------------------------
 
 

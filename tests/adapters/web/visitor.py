@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
 from adapters import web
 from bot.ports import Adapter
@@ -142,9 +143,13 @@ class Stream:
 
 @asynccontextmanager
 async def visiting(
-    folder: Path, simulator: Simulator, clock: MovableClock
+    folder: Path,
+    simulator: Simulator,
+    clock: MovableClock,
+    *,
+    cookies: dict[str, str] | None = None,
 ) -> AsyncIterator[Visitor]:
-    """The true bot with a page, and somebody who opened it."""
+    """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell."""
 
     def create(studio: Studio) -> Adapter:
         settings = web.Settings(enabled=True, folder=folder / "web")
@@ -155,6 +160,7 @@ async def visiting(
         running(config, simulator, RecordingAdapter(), clock, web=create) as house,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
     ):
+        session.cookie_jar.update_cookies(cookies or {}, URL(house.app.address) / "web")
         visitor = Visitor(house, session, house.app.address)
         await visitor.open()
         yield visitor
