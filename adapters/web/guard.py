@@ -91,6 +91,12 @@ def is_own_page(call: WebCall) -> bool:
     return origin == f"http://{call.headers.get('host', '')}"
 
 
+def is_embedded(call: WebCall) -> bool:
+    """Whether a page of somebody else wants it for itself; a link there may lead here."""
+    is_foreign = call.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    return is_foreign and call.headers.get("sec-fetch-mode") != "navigate"
+
+
 def _host(call: WebCall) -> str:
     try:
         return urlsplit(f"//{call.headers.get('host', '')}").hostname or ""
@@ -108,7 +114,7 @@ class Guard:
 
     async def admit(self, call: WebCall) -> Visit | WebReply:
         """The visit that a call belongs to, or the answer for who may not come in."""
-        if not is_from_here(call):
+        if not is_from_here(call) or is_embedded(call):
             return reply(AWAY, kind="text/plain; charset=utf-8", status=403)
         session = _session(call)
         visit = Visit(

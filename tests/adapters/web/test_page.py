@@ -213,6 +213,10 @@ async def test_only_our_own_page_on_this_machine_comes_in(visitor: Visitor) -> N
     assert (await visitor.get("/web/chat", Host=f"localhost:{port}")).status == 200
     for name in ("X-Forwarded-For", "Forwarded", "Via"):
         assert (await visitor.get("/web/chat", **{name: "for=203.0.113.9"})).status == 403
+    foreign = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}
+    assert (await visitor.get("/web/events", **foreign)).status == 403
+    led = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert (await visitor.get("/web/chat", **led)).status == 200
     fields = {"text": "a red fox in snow", "nonce": "a-nonce-of-a-stranger"}
     for headers in (
         {"X-CSRF-Token": ""},
