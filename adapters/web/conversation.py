@@ -130,9 +130,13 @@ class Conversation:
             thread=THREAD,
             work=work,
             is_age_restricted=True,
-            is_private=draft.is_private,
+            is_private=draft.is_private or await self._is_private(job_id),
         )
         return await self._studio.submit(request, retry_of=job_id)
+
+    async def _is_private(self, job_id: JobId) -> bool:
+        """Whether it was for its person alone; what comes of it is, too."""
+        return (await self._studio.show(job_id, self._who)).line.is_private
 
     async def _obey(self, command: Command, key: str) -> Answer:
         match command:
@@ -140,7 +144,12 @@ class Conversation:
                 return _jobs(await self._studio.confirm(job_id, self._who))
             case Retry(job_id=job_id):
                 again = self._studio.retry(
-                    job_id, self._who, dedupe_key=key, thread=THREAD, is_age_restricted=True
+                    job_id,
+                    self._who,
+                    dedupe_key=key,
+                    thread=THREAD,
+                    is_age_restricted=True,
+                    is_private=await self._is_private(job_id),
                 )
                 return _jobs(await again)
             case Redo(job_id=job_id, shot=shot, prompt=prompt):
@@ -156,7 +165,7 @@ class Conversation:
                     dedupe_key=key,
                     thread=THREAD,
                     frame=end_of(command),
-                    is_private=command.is_private,
+                    is_private=command.is_private or await self._is_private(command.job_id),
                     is_age_restricted=True,
                 )
                 return _jobs(*receipts)

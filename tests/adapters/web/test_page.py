@@ -87,6 +87,11 @@ async def test_buttons_do_what_is_written_on_them(visitor: Visitor) -> None:
     thread = await visitor.get(f"/web/thread?job={extended}")
     for each in (job, other, changed, extended):
         assert f'<article id="{each}"' in thread.html
+    hidden = (await visitor.say("a secret fox --private")).job
+    await _finish(visitor, hidden)
+    for act in ("variation", "retry"):
+        made = (await visitor.press(act, hidden)).job
+        assert (await visitor.house.job(made)).request.is_private
     gone = await visitor.press("delete", job)
     assert "Deleted" in gone.html
     assert "<video" not in gone.html
