@@ -175,6 +175,8 @@ class Playground(Delivery):
         drawn = [await self._redraw(job_id) for job_id in answer.jobs]
         if answer.images:
             drawn += await self._put_up(answer.images)
+        if answer.jobs:
+            drawn.append(await self._pages.threads())
         drawn.append(render.draw_note(answer.text, answer.times))
         return reply("\n".join(drawn), headers=headers)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.web import render
 from adapters.web.guard import Visit, cookie_of, reply
@@ -107,18 +107,26 @@ class Pages:
         lines = render.lines_of(text, times)
         return await self._page("usage.html", visit, text=text, lines=lines)
 
+    async def threads(self) -> str:
+        """The list of threads as it is now, for a page that is open."""
+        return render.draw("threads.html", threads=await self._threads(), is_news=True)
+
+    async def _threads(self) -> list[Mapping[str, Any]]:
+        lines = await self._studio.jobs(self._who)
+        return [render.to_thread(each) for each in lines]
+
     async def poster(self, job_id: JobId) -> bytes:
         """A clip's picture; raises `JobNotFound` and `ClipError`s."""
         path = await self._studio.poster(job_id, self._who)
         return await asyncio.to_thread(path.read_bytes)
 
     async def _page(self, template: str, visit: Visit, **values: object) -> WebReply:
-        lines = await self._studio.jobs(self._who)
         drawn = render.draw(
             template,
             token=visit.token,
             name=self._who.display_name,
-            threads=[render.to_thread(each) for each in lines],
+            threads=await self._threads(),
+            is_news=False,
             **values,
         )
         return reply(drawn, headers=cookie_of(visit))

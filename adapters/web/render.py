@@ -40,6 +40,8 @@ _JOB = re.compile(r"\br-[0-9a-z]{10}\b")
 ASKED = "What do you want to see?"
 #: States as a dot beside a thread shows them.
 _TONES = {"delivered": "good", "failed": "bad", "uncertain": "bad", "cancelled": "info"}
+#: Up to which width for its height a clip has which shape.
+_SHAPES = ((0.5, "slim"), (0.65, "tall"), (0.9, "portrait"), (1.2, "square"))
 HasImage = Callable[[str], bool]
 Passing = n.Received | n.Accepted | n.Queued | n.Generating | n.Filming | n.Waiting | n.Fetching
 
@@ -157,11 +159,17 @@ def _clip(shown: Shown) -> Mapping[str, Any] | None:
         "link": shown.link,
         "poster": f"/web/poster?job={shown.line.job_id}",
         "is_still": work.kind == "image",
+        "shape": _shape(notice.width / notice.height),
         "width": notice.width,
         "height": notice.height,
         "alt": f"AI-generated {words.thing(work)}: {clean(work.prompt, limit=300)}",
         "filename": notice.filename,
     }
+
+
+def _shape(ratio: float) -> str:
+    """How a clip is held, so that it fits the height of a window without bars beside it."""
+    return next((name for most, name in _SHAPES if ratio < most), "wide")
 
 
 def to_thread(line: JobLine) -> Mapping[str, Any]:

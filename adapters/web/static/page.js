@@ -91,6 +91,8 @@
   function tell(html) {
     for (const card of cardsIn(html)) {
       const there = document.getElementById(card.id);
+      const dot = one(`[data-of="${card.id}"]`);
+      if (dot) dot.className = `dot ${card.dataset.tone}`;
       if (there && card.dataset.over && there.dataset.over !== card.dataset.over) one("#told").textContent = card.dataset.title;
     }
   }
