@@ -19,19 +19,20 @@ from bot.store.schema import jobs as jobs_table
 from bot.supply import AdapterFactory
 from tests.crash.naive import NaiveBot
 from tests.crash.points import Points, watch
+from tests.crash.shared_points import watch_nudges, watch_roles
 from tests.fakes import MovableClock
 
 #: Loaded once in the fork server: a life that migrates would spend half a second on it.
 PRELOADED = (migrations,)
-LATER_SECONDS, HURRY_SECONDS, LOOK_SECONDS = 130, 1.0, 0.02
-PATIENCE_SECONDS = 40
+HURRY_SECONDS, LOOK_SECONDS = 1.0, 0.02
+PATIENCE_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
     """Which bot lives in front of which chat, and at which point it dies (0: at none).
 
-    A restart comes two minutes later, and there time runs fast.
+    It comes so many seconds later than the machine's clock says; where it hurries, time runs fast.
     """
 
     folder: str
@@ -39,7 +40,13 @@ class Orders:
     chat: str
     settings: dict[str, Any]
     die_at: int = 0
-    is_restart: bool = False
+    later: int = 0
+    hurries: bool = False
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the books are PostgreSQL's."""
+        return str(self.tables["bot"].get("database_url", "")).startswith("postgresql")
 
 
 def live(orders: Orders) -> None:
@@ -51,14 +58,16 @@ def live(orders: Orders) -> None:
         return
     setup_logging("warning", stream=(folder / "bot.log").open("a"))
     watch(points)
+    if orders.is_shared:
+        watch_nudges(points)
+        watch_roles(points)
     asyncio.run(_live(orders))
     points.write()
 
 
 async def _live(orders: Orders) -> None:
     clock = MovableClock()
-    if orders.is_restart:
-        clock.move(seconds=LATER_SECONDS)
+    clock.move(seconds=orders.later)
     adapters = {orders.chat: _to_factory(orders, clock)}
     async with (
         App(to_config(orders.tables), adapters, clock=clock) as app,
@@ -69,7 +78,7 @@ async def _live(orders: Orders) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await app.database.read(_is_over):
                 await asyncio.sleep(LOOK_SECONDS)
-                if orders.is_restart:
+                if orders.hurries:
                     clock.move(seconds=HURRY_SECONDS)
         stop.set()
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sqlite3
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import create_engine
-
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import ledger
 from tests.conftest import KEY, to_test_config
+from tests.crash.books import Book, Kind, book
 from tests.crash.life import PATIENCE_SECONDS, Orders, live
 from tests.discord_server import DiscordServer
 from tests.discord_server import Person as DiscordPerson
@@ -29,6 +27,8 @@ from tests.slack_server import SlackServer, Team
 Chat = Literal["discord", "slack", "naive"]
 GUILD = 4242
 PROMPT = "a red fox in snow"
+#: A restart comes so much later: whatever was in doubt has had its time to show.
+LATER_SECONDS = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,11 @@ class Fate:
     """How one story with a kill in it ended: where it was killed, and what is wrong since."""
 
     chat: str
+    database: Kind
     die_at: int
     point: str
     wrong: tuple[str, ...]
+    seconds: float
 
 
 class World(ABC):
@@ -46,9 +48,10 @@ class World(ABC):
 
     chat: Chat
 
-    def __init__(self, folder: Path, luma: Simulator) -> None:
+    def __init__(self, folder: Path, luma: Simulator, books: Book) -> None:
         self.folder = folder
         self.luma = luma
+        self.books = books
 
     @abstractmethod
     async def ask(self) -> None:
@@ -73,16 +76,21 @@ class World(ABC):
     def access(self) -> dict[str, Any]:
         return {"servers": [str(GUILD)]}
 
-    def orders(self, **changes: Any) -> Orders:
-        """A life of the bot in this world."""
-        config = to_test_config(self.folder, self.luma, access=self.access())
-        orders = Orders(
+    def orders(self, *, life: int = 0, die_at: int = 0) -> Orders:
+        """A life of the bot in this world; how many it had before."""
+        later = LATER_SECONDS * (life if self.books.kind == "postgresql" else min(life, 1))
+        self.books.be_later(later)
+        bot = {"database_url": self.books.url} if self.books.kind == "postgresql" else {}
+        config = to_test_config(self.folder, self.luma, access=self.access(), bot=bot)
+        return Orders(
             folder=str(self.folder),
             tables=dict(config.tables),
             chat=self.chat,
             settings=self.settings(),
+            die_at=die_at,
+            later=later,
+            hurries=life > 0 and self.books.can_hurry,
         )
-        return replace(orders, **changes)
 
     async def live(self, processes: ForkServerContext, orders: Orders) -> int | None:
         """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
@@ -108,13 +116,7 @@ class World(ABC):
 
     def _is_heard(self) -> bool:
         asked = "SELECT 1 FROM jobs UNION SELECT 1 FROM inbox WHERE done_at IS NULL"
-        return bool(self.read(asked))
-
-    def read(self, question: str) -> list[tuple[Any, ...]]:
-        """What the book says, whether the bot runs or not."""
-        book = self.folder / "data" / "raybot.db"
-        with closing(sqlite3.connect(f"{book.absolute().as_uri()}?mode=ro", uri=True)) as file:
-            return file.execute(question).fetchall()
+        return bool(self.books.read(asked))
 
     def wrong(self) -> list[str]:
         """What is not as it was promised; nothing, if all is well."""
@@ -134,14 +136,11 @@ class World(ABC):
 
     def _wrong_in_the_books(self) -> list[str]:
         found = []
-        rows = self.read("SELECT state, cost > 0 FROM jobs")
+        rows = self.books.read("SELECT state, cost > 0 FROM jobs")
         if rows != [("delivered", 1)]:
             found.append(f"jobs: {rows}")
-        engine = create_engine(f"sqlite:///{self.folder / 'data' / 'raybot.db'}")
-        with engine.connect() as conn:
-            if broken := ledger.broken_invariants(conn):
-                found.append(f"books: {broken}")
-        engine.dispose()
+        if broken := self.books.broken_invariants():
+            found.append(f"books: {broken}")
         return found
 
     @property
@@ -156,8 +155,8 @@ class DiscordWorld(World):
 
     chat: Chat = "discord"
 
-    def __init__(self, folder: Path, luma: Simulator, discord: DiscordServer) -> None:
-        super().__init__(folder, luma)
+    def __init__(self, folder: Path, luma: Simulator, books: Book, discord: DiscordServer) -> None:
+        super().__init__(folder, luma, books)
         self._discord = discord
         self._ana: DiscordPerson = discord.person("Ana", discord.guild("Foxes", guild_id=GUILD))
 
@@ -213,8 +212,8 @@ class SlackWorld(World):
 
     chat: Chat = "slack"
 
-    def __init__(self, folder: Path, luma: Simulator, slack: SlackServer) -> None:
-        super().__init__(folder, luma)
+    def __init__(self, folder: Path, luma: Simulator, books: Book, slack: SlackServer) -> None:
+        super().__init__(folder, luma, books)
         self._slack = slack
         self._team: Team = slack.team("Foxes")
         self._ana: SlackPerson = slack.person("Ana", self._team)
@@ -250,7 +249,7 @@ class SlackWorld(World):
 
 
 @asynccontextmanager
-async def world(chat: Chat, folder: Path) -> AsyncIterator[World]:
+async def world(chat: Chat, database: Kind, folder: Path) -> AsyncIterator[World]:
     """A fresh one, whose video service soon is done."""
     folder.mkdir()
     quick = SimulatorSettings(
@@ -261,37 +260,42 @@ async def world(chat: Chat, folder: Path) -> AsyncIterator[World]:
         running_limit=None,
         creates_per_minute=None,
     )
-    async with Simulator(quick, Faults()) as luma:
+    async with AsyncExitStack() as stack:
+        luma = await stack.enter_async_context(Simulator(quick, Faults()))
+        books = stack.enter_context(book(database, folder))
         if chat == "slack":
-            async with SlackServer() as slack:
-                yield SlackWorld(folder, luma, slack)
+            slack = await stack.enter_async_context(SlackServer())
+            yield SlackWorld(folder, luma, books, slack)
             return
         kind = NaiveWorld if chat == "naive" else DiscordWorld
-        async with DiscordServer() as discord:
-            yield kind(folder, luma, discord)
+        discord = await stack.enter_async_context(DiscordServer())
+        yield kind(folder, luma, books, discord)
 
 
-async def tell(
-    chat: Chat, folder: Path, processes: ForkServerContext, *points: int
-) -> Fate | None:
+async def tell(place: World, processes: ForkServerContext, *points: int) -> Fate | None:
     """A story with a kill at each of these points, one a life; None where a life ended before."""
-    async with world(chat, folder) as place:
-        died: list[str] = []
-        for count, die_at in enumerate(points):
-            orders = place.orders(die_at=die_at, is_restart=count > 0)
-            code = await place.live(processes, orders)
-            if code == 0:
-                return None
-            died.append(place.passed[-1] if code == -signal.SIGKILL else f"exit {code}")
-        code = await place.live(processes, place.orders(is_restart=True))
-        wrong = place.wrong() if code == 0 else [f"exit {code}", *place.wrong()]
-        return Fate(chat=chat, die_at=points[0], point=" · ".join(died), wrong=tuple(wrong))
+    began = time.monotonic()
+    died: list[str] = []
+    for life, die_at in enumerate(points):
+        code = await place.live(processes, place.orders(life=life, die_at=die_at))
+        if code == 0:
+            return None
+        died.append(place.passed[-1] if code == -signal.SIGKILL else f"exit {code}")
+    code = await place.live(processes, place.orders(life=len(points)))
+    wrong = place.wrong() if code == 0 else [f"exit {code}", *place.wrong()]
+    return Fate(
+        chat=place.chat,
+        database=place.books.kind,
+        die_at=points[0],
+        point=" · ".join(died),
+        wrong=tuple(wrong),
+        seconds=time.monotonic() - began,
+    )
 
 
-async def passes(chat: Chat, folder: Path, processes: ForkServerContext) -> list[str]:
+async def passes(place: World, processes: ForkServerContext) -> list[str]:
     """The points of a story in which nobody is killed."""
-    async with world(chat, folder) as place:
-        code = await place.live(processes, place.orders())
-        assert code == 0, (folder / "bot.log").read_text()
-        assert place.wrong() == []
-        return place.passed
+    code = await place.live(processes, place.orders())
+    assert code == 0, (place.folder / "bot.log").read_text()
+    assert place.wrong() == []
+    return place.passed
