@@ -17,6 +17,7 @@ from bot.errors import (
     SubmissionUncertain,
 )
 from bot.failover import may_leave
+from bot.http import only_while
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.ports import (
@@ -70,7 +71,10 @@ class Submitter:
         if self._shop.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
-        await self._send(job, provider, submission)
+        # Whoever takes over looks for it after as long as this, and then some more.
+        until = frozen_since + FREEZE_SECONDS + provider.limits.submit_seconds
+        with only_while(lambda: self._shop.clock.boottime() < until):
+            await self._send(job, provider, submission)
 
     async def _send(self, job: Job, provider: Provider, submission: Submission) -> None:
         try:

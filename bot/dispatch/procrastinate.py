@@ -25,7 +25,7 @@ from bot.errors import StoreError
 from bot.log import get_logger
 from bot.ports import Transaction
 from bot.refs import JobId
-from bot.store.database import Tx
+from bot.store.database import Tx, cause
 from bot.store.postgres import MIGRATING, connect_args, conninfo
 
 QUEUE = "raybot"
@@ -112,7 +112,7 @@ class ProcrastinateDispatcher:
                 # Drained: nothing more is started here.
                 await asyncio.Event().wait()
             if (error := self._worker.exception()) is not None:
-                log.warning("dispatch.lost_database", cause=str(error).splitlines()[0])
+                log.warning("dispatch.lost_database", cause=cause(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _work(self) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import URL
 
 from bot.errors import StoreError
 from bot.log import get_logger
+from bot.store.database import cause
 from bot.store.postgres import connect_args, conninfo
 
 CHANNEL = "raybot"
@@ -122,7 +123,7 @@ class PostgresReplicas:
                 async with await self._connect() as conn:
                     await work(conn)
             except (psycopg.Error, TimeoutError) as error:
-                log.warning("replica.lost_database", cause=str(error).splitlines()[0])
+                log.warning("replica.lost_database", cause=cause(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _connect(self) -> psycopg.AsyncConnection:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import get_args
 
 from tests.crash.books import Kind
-from tests.crash.matrix import CHATS, Stage, draw, processes
+from tests.crash.matrix import CHATS, HEAD, Stage, processes, to_row
 from tests.crash.worlds import Chat, Fate
 from tests.postgres import SERVER
 
@@ -38,12 +38,12 @@ def to_options(words: Sequence[str]) -> argparse.Namespace:
 async def main(options: argparse.Namespace) -> int:
     """Print the matrix as it grows, then what it says in one line."""
     fates: list[Fate] = []
+    print(HEAD)
     with TemporaryDirectory() as name:
         for database in _databases(options):
             for chat in [options.chat] if options.chat else CHATS:
                 fates += await _tell_all(_stage(chat, database, Path(name), options), options)
         naive = [_show(x) async for x in _stage("naive", "sqlite", Path(name), options).singles()]
-    print(draw([*fates, *naive]))
     broken, caught = sum(bool(each.wrong) for each in fates), sum(bool(x.wrong) for x in naive)
     print(f"\n{len(fates)} stories, {broken} not whole; the naive bot: {caught} of {len(naive)}.")
     return 1 if broken or not caught else 0
@@ -73,13 +73,12 @@ async def _tell_all(stage: Stage, options: argparse.Namespace) -> list[Fate]:
     twice = stage.pairs(many=options.pairs, points=len(single) * options.step, seed=SEED)
     fates = single + [_show(each) async for each in twice]
     took = time.monotonic() - began
-    print(f" {stage.database}, {stage.chat}: {took:.0f} s", file=sys.stderr, flush=True)
+    print(f"{stage.database}, {stage.chat}: {took:.0f} s", file=sys.stderr, flush=True)
     return fates
 
 
 def _show(fate: Fate) -> Fate:
-    mark = "x" if fate.wrong else "."
-    print(mark, end="", file=sys.stderr, flush=True)
+    print(to_row(fate), flush=True)
     return fate
 
 

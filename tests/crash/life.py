@@ -25,7 +25,7 @@ from tests.fakes import MovableClock
 #: Loaded once in the fork server: a life that migrates would spend half a second on it.
 PRELOADED = (migrations,)
 HURRY_SECONDS, LOOK_SECONDS = 1.0, 0.02
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class Orders:
     """Which bot lives in front of which chat, and at which point it dies (0: at none).
 
     It comes so many seconds later than the machine's clock says; where it hurries, time runs fast.
+    It may freeze at the point instead, and lingers for so many seconds once all is over.
     """
 
     folder: str
@@ -42,6 +43,8 @@ class Orders:
     die_at: int = 0
     later: int = 0
     hurries: bool = False
+    freezes: bool = False
+    lingers: float = 0.0
 
     @property
     def is_shared(self) -> bool:
@@ -52,7 +55,7 @@ class Orders:
 def live(orders: Orders) -> None:
     """Be the bot until all that was asked has ended, or until the point."""
     folder = Path(orders.folder)
-    points = Points(folder / "points.json", orders.die_at)
+    points = Points(folder / "points.json", orders.die_at, freezes=orders.freezes)
     if orders.chat == "naive":
         asyncio.run(NaiveBot(folder, orders.settings, points.cross).run())
         return
@@ -80,6 +83,7 @@ async def _live(orders: Orders) -> None:
                 await asyncio.sleep(LOOK_SECONDS)
                 if orders.hurries:
                     clock.move(seconds=HURRY_SECONDS)
+        await asyncio.sleep(orders.lingers)
         stop.set()
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from tests.crash.books import Kind
+from tests.crash.frozen import tell_frozen
 from tests.crash.worlds import Chat, Fate, passes, tell, world
 
+HEAD = (
+    "| database | chat | point | killed | after the restart | seconds |\n|---|---|---|---|---|---|"
+)
 CHATS: tuple[Chat, ...] = ("discord", "slack")
 
 
@@ -40,13 +44,19 @@ class Stage:
         async with world(self.chat, self.database, folder) as place:
             return await tell(place, self.processes, *points)
 
+    async def tell_frozen(self, point: int) -> Fate | None:
+        """One story with a process that freezes, in a world of its own."""
+        folder = self.folder / f"{self.chat}-{self.database}-frozen-{point}"
+        async with world(self.chat, self.database, folder) as place:
+            return await tell_frozen(place, self.processes, point)
+
     async def passes(self) -> list[str]:
         """The points of a story in which nobody is killed."""
         folder = self.folder / f"{self.chat}-{self.database}-whole"
         async with world(self.chat, self.database, folder) as place:
             return await passes(place, self.processes)
 
-    async def _tell_all(self, stories: dict[str, tuple[int, ...]]) -> list[Fate | None]:
+    async def _tell_all(self, stories: Mapping[str, tuple[int, ...]]) -> list[Fate | None]:
         async with asyncio.TaskGroup() as group:
             telling = [
                 group.create_task(self.tell(name, *points)) for name, points in stories.items()
@@ -77,12 +87,8 @@ class Stage:
                     yield fate
 
 
-def draw(fates: Sequence[Fate]) -> str:
-    """The table: each point, and whether all was well after it."""
-    rows = [
-        f"| {each.database} | {each.chat} | {each.die_at} | {each.point} | "
-        f"{'; '.join(each.wrong) or 'whole'} | {each.seconds:.1f} |"
-        for each in fates
-    ]
-    head = "| database | chat | point | killed | after the restart | seconds |"
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+def to_row(fate: Fate) -> str:
+    """A line of the table: a point, and whether all was well after it."""
+    end = "; ".join(fate.wrong) or "whole"
+    where = f"| {fate.database} | {fate.chat} | {fate.die_at} | {fate.point} "
+    return f"{where}| {end} | {fate.seconds:.1f} |"

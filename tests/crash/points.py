@@ -27,11 +27,15 @@ _CHANGE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
 
 class Points:
-    """Counts the points that a life passes; at one of them it ends without any goodbye."""
+    """Counts the points that a life passes; at one of them it ends without any goodbye.
 
-    def __init__(self, file: Path, die_at: int) -> None:
+    Or it freezes there, until somebody thaws it.
+    """
+
+    def __init__(self, file: Path, die_at: int, *, freezes: bool = False) -> None:
         self._file = file
         self._die_at = die_at
+        self._signal = signal.SIGSTOP if freezes else signal.SIGKILL
         self._passed: list[str] = []
 
     def cross(self, name: str, last_act: Callable[[], object] = lambda: None) -> None:
@@ -40,7 +44,7 @@ class Points:
         if len(self._passed) == self._die_at:
             self.write()
             last_act()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._signal)
 
     def write(self) -> None:
         """Leave what was passed for whoever looks on; the last is where the life ended."""

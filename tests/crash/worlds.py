@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ GUILD = 4242
 PROMPT = "a red fox in snow"
 #: A restart comes so much later: whatever was in doubt has had its time to show.
 LATER_SECONDS = 130
+ASK_AGAIN_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +95,24 @@ class World(ABC):
 
     async def live(self, processes: ForkServerContext, orders: Orders) -> int | None:
         """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
+        async with self.begun(processes, orders) as child:
+            await asyncio.to_thread(child.join, PATIENCE_SECONDS + 10)
+        return child.exitcode
+
+    @asynccontextmanager
+    async def begun(
+        self, processes: ForkServerContext, orders: Orders
+    ) -> AsyncIterator[ForkServerProcess]:
+        """A life that is ended with the block, if it is not over by then."""
         child = processes.Process(target=live, args=(orders,))
         child.start()
         asking = asyncio.create_task(self._ask_until_heard())
         try:
-            await asyncio.to_thread(child.join, PATIENCE_SECONDS + 10)
+            yield child
         finally:
             asking.cancel()
             if child.is_alive():
                 child.kill()
-        return child.exitcode
 
     async def _ask_until_heard(self) -> None:
         """Who is not heard, because the bot was just dying, asks again after a while."""
@@ -112,7 +121,7 @@ class World(ABC):
             if self._is_heard():
                 return
             await self.ask()
-            await asyncio.sleep(PATIENCE_SECONDS / 4)
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     def _is_heard(self) -> bool:
         asked = "SELECT 1 FROM jobs UNION SELECT 1 FROM inbox WHERE done_at IS NULL"
@@ -235,7 +244,7 @@ class SlackWorld(World):
         await self._slack.wait_connected(1)
 
     async def ask(self) -> None:
-        await self._ana.slash("/ray", PROMPT, seconds=PATIENCE_SECONDS / 4)
+        await self._ana.slash("/ray", PROMPT, seconds=ASK_AGAIN_SECONDS)
 
     def clips(self) -> int:
         said = self._slack.posted(self._general)

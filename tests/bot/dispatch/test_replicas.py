@@ -79,6 +79,23 @@ async def test_a_lost_connection_ends_the_work_until_the_role_is_back(url: str) 
         await duty.on.wait()
 
 
+async def test_a_database_that_does_not_answer_in_time_is_tried_again(url: str) -> None:
+    """As a process finds it that was frozen."""
+    replicas, tries, again = PostgresReplicas(postgres_url(url)), 0, asyncio.Event()
+
+    async def work(_: object) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise TimeoutError
+        again.set()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(replicas._again(work))
+        await again.wait()
+        task.cancel()
+
+
 async def test_turns_are_taken_one_at_a_time(url: str) -> None:
     replicas = [PostgresReplicas(postgres_url(url)) for _ in range(2)]
     busy, most = 0, 0
