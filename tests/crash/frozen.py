@@ -14,6 +14,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 from tests.crash.life import PATIENCE_SECONDS
+from tests.crash.points import Where
 from tests.crash.worlds import Fate, World
 
 #: So long a thawed process has for what it was about to do.
@@ -22,7 +23,7 @@ LINGER_SECONDS = 2.0
 FROZEN_SECONDS = 10.0
 
 
-async def tell_frozen(place: World, processes: ForkServerContext, point: int) -> Fate | None:
+async def tell_frozen(place: World, processes: ForkServerContext, point: Where) -> Fate | None:
     """The story with a process frozen at this point; None where it ended before."""
     began = time.monotonic()
     orders = replace(place.orders(die_at=point), freezes=True, lingers=LINGER_SECONDS)

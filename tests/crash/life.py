@@ -18,7 +18,7 @@ from bot.store.schema import inbox
 from bot.store.schema import jobs as jobs_table
 from bot.supply import AdapterFactory
 from tests.crash.naive import NaiveBot
-from tests.crash.points import Points, watch
+from tests.crash.points import Points, Where, watch
 from tests.crash.shared_points import watch_nudges, watch_roles
 from tests.fakes import MovableClock
 
@@ -40,7 +40,7 @@ class Orders:
     tables: dict[str, Any]
     chat: str
     settings: dict[str, Any]
-    die_at: int = 0
+    die_at: Where = 0
     later: int = 0
     hurries: bool = False
     freezes: bool = False

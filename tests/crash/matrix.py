@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.crash.books import Kind
 from tests.crash.frozen import tell_frozen
-from tests.crash.worlds import Chat, Fate, passes, tell, world
+from tests.crash.points import Where
+from tests.crash.worlds import Chat, Fate, tell, world
 
 HEAD = (
     "| database | chat | point | killed | after the restart | seconds |\n|---|---|---|---|---|---|"
@@ -38,25 +39,19 @@ class Stage:
     processes: ForkServerContext
     at_once: int = 1
 
-    async def tell(self, name: str, *points: int) -> Fate | None:
+    async def tell(self, name: str, *points: Where) -> Fate | None:
         """One story, in a world of its own."""
         folder = self.folder / f"{self.chat}-{self.database}-{name}"
         async with world(self.chat, self.database, folder) as place:
             return await tell(place, self.processes, *points)
 
-    async def tell_frozen(self, point: int) -> Fate | None:
+    async def tell_frozen(self, name: str, point: Where) -> Fate | None:
         """One story with a process that freezes, in a world of its own."""
-        folder = self.folder / f"{self.chat}-{self.database}-frozen-{point}"
+        folder = self.folder / f"{self.chat}-{self.database}-{name}"
         async with world(self.chat, self.database, folder) as place:
             return await tell_frozen(place, self.processes, point)
 
-    async def passes(self) -> list[str]:
-        """The points of a story in which nobody is killed."""
-        folder = self.folder / f"{self.chat}-{self.database}-whole"
-        async with world(self.chat, self.database, folder) as place:
-            return await passes(place, self.processes)
-
-    async def _tell_all(self, stories: Mapping[str, tuple[int, ...]]) -> list[Fate | None]:
+    async def _tell_all(self, stories: Mapping[str, tuple[Where, ...]]) -> list[Fate | None]:
         async with asyncio.TaskGroup() as group:
             telling = [
                 group.create_task(self.tell(name, *points)) for name, points in stories.items()

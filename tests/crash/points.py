@@ -23,6 +23,8 @@ from bot.store.database import Database
 #: What no message depends on: it is read, or says that somebody is typing.
 READS = {"GET", "HEAD"}
 WRITER = "raybot-writer"
+#: Which point: by its number, none for 0, or the first one with a name that looks like this.
+Where = int | str
 _CHANGE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
 
@@ -32,7 +34,7 @@ class Points:
     Or it freezes there, until somebody thaws it.
     """
 
-    def __init__(self, file: Path, die_at: int, *, freezes: bool = False) -> None:
+    def __init__(self, file: Path, die_at: Where, *, freezes: bool = False) -> None:
         self._file = file
         self._die_at = die_at
         self._signal = signal.SIGSTOP if freezes else signal.SIGKILL
@@ -41,10 +43,17 @@ class Points:
     def cross(self, name: str, last_act: Callable[[], object] = lambda: None) -> None:
         """Go on, or die here; `last_act` is what a process still does at the very end."""
         self._passed.append(name)
-        if len(self._passed) == self._die_at:
+        if self._is_the_end(name):
             self.write()
             last_act()
             os.kill(os.getpid(), self._signal)
+
+    def _is_the_end(self, name: str) -> bool:
+        if isinstance(self._die_at, int):
+            return len(self._passed) == self._die_at
+        # Once only: a frozen process goes on.
+        here = re.match(self._die_at, name) is not None
+        return here and not any(re.match(self._die_at, each) for each in self._passed[:-1])
 
     def write(self) -> None:
         """Leave what was passed for whoever looks on; the last is where the life ended."""

@@ -18,6 +18,7 @@ from bot.simulator import Faults, Simulator, SimulatorSettings
 from tests.conftest import KEY, to_test_config
 from tests.crash.books import Book, Kind, book
 from tests.crash.life import PATIENCE_SECONDS, Orders, live
+from tests.crash.points import Where
 from tests.discord_server import DiscordServer
 from tests.discord_server import Person as DiscordPerson
 from tests.slack_server import Person as SlackPerson
@@ -38,7 +39,7 @@ class Fate:
 
     chat: str
     database: Kind
-    die_at: int
+    die_at: Where
     point: str
     wrong: tuple[str, ...]
     seconds: float
@@ -77,7 +78,7 @@ class World(ABC):
     def access(self) -> dict[str, Any]:
         return {"servers": [str(GUILD)]}
 
-    def orders(self, *, life: int = 0, die_at: int = 0) -> Orders:
+    def orders(self, *, life: int = 0, die_at: Where = 0) -> Orders:
         """A life of the bot in this world; how many it had before."""
         later = LATER_SECONDS * (life if self.books.kind == "postgresql" else min(life, 1))
         self.books.be_later(later)
@@ -281,7 +282,7 @@ async def world(chat: Chat, database: Kind, folder: Path) -> AsyncIterator[World
         yield kind(folder, luma, books, discord)
 
 
-async def tell(place: World, processes: ForkServerContext, *points: int) -> Fate | None:
+async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fate | None:
     """A story with a kill at each of these points, one a life; None where a life ended before."""
     began = time.monotonic()
     died: list[str] = []
@@ -300,11 +301,3 @@ async def tell(place: World, processes: ForkServerContext, *points: int) -> Fate
         wrong=tuple(wrong),
         seconds=time.monotonic() - began,
     )
-
-
-async def passes(place: World, processes: ForkServerContext) -> list[str]:
-    """The points of a story in which nobody is killed."""
-    code = await place.live(processes, place.orders())
-    assert code == 0, (place.folder / "bot.log").read_text()
-    assert place.wrong() == []
-    return place.passed

@@ -89,6 +89,7 @@ async def test_a_database_that_does_not_answer_in_time_is_tried_again(url: str) 
         if tries == 1:
             raise TimeoutError
         again.set()
+        await asyncio.Event().wait()
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         task = group.create_task(replicas._again(work))
