@@ -95,7 +95,10 @@ class ProcrastinateDispatcher:
 
     def _defer(self, tx: Tx, job_id: JobId, at: datetime, *, queueing_lock: str | None) -> None:
         task = to_task(job_id, at, queueing_lock=queueing_lock)
-        self._deferrer.defer_job(task, connection=tx.conn.connection.driver_connection)
+        try:
+            self._deferrer.defer_job(task, connection=tx.conn.connection.driver_connection)
+        except exceptions.ConnectorException as error:
+            raise StoreError("The database did not take it.") from error
 
     async def run(self, advance: Advance) -> None:
         """Advance what is due until cancelled; a worker that lost the database begins anew."""

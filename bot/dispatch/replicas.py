@@ -53,7 +53,11 @@ class PostgresReplicas:
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
         self._turns = AsyncConnectionPool(
             conninfo(url),
-            kwargs={**connect_args(), "autocommit": True},
+            # What froze in its turn holds others up for so long, too.
+            kwargs={
+                **connect_args(idle_session_timeout=f"{TURN_SECONDS:.0f}s"),
+                "autocommit": True,
+            },
             min_size=0,
             max_size=TURNS_AT_ONCE,
             timeout=TURN_SECONDS,

@@ -7,18 +7,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
-from psycopg.sql import SQL
 
 from bot.dispatch.replicas import PostgresReplicas
 from bot.dispatch.single import SingleProcess
 from bot.replicas import Replicas
 from bot.store.postgres import postgres_url
-from tests.postgres import at_server, postgres_database
-
-CUT = SQL(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid != pg_backend_pid()"
-)
+from tests.postgres import CUT, at_server, postgres_database
 
 
 @pytest.fixture
