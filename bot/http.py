@@ -11,7 +11,6 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import perf_counter
@@ -20,7 +19,6 @@ from typing import Any
 import aiohttp
 import httpx
 import stamina
-from aiohttp.tracing import Trace
 from httpx_aiohttp import AiohttpTransport
 
 from bot.errors import (
@@ -31,6 +29,7 @@ from bot.errors import (
     ProviderUnavailable,
 )
 from bot.log import redact
+from bot.timely import TimelyConnector
 
 #: Nothing can have been sent: no connection was made for it.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
@@ -45,9 +44,6 @@ REFUSAL_KEYS = {
 }
 #: Words of a refusal that is about money, whatever its status.
 NO_CREDITS = re.compile(r"\b(insufficient|credits?|balance|funds?|billing)\b", re.IGNORECASE)
-
-#: Whether what costs money may still leave; asked once there is a connection for it.
-_MAY_LEAVE: ContextVar[Callable[[], bool]] = ContextVar("may_leave", default=lambda: True)
 
 Observe = Callable[[str, str, float], None]
 """Called with the method, the outcome (`2xx` … `5xx`, `error`) and the seconds it took."""
@@ -78,35 +74,6 @@ def create_client(
     )
 
 
-@contextmanager
-def only_while(may_leave: Callable[[], bool]) -> Iterator[None]:
-    """Requests inside leave only while this is so; else they are `NOT_SENT`.
-
-    It is asked at the last moment, so that a process which froze just before sends nothing after.
-    """
-    token = _MAY_LEAVE.set(may_leave)
-    try:
-        yield
-    finally:
-        _MAY_LEAVE.reset(token)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Gives out no connection for what may not leave any more."""
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as aiohttp calls it
-    ) -> aiohttp.connector.Connection:
-        connection = await super().connect(req, traces, timeout)
-        if not _MAY_LEAVE.get()():
-            connection.close()
-            raise TimeoutError("It is too late to send this.")
-        return connection
-
-
 class _Transport(httpx.AsyncBaseTransport):
     """aiohttp underneath (a third of the CPU of httpx's own); the errors are sorted here.
 
@@ -124,7 +91,7 @@ class _Transport(httpx.AsyncBaseTransport):
         )
 
     def _create_session(self) -> aiohttp.ClientSession:
-        connector = _Connector(
+        connector = TimelyConnector(
             ssl=_ssl_context(), limit=self._max_connections, force_close=not self._keep_alive
         )
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -17,7 +17,6 @@ from bot.errors import (
     SubmissionUncertain,
 )
 from bot.failover import may_leave
-from bot.http import only_while
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.ports import (
@@ -33,6 +32,7 @@ from bot.request import ClipFrame, ClipWork, as_sent, frames_of
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
+from bot.timely import only_while
 
 log = get_logger(__name__)
 FREEZE_SECONDS = 5.0

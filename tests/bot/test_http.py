@@ -26,7 +26,6 @@ from bot.http import (
     PAUSE_SECONDS,
     create_client,
     get_with_retries,
-    only_while,
     plain,
     read_detail,
     read_json,
@@ -34,6 +33,7 @@ from bot.http import (
     read_time,
     to_error,
 )
+from bot.timely import only_while
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from adapters import discord, slack
 from bot.app import App
 from bot.config import to_config
+from bot.errors import StoreError
 from bot.log import setup_logging
 from bot.store import jobs, migrations
 from bot.store.schema import inbox
@@ -25,7 +26,7 @@ from tests.fakes import MovableClock
 #: Loaded once in the fork server: a life that migrates would spend half a second on it.
 PRELOADED = (migrations,)
 HURRY_SECONDS, LOOK_SECONDS = 1.0, 0.02
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ async def _live(orders: Orders) -> None:
         stop = asyncio.Event()
         group.create_task(app.run(stop))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await app.database.read(_is_over):
+            while not await _has_ended(app):
                 await asyncio.sleep(LOOK_SECONDS)
                 if orders.hurries:
                     clock.move(seconds=HURRY_SECONDS)
@@ -93,6 +94,14 @@ def _to_factory(orders: Orders, clock: MovableClock) -> AdapterFactory:
         return lambda studio: discord.create(chat, studio, clock=clock)
     work = slack.Settings.model_validate(orders.settings)
     return lambda studio: slack.create(work, studio, clock=clock)
+
+
+async def _has_ended(app: App) -> bool:
+    try:
+        return await app.database.read(_is_over)
+    except StoreError:
+        # What a frozen process was reading, the database has ended.
+        return False
 
 
 def _is_over(conn: Connection) -> bool:
