@@ -13,8 +13,9 @@ from adapters import discord, slack
 from bot.app import App
 from bot.config import to_config
 from bot.errors import StoreError
+from bot.job import TERMINAL, JobState
 from bot.log import setup_logging
-from bot.store import jobs, migrations
+from bot.store import migrations
 from bot.store.schema import inbox
 from bot.store.schema import jobs as jobs_table
 from bot.supply import AdapterFactory
@@ -105,7 +106,10 @@ async def _has_ended(app: App) -> bool:
 
 
 def _is_over(conn: Connection) -> bool:
-    """Whether something was asked, and all of it has ended."""
+    """Whether something was asked, and all of it has ended or waits for the operator."""
     asked = conn.execute(select(func.count()).select_from(jobs_table)).scalar_one()
     unread = select(func.count()).select_from(inbox).where(inbox.c.done_at.is_(None))
-    return bool(asked) and not jobs.open_ids(conn) and not conn.execute(unread).scalar_one()
+    still_open = select(func.count()).select_from(jobs_table)
+    still_open = still_open.where(jobs_table.c.state.not_in([*TERMINAL, JobState.UNCERTAIN]))
+    open_or_unread = (conn.execute(each).scalar_one() for each in (still_open, unread))
+    return bool(asked) and not any(open_or_unread)

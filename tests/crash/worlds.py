@@ -128,17 +128,22 @@ class World(ABC):
         asked = "SELECT 1 FROM jobs UNION SELECT 1 FROM inbox WHERE done_at IS NULL"
         return bool(self.books.read(asked))
 
-    def wrong(self) -> list[str]:
-        """What is not as it was promised; nothing, if all is well."""
+    def wrong(self, *, kills: int = 1) -> list[str]:
+        """What is not as it was promised; nothing, if all is well.
+
+        What was in doubt twice is not sent a third time: the operator is asked.
+        """
+        if kills > 1 and self.books.read("SELECT state FROM jobs") == [("uncertain",)]:
+            return self.wrong_outside(count=0) + self._broken_books()
         return self.wrong_outside() + self._wrong_in_the_books()
 
-    def wrong_outside(self) -> list[str]:
-        """What Luma and the people in the chat could tell."""
+    def wrong_outside(self, *, count: int = 1) -> list[str]:
+        """What Luma and the people in the chat could tell: so many generations, and clips."""
         paid = [each for each in self.luma.generations.values() if each.state != "failed"]
         found = [
-            f"{count} {what}"
-            for what, count in (("generations", len(paid)), ("clips", self.clips()))
-            if count != 1
+            f"{found} {what}"
+            for what, found in (("generations", len(paid)), ("clips", self.clips()))
+            if found != count
         ]
         if self.messages() > 2:
             found.append(f"{self.messages()} messages")
@@ -149,9 +154,11 @@ class World(ABC):
         rows = self.books.read("SELECT state, cost > 0 FROM jobs")
         if rows != [("delivered", 1)]:
             found.append(f"jobs: {rows}")
-        if broken := self.books.broken_invariants():
-            found.append(f"books: {broken}")
-        return found
+        return found + self._broken_books()
+
+    def _broken_books(self) -> list[str]:
+        broken = self.books.broken_invariants()
+        return [f"books: {broken}"] if broken else []
 
     @property
     def passed(self) -> list[str]:
@@ -213,7 +220,7 @@ class NaiveWorld(DiscordWorld):
     async def connected(self) -> None:
         await asyncio.Event().wait()
 
-    def wrong(self) -> list[str]:
+    def wrong(self, *, kills: int = 1) -> list[str]:
         return self.wrong_outside()
 
 
@@ -292,7 +299,8 @@ async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fa
             return None
         died.append(place.passed[-1] if code == -signal.SIGKILL else f"exit {code}")
     code = await place.live(processes, place.orders(life=len(points)))
-    wrong = place.wrong() if code == 0 else [f"exit {code}", *place.wrong()]
+    wrong = [] if code == 0 else [f"exit {code}"]
+    wrong += place.wrong(kills=len(points))
     return Fate(
         chat=place.chat,
         database=place.books.kind,
