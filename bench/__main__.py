@@ -9,23 +9,28 @@ from collections.abc import Callable
 from time import perf_counter
 
 from bench import lane, street
+from bench.accept import accepting
 from bench.children import ChildFailed
-from bench.crowd import accepting, memory
+from bench.contest import hundred_running, thousand_running
 from bench.figures import Figure, show
 from bench.guilds import knowing
-from bench.lag import hundred_running, one_running, thousand_running
+from bench.lag import one_running
+from bench.memory import holding
 from bench.restart import restarting
 from bench.ten import ten_running
+from bench.terms import Terms
+from bench.throng import thronging
 
-Measure = Callable[..., list[Figure]]
+Measure = Callable[[Terms], list[Figure]]
 MEASURES: dict[str, Measure] = {
     "one": one_running,
     "ten": ten_running,
     "hundred": hundred_running,
     "thousand": thousand_running,
-    "accept": accepting,
-    "memory": memory,
+    "throng": thronging,
     "restart": restarting,
+    "accept": accepting,
+    "memory": holding,
     "discord": street.acknowledging,
     "slack": lane.acknowledging,
     "guilds": knowing,
@@ -45,13 +50,14 @@ def main() -> None:
     # An end in order, which takes the children along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     names = asked.names or (QUICK if asked.quick else tuple(MEASURES))
+    terms = Terms(is_quick=asked.quick)
     figures: list[Figure] = []
     began = perf_counter()
     for name in names:
         since = perf_counter()
         print(f"{name} …", end=" ", flush=True)
         try:
-            figures += MEASURES[name](is_quick=asked.quick)
+            figures += MEASURES[name](terms)
         except ChildFailed as error:
             figures.append(Figure(name=name, measured=f"{error}", is_reached=False))
         print(f"{perf_counter() - since:.0f} s", flush=True)
