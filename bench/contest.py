@@ -100,16 +100,9 @@ def thousand_running(terms: Terms) -> list[Figure]:
     count = 1000
     small = Account(seed=SEED, full_size=False)
     idle_worst()
-    peers = []
-    for who in PEERS:
-        with Service([small]) as service:
-            child = Child(run_peers, [Race(peer=who, url=service.urls[0], jobs=count)])
-            [showing] = child.result(RUN_SECONDS)
-            peers.append(to_peer_figure(who, count, showing, service.report()))
     tally, outcome = at_once(count, small, terms, gets_per_second=10.0)
     above = worst(outcome.late) - idle_worst()
     figures = [
-        *peers,
         Figure(
             name="lag by polling, 1,000 running, 10 GET/s",
             goal="p95 ≤ 3 s",

@@ -79,7 +79,10 @@ class Restart:
 
 def start_again(count: int, terms: Terms, *, is_sampled: bool = True) -> Restart:
     """Leave so many running, start all processes, then let some of all ages finish."""
-    with Service([Account(manual=True)]) as service, home(terms.database_url) as place:
+    with (
+        Service([Account(manual=True, full_size=False)]) as service,
+        home(terms.database_url) as place,
+    ):
         url = service.urls[0]
         ids = service.begin(count)
         Child(prepare, place, url, ids).result(RUN_SECONDS)

@@ -12,7 +12,7 @@ from bench.lag import Tally
 from bench.program import Journey
 from bench.service import Report, Service
 
-FINISHED, RATE = 200, 10.0
+FINISHED, RATE = 100, 5.0
 #: Before the first, so that what follows a start has passed; after the last, to be delivered.
 BEFORE_SECONDS, AFTER_SECONDS = 5.0, 20.0
 #: As long as a generation takes in the other measures, on the average.

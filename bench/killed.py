@@ -1,0 +1,119 @@
+"""kill -9 amid a hundred jobs, after some answers of the service were lost: what people get."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from threading import Event
+from time import perf_counter
+
+from bench.children import Partner
+from bench.figures import Figure
+from bench.home import Home, home
+from bench.peers import PEERS
+from bench.program import Chat, running, to_bench_config
+from bench.race import RATE, Race, stand
+from bench.service import Account, Service
+from bench.terms import Terms
+from bench.wall import Wall
+
+JOBS, LOST_ANSWERS = 100, 5
+#: Some are done by then and some are not; the rest gets as long as the next life may take.
+KILL_SECONDS, PATIENCE_SECONDS = 17.0, 150.0
+RUN_SECONDS = 60.0
+LOOK_SECONDS = 0.5
+ACCOUNT = Account(min_seconds=10, max_seconds=30, full_size=False, lost_answers=LOST_ANSWERS)
+
+
+def live(pipe: Connection, place: Home, url: str, asked: range) -> None:
+    """A life of Raybot, which is asked for so many clips; ends when it is told to, or killed."""
+
+    async def run() -> None:
+        config = to_bench_config(place, url, running=JOBS)
+        async with running(config, chat=Chat(place.wall)) as program:
+            await program.ask_at_pace(asked, RATE)
+            pipe.send(len(asked))
+            await asyncio.to_thread(pipe.recv)
+
+    asyncio.run(run())
+
+
+class _Stage:
+    """Raybot and the peers side by side, each with an account and a wall of its own."""
+
+    def __init__(self, service: Service, place: Home, theirs: Home, processes: int) -> None:
+        self._service, self._place = service, place
+        self._own = [self._live(range(n, JOBS, processes)) for n in range(processes)]
+        self._peers, self.walls = [], [place.wall]
+        for who, url in zip(PEERS, service.urls[1:], strict=True):
+            wall = theirs.folder / who
+            race = Race(peer=who, url=url, jobs=JOBS, wall=wall)
+            self._peers.append(Partner(stand, race, RUN_SECONDS))
+            self.walls.append(Wall(wall))
+
+    def _live(self, asked: range) -> Partner:
+        return Partner(live, self._place, self._service.urls[0], asked)
+
+    def kill(self) -> None:
+        """All of them at once, once every job was asked for and some are done."""
+        everybody = [*self._own, *self._peers]
+        for each in everybody:
+            each.hear(RUN_SECONDS)
+        Event().wait(KILL_SECONDS)
+        for each in everybody:
+            each.kill()
+
+    def start_again(self) -> float:
+        """The next life of Raybot; seconds until everybody has a clip, or patience is over.
+
+        Of the peers nothing is left that could be started again.
+        """
+        began, pause = perf_counter(), Event()
+        self._own = [self._live(range(0)) for _ in self._own]
+        while len(set(self.walls[0].clips())) < JOBS:
+            if perf_counter() - began > PATIENCE_SECONDS:
+                break
+            pause.wait(LOOK_SECONDS)
+        return perf_counter() - began
+
+    def end(self) -> None:
+        """Let those go that still live."""
+        for each in (*self._own, *self._peers):
+            each.end()
+
+
+def killing(terms: Terms) -> list[Figure]:
+    """What of a hundred requests was lost, paid twice, or posted twice."""
+    accounts = [ACCOUNT] * (1 + len(PEERS))
+    with Service(accounts) as service, home(terms.database_url) as place, home() as theirs:
+        stage = _Stage(service, place, theirs, terms.processes)
+        try:
+            stage.kill()
+            before = [len(set(wall.clips())) for wall in stage.walls]
+            seconds = stage.start_again()
+        finally:
+            stage.end()
+        created = [len(service.report(number).created) for number in range(len(accounts))]
+        shown = [wall.clips() for wall in stage.walls]
+    names = ["Raybot", *(f"  peer: {who}" for who in PEERS)]
+    found = zip(names, before, created, shown, strict=True)
+    figures = [_to_figure(*each) for each in found]
+    own = replace(
+        figures[0],
+        goal="0 lost, 0 paid twice, 0 posted twice",
+        remark=f"{figures[0].remark}; started again at once, all shown within {seconds:.0f} s",
+        is_reached=created[0] == len(shown[0]) == len(set(shown[0])) == JOBS,
+    )
+    return [*figures[1:], own]
+
+
+def _to_figure(who: str, before: int, created: int, shown: Sequence[str]) -> Figure:
+    kinds = len(set(shown))
+    return Figure(
+        name=f"{who}, kill -9 amid {JOBS} jobs",
+        measured=f"{JOBS - kinds} of {JOBS - before} open ones lost, {max(0, created - JOBS)} paid twice, "
+        f"{len(shown) - kinds} posted twice",
+        remark=f"{before} shown before; {LOST_ANSWERS} answers to a POST were lost",
+    )
