@@ -111,9 +111,10 @@ def killing(terms: Terms) -> list[Figure]:
 
 def _to_figure(who: str, before: int, created: int, shown: Sequence[str]) -> Figure:
     kinds = len(set(shown))
+    lost, again = JOBS - kinds, max(0, created - JOBS)
     return Figure(
         name=f"{who}, kill -9 amid {JOBS} jobs",
-        measured=f"{JOBS - kinds} of {JOBS - before} open ones lost, {max(0, created - JOBS)} paid twice, "
+        measured=f"{lost} of {JOBS - before} open ones lost, {again} paid twice, "
         f"{len(shown) - kinds} posted twice",
         remark=f"{before} shown before; {LOST_ANSWERS} answers to a POST were lost",
     )

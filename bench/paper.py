@@ -13,51 +13,55 @@ from bench.throng import PATIENCE_SECONDS
 HEAD = """\
 # Benchmarks
 
-Written by `{command}`; do not edit. {when}, {minutes:.0f} minutes, on {machine}. Load average of the
-machine before it began: {load}. Absolute figures differ from machine to machine; the ratios, taken
-in one run on one machine, differ less.
+Written by `{command}`; do not edit. {when}, {minutes:.0f} minutes, on {machine}. Load average of
+the machine before it began: {load}. Absolute figures differ from machine to machine; the ratios,
+taken in one run on one machine, differ less.
 
 ## Beside what people would use instead
 
-Three small bots as they are commonly written (`bench/peers/`) get the same requests at the same pace
-from the same service: the **SDK loop** is the one that Luma's documentation shows, with the
-asynchronous client and its retries as they come, and looks every 3 s; **thread per job** looks every
-3 s, too, and **task per job** every 2 s. In brackets: how many times Raybot's by polling.
+Three small bots as they are commonly written (`bench/peers/`) get the same requests at the same
+pace from the same service: the **SDK loop** is the one that Luma's documentation shows, with the
+asynchronous client and its retries as they come, and looks every 3 s; **thread per job** looks
+every 3 s, too, and **task per job** every 2 s. In brackets: how many times Raybot's by polling.
 """
 
 METHOD = """\
 ## How it is measured
 
-- The video service is the simulator, in a process of its own, answering after 0.1 s; each program
-  under test is another process. A generation takes 20 to 40 s, evenly spread, the same for everybody.
-- **Lag** is from the moment at which the service completed a generation to its clip in the thread: the
-  look that finds it, the download, for Raybot also decoding the whole clip as a check and keeping it,
-  and an upload of 0.1 s. **GETs** are looks at generations, by list or one by one, per job.
-- **Stall** is the 99.9th percentile of how late an event loop comes back to a task that asked for 5 ms,
-  above an idle loop of the same run. The thread per job has a loop beside its threads, as bots have.
-- **Memory per running job** is the growth of the process from ten running jobs to all of them, and with
-  ten thousand that of a process that starts with them.
-- Up to 1,000 running, all of them are created within seconds and all finish. Of 10,000 running, 100
-  finish, five a second; the peers create them in at most {patience:.0f} s, Raybot finds them in its
-  database after a kill -9. A peer that does not hold 1,000 is not asked for 10,000. From 1,000 on clips
-  have a quarter of each side.
-- Raybot keeps within a budget of 5 GETs a second, and 10 from 1,000 running on. The peers have none:
-  they ask as often as they like, which the real service would answer with 429.
-- **kill -9**: a hundred requests, of which five lose the answer to their POST; the process is killed
-  amid them and started again. Lost: no clip in the thread, two minutes later. Paid twice: more generations
-  at the service than requests. Posted twice: the same clip under two posts.
-- SQLite writes with full fsync, on a disk. No limit of the simulated account binds but those of Raybot.
+- The video service is the simulator, in a process of its own, answering after 0.1 s; each
+  program under test is another process. A generation takes 20 to 40 s, evenly spread, the same
+  for everybody.
+- **Lag** is from the moment at which the service completed a generation to its clip in the
+  thread: the look that finds it, the download, for Raybot also decoding the whole clip as a
+  check and keeping it, and an upload of 0.1 s. **GETs** are looks at generations, by list or one
+  by one, per job.
+- **Stall** is the 99.9th percentile of how late an event loop comes back to a task that asked
+  for 5 ms, above an idle loop of the same run. The thread per job has a loop beside its threads,
+  as bots have.
+- **Memory per running job** is the growth of the process from ten running jobs to all of them,
+  and with ten thousand that of a process that starts with them.
+- Up to 1,000 running, all of them are created within seconds and all finish. Of 10,000 running,
+  100 finish, five a second; the peers create them in at most {patience:.0f} s, Raybot finds them
+  in its database after a kill -9. A peer that does not hold 1,000 is not asked for 10,000. From
+  1,000 on clips have a quarter of each side.
+- Raybot keeps within a budget of 5 GETs a second, and 10 from 1,000 running on. The peers have
+  none: they ask as often as they like, which the real service would answer with 429.
+- **kill -9**: a hundred requests, of which five lose the answer to their POST; the process is
+  killed amid them and started again. Lost: no clip in the thread, two minutes later. Paid twice:
+  more generations at the service than requests. Posted twice: the same clip under two posts.
+- SQLite writes with full fsync, on a disk. No limit of the simulated account binds but those of
+  Raybot.
 
 ## What the figures do not show
 
-- The real service's own time, its network, and its limits: Luma's usual account runs ten at a time, so
-  1,000 and 10,000 show how cost grows, not what one key can buy.
-- The peers do less: no limits, no prices, no check of the clip, nothing durable. Where the machine is
-  the limit, that work is in Raybot's lag.
-- With thousands of peers' GETs a second the simulator itself is busy; such a row shows that the demand
-  is too high, not how fast the peer could be.
-- A chat platform's own rate limits. Acknowledgements are measured with the true adapters against local
-  Discord and Slack servers; all other rows use a chat that only takes its time.
+- The real service's own time, its network, and its limits: Luma's usual account runs ten at a
+  time, so 1,000 and 10,000 show how cost grows, not what one key can buy.
+- The peers do less: no limits, no prices, no check of the clip, nothing durable. Where the
+  machine is the limit, that work is in Raybot's lag.
+- With thousands of peers' GETs a second the simulator itself is busy; such a row shows that the
+  demand is too high, not how fast the peer could be.
+- A chat platform's own rate limits. Acknowledgements are measured with the true adapters against
+  local Discord and Slack servers; all other rows use a chat that only takes its time.
 """
 
 #: Heading, what of a score, and its unit.
@@ -93,8 +97,8 @@ def _comparison(figures: Sequence[Figure]) -> str:
     for running in sorted({each.running for each in scores}):
         those = [each for each in scores if each.running == running]
         ours = next((each for each in those if each.who == OURS), None)
-        for score in sorted(those, key=lambda each: not each.who.startswith("Raybot")):
-            lines.append(_row(f"{running:,}", score.who, *_cells(score, ours)))
+        those.sort(key=lambda each: not each.who.startswith("Raybot"))
+        lines += [_row(f"{running:,}", each.who, *_cells(each, ours)) for each in those]
     return "\n".join(lines) + "\n"
 
 
