@@ -86,7 +86,10 @@ def _read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures on this page")
     parser.add_argument(
-        "--database", default="", metavar="URL", help="an empty database, instead of SQLite files"
+        "--database",
+        default="",
+        metavar="URL",
+        help="a PostgreSQL server, instead of SQLite files",
     )
     parser.add_argument(
         "--processes", type=int, default=1, help="how many share that database (%(default)d)"

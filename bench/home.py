@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from psycopg.sql import SQL
+
 from bench.wall import Wall
+from bot.store.postgres import PostgresDatabase
+from tests.postgres import at_server, database_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +30,29 @@ class Home:
 
 
 @contextmanager
-def home(database_url: str = "") -> Iterator[Home]:
-    """A new one while the block runs; a database that is named has to be empty."""
+def home(server_url: str = "") -> Iterator[Home]:
+    """A new one while the block runs; its database is made at that server, if one is named."""
     # The usual place for short-lived files is often memory, without fsync.
     disk = Path("/var/tmp")
-    with tempfile.TemporaryDirectory(
-        prefix="raybot-bench-", dir=disk if disk.is_dir() else None
-    ) as folder:
-        yield Home(folder=Path(folder), database_url=database_url)
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="raybot-bench-", dir=disk if disk.is_dir() else None
+        ) as folder,
+        _database(server_url) as url,
+    ):
+        yield Home(folder=Path(folder), database_url=url)
+
+
+@contextmanager
+def _database(server_url: str) -> Iterator[str]:
+    if not server_url:
+        yield ""
+        return
+    name = f"bench_{secrets.token_hex(6)}"
+    at_server(server_url, SQL("CREATE DATABASE {name}"), name=name)
+    url = database_at(server_url, name)
+    try:
+        PostgresDatabase(url).migrate()
+        yield url
+    finally:
+        at_server(server_url, SQL("DROP DATABASE {name} WITH (FORCE)"), name=name)

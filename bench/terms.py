@@ -9,9 +9,10 @@ SOAK_MINUTES = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """Smaller or whole; minutes of soak; the program's database, and how many processes share it.
+    """Smaller or whole, minutes of soak, the program's database, and how many processes share it.
 
-    Without `database_url` each measure has a new SQLite file, which one process opens.
+    With `database_url`, a PostgreSQL server's, each measure has a new database there; without it
+    a new SQLite file, which one process opens.
     """
 
     is_quick: bool = False

@@ -63,6 +63,14 @@ def last_event(conn: Connection) -> int:
     return int(conn.execute(select(func.coalesce(func.max(job_events.c.id), 0))).scalar_one())
 
 
+def moved(conn: Connection, after: int, last: int) -> list[JobId]:
+    """The jobs that moved after the one event, up to the other."""
+    is_new = (job_events.c.id > after) & (job_events.c.id <= last)
+    return [
+        JobId(row[0]) for row in conn.execute(select(job_events.c.job_id.distinct()).where(is_new))
+    ]
+
+
 def spans(conn: Connection, after: int, last: int) -> list[tuple[str, float]]:
     """The parts of all jobs delivered by moves after the one up to the other, with seconds."""
     is_delivered = job_events.c.to_state == JobState.DELIVERED
