@@ -94,7 +94,7 @@ def _time_fsync(folder: Path) -> float:
 
 def accepting(terms: Terms) -> list[Figure]:
     """`Studio.submit` with its hold, the whole program running, nothing of it relaxed."""
-    seconds = dict.fromkeys(GOALS, 8.0 if terms.is_quick else 20.0)
+    seconds = dict.fromkeys(GOALS, 8.0 if terms.is_quick else 15.0)
     with Service([Account()]) as service, home(terms.database_url) as place:
         partners = []
         try:

@@ -185,7 +185,7 @@ def to_peer_tally(visible: Iterable[Mapping[str, float]], reports: Sequence[Repo
 
 def one_running(terms: Terms) -> list[Figure]:
     """Programs and peers with one job each at a time, several pairs side by side."""
-    pairs, rounds = (4, 1) if terms.is_quick else (5, 3)
+    pairs, rounds = (4, 1) if terms.is_quick else (6, 2)
     with Service([Account(seed=number) for number in range(pairs)] * 3) as service:
         urls = [service.urls[start : start + pairs] for start in range(0, 3 * pairs, pairs)]
         programs = [

@@ -41,7 +41,7 @@ METHOD = """\
 - **Memory per running job** is the growth of the process from ten running jobs to all of them,
   and with ten thousand that of a process that starts with them.
 - Up to 1,000 running, all of them are created within seconds and all finish. Of 10,000 running,
-  100 finish, five a second; the peers create them in at most {patience:.0f} s, Raybot finds them
+  80 finish, five a second; the peers create them in at most {patience:.0f} s, Raybot finds them
   in its database after a kill -9. A peer that does not hold 1,000 is not asked for 10,000. From
   1,000 on clips have a quarter of each side.
 - Raybot keeps within a budget of 5 GETs a second, and 10 from 1,000 running on. The peers have

@@ -12,9 +12,9 @@ from bench.lag import Tally
 from bench.program import Journey
 from bench.service import Report, Service
 
-FINISHED, RATE = 100, 5.0
+FINISHED, RATE = 80, 5.0
 #: Before the first, so that what follows a start has passed; after the last, to be delivered.
-BEFORE_SECONDS, AFTER_SECONDS = 5.0, 20.0
+BEFORE_SECONDS, AFTER_SECONDS = 4.0, 15.0
 #: As long as a generation takes in the other measures, on the average.
 MEAN_SECONDS = 30.0
 

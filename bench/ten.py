@@ -90,7 +90,7 @@ def busy_share(report: Report, until: float) -> float:
 
 def ten_running(terms: Terms) -> list[Figure]:
     """The peers, the program by polling, and with callbacks, side by side on a service each."""
-    seconds = 70.0 if terms.is_quick else 105.0
+    seconds = 70.0 if terms.is_quick else 90.0
     count = SLOTS if terms.is_quick else 3 * SLOTS
     idle_worst()
     with Service([Account(), Account(callbacks=True), *[Account()] * len(PEERS)]) as service:

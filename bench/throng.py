@@ -17,7 +17,7 @@ from bench.terms import Terms
 
 FEWER = 1000
 #: To get all of them running; a peer that needs longer is measured with what it has by then.
-PATIENCE_SECONDS = 70.0
+PATIENCE_SECONDS = 45.0
 RUN_SECONDS = 100.0
 #: A peer that is later than this with fewer, or gives jobs up, is not asked for more.
 HOPELESS_SECONDS = 10.0
