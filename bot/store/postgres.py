@@ -24,8 +24,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
     SQLAlchemyError,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger, register_secret
@@ -67,6 +66,7 @@ class PostgresDatabase(Database):
 
     commit_errors = (SQLAlchemyError, psycopg.Error)
     item_errors = (OperationalError, ProgrammingError, psycopg.Error)
+    reads_at_once = READERS
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class PostgresDatabase(Database):
         """Open only the readers, for commands that change nothing."""
         if await asyncio.to_thread(self._revision) != HEAD:
             raise StoreError("The database is of another version. Run `raybot migrate` once.")
-        self._reader = reader_engine(self.url)
+        self._open_reading(reader_engine(self.url))
 
     async def describe(self) -> str:
         """PostgreSQL's version."""
@@ -217,11 +217,11 @@ def writer_engine(url: URL) -> Engine:
     )
 
 
-def reader_engine(url: URL) -> AsyncEngine:
+def reader_engine(url: URL) -> Engine:
     """An engine of read-only connections."""
-    return create_async_engine(
+    return create_engine(
         url,
-        poolclass=AsyncAdaptedQueuePool,
+        poolclass=QueuePool,
         pool_size=READERS,
         max_overflow=0,
         pool_pre_ping=True,
