@@ -79,6 +79,7 @@ class Announcer:
         self._at_once = 0
         self._changed = asyncio.Event()
         self._freed = asyncio.Event()
+        replicas.on("announce", lambda said: self.touch(JobId(said["job"])))
 
     def touch(self, job_id: JobId, *, after: float = 0.0) -> None:
         """Something about this job may have changed; it may take so many seconds to show.
@@ -282,6 +283,8 @@ class Announcer:
     def _delay(
         self, job_id: JobId, error: DeliveryUnavailable, *, what: str = "status.delayed"
     ) -> None:
+        # Maybe another process can say it there.
+        self._replicas.tell("announce", job=job_id)
         self._put_off.add(job_id)
         self._rest(job_id, error.retry_after or AGAIN_SECONDS)
         self.touch(job_id)

@@ -82,6 +82,7 @@ class App:
 
     async def _build(self) -> None:
         table = self._config.bot
+        supply.check_shared(self._config)
         table.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = supply.secret_key(self._config)
         await self._open_database()
@@ -259,6 +260,7 @@ class App:
             to_notice=self._to_notice,
             cancel_generation=self._cancel_generation,
             failover=self._failover,
+            replicas=self._replicas,
             moderation=config.moderation,
             contacts=config.contacts,
             moderators=supply.moderators(config, self._secret, clock=clock, stack=self._stack),

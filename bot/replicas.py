@@ -10,6 +10,10 @@ from typing import Protocol
 class Replicas(Protocol):
     """This process among those that work on the same database."""
 
+    @property
+    def is_single(self) -> bool:
+        """Whether there never is another process."""
+
     async def alone(self, role: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do what only one process does; stand by while another one does it.
 

@@ -83,7 +83,8 @@ class ProviderWatcher:
         self._ended: deque[GenerationId] = deque(maxlen=ENDED)
         self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
         self._counted_at = self._called_at = self._reread_at = -math.inf
-        self._is_on_duty = False
+        # Alone, it is from the start: a callback may come before the first look.
+        self._is_on_duty = not database.is_shared
         self._places: dict[JobId, int] = {}
         self.admission = Admission(
             provider,

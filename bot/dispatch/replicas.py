@@ -60,6 +60,11 @@ class PostgresReplicas:
             open=False,
         )
 
+    @property
+    def is_single(self) -> bool:
+        """Not even while no other runs: one may begin any time."""
+        return False
+
     # ---- what others ask -----------------------------------------------------------------
 
     async def alone(self, role: str, work: Work) -> None:

@@ -13,6 +13,11 @@ class SingleProcess:
     def __init__(self) -> None:
         self._turns: dict[str, asyncio.Lock] = {}
 
+    @property
+    def is_single(self) -> bool:
+        """Yes."""
+        return True
+
     async def alone(self, role: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do it."""
         del role
