@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -70,10 +69,7 @@ def main() -> None:
     seconds = perf_counter() - began
     show(figures, title=f"Figures, measured in {seconds:.0f} s")
     if asked.write is not None:
-        command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
-        page = to_paper(
-            figures, when=SystemClock().now(), minutes=seconds / 60, command=command, load=load
-        )
+        page = to_paper(figures, terms, when=SystemClock().now(), minutes=seconds / 60, load=load)
         asked.write.write_text(page, "utf-8")
 
 

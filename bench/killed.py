@@ -20,11 +20,11 @@ from bench.terms import Terms
 from bench.wall import Wall
 
 JOBS, LOST_ANSWERS = 100, 5
-#: Some are done by then and some are not; the rest gets as long as the next life may take.
-KILL_SECONDS, PATIENCE_SECONDS = 17.0, 150.0
-RUN_SECONDS = 60.0
-LOOK_SECONDS = 0.5
-ACCOUNT = Account(min_seconds=10, max_seconds=30, full_size=False, lost_answers=LOST_ANSWERS)
+#: Each is killed once it has shown so many; Raybot's next life gets so long for the rest.
+SHOWN, PATIENCE_SECONDS = 30, 150.0
+RUN_SECONDS = 90.0
+LOOK_SECONDS = 0.1
+ACCOUNT = Account(min_seconds=15, max_seconds=35, full_size=False, lost_answers=LOST_ANSWERS)
 
 
 def live(pipe: Connection, place: Home, url: str, asked: range) -> None:
@@ -56,14 +56,21 @@ class _Stage:
     def _live(self, asked: range) -> Partner:
         return Partner(live, self._place, self._service.urls[0], asked)
 
-    def kill(self) -> None:
-        """All of them at once, once every job was asked for and some are done."""
-        everybody = [*self._own, *self._peers]
-        for each in everybody:
+    def kill(self) -> list[int]:
+        """Each of them once some of its clips are shown; how many those were."""
+        for each in (*self._own, *self._peers):
             each.hear(RUN_SECONDS)
-        Event().wait(KILL_SECONDS)
-        for each in everybody:
+        alive = dict(enumerate([self._own, *([each] for each in self._peers)]))
+        pause, until = Event(), perf_counter() + RUN_SECONDS
+        while alive and perf_counter() < until:
+            for number in list(alive):
+                if len(set(self.walls[number].clips())) >= SHOWN:
+                    for each in alive.pop(number):
+                        each.kill()
+            pause.wait(LOOK_SECONDS)
+        for each in (process for group in alive.values() for process in group):
             each.kill()
+        return [len(set(wall.clips())) for wall in self.walls]
 
     def start_again(self) -> float:
         """The next life of Raybot; seconds until everybody has a clip, or patience is over.
@@ -90,8 +97,7 @@ def killing(terms: Terms) -> list[Figure]:
     with Service(accounts) as service, home(terms.database_url) as place, home() as theirs:
         stage = _Stage(service, place, theirs, terms.processes)
         try:
-            stage.kill()
-            before = [len(set(wall.clips())) for wall in stage.walls]
+            before = stage.kill()
             seconds = stage.start_again()
         finally:
             stage.end()

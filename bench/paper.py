@@ -8,14 +8,16 @@ from datetime import datetime
 
 from bench import machine
 from bench.figures import Figure, Score, number
+from bench.terms import Terms
 from bench.throng import PATIENCE_SECONDS
 
 HEAD = """\
 # Benchmarks
 
-Written by `{command}`; do not edit. {when}, {minutes:.0f} minutes, on {machine}. Load average of
-the machine before it began: {load}. Absolute figures differ from machine to machine; the ratios,
-taken in one run on one machine, differ less.
+Written by `python -m bench --write`; do not edit. {when}, {minutes:.0f} minutes, on {machine}.
+Raybot keeps its rows in {database}. Load average of the machine before it began: {load}.
+Absolute figures differ from machine to machine; the ratios, taken in one run on one machine,
+differ less.
 
 ## Beside what people would use instead
 
@@ -46,11 +48,12 @@ METHOD = """\
   1,000 on clips have a quarter of each side.
 - Raybot keeps within a budget of 5 GETs a second, and 10 from 1,000 running on. The peers have
   none: they ask as often as they like, which the real service would answer with 429.
-- **kill -9**: a hundred requests, of which five lose the answer to their POST; the process is
-  killed amid them and started again. Lost: no clip in the thread, two minutes later. Paid twice:
-  more generations at the service than requests. Posted twice: the same clip under two posts.
-- SQLite writes with full fsync, on a disk. No limit of the simulated account binds but those of
-  Raybot.
+- **kill -9**: a hundred requests, of which five lose the answer to their POST; each process is
+  killed once thirty clips are shown, and started again. Lost: no clip in the thread, two minutes
+  later. Paid twice: more generations at the service than requests. Posted twice: the same clip
+  under two posts.
+- The database writes with full fsync, on a disk. No limit of the simulated account binds but
+  those of Raybot.
 
 ## What the figures do not show
 
@@ -77,11 +80,12 @@ OURS = "Raybot, polling"
 
 
 def to_paper(
-    figures: Sequence[Figure], *, when: datetime, minutes: float, command: str, load: str
+    figures: Sequence[Figure], terms: Terms, *, when: datetime, minutes: float, load: str
 ) -> str:
     """The whole page."""
+    of_several = f"a PostgreSQL database that {terms.processes} processes share"
     head = HEAD.format(
-        command=command,
+        database=of_several if terms.database_url else "a SQLite file",
         when=f"{when:%d %B %Y}".lstrip("0"),
         minutes=minutes,
         machine=machine.describe(),
