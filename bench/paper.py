@@ -97,6 +97,8 @@ def to_paper(
 
 def _comparison(figures: Sequence[Figure]) -> str:
     scores = [each.score for each in figures if each.score is not None]
+    if not scores:
+        return "Not measured in this run.\n"
     lines = [_row("running", "", *(name for name, _, _ in COLUMNS)), _rule(2 + len(COLUMNS))]
     for running in sorted({each.running for each in scores}):
         those = [each for each in scores if each.running == running]
