@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import heapq
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -111,19 +111,30 @@ class Announcer:
 
         At first all that is open, and what ended of late: its last word may have been lost, too.
         """
-        since, last = self._clock.now() - TOLD_OF_LATE, 0
-        ids: Iterable[JobId] = await self._database.read(
-            lambda conn: {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
-        )
+        seen: int | None = None
         while True:
-            for job_id in ids:
-                self.touch(job_id)
-            if not self._database.is_shared:
-                return
-            after = last or await self._database.read(figures.last_event)
+            try:
+                seen = await self._sweep(seen)
+            except StoreError as error:
+                log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+            else:
+                if not self._database.is_shared:
+                    return
             await self._clock.wait(asyncio.Event(), self._clock.now() + SWEEP_EVERY)
-            last = await self._database.read(figures.last_event)
-            ids = await self._database.read(lambda conn: figures.moved(conn, after, last))  # noqa: B023 - awaited here
+
+    async def _sweep(self, seen: int | None) -> int:
+        """Touch what moved after the event that was seen last; the newest one that is seen now."""
+        since = self._clock.now() - TOLD_OF_LATE
+        newest = await self._database.read(figures.last_event)
+        for job_id in await self._database.read(
+            lambda conn: (
+                {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
+                if seen is None
+                else figures.moved(conn, seen, newest)
+            )
+        ):
+            self.touch(job_id)
+        return newest
 
     async def drain(self, seconds: float) -> None:
         """Show what has changed now and not later, in a few seconds at most; `run` goes on.

@@ -82,6 +82,7 @@ class App:
 
     async def _build(self) -> None:
         table = self._config.bot
+        supply.check_shared(self._config)
         table.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = supply.secret_key(self._config)
         await self._open_database()
