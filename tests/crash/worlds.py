@@ -82,7 +82,8 @@ class World(ABC):
         """A life of the bot in this world; how many it had before."""
         later = LATER_SECONDS * (life if self.books.kind == "postgresql" else min(life, 1))
         self.books.be_later(later)
-        bot = {"database_url": self.books.url} if self.books.kind == "postgresql" else {}
+        is_shared = self.books.kind == "postgresql"
+        bot = {"database_url": self.books.url, "single_host": True} if is_shared else {}
         config = to_test_config(self.folder, self.luma, access=self.access(), bot=bot)
         return Orders(
             folder=str(self.folder),
