@@ -1,7 +1,7 @@
 """Several processes on one PostgreSQL: roles that one of them has, turns, and word to the others.
 
 A role and a turn are session advisory locks, so they end with the connection that holds them,
-and so with its process. A process that froze loses its roles after `IDLE_SECONDS`, when the server
+and so with its process. A process that froze loses them after `IDLE_SECONDS`, when the server
 ends the connection that says nothing. What is told is a hint: who must know for certain reads a
 row.
 """
@@ -35,8 +35,11 @@ TURN_SECONDS = 30.0
 #: PostgreSQL takes no longer notices.
 LONGEST_NOTICE = 7900
 _TRY = "SELECT pg_try_advisory_lock(%s)"
-_WAIT = "SELECT pg_advisory_lock(%s)"
-_DONE = "SELECT pg_advisory_unlock(%s)"
+# Who freezes in its turn loses it; a connection that waits for the next one may be silent.
+_WAIT = (
+    f"SELECT set_config('idle_session_timeout', '{IDLE_SECONDS}s', false), pg_advisory_lock(%s)"
+)
+_DONE = "SELECT set_config('idle_session_timeout', '0', false), pg_advisory_unlock(%s)"
 log = get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
 
@@ -53,11 +56,7 @@ class PostgresReplicas:
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
         self._turns = AsyncConnectionPool(
             conninfo(url),
-            # What froze in its turn holds others up for so long, too.
-            kwargs={
-                **connect_args(idle_session_timeout=f"{TURN_SECONDS:.0f}s"),
-                "autocommit": True,
-            },
+            kwargs={**connect_args(), "autocommit": True},
             min_size=0,
             max_size=TURNS_AT_ONCE,
             timeout=TURN_SECONDS,
@@ -88,12 +87,15 @@ class PostgresReplicas:
         number = to_number("turn", name)
         try:
             async with self._turns.connection() as conn:
-                await conn.execute(_WAIT, (number,))
+                await conn.execute(_WAIT, (f"{IDLE_SECONDS}s", number))
+                staying = asyncio.ensure_future(_stay(conn))
                 try:
                     yield
                 finally:
+                    staying.cancel()
+                    await asyncio.wait({staying})
                     with suppress(psycopg.Error):  # It ends with its connection anyway.
-                        await conn.execute(_DONE, (number,))
+                        await conn.execute(_DONE, ("0", number))
         except (psycopg.Error, PoolTimeout) as error:
             raise StoreError("The database cannot be reached. Try again.") from error
 
@@ -181,6 +183,14 @@ class PostgresReplicas:
                 await conn.execute("SELECT 1")
                 continue
             await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
+
+
+async def _stay(conn: psycopg.AsyncConnection) -> None:
+    """Say something on a connection now and then, so that the server knows we live."""
+    with suppress(psycopg.Error):
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            await conn.execute("SELECT 1")
 
 
 class _Role:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -34,7 +35,7 @@ REQUESTS = 4
 #: The last look finds everything ended within so many steps of the clock.
 STEPS, STEP_SECONDS = 400, 20
 #: A start takes a second there; by hand there can be more.
-SHARED_EXAMPLES = int(os.environ.get("RAYBOT_EXAMPLES", "2"))
+SHARED_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "2"))
 
 Step = tuple[str, int]
 OFTEN = ("ask", "finish", "cancel", "retry", "wait")
@@ -238,6 +239,7 @@ def test_no_order_of_anything_pays_loses_or_posts_twice(story: list[Step]) -> No
     asyncio.run(_play(story, "sqlite"))
 
 
+@pytest.mark.timeout(60 + 15 * SHARED_EXAMPLES)
 @settings(
     max_examples=SHARED_EXAMPLES,
     deadline=None,

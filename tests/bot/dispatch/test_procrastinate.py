@@ -168,4 +168,6 @@ async def test_rows_without_a_nudge_are_found(url: str, database: Database) -> N
         await process.dispatcher._sweep(0)
         await process.dispatcher._sweep(0)
         await process.until(2)
-    assert process.advanced == [B, A]
+    # The first nudge may have been taken before the second sweep.
+    assert process.advanced[:2] == [B, A]
+    assert B not in process.advanced[1:]
