@@ -36,10 +36,9 @@ TURN_SECONDS = 30.0
 LONGEST_NOTICE = 7900
 _TRY = "SELECT pg_try_advisory_lock(%s)"
 # Who freezes in its turn loses it; a connection that waits for the next one may be silent.
-_WAIT = (
-    f"SELECT set_config('idle_session_timeout', '{IDLE_SECONDS}s', false), pg_advisory_lock(%s)"
-)
-_DONE = "SELECT set_config('idle_session_timeout', '0', false), pg_advisory_unlock(%s)"
+_SILENCE = "SELECT set_config('idle_session_timeout', %s, false)"
+_WAIT = f"{_SILENCE}, pg_advisory_lock(%s)"
+_DONE = f"{_SILENCE}, pg_advisory_unlock(%s)"
 log = get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
 
