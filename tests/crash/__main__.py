@@ -31,6 +31,7 @@ def to_options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--chat", choices=CHATS, help="one of them; else both")
     parser.add_argument("--pairs", type=int, default=40, help="stories with two kills, each")
     parser.add_argument("--at-once", type=int, default=2, help="stories at the same time")
+    parser.add_argument("--frozen", action="store_true", help="freeze and thaw; no kills")
     parser.add_argument("--step", type=int, default=1, help="only every so many points")
     return parser.parse_args(words)
 
@@ -51,6 +52,9 @@ async def main(options: argparse.Namespace) -> int:
 
 def _databases(options: argparse.Namespace) -> list[Kind]:
     asked = [options.database] if options.database else list(DATABASES)
+    if options.frozen:
+        # Only there can another process take over.
+        asked = ["postgresql"]
     if os.environ.get(SERVER) or "postgresql" not in asked:
         return asked
     print(f"Without PostgreSQL: {SERVER} is not set (see .ci/postgres).", file=sys.stderr)
@@ -69,6 +73,8 @@ def _stage(chat: Chat, database: Kind, folder: Path, options: argparse.Namespace
 
 async def _tell_all(stage: Stage, options: argparse.Namespace) -> list[Fate]:
     began = time.monotonic()
+    if options.frozen:
+        return [_show(each) async for each in stage.freezes()]
     single = [_show(each) async for each in stage.singles(step=options.step)]
     twice = stage.pairs(many=options.pairs, points=len(single) * options.step, seed=SEED)
     fates = single + [_show(each) async for each in twice]

@@ -9,14 +9,40 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 from tests.crash.life import PATIENCE_SECONDS
 from tests.crash.points import Where
-from tests.crash.worlds import Fate, World
+from tests.crash.worlds import Chat, Fate, World
 
+#: Where to freeze, once a request was heard: around what is paid, posted and noted.
+FREEZES = (
+    "after commit of .*jobs accepted",
+    "after claim of a nudge",
+    "between COMMIT and its answer, of .*jobs submitting",
+    "after commit of .*jobs submitting",
+    "before POST that is paid",
+    "before POST /dream-machine",
+    "after POST that is paid",
+    "before fetch of the clip",
+    "before commit of .*jobs delivering",
+    "before commit of .*jobs delivered",
+    "between COMMIT and its answer, of .*jobs delivered",
+)
+FREEZES_IN: Mapping[Chat, tuple[str, ...]] = {
+    "discord": ("before POST /api/v10/channels", "after POST /api/v10/channels"),
+    "slack": (
+        "before POST /api/chat.postMessage",
+        "after POST /api/chat.postMessage",
+        "before POST /upload",
+        "after POST /upload",
+        "before POST /api/files.completeUploadExternal",
+        "after POST /api/files.completeUploadExternal",
+    ),
+}
 #: So long a thawed process has for what it was about to do.
 LINGER_SECONDS = 2.0
 #: It is frozen for longer than whoever submits waits with a POST.

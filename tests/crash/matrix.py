@@ -12,7 +12,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from tests.crash.books import Kind
-from tests.crash.frozen import tell_frozen
+from tests.crash.frozen import FREEZES, FREEZES_IN, tell_frozen
 from tests.crash.points import Where
 from tests.crash.worlds import Chat, Fate, tell, world
 
@@ -45,18 +45,26 @@ class Stage:
         async with world(self.chat, self.database, folder) as place:
             return await tell(place, self.processes, *points)
 
-    async def tell_frozen(self, name: str, point: Where) -> Fate | None:
-        """One story with a process that freezes, in a world of its own."""
-        folder = self.folder / f"{self.chat}-{self.database}-{name}"
-        async with world(self.chat, self.database, folder) as place:
-            return await tell_frozen(place, self.processes, point)
-
     async def _tell_all(self, stories: Mapping[str, tuple[Where, ...]]) -> list[Fate | None]:
         async with asyncio.TaskGroup() as group:
             telling = [
                 group.create_task(self.tell(name, *points)) for name, points in stories.items()
             ]
         return [each.result() for each in telling]
+
+    async def freezes(self) -> AsyncIterator[Fate]:
+        """A process that freezes, at each of some points, and another one that takes over."""
+        turn = asyncio.Semaphore(self.at_once)
+
+        async def tell_one(number: int, point: str) -> Fate | None:
+            folder = self.folder / f"{self.chat}-frozen-{number}"
+            async with turn, world(self.chat, self.database, folder) as place:
+                return await tell_frozen(place, self.processes, point)
+
+        points = (*FREEZES, *FREEZES_IN[self.chat])
+        for telling in asyncio.as_completed(tell_one(*each) for each in enumerate(points)):
+            if (fate := await telling) is not None:
+                yield fate
 
     async def singles(self, *, first: int = 1, step: int = 1) -> AsyncIterator[Fate]:
         """A kill at each point from `first` on, until a story is over before it comes to one."""
