@@ -62,7 +62,7 @@ class Stage:
                 return await tell_frozen(place, self.processes, point)
 
         points = (*FREEZES, *FREEZES_IN[self.chat])
-        for telling in asyncio.as_completed(tell_one(*each) for each in enumerate(points)):
+        for telling in asyncio.as_completed([tell_one(*each) for each in enumerate(points)]):
             if (fate := await telling) is not None:
                 yield fate
 
