@@ -19,7 +19,7 @@ from discord import app_commands
 from adapters.discord import buttons, registered
 from adapters.discord.replies import tell
 from bot.clock import Clock, to_wall
-from bot.errors import ConfigError
+from bot.errors import ConfigError, StoreError
 from bot.log import get_logger
 
 log = get_logger(__name__)
@@ -221,6 +221,9 @@ class Session:
             except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
                 _refuse_for_good(error)
                 log.warning("discord.not_reachable", cause=type(error).__name__)
+                await self._rest(began)
+            except StoreError as error:
+                log.error("discord.store_failed", cause=error.sentence)  # noqa: TRY400
                 await self._rest(began)
             else:
                 return
