@@ -125,6 +125,7 @@ class App:
             providers=self._providers,
             watchers=self._watchers,
             adapters=self._adapters,
+            table=self._config.bot,
         )
         self._web = self._build_web()
         await self._web.start()
@@ -295,6 +296,7 @@ class App:
                 ),
             ]
             await stop.wait()
+            self._reception.close()
             left = await self._dispatcher.drain(self._config.bot.shutdown_grace_seconds)
             await self._announcer.drain(left)
             for task in tasks:

@@ -82,6 +82,11 @@ class Discord(Delivery):
 
     # ---- the session ---------------------------------------------------------------------
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now."""
+        return self._session.trouble
+
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
         await self._session.run()

@@ -131,6 +131,8 @@ class Client(discord.AutoShardedClient):
         self._may_identify = may_identify
         #: Part of the id of every form that this client opens.
         self.mark = secrets.token_hex(4)
+        #: The shards that have a session now.
+        self.online: set[int] = set()
         self.tree = app_commands.CommandTree(self)
         self.tree.error(desk.on_command_error)
 
@@ -160,11 +162,17 @@ class Client(discord.AutoShardedClient):
 
     async def on_shard_connect(self, shard_id: int) -> None:
         """A session began."""
+        self.online.add(shard_id)
         log.info("discord.connected", shard=shard_id)
 
     async def on_shard_resumed(self, shard_id: int) -> None:
         """A session goes on, and nothing of it was missed."""
+        self.online.add(shard_id)
         log.info("discord.resumed", shard=shard_id)
+
+    async def on_shard_disconnect(self, shard_id: int) -> None:
+        """A connection ended; discord.py sees to the next one."""
+        self.online.discard(shard_id)
 
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote."""
@@ -204,6 +212,17 @@ class Session:
         self._is_refused = False
         self._identify_from = 0.0
         self._failures = 0
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now, or not everybody."""
+        client = self.client
+        shards = set(client.shards) if client is not None else set()
+        if client is None or not shards or not client.online:
+            return "Raybot is not connected to Discord right now. It tries again by itself."
+        if away := sorted(shards - client.online):
+            return f"Raybot has no connection to Discord for shards {away}. It tries again."
+        return None
 
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
