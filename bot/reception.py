@@ -115,6 +115,6 @@ class Reception:
 
     def _troubles(self) -> Mapping[str, str]:
         """What is away elsewhere: the jobs that need it wait."""
-        found = {name: each.admission.sentence for name, each in self._watchers.items()}
+        found = {name: each.trouble for name, each in self._watchers.items()}
         found |= {name: each.trouble for name, each in self._adapters.items()}
         return {name: sentence for name, sentence in found.items() if sentence is not None}

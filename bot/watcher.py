@@ -45,6 +45,8 @@ FASTER_TOGETHER = 3
 ENDED = 1000
 TEST_IS_GONE_SECONDS = 120.0
 PAID_IS_MISSING_SECONDS = 1800.0
+#: So many looks in vain, and a provider counts as away.
+FAILURES = 4
 STORE_PAUSE_SECONDS = 5.0
 
 
@@ -83,6 +85,7 @@ class ProviderWatcher:
         self._ended: deque[GenerationId] = deque(maxlen=ENDED)
         self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
         self._counted_at = self._called_at = -math.inf
+        self._trouble: str | None = None
         self._places: dict[JobId, int] = {}
         self.admission = Admission(
             provider,
@@ -114,6 +117,11 @@ class ProviderWatcher:
         if self._is_news(hint.generation.id, hint) or not self._has_callbacks():
             self._callbacks.add(hint)
             self._looking.set()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is submitted, or nothing is seen of what runs."""
+        return self.admission.sentence or self._trouble
 
     @property
     def running(self) -> int:
@@ -181,9 +189,10 @@ class ProviderWatcher:
             began = self._clock.boottime()
             try:
                 await self._look()
-                failures = 0
+                failures, self._trouble = 0, None
             except ProviderError as error:
-                failures += 1
+                failures = min(failures + 1, FAILURES)
+                self._trouble = error.sentence if failures == FAILURES else self._trouble
                 log.warning(
                     "provider.look_failed", provider=self._provider.name, cause=error.sentence
                 )
