@@ -19,12 +19,15 @@ from discord import app_commands
 from adapters.discord import buttons, registered
 from adapters.discord.replies import tell
 from bot.clock import Clock, to_wall
-from bot.errors import ConfigError, StoreError
+from bot.errors import ConfigError, DeliveryUnavailable, StoreError
 from bot.log import get_logger
 
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
 RECONNECT, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=5)
+AWAY = (aiohttp.ClientError, OSError, discord.DiscordException, DeliveryUnavailable)
+#: A client is looked at so often; one that has had no connection for so long is replaced.
+LOOK, LOST_SECONDS = timedelta(seconds=15), 300.0
 #: A connection that lasted so long was a good one.
 GOOD_SECONDS = 600.0
 #: Discord takes one IDENTIFY of a bot in so many seconds.
@@ -237,12 +240,16 @@ class Session:
             except discord.PrivilegedIntentsRequired:
                 log.warning("discord.no_message_content")
                 self._is_refused, self.reads_messages = True, False
-            except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
+            except AWAY as error:
                 _refuse_for_good(error)
                 log.warning("discord.not_reachable", cause=type(error).__name__)
                 await self._rest(began)
             except StoreError as error:
                 log.error("discord.store_failed", cause=error.sentence)  # noqa: TRY400
+                await self._rest(began)
+            except (LookupError, TypeError, ValueError):
+                # discord.py trips over an answer of whatever stands before Discord.
+                log.exception("discord.strange_answer")
                 await self._rest(began)
             else:
                 return
@@ -274,13 +281,29 @@ class Session:
     async def _stay(self, client: Client) -> None:
         """Stay connected until cancelled; `wait_for`, up to Python 3.11, may lose one cancel."""
         staying = asyncio.ensure_future(self._wire.connect(client, self._wire.token))
+        watching = asyncio.ensure_future(self._until_lost(client))
         try:
-            await asyncio.wait({staying})
+            await asyncio.wait({staying, watching}, return_when=asyncio.FIRST_COMPLETED)
+            is_lost = not staying.done()
         finally:
+            watching.cancel()
             while not staying.done():
                 staying.cancel()
                 await asyncio.wait({staying}, timeout=CANCEL_AGAIN_SECONDS)
+        if is_lost:
+            raise DeliveryUnavailable("Discord was away for minutes.")
         await staying
+
+    async def _until_lost(self, client: Client) -> None:
+        """Return once nothing was connected for minutes: then we knock ourselves, and sooner.
+
+        discord.py waits ever longer, up to a quarter of an hour.
+        """
+        well_at = self._clock.boottime()
+        while self._clock.boottime() - well_at < LOST_SECONDS:
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK)
+            if client.online:
+                well_at = self._clock.boottime()
 
     async def _may_identify(self) -> None:
         """Wait until Discord takes the next IDENTIFY, of any client and shard here."""

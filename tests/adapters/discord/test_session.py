@@ -167,6 +167,13 @@ async def test_a_database_that_takes_nothing_at_the_sign_in_is_waited_for(line: 
     assert line.desk.online == 1
 
 
+async def test_an_answer_that_makes_no_sense_is_waited_out(line: Line) -> None:
+    line.discord.faults.add("GET", "/users/@me$", status=200, json="a page", times=1)
+    async with line.open():
+        await line.hurry(lambda: line.discord.gateway.connected)
+    assert line.discord.faults.left == 0
+
+
 async def test_pauses_between_tries_grow(line: Line) -> None:
     line.discord.faults.add("GET", "/users/@me$", status=503, times=6)
     async with line.open():
