@@ -33,9 +33,9 @@ async def test_a_database_that_is_taken_stops_nothing_for_good(house: House) -> 
         await asyncio.sleep(0.05)
         health = asyncio.ensure_future(readiness(house))
         await finish_all(house.simulator)
-        for _ in range(20):
+        for _ in range(11):
             await pass_time(house, seconds=30, step=10)
-            await asyncio.sleep(0.35)
+            await asyncio.sleep(0.5)
         with pytest.raises(StoreError, match="database is locked"):
             await refused
         status, said = await health

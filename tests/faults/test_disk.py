@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from bot.errors import StoreError
+from bot.config import to_config
+from bot.errors import ConfigError, StoreError
 from bot.job import JobState
+from bot.supply import secret_key
 from tests.conftest import House
 from tests.faults.kit import finish_all, hurry, pass_time, readiness, spin
 
@@ -97,3 +99,10 @@ async def test_a_disk_that_breaks_loses_nothing(
     assert len(house.chat.clips()) == len(house.simulator.generations)
     assert len(house.chat.clips(running)) == len(house.chat.clips(after)) == 1
     await house.check_books()
+
+
+def test_a_folder_that_takes_nothing_is_named_at_the_start(tmp_path: Path) -> None:
+    config = to_config({"bot": {"data_dir": str(tmp_path)}})
+    with takes_nothing(), pytest.raises(ConfigError, match=r"data_dir: .* cannot be used"):
+        secret_key(config)
+    assert len(secret_key(config)) > 40

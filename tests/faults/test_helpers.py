@@ -21,9 +21,8 @@ from tests.faults.kit import before, finish_all, pass_time, readiness, spin, thr
 from tests.faults.proxy import Fault
 
 
-@pytest.mark.parametrize("fault", ["refuse", "lose"])
 async def test_a_bucket_out_of_reach_is_waited_for(
-    open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, fault: Fault
+    open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Bucket() as bucket, before(bucket.endpoint) as wire:
         for name, value in {
@@ -35,25 +34,28 @@ async def test_a_bucket_out_of_reach_is_waited_for(
         }.items():
             monkeypatch.setenv(name, value)
         house: House = await open_house(bot={"media_url": f"s3://{NAME}"})
-        job_id = await house.ask()
-        await house.simulator.wait_for_creates(1)
-        await house.until(job_id, JobState.GENERATING)
-        await wire.break_(fault)
-        await finish_all(house.simulator)
         house.chat.images["a"] = rendered.png(400, 300)
         frame = ImageFrame(attachment=Attachment(adapter="recording", id="a"))
-        with pytest.raises(FrameRejected, match="media store cannot be reached"):
-            await house.submit("slow zoom", key="image", start_frame=frame.model_dump())
-        await pass_time(house, seconds=120, step=4)
-        assert (await house.job(job_id)).state is JobState.FETCHING
-        assert wire.connections <= 60
-        assert (await readiness(house))[0] == 200
-        assert await spin() < 0.5
-        await wire.mend()
-        async with asyncio.timeout(15):
-            while (await house.job(job_id)).state is not JobState.DELIVERED:
-                await pass_time(house, seconds=4)
-        assert len(house.chat.clips()) == len(house.simulator.generations) == 1
+        faults: tuple[Fault, ...] = ("refuse", "lose")
+        for number, fault in enumerate(faults, start=1):
+            job_id = await house.ask()
+            await house.simulator.wait_for_creates(number)
+            await house.until(job_id, JobState.GENERATING)
+            await wire.break_(fault)
+            before_all = wire.connections
+            await finish_all(house.simulator)
+            with pytest.raises(FrameRejected, match="media store cannot be reached"):
+                await house.submit("slow zoom", key=fault, start_frame=frame.model_dump())
+            await pass_time(house, seconds=120, step=4)
+            assert (await house.job(job_id)).state is JobState.FETCHING
+            assert wire.connections - before_all <= 60
+            assert (await readiness(house))[0] == 200
+            assert await spin() < 0.5
+            await wire.mend()
+            async with asyncio.timeout(15):
+                while (await house.job(job_id)).state is not JobState.DELIVERED:
+                    await pass_time(house, seconds=4)
+        assert len(house.chat.clips()) == len(house.simulator.generations) == len(faults)
         await house.check_books()
 
 

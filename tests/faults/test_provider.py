@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from bot.http import PAUSE_SECONDS
 from bot.job import JobState
 from bot.notices import Waiting
 from bot.refs import JobId
 from bot.simulator import Simulator
+from bot.simulator.faults import Operation
 from tests.conftest import House
 from tests.faults.kit import (
     IMPATIENT,
@@ -26,6 +28,7 @@ from tests.faults.kit import (
 )
 from tests.faults.proxy import Fault, FaultProxy
 
+FAULTS: tuple[Fault, ...] = ("refuse", "drop", "lose", "half-open")
 #: The service is asked at most so often in a minute in which nothing comes of it.
 MOST_CALLS = 15
 
@@ -77,25 +80,26 @@ async def open_notes(house: House) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("fault", ["refuse", "drop", "lose", "half-open"])
-async def test_a_broken_wire_is_waited_out(house: House, wire: FaultProxy, fault: Fault) -> None:
-    await wire.break_(fault)
-    job_id = await house.ask()
-    await a_bad_minute(house)
-    await wire.mend()
-    await until(house, job_id, JobState.GENERATING)
-
-    await wire.break_(fault)
-    await wire.cut()
-    await a_bad_minute(house)
-    await wire.mend()
-    if fault in ("reset", "lose", "truncate"):
-        await wire.break_(fault, only="/cdn/")
-        await finish_all(house.simulator)
-        await hurry(house, lambda: sum("/cdn/" in each for each in wire.calls) >= 3)
+async def test_a_broken_wire_is_waited_out(house: House, wire: FaultProxy) -> None:
+    for fault in FAULTS:
+        await wire.break_(fault)
+        job_id = await house.ask(f"a fox and a {fault}")
+        await a_bad_minute(house)
         await wire.mend()
-    await finish_all(house.simulator)
-    await check_that_all_is_well(house)
+        await until(house, job_id, JobState.GENERATING)
+
+        await wire.break_(fault)
+        await wire.cut()
+        await a_bad_minute(house)
+        await wire.mend()
+        if fault in ("reset", "lose", "truncate"):
+            await wire.break_(fault, only="/cdn/")
+            wire.calls.clear()
+            await finish_all(house.simulator)
+            await hurry(house, lambda: sum("/cdn/" in each for each in wire.calls) >= 3)
+            await wire.mend()
+        await finish_all(house.simulator)
+        await check_that_all_is_well(house)
 
 
 # ---- answers that are no use -------------------------------------------------------------------
@@ -111,16 +115,38 @@ async def test_ten_minutes_of_503_cost_few_calls_and_nobody_anything(house: Hous
     # Every look is asked twice, every 15 s; each job that is in doubt looks for its own.
     assert provider_calls(house) - asked <= 200
     assert provider_calls(house, "POST") <= 20
-    status, said = await readiness(house)
-    assert (status, said["problems"]) == (200, {})
-    assert "luma" in said["troubles"]
     await hurry(
         house, lambda: all(isinstance(house.chat.status(each), Waiting) for each in waiting)
     )
+    status, said = await readiness(house)
+    assert (status, said["problems"]) == (200, {})
+    assert "does not answer" in said["troubles"]["luma"] or "reached" in said["troubles"]["luma"]
     house.simulator.faults.up()
+    await all_are_made(house)
+    assert (await readiness(house))[1]["troubles"] == {}
+
+
+async def test_ten_minutes_of_429_are_kept_away_from(house: House) -> None:
+    running = await house.ask("one fox")
+    await until(house, running, JobState.GENERATING)
+    operations: tuple[Operation, ...] = ("create", "list", "get", "credits")
+    for operation in operations:
+        house.simulator.faults.too_many(operation, times=1000)
+    for number in range(8):
+        await house.ask(f"{number} foxes")
+    asked, posted = provider_calls(house), provider_calls(house, "POST")
+    await pass_time(house, seconds=600, step=4)
+    pauses = 600 / PAUSE_SECONDS
+    assert 1 <= provider_calls(house, "POST") - posted <= pauses + 8
+    assert provider_calls(house) - asked <= 3 * pauses + 8
+    house.simulator.faults._replies.clear()
+    await all_are_made(house)
+
+
+async def all_are_made(house: House) -> None:
+    """Once the service is well again, each gets what they asked for."""
     async with asyncio.timeout(15):
-        while len(house.simulator.generations) < 9:
+        while len(house.simulator.generations) < len(house.jobs):
             await pass_time(house, seconds=4, step=4)
     await finish_all(house.simulator)
     await check_that_all_is_well(house)
-    assert (await readiness(house))[1]["troubles"] == {}
