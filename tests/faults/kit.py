@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from bot.job import JobState
+from bot.refs import JobId
 from bot.simulator import Simulator
 from tests.conftest import House
 from tests.faults.proxy import FaultProxy
@@ -39,28 +41,37 @@ def through(proxy: FaultProxy, url: str, *, scheme: str = "") -> str:
 
 def provider_calls(house: House, method: str = "") -> int:
     """So many HTTP requests the bot has made to its providers, answered or not."""
-    page = house.app._metrics.render().decode().splitlines()
+    [counted] = house.app._metrics.provider_requests.collect()
     return int(
         sum(
-            float(line.rpartition(" ")[2])
-            for line in page
-            if line.startswith("raybot_provider_requests_total{") and method in line
+            each.value
+            for each in counted.samples
+            if each.name.endswith("_total") and method in each.labels["method"]
         )
     )
 
 
-async def pass_time(house: House, *, seconds: float, step: float = 2.0) -> None:
+async def pass_time(
+    house: House, *, seconds: float, step: float = 4.0, moment: float = 0.005
+) -> None:
     """Let this much of the bot's time pass, in steps that leave it a moment to act."""
     for _ in range(round(seconds / step)):
         house.clock.move(seconds=step)
-        await asyncio.sleep(0.004)
+        await asyncio.sleep(moment)
 
 
-async def hurry(house: House, look: Callable[[], Any], *, step: float = 2.0) -> None:
+async def hurry(house: House, look: Callable[[], Any]) -> None:
     """Let time pass until this is so."""
     async with asyncio.timeout(15):
         while not look():
-            await pass_time(house, seconds=step, step=step)
+            await pass_time(house, seconds=4, moment=0.03)
+
+
+async def until(house: House, job_id: JobId, *states: JobState) -> None:
+    """Let time pass until the job has come to this."""
+    async with asyncio.timeout(15):
+        while (await house.job(job_id)).state not in states:
+            await pass_time(house, seconds=4, moment=0.03)
 
 
 async def spin() -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from tests.faults.kit import (
     provider_calls,
     readiness,
     through,
+    until,
 )
 from tests.faults.proxy import FaultProxy
 
@@ -63,9 +63,7 @@ async def waits(house: House, words: str) -> None:
 
 async def comes_after_all(house: House) -> None:
     [job_id] = house.jobs
-    async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.GENERATING:
-            await pass_time(house, seconds=4, step=4)
+    await until(house, job_id, JobState.GENERATING)
     await finish_all(house.simulator)
     await hurry(house, lambda: house.chat.clips())
     await house.delivered(job_id)

@@ -59,8 +59,8 @@ async def test_an_hour_without_discord(street: Street, wire: FaultProxy) -> None
     [*_, generation] = street.house.simulator.generations.values()
     await street.house.simulator.finish(generation.id)
     await street.house.until(job_id, JobState.DELIVERING)
-    for _ in range(60):
-        street.later(minutes=1)
+    for _ in range(30):
+        street.later(minutes=2)
         await asyncio.sleep(0.02)
     status, said = await readiness(street.house)
     assert (status, said["problems"]) == (200, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import resource
 import subprocess
@@ -18,7 +17,7 @@ from bot.errors import ConfigError, StoreError
 from bot.job import JobState
 from bot.supply import secret_key
 from tests.conftest import House
-from tests.faults.kit import finish_all, hurry, pass_time, readiness, spin
+from tests.faults.kit import finish_all, hurry, pass_time, readiness, spin, until
 
 Breaks = Callable[[], AbstractContextManager[None]]
 
@@ -76,7 +75,7 @@ async def test_a_disk_that_breaks_loses_nothing(
     with breaks():
         await finish_all(house.simulator)
         told = []
-        for number in range(40):
+        for number in range(20):
             await pass_time(house, seconds=10, step=5)
             try:
                 await house.submit(f"{number} foxes", key=f"late {number}")
@@ -92,10 +91,9 @@ async def test_a_disk_that_breaks_loses_nothing(
     await hurry(house, lambda: house.chat.clips(running))
     await house.delivered(running)
     after = await house.ask("a last fox")
-    async with asyncio.timeout(15):
-        while (await house.job(after)).state is not JobState.DELIVERED:
-            await pass_time(house, seconds=4)
-            await finish_all(house.simulator)
+    await until(house, after, JobState.GENERATING)
+    await finish_all(house.simulator)
+    await until(house, after, JobState.DELIVERED)
     assert len(house.chat.clips()) == len(house.simulator.generations)
     assert len(house.chat.clips(running)) == len(house.chat.clips(after)) == 1
     await house.check_books()

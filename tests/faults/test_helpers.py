@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from bot.request import ImageFrame
 from tests import rendered
 from tests.bucket import ACCESS_KEY, NAME, REGION, SECRET_KEY, Bucket
 from tests.conftest import House
-from tests.faults.kit import before, finish_all, pass_time, readiness, spin, through
+from tests.faults.kit import before, finish_all, pass_time, readiness, spin, through, until
 from tests.faults.proxy import Fault
 
 
@@ -46,15 +45,13 @@ async def test_a_bucket_out_of_reach_is_waited_for(
             await finish_all(house.simulator)
             with pytest.raises(FrameRejected, match="media store cannot be reached"):
                 await house.submit("slow zoom", key=fault, start_frame=frame.model_dump())
-            await pass_time(house, seconds=120, step=4)
+            await pass_time(house, seconds=120)
             assert (await house.job(job_id)).state is JobState.FETCHING
             assert wire.connections - before_all <= 60
             assert (await readiness(house))[0] == 200
             assert await spin() < 0.5
             await wire.mend()
-            async with asyncio.timeout(15):
-                while (await house.job(job_id)).state is not JobState.DELIVERED:
-                    await pass_time(house, seconds=4)
+            await until(house, job_id, JobState.DELIVERED)
         assert len(house.chat.clips()) == len(house.simulator.generations) == len(faults)
         await house.check_books()
 

@@ -67,8 +67,8 @@ async def test_an_hour_without_slack(lane: Lane, wire: FaultProxy) -> None:
     await wire.break_("refuse")
     await finish_all(lane.house.simulator)
     await lane.house.until(job_id, JobState.DELIVERING)
-    for _ in range(60):
-        lane.later(minutes=1)
+    for _ in range(30):
+        lane.later(minutes=2)
         await asyncio.sleep(0.02)
     status, said = await readiness(lane.house)
     assert (status, said["problems"]) == (200, {})
