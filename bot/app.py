@@ -19,7 +19,7 @@ from bot.config import Config
 from bot.courier import Courier
 from bot.digest import Digests
 from bot.dispatch.local import LocalDispatcher
-from bot.errors import ProviderError
+from bot.errors import ProviderError, StoreError
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.gauges import Gauges, Heart
@@ -301,7 +301,10 @@ class App:
             await self._announcer.drain(left)
             for task in tasks:
                 task.cancel()
-        await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
+        try:
+            await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
+        except StoreError as error:
+            log.error("app.stop_not_noted", cause=error.sentence)  # noqa: TRY400
 
     async def _listen(self, adapter: Adapter, stop: asyncio.Event, until: str | None) -> None:
         await adapter.run()
