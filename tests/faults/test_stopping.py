@@ -12,6 +12,7 @@ import pytest
 
 from bot.config import Config
 from bot.job import JobState
+from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.store.database import sqlite_path
 from bot.supply import database_url
@@ -74,7 +75,7 @@ async def test_a_submission_under_way_ends_or_is_left_to_the_next(
     assert states(config) == [("generating", True) if is_answered else ("submitting", False)]
     clock.move(seconds=120)
     async with running(config, simulator, chat, clock) as house:
-        [job_id] = [row[0] for row in await rows(house)]
+        job_id = await only_job(house)
         await house.until(job_id, JobState.GENERATING)
         await finish_all(simulator)
         await house.delivered(job_id)
@@ -82,10 +83,11 @@ async def test_a_submission_under_way_ends_or_is_left_to_the_next(
         await house.check_books()
 
 
-async def rows(house: House) -> list[tuple[str]]:
-    return await house.app.database.read(
-        lambda conn: [tuple(row) for row in conn.exec_driver_sql("SELECT id FROM jobs")]
+async def only_job(house: House) -> JobId:
+    [(job_id,)] = await house.app.database.read(
+        lambda conn: conn.exec_driver_sql("SELECT id FROM jobs").all()
     )
+    return JobId(job_id)
 
 
 async def test_a_stop_waits_for_nothing_that_is_broken(
