@@ -13,10 +13,10 @@ from bot.media import LinkSigner
 from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.ports import Adapter, Provider, WebHandler
+from bot.relay import Relay
 from bot.store import pulse
 from bot.store.database import Database
 from bot.tables import BotTable
-from bot.watcher import ProviderWatcher
 from bot.web import Behind
 
 #: Seconds in which the database must show that it writes and reads.
@@ -36,7 +36,7 @@ class Reception:
         signer: LinkSigner,
         metrics: Metrics,
         providers: Mapping[str, Provider],
-        watchers: Mapping[str, ProviderWatcher],
+        relay: Relay,
         adapters: Mapping[str, Adapter],
         table: BotTable,
     ) -> None:
@@ -45,7 +45,7 @@ class Reception:
         self._signer = signer
         self._metrics = metrics
         self._providers = providers
-        self._watchers = watchers
+        self._relay = relay
         self._adapters = adapters
         self._links: Links | None = None
         self._operations: Operations | None = None
@@ -82,7 +82,7 @@ class Reception:
         self._metrics.callbacks.labels(provider, "read" if generation else "unreadable").inc()
         if generation is not None and self._operations is not None:
             hint = Hint(token_hash=token_hash(token), generation=generation)
-            self._watchers[provider].hint(hint)
+            self._relay.call_back(provider, hint)
 
     async def _frame_at(self, job_id: str, attempt: int, slot: str) -> Path | None:
         return await self._links.frame_at(job_id, attempt, slot) if self._links else None
@@ -115,6 +115,7 @@ class Reception:
 
     def _troubles(self) -> Mapping[str, str]:
         """What is away elsewhere: the jobs that need it wait."""
-        found = {name: each.trouble for name, each in self._watchers.items()}
-        found |= {name: each.trouble for name, each in self._adapters.items()}
+        found = self._relay.troubles() | {
+            name: each.trouble for name, each in self._adapters.items()
+        }
         return {name: sentence for name, sentence in found.items() if sentence is not None}

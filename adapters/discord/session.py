@@ -67,6 +67,13 @@ class Wire:
                 "needed with them."
             )
 
+    def use(self) -> None:
+        """Let discord.py's clients go there."""
+        if self.api_base_url:
+            discord.http.Route.BASE = self.api_base_url
+        if self.gateway_url:
+            discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self.gateway_url)
+
 
 RESTARTED = "I was restarted while this form was open. Nothing was started; please open it again."
 
@@ -215,10 +222,13 @@ class Session:
         self._is_refused = False
         self._identify_from = 0.0
         self._failures = 0
+        self._is_listening = False
 
     @property
     def trouble(self) -> str | None:
         """Why nobody is heard just now, or not everybody."""
+        if not self._is_listening:
+            return None
         client = self.client
         shards = set(client.shards) if client is not None else set()
         if client is None or not shards or not client.online:
@@ -229,10 +239,14 @@ class Session:
 
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
-        if self._wire.api_base_url:
-            discord.http.Route.BASE = self._wire.api_base_url
-        if self._wire.gateway_url:
-            discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self._wire.gateway_url)
+        self._wire.use()
+        self._is_listening = True
+        try:
+            await self._listen()
+        finally:
+            self._is_listening = False
+
+    async def _listen(self) -> None:
         while True:
             began = self._clock.boottime()
             try:

@@ -278,12 +278,10 @@ def finished_durations(conn: Connection, provider: str, limit: int) -> list[tupl
 # ---- crashes ---------------------------------------------------------------------------------
 
 
-def count_crashes(tx: Tx, now: datetime, park_at: int) -> list[JobId]:
-    """After an unclean stop: blame the jobs whose file or post was in hand; park repeat offenders.
-
-    Returns the jobs newly parked.
-    """
-    in_hand = jobs.c.state.in_([JobState.FETCHING, JobState.DELIVERING])
+def count_crashes(tx: Tx, now: datetime, park_at: int, *, only: JobId | None) -> list[JobId]:
+    """After an unclean stop: blame jobs whose file or post was in hand; those it put aside."""
+    which = [] if only is None else [jobs.c.id == only]
+    in_hand = and_(jobs.c.state.in_([JobState.FETCHING, JobState.DELIVERING]), *which)
     tx.conn.execute(update(jobs).where(in_hand).values(crashes=jobs.c.crashes + 1))
     rows = tx.conn.execute(
         update(jobs)

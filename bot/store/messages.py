@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.refs import JobId, MessageRef
 from bot.store.database import Database, Tx
+from bot.store.portable import insert
 from bot.store.schema import messages
 
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))

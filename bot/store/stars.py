@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.refs import JobId
 from bot.store.database import Tx
+from bot.store.portable import insert
 from bot.store.schema import stars
 
 

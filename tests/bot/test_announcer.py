@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.announcer import AGAIN_SECONDS, AT_ONCE, LAST_WORDS_SECONDS, Announcer
+from bot.dispatch.single import SingleProcess
 from bot.errors import (
     DeliveryError,
     DeliveryUnavailable,
@@ -26,7 +27,7 @@ from bot.outlook import Outlook, to_status
 from bot.ports import AdapterLimits, Memo
 from bot.refs import MessageRef, ThreadRef
 from bot.store import ledger, messages
-from bot.store.database import Database
+from bot.store.database import open_database
 from tests.bot.store.conftest import Books
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -110,6 +111,7 @@ class Desk:
             adapters={"recording": self.chat},
             clock=self.clock,
             to_notice=self._to_notice,
+            replicas=SingleProcess(),
         )
 
     async def _to_notice(self, job: Job) -> Notice:
@@ -135,7 +137,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    database = open_database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
     await database.start()
     desk = Desk(Books(database), Chat(), clock)
     async with asyncio.TaskGroup() as group:

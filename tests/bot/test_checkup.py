@@ -19,7 +19,8 @@ from bot.config import Config, to_config
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
 from bot.store import places
-from bot.store.database import Database, Tx, wal_flaw
+from bot.store.database import Tx, open_database
+from bot.store.sqlite import wal_flaw
 from bot.supply import database_url, open_provider
 from tests.conftest import to_test_config
 from tests.discord_server import DiscordServer, Permission
@@ -238,19 +239,30 @@ def test_a_service_that_takes_no_images_needs_no_way_to_give_them(tmp_path: Path
 # ---- tables and the database ------------------------------------------------------------------
 
 
-async def test_keys_without_effect_and_a_wrong_adapter_are_said(tmp_path: Path) -> None:
+async def test_a_wrong_key_of_an_adapter_is_said(tmp_path: Path) -> None:
     _, amiss = await said(
         to_config_of(
             tmp_path,
             defaults={"providers": ["simulator"]},
-            bot={"data_dir": str(tmp_path), "single_host": True},
             adapters={"terminal": {"foldr": "x"}},
         )
     )
     assert amiss == [
-        "[bot] single_host is set, but has no effect yet",
         "[adapters.terminal] has no key 'foldr'. Did you mean 'folder'?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("bot", "key"), [({}, "media_url"), ({"media_url": "s3://clips"}, "secret_key")]
+)
+async def test_what_several_processes_must_share_is_asked_for(
+    bot: dict[str, Any], key: str
+) -> None:
+    url = "postgresql+psycopg://raybot@127.0.0.1:1/raybot"
+    table = {"bot": {"database_url": url, **bot}, "defaults": {"providers": ["simulator"]}}
+    _, amiss = await said(to_config(table))
+    assert amiss[0].startswith(f"[bot] {key}: with PostgreSQL")
+    assert "cannot be used" in amiss[1]
 
 
 async def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:
@@ -263,7 +275,7 @@ async def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:
 
 async def test_the_books_and_the_library_are_looked_at(tmp_path: Path) -> None:
     config = to_config_of(tmp_path, defaults={"providers": ["simulator"]})
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     await database.start()
     try:
         well, amiss = await said(config)
@@ -276,10 +288,10 @@ async def test_the_books_and_the_library_are_looked_at(tmp_path: Path) -> None:
 
 async def test_a_database_of_another_version_is_told(tmp_path: Path) -> None:
     config = to_config_of(tmp_path, defaults={"providers": ["simulator"]})
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     await database.start()
     await database.stop()
-    with closing(sqlite3.connect(database.path)) as conn:
+    with closing(sqlite3.connect(database.place)) as conn:
         conn.execute("UPDATE alembic_version SET version_num = '0000'")
         conn.commit()
     _, [amiss] = await said(config)
@@ -289,7 +301,7 @@ async def test_a_database_of_another_version_is_told(tmp_path: Path) -> None:
 async def test_a_database_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
     config = to_config(
         {
-            "bot": {"database_url": "postgresql://127.0.0.1/x"},
+            "bot": {"database_url": "mysql://127.0.0.1/x"},
             "defaults": {"providers": ["simulator"]},
         }
     )
@@ -342,7 +354,7 @@ async def test_discord_is_asked_about_the_servers_that_are_served_and_their_chan
         places.decide(tx, "slack:T1", "approved", by="discord:1", now=now)
         places.allow_channels(tx, "discord:77", {str(cellar.id): "cellar"})
 
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     await database.start()
     await database.write(let_in)
     await database.stop()

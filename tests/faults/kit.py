@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from bot.config import Config
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
+from bot.store.sqlite import sqlite_path
+from bot.supply import database_url
 from tests.conftest import House
 from tests.faults.proxy import FaultProxy
 
@@ -37,6 +41,11 @@ def through(proxy: FaultProxy, url: str, *, scheme: str = "") -> str:
     """The same address by way of the proxy."""
     parts = urlsplit(url)
     return parts._replace(netloc=proxy.address, scheme=scheme or parts.scheme).geturl()
+
+
+def book_of(config: Config) -> Path:
+    """The file of the bot's SQLite database."""
+    return sqlite_path(database_url(config))
 
 
 def provider_calls(house: House, method: str = "") -> int:

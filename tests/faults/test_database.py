@@ -12,13 +12,13 @@ import pytest
 from bot.errors import StoreError
 from bot.job import JobState
 from tests.conftest import House
-from tests.faults.kit import finish_all, hurry, pass_time, readiness, spin
+from tests.faults.kit import book_of, finish_all, hurry, pass_time, readiness, spin
 
 
 @contextmanager
 def taken(house: House) -> Iterator[None]:
     """Another process's transaction holds the file while the block runs."""
-    with closing(sqlite3.connect(house.app.database.path, isolation_level=None)) as other:
+    with closing(sqlite3.connect(book_of(house.config), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")

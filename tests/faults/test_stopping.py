@@ -14,18 +14,16 @@ from bot.config import Config
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
-from bot.store.database import sqlite_path
-from bot.supply import database_url
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
-from tests.faults.kit import before, finish_all, readiness, through
+from tests.faults.kit import before, book_of, finish_all, readiness, through
 
 GRACE = 1.0
 
 
 def states(config: Config) -> list[tuple[str, bool]]:
     """What the rows say once nobody has them open."""
-    path = sqlite_path(database_url(config))
+    path = book_of(config)
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
         return file.execute("SELECT state, generation_id IS NOT NULL FROM jobs").fetchall()
 
@@ -101,7 +99,7 @@ async def test_a_stop_waits_for_nothing_that_is_broken(
                 await house.until(job_id, JobState.GENERATING)
                 await wire.break_("freeze")
                 await finish_all(simulator)
-                other = sqlite3.connect(house.app.database.path, isolation_level=None)
+                other = sqlite3.connect(book_of(config), isolation_level=None)
                 stack.enter_context(closing(other))
                 other.execute("BEGIN IMMEDIATE")
                 began = time.monotonic()
