@@ -53,7 +53,7 @@ async def waits(house: House, words: str) -> None:
     assert isinstance(notice, Waiting)
     assert words in notice.sentence
     asked = provider_calls(house)
-    await pass_time(house, seconds=120)
+    await pass_time(house, seconds=60)
     assert provider_calls(house) - asked <= 20
     status, said = await readiness(house)
     assert status == 200

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import pytest
-
-from bot.errors import StoreError
-from bot.job import JobState
+from tests.adapters.discord.conftest import Street, discord_server, town
 from tests.conftest import House
-from tests.faults.kit import book_of, finish_all, hurry, pass_time, readiness, spin
+from tests.faults.kit import book_of, finish_all, readiness, spin
+from tests.faults.test_discord import asked, street, wire
+
+__all__ = ["discord_server", "street", "town", "wire"]
 
 
 @contextmanager
@@ -24,31 +24,28 @@ def taken(house: House) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-async def test_a_database_that_is_taken_stops_nothing_for_good(house: House) -> None:
-    running = await house.ask("one fox")
-    await house.simulator.wait_for_creates(1)
-    await house.until(running, JobState.GENERATING)
+async def test_a_database_that_is_taken_stops_nothing_for_good(street: Street) -> None:
+    house = street.house
+    running = await asked(street, "one fox")
     with taken(house):
-        refused = asyncio.ensure_future(house.submit("two foxes", key="two"))
-        await asyncio.sleep(0.05)
+        refused = await street.ana.slash("ray create", street.general, prompt="two foxes")
         health = asyncio.ensure_future(readiness(house))
         await finish_all(house.simulator)
-        for _ in range(11):
-            await pass_time(house, seconds=30, step=10)
+        for _ in range(13):
+            street.later(seconds=20)
             await asyncio.sleep(0.5)
-        with pytest.raises(StoreError, match="database is locked"):
-            await refused
+        answer = await street.ana.answer(refused)
+        assert "cannot use its database" in answer.content
         status, said = await health
         assert (status, said["ready"]) == (503, False)
         assert "database" in said["problems"]
         assert await spin() < 0.5
     assert (await readiness(house))[0] == 200
-    await hurry(house, lambda: house.chat.clips(running))
+    await street.hurry(lambda: street.clips())
     await house.delivered(running)
-    second = await house.submit("two foxes", key="two")
-    await house.simulator.wait_for_creates(2)
+    second = await asked(street, "two foxes")
     await finish_all(house.simulator)
-    await hurry(house, lambda: house.chat.clips(second.job_id))
-    await house.delivered(second.job_id)
-    assert len(house.chat.clips()) == len(house.simulator.generations) == 2
+    await street.hurry(lambda: len(street.clips()) == 2)
+    await house.delivered(second)
+    assert len(house.simulator.generations) == 2
     await house.check_books()
