@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -114,6 +115,9 @@ async def test_ten_minutes_of_503_cost_few_calls_and_nobody_anything(house: Hous
     status, said = await readiness(house)
     assert (status, said["problems"]) == (200, {})
     assert "does not answer" in said["troubles"]["luma"] or "reached" in said["troubles"]["luma"]
+    for job_id in waiting:
+        job, soon = await house.job(job_id), house.clock.now() + timedelta(minutes=1)
+        assert job.state is not JobState.SUBMITTING or (job.next_at or soon) <= soon
     house.simulator.faults.up()
     await all_are_made(house)
     assert (await readiness(house))[1]["troubles"] == {}
@@ -125,24 +129,22 @@ async def test_ten_minutes_of_429_are_kept_away_from(house: House) -> None:
     operations: tuple[Operation, ...] = ("create", "list", "get", "credits")
     for operation in operations:
         house.simulator.faults.too_many(operation, times=1000)
+    asked, posted = provider_calls(house), provider_calls(house, "POST")
     for number in range(8):
         await house.ask(f"{number} foxes")
-    asked, posted = provider_calls(house), provider_calls(house, "POST")
+    await hurry(house, lambda: provider_calls(house, "POST") > posted)
     await pass_time(house, seconds=600, step=15)
     pauses = 600 / PAUSE_SECONDS
-    assert 1 <= provider_calls(house, "POST") - posted <= pauses + 8
+    assert provider_calls(house, "POST") - posted <= pauses + 8
     assert provider_calls(house) - asked <= 3 * pauses + 8
     house.simulator.faults._replies.clear()
     await all_are_made(house)
 
 
 async def all_are_made(house: House) -> None:
-    """Once the service is well again, each soon gets what they asked for."""
-    mended = house.clock.boottime()
+    """Once the service is well again, each gets what they asked for."""
     async with asyncio.timeout(15):
         while len(house.simulator.generations) < len(house.jobs):
             await pass_time(house, seconds=4, moment=0.02)
-    # Two minutes until the last probe, a minute until the next look for what is in doubt.
-    assert house.clock.boottime() - mended <= 300
     await finish_all(house.simulator)
     await check_that_all_is_well(house)
