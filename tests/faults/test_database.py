@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 
 from tests.adapters.discord.conftest import Street, discord_server, town
 from tests.conftest import House
+from tests.discord_server.wire import Request
 from tests.faults.kit import book_of, finish_all, readiness, spin
 from tests.faults.test_discord import asked, street, wire
 
@@ -24,11 +25,17 @@ def taken(house: House) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
+def answered(street: Street) -> list[Request]:
+    """The commands that Discord saw acknowledged."""
+    return street.discord.requests_to("POST", r"/callback$")
+
+
 async def test_a_database_that_is_taken_stops_nothing_for_good(street: Street) -> None:
     house = street.house
     running = await asked(street, "one fox")
     with taken(house):
         refused = await street.ana.slash("ray create", street.general, prompt="two foxes")
+        await street.discord.wait_for(lambda: len(answered(street)) == 2)
         health = asyncio.ensure_future(readiness(house))
         await finish_all(house.simulator)
         for _ in range(13):
