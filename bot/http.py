@@ -165,6 +165,18 @@ def _to_httpx(cause: BaseException) -> type[httpx.TransportError]:
             return httpx.ReadError
 
 
+def explain(error: httpx.HTTPError) -> str | None:
+    """Why a service cannot be reached, where its operator or ours can do something about it."""
+    match error.__cause__:
+        case aiohttp.ClientConnectorDNSError():
+            return "The video service's address cannot be looked up right now."
+        case aiohttp.ClientConnectorCertificateError():
+            return "The video service does not prove who it is: its certificate is not valid."
+        case aiohttp.ClientSSLError():
+            return "No safe connection to the video service can be made right now."
+    return None
+
+
 class _Again(Exception):
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(f"HTTP {response.status_code}")

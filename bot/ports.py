@@ -306,6 +306,10 @@ class Adapter(Protocol):
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
         """What it answers on the public listener, by method and path (`/<its name>/…`)."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now, for the operator to read; None where all is well."""
+
     async def run(self) -> None:
         """Connect and listen until cancelled, or until there is nothing more to hear."""
 

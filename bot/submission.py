@@ -14,6 +14,7 @@ from bot.errors import (
     ProviderError,
     ProviderRejected,
     ProviderRetired,
+    ProviderUnavailable,
     SubmissionUncertain,
 )
 from bot.failover import may_leave
@@ -75,8 +76,9 @@ class Submitter:
     async def _send(self, job: Job, provider: Provider, submission: Submission) -> None:
         try:
             generation = await provider.submit(submission)
-        except SubmissionUncertain as error:
-            self._shop.wiring.trouble(provider.name, error)
+        except SubmissionUncertain:
+            # Those who wait read of it: whether it took this one is no matter of theirs.
+            self._shop.wiring.trouble(provider.name, ProviderUnavailable(provider=provider.name))
             log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
             await self._shop.result(
                 _at(job, submission),

@@ -92,6 +92,7 @@ class Behind:
     clip_at: Callable[[str], Awaitable[Path | None]]
     find_route: Callable[[str, str, str], WebHandler | None]
     ready: Callable[[], Awaitable[Mapping[str, str]]]
+    troubles: Callable[[], Mapping[str, str]]
     heartbeat_age: Callable[[], float]
     render_metrics: Callable[[], bytes]
     act: Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
@@ -267,7 +268,9 @@ class Web:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         problems = dict(await self._behind.ready())
-        body = {"ready": not problems, "problems": problems}
+        # What is away elsewhere is told, and is no reason to send people to nobody at all.
+        troubles = dict(self._behind.troubles())
+        body = {"ready": not problems, "problems": problems, "troubles": troubles}
         return web.json_response(body, status=503 if problems else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:

@@ -62,11 +62,7 @@ class Discord(Delivery):
         can_host: bool,
         opening: Opening,
     ) -> None:
-        super().__init__(
-            clock=clock,
-            upload_limit_bytes=upload_limit_bytes,
-            can_host=can_host,
-        )
+        super().__init__(clock=clock, upload_limit_bytes=upload_limit_bytes, can_host=can_host)
         self._studio = studio
         self._opening = opening
         self._threads = Threads(studio)
@@ -83,6 +79,11 @@ class Discord(Delivery):
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now."""
+        return self._session.trouble
 
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""

@@ -92,6 +92,11 @@ class Slack(Delivery):
         """What Slack calls at our public door, where it does."""
         return self._session.routes
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now."""
+        return self._session.trouble
+
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:

@@ -124,7 +124,10 @@ class Codec:
         min_side: int = 64,
         max_bytes: int = 10_000_000,
     ) -> ImageInfo:
-        """Write an upright JPEG without metadata, whatever the source is; or `FrameRejected`."""
+        """Write an upright JPEG without metadata, whatever the source is; or `FrameRejected`.
+
+        Raises `ClipUnavailable` where the disk takes it not.
+        """
         try:
             answer = await self._ask(
                 "normalise_image",
@@ -139,6 +142,8 @@ class Codec:
         except _Declined as error:
             raise FrameRejected(str(error)) from error
         except _Ended as error:
+            if str(error) == "disk":
+                raise ClipUnavailable(_NO_DISK) from error
             raise FrameRejected(_IMAGE_ENDINGS[str(error)]) from error
         return ImageInfo(**answer)
 
@@ -189,6 +194,8 @@ class Codec:
         except _Declined as error:
             raise ClipBroken(str(error)) from error
         except _Ended as error:
+            if str(error) == "disk":
+                raise ClipUnavailable(_NO_DISK) from error
             if str(error) == "server":
                 raise ClipUnavailable("The clip cannot be checked right now.") from error
             raise ClipBroken("The clip takes too much time or memory to read.") from error
@@ -220,6 +227,7 @@ class Codec:
             return self._server
 
 
+_NO_DISK = "Raybot's disk is full or broken, so the file cannot be kept."
 _IMAGE_ENDINGS = {
     "memory": "This image takes too much memory to read. Please send a smaller or simpler one.",
     "time": "This image takes too long to read. Please send a smaller or simpler one.",
