@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr
 
@@ -311,7 +311,8 @@ def web_settings(config: Config) -> WebSettings:
 
 
 def database_url(config: Config) -> str:
-    """The configured database, else a file in `data_dir`."""
+    """The configured database, else a file in `data_dir`; no log shows its password."""
+    register_secret(unquote(urlsplit(config.bot.database_url).password or ""))
     return config.bot.database_url or f"sqlite+aiosqlite:///{config.bot.data_dir / 'raybot.db'}"
 
 

@@ -291,6 +291,7 @@ def writer_engine(path: Path) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=StaticPool,
+        hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
         connect_args={"check_same_thread": False},
     )
 
@@ -323,6 +324,7 @@ def reader_engine(path: Path) -> AsyncEngine:
             query={"mode": "ro", "uri": "true"},
         ),
         poolclass=AsyncAdaptedQueuePool,
+        hide_parameters=True,
         pool_size=READERS,
         max_overflow=0,
         # A reader has nothing to roll back; doing so costs a sixth of a read.
