@@ -25,7 +25,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import Job, JobState
-from bot.log import get_logger
+from bot.log import get_logger, name_job, naming
 from bot.notices import (
     Notice,
     Received,
@@ -131,7 +131,8 @@ class Announcer:
         self._not_before.pop(job_id, None)
         self._put_off.discard(job_id)
         try:
-            await self._show(job_id)
+            with naming(job_id):
+                await self._show(job_id)
         finally:
             self._at_once -= 1
             self._let_go(job_id)
@@ -151,7 +152,8 @@ class Announcer:
             await is_free.wait()
         self._in_hand[job_id] = asyncio.Event()
         try:
-            yield
+            with naming(job_id):
+                yield
         finally:
             self._let_go(job_id)
 
@@ -215,6 +217,7 @@ class Announcer:
             )
             if job.erased_at is not None:
                 return
+            name_job(job_id, job.generation_id)
             adapter = self._adapters.get(job.request.thread.adapter)
             if adapter is not None and letter is not None and job.ended_at is not None:
                 await self._take_back(job_id, adapter, letter)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -101,8 +102,18 @@ def _hide_in_line(_logger: WrappedLogger, _method: str, line: str) -> str:
     return redact(line)
 
 
+def _leave_out_unknown(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name in _NAMED:
+        if not event.get(name, True):
+            del event[name]
+    return event
+
+
+#: What a line is about.
+_NAMED = ("job", "generation")
 _SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
+    _leave_out_unknown,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -114,6 +125,21 @@ _SHARED: tuple[Processor, ...] = (
 def get_logger(name: str) -> BoundLogger:
     """A structured logger; its events are words with dots, as in `job.submitted`."""
     return structlog.stdlib.get_logger(name)
+
+
+@contextmanager
+def naming(job: str = "", generation: str | None = None) -> Iterator[None]:
+    """Let each line that is logged inside name this job, and its generation once it is known.
+
+    Those of libraries, too. Without a job it is named inside, by `name_job`.
+    """
+    with structlog.contextvars.bound_contextvars(job=job, generation=generation):
+        yield
+
+
+def name_job(job: str, generation: str | None = None) -> None:
+    """From here on, lines are about this job; until the end of what is `naming`, if anything."""
+    structlog.contextvars.bind_contextvars(job=job, generation=generation)
 
 
 def _route_to_stdlib() -> None:

@@ -21,7 +21,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import TERMINAL, Failure, Job, JobState
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.refs import JobId
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, errands, jobs, ledger, settings, stories
@@ -53,7 +53,8 @@ class JobTracker:
                 return
             if job.next_at is None or job.next_at > max(now, at):
                 return
-            await self._guarded(job)
+            with naming(job.id, job.generation_id):
+                await self._guarded(job)
         except Stale:
             log.debug("job.stale", job=job_id)
         except StoreError as error:
