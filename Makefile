@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check crash bench init run chat charts lock audit clean python
+.PHONY: help demo test check crash bench init run chat charts postgres lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -68,12 +68,15 @@ chat: .venv/run.stamp ## talk to Raybot in this terminal
 
 charts: .venv/charts.stamp ## install what draws charts of usage, beside the rest
 
+postgres: .venv/postgres.stamp ## install what speaks to PostgreSQL, beside the rest
+
 lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(PY) -m venv .venv/lock
 	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
 	@$(UV_COMPILE) pyproject.toml -o requirements/run.txt
 	@$(UV_COMPILE) pyproject.toml --extra charts -c requirements/run.txt -o requirements/charts.txt
-	@$(UV_COMPILE) pyproject.toml --extra charts --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) pyproject.toml --extra postgres -c requirements/run.txt -o requirements/postgres.txt
+	@$(UV_COMPILE) pyproject.toml --extra charts --extra postgres --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 
 audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code

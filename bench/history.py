@@ -16,7 +16,7 @@ from bot.ports import Submission
 from bot.providers.luma import RATES
 from bot.refs import GenerationId, MediaKey, MessageRef, Micros, Price
 from bot.store import attempts, jobs, ledger, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Tx, open_database
 from bot.supply import database_url
 from bot.tariffs import PerPixel
 
@@ -66,7 +66,7 @@ def _bring_to_delivered(tx: Tx, config: Config, number: int, seconds: float) -> 
 
 async def add_past(config: Config, seconds: list[float]) -> None:
     """Clips delivered an hour ago, from which the program learns how long they take."""
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     await database.start()
 
     def write(tx: Tx) -> None:
@@ -80,7 +80,7 @@ async def add_past(config: Config, seconds: list[float]) -> None:
 async def add_generating(folder: Path, url: str, generations: list[str]) -> None:
     """Jobs whose generations run, left by a process that was killed."""
     config = to_bench_config(folder, url, running=len(generations))
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     await database.start()
     await database.write(lambda tx: settings.boot(tx, SystemClock().now()))
     for start in range(0, len(generations), CHUNK):

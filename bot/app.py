@@ -40,7 +40,7 @@ from bot.refs import MessageRef
 from bot.status import to_notice
 from bot.step import Wiring, Workshop
 from bot.store import jobs, lineage, messages, settings
-from bot.store.database import Database
+from bot.store.database import open_database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
 from bot.vault import Vault
@@ -87,7 +87,7 @@ class App:
         table = self._config.bot
         table.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = supply.secret_key(self._config)
-        self.database = Database(supply.database_url(self._config))
+        self.database = open_database(supply.database_url(self._config))
         self.database.lock()
         self._stack.push_async_callback(self.database.stop)
         await self.database.start()

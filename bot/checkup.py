@@ -24,7 +24,7 @@ from bot.presets import CHOOSABLE, with_defaults
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
 from bot.store import jobs, ledger, places, reports
-from bot.store.database import Database, sqlite_version, wal_flaw
+from bot.store.database import Database, open_database
 from bot.supply import (
     LOOPBACK,
     SIMULATOR,
@@ -83,16 +83,14 @@ def _look_at_tables(config: Config) -> list[Finding]:
 
 async def _look_at_database(config: Config) -> list[Finding]:
     try:
-        database = Database(database_url(config))
+        database = open_database(database_url(config))
     except ConfigError as error:
         return [_amiss(error.sentence)]
-    if not database.path.exists():
-        return [_well(f"There is no database at {database.path} yet; the first start makes it")]
+    if not database.exists():
+        return [_well(f"There is no database at {database.place} yet; the first start makes it")]
     try:
         await database.start_reading()
-        version = await database.read(sqlite_version)
-        flaw = wal_flaw(version) or f"SQLite {'.'.join(map(str, version))}"
-        return [*await inspect(database), _well(flaw)]
+        return [*await inspect(database), _well(await database.describe())]
     except (ConfigError, StoreError) as error:
         return [_amiss(error.sentence)]
     finally:
@@ -311,8 +309,8 @@ async def _served(config: Config, name: str) -> dict[str, list[str]]:
     configured = [f"{name}:{place}" for place in named.get(name, ())]
     found: dict[str, list[str]] = {tenant: [] for tenant in configured}
     with suppress(ConfigError, StoreError):  # The look at the database says so.
-        database = Database(database_url(config))
-        if database.path.exists():
+        database = open_database(database_url(config))
+        if database.exists():
             try:
                 await database.start_reading()
                 found = await database.read(lambda conn: places.served(conn, configured))

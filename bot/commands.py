@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +23,7 @@ from bot.overview import UsageRow
 from bot.pages import Form, Period, limits_line, usage_text
 from bot.questions import Given, Person, Script, Typed
 from bot.store import reports
-from bot.store.database import Database, sqlite_path, sqlite_uri
+from bot.store.database import open_database
 from bot.supply import database_url, invitation, load_adapter, manifest, secret_key
 from bot.web import act_token
 
@@ -159,7 +157,7 @@ def _is_running(config: Config) -> bool:
     """Whether a bot holds the database; a file that a killed one left proves nothing."""
     if not (config.bot.data_dir / ADDRESS_FILE).exists():
         return False
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     try:
         database.lock()
     except ConfigError:
@@ -193,7 +191,7 @@ async def usage(
     """Who used what, read from the file as it is; raises `InvalidRequest` for a wrong period."""
     timezone = config.limits.timezone
     start, end = period.to_times(SystemClock().now(), timezone)
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     try:
         await database.start_reading()
         rows, days = await database.read(
@@ -229,31 +227,16 @@ def _write(target: Path, content: bytes) -> None:
 
 
 def migrate(config: Config) -> None:
-    """Migrate the file, which no bot may have open."""
-    from bot.store import migrations
-
-    database = Database(database_url(config))
+    """Migrate the database, which no bot may have open."""
+    database = open_database(database_url(config))
     database.lock()
-    migrations.migrate(database.path)
-    say(f"{database.path} is up to date.")
+    database.migrate()
+    say(f"{database.place} is up to date.")
 
 
 def backup(config: Config, target: Path) -> None:
-    """SQLite's own online copy, checked afterwards; raises `InvalidRequest`."""
-    source = sqlite_path(database_url(config))
-    if not source.exists():
-        raise InvalidRequest(f"There is no database at {source}.")
-    if target.exists():
-        raise InvalidRequest(f"{target} exists already.")
-    with (
-        contextlib.closing(sqlite3.connect(f"{sqlite_uri(source)}?mode=ro", uri=True)) as old,
-        contextlib.closing(sqlite3.connect(target)) as copy,
-    ):
-        old.backup(copy)
-        verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
-    if verdict != "ok":
-        raise StoreError(f"The copy at {target} is damaged: {verdict}.")
-    say(f"Copied to {target}.")
+    """An online copy, checked afterwards; raises `InvalidRequest`."""
+    say(open_database(database_url(config)).back_up(target))
 
 
 async def init(path: Path, given: Given, *, is_forced: bool) -> int:

@@ -12,7 +12,7 @@ BotError
 │  └─ ProviderClosed ── ProviderAuthError, ProviderOutOfCredits, ProviderRetired
 ├─ ClipError ── ClipUnavailable, ClipBroken
 ├─ DeliveryError ── DeliveryUnavailable (EditsPaused), ThreadGone (PostedBefore), ClipTooLarge
-└─ StoreError ── SchemaTooNew, StoreBusy, Stale
+└─ StoreError ── SchemaTooNew, StoreBusy, CommitUnknown, Stale
 """
 
 from __future__ import annotations
@@ -214,6 +214,10 @@ class SchemaTooNew(StoreError):
 
 class StoreBusy(StoreError):
     """Raybot is very busy. Nothing was started; please try again in a moment."""
+
+
+class CommitUnknown(StoreError):
+    """The database went away in the middle of it. Look with `jobs` whether it was taken."""
 
 
 class Stale(StoreError):

@@ -43,6 +43,8 @@ _PATTERNS: tuple[re.Pattern[str], ...] = tuple(
     )
 )
 
+_ROW = re.compile(r"^(DETAIL:\s+).+$", re.MULTILINE)
+
 
 class _Registry:
     """The secrets this process read, longest first, so that none hides part of another."""
@@ -97,6 +99,13 @@ def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
     return {**cast("MutableMapping[str, Any]", _redact_value(event)), **kept}
 
 
+def _hide_rows(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """PostgreSQL shows the row that it does not take, and rows hold what people wrote."""
+    if "exception" in event:
+        event["exception"] = _ROW.sub(rf"\g<1>{HIDDEN}", event["exception"])
+    return event
+
+
 def _hide_in_line(_logger: WrappedLogger, _method: str, line: str) -> str:
     """Once more on the finished line: a traceback or a renderer may have added something."""
     return redact(line)
@@ -118,6 +127,7 @@ _SHARED: tuple[Processor, ...] = (
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    _hide_rows,
     _hide_secrets,
 )
 

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
@@ -311,8 +311,7 @@ def web_settings(config: Config) -> WebSettings:
 
 
 def database_url(config: Config) -> str:
-    """The configured database, else a file in `data_dir`; no log shows its password."""
-    register_secret(unquote(urlsplit(config.bot.database_url).password or ""))
+    """The configured database, else a file in `data_dir`."""
     return config.bot.database_url or f"sqlite+aiosqlite:///{config.bot.data_dir / 'raybot.db'}"
 
 

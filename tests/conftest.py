@@ -24,8 +24,8 @@ from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, ledger
-from bot.store.database import sqlite_path
 from bot.store.migrations import migrate
+from bot.store.sqlite import sqlite_path
 from bot.studio import Receipt, Studio
 from bot.supply import AdapterFactory, database_url
 from tests.fakes import MovableClock, RecordingAdapter, to_request
@@ -87,7 +87,7 @@ class House:
 
     async def until(self, job_id: JobId, *states: JobState, seconds: float = 15) -> Job:
         """Wait until a job stands in one of these states."""
-        path = self.app.database.path
+        path = sqlite_path(database_url(self.config))
         async with asyncio.timeout(seconds):
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
                 # Looking at the file costs a hundredth of a read by the bot.

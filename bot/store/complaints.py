@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.notices import Outcome
 from bot.refs import JobId
 from bot.store.database import Tx
 from bot.store.schema import jobs, reports
+from bot.store.upserts import insert_new
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Complaints:
 def note(tx: Tx, job_id: JobId, person: str, reason: str, now: datetime) -> bool:
     """Remember that a person reported a clip; False where they did before."""
     row = {"job_id": job_id, "person": person, "reason": reason, "at": now}
-    return tx.conn.execute(insert(reports).values(row).on_conflict_do_nothing()).rowcount == 1
+    return insert_new(tx, reports, row)
 
 
 def of_job(conn: Connection, job_id: JobId) -> Complaints:

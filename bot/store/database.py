@@ -1,35 +1,33 @@
-"""The one writing connection in its thread, and the readers; knows no table.
+"""One writer of transactions in its thread, and the readers; knows no table and no database.
 
 A store operation is one plain function of a transaction, so no `await` can stand inside one.
-What waits in the writer's queue shares one COMMIT, each in a SAVEPOINT of its own.
+What waits in the writer's queue shares one COMMIT, each in a SAVEPOINT of its own. Which database
+it is, `bot.store.sqlite` and `bot.store.postgres` know.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import queue
-import sqlite3
 import threading
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
-from urllib.parse import quote
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.errors import ConfigError, StoreBusy, StoreError
+from bot.errors import CommitUnknown, ConfigError, StoreBusy, StoreError
 from bot.log import get_logger
-from bot.store.schema import HEAD
 
 BATCH = 256
 QUEUE = 1000
-READERS = 4
+SQLITE = ("sqlite+aiosqlite:///", "sqlite:///")
+POSTGRES = ("postgresql+psycopg://", "postgresql://")
 log = get_logger(__name__)
 R = TypeVar("R")
 
@@ -67,62 +65,69 @@ class _Item(Generic[R]):
             self.future.set_result(self.result)  # type: ignore[arg-type]  # None only if R is
 
 
-class Database:
-    """One SQLite file, opened by one process for writing."""
+class Database(ABC):
+    """One database, with this process's one writer and its readers."""
 
-    def __init__(self, url: str) -> None:
-        self.path = sqlite_path(url)
+    #: What a commit fails with, and what one transaction does where the database is at fault.
+    commit_errors: tuple[type[Exception], ...]
+    item_errors: tuple[type[Exception], ...]
+
+    def __init__(self) -> None:
         self._queue: queue.Queue[_Item[Any] | None] = queue.Queue(QUEUE)
-        self._lock: IO[str] | None = None
         self._writer: Engine | None = None
         self._reader: AsyncEngine | None = None
         self._thread: threading.Thread | None = None
 
-    def lock(self) -> None:
-        """Make this the only process that writes; raises `ConfigError` if another one runs."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = self.path.with_name(self.path.name + ".lock").open("a")
-        except OSError as error:
-            raise ConfigError(f"{self.path} cannot be used: {error.strerror}.") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.close()
-            raise ConfigError(
-                f"Another Raybot already uses {self.path}. Stop it first, or set another data_dir."
-            ) from error
-        self._lock = handle
+    # ---- which one it is -----------------------------------------------------------------
 
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it is, for people; without any secret."""
+
+    @property
+    @abstractmethod
+    def is_shared(self) -> bool:
+        """Whether other processes of this bot may write to it at the same time."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is one yet; True where that only shows on connecting."""
+
+    @abstractmethod
+    def lock(self) -> None:
+        """Be the only process that writes, where only one may; raises `ConfigError` if not."""
+
+    @abstractmethod
     def unlock(self) -> None:
         """Let another process write."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
+    @abstractmethod
+    def migrate(self) -> None:
+        """Bring it to this version's schema; raises `SchemaTooNew` and `StoreError`."""
+
+    @abstractmethod
+    def back_up(self, target: Path) -> str:
+        """Copy it while it is used, and say so; raises `InvalidRequest` and `StoreError`."""
+
+    @abstractmethod
     async def start(self) -> None:
         """Lock, migrate, then open the writer and the readers."""
-        if self._lock is None:
-            self.lock()
-        if await asyncio.to_thread(_revision, self.path) != HEAD:
-            # Here, because Alembic takes half a second that most starts need not spend.
-            from bot.store.migrations import migrate
 
-            await asyncio.to_thread(migrate, self.path)
-        if (flaw := wal_flaw(sqlite3.sqlite_version_info)) is not None:
-            log.info("store.wal_reset_bug", sentence=flaw)
-        self._writer = writer_engine(self.path)
-        self._reader = reader_engine(self.path)
-        self._thread = threading.Thread(target=self._write_all, name="raybot-writer", daemon=True)
-        self._thread.start()
-
+    @abstractmethod
     async def start_reading(self) -> None:
         """Open only the readers, for commands that change nothing."""
-        if not self.path.exists():
-            raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
-        if await asyncio.to_thread(_revision, self.path) != HEAD:
-            raise StoreError("The database is of another version. Run `raybot migrate` once.")
-        self._reader = reader_engine(self.path)
+
+    @abstractmethod
+    async def describe(self) -> str:
+        """What it is and what its operator should know of it."""
+
+    # ---- what is the same everywhere -----------------------------------------------------
+
+    def _open(self, writer: Engine, reader: AsyncEngine) -> None:
+        self._writer, self._reader = writer, reader
+        self._thread = threading.Thread(target=self._write_all, name="raybot-writer", daemon=True)
+        self._thread.start()
 
     async def stop(self) -> None:
         """Write what waits, then close everything and give the lock back."""
@@ -162,18 +167,17 @@ class Database:
             async with self._reader.connect() as conn:
                 return await conn.run_sync(work)
         except SQLAlchemyError as error:
-            raise StoreError(f"The database cannot be read: {_cause(error)}.") from error
+            raise StoreError(f"The database cannot be read: {cause(error)}.") from error
 
     def _write_all(self) -> None:
         assert self._writer is not None
         is_open = True
-        with self._writer.connect() as conn:
-            while is_open:
-                batch, is_open = self._next_batch()
-                if not batch:
-                    continue
-                self._write_batch(conn, batch)
-                _resolve(batch)
+        while is_open:
+            batch, is_open = self._next_batch()
+            if not batch:
+                continue
+            self._write_batch(self._writer, batch)
+            _resolve(batch)
 
     def _next_batch(self) -> tuple[list[_Item[Any]], bool]:
         batch: list[_Item[Any]] = []
@@ -188,45 +192,87 @@ class Database:
                 return batch, False
         return batch, True
 
-    def _write_batch(self, conn: Connection, batch: list[_Item[Any]]) -> None:
+    def _write_batch(self, writer: Engine, batch: list[_Item[Any]]) -> None:
         try:
-            with conn.begin():
+            with writer.connect() as conn, self._transaction(conn):
                 for item in batch:
-                    _run(conn, item)
-        except (SQLAlchemyError, sqlite3.Error) as error:
+                    self._run(conn, item)
+        except CommitUnknown as error:
+            log.exception("store.commit_unknown", items=len(batch))
+            for item in batch:
+                item.error = item.error or error
+        except self.commit_errors as error:
             log.exception("store.commit_failed", items=len(batch))
             for item in batch:
                 item.error = item.error or StoreError(
-                    f"The database did not take it: {_cause(error)}. Nothing was changed."
+                    f"The database did not take it: {cause(error)}. Nothing was changed."
                 )
                 item.error.__cause__ = error
 
+    @contextlib.contextmanager
+    def _transaction(self, conn: Connection) -> Iterator[None]:
+        """One COMMIT; raises what the database or its driver raises where it did not take it."""
+        with conn.begin():
+            yield
 
-def _run(conn: Connection, item: _Item[Any]) -> None:
-    tx = Tx(conn)
-    # Asked of the driver itself: through SQLAlchemy a savepoint costs as much as a small query.
-    driver: Any = conn.connection.driver_connection
-    driver.execute("SAVEPOINT item")
-    try:
-        item.result = item.work(tx)
-        driver.execute("RELEASE item")
-    except (OperationalError, sqlite3.OperationalError) as error:
-        item.error = StoreError(f"The database did not take it: {_cause(error)}.")
-        item.error.__cause__ = error
-        # A full disk may have rolled back the whole batch, not only one item.
-        if not driver.in_transaction:
-            raise
-        _undo(driver)
-    except Exception as error:  # noqa: BLE001 - one item's failure is its caller's, not the batch's
-        item.error = error
-        _undo(driver)
-    else:
-        item.hooks = tx.hooks
+    def _run(self, conn: Connection, item: _Item[Any]) -> None:
+        tx = Tx(conn)
+        # Asked of the driver itself: through SQLAlchemy a savepoint costs as much as a query.
+        driver: Any = conn.connection.driver_connection
+        driver.execute("SAVEPOINT item")
+        try:
+            item.result = item.work(tx)
+            driver.execute("RELEASE SAVEPOINT item")
+        except self.item_errors as error:
+            item.error = StoreError(f"The database did not take it: {cause(error)}.")
+            item.error.__cause__ = error
+            # A full disk or a lost connection took the whole batch, not only one item.
+            if not self._is_open(driver):
+                raise
+            _undo(driver)
+        except Exception as error:  # noqa: BLE001 - one item's failure is its caller's alone
+            item.error = error
+            _undo(driver)
+        else:
+            item.hooks = tx.hooks
+
+    @abstractmethod
+    def _is_open(self, driver: Any) -> bool:
+        """Whether the driver's transaction can go on after an error."""
+
+
+def open_database(url: str) -> Database:
+    """The database at this address, still closed; raises `ConfigError` for an unknown one."""
+    # Each where it is needed: a driver that is not used need not be there.
+    if url.startswith(SQLITE):
+        from bot.store.sqlite import SqliteDatabase
+
+        return SqliteDatabase(url)
+    if url.startswith(POSTGRES):
+        try:
+            from bot.store.postgres import PostgresDatabase
+        except ImportError as error:
+            raise ConfigError(
+                "PostgreSQL needs more packages: install raybot[postgres], or in a checkout "
+                "`make postgres`."
+            ) from error
+
+        return PostgresDatabase(url)
+    raise ConfigError(
+        "[bot] database_url must look like sqlite+aiosqlite:///data/raybot.db or "
+        "postgresql+psycopg://raybot@host/raybot."
+    )
+
+
+def cause(error: Exception) -> str:
+    """What the database said of an error, in a line."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0].rstrip(".") if said else type(error).__name__
 
 
 def _undo(driver: Any) -> None:
-    driver.execute("ROLLBACK TO item")
-    driver.execute("RELEASE item")
+    driver.execute("ROLLBACK TO SAVEPOINT item")
+    driver.execute("RELEASE SAVEPOINT item")
 
 
 def _resolve(batch: list[_Item[Any]]) -> None:
@@ -248,111 +294,3 @@ def _resolve_all(items: list[_Item[Any]], loop: asyncio.AbstractEventLoop) -> No
             for hook in item.hooks:
                 loop.call_soon(hook)
         loop.call_soon(item.answer)
-
-
-def _cause(error: SQLAlchemyError | sqlite3.Error) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
-
-
-def _revision(path: Path) -> str | None:
-    """The schema's version as the file names it; None for a file that is new or empty."""
-    if not path.exists():
-        return None
-    try:
-        with contextlib.closing(sqlite3.connect(f"{sqlite_uri(path)}?mode=ro", uri=True)) as conn:
-            if not conn.execute(_HAS_REVISION).fetchone():
-                return None
-            row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be read as a database: {error}.") from error
-    return str(row[0]) if row else None
-
-
-_HAS_REVISION = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
-
-
-def sqlite_uri(path: Path) -> str:
-    """The file as SQLite names it in a URI: a folder's name may hold any character."""
-    return f"file:{quote(str(path.absolute()))}"
-
-
-def sqlite_path(url: str) -> Path:
-    """The file behind `sqlite+aiosqlite:///path`; raises `ConfigError` for anything else."""
-    for prefix in ("sqlite+aiosqlite:///", "sqlite:///"):
-        if url.startswith(prefix) and len(url) > len(prefix):
-            return Path(url.removeprefix(prefix))
-    raise ConfigError(
-        "[bot] database_url must look like sqlite+aiosqlite:///data/raybot.db in this version."
-    )
-
-
-def writer_engine(path: Path) -> Engine:
-    """The engine of the one writing connection: WAL, full fsync, immediate transactions."""
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=StaticPool,
-        hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
-        connect_args={"check_same_thread": False},
-    )
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "busy_timeout=5000",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-            "journal_size_limit=67108864",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def on_begin(conn: Connection) -> None:
-        conn.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def reader_engine(path: Path) -> AsyncEngine:
-    """An engine of read-only connections."""
-    return create_async_engine(
-        URL.create(
-            "sqlite+aiosqlite",
-            database=sqlite_uri(path),
-            query={"mode": "ro", "uri": "true"},
-        ),
-        poolclass=AsyncAdaptedQueuePool,
-        hide_parameters=True,
-        pool_size=READERS,
-        max_overflow=0,
-        # A reader has nothing to roll back; doing so costs a sixth of a read.
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        connect_args={"timeout": 5},
-    )
-
-
-def sqlite_version(conn: Connection) -> tuple[int, ...]:
-    """The version of the SQLite library in use."""
-    version = conn.execute(text("SELECT sqlite_version()")).scalar_one()
-    return tuple(int(part) for part in str(version).split("."))
-
-
-def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite can lose commits when two connections write (sqlite.org/wal.html)."""
-    fixed_branches = ((3, 44, 6), (3, 50, 7))
-    if version >= (3, 51, 3):
-        return False
-    return not any(version[:2] == fix[:2] and version >= fix for fix in fixed_branches)
-
-
-def wal_flaw(version: tuple[int, ...]) -> str | None:
-    """What the operator should know of this SQLite's WAL-reset bug; None where it has none."""
-    if not has_wal_reset_bug(version):
-        return None
-    return (
-        f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (mended in 3.51.3, 3.50.7 "
-        "and 3.44.6). Raybot's one writer avoids it, so let nothing else write to the file."
-    )

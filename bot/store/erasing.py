@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, literal, or_, select
 from sqlalchemy import update as change_rows
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.job import DELETED, OPEN, Failure, Job, JobState
 from bot.overview import Belongings
@@ -20,6 +19,7 @@ from bot.store.jobs import IS_WHOLE, change, get, to_job
 from bot.store.schema import attempts, erasures, jobs, messages
 from bot.store.schema import places as places_table
 from bot.store.schema import settings as chosen
+from bot.store.upserts import insert
 
 #: What is said of what was removed, to whoever still has its id.
 GONE = "It was removed for good."

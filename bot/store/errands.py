@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.job import Job
 from bot.refs import JobId, ThreadRef
@@ -16,6 +15,7 @@ from bot.request import Requester
 from bot.store import messages
 from bot.store.database import Tx
 from bot.store.schema import errands
+from bot.store.upserts import insert_new
 
 #: A report for moderators, a copy in the gallery, a copy by direct message, a clip for moderators,
 #: what only its person is told, and what whoever posted its image is asked; `recall`: what was one
@@ -52,7 +52,7 @@ def begin(
         "due_at": now,
         "version": 1,
     }
-    return tx.conn.execute(insert(errands).values(row).on_conflict_do_nothing()).rowcount == 1
+    return insert_new(tx, errands, row)
 
 
 def explain(tx: Tx, job: Job, now: datetime) -> None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.database import Tx
 from bot.store.schema import inbox
+from bot.store.upserts import insert_new
 
-_NOTE = insert(inbox).on_conflict_do_nothing()
 _DONE = (
     update(inbox)
     .where(inbox.c.adapter == bindparam("of_adapter"), inbox.c.key == bindparam("of_key"))
@@ -32,7 +31,7 @@ class Noted:
 def note(tx: Tx, adapter: str, key: str, payload: Mapping[str, object], now: datetime) -> bool:
     """Write down what came in; False where its key is known."""
     row = {"adapter": adapter, "key": key, "payload": dict(payload), "received_at": now}
-    return tx.conn.execute(_NOTE, row).rowcount == 1
+    return insert_new(tx, inbox, row)
 
 
 def done(tx: Tx, adapter: str, key: str, now: datetime) -> None:

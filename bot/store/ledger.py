@@ -210,7 +210,7 @@ def usage(
 ) -> list[UsageRow]:
     """Usage between two times, a row per person; label is the person's key."""
     is_delivered = jobs.c.state == JobState.DELIVERED.value
-    is_refused = func.json_extract(jobs.c.failure, "$.code").in_(REFUSALS)
+    is_refused = jobs.c.failure["code"].as_string().in_(REFUSALS)
     is_failed = jobs.c.state == JobState.FAILED.value
     rows = conn.execute(
         select(

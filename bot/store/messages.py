@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.refs import JobId, MessageRef
 from bot.store.database import Database, Tx
 from bot.store.schema import messages
+from bot.store.upserts import insert
 
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
 _WRITTEN = insert(messages)

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, String, and_, bindparam, delete, exists, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.overview import Blocked
 from bot.request import Requester
 from bot.store import settings
 from bot.store.database import Tx
 from bot.store.schema import blocks, jobs, place_rules, places
+from bot.store.upserts import insert, insert_new
 
 #: It asked and waits for the operator, who lets it in or turns it away. `listed`: there is
 #: something of it, or it is named in the configuration, and it removed the bot.
@@ -84,7 +84,7 @@ def ask(tx: Tx, tenant: str, *, name: str, by: str, now: datetime) -> bool:
     """Remember that a place asked to be served; False where it is known already."""
     row = {"tenant": tenant, "state": "asked", "name": name, "at": now, "by": by}
     _unlist(tx, tenant)
-    return tx.conn.execute(insert(places).values(row).on_conflict_do_nothing()).rowcount == 1
+    return insert_new(tx, places, row)
 
 
 def decide(tx: Tx, tenant: str, state: PlaceState, *, by: str, now: datetime) -> None:
@@ -102,7 +102,7 @@ def leave(tx: Tx, tenant: str, *, is_configured: bool, now: datetime) -> bool:
     is_kept = exists().where(jobs.c.tenant == tenant, jobs.c.erased_at.is_(None))
     if is_configured or tx.conn.execute(select(is_kept)).scalar_one():
         row = {"tenant": tenant, "state": "listed", "name": "", "at": now, "by": ""}
-        tx.conn.execute(insert(places).values(row).on_conflict_do_nothing())
+        insert_new(tx, places, row)
     is_here = (places.c.tenant == tenant) & places.c.left_at.is_(None)
     return tx.conn.execute(update(places).where(is_here).values(left_at=now)).rowcount == 1
 

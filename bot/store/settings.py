@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.consent import rules_key
 from bot.overview import AuditLine, Blocked
@@ -15,6 +14,7 @@ from bot.refs import JobId
 from bot.request import Requester
 from bot.store.database import Tx
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
+from bot.store.upserts import insert
 
 _JOB = "job:"
 AUDIT_PAGE = 20

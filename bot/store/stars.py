@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.refs import JobId
 from bot.store.database import Tx
 from bot.store.schema import stars
+from bot.store.upserts import insert
 
 
 def put(tx: Tx, job_id: JobId, person: str, now: datetime) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.database import Tx
 from bot.store.schema import vault
+from bot.store.upserts import insert
 
 
 def get(conn: Connection, adapter: str, name: str) -> str | None:

@@ -18,7 +18,7 @@ from bot.job import Job
 from bot.providers.luma import Luma, Settings
 from bot.refs import JobId
 from bot.store import jobs, ledger, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Tx, open_database
 from tests.bot.store.conftest import NOW, UNLIMITED, Books, to_plan
 from tests.fakes import MovableClock, to_request
 
@@ -79,7 +79,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    database = open_database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
     await database.start()
     opened = Desk(Books(database), clock)
     # The one slot is taken, so nobody goes.

@@ -26,7 +26,7 @@ from bot.outlook import Outlook, to_status
 from bot.ports import AdapterLimits, Memo
 from bot.refs import MessageRef, ThreadRef
 from bot.store import ledger, messages
-from bot.store.database import Database
+from bot.store.database import open_database
 from tests.bot.store.conftest import Books
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -135,7 +135,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    database = open_database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
     await database.start()
     desk = Desk(Books(database), Chat(), clock)
     async with asyncio.TaskGroup() as group:

@@ -19,7 +19,8 @@ from bot.config import Config, to_config
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
 from bot.store import places
-from bot.store.database import Database, Tx, wal_flaw
+from bot.store.database import Tx, open_database
+from bot.store.sqlite import wal_flaw
 from bot.supply import database_url, open_provider
 from tests.conftest import to_test_config
 from tests.discord_server import DiscordServer, Permission
@@ -263,7 +264,7 @@ async def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:
 
 async def test_the_books_and_the_library_are_looked_at(tmp_path: Path) -> None:
     config = to_config_of(tmp_path, defaults={"providers": ["simulator"]})
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     await database.start()
     try:
         well, amiss = await said(config)
@@ -276,10 +277,10 @@ async def test_the_books_and_the_library_are_looked_at(tmp_path: Path) -> None:
 
 async def test_a_database_of_another_version_is_told(tmp_path: Path) -> None:
     config = to_config_of(tmp_path, defaults={"providers": ["simulator"]})
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     await database.start()
     await database.stop()
-    with closing(sqlite3.connect(database.path)) as conn:
+    with closing(sqlite3.connect(database.place)) as conn:
         conn.execute("UPDATE alembic_version SET version_num = '0000'")
         conn.commit()
     _, [amiss] = await said(config)
@@ -289,7 +290,7 @@ async def test_a_database_of_another_version_is_told(tmp_path: Path) -> None:
 async def test_a_database_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
     config = to_config(
         {
-            "bot": {"database_url": "postgresql://127.0.0.1/x"},
+            "bot": {"database_url": "mysql://127.0.0.1/x"},
             "defaults": {"providers": ["simulator"]},
         }
     )
@@ -342,7 +343,7 @@ async def test_discord_is_asked_about_the_servers_that_are_served_and_their_chan
         places.decide(tx, "slack:T1", "approved", by="discord:1", now=now)
         places.allow_channels(tx, "discord:77", {str(cellar.id): "cellar"})
 
-    database = Database(database_url(config))
+    database = open_database(database_url(config))
     await database.start()
     await database.write(let_in)
     await database.stop()

@@ -21,7 +21,7 @@ from bot.job import Failure, Job, JobState, Plan
 from bot.refs import Micros, Price, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs, ledger, schema
-from bot.store.database import Database, Tx
+from bot.store.database import Database, Tx, open_database
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import WAY, step
 
@@ -331,7 +331,7 @@ def draw_ending(rng: random.Random) -> Ending:
 async def test_no_interleaving_passes_a_limit(
     names: tuple[str, ...], zone: str, tmp_path: Path
 ) -> None:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    database = open_database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
     await database.start()
     try:
         race = Race(database, names, zone)

@@ -38,7 +38,7 @@ from bot.operations import TELL_EVERY, Operations
 from bot.refs import GenerationId, JobId, MediaKey, Micros, Price, ThreadRef
 from bot.request import Requester
 from bot.store import settings
-from bot.store.database import Database
+from bot.store.database import open_database
 from bot.tables import BotTable, Contact
 from tests.bot.store.conftest import NOW, Books
 from tests.conftest import House
@@ -113,7 +113,7 @@ class Office:
 
 @pytest.fixture
 async def books(tmp_path: Path) -> AsyncIterator[Books]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    database = open_database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
     await database.start()
     yield Books(database)
     await database.stop()

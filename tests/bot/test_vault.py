@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from bot.errors import ConfigError
 from bot.log import HIDDEN, redact
-from bot.store.database import Database
+from bot.store.database import Database, open_database
 from bot.vault import Vault
 from tests.conftest import House
 from tests.fakes import MovableClock
@@ -21,7 +21,7 @@ TOKEN = "a-token-that-nobody-else-may-read"
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
+    database = open_database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
     await database.start()
     yield database
     await database.stop()
@@ -52,16 +52,16 @@ async def test_what_is_put_is_got_also_after_a_restart(
     assert await vault.get("slack", "bot:T1") is None
 
 
-async def test_the_file_holds_nothing_that_can_be_read(vault: Vault, database: Database) -> None:
+async def test_the_file_holds_nothing_that_can_be_read(
+    vault: Vault, database: Database, tmp_path: Path
+) -> None:
     await vault.put("slack", "one", TOKEN)
     await vault.put("slack", "two", TOKEN)
     first, second = await sealed(database)
     assert TOKEN not in first + second
     assert first != second
     await database.stop()
-    assert TOKEN.encode() not in b"".join(
-        file.read_bytes() for file in database.path.parent.iterdir()
-    )
+    assert TOKEN.encode() not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
 
 
 async def test_names_are_listed_by_their_beginning(vault: Vault) -> None:

@@ -23,7 +23,7 @@ import pytest
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.pictures import draw_picture
 from bot.store import ledger
-from bot.store.database import Database
+from bot.store.database import open_database
 from tests.discord_server.problems import Json
 from tests.discord_server.remote import Remote, outside
 from tests.journey.processes import Log, begin_to_stop, end, stop
@@ -183,7 +183,7 @@ class Place:
         """One charge in one ledger, whose rules hold; to be asked once the bot is gone."""
         charges = self.read("SELECT kind FROM ledger_entries ORDER BY id")
         assert [kind for (kind,) in charges] == ["hold", "settle"]
-        database = Database(f"sqlite+aiosqlite:///{self.folder / 'data' / 'raybot.db'}")
+        database = open_database(f"sqlite+aiosqlite:///{self.folder / 'data' / 'raybot.db'}")
         await database.start()
         try:
             assert await database.read(ledger.broken_invariants) == {}

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import SchemaTooNew, StoreError
-from bot.store.database import writer_engine
+from bot.log import get_logger
+from bot.store.database import cause
+from bot.store.sqlite import writer_engine
+
+log = get_logger(__name__)
 
 
 def migrate(path: Path) -> None:
@@ -22,24 +27,41 @@ def migrate(path: Path) -> None:
 
     A file that has an older schema is copied to `<name>.<revision>.bak` first.
     """
-    config = _config()
-    script = ScriptDirectory.from_config(config)
     engine = writer_engine(path)
+
+    def back_up(current: str) -> None:
+        _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
+
     try:
         # One transaction, DDL included: a crash in the middle leaves the old schema.
         with engine.begin() as conn:
-            current = _current(conn, script)
-            if current == script.get_current_head():
-                return
-            if current is not None:
-                _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
-            config.attributes["connection"] = conn
-            command.upgrade(config, "head")
+            _upgrade(conn, back_up)
     except (SQLAlchemyError, sqlite3.Error) as error:
-        cause = str(getattr(error, "orig", None) or error)
-        raise StoreError(f"{path} keeps its old schema, because: {cause}.") from error
+        raise StoreError(f"{path} keeps its old schema, because: {cause(error)}.") from error
     finally:
         engine.dispose()
+
+
+def migrate_shared(engine: Engine, lock: int) -> None:
+    """The same on PostgreSQL, by one process while others wait; raises `SchemaTooNew`.
+
+    Its backup is its operator's: a dump may take longer than a start should.
+    """
+    with engine.begin() as conn:
+        conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+        _upgrade(conn, lambda current: log.info("store.migrating", since=current))
+
+
+def _upgrade(conn: Connection, before: Callable[[str], None]) -> None:
+    config = _config()
+    script = ScriptDirectory.from_config(config)
+    current = _current(conn, script)
+    if current == script.get_current_head():
+        return
+    if current is not None:
+        before(current)
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
 
 
 def _config() -> AlembicConfig:

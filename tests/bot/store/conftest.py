@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +19,11 @@ from bot.ports import Submission
 from bot.refs import GenerationId, JobId, MediaKey, MessageRef, Micros, Price
 from bot.request import GenerationRequest
 from bot.store import attempts, jobs, ledger
-from bot.store.database import Database, Tx
+from bot.store.database import Database, Tx, open_database
 from bot.tables import LimitsTable
 from tests.conftest import migrated
 from tests.fakes import to_request
+from tests.postgres import postgres_database
 
 R = TypeVar("R")
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -241,9 +242,19 @@ def path(empty_file: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(empty_file, tmp_path / "raybot.db"))
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database, of each kind."""
+    if request.param == "sqlite":
+        yield to_url(request.getfixturevalue("path"))
+    else:
+        with postgres_database() as found:
+            yield found
+
+
 @pytest.fixture
-async def database(path: Path) -> AsyncIterator[Database]:
-    opened = Database(to_url(path))
+async def database(url: str) -> AsyncIterator[Database]:
+    opened = open_database(url)
     await opened.start()
     yield opened
     await opened.stop()

@@ -21,7 +21,7 @@ from bot.limits import BY_KEY, LIMITS
 from bot.overview import Grant
 from bot.refs import Micros
 from bot.store import allowances, ledger, schema
-from bot.store.database import Database, Tx
+from bot.store.database import Tx, open_database
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import NOW, WAY, Books, step, to_url
 
@@ -166,7 +166,7 @@ def test_no_interleaving_of_anything_passes_a_limit(
 
 async def _play(file: Path, events: list[tuple[str, int, int]], at_once: int) -> None:
     """All that happens, so much at once; after each round the rows are held to every limit."""
-    opened = Database(to_url(file))
+    opened = open_database(to_url(file))
     await opened.start()
     try:
         race = Race(Books(opened))

@@ -43,7 +43,7 @@ async def test_a_second_delivery_is_known_also_after_the_first_was_dealt_with(
     await inbox.done("slack", "k")
     assert not await inbox.note("slack", "k", WORDS)
     assert await inbox.undone("slack") == ()
-    assert await books.rows("SELECT payload FROM inbox") == [("{}",)]
+    assert await books.rows("SELECT CAST(payload AS VARCHAR(9)) FROM inbox") == [("{}",)]
 
 
 async def test_adapters_have_keys_of_their_own(inbox: Inbox) -> None:

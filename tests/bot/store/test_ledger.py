@@ -104,7 +104,7 @@ async def test_an_ended_job_is_put_aside_no_more(books: Books) -> None:
 async def test_the_database_itself_refuses_a_second_ending(books: Books) -> None:
     job = await books.reach(S.DELIVERED)
     for kind in ("release", "settle", "hold"):
-        with pytest.raises(Exception, match="UNIQUE"):
+        with pytest.raises(Exception, match=r"(?i)unique"):
             await books.sql(
                 "INSERT INTO ledger_entries (job_id, kind, micros, at, closes) "
                 "VALUES (:id, :kind, 1, '2026-11-22', :id)",
@@ -288,7 +288,7 @@ async def test_a_place_has_its_own_budget_notice(books: Books) -> None:
 PLANTED = {
     "a grant is of money and ends after it began": [
         'INSERT INTO grants (person, micros, at, until, "by") '
-        "SELECT :id, 0, '2026-11-22 12:00:00', '2026-11-23 12:00:00', 'ana' WHERE 1"
+        "SELECT :id, 0, '2026-11-22 12:00:00', '2026-11-23 12:00:00', 'ana' WHERE 1 = 1"
     ],
     "every accepted job has a hold": ["DELETE FROM ledger_entries WHERE job_id = :id"],
     "a job with a hold is settled or released once: at its end, or before it was reviewed": [
@@ -365,9 +365,9 @@ async def test_books_that_cannot_be_read_are_not_well(books: Books) -> None:
     """Nothing is spent by a bot that cannot write down what it does."""
     received = await books.received()
     await books.sql("DROP TABLE job_events")
-    with pytest.raises(StoreError, match="no such table: job_events"):
+    with pytest.raises(StoreError, match="job_events"):
         await books.broken()
-    with pytest.raises(StoreError, match="no such table: job_events"):
+    with pytest.raises(StoreError, match="job_events"):
         await books.accept(received)
     assert await books.get(received.id) == received
     assert await books.entries(received) == []

@@ -18,11 +18,18 @@ from alembic.script import ScriptDirectory
 
 from bot.errors import SchemaTooNew, StoreError
 from bot.store import migrations, schema
-from bot.store.database import Database, writer_engine
+from bot.store.database import open_database
 from bot.store.migrations import migrate
+from bot.store.sqlite import writer_engine
 from tests.bot.store.conftest import Books, to_url
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    """These are about the file."""
+    return to_url(path)
 
 
 def dump(path: Path) -> list[str]:
@@ -45,7 +52,7 @@ def revision(path: Path) -> str:
 
 
 async def start(path: Path) -> None:
-    database = Database(to_url(path))
+    database = open_database(to_url(path))
     try:
         await database.start()
     finally:
@@ -94,9 +101,9 @@ async def test_a_second_start_changes_nothing(books: Books, path: Path) -> None:
 
 LIGHT = """
 import asyncio, sys
-from bot.store.database import Database
+from bot.store.database import open_database
 async def main():
-    database = Database(sys.argv[1])
+    database = open_database(sys.argv[1])
     await database.start()
     await database.stop()
 asyncio.run(main())
@@ -213,9 +220,9 @@ def upgrade():
 START = """
 import asyncio, sys
 from bot.errors import StoreError
-from bot.store.database import Database
+from bot.store.database import open_database
 async def main():
-    database = Database(sys.argv[1])
+    database = open_database(sys.argv[1])
     try:
         await database.start()
         await database.write(lambda tx: None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from bot.store import places, settings
 from bot.store.database import Database
 from tests.bot.store.conftest import NOW, Books
@@ -84,6 +86,7 @@ async def test_a_new_block_takes_the_place_of_the_old(database: Database) -> Non
     assert removed == [True, False]
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_what_every_submit_looks_up_is_found_by_an_index(books: Books) -> None:
     for statement in (places._STANDING, settings._CHOSEN_IN):
         plan = await books.rows(f"EXPLAIN QUERY PLAN {statement}", **NAMES)

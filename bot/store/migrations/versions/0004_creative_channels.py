@@ -22,7 +22,9 @@ def upgrade() -> None:
     op.add_column("place_rules", sa.Column("paused_message", sa.Text(), nullable=True))
     op.add_column("messages", sa.Column("posted", sa.String(length=200), nullable=True))
     op.create_index(op.f("ix_messages_posted"), "messages", ["posted"])
-    op.execute("UPDATE messages SET posted = json_extract(message, '$.message')")
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    named = "json_extract(message, '$.message')" if is_sqlite else "message ->> 'message'"
+    op.execute(f"UPDATE messages SET posted = {named}")  # noqa: S608 - one of the two above
     _make_grants()
     _make_errands()
     _make_erasures()

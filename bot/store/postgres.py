@@ -1,0 +1,228 @@
+"""PostgreSQL: one database that several processes of one bot write to, one transaction at a time.
+
+Whoever writes holds one lock for as long as the transaction takes, so that limits, slots and
+budgets are counted as with one writer: docs/decisions/0012-replicas.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+
+from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
+from bot.log import get_logger, register_secret
+from bot.store.database import Database, cause
+from bot.store.schema import HEAD
+
+READERS = 6
+CONNECT_SECONDS = 5
+#: So long the outcome of a commit is asked for whose answer was lost.
+VERDICT_SECONDS = 10.0
+VERDICT_PAUSE_SECONDS = 0.2
+#: The lock of whoever writes, and the one of whoever migrates; any numbers of our own.
+WRITING, MIGRATING = 0x5241_5942, 0x5241_594D
+log = get_logger(__name__)
+
+#: A frozen process holds nothing up for longer: its transaction is ended by the server.
+_SESSION = {
+    "timezone": "UTC",
+    "idle_in_transaction_session_timeout": "5s",
+    "lock_timeout": "20s",
+    "statement_timeout": "60s",
+}
+#: A machine that is gone is noticed in about ten seconds.
+_KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "connect_timeout": CONNECT_SECONDS,
+}
+_BEGIN = text("SELECT pg_advisory_xact_lock(:key), pg_current_xact_id()::text")
+_HAS_REVISION = text("SELECT to_regclass('alembic_version')")
+_REVISION = text("SELECT version_num FROM alembic_version")
+
+
+class PostgresDatabase(Database):
+    """One PostgreSQL database, shared with other processes of this bot."""
+
+    commit_errors = (SQLAlchemyError, psycopg.Error)
+    item_errors = (OperationalError, ProgrammingError, psycopg.Error)
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = postgres_url(url)
+
+    @property
+    def place(self) -> str:
+        """Its name and its server."""
+        where = self.url.host or "this machine"
+        return f"PostgreSQL database {self.url.database} on {where}"
+
+    @property
+    def is_shared(self) -> bool:
+        """Always."""
+        return True
+
+    def exists(self) -> bool:
+        """It is made by its administrator; connecting shows whether it was."""
+        return True
+
+    def lock(self) -> None:
+        """Nothing: each transaction takes the lock."""
+
+    def unlock(self) -> None:
+        """Nothing."""
+
+    def migrate(self) -> None:
+        """Bring the schema to this version, one process at a time."""
+        from bot.store.migrations import migrate_shared
+
+        engine = writer_engine(self.url)
+        try:
+            migrate_shared(engine, MIGRATING)
+        except (SQLAlchemyError, psycopg.Error) as error:
+            raise StoreError(f"{self.place} keeps its schema, because: {cause(error)}.") from error
+        finally:
+            engine.dispose()
+
+    def back_up(self, target: Path) -> str:
+        """PostgreSQL's own tool does it better."""
+        address = self.url.set(drivername="postgresql", password=None)
+        raise InvalidRequest(
+            f"PostgreSQL copies itself: pg_dump --format=custom --file={target} "
+            f"'{address.render_as_string()}', and pg_restore brings it back."
+        )
+
+    async def start(self) -> None:
+        """Migrate, then open the writer and the readers."""
+        if await asyncio.to_thread(self._revision) != HEAD:
+            await asyncio.to_thread(self.migrate)
+        self._open(writer_engine(self.url), reader_engine(self.url))
+
+    async def start_reading(self) -> None:
+        """Open only the readers, for commands that change nothing."""
+        if await asyncio.to_thread(self._revision) != HEAD:
+            raise StoreError("The database is of another version. Run `raybot migrate` once.")
+        self._reader = reader_engine(self.url)
+
+    async def describe(self) -> str:
+        """PostgreSQL's version."""
+        version = await self.read(
+            lambda conn: conn.execute(text("SHOW server_version")).scalar_one()
+        )
+        return f"PostgreSQL {version}"
+
+    def _revision(self) -> str | None:
+        engine = writer_engine(self.url)
+        try:
+            with engine.connect() as conn:
+                if conn.execute(_HAS_REVISION).scalar_one() is None:
+                    return None
+                return conn.execute(_REVISION).scalar_one_or_none()
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.place} cannot be used: {cause(error)}.") from error
+        finally:
+            engine.dispose()
+
+    @contextlib.contextmanager
+    def _transaction(self, conn: Connection) -> Iterator[None]:
+        """One COMMIT under the lock of whoever writes; a lost answer to it is asked for again."""
+        is_committing = False
+        number = ""
+        try:
+            with conn.begin():
+                number = str(conn.execute(_BEGIN, {"key": WRITING}).one()[1])
+                yield
+                is_committing = True
+        except (DBAPIError, psycopg.Error):
+            if not is_committing or not self._was_committed(number):
+                raise
+            log.warning("store.commit_answer_lost", transaction=number)
+
+    def _was_committed(self, number: str) -> bool:
+        """What became of a transaction whose COMMIT was sent; raises `CommitUnknown`."""
+        until = time.monotonic() + VERDICT_SECONDS
+        verdict = None
+        while verdict in (None, "in progress"):
+            if time.monotonic() >= until:
+                raise CommitUnknown
+            try:
+                with psycopg.connect(_conninfo(self.url), autocommit=True) as conn:
+                    row = conn.execute("SELECT pg_xact_status(%s::xid8)", (number,)).fetchone()
+                    verdict = row[0] if row is not None else "aborted"
+            except psycopg.Error as error:
+                log.warning("store.verdict_awaited", cause=cause(error))
+            if verdict in (None, "in progress"):
+                threading.Event().wait(VERDICT_PAUSE_SECONDS)
+        return verdict == "committed"
+
+    def _is_open(self, driver: Any) -> bool:
+        status = driver.info.transaction_status
+        return status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+
+def postgres_url(url: str) -> URL:
+    """The address for psycopg; its password is kept out of every log. Raises `ConfigError`."""
+    try:
+        parsed = make_url(url).set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError("[bot] database_url is no address of a database.") from error
+    if not parsed.database:
+        raise ConfigError("[bot] database_url names no database after the host.")
+    if parsed.password:
+        register_secret(str(parsed.password))
+    return parsed
+
+
+def _options(**more: str) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in (_SESSION | more).items())
+
+
+def _conninfo(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def writer_engine(url: URL) -> Engine:
+    """The engine of the one writing connection of this process, proved before each use."""
+    return create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
+        connect_args={**_KEEPALIVES, "options": _options()},
+    )
+
+
+def reader_engine(url: URL) -> AsyncEngine:
+    """An engine of read-only connections."""
+    return create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=READERS,
+        max_overflow=0,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={**_KEEPALIVES, "options": _options(default_transaction_read_only="on")},
+    )

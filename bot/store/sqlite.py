@@ -1,0 +1,230 @@
+"""SQLite: one file, one process that writes, one writing connection.
+
+Its readers are read-only connections beside it. Nothing else may write to the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import sqlite3
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+
+from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.log import get_logger
+from bot.store.database import SQLITE, Database
+from bot.store.schema import HEAD
+
+READERS = 4
+log = get_logger(__name__)
+
+
+class SqliteDatabase(Database):
+    """One SQLite file, opened by one process for writing."""
+
+    commit_errors = (SQLAlchemyError, sqlite3.Error)
+    item_errors = (OperationalError, sqlite3.OperationalError)
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.path = sqlite_path(url)
+        self._lock: IO[str] | None = None
+
+    @property
+    def place(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    @property
+    def is_shared(self) -> bool:
+        """Never."""
+        return False
+
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+        return self.path.exists()
+
+    def lock(self) -> None:
+        """Make this the only process that writes; raises `ConfigError` if another one runs."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = self.path.with_name(self.path.name + ".lock").open("a")
+        except OSError as error:
+            raise ConfigError(f"{self.path} cannot be used: {error.strerror}.") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.close()
+            raise ConfigError(
+                f"Another Raybot already uses {self.path}. Stop it first, or set another data_dir."
+            ) from error
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Let another process write."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def migrate(self) -> None:
+        """Bring the file to this version's schema; one that has an older is copied first."""
+        # Here, because Alembic takes half a second that most starts need not spend.
+        from bot.store.migrations import migrate
+
+        migrate(self.path)
+
+    def back_up(self, target: Path) -> str:
+        """SQLite's own online copy, checked afterwards."""
+        if not self.path.exists():
+            raise InvalidRequest(f"There is no database at {self.path}.")
+        if target.exists():
+            raise InvalidRequest(f"{target} exists already.")
+        with (
+            contextlib.closing(
+                sqlite3.connect(f"{sqlite_uri(self.path)}?mode=ro", uri=True)
+            ) as old,
+            contextlib.closing(sqlite3.connect(target)) as copy,
+        ):
+            old.backup(copy)
+            verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
+        if verdict != "ok":
+            raise StoreError(f"The copy at {target} is damaged: {verdict}.")
+        return f"Copied to {target}."
+
+    async def start(self) -> None:
+        """Lock, migrate, then open the writer and the readers."""
+        if self._lock is None:
+            self.lock()
+        if await asyncio.to_thread(_revision, self.path) != HEAD:
+            await asyncio.to_thread(self.migrate)
+        if (flaw := wal_flaw(sqlite3.sqlite_version_info)) is not None:
+            log.info("store.wal_reset_bug", sentence=flaw)
+        self._open(writer_engine(self.path), reader_engine(self.path))
+
+    async def start_reading(self) -> None:
+        """Open only the readers, for commands that change nothing."""
+        if not self.path.exists():
+            raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
+        if await asyncio.to_thread(_revision, self.path) != HEAD:
+            raise StoreError("The database is of another version. Run `raybot migrate` once.")
+        self._reader = reader_engine(self.path)
+
+    async def describe(self) -> str:
+        """SQLite's version, and its flaw if it has it."""
+        version = await self.read(sqlite_version)
+        return wal_flaw(version) or f"SQLite {'.'.join(map(str, version))}"
+
+    def _is_open(self, driver: Any) -> bool:
+        return bool(driver.in_transaction)
+
+
+def _revision(path: Path) -> str | None:
+    """The schema's version as the file names it; None for a file that is new or empty."""
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"{sqlite_uri(path)}?mode=ro", uri=True)) as conn:
+            if not conn.execute(_HAS_REVISION).fetchone():
+                return None
+            row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be read as a database: {error}.") from error
+    return str(row[0]) if row else None
+
+
+_HAS_REVISION = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+
+
+def sqlite_uri(path: Path) -> str:
+    """The file as SQLite names it in a URI: a folder's name may hold any character."""
+    return f"file:{quote(str(path.absolute()))}"
+
+
+def sqlite_path(url: str) -> Path:
+    """The file behind `sqlite+aiosqlite:///path`; raises `ConfigError` for anything else."""
+    for prefix in SQLITE:
+        if url.startswith(prefix) and len(url) > len(prefix):
+            return Path(url.removeprefix(prefix))
+    raise ConfigError("[bot] database_url must look like sqlite+aiosqlite:///data/raybot.db here.")
+
+
+def writer_engine(path: Path) -> Engine:
+    """The engine of the one writing connection: WAL, full fsync, immediate transactions."""
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=StaticPool,
+        # Every transaction ends by itself.
+        pool_reset_on_return=None,
+        hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
+        connect_args={"check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=5000",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "journal_size_limit=67108864",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(conn: Connection) -> None:
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def reader_engine(path: Path) -> AsyncEngine:
+    """An engine of read-only connections."""
+    return create_async_engine(
+        URL.create(
+            "sqlite+aiosqlite",
+            database=sqlite_uri(path),
+            query={"mode": "ro", "uri": "true"},
+        ),
+        poolclass=AsyncAdaptedQueuePool,
+        hide_parameters=True,
+        pool_size=READERS,
+        max_overflow=0,
+        # A reader has nothing to roll back; doing so costs a sixth of a read.
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        connect_args={"timeout": 5},
+    )
+
+
+def sqlite_version(conn: Connection) -> tuple[int, ...]:
+    """The version of the SQLite library in use."""
+    version = conn.execute(text("SELECT sqlite_version()")).scalar_one()
+    return tuple(int(part) for part in str(version).split("."))
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite can lose commits when two connections write (sqlite.org/wal.html)."""
+    fixed_branches = ((3, 44, 6), (3, 50, 7))
+    if version >= (3, 51, 3):
+        return False
+    return not any(version[:2] == fix[:2] and version >= fix for fix in fixed_branches)
+
+
+def wal_flaw(version: tuple[int, ...]) -> str | None:
+    """What the operator should know of this SQLite's WAL-reset bug; None where it has none."""
+    if not has_wal_reset_bug(version):
+        return None
+    return (
+        f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug (mended in 3.51.3, 3.50.7 "
+        "and 3.44.6). Raybot's one writer avoids it, so let nothing else write to the file."
+    )
