@@ -65,12 +65,8 @@ def test_the_password_of_the_database_is_a_secret(typed: str, password: str) -> 
 @pytest.mark.parametrize("fmt", ["json", "text"])
 def test_a_row_that_postgresql_shows_is_hidden(fmt: Literal["json", "text"]) -> None:
     with read_logs(fmt) as said:
-        try:
-            raise ValueError(
-                f'null value\nDETAIL:  Failing row contains (r-1, "{WORDS}").\nLINE 1'
-            )
-        except ValueError:
-            get_logger("bot").exception("store.commit_failed")
+        error = ValueError(f'null value\nDETAIL:  Failing row has (r-1, "{WORDS}").\nLINE 1')
+        get_logger("bot").error("store.commit_failed", exc_info=error)
     assert "Failing" not in said.getvalue()
     assert "LINE 1" in said.getvalue()
 
