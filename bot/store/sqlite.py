@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import sqlite3
 from pathlib import Path
 from typing import IO, Any
@@ -18,10 +19,11 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 
+from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger
 from bot.store.database import SQLITE, Database
-from bot.store.schema import HEAD
+from bot.store.schema import COPY, HEAD
 
 READERS = 4
 log = get_logger(__name__)
@@ -94,6 +96,7 @@ class SqliteDatabase(Database):
             contextlib.closing(sqlite3.connect(target)) as copy,
         ):
             old.backup(copy)
+            _mark(copy)
             verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise StoreError(f"The copy at {target} is damaged: {verdict}.")
@@ -105,6 +108,12 @@ class SqliteDatabase(Database):
             self.lock()
         if await asyncio.to_thread(_revision, self.path) != HEAD:
             await asyncio.to_thread(self.migrate)
+        if await asyncio.to_thread(_is_copy, self.path):
+            self.unlock()
+            raise ConfigError(
+                f"{self.path} is a backup: what went on since is not in it, and would be paid "
+                "again. `raybot restore FILE` puts one in its place."
+            )
         if (flaw := wal_flaw(sqlite3.sqlite_version_info)) is not None:
             log.info("store.wal_reset_bug", sentence=flaw)
         self._open(writer_engine(self.path), reader_engine(self.path))
@@ -124,6 +133,38 @@ class SqliteDatabase(Database):
 
     def _is_open(self, driver: Any) -> bool:
         return bool(driver.in_transaction)
+
+
+def copy_into(copy: Path, target: Path) -> Path:
+    """A backup as a file of this version; raises `InvalidRequest` and `StoreError`."""
+    if _revision(copy) is None:
+        raise InvalidRequest(f"{copy} is no backup of Raybot.")
+    target.unlink(missing_ok=True)
+    with (
+        contextlib.closing(sqlite3.connect(f"{sqlite_uri(copy)}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
+        verdict = new.execute("PRAGMA integrity_check").fetchone()[0]
+    if verdict != "ok":
+        raise StoreError(f"{copy} is damaged: {verdict}.")
+    if _revision(target) != HEAD:
+        SqliteDatabase(f"{SQLITE[1]}{target}").migrate()
+    return target
+
+
+def _mark(copy: sqlite3.Connection) -> None:
+    """Let a copy say that it is one: it must not be gone on from as if nothing had been since."""
+    at = json.dumps({"at": SystemClock().now().isoformat()})
+    with contextlib.suppress(sqlite3.OperationalError), copy:  # A new file has no tables yet.
+        copy.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (COPY, at))
+
+
+def _is_copy(path: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(f"{sqlite_uri(path)}?mode=ro", uri=True)) as conn:
+        return (
+            conn.execute("SELECT 1 FROM settings WHERE scope = ?", (COPY,)).fetchone() is not None
+        )
 
 
 def _revision(path: Path) -> str | None:
