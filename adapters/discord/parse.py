@@ -246,16 +246,17 @@ def _to_picture(media: Any, *, at: str, is_fleeting: bool, author: str) -> Pictu
     # Discord's own copy: a stranger's host never sees our address.
     url = str(getattr(media, "proxy_url", None) or media.url)
     if isinstance(media, discord.Attachment):
-        url = media.url
-    filename = getattr(media, "filename", "") or url.partition("?")[0].rpartition("/")[2]
-    kind = getattr(media, "content_type", None) or ""
+        url = str(media.url)
+    last = url.partition("?")[0].rpartition("/")[2]
+    filename = str(getattr(media, "filename", None) or last)
+    kind, size = str(getattr(media, "content_type", None) or ""), getattr(media, "size", None)
     if not kind.startswith("image/") and not filename.lower().endswith(_IMAGE_SUFFIXES):
         return None
     attachment = Attachment(
         adapter=NAME,
         id=at,
         filename=filename,
-        size=getattr(media, "size", None),
+        size=size if isinstance(size, int) else None,
         is_spoiler=filename.startswith("SPOILER_"),
         is_fleeting=is_fleeting,
         author=author,

@@ -19,6 +19,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
     OperationalError,
     ProgrammingError,
@@ -66,7 +67,7 @@ class PostgresDatabase(Database):
     """One PostgreSQL database, shared with other processes of this bot."""
 
     commit_errors = (SQLAlchemyError, psycopg.Error)
-    item_errors = (OperationalError, ProgrammingError, psycopg.Error)
+    item_errors = (OperationalError, ProgrammingError, DataError, psycopg.Error, UnicodeError)
 
     def __init__(self, url: str) -> None:
         super().__init__()

@@ -33,7 +33,7 @@ class SqliteDatabase(Database):
     """One SQLite file, opened by one process for writing."""
 
     commit_errors = (SQLAlchemyError, sqlite3.Error)
-    item_errors = (OperationalError, sqlite3.OperationalError)
+    item_errors = (OperationalError, sqlite3.OperationalError, UnicodeEncodeError)
 
     def __init__(self, url: str) -> None:
         super().__init__()
