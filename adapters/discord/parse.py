@@ -243,10 +243,11 @@ def _media_of(
 
 
 def _to_picture(media: Any, *, at: str, is_fleeting: bool, author: str) -> Picture | None:
-    # Discord's own copy: a stranger's host never sees our address.
-    url = str(getattr(media, "proxy_url", None) or media.url)
-    if isinstance(media, discord.Attachment):
-        url = str(media.url)
+    # Discord's own copy: a stranger's host never sees our address, nor leads us to another.
+    is_file = isinstance(media, discord.Attachment)
+    url = str((media.url if is_file else getattr(media, "proxy_url", None)) or "")
+    if not url:
+        return None
     last = url.partition("?")[0].rpartition("/")[2]
     filename = str(getattr(media, "filename", None) or last)
     kind, size = str(getattr(media, "content_type", None) or ""), getattr(media, "size", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,6 +79,10 @@ def _replaced(value: Any, path: tuple[Any, ...], change: Callable[[Any], Any]) -
     return value
 
 
+def _put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    return _replaced(value, path, lambda _: new)
+
+
 def _dropped(value: Any, path: tuple[Any, ...]) -> Any:
     if not path:
         return None
@@ -98,12 +102,8 @@ def spoilt(draw: st.DrawFn, *seeds: Any) -> Any:
         match draw(st.sampled_from(("drop", "junk", "junk", "text", "list", "dict", "twice"))):
             case "drop":
                 value = _dropped(value, path)
-            case "junk":
-                new = draw(junk)
-                value = _replaced(value, path, lambda _, new=new: new)
-            case "text":
-                new = draw(texts)
-                value = _replaced(value, path, lambda _, new=new: new)
+            case "junk" | "text" as kind:
+                value = _put(value, path, draw(junk if kind == "junk" else texts))
             case "list":
                 value = _replaced(value, path, lambda old: [old])
             case "dict":
@@ -147,15 +147,14 @@ def recorded(*patterns: str) -> list[Any]:
 def bounded(*also: type[Exception]) -> Iterator[None]:
     """Inside, only errors of ours may be raised (or `also` those), and soon."""
     began = time.process_time()
-    try:
+    with suppress(BotError, *also):
         yield
-    except (BotError, *also):
-        pass
     assert time.process_time() - began < CPU_SECONDS
 
 
 def tried(call: Callable[[], T], *also: type[Exception]) -> T | None:
     """What it gives, None where it refuses."""
+    found: list[T] = []
     with bounded(*also):
-        return call()
-    return None
+        found.append(call())
+    return next(iter(found), None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import discord
 from discord.components import _component_factory
@@ -42,17 +43,13 @@ COMPONENTS = [
 MESSAGE = {"attachments": [ATTACHMENT], "embeds": [EMBED], "components": COMPONENTS}
 
 
-class State:
-    """What discord.py asks of its connection."""
-
-    http = None
-
-
 def to_message(told: dict[str, Any]) -> Any:
     """A message as discord.py makes it of a payload; what it does not take it never shows us."""
     made: dict[str, list[Any]] = {"attachments": [], "embeds": [], "components": []}
-    makers = {
-        "attachments": lambda each: discord.Attachment(data=each, state=State()),
+    makers: dict[str, Callable[[Any], Any]] = {
+        "attachments": lambda each: discord.Attachment(
+            data=each, state=cast("Any", SimpleNamespace(http=None))
+        ),
         "embeds": discord.Embed.from_dict,
         "components": _component_factory,
     }

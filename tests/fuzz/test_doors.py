@@ -17,6 +17,7 @@ from bot import media
 from bot.addresses import Guard, connect_directly, is_public_address
 from bot.errors import AddressRefused, BotError
 from bot.media import LinkSigner
+from bot.refs import MediaKey
 from bot.web import Behind, Web, WebSettings
 from tests.fakes import MovableClock
 from tests.fuzz import few, fuzz
@@ -49,7 +50,7 @@ def test_a_link_that_was_signed_opens_until_its_time(path: str, seconds: int) ->
 @given(st.one_of(texts, st.lists(st.sampled_from(("clips", "/", "..", "r-1.mp4"))).map("".join)))
 def test_a_key_stays_in_its_folder(key: str) -> None:
     try:
-        media._check(media.MediaKey(key))
+        media._check(MediaKey(key))
     except ValueError:
         return
     assert Path("/kept", key).resolve().is_relative_to("/kept")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from adapters import admin_text, verbs, work_text
 from adapters.command_text import Draft, format_draft, parse, read_link, to_work
 from adapters.discord import parse as discord_parse
+from adapters.discord.commands import Options
 from adapters.slack import parse as slack_parse
 from adapters.terminal import parse as terminal_parse
 from bot.text import clean
@@ -78,7 +79,7 @@ def test_a_form_is_understood_or_refused(prompt: str, flags: str, size: str) -> 
     tried(lambda: terminal_parse.to_frame(flags, field="start_frame"))
     tried(lambda: admin_text.page_in(flags))
     tried(lambda: work_text.to_job_id(flags))
-    options = discord_parse.Options(prompt=prompt, model=flags, camera=size)
+    options = Options(prompt=prompt, model=flags, camera=size)
     tried(lambda: discord_parse.to_draft(options))
 
 
