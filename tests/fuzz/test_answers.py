@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -16,9 +17,11 @@ import bot.providers
 from bot import errors, http
 from bot.dialects import agents_api, comfy_graph, dream_machine, fal_queue, predictions
 from bot.dialects import one_answer as single
-from bot.ports import Generation
+from bot.dialects.dream_machine_deeds import has_moved, is_source
+from bot.ports import FrameHandle, Generation
 from bot.providers import comfy_router, fal, luma, luma_agents, mindstudio, replicate
 from bot.refs import GenerationId
+from tests.bot.providers.test_luma import to_submission
 from tests.fakes import MovableClock
 from tests.fuzz import fuzz
 from tests.fuzz.mutations import bodies, recorded, spoilt, texts, to_bytes, tried
@@ -26,11 +29,26 @@ from tests.fuzz.mutations import bodies, recorded, spoilt, texts, to_bytes, trie
 Read = Callable[[Any], Any]
 ANY = GenerationId("0a1b2c3d-0000-4000-8000-000000000000")
 #: Each reader with the true answers that it is made for.
+SENT = to_submission(sent_at=datetime(2026, 11, 22, 12, tzinfo=UTC))
+SOURCE = FrameHandle(generation_id=ANY, url="https://a.example/source.mp4")
+WORKED = SENT.model_copy(update={"source": SOURCE})
 READERS: dict[str, tuple[Read, list[Any]]] = {
     "luma": (dream_machine.read_generation, recorded("luma/*.json")),
     "luma pages": (
         lambda row: luma.read_manner(row) if isinstance(row, dict) else None,
         recorded("luma/list*.json"),
+    ),
+    "luma, compared": (
+        lambda row: (
+            (luma.compare(row, SENT), has_moved(row, WORKED), is_source(row, WORKED))
+            if isinstance(row, dict)
+            else None
+        ),
+        recorded("luma/*.json"),
+    ),
+    "replicate, compared": (
+        lambda row: predictions.compare(row, SENT) if isinstance(row, dict) else None,
+        recorded("replicate/*.json"),
     ),
     "luma_agents": (agents_api.read_generation, recorded("luma_agents/*.json")),
     "replicate": (predictions.read_generation, recorded("replicate/*.json")),
