@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -229,7 +230,8 @@ def _media_of(
     """Attachments, embeds' images, and media of components, which leave attachments empty."""
     yield from (("a", each) for each in message.attachments)
     for embed in message.embeds:
-        yield from (("e", each) for each in (embed.image, embed.thumbnail) if each.url)
+        with suppress(TypeError, ValueError):  # discord.py reads an embed only now.
+            yield from (("e", each) for each in (embed.image, embed.thumbnail) if each.url)
     waiting: list[Any] = list(message.components)
     while waiting:
         component = waiting.pop(0)
@@ -299,7 +301,7 @@ def clip_of(message: discord.Message) -> JobId | None:
     while waiting:
         component = waiting.pop(0)
         waiting += getattr(component, "children", ())
-        found = _ACTION_ID.fullmatch(getattr(component, "custom_id", None) or "")
+        found = _ACTION_ID.fullmatch(str(getattr(component, "custom_id", None)))
         if found is not None and found["action"] == "delete":
             return JobId(found["target"])
     return None

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, settings
 #: How many of each; set by `python -m tests.fuzz`.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 fuzz = settings(
-    max_examples=EXAMPLES or 40,
+    max_examples=EXAMPLES or 10,
     derandomize=not EXAMPLES,
     database=None,
     # A busy machine is no fault: `tests.fuzz.mutations.bounded` counts our own CPU time.
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-few = settings(fuzz, max_examples=max(6, EXAMPLES // 20))
+few = settings(fuzz, max_examples=max(5, EXAMPLES // 20))

@@ -52,7 +52,7 @@ junk = st.one_of(
     st.sampled_from(VALUES),
     texts,
     st.sampled_from(BOXES).map(json.loads),
-    st.sampled_from((100, 800)).map(deep),
+    st.sampled_from((50, 300)).map(deep),
     st.recursive(
         st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts),
         lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner)),
