@@ -198,9 +198,22 @@ def usage(
 
 
 @cli.command()
-def migrate(config: ConfigOption = None) -> None:
-    """Bring the database to this version's schema, after a backup."""
-    commands.migrate(_load(config))
+def migrate(
+    config: ConfigOption = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Move everything from this database instead …")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--to", help="… to this empty one, such as postgresql://….")
+    ] = None,
+) -> None:
+    """Bring the database to this version's schema, after a backup; or move it to another one."""
+    if source is None and target is None:
+        commands.migrate(_load(config))
+    elif source is None or target is None:
+        raise InvalidRequest("A move needs both: --from sqlite:///… --to postgresql://….")
+    else:
+        commands.move(source, target)
 
 
 @cli.command()

@@ -248,11 +248,18 @@ class Admission:
         def write(tx: Tx) -> None:
             job = jobs.get(tx.conn, job_id)
             is_ours = job.plan is not None and job.plan.provider == self._provider.name
-            if job.state is JobState.ACCEPTED and job.admitted_at is None and is_ours:
+            if job.state is not JobState.ACCEPTED or job.admitted_at is not None or not is_ours:
+                return
+            if not self._database.is_shared or self._has_slot(tx, now):
                 jobs.change(tx, job, admitted_at=now, next_at=now)
                 self._dispatcher.wake(tx, job_id, now)
 
         await self._database.write(write)
+
+    def _has_slot(self, tx: Tx, now: datetime) -> bool:
+        """Whether a slot is free still: for a moment, two processes may be in charge."""
+        busy = jobs.running(tx.conn, self._provider.name, now - self._stale_after())
+        return sum(busy.values()) < self._provider.limits.running
 
     async def _watch_account(self) -> None:
         least = self._provider.limits.min_balance

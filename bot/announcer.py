@@ -14,6 +14,7 @@ import heapq
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from bot.clock import Clock, to_wall
 from bot.errors import (
@@ -34,7 +35,8 @@ from bot.notices import (
 from bot.outlook import to_about
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef
-from bot.store import jobs, ledger, messages
+from bot.replicas import Replicas
+from bot.store import figures, jobs, ledger, messages
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -42,6 +44,9 @@ AT_ONCE = 8
 AGAIN_SECONDS = 30.0
 #: So long a bot that is stopped goes on telling.
 LAST_WORDS_SECONDS = 5.0
+TOLD_OF_LATE = timedelta(days=1)
+#: So soon what a process did not show any more is shown by another.
+SWEEP_EVERY = timedelta(seconds=10)
 #: Ends of which the status message alone tells: no clip comes that would.
 TOLD_NOWHERE_ELSE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
@@ -56,11 +61,13 @@ class Announcer:
         adapters: Mapping[str, Adapter],
         clock: Clock,
         to_notice: Callable[[Job], Awaitable[Notice]],
+        replicas: Replicas,
     ) -> None:
         self._database = database
         self._adapters = adapters
         self._clock = clock
         self._to_notice = to_notice
+        self._replicas = replicas
         # All of these are boot times.
         self._due: dict[JobId, float] = {}
         self._heap: list[tuple[float, JobId]] = []
@@ -72,6 +79,7 @@ class Announcer:
         self._at_once = 0
         self._changed = asyncio.Event()
         self._freed = asyncio.Event()
+        replicas.on("announce", lambda said: self.touch(JobId(said["job"])))
 
     def touch(self, job_id: JobId, *, after: float = 0.0) -> None:
         """Something about this job may have changed; it may take so many seconds to show.
@@ -97,6 +105,36 @@ class Announcer:
                 is_full = self._at_once >= AT_ONCE or not self._heap
                 until = None if is_full else to_wall(self._clock, self._heap[0][0])
                 await self._clock.wait(self._changed, until)
+
+    async def sweep(self) -> None:
+        """Show what nobody here touched, until cancelled; the news of a process died with it.
+
+        At first all that is open, and what ended of late: its last word may have been lost, too.
+        """
+        seen: int | None = None
+        while True:
+            try:
+                seen = await self._sweep(seen)
+            except StoreError as error:
+                log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+            else:
+                if not self._database.is_shared:
+                    return
+            await self._clock.wait(asyncio.Event(), self._clock.now() + SWEEP_EVERY)
+
+    async def _sweep(self, seen: int | None) -> int:
+        """Touch what moved after the event that was seen last; the newest one that is seen now."""
+        since = self._clock.now() - TOLD_OF_LATE
+        newest = await self._database.read(figures.last_event)
+        for job_id in await self._database.read(
+            lambda conn: (
+                {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
+                if seen is None
+                else figures.moved(conn, seen, newest)
+            )
+        ):
+            self.touch(job_id)
+        return newest
 
     async def drain(self, seconds: float) -> None:
         """Show what has changed now and not later, in a few seconds at most; `run` goes on.
@@ -132,7 +170,12 @@ class Announcer:
         self._put_off.discard(job_id)
         try:
             with naming(job_id):
-                await self._show(job_id)
+                async with self._replicas.turn(messages.status_key(job_id)):
+                    await self._show(job_id)
+        except StoreError as error:
+            log.error("announcer.store_failed", job=job_id, cause=error.sentence)  # noqa: TRY400
+            self._rest(job_id, AGAIN_SECONDS)
+            self.touch(job_id)
         finally:
             self._at_once -= 1
             self._let_go(job_id)
@@ -152,8 +195,9 @@ class Announcer:
             await is_free.wait()
         self._in_hand[job_id] = asyncio.Event()
         try:
-            with naming(job_id):
-                yield
+            async with self._replicas.turn(messages.status_key(job_id)):
+                with naming(job_id):
+                    yield
         finally:
             self._let_go(job_id)
 
@@ -232,8 +276,8 @@ class Announcer:
             self._delay(job_id, error)
         except DeliveryError as error:
             log.warning("status.not_shown", job=job_id, cause=error.sentence)
-        except StoreError as error:
-            log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+        except StoreError:
+            raise
         except Exception:
             # An adapter broke its promise; one status message must not end the whole bot.
             log.exception("status.fault", job=job_id)
@@ -253,6 +297,8 @@ class Announcer:
     def _delay(
         self, job_id: JobId, error: DeliveryUnavailable, *, what: str = "status.delayed"
     ) -> None:
+        # Maybe another process can say it there.
+        self._replicas.tell("announce", job=job_id)
         self._put_off.add(job_id)
         self._rest(job_id, error.retry_after or AGAIN_SECONDS)
         self.touch(job_id)

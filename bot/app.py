@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 
 from bot import supply
@@ -18,28 +16,27 @@ from bot.codec import Codec
 from bot.config import Config
 from bot.courier import Courier
 from bot.digest import Digests
-from bot.dispatch.local import LocalDispatcher
+from bot.dispatch import open_dispatch
 from bot.errors import ProviderError
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.gauges import Gauges, Heart
 from bot.housekeeping import Housekeeping
-from bot.job import Job, JobState
+from bot.job import Job
 from bot.links import Links
 from bot.log import get_logger
 from bot.media import LinkSigner, open_media
 from bot.menu import Menu
 from bot.metrics import Metrics
-from bot.notices import Notice
 from bot.operations import Operations
-from bot.outlook import Outlook
 from bot.planning import Planner
 from bot.ports import Adapter
 from bot.reception import Reception
 from bot.refs import MessageRef
-from bot.status import to_notice
+from bot.relay import Relay
+from bot.status import Status
 from bot.step import Wiring, Workshop
-from bot.store import jobs, lineage, messages, settings
+from bot.store import jobs, settings
 from bot.store.database import open_database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
@@ -85,12 +82,10 @@ class App:
 
     async def _build(self) -> None:
         table = self._config.bot
+        supply.check_shared(self._config)
         table.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = supply.secret_key(self._config)
-        self.database = open_database(supply.database_url(self._config))
-        self.database.lock()
-        self._stack.push_async_callback(self.database.stop)
-        await self.database.start()
+        await self._open_database()
         media = open_media(table.media_url, table.data_dir)
         self._stack.callback(media.close)
         codec = self._codec = Codec()
@@ -116,6 +111,22 @@ class App:
         self._build_work()
         self._reception.open(links=self._links, operations=self.operations)
 
+    async def _open_database(self) -> None:
+        url, table = supply.database_url(self._config), self._config.bot
+        self.database = open_database(url)
+        self.database.lock()
+        self._stack.push_async_callback(self.database.stop)
+        await self.database.start()
+        dispatch = await open_dispatch(
+            url,
+            self._clock,
+            due_times=lambda: self.database.read(jobs.due_times),
+            stalled=lambda job_id: self.operations.blame(job_id),
+            grace_seconds=table.shutdown_grace_seconds,
+        )
+        self._dispatcher, self._replicas = dispatch.dispatcher, dispatch.replicas
+        self._relay = Relay(self._replicas, self._watchers)
+
     async def _open_doors(self, *, is_local: bool) -> None:
         """Before what lies behind them is built, because frames carry their address."""
         self._reception = Reception(
@@ -123,7 +134,7 @@ class App:
             signer=self._signer,
             metrics=self._metrics,
             providers=self._providers,
-            watchers=self._watchers,
+            relay=self._relay,
             adapters=self._adapters,
         )
         self._web = self._build_web()
@@ -135,12 +146,17 @@ class App:
 
     def _build_work(self) -> None:
         database, clock = self.database, self._clock
-        self._dispatcher = LocalDispatcher(clock, lambda: database.read(jobs.due_times))
+        self._menu = Menu(providers=self._providers, limits=self._config.limits)
+        status = Status(database=database, watchers=self._watchers, menu=self._menu)
+        self._to_notice = status.to_notice
         self._announcer = Announcer(
-            database=database, adapters=self._adapters, clock=clock, to_notice=self._to_notice
+            database=database,
+            adapters=self._adapters,
+            clock=clock,
+            to_notice=status.to_notice,
+            replicas=self._replicas,
         )
         self._build_watchers()
-        self._menu = Menu(providers=self._providers, limits=self._config.limits)
         self._tracker = JobTracker(
             Workshop(
                 database=database,
@@ -158,7 +174,7 @@ class App:
             dispatcher=self._dispatcher,
             clock=clock,
             announce=self._announcer.touch,
-            watch=self._watch,
+            watch=self._relay.watch,
             providers=self._providers,
             adapters=self._adapters,
             contacts=self._config.contacts,
@@ -192,19 +208,20 @@ class App:
             clips=self._clips,
             clock=self._clock,
             clip_link=self._links.clip_link,
+            replicas=self._replicas,
         )
 
     def _wiring(self) -> Wiring:
         return Wiring(
             announce=self._announcer.touch,
-            watch=self._watch,
-            trouble=lambda name, error: self._watchers[name].admission.trouble(error),
-            taken=lambda name: self._watchers[name].admission.taken(),
+            watch=self._relay.watch,
+            trouble=self._relay.trouble,
+            taken=self._relay.taken,
             clip_link=self._links.clip_link,
             pseudonym=partial(supply.pseudonym, self._secret),
             failover=self._failover,
             acts=self._menu.of,
-            nudge=self._nudge,
+            nudge=self._relay.nudge,
             hurry=self._courier.hurry,
             public_url=self.public_url,
         )
@@ -239,10 +256,11 @@ class App:
             data_dir=config.bot.data_dir,
             min_free_bytes=config.bot.min_free_bytes,
             announce=self._announcer.touch,
-            nudge=self._nudge,
+            nudge=self._relay.nudge,
             to_notice=self._to_notice,
             cancel_generation=self._cancel_generation,
             failover=self._failover,
+            replicas=self._replicas,
             moderation=config.moderation,
             contacts=config.contacts,
             moderators=supply.moderators(config, self._secret, clock=clock, stack=self._stack),
@@ -278,16 +296,13 @@ class App:
             tasks = [
                 group.create_task(self._dispatcher.run(self._tracker.advance), name="dispatch"),
                 group.create_task(self._announcer.run(), name="announce"),
-                group.create_task(self._housekeeping().run(), name="housekeeping"),
-                group.create_task(self.operations.tell_forever(), name="tell"),
                 group.create_task(self._courier.run(), name="courier"),
-                group.create_task(self._digests().run(), name="digest"),
                 group.create_task(self._heart.run(), name="heartbeat"),
                 group.create_task(self._gauges().run(), name="figures"),
-                group.create_task(self.studio.run(), name="studio"),
+                group.create_task(self._replicas.run(), name="replicas"),
                 *(
-                    group.create_task(watcher.run(), name=f"watch {name}")
-                    for name, watcher in self._watchers.items()
+                    group.create_task(self._replicas.alone(role, work), name=role)
+                    for role, work in self._roles().items()
                 ),
                 *(
                     group.create_task(self._listen(adapter, stop, until), name=f"adapter {name}")
@@ -301,6 +316,19 @@ class App:
                 task.cancel()
         await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
 
+    def _roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What one process does for all, each of these maybe another one."""
+        watching = {f"watch {name}": each.run for name, each in self._watchers.items()}
+        return {"housekeeping": self._keep_house, **watching}
+
+    async def _keep_house(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._housekeeping().run(), name="chores")
+            group.create_task(self.operations.tell_forever(), name="tell")
+            group.create_task(self._digests().run(), name="digest")
+            group.create_task(self.studio.run(), name="studio")
+            group.create_task(self._announcer.sweep(), name="sweep")
+
     async def _listen(self, adapter: Adapter, stop: asyncio.Event, until: str | None) -> None:
         await adapter.run()
         if adapter.name == until:
@@ -310,13 +338,7 @@ class App:
         self._heart.beat()
         await self.operations.recover(self._providers)
         for watcher in self._watchers.values():
-            await watcher.load()
-        # Those that just ended, too: the last word of one may have been lost with the process.
-        since = self._clock.now() - timedelta(days=1)
-        for job_id in await self.database.read(
-            lambda conn: {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
-        ):
-            self._announcer.touch(job_id)
+            await watcher.learn()
 
     def _gauges(self) -> Gauges:
         return Gauges(
@@ -352,33 +374,9 @@ class App:
 
     # ---- what the parts ask of one another -----------------------------------------------
 
-    async def _to_notice(self, job: Job) -> Notice:
-        return await to_notice(self.database, job, self._outlook)
-
-    async def _outlook(self, job: Job) -> Outlook:
-        outlook = Outlook()
-        if job.state is JobState.RECEIVED:
-            outlook = Outlook(confirm_until=job.next_at)
-        elif job.plan is not None and job.plan.provider in self._watchers:
-            outlook = await self._watchers[job.plan.provider].outlook(job)
-            if outlook.provider_trouble:
-                outlook = replace(outlook, offer=job.plan.offered)
-        parent = None
-        if job.parent is not None:
-            parent = await self.database.read(partial(lineage.parent, job=job))
-        return replace(outlook, parent=parent, acts=self._menu.of(job))
-
     def _on_moved(self, was: str, now: str) -> None:
         self._metrics.failovers.labels(was, now).inc()
-        self._nudge(now)
-
-    def _nudge(self, provider: str) -> None:
-        if (watcher := self._watchers.get(provider)) is not None:
-            watcher.admission.nudge()
-
-    def _watch(self, job: Job) -> None:
-        if job.state is JobState.GENERATING and job.plan is not None:
-            self._watchers[job.plan.provider].watch(job)
+        self._relay.nudge(now)
 
     async def _cancel_generation(self, job: Job) -> bool:
         provider = self._providers.get(job.plan.provider) if job.plan else None

@@ -32,6 +32,7 @@ from bot.supply import (
     Opened,
     can_host,
     check_adapter,
+    check_shared,
     database_url,
     needs_account,
     open_provider,
@@ -74,9 +75,11 @@ def _amiss(sentence: str) -> Finding:
 
 
 def _look_at_tables(config: Config) -> list[Finding]:
-    findings = [_well("The configuration is understood")]
-    findings += [_amiss(f"{key} is set, but has no effect yet") for key in config.without_effect]
-    return findings
+    try:
+        check_shared(config)
+    except ConfigError as error:
+        return [_amiss(error.sentence)]
+    return [_well("The configuration is understood")]
 
 
 # ---- the database ----------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
@@ -44,6 +44,7 @@ from bot.notices import (
 from bot.outlook import Outlook, to_about, to_status
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
+from bot.replicas import Replicas
 from bot.request import is_spoiler
 from bot.store import complaints, errands, jobs, messages, reviews, settings, stars
 from bot.store.database import Database, Tx
@@ -74,14 +75,15 @@ class Courier:
         clips: Clips,
         clock: Clock,
         clip_link: Callable[[Job], str | None],
+        replicas: Replicas,
     ) -> None:
         self._database = database
         self._adapters = adapters
         self._clips = clips
         self._clock = clock
         self._clip_link = clip_link
+        self._replicas = replicas
         self._due = asyncio.Event()
-        self._in_hand: dict[str, asyncio.Lock] = {}
 
     def hurry(self) -> None:
         """There is something to do."""
@@ -126,7 +128,7 @@ class Courier:
 
         Raises `DeliveryError`s and `ClipError`s; only what may pass is tried again.
         """
-        async with self._alone(key):
+        async with self._replicas.turn(key):
             errand = await self._database.read(lambda conn: errands.get(conn, key))
             if errand is None:
                 return
@@ -142,17 +144,6 @@ class Courier:
         """Take a job's words off the thread that was opened for it; raises `DeliveryError`s."""
         if (adapter := self._adapters.get(message.thread.adapter)) is not None:
             await adapter.unname(job.request.thread, message)
-
-    @asynccontextmanager
-    async def _alone(self, key: str) -> AsyncIterator[None]:
-        """One pair of hands for each errand."""
-        lock = self._in_hand.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._in_hand.pop(key, None)
 
     def _note_failure(self, tx: Tx, errand: Errand, error: BotError) -> None:
         """What cannot be said there is given up; a report then goes to the operator."""

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bot.request import Duration, Resolution
+from bot.request import Duration, Resolution, Work
 
 REMEMBERED = 50
 #: Below this many, a percentile says nothing.
@@ -73,3 +73,20 @@ def _percentile(values: deque[float] | tuple[float, ...], percent: int) -> float
     """The nearest rank: the smallest value that `percent` of all do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def to_likeness(work: Work) -> Likeness:
+    """What this work has in common with others that take about as long."""
+    if work.kind != "video":
+        return Likeness(model=to_kind(work), resolution=None, duration=None, has_frames=False)
+    return Likeness(
+        model=work.model,
+        resolution=work.resolution,
+        duration=work.duration,
+        has_frames=work.start_frame is not None or work.end_frame is not None,
+    )
+
+
+def to_kind(work: Work) -> str:
+    """What is made, by which model; a still's model makes nothing else."""
+    return work.model if work.kind == "image" else f"{work.kind} {work.model}"

@@ -14,6 +14,7 @@ from bot.moderators import Moderator
 from bot.notices import Notice
 from bot.overview import UsageRow
 from bot.refs import GenerationId, JobId, MessageRef
+from bot.replicas import Replicas
 from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 
 Resolution = Literal["charge", "release"]
@@ -65,6 +66,7 @@ class House:
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
     job that waits for an operator's word. `trouble_of` says why a video service takes nothing.
     `moderators` check each request before it is paid. `chart` draws days as a PNG, where it can.
+    `replicas` are this process and those beside it.
     """
 
     limits: LimitsTable
@@ -76,6 +78,7 @@ class House:
     to_notice: Callable[[Job], Awaitable[Notice]]
     cancel_generation: Callable[[Job], Awaitable[bool]]
     failover: Failover
+    replicas: Replicas
     moderation: ModerationTable = field(default_factory=ModerationTable)
     moderators: Sequence[Moderator] = ()
     operators: frozenset[str] = frozenset()

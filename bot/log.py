@@ -21,7 +21,7 @@ SHORTEST_SECRET = 6
 #: They log addresses with their queries, rows with their values, or all that a chat tells them.
 QUIET = (
     *("httpx", "httpcore", "aiohttp", "sqlalchemy", "aiosqlite", "alembic", "asyncio"),
-    *("stamina", "discord", "slack_bolt", "slack_sdk"),
+    *("stamina", "discord", "slack_bolt", "slack_sdk", "procrastinate", "psycopg"),
 )
 
 #: What may stand before the secret is group 1 and stays.

@@ -241,9 +241,16 @@ class Operations:
             scope = settings.provider_scope(name)
             provider.learn(await self._database.read(partial(settings.chosen, scope=scope)))
         now = self._clock.now()
-        for job_id in await self._database.write(lambda tx: _count_crashes(tx, now)):
-            log.error("job.parked", job=job_id)
+        if not self._database.is_shared:
+            for job_id in await self._database.write(lambda tx: _count_crashes(tx, now)):
+                log.error("job.parked", job=job_id)
         await self._database.write(lambda tx: self._end_unserved(tx, providers))
+
+    async def blame(self, job_id: JobId) -> None:
+        """Another process died or froze with this job in its hands."""
+        now = self._clock.now()
+        if await self._database.write(lambda tx: _park(tx, now, only=job_id)):
+            log.error("job.parked", job=job_id)
 
     def _end_unserved(self, tx: Tx, providers: Collection[str]) -> None:
         """Jobs of a provider that is configured no more: waiting ones go elsewhere, or end."""
@@ -375,8 +382,12 @@ def _last_words(job: Job, how: How) -> Failure:
 
 
 def _count_crashes(tx: Tx, now: datetime) -> list[JobId]:
-    crashed = settings.boot(tx, now)
-    parked = jobs.count_crashes(tx, now, PARK_AFTER_CRASHES) if crashed else []
+    return _park(tx, now) if settings.boot(tx, now) else []
+
+
+def _park(tx: Tx, now: datetime, *, only: JobId | None = None) -> list[JobId]:
+    """Count a crash of what was in hand, of one job or all; the jobs that are put aside."""
+    parked = jobs.count_crashes(tx, now, PARK_AFTER_CRASHES, only=only)
     for job_id in parked:
         sentence = (
             f"{job_id} was put aside: the bot stopped {PARK_AFTER_CRASHES} times while it was in "

@@ -383,3 +383,6 @@ class Dispatcher(Protocol):
 
     async def run(self, advance: Callable[[JobId, datetime], Awaitable[None]]) -> None:
         """Advance what is due until cancelled; `advance` hears which of the row's times it is."""
+
+    async def drain(self, seconds: float) -> float:
+        """Start nothing more, and give the steps in hand this long to end; the seconds left."""

@@ -12,9 +12,9 @@ from bot.media import LinkSigner
 from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.ports import Adapter, Provider, WebHandler
+from bot.relay import Relay
 from bot.store import pulse
 from bot.store.database import Database
-from bot.watcher import ProviderWatcher
 from bot.web import Behind
 
 #: Seconds in which the database must show that it writes and reads.
@@ -34,14 +34,14 @@ class Reception:
         signer: LinkSigner,
         metrics: Metrics,
         providers: Mapping[str, Provider],
-        watchers: Mapping[str, ProviderWatcher],
+        relay: Relay,
         adapters: Mapping[str, Adapter],
     ) -> None:
         self._database = database
         self._signer = signer
         self._metrics = metrics
         self._providers = providers
-        self._watchers = watchers
+        self._relay = relay
         self._adapters = adapters
         self._links: Links | None = None
         self._operations: Operations | None = None
@@ -72,7 +72,7 @@ class Reception:
         self._metrics.callbacks.labels(provider, "read" if generation else "unreadable").inc()
         if generation is not None and self._operations is not None:
             hint = Hint(token_hash=token_hash(token), generation=generation)
-            self._watchers[provider].hint(hint)
+            self._relay.call_back(provider, hint)
 
     async def _frame_at(self, job_id: str, attempt: int, slot: str) -> Path | None:
         return await self._links.frame_at(job_id, attempt, slot) if self._links else None

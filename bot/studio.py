@@ -142,6 +142,7 @@ class Studio(Shelf):
             hurry=courier.hurry,
         )
         self.vault = vault
+        self.replicas = house.replicas
         self.inbox = Inbox(database=database, clock=clock)
         self._open_works(planner)
         self._open_community(courier)

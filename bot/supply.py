@@ -30,6 +30,7 @@ from bot.ports import (
     Provider,
 )
 from bot.refs import Frozen
+from bot.store.database import POSTGRES
 from bot.studio import Studio
 from bot.tables import nearest
 from bot.web import WebSettings
@@ -290,12 +291,10 @@ async def introduction(
 
 
 def say_what_holds(config: Config, providers: Iterable[str]) -> None:
-    """Log the limits in force, and the keys that change nothing."""
+    """Log the limits in force."""
     limits = config.limits.model_dump().items()
     in_force = {name: value for name, value in limits if value is not None}
     log.info("limits.in_force", providers=list(providers), **in_force)
-    for key in config.without_effect:
-        log.warning("config.without_effect", key=key)
 
 
 def web_settings(config: Config) -> WebSettings:
@@ -313,6 +312,24 @@ def web_settings(config: Config) -> WebSettings:
 def database_url(config: Config) -> str:
     """The configured database, else a file in `data_dir`."""
     return config.bot.database_url or f"sqlite+aiosqlite:///{config.bot.data_dir / 'raybot.db'}"
+
+
+def check_shared(config: Config) -> None:
+    """Raise `ConfigError` where several processes would share rows, and not what they name."""
+    table = config.bot
+    if not database_url(config).startswith(POSTGRES):
+        return
+    if not table.media_url and not table.single_host:
+        raise ConfigError(
+            "[bot] media_url: with PostgreSQL, clips belong into a bucket that every process "
+            "reaches; or set single_host = true where all of them run on this machine and share "
+            "one data_dir."
+        )
+    if table.secret_key is None and not table.single_host:
+        raise ConfigError(
+            "[bot] secret_key: with PostgreSQL every process needs the same one. Set "
+            "RAYBOT_BOT__SECRET_KEY to a long random text."
+        )
 
 
 def secret_key(config: Config) -> str:

@@ -15,7 +15,7 @@ from datetime import timedelta
 from bot.admission import Admission, Announce
 from bot.callbacks import UNDER_WAY, Callbacks, Hint
 from bot.clock import Clock, to_boottime, to_wall
-from bot.durations import STALE_AT_LEAST, Durations, Likeness
+from bot.durations import STALE_AT_LEAST, Durations, Likeness, to_likeness
 from bot.errors import ProviderError, ProviderUnavailable, StoreError
 from bot.failover import Failover
 from bot.job import Failure, Job, JobState
@@ -24,7 +24,6 @@ from bot.outlook import Outlook
 from bot.ports import Dispatcher, Generation, Provider
 from bot.queue import positions
 from bot.refs import GenerationId, JobId
-from bot.request import Work
 from bot.store import attempts, jobs, settings
 from bot.store.database import Database, Tx
 
@@ -46,6 +45,7 @@ ENDED = 1000
 TEST_IS_GONE_SECONDS = 120.0
 PAID_IS_MISSING_SECONDS = 1800.0
 STORE_PAUSE_SECONDS = 5.0
+REREAD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,9 @@ class ProviderWatcher:
         self._slow: set[GenerationId] = set()
         self._ended: deque[GenerationId] = deque(maxlen=ENDED)
         self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
-        self._counted_at = self._called_at = -math.inf
+        self._counted_at = self._called_at = self._reread_at = -math.inf
+        # Alone, it is from the start: a callback may come before the first look.
+        self._is_on_duty = not database.is_shared
         self._places: dict[JobId, int] = {}
         self.admission = Admission(
             provider,
@@ -98,8 +100,8 @@ class ProviderWatcher:
     # ---- what others tell it -------------------------------------------------------------
 
     def watch(self, job: Job) -> None:
-        """Look after this job's generation from now on."""
-        if job.generation_id is None:
+        """Look after this job's generation from now on, where that is done here."""
+        if job.generation_id is None or not self._is_on_duty:
             return
         key = to_likeness(job.work)
         since = to_boottime(self._clock, job.submitted_at or self._clock.now())
@@ -110,6 +112,8 @@ class ProviderWatcher:
 
     def hint(self, hint: Hint) -> None:
         """A callback arrived; it is looked into soon, together with its neighbours."""
+        if not self._is_on_duty:
+            return
         # Without news it still shows, once its secret was compared, that callbacks arrive.
         if self._is_news(hint.generation.id, hint) or not self._has_callbacks():
             self._callbacks.add(hint)
@@ -124,9 +128,12 @@ class ProviderWatcher:
         """Its place in line, how long it should take, and what is wrong with the provider."""
         likeness = to_likeness(job.work)
         if job.state is not JobState.ACCEPTED:
+            # Where it is watched elsewhere, the row tells as much.
+            age = self._clock.now() - (job.submitted_at or self._clock.now())
+            is_slow = not self._is_on_duty and self._durations.is_slow(likeness, age)
             return Outlook(
                 expected=self._durations.expected(likeness),
-                is_slow=job.generation_id in self._slow,
+                is_slow=is_slow or job.generation_id in self._slow,
             )
         places = await self._positions()
         position = places.get(job.id, len(places) + 1)
@@ -157,20 +164,39 @@ class ProviderWatcher:
 
     # ---- life ----------------------------------------------------------------------------
 
-    async def load(self) -> None:
-        """Take up what ran when the process ended."""
-        name = self._provider.name
+    async def learn(self) -> None:
+        """Know how long it took lately; raises `StoreError`."""
+        name, learnt = self._provider.name, Durations()
         past = await self._database.read(lambda conn: jobs.finished_durations(conn, name, RECENT))
         for job, seconds in past:
-            self._durations.record(to_likeness(job.work), seconds)
-        for job in await self._database.read(lambda conn: jobs.generating(conn, name)):
-            self.watch(job)
+            learnt.record(to_likeness(job.work), seconds)
+        self._durations = learnt
 
     async def run(self) -> None:
-        """Admit and look until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.admission.run(), name=f"admit {self._provider.name}")
-            group.create_task(self._look_forever(), name=f"look {self._provider.name}")
+        """Take up what runs, then admit and look until cancelled."""
+        for generation_id in list(self._running):
+            self._forget(generation_id)
+        self._is_on_duty, self._reread_at = True, -math.inf
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.admission.run(), name=f"admit {self._provider.name}")
+                group.create_task(self._look_forever(), name=f"look {self._provider.name}")
+        finally:
+            self._is_on_duty = False
+
+    async def _reread(self) -> None:
+        """Take up what runs, as the rows say; of what other processes began, every second."""
+        now = self._clock.boottime()
+        if now - self._reread_at < (REREAD_SECONDS if self._database.is_shared else math.inf):
+            return
+        name, known = self._provider.name, set(self._running)
+        running = await self._database.read(lambda conn: jobs.generating(conn, name))
+        self._reread_at = now
+        for job in running:
+            if job.generation_id not in self._running:
+                self.watch(job)
+        for generation_id in known - {each.generation_id for each in running}:
+            self._forget(generation_id)
 
     # ---- looking -------------------------------------------------------------------------
 
@@ -180,6 +206,7 @@ class ProviderWatcher:
             self._looking.clear()
             began = self._clock.boottime()
             try:
+                await self._reread()
                 await self._look()
                 failures = 0
             except ProviderError as error:
@@ -201,9 +228,9 @@ class ProviderWatcher:
     def _next_look(self, last: float) -> float | None:
         if self._callbacks.since is not None:
             return self._clock.boottime()
-        if not self._look_at:
-            return None
-        return max(last + self._pace(), min(self._look_at.values()))
+        reread = last + REREAD_SECONDS if self._database.is_shared else math.inf
+        look = max(last + self._pace(), min(self._look_at.values(), default=math.inf))
+        return None if (soon := min(look, reread)) == math.inf else soon
 
     def _pace(self) -> float:
         """Seconds from one look to the next; fewer where one call tells of many."""
@@ -371,20 +398,3 @@ def to_failure(generation: Generation) -> Failure:
         code="unknown", sentence="The video service gave up without saying why."
     )
     return failure.model_copy(update={"code": "service"}) if generation.can_retry else failure
-
-
-def to_likeness(work: Work) -> Likeness:
-    """What this work has in common with others that take about as long."""
-    if work.kind != "video":
-        return Likeness(model=to_kind(work), resolution=None, duration=None, has_frames=False)
-    return Likeness(
-        model=work.model,
-        resolution=work.resolution,
-        duration=work.duration,
-        has_frames=work.start_frame is not None or work.end_frame is not None,
-    )
-
-
-def to_kind(work: Work) -> str:
-    """What is made, by which model; a still's model makes nothing else."""
-    return work.model if work.kind == "image" else f"{work.kind} {work.model}"

@@ -64,7 +64,9 @@ class Delivery:
         self._least_upload = upload_limit_bytes
         self._can_host = can_host
         self._patience = patience_seconds
+        #: The one that listens, and one that only posts while another process listens.
         self._client: discord.Client | None = None
+        self._silent: discord.Client | None = None
         self._breaker = refusals.Breaker(clock)
         self._old_edits = refusals.OldEdits(clock)
         self._caps: dict[str, int] = {}
@@ -75,6 +77,10 @@ class Delivery:
         self._statuses = Statuses()
 
     # ---- what the listener tells it ------------------------------------------------------
+
+    def stand_by(self, client: discord.Client) -> None:
+        """Post with this client while no other one listens."""
+        self._silent = client
 
     def keep_private(self, interaction: discord.Interaction[Any]) -> None:
         """Answer this interaction's job with the interaction's own message, while it can be."""
@@ -109,6 +115,7 @@ class Delivery:
         try:
             async with self._translated(thread, notice, is_post=True):
                 if is_private(thread):
+                    self._check_listens()
                     return await self._private.write(thread, notice)
                 nonce, client = to_nonce(key), self._online
                 message = await self._posted.find(client, thread, notice, nonce=nonce, memo=memo)
@@ -125,7 +132,8 @@ class Delivery:
     @property
     def _own_id(self) -> int | None:
         """Our user id, once signed in."""
-        return self._client.user.id if self._client and self._client.user else None
+        client = self._client or self._silent
+        return client.user.id if client and client.user else None
 
     async def _send(self, thread: ThreadRef, notice: Notice, *, nonce: str) -> MessageRef:
         """Send it, without what the place refuses of it: a reply, or the words of its person."""
@@ -172,6 +180,7 @@ class Delivery:
             if is_private(message.thread):
                 # The clip took the status message's place; its last word is there already.
                 if not isinstance(notice, Done):
+                    self._check_listens()
                     await self._private.write(message.thread, notice)
                 return
             with self._old_edits.spared(message):
@@ -262,9 +271,20 @@ class Delivery:
 
     @property
     def _online(self) -> discord.Client:
-        if self._client is None or self._client.is_closed():
+        if self._listens and self._client is not None:
+            return self._client
+        if self._silent is None or self._silent.is_closed():
             raise DeliveryUnavailable("Raybot is not connected to Discord yet.", retry_after=2.0)
-        return self._client
+        return self._silent
+
+    @property
+    def _listens(self) -> bool:
+        return self._client is not None and not self._client.is_closed()
+
+    def _check_listens(self) -> None:
+        """Raise where only the process can do it that listens to Discord, as another one may."""
+        if not self._listens:
+            raise DeliveryUnavailable("This process does not listen to Discord.", retry_after=1.0)
 
     def _guild(self, thread: ThreadRef) -> discord.Guild | None:
         if self._client is None or thread.workspace == DIRECT:

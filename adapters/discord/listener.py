@@ -28,6 +28,7 @@ from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_
 from adapters.discord.reporting import REPORT, Reports
 from adapters.discord.rules import RULES, show_rules
 from adapters.discord.session import Client, Session, Wire
+from adapters.discord.standby import StandBy
 from adapters.discord.stories import AGAIN, Stories
 from adapters.discord.threads import Opening, Threads
 from adapters.follow_ups import act_of
@@ -70,6 +71,7 @@ class Discord(Delivery):
         self._opening = opening
         self._threads = Threads(studio)
         self._session = Session(self, wire, places=Places(studio), clock=clock)
+        self._stand_by = StandBy(wire, studio, clock=clock, ready=self.stand_by)
         self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
@@ -84,7 +86,7 @@ class Discord(Delivery):
 
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
-        await self._session.run()
+        await self._stand_by.run(self._session.run)
 
     async def on_online(self, client: Client) -> None:
         """Signed in: posts can go out, and the commands are brought up to date."""

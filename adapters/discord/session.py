@@ -64,6 +64,13 @@ class Wire:
                 "needed with them."
             )
 
+    def use(self) -> None:
+        """Let discord.py's clients go there."""
+        if self.api_base_url:
+            discord.http.Route.BASE = self.api_base_url
+        if self.gateway_url:
+            discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self.gateway_url)
+
 
 RESTARTED = "I was restarted while this form was open. Nothing was started; please open it again."
 
@@ -207,10 +214,7 @@ class Session:
 
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
-        if self._wire.api_base_url:
-            discord.http.Route.BASE = self._wire.api_base_url
-        if self._wire.gateway_url:
-            discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self._wire.gateway_url)
+        self._wire.use()
         while True:
             began = self._clock.boottime()
             try:

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 import discord
 
 from adapters.discord.parse import NAME, can_open_thread
+from bot.errors import DeliveryUnavailable
 from bot.log import get_logger
 from bot.notices import About
 from bot.refs import JobId, ThreadRef
@@ -58,6 +59,9 @@ class Threads:
         return thread.model_copy(update={"thread": None if known == CHANNEL else known})
 
     async def _open(self, client: discord.Client, thread: ThreadRef, about: About) -> str:
+        if not client.is_ready():
+            # It does not know the channels yet, or never will: then another process does.
+            raise DeliveryUnavailable("Discord does not show its channels yet.", retry_after=1.0)
         channel = client.get_channel(int(thread.channel))
         if not isinstance(channel, discord.TextChannel):
             return CHANNEL

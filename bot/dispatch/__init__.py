@@ -1,1 +1,51 @@
-"""Who advances which job, and when; one implementation for each kind of database."""
+"""Who advances what, and when: in this process alone, or among several on one PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.clock import Clock
+from bot.dispatch.local import LocalDispatcher
+from bot.dispatch.single import SingleProcess
+from bot.ports import Dispatcher
+from bot.refs import JobId
+from bot.replicas import Replicas
+from bot.store.database import POSTGRES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispatch:
+    """What brings jobs to their steps, and what this process is among others."""
+
+    dispatcher: Dispatcher
+    replicas: Replicas
+
+
+async def open_dispatch(
+    url: str,
+    clock: Clock,
+    *,
+    due_times: Callable[[], Awaitable[list[tuple[JobId, datetime]]]],
+    stalled: Callable[[JobId], Awaitable[None]],
+    grace_seconds: float,
+) -> Dispatch:
+    """What the database at this address, which is open, asks for; raises `StoreError`.
+
+    `stalled` hears of each job that a process had in hand which died or froze.
+    """
+    if not url.startswith(POSTGRES):
+        dispatcher = LocalDispatcher(clock, due_times)
+        return Dispatch(dispatcher=dispatcher, replicas=SingleProcess())
+    # Only here, because nobody else needs these packages.
+    from bot.dispatch.procrastinate import ProcrastinateDispatcher
+    from bot.dispatch.replicas import PostgresReplicas
+    from bot.store.postgres import postgres_url
+
+    address = postgres_url(url)
+    shared = ProcrastinateDispatcher(
+        address, clock, due_times, stalled=stalled, grace_seconds=grace_seconds
+    )
+    await shared.open()
+    return Dispatch(dispatcher=shared, replicas=PostgresReplicas(address))

@@ -14,6 +14,7 @@ from bot.overview import Grant, PlaceLimit
 from bot.refs import Micros
 from bot.request import Requester
 from bot.store.database import Tx
+from bot.store.portable import total
 from bot.store.schema import grants, jobs, settings
 from bot.store.settings import rules_scope
 from bot.tables import LimitsTable
@@ -27,7 +28,7 @@ _SPENT = select(jobs.c.accepted_at, jobs.c.cost).where(
 #: Every clip, those of a film's shots, too; a film is made of them and is none itself.
 IS_CLIP = or_(jobs.c.story.is_(None), jobs.c.story != jobs.c.id)
 _SINCE = jobs.c.accepted_at >= bindparam("since")
-_MONEY = select(func.coalesce(func.sum(jobs.c.cost), 0).label("usd")).where(_SINCE)
+_MONEY = select(total(jobs.c.cost).label("usd")).where(_SINCE)
 # What counts as a clip; whatever else there is costs nothing. In this order it is tested quickest.
 _CLIPS = _MONEY.add_columns(func.count().label("clips")).where(
     or_(jobs.c.cost > 0, jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELLED.value])),

@@ -103,6 +103,10 @@ class Database(ABC):
         """Let another process write."""
 
     @abstractmethod
+    def alone(self) -> contextlib.AbstractContextManager[Connection]:
+        """One long transaction, under `lock()`; raises `ConfigError` where others are here."""
+
+    @abstractmethod
     def migrate(self) -> None:
         """Bring it to this version's schema; raises `SchemaTooNew` and `StoreError`."""
 

@@ -14,8 +14,8 @@ from bot.refs import JobId, ThreadRef
 from bot.request import Requester
 from bot.store import messages
 from bot.store.database import Tx
+from bot.store.portable import insert_new
 from bot.store.schema import errands
-from bot.store.upserts import insert_new
 
 #: A report for moderators, a copy in the gallery, a copy by direct message, a clip for moderators,
 #: what only its person is told, and what whoever posted its image is asked; `recall`: what was one

@@ -9,16 +9,17 @@ from sqlalchemy import Connection, func, select
 
 from bot.job import OPEN, JobState
 from bot.refs import JobId, Micros
+from bot.store.portable import total
 from bot.store.schema import job_events, jobs, ledger_entries
 
 _closing = ledger_entries.alias("closing")
 _HELD = (
-    select(func.coalesce(func.sum(ledger_entries.c.micros), 0))
+    select(total(ledger_entries.c.micros))
     .outerjoin(_closing, _closing.c.closes == ledger_entries.c.job_id)
     .where(ledger_entries.c.kind == "hold", _closing.c.id.is_(None))
 )
 _CHARGED = (
-    select(jobs.c.provider, jobs.c.model, func.sum(ledger_entries.c.micros))
+    select(jobs.c.provider, jobs.c.model, total(ledger_entries.c.micros))
     .select_from(ledger_entries.join(jobs, jobs.c.id == ledger_entries.c.job_id))
     .where(ledger_entries.c.kind == "settle", jobs.c.provider.is_not(None))
     .group_by(jobs.c.provider, jobs.c.model)
@@ -61,6 +62,14 @@ def read(conn: Connection) -> Figures:
 def last_event(conn: Connection) -> int:
     """The newest move of any job; 0 where there is none."""
     return int(conn.execute(select(func.coalesce(func.max(job_events.c.id), 0))).scalar_one())
+
+
+def moved(conn: Connection, after: int, last: int) -> list[JobId]:
+    """The jobs that moved after the one event, up to the other."""
+    is_new = (job_events.c.id > after) & (job_events.c.id <= last)
+    return [
+        JobId(row[0]) for row in conn.execute(select(job_events.c.job_id).where(is_new).distinct())
+    ]
 
 
 def spans(conn: Connection, after: int, last: int) -> list[tuple[str, float]]:

@@ -21,6 +21,7 @@ from bot.request import Requester
 from bot.store import allowances, errands, settings
 from bot.store import jobs as job_rows
 from bot.store.database import Tx
+from bot.store.portable import total
 from bot.store.schema import jobs, ledger_entries
 from bot.tables import LimitsTable, micros
 
@@ -220,7 +221,7 @@ def usage(
             func.sum(case((and_(is_failed, is_refused), 1), else_=0)).label("refused"),
             func.sum(case((is_failed, 1), else_=0)).label("ended"),
             func.sum(case((is_delivered, jobs.c.seconds), else_=0.0)).label("seconds"),
-            func.sum(case((jobs.c.state.in_(CHARGED), jobs.c.cost), else_=0)).label("charged"),
+            total(case((jobs.c.state.in_(CHARGED), jobs.c.cost), else_=0)).label("charged"),
         )
         .where(
             jobs.c.created_at >= start,
@@ -277,7 +278,7 @@ def _labelled(label: str, rows: list[UsageRow]) -> UsageRow:
 def test_use(conn: Connection, person: str, start: datetime) -> tuple[int, Micros]:
     """How many test clips a person got since `start`, and what they would have cost."""
     row = conn.execute(
-        select(func.count(), func.coalesce(func.sum(jobs.c.list_price), 0)).where(
+        select(func.count(), total(jobs.c.list_price)).where(
             jobs.c.person == person,
             jobs.c.is_test,
             jobs.c.state == JobState.DELIVERED.value,

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from bot.refs import JobId, MessageRef
 from bot.store.database import Database, Tx
+from bot.store.portable import insert
 from bot.store.schema import messages
-from bot.store.upserts import insert
 
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
 _WRITTEN = insert(messages)

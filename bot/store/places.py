@@ -13,8 +13,8 @@ from bot.overview import Blocked
 from bot.request import Requester
 from bot.store import settings
 from bot.store.database import Tx
+from bot.store.portable import insert, insert_new
 from bot.store.schema import blocks, jobs, place_rules, places
-from bot.store.upserts import insert, insert_new
 
 #: It asked and waits for the operator, who lets it in or turns it away. `listed`: there is
 #: something of it, or it is named in the configuration, and it removed the bot.

@@ -31,6 +31,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger, register_secret
 from bot.store.database import Database, cause
+from bot.store.plain import keep_plain, to_json
 from bot.store.schema import HEAD
 
 READERS = 6
@@ -38,6 +39,8 @@ CONNECT_SECONDS = 5
 #: So long the outcome of a commit is asked for whose answer was lost.
 VERDICT_SECONDS = 10.0
 VERDICT_PAUSE_SECONDS = 0.2
+#: A connection that was closed is seen for a moment longer.
+FAREWELL_SECONDS = 1.0
 #: The lock of whoever writes, and the one of whoever migrates; any numbers of our own.
 WRITING, MIGRATING = 0x5241_5942, 0x5241_594D
 log = get_logger(__name__)
@@ -59,15 +62,29 @@ _KEEPALIVES = {
     "connect_timeout": CONNECT_SECONDS,
 }
 _BEGIN = text("SELECT pg_advisory_xact_lock(:key), pg_current_xact_id()::text")
+_IS_PLAIN = text("SELECT current_setting('server_encoding') = 'UTF8' AND 'B' < 'a'")
 _HAS_REVISION = text("SELECT to_regclass('alembic_version')")
 _REVISION = text("SELECT version_num FROM alembic_version")
+
+
+_UNTIMED = text(
+    "SELECT set_config('statement_timeout', '0', true), "
+    "set_config('idle_in_transaction_session_timeout', '1h', true)"
+)
+#: Who else is connected; what the server itself runs there has no user.
+_OTHERS = text(
+    "SELECT DISTINCT coalesce(nullif(application_name, ''), 'a program') || ' of ' || usename "
+    "FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid() "
+    "AND usename IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'"
+)
+_LOOK_AGAIN = text("SELECT pg_stat_clear_snapshot()")
 
 
 class PostgresDatabase(Database):
     """One PostgreSQL database, shared with other processes of this bot."""
 
     commit_errors = (SQLAlchemyError, psycopg.Error)
-    item_errors = (OperationalError, ProgrammingError, DataError, psycopg.Error, UnicodeError)
+    item_errors = (OperationalError, ProgrammingError, DataError, psycopg.Error)
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -94,17 +111,51 @@ class PostgresDatabase(Database):
     def unlock(self) -> None:
         """Nothing."""
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """One transaction under the lock of whoever writes, while nobody else is connected."""
+        engine = writer_engine(self.url)
+        try:
+            with engine.begin() as conn:
+                conn.execute(_UNTIMED)
+                conn.execute(_BEGIN, {"key": WRITING})
+                self._refuse_company(conn)
+                yield conn
+        finally:
+            engine.dispose()
+
+    def _refuse_company(self, conn: Connection) -> None:
+        until = time.monotonic() + FAREWELL_SECONDS
+        while others := conn.execute(_OTHERS).scalars().all():
+            if time.monotonic() >= until:
+                raise ConfigError(
+                    f"{self.place} is used by {', '.join(others)}. Stop every Raybot and whatever "
+                    "else is connected to it, and begin again."
+                )
+            threading.Event().wait(VERDICT_PAUSE_SECONDS)
+            conn.execute(_LOOK_AGAIN)
+
     def migrate(self) -> None:
         """Bring the schema to this version, one process at a time."""
         from bot.store.migrations import migrate_shared
 
         engine = writer_engine(self.url)
         try:
+            self._refuse_unfit(engine)
             migrate_shared(engine, MIGRATING)
         except (SQLAlchemyError, psycopg.Error) as error:
             raise StoreError(f"{self.place} keeps its schema, because: {cause(error)}.") from error
         finally:
             engine.dispose()
+
+    def _refuse_unfit(self, engine: Engine) -> None:
+        """Names are compared letter by letter, as in SQLite, and any letter can be typed."""
+        with engine.connect() as conn:
+            if not conn.execute(_IS_PLAIN).scalar_one():
+                raise ConfigError(
+                    f"{self.place} sorts texts by the rules of a language, or is not in UTF-8. "
+                    "Make it anew: createdb --template=template0 --encoding=UTF8 --locale=C …"
+                )
 
     def back_up(self, target: Path) -> str:
         """PostgreSQL's own tool does it better."""
@@ -168,7 +219,7 @@ class PostgresDatabase(Database):
             if time.monotonic() >= until:
                 raise CommitUnknown
             try:
-                with psycopg.connect(_conninfo(self.url), autocommit=True) as conn:
+                with psycopg.connect(conninfo(self.url), autocommit=True) as conn:
                     row = conn.execute("SELECT pg_xact_status(%s::xid8)", (number,)).fetchone()
                     verdict = row[0] if row is not None else "aborted"
             except psycopg.Error as error:
@@ -195,35 +246,44 @@ def postgres_url(url: str) -> URL:
     return parsed
 
 
-def _options(**more: str) -> str:
-    return " ".join(f"-c {name}={value}" for name, value in (_SESSION | more).items())
+def connect_args(**more: str) -> dict[str, Any]:
+    """What each connection is opened with; `more` are settings of its session."""
+    options = " ".join(f"-c {name}={value}" for name, value in (_SESSION | more).items())
+    return {**_KEEPALIVES, "options": options}
 
 
-def _conninfo(url: URL) -> str:
+def conninfo(url: URL) -> str:
+    """The address as libpq reads it; with its password, so never to be shown."""
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def writer_engine(url: URL) -> Engine:
     """The engine of the one writing connection of this process, proved before each use."""
-    return create_engine(
+    engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
-        connect_args={**_KEEPALIVES, "options": _options()},
+        connect_args=connect_args(),
+        json_serializer=to_json,
     )
+    keep_plain(engine)
+    return engine
 
 
 def reader_engine(url: URL) -> AsyncEngine:
     """An engine of read-only connections."""
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=READERS,
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={**_KEEPALIVES, "options": _options(default_transaction_read_only="on")},
+        connect_args=connect_args(default_transaction_read_only="on"),
+        json_serializer=to_json,
     )
+    keep_plain(engine.sync_engine)
+    return engine

@@ -13,8 +13,8 @@ from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.request import Requester
 from bot.store.database import Tx
+from bot.store.portable import insert
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
-from bot.store.upserts import insert
 
 _JOB = "job:"
 AUDIT_PAGE = 20

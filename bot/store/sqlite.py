@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger
 from bot.store.database import SQLITE, Database
+from bot.store.plain import keep_plain, to_json
 from bot.store.schema import COPY, HEAD
 
 READERS = 4
@@ -33,7 +35,7 @@ class SqliteDatabase(Database):
     """One SQLite file, opened by one process for writing."""
 
     commit_errors = (SQLAlchemyError, sqlite3.Error)
-    item_errors = (OperationalError, sqlite3.OperationalError, UnicodeEncodeError)
+    item_errors = (OperationalError, sqlite3.OperationalError)
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -75,6 +77,16 @@ class SqliteDatabase(Database):
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """One transaction; the lock keeps others away."""
+        engine = writer_engine(self.path)
+        try:
+            with engine.begin() as conn:
+                yield conn
+        finally:
+            engine.dispose()
 
     def migrate(self) -> None:
         """Bring the file to this version's schema; one that has an older is copied first."""
@@ -206,7 +218,9 @@ def writer_engine(path: Path) -> Engine:
         pool_reset_on_return=None,
         hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
         connect_args={"check_same_thread": False},
+        json_serializer=to_json,
     )
+    keep_plain(engine)
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: object) -> None:
@@ -230,7 +244,7 @@ def writer_engine(path: Path) -> Engine:
 
 def reader_engine(path: Path) -> AsyncEngine:
     """An engine of read-only connections."""
-    return create_async_engine(
+    engine = create_async_engine(
         URL.create(
             "sqlite+aiosqlite",
             database=sqlite_uri(path),
@@ -244,7 +258,10 @@ def reader_engine(path: Path) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         connect_args={"timeout": 5},
+        json_serializer=to_json,
     )
+    keep_plain(engine.sync_engine)
+    return engine
 
 
 def sqlite_version(conn: Connection) -> tuple[int, ...]:

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, delete, func, select
 
 from bot.refs import JobId
 from bot.store.database import Tx
+from bot.store.portable import insert
 from bot.store.schema import stars
-from bot.store.upserts import insert
 
 
 def put(tx: Tx, job_id: JobId, person: str, now: datetime) -> None:

@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 
 from bot.store.database import Tx
+from bot.store.portable import insert
 from bot.store.schema import vault
-from bot.store.upserts import insert
 
 
 def get(conn: Connection, adapter: str, name: str) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.announcer import AGAIN_SECONDS, AT_ONCE, LAST_WORDS_SECONDS, Announcer
+from bot.dispatch.single import SingleProcess
 from bot.errors import (
     DeliveryError,
     DeliveryUnavailable,
@@ -110,6 +111,7 @@ class Desk:
             adapters={"recording": self.chat},
             clock=self.clock,
             to_notice=self._to_notice,
+            replicas=SingleProcess(),
         )
 
     async def _to_notice(self, job: Job) -> Notice:

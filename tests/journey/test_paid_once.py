@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bot.dispatch.local import LocalDispatcher
 from bot.errors import InvalidRequest, NotAllowed, QuotaExceeded, StoreError
 from bot.job import Job, JobState
 from bot.notices import Cancelled, Failed, Uncertain, Waiting
@@ -309,9 +310,11 @@ async def test_an_unknown_place_is_not_served(house: House) -> None:
 
 async def _let_reconcile(house: House, job_id: JobId, *states: JobState) -> Job:
     """Let time pass, but in no step: whoever sends after a long freeze drops that attempt."""
+    dispatcher = house.app._dispatcher
+    assert isinstance(dispatcher, LocalDispatcher)
     async with asyncio.timeout(15):
         while (job := await house.job(job_id)).state not in states:
-            if job_id not in house.app._dispatcher._in_hand:
+            if job_id not in dispatcher._in_hand:
                 house.clock.move(seconds=20)
             await asyncio.sleep(0.05)
     return job

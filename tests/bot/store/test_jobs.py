@@ -265,14 +265,16 @@ async def test_a_job_that_was_in_hand_at_three_crashes_is_put_aside(books: Books
     delivering = await books.reach(S.DELIVERING)
     waiting = await books.reach(S.ACCEPTED)
     for crash in (1, 2):
-        parked = await books.database.write(lambda tx: jobs.count_crashes(tx, NOW, 3))
+        parked = await books.database.write(lambda tx: jobs.count_crashes(tx, NOW, 3, only=None))
         assert parked == []
         assert (await books.get(fetching.id)).crashes == crash
     await books.database.write(
         lambda tx: step(tx, jobs.get(tx.conn, delivering.id), S.DELIVERED).id
     )
-    assert await books.database.write(lambda tx: jobs.count_crashes(tx, NOW, 3)) == [fetching.id]
-    assert await books.database.write(lambda tx: jobs.count_crashes(tx, NOW, 3)) == []
+    assert await books.database.write(lambda tx: jobs.count_crashes(tx, NOW, 3, only=None)) == [
+        fetching.id
+    ]
+    assert await books.database.write(lambda tx: jobs.count_crashes(tx, NOW, 3, only=None)) == []
     assert [job.id for job in await books.database.read(jobs.parked)] == [fetching.id]
     assert (await books.get(waiting.id)).crashes == 0
     with pytest.raises(Stale):

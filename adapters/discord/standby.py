@@ -1,0 +1,67 @@
+"""Posting to Discord without listening to it, while another process of this bot listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import aiohttp
+import discord
+
+from adapters.discord.session import Wire
+from bot.clock import Clock
+from bot.log import get_logger
+from bot.studio import Studio
+
+log = get_logger(__name__)
+AGAIN = timedelta(seconds=15)
+
+
+class StandBy:
+    """Listens if nobody else does, and has a client that hears nothing; `ready` is told of it."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        studio: Studio,
+        *,
+        clock: Clock,
+        ready: Callable[[discord.Client], None],
+    ) -> None:
+        self._wire = wire
+        self._replicas = studio.replicas
+        self._clock = clock
+        self._ready = ready
+
+    async def run(self, listen: Callable[[], Awaitable[None]]) -> None:
+        """Listen whenever that is ours to do, until cancelled."""
+        self._wire.use()
+        if self._replicas.is_single:
+            await listen()
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stay_ready(), name="discord, standing by")
+            group.create_task(self._replicas.alone(self._role, listen), name="discord")
+
+    @property
+    def _role(self) -> str:
+        """One of us listens for each set of shards."""
+        return f"discord {','.join(map(str, self._wire.shard_ids))}"
+
+    async def _stay_ready(self) -> None:
+        """Be signed in; a token that is refused is told by whoever listens."""
+        while True:
+            async with discord.Client(
+                intents=discord.Intents.none(),
+                allowed_mentions=discord.AllowedMentions.none(),
+                max_ratelimit_timeout=60.0,
+            ) as client:
+                try:
+                    await client.login(self._wire.token)
+                except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
+                    log.warning("discord.not_reachable", cause=type(error).__name__)
+                    await self._clock.wait(asyncio.Event(), self._clock.now() + AGAIN)
+                    continue
+                self._ready(client)
+                await asyncio.Event().wait()

@@ -1,0 +1,205 @@
+"""The dispatcher of several processes on PostgreSQL: procrastinate says who advances what.
+
+A task there is only a nudge, deferred in the transaction that made the job due; the truth is the
+row. Procrastinate's claim, notices, heartbeats and detection of stalled workers are used as they
+are. A job's tasks have one lock, and the earlier one is due, the higher its priority: so a nudge
+for later never holds up one for now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import psycopg
+from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector, exceptions
+from procrastinate.jobs import Job as Task
+from procrastinate.manager import JobManager
+from procrastinate.retry import BaseRetryStrategy, RetryDecision
+from sqlalchemy import URL
+
+from bot.clock import Clock
+from bot.errors import StoreError
+from bot.log import get_logger
+from bot.ports import Transaction
+from bot.refs import JobId
+from bot.store.database import Tx
+from bot.store.postgres import MIGRATING, connect_args, conninfo
+
+QUEUE = "raybot"
+ADVANCE, RETRY_STALLED, SWEEP = "raybot:advance", "raybot:retry_stalled", "raybot:sweep"
+HEARTBEAT_SECONDS, STALLED_SECONDS = 2.0, 7.0
+POLL_SECONDS = 1.0
+AGAIN_SECONDS = 1.0
+POOL = 6
+#: Rows that are due for so long without a nudge get one.
+OVERDUE = timedelta(seconds=15)
+_EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
+_HAS_TABLES = "SELECT to_regclass('procrastinate_jobs')"
+log = get_logger(__name__)
+Advance = Callable[[JobId, datetime], Awaitable[None]]
+
+
+class ProcrastinateDispatcher:
+    """Nudges in procrastinate's tables; a job is in one pair of hands among all processes."""
+
+    def __init__(
+        self,
+        url: URL,
+        clock: Clock,
+        due_times: Callable[[], Awaitable[list[tuple[JobId, datetime]]]],
+        *,
+        stalled: Callable[[JobId], Awaitable[None]],
+        grace_seconds: float,
+        hands: int = 32,
+    ) -> None:
+        self._url = url
+        self._clock = clock
+        self._due_times = due_times
+        self._stalled = stalled
+        self._grace_seconds = grace_seconds
+        self._hands = hands
+        self._advance: Advance | None = None
+        self._worker: asyncio.Task[None] | None = None
+        # Of its own, because tasks are deferred on the connection of the store's writer thread.
+        self._deferrer = JobManager(SyncPsycopgConnector())
+        self._app = self._build()
+
+    def _build(self) -> App:
+        connector = PsycopgConnector(
+            conninfo=conninfo(self._url), kwargs=connect_args(), min_size=1, max_size=POOL
+        )
+        app = App(connector=connector)
+        app.task(name=ADVANCE, queue=QUEUE, retry=LeftToOthers())(self._take)
+        retry_stalled = app.task(
+            name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED, pass_context=True
+        )(self._retry_stalled)
+        app.periodic(cron="*/2 * * * * *")(retry_stalled)
+        app.periodic(cron="* * * * *")(
+            app.task(name=SWEEP, queue=QUEUE, queueing_lock=SWEEP)(self._sweep)
+        )
+        return app
+
+    async def open(self) -> None:
+        """Make procrastinate's tables where they are missing; raises `StoreError`."""
+        try:
+            await asyncio.to_thread(_make_tables, self._url)
+        except (psycopg.Error, exceptions.ConnectorException) as error:
+            raise StoreError(f"procrastinate's tables cannot be made: {error}.") from error
+
+    def wake(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
+        """Let this job be advanced at this time, if the transaction commits."""
+        self._defer(cast("Tx", tx), job_id, at, queueing_lock=None)
+
+    def _defer(self, tx: Tx, job_id: JobId, at: datetime, *, queueing_lock: str | None) -> None:
+        task = to_task(job_id, at, queueing_lock=queueing_lock)
+        self._deferrer.defer_job(task, connection=tx.conn.connection.driver_connection)
+
+    async def run(self, advance: Advance) -> None:
+        """Advance what is due until cancelled; a worker that lost the database begins anew."""
+        self._advance = advance
+        while True:
+            self._worker = asyncio.ensure_future(self._work())
+            try:
+                await asyncio.wait({self._worker})
+            finally:
+                if not self._worker.done():
+                    self._worker.cancel()
+                    await asyncio.wait({self._worker})
+            if self._worker.cancelled():
+                # Drained: nothing more is started here.
+                await asyncio.Event().wait()
+            if (error := self._worker.exception()) is not None:
+                log.warning("dispatch.lost_database", cause=str(error).splitlines()[0])
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _work(self) -> None:
+        async with self._app.open_async():
+            await self._app.run_worker_async(
+                queues=[QUEUE],
+                concurrency=self._hands,
+                fetch_job_polling_interval=POLL_SECONDS,
+                update_heartbeat_interval=HEARTBEAT_SECONDS,
+                stalled_worker_timeout=STALLED_SECONDS,
+                shutdown_graceful_timeout=self._grace_seconds,
+                delete_jobs="always",
+                install_signal_handlers=False,
+            )
+
+    async def drain(self, seconds: float) -> float:
+        """Start nothing more, and let the steps in hand end; others go on with what is left."""
+        began = self._clock.boottime()
+        if self._worker is not None and not self._worker.done():
+            self._worker.cancel()
+            await asyncio.wait({self._worker}, timeout=seconds)
+        return max(0.0, seconds - (self._clock.boottime() - began))
+
+    # ---- tasks ---------------------------------------------------------------------------
+
+    async def _take(self, *, job_id: str, at: str) -> None:
+        assert self._advance is not None
+        await self._advance(JobId(job_id), datetime.fromisoformat(at))
+
+    async def _retry_stalled(self, context: JobContext, timestamp: int) -> None:
+        """Give to others what a process that died or froze has in its hands."""
+        del timestamp
+        manager = context.app.job_manager
+        for task in await manager.get_stalled_jobs(
+            queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
+        ):
+            log.warning(
+                "dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id")
+            )
+            if task.task_name == ADVANCE:
+                await self._stalled(JobId(str(task.task_kwargs["job_id"])))
+            await manager.retry_job(task)
+
+    async def _sweep(self, timestamp: int) -> None:
+        """Nudge the rows that are due and that nobody was told of."""
+        del timestamp
+        overdue = self._clock.now() - OVERDUE
+        for job_id, at in await self._due_times():
+            if at > overdue:
+                continue
+            try:
+                await self._app.job_manager.defer_job_async(
+                    to_task(job_id, at, queueing_lock=f"sweep:{job_id}")
+                )
+            except exceptions.AlreadyEnqueued:
+                continue
+
+
+class LeftToOthers(BaseRetryStrategy):
+    """A step that was cut off by its process's end is taken again, by whoever is there."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Task) -> RetryDecision | None:
+        """At once where it was cancelled; else never, because `advance` tells the row."""
+        del job
+        is_cut = isinstance(exception, asyncio.CancelledError | exceptions.JobAborted)
+        return RetryDecision(retry_in={"seconds": 0}) if is_cut else None
+
+
+def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None) -> Task:
+    """The nudge for a job at a time."""
+    return Task(
+        id=None,
+        queue=QUEUE,
+        task_name=ADVANCE,
+        task_kwargs={"job_id": job_id, "at": at.isoformat()},
+        lock=job_id,
+        queueing_lock=queueing_lock,
+        scheduled_at=at,
+        priority=-int((at - _EPOCH).total_seconds()),
+    )
+
+
+def _make_tables(url: URL) -> None:
+    with psycopg.connect(conninfo(url), **connect_args()) as conn:
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATING,))
+        found = conn.execute(_HAS_TABLES).fetchone()
+        if found is None or found[0] is None:
+            from procrastinate.schema import SchemaManager
+
+            conn.execute(SchemaManager.get_schema())

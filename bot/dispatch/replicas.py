@@ -1,0 +1,214 @@
+"""Several processes on one PostgreSQL: roles that one of them has, turns, and word to the others.
+
+A role and a turn are session advisory locks, so they end with the connection that holds them,
+and so with its process. A process that froze loses its roles after `IDLE_SECONDS`, when the server
+ends the connection that says nothing. What is told is a hint: who must know for certain reads a
+row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from sqlalchemy import URL
+
+from bot.errors import StoreError
+from bot.log import get_logger
+from bot.store.postgres import connect_args, conninfo
+
+CHANNEL = "raybot"
+IDLE_SECONDS, PING_SECONDS = 10, 3.0
+#: So soon a role is taken over whose process died.
+TRY_SECONDS = 1.0
+AGAIN_SECONDS = 1.0
+LISTEN_SECONDS = 5.0
+TURNS_AT_ONCE = 16
+TURN_SECONDS = 30.0
+#: PostgreSQL takes no longer notices.
+LONGEST_NOTICE = 7900
+_TRY = "SELECT pg_try_advisory_lock(%s)"
+_WAIT = "SELECT pg_advisory_lock(%s)"
+_DONE = "SELECT pg_advisory_unlock(%s)"
+log = get_logger(__name__)
+Work = Callable[[], Awaitable[None]]
+
+
+class PostgresReplicas:
+    """One of the processes that share a PostgreSQL database."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        #: A name of this process's own: a start makes a new one.
+        self.name = secrets.token_hex(8)
+        self._roles: dict[str, _Role] = {}
+        self._ears: dict[str, Callable[[Mapping[str, str]], None]] = {}
+        self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
+        self._turns = AsyncConnectionPool(
+            conninfo(url),
+            kwargs={**connect_args(), "autocommit": True},
+            min_size=0,
+            max_size=TURNS_AT_ONCE,
+            timeout=TURN_SECONDS,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+
+    @property
+    def is_single(self) -> bool:
+        """Not even while no other runs: one may begin any time."""
+        return False
+
+    # ---- what others ask -----------------------------------------------------------------
+
+    async def alone(self, role: str, work: Work) -> None:
+        """Do the work whenever the role is ours, until it ends by itself."""
+        mine = self._roles.setdefault(role, _Role(role))
+        while True:
+            await mine.held.wait()
+            log.info("replica.on_duty", role=role)
+            if await mine.do(work):
+                return
+            log.warning("replica.off_duty", role=role)
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Wait for whoever is busy with this, in any process."""
+        number = to_number("turn", name)
+        try:
+            async with self._turns.connection() as conn:
+                await conn.execute(_WAIT, (number,))
+                try:
+                    yield
+                finally:
+                    with suppress(psycopg.Error):  # It ends with its connection anyway.
+                        await conn.execute(_DONE, (number,))
+        except (psycopg.Error, PoolTimeout) as error:
+            raise StoreError("The database cannot be reached. Try again.") from error
+
+    def tell(self, subject: str, **said: str) -> None:
+        """Put it on its way; too many at once, or too long a word, are left out."""
+        notice = json.dumps({"from": self.name, "subject": subject, "said": said})
+        if len(notice.encode()) <= LONGEST_NOTICE:
+            with suppress(asyncio.QueueFull):
+                self._outgoing.put_nowait(notice)
+
+    def on(self, subject: str, hear: Callable[[Mapping[str, str]], None]) -> None:
+        """Hear of a subject from now on."""
+        self._ears[subject] = hear
+
+    # ---- life ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep roles, listen and tell until cancelled; each anew after a lost connection."""
+        await self._turns.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._again(self._keep_roles), name="roles")
+                group.create_task(self._again(self._listen), name="ears")
+                group.create_task(self._again(self._speak), name="mouth")
+        finally:
+            await self._turns.close()
+
+    async def _again(self, work: Callable[[psycopg.AsyncConnection], Awaitable[None]]) -> None:
+        while True:
+            try:
+                async with await self._connect() as conn:
+                    await work(conn)
+            except (psycopg.Error, TimeoutError) as error:
+                log.warning("replica.lost_database", cause=str(error).splitlines()[0])
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _connect(self) -> psycopg.AsyncConnection:
+        return await psycopg.AsyncConnection.connect(
+            conninfo(self._url),
+            autocommit=True,
+            **connect_args(idle_session_timeout=f"{IDLE_SECONDS}s"),
+        )
+
+    async def _keep_roles(self, conn: psycopg.AsyncConnection) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(PING_SECONDS):
+                    await conn.execute("SELECT 1")
+                    for role in list(self._roles.values()):
+                        if not role.held.is_set():
+                            await self._try(conn, role)
+                await asyncio.sleep(TRY_SECONDS)
+        finally:
+            # Whoever holds them now, it is not certain that it is us.
+            for role in self._roles.values():
+                role.lose()
+
+    async def _try(self, conn: psycopg.AsyncConnection, role: _Role) -> None:
+        found = await (await conn.execute(_TRY, (role.number,))).fetchone()
+        if found is not None and found[0]:
+            role.held.set()
+
+    async def _listen(self, conn: psycopg.AsyncConnection) -> None:
+        await conn.execute(f"LISTEN {CHANNEL}")
+        while True:
+            async for notice in conn.notifies(timeout=LISTEN_SECONDS):
+                self._hear(notice.payload)
+            await conn.execute("SELECT 1")
+
+    def _hear(self, payload: str) -> None:
+        try:
+            told = json.loads(payload)
+            ear = self._ears.get(told["subject"]) if told["from"] != self.name else None
+            if ear is not None:
+                ear(told["said"])
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("replica.not_understood", cause=type(error).__name__)
+
+    async def _speak(self, conn: psycopg.AsyncConnection) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(LISTEN_SECONDS):
+                    notice = await self._outgoing.get()
+            except TimeoutError:
+                await conn.execute("SELECT 1")
+                continue
+            await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
+
+
+class _Role:
+    """What only one process does; ours while `held` is set."""
+
+    def __init__(self, name: str) -> None:
+        self.number = to_number("role", name)
+        self.held = asyncio.Event()
+        self._lost = asyncio.Event()
+
+    def lose(self) -> None:
+        self.held.clear()
+        self._lost.set()
+
+    async def do(self, work: Work) -> bool:
+        """Whether the work ended by itself; it is cancelled where the role is lost."""
+        self._lost.clear()
+        doing = asyncio.ensure_future(work())
+        losing = asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait({doing, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                doing.result()
+                return True
+            return False
+        finally:
+            losing.cancel()
+            if not doing.done():
+                doing.cancel()
+                await asyncio.wait({doing})
+
+
+def to_number(kind: str, name: str) -> int:
+    """The 64-bit number by which PostgreSQL knows a lock."""
+    digest = hashlib.sha256(f"{kind}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,0 +1,36 @@
+"""What one of several processes of a bot asks of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+
+class Replicas(Protocol):
+    """This process among those that work on the same database."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there never is another process."""
+
+    async def alone(self, role: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what only one process does; stand by while another one does it.
+
+        Begins anew where the role is lost and comes back; ends when the work does.
+        """
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Be the only one, in any process, who is busy with this; others wait for their turn.
+
+        Raises `StoreError` where that cannot be known.
+        """
+
+    def tell(self, subject: str, **said: str) -> None:
+        """Let all other processes hear this: soon, and maybe never."""
+
+    def on(self, subject: str, hear: Callable[[Mapping[str, str]], None]) -> None:
+        """Hear what others tell of a subject."""
+
+    async def run(self) -> None:
+        """Keep the roles, and hear the others, until cancelled."""

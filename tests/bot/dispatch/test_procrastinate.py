@@ -1,0 +1,158 @@
+"""Nudges commit with their rows, and one process at a time advances a job, whichever lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from bot.clock import SystemClock
+from bot.dispatch.procrastinate import ProcrastinateDispatcher
+from bot.refs import JobId
+from bot.store.database import Database, open_database
+from bot.store.postgres import postgres_url
+from tests.postgres import postgres_database
+
+A, B = JobId("r-a"), JobId("r-b")
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with postgres_database() as found:
+        yield found
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    opened = open_database(url)
+    await opened.start()
+    yield opened
+    await opened.stop()
+
+
+@dataclass
+class Process:
+    """One dispatcher as a process has it, and what it advanced."""
+
+    url: str
+    rows: list[tuple[JobId, datetime]] = field(default_factory=list)
+    advanced: list[JobId] = field(default_factory=list)
+    stalled: list[JobId] = field(default_factory=list)
+    may_end: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.may_end.set()
+        self.took = asyncio.Event()
+        self.dispatcher = ProcrastinateDispatcher(
+            postgres_url(self.url), CLOCK, self._due, stalled=self._stalled, grace_seconds=5
+        )
+
+    async def _due(self) -> list[tuple[JobId, datetime]]:
+        return self.rows
+
+    async def _stalled(self, job_id: JobId) -> None:
+        self.stalled.append(job_id)
+
+    async def advance(self, job_id: JobId, _at: datetime) -> None:
+        self.advanced.append(job_id)
+        self.took.set()
+        await self.may_end.wait()
+
+    async def until(self, count: int, seconds: float = 10) -> None:
+        async with asyncio.timeout(seconds):
+            while len(self.advanced) < count:
+                self.took.clear()
+                await self.took.wait()
+
+
+@asynccontextmanager
+async def working(*processes: Process) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for each in processes:
+            await each.dispatcher.open()
+            tasks.append(group.create_task(each.dispatcher.run(each.advance)))
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+async def wake(database: Database, process: Process, job_id: JobId, **later: float) -> None:
+    at = CLOCK.now() + timedelta(**later)
+    await database.write(lambda tx: process.dispatcher.wake(tx, job_id, at))
+
+
+async def test_a_nudge_comes_with_its_transaction_or_not_at_all(
+    url: str, database: Database
+) -> None:
+    process = Process(url)
+
+    def fail(tx: object) -> None:
+        process.dispatcher.wake(tx, A, CLOCK.now())  # type: ignore[arg-type]  # as `write` gives it
+        raise ValueError("rolled back")
+
+    async with working(process):
+        with pytest.raises(ValueError, match="rolled back"):
+            await database.write(fail)
+        await wake(database, process, B)
+        await process.until(1)
+    assert process.advanced == [B]
+
+
+async def test_a_nudge_for_later_holds_up_none_for_now(url: str, database: Database) -> None:
+    process = Process(url)
+    async with working(process):
+        await wake(database, process, A, seconds=3600)
+        await wake(database, process, A, seconds=1)
+        await wake(database, process, A)
+        await process.until(2, seconds=6)
+
+
+async def test_a_job_is_in_one_pair_of_hands_among_processes(url: str, database: Database) -> None:
+    one, two = Process(url), Process(url)
+    one.may_end.clear()
+    two.may_end.clear()
+    async with working(one, two):
+        for _ in range(3):
+            await wake(database, one, A)
+        await wake(database, one, B)
+        async with asyncio.timeout(10):
+            while B not in one.advanced + two.advanced or A not in one.advanced + two.advanced:
+                await asyncio.sleep(0.02)
+        assert sorted(one.advanced + two.advanced) == [A, B]
+        one.may_end.set()
+        two.may_end.set()
+        async with asyncio.timeout(10):
+            while len(one.advanced + two.advanced) < 4:
+                await asyncio.sleep(0.02)
+
+
+async def test_what_is_in_hand_at_the_end_is_left_to_others(url: str, database: Database) -> None:
+    """A process that is stopped gives its steps some time; then another one takes them again."""
+    first, second = Process(url), Process(url)
+    first.dispatcher._grace_seconds = 0.2
+    first.may_end.clear()
+    async with working(first):
+        await wake(database, first, A)
+        await first.until(1)
+        assert await first.dispatcher.drain(5) > 0
+        async with working(second):
+            await second.until(1)
+    assert (first.advanced, second.advanced) == ([A], [A])
+
+
+async def test_rows_without_a_nudge_are_found(url: str, database: Database) -> None:
+    process = Process(url)
+    async with working(process):
+        await wake(database, process, B)
+        await process.until(1)
+        process.rows = [(A, CLOCK.now() - timedelta(minutes=1)), (B, CLOCK.now())]
+        await process.dispatcher._sweep(0)
+        await process.dispatcher._sweep(0)
+        await process.until(2)
+    assert process.advanced == [B, A]

@@ -1,0 +1,123 @@
+"""One process has a role, another takes it over; turns are one at a time; word goes round."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+from psycopg.sql import SQL
+
+from bot.dispatch.replicas import PostgresReplicas
+from bot.dispatch.single import SingleProcess
+from bot.replicas import Replicas
+from bot.store.postgres import postgres_url
+from tests.postgres import at_server, postgres_database
+
+CUT = SQL(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid != pg_backend_pid()"
+)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with postgres_database() as found:
+        yield found
+
+
+class Duty:
+    """Work that lasts, and whether it is being done."""
+
+    def __init__(self) -> None:
+        self.on = asyncio.Event()
+        self.off = asyncio.Event()
+
+    async def work(self) -> None:
+        self.on.set()
+        self.off.clear()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.on.clear()
+            self.off.set()
+
+
+@asynccontextmanager
+async def at_work(replicas: Replicas, duty: Duty) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(replicas.run()),
+            group.create_task(replicas.alone("watch luma", duty.work)),
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+async def test_a_role_passes_on_when_its_process_ends(url: str) -> None:
+    first, second = Duty(), Duty()
+    async with asyncio.timeout(10), asyncio.TaskGroup():
+        async with at_work(PostgresReplicas(postgres_url(url)), first):
+            await first.on.wait()
+            async with at_work(PostgresReplicas(postgres_url(url)), second):
+                await asyncio.sleep(0)
+                assert not second.on.is_set()
+                first_on = first.on.is_set()
+        assert first_on
+        async with at_work(PostgresReplicas(postgres_url(url)), second):
+            await second.on.wait()
+
+
+async def test_a_lost_connection_ends_the_work_until_the_role_is_back(url: str) -> None:
+    duty = Duty()
+    async with asyncio.timeout(15), at_work(PostgresReplicas(postgres_url(url)), duty):
+        await duty.on.wait()
+        at_server(url, CUT)
+        await duty.off.wait()
+        await duty.on.wait()
+
+
+async def test_turns_are_taken_one_at_a_time(url: str) -> None:
+    replicas = [PostgresReplicas(postgres_url(url)) for _ in range(2)]
+    busy, most = 0, 0
+
+    async def take(each: PostgresReplicas) -> None:
+        nonlocal busy, most
+        async with each.turn("status r-a"):
+            busy += 1
+            most = max(most, busy)
+            await asyncio.sleep(0.01)
+            busy -= 1
+
+    async with asyncio.timeout(10), at_work(replicas[0], Duty()), at_work(replicas[1], Duty()):
+        await asyncio.gather(*(take(each) for _ in range(10) for each in replicas))
+    assert most == 1
+
+
+@pytest.mark.parametrize("word", ["nudge", "a quote ' and a \\ and ä"])
+async def test_others_hear_what_is_told_and_oneself_does_not(url: str, word: str) -> None:
+    one, other = PostgresReplicas(postgres_url(url)), PostgresReplicas(postgres_url(url))
+    heard: asyncio.Queue[Mapping[str, str]] = asyncio.Queue()
+    own: list[Mapping[str, str]] = []
+    one.on("nudge", own.append)
+    other.on("nudge", heard.put_nowait)
+    async with asyncio.timeout(10), at_work(one, Duty()), at_work(other, Duty()):
+        while heard.empty():
+            one.tell("nudge", provider=word)
+            one.tell("unknown", provider=word)
+            await asyncio.sleep(0.05)
+        assert await heard.get() == {"provider": word}
+    assert own == []
+
+
+async def test_a_single_process_has_every_role_and_takes_turns() -> None:
+    single, duty = SingleProcess(), Duty()
+    async with asyncio.timeout(5), at_work(single, duty):
+        await duty.on.wait()
+        async with single.turn("a"):
+            waiting = asyncio.ensure_future(single.turn("a").__aenter__())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        await waiting
