@@ -15,7 +15,7 @@ from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
-from bot.store import attempts, jobs
+from bot.store import attempts, jobs, moving
 from bot.store.database import open_database
 from bot.store.sqlite import SqliteDatabase
 from bot.supply import database_url
@@ -153,6 +153,9 @@ async def test_a_backup_is_not_started_from_by_mistake(
     path.write_bytes(backup.read_bytes())
     with pytest.raises(ConfigError, match="raybot restore"):
         await SqliteDatabase(f"sqlite:///{path}").start()
+    elsewhere = SqliteDatabase(f"sqlite:///{tmp_path / 'new.db'}")
+    with pytest.raises(InvalidRequest, match="raybot restore"):
+        moving.move(SqliteDatabase(f"sqlite:///{backup}"), elsewhere, lambda *_: None)
     with pytest.raises(StoreError, match="cannot be read as a database"):
         put_back(house, tmp_path / "data" / "secret.key")
     # One that was copied by other means, and is in place already.
