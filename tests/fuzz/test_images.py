@@ -53,7 +53,7 @@ def files(draw: st.DrawFn) -> bytes:
 def test_a_head_is_sniffed(content: bytes) -> None:
     kinds = tried(lambda: sniff(content[:64]))
     assert kinds is not None
-    assert set(kinds) <= {*KINDS, "MPO"}
+    assert set(kinds) <= {*KINDS}
 
 
 # In the bot a child process reads one file and ends, and whatever it left open with it.
