@@ -169,10 +169,11 @@ def unpark(job_id: JobArgument, config: ConfigOption = None) -> None:
 def review(
     job_id: JobArgument,
     how: Annotated[str, typer.Argument(help="post or reject.")],
+    reason: Annotated[str, typer.Argument(help="Of a rejection: its person is told.")] = "",
     config: ConfigOption = None,
 ) -> None:
     """Decide about a clip that waits for a moderator before it is posted."""
-    values = {"job_id": job_id, "how": how}
+    values = {"job_id": job_id, "how": how, "reason": reason}
     _exit(asyncio.run(commands.act(_load(config), "review", values)))
 
 

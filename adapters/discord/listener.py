@@ -25,7 +25,7 @@ from adapters.discord.places import Places
 from adapters.discord.recent import Recent
 from adapters.discord.remakes import Remakes
 from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_fault
-from adapters.discord.reporting import REPORT, Reports
+from adapters.discord.reporting import REJECT, REPORT, Reports
 from adapters.discord.rules import RULES, show_rules
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.standby import StandBy
@@ -79,7 +79,7 @@ class Discord(Delivery):
         self._deeds = Deeds(studio, self, self._recent)
         self._remakes = Remakes(studio, self)
         self._stories = Stories(studio, self, self._answers)
-        self._reports = Reports(studio, self)
+        self._reports = Reports(studio, self, self._answers.care)
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
@@ -348,6 +348,7 @@ class Discord(Delivery):
             **{each: partial(self._remakes.open, action=each) for each in remakes.ACTS},
             AGAIN: self._stories.on_again,
             REPORT: self._reports.on_report,
+            REJECT: self._reports.on_reject,
         }
         if action in forms:
             await forms[action](interaction, JobId(target))

@@ -8,14 +8,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from adapters.slack.addresses import NAME, is_direct
-from adapters.slack.buttons import MORE, REPORT, read_action
+from adapters.slack.buttons import MORE, REJECT, REPORT, read_action
 from adapters.slack.deeds import HAS_FORM
 from adapters.work_text import is_bare_story
 from bot.refs import Frozen
 
 Kind = Literal["command", "message", "form", "button", "shortcut", "reaction", "home", "gone"]
 #: What is answered by a form, which Slack takes for three seconds only: it is not kept.
-OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT}) | HAS_FORM
+OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT, REJECT}) | HAS_FORM
 #: The reactions that mean something to us, by Slack's names of them, and what is done.
 REACTIONS = {"star": "star", "email": "letter", "envelope": "letter"}
 KEPT_OF_VIEW = ("id", "callback_id", "private_metadata")
@@ -46,6 +46,7 @@ class File(Frozen):
 class Heard(Frozen):
     """One thing that somebody did, or that Slack tells of our bot.
 
+    `at` is the time of it by Slack's clock, where things may be told in another order.
     `thread` is the time stamp of the thread it was said in. `files` None: Slack did not say.
     `trigger`, `response_url` and `message` are good for a moment and never kept.
     """
@@ -59,6 +60,7 @@ class Heard(Frozen):
     ts: str = ""
     text: str = ""
     files: tuple[File, ...] | None = None
+    at: str = ""
     action: str = ""
     target: str = ""
     view: Mapping[str, Any] = {}
@@ -158,7 +160,7 @@ def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard 
     """
     action, item = REACTIONS.get(str(event.get("reaction")), ""), event.get("item") or {}
     user, channel = str(event.get("user") or ""), str(item.get("channel") or "")
-    ts, at = str(item.get("ts") or ""), event.get("event_ts", "")
+    ts, at = str(item.get("ts") or ""), str(event.get("event_ts") or "")
     is_removed = event["type"] == "reaction_removed"
     if action == "letter" and is_removed:
         return None
@@ -173,6 +175,7 @@ def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard 
         user=user,
         channel=channel,
         ts=ts,
+        at=at,
         action=action,
     )
 

@@ -15,6 +15,7 @@ from adapters.slack import deeds, parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
+from adapters.slack.buttons import REJECT
 from adapters.slack.care import OUTCOMES, Care
 from adapters.slack.delivery import Delivery
 from adapters.slack.filled import STORY, Place, read_story, story_errors
@@ -22,7 +23,7 @@ from adapters.slack.forms import Forms
 from adapters.slack.heard import OPENS_FORM, File, Heard, read_kept
 from adapters.slack.home import Home
 from adapters.slack.mentions import Mentions
-from adapters.slack.more import LIST, REPORTING
+from adapters.slack.more import LIST, REJECTING, REPORTING
 from adapters.slack.parse import Asked
 from adapters.slack.people import People
 from adapters.slack.places import Places
@@ -50,7 +51,7 @@ TOO_LATE = render.draw_sentence(
     "Raybot was restarted, and what you asked for then was not started. Please ask again."
 )
 #: The forms that say where they were opened.
-PLACED = frozenset({views.CREATE, STORY, deeds.DEED, LIST, REPORTING})
+PLACED = frozenset({views.CREATE, STORY, deeds.DEED, LIST, REPORTING, REJECTING})
 NOTHING_SAID = "Say what you want to see, or mention me in the thread of an image."
 
 
@@ -211,7 +212,10 @@ class Slack(Delivery):
             case "shortcut":
                 await self._forms.for_shortcut(heard, account)
             case "button" if heard.action in OPENS_FORM:
-                await self._forms.for_button(heard, await self._requester(heard, account))
+                requester = await self._requester(heard, account)
+                if heard.action == REJECT:
+                    await self._care.check(requester, account)
+                await self._forms.for_button(heard, requester)
             case "button":
                 await self._on_button(heard, account)
             case "form":
@@ -297,8 +301,8 @@ class Slack(Delivery):
             await self._studio.preferences.change(requester, views.read_settings(heard.view))
             self._home.touch(requester)
             return
-        if heard.view.get("callback_id") == REPORTING:
-            await self._voice.say(heard, await self._care.report(heard, requester))
+        if heard.view.get("callback_id") in (REPORTING, REJECTING):
+            await self._voice.say(heard, await self._care.hear_why(heard, requester, account))
             return
         if heard.view.get("callback_id") == deeds.DEED:
             await self._on_deed(heard, requester, deeds.read_deed(heard.view))
