@@ -17,8 +17,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
@@ -27,7 +26,7 @@ from bot.store.database import SQLITE, Database
 from bot.store.plain import keep_plain, to_json
 from bot.store.schema import COPY, HEAD
 
-READERS = 4
+READERS = 2
 log = get_logger(__name__)
 
 
@@ -36,6 +35,7 @@ class SqliteDatabase(Database):
 
     commit_errors = (SQLAlchemyError, sqlite3.Error)
     item_errors = (OperationalError, sqlite3.OperationalError)
+    reads_at_once = READERS
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class SqliteDatabase(Database):
             raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
         if await asyncio.to_thread(_revision, self.path) != HEAD:
             raise StoreError("The database is of another version. Run `raybot migrate` once.")
-        self._reader = reader_engine(self.path)
+        self._open_reading(reader_engine(self.path))
 
     async def describe(self) -> str:
         """SQLite's version, and its flaw if it has it."""
@@ -242,25 +242,26 @@ def writer_engine(path: Path) -> Engine:
     return engine
 
 
-def reader_engine(path: Path) -> AsyncEngine:
+def reader_engine(path: Path) -> Engine:
     """An engine of read-only connections."""
-    engine = create_async_engine(
+    engine = create_engine(
         URL.create(
-            "sqlite+aiosqlite",
+            "sqlite",
             database=sqlite_uri(path),
             query={"mode": "ro", "uri": "true"},
         ),
-        poolclass=AsyncAdaptedQueuePool,
+        poolclass=QueuePool,
         hide_parameters=True,
         pool_size=READERS,
         max_overflow=0,
         # A reader has nothing to roll back; doing so costs a sixth of a read.
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
-        connect_args={"timeout": 5},
+        pool_reset_on_return=None,
+        connect_args={"timeout": 5, "check_same_thread": False},
         json_serializer=to_json,
     )
-    keep_plain(engine.sync_engine)
+    keep_plain(engine)
     return engine
 
 
