@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from bot.budget import TokenBucket
 from bot.clock import Clock
@@ -42,7 +43,14 @@ FAREWELLS = ("sunset", "deprecation")
 LONGEST_DATE = 60
 #: So many GETs may leave at once.
 BURST = 5
-Address = Annotated[str, Field(pattern=r"^https?://[\w\[]")]
+
+
+def _address(url: str) -> str:
+    urlsplit(url)  # Raises `ValueError` for a bracket without its other half.
+    return url
+
+
+Address = Annotated[str, Field(pattern=r"^https?://[\w\[]"), AfterValidator(_address)]
 
 
 async def look_at_each(

@@ -272,14 +272,17 @@ class Submitter:
 
     async def reconcile(self, job: Job) -> None:
         """Look for a submission whose answer was lost: adopt it, send it again once, or ask."""
-        attempt = await self._shop.database.read(
-            lambda conn: attempts.get(conn, job.id, job.attempt)
+        attempt, was_restored = await self._shop.database.read(
+            lambda conn: (
+                attempts.get(conn, job.id, job.attempt),
+                attempts.was_restored(conn, job.id),
+            )
         )
         if attempt is None:
             await self._become_uncertain(job)
             return
         provider = self._shop.provider(attempt.provider)
-        if job.cancel_requested and provider.finding_may_buy:
+        if provider.finding_may_buy and (job.cancel_requested or was_restored):
             await self._become_uncertain(job)
             return
         owned = await self._shop.database.read(

@@ -21,7 +21,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import TERMINAL, Failure, Job, JobState
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.refs import JobId
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, errands, jobs, ledger, settings, stories
@@ -57,7 +57,8 @@ class JobTracker:
                 return
             if job.next_at is None or job.next_at > max(now, at):
                 return
-            await self._guarded(job)
+            with naming(job.id, job.generation_id):
+                await self._guarded(job)
         except Stale:
             log.debug("job.stale", job=job_id)
         except StoreError as error:
@@ -127,6 +128,7 @@ class JobTracker:
 
         def write(tx: Tx, current: Job) -> Job:
             is_last = attempts.generations(tx.conn, job.id) > 1 or current.cancel_requested
+            is_last = is_last or attempts.was_restored(tx.conn, job.id)
             if is_last or failure.code != "service":
                 return ledger.fail(tx, current, now, failure)
             return jobs.move(

@@ -375,7 +375,8 @@ class ProviderWatcher:
             await self._database.write(write)
         except StoreError as error:
             # It stays under watch, so the next look tries again.
-            log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
+            ids = {"job": running.job_id, "generation": generation.id}
+            log.error("watcher.store_failed", cause=error.sentence, **ids)  # noqa: TRY400
             return
         self._forget(generation.id)
         if generation.state == "completed":

@@ -34,7 +34,7 @@ from adapters.discord.threads import Opening, Threads
 from adapters.follow_ups import act_of
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.notices import Aside, Notice, RulesFirst
 from bot.ports import Memo
 from bot.refs import JobId, MessageRef, ThreadRef
@@ -113,18 +113,19 @@ class Discord(Delivery):
     @asynccontextmanager
     async def boundary(self, say: Callable[[BotError], Awaitable[object]]) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence, while one can be said."""
-        try:
+        with naming():
             try:
-                yield
-            except BotError as error:
-                log.info("discord.refused", kind=type(error).__name__)
-                await say(error)
-        except Exception as error:
-            if self._is_over:
-                log.warning("discord.cut_off", cause=type(error).__name__)
-                return
-            log.exception("discord.fault")
-            await say(BotError())
+                try:
+                    yield
+                except BotError as error:
+                    log.info("discord.refused", kind=type(error).__name__)
+                    await say(error)
+            except Exception as error:
+                if self._is_over:
+                    log.warning("discord.cut_off", cause=type(error).__name__)
+                    return
+                log.exception("discord.fault")
+                await say(BotError())
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key, into a thread of its own if it is to be."""

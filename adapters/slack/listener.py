@@ -33,7 +33,7 @@ from adapters.slack.tokens import Installations, OneWorkspace
 from adapters.slack.voice import Voice
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryError, InvalidRequest, NotAllowed, StoreError
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.notices import Aside, Notice, RulesFirst
 from bot.ports import WebHandler
 from bot.refs import JobId
@@ -181,15 +181,16 @@ class Slack(Delivery):
     @asynccontextmanager
     async def _boundary(self, heard: Heard) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence, and the bot goes on."""
-        try:
+        with naming():
             try:
-                yield
-            except BotError as error:
-                log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
-                await self._refuse(heard, error)
-        except Exception:
-            log.exception("slack.fault", kind=heard.kind)
-            await self._refuse(heard, BotError())
+                try:
+                    yield
+                except BotError as error:
+                    log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
+                    await self._refuse(heard, error)
+            except Exception:
+                log.exception("slack.fault", kind=heard.kind)
+                await self._refuse(heard, BotError())
 
     async def _refuse(self, heard: Heard, error: BotError) -> None:
         if heard.user:

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -327,7 +328,9 @@ class _Server(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 2:
             self.complaints = (self.complaints + data.decode(errors="replace"))[-4000:]
-            log.debug("codec: %s", data.decode(errors="replace").rstrip())
+            # About whatever it does now, and not about the job that it was started for.
+            said = data.decode(errors="replace").rstrip()
+            Context().run(log.debug, "codec: %s", said)
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:

@@ -85,7 +85,7 @@ def probe_picture(*, source: str, max_pixels: int) -> dict[str, Any]:
 def sniff(head: bytes) -> tuple[str, ...]:
     """The formats that the first 64 bytes allow; the name and type of a file prove nothing."""
     if head.startswith(b"\xff\xd8\xff"):
-        return ("JPEG", "MPO")
+        return ("JPEG",)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return ("PNG",)
     if head.startswith((b"GIF87a", b"GIF89a")):
