@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check crash bench init run chat charts postgres lock audit clean python
+.PHONY: help demo test check crash faults bench init run chat charts postgres lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -53,6 +53,9 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 
 crash: .venv/dev.stamp ## kill the bot at every point of a job, in Discord and in Slack: minutes
 	@$(PY) -m tests.crash
+
+faults: .venv/dev.stamp ## break every wire in every way and see that it heals: minutes
+	@$(PY) -m tests.faults
 
 bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
 	@$(PY) -m bench

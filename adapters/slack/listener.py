@@ -121,9 +121,8 @@ class Slack(Delivery):
     async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
         if heard.kind == "form":
-            wrong = views.errors_of(heard.view) | deeds.errors_of(heard.view)
-            wrong |= story_errors(heard.view, self._studio.stories.check)
-            if wrong:
+            of_story = story_errors(heard.view, self._studio.stories.check)
+            if wrong := views.errors_of(heard.view) | deeds.errors_of(heard.view) | of_story:
                 return {"response_action": "errors", "errors": wrong}
         if self._works is None:
             raise StoreError("Raybot is just starting or stopping. Please try again in a moment.")

@@ -82,6 +82,7 @@ class Inside:
             clip_at=self.nothing,
             find_route=lambda *_: None,
             ready=lambda: asyncio.sleep(0, {}),
+            troubles=dict,
             heartbeat_age=lambda: 0.0,
             render_metrics=lambda: b"",
             act=lambda *_: asyncio.sleep(0, {}),
