@@ -42,6 +42,7 @@ class Chat:
     """A chat platform that takes a while for each message and remembers only when clips came."""
 
     name = NAME
+    trouble = None
     routes: Mapping[tuple[str, str], WebHandler] = MappingProxyType({})
 
     def __init__(self, wall: Wall | None = None, upload_seconds: float = UPLOAD_SECONDS) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -338,16 +339,25 @@ def secret_key(config: Config) -> str:
         key = config.bot.secret_key.get_secret_value()
     else:
         path = config.bot.data_dir / "secret.key"
-        if not path.exists():
-            unfinished = path.with_suffix(".new")
-            unfinished.touch(mode=0o600)
-            unfinished.write_text(secrets.token_urlsafe(32), "utf-8")
-            unfinished.replace(path)
-        key = path.read_text("utf-8").strip()
+        try:
+            key = _made_key(path)
+        except OSError as error:
+            raise ConfigError(
+                f"[bot] data_dir: {path} cannot be used: {error.strerror}."
+            ) from error
     if len(key) < SECRET_CHARS:
         raise ConfigError(f"[bot] secret_key needs at least {SECRET_CHARS} characters.")
     register_secret(key)
     return key
+
+
+def _made_key(path: Path) -> str:
+    if not path.exists():
+        unfinished = path.with_suffix(".new")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(secrets.token_urlsafe(32), "utf-8")
+        unfinished.replace(path)
+    return path.read_text("utf-8").strip()
 
 
 def moderators(

@@ -169,7 +169,7 @@ class StoredMemo:
         def write(tx: Tx) -> None:
             if (get(tx.conn, self._key).kept or known) != known:
                 raise DeliveryUnavailable("Another process posts it.", retry_after=TAKEN_SECONDS)
-            _put_memo(tx, self._key, self._job_id, kept)
+            put_memo(tx, self._key, self._job_id, kept)
 
         await self._database.write(write)
         self._kept = kept
@@ -181,7 +181,8 @@ async def open_memo(database: Database, key: str, job_id: JobId) -> StoredMemo:
     return StoredMemo(database, key, job_id, posted.kept)
 
 
-def _put_memo(tx: Tx, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+def put_memo(tx: Tx, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+    """Keep what an adapter must not forget of a message."""
     changed = tx.conn.execute(update(messages).where(messages.c.key == key).values(memo=kept))
     if changed.rowcount == 0:
         tx.conn.execute(messages.insert().values(key=key, job_id=job_id, memo=kept))

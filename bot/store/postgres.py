@@ -265,6 +265,7 @@ def writer_engine(url: URL) -> Engine:
         pool_size=1,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
         connect_args=connect_args(),
         json_serializer=to_json,
     )
@@ -280,6 +281,7 @@ def reader_engine(url: URL) -> Engine:
         pool_size=READERS,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args=connect_args(default_transaction_read_only="on"),
         json_serializer=to_json,
     )
