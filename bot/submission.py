@@ -33,6 +33,7 @@ from bot.request import ClipFrame, ClipWork, as_sent, frames_of
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
+from bot.timely import only_while
 
 log = get_logger(__name__)
 FREEZE_SECONDS = 5.0
@@ -71,7 +72,10 @@ class Submitter:
         if self._shop.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
-        await self._send(job, provider, submission)
+        # Whoever takes over looks for it after as long as this, and then some more.
+        until = frozen_since + FREEZE_SECONDS + provider.limits.submit_seconds
+        with only_while(lambda: self._shop.clock.boottime() < until):
+            await self._send(job, provider, submission)
 
     async def _send(self, job: Job, provider: Provider, submission: Submission) -> None:
         try:

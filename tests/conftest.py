@@ -24,6 +24,7 @@ from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, ledger
+from bot.store.database import SQLITE
 from bot.store.migrations import migrate
 from bot.store.sqlite import sqlite_path
 from bot.studio import Receipt, Studio
@@ -153,8 +154,8 @@ async def running(
     **adapters: AdapterFactory,
 ) -> AsyncIterator[House]:
     """Run the bot while the block runs; a fault in it ends the block with that fault."""
-    path = sqlite_path(database_url(config))
-    if not path.exists():
+    url = database_url(config)
+    if url.startswith(SQLITE) and not (path := sqlite_path(url)).exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(migrated())
     async with (

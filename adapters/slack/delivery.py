@@ -11,7 +11,7 @@ from adapters.slack.addresses import NAME, Accounts
 from adapters.slack.clients import Clients
 from adapters.slack.images import Images
 from adapters.slack.pace import Pace
-from adapters.slack.posted import Note, Posted, to_metadata
+from adapters.slack.posted import ON_ITS_WAY, Note, Posted, to_metadata
 from adapters.slack.uploads import FILE, Uploads, parent_for
 from adapters.statuses import Statuses
 from bot.clock import Clock
@@ -27,6 +27,7 @@ from bot.notices import Aside, Cancelled, Done, Failed, Jobless, Notice, Operato
 from bot.ports import FIRST_TRY, AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
+from bot.timely import only_while
 
 if TYPE_CHECKING:
     from bot.studio import Document
@@ -135,11 +136,14 @@ class Delivery:
         if (shown := await self._uploads.earlier(thread, memo)) is not None:
             return shown
         is_first = not memo.get(FIRST_TRY)
+        # Whoever tries after that takes this try for posted, or for never.
+        until = self._clock.boottime() + ON_ITS_WAY.total_seconds()
         found = await self._posted.find(thread, key=key, memo=memo)
         if found is not None:
             return found
         try:
-            return await self._send(thread, notice, key=key)
+            with only_while(lambda: self._clock.boottime() < until):
+                return await self._send(thread, notice, key=key)
         except DeliveryError as error:
             if is_first and refusals.is_certain(error):
                 await memo.put(FIRST_TRY, "")

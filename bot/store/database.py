@@ -285,7 +285,7 @@ def open_database(url: str) -> Database:
     )
 
 
-def cause(error: Exception) -> str:
+def cause(error: BaseException) -> str:
     """What the database said of an error, in a line."""
     said = str(getattr(error, "orig", None) or error).strip()
     return said.splitlines()[0].rstrip(".") if said else type(error).__name__
