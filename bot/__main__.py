@@ -234,6 +234,19 @@ def backup(target: Path, config: ConfigOption = None) -> None:
 
 
 @cli.command()
+def restore(
+    copy: Annotated[Path | None, typer.Argument(help="What `raybot backup` made.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="The time of a copy that is in place already, as with pg_restore."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Go on from a backup, without paying or posting again what was done since."""
+    _exit(asyncio.run(commands.restore(_load(config), copy, since)))
+
+
+@cli.command()
 def simulator(
     port: Annotated[int, typer.Option(help="0: any free one.")] = 8990,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",

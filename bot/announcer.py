@@ -26,7 +26,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import Job, JobState
-from bot.log import get_logger
+from bot.log import get_logger, name_job, naming
 from bot.notices import (
     Notice,
     Received,
@@ -169,10 +169,11 @@ class Announcer:
         self._not_before.pop(job_id, None)
         self._put_off.discard(job_id)
         try:
-            async with self._replicas.turn(messages.status_key(job_id)):
-                await self._show(job_id)
+            with naming(job_id):
+                async with self._replicas.turn(messages.status_key(job_id)):
+                    await self._show(job_id)
         except StoreError as error:
-            log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+            log.error("announcer.store_failed", job=job_id, cause=error.sentence)  # noqa: TRY400
             self._rest(job_id, AGAIN_SECONDS)
             self.touch(job_id)
         finally:
@@ -195,7 +196,8 @@ class Announcer:
         self._in_hand[job_id] = asyncio.Event()
         try:
             async with self._replicas.turn(messages.status_key(job_id)):
-                yield
+                with naming(job_id):
+                    yield
         finally:
             self._let_go(job_id)
 
@@ -259,6 +261,7 @@ class Announcer:
             )
             if job.erased_at is not None:
                 return
+            name_job(job_id, job.generation_id)
             adapter = self._adapters.get(job.request.thread.adapter)
             if adapter is not None and letter is not None and job.ended_at is not None:
                 await self._take_back(job_id, adapter, letter)

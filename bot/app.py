@@ -17,7 +17,7 @@ from bot.config import Config
 from bot.courier import Courier
 from bot.digest import Digests
 from bot.dispatch import open_dispatch
-from bot.errors import ProviderError
+from bot.errors import ProviderError, StoreError
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.gauges import Gauges, Heart
@@ -136,12 +136,14 @@ class App:
             providers=self._providers,
             relay=self._relay,
             adapters=self._adapters,
+            table=self._config.bot,
         )
         self._web = self._build_web()
         await self._web.start()
         self._stack.push_async_callback(self._web.stop)
         self._write_address()
-        own = self._web.public_address if is_local else ""
+        self.address = self._web.public_address
+        own = self.address if is_local else ""
         self.public_url = self._config.bot.public_url or own
 
     def _build_work(self) -> None:
@@ -311,11 +313,15 @@ class App:
                 ),
             ]
             await stop.wait()
+            self._reception.close()
             left = await self._dispatcher.drain(self._config.bot.shutdown_grace_seconds)
             await self._announcer.drain(left)
             for task in tasks:
                 task.cancel()
-        await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
+        try:
+            await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
+        except StoreError as error:
+            log.error("app.stop_not_noted", cause=error.sentence)  # noqa: TRY400
 
     def _roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """What one process does for all, each of these maybe another one."""
@@ -368,11 +374,6 @@ class App:
             clock=self._clock,
             metrics=self._metrics,
         )
-
-    @property
-    def address(self) -> str:
-        """Where the public listener is on this machine."""
-        return self._web.public_address
 
     def exit_code(self, adapter: str) -> int:
         """What an adapter that ended has to say: 0 unless it knows otherwise."""

@@ -13,6 +13,7 @@ import aiohttp
 
 from bot import checkup, onboarding
 from bot import probe as probing
+from bot import restore as restoring
 from bot.app import ADDRESS_FILE, App
 from bot.charts import Charts
 from bot.clock import SystemClock
@@ -282,6 +283,18 @@ def _progress() -> moving.OnProgress:
 def backup(config: Config, target: Path) -> None:
     """An online copy, checked afterwards; raises `InvalidRequest`."""
     say(open_database(database_url(config)).back_up(target))
+
+
+async def restore(config: Config, copy: Path | None, since: str | None) -> int:
+    """Go on from a backup; raises `ConfigError`, `InvalidRequest` and `StoreError`."""
+    database = open_database(database_url(config))
+    if (copy is None) is (since is None):
+        raise InvalidRequest("Say the file that `raybot backup` made, or --since when.")
+    if copy is not None:
+        say(await asyncio.to_thread(restoring.put_back, database, copy))
+    else:
+        say(await restoring.settle(database, str(since)))
+    return 0
 
 
 async def init(path: Path, given: Given, *, is_forced: bool) -> int:

@@ -27,7 +27,7 @@ from bot.errors import (
 from bot.failover import alone
 from bot.house import House
 from bot.job import Failure, Job, JobState, Question
-from bot.log import get_logger
+from bot.log import get_logger, name_job
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.receipts import Receipt, Receipts
@@ -110,6 +110,7 @@ class Intake(Receipts):
             started = await self._insert(asked, retry_of)
             if started is None:
                 return await self._first_answers(await self._job_of(first.dedupe_key))
+            name_job(started[0].id)
             try:
                 for job in started:
                     await self._place(job)

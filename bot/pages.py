@@ -20,6 +20,7 @@ from bot.store.moving import Moved
 from bot.store.reports import Grouping, total
 from bot.tables import LimitsTable, micros
 from bot.text import clean
+from bot.words import cell
 
 Form = Literal["table", "csv", "json"]
 LABEL_CHARS = 60
@@ -36,8 +37,6 @@ MEDIA_SHARED = (
 MEDIA_ALONE = "Clips and images were not moved: keep data_dir and [bot] media_url as they are."
 ORDER: tuple[What, ...] = ("usd", "clips", "running")
 CIRCLES: tuple[Whose, ...] = ("person", "guest", "channel", "tenant", "total")
-#: A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +120,7 @@ def _usage_csv(rows: Sequence[UsageRow], by: Grouping) -> str:
     writer = csv.DictWriter(file, fieldnames=list(_record(nothing, by)), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        label = f"'{row.label}" if row.label.startswith(FORMULA) else row.label
-        writer.writerow({**_record(row, by), by: clean(label, limit=1000)})
+        writer.writerow({**_record(row, by), by: cell(row.label, limit=1000)})
     return file.getvalue().rstrip("\n")
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from bot.calls import WebCall as WebCall
+from bot.calls import WebHandler as WebHandler
+from bot.calls import WebReply as WebReply
+from bot.calls import WebRoute as WebRoute
 from bot.job import Failure
 from bot.notices import Notice
 from bot.refs import Attachment, Frozen, GenerationId, JobId, MessageRef, Micros, ThreadRef
@@ -215,6 +219,11 @@ class Provider(Protocol):
 # ---- chat platforms --------------------------------------------------------------------------
 
 
+#: In a memo: when a post was tried first and last, as long as it may have arrived. A database
+#: that is set back to an earlier time has them, too, for all that may have been posted since.
+FIRST_TRY, LAST_TRY = "first_try", "last_try"
+
+
 class Memo(Protocol):
     """A small durable dictionary per job and post, for what an adapter must not forget."""
 
@@ -268,49 +277,6 @@ class Hosted:
     letter: MessageRef | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class WebCall:
-    """A call on the public listener, from anybody: nothing in it is proved.
-
-    Names of headers are in lower case. `client` is the caller's address, as far as it is known.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    client: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebReply:
-    """What the caller gets; a header may come twice. `stream`, if any, is sent after the body.
-
-    It goes on until it ends, its caller leaves, or the listener closes.
-    """
-
-    status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    stream: AsyncGenerator[bytes, None] | None = None
-
-
-WebHandler = Callable[[WebCall], Awaitable[WebReply]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebRoute:
-    """Who answers a call whose body may be larger than the listener's own limit."""
-
-    answer: WebHandler
-    max_bytes: int
-
-    async def __call__(self, call: WebCall) -> WebReply:
-        """Answer it."""
-        return await self.answer(call)
-
-
 class Adapter(Protocol):
     """One chat platform. Its errors while posting are `DeliveryError`s."""
 
@@ -321,6 +287,10 @@ class Adapter(Protocol):
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
         """What it answers on the public listener, by method and path (`/<its name>/…`)."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now, for the operator to read; None where all is well."""
 
     async def run(self) -> None:
         """Connect and listen until cancelled, or until there is nothing more to hear."""

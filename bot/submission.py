@@ -14,6 +14,7 @@ from bot.errors import (
     ProviderError,
     ProviderRejected,
     ProviderRetired,
+    ProviderUnavailable,
     SubmissionUncertain,
 )
 from bot.failover import may_leave
@@ -32,6 +33,7 @@ from bot.request import ClipFrame, ClipWork, as_sent, frames_of
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
+from bot.timely import only_while
 
 log = get_logger(__name__)
 FREEZE_SECONDS = 5.0
@@ -70,13 +72,17 @@ class Submitter:
         if self._shop.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
-        await self._send(job, provider, submission)
+        # Whoever takes over looks for it after as long as this, and then some more.
+        until = frozen_since + FREEZE_SECONDS + provider.limits.submit_seconds
+        with only_while(lambda: self._shop.clock.boottime() < until):
+            await self._send(job, provider, submission)
 
     async def _send(self, job: Job, provider: Provider, submission: Submission) -> None:
         try:
             generation = await provider.submit(submission)
-        except SubmissionUncertain as error:
-            self._shop.wiring.trouble(provider.name, error)
+        except SubmissionUncertain:
+            # Those who wait read of it: whether it took this one is no matter of theirs.
+            self._shop.wiring.trouble(provider.name, ProviderUnavailable(provider=provider.name))
             log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
             await self._shop.result(
                 _at(job, submission),
@@ -270,14 +276,17 @@ class Submitter:
 
     async def reconcile(self, job: Job) -> None:
         """Look for a submission whose answer was lost: adopt it, send it again once, or ask."""
-        attempt = await self._shop.database.read(
-            lambda conn: attempts.get(conn, job.id, job.attempt)
+        attempt, was_restored = await self._shop.database.read(
+            lambda conn: (
+                attempts.get(conn, job.id, job.attempt),
+                attempts.was_restored(conn, job.id),
+            )
         )
         if attempt is None:
             await self._become_uncertain(job)
             return
         provider = self._shop.provider(attempt.provider)
-        if job.cancel_requested and provider.finding_may_buy:
+        if provider.finding_may_buy and (job.cancel_requested or was_restored):
             await self._become_uncertain(job)
             return
         owned = await self._shop.database.read(

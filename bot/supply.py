@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -190,19 +191,21 @@ def _adapter(name: str) -> Any:
         raise ConfigError(f"There is no adapter {name!r}.{hint}") from error
 
 
+def _table(config: Config, name: str) -> Any:
+    """An adapter's table; raises `ConfigError`."""
+    return config.load_table(_adapter(name).Settings, f"adapters.{name}")
+
+
 def switched_on(config: Config) -> tuple[str, ...]:
     """The adapters that have a table, but for those that are off until they are `enabled`."""
-    tables = (
-        (name, config.load_table(_adapter(name).Settings, f"adapters.{name}"))
-        for name in config.adapters
+    return tuple(
+        each for each in config.adapters if getattr(_table(config, each), "enabled", True)
     )
-    return tuple(name for name, table in tables if getattr(table, "enabled", True))
 
 
 def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
     """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
-    module = _adapter(name)
-    table = config.load_table(module.Settings, f"adapters.{name}")
+    module, table = _adapter(name), _table(config, name)
     _check_door(config.bot, name, table)
     extra = {
         key: value for key, value in overrides.items() if key not in module.Settings.model_fields
@@ -217,10 +220,7 @@ def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
 
 
 def _check_door(table: BotTable, name: str, settings: Any) -> None:
-    """Raise where others than who sits at this machine could come in: they would spend our money.
-
-    A proxy in front of a loopback address lets them in, too.
-    """
+    """Raise where others could come in, be it through a proxy: they would spend our money."""
     address = urlsplit(table.public_url).hostname or ""
     is_within = table.public_host in LOOPBACK and (not address or address in LOOPBACK)
     if is_within or not getattr(settings, "is_for_this_machine", False):
@@ -245,8 +245,7 @@ async def check_adapter(
     `served` maps the places to their allowed channels, none: all; `models` can be chosen; a
     question may take `seconds`.
     """
-    module = _adapter(name)
-    table = config.load_table(module.Settings, f"adapters.{name}")
+    module, table = _adapter(name), _table(config, name)
     if getattr(table, "enabled", True):
         _check_door(config.bot, name, table)
     found: list[Finding] = await module.check(
@@ -257,13 +256,12 @@ async def check_adapter(
 
 def can_host(config: Config, name: str) -> bool:
     """Whether an adapter hands images over by its chat's own links; raises `ConfigError`."""
-    return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").can_host)
+    return bool(_table(config, name).can_host)
 
 
 async def invitation(config: Config, name: str) -> str:
     """How to add the bot to a place; raises `ConfigError` and `DeliveryUnavailable`."""
-    module = _adapter(name)
-    table = config.load_table(module.Settings, f"adapters.{name}")
+    module, table = _adapter(name), _table(config, name)
     said: str = await module.install(table, public_url=config.bot.public_url)
     return said
 
@@ -295,12 +293,12 @@ def tells_member_since(name: str) -> bool:
 
 def has_account(config: Config, name: str) -> bool:
     """Whether an adapter has what it signs in with, from the file or the environment."""
-    return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").has_account)
+    return bool(_table(config, name).has_account)
 
 
 def has_secret(config: Config, name: str, key: str) -> bool:
     """Whether one secret of an adapter is there, from the file or the environment."""
-    value = getattr(config.load_table(_adapter(name).Settings, f"adapters.{name}"), key)
+    value = getattr(_table(config, name), key)
     return isinstance(value, SecretStr) and bool(value.get_secret_value().strip())
 
 
@@ -311,8 +309,7 @@ async def introduction(
 
     The secrets of the keys `without` are not looked at yet.
     """
-    module = _adapter(name)
-    table = config.load_table(module.Settings, f"adapters.{name}")
+    module, table = _adapter(name), _table(config, name)
     table = table.model_copy(update=dict.fromkeys(without))
     said: Introduction = await module.introduce(table, seconds=seconds)
     return said
@@ -366,16 +363,25 @@ def secret_key(config: Config) -> str:
         key = config.bot.secret_key.get_secret_value()
     else:
         path = config.bot.data_dir / "secret.key"
-        if not path.exists():
-            unfinished = path.with_suffix(".new")
-            unfinished.touch(mode=0o600)
-            unfinished.write_text(secrets.token_urlsafe(32), "utf-8")
-            unfinished.replace(path)
-        key = path.read_text("utf-8").strip()
+        try:
+            key = _made_key(path)
+        except OSError as error:
+            raise ConfigError(
+                f"[bot] data_dir: {path} cannot be used: {error.strerror}."
+            ) from error
     if len(key) < SECRET_CHARS:
         raise ConfigError(f"[bot] secret_key needs at least {SECRET_CHARS} characters.")
     register_secret(key)
     return key
+
+
+def _made_key(path: Path) -> str:
+    if not path.exists():
+        unfinished = path.with_suffix(".new")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(secrets.token_urlsafe(32), "utf-8")
+        unfinished.replace(path)
+    return path.read_text("utf-8").strip()
 
 
 def moderators(

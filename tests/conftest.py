@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -24,6 +25,7 @@ from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, ledger
+from bot.store.database import SQLITE
 from bot.store.migrations import migrate
 from bot.store.sqlite import sqlite_path
 from bot.studio import Receipt, Studio
@@ -153,8 +155,8 @@ async def running(
     **adapters: AdapterFactory,
 ) -> AsyncIterator[House]:
     """Run the bot while the block runs; a fault in it ends the block with that fault."""
-    path = sqlite_path(database_url(config))
-    if not path.exists():
+    url = database_url(config)
+    if url.startswith(SQLITE) and not (path := sqlite_path(url)).exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(migrated())
     async with (
@@ -167,6 +169,15 @@ async def running(
             yield House(app, simulator, chat, clock, config)
         finally:
             stop.set()
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that runs in the process of a test says how much is logged for that test alone."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture

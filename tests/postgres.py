@@ -16,6 +16,11 @@ from bot.store.postgres import PostgresDatabase
 
 #: The address of a server where its user may make databases; `.ci/postgres` starts one.
 SERVER = "TEST_POSTGRES_URL"
+#: Ends all other connections to a database.
+CUT = SQL(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid != pg_backend_pid()"
+)
 
 
 def server() -> str:

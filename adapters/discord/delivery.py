@@ -23,16 +23,17 @@ from adapters.discord.parse import (
     is_private,
     is_unopened,
 )
-from adapters.discord.posted import FIRST_TRY, Posted, place_in
+from adapters.discord.posted import NONCE_WINDOW, Posted, place_in
 from adapters.discord.private import PrivateAnswers
 from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
 from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Jobless, Notice, WithFile
-from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
+from bot.ports import FIRST_TRY, AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
+from bot.timely import only_while
 
 log = get_logger(__name__)
 #: What a thread is called that was opened for a request that is forgotten.
@@ -112,6 +113,7 @@ class Delivery:
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key; `PostedBefore` where that is in doubt."""
         is_first = not memo.get(FIRST_TRY)
+        until = self._clock.boottime() + NONCE_WINDOW.total_seconds()
         try:
             async with self._translated(thread, notice, is_post=True):
                 if is_private(thread):
@@ -120,7 +122,9 @@ class Delivery:
                 nonce, client = to_nonce(key), self._online
                 message = await self._posted.find(client, thread, notice, nonce=nonce, memo=memo)
                 if message is None:
-                    message = await self._send(thread, notice, nonce=nonce)
+                    # Whoever tries after that does not count on the nonce any more.
+                    with only_while(lambda: self._clock.boottime() < until):
+                        message = await self._send(thread, notice, nonce=nonce)
         except DeliveryError as error:
             if is_first and refusals.is_certain(error.__cause__):
                 await memo.put(FIRST_TRY, "")

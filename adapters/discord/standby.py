@@ -13,6 +13,7 @@ from adapters.discord.session import Wire
 from bot.clock import Clock
 from bot.log import get_logger
 from bot.studio import Studio
+from bot.timely import TimelyConnector
 
 log = get_logger(__name__)
 AGAIN = timedelta(seconds=15)
@@ -56,6 +57,7 @@ class StandBy:
                 intents=discord.Intents.none(),
                 allowed_mentions=discord.AllowedMentions.none(),
                 max_ratelimit_timeout=60.0,
+                connector=TimelyConnector(limit=0),
             ) as client:
                 try:
                     await client.login(self._wire.token)

@@ -90,8 +90,15 @@ class Heard(Frozen):
 def read(body: Mapping[str, Any], workspace: str, *, own: str = "") -> Heard | None:
     """What a payload of Slack says, for our account in this workspace; None: nothing to us.
 
-    `own` is our user there, where it is known.
+    `own` is our user there, where it is known. What is not as Slack documents it is nothing.
     """
+    try:
+        return _read(body, workspace, own)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _read(body: Mapping[str, Any], workspace: str, own: str) -> Heard | None:
     match body.get("type"):
         case "event_callback":
             event = body["event"]
@@ -261,27 +268,38 @@ def _read_shortcut(body: Mapping[str, Any], workspace: str) -> Heard:
 
 def read_files(files: Sequence[Mapping[str, Any]], *, is_of_bot: bool = False) -> tuple[File, ...]:
     """The files of a message or of a form's field; a program's are nobody's."""
-    return tuple(
-        File(
-            id=each["id"],
-            name=each.get("name") or "",
-            mimetype=each.get("mimetype") or "",
-            filetype=each.get("filetype") or "",
-            size=each.get("size") or None,
-            is_stub=each.get("file_access") == _STUB,
-            user="" if is_of_bot else each.get("user") or "",
+    found = (_read_file(each, is_of_bot=is_of_bot) for each in files)
+    return tuple(each for each in found if each is not None)
+
+
+def _read_file(told: object, *, is_of_bot: bool) -> File | None:
+    if not isinstance(told, Mapping) or not told.get("id"):
+        return None
+    try:
+        return File(
+            id=told["id"],
+            name=told.get("name") or "",
+            mimetype=told.get("mimetype") or "",
+            filetype=told.get("filetype") or "",
+            size=told.get("size") or None,
+            is_stub=told.get("file_access") == _STUB,
+            user="" if is_of_bot else told.get("user") or "",
         )
-        for each in files
-        if each.get("id")
-    )
+    except ValidationError:
+        return None
 
 
 def action_ids(message: Mapping[str, Any]) -> list[str]:
     """The ids of the buttons that a message shows."""
-    blocks = message.get("blocks") or []
+    blocks = message.get("blocks")
+    rows = [block.get("elements") for block in _list(blocks) if isinstance(block, dict)]
     return [
         str(element.get("action_id", ""))
-        for block in blocks
-        for element in block.get("elements") or []
+        for row in rows
+        for element in _list(row)
         if isinstance(element, dict)
     ]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -33,7 +33,7 @@ from adapters.slack.tokens import Installations, OneWorkspace
 from adapters.slack.voice import Voice
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryError, InvalidRequest, NotAllowed, StoreError
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.notices import Aside, Notice, RulesFirst
 from bot.ports import WebHandler
 from bot.refs import JobId
@@ -92,6 +92,11 @@ class Slack(Delivery):
         """What Slack calls at our public door, where it does."""
         return self._session.routes
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now."""
+        return self._session.trouble
+
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
@@ -116,9 +121,8 @@ class Slack(Delivery):
     async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
         if heard.kind == "form":
-            wrong = views.errors_of(heard.view) | deeds.errors_of(heard.view)
-            wrong |= story_errors(heard.view, self._studio.stories.check)
-            if wrong:
+            of_story = story_errors(heard.view, self._studio.stories.check)
+            if wrong := views.errors_of(heard.view) | deeds.errors_of(heard.view) | of_story:
                 return {"response_action": "errors", "errors": wrong}
         if self._works is None:
             raise StoreError("Raybot is just starting or stopping. Please try again in a moment.")
@@ -176,15 +180,16 @@ class Slack(Delivery):
     @asynccontextmanager
     async def _boundary(self, heard: Heard) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence, and the bot goes on."""
-        try:
+        with naming():
             try:
-                yield
-            except BotError as error:
-                log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
-                await self._refuse(heard, error)
-        except Exception:
-            log.exception("slack.fault", kind=heard.kind)
-            await self._refuse(heard, BotError())
+                try:
+                    yield
+                except BotError as error:
+                    log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
+                    await self._refuse(heard, error)
+            except Exception:
+                log.exception("slack.fault", kind=heard.kind)
+                await self._refuse(heard, BotError())
 
     async def _refuse(self, heard: Heard, error: BotError) -> None:
         if heard.user:

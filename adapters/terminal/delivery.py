@@ -112,6 +112,7 @@ class Delivery:
     """The ports of an adapter, all but listening."""
 
     name = NAME
+    trouble = None
     #: It is called by nobody: it asks.
     routes: Mapping[tuple[str, str], WebHandler] = MappingProxyType({})
 

@@ -33,7 +33,7 @@ from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, Refusal
 from bot.job import TERMINAL, JobState
-from bot.log import get_logger
+from bot.log import get_logger, name_job, naming
 from bot.notices import ConfirmNeeded, Delivered, Notice, RulesFirst
 from bot.refs import JobId
 from bot.request import frames_of
@@ -132,21 +132,25 @@ class Terminal(Delivery):
         job_id: JobId | None = None
         if not self._source.has_person:
             self._screen.echo(number, line)
-        try:
-            read = parse.read_line(line)
-            job_id = getattr(read.typed, "job_id", None)
-            await self._carry_out(read, number)
-        except BotError as error:
-            self._refuse(error, number=number, job_id=job_id)
-        except Exception:
-            log.exception("terminal.line_failed", job=job_id)
-            sorry = "Raybot made a mistake here; its log says which. Type jobs to see what runs."
-            self._refuse(BotError(sorry), number=number, job_id=job_id)
+        with naming():
+            try:
+                read = parse.read_line(line)
+                if (job_id := getattr(read.typed, "job_id", None)) is not None:
+                    name_job(job_id)
+                await self._carry_out(read, number)
+            except BotError as error:
+                self._refuse(error, number=number, job_id=job_id)
+            except Exception:
+                log.exception("terminal.line_failed")
+                sorry = (
+                    "Raybot made a mistake here; its log says which. Type jobs to see what runs."
+                )
+                self._refuse(BotError(sorry), number=number, job_id=job_id)
 
     def _refuse(self, error: BotError, *, number: str, job_id: JobId | None) -> None:
         self._has_refused = True
         if not isinstance(error, Refusal):
-            log.warning("terminal.not_done", cause=type(error).__name__, job=job_id)
+            log.warning("terminal.not_done", cause=type(error).__name__)
         text = describe_error(error, job_id)
         self._screen.page(text, records.error_record(error, text, job_id=job_id), number=number)
 

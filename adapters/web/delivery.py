@@ -39,6 +39,7 @@ class Delivery:
     """The ports of an adapter, all but listening."""
 
     name = NAME
+    trouble = None
 
     def __init__(self, studio: Studio, *, folder: Path, image_days: int, clock: Clock) -> None:
         self._studio = studio

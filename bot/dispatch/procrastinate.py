@@ -25,7 +25,7 @@ from bot.errors import StoreError
 from bot.log import get_logger
 from bot.ports import Transaction
 from bot.refs import JobId
-from bot.store.database import Tx
+from bot.store.database import Tx, cause
 from bot.store.postgres import MIGRATING, connect_args, conninfo
 
 QUEUE = "raybot"
@@ -95,7 +95,10 @@ class ProcrastinateDispatcher:
 
     def _defer(self, tx: Tx, job_id: JobId, at: datetime, *, queueing_lock: str | None) -> None:
         task = to_task(job_id, at, queueing_lock=queueing_lock)
-        self._deferrer.defer_job(task, connection=tx.conn.connection.driver_connection)
+        try:
+            self._deferrer.defer_job(task, connection=tx.conn.connection.driver_connection)
+        except exceptions.ConnectorException as error:
+            raise StoreError("The database did not take it.") from error
 
     async def run(self, advance: Advance) -> None:
         """Advance what is due until cancelled; a worker that lost the database begins anew."""
@@ -112,7 +115,7 @@ class ProcrastinateDispatcher:
                 # Drained: nothing more is started here.
                 await asyncio.Event().wait()
             if (error := self._worker.exception()) is not None:
-                log.warning("dispatch.lost_database", cause=str(error).splitlines()[0])
+                log.warning("dispatch.lost_database", cause=cause(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _work(self) -> None:

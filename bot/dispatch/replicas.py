@@ -1,7 +1,7 @@
 """Several processes on one PostgreSQL: roles that one of them has, turns, and word to the others.
 
 A role and a turn are session advisory locks, so they end with the connection that holds them,
-and so with its process. A process that froze loses its roles after `IDLE_SECONDS`, when the server
+and so with its process. A process that froze loses them after `IDLE_SECONDS`, when the server
 ends the connection that says nothing. What is told is a hint: who must know for certain reads a
 row.
 """
@@ -21,6 +21,7 @@ from sqlalchemy import URL
 
 from bot.errors import StoreError
 from bot.log import get_logger
+from bot.store.database import cause
 from bot.store.postgres import connect_args, conninfo
 
 CHANNEL = "raybot"
@@ -34,8 +35,10 @@ TURN_SECONDS = 30.0
 #: PostgreSQL takes no longer notices.
 LONGEST_NOTICE = 7900
 _TRY = "SELECT pg_try_advisory_lock(%s)"
-_WAIT = "SELECT pg_advisory_lock(%s)"
-_DONE = "SELECT pg_advisory_unlock(%s)"
+# Who freezes in its turn loses it; a connection that waits for the next one may be silent.
+_SILENCE = "SELECT set_config('idle_session_timeout', %s, false)"
+_WAIT = f"{_SILENCE}, pg_advisory_lock(%s)"
+_DONE = f"{_SILENCE}, pg_advisory_unlock(%s)"
 log = get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
 
@@ -83,12 +86,15 @@ class PostgresReplicas:
         number = to_number("turn", name)
         try:
             async with self._turns.connection() as conn:
-                await conn.execute(_WAIT, (number,))
+                await conn.execute(_WAIT, (f"{IDLE_SECONDS}s", number))
+                staying = asyncio.ensure_future(_stay(conn))
                 try:
                     yield
                 finally:
+                    staying.cancel()
+                    await asyncio.wait({staying})
                     with suppress(psycopg.Error):  # It ends with its connection anyway.
-                        await conn.execute(_DONE, (number,))
+                        await conn.execute(_DONE, ("0", number))
         except (psycopg.Error, PoolTimeout) as error:
             raise StoreError("The database cannot be reached. Try again.") from error
 
@@ -122,7 +128,7 @@ class PostgresReplicas:
                 async with await self._connect() as conn:
                     await work(conn)
             except (psycopg.Error, TimeoutError) as error:
-                log.warning("replica.lost_database", cause=str(error).splitlines()[0])
+                log.warning("replica.lost_database", cause=cause(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _connect(self) -> psycopg.AsyncConnection:
@@ -176,6 +182,14 @@ class PostgresReplicas:
                 await conn.execute("SELECT 1")
                 continue
             await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
+
+
+async def _stay(conn: psycopg.AsyncConnection) -> None:
+    """Say something on a connection now and then, so that the server knows we live."""
+    with suppress(psycopg.Error):
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            await conn.execute("SELECT 1")
 
 
 class _Role:

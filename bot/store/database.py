@@ -13,13 +13,13 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.errors import CommitUnknown, ConfigError, StoreBusy, StoreError
 from bot.log import get_logger
@@ -71,11 +71,14 @@ class Database(ABC):
     #: What a commit fails with, and what one transaction does where the database is at fault.
     commit_errors: tuple[type[Exception], ...]
     item_errors: tuple[type[Exception], ...]
+    #: So many reads at the same time, each on a connection of its own.
+    reads_at_once: int
 
     def __init__(self) -> None:
         self._queue: queue.Queue[_Item[Any] | None] = queue.Queue(QUEUE)
         self._writer: Engine | None = None
-        self._reader: AsyncEngine | None = None
+        self._reader: Engine | None = None
+        self._readers: ThreadPoolExecutor | None = None
         self._thread: threading.Thread | None = None
 
     # ---- which one it is -----------------------------------------------------------------
@@ -128,10 +131,15 @@ class Database(ABC):
 
     # ---- what is the same everywhere -----------------------------------------------------
 
-    def _open(self, writer: Engine, reader: AsyncEngine) -> None:
-        self._writer, self._reader = writer, reader
+    def _open(self, writer: Engine, reader: Engine) -> None:
+        self._open_reading(reader)
+        self._writer = writer
         self._thread = threading.Thread(target=self._write_all, name="raybot-writer", daemon=True)
         self._thread.start()
+
+    def _open_reading(self, reader: Engine) -> None:
+        self._reader = reader
+        self._readers = ThreadPoolExecutor(self.reads_at_once, thread_name_prefix="raybot-reader")
 
     async def stop(self) -> None:
         """Write what waits, then close everything and give the lock back."""
@@ -139,8 +147,11 @@ class Database(ABC):
         if thread is not None:
             await asyncio.to_thread(self._queue.put, None)
             await asyncio.to_thread(thread.join)
+        if self._readers is not None:
+            await asyncio.to_thread(self._readers.shutdown)
+            self._readers = None
         if self._reader is not None:
-            await self._reader.dispose()
+            self._reader.dispose()
             self._reader = None
         if self._writer is not None:
             self._writer.dispose()
@@ -165,11 +176,17 @@ class Database(ABC):
         return await future
 
     async def read(self, work: Callable[[Connection], R]) -> R:
-        """Run queries on a read-only connection; raises `StoreError`."""
-        assert self._reader is not None, "start() first"
+        """Run queries on a read-only connection, in a thread of its own; raises `StoreError`."""
+        assert self._readers is not None, "start() first"
+        loop = asyncio.get_running_loop()
+        # One hop for all of its queries: asked one by one, each would cost more than the query.
+        return await loop.run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[Connection], R]) -> R:
+        assert self._reader is not None
         try:
-            async with self._reader.connect() as conn:
-                return await conn.run_sync(work)
+            with self._reader.connect() as conn:
+                return work(conn)
         except SQLAlchemyError as error:
             raise StoreError(f"The database cannot be read: {cause(error)}.") from error
 
@@ -268,7 +285,7 @@ def open_database(url: str) -> Database:
     )
 
 
-def cause(error: Exception) -> str:
+def cause(error: BaseException) -> str:
     """What the database said of an error, in a line."""
     said = str(getattr(error, "orig", None) or error).strip()
     return said.splitlines()[0].rstrip(".") if said else type(error).__name__

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from bot.errors import DeliveryUnavailable
 from bot.refs import JobId, MessageRef
 from bot.store.database import Database, Tx
 from bot.store.portable import insert
 from bot.store.schema import messages
 
+#: So soon a post is looked at again that another process took over.
+TAKEN_SECONDS = 1.0
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
 _WRITTEN = insert(messages)
 _IMAGES = ":images"
@@ -157,10 +160,19 @@ class StoredMemo:
         return self._kept.get(name)
 
     async def put(self, name: str, value: str) -> None:
-        """Keep it, durably, before returning."""
-        self._kept[name] = value
-        kept = dict(self._kept)
-        await self._database.write(lambda tx: _put_memo(tx, self._key, self._job_id, kept))
+        """Keep it, durably, before returning.
+
+        Raises `DeliveryUnavailable` where another process kept something meanwhile: it took over.
+        """
+        known, kept = self._kept, {**self._kept, name: value}
+
+        def write(tx: Tx) -> None:
+            if (get(tx.conn, self._key).kept or known) != known:
+                raise DeliveryUnavailable("Another process posts it.", retry_after=TAKEN_SECONDS)
+            put_memo(tx, self._key, self._job_id, kept)
+
+        await self._database.write(write)
+        self._kept = kept
 
 
 async def open_memo(database: Database, key: str, job_id: JobId) -> StoredMemo:
@@ -169,7 +181,8 @@ async def open_memo(database: Database, key: str, job_id: JobId) -> StoredMemo:
     return StoredMemo(database, key, job_id, posted.kept)
 
 
-def _put_memo(tx: Tx, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+def put_memo(tx: Tx, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+    """Keep what an adapter must not forget of a message."""
     changed = tx.conn.execute(update(messages).where(messages.c.key == key).values(memo=kept))
     if changed.rowcount == 0:
         tx.conn.execute(messages.insert().values(key=key, job_id=job_id, memo=kept))

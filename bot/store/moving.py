@@ -25,7 +25,7 @@ from bot.store import ledger
 from bot.store.database import Database, cause
 from bot.store.plain import to_plain
 from bot.store.portable import total
-from bot.store.schema import ledger_entries, metadata
+from bot.store.schema import COPY, ledger_entries, metadata, settings
 
 BATCH = 1000
 VERSION = "alembic_version"
@@ -77,6 +77,8 @@ def _refuse_unfit(source: Database, target: Database) -> None:
         with source.alone() as old, target.alone() as new:
             if VERSION not in inspect(old).get_table_names():
                 raise InvalidRequest(f"{source.place} holds no Raybot.")
+            if old.execute(select(settings).where(settings.c.scope == COPY)).first() is not None:
+                raise InvalidRequest(f"{source.place} is a backup. `raybot restore` it first.")
             if (found := _filled(new)) is not None:
                 raise InvalidRequest(
                     f"{target.place} is not empty: there are rows in {found}. "

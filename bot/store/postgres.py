@@ -25,8 +25,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
     SQLAlchemyError,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger, register_secret
@@ -85,6 +84,7 @@ class PostgresDatabase(Database):
 
     commit_errors = (SQLAlchemyError, psycopg.Error)
     item_errors = (OperationalError, ProgrammingError, DataError, psycopg.Error)
+    reads_at_once = READERS
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class PostgresDatabase(Database):
         """Open only the readers, for commands that change nothing."""
         if await asyncio.to_thread(self._revision) != HEAD:
             raise StoreError("The database is of another version. Run `raybot migrate` once.")
-        self._reader = reader_engine(self.url)
+        self._open_reading(reader_engine(self.url))
 
     async def describe(self) -> str:
         """PostgreSQL's version."""
@@ -265,6 +265,7 @@ def writer_engine(url: URL) -> Engine:
         pool_size=1,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
         connect_args=connect_args(),
         json_serializer=to_json,
     )
@@ -272,16 +273,17 @@ def writer_engine(url: URL) -> Engine:
     return engine
 
 
-def reader_engine(url: URL) -> AsyncEngine:
+def reader_engine(url: URL) -> Engine:
     """An engine of read-only connections."""
-    engine = create_async_engine(
+    engine = create_engine(
         url,
-        poolclass=AsyncAdaptedQueuePool,
+        poolclass=QueuePool,
         pool_size=READERS,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args=connect_args(default_transaction_read_only="on"),
         json_serializer=to_json,
     )
-    keep_plain(engine.sync_engine)
+    keep_plain(engine)
     return engine

@@ -33,6 +33,7 @@ from bot.http import (
     read_time,
     to_error,
 )
+from bot.timely import only_while
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -154,6 +155,19 @@ async def test_a_full_pool_was_certainly_not_sent(server: Server) -> None:
                 await client.post(server.url, json={})
             first.cancel()
     assert server.connections == 1
+
+
+async def test_what_is_late_once_there_is_a_connection_was_certainly_not_sent(
+    client: httpx.AsyncClient, server: Server
+) -> None:
+    """As when a process freezes while it connects, and is thawed after another took over."""
+    server.talks = [server.say(OK, OK)]
+    in_time = iter([True, False])
+    with only_while(lambda: next(in_time)):
+        await client.post(server.url, json={})
+        with pytest.raises(NOT_SENT):
+            await client.post(server.url, json={})
+    assert len(server.heads) == 1
 
 
 async def test_a_connection_closed_without_a_reply_is_in_doubt(

@@ -12,53 +12,67 @@ from sqlalchemy import Connection, func, select
 from adapters import discord, slack
 from bot.app import App
 from bot.config import to_config
+from bot.errors import StoreError
+from bot.job import TERMINAL, JobState
 from bot.log import setup_logging
-from bot.store import jobs, migrations
+from bot.store import migrations
 from bot.store.schema import inbox
 from bot.store.schema import jobs as jobs_table
 from bot.supply import AdapterFactory
 from tests.crash.naive import NaiveBot
-from tests.crash.points import Points, watch
+from tests.crash.points import Points, Where, watch
+from tests.crash.shared_points import watch_nudges, watch_roles
 from tests.fakes import MovableClock
 
 #: Loaded once in the fork server: a life that migrates would spend half a second on it.
 PRELOADED = (migrations,)
-LATER_SECONDS, HURRY_SECONDS, LOOK_SECONDS = 130, 1.0, 0.02
-PATIENCE_SECONDS = 40
+HURRY_SECONDS, LOOK_SECONDS = 1.0, 0.02
+PATIENCE_SECONDS = 240
 
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
     """Which bot lives in front of which chat, and at which point it dies (0: at none).
 
-    A restart comes two minutes later, and there time runs fast.
+    It comes so many seconds later than the machine's clock says; where it hurries, time runs fast.
+    It may freeze at the point instead, and lingers for so many seconds once all is over.
     """
 
     folder: str
     tables: dict[str, Any]
     chat: str
     settings: dict[str, Any]
-    die_at: int = 0
-    is_restart: bool = False
+    die_at: Where = 0
+    later: int = 0
+    hurries: bool = False
+    freezes: bool = False
+    lingers: float = 0.0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the books are PostgreSQL's."""
+        return str(self.tables["bot"].get("database_url", "")).startswith("postgresql")
 
 
 def live(orders: Orders) -> None:
     """Be the bot until all that was asked has ended, or until the point."""
     folder = Path(orders.folder)
-    points = Points(folder / "points.json", orders.die_at)
+    points = Points(folder / "points.json", orders.die_at, freezes=orders.freezes)
     if orders.chat == "naive":
         asyncio.run(NaiveBot(folder, orders.settings, points.cross).run())
         return
     setup_logging("warning", stream=(folder / "bot.log").open("a"))
     watch(points)
+    if orders.is_shared:
+        watch_nudges(points)
+        watch_roles(points)
     asyncio.run(_live(orders))
     points.write()
 
 
 async def _live(orders: Orders) -> None:
     clock = MovableClock()
-    if orders.is_restart:
-        clock.move(seconds=LATER_SECONDS)
+    clock.move(seconds=orders.later)
     adapters = {orders.chat: _to_factory(orders, clock)}
     async with (
         App(to_config(orders.tables), adapters, clock=clock) as app,
@@ -67,10 +81,11 @@ async def _live(orders: Orders) -> None:
         stop = asyncio.Event()
         group.create_task(app.run(stop))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await app.database.read(_is_over):
+            while not await _has_ended(app):
                 await asyncio.sleep(LOOK_SECONDS)
-                if orders.is_restart:
+                if orders.hurries:
                     clock.move(seconds=HURRY_SECONDS)
+        await asyncio.sleep(orders.lingers)
         stop.set()
 
 
@@ -82,8 +97,19 @@ def _to_factory(orders: Orders, clock: MovableClock) -> AdapterFactory:
     return lambda studio: slack.create(work, studio, clock=clock)
 
 
+async def _has_ended(app: App) -> bool:
+    try:
+        return await app.database.read(_is_over)
+    except StoreError:
+        # What a frozen process was reading, the database has ended.
+        return False
+
+
 def _is_over(conn: Connection) -> bool:
-    """Whether something was asked, and all of it has ended."""
+    """Whether something was asked, and all of it has ended or waits for the operator."""
     asked = conn.execute(select(func.count()).select_from(jobs_table)).scalar_one()
     unread = select(func.count()).select_from(inbox).where(inbox.c.done_at.is_(None))
-    return bool(asked) and not jobs.open_ids(conn) and not conn.execute(unread).scalar_one()
+    still_open = select(func.count()).select_from(jobs_table)
+    still_open = still_open.where(jobs_table.c.state.not_in([*TERMINAL, JobState.UNCERTAIN]))
+    open_or_unread = (conn.execute(each).scalar_one() for each in (still_open, unread))
+    return bool(asked) and not any(open_or_unread)

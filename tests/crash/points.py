@@ -9,10 +9,11 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import psycopg
 from aiohttp import ClientSession
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from bot.clips import Clips
 from bot.media import Media
@@ -22,22 +23,37 @@ from bot.store.database import Database
 #: What no message depends on: it is read, or says that somebody is typing.
 READS = {"GET", "HEAD"}
 WRITER = "raybot-writer"
+#: Which point: by its number, none for 0, or the first one with a name that looks like this.
+Where = int | str
 _CHANGE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
 
 class Points:
-    """Counts the points that a life passes; at one of them it ends without any goodbye."""
+    """Counts the points that a life passes; at one of them it ends without any goodbye.
 
-    def __init__(self, file: Path, die_at: int) -> None:
+    Or it freezes there, until somebody thaws it.
+    """
+
+    def __init__(self, file: Path, die_at: Where, *, freezes: bool = False) -> None:
         self._file = file
         self._die_at = die_at
+        self._signal = signal.SIGSTOP if freezes else signal.SIGKILL
         self._passed: list[str] = []
 
-    def cross(self, name: str) -> None:
+    def cross(self, name: str, last_act: Callable[[], object] = lambda: None) -> None:
+        """Go on, or die here; `last_act` is what a process still does at the very end."""
         self._passed.append(name)
-        if len(self._passed) == self._die_at:
+        if self._is_the_end(name):
             self.write()
-            os.kill(os.getpid(), signal.SIGKILL)
+            last_act()
+            os.kill(os.getpid(), self._signal)
+
+    def _is_the_end(self, name: str) -> bool:
+        if isinstance(self._die_at, int):
+            return len(self._passed) == self._die_at
+        # Once only: a frozen process goes on.
+        here = re.match(self._die_at, name) is not None
+        return here and not any(re.match(self._die_at, each) for each in self._passed[:-1])
 
     def write(self) -> None:
         """Leave what was passed for whoever looks on; the last is where the life ended."""
@@ -75,9 +91,9 @@ def _around_commits(points: Points) -> None:
             changed[f"{match[1]} {state}" if state else match[1]] = None
 
     @event.listens_for(Engine, "commit")
-    def on_commit(_conn: object) -> None:
+    def on_commit(conn: Connection) -> None:
         if is_writer() and changed:
-            points.cross(f"before commit of {', '.join(changed)}")
+            _cross_commit(conn, points, ", ".join(changed))
 
     true, method = Database._write_batch, "_write_batch"
 
@@ -87,6 +103,19 @@ def _around_commits(points: Points) -> None:
             points.cross(f"after commit of {', '.join(changed)}")
 
     setattr(Database, method, write_batch)
+
+
+def _cross_commit(conn: Connection, points: Points, rows: str) -> None:
+    points.cross(f"before commit of {rows}")
+    if conn.dialect.name == "postgresql":
+        points.cross(f"between COMMIT and its answer, of {rows}", lambda: _send_commit(conn))
+
+
+def _send_commit(conn: Connection) -> None:
+    """Let PostgreSQL hear of it, and do not wait for what it says."""
+    wire = cast("psycopg.Connection", conn.connection.driver_connection).pgconn
+    wire.send_query(b"COMMIT")
+    wire.flush()
 
 
 def _call_name(_session: ClientSession, method: str, url: object, **_: Any) -> str:

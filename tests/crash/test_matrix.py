@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import re
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
-from tests.crash import matrix
-from tests.crash.worlds import Chat, passes, tell
+from tests.crash.books import Kind
+from tests.crash.matrix import Stage, processes
+from tests.crash.worlds import Chat
 
-#: Patterns of the names of points: after what is paid, and around the end.
-SAMPLE = (
+#: How the names of points begin: after what is paid, and around the end.
+PAID, SETTLING, SETTLED = (
     "after POST that is paid",
     "before commit of .*jobs delivered",
     "after commit of .*jobs delivered",
 )
+#: What PostgreSQL was told to commit, and nobody heard whether it did.
+IN_DOUBT = "between COMMIT and its answer, of .*jobs delivered"
 
 
 @pytest.fixture(scope="module")
 def context() -> ForkServerContext:
-    return matrix.processes()
+    return processes()
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("chat", matrix.CHATS)
+@pytest.mark.parametrize(
+    ("database", "chat", "sample"),
+    [
+        ("sqlite", "discord", (PAID, SETTLING, SETTLED)),
+        ("sqlite", "slack", (PAID, SETTLING, SETTLED)),
+        ("postgresql", "discord", (PAID,)),
+        ("postgresql", "slack", (IN_DOUBT,)),
+    ],
+)
 async def test_killed_at_a_sample_of_points(
-    chat: Chat, tmp_path: Path, context: ForkServerContext
+    database: Kind, chat: Chat, sample: tuple[str, ...], tmp_path: Path, context: ForkServerContext
 ) -> None:
-    points = await passes(chat, tmp_path / "whole", context)
-    for part in SAMPLE:
-        die_at = next(at for at, name in enumerate(points, start=1) if re.match(part, name))
-        fate = await tell(chat, tmp_path / str(die_at), context, die_at)
-        assert fate is not None
+    stage = Stage(chat=chat, database=database, folder=tmp_path, processes=context)
+    for number, point in enumerate(sample):
+        fate = await stage.tell(str(number), point)
+        assert fate is not None, point
         assert fate.wrong == (), fate.point
 
 
@@ -41,5 +50,6 @@ async def test_killed_at_a_sample_of_points(
 async def test_the_same_points_show_what_is_wrong_with_a_naive_bot(
     tmp_path: Path, context: ForkServerContext
 ) -> None:
-    fates = [each async for each in matrix.singles("naive", tmp_path, context, first=4, step=4)]
+    stage = Stage(chat="naive", database="sqlite", folder=tmp_path, processes=context)
+    fates = [each async for each in stage.singles(first=4, step=4)]
     assert [each.wrong for each in fates] == [("2 generations",), ("2 clips",)]

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sqlite3
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
-from multiprocessing.context import ForkServerContext
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import create_engine
-
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import ledger
 from tests.conftest import KEY, to_test_config
+from tests.crash.books import Book, Kind, book
 from tests.crash.life import PATIENCE_SECONDS, Orders, live
+from tests.crash.points import Where
 from tests.discord_server import DiscordServer
 from tests.discord_server import Person as DiscordPerson
 from tests.slack_server import Person as SlackPerson
@@ -29,6 +28,9 @@ from tests.slack_server import SlackServer, Team
 Chat = Literal["discord", "slack", "naive"]
 GUILD = 4242
 PROMPT = "a red fox in snow"
+#: A restart comes so much later: whatever was in doubt has had its time to show.
+LATER_SECONDS = 130
+ASK_AGAIN_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,11 @@ class Fate:
     """How one story with a kill in it ended: where it was killed, and what is wrong since."""
 
     chat: str
-    die_at: int
+    database: Kind
+    die_at: Where
     point: str
     wrong: tuple[str, ...]
+    seconds: float
 
 
 class World(ABC):
@@ -46,9 +50,10 @@ class World(ABC):
 
     chat: Chat
 
-    def __init__(self, folder: Path, luma: Simulator) -> None:
+    def __init__(self, folder: Path, luma: Simulator, books: Book) -> None:
         self.folder = folder
         self.luma = luma
+        self.books = books
 
     @abstractmethod
     async def ask(self) -> None:
@@ -73,29 +78,43 @@ class World(ABC):
     def access(self) -> dict[str, Any]:
         return {"servers": [str(GUILD)]}
 
-    def orders(self, **changes: Any) -> Orders:
-        """A life of the bot in this world."""
-        config = to_test_config(self.folder, self.luma, access=self.access())
-        orders = Orders(
+    def orders(self, *, life: int = 0, die_at: Where = 0) -> Orders:
+        """A life of the bot in this world; how many it had before."""
+        later = LATER_SECONDS * (life if self.books.kind == "postgresql" else min(life, 1))
+        self.books.be_later(later)
+        is_shared = self.books.kind == "postgresql"
+        bot = {"database_url": self.books.url, "single_host": True} if is_shared else {}
+        config = to_test_config(self.folder, self.luma, access=self.access(), bot=bot)
+        return Orders(
             folder=str(self.folder),
             tables=dict(config.tables),
             chat=self.chat,
             settings=self.settings(),
+            die_at=die_at,
+            later=later,
+            hurries=life > 0 and self.books.can_hurry,
         )
-        return replace(orders, **changes)
 
     async def live(self, processes: ForkServerContext, orders: Orders) -> int | None:
         """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
+        async with self.begun(processes, orders) as child:
+            await asyncio.to_thread(child.join, PATIENCE_SECONDS + 10)
+        return child.exitcode
+
+    @asynccontextmanager
+    async def begun(
+        self, processes: ForkServerContext, orders: Orders
+    ) -> AsyncIterator[ForkServerProcess]:
+        """A life that is ended with the block, if it is not over by then."""
         child = processes.Process(target=live, args=(orders,))
         child.start()
         asking = asyncio.create_task(self._ask_until_heard())
         try:
-            await asyncio.to_thread(child.join, PATIENCE_SECONDS + 10)
+            yield child
         finally:
             asking.cancel()
             if child.is_alive():
                 child.kill()
-        return child.exitcode
 
     async def _ask_until_heard(self) -> None:
         """Who is not heard, because the bot was just dying, asks again after a while."""
@@ -104,29 +123,28 @@ class World(ABC):
             if self._is_heard():
                 return
             await self.ask()
-            await asyncio.sleep(PATIENCE_SECONDS / 4)
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     def _is_heard(self) -> bool:
         asked = "SELECT 1 FROM jobs UNION SELECT 1 FROM inbox WHERE done_at IS NULL"
-        return bool(self.read(asked))
+        return bool(self.books.read(asked))
 
-    def read(self, question: str) -> list[tuple[Any, ...]]:
-        """What the book says, whether the bot runs or not."""
-        book = self.folder / "data" / "raybot.db"
-        with closing(sqlite3.connect(f"{book.absolute().as_uri()}?mode=ro", uri=True)) as file:
-            return file.execute(question).fetchall()
+    def wrong(self, *, kills: int = 1) -> list[str]:
+        """What is not as it was promised; nothing, if all is well.
 
-    def wrong(self) -> list[str]:
-        """What is not as it was promised; nothing, if all is well."""
+        What was in doubt twice is not sent a third time: the operator is asked.
+        """
+        if kills > 1 and self.books.read("SELECT state FROM jobs") == [("uncertain",)]:
+            return self.wrong_outside(count=0) + self._broken_books()
         return self.wrong_outside() + self._wrong_in_the_books()
 
-    def wrong_outside(self) -> list[str]:
-        """What Luma and the people in the chat could tell."""
+    def wrong_outside(self, *, count: int = 1) -> list[str]:
+        """What Luma and the people in the chat could tell: so many generations, and clips."""
         paid = [each for each in self.luma.generations.values() if each.state != "failed"]
         found = [
-            f"{count} {what}"
-            for what, count in (("generations", len(paid)), ("clips", self.clips()))
-            if count != 1
+            f"{found} {what}"
+            for what, found in (("generations", len(paid)), ("clips", self.clips()))
+            if found != count
         ]
         if self.messages() > 2:
             found.append(f"{self.messages()} messages")
@@ -134,15 +152,14 @@ class World(ABC):
 
     def _wrong_in_the_books(self) -> list[str]:
         found = []
-        rows = self.read("SELECT state, cost > 0 FROM jobs")
+        rows = self.books.read("SELECT state, cost > 0 FROM jobs")
         if rows != [("delivered", 1)]:
             found.append(f"jobs: {rows}")
-        engine = create_engine(f"sqlite:///{self.folder / 'data' / 'raybot.db'}")
-        with engine.connect() as conn:
-            if broken := ledger.broken_invariants(conn):
-                found.append(f"books: {broken}")
-        engine.dispose()
-        return found
+        return found + self._broken_books()
+
+    def _broken_books(self) -> list[str]:
+        broken = self.books.broken_invariants()
+        return [f"books: {broken}"] if broken else []
 
     @property
     def passed(self) -> list[str]:
@@ -156,8 +173,8 @@ class DiscordWorld(World):
 
     chat: Chat = "discord"
 
-    def __init__(self, folder: Path, luma: Simulator, discord: DiscordServer) -> None:
-        super().__init__(folder, luma)
+    def __init__(self, folder: Path, luma: Simulator, books: Book, discord: DiscordServer) -> None:
+        super().__init__(folder, luma, books)
         self._discord = discord
         self._ana: DiscordPerson = discord.person("Ana", discord.guild("Foxes", guild_id=GUILD))
 
@@ -204,7 +221,7 @@ class NaiveWorld(DiscordWorld):
     async def connected(self) -> None:
         await asyncio.Event().wait()
 
-    def wrong(self) -> list[str]:
+    def wrong(self, *, kills: int = 1) -> list[str]:
         return self.wrong_outside()
 
 
@@ -213,8 +230,8 @@ class SlackWorld(World):
 
     chat: Chat = "slack"
 
-    def __init__(self, folder: Path, luma: Simulator, slack: SlackServer) -> None:
-        super().__init__(folder, luma)
+    def __init__(self, folder: Path, luma: Simulator, books: Book, slack: SlackServer) -> None:
+        super().__init__(folder, luma, books)
         self._slack = slack
         self._team: Team = slack.team("Foxes")
         self._ana: SlackPerson = slack.person("Ana", self._team)
@@ -236,7 +253,7 @@ class SlackWorld(World):
         await self._slack.wait_connected(1)
 
     async def ask(self) -> None:
-        await self._ana.slash("/ray", PROMPT, seconds=PATIENCE_SECONDS / 4)
+        await self._ana.slash("/ray", PROMPT, seconds=ASK_AGAIN_SECONDS)
 
     def clips(self) -> int:
         said = self._slack.posted(self._general)
@@ -250,7 +267,7 @@ class SlackWorld(World):
 
 
 @asynccontextmanager
-async def world(chat: Chat, folder: Path) -> AsyncIterator[World]:
+async def world(chat: Chat, database: Kind, folder: Path) -> AsyncIterator[World]:
     """A fresh one, whose video service soon is done."""
     folder.mkdir()
     quick = SimulatorSettings(
@@ -261,37 +278,35 @@ async def world(chat: Chat, folder: Path) -> AsyncIterator[World]:
         running_limit=None,
         creates_per_minute=None,
     )
-    async with Simulator(quick, Faults()) as luma:
+    async with AsyncExitStack() as stack:
+        luma = await stack.enter_async_context(Simulator(quick, Faults()))
+        books = stack.enter_context(book(database, folder))
         if chat == "slack":
-            async with SlackServer() as slack:
-                yield SlackWorld(folder, luma, slack)
+            slack = await stack.enter_async_context(SlackServer())
+            yield SlackWorld(folder, luma, books, slack)
             return
         kind = NaiveWorld if chat == "naive" else DiscordWorld
-        async with DiscordServer() as discord:
-            yield kind(folder, luma, discord)
+        discord = await stack.enter_async_context(DiscordServer())
+        yield kind(folder, luma, books, discord)
 
 
-async def tell(
-    chat: Chat, folder: Path, processes: ForkServerContext, *points: int
-) -> Fate | None:
+async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fate | None:
     """A story with a kill at each of these points, one a life; None where a life ended before."""
-    async with world(chat, folder) as place:
-        died: list[str] = []
-        for count, die_at in enumerate(points):
-            orders = place.orders(die_at=die_at, is_restart=count > 0)
-            code = await place.live(processes, orders)
-            if code == 0:
-                return None
-            died.append(place.passed[-1] if code == -signal.SIGKILL else f"exit {code}")
-        code = await place.live(processes, place.orders(is_restart=True))
-        wrong = place.wrong() if code == 0 else [f"exit {code}", *place.wrong()]
-        return Fate(chat=chat, die_at=points[0], point=" · ".join(died), wrong=tuple(wrong))
-
-
-async def passes(chat: Chat, folder: Path, processes: ForkServerContext) -> list[str]:
-    """The points of a story in which nobody is killed."""
-    async with world(chat, folder) as place:
-        code = await place.live(processes, place.orders())
-        assert code == 0, (folder / "bot.log").read_text()
-        assert place.wrong() == []
-        return place.passed
+    began = time.monotonic()
+    died: list[str] = []
+    for life, die_at in enumerate(points):
+        code = await place.live(processes, place.orders(life=life, die_at=die_at))
+        if code == 0:
+            return None
+        died.append(place.passed[-1] if code == -signal.SIGKILL else f"exit {code}")
+    code = await place.live(processes, place.orders(life=len(points)))
+    wrong = [] if code == 0 else [f"exit {code}"]
+    wrong += place.wrong(kills=len(points))
+    return Fate(
+        chat=place.chat,
+        database=place.books.kind,
+        die_at=points[0],
+        point=" · ".join(died),
+        wrong=tuple(wrong),
+        seconds=time.monotonic() - began,
+    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from bot.errors import BotError, DeliveryError, DeliveryUnavailable
 from bot.job import JobState
@@ -20,7 +23,9 @@ from bot.refs import JobId, MessageRef, ThreadRef
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.account import Generation
 from bot.store import jobs
+from bot.store.schema import jobs as table
 from tests.conftest import House, running, to_test_config
+from tests.crash.books import Book, Kind, PostgresBook, book
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 from tests.ports import free_port
 
@@ -29,6 +34,8 @@ PEOPLE = ("ana", "ben")
 REQUESTS = 4
 #: The last look finds everything ended within so many steps of the clock.
 STEPS, STEP_SECONDS = 400, 20
+#: A start takes a second there; by hand there can be more.
+SHARED_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "2"))
 
 Step = tuple[str, int]
 OFTEN = ("ask", "finish", "cancel", "retry", "wait")
@@ -68,19 +75,39 @@ class LossyChat(RecordingAdapter):
         self.before_post = refuse
 
 
+class SharedClock(MovableClock):
+    """Moves PostgreSQL's clock, too, by which nudges come due."""
+
+    def __init__(self, book: PostgresBook) -> None:
+        super().__init__()
+        self._book = book
+
+    def move(self, **by: float) -> None:
+        super().move(**by)
+        self._book.be_later(int(self._offset.total_seconds()))
+        self._book.hurry()
+
+
 class World:
     """The bot in all its lives, and what was asked of it."""
 
-    def __init__(self, folder: Path, simulator: Simulator) -> None:
+    def __init__(self, folder: Path, simulator: Simulator, book: Book) -> None:
         self.simulator = simulator
         self.chat = LossyChat()
-        self.clock = MovableClock()
+        self.clock = SharedClock(book) if isinstance(book, PostgresBook) else MovableClock()
         port = free_port()
         self._config = to_test_config(
             folder,
             simulator,
-            bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
+            bot={
+                "public_port": port,
+                "public_url": f"http://127.0.0.1:{port}",
+                "database_url": book.url,
+                "single_host": not book.can_hurry,
+            },
         )
+        #: A nudge goes round by way of the database.
+        self._pause = 0.01 if book.can_hurry else 0.1
         self.asked: dict[int, JobId] = {}
         self.tries = 0
         self.house: House
@@ -120,7 +147,7 @@ class World:
         else:
             await self._ask(what, which)
         # Whoever was woken gets a turn, so that a step meets the bot in any of its states.
-        await asyncio.sleep(0.01 * which)
+        await asyncio.sleep(self._pause * which)
 
     async def _ask(self, what: str, which: int) -> None:
         person = PEOPLE[which % len(PEOPLE)]
@@ -163,7 +190,7 @@ class World:
             if not open_ids:
                 return
             self.clock.move(seconds=STEP_SECONDS)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(self._pause)
         raise AssertionError("Some jobs never end")
 
     async def _resolve(self, job_id: JobId) -> None:
@@ -192,9 +219,11 @@ class World:
             assert len(paid) <= asked[prompt], prompt
 
     async def _rows(self) -> list[tuple[str, str, str, int]]:
-        text = "SELECT id, json_extract(request, '$.work.prompt'), state, cost FROM jobs"
-        found = await self.house.app.database.read(lambda conn: conn.exec_driver_sql(text).all())
-        return [(row[0], row[1], row[2], row[3] or 0) for row in found]
+        ids = await self.house.app.database.read(
+            lambda conn: conn.scalars(select(table.c.id)).all()
+        )
+        every = [await self.house.job(each) for each in ids]
+        return [(each.id, each.work.prompt, each.state, each.cost or 0) for each in every]
 
 
 def _by_prompt(simulator: Simulator) -> dict[str, list[Generation]]:
@@ -207,16 +236,29 @@ def _by_prompt(simulator: Simulator) -> dict[str, list[Generation]]:
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps)
 def test_no_order_of_anything_pays_loses_or_posts_twice(story: list[Step]) -> None:
-    asyncio.run(_play(story))
+    asyncio.run(_play(story, "sqlite"))
 
 
-async def _play(story: list[Step]) -> None:
+@pytest.mark.timeout(60 + 15 * SHARED_EXAMPLES)
+@settings(
+    max_examples=SHARED_EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(steps)
+def test_nor_does_it_on_postgresql(story: list[Step]) -> None:
+    asyncio.run(_play(story, "postgresql"))
+
+
+async def _play(story: list[Step], database: Kind) -> None:
     quick = SimulatorSettings(
         manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
     )
     with tempfile.TemporaryDirectory() as folder:
-        async with Simulator(quick, Faults()) as simulator:
-            world = World(Path(folder), simulator)
+        async with Simulator(quick, Faults()) as simulator, AsyncExitStack() as stack:
+            kept = stack.enter_context(book(database, Path(folder)))
+            world = World(Path(folder), simulator, kept)
             await world.begin()
             try:
                 for what, which in story:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -116,18 +115,6 @@ async def test_an_act_that_makes_no_sense_is_refused(
     status, said = await act(door, name, **values)
     assert status in (400, 404)
     assert said["sentence"].startswith(sentence)
-
-
-async def test_a_key_without_effect_is_warned_of_at_the_start(
-    open_house: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO):
-        house: House = await open_house(bot={"single_host": True})
-        await house.until(await house.ask(), JobState.GENERATING)
-    told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
-    assert [each["key"] for each in told if each["event"] == "config.without_effect"] == [
-        "[bot] single_host"
-    ]
 
 
 async def test_an_adapter_answers_at_the_public_door(house: House) -> None:

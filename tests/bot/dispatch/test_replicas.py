@@ -7,18 +7,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
-from psycopg.sql import SQL
 
 from bot.dispatch.replicas import PostgresReplicas
 from bot.dispatch.single import SingleProcess
 from bot.replicas import Replicas
 from bot.store.postgres import postgres_url
-from tests.postgres import at_server, postgres_database
-
-CUT = SQL(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid != pg_backend_pid()"
-)
+from tests.postgres import CUT, at_server, postgres_database
 
 
 @pytest.fixture
@@ -77,6 +71,24 @@ async def test_a_lost_connection_ends_the_work_until_the_role_is_back(url: str) 
         at_server(url, CUT)
         await duty.off.wait()
         await duty.on.wait()
+
+
+async def test_a_database_that_does_not_answer_in_time_is_tried_again(url: str) -> None:
+    """As a process finds it that was frozen."""
+    replicas, tries, again = PostgresReplicas(postgres_url(url)), 0, asyncio.Event()
+
+    async def work(_: object) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise TimeoutError
+        again.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(replicas._again(work))
+        await again.wait()
+        task.cancel()
 
 
 async def test_turns_are_taken_one_at_a_time(url: str) -> None:
