@@ -24,7 +24,7 @@ from adapters.web.parse import (
     to_said,
 )
 from bot.clock import Clock
-from bot.errors import BotError, ClipError, FrameRejected, JobNotFound, Refusal
+from bot.errors import BotError, ClipError, FrameRejected, JobNotFound, QuotaExceeded, Refusal
 from bot.log import get_logger
 from bot.ports import WebCall, WebHandler, WebReply, WebRoute
 from bot.text import describe_error
@@ -103,7 +103,8 @@ class Playground(Delivery):
     def _refuse(self, call: WebCall, error: BotError) -> WebReply:
         text = describe_error(error)
         if "hx-request" in call.headers:
-            return reply(render.draw_note(text))
+            ends = error.resets_at if isinstance(error, QuotaExceeded) else None
+            return reply(render.draw_note(text, [ends] if ends else []))
         gone = isinstance(error, JobNotFound | ClipError | FrameRejected) and call.method == "GET"
         status = 404 if gone else 400 if isinstance(error, Refusal) else 500
         return reply(render.draw("error.html", text=text), status=status)

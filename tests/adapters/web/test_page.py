@@ -130,6 +130,24 @@ async def test_what_is_sent_twice_is_made_once(visitor: Visitor) -> None:
     assert first.job == again.job
 
 
+async def test_a_price_is_confirmed_and_a_limit_is_told(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> None:
+    limits = {"confirm_above_usd": 0.1, "usd_per_person_per_day": 0.2}
+    async with visiting(tmp_path, simulator, clock, **limits) as visitor:
+        asked = await visitor.say("a red fox in snow")
+        assert "Please confirm the price" in asked.html
+        assert re.search(r'Nothing is charged unless.*<time datetime="', asked.html)
+        assert simulator.generations == {}
+        sure = await visitor.press("confirm", asked.job)
+        assert sure.job == asked.job
+        await visitor.house.until(asked.job, JobState.GENERATING)
+        second = await visitor.say("a grey owl")
+        refused = await visitor.press("confirm", second.job) if second.ids else second
+        assert "A limit is reached" in refused.html
+        assert re.search(r'resets <time datetime="', refused.html)
+
+
 async def test_all_is_there_after_a_restart(
     tmp_path: Path, simulator: Simulator, clock: MovableClock
 ) -> None:

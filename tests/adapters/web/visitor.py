@@ -37,6 +37,11 @@ class Reply:
         return self.body.decode()
 
     @property
+    def ids(self) -> list[str]:
+        """The jobs whose cards are in it."""
+        return _CARD.findall(self.html)
+
+    @property
     def job(self) -> JobId:
         """The first job whose card is in it."""
         found = _CARD.search(self.html)
@@ -148,6 +153,7 @@ async def visiting(
     clock: MovableClock,
     *,
     cookies: dict[str, str] | None = None,
+    **limits: float,
 ) -> AsyncIterator[Visitor]:
     """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell."""
 
@@ -155,7 +161,7 @@ async def visiting(
         settings = web.Settings(enabled=True, folder=folder / "web")
         return web.create(settings, studio, clock=clock)
 
-    config = to_test_config(folder, simulator)
+    config = to_test_config(folder, simulator, limits=limits)
     async with (
         running(config, simulator, RecordingAdapter(), clock, web=create) as house,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
