@@ -23,7 +23,7 @@ class Streams:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._open: set[asyncio.Task[object]] = set()
+        self._open: dict[asyncio.Task[object], web.Request] = {}
         self._is_closed = False
 
     async def send(
@@ -35,7 +35,7 @@ class Streams:
                 return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
             task = asyncio.current_task()
             assert task is not None
-            self._open.add(task)
+            self._open[task] = request
             response = web.StreamResponse(status=reply.status, headers=reply.headers)
             try:
                 await response.prepare(request)
@@ -50,10 +50,16 @@ class Streams:
                     raise
                 task.uncancel()  # It was us: what was sent so far ends in order.
             finally:
-                self._open.discard(task)
+                self._open.pop(task, None)
             return response
 
     def _has_room(self) -> bool:
+        """Whether one more may be open; that a caller left is else noticed with the next word."""
+        if len(self._open) >= self._most:
+            left = [task for task, request in self._open.items() if request.transport is None]
+            for task in left:
+                del self._open[task]
+                task.cancel()
         return not self._is_closed and len(self._open) < self._most
 
     def close(self) -> None:

@@ -133,8 +133,9 @@ async def test_what_is_sent_twice_is_made_once(visitor: Visitor) -> None:
 async def test_a_price_is_confirmed_and_a_limit_is_told(
     tmp_path: Path, simulator: Simulator, clock: MovableClock
 ) -> None:
-    limits = {"confirm_above_usd": 0.1, "usd_per_person_per_day": 0.2}
-    async with visiting(tmp_path, simulator, clock, **limits) as visitor:
+    async with visiting(
+        tmp_path, simulator, clock, confirm_above_usd=0.1, usd_per_person_per_day=0.2
+    ) as visitor:
         asked = await visitor.say("a red fox in snow")
         assert "Please confirm the price" in asked.html
         assert re.search(r'Nothing is charged unless.*<time datetime="', asked.html)
