@@ -1,0 +1,59 @@
+"""`python -m tests.replicas [STORY …]`: several processes on one PostgreSQL, and what befalls them.
+
+Prints a line for each story; ends with exit code 1 where anything is lost, doubled or wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+from tests.replicas import stories
+from tests.replicas.stories import Told
+from tests.replicas.town import Town, town
+
+STORIES: dict[str, Callable[[Town], Awaitable[Told]]] = {
+    each.__name__: each
+    for each in (stories.together, stories.killed, stories.rolling, stories.frozen)
+}
+STORY_SECONDS = 240
+
+
+async def main(names: list[str]) -> int:
+    """Tell each story; the logs of one that went wrong are left where it says."""
+    told = []
+    print("| story | measured | wrong |\n|---|---|---|", flush=True)
+    for name in names or STORIES:
+        folder = Path(mkdtemp(prefix=f"replicas-{name}-"))
+        each = await tell(name, folder)
+        print(draw(each, folder), flush=True)
+        told.append(each)
+        if not each.wrong:
+            shutil.rmtree(folder)
+    return 1 if any(each.wrong for each in told) else 0
+
+
+async def tell(name: str, folder: Path) -> Told:
+    """One story; what it waited for in vain is wrong, too."""
+    try:
+        async with asyncio.timeout(STORY_SECONDS), town(folder) as place:
+            return await STORIES[name](place)
+    except (AssertionError, TimeoutError, ExceptionGroup):
+        traceback.print_exc()
+        return Told(story=name, wrong=["It did not come to its end."])
+
+
+def draw(told: Told, folder: Path) -> str:
+    """A line of the table."""
+    measured = ", ".join(f"{name} {value:.3g}" for name, value in told.measured.items())
+    wrong = "; ".join([*told.wrong, f"see {folder}"]) if told.wrong else "nothing"
+    return f"| {told.story} | {measured} | {wrong} |"
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))

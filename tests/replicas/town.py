@@ -1,0 +1,286 @@
+"""What is around the processes: a video service, Discord, Slack, a database, and people who ask."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, text
+
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import ledger
+from bot.store.postgres import postgres_url
+from tests.conftest import KEY
+from tests.discord_server import DiscordServer, NotPossible
+from tests.discord_server import Message as DiscordMessage
+from tests.discord_server import Person as DiscordPerson
+from tests.postgres import postgres_database
+from tests.replicas.fleet import Fleet, fleet
+from tests.slack_server import Message as SlackMessage
+from tests.slack_server import Person as SlackPerson
+from tests.slack_server import SlackServer
+
+GUILD = 4242
+NAMES = ("Ana", "Ben", "Cem", "Dia")
+#: Whoever is not answered for so long asks again, as people do.
+PATIENCE_SECONDS = 12.0
+REDELIVER_SECONDS = 3.0
+CLIP = re.compile(r"r-[0-9a-z]{6,}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One wish of a person, and how it went: they may have had to ask again."""
+
+    prompt: str
+    tries: int
+
+
+@dataclass(kw_only=True)
+class Town:
+    """Everything that outlives a process. `database` is its address."""
+
+    luma: Simulator
+    discord: DiscordServer
+    slack: SlackServer
+    database: str
+    fleet: Fleet
+    discord_people: list[DiscordPerson]
+    slack_people: list[SlackPerson]
+    asked: list[Asked] = field(default_factory=list)
+    unheard: int = 0
+    _numbers: Any = field(default_factory=count)
+
+    # ---- people --------------------------------------------------------------------------
+
+    async def ask(self, many: int, *, pause: float = 0.1) -> None:
+        """So many wishes, in turn in each chat and by each person; ends when all are answered."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(many):
+                number = next(self._numbers)
+                group.create_task(self._wish(number))
+                await asyncio.sleep(pause)
+
+    async def _wish(self, number: int) -> None:
+        prompt, tries = f"fox number {number} in snow", 0
+        hear = self._in_slack if number % 2 else self._in_discord
+        while True:
+            tries += 1
+            if await hear(number // 2, f"{prompt} try {tries}"):
+                self.asked.append(Asked(prompt=prompt, tries=tries))
+                return
+            self.unheard += 1
+
+    async def _in_discord(self, number: int, prompt: str) -> bool:
+        person = self.discord_people[number % len(self.discord_people)]
+        await self.discord.wait_connected(seconds=60)
+        try:
+            interaction = await person.slash("ray create", prompt=prompt)
+        except NotPossible:
+            await asyncio.sleep(0.5)
+            return False
+        try:
+            await person.answer(interaction, seconds=PATIENCE_SECONDS)
+        except AssertionError:
+            return any(prompt in each.text for each, _ in self._in_discords())
+        return True
+
+    async def _in_slack(self, number: int, prompt: str) -> bool:
+        person = self.slack_people[number % len(self.slack_people)]
+        if number % 3 == 0:
+            # A mention is an event: Slack tells of it again until it was acknowledged.
+            await person.say(f"{person.team.mention} {prompt}")
+            return True
+        asked = await person.slash("/ray", prompt)
+        return not asked.error
+
+    async def redeliver(self) -> None:
+        """Slack tells again what was not acknowledged, until cancelled."""
+        while True:
+            await asyncio.sleep(REDELIVER_SECONDS)
+            await self.slack.redeliver()
+
+    # ---- what came of it -----------------------------------------------------------------
+
+    async def settled(self, *, seconds: float = 60) -> None:
+        """Wait until all that was asked has ended, and each message says its last word."""
+        async with asyncio.timeout(seconds):
+            while await asyncio.to_thread(self.read, _open) or not self._is_told():
+                await asyncio.sleep(0.1)
+
+    def _is_told(self) -> bool:
+        return all(each.startswith("Delivered") for each in self._told())
+
+    def read(self, look: Callable[[Connection], Any]) -> Any:
+        """What the database says."""
+        engine = create_engine(postgres_url(self.database))
+        try:
+            with engine.connect() as conn:
+                return look(conn)
+        finally:
+            engine.dispose()
+
+    def wrong(self) -> list[str]:
+        """What is not as it was promised; nothing, if all is well."""
+        jobs = self.read(_jobs)
+        found = [f"{job}: {state}" for job, _, state in jobs if state != "delivered"]
+        prompts = Counter(prompt for _, prompt, _ in jobs)
+        found += [f"asked once, {n} jobs: {each}" for each, n in prompts.items() if n > 1]
+        answered = {prompt.partition(" try")[0] for prompt in prompts}
+        found += [f"lost: {each.prompt}" for each in self.asked if each.prompt not in answered]
+        paid = Counter(each.order.prompt for each in self.luma.generations.values())
+        found += [f"{paid[each]} generations: {each}" for each in prompts if paid[each] != 1]
+        found += [f"paid for nobody: {each}" for each in paid if each not in prompts]
+        clips = Counter(self._clips())
+        found += [f"{clips[job]} clips: {job}" for job, _, _ in jobs if clips[job] != 1]
+        told = self._told()
+        found += [f"last word: {each!r}" for each in told if not each.startswith("Delivered")]
+        if len(told) != len(jobs):
+            found.append(f"{len(told)} status messages for {len(jobs)} jobs")
+        if broken := self.read(ledger.broken_invariants):
+            found.append(f"books: {broken}")
+        return found
+
+    def _told(self) -> list[str]:
+        """What each message says that everybody sees and that is no clip."""
+        in_discord = [each.text for each, names in self._in_discords() if not names]
+        in_slack = [each.plain for each, names in self._in_slacks() if not names]
+        return [each.strip("*_ ") for each in (*in_discord, *in_slack)]
+
+    def _clips(self) -> list[str]:
+        """The job of each clip that people see."""
+        names = [name for _, found in (*self._in_discords(), *self._in_slacks()) for name in found]
+        found = [CLIP.search(each) for each in names if each.endswith(".mp4")]
+        return [each.group() for each in found if each is not None]
+
+    def _in_discords(self) -> list[tuple[DiscordMessage, list[str]]]:
+        """Each message that everybody sees, and the names of its files."""
+        return [
+            (each, [file.filename for file in each.attachments])
+            for each in self.discord.everything_said()
+            if not each.is_ephemeral and not each.is_deleted
+        ]
+
+    def _in_slacks(self) -> list[tuple[SlackMessage, list[str]]]:
+        channels = {each.here.id: each.here for each in self.slack_people if each.here}
+        return [
+            (each, [file.name for file in each.files if not file.is_deleted])
+            for channel in channels.values()
+            for each in self.slack.posted(channel)
+        ]
+
+
+def _open(conn: Connection) -> bool:
+    waiting = text(
+        "SELECT (SELECT count(*) FROM jobs WHERE ended_at IS NULL)"
+        " + (SELECT count(*) FROM inbox WHERE done_at IS NULL)"
+    )
+    return bool(conn.execute(waiting).scalar_one())
+
+
+def _jobs(conn: Connection) -> list[tuple[str, str, str]]:
+    rows = conn.execute(text("SELECT id, request -> 'work' ->> 'prompt', state FROM jobs"))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+@asynccontextmanager
+async def town(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterator[Town]:
+    """All of it, without any process yet; `url` is of a database that is not to be made."""
+    settings = SimulatorSettings(
+        min_seconds=0.5,
+        max_seconds=1.5,
+        same_clip=True,
+        full_size=False,
+        running_limit=None,
+        creates_per_minute=None,
+    )
+    async with (
+        Simulator(settings, Faults()) as luma,
+        DiscordServer() as discord,
+        SlackServer() as slack,
+    ):
+        with _database(url) as database:
+            guild = discord.guild("Foxes", guild_id=GUILD)
+            team = slack.team("Foxes")
+            general = slack.channel(team, "general")
+            people = [slack.person(name, team, general) for name in NAMES]
+            config = to_tables(folder, luma, discord, slack, database, tables)
+            async with fleet(folder, config) as processes:
+                yield Town(
+                    luma=luma,
+                    discord=discord,
+                    slack=slack,
+                    database=database,
+                    fleet=processes,
+                    discord_people=[discord.person(name, guild) for name in NAMES],
+                    slack_people=people,
+                )
+
+
+@contextmanager
+def _database(url: str) -> Iterator[str]:
+    if url:
+        yield url
+        return
+    with postgres_database() as made:
+        yield made
+
+
+def to_tables(
+    folder: Path,
+    luma: Simulator,
+    discord: DiscordServer,
+    slack: SlackServer,
+    database: str,
+    changes: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """The configuration of each process: all lead here and nowhere else."""
+    [team] = slack.world.teams.values()
+    tables: dict[str, dict[str, Any]] = {
+        "bot": {
+            "database_url": database,
+            "data_dir": str(folder / "data"),
+            "secret_key": "0123456789abcdef" * 4,
+            "public_port": 0,
+            "private_port": 0,
+            "min_free_bytes": 0,
+            "shutdown_grace_seconds": 5,
+            "log_format": "json",
+        },
+        "access": {"servers": [str(GUILD)], "workspaces": [team.id]},
+        "defaults": {"providers": ["luma"]},
+        "limits": {"usd_per_person_per_day": 1000, "usd_total_per_month": 10000},
+        "providers.luma": {
+            "api_key": KEY,
+            "base_url": luma.base_url,
+            "first_look_seconds": 0,
+            "look_seconds": 0.25,
+            "gets_per_second": 100,
+            "submit_timeout_seconds": 5,
+            "creates_per_minute": 1000,
+            "running_limit": 10,
+        },
+        "adapters.discord": {
+            "token": discord.token,
+            "api_base_url": discord.api_base_url,
+            "gateway_url": discord.gateway_url,
+            "shard_count": 1,
+        },
+        "adapters.slack": {
+            "bot_token": team.bot_token,
+            "app_token": slack.app_token,
+            "api_base_url": slack.api_base_url,
+            "file_hosts": [slack.file_host],
+            "connections": 1,
+        },
+    }
+    for name, table in changes.items():
+        tables[name.replace("__", ".")] |= table
+    return tables
