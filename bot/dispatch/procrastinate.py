@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import psycopg
 from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector, exceptions
 from procrastinate.jobs import Job as Task
+from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from sqlalchemy import URL
@@ -52,6 +54,7 @@ class ProcrastinateDispatcher:
         due_times: Callable[[], Awaitable[list[tuple[JobId, datetime]]]],
         *,
         stalled: Callable[[JobId], Awaitable[None]],
+        turn: Callable[[str], AbstractAsyncContextManager[None]],
         grace_seconds: float,
         hands: int = 32,
     ) -> None:
@@ -59,6 +62,7 @@ class ProcrastinateDispatcher:
         self._clock = clock
         self._due_times = due_times
         self._stalled = stalled
+        self._turn = turn
         self._grace_seconds = grace_seconds
         self._hands = hands
         self._advance: Advance | None = None
@@ -145,16 +149,23 @@ class ProcrastinateDispatcher:
     async def _retry_stalled(self, context: JobContext, timestamp: int) -> None:
         """Give to others what a process that died or froze has in its hands."""
         del timestamp
-        manager = context.app.job_manager
-        for task in await manager.get_stalled_jobs(
-            queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
-        ):
-            log.warning(
-                "dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id")
-            )
-            if task.task_name == ADVANCE:
-                await self._stalled(JobId(str(task.task_kwargs["job_id"])))
+        # One process at a time: another one would blame the job once more, and give away what
+        # is in good hands again.
+        async with self._turn(RETRY_STALLED):
+            manager = context.app.job_manager
+            for task in await manager.get_stalled_jobs(
+                queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
+            ):
+                await self._give_away(manager, task)
+
+    async def _give_away(self, manager: JobManager, task: Task) -> None:
+        log.warning("dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id"))
+        if task.task_name == ADVANCE:
+            await self._stalled(JobId(str(task.task_kwargs["job_id"])))
             await manager.retry_job(task)
+        else:
+            # It comes again by itself, and maybe waits already, which it may only once.
+            await manager.finish_job(task, Status.ABORTED, delete_job=True)
 
     async def _sweep(self, timestamp: int) -> None:
         """Nudge the rows that are due and that nobody was told of."""

@@ -1,4 +1,4 @@
-"""Processes of the true bot that share one database, and how they are started, frozen and ended."""
+"""Processes of the true bot that share a database: how they are started, frozen and ended."""
 
 from __future__ import annotations
 
@@ -29,14 +29,18 @@ class Replica:
     def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
         self.process = process
-        self._log = log
+        self.log = log
+        self._file = log.open("rb")
+        self._lines: list[Line] = []
+        self._rest = b""
 
     def lines(self, event: str = "", **said: Any) -> list[Line]:
         """What it logged so far, of one event where one is named."""
-        found = [to_line(text) for text in self._log.read_text("utf-8").splitlines()]
+        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        self._lines += [to_line(each.decode()) for each in whole]
         return [
             each
-            for each in found
+            for each in self._lines
             if (not event or each["event"] == event)
             and all(each.get(name) == value for name, value in said.items())
         ]
@@ -48,7 +52,7 @@ class Replica:
                 while len(self.lines(event, **said)) < many:
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
-            told = "\n".join(self._log.read_text("utf-8").splitlines()[-30:])
+            told = "\n".join(self.log.read_text("utf-8").splitlines()[-30:])
             raise AssertionError(f"{self.name} never logged {event} {said}:\n{told}") from None
 
     @property
@@ -71,6 +75,10 @@ class Replica:
                 held.discard(each["role"])
         return held if self.is_alive else set()
 
+    def close(self) -> None:
+        """Read no more of its log."""
+        self._file.close()
+
     async def kill(self) -> float:
         """End it without a goodbye; when that was."""
         self.process.kill()
@@ -92,7 +100,7 @@ class Replica:
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(self.process.wait(), seconds)
-        assert self.process.returncode == 0, self._log.read_text("utf-8")[-4000:]
+        assert self.process.returncode == 0, self.log.read_text("utf-8")[-4000:]
         return time.monotonic() - began
 
 
@@ -179,6 +187,8 @@ async def fleet(folder: Path, tables: Mapping[str, Any]) -> AsyncIterator[Fleet]
         for each in found.living:
             each.process.kill()
             await each.process.wait()
+        for each in found.all:
+            each.close()
 
 
 def environment() -> dict[str, str]:

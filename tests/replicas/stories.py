@@ -1,4 +1,4 @@
-"""What happens to several processes under load, and how long it takes; each story checks itself."""
+"""What befalls several processes under load, and how long it takes; each story checks itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
+from sqlalchemy import Connection, text
 
 from tests.replicas.fleet import LOOK_SECONDS, Replica
 from tests.replicas.town import Town
@@ -17,12 +17,13 @@ from tests.replicas.town import Town
 GATEWAY, HOUSEKEEPING, WATCH = "discord ", "housekeeping", "watch luma"
 #: What a dead process has in its hands is with others after so long at most.
 HANDED_OVER_SECONDS = 30.0
-_IN_HAND = "SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing'"
+LOOK_AGAIN_SECONDS = 0.2
+_IN_HAND = text("SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing'")
 
 
 @dataclass(kw_only=True)
 class Told:
-    """How a story ended: what is wrong, and what was measured, in seconds where nothing is said."""
+    """How a story ended: what is wrong, and what was measured, in seconds or as a number."""
 
     story: str
     wrong: list[str] = field(default_factory=list)
@@ -34,7 +35,9 @@ class Told:
 
 
 @asynccontextmanager
-async def under_load(town: Town, told: Told, many: int, *, pause: float = 0.2) -> AsyncIterator[None]:
+async def under_load(
+    town: Town, told: Told, many: int, *, pause: float = 0.2
+) -> AsyncIterator[None]:
     """People ask while the block runs; afterwards all is looked at once everything has ended."""
     async with asyncio.TaskGroup() as group:
         again = group.create_task(town.redeliver())
@@ -43,7 +46,7 @@ async def under_load(town: Town, told: Told, many: int, *, pause: float = 0.2) -
         await asking
         await town.settled()
         again.cancel()
-    told.wrong += town.wrong()
+    told.wrong += await town.wrong()
     told.measured["wishes"] = len(town.asked)
     told.measured["asked again"] = town.unheard
 
@@ -67,7 +70,7 @@ async def together(town: Town, *, many: int = 30) -> Told:
 
 
 async def killed(town: Town, *, many: int = 45) -> Told:
-    """kill -9 of each of the first three, in turn, the one that has the roles first."""
+    """SIGKILL for each of the first three, in turn, the one that has the roles first."""
     told = Told(story="kill -9 of each of three in turn")
     await ready(town, 3)
     first = town.fleet.living
@@ -86,7 +89,7 @@ async def _kill(town: Town, told: Told, victim: Replica) -> None:
     roles = victim.roles
     before = {each.id for each in town.discord.gateway.connected}
     at = await victim.kill()
-    in_hand = await asyncio.to_thread(_in_hand, town)
+    in_hand = await town.read(_in_hand)
     if GATEWAY in roles:
         await town.discord.wait_for(
             lambda: any(each.id not in before for each in town.discord.gateway.connected), 30
@@ -99,16 +102,15 @@ async def _kill(town: Town, told: Told, victim: Replica) -> None:
     told.note("its jobs go on", time.monotonic() - at)
 
 
-def _in_hand(town: Town) -> dict[int, int | None]:
-    with psycopg.connect(town.database.replace("+psycopg", "")) as conn:
-        return dict(conn.execute(_IN_HAND).fetchall())
+def _in_hand(conn: Connection) -> dict[int, int | None]:
+    return {row[0]: row[1] for row in conn.execute(_IN_HAND)}
 
 
 async def _handed_over(town: Town, in_hand: dict[int, int | None]) -> None:
     """Wait until nothing of it is still with whoever had it."""
     async with asyncio.timeout(HANDED_OVER_SECONDS):
-        while in_hand.items() & (await asyncio.to_thread(_in_hand, town)).items():
-            await asyncio.sleep(LOOK_SECONDS)
+        while in_hand.items() & (await town.read(_in_hand)).items():
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
 async def rolling(town: Town, *, many: int = 45) -> Told:
@@ -146,7 +148,7 @@ async def frozen(town: Town, *, many: int = 45, seconds: float = 15.0) -> Told:
         roles = victim.roles
         before = {each.id for each in town.discord.gateway.connected}
         at = victim.freeze()
-        in_hand = await asyncio.to_thread(_in_hand, town)
+        in_hand = await town.read(_in_hand)
         async with asyncio.TaskGroup() as group:
             group.create_task(_measure(told, "gateway back", at, _new_session(town, before)))
             group.create_task(_measure(told, "its jobs go on", at, _handed_over(town, in_hand)))

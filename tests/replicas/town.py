@@ -1,4 +1,4 @@
-"""What is around the processes: a video service, Discord, Slack, a database, and people who ask."""
+"""What is around the processes: a video service, two chats, a database, and people who ask."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import ledger
-from bot.store.postgres import postgres_url
+from bot.store.postgres import postgres_url, reader_engine
 from tests.conftest import KEY
 from tests.discord_server import DiscordServer, NotPossible
 from tests.discord_server import Message as DiscordMessage
@@ -27,6 +28,7 @@ from tests.slack_server import Message as SlackMessage
 from tests.slack_server import Person as SlackPerson
 from tests.slack_server import SlackServer
 
+T = TypeVar("T")
 GUILD = 4242
 NAMES = ("Ana", "Ben", "Cem", "Dia")
 #: Whoever is not answered for so long asks again, as people do.
@@ -51,6 +53,7 @@ class Town:
     discord: DiscordServer
     slack: SlackServer
     database: str
+    reader: AsyncEngine
     fleet: Fleet
     discord_people: list[DiscordPerson]
     slack_people: list[SlackPerson]
@@ -112,24 +115,20 @@ class Town:
     async def settled(self, *, seconds: float = 60) -> None:
         """Wait until all that was asked has ended, and each message says its last word."""
         async with asyncio.timeout(seconds):
-            while await asyncio.to_thread(self.read, _open) or not self._is_told():
+            while await self.read(_open) or not self._is_told():
                 await asyncio.sleep(0.1)
 
     def _is_told(self) -> bool:
         return all(each.startswith("Delivered") for each in self._told())
 
-    def read(self, look: Callable[[Connection], Any]) -> Any:
-        """What the database says."""
-        engine = create_engine(postgres_url(self.database))
-        try:
-            with engine.connect() as conn:
-                return look(conn)
-        finally:
-            engine.dispose()
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """What the database says; one that was cut off is connected to anew."""
+        async with self.reader.connect() as conn:
+            return await conn.run_sync(look)
 
-    def wrong(self) -> list[str]:
+    async def wrong(self) -> list[str]:
         """What is not as it was promised; nothing, if all is well."""
-        jobs = self.read(_jobs)
+        jobs = await self.read(_jobs)
         found = [f"{job}: {state}" for job, _, state in jobs if state != "delivered"]
         prompts = Counter(prompt for _, prompt, _ in jobs)
         found += [f"asked once, {n} jobs: {each}" for each, n in prompts.items() if n > 1]
@@ -144,7 +143,7 @@ class Town:
         found += [f"last word: {each!r}" for each in told if not each.startswith("Delivered")]
         if len(told) != len(jobs):
             found.append(f"{len(told)} status messages for {len(jobs)} jobs")
-        if broken := self.read(ledger.broken_invariants):
+        if broken := await self.read(ledger.broken_invariants):
             found.append(f"books: {broken}")
         return found
 
@@ -212,12 +211,13 @@ async def town(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterator[T
             general = slack.channel(team, "general")
             people = [slack.person(name, team, general) for name in NAMES]
             config = to_tables(folder, luma, discord, slack, database, tables)
-            async with fleet(folder, config) as processes:
+            async with fleet(folder, config) as processes, _reader(database) as reader:
                 yield Town(
                     luma=luma,
                     discord=discord,
                     slack=slack,
                     database=database,
+                    reader=reader,
                     fleet=processes,
                     discord_people=[discord.person(name, guild) for name in NAMES],
                     slack_people=people,
@@ -231,6 +231,15 @@ def _database(url: str) -> Iterator[str]:
         return
     with postgres_database() as made:
         yield made
+
+
+@asynccontextmanager
+async def _reader(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = reader_engine(postgres_url(database))
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 def to_tables(
