@@ -52,7 +52,10 @@ class PostgresReplicas:
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
         self._turns = AsyncConnectionPool(
             conninfo(url),
-            kwargs={**connect_args(), "autocommit": True},
+            kwargs={
+                **connect_args(idle_session_timeout=f"{IDLE_SECONDS}s"),
+                "autocommit": True,
+            },
             min_size=0,
             max_size=TURNS_AT_ONCE,
             timeout=TURN_SECONDS,
@@ -84,9 +87,12 @@ class PostgresReplicas:
         try:
             async with self._turns.connection() as conn:
                 await conn.execute(_WAIT, (number,))
+                pinging = asyncio.ensure_future(_ping(conn))
                 try:
                     yield
                 finally:
+                    pinging.cancel()
+                    await asyncio.wait({pinging})
                     with suppress(psycopg.Error):  # It ends with its connection anyway.
                         await conn.execute(_DONE, (number,))
         except (psycopg.Error, PoolTimeout) as error:
@@ -176,6 +182,14 @@ class PostgresReplicas:
                 await conn.execute("SELECT 1")
                 continue
             await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
+
+
+async def _ping(conn: psycopg.AsyncConnection) -> None:
+    """Show that we are alive, until cancelled; a lost connection shows at the end."""
+    with suppress(psycopg.Error):
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            await conn.execute("SELECT 1")
 
 
 class _Role:

@@ -1,4 +1,4 @@
-"""Several processes on one PostgreSQL, and what befalls them: `python -m tests.replicas [STORY …]`.
+"""Several processes on one PostgreSQL, and what befalls them: `python -m tests.replicas STORY …`.
 
 Prints a line for each story; ends with exit code 1 where anything is lost, doubled or wrong.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,8 @@ from tests.replicas.town import Town
 
 GATEWAY, HOUSEKEEPING, WATCH = "discord ", "housekeeping", "watch luma"
 #: What a dead process has in its hands is with others after so long at most.
+#: So long an answer may take, so who asked just before a process died asks again.
+ANSWER_SECONDS = 5.0
 HANDED_OVER_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.2
 _IN_HAND = text("SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing'")
@@ -28,6 +30,8 @@ class Told:
     story: str
     wrong: list[str] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
+    #: From when to when somebody may have to ask again.
+    gaps: list[tuple[float, float]] = field(default_factory=list)
 
     def note(self, name: str, value: float) -> None:
         """The worst of several counts."""
@@ -48,7 +52,12 @@ async def under_load(
         again.cancel()
     told.wrong += await town.wrong()
     told.measured["wishes"] = len(town.asked)
-    told.measured["asked again"] = town.unheard
+    told.measured["asked again"] = len(town.unheard)
+    told.wrong += [
+        "not answered, and no process was away"
+        for at in town.unheard
+        if not any(start - ANSWER_SECONDS <= at <= end for start, end in told.gaps)
+    ]
 
 
 async def ready(town: Town, many: int) -> None:
@@ -86,20 +95,39 @@ async def killed(town: Town, *, many: int = 45) -> Told:
 
 async def _kill(town: Town, told: Told, victim: Replica) -> None:
     """Kill it, and measure who goes on."""
-    roles = victim.roles
-    before = {each.id for each in town.discord.gateway.connected}
+    roles, before = victim.roles, _sessions(town)
     at = await victim.kill()
     in_hand = await town.read(_in_hand)
+    async with asyncio.TaskGroup() as group:
+        for name, taking_over in _taking_over(town, victim, roles, before).items():
+            group.create_task(_measure(told, name, at, taking_over))
+        group.create_task(_measure(told, "its jobs go on", at, _handed_over(town, in_hand)))
+    told.gaps.append((at, at + told.measured.get("gateway back", 0.0)))
+
+
+def _sessions(town: Town) -> set[str]:
+    """Who listens to Discord now."""
+    return {each.id for each in town.discord.gateway.connected}
+
+
+def _taking_over(
+    town: Town, victim: Replica, roles: set[str], before: set[str]
+) -> dict[str, Coroutine[Any, Any, object]]:
+    """What ends when somebody else has one of these roles, and listens to Discord."""
+    found: dict[str, Coroutine[Any, Any, object]] = {
+        f"{role} back": town.fleet.wait_holder(role, but=victim, seconds=40)
+        for role in sorted(roles - {GATEWAY})
+    }
     if GATEWAY in roles:
-        await town.discord.wait_for(
-            lambda: any(each.id not in before for each in town.discord.gateway.connected), 30
-        )
-        told.note("gateway back", time.monotonic() - at)
-    for role in sorted(roles - {GATEWAY}):
-        await town.fleet.wait_holder(role)
-        told.note(f"{role} back", time.monotonic() - at)
-    await _handed_over(town, in_hand)
-    told.note("its jobs go on", time.monotonic() - at)
+        found["gateway back"] = town.discord.wait_for(lambda: bool(_sessions(town) - before), 40)
+    return found
+
+
+async def _measure(
+    told: Told, name: str, since: float, waiting: Coroutine[Any, Any, object]
+) -> None:
+    await waiting
+    told.note(name, time.monotonic() - since)
 
 
 def _in_hand(conn: Connection) -> dict[int, int | None]:
@@ -119,20 +147,13 @@ async def rolling(town: Town, *, many: int = 45) -> Told:
     await ready(town, 3)
     async with under_load(town, told, many):
         for each in town.fleet.living:
-            roles = each.roles
-            before = {session.id for session in town.discord.gateway.connected}
+            taking_over = _taking_over(town, each, each.roles, _sessions(town))
             began = time.monotonic()
-            stopping = asyncio.ensure_future(each.stop())
-            if GATEWAY in roles:
-                await town.discord.wait_for(
-                    lambda: any(s.id not in before for s in town.discord.gateway.connected),  # noqa: B023 - awaited here
-                    30,
-                )
-                told.note("gateway back", time.monotonic() - began)
-            for role in sorted(roles - {GATEWAY}):
-                await town.fleet.wait_holder(role, but=each)
-                told.note(f"{role} back", time.monotonic() - began)
-            told.note("SIGTERM to end", await stopping)
+            async with asyncio.TaskGroup() as group:
+                for name, waiting in taking_over.items():
+                    group.create_task(_measure(told, name, began, waiting))
+                group.create_task(_measure(told, "SIGTERM to end", began, each.stop()))
+            told.gaps.append((began, time.monotonic()))
             await town.fleet.start()
     told.wrong += [f"log: {each['event']}" for each in town.fleet.log()]
     return told
@@ -145,33 +166,20 @@ async def frozen(town: Town, *, many: int = 45, seconds: float = 15.0) -> Told:
     async with under_load(town, told, many):
         await asyncio.sleep(2)
         victim = await town.fleet.wait_holder(GATEWAY)
-        roles = victim.roles
-        before = {each.id for each in town.discord.gateway.connected}
+        roles, before = victim.roles, _sessions(town)
         at = victim.freeze()
         in_hand = await town.read(_in_hand)
         async with asyncio.TaskGroup() as group:
-            group.create_task(_measure(told, "gateway back", at, _new_session(town, before)))
+            for name, waiting in _taking_over(town, victim, roles, before).items():
+                group.create_task(_measure(told, name, at, waiting))
             group.create_task(_measure(told, "its jobs go on", at, _handed_over(town, in_hand)))
-            for role in sorted(roles - {GATEWAY}):
-                waiting = town.fleet.wait_holder(role, but=victim, seconds=40)
-                group.create_task(_measure(told, f"{role} back", at, waiting))
-            await asyncio.sleep(max(0.0, at + seconds - time.monotonic()))
+            await asyncio.sleep(seconds)
         victim.thaw()
         thawed = time.monotonic()
         await _gives_up(victim, roles)
         told.note("gives its roles up", time.monotonic() - thawed)
+        told.gaps.append((at, thawed))
     return told
-
-
-async def _measure(told: Told, name: str, since: float, waiting: Any) -> None:
-    await waiting
-    told.note(name, time.monotonic() - since)
-
-
-async def _new_session(town: Town, before: set[str]) -> None:
-    await town.discord.wait_for(
-        lambda: any(each.id not in before for each in town.discord.gateway.connected), 40
-    )
 
 
 async def _gives_up(victim: Replica, roles: set[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -58,7 +59,8 @@ class Town:
     discord_people: list[DiscordPerson]
     slack_people: list[SlackPerson]
     asked: list[Asked] = field(default_factory=list)
-    unheard: int = 0
+    #: When somebody asked who then had to ask again.
+    unheard: list[float] = field(default_factory=list)
     _numbers: Any = field(default_factory=count)
 
     # ---- people --------------------------------------------------------------------------
@@ -76,10 +78,11 @@ class Town:
         hear = self._in_slack if number % 2 else self._in_discord
         while True:
             tries += 1
+            at = time.monotonic()
             if await hear(number // 2, f"{prompt} try {tries}"):
                 self.asked.append(Asked(prompt=prompt, tries=tries))
                 return
-            self.unheard += 1
+            self.unheard.append(at)
 
     async def _in_discord(self, number: int, prompt: str) -> bool:
         person = self.discord_people[number % len(self.discord_people)]
