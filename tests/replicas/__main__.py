@@ -13,15 +13,41 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
-from tests.replicas import stories
+from tests.replicas import outages, stories
 from tests.replicas.stories import Told
 from tests.replicas.town import Town, town
 
-STORIES: dict[str, Callable[[Town], Awaitable[Told]]] = {
-    each.__name__: each
-    for each in (stories.together, stories.killed, stories.rolling, stories.frozen)
+STORY_SECONDS = 280
+
+
+async def _limited(folder: Path) -> Told:
+    slots = {"running_limit": stories.FEW}
+    async with town(folder, providers__luma=slots, limits=stories.FEW_CLIPS) as place:
+        return await stories.limited(place)
+
+
+async def _gone(folder: Path) -> Told:
+    async with outages.town_of_its_own(folder) as (place, server):
+        return await outages.gone(place, server)
+
+
+def _in_a_town(story: Callable[[Town], Awaitable[Told]]) -> Callable[[Path], Awaitable[Told]]:
+    async def told(folder: Path) -> Told:
+        async with town(folder) as place:
+            return await story(place)
+
+    return told
+
+
+STORIES: dict[str, Callable[[Path], Awaitable[Told]]] = {
+    "together": _in_a_town(stories.together),
+    "killed": _in_a_town(stories.killed),
+    "rolling": _in_a_town(stories.rolling),
+    "frozen": _in_a_town(stories.frozen),
+    "limited": _limited,
+    "cut": _in_a_town(outages.cut),
+    "gone": _gone,
 }
-STORY_SECONDS = 240
 
 
 async def main(names: list[str]) -> int:
@@ -41,8 +67,8 @@ async def main(names: list[str]) -> int:
 async def tell(name: str, folder: Path) -> Told:
     """One story; what it waited for in vain is wrong, too."""
     try:
-        async with asyncio.timeout(STORY_SECONDS), town(folder) as place:
-            return await STORIES[name](place)
+        async with asyncio.timeout(STORY_SECONDS):
+            return await STORIES[name](folder)
     except (AssertionError, TimeoutError, ExceptionGroup):
         traceback.print_exc()
         return Told(story=name, wrong=["It did not come to its end."])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +12,18 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from tests.replicas.fleet import LOOK_SECONDS, Replica
-from tests.replicas.town import Town
+from tests.replicas.town import A_DAY, RUNNING_LIMIT, Town
 
+#: So many run at once in the story about limits.
+FEW = 2
+FEW_CLIPS = {"clips_per_person_per_day": A_DAY}
 GATEWAY, HOUSEKEEPING, WATCH = "discord ", "housekeeping", "watch luma"
 #: What a dead process has in its hands is with others after so long at most.
 #: So long an answer may take, so who asked just before a process died asks again.
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 3.5
 HANDED_OVER_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.2
+SETTLE_SECONDS = 120
 _IN_HAND = text("SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing'")
 
 
@@ -40,22 +44,25 @@ class Told:
 
 @asynccontextmanager
 async def under_load(
-    town: Town, told: Told, many: int, *, pause: float = 0.2
+    town: Town, told: Told, many: int, *, pause: float = 0.4
 ) -> AsyncIterator[None]:
     """People ask while the block runs; afterwards all is looked at once everything has ended."""
     async with asyncio.TaskGroup() as group:
-        again = group.create_task(town.redeliver())
+        around = [group.create_task(each) for each in (town.redeliver(), town.count_running())]
         asking = group.create_task(town.ask(many, pause=pause))
         yield
         await asking
-        await town.settled()
-        again.cancel()
+        await town.settled(seconds=SETTLE_SECONDS)
+        for each in around:
+            each.cancel()
     told.wrong += await town.wrong()
+    if town.most_running > RUNNING_LIMIT:
+        told.wrong.append(f"{town.most_running} generations at once")
     told.measured["wishes"] = len(town.asked)
     told.measured["asked again"] = len(town.unheard)
     told.wrong += [
-        "not answered, and no process was away"
-        for at in town.unheard
+        f"not answered {at - told.gaps[-1][0]:+.1f} s after the last gap began"
+        for at in (town.unheard if told.gaps else [])
         if not any(start - ANSWER_SECONDS <= at <= end for start, end in told.gaps)
     ]
 
@@ -72,13 +79,22 @@ async def together(town: Town, *, many: int = 30) -> Told:
     """Nothing happens to them."""
     told = Told(story="three processes, nothing happens")
     await ready(town, 3)
-    async with under_load(town, told, many, pause=0.1):
+    async with under_load(town, told, many, pause=0.2):
         pass
+    told.measured["CPU of one at rest, %"] = await _cpu_at_rest(town.fleet.living)
     told.wrong += [f"log: {each['event']}" for each in town.fleet.log()]
     return told
 
 
-async def killed(town: Town, *, many: int = 45) -> Told:
+async def _cpu_at_rest(replicas: Sequence[Replica], *, seconds: float = 10.0) -> float:
+    """The share of a core that the busiest of them needs without anything to do."""
+    before = [each.cpu_seconds for each in replicas]
+    await asyncio.sleep(seconds)
+    used = [each.cpu_seconds - was for each, was in zip(replicas, before, strict=True)]
+    return 100 * max(used) / seconds
+
+
+async def killed(town: Town, *, many: int = 36) -> Told:
     """SIGKILL for each of the first three, in turn, the one that has the roles first."""
     told = Told(story="kill -9 of each of three in turn")
     await ready(town, 3)
@@ -141,7 +157,7 @@ async def _handed_over(town: Town, in_hand: dict[int, int | None]) -> None:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
-async def rolling(town: Town, *, many: int = 45) -> Told:
+async def rolling(town: Town, *, many: int = 36) -> Told:
     """Each is replaced: SIGTERM, then a new one."""
     told = Told(story="rolling restart of three")
     await ready(town, 3)
@@ -159,7 +175,7 @@ async def rolling(town: Town, *, many: int = 45) -> Told:
     return told
 
 
-async def frozen(town: Town, *, many: int = 45, seconds: float = 15.0) -> Told:
+async def frozen(town: Town, *, many: int = 36, seconds: float = 15.0) -> Told:
     """SIGSTOP of the one with the roles, and SIGCONT after others took them over."""
     told = Told(story=f"SIGSTOP for {seconds:.0f} s")
     await ready(town, 3)
@@ -186,3 +202,30 @@ async def _gives_up(victim: Replica, roles: set[str]) -> None:
     async with asyncio.timeout(20):
         while victim.roles & roles:
             await asyncio.sleep(LOOK_SECONDS)
+
+
+async def limited(town: Town, *, each: int = 8) -> Told:
+    """Two processes, four people with eight wishes each at once, of which five are allowed."""
+    told = Told(story=f"two processes, limits of {FEW} running and {A_DAY} a day")
+    await town.fleet.start(2)
+    await town.fleet.wait_holder(WATCH)
+    await town.slack.wait_connected(2, seconds=20)
+    async with asyncio.TaskGroup() as group:
+        counting = group.create_task(town.count_running())
+        await asyncio.gather(
+            *(
+                person.slash("/ray", f"{person.name} wants fox {number}", seconds=20)
+                for number in range(each)
+                for person in town.slack_people
+            )
+        )
+        await town.settled(seconds=SETTLE_SECONDS)
+        counting.cancel()
+    told.measured["most at once"] = town.most_running
+    told.measured["wishes"] = each * len(town.slack_people)
+    allowed = A_DAY * len(town.slack_people)
+    told.measured["clips"] = len(town.luma.generations)
+    if (town.most_running, len(town.luma.generations)) != (FEW, allowed):
+        told.wrong.append(f"It should be {FEW} at once, and {allowed} clips.")
+    told.wrong += await town.wrong(refused=each * len(town.slack_people) - allowed)
+    return told

@@ -31,10 +31,14 @@ from tests.slack_server import SlackServer
 
 T = TypeVar("T")
 GUILD = 4242
+#: What the video service allows, and what a person may have in a day where a story says so.
+RUNNING_LIMIT, A_DAY = 10, 5
 NAMES = ("Ana", "Ben", "Cem", "Dia")
-#: Whoever is not answered for so long asks again, as people do.
-PATIENCE_SECONDS = 12.0
-REDELIVER_SECONDS = 3.0
+#: Who reads that the application did not respond asks again, as who sees it think for so long.
+ACK_SECONDS, PATIENCE_SECONDS = 3.0, 45.0
+#: Slack tells of an event again three times; soon, after a minute, and after five.
+REDELIVER_SECONDS = 10.0
+SAMPLE_SECONDS = 0.02
 CLIP = re.compile(r"r-[0-9a-z]{6,}")
 
 
@@ -61,6 +65,9 @@ class Town:
     asked: list[Asked] = field(default_factory=list)
     #: When somebody asked who then had to ask again.
     unheard: list[float] = field(default_factory=list)
+    redeliver_seconds: float = REDELIVER_SECONDS
+    #: The most generations that the video service had in hand at once.
+    most_running: int = 0
     _numbers: Any = field(default_factory=count)
 
     # ---- people --------------------------------------------------------------------------
@@ -93,10 +100,15 @@ class Town:
             await asyncio.sleep(0.5)
             return False
         try:
-            await person.answer(interaction, seconds=PATIENCE_SECONDS)
+            await self.discord.wait_for(lambda: interaction.answer is not None, ACK_SECONDS)
+            answer = await person.answer(interaction, seconds=PATIENCE_SECONDS)
         except AssertionError:
-            return any(prompt in each.text for each, _ in self._in_discords())
-        return True
+            return self._is_public(prompt)
+        # A refusal says why; here only what is away is one, so they ask again.
+        return "job `" in answer.text or self._is_public(prompt)
+
+    def _is_public(self, prompt: str) -> bool:
+        return any(prompt in each.text for each, _ in self._in_discords())
 
     async def _in_slack(self, number: int, prompt: str) -> bool:
         person = self.slack_people[number % len(self.slack_people)]
@@ -110,8 +122,15 @@ class Town:
     async def redeliver(self) -> None:
         """Slack tells again what was not acknowledged, until cancelled."""
         while True:
-            await asyncio.sleep(REDELIVER_SECONDS)
+            await asyncio.sleep(self.redeliver_seconds)
             await self.slack.redeliver()
+
+    async def count_running(self) -> None:
+        """Look how many generations run, until cancelled."""
+        while True:
+            running = sum(not each.is_over for each in self.luma.generations.values())
+            self.most_running = max(running, self.most_running)
+            await asyncio.sleep(SAMPLE_SECONDS)
 
     # ---- what came of it -----------------------------------------------------------------
 
@@ -129,11 +148,13 @@ class Town:
         async with self.reader.connect() as conn:
             return await conn.run_sync(look)
 
-    async def wrong(self) -> list[str]:
-        """What is not as it was promised; nothing, if all is well."""
-        jobs = await self.read(_jobs)
-        found = [f"{job}: {state}" for job, _, state in jobs if state != "delivered"]
-        prompts = Counter(prompt for _, prompt, _ in jobs)
+    async def wrong(self, *, refused: int = 0) -> list[str]:
+        """What is not as it was promised; nothing, if all is well. So many were to be refused."""
+        rows = await self.read(_jobs)
+        jobs = [(job, prompt) for job, prompt, state in rows if state == "delivered"]
+        failed = [f"{job}: {state}" for job, _, state in rows if state != "delivered"]
+        found = failed if len(failed) != refused else []
+        prompts = Counter(prompt for _, prompt in jobs)
         found += [f"asked once, {n} jobs: {each}" for each, n in prompts.items() if n > 1]
         answered = {prompt.partition(" try")[0] for prompt in prompts}
         found += [f"lost: {each.prompt}" for each in self.asked if each.prompt not in answered]
@@ -141,7 +162,9 @@ class Town:
         found += [f"{paid[each]} generations: {each}" for each in prompts if paid[each] != 1]
         found += [f"paid for nobody: {each}" for each in paid if each not in prompts]
         clips = Counter(self._clips())
-        found += [f"{clips[job]} clips: {job}" for job, _, _ in jobs if clips[job] != 1]
+        found += [f"{clips[job]} clips: {job}" for job, _ in jobs if clips[job] != 1]
+        if len(clips) != len(jobs):
+            found.append(f"{len(clips)} jobs with clips instead of {len(jobs)}")
         told = self._told()
         found += [f"last word: {each!r}" for each in told if not each.startswith("Delivered")]
         if len(told) != len(jobs):
@@ -188,7 +211,8 @@ def _open(conn: Connection) -> bool:
 
 
 def _jobs(conn: Connection) -> list[tuple[str, str, str]]:
-    rows = conn.execute(text("SELECT id, request -> 'work' ->> 'prompt', state FROM jobs"))
+    asked = "request -> 'work' ->> 'prompt', concat_ws(' ', state, failure ->> 'sentence')"
+    rows = conn.execute(text(f"SELECT id, {asked} FROM jobs"))
     return [(row[0], row[1], row[2]) for row in rows]
 
 
@@ -277,7 +301,7 @@ def to_tables(
             "gets_per_second": 100,
             "submit_timeout_seconds": 5,
             "creates_per_minute": 1000,
-            "running_limit": 10,
+            "running_limit": RUNNING_LIMIT,
         },
         "adapters.discord": {
             "token": discord.token,
