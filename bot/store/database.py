@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from bot.log import get_logger
 
 BATCH = 256
 QUEUE = 1000
+#: So long what was cut off is written again, before its callers hear of it.
+AGAIN_SECONDS, AGAIN_PAUSE_SECONDS = 2.0, 0.2
 SQLITE = ("sqlite+aiosqlite:///", "sqlite:///")
 POSTGRES = ("postgresql+psycopg://", "postgresql://")
 log = get_logger(__name__)
@@ -54,6 +57,10 @@ class _Item(Generic[R]):
     hooks: list[Callable[[], None]] = field(default_factory=list)
     result: R | None = None
     error: BaseException | None = None
+
+    def start_over(self) -> None:
+        """Nothing of it was written."""
+        self.result, self.error, self.hooks = None, None, []
 
     def answer(self) -> None:
         """Tell the caller; runs on the event loop, after the commit and the hooks."""
@@ -162,12 +169,20 @@ class Database(ABC):
 
     async def read(self, work: Callable[[Connection], R]) -> R:
         """Run queries on a read-only connection; raises `StoreError`."""
-        assert self._reader is not None, "start() first"
         try:
-            async with self._reader.connect() as conn:
-                return await conn.run_sync(work)
+            try:
+                return await self._read(work)
+            except SQLAlchemyError as error:
+                if not self._is_cut_off(error):
+                    raise
+                return await self._read(work)
         except SQLAlchemyError as error:
             raise StoreError(f"The database cannot be read: {cause(error)}.") from error
+
+    async def _read(self, work: Callable[[Connection], R]) -> R:
+        assert self._reader is not None, "start() first"
+        async with self._reader.connect() as conn:
+            return await conn.run_sync(work)
 
     def _write_all(self) -> None:
         assert self._writer is not None
@@ -193,21 +208,31 @@ class Database(ABC):
         return batch, True
 
     def _write_batch(self, writer: Engine, batch: list[_Item[Any]]) -> None:
-        try:
-            with writer.connect() as conn, self._transaction(conn):
+        until = time.monotonic() + AGAIN_SECONDS
+        while True:
+            try:
+                with writer.connect() as conn, self._transaction(conn):
+                    for item in batch:
+                        self._run(conn, item)
+            except CommitUnknown as error:
+                log.exception("store.commit_unknown", items=len(batch))
                 for item in batch:
-                    self._run(conn, item)
-        except CommitUnknown as error:
-            log.exception("store.commit_unknown", items=len(batch))
-            for item in batch:
-                item.error = item.error or error
-        except self.commit_errors as error:
-            log.exception("store.commit_failed", items=len(batch))
-            for item in batch:
-                item.error = item.error or StoreError(
-                    f"The database did not take it: {cause(error)}. Nothing was changed."
-                )
-                item.error.__cause__ = error
+                    item.error = item.error or error
+            except self.commit_errors as error:
+                if self._is_cut_off(error) and time.monotonic() < until:
+                    log.warning("store.cut_off", items=len(batch), cause=cause(error))
+                    for item in batch:
+                        item.start_over()
+                    threading.Event().wait(AGAIN_PAUSE_SECONDS)
+                    continue
+                log.exception("store.commit_failed", items=len(batch))
+                _fail(batch, error)
+            return
+
+    def _is_cut_off(self, error: Exception) -> bool:
+        """Whether only the connection ended, so that a new one may do it, from its beginning."""
+        del error
+        return False
 
     @contextlib.contextmanager
     def _transaction(self, conn: Connection) -> Iterator[None]:
@@ -268,6 +293,14 @@ def cause(error: Exception) -> str:
     """What the database said of an error, in a line."""
     said = str(getattr(error, "orig", None) or error).strip()
     return said.splitlines()[0].rstrip(".") if said else type(error).__name__
+
+
+def _fail(batch: list[_Item[Any]], error: Exception) -> None:
+    for item in batch:
+        item.error = item.error or StoreError(
+            f"The database did not take it: {cause(error)}. Nothing was changed."
+        )
+        item.error.__cause__ = error
 
 
 def _undo(driver: Any) -> None:

@@ -104,12 +104,12 @@ async def killed(town: Town, *, many: int = 36) -> Told:
         for _ in range(len(first)):
             left = [each for each in first if each.is_alive]
             victim = max(left, key=lambda each: len(each.roles))
-            await _kill(town, told, victim)
+            await kill(town, told, victim)
             await town.fleet.start()
     return told
 
 
-async def _kill(town: Town, told: Told, victim: Replica) -> None:
+async def kill(town: Town, told: Told, victim: Replica) -> None:
     """Kill it, and measure who goes on."""
     roles, before = victim.roles, _sessions(town)
     at = await victim.kill()

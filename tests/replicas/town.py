@@ -25,9 +25,9 @@ from tests.discord_server import Message as DiscordMessage
 from tests.discord_server import Person as DiscordPerson
 from tests.postgres import postgres_database
 from tests.replicas.fleet import Fleet, fleet
+from tests.slack_server import Channel, SlackServer
 from tests.slack_server import Message as SlackMessage
 from tests.slack_server import Person as SlackPerson
-from tests.slack_server import SlackServer
 
 T = TypeVar("T")
 GUILD = 4242
@@ -70,6 +70,12 @@ class Town:
     most_running: int = 0
     _numbers: Any = field(default_factory=count)
 
+    @property
+    def general(self) -> Channel:
+        """Where all of Slack asks."""
+        [here] = {id(each.here): each.here for each in self.slack_people if each.here}.values()
+        return here
+
     # ---- people --------------------------------------------------------------------------
 
     async def ask(self, many: int, *, pause: float = 0.1) -> None:
@@ -93,7 +99,7 @@ class Town:
 
     async def _in_discord(self, number: int, prompt: str) -> bool:
         person = self.discord_people[number % len(self.discord_people)]
-        await self.discord.wait_connected(seconds=60)
+        await self.discord.wait_connected(seconds=200)
         try:
             interaction = await person.slash("ray create", prompt=prompt)
         except NotPossible:
@@ -194,11 +200,9 @@ class Town:
         ]
 
     def _in_slacks(self) -> list[tuple[SlackMessage, list[str]]]:
-        channels = {each.here.id: each.here for each in self.slack_people if each.here}
         return [
             (each, [file.name for file in each.files if not file.is_deleted])
-            for channel in channels.values()
-            for each in self.slack.posted(channel)
+            for each in self.slack.posted(self.general)
         ]
 
 
