@@ -27,7 +27,7 @@ from bot.errors import StoreError
 from bot.log import get_logger
 from bot.ports import Transaction
 from bot.refs import JobId
-from bot.store.database import Tx
+from bot.store.database import Tx, cause
 from bot.store.postgres import MIGRATING, connect_args, conninfo
 
 QUEUE = "raybot"
@@ -104,6 +104,7 @@ class ProcrastinateDispatcher:
     async def run(self, advance: Advance) -> None:
         """Advance what is due until cancelled; a worker that lost the database begins anew."""
         self._advance = advance
+        is_lost = False
         while True:
             self._worker = asyncio.ensure_future(self._work())
             try:
@@ -115,11 +116,17 @@ class ProcrastinateDispatcher:
             if self._worker.cancelled():
                 # Drained: nothing more is started here.
                 await asyncio.Event().wait()
-            if (error := self._worker.exception()) is not None:
-                log.warning("dispatch.lost_database", cause=str(error).splitlines()[0])
+            error = self._worker.exception()
+            is_away = isinstance(error, psycopg.OperationalError)
+            if error is not None and not (is_lost and is_away):
+                log.warning("dispatch.lost_database", cause=_cause(error))
+            is_lost = is_away
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _work(self) -> None:
+        # First a connection of its own: a pool would try ever less often.
+        async with await psycopg.AsyncConnection.connect(conninfo(self._url), **connect_args()):
+            pass
         async with self._app.open_async():
             await self._app.run_worker_async(
                 queues=[QUEUE],
@@ -204,6 +211,13 @@ def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None) -> Task:
         scheduled_at=at,
         priority=-int((at - _EPOCH).total_seconds()),
     )
+
+
+def _cause(error: BaseException) -> str:
+    """What the database said; procrastinate itself says only that it said something."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return cause(error)
 
 
 def _make_tables(url: URL) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import URL
 
 from bot.errors import StoreError
 from bot.log import get_logger
+from bot.store.database import cause
 from bot.store.postgres import connect_args, conninfo
 
 CHANNEL = "raybot"
@@ -30,7 +31,7 @@ TRY_SECONDS = 0.3
 AGAIN_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
 TURNS_AT_ONCE = 8
-TURN_SECONDS = 30.0
+TURN_SECONDS, RECONNECT_SECONDS = 30.0, 2.0
 #: PostgreSQL takes no longer notices.
 LONGEST_NOTICE = 7900
 _TRY = "SELECT n, pg_try_advisory_lock(n) FROM unnest(%s::bigint[]) AS n"
@@ -59,6 +60,8 @@ class PostgresReplicas:
             min_size=0,
             max_size=TURNS_AT_ONCE,
             timeout=TURN_SECONDS,
+            # Then whoever needs one asks anew; else it would try ever less often.
+            reconnect_timeout=RECONNECT_SECONDS,
             check=AsyncConnectionPool.check_connection,
             open=False,
         )
@@ -123,12 +126,16 @@ class PostgresReplicas:
             await self._turns.close()
 
     async def _again(self, work: Callable[[psycopg.AsyncConnection], Awaitable[None]]) -> None:
+        is_lost = False
         while True:
             try:
                 async with await self._connect() as conn:
+                    is_lost = False
                     await work(conn)
             except (psycopg.Error, TimeoutError) as error:
-                log.warning("replica.lost_database", cause=str(error).splitlines()[0])
+                if not is_lost:
+                    log.warning("replica.lost_database", cause=cause(error))
+                is_lost = True
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _connect(self) -> psycopg.AsyncConnection:

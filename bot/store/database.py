@@ -177,6 +177,8 @@ class Database(ABC):
                     raise
                 return await self._read(work)
         except SQLAlchemyError as error:
+            if self._is_cut_off(error):
+                raise StoreError("The database cannot be reached. Try again.") from error
             raise StoreError(f"The database cannot be read: {cause(error)}.") from error
 
     async def _read(self, work: Callable[[Connection], R]) -> R:
@@ -226,8 +228,15 @@ class Database(ABC):
                     threading.Event().wait(AGAIN_PAUSE_SECONDS)
                     continue
                 log.exception("store.commit_failed", items=len(batch))
-                _fail(batch, error)
+                self._fail(batch, error)
             return
+
+    def _fail(self, batch: list[_Item[Any]], error: Exception) -> None:
+        # Who asked in a chat need not read of hosts and ports.
+        why = "cannot be reached" if self._is_cut_off(error) else f"did not take it: {cause(error)}"
+        for item in batch:
+            item.error = item.error or StoreError(f"The database {why}. Nothing was changed.")
+            item.error.__cause__ = error
 
     def _is_cut_off(self, error: Exception) -> bool:
         """Whether only the connection ended, so that a new one may do it, from its beginning."""
@@ -289,18 +298,10 @@ def open_database(url: str) -> Database:
     )
 
 
-def cause(error: Exception) -> str:
+def cause(error: BaseException) -> str:
     """What the database said of an error, in a line."""
     said = str(getattr(error, "orig", None) or error).strip()
     return said.splitlines()[0].rstrip(".") if said else type(error).__name__
-
-
-def _fail(batch: list[_Item[Any]], error: Exception) -> None:
-    for item in batch:
-        item.error = item.error or StoreError(
-            f"The database did not take it: {cause(error)}. Nothing was changed."
-        )
-        item.error.__cause__ = error
 
 
 def _undo(driver: Any) -> None:

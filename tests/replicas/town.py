@@ -37,8 +37,8 @@ NAMES = ("Ana", "Ben", "Cem", "Dia")
 #: Who reads that the application did not respond asks again, as who sees it think for so long.
 ACK_SECONDS, PATIENCE_SECONDS = 3.0, 45.0
 #: Slack tells of an event again three times; soon, after a minute, and after five.
-REDELIVER_SECONDS = 10.0
-SAMPLE_SECONDS = 0.02
+REDELIVER_SECONDS, RETRIES = 10.0, 3
+SAMPLE_SECONDS, AGAIN_SECONDS = 0.02, 2.0
 CLIP = re.compile(r"r-[0-9a-z]{6,}")
 
 
@@ -123,7 +123,10 @@ class Town:
             await person.say(f"{person.team.mention} {prompt}")
             return True
         asked = await person.slash("/ray", prompt)
-        return not asked.error
+        if asked.error or any("database" in each for each in asked.said):
+            await asyncio.sleep(AGAIN_SECONDS)
+            return False
+        return True
 
     async def redeliver(self) -> None:
         """Slack tells again what was not acknowledged, until cancelled."""
@@ -143,8 +146,13 @@ class Town:
     async def settled(self, *, seconds: float = 60) -> None:
         """Wait until all that was asked has ended, and each message says its last word."""
         async with asyncio.timeout(seconds):
-            while await self.read(_open) or not self._is_told():
+            while not self._is_heard() or await self.read(_open) or not self._is_told():
                 await asyncio.sleep(0.1)
+
+    def _is_heard(self) -> bool:
+        """Whether Slack tells nothing again any more."""
+        events = [each for each in self.slack.envelopes if each.type == "events_api"]
+        return all(each.is_acked or each.tries > RETRIES for each in events)
 
     def _is_told(self) -> bool:
         return all(each.startswith("Delivered") for each in self._told())
