@@ -1,7 +1,7 @@
 # Raybot in one small image: its own user, nothing writable but /data and /tmp.
 FROM python:3.13-slim AS build
 
-# `--build-arg PACKAGES=charts` draws charts of usage, too.
+# `--build-arg PACKAGES=charts` draws charts of usage, too; `postgres` speaks to PostgreSQL.
 ARG PACKAGES=run
 WORKDIR /raybot
 COPY requirements/${PACKAGES}.txt requirements/build.txt ./

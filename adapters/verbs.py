@@ -159,7 +159,7 @@ _OF_JOB: dict[str, type[Show | Cancel | Retry | Confirm | Delete]] = {
 _VERB = re.compile(rf"({'|'.join(_OF_JOB)})\s+`?r-([0-9a-z]{{4,16}})`?")
 _ID = r"`?r-([0-9a-z]{4,16})`?"
 #: Where a prompt may follow, an id has a digit, as all of ours have: "extend r-rated films".
-_SURE_ID = r"`?r-((?=[a-z]*[0-9])[0-9a-z]{4,16}|[oil][0-9a-z]{9})`?"
+SURE_ID = r"`?r-((?=[a-z]*[0-9])[0-9a-z]{4,16}|[oil][0-9a-z]{9})`?"
 _REST = r"(?:\s+(?P<rest>.+))?"
 _OTHER = r"(?:\s+(?:and|with|to))?\s+`?r-(?P<other>[0-9a-z]{4,16})`?"
 _SIZE = r"(?:\s+(?:to\s+)?(?P<choice>[0-9]{3,4}p?|[1-9]k))?"
@@ -168,17 +168,17 @@ _RATIO = r"(?:\s+(?:to\s+)?(?P<choice>[0-9]{1,2}[:x×/][0-9]{1,2}))?"
 _COUNT = r"(?:\s+[x×]?(?P<choice>[0-9]{1,3}))?"
 _ONLY_ME = r"(?P<private>\s+--private)?"
 _DEEDS: tuple[tuple[Act, str], ...] = (
-    ("extend", rf"extend\s+{_SURE_ID}{_REST}"),
-    ("prequel", rf"prequel\s+{_SURE_ID}{_REST}"),
-    ("join", rf"join\s+{_SURE_ID}{_OTHER}{_REST}"),
+    ("extend", rf"extend\s+{SURE_ID}{_REST}"),
+    ("prequel", rf"prequel\s+{SURE_ID}{_REST}"),
+    ("join", rf"join\s+{SURE_ID}{_OTHER}{_REST}"),
     ("loop", rf"loop\s+{_ID}{_ONLY_ME}"),
     ("variation", rf"(?:vary|variation)\s+{_ID}{_COUNT}{_ONLY_ME}"),
     ("final", rf"final\s+{_ID}{_SIZE}{_ONLY_ME}"),
     ("upscale", rf"upscale\s+{_ID}{_SIZE}{_ONLY_ME}"),
-    ("audio", rf"(?:sound|audio)\s+{_SURE_ID}{_REST}"),
+    ("audio", rf"(?:sound|audio)\s+{SURE_ID}{_REST}"),
     ("reframe", rf"reframe\s+{_ID}{_RATIO}{_ONLY_ME}"),
-    ("modify", rf"modify\s+{_SURE_ID}{_MODE}{_REST}"),
-    ("remix", rf"remix\s+{_SURE_ID}{_REST}"),
+    ("modify", rf"modify\s+{SURE_ID}{_MODE}{_REST}"),
+    ("remix", rf"remix\s+{SURE_ID}{_REST}"),
 )
 #: What lacks its job where nothing else is said.
 _LONE = frozenset(

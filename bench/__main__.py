@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [NAME …]`: measure, and print one table of what was reached."""
+"""`python -m bench [NAME …]`: measure, print a table of what was reached, or write the page."""
 
 from __future__ import annotations
 
@@ -6,56 +6,97 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 
-from bench import lane, street
+from bench import lane, machine, street
+from bench.accept import accepting
 from bench.children import ChildFailed
-from bench.crowd import accepting, memory
+from bench.contest import hundred_running, thousand_running
 from bench.figures import Figure, show
 from bench.guilds import knowing
-from bench.lag import hundred_running, one_running, thousand_running
+from bench.killed import killing
+from bench.lag import one_running
+from bench.memory import holding
+from bench.paper import to_paper
 from bench.restart import restarting
+from bench.soak import soaking
 from bench.ten import ten_running
+from bench.terms import SOAK_MINUTES, Terms
+from bench.throng import thronging
+from bot.clock import SystemClock
 
-Measure = Callable[..., list[Figure]]
+Measure = Callable[[Terms], list[Figure]]
 MEASURES: dict[str, Measure] = {
     "one": one_running,
     "ten": ten_running,
     "hundred": hundred_running,
     "thousand": thousand_running,
-    "accept": accepting,
-    "memory": memory,
+    "throng": thronging,
     "restart": restarting,
+    "kill": killing,
+    "accept": accepting,
+    "memory": holding,
     "discord": street.acknowledging,
     "slack": lane.acknowledging,
     "guilds": knowing,
+    "soak": soaking,
 }
-QUICK = ("hundred", "accept", "memory", "restart", "discord", "slack", "guilds")
+QUICK = ("hundred", "kill", "accept", "memory", "restart", "discord", "slack", "guilds")
 
 
 def main() -> None:
     """Run the measures named, else all (or with `--quick` the quick ones)."""
+    asked = _read_arguments()
+    # An end in order, which takes the children along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    terms = Terms(
+        is_quick=asked.quick,
+        minutes=asked.minutes,
+        database_url=asked.database,
+        processes=asked.processes,
+    )
+    load, began = machine.load(), perf_counter()
+    figures: list[Figure] = []
+    for name in asked.names or (QUICK if asked.quick else tuple(MEASURES)):
+        since = perf_counter()
+        print(f"{name} …", end=" ", flush=True)
+        try:
+            figures += MEASURES[name](terms)
+        except ChildFailed as error:
+            figures.append(Figure(name=name, measured=f"{error}", is_reached=False))
+        print(f"{perf_counter() - since:.0f} s", flush=True)
+    seconds = perf_counter() - began
+    show(figures, title=f"Figures, measured in {seconds:.0f} s")
+    if asked.write is not None:
+        page = to_paper(figures, terms, when=SystemClock().now(), minutes=seconds / 60, load=load)
+        asked.write.write_text(page, "utf-8")
+
+
+def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(MEASURES)}")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller measures")
+    parser.add_argument(
+        "--minutes", type=float, default=SOAK_MINUTES, help="length of the soak (%(default)g)"
+    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures on this page")
+    parser.add_argument(
+        "--database",
+        default="",
+        metavar="URL",
+        help="a PostgreSQL server, instead of SQLite files",
+    )
+    parser.add_argument(
+        "--processes", type=int, default=1, help="how many share that database (%(default)d)"
+    )
     asked = parser.parse_args()
     unknown = [name for name in asked.names if name not in MEASURES]
     if unknown:
         parser.error(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
-    # An end in order, which takes the children along.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    names = asked.names or (QUICK if asked.quick else tuple(MEASURES))
-    figures: list[Figure] = []
-    began = perf_counter()
-    for name in names:
-        since = perf_counter()
-        print(f"{name} …", end=" ", flush=True)
-        try:
-            figures += MEASURES[name](is_quick=asked.quick)
-        except ChildFailed as error:
-            figures.append(Figure(name=name, measured=f"{error}", is_reached=False))
-        print(f"{perf_counter() - since:.0f} s", flush=True)
-    show(figures, title=f"Figures, measured in {perf_counter() - began:.0f} s")
+    if asked.processes > 1 and not asked.database:
+        parser.error("a SQLite file is written by one process; give --database for more")
+    return asked
 
 
 if __name__ == "__main__":

@@ -40,6 +40,11 @@ class Child(Generic[R]):
         finally:
             self.end()
 
+    def kill(self) -> None:
+        """Kill -9: it gets no moment to put anything in order."""
+        self._process.kill()
+        self._process.join()
+
     def end(self) -> None:
         """Let it go; one that does not is killed."""
         end(self._process)
@@ -66,6 +71,10 @@ class Partner:
             return self._pipe.recv()
         except (EOFError, OSError):
             raise ChildFailed(f"{self._name} failed") from None
+
+    def kill(self) -> None:
+        """Kill -9: it gets no moment to put anything in order."""
+        self._child.kill()
 
     def end(self) -> None:
         """Let it go; one that does not is killed."""

@@ -11,6 +11,24 @@ from rich.table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
+class Score:
+    """How one program did with so many running jobs, to be set beside the others.
+
+    Seconds from completion to the clip in the thread; GETs for each job; milliseconds of loop
+    stall above an idle loop; memory for each running job. What was not measured is NaN.
+    """
+
+    who: str
+    running: int
+    p50: float
+    p95: float
+    most: float
+    looks: float
+    stall: float = math.nan
+    job_bytes: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figure:
     """One line of the table; `is_reached` is None where it only stands there for comparison."""
 
@@ -19,6 +37,7 @@ class Figure:
     goal: str = ""
     is_reached: bool | None = None
     remark: str = ""
+    score: Score | None = None
 
     @property
     def verdict(self) -> str:
@@ -39,7 +58,17 @@ def percentile(values: Iterable[float], percent: float) -> float:
 def spread(values: Sequence[float]) -> str:
     """Seconds as `p50 0.61, p95 1.20, max 1.31 s`."""
     middle, high = percentile(values, 50), percentile(values, 95)
-    return f"p50 {middle:.2f}, p95 {high:.2f}, max {max(values, default=math.nan):.2f} s"
+    most = max(values, default=math.nan)
+    return f"p50 {number(middle)}, p95 {number(high)}, max {number(most)} s"
+
+
+def number(value: float) -> str:
+    """Three digits at the most; what never came, and what is not known, in words."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "never"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:,.0f}" if value > 99 else f"{value:.1f}"
 
 
 def show(figures: Iterable[Figure], *, title: str) -> None:

@@ -15,6 +15,7 @@ from bench.program import settled_bytes
 from bench.service import Account, Service
 from bench.steady import START_SECONDS
 from bench.street import GUILD, Address, bot_at
+from bench.terms import Terms
 from tests.discord_server import DiscordServer, Intent, Person, Size
 
 SIZE = Size(channels=39, roles=28, threads=5)  # With those of every server: 40 and 30.
@@ -122,9 +123,9 @@ async def _tell(pipe: Connection, hear: Callable[[], Awaitable[object]] | None =
 # ---- the figure --------------------------------------------------------------------------------
 
 
-def knowing(*, is_quick: bool) -> list[Figure]:
+def knowing(terms: Terms) -> list[Figure]:
     """What each further server takes, with as many as asked for."""
-    more = 600 if is_quick else 2000
+    more = 600 if terms.is_quick else 2000
     with Service([Account(manual=True)]) as service:
         town = Partner(run_town)
         partners = [town]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
+from bench.home import Home
 from bench.program import to_bench_config, to_request
 from bot import pricing
 from bot.clock import SystemClock
@@ -77,16 +78,16 @@ async def add_past(config: Config, seconds: list[float]) -> None:
     await database.stop()
 
 
-async def add_generating(folder: Path, url: str, generations: list[str]) -> None:
+async def add_generating(home: Home, url: str, generations: Sequence[str]) -> None:
     """Jobs whose generations run, left by a process that was killed."""
-    config = to_bench_config(folder, url, running=len(generations))
+    config = to_bench_config(home, url, running=len(generations))
     database = open_database(database_url(config))
     await database.start()
     await database.write(lambda tx: settings.boot(tx, SystemClock().now()))
     for start in range(0, len(generations), CHUNK):
         part = generations[start : start + CHUNK]
 
-        def write(tx: Tx, part: list[str] = part, start: int = start) -> None:
+        def write(tx: Tx, part: Sequence[str] = part, start: int = start) -> None:
             for number, generation in enumerate(part, start):
                 age = timedelta(seconds=15)
                 bring_to_generating(tx, config, number, generation, age=age)

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from bench.children import Child
-from bench.figures import Figure, percentile, spread
+from bench.figures import Figure, Score, percentile, spread
 from bench.history import add_past
-from bench.loop import idle, watch_stalls, worst
-from bench.peer import PeerOrders, run_peers
-from bench.program import Journey, running, scratch, to_bench_config
+from bench.home import Home, home
+from bench.loop import idle_worst, watch_stalls, worst
+from bench.program import Chat, Journey, Program, resident_bytes, running, to_bench_config
+from bench.race import FIRST, RATE, Race, run_peers
 from bench.service import Account, Report, Service
+from bench.terms import Terms
 
 RUN_SECONDS = 200.0
+LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
     """One program: its service, how many generations at once, and how many jobs in all.
 
-    With `has_past` it has delivered fifty clips before, so it knows how long they take.
+    With `has_past` it has delivered fifty clips before, so it knows how long they take. Where it
+    shares its home, it asks for `share` of the jobs and stays until all are delivered.
     """
 
     url: str
@@ -32,14 +36,17 @@ class Orders:
     jobs: int
     gets_per_second: float = 5.0
     has_past: bool = False
+    home: Home | None = None
+    share: range | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of each generation, and how late the event loop was."""
+    """What became of each generation, how late the event loop was, and memory per running job."""
 
     journeys: Mapping[str, Journey] = field(repr=False)
     late: Sequence[float] = field(repr=False)
+    job_bytes: float = math.nan
 
 
 def run_programs(orders: Sequence[Orders]) -> list[Outcome]:
@@ -56,24 +63,35 @@ def run_programs(orders: Sequence[Orders]) -> list[Outcome]:
 async def _run(orders: Orders, opening: asyncio.Lock) -> Outcome:
     late: list[float] = []
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(scratch())
+        place = orders.home or stack.enter_context(home())
         config = to_bench_config(
-            Path(folder),
-            orders.url,
-            running=orders.at_once,
-            gets_per_second=orders.gets_per_second,
+            place, orders.url, running=orders.at_once, gets_per_second=orders.gets_per_second
         )
         async with opening:
             if orders.has_past:
                 await add_past(config, [random.uniform(20, 40) for _ in range(50)])
-            program = await stack.enter_async_context(running(config))
+            program = await stack.enter_async_context(running(config, chat=Chat(place.wall)))
         watching = asyncio.ensure_future(watch_stalls(late))
-        await program.ask_for(range(orders.jobs))
         async with asyncio.timeout(RUN_SECONDS):
-            await program.chat.until(lambda chat: len(chat.clips) >= orders.jobs)
+            job_bytes = await _ask(program, orders.share or range(orders.jobs))
+            while len(place.wall.clips()) < orders.jobs:
+                await asyncio.sleep(LOOK_SECONDS)
         journeys = await program.journeys()
         watching.cancel()
-    return Outcome(journeys=journeys, late=late)
+    return Outcome(journeys=journeys, late=late, job_bytes=job_bytes)
+
+
+async def _ask(program: Program, numbers: range) -> float:
+    """A few, then the rest at the pace of the peers; bytes for each more that runs."""
+    first, more = numbers[:FIRST], numbers[FIRST:]
+    await program.ask_at_pace(first, RATE)
+    if not more:
+        return math.nan
+    await program.until_generating(len(first))
+    base = resident_bytes()
+    await program.ask_at_pace(more, RATE)
+    await program.until_generating(len(numbers))
+    return (resident_bytes() - base) / len(more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +120,26 @@ class Tally:
     def p95(self) -> float:
         """The lag that one in twenty exceeds."""
         return percentile(self.lags, 95)
+
+    def to_score(
+        self,
+        who: str,
+        running: int,
+        *,
+        late: Sequence[float] = (),
+        job_bytes: float = math.nan,
+    ) -> Score:
+        """For the comparison; `late` is of a loop, judged beside an idle one."""
+        return Score(
+            who=who,
+            running=running,
+            p50=self.p50,
+            p95=self.p95,
+            most=max(self.lags, default=math.nan),
+            looks=self.looks,
+            stall=worst(late) - idle_worst() if late else math.nan,
+            job_bytes=job_bytes,
+        )
 
 
 def to_tally(journeys: Iterable[Mapping[str, Journey]], reports: Sequence[Report]) -> Tally:
@@ -145,18 +183,19 @@ def to_peer_tally(visible: Iterable[Mapping[str, float]], reports: Sequence[Repo
 # ---- one at a time -----------------------------------------------------------------------------
 
 
-def one_running(*, is_quick: bool) -> list[Figure]:
+def one_running(terms: Terms) -> list[Figure]:
     """Programs and peers with one job each at a time, several pairs side by side."""
-    pairs, rounds = (4, 1) if is_quick else (5, 3)
+    pairs, rounds = (4, 1) if terms.is_quick else (6, 2)
     with Service([Account(seed=number) for number in range(pairs)] * 3) as service:
         urls = [service.urls[start : start + pairs] for start in range(0, 3 * pairs, pairs)]
         programs = [
             Child(run_programs, [_alone(url, rounds, has_past=has_past) for url in part])
             for part, has_past in zip(urls, (False, True), strict=False)
         ]
-        peers = Child(run_peers, [PeerOrders(url=url, at_once=1, jobs=rounds) for url in urls[2]])
+        races = [Race(peer="SDK loop", url=url, at_once=1, jobs=rounds) for url in urls[2]]
+        peers = Child(run_peers, races)
         outcomes = [program.result(RUN_SECONDS) for program in programs]
-        visible = peers.result(RUN_SECONDS)
+        visible = [each.visible for each in peers.result(RUN_SECONDS)]
         reports = [service.report(number) for number in range(3 * pairs)]
     new, known = (
         to_tally([each.journeys for each in part], reports[number * pairs :][:pairs])
@@ -181,87 +220,3 @@ def one_running(*, is_quick: bool) -> list[Figure]:
 
 def _alone(url: str, rounds: int, *, has_past: bool) -> Orders:
     return Orders(url=url, at_once=1, jobs=rounds, has_past=has_past)
-
-
-# ---- all at once -------------------------------------------------------------------------------
-
-
-def hundred_running(*, is_quick: bool) -> list[Figure]:
-    """A hundred at once: the peer, then the program by polling, then with callbacks.
-
-    Where it has to be quick, the first two share the machine and the third is left out.
-    """
-    count = 100
-    with Service([Account()]) as service:
-        orders = [PeerOrders(url=service.urls[0], at_once=count, jobs=count)]
-        peers = Child(run_peers, orders)
-        polled = _at_once(count, Account())[0] if is_quick else None
-        peer = to_peer_tally(peers.result(RUN_SECONDS), [service.report()])
-    polled = polled or _at_once(count, Account())[0]
-    figures = [
-        Figure(name="  peer: SDK loop, 100 running", measured=peer.words, remark=remark(peer)),
-        Figure(
-            name="lag by polling, 100 running",
-            goal="p50 ≤ 0.8 s, p95 ≤ 1.5 s, GETs ≤ 3",
-            measured=polled.words,
-            remark=remark(polled),
-            is_reached=polled.p50 <= 0.8 and polled.p95 <= 1.5 and polled.looks <= 3,
-        ),
-    ]
-    if not is_quick:
-        called, _ = _at_once(count, Account(callbacks=True))
-        figures.append(to_callback_figure("100 running", called))
-    return figures
-
-
-def to_callback_figure(name: str, tally: Tally) -> Figure:
-    """What callbacks must reach, whatever the number."""
-    return Figure(
-        name=f"lag with callbacks, {name}",
-        goal="p95 < 1 s, GETs ≤ 0.5",
-        measured=tally.words,
-        remark=remark(tally),
-        is_reached=tally.p95 < 1.0 and tally.looks <= 0.5,
-    )
-
-
-def thousand_running(*, is_quick: bool) -> list[Figure]:
-    """A thousand at once, with a quarter of the clips' sides: verifying takes two cores else."""
-    count = 1000
-    alone = Child(idle, 10.0).result(RUN_SECONDS)
-    beside = Child(idle, 50.0)
-    polled, late = _at_once(count, Account(full_size=False), gets_per_second=10.0)
-    above = worst(late) - worst(alone)
-    figures = [
-        Figure(
-            name="lag by polling, 1,000 running, 10 GET/s",
-            goal="p95 ≤ 3 s",
-            measured=polled.words,
-            remark=f"{remark(polled)}; small clips",
-            is_reached=polled.p95 <= 3.0,
-        ),
-        Figure(
-            name="event-loop stall, 1,000 running, p99.9",
-            goal="≤ 20 ms above an idle loop",
-            measured=f"{worst(late):.1f} ms, {above:+.1f} ms above",
-            remark=f"an idle loop before it {worst(alone):.1f} ms, one beside it "
-            f"{worst(beside.result(RUN_SECONDS)):.1f} ms",
-            is_reached=above <= 20,
-        ),
-    ]
-    if not is_quick:
-        account = Account(full_size=False, callbacks=True)
-        called, _ = _at_once(count, account, gets_per_second=10.0)
-        figures.append(to_callback_figure("1,000 running", called))
-    return figures
-
-
-def _at_once(
-    count: int, account: Account, *, gets_per_second: float = 5.0
-) -> tuple[Tally, Sequence[float]]:
-    with Service([account]) as service:
-        orders = Orders(
-            url=service.urls[0], at_once=count, jobs=count, gets_per_second=gets_per_second
-        )
-        [outcome] = Child(run_programs, [orders]).result(RUN_SECONDS)
-        return to_tally([outcome.journeys], [service.report()]), outcome.late

@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Self
 
 from adapters.slack import Settings, create
 from bench import steady
 from bench.figures import Figure
-from bench.program import scratch, to_bench_config
+from bench.home import home
+from bench.program import to_bench_config
 from bench.steady import PEOPLE, RATE, RUN_SECONDS, START_SECONDS
+from bench.terms import Terms
 from bot.clock import SystemClock
 from bot.log import setup_logging
 from bot.ports import Adapter
@@ -112,10 +113,8 @@ async def bot_at(address: Address, url: str) -> AsyncIterator[None]:
             "connections": SOCKETS,
         }
     )
-    with scratch() as folder:
-        config = to_bench_config(
-            Path(folder), url, running=10_000, workspaces=(address.workspace,)
-        )
+    with home() as place:
+        config = to_bench_config(place, url, running=10_000, workspaces=(address.workspace,))
 
         def to_adapter(studio: Studio) -> Adapter:
             return create(settings, studio, clock=SystemClock())
@@ -124,7 +123,7 @@ async def bot_at(address: Address, url: str) -> AsyncIterator[None]:
             yield
 
 
-def acknowledging(*, is_quick: bool) -> list[Figure]:
+def acknowledging(terms: Terms) -> list[Figure]:
     """Commands at a steady rate beside as many running jobs as asked for."""
     return steady.acknowledging(
         "Slack",
@@ -132,5 +131,5 @@ def acknowledging(*, is_quick: bool) -> list[Figure]:
         run_bot,
         goal=500,
         remark=f"over {SOCKETS} sockets, as the local Slack sees them; each is kept on disk first",
-        is_quick=is_quick,
+        terms=terms,
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from time import perf_counter
 
+from bench.children import Child
 from bench.figures import percentile
 
 PAUSE_SECONDS = 0.005
+IDLE_SECONDS = 10.0
 
 
 async def watch_stalls(late: list[float]) -> None:
@@ -30,6 +33,12 @@ def idle(seconds: float) -> list[float]:
         return late
 
     return asyncio.run(measure())
+
+
+@cache
+def idle_worst() -> float:
+    """`worst` of an idle loop, measured once in this run of the bench, before what it is for."""
+    return worst(Child(idle, IDLE_SECONDS).result(3 * IDLE_SECONDS))
 
 
 def worst(late: Sequence[float]) -> float:

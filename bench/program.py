@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,9 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from bench.home import Home
+from bench.pace import paced
 from bench.service import KEY
+from bench.wall import UPLOAD_SECONDS, Wall
 from bot.app import App
 from bot.clock import SystemClock
 from bot.config import Config, to_config
@@ -33,18 +35,20 @@ from bot.store import jobs as rows
 from bot.store.schema import job_events, jobs
 
 NAME = "bench"
-UPLOAD_SECONDS = 0.1
+LOOK_SECONDS = 0.1
 
 
 class Chat:
     """A chat platform that takes a while for each message and remembers only when clips came."""
 
     name = NAME
+    trouble = None
     routes: Mapping[tuple[str, str], WebHandler] = MappingProxyType({})
 
-    def __init__(self, upload_seconds: float = UPLOAD_SECONDS) -> None:
+    def __init__(self, wall: Wall | None = None, upload_seconds: float = UPLOAD_SECONDS) -> None:
         self.clips: dict[JobId, float] = {}
         self.posts = 0
+        self._wall = wall
         self._upload_seconds = upload_seconds
         self._posted = asyncio.Event()
 
@@ -61,6 +65,8 @@ class Chat:
         await asyncio.sleep(self._upload_seconds)
         if isinstance(notice, Delivered):
             self.clips.setdefault(notice.about.job_id, SystemClock().now().timestamp())
+            if self._wall is not None:
+                self._wall.show(notice.about.job_id, key)
         self.posts += 1
         self._posted.set()
         return MessageRef(thread=thread, message=key)
@@ -119,7 +125,9 @@ class Program:
         receipt = await self.app.studio.submit(to_request(number, person=person))
         return receipt.job_id
 
-    async def ask_for(self, numbers: range, *, at_once: int = 50, person: str = "") -> list[JobId]:
+    async def ask_for(
+        self, numbers: Sequence[int], *, at_once: int = 50, person: str = ""
+    ) -> list[JobId]:
         """Submit many, so many at the same time."""
         gate = asyncio.Semaphore(at_once)
 
@@ -130,6 +138,19 @@ class Program:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask(number)) for number in numbers]
         return [task.result() for task in tasks]
+
+    async def ask_at_pace(self, numbers: range, rate: float) -> None:
+        """Submit so many a second, whoever has been answered; then wait until all were."""
+        async with asyncio.TaskGroup() as group:
+            waiting = iter(numbers)
+            async for _ in paced(len(numbers), rate):
+                group.create_task(self.ask(next(waiting)))
+
+    async def until_generating(self, count: int) -> None:
+        """Wait until so many generations have been begun in all."""
+        query = select(func.count()).select_from(jobs).where(jobs.c.generation_id.is_not(None))
+        while await self.app.database.read(lambda conn: conn.execute(query).scalar_one()) < count:
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def job(self, job_id: JobId) -> Job:
         """One job as it stands."""
@@ -167,7 +188,7 @@ def to_request(number: int, *, person: str = "") -> GenerationRequest:
 
 
 def to_bench_config(
-    folder: Path,
+    home: Home,
     url: str,
     *,
     running: int = 10,
@@ -178,7 +199,7 @@ def to_bench_config(
     """The defaults everywhere but for limits, which must not bind, and the service's address."""
     tables: dict[str, dict[str, Any]] = {
         "bot": {
-            "data_dir": str(folder / "data"),
+            "data_dir": str(home.folder / "data"),
             "public_port": 0,
             "private_port": 0,
             "shutdown_grace_seconds": 1,
@@ -195,6 +216,13 @@ def to_bench_config(
             }
         },
     }
+    if home.database_url:
+        # Its replicas are processes here, so they share the folder and the key.
+        tables["bot"] |= {
+            "database_url": home.database_url,
+            "single_host": True,
+            "secret_key": "of the bench, and of nothing else",
+        }
     return to_config(tables)
 
 
@@ -210,12 +238,6 @@ async def running(config: Config, *, chat: Chat | None = None) -> AsyncIterator[
             yield Program(app=app, chat=used)
         finally:
             stop.set()
-
-
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder on a disk: the usual place for short-lived files is often memory, without fsync."""
-    disk = Path("/var/tmp")
-    return tempfile.TemporaryDirectory(prefix="raybot-bench-", dir=disk if disk.is_dir() else None)
 
 
 def resident_bytes() -> int:

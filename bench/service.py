@@ -33,6 +33,7 @@ BODY = {
 class Account:
     """One simulated account; without `callbacks` each one it would send is lost.
 
+    The first `lost_answers` orders are taken and paid, and the connection closes without a reply.
     Two with the same `seed` take equally long for their first generation, their second and so on.
     """
 
@@ -42,6 +43,7 @@ class Account:
     manual: bool = False
     full_size: bool = True
     seed: int | None = None
+    lost_answers: int = 0
 
     def open(self) -> Simulator:
         """The simulator: no limits of its own, so that the program's are what is measured."""
@@ -61,6 +63,7 @@ class Account:
         faults = Faults()
         if not self.callbacks:
             faults.break_callback("lost", times=50_000)
+        faults.drop("create", accepted=True, times=self.lost_answers)
         return Simulator(settings, faults)
 
 

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
-from time import perf_counter
 from typing import Any, TypeVar
 
 from bench.children import Partner
 from bench.figures import Figure, percentile
+from bench.pace import paced
 from bench.service import Account, Service
+from bench.terms import Terms
 from bot.app import App
 from bot.config import Config
 from bot.supply import AdapterFactory
@@ -33,11 +34,9 @@ async def ask(
     people: Sequence[Who], count: int, act: Callable[[Who, str], Awaitable[Asked]]
 ) -> list[Asked]:
     """So many commands, one after the other at the rate, whoever has been answered."""
-    asked = []
-    due = perf_counter()
-    for number in range(count):
-        due += 1 / RATE
-        await asyncio.sleep(max(0.0, due - perf_counter()))
+    asked: list[Asked] = []
+    async for _ in paced(count, RATE):
+        number = len(asked)
         asked.append(await act(people[number % len(people)], f"a red fox, number {number}"))
     return asked
 
@@ -55,10 +54,10 @@ async def bot(config: Config, adapters: Mapping[str, AdapterFactory]) -> AsyncIt
 
 
 def acknowledging(
-    chat: str, run_chat: RunChat, run_bot: RunBot, *, goal: int, remark: str, is_quick: bool
+    chat: str, run_chat: RunChat, run_bot: RunBot, *, goal: int, remark: str, terms: Terms
 ) -> list[Figure]:
     """Beside as many running jobs as asked for; `goal` is in milliseconds."""
-    running, seconds = (200, 5.0) if is_quick else (1000, 15.0)
+    running, seconds = (200, 5.0) if terms.is_quick else (1000, 15.0)
     with Service([Account(min_seconds=90, max_seconds=120, full_size=False)]) as service:
         partner = Partner(run_chat, running, seconds)
         partners = [partner]

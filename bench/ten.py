@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bench.children import Child
+from bench.contest import to_callback_figure, to_peer_figure
 from bench.figures import Figure
-from bench.lag import Tally, remark, to_callback_figure, to_peer_tally, to_tally
-from bench.peer import PeerOrders, run_peers
-from bench.program import Journey, Program, running, scratch, to_bench_config
+from bench.home import home
+from bench.lag import Tally, remark, to_tally
+from bench.loop import idle_worst, watch_stalls
+from bench.peers import PEERS
+from bench.program import Journey, Program, running, to_bench_config
+from bench.race import Race, run_peers
 from bench.service import Account, Report, Service
+from bench.terms import Terms
 from bot.refs import GenerationId, JobId
 
 SLOTS, FLOOD = 10, 100
@@ -26,6 +30,7 @@ class FloodOutcome:
     """What became of each generation; until when jobs waited; when the newcomer asked."""
 
     journeys: Mapping[str, Journey] = field(repr=False)
+    late: Sequence[float] = field(repr=False)
     waited_until: float
     newcomer_asked: float
     newcomer: GenerationId | None
@@ -37,8 +42,10 @@ def run_flood(url: str, seconds: float) -> FloodOutcome:
 
 
 async def _run_flood(url: str, seconds: float) -> FloodOutcome:
-    with scratch() as folder:
-        async with running(to_bench_config(Path(folder), url, running=SLOTS)) as program:
+    late: list[float] = []
+    with home() as place:
+        async with running(to_bench_config(place, url, running=SLOTS)) as program:
+            watching = asyncio.ensure_future(watch_stalls(late))
             flood = await program.ask_for(range(FLOOD), person="flood")
             await asyncio.sleep(NEWCOMER_AFTER)
             asked = program.now()
@@ -48,7 +55,9 @@ async def _run_flood(url: str, seconds: float) -> FloodOutcome:
             begun = await _cancel_waiting(program, flood)
             async with asyncio.timeout(RUN_SECONDS):
                 await program.chat.until(lambda chat: len(chat.clips) > begun)
+            watching.cancel()
             return FloodOutcome(
+                late=late,
                 journeys=await program.journeys(),
                 waited_until=waited_until,
                 newcomer_asked=asked,
@@ -79,37 +88,45 @@ def busy_share(report: Report, until: float) -> float:
     return sum(span for span in spans if span > 0) / (SLOTS * (until - since))
 
 
-def ten_running(*, is_quick: bool) -> list[Figure]:
-    """The peer, the program by polling, and with callbacks, side by side on a service each."""
-    seconds = 70.0 if is_quick else 105.0
-    with Service([Account(), Account(callbacks=True), Account()]) as service:
+def ten_running(terms: Terms) -> list[Figure]:
+    """The peers, the program by polling, and with callbacks, side by side on a service each."""
+    seconds = 70.0 if terms.is_quick else 90.0
+    count = SLOTS if terms.is_quick else 3 * SLOTS
+    idle_worst()
+    with Service([Account(), Account(callbacks=True), *[Account()] * len(PEERS)]) as service:
         polling, calling = (Child(run_flood, url, seconds) for url in service.urls[:2])
-        count = SLOTS if is_quick else 3 * SLOTS
-        orders = PeerOrders(url=service.urls[2], at_once=SLOTS, jobs=count)
-        peers = Child(run_peers, [orders])
+        races = [
+            Child(run_peers, [Race(peer=who, url=url, at_once=SLOTS, jobs=count)])
+            for who, url in zip(PEERS, service.urls[2:], strict=True)
+        ]
         polled, called = polling.result(RUN_SECONDS), calling.result(RUN_SECONDS)
-        visible = peers.result(RUN_SECONDS)
-        reports = [service.report(number) for number in range(3)]
-    peer = to_peer_tally(visible, reports[2:])
+        showings = [each.result(RUN_SECONDS)[0] for each in races]
+        reports = [service.report(number) for number in range(2 + len(PEERS))]
+    peers = [
+        to_peer_figure(who, SLOTS, showing, report)
+        for who, showing, report in zip(PEERS, showings, reports[2:], strict=True)
+    ]
     by_polling = to_tally([polled.journeys], reports[:1])
     by_callback = to_tally([called.journeys], reports[1:2])
     return [
-        Figure(name="  peer: SDK loop, 10 running", measured=peer.words, remark=remark(peer)),
+        *peers,
         Figure(
             name="lag by polling, 10 running",
-            goal="p50 ≤ 0.8 s, p95 ≤ 1.5 s, GETs ≤ the peer's",
+            goal="p50 ≤ 0.8 s, p95 ≤ 1.5 s, GETs ≤ the SDK loop's",
             measured=by_polling.words,
             remark=remark(by_polling),
-            is_reached=_is_quick_enough(by_polling, peer),
+            is_reached=_is_quick_enough(by_polling, peers[0]),
+            score=by_polling.to_score("Raybot, polling", SLOTS, late=polled.late),
         ),
-        to_callback_figure("10 running", by_callback),
+        to_callback_figure(SLOTS, by_callback, late=called.late),
         *_slot_figures("by polling", polled, reports[0]),
         *_slot_figures("with callbacks", called, reports[1]),
     ]
 
 
-def _is_quick_enough(tally: Tally, peer: Tally) -> bool:
-    return tally.p50 <= 0.8 and tally.p95 <= 1.5 and tally.looks <= peer.looks
+def _is_quick_enough(tally: Tally, peer: Figure) -> bool:
+    assert peer.score is not None
+    return tally.p50 <= 0.8 and tally.p95 <= 1.5 and tally.looks <= peer.score.looks
 
 
 def _slot_figures(how: str, outcome: FloodOutcome, report: Report) -> list[Figure]:

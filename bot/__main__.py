@@ -169,10 +169,11 @@ def unpark(job_id: JobArgument, config: ConfigOption = None) -> None:
 def review(
     job_id: JobArgument,
     how: Annotated[str, typer.Argument(help="post or reject.")],
+    reason: Annotated[str, typer.Argument(help="Of a rejection: its person is told.")] = "",
     config: ConfigOption = None,
 ) -> None:
     """Decide about a clip that waits for a moderator before it is posted."""
-    values = {"job_id": job_id, "how": how}
+    values = {"job_id": job_id, "how": how, "reason": reason}
     _exit(asyncio.run(commands.act(_load(config), "review", values)))
 
 
@@ -198,15 +199,41 @@ def usage(
 
 
 @cli.command()
-def migrate(config: ConfigOption = None) -> None:
-    """Bring the database to this version's schema, after a backup."""
-    commands.migrate(_load(config))
+def migrate(
+    config: ConfigOption = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Move everything from this database instead …")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--to", help="… to this empty one, such as postgresql://….")
+    ] = None,
+) -> None:
+    """Bring the database to this version's schema, after a backup; or move it to another one."""
+    if source is None and target is None:
+        commands.migrate(_load(config))
+    elif source is None or target is None:
+        raise InvalidRequest("A move needs both: --from sqlite:///… --to postgresql://….")
+    else:
+        commands.move(source, target)
 
 
 @cli.command()
 def backup(target: Path, config: ConfigOption = None) -> None:
     """Copy the database while the bot runs."""
     commands.backup(_load(config), target)
+
+
+@cli.command()
+def restore(
+    copy: Annotated[Path | None, typer.Argument(help="What `raybot backup` made.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="The time of a copy that is in place already, as with pg_restore."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Go on from a backup, without paying or posting again what was done since."""
+    _exit(asyncio.run(commands.restore(_load(config), copy, since)))
 
 
 @cli.command()

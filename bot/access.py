@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
 
 from bot import quota
 from bot.clock import Clock
+from bot.disk import has_room
 from bot.errors import NotAllowed, NotServed, Paused, StoreBusy, WrongChannel
 from bot.house import House
 from bot.request import GenerationRequest, Requester
@@ -77,7 +77,7 @@ class Access:
         await self.check_place(requester, standing.state, name=name)
         self._check_channel(request, standing.rules)
         self._check_person(requester, standing)
-        if shutil.disk_usage(self._house.data_dir).free < self._house.min_free_bytes:
+        if not has_room(self._house.data_dir, self._house.min_free_bytes):
             raise StoreBusy(
                 "The disk is nearly full, so nothing new is started. Ask the operator."
             )

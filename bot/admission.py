@@ -75,6 +75,8 @@ class Admission:
         self._paused_until: float | None = None
         self._trouble: str | None = None
         self._told_trouble: str | None = None
+        #: Why nothing is seen of what runs, if so; whoever looks says it.
+        self.unseen: str | None = None
         self._changed = asyncio.Event()
         self._left_off = 0
         #: Who was let in lately, in this order.

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import heapq
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import Job, JobState
-from bot.log import get_logger
+from bot.log import get_logger, name_job, naming
 from bot.notices import (
     Notice,
     Received,
@@ -111,19 +111,30 @@ class Announcer:
 
         At first all that is open, and what ended of late: its last word may have been lost, too.
         """
-        since, last = self._clock.now() - TOLD_OF_LATE, 0
-        ids: Iterable[JobId] = await self._database.read(
-            lambda conn: {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
-        )
+        seen: int | None = None
         while True:
-            for job_id in ids:
-                self.touch(job_id)
-            if not self._database.is_shared:
-                return
-            after = last or await self._database.read(figures.last_event)
+            try:
+                seen = await self._sweep(seen)
+            except StoreError as error:
+                log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+            else:
+                if not self._database.is_shared:
+                    return
             await self._clock.wait(asyncio.Event(), self._clock.now() + SWEEP_EVERY)
-            last = await self._database.read(figures.last_event)
-            ids = await self._database.read(lambda conn: figures.moved(conn, after, last))  # noqa: B023 - awaited here
+
+    async def _sweep(self, seen: int | None) -> int:
+        """Touch what moved after the event that was seen last; the newest one that is seen now."""
+        since = self._clock.now() - TOLD_OF_LATE
+        newest = await self._database.read(figures.last_event)
+        for job_id in await self._database.read(
+            lambda conn: (
+                {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
+                if seen is None
+                else figures.moved(conn, seen, newest)
+            )
+        ):
+            self.touch(job_id)
+        return newest
 
     async def drain(self, seconds: float) -> None:
         """Show what has changed now and not later, in a few seconds at most; `run` goes on.
@@ -158,10 +169,11 @@ class Announcer:
         self._not_before.pop(job_id, None)
         self._put_off.discard(job_id)
         try:
-            async with self._replicas.turn(messages.status_key(job_id)):
-                await self._show(job_id)
+            with naming(job_id):
+                async with self._replicas.turn(messages.status_key(job_id)):
+                    await self._show(job_id)
         except StoreError as error:
-            log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+            log.error("announcer.store_failed", job=job_id, cause=error.sentence)  # noqa: TRY400
             self._rest(job_id, AGAIN_SECONDS)
             self.touch(job_id)
         finally:
@@ -184,7 +196,8 @@ class Announcer:
         self._in_hand[job_id] = asyncio.Event()
         try:
             async with self._replicas.turn(messages.status_key(job_id)):
-                yield
+                with naming(job_id):
+                    yield
         finally:
             self._let_go(job_id)
 
@@ -248,6 +261,7 @@ class Announcer:
             )
             if job.erased_at is not None:
                 return
+            name_job(job_id, job.generation_id)
             adapter = self._adapters.get(job.request.thread.adapter)
             if adapter is not None and letter is not None and job.ended_at is not None:
                 await self._take_back(job_id, adapter, letter)

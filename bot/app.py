@@ -17,7 +17,7 @@ from bot.config import Config
 from bot.courier import Courier
 from bot.digest import Digests
 from bot.dispatch import open_dispatch
-from bot.errors import ProviderError
+from bot.errors import ProviderError, StoreError
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.gauges import Gauges, Heart
@@ -82,6 +82,7 @@ class App:
 
     async def _build(self) -> None:
         table = self._config.bot
+        supply.check_shared(self._config)
         table.data_dir.mkdir(parents=True, exist_ok=True)
         self._secret = supply.secret_key(self._config)
         await self._open_database()
@@ -135,6 +136,7 @@ class App:
             providers=self._providers,
             relay=self._relay,
             adapters=self._adapters,
+            table=self._config.bot,
         )
         self._web = self._build_web()
         await self._web.start()
@@ -311,11 +313,15 @@ class App:
                 ),
             ]
             await stop.wait()
+            self._reception.close()
             left = await self._dispatcher.drain(self._config.bot.shutdown_grace_seconds)
             await self._announcer.drain(left)
             for task in tasks:
                 task.cancel()
-        await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
+        try:
+            await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
+        except StoreError as error:
+            log.error("app.stop_not_noted", cause=error.sentence)  # noqa: TRY400
 
     def _roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """What one process does for all, each of these maybe another one."""

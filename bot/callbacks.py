@@ -116,7 +116,7 @@ class Callbacks:
                 lambda tx: self._adopt_or_report(tx, hint.token_hash, seen)
             )
         except StoreError as error:
-            log.warning("callback.not_taken", cause=error.sentence)
+            log.warning("callback.not_taken", cause=error.sentence, generation=seen.id)
             return None
 
     def _adopt_or_report(self, tx: Tx, secret_hash: str, seen: Generation) -> Job | None:

@@ -43,7 +43,7 @@ RULE_CHARS, RULE_LINE = 1200, 350
 PAID = "It is posted only if somebody says so. If not, its person is told, and it stays charged."
 REASONS_SHOWN = 5
 NOBODY_KNOWN = "somebody"
-NAME_CHARS = 80
+NAME_CHARS, DETAIL_CHARS = 80, 160
 
 
 #: What a filter minded, by its class.
@@ -202,7 +202,7 @@ def describe_audit(lines: Sequence[AuditLine]) -> Text:
             each.actor.rpartition(":")[2],
             each.act,
             "" if each.actor.startswith(f"{each.target}:") else each.target.rpartition(":")[2],
-            clean(_detail(each), limit=NAME_CHARS),
+            clean(_detail(each), limit=DETAIL_CHARS),
         )
         for each in lines
     )
@@ -248,8 +248,9 @@ def describe_forgetting(page: Forgetting) -> Text:
         return Text(title=f"Everything of {whose} is being removed", lines=(line,), tone="wait")
     if page.is_begun:
         line = "It goes on by itself, also after a restart. What runs goes when it has ended."
+        new = f"What {'they ask' if page.of else 'you ask'} for from now on is new, and stays."
         title = f"Everything of {whose} is being removed"
-        return Text(title=title, lines=(line,), tone="wait", table=_STAYS)
+        return Text(title=title, lines=(line, new), tone="wait", table=_STAYS)
     running = page.what.under_way
     way = (
         f"{_many(running, 'request')} under way {'is' if running == 1 else 'are'} cancelled; "

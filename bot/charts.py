@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bot.codec import Codec
+from bot.log import get_logger
 from bot.overview import UsageRow
 from bot.refs import money
 from bot.words import days_between
 
+log = get_logger(__name__)
 #: So many steps of an axis at most, each 1, 2 or 5 times a power of ten.
 MOST_STEPS = 4
 MONEY, CLIPS = "#2f6f4f", "#3b5bdb"
@@ -32,6 +34,13 @@ class Charts:
         """A PNG of days by their dates, earliest first; None where nothing here can draw it."""
         if find_spec("matplotlib") is None or not days:
             return None
+        try:
+            return await self._draw(days)
+        except OSError as error:
+            log.warning("chart.not_drawn", cause=error.strerror)
+            return None
+
+    async def _draw(self, days: Sequence[UsageRow]) -> bytes | None:
         self._folder.mkdir(parents=True, exist_ok=True)
         dates = [date.fromisoformat(each.label) for each in days]
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:

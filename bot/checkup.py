@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bot import choice
+from bot import choice, orphans
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
@@ -18,6 +18,7 @@ from bot.errors import (
     StoreError,
 )
 from bot.job import Job, JobState
+from bot.media import open_media
 from bot.planning import to_price
 from bot.ports import Finding, ModelCapabilities, Provider
 from bot.presets import CHOOSABLE, with_defaults
@@ -31,6 +32,7 @@ from bot.supply import (
     Opened,
     can_host,
     check_adapter,
+    check_shared,
     database_url,
     needs_account,
     open_provider,
@@ -73,9 +75,11 @@ def _amiss(sentence: str) -> Finding:
 
 
 def _look_at_tables(config: Config) -> list[Finding]:
-    findings = [_well("The configuration is understood")]
-    findings += [_amiss(f"{key} is set, but has no effect yet") for key in config.without_effect]
-    return findings
+    try:
+        check_shared(config)
+    except ConfigError as error:
+        return [_amiss(error.sentence)]
+    return [_well("The configuration is understood")]
 
 
 # ---- the database ----------------------------------------------------------------------------
@@ -90,11 +94,23 @@ async def _look_at_database(config: Config) -> list[Finding]:
         return [_well(f"There is no database at {database.place} yet; the first start makes it")]
     try:
         await database.start_reading()
-        return [*await inspect(database), _well(await database.describe())]
+        return [
+            *await inspect(database),
+            *await _look_at_files(config, database),
+            _well(await database.describe()),
+        ]
     except (ConfigError, StoreError) as error:
         return [_amiss(error.sentence)]
     finally:
         await database.stop()
+
+
+async def _look_at_files(config: Config, database: Database) -> list[Finding]:
+    """Whether what is kept and what is named are the same."""
+    table = config.bot
+    media = open_media(table.media_url, table.data_dir)
+    now, days = SystemClock().now(), table.clip_retention_days
+    return await orphans.look(database, media, now, days=days)
 
 
 async def inspect(database: Database) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import aiohttp
 
 from bot import checkup, onboarding
 from bot import probe as probing
+from bot import restore as restoring
 from bot.app import ADDRESS_FILE, App
 from bot.charts import Charts
 from bot.clock import SystemClock
@@ -20,14 +22,15 @@ from bot.config import Config, load_config, to_config
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import setup_logging
 from bot.overview import UsageRow
-from bot.pages import Form, Period, limits_line, usage_text
+from bot.pages import Form, Period, limits_line, moved_text, usage_text
 from bot.questions import Given, Person, Script, Typed
-from bot.store import reports
+from bot.store import moving, reports
 from bot.store.database import open_database
 from bot.supply import database_url, invitation, load_adapter, manifest, secret_key
 from bot.web import act_token
 
 OK = 200
+PROGRESS_SECONDS = 3.0
 StopSignal = Callable[[], asyncio.Event]
 DEMO = (
     "/ray a red fox trotting through fresh snow, low sun --ar 16:9 --dur 5s --camera orbit_left",
@@ -237,9 +240,42 @@ def migrate(config: Config) -> None:
     say(f"{database.place} is up to date.")
 
 
+def move(source: str, target: str) -> None:
+    """Move a community to an empty database, and say what comes next."""
+    setup_logging("error")
+    old, new = open_database(source), open_database(target)
+    moved = moving.move(old, new, _progress())
+    say(moved_text(moved, old.place, new.place, is_shared=new.is_shared))
+
+
+def _progress() -> moving.OnProgress:
+    """A quiet line now and then, of what takes long."""
+    told_at = time.monotonic()
+
+    def tell(table: str, done: int, count: int) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= PROGRESS_SECONDS:
+            told_at = time.monotonic()
+            whisper(f"{table}: {done:,} of {count:,}")
+
+    return tell
+
+
 def backup(config: Config, target: Path) -> None:
     """An online copy, checked afterwards; raises `InvalidRequest`."""
     say(open_database(database_url(config)).back_up(target))
+
+
+async def restore(config: Config, copy: Path | None, since: str | None) -> int:
+    """Go on from a backup; raises `ConfigError`, `InvalidRequest` and `StoreError`."""
+    database = open_database(database_url(config))
+    if (copy is None) is (since is None):
+        raise InvalidRequest("Say the file that `raybot backup` made, or --since when.")
+    if copy is not None:
+        say(await asyncio.to_thread(restoring.put_back, database, copy))
+    else:
+        say(await restoring.settle(database, str(since)))
+    return 0
 
 
 async def init(path: Path, given: Given, *, is_forced: bool) -> int:

@@ -31,8 +31,6 @@ from bot.tables import (
 )
 
 PREFIX = "RAYBOT_"
-#: What can be set for what is still to come, and does nothing yet: a table and its keys.
-AHEAD = {"bot": ("single_host",)}
 
 
 class Config:
@@ -91,17 +89,6 @@ class Config:
         name = f"{PREFIX}PROVIDERS__{provider.upper()}__API_KEY"
         table = self._tables.get("providers", {}).get(provider, {})
         return provider == "simulator" or bool(table.get("api_key") or os.environ.get(name))
-
-    @property
-    def without_effect(self) -> tuple[str, ...]:
-        """The keys that were set, as `[table] key`, although nothing looks at them yet."""
-        return tuple(
-            f"[{name}] {key}"
-            for name, keys in AHEAD.items()
-            for key in keys
-            if getattr(getattr(self, name), key)
-            != type(getattr(self, name)).model_fields[key].default
-        )
 
     @property
     def tables(self) -> Mapping[str, Any]:

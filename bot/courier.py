@@ -30,7 +30,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import Job, JobState
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.notices import (
     About,
     ConsentAsked,
@@ -133,7 +133,8 @@ class Courier:
             if errand is None:
                 return
             try:
-                await self._carry(errand)
+                with naming(errand.job_id):
+                    await self._carry(errand)
             except BotError as error:
                 failure = error
                 await self._database.write(lambda tx: self._note_failure(tx, errand, failure))

@@ -41,6 +41,10 @@ BROKEN_FETCHES = 3
 #: So long moderators have for a clip before they are asked once more, and so often in all.
 ASK_AGAIN, MOST_ASKED = timedelta(days=1), 3
 EACH_IS_KEPT = "Each shot is kept by its own id."
+NONE_IS_SEEN = (
+    "Here clips are shown once a moderator has looked at them, and no moderator has looked at its "
+    "shots. They are kept, and not shown while that holds. Ask those who run this place."
+)
 
 
 class Deliverer:
@@ -204,8 +208,7 @@ class Deliverer:
         cost = job.plan.price.charged
         now = self._shop.clock.now()
         if job.is_film:
-            sentence = f"Its shots could not be joined: {error.sentence} {EACH_IS_KEPT}"
-            await self._shop.fail(job, Failure(code="kept", sentence=sentence))
+            await self._write_off_film(job, error)
             return
         failure = Failure(code="clip_broken", sentence=error.sentence)
 
@@ -221,6 +224,16 @@ class Deliverer:
             return ledger.fail(tx, current, now, failure, provider_cost=cost)
 
         await self._shop.result(job, write)
+
+    async def _write_off_film(self, film: Job, error: BotError) -> None:
+        now = self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            then = NONE_IS_SEEN if reviews.is_asked(tx.conn, current) else EACH_IS_KEPT
+            sentence = f"Its shots could not be joined: {error.sentence} {then}"
+            return ledger.fail(tx, current, now, Failure(code="kept", sentence=sentence))
+
+        await self._shop.result(film, write)
 
 
 def _to_next(tx: Tx, job: Job, now: datetime, charged: Micros, **columns: Any) -> Job:

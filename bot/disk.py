@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +86,14 @@ def disk_errors() -> Iterator[None]:
         raise ClipUnavailable(f"Raybot's disk reports: {error.strerror}.") from error
 
 
+def has_room(folder: Path, least_bytes: int) -> bool:
+    """Whether a folder's disk has so much left; False also where it is not there any more."""
+    try:
+        return shutil.disk_usage(folder).free >= least_bytes
+    except OSError:
+        return False
+
+
 class Scratch:
     """One folder for each process's unfinished files; those of dead processes are removed.
 
@@ -111,7 +119,9 @@ class Scratch:
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            # Where the disk takes not even that, the next start removes it.
+            with suppress(OSError):
+                path.unlink()
 
     def close(self) -> None:
         """Remove this process's folder."""
@@ -193,7 +203,8 @@ class Cache:
 
     def drop(self, name: str) -> None:
         """Forget a copy; fine if there is none."""
-        (self._root / name).unlink(missing_ok=True)
+        with disk_errors():
+            (self._root / name).unlink(missing_ok=True)
 
     def _trim(self) -> None:
         files = [(path.stat(), path) for path in self._root.rglob("*") if path.is_file()]

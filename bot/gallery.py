@@ -18,6 +18,8 @@ from bot.text import thing
 
 #: A copy was sent now, or had been sent before.
 SendAnswer = Literal["sent", "known"]
+#: A star counts, or is no more than a word about oneself.
+StarAnswer = Literal["counted", "own"]
 
 
 class Gallery:
@@ -31,23 +33,24 @@ class Gallery:
         self._access = access
         self._courier = courier
 
-    async def star(self, job_id: JobId, requester: Requester, *, is_on: bool = True) -> None:
+    async def star(self, job_id: JobId, requester: Requester, *, is_on: bool = True) -> StarAnswer:
         """Star a clip, or take that back; enough stars bring it into the gallery for good.
 
         One's own star does not count. Raises `JobNotFound` and `InvalidRequest`.
         """
 
-        def write(tx: Tx) -> None:
+        def write(tx: Tx) -> StarAnswer:
             job = _visible_clip(tx, job_id, requester)
             if job.request.requester.person == requester.person:
-                return
-            if not is_on:
+                return "own"
+            if is_on:
+                stars.put(tx, job_id, requester.person, self._clock.now())
+                self._show_again(tx, job)
+            else:
                 stars.take(tx, job_id, requester.person)
-                return
-            stars.put(tx, job_id, requester.person, self._clock.now())
-            self._show_again(tx, job)
+            return "counted"
 
-        await self._database.write(write)
+        return await self._database.write(write)
 
     def _show_again(self, tx: Tx, job: Job) -> None:
         own = job.request.requester

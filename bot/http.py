@@ -41,6 +41,8 @@ REFUSAL_KEYS = {
     "code": ("code", "error_type", "type", "errorType"),
     "message": ("message", "detail", "title", "errorMessage"),
 }
+#: What may be half a character, or the one that ends texts; no database takes these.
+_UNWRITABLE = re.compile(rb"\\u(d[89a-f]|0000)", re.IGNORECASE)
 #: Words of a refusal that is about money, whatever its status.
 NO_CREDITS = re.compile(r"\b(insufficient|credits?|balance|funds?|billing)\b", re.IGNORECASE)
 
@@ -165,6 +167,18 @@ def _to_httpx(cause: BaseException) -> type[httpx.TransportError]:
             return httpx.ReadError
 
 
+def explain(error: httpx.HTTPError) -> str | None:
+    """Why a service cannot be reached, where its operator or ours can do something about it."""
+    match error.__cause__:
+        case aiohttp.ClientConnectorDNSError():
+            return "The video service's address cannot be looked up right now."
+        case aiohttp.ClientConnectorCertificateError():
+            return "The video service does not prove who it is: its certificate is not valid."
+        case aiohttp.ClientSSLError():
+            return "No safe connection to the video service can be made right now."
+    return None
+
+
 class _Again(Exception):
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(f"HTTP {response.status_code}")
@@ -226,9 +240,13 @@ def to_error(response: httpx.Response, *, provider: str) -> ProviderError:
 
 
 def read_json(body: bytes) -> Any:
-    """What a body says, None where it is no JSON."""
+    """What a body says, None where it is no JSON; its texts are such as can be written down."""
     try:
-        return json.loads(body)
+        said = json.loads(body)
+        if _UNWRITABLE.search(body) is None:
+            return said
+        text = json.dumps(said, ensure_ascii=False).replace(r"\u0000", "")
+        return json.loads(text.encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
 

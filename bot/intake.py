@@ -27,6 +27,7 @@ from bot.errors import (
 from bot.failover import alone
 from bot.house import House
 from bot.job import Failure, Job, JobState, Question
+from bot.log import name_job
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.receipts import Receipt, Receipts
@@ -108,6 +109,7 @@ class Intake(Receipts):
             started = await self._insert(asked, retry_of)
             if started is None:
                 return await self._first_answers(await self._job_of(first.dedupe_key))
+            name_job(started[0].id)
             try:
                 for job in started:
                     await self._place(job)

@@ -9,7 +9,7 @@ from bot.clock import Clock
 from bot.errors import BotError, StoreError
 from bot.intake import Intake
 from bot.job import JobState
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.replicas import Replicas
 from bot.store import jobs
 from bot.store.database import Database
@@ -48,7 +48,8 @@ class Leftovers:
             log.error("leftovers.store_failed", cause=error.sentence)  # noqa: TRY400
             return
         for job_id in ids:
-            try:
-                await self._intake.take_up(job_id, until=until)
-            except BotError as error:
-                log.info("job.not_taken_up", job=job_id, cause=type(error).__name__)
+            with naming(job_id):
+                try:
+                    await self._intake.take_up(job_id, until=until)
+                except BotError as error:
+                    log.info("job.not_taken_up", job=job_id, cause=type(error).__name__)

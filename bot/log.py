@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -41,6 +42,8 @@ _PATTERNS: tuple[re.Pattern[str], ...] = tuple(
         r"(\w+://[^\s?#\"'<>]+\?)[^\s\"'<>]+",  # A signature is in the query.
     )
 )
+
+_ROW = re.compile(r"^(DETAIL:\s+).+$", re.MULTILINE)
 
 
 class _Registry:
@@ -96,17 +99,35 @@ def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
     return {**cast("MutableMapping[str, Any]", _redact_value(event)), **kept}
 
 
+def _hide_rows(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """PostgreSQL shows the row that it does not take, and rows hold what people wrote."""
+    if "exception" in event:
+        event["exception"] = _ROW.sub(rf"\g<1>{HIDDEN}", event["exception"])
+    return event
+
+
 def _hide_in_line(_logger: WrappedLogger, _method: str, line: str) -> str:
     """Once more on the finished line: a traceback or a renderer may have added something."""
     return redact(line)
 
 
+def _leave_out_unknown(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name in _NAMED:
+        if not event.get(name, True):
+            del event[name]
+    return event
+
+
+#: What a line is about.
+_NAMED = ("job", "generation")
 _SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
+    _leave_out_unknown,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    _hide_rows,
     _hide_secrets,
 )
 
@@ -114,6 +135,21 @@ _SHARED: tuple[Processor, ...] = (
 def get_logger(name: str) -> BoundLogger:
     """A structured logger; its events are words with dots, as in `job.submitted`."""
     return structlog.stdlib.get_logger(name)
+
+
+@contextmanager
+def naming(job: str = "", generation: str | None = None) -> Iterator[None]:
+    """Let each line that is logged inside name this job, and its generation once it is known.
+
+    Those of libraries, too. Without a job it is named inside, by `name_job`.
+    """
+    with structlog.contextvars.bound_contextvars(job=job, generation=generation):
+        yield
+
+
+def name_job(job: str, generation: str | None = None) -> None:
+    """From here on, lines are about this job; until the end of what is `naming`, if anything."""
+    structlog.contextvars.bind_contextvars(job=job, generation=generation)
 
 
 def _route_to_stdlib() -> None:

@@ -91,7 +91,7 @@ class Operations:
             case "unpark":
                 job = await self.unpark(job_id, actor=actor)
             case "review":
-                job = await self.review(job_id, values.get("how"), actor=actor)
+                job = await self._review(job_id, values, actor=actor)
             case "learn":
                 return {"sentence": await self._learn(values)}
             case _:
@@ -217,15 +217,15 @@ class Operations:
 
         return await self._database.write(work)
 
-    async def review(self, job_id: JobId, verdict: object, *, actor: str) -> Job:
-        """Post a clip that waits for a moderator, or reject it."""
-        now = self._clock.now()
-        found = next((each for each in VERDICTS if each == verdict), None)
+    async def _review(self, job_id: JobId, values: Mapping[str, object], *, actor: str) -> Job:
+        """Post a clip that waits for a moderator, or reject it, for a reason if one is given."""
+        now, why = self._clock.now(), str(values.get("reason") or "")
+        found = next((each for each in VERDICTS if each == values.get("how")), None)
         if found is None:
             raise InvalidRequest("Say post or reject.")
 
         def work(tx: Tx) -> Job:
-            job = reviews.decide(tx, job_id, found, by=actor, now=now)
+            job = reviews.decide(tx, job_id, found, by=actor, now=now, reason=why)
             if job.next_at is not None:
                 self._dispatcher.wake(tx, job_id, job.next_at)
             tx.after_commit(lambda: self._announce(job_id))

@@ -34,6 +34,10 @@ from bot.notices import (
 )
 from bot.refs import Micros, Price
 
+NOT_ANSWERED = (
+    "The video service does not answer. Raybot finds out whether it took this request and goes on "
+    "by itself; nothing is paid twice."
+)
 PUT_ASIDE = "Something went wrong on our side. The operator has been told; nothing is lost."
 
 
@@ -106,12 +110,7 @@ def to_status(job: Job, outlook: Outlook) -> Notice:
         case JobState.ACCEPTED:
             return _to_waiting(job, outlook)
         case JobState.SUBMITTING | JobState.GENERATING:
-            return Generating(
-                about=about,
-                since=job.submitted_at or job.admitted_at or job.created_at,
-                expected=outlook.expected,
-                is_slow=outlook.is_slow,
-            )
+            return _to_running(job, about, outlook)
         case JobState.UNCERTAIN:
             return Uncertain(about=about)
         case JobState.FETCHING | JobState.REVIEWING | JobState.DELIVERING:
@@ -156,6 +155,17 @@ def _to_question(
     if question.kind == "rules":
         return RulesFirst(about=about, rules=question.rules, expires_at=until)
     return ConsentNeeded(about=about, expires_at=until)
+
+
+def _to_running(job: Job, about: About, outlook: Outlook) -> Waiting | Generating:
+    if job.state is JobState.SUBMITTING and job.tries > 0:
+        return Waiting(about=about, sentence=NOT_ANSWERED)
+    return Generating(
+        about=about,
+        since=job.submitted_at or job.admitted_at or job.created_at,
+        expected=outlook.expected,
+        is_slow=outlook.is_slow,
+    )
 
 
 def _to_waiting(job: Job, outlook: Outlook) -> Notice:

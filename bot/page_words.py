@@ -266,7 +266,7 @@ def describe_rules(page: PlaceRules) -> Text:
         lines.append(f"Paused since {moment(page.paused_at)}; nothing new is started.")
     if page.paused_at is not None and page.paused_message:
         lines.append(f"People are told: {clean(page.paused_message)}")
-    names = [clean(name, limit=NAME_CHARS) or key for key, name in page.channels.items()]
+    names = [_channel(page, each) for each in page.channels]
     lines.append(f"Allowed in {', '.join(names)}." if names else "Allowed in every channel.")
     if page.defaults:
         lines.append(f"Defaults here: {_pairs(page.defaults)}.")

@@ -16,16 +16,27 @@ from bot.limits import BY_KEY, Limit, What, Whose
 from bot.overview import UsageRow
 from bot.refs import money
 from bot.request import RESOLUTIONS
+from bot.store.moving import Moved
 from bot.store.reports import Grouping, total
 from bot.tables import LimitsTable, micros
 from bot.text import clean
+from bot.words import cell
 
 Form = Literal["table", "csv", "json"]
 LABEL_CHARS = 60
+NEXT = (
+    "Now set [bot] database_url to the address after --to, in the file or, for its password, in "
+    "RAYBOT_BOT__DATABASE_URL.",
+    "Keep the secret key: the same [bot] secret_key, or secret.key in data_dir. Nothing else "
+    "opens what is sealed in the vault.",
+)
+MEDIA_SHARED = (
+    "Clips and images were not moved. In a bucket ([bot] media_url) every process finds them; in "
+    "data_dir they stay where they are, for one machine alone: set [bot] single_host = true."
+)
+MEDIA_ALONE = "Clips and images were not moved: keep data_dir and [bot] media_url as they are."
 ORDER: tuple[What, ...] = ("usd", "clips", "running")
 CIRCLES: tuple[Whose, ...] = ("person", "guest", "channel", "tenant", "total")
-#: A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +120,7 @@ def _usage_csv(rows: Sequence[UsageRow], by: Grouping) -> str:
     writer = csv.DictWriter(file, fieldnames=list(_record(nothing, by)), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        label = f"'{row.label}" if row.label.startswith(FORMULA) else row.label
-        writer.writerow({**_record(row, by), by: clean(label, limit=1000)})
+        writer.writerow({**_record(row, by), by: cell(row.label, limit=1000)})
     return file.getvalue().rstrip("\n")
 
 
@@ -151,3 +161,33 @@ def _part(limit: Limit, allowed: float) -> str:
 
 def _confirm(above: float | None) -> str:
     return "" if above is None else f"confirm above {money(micros(above))}"
+
+
+# ---- a move ----------------------------------------------------------------------------------
+
+
+def moved_text(moved: Moved, source: str, target: str, *, is_shared: bool) -> str:
+    """How many rows of each table were moved, and what its operator does now."""
+    width = max(map(len, moved.rows))
+    counts = [f"  {name.ljust(width)}  {count:>9,}" for name, count in moved.rows.items()]
+    where = MEDIA_SHARED if is_shared else MEDIA_ALONE
+    return "\n".join(
+        [
+            f"Moved from {source} to {target}, rows by table:",
+            *counts,
+            "The counts, the sums of the books and their rules are the same on both sides.",
+            *_flaws(moved),
+            *NEXT,
+            where,
+            f"{source} still holds everything as it was. Never start a bot on it again, or it "
+            "would pay and post what the other one does.",
+        ]
+    )
+
+
+def _flaws(moved: Moved) -> list[str]:
+    replaced = ", ".join(f"{count:,} of {name}" for name, count in moved.replaced.items())
+    rules = [f"LOOK: this rule held on neither side, see raybot check: {e}" for e in moved.broken]
+    if not replaced:
+        return rules
+    return [f"A character that cannot be kept became \ufffd in these rows: {replaced}.", *rules]

@@ -215,6 +215,11 @@ class Provider(Protocol):
 # ---- chat platforms --------------------------------------------------------------------------
 
 
+#: In a memo: when a post was tried first and last, as long as it may have arrived. A database
+#: that is set back to an earlier time has them, too, for all that may have been posted since.
+FIRST_TRY, LAST_TRY = "first_try", "last_try"
+
+
 class Memo(Protocol):
     """A small durable dictionary per job and post, for what an adapter must not forget."""
 
@@ -305,6 +310,10 @@ class Adapter(Protocol):
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
         """What it answers on the public listener, by method and path (`/<its name>/…`)."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now, for the operator to read; None where all is well."""
 
     async def run(self) -> None:
         """Connect and listen until cancelled, or until there is nothing more to hear."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bot.callbacks import Hint, token_hash
+from bot.disk import has_room
 from bot.errors import StoreBusy
 from bot.links import Links
 from bot.media import LinkSigner
@@ -15,6 +16,7 @@ from bot.ports import Adapter, Provider, WebHandler
 from bot.relay import Relay
 from bot.store import pulse
 from bot.store.database import Database
+from bot.tables import BotTable
 from bot.web import Behind
 
 #: Seconds in which the database must show that it writes and reads.
@@ -36,8 +38,10 @@ class Reception:
         providers: Mapping[str, Provider],
         relay: Relay,
         adapters: Mapping[str, Adapter],
+        table: BotTable,
     ) -> None:
         self._database = database
+        self._table = table
         self._signer = signer
         self._metrics = metrics
         self._providers = providers
@@ -45,11 +49,16 @@ class Reception:
         self._adapters = adapters
         self._links: Links | None = None
         self._operations: Operations | None = None
+        self._is_closing = False
 
     def open(self, *, links: Links, operations: Operations) -> None:
         """From now on everything is answered."""
         self._links = links
         self._operations = operations
+
+    def close(self) -> None:
+        """What is under way ends; nobody shall send more."""
+        self._is_closing = True
 
     def behind(self, heartbeat_age: Callable[[], float]) -> Behind:
         """All of it, as the doors take it."""
@@ -60,6 +69,7 @@ class Reception:
             clip_at=self._clip_at,
             find_route=self._find_route,
             ready=self._ready,
+            troubles=self._troubles,
             heartbeat_age=heartbeat_age,
             render_metrics=self._metrics.render,
             act=self._act,
@@ -94,5 +104,18 @@ class Reception:
     async def _ready(self) -> Mapping[str, str]:
         if self._operations is None:
             return {"bot": "It is still starting."}
-        trouble = await pulse.feel(self._database, seconds=READY_WITHIN)
-        return {"database": trouble} if trouble else {}
+        if self._is_closing:
+            return {"bot": "It is stopping."}
+        problems = {}
+        if trouble := await pulse.feel(self._database, seconds=READY_WITHIN):
+            problems["database"] = trouble
+        if not has_room(self._table.data_dir, self._table.min_free_bytes):
+            problems["disk"] = "It is nearly full, so nothing new is started."
+        return problems
+
+    def _troubles(self) -> Mapping[str, str]:
+        """What is away elsewhere: the jobs that need it wait."""
+        found = self._relay.troubles() | {
+            name: each.trouble for name, each in self._adapters.items()
+        }
+        return {name: sentence for name, sentence in found.items() if sentence is not None}

@@ -21,7 +21,8 @@ _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 class Frozen(BaseModel):
     """A value that is stored as JSON and comes back equal."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Errors are logged, and values hold what people wrote.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ThreadRef(Frozen):

@@ -64,6 +64,11 @@ class Relay:
         self._watchers[provider].admission.taken()
         self._replicas.tell("taken", provider=provider)
 
+    def troubles(self) -> dict[str, str | None]:
+        """Why each provider takes nothing, or tells nothing of what runs, if so."""
+        every = {name: each.admission for name, each in self._watchers.items()}
+        return {name: each.sentence or each.unseen for name, each in every.items()}
+
     # ---- what other processes say --------------------------------------------------------
 
     def _on_callback(self, said: Said) -> None:

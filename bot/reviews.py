@@ -34,9 +34,12 @@ class Reviews:
         self._rights = rights
         self._courier = courier
 
-    async def decide(self, job_id: JobId, verdict: Verdict, *, actor: Requester) -> Reviewed:
+    async def decide(
+        self, job_id: JobId, verdict: Verdict, *, actor: Requester, reason: str = ""
+    ) -> Reviewed:
         """Let a clip be posted, or never; what holds then, which somebody may have decided before.
 
+        The `reason` of a rejection is told to the clip's person, and kept in the audit log.
         The adapter has checked that `actor` may decide in their place. Raises `JobNotFound` for
         what is of other places, and `InvalidRequest` where it never waited.
         """
@@ -51,7 +54,7 @@ class Reviews:
             if reviews.is_over(tx.conn, job_id):
                 return jobs.get(tx.conn, job_id)
             tx.after_commit(self._courier.hurry)
-            return reviews.decide(tx, job_id, verdict, by=actor.person, now=now)
+            return reviews.decide(tx, job_id, verdict, by=actor.person, now=now, reason=reason)
 
         decided = await self._intake.write(write)
         holds, by = await self._database.read(lambda conn: reviews.decision(conn, job_id))

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from bot.budget import TokenBucket
 from bot.clock import Clock
@@ -21,17 +22,20 @@ from bot.errors import ProviderError, ProviderUnavailable, SubmissionUncertain
 from bot.http import (
     NOT_SENT,
     create_client,
+    explain,
     get_with_retries,
     read_json,
     read_json_text,
     read_refusal,
 )
-from bot.log import register_secret
+from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
 from bot.ports import Generation, ProviderLimits
 from bot.refs import Frozen, GenerationId
 from bot.tables import Dollars, micros
 
+log = get_logger(__name__)
+TRIES_AGAIN = "Raybot tries again by itself."
 #: A proxy may answer so although the request went on to the service.
 DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}
 #: What a service says beforehand of an address that it is going to close (RFC 8594, RFC 9745).
@@ -39,7 +43,14 @@ FAREWELLS = ("sunset", "deprecation")
 LONGEST_DATE = 60
 #: So many GETs may leave at once.
 BURST = 5
-Address = Annotated[str, Field(pattern=r"^https?://[\w\[]")]
+
+
+def _address(url: str) -> str:
+    urlsplit(url)  # Raises `ValueError` for a bracket without its other half.
+    return url
+
+
+Address = Annotated[str, Field(pattern=r"^https?://[\w\[]"), AfterValidator(_address)]
 
 
 async def look_at_each(
@@ -147,7 +158,7 @@ class Service:
                 self._reader, path, params=params, attempts=2, turn=self._turn
             )
         except httpx.HTTPError as error:
-            raise ProviderUnavailable(provider=self._name) from error
+            raise self._away(error) from error
         self._note(response)
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
@@ -183,8 +194,9 @@ class Service:
                     path, json=content, headers=headers, params=params, timeout=patience
                 )
         except NOT_SENT as error:
-            raise ProviderUnavailable(provider=self._name) from error
+            raise self._away(error) from error
         except (TimeoutError, httpx.HTTPError) as error:
+            self._away(error)
             raise SubmissionUncertain(provider=self._name) from error
         self._note(response)
         if response.is_client_error and response.status_code not in DOUBTFUL:
@@ -202,9 +214,15 @@ class Service:
         try:
             response = await self._writer.request(method, path, **content)
         except httpx.HTTPError as error:
-            raise ProviderUnavailable(provider=self._name) from error
+            raise self._away(error) from error
         self._note(response)
         return response
+
+    def _away(self, error: Exception) -> ProviderUnavailable:
+        """The outage as people read it; what exactly happened is for the log."""
+        log.warning("provider.no_answer", provider=self._name, cause=str(error) or repr(error))
+        why = explain(error) if isinstance(error, httpx.HTTPError) else None
+        return ProviderUnavailable(why and f"{why} {TRIES_AGAIN}", provider=self._name)
 
     def _refuse(self, response: httpx.Response) -> ProviderError:
         refusal = self._read_error(response)

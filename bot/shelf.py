@@ -18,7 +18,7 @@ from bot.planning import Planner
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, Work
 from bot.showing import to_kept, to_line
-from bot.store import jobs, ledger, lineage, messages, reports, reviews
+from bot.store import jobs, ledger, lineage, messages, reports, reviews, timeline
 from bot.store.database import Database
 
 log = get_logger(__name__)
@@ -51,7 +51,7 @@ class Shelf:
         job = await self._visible(job_id, requester)
         events, family, is_held_back = await self._database.read(
             lambda conn: (
-                jobs.timeline(conn, job_id),
+                timeline.of(conn, job_id),
                 lineage.family(conn, job, requester),
                 reviews.is_held_back(conn, job),
             )

@@ -20,6 +20,7 @@ from bot.errors import (
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.job import Failure, Job, StoredFrame
+from bot.log import name_job
 from bot.ports import Adapter, Dispatcher, Hosting, Provider
 from bot.refs import JobId, MessageRef
 from bot.request import PreviousShot, frames_of, is_spoiler
@@ -99,7 +100,9 @@ class Workshop:
                 tx.after_commit(self.wiring.hurry)
             return changed
 
-        return await self.database.write(work)
+        changed = await self.database.write(work)
+        name_job(changed.id, changed.generation_id)
+        return changed
 
     async def with_start(self, job: Job) -> Job:
         """A shot with the picture that it starts from: the last frame of the shot before."""

@@ -14,6 +14,7 @@ from bot.errors import (
     ProviderError,
     ProviderRejected,
     ProviderRetired,
+    ProviderUnavailable,
     SubmissionUncertain,
 )
 from bot.failover import may_leave
@@ -75,8 +76,9 @@ class Submitter:
     async def _send(self, job: Job, provider: Provider, submission: Submission) -> None:
         try:
             generation = await provider.submit(submission)
-        except SubmissionUncertain as error:
-            self._shop.wiring.trouble(provider.name, error)
+        except SubmissionUncertain:
+            # Those who wait read of it: whether it took this one is no matter of theirs.
+            self._shop.wiring.trouble(provider.name, ProviderUnavailable(provider=provider.name))
             log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
             await self._shop.result(
                 _at(job, submission),
@@ -270,14 +272,17 @@ class Submitter:
 
     async def reconcile(self, job: Job) -> None:
         """Look for a submission whose answer was lost: adopt it, send it again once, or ask."""
-        attempt = await self._shop.database.read(
-            lambda conn: attempts.get(conn, job.id, job.attempt)
+        attempt, was_restored = await self._shop.database.read(
+            lambda conn: (
+                attempts.get(conn, job.id, job.attempt),
+                attempts.was_restored(conn, job.id),
+            )
         )
         if attempt is None:
             await self._become_uncertain(job)
             return
         provider = self._shop.provider(attempt.provider)
-        if job.cancel_requested and provider.finding_may_buy:
+        if provider.finding_may_buy and (job.cancel_requested or was_restored):
             await self._become_uncertain(job)
             return
         owned = await self._shop.database.read(

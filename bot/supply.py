@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ from bot.ports import (
     Provider,
 )
 from bot.refs import Frozen
+from bot.store.database import POSTGRES
 from bot.studio import Studio
 from bot.tables import nearest
 from bot.web import WebSettings
@@ -290,12 +292,10 @@ async def introduction(
 
 
 def say_what_holds(config: Config, providers: Iterable[str]) -> None:
-    """Log the limits in force, and the keys that change nothing."""
+    """Log the limits in force."""
     limits = config.limits.model_dump().items()
     in_force = {name: value for name, value in limits if value is not None}
     log.info("limits.in_force", providers=list(providers), **in_force)
-    for key in config.without_effect:
-        log.warning("config.without_effect", key=key)
 
 
 def web_settings(config: Config) -> WebSettings:
@@ -315,22 +315,49 @@ def database_url(config: Config) -> str:
     return config.bot.database_url or f"sqlite+aiosqlite:///{config.bot.data_dir / 'raybot.db'}"
 
 
+def check_shared(config: Config) -> None:
+    """Raise `ConfigError` where several processes would share rows, and not what they name."""
+    table = config.bot
+    if not database_url(config).startswith(POSTGRES):
+        return
+    if not table.media_url and not table.single_host:
+        raise ConfigError(
+            "[bot] media_url: with PostgreSQL, clips belong into a bucket that every process "
+            "reaches; or set single_host = true where all of them run on this machine and share "
+            "one data_dir."
+        )
+    if table.secret_key is None and not table.single_host:
+        raise ConfigError(
+            "[bot] secret_key: with PostgreSQL every process needs the same one. Set "
+            "RAYBOT_BOT__SECRET_KEY to a long random text."
+        )
+
+
 def secret_key(config: Config) -> str:
     """The configured key, else one made in `data_dir` for its owner's eyes only."""
     if config.bot.secret_key is not None:
         key = config.bot.secret_key.get_secret_value()
     else:
         path = config.bot.data_dir / "secret.key"
-        if not path.exists():
-            unfinished = path.with_suffix(".new")
-            unfinished.touch(mode=0o600)
-            unfinished.write_text(secrets.token_urlsafe(32), "utf-8")
-            unfinished.replace(path)
-        key = path.read_text("utf-8").strip()
+        try:
+            key = _made_key(path)
+        except OSError as error:
+            raise ConfigError(
+                f"[bot] data_dir: {path} cannot be used: {error.strerror}."
+            ) from error
     if len(key) < SECRET_CHARS:
         raise ConfigError(f"[bot] secret_key needs at least {SECRET_CHARS} characters.")
     register_secret(key)
     return key
+
+
+def _made_key(path: Path) -> str:
+    if not path.exists():
+        unfinished = path.with_suffix(".new")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(secrets.token_urlsafe(32), "utf-8")
+        unfinished.replace(path)
+    return path.read_text("utf-8").strip()
 
 
 def moderators(

@@ -21,7 +21,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import TERMINAL, Failure, Job, JobState
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.refs import JobId
 from bot.step import TRIES_BEFORE_TELLING, Workshop
 from bot.store import attempts, errands, jobs, ledger, settings, stories
@@ -31,6 +31,10 @@ from bot.submission import Submitter
 log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5
 BROKEN_PAUSE = 10.0
+LONGEST_PAUSE = 600.0
+#: What was perhaps taken is looked for soon after an outage, each minute; so many looks are as
+#: long as the tries of another step before its operator hears of it.
+DOUBT_PAUSE, LOOKS_BEFORE_TELLING = 60.0, 75
 
 
 class JobTracker:
@@ -53,7 +57,8 @@ class JobTracker:
                 return
             if job.next_at is None or job.next_at > max(now, at):
                 return
-            await self._guarded(job)
+            with naming(job.id, job.generation_id):
+                await self._guarded(job)
         except Stale:
             log.debug("job.stale", job=job_id)
         except StoreError as error:
@@ -123,6 +128,7 @@ class JobTracker:
 
         def write(tx: Tx, current: Job) -> Job:
             is_last = attempts.generations(tx.conn, job.id) > 1 or current.cancel_requested
+            is_last = is_last or attempts.was_restored(tx.conn, job.id)
             if is_last or failure.code != "service":
                 return ledger.fail(tx, current, now, failure)
             return jobs.move(
@@ -164,11 +170,14 @@ class JobTracker:
         await self._again(job, BROKEN_PAUSE * 10**job.broken, broken=job.broken + 1)
 
     async def _again(self, job: Job, retry_after: float | None, **columns: object) -> None:
-        delay = timedelta(seconds=retry_after or min(2.0 ** min(job.tries, 9), 600.0))
+        is_in_doubt = job.state is JobState.SUBMITTING
+        longest = DOUBT_PAUSE if is_in_doubt else LONGEST_PAUSE
+        delay = timedelta(seconds=retry_after or min(2.0 ** min(job.tries, 9), longest))
         now = self._shop.clock.now()
+        last = LOOKS_BEFORE_TELLING if is_in_doubt else TRIES_BEFORE_TELLING
 
         def write(tx: Tx, current: Job) -> Job:
-            if current.tries + 1 == TRIES_BEFORE_TELLING:
+            if current.tries + 1 == last:
                 sentence = f"{job.id} is stuck in {job.state}; Raybot keeps trying, see its log."
                 if job.state is JobState.FETCHING:
                     sentence += f" `raybot resolve {job.id} charge`, or `… release`, gives it up."

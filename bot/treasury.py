@@ -23,11 +23,10 @@ from bot.rights import Rights, to_person
 from bot.store import allowances, digests, reports, settings
 from bot.store.database import Database, Tx
 from bot.tables import micros
-from bot.words import charge_words, clean, moment
+from bot.words import cell, charge_words, clean, moment
 
 NAME_CHARS = 80
 #: A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@")
 MEASURES = ("asked", "delivered", "refused", "failed", "seconds", "charged_usd")
 CSV_HEAD = ("day", "person", "name", "model", *MEASURES)
 
@@ -133,8 +132,8 @@ class Treasury:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CSV_HEAD)
         for day, model, used in rows:
-            who = (used.label, _cell(names[used.label]))
-            writer.writerow((day, *who, _cell(model), *_measures(used)))
+            who = (used.label, cell(names[used.label], limit=NAME_CHARS))
+            writer.writerow((day, *who, cell(model, limit=NAME_CHARS), *_measures(used)))
         return file.getvalue()
 
     async def limits(self, tenant: str) -> PlaceLimits:
@@ -274,8 +273,3 @@ def _days_csv(days: Sequence[UsageRow]) -> str:
 def _measures(used: UsageRow) -> tuple[object, ...]:
     counts = (used.asked, used.delivered, used.refused, used.failed)
     return (*counts, f"{used.seconds:.3f}", f"{used.charged / 1_000_000:.6f}")
-
-
-def _cell(text: str) -> str:
-    text = clean(text, limit=NAME_CHARS)
-    return f"'{text}" if text.startswith(FORMULA) else text

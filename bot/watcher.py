@@ -208,13 +208,13 @@ class ProviderWatcher:
             try:
                 await self._reread()
                 await self._look()
-                failures = 0
+                failures, self.admission.unseen = 0, None
             except ProviderError as error:
-                failures += 1
+                failures, self.admission.unseen = min(failures + 1, 5), error.sentence
                 log.warning(
                     "provider.look_failed", provider=self._provider.name, cause=error.sentence
                 )
-                await self._rest(began + (error.retry_after or min(2.0**failures, 15.0)))
+                await self._rest(began + (error.retry_after or min(2.0**failures, 30.0)))
             except StoreError as error:
                 log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
                 await self._rest(began + STORE_PAUSE_SECONDS)
@@ -375,7 +375,8 @@ class ProviderWatcher:
             await self._database.write(write)
         except StoreError as error:
             # It stays under watch, so the next look tries again.
-            log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
+            ids = {"job": running.job_id, "generation": generation.id}
+            log.error("watcher.store_failed", cause=error.sentence, **ids)  # noqa: TRY400
             return
         self._forget(generation.id)
         if generation.state == "completed":

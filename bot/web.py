@@ -10,6 +10,7 @@ import asyncio
 import errno
 import hmac
 import ipaddress
+import logging
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -18,6 +19,8 @@ from datetime import datetime
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from aiohttp.log import server_logger
 from pydantic import TypeAdapter
 
 from bot.clock import Clock
@@ -92,6 +95,7 @@ class Behind:
     clip_at: Callable[[str], Awaitable[Path | None]]
     find_route: Callable[[str, str, str], WebHandler | None]
     ready: Callable[[], Awaitable[Mapping[str, str]]]
+    troubles: Callable[[], Mapping[str, str]]
     heartbeat_age: Callable[[], float]
     render_metrics: Callable[[], bytes]
     act: Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
@@ -157,6 +161,7 @@ class Web:
         )
 
     def _door(self, *routes: web.RouteDef) -> web.AppRunner:
+        server_logger.addFilter(_is_ours)
         app = web.Application()
         app.on_response_prepare.append(self._say_little)
         app.add_routes(routes)
@@ -267,7 +272,9 @@ class Web:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         problems = dict(await self._behind.ready())
-        body = {"ready": not problems, "problems": problems}
+        # What is away elsewhere is told, and is no reason to send people to nobody at all.
+        troubles = dict(self._behind.troubles())
+        body = {"ready": not problems, "problems": problems, "troubles": troubles}
         return web.json_response(body, status=503 if problems else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
@@ -359,6 +366,12 @@ def _address(runner: web.AppRunner) -> str:
         host, port = address[0], address[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return ""
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """What is no HTTP is no fault of ours: no stranger fills the log, nor writes into it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:

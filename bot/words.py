@@ -65,6 +65,12 @@ def clean(text: str, *, limit: int = QUOTE_CHARS) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
 
 
+def cell(text: str, *, limit: int) -> str:
+    """A text of people for a spreadsheet, which takes some beginnings for a formula."""
+    text = clean(text, limit=limit)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def span(duration: timedelta) -> str:
     """A length of time as a person says it: `40 s`, `1 min 20 s`, `2 h 5 min`."""
     seconds = max(0, round(duration.total_seconds()))

@@ -69,6 +69,7 @@ class RecordingAdapter:
     """A chat platform in memory. `fault` may raise before or after a post took place."""
 
     name = "recording"
+    trouble: str | None = None
 
     def __init__(self, max_upload_bytes: int = 50_000_000) -> None:
         self.posts: list[Post] = []

@@ -12,6 +12,10 @@ import venv
 from pathlib import Path
 
 import pytest
+import yaml
+
+from bot.config import load_config
+from bot.supply import check_shared
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
@@ -29,7 +33,7 @@ def test_all_that_is_copied_is_let_into_the_build() -> None:
     let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     assert "*" in rules
     assert set(_copied(BUILD)) <= let_in
-    assert "requirements/charts.txt" in let_in
+    assert {"requirements/charts.txt", "requirements/postgres.txt"} <= let_in
 
 
 def test_nothing_that_builds_is_left_in_the_image() -> None:
@@ -37,6 +41,23 @@ def test_nothing_that_builds_is_left_in_the_image() -> None:
     assert "pip uninstall --yes pip" in FINAL
     assert re.findall(r"(?m)^USER (\d+)", FINAL) == ["10001"]
     assert all("--require-hashes" in line for line in re.findall(r"pip .*-r .*", BUILD))
+
+
+def test_replicas_are_told_what_they_must_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    one, replica = services["raybot"], services["replica"]
+    for name, value in {**replica["environment"], "RAYBOT_BOT__SECRET_KEY": "x" * 32}.items():
+        monkeypatch.setenv(name, value)
+    check_shared(load_config(None))
+    assert replica["deploy"]["replicas"] == 3
+    assert set(replica["depends_on"]) <= set(services)
+    assert replica["build"]["args"]["PACKAGES"] == "postgres"
+    for each in (one, replica):
+        assert each["read_only"]
+        assert each["cap_drop"] == ["ALL"]
+        assert each["stop_grace_period"] == "75s"
+    # `docker compose up -d` alone starts what one machine needs.
+    assert [name for name, each in services.items() if "profiles" not in each] == ["raybot"]
 
 
 @pytest.mark.timeout(60)

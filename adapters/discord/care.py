@@ -65,19 +65,30 @@ class Care:
         if (job_id := await self._studio.job_at(message)) is not None:
             await self._studio.gallery.star(job_id, who, is_on=is_on)
 
+    def check(self, requester: Requester, *, can_moderate: bool) -> None:
+        """Raise `NotAllowed` for who may not decide about the clips of others."""
+        if not (can_moderate or self._studio.admin.is_operator(requester)):
+            raise NotAllowed("Only moderators of this server can decide that.")
+
     async def act(
-        self, action: str, job_id: JobId, requester: Requester, *, can_moderate: bool
+        self,
+        action: str,
+        job_id: JobId,
+        requester: Requester,
+        *,
+        can_moderate: bool,
+        reason: str = "",
     ) -> str:
         """The buttons under a question, a report, or a clip that waits."""
         if action in ANSWERS:
             is_allowed = action != "deny"
             receipt = await self._studio.answer(job_id, requester, is_allowed=is_allowed)
             return render.draw_receipt(receipt, None)
-        if not (can_moderate or self._studio.admin.is_operator(requester)):
-            raise NotAllowed("Only moderators of this server can decide that.")
+        self.check(requester, can_moderate=can_moderate)
         if action in VERDICTS:
-            verdict = VERDICTS[action]
-            decided = await self._studio.reviews.decide(job_id, verdict, actor=requester)
+            decided = await self._studio.reviews.decide(
+                job_id, VERDICTS[action], actor=requester, reason=reason
+            )
             return render.draw_text(describe(decided))
         await self._studio.care.decide(job_id, OUTCOMES[action], actor=requester)
         return "It is decided."

@@ -23,14 +23,14 @@ from adapters.discord.parse import (
     is_private,
     is_unopened,
 )
-from adapters.discord.posted import FIRST_TRY, Posted, place_in
+from adapters.discord.posted import Posted, place_in
 from adapters.discord.private import PrivateAnswers
 from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
 from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Jobless, Notice, WithFile
-from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
+from bot.ports import FIRST_TRY, AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
 

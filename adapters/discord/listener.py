@@ -25,7 +25,7 @@ from adapters.discord.places import Places
 from adapters.discord.recent import Recent
 from adapters.discord.remakes import Remakes
 from adapters.discord.replies import acknowledge, refuse, show_form, tell, tell_fault
-from adapters.discord.reporting import REPORT, Reports
+from adapters.discord.reporting import REJECT, REPORT, Reports
 from adapters.discord.rules import RULES, show_rules
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.standby import StandBy
@@ -34,7 +34,7 @@ from adapters.discord.threads import Opening, Threads
 from adapters.follow_ups import act_of
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, NotAllowed
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.notices import Aside, Notice, RulesFirst
 from bot.ports import Memo
 from bot.refs import JobId, MessageRef, ThreadRef
@@ -62,11 +62,7 @@ class Discord(Delivery):
         can_host: bool,
         opening: Opening,
     ) -> None:
-        super().__init__(
-            clock=clock,
-            upload_limit_bytes=upload_limit_bytes,
-            can_host=can_host,
-        )
+        super().__init__(clock=clock, upload_limit_bytes=upload_limit_bytes, can_host=can_host)
         self._studio = studio
         self._opening = opening
         self._threads = Threads(studio)
@@ -79,10 +75,15 @@ class Discord(Delivery):
         self._deeds = Deeds(studio, self, self._recent)
         self._remakes = Remakes(studio, self)
         self._stories = Stories(studio, self, self._answers)
-        self._reports = Reports(studio, self)
+        self._reports = Reports(studio, self, self._answers.care)
         self._mentions = Mentions(studio, self._answers, self._homes, self.images, opening=opening)
 
     # ---- the session ---------------------------------------------------------------------
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now."""
+        return self._session.trouble
 
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
@@ -112,18 +113,19 @@ class Discord(Delivery):
     @asynccontextmanager
     async def boundary(self, say: Callable[[BotError], Awaitable[object]]) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence, while one can be said."""
-        try:
+        with naming():
             try:
-                yield
-            except BotError as error:
-                log.info("discord.refused", kind=type(error).__name__)
-                await say(error)
-        except Exception as error:
-            if self._is_over:
-                log.warning("discord.cut_off", cause=type(error).__name__)
-                return
-            log.exception("discord.fault")
-            await say(BotError())
+                try:
+                    yield
+                except BotError as error:
+                    log.info("discord.refused", kind=type(error).__name__)
+                    await say(error)
+            except Exception as error:
+                if self._is_over:
+                    log.warning("discord.cut_off", cause=type(error).__name__)
+                    return
+                log.exception("discord.fault")
+                await say(BotError())
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key, into a thread of its own if it is to be."""
@@ -347,6 +349,7 @@ class Discord(Delivery):
             **{each: partial(self._remakes.open, action=each) for each in remakes.ACTS},
             AGAIN: self._stories.on_again,
             REPORT: self._reports.on_report,
+            REJECT: self._reports.on_reject,
         }
         if action in forms:
             await forms[action](interaction, JobId(target))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -229,7 +230,8 @@ def _media_of(
     """Attachments, embeds' images, and media of components, which leave attachments empty."""
     yield from (("a", each) for each in message.attachments)
     for embed in message.embeds:
-        yield from (("e", each) for each in (embed.image, embed.thumbnail) if each.url)
+        with suppress(TypeError, ValueError):  # discord.py reads an embed only now.
+            yield from (("e", each) for each in (embed.image, embed.thumbnail) if each.url)
     waiting: list[Any] = list(message.components)
     while waiting:
         component = waiting.pop(0)
@@ -243,19 +245,21 @@ def _media_of(
 
 
 def _to_picture(media: Any, *, at: str, is_fleeting: bool, author: str) -> Picture | None:
-    # Discord's own copy: a stranger's host never sees our address.
-    url = str(getattr(media, "proxy_url", None) or media.url)
-    if isinstance(media, discord.Attachment):
-        url = media.url
-    filename = getattr(media, "filename", "") or url.partition("?")[0].rpartition("/")[2]
-    kind = getattr(media, "content_type", None) or ""
+    # Discord's own copy: a stranger's host never sees our address, nor leads us to another.
+    is_file = isinstance(media, discord.Attachment)
+    url = str((media.url if is_file else getattr(media, "proxy_url", None)) or "")
+    if not url:
+        return None
+    last = url.partition("?")[0].rpartition("/")[2]
+    filename = str(getattr(media, "filename", None) or last)
+    kind, size = str(getattr(media, "content_type", None) or ""), getattr(media, "size", None)
     if not kind.startswith("image/") and not filename.lower().endswith(_IMAGE_SUFFIXES):
         return None
     attachment = Attachment(
         adapter=NAME,
         id=at,
         filename=filename,
-        size=getattr(media, "size", None),
+        size=size if isinstance(size, int) else None,
         is_spoiler=filename.startswith("SPOILER_"),
         is_fleeting=is_fleeting,
         author=author,
@@ -297,7 +301,7 @@ def clip_of(message: discord.Message) -> JobId | None:
     while waiting:
         component = waiting.pop(0)
         waiting += getattr(component, "children", ())
-        found = _ACTION_ID.fullmatch(getattr(component, "custom_id", None) or "")
+        found = _ACTION_ID.fullmatch(str(getattr(component, "custom_id", None)))
         if found is not None and found["action"] == "delete":
             return JobId(found["target"])
     return None

@@ -12,7 +12,7 @@ from adapters.discord.parse import DIRECT, channel_id
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, PostedBefore
 from bot.notices import Notice, Operator
-from bot.ports import Memo
+from bot.ports import FIRST_TRY, LAST_TRY, Memo
 from bot.refs import MessageRef, ThreadRef
 
 #: So long Discord surely knows a nonce again ("the past few minutes", its documentation says).
@@ -20,8 +20,6 @@ NONCE_WINDOW = timedelta(seconds=90)
 #: Around the tries to post, messages are looked through for our own: so many, so far apart.
 HISTORY = 1000
 CLOCKS_APART = timedelta(minutes=5)
-#: In the memo: when a post was tried first and last, as long as it may have arrived.
-FIRST_TRY, LAST_TRY = "first_try", "last_try"
 #: So many messages of ours are known by their nonce, the newest ones.
 REMEMBERED = 10_000
 
@@ -94,11 +92,15 @@ class Posted:
         own_id = client.user.id if client.user else None
         until = last + self._tried_for + CLOCKS_APART
         past = place_in(client, thread).history(after=first - CLOCKS_APART, limit=HISTORY)
+        seen = 0
         async for message in past:
             if message.created_at > until:
-                break
+                return None
             if message.author.id == own_id and is_told(message, notice):
                 return MessageRef(thread=thread, message=str(message.id))
+            seen += 1
+        if seen >= HISTORY:
+            raise PostedBefore("It may have been posted, and too much was said since to look.")
         return None
 
 

@@ -19,12 +19,15 @@ from discord import app_commands
 from adapters.discord import buttons, registered
 from adapters.discord.replies import tell
 from bot.clock import Clock, to_wall
-from bot.errors import ConfigError
+from bot.errors import ConfigError, DeliveryUnavailable, StoreError
 from bot.log import get_logger
 
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
 RECONNECT, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=5)
+AWAY = (aiohttp.ClientError, OSError, discord.DiscordException, DeliveryUnavailable)
+#: A client is looked at so often; one that has had no connection for so long is replaced.
+LOOK, LOST_SECONDS = timedelta(seconds=15), 300.0
 #: A connection that lasted so long was a good one.
 GOOD_SECONDS = 600.0
 #: Discord takes one IDENTIFY of a bot in so many seconds.
@@ -138,6 +141,8 @@ class Client(discord.AutoShardedClient):
         self._may_identify = may_identify
         #: Part of the id of every form that this client opens.
         self.mark = secrets.token_hex(4)
+        #: The shards that have a session now.
+        self.online: set[int] = set()
         self.tree = app_commands.CommandTree(self)
         self.tree.error(desk.on_command_error)
 
@@ -167,11 +172,17 @@ class Client(discord.AutoShardedClient):
 
     async def on_shard_connect(self, shard_id: int) -> None:
         """A session began."""
+        self.online.add(shard_id)
         log.info("discord.connected", shard=shard_id)
 
     async def on_shard_resumed(self, shard_id: int) -> None:
         """A session goes on, and nothing of it was missed."""
+        self.online.add(shard_id)
         log.info("discord.resumed", shard=shard_id)
+
+    async def on_shard_disconnect(self, shard_id: int) -> None:
+        """A connection ended; discord.py sees to the next one."""
+        self.online.discard(shard_id)
 
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote."""
@@ -211,10 +222,31 @@ class Session:
         self._is_refused = False
         self._identify_from = 0.0
         self._failures = 0
+        self._is_listening = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now, or not everybody."""
+        if not self._is_listening:
+            return None
+        client = self.client
+        shards = set(client.shards) if client is not None else set()
+        if client is None or not shards or not client.online:
+            return "Raybot is not connected to Discord right now. It tries again by itself."
+        if away := sorted(shards - client.online):
+            return f"Raybot has no connection to Discord for shards {away}. It tries again."
+        return None
 
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
         self._wire.use()
+        self._is_listening = True
+        try:
+            await self._listen()
+        finally:
+            self._is_listening = False
+
+    async def _listen(self) -> None:
         while True:
             began = self._clock.boottime()
             try:
@@ -222,9 +254,16 @@ class Session:
             except discord.PrivilegedIntentsRequired:
                 log.warning("discord.no_message_content")
                 self._is_refused, self.reads_messages = True, False
-            except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
+            except AWAY as error:
                 _refuse_for_good(error)
                 log.warning("discord.not_reachable", cause=type(error).__name__)
+                await self._rest(began)
+            except StoreError as error:
+                log.error("discord.store_failed", cause=error.sentence)  # noqa: TRY400
+                await self._rest(began)
+            except (LookupError, TypeError, ValueError):
+                # discord.py trips over an answer of whatever stands before Discord.
+                log.exception("discord.strange_answer")
                 await self._rest(began)
             else:
                 return
@@ -256,13 +295,29 @@ class Session:
     async def _stay(self, client: Client) -> None:
         """Stay connected until cancelled; `wait_for`, up to Python 3.11, may lose one cancel."""
         staying = asyncio.ensure_future(self._wire.connect(client, self._wire.token))
+        watching = asyncio.ensure_future(self._until_lost(client))
         try:
-            await asyncio.wait({staying})
+            await asyncio.wait({staying, watching}, return_when=asyncio.FIRST_COMPLETED)
+            is_lost = not staying.done()
         finally:
+            watching.cancel()
             while not staying.done():
                 staying.cancel()
                 await asyncio.wait({staying}, timeout=CANCEL_AGAIN_SECONDS)
+        if is_lost:
+            raise DeliveryUnavailable("Discord was away for minutes.")
         await staying
+
+    async def _until_lost(self, client: Client) -> None:
+        """Return once nothing was connected for minutes: then we knock ourselves, and sooner.
+
+        discord.py waits ever longer, up to a quarter of an hour.
+        """
+        well_at = self._clock.boottime()
+        while self._clock.boottime() - well_at < LOST_SECONDS:
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK)
+            if client.online:
+                well_at = self._clock.boottime()
 
     async def _may_identify(self) -> None:
         """Wait until Discord takes the next IDENTIFY, of any client and shard here."""

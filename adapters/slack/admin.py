@@ -11,7 +11,7 @@ from adapters import command_text
 from adapters.admin_text import DAYS
 from adapters.command_text import SettingsCommand
 from adapters.slack import forgetting, pages, render
-from adapters.slack.community import CHANNEL, USER, Community
+from adapters.slack.community import CHANNEL, USER, Community, channel_words
 from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
 from adapters.slack.render import Drawn
@@ -115,7 +115,7 @@ class Admin:
         if found is None and rest.lower() != "off":
             raise InvalidRequest("Say /ray admin digest #name, or digest off.")
         await self._admin.set_digest(actor.tenant, found[1] if found else "", actor=actor)
-        where = f"in #{found[2] or found[1]}. {DIGEST}" if found else "nowhere any more."
+        where = f"in {channel_words(*found.groups())}. {DIGEST}" if found else "nowhere any more."
         return render.draw_sentence(f"The weekly digest comes {where}")
 
     async def _limits(self, actor: Requester, _rest: str) -> Drawn:
@@ -128,11 +128,11 @@ class Admin:
         if found is None or word not in ("on", "off"):
             raise InvalidRequest("Say /ray admin channel #name on, or off.")
         rules = await self._admin.rules(actor.tenant)
-        channels = {**rules.channels, found[1]: found[2] or found[1]}
+        channels = {**rules.channels, found[1]: found[2] or ""}
         if word == "off":
             channels.pop(found[1])
         await self._admin.set_channels(actor.tenant, channels, actor=actor)
-        names = ", ".join(f"#{each}" for each in channels.values()) or "every channel"
+        names = ", ".join(channel_words(*each) for each in channels.items()) or "every channel"
         return render.draw_sentence(f"Raybot can be used in {names}.")
 
     async def _defaults(self, actor: Requester, rest: str) -> Drawn:
@@ -146,7 +146,7 @@ class Admin:
         held = await self._admin.set_defaults(
             actor.tenant, dict(command.changes), actor=actor, channel=found[1] if found else ""
         )
-        where = f"#{found[2] or found[1]}" if found else "this workspace"
+        where = channel_words(*found.groups()) if found else "this workspace"
         words = ", ".join(f"{name} {value}" for name, value in held.items())
         return render.draw_sentence(f"Defaults of {where}: {words or 'none of its own'}.")
 

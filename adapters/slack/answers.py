@@ -145,10 +145,10 @@ class Answers:
             case "accept" | "allow" | "deny":
                 receipt = await self._studio.answer(job_id, requester, is_allowed=action != "deny")
                 return render.draw_receipt(receipt, None)
-            case "post" | "reject":
+            case "post":
                 if not (person.is_admin or self._studio.admin.is_operator(requester)):
                     raise NotAllowed("Only admins of this workspace can decide that.")
-                decided = await self._studio.reviews.decide(job_id, action, actor=requester)
+                decided = await self._studio.reviews.decide(job_id, "post", actor=requester)
                 return self._draw(render.draw(decided, now=self._clock.now()))
             case _:
                 return await self._operate(action, target, requester)

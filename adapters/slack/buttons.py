@@ -12,8 +12,9 @@ from bot.text import CONSENTS, DECISIONS
 #: What Slack takes as the name of a button to a screen reader.
 LABEL_CHARS = 75
 _ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1,80})")
-#: The list of what has no button of its own, and what is on it for who minds a clip.
-MORE, REPORT = "more", "report"
+#: The list of what has no button of its own; what is on it for who minds a clip, and what a
+#: moderator presses who does.
+MORE, REPORT, REJECT = "more", "report", "reject"
 EDIT = "Edit and retry"
 
 

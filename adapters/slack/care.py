@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, get_args
 
 from adapters.slack import addresses, parse, render
-from adapters.slack.addresses import Account
+from adapters.slack.addresses import NAME, Account
 from adapters.slack.heard import Heard
-from adapters.slack.more import read_report
+from adapters.slack.more import REPORTING, read_reason
 from adapters.slack.pages import draw_text
 from adapters.slack.parse import Person
 from adapters.slack.people import People
@@ -18,7 +18,7 @@ from bot.log import get_logger
 from bot.notices import Outcome
 from bot.refs import JobId
 from bot.request import Requester
-from bot.text import DECIDED, describe_report
+from bot.text import DECIDED, describe, describe_report
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -52,9 +52,15 @@ class Care:
             log.info("slack.star_refused", kind=type(error).__name__)
 
     async def _star(self, heard: Heard, account: Account) -> None:
-        if found := await self._clip_at(heard, account):
-            job_id, who = found
-            await self._studio.gallery.star(job_id, who, is_on=heard.action == "star")
+        if (found := await self._clip_at(heard, account)) is None:
+            return
+        (job_id, who), name = found, f"star:{heard.user}"
+        known = await self._studio.recall(NAME, name, job_id=job_id)
+        if heard.at and known and float(heard.at) < float(known):
+            # They have put or taken it since: Slack may tell of that first.
+            return
+        await self._studio.gallery.star(job_id, who, is_on=heard.action == "star")
+        await self._studio.remember(NAME, name, heard.at, job_id=job_id)
 
     async def _send(self, heard: Heard, account: Account) -> None:
         if found := await self._clip_at(heard, account):
@@ -77,11 +83,23 @@ class Care:
             return None
         return job_id, parse.to_requester(person, account, is_typed_directly=False)
 
-    async def report(self, heard: Heard, requester: Requester) -> Drawn:
-        """A filled form: those who run the place are told, once for each person."""
-        job_id, reason = read_report(dict(heard.view))
-        answer = await self._studio.care.report(job_id, requester, reason)
-        return draw_text(describe_report(answer))
+    async def hear_why(self, heard: Heard, requester: Requester, account: Account) -> Drawn:
+        """A filled form: somebody reports a clip, or a moderator rejects one."""
+        job_id, reason = read_reason(dict(heard.view))
+        if heard.view.get("callback_id") == REPORTING:
+            answer = await self._studio.care.report(job_id, requester, reason)
+            return draw_text(describe_report(answer))
+        await self.check(requester, account)
+        decided = await self._studio.reviews.decide(
+            job_id, "reject", actor=requester, reason=reason
+        )
+        return draw_text(describe(decided))
+
+    async def check(self, requester: Requester, account: Account) -> None:
+        """Raise `NotAllowed` for who may not decide about the clips of others."""
+        person = await self._people.of(account, requester.user)
+        if not (person.is_admin or self._studio.admin.is_operator(requester)):
+            raise NotAllowed("Only admins of this workspace can decide that.")
 
     async def decide(
         self, action: str, job_id: JobId, requester: Requester, person: Person

@@ -32,6 +32,11 @@ _GRANT = re.compile(
 Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]
 
 
+def channel_words(channel: str, label: str | None) -> str:
+    """A channel by its name; Slack does not always tell that, but shows it where we say so."""
+    return f"#{label}" if label else f"channel {channel}"
+
+
 class Community:
     """Rules, limits, grants, word lists; the queue and the audit log."""
 
@@ -58,7 +63,7 @@ class Community:
             actor.tenant, {name: own_id or value or ""}, actor=actor, channel=channel or ""
         )
         words = ", ".join(f"{each} {held[each]}" for each in held) or "nothing of its own"
-        where = f"#{label or channel}" if channel else "this workspace"
+        where = channel_words(channel, label) if channel else "this workspace"
         return render.draw_sentence(f"Decided for {where}: {words.rstrip('.')}.")
 
     async def _rules(self, actor: Requester, said: re.Match[str]) -> Drawn:
@@ -66,7 +71,7 @@ class Community:
         channel, label, text = said.groups()
         rules = {"rules": (text or "").strip()}
         await self._admin.set_policy(actor.tenant, rules, actor=actor, channel=channel or "")
-        where = f"#{label or channel}" if channel else "this workspace"
+        where = channel_words(channel, label) if channel else "this workspace"
         done = "have to be accepted once by everybody" if rules["rules"] else "are gone"
         return render.draw_sentence(f"The rules of {where} {done}.")
 

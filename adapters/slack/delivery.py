@@ -11,8 +11,8 @@ from adapters.slack.addresses import NAME, Accounts
 from adapters.slack.clients import Clients
 from adapters.slack.images import Images
 from adapters.slack.pace import Pace
-from adapters.slack.posted import FIRST_TRY, Note, Posted, to_metadata
-from adapters.slack.uploads import Uploads
+from adapters.slack.posted import Note, Posted, to_metadata
+from adapters.slack.uploads import FILE, Uploads, parent_for
 from adapters.statuses import Statuses
 from bot.clock import Clock
 from bot.errors import (
@@ -24,7 +24,7 @@ from bot.errors import (
 )
 from bot.log import get_logger
 from bot.notices import Aside, Cancelled, Done, Failed, Jobless, Notice, Operator, WithFile
-from bot.ports import AdapterLimits, Hosted, Hosting, Memo
+from bot.ports import FIRST_TRY, AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
 
@@ -104,6 +104,14 @@ class Delivery:
 
     async def _post_clip(self, thread: ThreadRef, notice: WithFile, *, memo: Memo) -> MessageRef:
         try:
+            if memo.get(FIRST_TRY) and not memo.get(FILE):
+                # A database that was set back does not know what was uploaded since.
+                parent, channel = parent_for(thread, notice), addresses.channel_of(thread)
+                where = addresses.to_thread(thread.workspace, channel, parent)
+                job_id = notice.about.job_id
+                found = await self._posted.find(where, key="", memo=memo, job_id=job_id)
+                if found is not None:
+                    return found
             return await self._uploads.post(thread, notice, memo=memo)
         except DeliveryError as error:
             is_size = isinstance(error, ClipTooLarge)

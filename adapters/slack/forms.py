@@ -86,7 +86,7 @@ class Forms:
             await self._voice.open(heard, views.settings_view(held, models, Place(channel="")))
             return
         job_id = JobId(heard.target)
-        if heard.action in (buttons.MORE, buttons.REPORT):
+        if heard.action in (buttons.MORE, buttons.REPORT, buttons.REJECT):
             await self._of_list(heard, job_id, requester)
             return
         if (act := act_of(heard.action)) is not None:
@@ -111,8 +111,11 @@ class Forms:
         await self._voice.open(heard, view)
 
     async def _of_list(self, heard: Heard, job_id: JobId, requester: Requester) -> None:
-        """More… under a clip, or Report on that list."""
+        """More… under a clip, Report on that list, or Reject under one that waits."""
         place = _place(heard, job_id)
+        if heard.action == buttons.REJECT:
+            await self._voice.open(heard, more.reject_view(place))
+            return
         if heard.action == buttons.REPORT:
             await self._voice.open(heard, more.report_view(place))
             return

@@ -8,14 +8,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from adapters.slack.addresses import NAME, is_direct
-from adapters.slack.buttons import MORE, REPORT, read_action
+from adapters.slack.buttons import MORE, REJECT, REPORT, read_action
 from adapters.slack.deeds import HAS_FORM
 from adapters.work_text import is_bare_story
 from bot.refs import Frozen
 
 Kind = Literal["command", "message", "form", "button", "shortcut", "reaction", "home", "gone"]
 #: What is answered by a form, which Slack takes for three seconds only: it is not kept.
-OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT}) | HAS_FORM
+OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT, REJECT}) | HAS_FORM
 #: The reactions that mean something to us, by Slack's names of them, and what is done.
 REACTIONS = {"star": "star", "email": "letter", "envelope": "letter"}
 KEPT_OF_VIEW = ("id", "callback_id", "private_metadata")
@@ -46,6 +46,7 @@ class File(Frozen):
 class Heard(Frozen):
     """One thing that somebody did, or that Slack tells of our bot.
 
+    `at` is the time of it by Slack's clock, where things may be told in another order.
     `thread` is the time stamp of the thread it was said in. `files` None: Slack did not say.
     `trigger`, `response_url` and `message` are good for a moment and never kept.
     """
@@ -59,6 +60,7 @@ class Heard(Frozen):
     ts: str = ""
     text: str = ""
     files: tuple[File, ...] | None = None
+    at: str = ""
     action: str = ""
     target: str = ""
     view: Mapping[str, Any] = {}
@@ -88,8 +90,15 @@ class Heard(Frozen):
 def read(body: Mapping[str, Any], workspace: str, *, own: str = "") -> Heard | None:
     """What a payload of Slack says, for our account in this workspace; None: nothing to us.
 
-    `own` is our user there, where it is known.
+    `own` is our user there, where it is known. What is not as Slack documents it is nothing.
     """
+    try:
+        return _read(body, workspace, own)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _read(body: Mapping[str, Any], workspace: str, own: str) -> Heard | None:
     match body.get("type"):
         case "event_callback":
             event = body["event"]
@@ -151,7 +160,7 @@ def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard 
     """
     action, item = REACTIONS.get(str(event.get("reaction")), ""), event.get("item") or {}
     user, channel = str(event.get("user") or ""), str(item.get("channel") or "")
-    ts, at = str(item.get("ts") or ""), event.get("event_ts", "")
+    ts, at = str(item.get("ts") or ""), str(event.get("event_ts") or "")
     is_removed = event["type"] == "reaction_removed"
     if action == "letter" and is_removed:
         return None
@@ -166,6 +175,7 @@ def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard 
         user=user,
         channel=channel,
         ts=ts,
+        at=at,
         action=action,
     )
 
@@ -258,27 +268,38 @@ def _read_shortcut(body: Mapping[str, Any], workspace: str) -> Heard:
 
 def read_files(files: Sequence[Mapping[str, Any]], *, is_of_bot: bool = False) -> tuple[File, ...]:
     """The files of a message or of a form's field; a program's are nobody's."""
-    return tuple(
-        File(
-            id=each["id"],
-            name=each.get("name") or "",
-            mimetype=each.get("mimetype") or "",
-            filetype=each.get("filetype") or "",
-            size=each.get("size") or None,
-            is_stub=each.get("file_access") == _STUB,
-            user="" if is_of_bot else each.get("user") or "",
+    found = (_read_file(each, is_of_bot=is_of_bot) for each in files)
+    return tuple(each for each in found if each is not None)
+
+
+def _read_file(told: object, *, is_of_bot: bool) -> File | None:
+    if not isinstance(told, Mapping) or not told.get("id"):
+        return None
+    try:
+        return File(
+            id=told["id"],
+            name=told.get("name") or "",
+            mimetype=told.get("mimetype") or "",
+            filetype=told.get("filetype") or "",
+            size=told.get("size") or None,
+            is_stub=told.get("file_access") == _STUB,
+            user="" if is_of_bot else told.get("user") or "",
         )
-        for each in files
-        if each.get("id")
-    )
+    except ValidationError:
+        return None
 
 
 def action_ids(message: Mapping[str, Any]) -> list[str]:
     """The ids of the buttons that a message shows."""
-    blocks = message.get("blocks") or []
+    blocks = message.get("blocks")
+    rows = [block.get("elements") for block in _list(blocks) if isinstance(block, dict)]
     return [
         str(element.get("action_id", ""))
-        for block in blocks
-        for element in block.get("elements") or []
+        for row in rows
+        for element in _list(row)
         if isinstance(element, dict)
     ]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -97,7 +97,10 @@ class Images:
 
     def _refuse_foreign_host(self, url: str) -> None:
         """Raise `FrameRejected` where our token would be shown to others than Slack."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise FrameRejected(UNREADABLE) from error
         host, place = parts.hostname or "", parts.netloc.lower().removesuffix(":443")
         is_safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
         if place not in self._hosts or not is_safe:

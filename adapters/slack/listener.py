@@ -14,6 +14,7 @@ from adapters.slack import deeds, parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
+from adapters.slack.buttons import REJECT
 from adapters.slack.care import OUTCOMES, Care
 from adapters.slack.delivery import Delivery
 from adapters.slack.filled import STORY, Place, read_story, story_errors
@@ -22,7 +23,7 @@ from adapters.slack.heard import OPENS_FORM, File, Heard
 from adapters.slack.home import Home
 from adapters.slack.kept import Kept
 from adapters.slack.mentions import Mentions
-from adapters.slack.more import LIST, REPORTING
+from adapters.slack.more import LIST, REJECTING, REPORTING
 from adapters.slack.parse import Asked
 from adapters.slack.people import People
 from adapters.slack.places import Places
@@ -32,7 +33,7 @@ from adapters.slack.tokens import Installations, OneWorkspace
 from adapters.slack.voice import Voice
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryError, InvalidRequest, NotAllowed, StoreError
-from bot.log import get_logger
+from bot.log import get_logger, naming
 from bot.notices import Aside, Notice, RulesFirst
 from bot.ports import WebHandler
 from bot.refs import JobId
@@ -48,7 +49,7 @@ TOO_LATE = render.draw_sentence(
     "Raybot was restarted, and what you asked for then was not started. Please ask again."
 )
 #: The forms that say where they were opened.
-PLACED = frozenset({views.CREATE, STORY, deeds.DEED, LIST, REPORTING})
+PLACED = frozenset({views.CREATE, STORY, deeds.DEED, LIST, REPORTING, REJECTING})
 NOTHING_SAID = "Say what you want to see, or mention me in the thread of an image."
 
 
@@ -92,6 +93,11 @@ class Slack(Delivery):
         """What Slack calls at our public door, where it does."""
         return self._session.routes
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now."""
+        return self._session.trouble
+
     async def run(self) -> None:
         """Connect and listen until cancelled; raises `ConfigError` for what Slack refuses."""
         async with self.clients, asyncio.TaskGroup() as group:
@@ -116,9 +122,8 @@ class Slack(Delivery):
     async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
         if heard.kind == "form":
-            wrong = views.errors_of(heard.view) | deeds.errors_of(heard.view)
-            wrong |= story_errors(heard.view, self._studio.stories.check)
-            if wrong:
+            of_story = story_errors(heard.view, self._studio.stories.check)
+            if wrong := views.errors_of(heard.view) | deeds.errors_of(heard.view) | of_story:
                 return {"response_action": "errors", "errors": wrong}
         if self._works is None:
             raise StoreError("Raybot is just starting or stopping. Please try again in a moment.")
@@ -157,15 +162,16 @@ class Slack(Delivery):
     @asynccontextmanager
     async def _boundary(self, heard: Heard) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence, and the bot goes on."""
-        try:
+        with naming():
             try:
-                yield
-            except BotError as error:
-                log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
-                await self._refuse(heard, error)
-        except Exception:
-            log.exception("slack.fault", kind=heard.kind)
-            await self._refuse(heard, BotError())
+                try:
+                    yield
+                except BotError as error:
+                    log.info("slack.refused", kind=heard.kind, error=type(error).__name__)
+                    await self._refuse(heard, error)
+            except Exception:
+                log.exception("slack.fault", kind=heard.kind)
+                await self._refuse(heard, BotError())
 
     async def _refuse(self, heard: Heard, error: BotError) -> None:
         if heard.user:
@@ -192,7 +198,10 @@ class Slack(Delivery):
             case "shortcut":
                 await self._forms.for_shortcut(heard, account)
             case "button" if heard.action in OPENS_FORM:
-                await self._forms.for_button(heard, await self._requester(heard, account))
+                requester = await self._requester(heard, account)
+                if heard.action == REJECT:
+                    await self._care.check(requester, account)
+                await self._forms.for_button(heard, requester)
             case "button":
                 await self._on_button(heard, account)
             case "form":
@@ -278,8 +287,8 @@ class Slack(Delivery):
             await self._studio.preferences.change(requester, views.read_settings(heard.view))
             self._home.touch(requester)
             return
-        if heard.view.get("callback_id") == REPORTING:
-            await self._voice.say(heard, await self._care.report(heard, requester))
+        if heard.view.get("callback_id") in (REPORTING, REJECTING):
+            await self._voice.say(heard, await self._care.hear_why(heard, requester, account))
             return
         if heard.view.get("callback_id") == deeds.DEED:
             await self._on_deed(heard, requester, deeds.read_deed(heard.view))

@@ -1,4 +1,4 @@
-"""The list behind More…, with prices, and the form of a report. Pure.
+"""The list behind More…, with prices, and the forms that ask why. Pure.
 
 A list in a message would say nothing when the same is chosen again; a button always does.
 """
@@ -17,11 +17,12 @@ from bot.acts import FIRST_ROW, Offered
 from bot.refs import JobId
 from bot.text import act_label, act_line
 
-LIST, REPORTING = "ray:list", "ray:report"
+LIST, REPORTING, REJECTING = "ray:list", "ray:report", "ray:reject"
 REASON = "reason"
 #: As much as is kept of it.
 REASON_CHARS = 300
 TO_WHOM = "To those who run this place. Nobody else learns that it was you."
+TO_ITS_PERSON = "To its person alone, and into the audit log."
 
 
 def list_view(offers: Sequence[Offered], place: Place) -> dict[str, Any]:
@@ -50,32 +51,48 @@ def _line(words: str, beside: Block) -> Block:
     return {"type": "section", "text": b.plain(words), "accessory": beside}
 
 
-# ---- a report --------------------------------------------------------------------------------
+# ---- a report, or a rejection ----------------------------------------------------------------
 
 
 def report_view(place: Place) -> dict[str, Any]:
     """The form with which somebody reports the clip of `place`."""
+    return _reason_view(
+        place, REPORTING, "What is wrong with it?", TO_WHOM, ("Report a clip", "Report")
+    )
+
+
+def reject_view(place: Place) -> dict[str, Any]:
+    """The form with which a moderator rejects the clip of `place`."""
+    return _reason_view(
+        place, REJECTING, "Why is it not posted?", TO_ITS_PERSON, ("Reject a clip", "Reject")
+    )
+
+
+def _reason_view(
+    place: Place, callback: str, question: str, told: str, labels: tuple[str, str]
+) -> dict[str, Any]:
+    title, submit = (b.plain(each, fields.TITLE_CHARS) for each in labels)
     reason = fields.words(
         REASON,
-        "What is wrong with it?",
+        question,
         "",
         placeholder="In a few words, if you like",
-        hint=TO_WHOM,
+        hint=told,
         is_optional=True,
         most=REASON_CHARS,
     )
     return {
         "type": "modal",
-        "title": b.plain("Report a clip", fields.TITLE_CHARS),
+        "title": title,
         "close": b.plain("Cancel", fields.TITLE_CHARS),
-        "submit": b.plain("Report", fields.TITLE_CHARS),
+        "submit": submit,
         "blocks": [reason],
-        "callback_id": REPORTING,
+        "callback_id": callback,
         "private_metadata": write_place(place),
     }
 
 
-def read_report(view: dict[str, Any]) -> tuple[JobId, str]:
-    """The job that is reported, and why; raises `InvalidRequest`."""
+def read_reason(view: dict[str, Any]) -> tuple[JobId, str]:
+    """The job that such a form is about, and why; raises `InvalidRequest`."""
     place = read_place(str(view.get("private_metadata") or ""))
     return JobId(place.job), written_in(state_of(view), REASON)

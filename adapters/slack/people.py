@@ -13,7 +13,7 @@ from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
 from adapters.slack.parse import Person
 from bot.clock import Clock
-from bot.errors import DeliveryError, NotAllowed
+from bot.errors import DeliveryError, DeliveryUnavailable, NotAllowed
 from bot.log import get_logger
 
 log = get_logger(__name__)
@@ -55,6 +55,7 @@ class People:
             async with self._clients.translated(account.workspace):
                 client = await self._clients.read(account.workspace)
                 told = await client.users_info(user=user, include_locale=True)
+                person = to_person(told.get("user"), account)
         except DeliveryError as error:
             code = refusals.code_of(error)
             if code in STRANGERS:
@@ -64,7 +65,7 @@ class People:
                 # They may be a guest, so a guest's limits hold.
                 return self._with_rights(account, Person(user=user, is_guest=True))
             raise
-        return self._with_rights(account, to_person(told["user"], account))
+        return self._with_rights(account, person)
 
     def _with_rights(self, account: Account, person: Person) -> Person:
         """Those whom the configuration names may run a place, whatever Slack says of them."""
@@ -72,28 +73,40 @@ class People:
         return replace(person, is_admin=True) if ids & self._admins else person
 
 
-def to_person(told: Mapping[str, Any], account: Account) -> Person:
-    """What `users.info` says of somebody, as seen from our workspace."""
-    profile = told.get("profile") or {}
-    name = profile.get("display_name") or profile.get("real_name") or told.get("name") or ""
+def to_person(told: object, account: Account) -> Person:
+    """What `users.info` says of somebody, as seen from our workspace.
+
+    Raises `DeliveryUnavailable` where that is nobody.
+    """
+    if not isinstance(told, Mapping) or not isinstance(told.get("id"), str):
+        raise DeliveryUnavailable("Slack does not answer as it should.")
+    profile = _part(told, "profile")
+    names = (profile.get("display_name"), profile.get("real_name"), told.get("name"))
+    name = next((each for each in names if isinstance(each, str) and each), "")
+    locale = told.get("locale")
     is_admin = bool(told.get("is_admin") or told.get("is_owner"))
     is_ours = _is_ours(told, account)
     is_restricted = told.get("is_restricted") or told.get("is_ultra_restricted")
     return Person(
         user=told["id"],
         name=name,
-        locale=(told.get("locale") or "en").partition("-")[0],
+        locale=(locale if isinstance(locale, str) and locale else "en").partition("-")[0],
         is_guest=bool(is_restricted) or not is_ours,
         is_admin=is_admin and is_ours,
         is_bot=bool(told.get("is_bot")),
     )
 
 
+def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = told.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
 def _is_ours(told: Mapping[str, Any], account: Account) -> bool:
     """Whether they belong to our workspace, or to its organisation."""
     if told.get("is_stranger"):
         return False
-    grid = (told.get("enterprise_user") or {}).get("enterprise_id", "")
+    grid = _part(told, "enterprise_user").get("enterprise_id", "")
     if account.enterprise and grid == account.enterprise:
         return True
     return bool(told.get("team_id", account.workspace) == account.workspace)

@@ -11,7 +11,7 @@ from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, PostedBefore, ThreadGone
-from bot.ports import Memo
+from bot.ports import FIRST_TRY, LAST_TRY, Memo
 from bot.refs import MessageRef, ThreadRef
 
 EVENT_TYPE = "ray_job"
@@ -22,9 +22,8 @@ ON_ITS_WAY = timedelta(seconds=10)
 #: Slack shows so many messages at once, or only fifteen to some apps.
 PAGE, MOST_PAGES = 200, 10
 MORE_SECONDS = 5.0
-#: In the memo: when a post was tried first and last, as long as it may have arrived, and how far
-#: its time has been looked through.
-FIRST_TRY, LAST_TRY, CURSOR = "first_try", "last_try", "cursor"
+#: In the memo: how far the time of its tries has been looked through.
+CURSOR = "cursor"
 
 
 def to_metadata(key: str, job_id: str) -> dict[str, Any]:
@@ -54,8 +53,13 @@ class Posted:
         self._clients = clients
         self._clock = clock
 
-    async def find(self, thread: ThreadRef, *, key: str, memo: Memo) -> MessageRef | None:
-        """Our own message of an earlier try, or None; notes this try."""
+    async def find(
+        self, thread: ThreadRef, *, key: str, memo: Memo, job_id: str = ""
+    ) -> MessageRef | None:
+        """Our own message of an earlier try, or None; notes this try.
+
+        With `job_id` a clip is looked for, which is named after its job.
+        """
         now = self._clock.now()
         if not (told := memo.get(FIRST_TRY)):
             await memo.put(FIRST_TRY, now.isoformat())
@@ -69,7 +73,7 @@ class Posted:
             )
         window = (first - CLOCKS_APART, last + CLOCKS_APART)
         try:
-            found = await self._look_back(thread, window, key=key, memo=memo)
+            found = await self._look_back(thread, window, key=key, memo=memo, job_id=job_id)
         except ThreadGone as error:
             if refusals.code_of(error) == "invalid_cursor":
                 await memo.put(CURSOR, "")
@@ -78,20 +82,26 @@ class Posted:
                 "It may have been posted, and Slack does not let Raybot look."
             ) from error
         if found is not None:
-            return addresses.to_message(thread, found)
+            return addresses.to_message(thread, str(found["ts"]), file_id=_clip_in(found, job_id))
         await memo.put(LAST_TRY, now.isoformat())
         return None
 
     async def _look_back(
-        self, thread: ThreadRef, window: tuple[datetime, datetime], *, key: str, memo: Memo
-    ) -> str | None:
-        """The time stamp of our message in this time; an interrupted look is gone on with."""
+        self,
+        thread: ThreadRef,
+        window: tuple[datetime, datetime],
+        *,
+        key: str,
+        memo: Memo,
+        job_id: str,
+    ) -> Mapping[str, Any] | None:
+        """Our message in this time; an interrupted look is gone on with."""
         account = await self._clients.account(thread.workspace)
         for _ in range(MOST_PAGES):
             page, cursor = await self._page(thread, window, memo.get(CURSOR) or "")
             for message in page:
-                if is_ours(message, account, key=key):
-                    return str(message["ts"])
+                if is_ours(message, account, key="" if job_id else key, job_id=job_id):
+                    return message
             await memo.put(CURSOR, cursor)
             if not cursor:
                 return None
@@ -120,10 +130,22 @@ class Posted:
         return got.get("messages") or (), told.get("next_cursor") or ""
 
 
-def is_ours(message: Mapping[str, Any], account: Account, *, key: str) -> bool:
-    """Whether a message is our own with this key; anybody may give theirs the same."""
+def _clip_in(message: Mapping[str, Any], job_id: str) -> str:
+    """The id of a job's clip in a message; empty where it is not there."""
+    for each in message.get("files") or ():
+        if job_id and job_id in str(each.get("name")):
+            return str(each.get("id"))
+    return ""
+
+
+def is_ours(
+    message: Mapping[str, Any], account: Account, *, key: str = "", job_id: str = ""
+) -> bool:
+    """Whether a message is our own with this key, or clip; anybody may give theirs the same."""
     if account.bot_user != message.get("user") and account.bot_id != message.get("bot_id"):
         return False
+    if not key:
+        return bool(_clip_in(message, job_id))
     carried = message.get("metadata") or {}
     payload = carried.get("event_payload") or {}
     return carried.get("event_type") == EVENT_TYPE and payload.get("key") == key

@@ -21,6 +21,7 @@ log = get_logger(__name__)
 #: Between tries to find out who we are, where Slack does not answer; each may take so long.
 SOON, LATE = timedelta(seconds=5), timedelta(minutes=5)
 PROVE_SECONDS = 15.0
+NOT_CONNECTED = "Raybot is not connected to Slack right now. It tries again by itself."
 
 
 class Session:
@@ -44,6 +45,8 @@ class Session:
             if isinstance(accounts, Installations)
             else None
         )
+        self._is_proven = isinstance(accounts, Installations)
+        self._sockets: Sockets | None = None
         self._app = to_app(hears, accounts, signing_secret=secret(settings.signing_secret))
 
     @property
@@ -53,6 +56,16 @@ class Session:
             return {}
         signing_secret = secret(self._settings.signing_secret)
         return to_routes(self._app, self._oauth, signing_secret=signing_secret)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody is heard just now."""
+        return None if self._is_heard() else NOT_CONNECTED
+
+    def _is_heard(self) -> bool:
+        if self._settings.mode == "http":
+            return self._is_proven
+        return self._sockets is not None and bool(self._sockets.well)
 
     async def prove(self) -> None:
         """Find out who we are; `ConfigError` where Slack refuses; waits where it is mute."""
@@ -65,6 +78,7 @@ class Session:
             except DeliveryUnavailable as error:
                 log.warning("slack.not_reachable", cause=error.sentence)
             else:
+                self._is_proven = True
                 return
             await self._clock.wait(asyncio.Event(), self._clock.now() + pause)
             pause = min(pause * 2, LATE)
@@ -73,7 +87,7 @@ class Session:
         """Listen until cancelled."""
         if self._settings.mode == "http":
             await asyncio.Event().wait()
-        sockets = Sockets(
+        sockets = self._sockets = Sockets(
             self._app,
             token=secret(self._settings.app_token),
             base_url=self._settings.api_base_url,

@@ -42,6 +42,8 @@ class Sockets:
         self._count = count
         self._clock = clock
         self._ping_seconds = ping_seconds
+        #: The numbers of those that were connected at the last look.
+        self.well: set[int] = set()
         self._logger = logging.getLogger("slack_sdk.socket_mode")
         self._logger.addFilter(_without_traceback)
 
@@ -67,26 +69,30 @@ class Sockets:
             try:
                 await self._watch(handler, number)
             finally:
+                self.well.discard(number)
                 await _close(handler)
             log.warning("slack.socket_replaced", number=number)
 
     async def _watch(self, handler: AsyncSocketModeHandler, number: int) -> None:
         """Stay while it is well; with a dead ticket the SDK would knock forever."""
-        connecting = asyncio.ensure_future(_connect(handler, number))
+        connecting = asyncio.ensure_future(self._connect(handler, number))
         well_at = self._clock.boottime()
         try:
             while self._clock.boottime() - well_at < DOWN_SECONDS:
                 await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK)
                 if await handler.client.is_connected():
                     well_at = self._clock.boottime()
+                    self.well.add(number)
+                else:
+                    self.well.discard(number)
         finally:
             connecting.cancel()
             await asyncio.wait({connecting})
 
-
-async def _connect(handler: AsyncSocketModeHandler, number: int) -> None:
-    await handler.connect_async()  # type: ignore[no-untyped-call]  # slack-bolt's
-    log.info("slack.connected", number=number)
+    async def _connect(self, handler: AsyncSocketModeHandler, number: int) -> None:
+        await handler.connect_async()  # type: ignore[no-untyped-call]  # slack-bolt's
+        self.well.add(number)
+        log.info("slack.connected", number=number)
 
 
 async def _close(handler: AsyncSocketModeHandler) -> None:

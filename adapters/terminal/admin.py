@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
 from adapters.admin_text import DAYS, change_words, limits_line, page_in, words_line
 from adapters.command_text import SettingsCommand
+from adapters.terminal.opinions import Opinions
 from bot.clock import Clock
 from bot.errors import InvalidRequest
+from bot.refs import money
 from bot.request import Requester
 from bot.text import (
+    DIGEST,
     Text,
     describe_audit,
+    describe_forgetting,
     describe_limits,
     describe_queue,
     describe_rules,
     describe_server_usage,
+    moment,
 )
 
 if TYPE_CHECKING:
@@ -27,12 +33,18 @@ if TYPE_CHECKING:
 
 HELP = (
     "Type admin with one of: usage [today|week|month|year] · limits · limit NAME VALUE · rules · "
-    "rule NAME VALUE · defaults ar=9:16 … · words [add word X] · pause [why] · resume · queue · "
-    "audit [page]. For every place together: raybot usage."
+    "rule NAME VALUE · defaults ar=9:16 … · words [add word X] · pause [why] · resume · "
+    "block PERSON [days] [why] · unblock PERSON · forget PERSON [yes] · grant PERSON USD [days] · "
+    "digest on|off · queue · audit [page]. For every place together: raybot usage."
 )
-_ACTS = "usage|limits|limit|rules|rule|defaults|words|pause|resume|queue|audit"
+_ACTS = (
+    "usage|limits|limit|rules|rule|defaults|words|pause|resume|block|unblock|forget|grant|digest|"
+    "queue|audit"
+)
 #: What is typed in a chat alone; here it is answered with what there is, and makes no clip.
-_ELSEWHERE = "digest|channel|block|unblock|forget|grant"
+_ELSEWHERE = "channel"
+_BLOCK = re.compile(r"(\S+)(?:\s+([1-9][0-9]{0,3}))?(?:\s+(.+))?", re.DOTALL)
+_GRANT = re.compile(r"(\S+)\s+\$?([0-9]{1,6}(?:\.[0-9]{1,2})?)(?:\s+([1-9][0-9]{0,2}))?")
 _TYPED = re.compile(
     rf"admin(?:\s+(?P<act>(?:{_ACTS}|{_ELSEWHERE})\b.*|help))?", re.IGNORECASE | re.DOTALL
 )
@@ -48,8 +60,9 @@ def read_admin(text: str) -> str | None:
 class Admin:
     """Carries it out; whoever sits here runs the bot."""
 
-    def __init__(self, studio: Studio, *, clock: Clock) -> None:
+    def __init__(self, studio: Studio, opinions: Opinions, *, clock: Clock) -> None:
         self._studio = studio
+        self._opinions = opinions
         self._clock = clock
         self._acts: dict[str, Act] = {
             "usage": self._usage,
@@ -61,6 +74,11 @@ class Admin:
             "words": self._words,
             "pause": self._pause,
             "resume": self._resume,
+            "block": self._block,
+            "unblock": self._unblock,
+            "forget": self._forget,
+            "grant": self._grant,
+            "digest": self._digest,
             "queue": self._queue,
             "audit": self._audit,
         }
@@ -101,7 +119,13 @@ class Admin:
 
     async def _rule(self, actor: Requester, rest: str) -> Text:
         name, _, value = rest.partition(" ")
-        held = await self._admin.set_policy(actor.tenant, {name: value.strip()}, actor=actor)
+        changes = {name: value.strip()}
+        if changes == {"review": "before_post"}:
+            await self._opinions.look_here(actor)
+        if changes.get("gallery_channel"):
+            # Whoever sits here runs the bot, so all that is made here counts as age-restricted.
+            changes["gallery_age_restricted"] = "yes"
+        held = await self._admin.set_policy(actor.tenant, changes, actor=actor)
         shown = ", ".join(f"{each} {held[each]}" for each in held)
         return _said(f"Decided here: {shown.rstrip('.') or 'nothing of its own'}.")
 
@@ -128,6 +152,44 @@ class Admin:
     async def _resume(self, actor: Requester, _rest: str) -> Text:
         await self._admin.resume(actor.tenant, actor=actor)
         return _said("Raybot takes requests here again.")
+
+    async def _block(self, actor: Requester, rest: str) -> Text:
+        if (found := _BLOCK.fullmatch(rest)) is None:
+            raise InvalidRequest("Type admin block PERSON, then days and a reason if wanted.")
+        who, days, why = found.groups()
+        until = self._clock.now() + timedelta(days=int(days)) if days else None
+        await self._admin.block(actor.tenant, who, actor=actor, until=until, reason=why or "")
+        return _said(f"{who} can ask for nothing more{f' for {days} days' if days else ''}.")
+
+    async def _unblock(self, actor: Requester, rest: str) -> Text:
+        await self._admin.unblock(actor.tenant, rest, actor=actor)
+        return _said(f"{rest} can ask again.")
+
+    async def _forget(self, actor: Requester, rest: str) -> Text:
+        who, _, word = rest.partition(" ")
+        page = await self._studio.erasure.forget_other(
+            actor.tenant, who, actor=actor, is_confirmed=word.strip().lower() == "yes"
+        )
+        text = describe_forgetting(page)
+        ask = f"To let it all go, type: admin forget {who} yes"
+        return replace(text, lines=(*text.lines, ask)) if page.can_begin else text
+
+    async def _grant(self, actor: Requester, rest: str) -> Text:
+        if (found := _GRANT.fullmatch(rest)) is None:
+            raise InvalidRequest("Type admin grant PERSON 5, then for how many days.")
+        until = self._clock.now() + timedelta(days=int(found[3])) if found[3] else None
+        made = await self._admin.grant(
+            actor.tenant, found[1], float(found[2]), actor=actor, until=until
+        )
+        end = moment(made.until)
+        return _said(f"{found[1]} can spend {money(made.micros)} more, until {end}.")
+
+    async def _digest(self, actor: Requester, rest: str) -> Text:
+        if rest.lower() not in ("on", "off"):
+            raise InvalidRequest("Type admin digest on, or admin digest off.")
+        is_on = rest.lower() == "on"
+        await self._admin.set_digest(actor.tenant, actor.adapter if is_on else "", actor=actor)
+        return _said(f"The weekly digest comes here. {DIGEST}" if is_on else "It comes no more.")
 
     async def _queue(self, actor: Requester, _rest: str) -> Text:
         return describe_queue(await self._admin.queue(actor.tenant))

@@ -16,7 +16,18 @@ from adapters.terminal.parse import NAME, THREAD
 from adapters.terminal.render import Screen
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, FrameRejected, InvalidRequest, ThreadGone
-from bot.notices import Cancelled, Done, Failed, Notice, ShotFailed, Uncertain, WithFile
+from bot.notices import (
+    Cancelled,
+    ConsentNeeded,
+    Done,
+    Failed,
+    Notice,
+    Reviewed,
+    Reviewing,
+    ShotFailed,
+    Uncertain,
+    WithFile,
+)
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, Frame, Requester
@@ -101,6 +112,7 @@ class Delivery:
     """The ports of an adapter, all but listening."""
 
     name = NAME
+    trouble = None
     #: It is called by nobody: it asks.
     routes: Mapping[tuple[str, str], WebHandler] = MappingProxyType({})
 
@@ -114,7 +126,8 @@ class Delivery:
         #: The messages of this session are numbered from 1; some can be replied to.
         self._last = 0
         self._frames: dict[int, Frame] = {}
-        #: Whether a job ended with its clip, and which jobs were asked for in this session.
+        #: Whether a job ended with its clip; one that waits for somebody's word did not. And which
+        #: jobs were asked for in this session.
         self._outcomes: dict[JobId, bool] = {}
         self._session: set[JobId] = set()
         self._changed = asyncio.Event()
@@ -136,8 +149,10 @@ class Delivery:
         return MessageRef(thread=thread, message=entry.message)
 
     async def edit(self, message: MessageRef, notice: Notice) -> None:
-        """Show what the message says now."""
-        del message  # There is one row or line for each job.
+        """Show what the message says now; what moderators did not let be posted goes."""
+        if isinstance(notice, Reviewed) and notice.verdict != "post":
+            await self.delete(message)
+        # There is one row or line for each job.
         self._say(notice)
         self._note(notice)
 
@@ -215,6 +230,8 @@ class Delivery:
                 | Cancelled(about=about)
                 | Uncertain(about=about)
                 | ShotFailed(about=about)
+                | Reviewing(about=about)
+                | ConsentNeeded(about=about)
             ):
                 self._outcomes[about.job_id] = False
             case _:

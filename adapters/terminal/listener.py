@@ -24,15 +24,16 @@ from adapters.command_text import (
     Usage,
 )
 from adapters.follow_ups import follow_up
-from adapters.terminal import parse, records, render
+from adapters.terminal import opinions, parse, records, render
 from adapters.terminal.admin import Admin
 from adapters.terminal.delivery import Delivery
+from adapters.terminal.opinions import ANSWERS, VERDICTS, Opinion, Opinions
 from adapters.terminal.sources import Source
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
 from bot.errors import BotError, Refusal
 from bot.job import TERMINAL, JobState
-from bot.log import get_logger
+from bot.log import get_logger, name_job, naming
 from bot.notices import ConfirmNeeded, Delivered, Notice, RulesFirst
 from bot.refs import JobId
 from bot.request import frames_of
@@ -55,9 +56,12 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 LOOK = timedelta(seconds=30)
+#: Nothing comes of it before somebody decides.
+UP_TO_SOMEBODY = frozenset({JobState.UNCERTAIN, JobState.REVIEWING})
 HELP = (
     "Here: > 3 slow zoom (reply to message 3) · image ./fox.png (something to reply to) · exit",
-    "To run it: admin usage, limits, rules, words, pause, queue, audit; admin alone lists them.",
+    *opinions.HELP,
+    "To run it: admin usage, limits, rules, words, pause, block, queue, …; admin lists them.",
     "In a script: one command a line, # for remarks; wait reads on once every job has ended.",
 )
 
@@ -81,7 +85,8 @@ class Terminal(Delivery):
         super().__init__(folder=folder, screen=screen, clock=clock)
         self._studio = studio
         self._source = source
-        self._admin = Admin(studio, clock=clock)
+        self._opinions = Opinions(studio, channel=parse.THREAD.channel)
+        self._admin = Admin(studio, self._opinions, clock=clock)
         self._assume_yes = assume_yes
         self._requester = parse.whoami()
         self._has_refused = False
@@ -108,6 +113,8 @@ class Terminal(Delivery):
         with contextlib.suppress(BotError):
             left = await self._studio.open_jobs(self._requester)
             self._session.update(line.job_id for line in left)
+            waiting = (line.job_id for line in left if line.state in UP_TO_SOMEBODY)
+            self._outcomes.update(dict.fromkeys(waiting, False))
 
     async def _listen(self) -> None:
         while (line := await self._source.read(lambda: str(self._last + 1))) is not None:
@@ -125,21 +132,25 @@ class Terminal(Delivery):
         job_id: JobId | None = None
         if not self._source.has_person:
             self._screen.echo(number, line)
-        try:
-            read = parse.read_line(line)
-            job_id = getattr(read.typed, "job_id", None)
-            await self._carry_out(read, number)
-        except BotError as error:
-            self._refuse(error, number=number, job_id=job_id)
-        except Exception:
-            log.exception("terminal.line_failed", job=job_id)
-            sorry = "Raybot made a mistake here; its log says which. Type jobs to see what runs."
-            self._refuse(BotError(sorry), number=number, job_id=job_id)
+        with naming():
+            try:
+                read = parse.read_line(line)
+                if (job_id := getattr(read.typed, "job_id", None)) is not None:
+                    name_job(job_id)
+                await self._carry_out(read, number)
+            except BotError as error:
+                self._refuse(error, number=number, job_id=job_id)
+            except Exception:
+                log.exception("terminal.line_failed")
+                sorry = (
+                    "Raybot made a mistake here; its log says which. Type jobs to see what runs."
+                )
+                self._refuse(BotError(sorry), number=number, job_id=job_id)
 
     def _refuse(self, error: BotError, *, number: str, job_id: JobId | None) -> None:
         self._has_refused = True
         if not isinstance(error, Refusal):
-            log.warning("terminal.not_done", cause=type(error).__name__, job=job_id)
+            log.warning("terminal.not_done", cause=type(error).__name__)
         text = describe_error(error, job_id)
         self._screen.page(text, records.error_record(error, text, job_id=job_id), number=number)
 
@@ -155,20 +166,28 @@ class Terminal(Delivery):
                 self._screen.page(text, record, number=number)
             case Show(job_id=job_id):
                 await self._show(job_id, number)
-            case Cancel(job_id=job_id):
-                self._tell(await self._studio.cancel(job_id, self._requester), number)
-            case Delete(job_id=job_id):
-                self._tell(await self._studio.delete(job_id, self._requester), number)
-            case Finish(job_id=job_id):
-                self._tell(await self._studio.stories.finish(job_id, self._requester), number)
+            case Cancel() | Delete() | Finish() as command:
+                self._tell(await self._end(command), number)
             case parse.AdminAct(said=said):
                 text = await self._admin.answer(said, self._requester)
                 record = {"notice": "admin", "title": text.title, "lines": text.lines}
                 self._screen.page(text, {**record, "table": text.table}, number=number)
             case parse.Picture(path=path):
                 self._put_picture(path, number)
+            case Opinion() as said:
+                await self._think(said, number)
             case _:
                 assert_never(line.typed)
+
+    async def _end(self, command: Cancel | Delete | Finish) -> Notice:
+        match command:
+            case Cancel(job_id=job_id):
+                return await self._studio.cancel(job_id, self._requester)
+            case Delete(job_id=job_id):
+                return await self._studio.delete(job_id, self._requester)
+            case Finish(job_id=job_id):
+                return await self._studio.stories.finish(job_id, self._requester)
+        assert_never(command)
 
     # ---- what may cost something ---------------------------------------------------------
 
@@ -247,6 +266,26 @@ class Terminal(Delivery):
         self._say(notice, number=number)
         self._note(notice)
 
+    async def _think(self, said: Opinion, number: str) -> None:
+        """What is thought of a clip, and what becomes of it then."""
+        job_id, who = said.job_id, self._requester
+        if said.verb in VERDICTS:
+            # What is let go is on its way again.
+            self._outcomes.pop(job_id, None)
+            verdict = VERDICTS[said.verb]
+            decided = await self._studio.reviews.decide(
+                job_id, verdict, actor=who, reason=said.reason
+            )
+            self._say(decided, number=number)
+        elif said.verb in ANSWERS:
+            is_allowed = ANSWERS[said.verb]
+            receipt = await self._studio.answer(job_id, who, is_allowed=is_allowed)
+            await self._follow([receipt], number)
+        else:
+            text = await self._opinions.pass_on(said, who)
+            record = {"notice": said.verb, "job_id": job_id, "sentence": text.title}
+            self._screen.page(text, record, number=number)
+
     # ---- what is only read ---------------------------------------------------------------
 
     async def _answer(
@@ -321,7 +360,7 @@ class Terminal(Delivery):
         """Read how a job stands, in case that its last word could not be shown."""
         with contextlib.suppress(BotError):
             state = (await self._studio.show(job_id, self._requester)).line.state
-            if state in TERMINAL | {JobState.UNCERTAIN}:
+            if state in TERMINAL | UP_TO_SOMEBODY:
                 self._outcomes[job_id] = state == JobState.DELIVERED
 
     def _say_goodbye(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from adapters import command_text
 from adapters.command_text import Command, Draft
 from adapters.terminal.admin import read_admin
+from adapters.terminal.opinions import Opinion, read_opinion
 from bot.errors import InvalidRequest
 from bot.refs import Attachment, JobId, ThreadRef
 from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, Requester
@@ -34,7 +35,7 @@ class AdminAct:
     said: str
 
 
-Typed = Draft | Command | Picture | AdminAct
+Typed = Draft | Command | Picture | AdminAct | Opinion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,11 @@ def read_line(text: str) -> Line:
     text, reply_to = text.strip(), None
     if reply := _REPLY.fullmatch(text):
         reply_to, text = int(reply[1]), (reply[2] or "").strip()
-    if (act := read_admin(re.sub(r"\A/ray\s+", "", text, flags=re.IGNORECASE))) is not None:
+    bare = re.sub(r"\A/ray\s+", "", text, flags=re.IGNORECASE)
+    if (act := read_admin(bare)) is not None:
         return Line(typed=AdminAct(act), reply_to=reply_to)
+    if (opinion := read_opinion(bare)) is not None:
+        return Line(typed=opinion, reply_to=reply_to)
     if ray := _RAY.fullmatch(text):
         return Line(typed=command_text.parse(ray[1] or ""), reply_to=reply_to)
     if picture := _PICTURE.fullmatch(text):

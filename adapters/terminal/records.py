@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from adapters.terminal.opinions import to_decide, to_lend, to_review
 from bot import notices as n
 from bot.errors import BotError, Refusal
 from bot.refs import JobId
@@ -18,12 +19,23 @@ from bot.text import Text, clean, describe
 
 def words(notice: n.Notice) -> Text:
     """The words of a notice; at a terminal the operator is at hand and is told what to type."""
-    text = describe(notice)
-    if not isinstance(notice, n.Uncertain):
-        return text
-    choice = "adopt <generation> | charge | release"
-    told = f"To decide: raybot resolve {notice.about.job_id} {choice}"
-    return replace(text, lines=(*text.lines, told))
+    text, told = describe(notice), _advice(notice)
+    return replace(text, lines=(*text.lines, told)) if told else text
+
+
+def _advice(notice: n.Notice) -> str:
+    """What whoever sits here can type about it."""
+    match notice:
+        case n.Uncertain(about=about):
+            choice = "adopt <generation> | charge | release"
+            return f"To decide: raybot resolve {about.job_id} {choice}"
+        case n.ReviewNeeded(about=about):
+            return to_review(about.job_id)
+        case n.Reported(about=about, outcome=None):
+            return to_decide(about.job_id)
+        case n.ConsentAsked(about=about, answer=None):
+            return to_lend(about.job_id, clean(notice.owner, limit=80))
+    return ""
 
 
 def to_record(notice: n.Notice, *, number: str, path: Path | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -124,7 +125,10 @@ class Codec:
         min_side: int = 64,
         max_bytes: int = 10_000_000,
     ) -> ImageInfo:
-        """Write an upright JPEG without metadata, whatever the source is; or `FrameRejected`."""
+        """Write an upright JPEG without metadata, whatever the source is; or `FrameRejected`.
+
+        Raises `ClipUnavailable` where the disk takes it not.
+        """
         try:
             answer = await self._ask(
                 "normalise_image",
@@ -139,6 +143,8 @@ class Codec:
         except _Declined as error:
             raise FrameRejected(str(error)) from error
         except _Ended as error:
+            if str(error) == "disk":
+                raise ClipUnavailable(_NO_DISK) from error
             raise FrameRejected(_IMAGE_ENDINGS[str(error)]) from error
         return ImageInfo(**answer)
 
@@ -189,6 +195,8 @@ class Codec:
         except _Declined as error:
             raise ClipBroken(str(error)) from error
         except _Ended as error:
+            if str(error) == "disk":
+                raise ClipUnavailable(_NO_DISK) from error
             if str(error) == "server":
                 raise ClipUnavailable("The clip cannot be checked right now.") from error
             raise ClipBroken("The clip takes too much time or memory to read.") from error
@@ -220,6 +228,7 @@ class Codec:
             return self._server
 
 
+_NO_DISK = "Raybot's disk is full or broken, so the file cannot be kept."
 _IMAGE_ENDINGS = {
     "memory": "This image takes too much memory to read. Please send a smaller or simpler one.",
     "time": "This image takes too long to read. Please send a smaller or simpler one.",
@@ -319,7 +328,9 @@ class _Server(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 2:
             self.complaints = (self.complaints + data.decode(errors="replace"))[-4000:]
-            log.debug("codec: %s", data.decode(errors="replace").rstrip())
+            # About whatever it does now, and not about the job that it was started for.
+            said = data.decode(errors="replace").rstrip()
+            Context().run(log.debug, "codec: %s", said)
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:

@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from bot.codec.images import Unusable
+from bot.codec.images import Unusable, is_of_disk, write
 
 _POSTER_QUALITY = 88
 _SCALES = (1.0, 0.75, 0.5, 0.375, 0.25)
@@ -66,7 +66,10 @@ def take_frame(*, source: str, target: str, at: str) -> dict[str, Any]:
         else:
             frame = _last(container, stream, _walk(container, stream))
         picture: Any = frame  # PyAV leaves `to_image` without types.
-        picture.to_image().save(target, quality=_POSTER_QUALITY)
+        if target.endswith(".png"):
+            write(picture.to_image(), target, "PNG")
+        else:
+            write(picture.to_image(), target, "JPEG", quality=_POSTER_QUALITY)
     return {}
 
 
@@ -159,6 +162,8 @@ def _opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
                 raise Unusable("The file holds no video.")
             yield container, container.streams.video[0]
     except (av.FFmpegError, EOFError) as error:
+        if is_of_disk(error):
+            raise
         raise Unusable("The clip cannot be read as MP4; it is damaged or incomplete.") from error
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pillow_heif
 from PIL import (
@@ -28,6 +29,9 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 #: What services make stills as, and how such a file is named.
 PICTURES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
+#: Not EIO, which FFmpeg also says of a file that is damaged.
+_OF_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
 _PLUGINS = (AvifImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin)
 _PHOTO_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -38,6 +42,18 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 class Unusable(Exception):
     """The file cannot be used; the message is a sentence for a person."""
+
+
+def is_of_disk(error: Exception) -> bool:
+    """Whether the disk takes nothing, which is no fault of a file."""
+    return getattr(error, "errno", None) in _OF_DISK
+
+
+def write(image: Image.Image, target: str, kind: Literal["JPEG", "PNG"], **options: int) -> int:
+    """Write an image and tell its bytes. Pillow itself would hide what the disk says."""
+    encoded = io.BytesIO()
+    image.save(encoded, kind, **options)
+    return Path(target).write_bytes(encoded.getbuffer())
 
 
 def normalise_image(
@@ -69,7 +85,7 @@ def probe_picture(*, source: str, max_pixels: int) -> dict[str, Any]:
 def sniff(head: bytes) -> tuple[str, ...]:
     """The formats that the first 64 bytes allow; the name and type of a file prove nothing."""
     if head.startswith(b"\xff\xd8\xff"):
-        return ("JPEG", "MPO")
+        return ("JPEG",)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return ("PNG",)
     if head.startswith((b"GIF87a", b"GIF89a")):
@@ -172,7 +188,6 @@ def _flat(image: Image.Image) -> Image.Image:
 
 def _write(image: Image.Image, target: str, *, max_bytes: int) -> None:
     for quality in _QUALITIES:
-        image.save(target, "JPEG", quality=quality)
-        if Path(target).stat().st_size <= max_bytes:
+        if write(image, target, "JPEG", quality=quality) <= max_bytes:
             return
     raise Unusable("This image is too detailed to be sent on. Please send a smaller one.")

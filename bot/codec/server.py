@@ -19,8 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import av
+
 from bot.codec import charts, films, images
-from bot.codec.images import Unusable
+from bot.codec.images import Unusable, is_of_disk
 
 CALLS: dict[str, Callable[..., dict[str, Any]]] = {
     "normalise_image": images.normalise_image,
@@ -151,6 +153,10 @@ def _answer(order: dict[str, Any]) -> dict[str, Any]:
         return {"declined": str(error)}
     except MemoryError:
         return {"ended": "memory"}
+    except (OSError, av.FFmpegError) as error:
+        if not is_of_disk(error):
+            raise
+        return {"ended": "disk"}
 
 
 def _bound(order: dict[str, Any]) -> None:

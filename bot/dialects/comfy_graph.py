@@ -44,6 +44,8 @@ LUMA_FAILED = "Task failed: "
 INTERRUPTED = Failure(code="interrupted", sentence="Somebody stopped it in ComfyUI.")
 NO_FILE = Failure(code="unknown", sentence="ComfyUI ended without a clip.")
 VIDEOS = (".mp4", ".webm", ".mkv")
+#: What a graph may be called; anybody may call theirs anything.
+ID = re.compile(r"[\w.-]{1,120}", re.ASCII)
 QUEUES: dict[str, GenerationState] = {"queue_running": "running", "queue_pending": "queued"}
 LATEST_MS = 1e14
 
@@ -126,13 +128,15 @@ def read_queue(body: object) -> Iterator[Prompt]:
     for key, state in QUEUES.items():
         for row in _list(_row(body).get(key)):
             own_id = dict(enumerate(_list(row))).get(1)
-            if isinstance(own_id, str):
+            if isinstance(own_id, str) and ID.fullmatch(own_id):
                 yield _read_prompt(row, Generation(id=GenerationId(own_id), state=state))
 
 
 def read_history(body: object, base_url: str) -> Iterator[Prompt]:
     """What ended, well or badly; the links are the server's own and do not end."""
     for own_id, entry in _row(body).items():
+        if not ID.fullmatch(own_id):
+            continue
         generation = _read_end(GenerationId(own_id), _row(entry), base_url)
         yield _read_prompt(_row(entry).get("prompt"), generation)
 

@@ -183,7 +183,15 @@ def echoed_token_hash(echo: Row) -> str | None:
     url = echo.get("callback_url")
     if not isinstance(url, str) or not url:
         return None
-    return hashlib.sha256(urlsplit(url).path.rpartition("/")[2].encode()).hexdigest()
+    return hashlib.sha256(path_of(url).rpartition("/")[2].encode()).hexdigest()
+
+
+def path_of(url: str) -> str:
+    """The path in an address; empty where it is none, for a stranger's call may say anything."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
 
 
 def part(row: Row, key: str) -> Row:

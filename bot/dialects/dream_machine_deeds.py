@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from bot import errors
-from bot.dialects.dream_machine import MEANS, MODELS, Row, part
+from bot.dialects.dream_machine import MEANS, MODELS, Row, part, path_of
 from bot.ports import Generation, Submission
 from bot.refs import GenerationId, Micros
 from bot.request import AudioWork, ModifyWork, ReframeWork, UpscaleWork
@@ -128,7 +128,7 @@ def as_shared(generation: Generation, name: GenerationId) -> Generation:
 
 def _file_hash(url: str | None) -> str:
     # Another link may lead to the same file; only the path tells which one it is.
-    return hashlib.sha256(urlsplit(url or "").path.encode()).hexdigest()[:16]
+    return hashlib.sha256(path_of(url or "").encode()).hexdigest()[:16]
 
 
 def is_source(row: Row, submission: Submission) -> bool:

@@ -16,7 +16,7 @@ from bot.store import jobs as job_rows
 from bot.store.database import Tx
 from bot.store.schema import attempts
 
-Outcome = Literal["open", "taken", "refused", "absent", "adopted", "orphan"]
+Outcome = Literal["open", "taken", "refused", "absent", "adopted", "orphan", "restored"]
 _INSERT = attempts.insert()
 _UPDATE = update(attempts).where(
     attempts.c.job_id == bindparam("of_job"), attempts.c.attempt == bindparam("number")
@@ -136,13 +136,22 @@ def by_token_hash(conn: Connection, token_hash: str) -> Attempt | None:
 
 
 def doubtful(conn: Connection, job_id: JobId) -> int:
-    """How many attempts of a job were provably absent after a doubtful answer."""
+    """How many attempts of a job were provably absent after a doubtful answer.
+
+    One that nobody knows of is counted, where the database was set back to an earlier time.
+    """
     rows = conn.execute(
         select(attempts.c.attempt).where(
-            attempts.c.job_id == job_id, attempts.c.outcome == "absent"
+            attempts.c.job_id == job_id, attempts.c.outcome.in_(("absent", "restored"))
         )
     )
     return len(rows.all())
+
+
+def was_restored(conn: Connection, job_id: JobId) -> bool:
+    """Whether there may be attempts of a job that are not in this database."""
+    query = select(attempts.c.attempt).where(*_is(job_id, 0))
+    return conn.execute(query).one_or_none() is not None
 
 
 def generations(conn: Connection, job_id: JobId) -> int:

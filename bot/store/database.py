@@ -14,13 +14,13 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.errors import CommitUnknown, ConfigError, StoreBusy, StoreError
 from bot.log import get_logger
@@ -78,11 +78,14 @@ class Database(ABC):
     #: What a commit fails with, and what one transaction does where the database is at fault.
     commit_errors: tuple[type[Exception], ...]
     item_errors: tuple[type[Exception], ...]
+    #: So many reads at the same time, each on a connection of its own.
+    reads_at_once: int
 
     def __init__(self) -> None:
         self._queue: queue.Queue[_Item[Any] | None] = queue.Queue(QUEUE)
         self._writer: Engine | None = None
-        self._reader: AsyncEngine | None = None
+        self._reader: Engine | None = None
+        self._readers: ThreadPoolExecutor | None = None
         self._thread: threading.Thread | None = None
 
     # ---- which one it is -----------------------------------------------------------------
@@ -110,6 +113,10 @@ class Database(ABC):
         """Let another process write."""
 
     @abstractmethod
+    def alone(self) -> contextlib.AbstractContextManager[Connection]:
+        """One long transaction, under `lock()`; raises `ConfigError` where others are here."""
+
+    @abstractmethod
     def migrate(self) -> None:
         """Bring it to this version's schema; raises `SchemaTooNew` and `StoreError`."""
 
@@ -131,10 +138,15 @@ class Database(ABC):
 
     # ---- what is the same everywhere -----------------------------------------------------
 
-    def _open(self, writer: Engine, reader: AsyncEngine) -> None:
-        self._writer, self._reader = writer, reader
+    def _open(self, writer: Engine, reader: Engine) -> None:
+        self._open_reading(reader)
+        self._writer = writer
         self._thread = threading.Thread(target=self._write_all, name="raybot-writer", daemon=True)
         self._thread.start()
+
+    def _open_reading(self, reader: Engine) -> None:
+        self._reader = reader
+        self._readers = ThreadPoolExecutor(self.reads_at_once, thread_name_prefix="raybot-reader")
 
     async def stop(self) -> None:
         """Write what waits, then close everything and give the lock back."""
@@ -142,8 +154,11 @@ class Database(ABC):
         if thread is not None:
             await asyncio.to_thread(self._queue.put, None)
             await asyncio.to_thread(thread.join)
+        if self._readers is not None:
+            await asyncio.to_thread(self._readers.shutdown)
+            self._readers = None
         if self._reader is not None:
-            await self._reader.dispose()
+            self._reader.dispose()
             self._reader = None
         if self._writer is not None:
             self._writer.dispose()
@@ -168,23 +183,29 @@ class Database(ABC):
         return await future
 
     async def read(self, work: Callable[[Connection], R]) -> R:
-        """Run queries on a read-only connection; raises `StoreError`."""
+        """Run queries on a read-only connection, in a thread of its own; raises `StoreError`."""
+        assert self._readers is not None, "start() first"
+        loop = asyncio.get_running_loop()
+        # One hop for all of its queries: asked one by one, each would cost more than the query.
+        return await loop.run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[Connection], R]) -> R:
         try:
             try:
-                return await self._read(work)
+                return self._read_once(work)
             except SQLAlchemyError as error:
                 if not self._is_cut_off(error):
                     raise
-                return await self._read(work)
+                return self._read_once(work)
         except SQLAlchemyError as error:
             if self._is_cut_off(error):
                 raise StoreError("The database cannot be reached. Try again.") from error
             raise StoreError(f"The database cannot be read: {cause(error)}.") from error
 
-    async def _read(self, work: Callable[[Connection], R]) -> R:
-        assert self._reader is not None, "start() first"
-        async with self._reader.connect() as conn:
-            return await conn.run_sync(work)
+    def _read_once(self, work: Callable[[Connection], R]) -> R:
+        assert self._reader is not None
+        with self._reader.connect() as conn:
+            return work(conn)
 
     def _write_all(self) -> None:
         assert self._writer is not None
@@ -233,7 +254,9 @@ class Database(ABC):
 
     def _fail(self, batch: list[_Item[Any]], error: Exception) -> None:
         # Who asked in a chat need not read of hosts and ports.
-        why = "cannot be reached" if self._is_cut_off(error) else f"did not take it: {cause(error)}"
+        why = (
+            "cannot be reached" if self._is_cut_off(error) else f"did not take it: {cause(error)}"
+        )
         for item in batch:
             item.error = item.error or StoreError(f"The database {why}. Nothing was changed.")
             item.error.__cause__ = error
@@ -258,11 +281,11 @@ class Database(ABC):
             item.result = item.work(tx)
             driver.execute("RELEASE SAVEPOINT item")
         except self.item_errors as error:
-            item.error = StoreError(f"The database did not take it: {cause(error)}.")
-            item.error.__cause__ = error
             # A full disk or a lost connection took the whole batch, not only one item.
             if not self._is_open(driver):
                 raise
+            item.error = StoreError(f"The database did not take it: {cause(error)}.")
+            item.error.__cause__ = error
             _undo(driver)
         except Exception as error:  # noqa: BLE001 - one item's failure is its caller's alone
             item.error = error

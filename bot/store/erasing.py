@@ -93,10 +93,17 @@ def begin_place(tx: Tx, tenant: str, before: datetime) -> None:
 
 
 def begin_strewn(tx: Tx) -> None:
-    """Let go, too, what was just being posted of a job as it was removed."""
+    """Let go, too, what was just being posted of a job as it was removed, and shots of its film.
+
+    A film may have been begun with just before it went.
+    """
     is_posted = exists().where(messages.c.job_id == jobs.c.id, ~_IS_ASIDE)
     is_done = ~exists().where(erasures.c.job_id == jobs.c.id)
     _put(tx, jobs.c.erased_at.is_not(None) & is_posted & is_done, is_gone=False)
+    film, going = jobs.alias(), erasures.alias()
+    is_going = exists().where(going.c.job_id == film.c.id) | film.c.erased_at.is_not(None)
+    of_film = exists().where(film.c.id == jobs.c.story, film.c.id != jobs.c.id, is_going)
+    _put(tx, of_film & _TO_GO, is_gone=False)
 
 
 def _put(tx: Tx, which: ColumnElement[bool], *, is_gone: bool) -> None:

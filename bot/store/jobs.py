@@ -6,16 +6,18 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot.errors import JobNotFound, Stale
+from bot.errors import JobNotFound, Stale, StoreError
 from bot.job import AT_PROVIDER, MOVES, OPEN, Clip, Failure, Job, JobState, Plan
 from bot.queue import Waiting
 from bot.refs import Frozen, GenerationId, JobId, MessageRef, Micros, new_job_id
 from bot.request import GenerationRequest, without_words
+from bot.store import timeline
 from bot.store.database import Tx
-from bot.store.schema import attempts, job_events, jobs
+from bot.store.schema import attempts, jobs
 
 PAGE = 20
 #: A request that is not accepted by then is given up; nothing is held for it.
@@ -30,12 +32,11 @@ M = TypeVar("M", bound=Frozen)
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _BY_DEDUPE_KEY = select(jobs).where(jobs.c.dedupe_key == bindparam("key"))
 _INSERT = jobs.insert()
-_INSERT_EVENT = job_events.insert()
 _UPDATE = (
     update(jobs)
     .where(
         jobs.c.id == bindparam("job_id"),
-        jobs.c.state == bindparam("was_state"),
+        jobs.c.state.concat("") == bindparam("was_state"),  # So that no index of states is used.
         jobs.c.version == bindparam("was_version"),
     )
     .returning(jobs)
@@ -69,7 +70,7 @@ def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) ->
     if request.work.kind == "story":
         row["story"] = job_id
     tx.conn.execute(_INSERT, {"id": job_id, **row})
-    _append_event(tx, job_id, now, None, JobState.RECEIVED, 1)
+    timeline.append(tx, job_id, now, None, JobState.RECEIVED, 1)
     return get(tx.conn, job_id), True
 
 
@@ -98,7 +99,7 @@ def move(tx: Tx, job: Job, to: JobState, now: datetime, **columns: Any) -> Job:
     if to not in MOVES[job.state]:
         raise Stale(f"{job.id} cannot go from {job.state} to {to}.")
     moved = _write(tx, job, {"state": to, **FRESH, **columns})
-    _append_event(tx, job.id, now, job.state, to, moved.version)
+    timeline.append(tx, job.id, now, job.state, to, moved.version, moved.generation_id)
     return moved
 
 
@@ -125,25 +126,6 @@ def _write(tx: Tx, job: Job, columns: dict[str, Any]) -> Job:
     if row is None:
         raise Stale
     return to_job(row)
-
-
-def _append_event(
-    tx: Tx, job_id: JobId, now: datetime, before: JobState | None, to: JobState, version: int
-) -> None:
-    tx.conn.execute(
-        _INSERT_EVENT,
-        {"job_id": job_id, "at": now, "from_state": before, "to_state": to, "version": version},
-    )
-
-
-def timeline(conn: Connection, job_id: JobId) -> tuple[tuple[datetime, str], ...]:
-    """When the job reached each of its states."""
-    rows = conn.execute(
-        select(job_events.c.at, job_events.c.to_state)
-        .where(job_events.c.job_id == job_id)
-        .order_by(job_events.c.version)
-    )
-    return tuple((row.at, row.to_state) for row in rows)
 
 
 # ---- what is due, waiting and running --------------------------------------------------------
@@ -354,7 +336,14 @@ def forget_prompts(tx: Tx, before: datetime) -> int:
 
 
 def to_job(row: Row[Any]) -> Job:
-    """A row as a value."""
+    """A row as a value; raises `StoreError` where another version wrote it."""
+    try:
+        return _to_job(row)
+    except ValidationError as error:
+        raise StoreError(f"{row.id} cannot be read; another version wrote it.") from error
+
+
+def _to_job(row: Row[Any]) -> Job:
     return Job(
         id=JobId(row.id),
         state=JobState(row.state),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, text
+from sqlalchemy import Connection, and_, bindparam, case, exists, func, or_, select, text
 
 from bot import quota
 from bot.errors import QuotaExceeded
@@ -36,12 +36,13 @@ TOLD = (REFUSED, NOT_PREPARED)
 SHARED = ("usd_per_tenant_per_month", "usd_total_per_month")
 #: What usage counts: clips, and films that came to nothing before they had shots.
 IS_ASKED = or_(allowances.IS_CLIP, jobs.c.accepted_at.is_(None))
-#: States whose cost was charged: of what is reviewed, before its end.
-CHARGED = frozenset({*TERMINAL, JobState.REVIEWING})
 _INSERT = ledger_entries.insert()
 _SETTLED = select(ledger_entries.c.job_id).where(ledger_entries.c.closes == bindparam("of_job"))
 #: States in which a clip may be charged already: a moderator looks at it, or has.
 _MAY_BE_PAID = (JobState.REVIEWING, JobState.DELIVERING)
+_IS_PAID = jobs.c.state.in_(_MAY_BE_PAID) & exists().where(ledger_entries.c.closes == jobs.c.id)
+#: What a job was charged so far: for its clip also before that is posted.
+CHARGED = case((jobs.c.state.in_(TERMINAL) | _IS_PAID, jobs.c.cost), else_=0)
 
 
 def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
@@ -221,7 +222,7 @@ def usage(
             func.sum(case((and_(is_failed, is_refused), 1), else_=0)).label("refused"),
             func.sum(case((is_failed, 1), else_=0)).label("ended"),
             func.sum(case((is_delivered, jobs.c.seconds), else_=0.0)).label("seconds"),
-            total(case((jobs.c.state.in_(CHARGED), jobs.c.cost), else_=0)).label("charged"),
+            total(CHARGED).label("charged"),
         )
         .where(
             jobs.c.created_at >= start,

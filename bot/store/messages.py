@@ -160,7 +160,7 @@ class StoredMemo:
         """Keep it, durably, before returning."""
         self._kept[name] = value
         kept = dict(self._kept)
-        await self._database.write(lambda tx: _put_memo(tx, self._key, self._job_id, kept))
+        await self._database.write(lambda tx: put_memo(tx, self._key, self._job_id, kept))
 
 
 async def open_memo(database: Database, key: str, job_id: JobId) -> StoredMemo:
@@ -169,7 +169,8 @@ async def open_memo(database: Database, key: str, job_id: JobId) -> StoredMemo:
     return StoredMemo(database, key, job_id, posted.kept)
 
 
-def _put_memo(tx: Tx, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+def put_memo(tx: Tx, key: str, job_id: JobId, kept: dict[str, str]) -> None:
+    """Keep what an adapter must not forget of a message."""
     changed = tx.conn.execute(update(messages).where(messages.c.key == key).values(memo=kept))
     if changed.rowcount == 0:
         tx.conn.execute(messages.insert().values(key=key, job_id=job_id, memo=kept))

@@ -19,17 +19,18 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
     OperationalError,
     ProgrammingError,
     SQLAlchemyError,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger, register_secret
 from bot.store.database import Database, cause
+from bot.store.plain import keep_plain, to_json
 from bot.store.schema import HEAD
 
 READERS = 6
@@ -37,6 +38,8 @@ CONNECT_SECONDS = 5
 #: So long the outcome of a commit is asked for whose answer was lost.
 VERDICT_SECONDS = 10.0
 VERDICT_PAUSE_SECONDS = 0.2
+#: A connection that was closed is seen for a moment longer.
+FAREWELL_SECONDS = 1.0
 #: The lock of whoever writes, and the one of whoever migrates; any numbers of our own.
 WRITING, MIGRATING = 0x5241_5942, 0x5241_594D
 #: What ends only a connection: its failure, the server's end or start, an idle transaction's end.
@@ -60,15 +63,30 @@ _KEEPALIVES = {
     "connect_timeout": CONNECT_SECONDS,
 }
 _BEGIN = text("SELECT pg_advisory_xact_lock(:key), pg_current_xact_id()::text")
+_IS_PLAIN = text("SELECT current_setting('server_encoding') = 'UTF8' AND 'B' < 'a'")
 _HAS_REVISION = text("SELECT to_regclass('alembic_version')")
 _REVISION = text("SELECT version_num FROM alembic_version")
+
+
+_UNTIMED = text(
+    "SELECT set_config('statement_timeout', '0', true), "
+    "set_config('idle_in_transaction_session_timeout', '1h', true)"
+)
+#: Who else is connected; what the server itself runs there has no user.
+_OTHERS = text(
+    "SELECT DISTINCT coalesce(nullif(application_name, ''), 'a program') || ' of ' || usename "
+    "FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid() "
+    "AND usename IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'"
+)
+_LOOK_AGAIN = text("SELECT pg_stat_clear_snapshot()")
 
 
 class PostgresDatabase(Database):
     """One PostgreSQL database, shared with other processes of this bot."""
 
     commit_errors = (SQLAlchemyError, psycopg.Error)
-    item_errors = (OperationalError, ProgrammingError, psycopg.Error)
+    item_errors = (OperationalError, ProgrammingError, DataError, psycopg.Error)
+    reads_at_once = READERS
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -95,17 +113,51 @@ class PostgresDatabase(Database):
     def unlock(self) -> None:
         """Nothing."""
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """One transaction under the lock of whoever writes, while nobody else is connected."""
+        engine = writer_engine(self.url)
+        try:
+            with engine.begin() as conn:
+                conn.execute(_UNTIMED)
+                conn.execute(_BEGIN, {"key": WRITING})
+                self._refuse_company(conn)
+                yield conn
+        finally:
+            engine.dispose()
+
+    def _refuse_company(self, conn: Connection) -> None:
+        until = time.monotonic() + FAREWELL_SECONDS
+        while others := conn.execute(_OTHERS).scalars().all():
+            if time.monotonic() >= until:
+                raise ConfigError(
+                    f"{self.place} is used by {', '.join(others)}. Stop every Raybot and whatever "
+                    "else is connected to it, and begin again."
+                )
+            threading.Event().wait(VERDICT_PAUSE_SECONDS)
+            conn.execute(_LOOK_AGAIN)
+
     def migrate(self) -> None:
         """Bring the schema to this version, one process at a time."""
         from bot.store.migrations import migrate_shared
 
         engine = writer_engine(self.url)
         try:
+            self._refuse_unfit(engine)
             migrate_shared(engine, MIGRATING)
         except (SQLAlchemyError, psycopg.Error) as error:
             raise StoreError(f"{self.place} keeps its schema, because: {cause(error)}.") from error
         finally:
             engine.dispose()
+
+    def _refuse_unfit(self, engine: Engine) -> None:
+        """Names are compared letter by letter, as in SQLite, and any letter can be typed."""
+        with engine.connect() as conn:
+            if not conn.execute(_IS_PLAIN).scalar_one():
+                raise ConfigError(
+                    f"{self.place} sorts texts by the rules of a language, or is not in UTF-8. "
+                    "Make it anew: createdb --template=template0 --encoding=UTF8 --locale=C …"
+                )
 
     def back_up(self, target: Path) -> str:
         """PostgreSQL's own tool does it better."""
@@ -125,7 +177,7 @@ class PostgresDatabase(Database):
         """Open only the readers, for commands that change nothing."""
         if await asyncio.to_thread(self._revision) != HEAD:
             raise StoreError("The database is of another version. Run `raybot migrate` once.")
-        self._reader = reader_engine(self.url)
+        self._open_reading(reader_engine(self.url))
 
     async def describe(self) -> str:
         """PostgreSQL's version."""
@@ -215,23 +267,31 @@ def conninfo(url: URL) -> str:
 
 def writer_engine(url: URL) -> Engine:
     """The engine of the one writing connection of this process, proved before each use."""
-    return create_engine(
+    engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
         connect_args=connect_args(),
+        json_serializer=to_json,
     )
+    keep_plain(engine)
+    return engine
 
 
-def reader_engine(url: URL) -> AsyncEngine:
+def reader_engine(url: URL) -> Engine:
     """An engine of read-only connections."""
-    return create_async_engine(
+    engine = create_engine(
         url,
-        poolclass=AsyncAdaptedQueuePool,
+        poolclass=QueuePool,
         pool_size=READERS,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args=connect_args(default_transaction_read_only="on"),
+        json_serializer=to_json,
     )
+    keep_plain(engine)
+    return engine

@@ -44,8 +44,7 @@ class _Sum:
             is_refused = (row.failure or {}).get("code") in ledger.REFUSALS
             self.refused += is_refused
             self.failed += not is_refused
-        if row.state in ledger.CHARGED:
-            self.charged += row.cost
+        self.charged += row.charged
 
     def to_row(self, label: str) -> UsageRow:
         """The sum under a name."""
@@ -141,7 +140,7 @@ def _asked(
             jobs.c.state,
             jobs.c.failure,
             jobs.c.seconds,
-            jobs.c.cost,
+            ledger.CHARGED.label("charged"),
         )
         .where(jobs.c.created_at >= start, jobs.c.created_at < end, ledger.IS_ASKED)
         .where(*is_there, *is_theirs)

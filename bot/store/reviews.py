@@ -13,10 +13,11 @@ from bot.policy import is_reviewed
 from bot.refs import JobId, ThreadRef
 from bot.store import errands, jobs, ledger, messages, settings
 from bot.store.database import Tx
-from bot.words import thing
+from bot.words import clean, thing
 
 #: Of a clip that was taken back before a moderator had looked at it.
 NEVER_LOOKED_AT = Failure(code=WITHHELD, sentence="It was taken back before a moderator saw it.")
+REASON_CHARS = 300
 _ACT = "review "
 SAID: dict[Verdict, str] = {"post": "it is posted", "reject": "it is not posted"}
 
@@ -43,22 +44,26 @@ def ask(tx: Tx, job: Job, now: datetime) -> bool:
     return True
 
 
-def decide(tx: Tx, job_id: JobId, verdict: Verdict, *, by: str, now: datetime) -> Job:
+def decide(
+    tx: Tx, job_id: JobId, verdict: Verdict, *, by: str, now: datetime, reason: str = ""
+) -> Job:
     """Let a clip be posted, or never; raises `InvalidRequest` where none waits any more.
 
-    It is paid, and stays paid.
+    It is paid, and stays paid. The `reason` of a rejection is for its person alone.
     """
     job = jobs.get(tx.conn, job_id)
     if job.state is not JobState.REVIEWING:
         earlier, _ = decision(tx.conn, job_id)
         known = f"was decided already: {SAID[earlier]}" if earlier else "waits for no moderator"
         raise InvalidRequest(f"{job_id} {known}.")
-    owner = job.request.requester.person
-    settings.write_audit(tx, now, actor=by, act=f"{_ACT}{verdict}", target=job_id, detail=owner)
+    why = clean(reason, limit=REASON_CHARS) if verdict == "reject" else ""
+    detail = ": ".join(filter(None, (job.request.requester.person, why)))
+    settings.write_audit(tx, now, actor=by, act=f"{_ACT}{verdict}", target=job_id, detail=detail)
     errands.renew(tx, job_id, now, kind="review")
     if verdict == "post":
         return jobs.move(tx, job, JobState.DELIVERING, now, next_at=now, parked_at=None)
     sentence = f"A moderator looked at your {thing(job.work)} and decided that it is not posted. "
+    sentence += f"They say: “{why}” " if why else ""
     sentence += "It was made, so it stays charged."
     failure = Failure(code=WITHHELD, sentence=sentence)
     return ledger.end(tx, job, JobState.FAILED, now, charged=job.cost, failure=failure)
@@ -92,5 +97,7 @@ def is_held_back(conn: Connection, job: Job) -> bool:
         return True
     if whole.failure is not None and whole.failure.code == WITHHELD:
         return True
-    is_shot_alone = job.film is not None and whole.state is not JobState.DELIVERED
-    return is_shot_alone and _is_reviewed(conn, job)
+    if job.film is None or whole.state is JobState.DELIVERED:
+        return False
+    # A film that was let go is no secret, although it could not be posted.
+    return _is_reviewed(conn, job) and decision(conn, whole.id)[0] != "post"

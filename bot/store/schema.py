@@ -40,6 +40,8 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None else None
 
 
+#: The scope of the settings under which a copy says that it is one, and since when.
+COPY = "copy"
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
 HEAD = "0004"
 

@@ -8,22 +8,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
+from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger
 from bot.store.database import SQLITE, Database
-from bot.store.schema import HEAD
+from bot.store.plain import keep_plain, to_json
+from bot.store.schema import COPY, HEAD
 
-READERS = 4
+READERS = 2
 log = get_logger(__name__)
 
 
@@ -32,6 +35,7 @@ class SqliteDatabase(Database):
 
     commit_errors = (SQLAlchemyError, sqlite3.Error)
     item_errors = (OperationalError, sqlite3.OperationalError)
+    reads_at_once = READERS
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -74,6 +78,16 @@ class SqliteDatabase(Database):
             self._lock.close()
             self._lock = None
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """One transaction; the lock keeps others away."""
+        engine = writer_engine(self.path)
+        try:
+            with engine.begin() as conn:
+                yield conn
+        finally:
+            engine.dispose()
+
     def migrate(self) -> None:
         """Bring the file to this version's schema; one that has an older is copied first."""
         # Here, because Alembic takes half a second that most starts need not spend.
@@ -94,6 +108,7 @@ class SqliteDatabase(Database):
             contextlib.closing(sqlite3.connect(target)) as copy,
         ):
             old.backup(copy)
+            _mark(copy)
             verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise StoreError(f"The copy at {target} is damaged: {verdict}.")
@@ -105,6 +120,12 @@ class SqliteDatabase(Database):
             self.lock()
         if await asyncio.to_thread(_revision, self.path) != HEAD:
             await asyncio.to_thread(self.migrate)
+        if await asyncio.to_thread(_is_copy, self.path):
+            self.unlock()
+            raise ConfigError(
+                f"{self.path} is a backup: what went on since is not in it, and would be paid "
+                "again. `raybot restore FILE` puts one in its place."
+            )
         if (flaw := wal_flaw(sqlite3.sqlite_version_info)) is not None:
             log.info("store.wal_reset_bug", sentence=flaw)
         self._open(writer_engine(self.path), reader_engine(self.path))
@@ -115,7 +136,7 @@ class SqliteDatabase(Database):
             raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
         if await asyncio.to_thread(_revision, self.path) != HEAD:
             raise StoreError("The database is of another version. Run `raybot migrate` once.")
-        self._reader = reader_engine(self.path)
+        self._open_reading(reader_engine(self.path))
 
     async def describe(self) -> str:
         """SQLite's version, and its flaw if it has it."""
@@ -124,6 +145,38 @@ class SqliteDatabase(Database):
 
     def _is_open(self, driver: Any) -> bool:
         return bool(driver.in_transaction)
+
+
+def copy_into(copy: Path, target: Path) -> Path:
+    """A backup as a file of this version; raises `InvalidRequest` and `StoreError`."""
+    if _revision(copy) is None:
+        raise InvalidRequest(f"{copy} is no backup of Raybot.")
+    target.unlink(missing_ok=True)
+    with (
+        contextlib.closing(sqlite3.connect(f"{sqlite_uri(copy)}?mode=ro", uri=True)) as old,
+        contextlib.closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
+        verdict = new.execute("PRAGMA integrity_check").fetchone()[0]
+    if verdict != "ok":
+        raise StoreError(f"{copy} is damaged: {verdict}.")
+    if _revision(target) != HEAD:
+        SqliteDatabase(f"{SQLITE[1]}{target}").migrate()
+    return target
+
+
+def _mark(copy: sqlite3.Connection) -> None:
+    """Let a copy say that it is one: it must not be gone on from as if nothing had been since."""
+    at = json.dumps({"at": SystemClock().now().isoformat()})
+    with contextlib.suppress(sqlite3.OperationalError), copy:  # A new file has no tables yet.
+        copy.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (COPY, at))
+
+
+def _is_copy(path: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(f"{sqlite_uri(path)}?mode=ro", uri=True)) as conn:
+        return (
+            conn.execute("SELECT 1 FROM settings WHERE scope = ?", (COPY,)).fetchone() is not None
+        )
 
 
 def _revision(path: Path) -> str | None:
@@ -163,8 +216,11 @@ def writer_engine(path: Path) -> Engine:
         poolclass=StaticPool,
         # Every transaction ends by itself.
         pool_reset_on_return=None,
+        hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
         connect_args={"check_same_thread": False},
+        json_serializer=to_json,
     )
+    keep_plain(engine)
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: object) -> None:
@@ -186,22 +242,27 @@ def writer_engine(path: Path) -> Engine:
     return engine
 
 
-def reader_engine(path: Path) -> AsyncEngine:
+def reader_engine(path: Path) -> Engine:
     """An engine of read-only connections."""
-    return create_async_engine(
+    engine = create_engine(
         URL.create(
-            "sqlite+aiosqlite",
+            "sqlite",
             database=sqlite_uri(path),
             query={"mode": "ro", "uri": "true"},
         ),
-        poolclass=AsyncAdaptedQueuePool,
+        poolclass=QueuePool,
+        hide_parameters=True,
         pool_size=READERS,
         max_overflow=0,
         # A reader has nothing to roll back; doing so costs a sixth of a read.
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
-        connect_args={"timeout": 5},
+        pool_reset_on_return=None,
+        connect_args={"timeout": 5, "check_same_thread": False},
+        json_serializer=to_json,
     )
+    keep_plain(engine)
+    return engine
 
 
 def sqlite_version(conn: Connection) -> tuple[int, ...]:

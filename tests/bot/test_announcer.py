@@ -41,7 +41,7 @@ class Chat(RecordingAdapter):
         super().__init__()
         self.edit_seconds = 0.0
         self.can_edit = True
-        self.trouble: dict[str, Exception] = {}
+        self.faults: dict[str, Exception] = {}
         self.delete_trouble: DeliveryError | None = None
         self.deleted: list[MessageRef] = []
         self.refused = 0
@@ -56,7 +56,7 @@ class Chat(RecordingAdapter):
 
     def _refuse(self, notice: Notice) -> DeliveryError | None:
         about: About | None = getattr(notice, "about", None)
-        error = self.trouble.get(about.job_id) if about else None
+        error = self.faults.get(about.job_id) if about else None
         if error is not None:
             self.refused += 1
             raise error
@@ -192,7 +192,7 @@ async def test_a_stop_waits_for_the_last_words_and_not_for_their_turn(desk: Desk
 
 async def test_a_stop_hurries_no_platform_that_asked_us_to_wait(desk: Desk) -> None:
     job = await desk.books.received()
-    desk.chat.trouble[job.id] = DeliveryUnavailable(retry_after=60)
+    desk.chat.faults[job.id] = DeliveryUnavailable(retry_after=60)
     await desk.show(job)
     await desk.announcer.drain(2)
     assert desk.chat.refused == 1
@@ -222,21 +222,21 @@ async def test_a_platform_that_is_down_hears_the_last_word_later(
 ) -> None:
     """Else a person would never learn that their job failed."""
     job = await desk.books.end(await desk.books.received())
-    desk.chat.trouble[job.id] = DeliveryUnavailable(retry_after=retry_after)
+    desk.chat.faults[job.id] = DeliveryUnavailable(retry_after=retry_after)
     await desk.show(job)
     desk.clock.move(seconds=seconds - 2)
     await desk.show(job)
     assert desk.chat.refused == 1, "not asked again before its time"
-    desk.chat.trouble.clear()
+    desk.chat.faults.clear()
     desk.clock.move(seconds=3)
     await desk.until(job, "Failed")
 
 
 async def test_a_thread_that_is_gone_is_left_alone(desk: Desk) -> None:
     job = await desk.books.received()
-    desk.chat.trouble[job.id] = ThreadGone()
+    desk.chat.faults[job.id] = ThreadGone()
     await desk.show(job)
-    desk.chat.trouble.clear()
+    desk.chat.faults.clear()
     desk.clock.move(hours=1)
     await desk.show(await desk.books.received())
     assert desk.chat.refused == 1
@@ -245,9 +245,9 @@ async def test_a_thread_that_is_gone_is_left_alone(desk: Desk) -> None:
 
 async def test_a_fault_of_a_platform_does_not_end_the_bot(desk: Desk) -> None:
     job = await desk.books.received()
-    desk.chat.trouble[job.id] = ValueError("a broken promise")
+    desk.chat.faults[job.id] = ValueError("a broken promise")
     await desk.show(job)
-    desk.chat.trouble.clear()
+    desk.chat.faults.clear()
     await desk.show(job)
     assert desk.chat.said(job) == ["Received"]
 
@@ -276,7 +276,7 @@ async def test_what_showed_its_images_goes_when_a_job_has_ended(desk: Desk) -> N
     job, shown = await showing_images(desk)
     await desk.show(job)
     assert desk.chat.deleted == []
-    desk.chat.trouble[job.id] = ThreadGone("Its status message is gone.")
+    desk.chat.faults[job.id] = ThreadGone("Its status message is gone.")
     await desk.show(await desk.books.end(job))
     await desk.show(job)
     assert desk.chat.deleted == [shown]
@@ -377,7 +377,7 @@ async def end_while_edits_are_paused(
     await desk.show(job)
     desk.chat.edit_trouble = EditsPaused(retry_after=60)
     if trouble is not None:
-        desk.chat.trouble[job.id] = trouble
+        desk.chat.faults[job.id] = trouble
     job = await desk.books.end(job, to)
     await desk.show(job)
     return job
@@ -519,11 +519,11 @@ async def test_other_platforms_are_not_written_to_before(desk: Desk) -> None:
 async def test_where_it_may_not_write_nothing_is_left_behind(desk: Desk) -> None:
     desk.chat.is_placed_first = True
     job = await desk.books.received()
-    desk.chat.trouble[job.id] = ThreadGone("Invite me first.")
+    desk.chat.faults[job.id] = ThreadGone("Invite me first.")
     with pytest.raises(ThreadGone, match="Invite me"):
         await desk.announcer.place(job)
     assert await rows_of(desk, job) == []
-    desk.chat.trouble.clear()
+    desk.chat.faults.clear()
     await desk.show(await refuse(desk, job))
     assert desk.chat.said(job) == []
 
@@ -531,10 +531,10 @@ async def test_where_it_may_not_write_nothing_is_left_behind(desk: Desk) -> None
 async def test_what_cannot_be_placed_just_now_is_shown_later(desk: Desk) -> None:
     desk.chat.is_placed_first = True
     job = await desk.books.received()
-    desk.chat.trouble[job.id] = DeliveryUnavailable(retry_after=7.0)
+    desk.chat.faults[job.id] = DeliveryUnavailable(retry_after=7.0)
     await desk.announcer.place(job)
     await desk.books.accept(job)
-    desk.chat.trouble.clear()
+    desk.chat.faults.clear()
     assert desk.chat.said(job) == []
     desk.clock.move(seconds=8)
     await desk.until(job, "Queued")
@@ -543,7 +543,7 @@ async def test_what_cannot_be_placed_just_now_is_shown_later(desk: Desk) -> None
 async def test_what_may_have_been_placed_before_is_not_refused(desk: Desk) -> None:
     desk.chat.is_placed_first = True
     job = await desk.books.received()
-    desk.chat.trouble[job.id] = PostedBefore()
+    desk.chat.faults[job.id] = PostedBefore()
     await desk.announcer.place(job)
     assert desk.chat.said(job) == []
 

@@ -239,19 +239,30 @@ def test_a_service_that_takes_no_images_needs_no_way_to_give_them(tmp_path: Path
 # ---- tables and the database ------------------------------------------------------------------
 
 
-async def test_keys_without_effect_and_a_wrong_adapter_are_said(tmp_path: Path) -> None:
+async def test_a_wrong_key_of_an_adapter_is_said(tmp_path: Path) -> None:
     _, amiss = await said(
         to_config_of(
             tmp_path,
             defaults={"providers": ["simulator"]},
-            bot={"data_dir": str(tmp_path), "single_host": True},
             adapters={"terminal": {"foldr": "x"}},
         )
     )
     assert amiss == [
-        "[bot] single_host is set, but has no effect yet",
         "[adapters.terminal] has no key 'foldr'. Did you mean 'folder'?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("bot", "key"), [({}, "media_url"), ({"media_url": "s3://clips"}, "secret_key")]
+)
+async def test_what_several_processes_must_share_is_asked_for(
+    bot: dict[str, Any], key: str
+) -> None:
+    url = "postgresql+psycopg://raybot@127.0.0.1:1/raybot"
+    table = {"bot": {"database_url": url, **bot}, "defaults": {"providers": ["simulator"]}}
+    _, amiss = await said(to_config(table))
+    assert amiss[0].startswith(f"[bot] {key}: with PostgreSQL")
+    assert "cannot be used" in amiss[1]
 
 
 async def test_before_the_first_start_nothing_is_made(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest_asyncio
 from PIL import Image
 
 from bot.codec import Bounds, ClipInfo, Codec, ImageInfo
-from bot.errors import ClipBroken, ClipTooLarge, FrameRejected
+from bot.errors import ClipBroken, ClipTooLarge, ClipUnavailable, FrameRejected
 from tests import rendered
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -541,3 +541,43 @@ async def test_a_film_of_a_broken_clip_is_broken(codec: Codec, tmp_path: Path) -
     write(parts[1], b"no clip")
     with pytest.raises(ClipBroken):
         await codec.join(parts, tmp_path / "film.mp4")
+
+
+# ---- a disk that takes nothing ---------------------------------------------------------------
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Callable[[str], Path]:
+    """Files that can be opened and not be written: Linux keeps a device that is always full."""
+
+    def make(suffix: str) -> Path:
+        path = tmp_path / f"full{suffix}"
+        path.symlink_to("/dev/full")
+        return path
+
+    return make
+
+
+async def test_a_full_disk_does_not_make_an_image_bad(
+    codec: Codec, tmp_path: Path, full: Callable[[str], Path]
+) -> None:
+    source = tmp_path / "source.png"
+    write(source, rendered.png())
+    with pytest.raises(ClipUnavailable, match="disk"):
+        await codec.normalise_image(source, full(".jpg"))
+
+
+async def test_a_full_disk_does_not_make_a_clip_broken(
+    codec: Codec, tmp_path: Path, full: Callable[[str], Path]
+) -> None:
+    source = tmp_path / "clip.mp4"
+    write(source, rendered.clip(noise=range(25), bit_rate=4_000_000))
+    size = source.stat().st_size
+    for work in (
+        codec.poster(source, full(".jpg")),
+        codec.frame_png(source, full(".png"), at="last"),
+        codec.reencode(source, full(".small.mp4"), max_bytes=size * 9 // 10),
+        codec.join([source, source], full(".mp4")),
+    ):
+        with pytest.raises(ClipUnavailable, match="disk"):
+            await work

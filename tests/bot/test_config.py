@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
-from bot.config import AHEAD, SHARED, Config, load_config, parts_of, to_config
+from bot.config import SHARED, Config, load_config, parts_of, to_config
 from bot.errors import ConfigError
 from bot.refs import Frozen
 from bot.tables import Names, micros
@@ -280,20 +280,6 @@ def test_every_part_has_its_table(kind: str, folder: str) -> None:
     assert parts_of(kind) - {"simulator"} == set(found)
 
 
-def test_what_does_nothing_yet_is_named() -> None:
-    assert to_config({}).without_effect == ()
-    assert to_config({"operator": {"discord_user": ""}}).without_effect == ()
-    config = to_config(
-        {
-            "bot": {"single_host": True, "data_dir": "elsewhere"},
-            "access": {"direct_messages": True, "user_installs": True, "servers": ["1"]},
-            "moderation": {"require_age_restricted": True},
-            "operator": {"discord_user": "1", "slack_user": "T1/U1", "slack_channel": "T1/C1"},
-        }
-    )
-    assert config.without_effect == ("[bot] single_host",)
-
-
 # ---- operators -------------------------------------------------------------------------------
 
 
@@ -350,18 +336,6 @@ def test_an_id_of_slack_needs_its_workspace(
 def test_what_is_no_id_of_slack_is_named(key: str, value: str) -> None:
     with pytest.raises(ConfigError, match=rf"\[operator\] {key}: .* is no id; .*0123/"):
         operators("T1", **{key: value})
-
-
-def test_a_key_is_ahead_only_while_nothing_reads_it() -> None:
-    """Whoever gives one of them an effect takes it off the list."""
-    root = Path(__file__).parents[2]
-    code = "\n".join(
-        path.read_text("utf-8")
-        for folder in ("bot", "adapters")
-        for path in (root / folder).rglob("*.py")
-        if path != root / "bot" / "config.py"
-    )
-    assert [key for keys in AHEAD.values() for key in keys if f".{key}" in code] == []
 
 
 def test_a_wrong_key_in_it_is_named_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,6 +228,30 @@ async def test_shots_stay_until_their_film_was_put_together(house: House) -> Non
     assert [each.key for each in house.chat.posts if film in each.key] == []
 
 
+async def test_shots_begun_while_their_film_goes_are_forgotten_and_what_is_asked_then_stays(
+    house: House,
+) -> None:
+    ida, database = to_requester("ida"), house.app.database
+    film = await ask(house, ida, work=StoryWork(shots=(SECRET, SECRET)))
+    shots = await database.read(lambda conn: stories.shots(conn, film))
+    first = await house.until(shots[0].id, JobState.GENERATING)
+    # It was going when its shots were written down.
+    going = {"job_id": film, "is_gone": False}
+    await database.write(lambda tx: tx.conn.execute(schema.erasures.insert().values(going)))
+    later = await ask(house, ida, BOAT)
+    await house.studio.erasure.carry_on()
+    await house.until(film, JobState.CANCELLED)
+    await finish(house, first.id)
+    await finish(house, later)
+    await forgotten(house)
+    assert SECRET not in await rows(house)
+    assert (await house.delivered(later)).request.work.prompt == BOAT
+    page = await house.studio.erasure.forget(ida, is_confirmed=True)
+    assert "What you ask for from now on is new, and stays." in str(describe_forgetting(page))
+    await forgotten(house)
+    await house.check_books()
+
+
 async def follow(house: House, job: Job, act: Any, who: Requester, **more: Any) -> JobId:
     key = f"{who.person}:{len(house.jobs)}"
     thread = job.request.thread

@@ -137,7 +137,7 @@ def test_rules_of_a_place() -> None:
     assert text.lines == (
         "This place is not served.",
         "Paused since 5 Nov 14:00 UTC; nothing new is started.",
-        "Allowed in #art, 8.",
+        "Allowed in #art, channel 8.",
         "Defaults here: loop true, model ray-2.",
         "Defaults in #art: duration 9s.",
         "Defaults in channel 9: duration 5s.",

@@ -19,7 +19,7 @@ from bot.request import ClipFrame, StoryWork
 from bot.simulator import Simulator
 from bot.store import jobs, schema, stories
 from bot.store.database import Tx
-from bot.text import describe
+from bot.text import describe, describe_audit
 from tests.bot.lasting import simulator
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
@@ -111,22 +111,34 @@ async def test_what_waits_counts_as_charged_for_its_person_and_for_its_place(hou
     rows = await house.studio.admin.usage(HERE, now - timedelta(days=1), now + timedelta(days=1))
     [theirs] = [row for row in rows if row.label == "sue"]
     assert own.month.charged == theirs.charged == job.cost > 0
+    house.chat.before_post = lambda _: DeliveryUnavailable("Not now.")
+    await house.studio.reviews.decide(job.id, "post", actor=MIA)
+    await house.until(job.id, JobState.DELIVERING)
+    rows = await house.studio.admin.usage(HERE, now - timedelta(days=1), now + timedelta(days=1))
+    own = await house.studio.usage(to_requester("sue"))
+    [theirs] = [row for row in rows if row.label == "sue"]
+    assert own.month.charged == theirs.charged == job.cost
+    house.chat.before_post = lambda _: None
 
 
 async def test_a_rejected_clip_is_paid_and_only_its_person_is_told(house: House) -> None:
     job, reviews = await made(house, "reject", "bo"), house.studio.reviews
     await asked(house, job.id)
-    await reviews.decide(job.id, "reject", actor=MIA)
+    await reviews.decide(job.id, "reject", actor=MIA, reason="Too  scary,\nsorry.")
     await house.chat.until(lambda: isinstance(last(house, job.id, "status"), Failed))
     await house.chat.until(lambda: last(house, job.id, "why") is not None)
     status, letter = last(house, job.id, "status"), posts(house, job.id, "why")[0]
     assert letter.ref.thread.channel == "dm-bo"
     told = str(describe(letter.notices[0]))
     assert "A moderator looked at your clip" in told
+    assert "They say: “Too scary, sorry.”" in told
     assert "stays charged" in told
     assert status is not None
     assert "moderator" not in str(describe(status))
     assert "red fox" not in str(describe(status))
+    assert "scary" not in str(describe(status))
+    audit = describe_audit(await house.studio.admin.audit(HERE))
+    assert any("of bo: Too scary, sorry." in row for row in audit.table)
     assert (await reviews.decide(job.id, "post", actor=MIA)).verdict == "reject"
     assert house.chat.clips(job.id) == []
     assert (await house.job(job.id)).cost == job.cost > 0
@@ -259,11 +271,47 @@ async def test_a_film_that_waits_is_taken_back_and_forgotten_like_a_clip(house: 
     await house.check_books()
 
 
+async def test_shots_of_a_film_that_cannot_be_joined_are_not_said_to_be_there(
+    house: House,
+) -> None:
+    request = to_request(key="torn", user="kay").model_copy(
+        update={"work": StoryWork(shots=("a fox wakes", "it runs"))}
+    )
+    there = request.thread.model_copy(update={"channel": "class"})
+    film = (await house.studio.submit(request.model_copy(update={"thread": there}))).job_id
+    first, last_shot = await house.app.database.read(lambda conn: stories.shots(conn, film))
+    for each in (first, last_shot):
+        shot = await house.until(each.id, JobState.GENERATING)
+        assert shot.generation_id is not None
+        if each is last_shot:
+            [kept] = Path(house.config.bot.data_dir).rglob(f"{first.id}.mp4")
+            kept.unlink()
+        await house.simulator.finish(shot.generation_id)
+        await house.delivered(shot.id)
+    async with asyncio.timeout(10):
+        while (await house.job(film)).state is not JobState.FAILED:
+            house.clock.move(minutes=1)
+            await asyncio.sleep(0.02)
+    kay = to_requester("kay")
+    said = str(describe((await house.studio.show(film, kay)).notice))
+    assert "Its shots could not be joined" in said
+    assert not isinstance((await house.studio.show(last_shot.id, kay)).notice, Delivered)
+    assert "kept by its own id" not in said
+    assert "no moderator has looked at its shots" in said
+    await house.studio.admin.set_policy(HERE, {"review": "off"}, actor=MIA, channel="class")
+    assert isinstance((await house.studio.show(last_shot.id, kay)).notice, Delivered)
+    await let_review(house)
+    await house.check_books()
+
+
 async def test_what_waits_cannot_be_reported_and_so_not_removed(house: House) -> None:
     job = await made(house, "reported", "gil")
     with pytest.raises(InvalidRequest, match="no clip to report"):
         await house.studio.care.report(job.id, MIA)
-    await house.studio.reviews.decide(job.id, "reject", actor=MIA)
+    values = {"job_id": job.id, "how": "reject", "reason": "Not here."}
+    assert (await house.app.operations.act("review", values))["state"] == "failed"
+    shown = await house.studio.show(job.id, to_requester("gil"))
+    assert "They say: “Not here.”" in str(describe(shown.notice))
     with pytest.raises(InvalidRequest, match="no clip to report"):
         await house.studio.care.report(job.id, MIA)
 

@@ -57,6 +57,7 @@ class House:
     frames: dict[tuple[str, int, str], Path] = field(default_factory=dict)
     clips: dict[str, Path] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
     acts: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     age: float = 0.5
     routes: dict[tuple[str, str, str], WebHandler] = field(default_factory=dict)
@@ -103,6 +104,7 @@ class House:
             clip_at=self.clip_at,
             find_route=self.find_route,
             ready=self.ready,
+            troubles=lambda: self.troubles,
             heartbeat_age=lambda: self.age,
             render_metrics=lambda: b"raybot_jobs 3.0\n",
             act=self.act,
@@ -545,7 +547,14 @@ async def test_alive_while_the_heart_beats(house: House, inside: ClientSession) 
 
 async def test_ready_names_what_is_not_well(house: House, inside: ClientSession) -> None:
     answer = await inside.get("/readyz")
-    assert (answer.status, await answer.json()) == (200, {"ready": True, "problems": {}})
+    assert (answer.status, await answer.json()) == (
+        200,
+        {"ready": True, "problems": {}, "troubles": {}},
+    )
+    house.troubles["luma"] = "The video service cannot be reached right now."
+    answer = await inside.get("/readyz")
+    assert answer.status == 200
+    assert (await answer.json())["troubles"] == house.troubles
     house.problems["database"] = "The database did not answer."
     answer = await inside.get("/readyz")
     assert answer.status == 503

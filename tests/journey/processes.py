@@ -1,17 +1,68 @@
-"""How the bot in a process of its own is ended in order."""
+"""The bot in a process of its own: how it is ended in order, and what its log must not tell."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 
-async def stop(process: Process) -> str:
-    """End it as a service manager does; what it logged."""
+
+@dataclass
+class Log:
+    """What the bot logged in all its lives, at its most talkative and in both formats in turn.
+
+    `hidden` is what no line may show: secrets, and words of people.
+    """
+
+    path: Path
+    hidden: set[str] = field(default_factory=set)
+    lives: int = 0
+
+    @asynccontextmanager
+    async def life(
+        self, words: Sequence[str], env: Mapping[str, str], *, may_fail: bool = False
+    ) -> AsyncIterator[Process]:
+        """Run it while the block runs, unless it is killed before; its log is read at the end."""
+        fmt = ("json", "text")[self.lives % 2]
+        self.lives += 1
+        talk = {"RAYBOT_BOT__LOG_LEVEL": "debug", "RAYBOT_BOT__LOG_FORMAT": fmt}
+        with self.path.open("ab") as file:
+            process = await asyncio.create_subprocess_exec(
+                *words, cwd=ROOT, env={**os.environ, **talk, **env}, stderr=file
+            )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        self.check(() if may_fail else ("Traceback", "Unclosed"))
+
+    def check(self, faults: Collection[str] = ()) -> None:
+        """Nothing that is hidden is in it, nor one of these words."""
+        said = self.text
+        found = [each for each in {*self.hidden, *faults} if each in said]
+        assert found == [], "\n".join(
+            line for line in said.splitlines() if any(each in line for each in found)
+        )
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.path.read_text("utf-8")
+
+
+async def stop(process: Process) -> None:
+    """End it as a service manager does."""
     process.send_signal(signal.SIGTERM)
-    return await end(process, seconds=15)
+    await end(process, seconds=15)
 
 
 async def begin_to_stop(process: Process) -> None:
@@ -28,10 +79,7 @@ def _catches(status: str, number: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
-async def end(process: Process, *, seconds: float) -> str:
-    """Let it end in order within so many seconds; what it logged."""
-    _, said = await asyncio.wait_for(process.communicate(), seconds)
-    assert process.returncode == 0, said.decode()
-    for fault in (b"Traceback", b"Unclosed"):
-        assert fault not in said, said.decode()
-    return said.decode()
+async def end(process: Process, *, seconds: float) -> None:
+    """Let it end in order within so many seconds."""
+    await asyncio.wait_for(process.wait(), seconds)
+    assert process.returncode == 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sqlite3
 import sys
@@ -15,6 +14,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,15 @@ from bot.simulator.pictures import draw_picture
 from bot.store import ledger
 from bot.store.database import open_database
 from tests.discord_server.problems import Json
-from tests.discord_server.remote import ROOT, Remote, outside
-from tests.journey.processes import begin_to_stop, end, stop
+from tests.discord_server.remote import Remote, outside
+from tests.journey.processes import Log, begin_to_stop, end, stop
 from tests.ports import free_port
 
 GUILD = 4242
 GRACE_SECONDS = 5
+KEY = "luma-a-very-private-key-0123456789"
+#: What people ask for.
+WORDS = ("a red fox in snow", "slow zoom")
 CONFIG = """
 [bot]
 data_dir = {folder}
@@ -62,6 +65,11 @@ class Place:
     discord: Remote
     luma: Simulator
     folder: Path
+
+    @cached_property
+    def log(self) -> Log:
+        """What the bot logs."""
+        return Log(self.folder / "bot.log")
 
     @property
     def channel(self) -> Json:
@@ -98,23 +106,21 @@ class Place:
             "utf-8",
         )
         secrets = {
-            "RAYBOT_PROVIDERS__LUMA__API_KEY": "luma-simulator",
+            "RAYBOT_PROVIDERS__LUMA__API_KEY": KEY,
             "RAYBOT_ADAPTERS__DISCORD__TOKEN": token or self.discord.token,
         }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m"),
-            *(("tests.journey.later", str(later)) if later else ("bot", "run", "--config")),
-            str(config),
-            cwd=ROOT,
-            env={**os.environ, **secrets, **(settings or {})},
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
+        words = ("tests.journey.later", str(later)) if later else ("bot", "run", "--config")
+        self.log.hidden |= {*secrets.values(), *WORDS}
+        async with self.log.life(
+            (sys.executable, "-m", *words, str(config)), {**secrets, **(settings or {})}
+        ) as process:
             yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+            self.log.hidden |= {
+                each.token for each in self.luma.generations.values() if each.token
+            }
+            for asked in await self.discord.requests("POST", "^/interactions/"):
+                self.log.hidden.add(asked["path"].split("/")[3])
+            self.log.hidden.add((self.folder / "data" / "secret.key").read_text("utf-8"))
 
     async def animate(self, thread: Json) -> Json:
         """Ana uses the slash command with an attachment, in a thread."""
@@ -187,7 +193,7 @@ class Place:
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    settings = SimulatorSettings(manual=True, same_clip=True, full_size=False)
+    settings = SimulatorSettings(manual=True, same_clip=True, full_size=False, api_key=KEY)
     luma = Simulator(settings, Faults())
     async with outside(guild_id=GUILD) as discord:
         # Not one that counts as this machine: it reaches the bot by a `public_url` or not at all.
@@ -212,14 +218,13 @@ async def test_a_clip_in_the_thread_although_the_bot_was_killed_while_it_was_mad
         await place.discord.wait("connected", seconds=15)
         await place.finish()
         state, cost = await place.ended()
-        said = await stop(process)
+        await stop(process)
     assert (state, cost > 0) == ("delivered", True)
     [clip] = await place.clips()
     assert clip["channel"]["id"] == thread["id"]
     assert clip["pings"]["users"] == [place.discord.start["person"]["user_id"]]
     assert len(place.luma.generations) == 1
     await place.check_books()
-    assert place.discord.token not in said
     assert len(await place.discord.requests("PUT", "/commands$")) == 1
     [waiting] = [await place.discord.requests("POST", "/callback$")]
     assert len(waiting) == 1
@@ -314,8 +319,7 @@ async def test_a_clip_that_outlasts_the_grace_is_posted_and_charged_once(
 
 async def test_a_token_that_is_refused_ends_the_bot_with_one_sentence(place: Place) -> None:
     async with place.bot(token="not.the.right-token") as process:
-        _, said = await asyncio.wait_for(process.communicate(), 15)
+        await asyncio.wait_for(process.wait(), 15)
     assert process.returncode == 2
-    last = said.decode().strip().splitlines()[-1]
+    last = place.log.text.strip().splitlines()[-1]
     assert last.startswith("raybot: [adapters.discord] token:")
-    assert "Traceback" not in said.decode()

@@ -17,10 +17,10 @@ import pytest
 import bot.providers
 from bot.app import App
 from bot.config import Config, to_config
-from bot.log import setup_logging
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.supply import load_adapter
 from tests.rendered import png
+from tests.secrecy import life_of, read_logs
 
 NAMES = [module.name for module in pkgutil.iter_modules(bot.providers.__path__)]
 SECRET = "a-very-private-key-0123456789"
@@ -64,7 +64,7 @@ def configure(tmp_path: Path, name: str, server: Simulator) -> Config:
 
 
 async def test_two_typed_lines_become_two_clips_each_paid_once(
-    tmp_path: Path, service: tuple[str, Simulator], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, service: tuple[str, Simulator]
 ) -> None:
     name, server = service
     picture = tmp_path / "lake.png"
@@ -80,13 +80,15 @@ async def test_two_typed_lines_become_two_clips_each_paid_once(
         is_json=True,
         assume_yes=True,
     )
-    setup_logging("debug")
-    async with App(config, {"terminal": terminal}) as app:
-        await app.run(asyncio.Event(), until="terminal")
-        assert app.exit_code("terminal") == 0, said.getvalue()
-        told = said.getvalue() + app._metrics.render().decode()
-    kinds = [json.loads(line)["notice"] for line in said.getvalue().splitlines()]
-    assert kinds.count("delivered") == 2
+    with read_logs("json") as logged:
+        async with App(config, {"terminal": terminal}) as app:
+            await app.run(asyncio.Event(), until="terminal")
+            assert app.exit_code("terminal") == 0, said.getvalue()
+            told = said.getvalue() + app._metrics.render().decode()
+    records = [json.loads(line) for line in said.getvalue().splitlines()]
+    first, second = {each["job_id"] for each in records if each["notice"] == "delivered"}
+    assert life_of(first, logged.getvalue(), second)
+    assert life_of(second, logged.getvalue(), first)
     assert len(server.generations) == 2
     has_image = [each.order.start is not None for each in server.generations.values()]
     assert has_image.count(True) == (1 if server.face.takes_images else 0)
@@ -95,7 +97,7 @@ async def test_two_typed_lines_become_two_clips_each_paid_once(
         told += "".join(book.iterdump())
     assert sorted(kind for kind, _ in entries) == ["hold", "hold", "settle", "settle"]
     assert all(micros > 0 for _, micros in entries)
-    told += "".join(capfd.readouterr())
+    told += logged.getvalue()
     for secret in (SECRET, *(each.token or SECRET for each in server.generations.values())):
         assert secret not in told
 

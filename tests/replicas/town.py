@@ -13,8 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, Engine, text
 
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import ledger
@@ -58,7 +57,7 @@ class Town:
     discord: DiscordServer
     slack: SlackServer
     database: str
-    reader: AsyncEngine
+    reader: Engine
     fleet: Fleet
     discord_people: list[DiscordPerson]
     slack_people: list[SlackPerson]
@@ -159,8 +158,11 @@ class Town:
 
     async def read(self, look: Callable[[Connection], T]) -> T:
         """What the database says; one that was cut off is connected to anew."""
-        async with self.reader.connect() as conn:
-            return await conn.run_sync(look)
+        return await asyncio.to_thread(self._read, look)
+
+    def _read(self, look: Callable[[Connection], T]) -> T:
+        with self.reader.connect() as conn:
+            return look(conn)
 
     async def wrong(self, *, refused: int = 0) -> list[str]:
         """What is not as it was promised; nothing, if all is well. So many were to be refused."""
@@ -244,13 +246,13 @@ async def town(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterator[T
         DiscordServer() as discord,
         SlackServer() as slack,
     ):
-        with _database(url) as database:
+        with _database(url) as database, _reader(database) as reader:
             guild = discord.guild("Foxes", guild_id=GUILD)
             team = slack.team("Foxes")
             general = slack.channel(team, "general")
             people = [slack.person(name, team, general) for name in NAMES]
             config = to_tables(folder, luma, discord, slack, database, tables)
-            async with fleet(folder, config) as processes, _reader(database) as reader:
+            async with fleet(folder, config) as processes:
                 yield Town(
                     luma=luma,
                     discord=discord,
@@ -272,13 +274,13 @@ def _database(url: str) -> Iterator[str]:
         yield made
 
 
-@asynccontextmanager
-async def _reader(database: str) -> AsyncIterator[AsyncEngine]:
+@contextmanager
+def _reader(database: str) -> Iterator[Engine]:
     engine = reader_engine(postgres_url(database))
     try:
         yield engine
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
 def to_tables(

@@ -106,15 +106,24 @@ class Happenings:
             await self.event(team, event)
 
     async def reacted(
-        self, message: Message, user: str, emoji: str, *, is_removed: bool = False
+        self,
+        message: Message,
+        user: str,
+        emoji: str,
+        *,
+        is_removed: bool = False,
+        at: str | None = None,
     ) -> None:
-        """Somebody reacted to a message in a conversation of the bot's, or took that back."""
+        """Somebody reacted to a message in a conversation of the bot's, or took that back.
+
+        `at`: so long ago that Slack tells of it late.
+        """
         if not message.channel.has_bot:
             return
         item = {"type": "message", "channel": message.channel.id, "ts": message.ts}
         event = {
             "type": "reaction_removed" if is_removed else "reaction_added",
-            "event_ts": self._world.ts(),
+            "event_ts": at or self._world.ts(),
             "user": user,
             "reaction": emoji,
             "item": item,

@@ -32,7 +32,7 @@ class Line:
         self._on_ack = on_ack
         self.base_url = ""
         self.http_url = ""
-        self.signing_secret = secrets.token_hex(16)
+        self.signing_secret = f"a-very-private-{secrets.token_hex(8)}"
         self.lost_acks = 0
         self.dead_tickets = 0
         self.sockets: list[web.WebSocketResponse] = []

@@ -32,7 +32,7 @@ class OAuth:
     def __init__(self, world: World) -> None:
         self._world = world
         self.client_id = "1.2"
-        self.client_secret = secrets.token_hex(16)
+        self.client_secret = f"a-very-private-{secrets.token_hex(8)}"
         self.installs: Team | None = None
         self.redirect_to = ""
         self.installer = "U000000000"

@@ -23,6 +23,7 @@ from tests.discord_server import Channel, DiscordServer, Guild, Message, Person
 from tests.discord_server.openapi import check_requests, has_openapi
 from tests.discord_server.wire import Request
 from tests.fakes import MovableClock, RecordingAdapter
+from tests.secrecy import read_logs
 
 GUILD = 4242
 
@@ -173,3 +174,9 @@ async def open_street(town: Town) -> AsyncIterator[Callable[..., Any]]:
 async def street(open_street: Callable[..., Any]) -> Street:
     started: Street = await open_street()
     return started
+
+
+@pytest.fixture(autouse=True)
+def _no_log_tells() -> Iterator[None]:
+    with read_logs():
+        yield

@@ -308,8 +308,10 @@ async def test_show_brings_the_clip_again(street: Street) -> None:
     shown = await street.ana.answer(await street.ana.slash("ray show", id=job_of(clip)))
     assert shown.is_ephemeral
     assert list(shown.files.values()) == list(clip.files.values())
-    await street.ana.click(shown, "Delete")
-    await street.discord.wait_for(lambda: clip.is_deleted)
+    # The post goes first and what is kept of it then: only the answer comes after both.
+    told = await street.ana.answer(await street.ana.click(shown, "Delete"))
+    assert "is deleted" in told.content
+    assert clip.is_deleted
     gone = await street.ana.answer(await street.ana.slash("ray show", id=job_of(clip)))
     assert gone.files == {}
 

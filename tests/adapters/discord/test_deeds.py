@@ -53,6 +53,30 @@ async def test_a_command_makes_of_any_clip_what_its_buttons_do(street: Street) -
     await street.house.check_books()
 
 
+async def test_what_is_on_the_list_is_asked_for_in_its_form(open_street: OpenStreet) -> None:
+    # Luma names no price for these two, so they are off until the operator enters one.
+    prices = {"ray-flash-2/upscale": 0.001, "ray-flash-2/audio": 0.05}
+    street = await open_street(luma={"prices": prices})
+    clip = await made(street, "a red fox", resolution="540p")
+    # What becomes of each is in the journeys of the core.
+    street.house.simulator.faults.slow(1000, times=4)
+    listed: dict[str, dict[str, Any]] = {
+        "prequel": {"What happened before?": "it wakes"},
+        "modify": {"How far?": ["flex_2"], "What does it look like?": "a drawing"},
+        "upscale": {"Size": ["1080p"]},
+        "audio": {"What does it sound like?": "paws", "What should not be heard": "wind"},
+    }
+    for act, values in listed.items():
+        asked = await street.ben.choose(clip, "More…", act)
+        form = await street.ben.modal(asked)
+        options = [each["component"].get("options", ()) for each in form["components"]]
+        assert all("$" in each["label"] for some in options for each in some)
+        told = await street.ben.answer(await street.ben.submit_modal(asked, values))
+        started = await street.house.job(job_of(told))
+        assert (started.request.relation, started.parent) == (act, job_of(clip))
+    await street.house.check_books()
+
+
 async def test_a_draft_is_made_large_at_a_price_that_is_shown_first(street: Street) -> None:
     draft = await made(street, "a red fox", draft=True)
     [first] = await all_jobs(street)

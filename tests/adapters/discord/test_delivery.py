@@ -513,6 +513,25 @@ async def test_what_takes_an_old_messages_place_answers_who_asked_and_not_that(
 # ---- the rest of the port ----------------------------------------------------------------------
 
 
+async def test_a_last_word_said_anew_is_not_taken_for_the_old_message(desk: Desk) -> None:
+    # Where nobody need be known before its past is looked through.
+    place, post = desk.place(desk.ana.dm), desk.delivery.post
+    status = n.Accepted(about=desk.about())
+    old = await post(place, status, key=f"{JOB}:status", memo=Memory())
+    failed = n.Failed(about=desk.about(), code="x", sentence="It broke.", charged=Micros(0))
+    # Only edits of messages that are an hour old are paused, and only then it is said anew.
+    for clock in (desk.clock, desk.discord.clock):
+        clock.move(minutes=55)
+    desk.discord.faults.drop(*POST, when="before")
+    with pytest.raises(DeliveryUnavailable):
+        await post(place, failed, key=f"{JOB}:last", memo=desk.memo)
+    for clock in (desk.clock, desk.discord.clock):
+        clock.move(seconds=100)
+    new = await post(place, failed, key=f"{JOB}:last", memo=desk.memo)
+    said = [str(each.id) for each in desk.discord.said(desk.ana.dm)]
+    assert said == [old.message, new.message]
+
+
 async def test_deleting_what_is_gone_is_fine(desk: Desk) -> None:
     status = await desk.status()
     await desk.delivery.delete(status)

@@ -46,11 +46,18 @@ async def test_moderators_post_or_reject_each_clip_with_a_button(street: Street)
     await street.discord.wait_for(lambda: not asked.buttons and "Approved" in asked.content)
     await street.ana.slash("ray create", prompt="a blue fox")
     second = await street.discord.wait_message(mods, lambda each: "blue" in each.content)
-    await boss.answer(await boss.click(second, "Reject"))
+    refused = await street.ben.answer(await street.ben.click(second, "Reject"))
+    assert "Only moderators" in refused.content
+    form = await boss.click(second, "Reject")
+    await boss.modal(form)
+    why = {"Why is it not posted?": "Too *blue*."}
+    final = await boss.answer(await boss.submit_modal(form, why))
+    assert "Rejected, so it is not posted." in final.content
     letter = await street.discord.wait_message(
         street.ana.dm, lambda each: "charged" in each.content
     )
     assert "A moderator looked at your clip" in letter.content
+    assert r"They say: “Too \*blue\*.”" in letter.content
     await street.hurry(lambda: "Not posted" in street.discord.said(street.general)[-1].content)
     assert "blue" not in street.discord.said(street.general)[-1].content
     assert len(street.clips()) == 1

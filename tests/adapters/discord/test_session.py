@@ -15,7 +15,7 @@ from discord import app_commands
 
 from adapters.discord import Settings, create
 from adapters.discord.session import Client, Session, Wire
-from bot.errors import ConfigError
+from bot.errors import ConfigError, StoreError
 from tests.adapters.discord.conftest import Street, Town
 from tests.discord_server import DiscordServer, Guild, Intent, Person
 from tests.fakes import MovableClock
@@ -27,6 +27,7 @@ class Desk:
 
     messages: asyncio.Queue[discord.Message] = field(default_factory=asyncio.Queue)
     online: int = 0
+    fault: Exception | None = None
     places: set[int] = field(default_factory=set)
 
     async def on_place(self, guild_id: int, *, is_here: bool) -> None:
@@ -36,6 +37,9 @@ class Desk:
         self.places = set(guild_ids) if is_all else self.places | set(guild_ids)
 
     async def on_online(self, client: Client) -> None:
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
         self.online += 1
 
     async def on_message(self, message: discord.Message) -> None:
@@ -153,6 +157,21 @@ async def test_discord_that_is_away_is_waited_for(line: Line) -> None:
             await line.hurry(lambda: late.gateway.connected)
         finally:
             await late.stop()
+
+
+async def test_a_database_that_takes_nothing_at_the_sign_in_is_waited_for(line: Line) -> None:
+    line.desk.fault = StoreError("The database did not take it: database is locked.")
+    async with line.open():
+        await line.hurry(lambda: line.discord.gateway.connected)
+        await line.heard("hello")
+    assert line.desk.online == 1
+
+
+async def test_an_answer_that_makes_no_sense_is_waited_out(line: Line) -> None:
+    line.discord.faults.add("GET", "/users/@me$", status=200, json="a page", times=1)
+    async with line.open():
+        await line.hurry(lambda: line.discord.gateway.connected)
+    assert line.discord.faults.left == 0
 
 
 async def test_pauses_between_tries_grow(line: Line) -> None:

@@ -3,57 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import discord
 import pytest
 import simcord
 
 from adapters.discord.commands import ANIMATE
-from bot.simulator import Simulator
-from bot.simulator.order import Order
 from tests.adapters.discord.conftest import picture
-from tests.adapters.discord.virtual import GUILD, Stage, open_stage, shows_clip
-from tests.fakes import MovableClock
+from tests.adapters.discord.virtual import (
+    GUILD,
+    Stage,
+    fields,
+    fill,
+    orders,
+    said,
+    shows_clip,
+    stage,
+)
 
+__all__ = ["stage"]
 SERVED = {"servers": [str(GUILD)]}
-
-
-@pytest.fixture
-async def stage(
-    tmp_path: Path,
-    simulator: Simulator,
-    clock: MovableClock,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Stage]:
-    async with open_stage(tmp_path, simulator, clock, monkeypatch) as opened:
-        yield opened
-
-
-def orders(stage: Stage) -> list[Order]:
-    """What the video service was asked for."""
-    return [each.order for each in stage.simulator.generations.values()]
-
-
-def said(result: simcord.InteractionResult) -> str:
-    """What the person who asked reads, and nobody else."""
-    assert result.response is not None
-    assert result.response.ephemeral
-    return result.response.content
-
-
-def fields(shown: simcord.InteractionResult) -> dict[str, Any]:
-    """The fields of a form by their labels."""
-    assert shown.modal is not None
-    return {each["label"]: each["component"] for each in shown.modal["components"]}
-
-
-def fill(shown: simcord.InteractionResult, values: dict[str, Any]) -> dict[str, Any]:
-    """What is given for the fields of a form, by their labels."""
-    known = fields(shown)
-    return {known[label]["custom_id"]: value for label, value in values.items()}
 
 
 # ---- commands --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import discord
+import pytest
 import simcord
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
@@ -24,6 +25,7 @@ from adapters.discord.session import Wire
 from adapters.discord.threads import Opening
 from bot.refs import JobId
 from bot.simulator import Simulator
+from bot.simulator.order import Order
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -118,17 +120,16 @@ class Stage:
         """The first clip in a channel, or a later one, once its job is done."""
         async with asyncio.timeout(10):
             while len(clips := self.clips(channel)) < number:
-                await asyncio.sleep(0.01)
+                # To look costs simcord more than the bot's own work.
+                await asyncio.sleep(0.05)
         found = clips[number - 1]
         await self.delivered(found.content)
         return found
 
     async def delivered(self, words: str) -> None:
         """Wait until the job that some words name is done."""
-        named = re.search(r"`(r-[0-9a-z]+)`", words)
-        assert named is not None
         assert self._house is not None
-        await self._house.delivered(JobId(named[1]))
+        await self._house.delivered(job_of(words))
 
     @property
     def bot_id(self) -> int:
@@ -191,3 +192,45 @@ async def serve_files(env: simcord.Env) -> AsyncIterator[BaseTestServer]:
     app.router.add_get("/{path:.*}", serve)
     async with TestServer(app) as server:
         yield server
+
+
+@pytest.fixture
+async def stage(
+    tmp_path: Path,
+    simulator: Simulator,
+    clock: MovableClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Stage]:
+    async with open_stage(tmp_path, simulator, clock, monkeypatch) as opened:
+        yield opened
+
+
+def job_of(words: str) -> JobId:
+    """The job that some words name."""
+    named = re.search(r"`(r-[0-9a-z]+)`", words)
+    assert named is not None, words
+    return JobId(named[1])
+
+
+def orders(stage: Stage) -> list[Order]:
+    """What the video service was asked for."""
+    return [each.order for each in stage.simulator.generations.values()]
+
+
+def said(result: simcord.InteractionResult) -> str:
+    """What the person who asked reads, and nobody else."""
+    assert result.response is not None
+    assert result.response.ephemeral
+    return result.response.content
+
+
+def fields(shown: simcord.InteractionResult) -> dict[str, Any]:
+    """The fields of a form by their labels."""
+    assert shown.modal is not None
+    return {each["label"]: each["component"] for each in shown.modal["components"]}
+
+
+def fill(shown: simcord.InteractionResult, values: dict[str, Any]) -> dict[str, Any]:
+    """What is given for the fields of a form, by their labels."""
+    known = fields(shown)
+    return {known[label]["custom_id"]: value for label, value in values.items()}

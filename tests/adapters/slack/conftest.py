@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from adapters.slack import Settings, create
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
+from tests.secrecy import read_logs
 from tests.slack_server import Channel, Message, Person, SlackServer, Team
 
 T = TypeVar("T")
@@ -167,3 +168,9 @@ async def open_lane(town: Town) -> AsyncIterator[Callable[..., Any]]:
 async def lane(open_lane: Callable[..., Any]) -> Lane:
     started: Lane = await open_lane()
     return started
+
+
+@pytest.fixture(autouse=True)
+def _no_log_tells() -> Iterator[None]:
+    with read_logs():
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,43 @@ async def test_more_is_a_list_with_prices_and_asks_for_what_an_act_needs(lane: L
     [reframed] = [each for each in lane.clips() if each is not clip]
     assert reframed.thread_ts == clip.thread_ts
     assert "Reframed from" in str(reframed.blocks)
+    await lane.house.check_books()
+
+
+async def test_what_is_on_the_list_is_asked_for_in_its_form(
+    open_lane: Callable[..., Any],
+) -> None:
+    # Luma names no price for these two, so they are off until the operator enters one.
+    prices = {"ray-flash-2/upscale": 0.001, "ray-flash-2/audio": 0.05}
+    lane = await open_lane(luma={"prices": prices})
+    await lane.ana.slash("/ray", "a fox --draft", lane.general)
+    clip = await lane.clip()
+    first = (await all_jobs(lane))[0]
+    await lane.house.delivered(first.id)
+    await lane.ana.slash("/ray", f"extend {first.id} it runs", lane.general)
+    await lane.slack.wait_for(lambda: len(lane.clips()) == 2, seconds=15)
+    second = (await all_jobs(lane))[0]
+    await lane.house.delivered(second.id)
+    # What becomes of each is in the journeys of the core.
+    lane.house.simulator.faults.slow(1000, times=6)
+    for label, values in (
+        ("Prequel", {"prompt": "it wakes"}),
+        ("Join", {"other": second.id}),
+        ("Final", {"choice": "1080p"}),
+        ("Modify", {"choice": "flex_2", "prompt": "a drawing"}),
+        ("Upscale", {"choice": "1080p"}),
+        ("Add sound", {"prompt": "paws", "without": "wind"}),
+    ):
+        view = await pick(lane.ana, clip, label)
+        assert (await lane.ana.submit(view, values)).closed, label
+    await lane.slack.wait_acked()
+    async with asyncio.timeout(10):
+        while len(every := await all_jobs(lane)) < 8:
+            await asyncio.sleep(0.05)
+    relations = [each.request.relation for each in reversed(every)]
+    assert relations == [
+        *(None, "extend", "prequel", "join", "final", "modify", "upscale", "audio")
+    ]
     await lane.house.check_books()
 
 

@@ -354,6 +354,28 @@ async def test_a_workspace_that_is_not_named_is_refused(open_lane: Callable[...,
     assert generations(lane) == []
 
 
+async def test_channels_are_shown_by_their_names_where_slack_tells_but_their_ids(
+    lane: Lane,
+) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
+    here, known = f"<#{lane.general.id}|>", lane.general.id
+    for typed in (
+        f"admin rule moderators_channel {here}",
+        f"admin rule review before_post {here}",
+        f"admin rule rules {here} Be kind.",
+        f"admin channel {here} on",
+        f"admin defaults {here} ar=9:16",
+        f"admin digest {here}",
+        "admin limits",
+    ):
+        told = len(boss.ephemerals)
+        await boss.slash("/ray", typed, lane.general)
+        await lane.slack.wait_for(lambda: len(boss.ephemerals) > told)  # noqa: B023 - awaited here
+        shown = str(boss.ephemerals[-1].blocks)
+        named = shown.count(f"'channel_id': '{known}'") + shown.count(f"<#{known}>")
+        assert named == shown.count(known) > 0, typed
+
+
 async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
     boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
     refused = await lane.ben.slash("/ray", "admin pause", lane.general)

@@ -44,9 +44,13 @@ async def test_admins_post_or_reject_each_clip_with_a_button(lane: Lane) -> None
     second = await lane.slack.wait_message(
         mods, lambda each: is_clip(each) and "blue" in each.plain, seconds=15
     )
-    await boss.click(second, "Reject")
+    pressed = await lane.ben.click(second, "Reject")
+    await pressed.wait_said(lambda text: "Only admins" in text)
+    view = await (await boss.click(second, "Reject")).wait_view()
+    assert (await boss.submit(view, {"reason": "Too *blue*."})).closed
     letter = await lane.slack.wait_message(lane.ana.direct, lambda each: bool(each.plain))
     assert "A moderator looked at your clip" in letter.plain
+    assert "They say: “Too *blue*.”" in letter.plain
     status = await lane.status("Not posted")
     assert "blue" not in status.plain
     pressed = await lane.slack.person("Bo", lane.team, lane.general, is_admin=True).slash(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, select, text
 
 from bot.job import Clip, Failure, Job, JobState, Plan
 from bot.ports import Submission
@@ -20,12 +22,14 @@ from bot.refs import GenerationId, JobId, MediaKey, MessageRef, Micros, Price
 from bot.request import GenerationRequest
 from bot.store import attempts, jobs, ledger
 from bot.store.database import Database, Tx, open_database
+from bot.store.schema import settings
 from bot.tables import LimitsTable
 from tests.conftest import migrated
 from tests.fakes import to_request
 from tests.postgres import postgres_database
 
 R = TypeVar("R")
+ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NO_MONEY = {"usd_per_person_per_day": None, "usd_total_per_month": None}
 UNLIMITED = LimitsTable.model_validate(NO_MONEY)
@@ -227,6 +231,81 @@ def start_write(
     group: asyncio.TaskGroup, database: Database, work: Callable[[Tx], R]
 ) -> asyncio.Task[R]:
     return group.create_task(database.write(work))
+
+
+def note(scope: str, size: int = 2) -> Callable[[Tx], str]:
+    """A transaction that writes one row of so many bytes."""
+
+    def work(tx: Tx) -> str:
+        tx.conn.execute(settings.insert(), {"scope": scope, "chosen": "x" * (size - 2)})
+        return scope
+
+    return work
+
+
+def noted(conn: Connection) -> list[str]:
+    """What was written, in the order of its names."""
+    return list(conn.execute(select(settings.c.scope).order_by(settings.c.scope)).scalars())
+
+
+async def outcomes(
+    database: Database, *works: Callable[[Tx], object]
+) -> list[object | BaseException]:
+    """What became of transactions that went into one commit."""
+    tasks: list[asyncio.Task[object]] = []
+    async with one_batch(database):
+        tasks = [asyncio.ensure_future(database.write(work)) for work in works]
+        await asyncio.sleep(0)
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = open_database(url)
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.stop()
+
+
+WRITER = """
+import asyncio, os, resource, sys
+from sqlalchemy import Connection, select, text
+from bot.errors import StoreError
+from bot.store.database import open_database
+
+INSERT = text("INSERT INTO settings (scope, chosen) VALUES (:scope, '{}')")
+
+async def write(database, name):
+    for number in range(100_000):
+        scope = f"{name}-{number}"
+        await database.write(lambda tx: tx.conn.execute(INSERT, {"scope": scope}).rowcount)
+        os.write(1, scope.encode() + b"\\n")
+
+async def main(url, most_bytes):
+    database = open_database(url)
+    await database.start()
+    if most_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+    await asyncio.gather(*(write(database, name) for name in range(20)))
+
+try:
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+except StoreError as error:
+    sys.stderr.write(str(error))
+    os._exit(7)
+"""
+
+
+def start_writer(url: str, most_bytes: int = 0) -> subprocess.Popen[bytes]:
+    """A process that writes without end and tells each row that was acknowledged."""
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, url, str(most_bytes)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
 
 
 @pytest.fixture(scope="session")

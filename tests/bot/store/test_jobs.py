@@ -11,7 +11,7 @@ import pytest
 from bot.errors import JobNotFound, Stale
 from bot.job import MOVES, Failure, Job, JobState
 from bot.refs import GenerationId, JobId, MessageRef, ThreadRef
-from bot.store import attempts, jobs
+from bot.store import attempts, jobs, timeline
 from bot.store.database import Tx
 from tests.bot.store.conftest import NOW, Books, step, to_submission
 from tests.fakes import to_request
@@ -141,7 +141,7 @@ async def test_the_timeline_tells_every_move_once(books: Books) -> None:
     job = await books.accept(job, at=NOW + SECOND)
     job = await books.change(job, tries=1)
     job = await books.move(job, S.CANCELLED, NOW + 2 * SECOND)
-    assert await books.database.read(lambda conn: jobs.timeline(conn, job.id)) == (
+    assert await books.database.read(lambda conn: timeline.of(conn, job.id)) == (
         (NOW, "received"),
         (NOW + SECOND, "accepted"),
         (NOW + 2 * SECOND, "cancelled"),

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
+from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from psycopg.sql import SQL
+from sqlalchemy import Connection, event, inspect, text
 
 from bot.errors import ConfigError, InvalidRequest, StoreError
-from bot.store import settings
+from bot.limits import LIMITS
+from bot.store import jobs, ledger, places, settings
 from bot.store.database import Database, Tx, open_database
-from tests.postgres import postgres_database
+from bot.store.postgres import PostgresDatabase
+from bot.tables import LimitsTable
+from tests.bot.store.conftest import NOW, to_plan
+from tests.fakes import to_request
+from tests.postgres import at_server, database_at, postgres_database, server
 
 SCOPE = "discord:1:a"
 ENDED = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid")
@@ -138,9 +148,26 @@ async def test_a_frozen_writer_holds_nobody_up_for_long(
     assert await beside.read(count) == 2
 
 
-async def test_a_reader_cannot_write(database: Database) -> None:
-    with pytest.raises(StoreError, match="read-only"):
-        await database.read(lambda conn: conn.execute(text("DELETE FROM settings")))
+def test_a_database_that_sorts_by_a_language_is_refused() -> None:
+    """A reaction would not find its clip there: names are looked up by ranges of letters."""
+    address, name = server(), f"test_{secrets.token_hex(6)}"
+    create = "CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+    at_server(address, SQL(create), name=name)
+    try:
+        database = PostgresDatabase(database_at(address, name))
+        with pytest.raises(ConfigError, match=r"sorts texts .* --locale=C"):
+            database.migrate()
+        with database.alone() as conn:
+            assert inspect(conn).get_table_names() == []
+    finally:
+        at_server(address, SQL("DROP DATABASE {name}"), name=name)
+
+
+async def test_a_text_that_is_too_long_is_refused_in_a_sentence(database: Database) -> None:
+    with pytest.raises(StoreError, match="value too long"):
+        await database.write(lambda tx: settings.choose(tx, "s" * 201, {"n": "1"}))
+    await database.write(add)
+    assert await database.read(count) == 1
 
 
 async def test_a_server_that_is_not_there_is_told_without_its_password() -> None:
@@ -160,3 +187,82 @@ def test_an_address_that_names_no_database_is_refused(address: str) -> None:
 async def test_it_is_copied_by_its_own_tool(database: Database, tmp_path: object) -> None:
     with pytest.raises(InvalidRequest, match="pg_dump"):
         database.back_up(tmp_path / "copy")  # type: ignore[operator]  # a path, as pytest gives it
+
+
+# ---- among many rows --------------------------------------------------------------------------
+
+MANY = """
+INSERT INTO jobs (id, dedupe_key, state, version, adapter, tenant, channel, person, prompt,
+    request, model, provider, attempt, tries, broken, faults, created_at, accepted_at, ended_at,
+    cost, is_test, list_price, provider_cost, seconds, crashes, cancel_requested)
+SELECT 'r-' || n, 'many' || n, CASE WHEN is_open THEN 'accepted' ELSE 'delivered' END, 5,
+    'recording', place, place || ':' || mod(n, 60), place || ':' || mod(n, 400),
+    repeat('word ', 300), '{}', 'ray-flash-2', 'luma', 1, 0, 0, 0, at, at,
+    CASE WHEN NOT is_open THEN at END, 100, false, 0, 0, 5, 0, false
+FROM (SELECT n, mod(n, 50) = 0 AS is_open, 'recording:' || mod(n, 20) AS place,
+    timestamptz '2026-11-22 12:00Z' - n * interval '10 minutes' AS at
+    FROM generate_series(1, 5000) AS n) AS each
+"""
+ALL_LIMITS = LimitsTable.model_validate(
+    {each.key: 1_000_000 for each in LIMITS} | {"usd_per_person_per_day": 10_000}
+)
+
+
+ARE_ALL_SEEN = "SELECT relpages = relallvisible FROM pg_class WHERE relname = 'jobs'"
+
+
+def plan_of(conn: Connection, calls: Callable[[Connection], object]) -> list[str]:
+    """What the server would do for each statement that a function runs."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(
+        _conn: object, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> tuple[str, Any]:
+        ran.append((statement, parameters))
+        return statement, parameters
+
+    event.listen(conn, "before_cursor_execute", note, retval=True)
+    calls(conn)
+    event.remove(conn, "before_cursor_execute", note)
+    rows = [conn.exec_driver_sql(f"EXPLAIN {sql}", values) for sql, values in ran]
+    return [str(row[0]) for found in rows for row in found]
+
+
+def submit(conn: Connection) -> None:
+    """All that a request reads and writes until it is accepted and let go."""
+    tx, request = Tx(conn), to_request()
+    places.standing(conn, request.requester, "general", NOW)
+    job, _ = jobs.insert(tx, request, NOW)
+    ledger.accept(tx, job, to_plan(request), ALL_LIMITS, NOW)
+    jobs.line(conn, "luma")
+    jobs.waiting(conn, "luma", NOW, slots=5, busy=2)
+    jobs.running(conn, "luma", NOW)
+    jobs.due_times(conn)
+
+
+def settle(url: str) -> None:
+    """Vacuum until all rows are known to be there for all; whoever just connects holds that up."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as conn:
+        for _ in range(50):
+            conn.execute("VACUUM (ANALYZE) jobs")
+            if conn.execute(ARE_ALL_SEEN).fetchone() == (True,):
+                return
+    raise AssertionError("Something else holds an old snapshot.")
+
+
+def test_a_request_reads_no_whole_table_of_jobs(url: str) -> None:
+    database = PostgresDatabase(url)
+    with database.alone() as conn:
+        # Or VACUUM cannot tell yet that the rows are there for everybody.
+        conn.exec_driver_sql("SET LOCAL synchronous_commit = on")
+        conn.exec_driver_sql(MANY)
+    settle(url)
+    with database.alone() as conn:
+        assert any("Seq Scan on jobs" in line for line in plan_of(conn, jobs.parked))
+        plan = plan_of(conn, submit)
+        assert [line for line in plan if "Seq Scan on jobs" in line] == []
+        of_sums = [line for line in plan if "_accepted_at on jobs" in line]
+        assert len(of_sums) >= 7, "a sum for each limit"
+        [update] = [line for before, line in pairwise(plan) if before.startswith("Update on jobs")]
+        assert "Index Scan using pk_jobs" in update, "not by its state, which many may have"
+        conn.rollback()

@@ -1,0 +1,164 @@
+"""Many running at once: Raybot beside what people would use instead, on the same arrivals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bench.children import Child
+from bench.figures import Figure, Score
+from bench.home import home
+from bench.lag import (
+    RUN_SECONDS,
+    Orders,
+    Outcome,
+    Tally,
+    remark,
+    run_programs,
+    to_peer_tally,
+    to_tally,
+)
+from bench.loop import idle_worst, worst
+from bench.peers import PEERS
+from bench.race import Race, Showing, run_peers
+from bench.service import Account, Report, Service
+from bench.terms import Terms
+
+SEED = 7
+
+
+def to_peer_figure(who: str, running: int, showing: Showing, report: Report) -> Figure:
+    """How a peer did, with what it lost on the way and what it paid twice."""
+    tally = to_peer_tally([showing.visible], [report])
+    return Figure(
+        name=f"  peer: {who}, {running:,} running",
+        measured=tally.words,
+        remark=f"{remark(tally)}{went_wrong(showing, report)}",
+        score=tally.to_score(who, running, late=showing.late, job_bytes=showing.job_bytes),
+    )
+
+
+def went_wrong(showing: Showing, report: Report) -> str:
+    """In words: what a peer gave up by itself, with nobody killing it."""
+    parts = [f"{count} ended by {name}" for name, count in showing.gave_up.items()]
+    if (orphans := len(report.created) - showing.running) > 0:
+        parts.append(f"{orphans} generations paid that it does not know of")
+    return "".join(f"; {part}" for part in parts)
+
+
+def to_callback_figure(running: int, tally: Tally, *, late: Sequence[float]) -> Figure:
+    """What callbacks must reach, whatever the number."""
+    return Figure(
+        name=f"lag with callbacks, {running:,} running",
+        goal="p95 < 1 s, GETs ≤ 0.5",
+        measured=tally.words,
+        remark=remark(tally),
+        is_reached=tally.p95 < 1.0 and tally.looks <= 0.5,
+        score=tally.to_score("Raybot, callbacks", running, late=late),
+    )
+
+
+def hundred_running(terms: Terms) -> list[Figure]:
+    """A hundred at once: the peers, then the program by polling, then with callbacks.
+
+    Where it has to be quick, the first two share the machine and the third is left out.
+    """
+    count = 100
+    idle_worst()
+    with Service([Account(seed=SEED)] * len(PEERS)) as service:
+        races = [
+            Child(run_peers, [Race(peer=who, url=url, jobs=count)])
+            for who, url in zip(PEERS, service.urls, strict=True)
+        ]
+        polled = at_once(count, Account(seed=SEED), terms) if terms.is_quick else None
+        showings = [each.result(RUN_SECONDS)[0] for each in races]
+        reports = [service.report(number) for number in range(len(PEERS))]
+    peers = [
+        to_peer_figure(who, count, showing, report)
+        for who, showing, report in zip(PEERS, showings, reports, strict=True)
+    ]
+    tally, outcome = polled or at_once(count, Account(seed=SEED), terms)
+    figures = [
+        *peers,
+        Figure(
+            name="lag by polling, 100 running",
+            goal="p50 ≤ 0.8 s, p95 ≤ 1.5 s, GETs ≤ 3",
+            measured=tally.words,
+            remark=remark(tally),
+            is_reached=tally.p50 <= 0.8 and tally.p95 <= 1.5 and tally.looks <= 3,
+            score=_to_score(count, tally, outcome),
+        ),
+    ]
+    if not terms.is_quick:
+        called, outcome = at_once(count, Account(seed=SEED, callbacks=True), terms)
+        figures.append(to_callback_figure(count, called, late=outcome.late))
+    return figures
+
+
+def thousand_running(terms: Terms) -> list[Figure]:
+    """A thousand at once, with a quarter of the clips' sides: verifying takes two cores else."""
+    count = 1000
+    small = Account(seed=SEED, full_size=False)
+    idle_worst()
+    tally, outcome = at_once(count, small, terms, gets_per_second=10.0)
+    above = worst(outcome.late) - idle_worst()
+    figures = [
+        Figure(
+            name="lag by polling, 1,000 running, 10 GET/s",
+            goal="p95 ≤ 3 s",
+            measured=tally.words,
+            remark=f"{remark(tally)}; small clips",
+            is_reached=tally.p95 <= 3.0,
+            score=_to_score(count, tally, outcome),
+        ),
+        Figure(
+            name="event-loop stall, 1,000 running, p99.9",
+            goal="≤ 20 ms above an idle loop",
+            measured=f"{worst(outcome.late):.1f} ms, {above:+.1f} ms above",
+            remark=f"an idle loop before it {idle_worst():.1f} ms",
+            is_reached=above <= 20,
+        ),
+    ]
+    if not terms.is_quick:
+        account = Account(seed=SEED, full_size=False, callbacks=True)
+        called, outcome = at_once(count, account, terms, gets_per_second=10.0)
+        figures.append(to_callback_figure(count, called, late=outcome.late))
+    return figures
+
+
+def _to_score(count: int, tally: Tally, outcome: Outcome) -> Score:
+    return tally.to_score("Raybot, polling", count, late=outcome.late, job_bytes=outcome.job_bytes)
+
+
+def at_once(
+    count: int, account: Account, terms: Terms, *, gets_per_second: float = 5.0
+) -> tuple[Tally, Outcome]:
+    """So many jobs, shared by as many processes as the terms say; the outcome is of all."""
+    with Service([account]) as service, home(terms.database_url) as place:
+        children = [
+            Child(
+                run_programs,
+                [
+                    Orders(
+                        url=service.urls[0],
+                        at_once=count,
+                        jobs=count,
+                        gets_per_second=gets_per_second,
+                        home=place,
+                        share=range(number, count, terms.processes),
+                    )
+                ],
+            )
+            for number in range(terms.processes)
+        ]
+        outcomes = [child.result(RUN_SECONDS)[0] for child in children]
+        report = service.report()
+    journeys = {id_: journey for each in outcomes for id_, journey in each.journeys.items()}
+    late = max((each.late for each in outcomes), key=worst)
+    weights = [each.job_bytes for each in outcomes if not math.isnan(each.job_bytes)]
+    outcome = Outcome(
+        journeys=journeys,
+        late=late,
+        job_bytes=sum(weights) / len(weights) if weights else math.nan,
+    )
+    return to_tally([journeys], [report]), outcome

@@ -1,0 +1,58 @@
+"""Where a measured program keeps its things: a folder on a disk, and an empty database."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg.sql import SQL
+
+from bench.wall import Wall
+from bot.store.postgres import PostgresDatabase
+from tests.postgres import at_server, database_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """Given to every process that shares it; `database_url` is empty for a file in the folder."""
+
+    folder: Path
+    database_url: str = ""
+
+    @property
+    def wall(self) -> Wall:
+        """What people were shown by any of them."""
+        return Wall(self.folder / "wall")
+
+
+@contextmanager
+def home(server_url: str = "") -> Iterator[Home]:
+    """A new one while the block runs; its database is made at that server, if one is named."""
+    # The usual place for short-lived files is often memory, without fsync.
+    disk = Path("/var/tmp")
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="raybot-bench-", dir=disk if disk.is_dir() else None
+        ) as folder,
+        _database(server_url) as url,
+    ):
+        yield Home(folder=Path(folder), database_url=url)
+
+
+@contextmanager
+def _database(server_url: str) -> Iterator[str]:
+    if not server_url:
+        yield ""
+        return
+    name = f"bench_{secrets.token_hex(6)}"
+    at_server(server_url, SQL("CREATE DATABASE {name}"), name=name)
+    url = database_at(server_url, name)
+    try:
+        PostgresDatabase(url).migrate()
+        yield url
+    finally:
+        at_server(server_url, SQL("DROP DATABASE {name} WITH (FORCE)"), name=name)

@@ -1,0 +1,136 @@
+"""docs/benchmarks.md, written from what was measured: comparison first, then every figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from bench import machine
+from bench.figures import Figure, Score, number
+from bench.terms import Terms
+from bench.throng import PATIENCE_SECONDS
+
+HEAD = """\
+# Benchmarks
+
+Written by `python -m bench --write`; do not edit. {when}, {minutes:.0f} minutes, on {machine}.
+Raybot keeps its rows in {database}. Load average of the machine before it began: {load}.
+Absolute figures differ from machine to machine; the ratios, taken in one run on one machine,
+differ less.
+
+## Beside what people would use instead
+
+Three small bots as they are commonly written (`bench/peers/`) get the same requests at the same
+pace from the same service: the **SDK loop** is the one that Luma's documentation shows, with the
+asynchronous client and its retries as they come, and looks every 3 s; **thread per job** looks
+every 3 s, too, and **task per job** every 2 s. In brackets: how many times Raybot's by polling.
+"""
+
+METHOD = """\
+## How it is measured
+
+- The video service is the simulator, in a process of its own, answering after 0.1 s; each
+  program under test is another process. A generation takes 20 to 40 s, evenly spread, the same
+  for everybody.
+- **Lag** is from the moment at which the service completed a generation to its clip in the
+  thread: the look that finds it, the download, for Raybot also decoding the whole clip as a
+  check and keeping it, and an upload of 0.1 s. **GETs** are looks at generations, by list or one
+  by one, per job.
+- **Stall** is the 99.9th percentile of how late an event loop comes back to a task that asked
+  for 5 ms, above an idle loop of the same run. The thread per job has a loop beside its threads,
+  as bots have.
+- **Memory per running job** is the growth of the process from ten running jobs to all of them,
+  and with ten thousand that of a process that starts with them.
+- Up to 1,000 running, all of them are created within seconds and all finish. Of 10,000 running,
+  80 finish, five a second; the peers create them in at most {patience:.0f} s, Raybot finds them
+  in its database after a kill -9. A peer that does not hold 1,000 is not asked for 10,000. From
+  1,000 on clips have a quarter of each side.
+- Raybot keeps within a budget of 5 GETs a second, and 10 from 1,000 running on. The peers have
+  none: they ask as often as they like, which the real service would answer with 429.
+- **kill -9**: a hundred requests, of which five lose the answer to their POST; each process is
+  killed once thirty clips are shown, and started again. Lost: no clip in the thread, two minutes
+  later. Paid twice: more generations at the service than requests. Posted twice: the same clip
+  under two posts.
+- The database writes with full fsync, on a disk. No limit of the simulated account binds but
+  those of Raybot.
+
+## What the figures do not show
+
+- The real service's own time, its network, and its limits: Luma's usual account runs ten at a
+  time, so 1,000 and 10,000 show how cost grows, not what one key can buy.
+- The peers do less: no limits, no prices, no check of the clip, nothing durable. Where the
+  machine is the limit, that work is in Raybot's lag.
+- With thousands of peers' GETs a second the simulator itself is busy; such a row shows that the
+  demand is too high, not how fast the peer could be.
+- A chat platform's own rate limits. Acknowledgements are measured with the true adapters against
+  local Discord and Slack servers; all other rows use a chat that only takes its time.
+"""
+
+#: Heading, what of a score, and its unit.
+COLUMNS: Sequence[tuple[str, Callable[[Score], float], str]] = (
+    ("lag p50", lambda score: score.p50, " s"),
+    ("lag p95", lambda score: score.p95, " s"),
+    ("lag max", lambda score: score.most, " s"),
+    ("GETs per job", lambda score: score.looks, ""),
+    ("stall", lambda score: max(0.0, score.stall), " ms"),
+    ("memory per running job", lambda score: score.job_bytes / 1024, " KiB"),
+)
+OURS = "Raybot, polling"
+
+
+def to_paper(
+    figures: Sequence[Figure], terms: Terms, *, when: datetime, minutes: float, load: str
+) -> str:
+    """The whole page."""
+    of_several = f"a PostgreSQL database that {terms.processes} processes share"
+    head = HEAD.format(
+        database=of_several if terms.database_url else "a SQLite file",
+        when=f"{when:%d %B %Y}".lstrip("0"),
+        minutes=minutes,
+        machine=machine.describe(),
+        load=load,
+    )
+    parts = [head, _comparison(figures), "## Figures\n", _table(figures)]
+    return "\n".join([*parts, METHOD.format(patience=PATIENCE_SECONDS)])
+
+
+def _comparison(figures: Sequence[Figure]) -> str:
+    scores = [each.score for each in figures if each.score is not None]
+    if not scores:
+        return "Not measured in this run.\n"
+    lines = [_row("running", "", *(name for name, _, _ in COLUMNS)), _rule(2 + len(COLUMNS))]
+    for running in sorted({each.running for each in scores}):
+        those = [each for each in scores if each.running == running]
+        ours = next((each for each in those if each.who == OURS), None)
+        those.sort(key=lambda each: not each.who.startswith("Raybot"))
+        lines += [_row(f"{running:,}", each.who, *_cells(each, ours)) for each in those]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(score: Score, ours: Score | None) -> list[str]:
+    cells = []
+    for _, read, unit in COLUMNS:
+        value = read(score)
+        own = math.nan if ours is None or ours is score else read(ours)
+        cell = number(value) + (unit if math.isfinite(value) else "")
+        if math.isfinite(value) and own > 0 and math.isfinite(own):
+            cell += f" ({number(value / own)} ×)"
+        cells.append(cell)
+    return cells
+
+
+def _table(figures: Sequence[Figure]) -> str:
+    lines = [_row("figure", "goal", "measured", "", "how"), _rule(5)]
+    for each in figures:
+        verdict = f"**{each.verdict}**" if each.is_reached is False else each.verdict
+        lines.append(_row(each.name.strip(), each.goal, each.measured, verdict, each.remark))
+    return "\n".join(lines) + "\n"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _rule(count: int) -> str:
+    return f"|{'---|' * count}"

@@ -1,0 +1,39 @@
+"""Where a peer posts its clips: takes the time of an upload and notes when each came."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench.wall import UPLOAD_SECONDS, Wall
+from bot.clock import SystemClock
+
+#: What every peer orders.
+ORDER = {
+    "prompt": "a red fox in snow",
+    "model": "ray-flash-2",
+    "aspect_ratio": "1:1",
+    "duration": "5s",
+    "resolution": "540p",
+}
+
+
+class Channel:
+    """Knows which generations a peer has begun, and when the clip of each was visible."""
+
+    def __init__(self, wall: Wall | None = None) -> None:
+        self.begun: list[str] = []
+        self.visible: dict[str, float] = {}
+        self._wall = wall
+
+    def begin(self, generation: str) -> None:
+        """The peer knows this generation now; may be called from any thread."""
+        self.begun.append(generation)
+
+    async def post(self, generation: str, clip: bytes) -> None:
+        """Upload it; then it is visible."""
+        await asyncio.sleep(UPLOAD_SECONDS)
+        if not clip:
+            raise ValueError("there is nothing to upload")
+        self.visible[generation] = SystemClock().now().timestamp()
+        if self._wall is not None:
+            self._wall.show(generation)

@@ -1,0 +1,56 @@
+"""What belongs to nobody: files and rows without a job, and jobs and payments without a clip."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import PurePosixPath
+
+from bot.errors import ClipError
+from bot.media import Media
+from bot.ports import Finding
+from bot.refs import JobId, MediaKey
+from bot.store import keeping
+from bot.store.database import Database
+
+CLIPS, FOLDERS = "clips", ("clips", "frames", "uploads")
+SHOWN = 5
+#: What is removed for its age goes some time before or after.
+MARGIN = timedelta(days=1)
+
+
+async def look(database: Database, media: Media, now: datetime, *, days: int) -> list[Finding]:
+    """What there is of that; clips are kept for so many days."""
+    try:
+        files = [each.key for folder in FOLDERS for each in await media.list(folder)]
+    except ClipError as error:
+        return [Finding(is_well=False, sentence=f"The kept files: {error.sentence}")]
+    # After the files: a job's row is there before any file of it.
+    jobs = await database.read(keeping.known)
+    since = now - timedelta(days=days) + MARGIN
+    named = await database.read(partial(keeping.clips, since=since))
+    strays = [key for key in files if _owner(key) not in jobs]
+    gone = [job_id for job_id, key in named.items() if key not in set(files)]
+    findings = []
+    if strays:
+        names = ", ".join(strays[:SHOWN])
+        told = f"{len(strays)} kept files belong to no job; they go with their time: {names}"
+        findings.append(Finding(is_well=True, sentence=told))
+    if jobless := await database.read(keeping.without_job):
+        told = f"Rows tell of jobs that there are not: {', '.join(jobless[:SHOWN])}"
+        findings.append(Finding(is_well=False, sentence=told))
+    if gone:
+        told = f"The clips of {len(gone)} jobs are not kept any more: {', '.join(gone[:SHOWN])}"
+        findings.append(Finding(is_well=False, sentence=told))
+    return findings + [
+        Finding(
+            is_well=True,
+            sentence=f"Generation {generation} of {job_id} was probably paid and went to nobody",
+        )
+        for job_id, generation in await database.read(keeping.given_up)
+    ]
+
+
+def _owner(key: MediaKey) -> JobId:
+    path = PurePosixPath(key)
+    return JobId(path.name.partition(".")[0] if path.parts[0] == CLIPS else path.parts[1])

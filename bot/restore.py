@@ -1,0 +1,91 @@
+"""Goes on from a backup: its file in the place of the database, and nothing paid twice."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from pathlib import Path
+
+from bot.clock import SystemClock
+from bot.errors import InvalidRequest
+from bot.http import read_time
+from bot.store import restoring
+from bot.store.database import Database, Tx
+from bot.store.restoring import Restored
+from bot.store.sqlite import SqliteDatabase, copy_into, writer_engine
+
+
+def put_back(database: Database, copy: Path) -> str:
+    """Put a backup in the database's place; what was there is kept beside it.
+
+    Raises `ConfigError` while a bot runs, `InvalidRequest` and `StoreError`; then nothing changed.
+    """
+    if not isinstance(database, SqliteDatabase):
+        raise InvalidRequest(
+            "pg_restore brings a PostgreSQL database back; then `raybot restore --since TIME`."
+        )
+    now = SystemClock().now()
+    database.lock()
+    try:
+        unfinished = copy_into(copy, database.path.with_name(f"{database.path.name}.new"))
+        done = _settle(unfinished, now)
+        kept = _set_aside(database.path, now)
+        unfinished.replace(database.path)
+    finally:
+        database.unlock()
+    return describe(done, kept)
+
+
+async def settle(database: Database, told: str) -> str:
+    """The same for a database that is in its place already, as it was at a time.
+
+    No process may be running on it. Raises `InvalidRequest` where that is no time.
+    """
+    now, since = SystemClock().now(), read_time(told)
+    if since is None or since > now:
+        raise InvalidRequest("Say since when, such as 2026-11-22T03:00Z.")
+    try:
+        await database.start()
+        done = await database.write(lambda tx: restoring.restore(tx, since, now))
+    finally:
+        await database.stop()
+    return describe(done, None)
+
+
+def _settle(path: Path, now: datetime) -> Restored:
+    engine = writer_engine(path)
+    try:
+        with engine.begin() as conn:
+            since = restoring.copied_at(conn)
+            if since is None:
+                raise InvalidRequest(f"{path} is no copy that `raybot backup` made.")
+            return restoring.restore(Tx(conn), since, now)
+    finally:
+        engine.dispose()
+
+
+def _set_aside(path: Path, now: datetime) -> Path | None:
+    """Keep the file that was there, with what belongs to it."""
+    if not path.exists():
+        return None
+    kept = path.with_name(f"{path.name}.{now:%Y%m%dT%H%M%S}.old")
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+    return kept
+
+
+def describe(done: Restored, kept: Path | None) -> str:
+    """What the operator has to know and to do."""
+    said = [f"Restored. {done.looked_up} jobs on their way are looked up at the next start."]
+    if done.ended:
+        said.append(f"{done.ended} that nobody had confirmed yet were ended.")
+    if done.aside:
+        said.append(
+            f"{len(done.aside)} that waited are put aside, since they may have been made and paid "
+            "after the backup. Look for each where it was asked, then `raybot unpark ID` lets it "
+            f"go on, and `raybot resolve ID release` ends it: {', '.join(done.aside)}."
+        )
+    if kept is not None:
+        said.append(f"The database that was there is kept as {kept}.")
+    return "\n".join(said)

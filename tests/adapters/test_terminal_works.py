@@ -1,0 +1,54 @@
+"""All that can be made of a clip at the terminal, and what a person has there, by typing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.store import jobs
+from tests.adapters.test_terminal_opinions import Sit, sit
+
+__all__ = ["sit"]
+#: Luma names no price for these two, so they are off until the operator enters one.
+PRICES = {"ray-flash-2/upscale": 0.001, "ray-flash-2/audio": 0.05}
+RELATIONS = (
+    *("extend", "prequel", "join", "loop", "final", "upscale", "audio", "reframe", "modify"),
+    *("variation", "variation", "remix", "retry"),
+)
+
+
+async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
+    tables: dict[str, Any] = {"luma": {"prices": PRICES}, "limits": {"confirm_above_usd": None}}
+    async with sit("ana", **tables) as ana:
+        fox = await ana.makes("a red fox --draft")
+        longer = await ana.makes(f"extend {fox} it runs")
+        for typed in (
+            f"prequel {fox} it wakes",
+            f"join {fox} {longer}",
+            f"loop {fox}",
+            f"vary {fox} 2",
+            f"final {fox} 720p",
+            f"upscale {fox} 1080p",
+            f"sound {fox} paws in snow --no wind",
+            f"reframe {fox} 16:9",
+            f"modify {fox} flex_2 a drawing",
+            f"remix {fox} --ar 9:16",
+            f"retry {fox}",
+        ):
+            assert "Accepted" in await ana.says(typed), typed
+        shown = await ana.says(f"show {fox}")
+        assert shown.count(" r-") >= len(RELATIONS)
+        read = ana.house.app.database.read
+        every = await read(lambda c: jobs.of_person(c, "terminal:local:ana", search="", page=1))
+        made = [each for each in every if each.parent == fox]
+        assert sorted(each.request.relation or "" for each in made) == sorted(RELATIONS)
+
+        for refused, says in (
+            (f"vary {fox} 5", "1 to 4"),
+            (f"reframe {fox} 1:1", "is 1:1 already"),
+            ("extend r-0nobody123", "no job"),
+            ("story", "The story is empty"),
+        ):
+            assert says in await ana.says(refused), refused
+        assert "watercolour" in await ana.says('settings suffix=", in watercolour"')
+        assert "generating" in await ana.says("usage")
+        assert "type: forget me yes" in await ana.says("forget me")

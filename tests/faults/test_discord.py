@@ -1,0 +1,107 @@
+"""Discord out of reach, for a moment and for an hour."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import discord
+import pytest
+
+from adapters.discord.session import Session
+from bot.job import JobState
+from bot.refs import JobId
+from tests.adapters.discord.conftest import Street, Town, discord_server, town
+from tests.adapters.discord.test_session import Line, line
+from tests.discord_server import DiscordServer
+from tests.faults.kit import before, readiness, spin, through
+from tests.faults.proxy import FaultProxy
+
+__all__ = ["discord_server", "line", "town"]
+
+
+@pytest.fixture
+async def wire(discord_server: DiscordServer) -> AsyncIterator[FaultProxy]:
+    async with before(discord_server.base_url) as proxy:
+        # What it tells its clients of itself leads by the same wire.
+        gateway = discord_server.gateway
+        gateway.url = discord_server.account.gateway_url = through(proxy, gateway.url)
+        yield proxy
+
+
+@pytest.fixture
+async def street(town: Town, wire: FaultProxy) -> AsyncIterator[Street]:
+    there = {"api_base_url": through(wire, town.discord.api_base_url)}
+    async with town.street(there) as opened:
+        yield opened
+
+
+async def asked(street: Street, prompt: str = "a red fox") -> JobId:
+    """A job that generates, with its status message in place."""
+    known = len(street.house.simulator.generations)
+    interaction = await street.ana.slash("ray create", street.general, prompt=prompt)
+    await street.ana.answer(interaction)
+    await street.house.simulator.wait_for_creates(known + 1)
+    [*_, found] = await street.house.app.database.read(
+        lambda conn: conn.exec_driver_sql("SELECT id FROM jobs ORDER BY created_at").all()
+    )
+    job_id = JobId(found[0])
+    await street.house.until(job_id, JobState.GENERATING)
+    await street.discord.wait_message(street.general, lambda each: job_id in each.content)
+    return job_id
+
+
+async def test_an_hour_without_discord(street: Street, wire: FaultProxy) -> None:
+    assert (await readiness(street.house))[1]["troubles"] == {}
+    job_id = await asked(street)
+    await wire.break_("refuse")
+    await wire.cut()
+    [*_, generation] = street.house.simulator.generations.values()
+    await street.house.simulator.finish(generation.id)
+    await street.house.until(job_id, JobState.DELIVERING)
+    for _ in range(30):
+        street.later(minutes=2)
+        await asyncio.sleep(0.02)
+    status, said = await readiness(street.house)
+    assert (status, said["problems"]) == (200, {})
+    assert "not connected to Discord" in said["troubles"]["discord"]
+    assert await spin() < 0.5
+    await wire.mend()
+    await street.hurry(lambda: street.clips(), seconds=20)
+    await street.house.delivered(job_id)
+    await street.hurry(lambda: street.discord.gateway.connected, seconds=5)
+    second = await asked(street, "two foxes")
+    [*_, generation] = street.house.simulator.generations.values()
+    await street.house.simulator.finish(generation.id)
+    await street.house.delivered(second)
+    assert len(street.clips()) == 2
+    assert (await readiness(street.house))[1]["troubles"] == {}
+    await street.house.check_books()
+
+
+def heard_of(session: Session) -> str:
+    """What its operator would hear of the session; "" while all is well."""
+    return session.trouble or ""
+
+
+async def test_a_gateway_that_fell_silent_is_left(line: Line, wire: FaultProxy) -> None:
+    line.discord.gateway.heartbeat_seconds = 0.1
+
+    async def connect(client: discord.Client, token: str) -> None:
+        client._connection.heartbeat_timeout = 0.5  # Discord's own minute is discord.py's affair.
+        await client.start(token)
+
+    there = {"api_base_url": through(wire, line.discord.api_base_url), "connect": connect}
+    async with line.open(gateway_url=line.discord.gateway_url, **there) as session:
+        await line.discord.wait_connected()
+        await line.heard("hello")
+        assert not heard_of(session)
+        await wire.break_("half-open")
+        async with asyncio.timeout(15):
+            while not heard_of(session):
+                await asyncio.sleep(0.05)
+        assert await spin() < 0.5
+        await wire.mend()
+        await line.hurry(lambda: line.discord.gateway.connected)
+        await line.heard("hello again")
+        assert not heard_of(session)

@@ -1,0 +1,180 @@
+"""A backup while jobs run, and a start from it: nothing is paid twice, nothing posted twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot import restore
+from bot.checkup import inspect
+from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.job import JobState
+from bot.refs import JobId
+from bot.simulator import Simulator
+from bot.store import attempts, jobs, moving
+from bot.store.database import open_database
+from bot.store.sqlite import SqliteDatabase
+from bot.supply import database_url
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
+
+
+async def copy(house: House, target: Path) -> Path:
+    """As `raybot backup` does, while the bot runs."""
+    await asyncio.to_thread(house.app.database.back_up, target)
+    return target
+
+
+def put_back(house: House, backup: Path) -> str:
+    return restore.put_back(open_database(database_url(house.config)), backup)
+
+
+@pytest.fixture
+def again(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> Callable[..., Any]:
+    """The same bot, the same world."""
+
+    def start(**tables: Any) -> Any:
+        config = to_test_config(tmp_path, simulator, **tables)
+        return running(config, simulator, chat, clock)
+
+    return start
+
+
+async def finish(house: House) -> None:
+    for each in list(house.simulator.generations.values()):
+        if not each.is_over:
+            await house.simulator.finish(each.id)
+
+
+async def test_what_was_done_since_the_backup_is_not_done_again(
+    tmp_path: Path, again: Callable[..., Any]
+) -> None:
+    tables = {"luma": {"running_limit": 1}, "limits": {"confirm_above_usd": 0.15}}
+    async with again(**tables) as house:
+        running_one = await house.ask(resolution="540p")
+        await house.until(running_one, JobState.GENERATING)
+        waiting = await house.ask("a wave", resolution="540p")
+        await house.until(waiting, JobState.ACCEPTED)
+        asked = await house.ask("a dear one", resolution="720p")
+        assert (await house.job(asked)).state is JobState.RECEIVED
+        backup = await copy(house, tmp_path / "copy.db")
+        # All three go on: made, paid, posted.
+        await finish(house)
+        await house.delivered(running_one)
+        await house.simulator.wait_for_creates(2)
+        await finish(house)
+        await house.delivered(waiting)
+        await house.studio.confirm(asked, (await house.job(asked)).request.requester)
+        await house.simulator.wait_for_creates(3)
+        await finish(house)
+        await house.delivered(asked)
+        with pytest.raises(ConfigError):
+            put_back(house, backup)
+        posted = len(house.chat.clips())
+
+    said = put_back(house, backup)
+    assert (
+        f"`raybot unpark ID` lets it go on, and `raybot resolve ID release` ends it: {waiting}"
+        in said
+    )
+    async with again(**tables) as house:
+        job = await house.delivered(running_one)
+        assert job.cost > 0
+        for _ in range(5):
+            house.clock.move(minutes=10)
+            await asyncio.sleep(0.02)
+        assert len(house.simulator.generations) == 3
+        assert len(house.chat.clips()) == posted == 3
+        assert (await house.job(asked)).state is JobState.FAILED
+        assert (await house.job(waiting)).parked_at is not None
+        assert any(waiting in each.sentence for each in await inspect(house.app.database))
+        # What really waited goes on when its operator says so.
+        await house.app.operations.unpark(waiting, actor="test")
+        await house.simulator.wait_for_creates(4)
+        await finish(house)
+        await house.delivered(waiting)
+        await house.check_books()
+
+
+async def test_a_doubt_of_before_the_backup_is_never_sent_again_by_itself(
+    tmp_path: Path, again: Callable[..., Any]
+) -> None:
+    """It was refused, sent again and made after the backup, with a secret that nobody knows."""
+    async with again() as house:
+        house.simulator.faults.drop("create", accepted=False)
+        job_id = await house.ask()
+        await house.until(job_id, JobState.SUBMITTING)
+        backup = await copy(house, tmp_path / "copy.db")
+    put_back(house, backup)
+    async with again() as house:
+        async with asyncio.timeout(15):
+            while (job := await house.job(job_id)).state is JobState.SUBMITTING:
+                house.clock.move(seconds=20)
+                await asyncio.sleep(0.02)
+        assert job.state is JobState.UNCERTAIN
+        assert not house.simulator.generations
+        await house.app.operations.resolve(job_id, "release", generation_id=None, actor="test")
+        await house.check_books()
+
+
+async def test_a_generation_that_failed_after_the_backup_is_not_tried_once_more(
+    tmp_path: Path, again: Callable[..., Any]
+) -> None:
+    async with again() as house:
+        job_id = await house.ask()
+        await house.until(job_id, JobState.GENERATING)
+        backup = await copy(house, tmp_path / "copy.db")
+        # The service fails, and makes it at the second try.
+        [first] = house.simulator.generations
+        await house.simulator.fail(first)
+        await house.simulator.wait_for_creates(2)
+        await finish(house)
+        await house.delivered(job_id)
+    put_back(house, backup)
+    async with again() as house:
+        job = await house.until(job_id, JobState.FAILED)
+        assert (job.cost, len(house.simulator.generations)) == (0, 2)
+        await house.check_books()
+
+
+async def test_a_backup_is_not_started_from_by_mistake(
+    tmp_path: Path, again: Callable[..., Any]
+) -> None:
+    async with again() as house:
+        await house.ask()
+        backup = await copy(house, tmp_path / "copy.db")
+        path = Path(house.app.database.place)
+    path.write_bytes(backup.read_bytes())
+    with pytest.raises(ConfigError, match="raybot restore"):
+        await SqliteDatabase(f"sqlite:///{path}").start()
+    elsewhere = SqliteDatabase(f"sqlite:///{tmp_path / 'new.db'}")
+    with pytest.raises(InvalidRequest, match="raybot restore"):
+        moving.move(SqliteDatabase(f"sqlite:///{backup}"), elsewhere, lambda *_: None)
+    with pytest.raises(StoreError, match="cannot be read as a database"):
+        put_back(house, tmp_path / "data" / "secret.key")
+    # One that was copied by other means, and is in place already.
+    put_back(house, backup)
+    said = await restore.settle(open_database(database_url(house.config)), "2026-11-01T00:00Z")
+    assert said.startswith("Restored.")
+    with pytest.raises(InvalidRequest):
+        await restore.settle(open_database(database_url(house.config)), "yesterday")
+
+
+async def test_a_backup_of_before_the_first_job_is_one(tmp_path: Path, again: Any) -> None:
+    async with again() as house:
+        backup = await copy(house, tmp_path / "copy.db")
+        await house.ask()
+    put_back(house, backup)
+    kept = list((tmp_path / "data").glob("raybot.db.*.old"))
+    assert len(kept) == 1
+    async with again() as house:
+        assert await house.app.database.read(jobs.open_ids) == []
+        assert not await house.app.database.read(
+            lambda conn: attempts.was_restored(conn, JobId("r-none"))
+        )

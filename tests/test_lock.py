@@ -1,0 +1,63 @@
+"""What is installed is what was locked: pinned, hashed, and from no address of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / "requirements").glob("*.txt"))
+RUN = "run.txt"
+PIN = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[0-9][\w.+!]*)(?P<marker> ; .+)? \\"
+)
+HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?P<more> \\)?")
+COMMENT = re.compile(r"\s+# (via.*|  \S.*)|    #.*")
+
+
+def pins(path: Path) -> dict[tuple[str, str], tuple[str, frozenset[str]]]:
+    """By name and marker: the version and the hashes. Whatever else a line may be is refused."""
+    found: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
+    key, is_open = ("", ""), False
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        where = f"{path.name}:{number}: {line}"
+        if pin := PIN.fullmatch(line):
+            assert not is_open, where
+            key, is_open = (pin["name"], pin["marker"] or ""), True
+            assert key not in found, where
+            found[key] = (pin["version"], frozenset())
+        elif hashed := HASH.fullmatch(line):
+            assert is_open, where
+            version, hashes = found[key]
+            found[key] = (version, hashes | {line.strip().removesuffix(" \\")})
+            is_open = hashed["more"] is not None
+        else:
+            assert not is_open, where
+            assert COMMENT.fullmatch(line), where
+    assert not is_open
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_every_requirement_is_pinned_and_hashed_and_nothing_else_is_there(path: Path) -> None:
+    """No index, no link, no other file, no option: each line is a pin, a hash or a remark."""
+    for (name, _), (_, hashes) in pins(path).items():
+        assert hashes, name
+
+
+@pytest.mark.parametrize("name", sorted({path.name for path in FILES} - {RUN, "build.txt"}))
+def test_what_runs_is_the_same_everywhere(name: str) -> None:
+    run, other = pins(ROOT / "requirements" / RUN), pins(ROOT / "requirements" / name)
+    versions = {key: version for key, (version, _) in other.items()}
+    assert {key: versions.get(key) for key in run} == {key: run[key][0] for key in run}
+    assert all(run[key][1] == other[key][1] for key in run)
+
+
+def test_what_is_installed_is_held_to_its_hashes() -> None:
+    for name in ("Makefile", "Dockerfile"):
+        whole = (ROOT / name).read_text("utf-8").replace("\\\n", " ")
+        for line in whole.splitlines():
+            if "-r requirements/" in line:
+                assert "--require-hashes" in line, line
