@@ -298,6 +298,7 @@ def to_tables(
             "database_url": database,
             "data_dir": str(folder / "data"),
             "secret_key": "0123456789abcdef" * 4,
+            "single_host": True,
             "public_port": 0,
             "private_port": 0,
             "min_free_bytes": 0,
