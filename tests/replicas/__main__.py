@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
-from tests.replicas import outages, stories
+from tests.replicas import acts, outages, stories
 from tests.replicas.stories import Told
 from tests.replicas.town import Town, town
 
@@ -24,6 +24,11 @@ async def _limited(folder: Path) -> Told:
     slots = {"running_limit": stories.FEW}
     async with town(folder, providers__luma=slots, limits=stories.FEW_CLIPS) as place:
         return await stories.limited(place)
+
+
+async def _commanded(folder: Path) -> Told:
+    async with town(folder, providers__luma={"running_limit": 1}) as place:
+        return await acts.commanded(place)
 
 
 async def _gone(folder: Path) -> Told:
@@ -45,6 +50,7 @@ STORIES: dict[str, Callable[[Path], Awaitable[Told]]] = {
     "rolling": _in_a_town(stories.rolling),
     "frozen": _in_a_town(stories.frozen),
     "limited": _limited,
+    "commanded": _commanded,
     "cut": _in_a_town(outages.cut),
     "gone": _gone,
 }
