@@ -30,6 +30,7 @@ IDLE_SECONDS, PING_SECONDS = 10, 3.0
 TRY_SECONDS = 0.3
 AGAIN_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
+CANCEL_AGAIN_SECONDS = 0.1
 TURNS_AT_ONCE = 16
 TURN_SECONDS, RECONNECT_SECONDS = 30.0, 2.0
 #: PostgreSQL takes no longer notices.
@@ -146,15 +147,21 @@ class PostgresReplicas:
         )
 
     async def _keep_roles(self, conn: psycopg.AsyncConnection) -> None:
+        trying: asyncio.Future[None] | None = None
         try:
             while True:
-                async with asyncio.timeout(PING_SECONDS):
-                    await self._try(conn)
+                trying = asyncio.ensure_future(self._try(conn))
+                await asyncio.wait({trying}, timeout=PING_SECONDS)
+                if not trying.done():
+                    raise TimeoutError
+                trying.result()
                 await asyncio.sleep(TRY_SECONDS)
         finally:
             # Whoever holds them now, it is not certain that it is us.
             for role in self._roles.values():
                 role.lose()
+            if trying is not None:
+                await _give_up(trying)
 
     async def _try(self, conn: psycopg.AsyncConnection) -> None:
         """Take what nobody has; without anything to take, this shows that the connection lives."""
@@ -189,6 +196,15 @@ class PostgresReplicas:
                 await conn.execute("SELECT 1")
                 continue
             await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
+
+
+async def _give_up(asking: asyncio.Future[None]) -> None:
+    """Await no answer any more; psycopg politely waits for one, unless it is told twice."""
+    while not asking.done():
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=CANCEL_AGAIN_SECONDS)
+    if not asking.cancelled():
+        asking.exception()
 
 
 async def _ping(conn: psycopg.AsyncConnection) -> None:

@@ -232,6 +232,7 @@ class Database(ABC):
 
     def _write_batch(self, writer: Engine, batch: list[_Item[Any]]) -> None:
         until = time.monotonic() + AGAIN_SECONDS
+        is_again = False
         while True:
             try:
                 with writer.connect() as conn, self._transaction(conn):
@@ -243,7 +244,9 @@ class Database(ABC):
                     item.error = item.error or error
             except self.commit_errors as error:
                 if self._is_cut_off(error) and time.monotonic() < until:
-                    log.warning("store.cut_off", items=len(batch), cause=cause(error))
+                    if not is_again:
+                        log.warning("store.cut_off", items=len(batch), cause=cause(error))
+                    is_again = True
                     for item in batch:
                         item.start_over()
                     threading.Event().wait(AGAIN_PAUSE_SECONDS)

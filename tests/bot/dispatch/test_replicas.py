@@ -13,6 +13,7 @@ from bot.dispatch.replicas import PostgresReplicas
 from bot.dispatch.single import SingleProcess
 from bot.replicas import Replicas
 from bot.store.postgres import postgres_url
+from tests.faults.proxy import FaultProxy
 from tests.postgres import at_server, postgres_database
 
 CUT = SQL(
@@ -77,6 +78,22 @@ async def test_a_lost_connection_ends_the_work_until_the_role_is_back(url: str) 
         at_server(url, CUT)
         await duty.off.wait()
         await duty.on.wait()
+
+
+async def test_a_network_that_swallows_everything_ends_the_role_alone(url: str) -> None:
+    """The process goes on, and has the role again once the network is back."""
+    duty, address = Duty(), postgres_url(url)
+    assert address.host is not None
+    assert address.port is not None
+    async with FaultProxy(address.host, address.port) as proxy:
+        near = PostgresReplicas(address.set(port=proxy.port))
+        async with asyncio.timeout(30), at_work(near, duty):
+            await duty.on.wait()
+            await proxy.break_("freeze")
+            await duty.off.wait()
+            await proxy.mend()
+            await proxy.cut()
+            await duty.on.wait()
 
 
 async def test_turns_are_taken_one_at_a_time(url: str) -> None:
