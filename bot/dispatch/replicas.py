@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -31,6 +32,8 @@ TRY_SECONDS = 0.3
 AGAIN_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 0.1
+#: A connection that was cut sooner than that is no better the next time.
+GOOD_SECONDS = 1.0
 TURNS_AT_ONCE = 16
 TURN_SECONDS, RECONNECT_SECONDS = 30.0, 2.0
 #: PostgreSQL takes no longer notices.
@@ -147,29 +150,46 @@ class PostgresReplicas:
         )
 
     async def _keep_roles(self, conn: psycopg.AsyncConnection) -> None:
-        trying: asyncio.Future[None] | None = None
+        """Keep them over a connection that is cut, where they are still ours over the next one."""
         try:
             while True:
-                trying = asyncio.ensure_future(self._try(conn))
+                began = time.monotonic()
+                try:
+                    await self._hold(conn)
+                except psycopg.Error:
+                    if time.monotonic() - began < GOOD_SECONDS:
+                        raise
+                for role in self._roles.values():
+                    role.is_certain = False
+                await conn.close()
+                async with asyncio.timeout(AGAIN_SECONDS):
+                    conn = await self._connect()
+        finally:
+            for role in self._roles.values():
+                role.lose()
+            await conn.close()
+
+    async def _hold(self, conn: psycopg.AsyncConnection) -> None:
+        while True:
+            trying = asyncio.ensure_future(self._try(conn))
+            try:
                 await asyncio.wait({trying}, timeout=PING_SECONDS)
                 if not trying.done():
                     raise TimeoutError
                 trying.result()
-                await asyncio.sleep(TRY_SECONDS)
-        finally:
-            # Whoever holds them now, it is not certain that it is us.
-            for role in self._roles.values():
-                role.lose()
-            if trying is not None:
+            finally:
                 await _give_up(trying)
+            await asyncio.sleep(TRY_SECONDS)
 
     async def _try(self, conn: psycopg.AsyncConnection) -> None:
         """Take what nobody has; without anything to take, this shows that the connection lives."""
-        free = {each.number: each for each in self._roles.values() if not each.held.is_set()}
-        found = await conn.execute(_TRY, (list(free),))
+        open_ = {each.number: each for each in self._roles.values() if not each.is_certain}
+        found = await conn.execute(_TRY, (list(open_),))
         for number, is_ours in await found.fetchall():
             if is_ours:
-                free[number].held.set()
+                open_[number].take()
+            else:
+                open_[number].lose()
 
     async def _listen(self, conn: psycopg.AsyncConnection) -> None:
         await conn.execute(f"LISTEN {CHANNEL}")
@@ -216,20 +236,28 @@ async def _ping(conn: psycopg.AsyncConnection) -> None:
 
 
 class _Role:
-    """What only one process does; ours while `held` is set."""
+    """What only one process does; ours while `held` is set, unless that is uncertain just now."""
 
     def __init__(self, name: str) -> None:
         self.number = to_number("role", name)
         self.held = asyncio.Event()
+        self.is_certain = False
         self._lost = asyncio.Event()
 
+    def take(self) -> None:
+        self.is_certain = True
+        self.held.set()
+
     def lose(self) -> None:
+        self.is_certain = False
         self.held.clear()
         self._lost.set()
 
     async def do(self, work: Work) -> bool:
         """Whether the work ended by itself; it is cancelled where the role is lost."""
         self._lost.clear()
+        if not self.held.is_set():
+            return False
         doing = asyncio.ensure_future(work())
         losing = asyncio.ensure_future(self._lost.wait())
         try:

@@ -38,7 +38,7 @@ async def commanded(town: Town, *, many: int = 6) -> Told:
     if (code, said) != (0, f"{job} is now accepted.\n"):
         told.wrong.append(f"unpark, with none: {code} {said}")
     await town.fleet.start()
-    await town.settled()
+    told.wrong += await town.settled()
     told.wrong += await town.wrong()
     return told
 

@@ -52,7 +52,7 @@ async def under_load(
         asking = group.create_task(town.ask(many, pause=pause))
         yield
         await asking
-        await town.settled(seconds=SETTLE_SECONDS)
+        told.wrong += await town.settled(seconds=SETTLE_SECONDS)
         for each in around:
             each.cancel()
     told.wrong += await town.wrong()
@@ -219,7 +219,7 @@ async def limited(town: Town, *, each: int = 8) -> Told:
                 for person in town.slack_people
             )
         )
-        await town.settled(seconds=SETTLE_SECONDS)
+        told.wrong += await town.settled(seconds=SETTLE_SECONDS)
         counting.cancel()
     told.measured["most at once"] = town.most_running
     told.measured["wishes"] = each * len(town.slack_people)

@@ -142,19 +142,29 @@ class Town:
 
     # ---- what came of it -----------------------------------------------------------------
 
-    async def settled(self, *, seconds: float = 60) -> None:
-        """Wait until all that was asked has ended, and each message says its last word."""
-        async with asyncio.timeout(seconds):
-            while not self._is_heard() or await self.read(_open) or not self._is_told():
-                await asyncio.sleep(0.1)
+    async def settled(self, *, seconds: float = 60) -> list[str]:
+        """Wait until all that was asked has ended, and each message says its last word.
+
+        What has not after so long.
+        """
+        until = time.monotonic() + seconds
+        while left := await self._unsettled():
+            if time.monotonic() > until:
+                return left
+            await asyncio.sleep(0.1)
+        return []
+
+    async def _unsettled(self) -> list[str]:
+        if not self._is_heard():
+            return ["Slack still tells what was not heard."]
+        left = await self.read(_open)
+        told = [each for each in self._told() if not each.startswith("Delivered")]
+        return [*left, *(f"last word: {each}" for each in told)]
 
     def _is_heard(self) -> bool:
         """Whether Slack tells nothing again any more."""
         events = [each for each in self.slack.envelopes if each.type == "events_api"]
         return all(each.is_acked or each.tries > RETRIES for each in events)
-
-    def _is_told(self) -> bool:
-        return all(each.startswith("Delivered") for each in self._told())
 
     async def read(self, look: Callable[[Connection], T]) -> T:
         """What the database says; one that was cut off is connected to anew."""
@@ -182,7 +192,6 @@ class Town:
         if len(clips) != len(jobs):
             found.append(f"{len(clips)} jobs with clips instead of {len(jobs)}")
         told = self._told()
-        found += [f"last word: {each!r}" for each in told if not each.startswith("Delivered")]
         if len(told) != len(jobs):
             found.append(f"{len(told)} status messages for {len(jobs)} jobs")
         if broken := await self.read(ledger.broken_invariants):
@@ -216,12 +225,14 @@ class Town:
         ]
 
 
-def _open(conn: Connection) -> bool:
+def _open(conn: Connection) -> list[str]:
+    """The jobs that have not ended, and what is in the inbox."""
     waiting = text(
-        "SELECT (SELECT count(*) FROM jobs WHERE ended_at IS NULL)"
-        " + (SELECT count(*) FROM inbox WHERE done_at IS NULL)"
+        "SELECT concat_ws(' ', id, state, next_at, crashes, parked_at) FROM jobs"
+        " WHERE ended_at IS NULL"
+        " UNION ALL SELECT 'inbox ' || key FROM inbox WHERE done_at IS NULL"
     )
-    return bool(conn.execute(waiting).scalar_one())
+    return [row[0] for row in conn.execute(waiting)]
 
 
 def _jobs(conn: Connection) -> list[tuple[str, str, str]]:

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
+import psycopg
 import pytest
 from psycopg.sql import SQL
 
-from bot.dispatch.replicas import PostgresReplicas
+from bot.dispatch.replicas import GOOD_SECONDS, PostgresReplicas
 from bot.dispatch.single import SingleProcess
 from bot.replicas import Replicas
 from bot.store.postgres import postgres_url
@@ -78,6 +79,30 @@ async def test_a_lost_connection_ends_the_work_until_the_role_is_back(url: str) 
         at_server(url, CUT)
         await duty.off.wait()
         await duty.on.wait()
+
+
+async def test_a_connection_that_was_good_and_is_cut_ends_no_work(url: str) -> None:
+    """Nobody took the role before it was ours again, over the next one."""
+    duty = Duty()
+    async with asyncio.timeout(15), at_work(PostgresReplicas(postgres_url(url)), duty):
+        await duty.on.wait()
+        first = holders(url)
+        await asyncio.sleep(GOOD_SECONDS)
+        at_server(url, CUT)
+        while not holders(url) - first:
+            await asyncio.sleep(0.02)
+        assert duty.on.is_set()
+        assert not duty.off.is_set()
+
+
+def holders(url: str) -> set[int]:
+    """The connections that have a role or a turn."""
+    with psycopg.connect(url.replace("+psycopg", "")) as conn:
+        found = conn.execute(
+            "SELECT pid FROM pg_locks JOIN pg_database ON oid = database"
+            " WHERE datname = current_database() AND locktype = 'advisory' AND granted"
+        )
+        return {row[0] for row in found}
 
 
 async def test_a_network_that_swallows_everything_ends_the_role_alone(url: str) -> None:
