@@ -13,14 +13,13 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import URL
 
-from bot.errors import StoreError
+from bot.dispatch.turns import Turns
 from bot.log import get_logger
 from bot.store.database import cause
 from bot.store.postgres import connect_args, conninfo
@@ -34,13 +33,9 @@ LISTEN_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 0.1
 #: A connection that was cut sooner than that is no better the next time.
 GOOD_SECONDS = 1.0
-TURNS_AT_ONCE = 16
-TURN_SECONDS, RECONNECT_SECONDS = 30.0, 2.0
 #: PostgreSQL takes no longer notices.
 LONGEST_NOTICE = 7900
 _TRY = "SELECT n, pg_try_advisory_lock(n) FROM unnest(%s::bigint[]) AS n"
-_WAIT = "SELECT pg_advisory_lock(%s)"
-_DONE = "SELECT pg_advisory_unlock(%s)"
 log = get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
 
@@ -55,20 +50,7 @@ class PostgresReplicas:
         self._roles: dict[str, _Role] = {}
         self._ears: dict[str, Callable[[Mapping[str, str]], None]] = {}
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
-        self._turns = AsyncConnectionPool(
-            conninfo(url),
-            kwargs={
-                **connect_args(idle_session_timeout=f"{IDLE_SECONDS}s"),
-                "autocommit": True,
-            },
-            min_size=0,
-            max_size=TURNS_AT_ONCE,
-            timeout=TURN_SECONDS,
-            # Then whoever needs one asks anew; else it would try ever less often.
-            reconnect_timeout=RECONNECT_SECONDS,
-            check=AsyncConnectionPool.check_connection,
-            open=False,
-        )
+        self._turns = Turns(self._connect)
 
     @property
     def is_single(self) -> bool:
@@ -87,23 +69,9 @@ class PostgresReplicas:
                 return
             log.warning("replica.off_duty", role=role)
 
-    @asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         """Wait for whoever is busy with this, in any process."""
-        number = to_number("turn", name)
-        try:
-            async with self._turns.connection() as conn:
-                await conn.execute(_WAIT, (number,))
-                pinging = asyncio.ensure_future(_ping(conn))
-                try:
-                    yield
-                finally:
-                    pinging.cancel()
-                    await asyncio.wait({pinging})
-                    with suppress(psycopg.Error):  # It ends with its connection anyway.
-                        await conn.execute(_DONE, (number,))
-        except (psycopg.Error, PoolTimeout) as error:
-            raise StoreError("The database cannot be reached. Try again.") from error
+        return self._turns.take(to_number("turn", name))
 
     def tell(self, subject: str, **said: str) -> None:
         """Put it on its way; too many at once, or too long a word, are left out."""
@@ -120,7 +88,6 @@ class PostgresReplicas:
 
     async def run(self) -> None:
         """Keep roles, listen and tell until cancelled; each anew after a lost connection."""
-        await self._turns.open()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._again(self._keep_roles), name="roles")
@@ -225,14 +192,6 @@ async def _give_up(asking: asyncio.Future[None]) -> None:
         await asyncio.wait({asking}, timeout=CANCEL_AGAIN_SECONDS)
     if not asking.cancelled():
         asking.exception()
-
-
-async def _ping(conn: psycopg.AsyncConnection) -> None:
-    """Show that we are alive, until cancelled; a lost connection shows at the end."""
-    with suppress(psycopg.Error):
-        while True:
-            await asyncio.sleep(PING_SECONDS)
-            await conn.execute("SELECT 1")
 
 
 class _Role:
