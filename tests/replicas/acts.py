@@ -26,7 +26,7 @@ async def commanded(town: Town, *, many: int = 6) -> Told:
         await _unpark(town, told)
     for words in (("usage",), ("backup", "copy.dump"), ("resolve", "r-0000000000", "release")):
         code, said = await town.fleet.raybot(*words)
-        right = {"usage": "ray-flash-2" in said or "Ana" in said}.get(words[0], code == 1)
+        right = "$0.051" in said if words[0] == "usage" else code == 1
         if not right or "Traceback" in said:
             told.wrong.append(f"{words[0]}: {code} {said}")
     asking = asyncio.ensure_future(town.ask(many, pause=0.0))
