@@ -31,6 +31,7 @@ class Turns:
         self._connect = connect
         self._places = asyncio.Semaphore(AT_ONCE)
         self._idle: list[tuple[float, psycopg.AsyncConnection]] = []
+        self._is_over = False
 
     @asynccontextmanager
     async def take(self, number: int) -> AsyncIterator[None]:
@@ -51,7 +52,8 @@ class Turns:
             self._places.release()
 
     async def close(self) -> None:
-        """Close what nobody uses."""
+        """Close what nobody uses; what is in use closes with its turn."""
+        self._is_over = True
         while self._idle:
             await self._idle.pop()[1].close()
 
@@ -90,6 +92,9 @@ class Turns:
             await conn.close()
             raise
         else:
+            if self._is_over:
+                await conn.close()
+                return
             self._idle.append((time.monotonic(), conn))
 
 
