@@ -261,9 +261,10 @@ def _progress() -> moving.OnProgress:
     return tell
 
 
-def backup(config: Config, target: Path) -> None:
+async def backup(config: Config, target: Path) -> int:
     """An online copy, checked afterwards; raises `InvalidRequest`."""
-    say(open_database(database_url(config)).back_up(target))
+    say(await open_database(database_url(config)).back_up(target))
+    return 0
 
 
 async def restore(config: Config, copy: Path | None, since: str | None) -> int:

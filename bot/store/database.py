@@ -121,7 +121,7 @@ class Database(ABC):
         """Bring it to this version's schema; raises `SchemaTooNew` and `StoreError`."""
 
     @abstractmethod
-    def back_up(self, target: Path) -> str:
+    async def back_up(self, target: Path) -> str:
         """Copy it while it is used, and say so; raises `InvalidRequest` and `StoreError`."""
 
     @abstractmethod

@@ -159,7 +159,7 @@ class PostgresDatabase(Database):
                     "Make it anew: createdb --template=template0 --encoding=UTF8 --locale=C …"
                 )
 
-    def back_up(self, target: Path) -> str:
+    async def back_up(self, target: Path) -> str:
         """PostgreSQL's own tool does it better."""
         address = self.url.set(drivername="postgresql", password=None)
         raise InvalidRequest(

@@ -186,7 +186,7 @@ def test_an_address_that_names_no_database_is_refused(address: str) -> None:
 
 async def test_it_is_copied_by_its_own_tool(database: Database, tmp_path: object) -> None:
     with pytest.raises(InvalidRequest, match="pg_dump"):
-        database.back_up(tmp_path / "copy")  # type: ignore[operator]  # a path, as pytest gives it
+        await database.back_up(tmp_path / "copy")  # type: ignore[operator]  # a path, as pytest gives it
 
 
 # ---- among many rows --------------------------------------------------------------------------
