@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo playground test check crash faults bench init run chat charts postgres lock audit clean python
+.PHONY: help demo playground test check crash faults replicas bench init run chat charts postgres lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -59,6 +59,9 @@ crash: .venv/dev.stamp ## kill the bot at every point of a job, in both chats, o
 
 faults: .venv/dev.stamp ## break every wire in every way and see that it heals: minutes
 	@$(PY) -m tests.faults
+
+replicas: .venv/dev.stamp ## kill, freeze, replace and cut off several processes on PostgreSQL: minutes
+	@$(PY) -m tests.replicas
 
 bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
 	@$(PY) -m bench

@@ -230,7 +230,7 @@ def migrate(
 @cli.command()
 def backup(target: Path, config: ConfigOption = None) -> None:
     """Copy the database while the bot runs."""
-    commands.backup(_load(config), target)
+    _exit(asyncio.run(commands.backup(_load(config), target)))
 
 
 @cli.command()

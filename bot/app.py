@@ -143,8 +143,7 @@ class App:
         self._stack.push_async_callback(self._web.stop)
         self._write_address()
         self.address = self._web.public_address
-        own = self.address if is_local else ""
-        self.public_url = self._config.bot.public_url or own
+        self.public_url = self._config.bot.public_url or (self.address if is_local else "")
 
     def _build_work(self) -> None:
         database, clock = self.database, self._clock
@@ -183,8 +182,7 @@ class App:
             failover=self._failover,
         )
         self.studio = self._build_studio()
-        for name, create in self._factories.items():
-            self._adapters[name] = create(self.studio)
+        self._adapters.update({name: new(self.studio) for name, new in self._factories.items()})
 
     def _build_watchers(self) -> None:
         self._failover = Failover(
@@ -285,6 +283,8 @@ class App:
         )
 
     def _write_address(self) -> None:
+        if self.database.is_shared:
+            return  # Whoever acts needs none of its processes.
         path = self._config.bot.data_dir / ADDRESS_FILE
         path.write_text(self._web.private_address, "utf-8")
         self._stack.callback(path.unlink, missing_ok=True)

@@ -168,7 +168,10 @@ async def probe(config: Config, name: str, *, agrees: Callable[[str], bool]) -> 
 
 
 async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
-    """An operator's act: through the running bot, or on the database if none runs."""
+    """An operator's act: through the running bot, or on the database if none runs.
+
+    A database that several processes share takes it from one more.
+    """
     if _is_running(config):
         address = (config.bot.data_dir / ADDRESS_FILE).read_text("utf-8").strip()
         return await _act_through(address, name, values, config)
@@ -179,10 +182,10 @@ async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
 
 
 def _is_running(config: Config) -> bool:
-    """Whether a bot holds the database; a file that a killed one left proves nothing."""
-    if not (config.bot.data_dir / ADDRESS_FILE).exists():
-        return False
+    """Whether a bot alone holds the database; a file that a killed one left proves nothing."""
     database = open_database(database_url(config))
+    if database.is_shared or not (config.bot.data_dir / ADDRESS_FILE).exists():
+        return False
     try:
         database.lock()
     except ConfigError:
@@ -280,9 +283,10 @@ def _progress() -> moving.OnProgress:
     return tell
 
 
-def backup(config: Config, target: Path) -> None:
+async def backup(config: Config, target: Path) -> int:
     """An online copy, checked afterwards; raises `InvalidRequest`."""
-    say(open_database(database_url(config)).back_up(target))
+    say(await open_database(database_url(config)).back_up(target))
+    return 0
 
 
 async def restore(config: Config, copy: Path | None, since: str | None) -> int:

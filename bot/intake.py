@@ -27,7 +27,7 @@ from bot.errors import (
 from bot.failover import alone
 from bot.house import House
 from bot.job import Failure, Job, JobState, Question
-from bot.log import get_logger, name_job
+from bot.log import name_job
 from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.receipts import Receipt, Receipts
@@ -39,7 +39,6 @@ from bot.store.database import Database, Tx
 from bot.store.lookup import Known, look_up
 from bot.tables import micros
 
-log = get_logger(__name__)
 CONFIRM_WITHIN = timedelta(hours=1)
 #: Whoever is asked may be away for a while.
 ANSWER_WITHIN = timedelta(hours=12)
@@ -366,34 +365,28 @@ class Intake(Receipts):
             answered.append(replace(job, plan=plan.model_copy(update=granted)))
         await self._go_on(answered, known, is_confirmed=False)
 
-    async def resume(self) -> None:
-        """Take up requests whose images were being read when the process ended."""
-        try:
-            ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
-        except StoreError as error:
-            log.error("studio.store_failed", cause=error.sentence)  # noqa: TRY400
-            return
-        for job_id in ids:
-            try:
-                await self._resume(job_id)
-            except BotError as error:
-                log.info("job.not_resumed", job=job_id, cause=type(error).__name__)
+    async def take_up(self, job_id: JobId, *, until: datetime) -> None:
+        """Prepare a request whose preparation was cut off, if it began before `until`.
 
-    async def _resume(self, job_id: JobId) -> None:
+        Raises what that meets, and ends the request with it; a database that is away ends nothing.
+        """
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        is_left = self._clock.now() - RESUME_WITHIN < job.created_at <= until
+        if not is_left:
+            return
         async with self._alone(job.request.batch or job.request.dedupe_key):
             batch = await self._database.read(
                 lambda conn: lineage.batch(conn, jobs.get(conn, job_id))
             )
-            is_young = self._clock.now() - job.created_at < RESUME_WITHIN
-            is_open = all(each.state is JobState.RECEIVED and each.plan is None for each in batch)
-            if not is_open or not is_young:
+            if not all(each.state is JobState.RECEIVED and each.plan is None for each in batch):
                 return
             try:
                 known = await self.check_again(job)
                 for each in batch:
                     await self._place(each)
                 await self._prepare(batch, known, is_confirmed=False)
+            except StoreError:
+                raise
             except BotError as error:
                 for each in batch:
                     await self._end(each, error, is_late=True)

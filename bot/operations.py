@@ -108,7 +108,8 @@ class Operations:
         told = {str(key)[:60]: str(value)[:200] for key, value in known.items()}
         scope = settings.provider_scope(name)
         provider.learn(await self._database.write(lambda tx: settings.choose(tx, scope, told)))
-        return f"{name} is looked at accordingly from now on."
+        since = "each process's next start" if self._database.is_shared else "now"
+        return f"{name} is looked at accordingly from {since} on."
 
     # ---- resolve -------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from bot.house import House
 from bot.inbox import Inbox, Noted
 from bot.intake import Intake
 from bot.job import TERMINAL, Job, JobState
+from bot.leftovers import Leftovers
 from bot.log import get_logger
 from bot.menu import Menu
 from bot.notices import Notice
@@ -143,6 +144,9 @@ class Studio(Shelf):
         )
         self.vault = vault
         self.replicas = house.replicas
+        self.leftovers = Leftovers(
+            database=database, intake=self._intake, clock=clock, replicas=self.replicas
+        )
         self.inbox = Inbox(database=database, clock=clock)
         self._open_works(planner)
         self._open_community(courier)
@@ -250,14 +254,10 @@ class Studio(Shelf):
         """What became of what was asked with this key; None where no job was made of it."""
         return next(iter(await self._intake.receipts(dedupe_key)), None)
 
-    async def resume(self) -> None:
-        """Take up requests whose images were being read when the process ended."""
-        await self._intake.resume()
-
     async def run(self) -> None:
-        """Take up what the last process left, and remove what is to go, until cancelled."""
-        await self.resume()
+        """Take up what other processes left, and remove what is to go, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.leftovers.run(), name="leftovers")
             group.create_task(self.care.run(), name="care")
             group.create_task(self.erasure.run(), name="erasure")
 

@@ -54,7 +54,7 @@ class StandBy:
         """Be signed in; a token that is refused is told by whoever listens."""
         while True:
             async with discord.Client(
-                intents=discord.Intents.none(),
+                intents=discord.Intents(guilds=True),  # Without, a warning is logged.
                 allowed_mentions=discord.AllowedMentions.none(),
                 max_ratelimit_timeout=60.0,
                 connector=TimelyConnector(limit=0),

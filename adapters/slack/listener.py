@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text, typed_frames
@@ -20,8 +19,9 @@ from adapters.slack.care import OUTCOMES, Care
 from adapters.slack.delivery import Delivery
 from adapters.slack.filled import STORY, Place, read_story, story_errors
 from adapters.slack.forms import Forms
-from adapters.slack.heard import OPENS_FORM, File, Heard, read_kept
+from adapters.slack.heard import OPENS_FORM, File, Heard
 from adapters.slack.home import Home
+from adapters.slack.kept import Kept
 from adapters.slack.mentions import Mentions
 from adapters.slack.more import LIST, REJECTING, REPORTING
 from adapters.slack.parse import Asked
@@ -40,11 +40,9 @@ from bot.refs import JobId
 from bot.request import Frame, Requester
 
 if TYPE_CHECKING:
-    from bot.studio import Noted, Receipt, Studio
+    from bot.studio import Receipt, Studio
 
 log = get_logger(__name__)
-#: After a longer break a person has asked again; the studio sees it the same way.
-CARRIED_OUT_WITHIN = timedelta(minutes=10)
 #: A link to the status message is worth so long a wait.
 PLACED_SECONDS = 5.0
 TOO_LATE = render.draw_sentence(
@@ -83,6 +81,9 @@ class Slack(Delivery):
         self._mentions = Mentions(self.clients)
         self._forms = Forms(studio, self._voice)
         self._home = Home(studio, self.clients, accounts, self._people, clock=clock)
+        self._kept = Kept(
+            studio, clock=clock, carry_out=self._carry_out, tell_late=self._tell_late
+        )
         self._works: asyncio.TaskGroup | None = None
 
     # ---- the session ---------------------------------------------------------------------
@@ -104,10 +105,10 @@ class Slack(Delivery):
             if isinstance(self._accounts, OneWorkspace):
                 await self._places.on_here((await self._accounts.of("")).workspace)
             # Read before anything new is kept: what comes in from now on is not among it.
-            left = await self._studio.inbox.undone(NAME)
+            left = await self._kept.at_start()
             self._works = group
             group.create_task(self._keep_homes(), name="slack home")
-            group.create_task(self._take_up(left), name="slack inbox")
+            group.create_task(self._kept.run(left), name="slack inbox")
             try:
                 await self._session.run()
             finally:
@@ -144,38 +145,19 @@ class Slack(Delivery):
                 ):
                     await self._home.refresh((workspace, user))
 
-    async def _take_up(self, left: Sequence[Noted]) -> None:
-        """Carry out what was kept and acknowledged when the last process ended."""
-        oldest = self._clock.now() - CARRIED_OUT_WITHIN
-        for noted in left:
-            if (heard := read_kept(noted.payload)) is None:
-                log.error("slack.not_carried_out", cause="Another version kept it.")
-                await self._note_done(noted.key)
-            elif noted.received_at >= oldest or heard.kind in ("gone", "reaction"):
-                await self._carry_out(heard)
-            else:
-                async with self._boundary(heard):
-                    await self._tell_late(heard)
-                await self._note_done(noted.key)
-
     async def _tell_late(self, heard: Heard) -> None:
         """That it was not started; where it was, only its end was not noted any more."""
-        receipt = await self._studio.receipt(heard.key)
-        await self._voice.say(heard, render.draw_receipt(receipt, None) if receipt else TOO_LATE)
+        async with self._boundary(heard):
+            receipt = await self._studio.receipt(heard.key)
+            drawn = render.draw_receipt(receipt, None) if receipt else TOO_LATE
+            await self._voice.say(heard, drawn)
 
     async def _carry_out(self, heard: Heard) -> None:
         async with self._boundary(heard):
             is_placed = heard.view.get("callback_id") in PLACED
             await self._attend(parse.to_placed(heard) if is_placed else heard)
         if heard.is_kept:
-            await self._note_done(heard.key)
-
-    async def _note_done(self, key: str) -> None:
-        try:
-            await self._studio.inbox.done(NAME, key)
-        except StoreError as error:
-            # It is carried out again after a restart; a job has its own key against that.
-            log.error("slack.not_noted", cause=error.sentence)  # noqa: TRY400
+            await self._kept.done(heard.key)
 
     @asynccontextmanager
     async def _boundary(self, heard: Heard) -> AsyncIterator[None]:

@@ -44,8 +44,14 @@ async def open_dispatch(
     from bot.store.postgres import postgres_url
 
     address = postgres_url(url)
+    replicas = PostgresReplicas(address)
     shared = ProcrastinateDispatcher(
-        address, clock, due_times, stalled=stalled, grace_seconds=grace_seconds
+        address,
+        clock,
+        due_times,
+        stalled=stalled,
+        turn=replicas.turn,
+        grace_seconds=grace_seconds,
     )
     await shared.open()
-    return Dispatch(dispatcher=shared, replicas=PostgresReplicas(address))
+    return Dispatch(dispatcher=shared, replicas=replicas)

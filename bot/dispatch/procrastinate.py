@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import psycopg
 from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector, exceptions
 from procrastinate.jobs import Job as Task
+from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from sqlalchemy import URL
@@ -52,6 +54,7 @@ class ProcrastinateDispatcher:
         due_times: Callable[[], Awaitable[list[tuple[JobId, datetime]]]],
         *,
         stalled: Callable[[JobId], Awaitable[None]],
+        turn: Callable[[str], AbstractAsyncContextManager[None]],
         grace_seconds: float,
         hands: int = 32,
     ) -> None:
@@ -59,6 +62,7 @@ class ProcrastinateDispatcher:
         self._clock = clock
         self._due_times = due_times
         self._stalled = stalled
+        self._turn = turn
         self._grace_seconds = grace_seconds
         self._hands = hands
         self._advance: Advance | None = None
@@ -103,6 +107,7 @@ class ProcrastinateDispatcher:
     async def run(self, advance: Advance) -> None:
         """Advance what is due until cancelled; a worker that lost the database begins anew."""
         self._advance = advance
+        is_lost = False
         while True:
             self._worker = asyncio.ensure_future(self._work())
             try:
@@ -114,11 +119,17 @@ class ProcrastinateDispatcher:
             if self._worker.cancelled():
                 # Drained: nothing more is started here.
                 await asyncio.Event().wait()
-            if (error := self._worker.exception()) is not None:
-                log.warning("dispatch.lost_database", cause=cause(error))
+            error = self._worker.exception()
+            is_away = isinstance(error, psycopg.OperationalError)
+            if error is not None and not (is_lost and is_away):
+                log.warning("dispatch.lost_database", cause=_cause(error))
+            is_lost = is_away
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _work(self) -> None:
+        # First a connection of its own: a pool would try ever less often.
+        async with await psycopg.AsyncConnection.connect(conninfo(self._url), **connect_args()):
+            pass
         async with self._app.open_async():
             await self._app.run_worker_async(
                 queues=[QUEUE],
@@ -148,16 +159,23 @@ class ProcrastinateDispatcher:
     async def _retry_stalled(self, context: JobContext, timestamp: int) -> None:
         """Give to others what a process that died or froze has in its hands."""
         del timestamp
-        manager = context.app.job_manager
-        for task in await manager.get_stalled_jobs(
-            queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
-        ):
-            log.warning(
-                "dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id")
-            )
-            if task.task_name == ADVANCE:
-                await self._stalled(JobId(str(task.task_kwargs["job_id"])))
+        # One process at a time: another one would blame the job once more, and give away what
+        # is in good hands again.
+        async with self._turn(RETRY_STALLED):
+            manager = context.app.job_manager
+            for task in await manager.get_stalled_jobs(
+                queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
+            ):
+                await self._give_away(manager, task)
+
+    async def _give_away(self, manager: JobManager, task: Task) -> None:
+        log.warning("dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id"))
+        if task.task_name == ADVANCE:
+            await self._stalled(JobId(str(task.task_kwargs["job_id"])))
             await manager.retry_job(task)
+        else:
+            # It comes again by itself, and maybe waits already, which it may only once.
+            await manager.finish_job(task, Status.ABORTED, delete_job=True)
 
     async def _sweep(self, timestamp: int) -> None:
         """Nudge the rows that are due and that nobody was told of."""
@@ -196,6 +214,13 @@ def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None) -> Task:
         scheduled_at=at,
         priority=-int((at - _EPOCH).total_seconds()),
     )
+
+
+def _cause(error: BaseException) -> str:
+    """What the database said; procrastinate itself says only that it said something."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return cause(error)
 
 
 def _make_tables(url: URL) -> None:

@@ -1,7 +1,7 @@
 """Several processes on one PostgreSQL: roles that one of them has, turns, and word to the others.
 
 A role and a turn are session advisory locks, so they end with the connection that holds them,
-and so with its process. A process that froze loses them after `IDLE_SECONDS`, when the server
+and so with its process. A process that froze loses its roles after `IDLE_SECONDS`, when the server
 ends the connection that says nothing. What is told is a hint: who must know for certain reads a
 row.
 """
@@ -12,14 +12,14 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import URL
 
-from bot.errors import StoreError
+from bot.dispatch.turns import Turns
 from bot.log import get_logger
 from bot.store.database import cause
 from bot.store.postgres import connect_args, conninfo
@@ -27,18 +27,15 @@ from bot.store.postgres import connect_args, conninfo
 CHANNEL = "raybot"
 IDLE_SECONDS, PING_SECONDS = 10, 3.0
 #: So soon a role is taken over whose process died.
-TRY_SECONDS = 1.0
+TRY_SECONDS = 0.3
 AGAIN_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
-TURNS_AT_ONCE = 16
-TURN_SECONDS = 30.0
+CANCEL_AGAIN_SECONDS = 0.1
+#: A connection that was cut sooner than that is no better the next time.
+GOOD_SECONDS = 1.0
 #: PostgreSQL takes no longer notices.
 LONGEST_NOTICE = 7900
-_TRY = "SELECT pg_try_advisory_lock(%s)"
-# Who freezes in its turn loses it; a connection that waits for the next one may be silent.
-_SILENCE = "SELECT set_config('idle_session_timeout', %s, false)"
-_WAIT = f"{_SILENCE}, pg_advisory_lock(%s)"
-_DONE = f"{_SILENCE}, pg_advisory_unlock(%s)"
+_TRY = "SELECT n, pg_try_advisory_lock(n) FROM unnest(%s::bigint[]) AS n"
 log = get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
 
@@ -53,15 +50,7 @@ class PostgresReplicas:
         self._roles: dict[str, _Role] = {}
         self._ears: dict[str, Callable[[Mapping[str, str]], None]] = {}
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(10_000)
-        self._turns = AsyncConnectionPool(
-            conninfo(url),
-            kwargs={**connect_args(), "autocommit": True},
-            min_size=0,
-            max_size=TURNS_AT_ONCE,
-            timeout=TURN_SECONDS,
-            check=AsyncConnectionPool.check_connection,
-            open=False,
-        )
+        self._turns = Turns(self._connect)
 
     @property
     def is_single(self) -> bool:
@@ -80,23 +69,9 @@ class PostgresReplicas:
                 return
             log.warning("replica.off_duty", role=role)
 
-    @asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         """Wait for whoever is busy with this, in any process."""
-        number = to_number("turn", name)
-        try:
-            async with self._turns.connection() as conn:
-                await conn.execute(_WAIT, (f"{IDLE_SECONDS}s", number))
-                staying = asyncio.ensure_future(_stay(conn))
-                try:
-                    yield
-                finally:
-                    staying.cancel()
-                    await asyncio.wait({staying})
-                    with suppress(psycopg.Error):  # It ends with its connection anyway.
-                        await conn.execute(_DONE, ("0", number))
-        except (psycopg.Error, PoolTimeout) as error:
-            raise StoreError("The database cannot be reached. Try again.") from error
+        return self._turns.take(to_number("turn", name))
 
     def tell(self, subject: str, **said: str) -> None:
         """Put it on its way; too many at once, or too long a word, are left out."""
@@ -113,7 +88,6 @@ class PostgresReplicas:
 
     async def run(self) -> None:
         """Keep roles, listen and tell until cancelled; each anew after a lost connection."""
-        await self._turns.open()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._again(self._keep_roles), name="roles")
@@ -123,12 +97,16 @@ class PostgresReplicas:
             await self._turns.close()
 
     async def _again(self, work: Callable[[psycopg.AsyncConnection], Awaitable[None]]) -> None:
+        is_lost = False
         while True:
             try:
                 async with await self._connect() as conn:
+                    is_lost = False
                     await work(conn)
             except (psycopg.Error, TimeoutError) as error:
-                log.warning("replica.lost_database", cause=cause(error))
+                if not is_lost:
+                    log.warning("replica.lost_database", cause=cause(error))
+                is_lost = True
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _connect(self) -> psycopg.AsyncConnection:
@@ -139,23 +117,46 @@ class PostgresReplicas:
         )
 
     async def _keep_roles(self, conn: psycopg.AsyncConnection) -> None:
+        """Keep them over a connection that is cut, where they are still ours over the next one."""
         try:
             while True:
-                async with asyncio.timeout(PING_SECONDS):
-                    await conn.execute("SELECT 1")
-                    for role in list(self._roles.values()):
-                        if not role.held.is_set():
-                            await self._try(conn, role)
-                await asyncio.sleep(TRY_SECONDS)
+                began = time.monotonic()
+                try:
+                    await self._hold(conn)
+                except psycopg.Error:
+                    if time.monotonic() - began < GOOD_SECONDS:
+                        raise
+                for role in self._roles.values():
+                    role.is_certain = False
+                await conn.close()
+                async with asyncio.timeout(AGAIN_SECONDS):
+                    conn = await self._connect()
         finally:
-            # Whoever holds them now, it is not certain that it is us.
             for role in self._roles.values():
                 role.lose()
+            await conn.close()
 
-    async def _try(self, conn: psycopg.AsyncConnection, role: _Role) -> None:
-        found = await (await conn.execute(_TRY, (role.number,))).fetchone()
-        if found is not None and found[0]:
-            role.held.set()
+    async def _hold(self, conn: psycopg.AsyncConnection) -> None:
+        while True:
+            trying = asyncio.ensure_future(self._try(conn))
+            try:
+                await asyncio.wait({trying}, timeout=PING_SECONDS)
+                if not trying.done():
+                    raise TimeoutError
+                trying.result()
+            finally:
+                await _give_up(trying)
+            await asyncio.sleep(TRY_SECONDS)
+
+    async def _try(self, conn: psycopg.AsyncConnection) -> None:
+        """Take what nobody has; without anything to take, this shows that the connection lives."""
+        open_ = {each.number: each for each in self._roles.values() if not each.is_certain}
+        found = await conn.execute(_TRY, (list(open_),))
+        for number, is_ours in await found.fetchall():
+            if is_ours:
+                open_[number].take()
+            else:
+                open_[number].lose()
 
     async def _listen(self, conn: psycopg.AsyncConnection) -> None:
         await conn.execute(f"LISTEN {CHANNEL}")
@@ -184,29 +185,38 @@ class PostgresReplicas:
             await conn.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
 
 
-async def _stay(conn: psycopg.AsyncConnection) -> None:
-    """Say something on a connection now and then, so that the server knows we live."""
-    with suppress(psycopg.Error):
-        while True:
-            await asyncio.sleep(PING_SECONDS)
-            await conn.execute("SELECT 1")
+async def _give_up(asking: asyncio.Future[None]) -> None:
+    """Await no answer any more; psycopg politely waits for one, unless it is told twice."""
+    while not asking.done():
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=CANCEL_AGAIN_SECONDS)
+    if not asking.cancelled():
+        asking.exception()
 
 
 class _Role:
-    """What only one process does; ours while `held` is set."""
+    """What only one process does; ours while `held` is set, unless that is uncertain just now."""
 
     def __init__(self, name: str) -> None:
         self.number = to_number("role", name)
         self.held = asyncio.Event()
+        self.is_certain = False
         self._lost = asyncio.Event()
 
+    def take(self) -> None:
+        self.is_certain = True
+        self.held.set()
+
     def lose(self) -> None:
+        self.is_certain = False
         self.held.clear()
         self._lost.set()
 
     async def do(self, work: Work) -> bool:
         """Whether the work ended by itself; it is cancelled where the role is lost."""
         self._lost.clear()
+        if not self.held.is_set():
+            return False
         doing = asyncio.ensure_future(work())
         losing = asyncio.ensure_future(self._lost.wait())
         try:

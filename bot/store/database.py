@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ from bot.log import get_logger
 
 BATCH = 256
 QUEUE = 1000
+#: So long what was cut off is written again, before its callers hear of it.
+AGAIN_SECONDS, AGAIN_PAUSE_SECONDS = 2.0, 0.2
 SQLITE = ("sqlite+aiosqlite:///", "sqlite:///")
 POSTGRES = ("postgresql+psycopg://", "postgresql://")
 log = get_logger(__name__)
@@ -54,6 +57,10 @@ class _Item(Generic[R]):
     hooks: list[Callable[[], None]] = field(default_factory=list)
     result: R | None = None
     error: BaseException | None = None
+
+    def start_over(self) -> None:
+        """Nothing of it was written."""
+        self.result, self.error, self.hooks = None, None, []
 
     def answer(self) -> None:
         """Tell the caller; runs on the event loop, after the commit and the hooks."""
@@ -114,7 +121,7 @@ class Database(ABC):
         """Bring it to this version's schema; raises `SchemaTooNew` and `StoreError`."""
 
     @abstractmethod
-    def back_up(self, target: Path) -> str:
+    async def back_up(self, target: Path) -> str:
         """Copy it while it is used, and say so; raises `InvalidRequest` and `StoreError`."""
 
     @abstractmethod
@@ -183,12 +190,22 @@ class Database(ABC):
         return await loop.run_in_executor(self._readers, self._read, work)
 
     def _read(self, work: Callable[[Connection], R]) -> R:
-        assert self._reader is not None
         try:
-            with self._reader.connect() as conn:
-                return work(conn)
+            try:
+                return self._read_once(work)
+            except SQLAlchemyError as error:
+                if not self._is_cut_off(error):
+                    raise
+                return self._read_once(work)
         except SQLAlchemyError as error:
+            if self._is_cut_off(error):
+                raise StoreError("The database cannot be reached. Try again.") from error
             raise StoreError(f"The database cannot be read: {cause(error)}.") from error
+
+    def _read_once(self, work: Callable[[Connection], R]) -> R:
+        assert self._reader is not None
+        with self._reader.connect() as conn:
+            return work(conn)
 
     def _write_all(self) -> None:
         assert self._writer is not None
@@ -214,21 +231,43 @@ class Database(ABC):
         return batch, True
 
     def _write_batch(self, writer: Engine, batch: list[_Item[Any]]) -> None:
-        try:
-            with writer.connect() as conn, self._transaction(conn):
+        until = time.monotonic() + AGAIN_SECONDS
+        is_again = False
+        while True:
+            try:
+                with writer.connect() as conn, self._transaction(conn):
+                    for item in batch:
+                        self._run(conn, item)
+            except CommitUnknown as error:
+                log.exception("store.commit_unknown", items=len(batch))
                 for item in batch:
-                    self._run(conn, item)
-        except CommitUnknown as error:
-            log.exception("store.commit_unknown", items=len(batch))
-            for item in batch:
-                item.error = item.error or error
-        except self.commit_errors as error:
-            log.exception("store.commit_failed", items=len(batch))
-            for item in batch:
-                item.error = item.error or StoreError(
-                    f"The database did not take it: {cause(error)}. Nothing was changed."
-                )
-                item.error.__cause__ = error
+                    item.error = item.error or error
+            except self.commit_errors as error:
+                if self._is_cut_off(error) and time.monotonic() < until:
+                    if not is_again:
+                        log.warning("store.cut_off", items=len(batch), cause=cause(error))
+                    is_again = True
+                    for item in batch:
+                        item.start_over()
+                    threading.Event().wait(AGAIN_PAUSE_SECONDS)
+                    continue
+                log.exception("store.commit_failed", items=len(batch))
+                self._fail(batch, error)
+            return
+
+    def _fail(self, batch: list[_Item[Any]], error: Exception) -> None:
+        # Who asked in a chat need not read of hosts and ports.
+        why = (
+            "cannot be reached" if self._is_cut_off(error) else f"did not take it: {cause(error)}"
+        )
+        for item in batch:
+            item.error = item.error or StoreError(f"The database {why}. Nothing was changed.")
+            item.error.__cause__ = error
+
+    def _is_cut_off(self, error: Exception) -> bool:
+        """Whether only the connection ended, so that a new one may do it, from its beginning."""
+        del error
+        return False
 
     @contextlib.contextmanager
     def _transaction(self, conn: Connection) -> Iterator[None]:
@@ -245,11 +284,11 @@ class Database(ABC):
             item.result = item.work(tx)
             driver.execute("RELEASE SAVEPOINT item")
         except self.item_errors as error:
-            item.error = StoreError(f"The database did not take it: {cause(error)}.")
-            item.error.__cause__ = error
             # A full disk or a lost connection took the whole batch, not only one item.
             if not self._is_open(driver):
                 raise
+            item.error = StoreError(f"The database did not take it: {cause(error)}.")
+            item.error.__cause__ = error
             _undo(driver)
         except Exception as error:  # noqa: BLE001 - one item's failure is its caller's alone
             item.error = error

@@ -42,6 +42,8 @@ VERDICT_PAUSE_SECONDS = 0.2
 FAREWELL_SECONDS = 1.0
 #: The lock of whoever writes, and the one of whoever migrates; any numbers of our own.
 WRITING, MIGRATING = 0x5241_5942, 0x5241_594D
+#: What ends only a connection: its failure, the server's end or start, an idle transaction's end.
+CUT_OFF = ("08", "57P", "25P03")
 log = get_logger(__name__)
 
 #: A frozen process holds nothing up for longer: its transaction is ended by the server.
@@ -157,7 +159,7 @@ class PostgresDatabase(Database):
                     "Make it anew: createdb --template=template0 --encoding=UTF8 --locale=C …"
                 )
 
-    def back_up(self, target: Path) -> str:
+    async def back_up(self, target: Path) -> str:
         """PostgreSQL's own tool does it better."""
         address = self.url.set(drivername="postgresql", password=None)
         raise InvalidRequest(
@@ -227,6 +229,12 @@ class PostgresDatabase(Database):
             if verdict in (None, "in progress"):
                 threading.Event().wait(VERDICT_PAUSE_SECONDS)
         return verdict == "committed"
+
+    def _is_cut_off(self, error: Exception) -> bool:
+        found = error.orig if isinstance(error, DBAPIError) else error
+        if not isinstance(found, psycopg.OperationalError):
+            return False
+        return found.sqlstate is None or found.sqlstate.startswith(CUT_OFF)
 
     def _is_open(self, driver: Any) -> bool:
         status = driver.info.transaction_status

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+import aiosqlite
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
@@ -95,24 +96,25 @@ class SqliteDatabase(Database):
 
         migrate(self.path)
 
-    def back_up(self, target: Path) -> str:
+    async def back_up(self, target: Path) -> str:
         """SQLite's own online copy, checked afterwards."""
+        self._check_copy(target)
+        async with (
+            aiosqlite.connect(f"{sqlite_uri(self.path)}?mode=ro", uri=True) as old,
+            aiosqlite.connect(target) as copy,
+        ):
+            await old.backup(copy)
+            await _mark(copy)
+            verdicts = await copy.execute_fetchall("PRAGMA integrity_check")
+        if (verdict := next(iter(verdicts))[0]) != "ok":
+            raise StoreError(f"The copy at {target} is damaged: {verdict}.")
+        return f"Copied to {target}."
+
+    def _check_copy(self, target: Path) -> None:
         if not self.path.exists():
             raise InvalidRequest(f"There is no database at {self.path}.")
         if target.exists():
             raise InvalidRequest(f"{target} exists already.")
-        with (
-            contextlib.closing(
-                sqlite3.connect(f"{sqlite_uri(self.path)}?mode=ro", uri=True)
-            ) as old,
-            contextlib.closing(sqlite3.connect(target)) as copy,
-        ):
-            old.backup(copy)
-            _mark(copy)
-            verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
-        if verdict != "ok":
-            raise StoreError(f"The copy at {target} is damaged: {verdict}.")
-        return f"Copied to {target}."
 
     async def start(self) -> None:
         """Lock, migrate, then open the writer and the readers."""
@@ -165,11 +167,12 @@ def copy_into(copy: Path, target: Path) -> Path:
     return target
 
 
-def _mark(copy: sqlite3.Connection) -> None:
+async def _mark(copy: aiosqlite.Connection) -> None:
     """Let a copy say that it is one: it must not be gone on from as if nothing had been since."""
     at = json.dumps({"at": SystemClock().now().isoformat()})
-    with contextlib.suppress(sqlite3.OperationalError), copy:  # A new file has no tables yet.
-        copy.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (COPY, at))
+    with contextlib.suppress(sqlite3.OperationalError):  # A new file has no tables yet.
+        await copy.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (COPY, at))
+        await copy.commit()
 
 
 def _is_copy(path: Path) -> bool:

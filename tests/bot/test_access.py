@@ -345,7 +345,7 @@ async def test_who_was_blocked_meanwhile_is_not_taken_up_again(inn: House) -> No
     await inn.app.database.write(
         lambda tx: settings.block(tx, person, until=None, reason="", now=now)
     )
-    await inn.studio.resume()
+    await inn.studio.leftovers.take_up()
     ended = await inn.until(job.id, JobState.FAILED)
     assert ended.failure is not None
     assert ended.failure.code == "late_refusal"

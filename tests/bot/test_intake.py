@@ -15,9 +15,11 @@ from bot.errors import (
     InvalidRequest,
     NotAllowed,
     QuotaExceeded,
+    StoreError,
     ThreadGone,
 )
 from bot.job import JobState
+from bot.leftovers import LEFT_AFTER
 from bot.notices import Failed, Generating, Notice, Received
 from bot.ports import Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
@@ -218,3 +220,26 @@ async def test_guests_can_be_kept_out(open_house: Callable[..., Any], limit: str
         await house.studio.submit(of_guest("1"))
     assert await house.studio.jobs(of_guest("1").requester) == ()
     await house.studio.submit(of_guest("2", is_guest=False))
+
+
+async def test_where_others_are_at_work_only_what_is_old_is_taken_up(
+    house: House, clock: MovableClock
+) -> None:
+    """A request whose images are being read may be in the hands of a living process."""
+    [job] = await house.studio._intake._insert([to_request(key="k")], None) or []
+    await house.studio.leftovers.take_up(after=LEFT_AFTER)
+    assert (await house.job(job.id)).state is JobState.RECEIVED
+    clock.move(seconds=LEFT_AFTER.total_seconds())
+    await house.studio.leftovers.take_up(after=LEFT_AFTER)
+    await house.until(job.id, JobState.GENERATING)
+
+
+async def test_a_database_that_is_away_ends_no_request(house: House) -> None:
+    [job] = await house.studio._intake._insert([to_request(key="k")], None) or []
+
+    def away(_: Notice) -> None:
+        raise StoreError
+
+    house.chat.before_post = away
+    await house.studio.leftovers.take_up()
+    assert (await house.job(job.id)).state is JobState.RECEIVED

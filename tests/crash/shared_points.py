@@ -29,13 +29,16 @@ def watch_roles(points: Points) -> None:
         names[to_number("role", role)] = role
         await alone(self, role, work)
 
-    async def wrapped(self: PostgresReplicas, conn: Any, role: Any) -> None:
-        if role.number not in waits:
-            waits.add(role.number)
-            points.cross(f"before role: {names[role.number]}")
-        await take(self, conn, role)
-        if role.held.is_set():
-            points.cross(f"after role: {names[role.number]}")
+    async def wrapped(self: PostgresReplicas, conn: Any) -> None:
+        wanted = [each for each in self._roles.values() if not each.is_certain]
+        for role in wanted:
+            if role.number not in waits:
+                waits.add(role.number)
+                points.cross(f"before role: {names[role.number]}")
+        await take(self, conn)
+        for role in wanted:
+            if role.is_certain:
+                points.cross(f"after role: {names[role.number]}")
 
     setattr(PostgresReplicas, "alone", named)  # noqa: B010 - mypy knows a method cannot be set
     setattr(PostgresReplicas, "_try", wrapped)  # noqa: B010

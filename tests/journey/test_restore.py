@@ -25,7 +25,7 @@ from tests.fakes import MovableClock, RecordingAdapter
 
 async def copy(house: House, target: Path) -> Path:
     """As `raybot backup` does, while the bot runs."""
-    await asyncio.to_thread(house.app.database.back_up, target)
+    await house.app.database.back_up(target)
     return target
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bot import restore
 from bot.job import JobState
 from bot.store import jobs
@@ -17,7 +15,7 @@ async def test_a_clip_that_was_posted_after_the_backup_is_not_posted_again(town:
         await town.simulator.wait_for_creates(1)
         [job_id] = await street.house.app.database.read(jobs.open_ids)
         await street.house.until(job_id, JobState.GENERATING)
-        await asyncio.to_thread(street.house.app.database.back_up, backup)
+        await street.house.app.database.back_up(backup)
         posted = await street.clip()
         await street.house.delivered(job_id)
         database = street.house.app.database

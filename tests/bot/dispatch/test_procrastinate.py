@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from psycopg.sql import SQL
 
 from bot.clock import SystemClock
-from bot.dispatch.procrastinate import ProcrastinateDispatcher
+from bot.dispatch.procrastinate import ADVANCE, QUEUE, RETRY_STALLED, ProcrastinateDispatcher
+from bot.dispatch.replicas import PostgresReplicas
 from bot.errors import StoreError
 from bot.refs import JobId
 from bot.store.database import Database, Tx, open_database
@@ -49,8 +52,14 @@ class Process:
     def __post_init__(self) -> None:
         self.may_end.set()
         self.took = asyncio.Event()
+        self.replicas = PostgresReplicas(postgres_url(self.url))
         self.dispatcher = ProcrastinateDispatcher(
-            postgres_url(self.url), CLOCK, self._due, stalled=self._stalled, grace_seconds=5
+            postgres_url(self.url),
+            CLOCK,
+            self._due,
+            stalled=self._stalled,
+            turn=self.replicas.turn,
+            grace_seconds=5,
         )
 
     async def _due(self) -> list[tuple[JobId, datetime]]:
@@ -58,6 +67,8 @@ class Process:
 
     async def _stalled(self, job_id: JobId) -> None:
         self.stalled.append(job_id)
+        # As long as a busy database takes; another process looks for stalled ones meanwhile.
+        await asyncio.sleep(0.1)
 
     async def advance(self, job_id: JobId, _at: datetime) -> None:
         self.advanced.append(job_id)
@@ -77,6 +88,7 @@ async def working(*processes: Process) -> AsyncIterator[None]:
         tasks = []
         for each in processes:
             await each.dispatcher.open()
+            tasks.append(group.create_task(each.replicas.run()))
             tasks.append(group.create_task(each.dispatcher.run(each.advance)))
         yield
         for task in tasks:
@@ -171,3 +183,35 @@ async def test_rows_without_a_nudge_are_found(url: str, database: Database) -> N
     # The first nudge may have been taken before the second sweep.
     assert process.advanced[:2] == [B, A]
     assert B not in process.advanced[1:]
+
+
+DEAD = SQL(
+    "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
+    " VALUES (now() - '1 min'::interval) RETURNING id)"
+    " UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM dead)"
+)
+
+
+async def test_what_died_in_hand_is_given_away_and_blamed_once(
+    url: str, database: Database
+) -> None:
+    """Two processes look at once; what died may have been looking itself."""
+    one, two = Process(url), Process(url)
+    await one.dispatcher.open()
+    await wake(database, one, A)
+    apps = [each.dispatcher._app for each in (one, two)]
+    async with apps[0].open_async(), apps[1].open_async(), asyncio.TaskGroup() as group:
+        living = [group.create_task(each.replicas.run()) for each in (one, two)]
+        await apps[0].configure_task(RETRY_STALLED, queue=QUEUE).defer_async(timestamp=0)
+        at_server(url, DEAD)
+        await asyncio.gather(
+            *(
+                each.dispatcher._retry_stalled(SimpleNamespace(app=app), 0)  # type: ignore[arg-type]
+                for each, app in zip((one, two), apps, strict=True)
+            )
+        )
+        left = await apps[0].job_manager.list_jobs_async()
+        for task in living:
+            task.cancel()
+    assert one.stalled + two.stalled == [A]
+    assert [(each.task_name, each.status) for each in left] == [(ADVANCE, "todo")]

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
+import psycopg
 import pytest
 
-from bot.dispatch.replicas import PostgresReplicas
+from bot.dispatch.replicas import GOOD_SECONDS, PostgresReplicas
 from bot.dispatch.single import SingleProcess
 from bot.replicas import Replicas
 from bot.store.postgres import postgres_url
+from tests.faults.proxy import FaultProxy
 from tests.postgres import CUT, at_server, postgres_database
 
 
@@ -89,6 +91,46 @@ async def test_a_database_that_does_not_answer_in_time_is_tried_again(url: str) 
         task = group.create_task(replicas._again(work))
         await again.wait()
         task.cancel()
+
+
+async def test_a_connection_that_was_good_and_is_cut_ends_no_work(url: str) -> None:
+    """Nobody took the role before it was ours again, over the next one."""
+    duty = Duty()
+    async with asyncio.timeout(15), at_work(PostgresReplicas(postgres_url(url)), duty):
+        await duty.on.wait()
+        first = holders(url)
+        await asyncio.sleep(GOOD_SECONDS)
+        at_server(url, CUT)
+        while not holders(url) - first:
+            await asyncio.sleep(0.02)
+        assert duty.on.is_set()
+        assert not duty.off.is_set()
+
+
+def holders(url: str) -> set[int]:
+    """The connections that have a role or a turn."""
+    with psycopg.connect(url.replace("+psycopg", "")) as conn:
+        found = conn.execute(
+            "SELECT pid FROM pg_locks JOIN pg_database ON oid = database"
+            " WHERE datname = current_database() AND locktype = 'advisory' AND granted"
+        )
+        return {row[0] for row in found}
+
+
+async def test_a_network_that_swallows_everything_ends_the_role_alone(url: str) -> None:
+    """The process goes on, and has the role again once the network is back."""
+    duty, address = Duty(), postgres_url(url)
+    assert address.host is not None
+    assert address.port is not None
+    async with FaultProxy(address.host, address.port) as proxy:
+        near = PostgresReplicas(address.set(port=proxy.port))
+        async with asyncio.timeout(30), at_work(near, duty):
+            await duty.on.wait()
+            await proxy.break_("freeze")
+            await duty.off.wait()
+            await proxy.mend()
+            await proxy.cut()
+            await duty.on.wait()
 
 
 async def test_turns_are_taken_one_at_a_time(url: str) -> None:

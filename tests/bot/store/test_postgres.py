@@ -81,20 +81,39 @@ def _cut_after_commit(tx: Tx) -> None:
     driver.commit = cut
 
 
-async def test_a_connection_that_is_cut_changes_nothing(
+async def test_what_a_cut_connection_left_undone_is_done_once(
     database: Database, beside: Database
 ) -> None:
-    def cut(tx: Tx) -> None:
+    tries = []
+
+    def cut_at_first(tx: Tx) -> None:
         add(tx)
         pid = tx.conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        asyncio.run(_end(beside, pid))
-        tx.conn.execute(text("SELECT 1"))
+        tries.append(pid)
+        if len(tries) == 1:
+            asyncio.run(_end(beside, pid))
+            tx.conn.execute(text("SELECT 1"))
 
-    with pytest.raises(StoreError, match="did not take it"):
-        await database.write(cut)
-    assert await beside.read(count) == 0
-    await database.write(add)
+    await database.write(cut_at_first)
+    assert len(tries) == 2
     assert await beside.read(count) == 1
+
+
+async def test_what_is_read_over_a_cut_connection_is_read_again(
+    database: Database, beside: Database
+) -> None:
+    pids = []
+
+    def cut_at_first(conn: Connection) -> int:
+        pids.append(conn.execute(text("SELECT pg_backend_pid()")).scalar_one())
+        if len(pids) == 1:
+            assert beside._writer is not None
+            with beside._writer.connect() as other:
+                other.execute(ENDED, {"pid": pids[0]})
+        return count(conn)
+
+    assert await database.read(cut_at_first) == 0
+    assert len(pids) == 2
 
 
 async def _end(beside: Database, pid: int) -> None:
@@ -167,7 +186,7 @@ def test_an_address_that_names_no_database_is_refused(address: str) -> None:
 
 async def test_it_is_copied_by_its_own_tool(database: Database, tmp_path: object) -> None:
     with pytest.raises(InvalidRequest, match="pg_dump"):
-        database.back_up(tmp_path / "copy")  # type: ignore[operator]  # a path, as pytest gives it
+        await database.back_up(tmp_path / "copy")  # type: ignore[operator]  # a path, as pytest gives it
 
 
 # ---- among many rows --------------------------------------------------------------------------

@@ -1,0 +1,81 @@
+"""What was kept and acknowledged, and not carried out by the process that heard it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from adapters.slack.addresses import NAME
+from adapters.slack.heard import Heard, read_kept
+from bot.clock import Clock
+from bot.errors import StoreError
+from bot.log import get_logger
+
+if TYPE_CHECKING:
+    from bot.studio import Noted, Studio
+
+log = get_logger(__name__)
+#: After a longer break a person has asked again; the studio sees it the same way.
+CARRIED_OUT_WITHIN = timedelta(minutes=10)
+#: Where others are at work, what is younger is still in good hands.
+LEFT_AFTER, LOOK_EVERY = timedelta(seconds=30), timedelta(seconds=15)
+
+
+class Kept:
+    """Carries it out late, or tells its person that it is too late."""
+
+    def __init__(
+        self,
+        studio: Studio,
+        *,
+        clock: Clock,
+        carry_out: Callable[[Heard], Awaitable[None]],
+        tell_late: Callable[[Heard], Awaitable[None]],
+    ) -> None:
+        self._inbox = studio.inbox
+        self._replicas = studio.replicas
+        self._clock = clock
+        self._carry_out = carry_out
+        self._tell_late = tell_late
+
+    async def at_start(self) -> Sequence[Noted]:
+        """What the last process left; where others are at work, that only shows with time."""
+        return await self._inbox.undone(NAME) if self._replicas.is_single else ()
+
+    async def run(self, left: Sequence[Noted]) -> None:
+        """Take up what was left; where others are at work, one of them looks until cancelled."""
+        await self._take_up(left)
+        if not self._replicas.is_single:
+            await self._replicas.alone("slack inbox", self._look)
+
+    async def done(self, key: str) -> None:
+        """It was carried out."""
+        try:
+            await self._inbox.done(NAME, key)
+        except StoreError as error:
+            # It is carried out again later; a job has its own key against that.
+            log.error("slack.not_noted", cause=error.sentence)  # noqa: TRY400
+
+    async def _look(self) -> None:
+        while True:
+            until = self._clock.now() - LEFT_AFTER
+            try:
+                found = await self._inbox.undone(NAME)
+                await self._take_up([each for each in found if each.received_at <= until])
+            except StoreError as error:
+                log.error("slack.inbox_unread", cause=error.sentence)  # noqa: TRY400
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
+
+    async def _take_up(self, left: Sequence[Noted]) -> None:
+        oldest = self._clock.now() - CARRIED_OUT_WITHIN
+        for noted in left:
+            if (heard := read_kept(noted.payload)) is None:
+                log.error("slack.not_carried_out", cause="Another version kept it.")
+                await self.done(noted.key)
+            elif noted.received_at >= oldest or heard.kind in ("gone", "reaction"):
+                await self._carry_out(heard)
+            else:
+                await self._tell_late(heard)
+                await self.done(noted.key)

@@ -1,0 +1,55 @@
+"""Requests whose images were being read by a process that died: another one takes them up."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from bot.clock import Clock
+from bot.errors import BotError, StoreError
+from bot.intake import Intake
+from bot.job import JobState
+from bot.log import get_logger, naming
+from bot.replicas import Replicas
+from bot.store import jobs
+from bot.store.database import Database
+
+log = get_logger(__name__)
+#: Where others are at work, what is younger is still in good hands.
+LEFT_AFTER, LOOK_EVERY = timedelta(seconds=30), timedelta(seconds=15)
+
+
+class Leftovers:
+    """Looks for requests that nobody prepares any more."""
+
+    def __init__(
+        self, *, database: Database, intake: Intake, clock: Clock, replicas: Replicas
+    ) -> None:
+        self._database = database
+        self._intake = intake
+        self._clock = clock
+        self._replicas = replicas
+
+    async def run(self) -> None:
+        """Take up what is left: alone, once, at a start; among others until cancelled."""
+        if self._replicas.is_single:
+            await self.take_up()
+            return
+        while True:
+            await self.take_up(after=LEFT_AFTER)
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
+
+    async def take_up(self, *, after: timedelta = timedelta(0)) -> None:
+        """Prepare again what began so long ago, and is not prepared; what fails is logged."""
+        until = self._clock.now() - after
+        try:
+            ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
+        except StoreError as error:
+            log.error("leftovers.store_failed", cause=error.sentence)  # noqa: TRY400
+            return
+        for job_id in ids:
+            with naming(job_id):
+                try:
+                    await self._intake.take_up(job_id, until=until)
+                except BotError as error:
+                    log.info("job.not_taken_up", job=job_id, cause=type(error).__name__)

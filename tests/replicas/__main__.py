@@ -1,0 +1,91 @@
+"""Several processes on one PostgreSQL, and what befalls them: `python -m tests.replicas STORY …`.
+
+Prints a line for each story; ends with exit code 1 where anything is lost, doubled or wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+from tests.replicas import acts, outages, stories
+from tests.replicas.stories import Told
+from tests.replicas.town import Town, town
+
+STORY_SECONDS = 280
+
+
+async def _limited(folder: Path) -> Told:
+    slots = {"running_limit": stories.FEW}
+    async with town(folder, providers__luma=slots, limits=stories.FEW_CLIPS) as place:
+        return await stories.limited(place)
+
+
+async def _commanded(folder: Path) -> Told:
+    async with town(folder, providers__luma={"running_limit": 1}) as place:
+        return await acts.commanded(place)
+
+
+async def _gone(folder: Path) -> Told:
+    async with outages.town_of_its_own(folder) as (place, server):
+        return await outages.gone(place, server)
+
+
+def _in_a_town(story: Callable[[Town], Awaitable[Told]]) -> Callable[[Path], Awaitable[Told]]:
+    async def told(folder: Path) -> Told:
+        async with town(folder) as place:
+            return await story(place)
+
+    return told
+
+
+STORIES: dict[str, Callable[[Path], Awaitable[Told]]] = {
+    "together": _in_a_town(stories.together),
+    "killed": _in_a_town(stories.killed),
+    "rolling": _in_a_town(stories.rolling),
+    "frozen": _in_a_town(stories.frozen),
+    "limited": _limited,
+    "commanded": _commanded,
+    "cut": _in_a_town(outages.cut),
+    "gone": _gone,
+}
+
+
+async def main(names: list[str]) -> int:
+    """Tell each story; the logs of one that went wrong are left where it says."""
+    told = []
+    print("| story | measured | wrong |\n|---|---|---|", flush=True)
+    for name in names or STORIES:
+        folder = Path(mkdtemp(prefix=f"replicas-{name}-"))
+        each = await tell(name, folder)
+        print(draw(each, folder), flush=True)
+        told.append(each)
+        if not each.wrong:
+            shutil.rmtree(folder)
+    return 1 if any(each.wrong for each in told) else 0
+
+
+async def tell(name: str, folder: Path) -> Told:
+    """One story; what it waited for in vain is wrong, too."""
+    try:
+        async with asyncio.timeout(STORY_SECONDS):
+            return await STORIES[name](folder)
+    except (AssertionError, TimeoutError, ExceptionGroup):
+        traceback.print_exc()
+        return Told(story=name, wrong=["It did not come to its end."])
+
+
+def draw(told: Told, folder: Path) -> str:
+    """A line of the table."""
+    measured = ", ".join(f"{name} {value:.3g}" for name, value in told.measured.items())
+    wrong = "; ".join([*told.wrong, f"see {folder}"]) if told.wrong else "nothing"
+    return f"| {told.story} | {measured} | {wrong} |"
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))

@@ -1,0 +1,70 @@
+"""A sample of `python -m tests.replicas`: of two true processes one is killed under load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from adapters.slack.heard import Heard
+from adapters.slack.kept import LEFT_AFTER
+from bot.store.postgres import postgres_url
+from tests.replicas import stories
+from tests.replicas.stories import Told, ready, under_load
+from tests.replicas.town import Town, town
+
+_LEFT = text(
+    "INSERT INTO inbox (adapter, key, payload, received_at)"
+    " VALUES ('slack', :key, :payload, now() - :ago * interval '1 s')"
+)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Town]:
+    async with town(tmp_path) as found:
+        yield found
+
+
+@pytest.mark.timeout(180)
+async def test_one_is_killed_and_another_one_stopped_under_load(place: Town) -> None:
+    """The roles, the jobs and what was left in the inbox go to those who live."""
+    told = Told(story="")
+    await ready(place, 2)
+    async with under_load(place, told, 8):
+        await asyncio.sleep(1)
+        await stories.kill(place, told, await place.fleet.wait_holder(stories.GATEWAY))
+        left = await _leave(place)
+        [third] = await place.fleet.start()
+        await place.fleet.living[0].stop()
+        assert await place.fleet.wait_holder(stories.GATEWAY) is third
+        await place.slack.wait_message(place.general, lambda each: left in each.plain, seconds=60)
+    assert told.wrong == []
+    code, said = await place.fleet.raybot("resolve", "r-0000000000", "release")
+    assert (code, said) == (1, "raybot: There is no job r-0000000000.\n")
+    assert third.is_alive
+
+
+async def _leave(place: Town) -> str:
+    """What a process kept and acknowledged, just before it died; returns its words."""
+    ana = place.slack_people[0]
+    words = "fox number 99 in snow"
+    heard = Heard(
+        kind="command",
+        key=f"slack:{ana.team.id}:left",
+        text=words,
+        workspace=ana.team.id,
+        user=ana.id,
+        channel=place.general.id,
+    )
+    row = {"key": heard.key, "payload": json.dumps(heard.model_dump(mode="json"))}
+    ago = LEFT_AFTER + timedelta(seconds=1)
+    engine = create_engine(postgres_url(place.database))
+    with engine.begin() as conn:
+        conn.execute(_LEFT, {**row, "ago": ago.total_seconds()})
+    engine.dispose()
+    return words
