@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check crash faults replicas bench init run chat charts postgres lock audit clean python
+.PHONY: help demo playground test check crash faults replicas bench init run chat charts postgres lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -40,6 +40,9 @@ help: ## list these targets
 
 demo: .venv/run.stamp ## play one whole conversation without any account or key
 	@$(PY) -m bot demo
+
+playground: .venv/web.stamp ## try it as a page in the browser, without any account or key
+	@$(PY) -m bot playground
 
 test: .venv/dev.stamp ## run all tests
 	@$(PYTEST)
@@ -81,8 +84,9 @@ lock: .venv/made ## write requirements/ again from pyproject.toml
 	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
 	@$(UV_COMPILE) pyproject.toml -o requirements/run.txt
 	@$(UV_COMPILE) pyproject.toml --extra charts -c requirements/run.txt -o requirements/charts.txt
+	@$(UV_COMPILE) pyproject.toml --extra web -c requirements/run.txt -o requirements/web.txt
 	@$(UV_COMPILE) pyproject.toml --extra postgres -c requirements/run.txt -o requirements/postgres.txt
-	@$(UV_COMPILE) pyproject.toml --extra charts --extra postgres --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(UV_COMPILE) pyproject.toml --extra charts --extra postgres --extra web --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 
 audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code, fuzzing

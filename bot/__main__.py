@@ -116,6 +116,16 @@ def chat(
 
 
 @cli.command()
+def playground(config: ConfigOption = None) -> None:
+    """Try Raybot as a page in your browser, on this machine alone; without a key it costs nothing.
+
+    With a key it is the real thing.
+    """
+    loaded = commands.for_playground(_load(config))
+    _exit(asyncio.run(commands.playground(loaded, _stop_signal)))
+
+
+@cli.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where the clips go.")] = Path("out"),
 ) -> None:

@@ -71,7 +71,7 @@ def act_line(offer: Offered) -> str:
     """What an act makes, and its price where it is known, or that of its cheapest option."""
     prices = [each.price for each in offer.options if each.price is not None]
     least = min(prices, key=lambda price: price.micros, default=None)
-    price = _price(offer.price) if least is None else f"from {_price(least)}"
+    price = _price(offer.price) if least is None else _price(least).replace("≈", "from ≈", 1)
     return " · ".join(part for part in (LINES[offer.act], price) if part)
 
 

@@ -142,8 +142,8 @@ class App:
         await self._web.start()
         self._stack.push_async_callback(self._web.stop)
         self._write_address()
-        own = self._web.public_address if is_local else ""
-        self.public_url = self._config.bot.public_url or own
+        self.address = self._web.public_address
+        self.public_url = self._config.bot.public_url or (self.address if is_local else "")
 
     def _build_work(self) -> None:
         database, clock = self.database, self._clock
@@ -182,8 +182,7 @@ class App:
             failover=self._failover,
         )
         self.studio = self._build_studio()
-        for name, create in self._factories.items():
-            self._adapters[name] = create(self.studio)
+        self._adapters.update({name: new(self.studio) for name, new in self._factories.items()})
 
     def _build_watchers(self) -> None:
         self._failover = Failover(
@@ -271,6 +270,7 @@ class App:
             resolve=self.operations.resolve,
             trouble_of=lambda name: self._watchers[name].admission.sentence,
             chart=Charts(self._codec, config.bot.data_dir / "charts").draw,
+            sign=self._signer.sign,
         )
 
     def _build_web(self) -> Web:

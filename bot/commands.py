@@ -26,7 +26,7 @@ from bot.pages import Form, Period, limits_line, moved_text, usage_text
 from bot.questions import Given, Person, Script, Typed
 from bot.store import moving, reports
 from bot.store.database import open_database
-from bot.supply import database_url, invitation, load_adapter, manifest, secret_key
+from bot.supply import database_url, invitation, load_adapter, manifest, secret_key, switched_on
 from bot.web import act_token
 
 OK = 200
@@ -50,9 +50,10 @@ def say(sentence: str) -> None:
 async def run(config: Config, stop_signal: StopSignal) -> int:
     """Run every configured adapter until stopped."""
     setup_logging(config.bot.log_level, fmt=config.bot.log_format)
-    if not config.adapters:
+    names = switched_on(config)
+    if not names:
         raise ConfigError("No adapter is configured. Add a table such as [adapters.terminal].")
-    adapters = {name: load_adapter(config, name) for name in config.adapters}
+    adapters = {name: load_adapter(config, name) for name in names}
     try:
         async with App(config, adapters) as app:
             await app.run(stop_signal())
@@ -90,6 +91,27 @@ async def chat(config: Config, stop_signal: StopSignal, **overrides: Any) -> int
         whisper(limits_line(config.limits))
         await app.run(stop_signal(), until="terminal")
         return app.exit_code("terminal")
+
+
+def for_playground(config: Config) -> Config:
+    """The configuration on free ports of this machine; with the simulator where no key is set."""
+    own = {"public_host": "127.0.0.1", "public_port": 0, "private_port": 0, "public_url": ""}
+    changes: dict[str, Any] = {"bot": own}
+    if not any(config.has_key(name) for name in config.defaults.providers):
+        changes["defaults"] = {"providers": ["simulator"]}
+    return config.with_changes(changes)
+
+
+async def playground(config: Config, stop_signal: StopSignal) -> int:
+    """A page in the browser on this machine, until stopped."""
+    setup_logging("warning", fmt=config.bot.log_format)
+    factory = load_adapter(config, "web", enabled=True)
+    async with App(config, {"web": factory}) as app:
+        whisper(limits_line(config.limits))
+        say(f"Open {app.address}/web/chat in your browser. Ctrl-C ends it.")
+        sys.stdout.flush()
+        await app.run(stop_signal())
+    return 0
 
 
 def whisper(sentence: str) -> None:

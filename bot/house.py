@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -38,6 +39,11 @@ async def _draw_nothing(_days: Sequence[UsageRow]) -> bytes | None:
     return None
 
 
+def _sign_nothing(_path: str, _until: datetime) -> str:
+    """Where nobody serves files."""
+    return ""
+
+
 class Resolve(Protocol):
     """How an open question about a job is answered."""
 
@@ -66,7 +72,8 @@ class House:
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
     job that waits for an operator's word. `trouble_of` says why a video service takes nothing.
     `moderators` check each request before it is paid. `chart` draws days as a PNG, where it can.
-    `replicas` are this process and those beside it.
+    `sign` makes a path on the public listener one that may be opened until a time; empty where
+    there is none. `replicas` are this process and those beside it.
     """
 
     limits: LimitsTable
@@ -88,3 +95,4 @@ class House:
     resolve: Resolve = _resolve_elsewhere
     trouble_of: Callable[[str], str | None] = _no_trouble
     chart: Callable[[Sequence[UsageRow]], Awaitable[bytes | None]] = _draw_nothing
+    sign: Callable[[str, datetime], str] = _sign_nothing

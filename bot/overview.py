@@ -102,7 +102,8 @@ class Relative:
 class Shown:
     """One job in full; `notice` is `Delivered` where the clip is kept.
 
-    `parents` are what it came of, the nearest first; `children` what was made of it.
+    `parents` are what it came of, the nearest first; `children` what was made of it. `link` is
+    the path of its kept file on the public listener, signed for a day or two.
     """
 
     line: JobLine
@@ -110,6 +111,7 @@ class Shown:
     events: tuple[tuple[datetime, str], ...]
     parents: tuple[Relative, ...] = ()
     children: tuple[Relative, ...] = ()
+    link: str = ""
 
 
 # ---- of a place ------------------------------------------------------------------------------

@@ -8,6 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from bot.calls import WebCall as WebCall
+from bot.calls import WebHandler as WebHandler
+from bot.calls import WebReply as WebReply
+from bot.calls import WebRoute as WebRoute
 from bot.job import Failure
 from bot.notices import Notice
 from bot.refs import Attachment, Frozen, GenerationId, JobId, MessageRef, Micros, ThreadRef
@@ -271,33 +275,6 @@ class Hosted:
 
     url: str
     letter: MessageRef | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebCall:
-    """A call on the public listener, from anybody: nothing in it is proved.
-
-    Names of headers are in lower case. `client` is the caller's address, as far as it is known.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    client: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebReply:
-    """What the caller gets; a header may come twice."""
-
-    status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-
-
-WebHandler = Callable[[WebCall], Awaitable[WebReply]]
 
 
 class Adapter(Protocol):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, time, timedelta
+from pathlib import Path, PurePosixPath
 
 from bot import quota
 from bot.clips import Clips
@@ -60,10 +62,14 @@ class Shelf:
         is_own = job.request.requester.person == requester.person
         notice = notice if is_own else for_all(notice)
         is_shown = job.state is not JobState.DELIVERING and not is_held_back
+        link = ""
         if job.clip is not None and is_shown:
             try:
                 notice = to_kept(
                     job, await self._clips.local(job.clip), notice, acts=self._menu.of(job)
+                )
+                link = self._house.sign(
+                    f"/clips/{job_id}{PurePosixPath(job.clip.key).suffix}", self._link_ends()
                 )
             except BotError as error:
                 log.info("clip.not_kept", job=job_id, cause=type(error).__name__)
@@ -73,7 +79,24 @@ class Shelf:
             events=events,
             parents=family.parents,
             children=family.children,
+            link=link,
         )
+
+    def _link_ends(self) -> datetime:
+        """A midnight, so that a page that is drawn again says the same."""
+        day = self._clock.now() + timedelta(days=2)
+        return datetime.combine(day.date(), time(), day.tzinfo)
+
+    async def poster(self, job_id: JobId, requester: Requester) -> Path:
+        """A picture of a clip, or a smaller copy of a still, made when it is asked for.
+
+        Raises `JobNotFound` where nothing may be shown, and `ClipError`s.
+        """
+        job = await self._visible(job_id, requester)
+        is_held_back = await self._database.read(lambda conn: reviews.is_held_back(conn, job))
+        if job.clip is None or job.state is JobState.DELIVERING or is_held_back:
+            raise JobNotFound(f"There is no picture of {job_id}.")
+        return await self._clips.poster(job.clip)
 
     async def jobs(
         self, requester: Requester, *, search: str = "", page: int = 1

@@ -33,7 +33,7 @@ from bot.ports import (
 from bot.refs import Frozen
 from bot.store.database import POSTGRES
 from bot.studio import Studio
-from bot.tables import nearest
+from bot.tables import BotTable, nearest
 from bot.web import WebSettings
 
 log = get_logger(__name__)
@@ -191,10 +191,22 @@ def _adapter(name: str) -> Any:
         raise ConfigError(f"There is no adapter {name!r}.{hint}") from error
 
 
+def _table(config: Config, name: str) -> Any:
+    """An adapter's table; raises `ConfigError`."""
+    return config.load_table(_adapter(name).Settings, f"adapters.{name}")
+
+
+def switched_on(config: Config) -> tuple[str, ...]:
+    """The adapters that have a table, but for those that are off until they are `enabled`."""
+    return tuple(
+        each for each in config.adapters if getattr(_table(config, each), "enabled", True)
+    )
+
+
 def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
     """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
-    module = _adapter(name)
-    table = config.load_table(module.Settings, f"adapters.{name}")
+    module, table = _adapter(name), _table(config, name)
+    _check_door(config.bot, name, table)
     extra = {
         key: value for key, value in overrides.items() if key not in module.Settings.model_fields
     }
@@ -205,6 +217,19 @@ def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
         return adapter
 
     return create
+
+
+def _check_door(table: BotTable, name: str, settings: Any) -> None:
+    """Raise where others could come in, be it through a proxy: they would spend our money."""
+    address = urlsplit(table.public_url).hostname or ""
+    is_within = table.public_host in LOOPBACK and (not address or address in LOOPBACK)
+    if is_within or not getattr(settings, "is_for_this_machine", False):
+        return
+    key = "public_url" if table.public_host in LOOPBACK else "public_host"
+    raise ConfigError(
+        f"[bot] {key}: [adapters.{name}] has no sign-in, so it is served on this machine alone. "
+        'Set public_host = "127.0.0.1" and no public_url, or switch it off: enabled = false.'
+    )
 
 
 async def check_adapter(
@@ -220,8 +245,9 @@ async def check_adapter(
     `served` maps the places to their allowed channels, none: all; `models` can be chosen; a
     question may take `seconds`.
     """
-    module = _adapter(name)
-    table = config.load_table(module.Settings, f"adapters.{name}")
+    module, table = _adapter(name), _table(config, name)
+    if getattr(table, "enabled", True):
+        _check_door(config.bot, name, table)
     found: list[Finding] = await module.check(
         table, served=served, models=models, public_url=config.bot.public_url, seconds=seconds
     )
@@ -230,13 +256,12 @@ async def check_adapter(
 
 def can_host(config: Config, name: str) -> bool:
     """Whether an adapter hands images over by its chat's own links; raises `ConfigError`."""
-    return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").can_host)
+    return bool(_table(config, name).can_host)
 
 
 async def invitation(config: Config, name: str) -> str:
     """How to add the bot to a place; raises `ConfigError` and `DeliveryUnavailable`."""
-    module = _adapter(name)
-    table = config.load_table(module.Settings, f"adapters.{name}")
+    module, table = _adapter(name), _table(config, name)
     said: str = await module.install(table, public_url=config.bot.public_url)
     return said
 
@@ -268,12 +293,12 @@ def tells_member_since(name: str) -> bool:
 
 def has_account(config: Config, name: str) -> bool:
     """Whether an adapter has what it signs in with, from the file or the environment."""
-    return bool(config.load_table(_adapter(name).Settings, f"adapters.{name}").has_account)
+    return bool(_table(config, name).has_account)
 
 
 def has_secret(config: Config, name: str, key: str) -> bool:
     """Whether one secret of an adapter is there, from the file or the environment."""
-    value = getattr(config.load_table(_adapter(name).Settings, f"adapters.{name}"), key)
+    value = getattr(_table(config, name), key)
     return isinstance(value, SecretStr) and bool(value.get_secret_value().strip())
 
 
@@ -284,8 +309,7 @@ async def introduction(
 
     The secrets of the keys `without` are not looked at yet.
     """
-    module = _adapter(name)
-    table = config.load_table(module.Settings, f"adapters.{name}")
+    module, table = _adapter(name), _table(config, name)
     table = table.model_copy(update=dict.fromkeys(without))
     said: Introduction = await module.introduce(table, seconds=seconds)
     return said

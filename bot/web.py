@@ -35,7 +35,8 @@ from bot.errors import (
     StoreError,
 )
 from bot.log import get_logger
-from bot.ports import WebCall, WebHandler
+from bot.ports import WebCall, WebHandler, WebRoute
+from bot.streams import Streams
 
 CALLBACK_BYTES = 64 * 1024
 CALLBACKS_PER_MINUTE = 30
@@ -145,6 +146,7 @@ class Web:
         self._proxies = _networks(settings.trusted_proxies)
         self._callbacks = Tally(CALLBACKS_PER_MINUTE, seconds=60.0)
         self._fetches = Tally(FETCHES_PER_FRAME)
+        self._streams = Streams()
         frame_path = f"/frames/{JOB_ID}/{{attempt:[0-9]{{1,4}}}}/{{slot:start|end}}"
         self._public = self._door(
             web.post("/callbacks/{provider}/{token}", self._on_callback),
@@ -180,6 +182,7 @@ class Web:
 
     async def stop(self) -> None:
         """Close both doors; what is being answered gets `STOP_SECONDS`. Fine if repeated."""
+        self._streams.close()
         await self._public.cleanup()
         await self._private.cleanup()
 
@@ -221,7 +224,7 @@ class Web:
         await self._behind.on_callback(provider, request.headers, body, token)
         return web.Response(text="ok")
 
-    async def _on_call(self, request: web.Request) -> web.Response:
+    async def _on_call(self, request: web.Request) -> web.StreamResponse:
         """What an adapter answers. A fault of its own is 500, and never logged with the body."""
         method, path = request.method, request.path
         try:
@@ -230,12 +233,13 @@ class Web:
             return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
         if answer is None:
             raise web.HTTPNotFound
+        most = answer.max_bytes if isinstance(answer, WebRoute) else CALL_BYTES
         call = WebCall(
             method=method,
             path=path,
             query=dict(request.query),
             headers=_joined(request),
-            body=await _read_capped(request, CALL_BYTES, self._settings.body_seconds),
+            body=await _read_capped(request, most, self._settings.body_seconds),
             client=self._client(request),
         )
         try:
@@ -243,6 +247,8 @@ class Web:
         except BotError as error:
             log.error("web.call_failed", path=path, cause=type(error).__name__)  # noqa: TRY400
             return web.Response(status=500)
+        if reply.stream is not None:
+            return await self._streams.send(request, reply, reply.stream)
         return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
 
     def _check_link(self, request: web.Request) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +25,8 @@ from bot.errors import (
     StoreError,
 )
 from bot.media import LinkSigner
-from bot.ports import WebCall, WebHandler, WebReply
+from bot.ports import WebCall, WebHandler, WebReply, WebRoute
+from bot.streams import Streams
 from bot.web import (
     CALL_BYTES,
     CALLBACK_BYTES,
@@ -504,6 +505,47 @@ async def test_a_call_has_a_cap(house: House, outside: ClientSession) -> None:
     assert more.status == 413
     full = await outside.post("/slack/events", data=io.BytesIO(b"x" * CALL_BYTES))
     assert (full.status, await full.text()) == (200, str(CALL_BYTES))
+    house.routes["slack", "POST", "/slack/files"] = WebRoute(
+        answer=answer, max_bytes=2 * CALL_BYTES
+    )
+    larger = await outside.post("/slack/files", data=io.BytesIO(b"x" * (CALL_BYTES + 1)))
+    assert (larger.status, await larger.text()) == (200, str(CALL_BYTES + 1))
+
+
+async def test_streams_go_on_are_counted_and_end_with_the_listener(
+    house: House, outside: ClientSession, doors: Web
+) -> None:
+    ended: list[str] = []
+
+    async def forever() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"first"
+            await asyncio.Event().wait()
+        finally:
+            ended.append("stream")
+
+    async def answer(_call: WebCall) -> WebReply:
+        return WebReply(headers=(("Content-Type", "text/event-stream"),), stream=forever())
+
+    house.routes["slack", "GET", "/slack/news"] = answer
+    doors._streams = Streams(most=2)
+    opened = [await outside.get("/slack/news") for _ in range(2)]
+    assert [await each.content.read(5) for each in opened] == [b"first", b"first"]
+    assert opened[0].content_type == "text/event-stream"
+    full = await outside.get("/slack/news")
+    assert full.status == 503
+    assert int(full.headers["Retry-After"]) > 0
+    # Who left makes room, although nothing was said to them since.
+    opened.pop(0).close()
+    async with asyncio.timeout(2):
+        while (next_one := await outside.get("/slack/news")).status == 503:
+            await asyncio.sleep(0.01)
+    opened.append(next_one)
+    assert await next_one.content.read(5) == b"first"
+    async with asyncio.timeout(2):
+        await doors.stop()
+        assert [await each.content.read() for each in opened] == [b"", b""]
+    assert ended.count("stream") >= 3
 
 
 @pytest.mark.parametrize("fault", [StoreBusy("words: a red fox"), KeyError("words")])

@@ -19,7 +19,7 @@ from discord.http import Route
 from pydantic import BaseModel
 
 import adapters
-from adapters import discord, slack, terminal
+from adapters import discord, slack, terminal, web
 from bot.config import SHARED
 from bot.dialects import dream_machine
 from bot.errors import DeliveryError, DeliveryUnavailable
@@ -107,8 +107,14 @@ async def _slack(_: Path) -> AsyncIterator[tuple[BaseModel, ThreadRef, dict[str,
         yield settings, ThreadRef(adapter="slack", workspace=team.id, channel=channel.id), {}
 
 
+@asynccontextmanager
+async def _web(folder: Path) -> AsyncIterator[tuple[BaseModel, ThreadRef, dict[str, Any]]]:
+    settings = web.Settings(folder=folder / "web")
+    yield settings, ThreadRef(adapter="web", workspace="local", channel="playground"), {}
+
+
 MODELS = tuple(dream_machine.MODELS.values())
-SURROUNDINGS = {"terminal": _terminal, "discord": _discord, "slack": _slack}
+SURROUNDINGS = {"terminal": _terminal, "discord": _discord, "slack": _slack, "web": _web}
 
 
 @pytest.fixture(params=NAMES)

@@ -1,0 +1,142 @@
+"""Images that people bring: files for some days, and which of them stand in the channel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.web.parse import NAME, check_image, is_image_id
+from bot.clock import Clock
+from bot.errors import FrameRejected, StoreBusy
+from bot.refs import Attachment
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+CHUNK_BYTES = 64 * 1024
+SWEEP_EVERY = timedelta(hours=1)
+#: So many stand in the channel, the latest ones.
+MOST_SHOWN = 50
+#: So many may lie there; who drops more at once is asked to wait.
+MOST_KEPT = 500
+GONE = "The image is no longer here. Add it again."
+_SHOWN = "images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brought:
+    """An image that was put into the channel, to be replied to."""
+
+    image: str
+    at: datetime
+
+
+class Images:
+    """A folder with a file for each image, by a name that nobody can guess."""
+
+    def __init__(self, studio: Studio, folder: Path, *, days: int, clock: Clock) -> None:
+        self._studio = studio
+        self._folder = folder
+        self._days = days
+        self._clock = clock
+        self._writing = asyncio.Lock()
+
+    async def keep(self, content: bytes) -> str:
+        """Keep one, durably; its id. Raises `FrameRejected` for what is no image."""
+        check_image(content)
+        image = secrets.token_hex(16)
+        try:
+            await asyncio.to_thread(self._write, image, content)
+        except OSError as error:
+            why = error.strerror or "unknown cause"
+            raise StoreBusy(f"The image could not be kept: {why}.") from error
+        return image
+
+    def _write(self, image: str, content: bytes) -> None:
+        if len(list(self._folder.iterdir())) >= MOST_KEPT:
+            raise OSError(0, "there are too many already")
+        part = self._folder / f".{image}.part"
+        with part.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._folder / image)
+
+    def has(self, image: str) -> bool:
+        """Whether it is still kept."""
+        return is_image_id(image) and (self._folder / image).exists()
+
+    async def content(self, image: str) -> bytes:
+        """All of it; raises `FrameRejected` where it is gone."""
+        if not is_image_id(image):
+            raise FrameRejected(GONE)
+        try:
+            return await asyncio.to_thread((self._folder / image).read_bytes)
+        except OSError as error:
+            raise FrameRejected(GONE) from error
+
+    async def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        """Stream one to the bot, which decodes it in a child process."""
+        content = await self.content(attachment.id)
+        for at in range(0, len(content), CHUNK_BYTES):
+            yield content[at : at + CHUNK_BYTES]
+
+    # ---- in the channel ------------------------------------------------------------------
+
+    async def show(self, images: Sequence[str]) -> None:
+        """Put these into the channel; those of them that are there stay where they are."""
+        async with self._writing:
+            shown = await self._shown()
+            known = {each.image for each in shown}
+            new = [each for each in images if each not in known]
+            shown += [Brought(image=each, at=self._clock.now()) for each in new]
+            await self._remember(shown)
+
+    async def shown(self) -> list[Brought]:
+        """Those in the channel, as far as they are still kept, oldest first."""
+        return [each for each in await self._shown() if self.has(each.image)]
+
+    async def take_away(self, image: str) -> None:
+        """Delete one, and take it out of the channel; fine if it is gone."""
+        if not is_image_id(image):
+            return
+        async with self._writing:
+            await asyncio.to_thread((self._folder / image).unlink, missing_ok=True)
+            await self._remember([each for each in await self._shown() if each.image != image])
+
+    async def forget(self) -> None:
+        """Delete all of them."""
+        async with self._writing:
+            await asyncio.to_thread(self._delete_older, None)
+            await self._remember([])
+
+    async def sweep(self) -> None:
+        """Delete what is old, until cancelled."""
+        while True:
+            oldest = self._clock.now() - timedelta(days=self._days)
+            await asyncio.to_thread(self._delete_older, oldest)
+            await self._clock.wait(asyncio.Event(), self._clock.now() + SWEEP_EVERY)
+
+    def _delete_older(self, than: datetime | None) -> None:
+        for path in self._folder.iterdir():
+            with suppress(OSError):
+                is_old = than is None or path.stat().st_mtime < than.timestamp()
+                if is_old and is_image_id(path.name.removeprefix(".").removesuffix(".part")):
+                    path.unlink()
+
+    async def _shown(self) -> list[Brought]:
+        kept = await self._studio.recall(NAME, _SHOWN)
+        rows = json.loads(kept) if kept else []
+        return [Brought(image=row[0], at=datetime.fromisoformat(row[1])) for row in rows]
+
+    async def _remember(self, shown: Sequence[Brought]) -> None:
+        rows = [(each.image, each.at.isoformat()) for each in shown[-MOST_SHOWN:]]
+        await self._studio.remember(NAME, _SHOWN, json.dumps(rows))

@@ -1,0 +1,194 @@
+"""What a browser asks for, and sends: pages, images, words, buttons, and the stream of news."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.web import guard, render
+from adapters.web.buttons import Pressed
+from adapters.web.conversation import Answer, Conversation
+from adapters.web.delivery import Delivery
+from adapters.web.guard import Guard, Visit, reply
+from adapters.web.pages import Pages
+from adapters.web.parse import (
+    IMAGE_BYTES,
+    field_of,
+    image_type,
+    read_form,
+    to_job_id,
+    to_nonce,
+    to_said,
+)
+from bot.clock import Clock
+from bot.errors import BotError, ClipError, FrameRejected, JobNotFound, QuotaExceeded, Refusal
+from bot.log import get_logger
+from bot.ports import WebCall, WebHandler, WebReply, WebRoute
+from bot.text import describe_error
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+log = get_logger(__name__)
+Handler = Callable[[WebCall, Visit], Awaitable[WebReply]]
+SORRY = "Raybot made a mistake here; its log says which. Type jobs to see what runs."
+#: The form closes once its answer is drawn: what is no longer on the page is told nothing.
+AFTERWARDS = ("HX-Trigger-After-Settle", "pressed")
+STATIC_HEADERS = (("Cache-Control", "public, max-age=31536000, immutable"),)
+FILE_HEADERS = (("Cache-Control", "private, max-age=3600"),)
+
+
+class Playground(Delivery):
+    """The channel, its threads and the usage page."""
+
+    def __init__(self, studio: Studio, *, folder: Path, image_days: int, clock: Clock) -> None:
+        super().__init__(studio, folder=folder, image_days=image_days, clock=clock)
+        self._guard = Guard(studio)
+        self._conversation = Conversation(studio, self._images, self._requester)
+        self._pages = Pages(studio, self._images, self._news, self._requester)
+        self._routes = self._to_routes()
+
+    def _to_routes(self) -> dict[tuple[str, str], WebHandler]:
+        handlers: dict[tuple[str, str], Handler] = {
+            ("GET", "/web/chat"): self._pages.channel,
+            ("GET", "/web/thread"): self._pages.thread,
+            ("GET", "/web/usage"): self._on_usage,
+            ("GET", "/web/events"): self._on_events,
+            ("GET", "/web/image"): self._on_image,
+            ("GET", "/web/poster"): self._on_poster,
+            ("GET", "/web/ask"): self._on_ask,
+            ("POST", "/web/say"): self._on_say,
+            ("POST", "/web/act"): self._on_act,
+            ("POST", "/web/image/remove"): self._on_remove,
+        }
+        for path in render.STATIC.iterdir():
+            handlers["GET", f"/web/static/{path.name}"] = partial(_on_static, path)
+        routes: dict[tuple[str, str], WebHandler] = {
+            each: partial(self._on_call, handler) for each, handler in handlers.items()
+        }
+        upload = partial(self._on_call, self._on_upload)
+        routes["POST", "/web/images"] = WebRoute(answer=upload, max_bytes=IMAGE_BYTES)
+        return routes
+
+    @property
+    def routes(self) -> Mapping[tuple[str, str], WebHandler]:
+        """All that it answers."""
+        return self._routes
+
+    async def run(self) -> None:
+        """Nothing is listened to here; old images are swept."""
+        await self._images.sweep()
+
+    # ---- every call ----------------------------------------------------------------------
+
+    async def _on_call(self, handler: Handler, call: WebCall) -> WebReply:
+        """The boundary: who may come in, and what is said where something goes wrong."""
+        try:
+            visit = await self._guard.admit(call)
+            if isinstance(visit, WebReply):
+                log.info("web.sent_away", path=call.path)
+                return visit
+            return await handler(call, visit)
+        except BotError as error:
+            if not isinstance(error, Refusal):
+                log.warning("web.not_done", path=call.path, cause=type(error).__name__)
+            return self._refuse(call, error)
+        except Exception:
+            log.exception("web.call_failed", path=call.path)
+            return self._refuse(call, BotError(SORRY))
+
+    def _refuse(self, call: WebCall, error: BotError) -> WebReply:
+        text = describe_error(error)
+        if "hx-request" in call.headers:
+            ends = error.resets_at if isinstance(error, QuotaExceeded) else None
+            return reply(render.draw_note(text, [ends] if ends else []))
+        gone = isinstance(error, JobNotFound | ClipError | FrameRejected) and call.method == "GET"
+        status = 404 if gone else 400 if isinstance(error, Refusal) else 500
+        return reply(render.draw("error.html", text=text), status=status)
+
+    # ---- what is read --------------------------------------------------------------------
+
+    async def _on_usage(self, call: WebCall, visit: Visit) -> WebReply:
+        text, times = await self._conversation.usage()
+        return await self._pages.usage(call, visit, text, times)
+
+    async def _on_events(self, call: WebCall, _visit: Visit) -> WebReply:
+        # The header is the browser's own, after a cut; the query is what the page was drawn with.
+        seen = call.headers.get("last-event-id") or call.query.get("after", "")
+        answer = reply("", kind="text/event-stream")
+        return WebReply(headers=answer.headers, stream=self._news.stream(seen, self._everything))
+
+    async def _on_image(self, call: WebCall, _visit: Visit) -> WebReply:
+        content = await self._images.content(call.query.get("id", ""))
+        kind = image_type(content[:16]) or "application/octet-stream"
+        return reply(content, kind=kind, policy=guard.FILE_POLICY, headers=FILE_HEADERS)
+
+    async def _on_poster(self, call: WebCall, _visit: Visit) -> WebReply:
+        job_id = to_job_id(call.query.get("job", ""))
+        content = await self._pages.poster(job_id)
+        kind = image_type(content[:16]) or "application/octet-stream"
+        return reply(content, kind=kind, policy=guard.FILE_POLICY, headers=FILE_HEADERS)
+
+    async def _on_ask(self, call: WebCall, _visit: Visit) -> WebReply:
+        job_id, action = to_job_id(call.query.get("job", "")), call.query.get("act", "")
+        offer, prompt = await self._conversation.offer(job_id, action)
+        return reply(render.draw("ask.html", form=render.to_form(offer, action, job_id, prompt)))
+
+    # ---- what is sent --------------------------------------------------------------------
+
+    async def _on_upload(self, call: WebCall, _visit: Visit) -> WebReply:
+        """One image, as it is; what it claims to be tells nothing."""
+        image = await self._images.keep(call.body)
+        return reply(render.draw("chip.html", image=image), status=201)
+
+    async def _on_remove(self, call: WebCall, _visit: Visit) -> WebReply:
+        image = field_of(read_form(call.body), "image")
+        await self._images.take_away(image)
+        gone = render.draw("gone.html", image=image)
+        self._news.tell(f"image-{image}", gone)
+        return reply(gone)
+
+    async def _on_say(self, call: WebCall, _visit: Visit) -> WebReply:
+        answer = await self._conversation.say(to_said(call.body))
+        return await self._answer(answer, headers=(("HX-Trigger", "sent"),))
+
+    async def _on_act(self, call: WebCall, _visit: Visit) -> WebReply:
+        form = read_form(call.body)
+        pressed = Pressed(
+            action=field_of(form, "act"),
+            job_id=to_job_id(field_of(form, "job")),
+            words=field_of(form, "words"),
+            choice=field_of(form, "choice"),
+            other=field_of(form, "other"),
+            target=field_of(form, "target"),
+        )
+        answer = await self._conversation.press(pressed, to_nonce(field_of(form, "nonce")))
+        return await self._answer(answer, headers=(AFTERWARDS,))
+
+    async def _answer(self, answer: Answer, *, headers: tuple[tuple[str, str], ...]) -> WebReply:
+        """Cards as they are now, which are told to other pages, too, and what is to be read."""
+        if answer.thread is not None:
+            to = ("HX-Redirect", f"/web/thread?job={answer.thread}")
+            return reply("", headers=(*headers, to))
+        drawn = [await self._redraw(job_id) for job_id in answer.jobs]
+        if answer.images:
+            drawn += await self._put_up(answer.images)
+        if answer.jobs:
+            drawn.append(await self._pages.threads())
+        drawn.append(render.draw_note(answer.text, answer.times))
+        return reply("\n".join(drawn), headers=headers)
+
+    async def _put_up(self, images: tuple[str, ...]) -> list[str]:
+        shown = [each for each in await self._images.shown() if each.image in images]
+        drawn = [render.draw_image(each, self._requester.display_name) for each in shown]
+        for each, card in zip(shown, drawn, strict=True):
+            self._news.tell(f"image-{each.image}", card)
+        return drawn
+
+
+async def _on_static(path: Path, _call: WebCall, _visit: Visit) -> WebReply:
+    kind = render.KINDS.get(path.suffix, "application/octet-stream")
+    return reply(await asyncio.to_thread(path.read_bytes), kind=kind, headers=STATIC_HEADERS)

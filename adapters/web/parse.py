@@ -1,0 +1,171 @@
+"""From what a browser sends to a command or a request. Pure; nothing that comes in is trusted."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from adapters import command_text
+from adapters.command_text import Command, Draft
+from adapters.typed_frames import with_typed
+from bot.errors import FrameRejected, InvalidRequest
+from bot.refs import Attachment, JobId, ThreadRef
+from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, Requester
+
+NAME = "web"
+THREAD = ThreadRef(adapter=NAME, workspace="local", channel="playground")
+#: A clip has a picture to start from, and one to end on.
+MOST_IMAGES = 2
+MOST_FIELDS = 40
+IMAGE_BYTES = 20_000_000
+
+_JOB = re.compile(r"r-[0-9a-z]{4,16}")
+_IMAGE = re.compile(r"[0-9a-f]{32}")
+_NONCE = re.compile(r"[0-9A-Za-z-]{16,64}")
+_RAY = re.compile(r"/ray(?:\s+(.*))?", re.DOTALL | re.IGNORECASE)
+#: What a file has at an offset, and what it is then; the bot decodes it before it is used.
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"GIF87a", "image/gif"),
+    (0, b"GIF89a", "image/gif"),
+    (8, b"WEBP", "image/webp"),
+    (4, b"ftypavif", "image/avif"),
+    (4, b"ftypavis", "image/avif"),
+    (4, b"ftyphei", "image/heic"),
+    (4, b"ftyphev", "image/heic"),
+    (4, b"ftypmif1", "image/heic"),
+    (4, b"ftypmsf1", "image/heic"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What was sent with the composer: words, images by their ids, and what it replies to.
+
+    `nonce` is made by the page, one for each message.
+    """
+
+    text: str
+    images: tuple[str, ...]
+    reply_to: JobId | None
+    nonce: str
+
+    @property
+    def dedupe_key(self) -> str:
+        """The same, when a message is sent again."""
+        return f"{NAME}:{self.nonce}"
+
+
+def read_form(body: bytes) -> dict[str, list[str]]:
+    """The fields of a form; raises `InvalidRequest`."""
+    try:
+        return parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise InvalidRequest("The page sent something unreadable. Load it again.") from None
+
+
+def field_of(form: Mapping[str, Sequence[str]], name: str) -> str:
+    """One field's first value; empty where it is missing. Lines end as they do here."""
+    return next(iter(form.get(name, ())), "").replace("\r\n", "\n").strip()
+
+
+def to_said(body: bytes) -> Said:
+    """What the composer sent; raises `InvalidRequest`."""
+    form = read_form(body)
+    images = tuple(form.get("image", ()))
+    if any(not is_image_id(each) for each in images):
+        raise InvalidRequest("That image is not here. Add it again.", field="start_frame")
+    if len(images) > MOST_IMAGES:
+        raise InvalidRequest(
+            f"A clip takes {MOST_IMAGES} images: one to start from and one to end on.",
+            field="start_frame",
+        )
+    reply = field_of(form, "reply_to")
+    return Said(
+        text=field_of(form, "text"),
+        images=images,
+        reply_to=to_job_id(reply) if reply else None,
+        nonce=to_nonce(field_of(form, "nonce")),
+    )
+
+
+def to_nonce(text: str) -> str:
+    """What tells one thing that was sent from another; raises `InvalidRequest`."""
+    if not _NONCE.fullmatch(text):
+        raise InvalidRequest("The page is an old one. Load it again.")
+    return text
+
+
+def to_job_id(text: str) -> JobId:
+    """A job's id as a page names it; raises `InvalidRequest`."""
+    if not _JOB.fullmatch(text):
+        raise InvalidRequest("That is no job's id.")
+    return JobId(text)
+
+
+def is_image_id(text: str) -> bool:
+    """Whether this could be one of our images; it is part of a path."""
+    return _IMAGE.fullmatch(text) is not None
+
+
+def read_text(text: str) -> Draft | Command:
+    """A typed line; `/ray` may stand in front. Raises `InvalidRequest`."""
+    ray = _RAY.fullmatch(text)
+    return command_text.parse((ray[1] or "") if ray else text)
+
+
+def image_type(start: bytes) -> str | None:
+    """What kind of image begins like this; None for what is none."""
+    for at, magic, kind in _MAGIC:
+        if start[at : at + len(magic)] == magic:
+            return None if kind == "image/webp" and start[:4] != b"RIFF" else kind
+    return None
+
+
+def check_image(content: bytes) -> None:
+    """Raise `FrameRejected` for what is clearly none; the bot looks closer before it is used."""
+    if not content:
+        raise FrameRejected("This file is empty.")
+    if image_type(content[:16]) is None:
+        raise FrameRejected("This file is not an image.")
+
+
+def to_attachment(image: str, size: int | None = None) -> Attachment:
+    """An image that somebody brought."""
+    return Attachment(adapter=NAME, id=image, filename="image", size=size)
+
+
+def to_request(draft: Draft, said: Said, *, requester: Requester) -> GenerationRequest:
+    """A draft with its images, and what it replies to, as a request; raises `InvalidRequest`."""
+    frames: list[Frame] = [ImageFrame(attachment=to_attachment(each)) for each in said.images]
+    if said.reply_to is not None:
+        frames.insert(0, ClipFrame(job_id=said.reply_to))
+    if len(frames) > MOST_IMAGES:
+        raise InvalidRequest(
+            "That is one image too many: a reply starts from the clip, so one more is the end.",
+            field="end_frame",
+        )
+    start, end = (*frames, None, None)[:2]
+    start, end = with_typed(draft, start, end)
+    return GenerationRequest(
+        dedupe_key=said.dedupe_key,
+        requester=requester,
+        thread=THREAD,
+        work=command_text.to_work(draft, start_frame=start, end_frame=end),
+        # Whoever sits at this machine runs the bot.
+        is_age_restricted=True,
+        is_private=draft.is_private,
+    )
+
+
+def whoami() -> Requester:
+    """The person at this machine, by their login name."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # No such entry in the password database.
+        user = "you"
+    return Requester(adapter=NAME, workspace="local", user=user, display_name=user)

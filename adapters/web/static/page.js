@@ -1,0 +1,258 @@
+// What a page does by itself: images, replies, times, progress; the rest is htmx and the server.
+(() => {
+  "use strict";
+  const one = (selector, within = document) => within.querySelector(selector);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const MOST_IMAGES = 2;
+  const IMAGE_BYTES = 20_000_000;
+  const messages = one("#messages");
+  const composer = one("#composer");
+  const scroll = one("#scroll");
+  const nonce = () => [...crypto.getRandomValues(new Uint8Array(16))].map((n) => n.toString(16).padStart(2, "0")).join("");
+
+  // ---- times and progress ----------------------------------------------------------------
+
+  const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const long = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+  function localise(within) {
+    for (const time of all("time[datetime]:not([title])", within)) {
+      const when = new Date(time.dateTime);
+      if (Number.isNaN(when.getTime())) continue;
+      const isToday = when.toDateString() === new Date().toDateString();
+      time.textContent = (isToday ? short : long).format(when);
+      time.title = full.format(when);
+    }
+  }
+
+  function advance() {
+    for (const bar of all("progress[data-until]")) {
+      const since = Date.parse(bar.dataset.since), until = Date.parse(bar.dataset.until);
+      // Nobody can tell how far it is: it never says that it has arrived.
+      const value = Math.min(0.97, Math.max(0, (Date.now() - since) / Math.max(1, until - since)));
+      bar.value = value;
+    }
+  }
+
+  // ---- cards -----------------------------------------------------------------------------
+
+  // Who reads the end goes on reading it, whatever grows above; who reads elsewhere is left alone.
+  let isAtEnd = true;
+  const toEnd = () => { if (messages) scroll.scrollTop = scroll.scrollHeight; };
+  if (messages) {
+    let top = 0;
+    scroll.addEventListener("scroll", () => {
+      const isNear = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 120;
+      // Only who scrolls up has left: images that arrive late move the end away.
+      isAtEnd = isNear || (isAtEnd && scroll.scrollTop >= top);
+      top = scroll.scrollTop;
+    });
+    const grown = new ResizeObserver(() => { if (isAtEnd) toEnd(); });
+    grown.observe(messages);
+    grown.observe(scroll);
+  }
+
+  function cardsIn(html) {
+    const holder = document.createElement("template");
+    holder.innerHTML = html;
+    return all("article[id]", holder.content);
+  }
+
+  // A card that is new needs a place; one that is there is replaced where it stands. Whether any
+  // of them has one here: a thread shows its own alone.
+  function makeRoom(html, isOwn) {
+    isAtEnd ||= isOwn;
+    let hasPlace = false;
+    for (const card of cardsIn(html)) {
+      if (document.getElementById(card.id)) { hasPlace = true; continue; }
+      if (card.getAttribute("hx-swap-oob") === "delete") continue;
+      const isKin = card.dataset.parent && document.getElementById(card.dataset.parent);
+      const takes = messages && messages.dataset.takes;
+      if (!isOwn && takes !== "all" && !(takes === "kin" && isKin)) continue;
+      if (!messages) continue;
+      const place = document.createElement("article");
+      place.id = card.id;
+      messages.append(place);
+      hasPlace = true;
+    }
+    return hasPlace;
+  }
+
+  // What is shown already stays as it is: a clip goes on playing, a field keeps its words.
+  function isShown(html) {
+    const cards = cardsIn(html);
+    return cards.length > 0 && cards.every((card) => {
+      const there = document.getElementById(card.id);
+      return there && there.dataset.mark === card.dataset.mark;
+    });
+  }
+
+  function tell(html) {
+    for (const card of cardsIn(html)) {
+      const there = document.getElementById(card.id);
+      const dot = one(`[data-of="${card.id}"]`);
+      if (dot) dot.className = `dot ${card.dataset.tone}`;
+      if (there && card.dataset.over && there.dataset.over !== card.dataset.over) one("#told").textContent = card.dataset.title;
+    }
+  }
+
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    const news = event.detail;
+    // A stream that is opened anew begins where this one was.
+    if (news.lastEventId) messages.setAttribute("sse-connect", `/web/events?after=${encodeURIComponent(news.lastEventId)}`);
+    if (isShown(news.data)) return event.preventDefault();
+    tell(news.data);
+    if (!makeRoom(news.data, false)) event.preventDefault();
+  });
+  document.addEventListener("htmx:sseMessage", () => settle());
+  document.addEventListener("htmx:beforeSwap", (event) => makeRoom(event.detail.xhr.responseText, event.detail.requestConfig.verb === "post"));
+  document.addEventListener("htmx:afterSettle", () => settle());
+
+  function settle() {
+    localise(document);
+    advance();
+    if (isAtEnd) toEnd();
+    const field = one(".ask [data-focus]");
+    if (field) { field.removeAttribute("data-focus"); field.focus(); }
+  }
+
+  // ---- requests --------------------------------------------------------------------------
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.verb === "post" && !event.detail.parameters.nonce) event.detail.parameters.nonce = nonce();
+  });
+  const trouble = (words) => {
+    const box = one("#trouble");
+    box.textContent = words;
+    box.hidden = !words;
+  };
+  const AWAY = "Raybot cannot be reached. Nothing was sent; try again once it runs.";
+  document.addEventListener("htmx:sendError", () => trouble(AWAY));
+  document.addEventListener("htmx:timeout", () => trouble(AWAY));
+  document.addEventListener("htmx:responseError", (event) => trouble(
+    event.detail.xhr.status === 403 ? "This page is an old one. Load it again." : "That did not work. Try again."));
+  document.addEventListener("htmx:afterOnLoad", () => trouble(""));
+  document.addEventListener("htmx:sseError", () => document.body.classList.add("cut"));
+  document.addEventListener("htmx:sseOpen", () => document.body.classList.remove("cut"));
+
+  document.addEventListener("pressed", () => all(".ask").forEach((each) => each.replaceChildren()));
+  let sending = { text: "", chips: [], job: "" };
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const { text, reply_to: job } = composer?.elements || {};
+    if (event.target === composer) sending = { text: text.value, chips: all(".chip"), job: job.value };
+  });
+  document.addEventListener("sent", () => {
+    // What was added since stays.
+    const { text, reply_to: job } = composer.elements;
+    if (text.value === sending.text) text.value = "";
+    sending.chips.forEach((each) => each.remove());
+    if (messages.dataset.takes !== "kin" && job.value === sending.job) reply("", "");
+    fresh();
+    grow();
+  });
+
+  // ---- the composer ----------------------------------------------------------------------
+
+  const fresh = () => composer && (composer.elements.nonce.value = nonce());
+  function grow() {
+    const text = composer.elements.text;
+    text.rows = Math.min(8, Math.max(1, text.value.split("\n").length, Math.ceil(text.value.length / 90)));
+  }
+  function reply(job, words) {
+    composer.elements.reply_to.value = job;
+    one("#reply").hidden = !job;
+    one("#reply span").textContent = words;
+  }
+  function chip(html) {
+    const chips = one("#chips");
+    chips.insertAdjacentHTML("beforeend", html);
+    composer.elements.text.focus();
+  }
+
+  async function upload(files) {
+    const images = [...files];
+    for (const file of images) {
+      if (all(".chip").length >= MOST_IMAGES) return trouble("A clip takes two images: one to start from and one to end on.");
+      if (file.size > IMAGE_BYTES) { trouble(`${file.name} is larger than 20 MB.`); continue; }
+      document.body.classList.add("uploading");
+      try {
+        const answer = await fetch("/web/images", {
+          method: "POST", body: file,
+          headers: { "X-CSRF-Token": one("meta[name=csrf]").content, "HX-Request": "true", "Content-Type": "application/octet-stream" },
+        });
+        const html = await answer.text();
+        if (answer.status === 201) { trouble(""); chip(html); }
+        else if (answer.ok) htmx.swap("#messages", html, { swapStyle: "none" });
+        else trouble(answer.status === 413 ? `${file.name} is larger than 20 MB.` : "The image could not be sent. Load the page again.");
+      } catch { trouble(AWAY); }
+      document.body.classList.remove("uploading");
+    }
+  }
+
+  if (composer) {
+    fresh();
+    const text = composer.elements.text;
+    text.addEventListener("input", grow);
+    text.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      if (!one("#send").disabled) composer.requestSubmit();
+    });
+    composer.addEventListener("htmx:confirm", (event) => {
+      const isEmpty = !text.value.trim() && !all(".chip").length;
+      if (event.target === composer && isEmpty) event.preventDefault();
+    });
+    one("#files").addEventListener("change", (event) => { upload(event.target.files); event.target.value = ""; });
+    document.addEventListener("paste", (event) => {
+      const files = [...event.clipboardData.files];
+      if (files.length) { event.preventDefault(); upload(files); }
+    });
+    let depth = 0;
+    const drag = (by) => { depth = Math.max(0, depth + by); document.body.classList.toggle("dragging", depth > 0); };
+    const hasFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+    document.addEventListener("dragenter", (event) => hasFiles(event) && drag(1));
+    document.addEventListener("dragleave", (event) => hasFiles(event) && drag(-1));
+    document.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+    document.addEventListener("drop", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      drag(-depth);
+      upload(event.dataTransfer.files);
+    });
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const set = button.dataset;
+    if ("dismiss" in set) { one("#notes").replaceChildren(); composer.elements.text.focus(); }
+    else if ("close" in set) button.closest(".ask").replaceChildren();
+    else if ("unchip" in set) { button.closest(".chip").remove(); composer.elements.text.focus(); }
+    else if ("unreply" in set) { reply("", ""); composer.elements.text.focus(); }
+    else if (set.reply) { reply(set.reply, `Starts from the picture ${set.reply}`); composer.elements.text.focus(); }
+    else if (set.try) { composer.elements.text.value = set.try; grow(); composer.elements.text.focus(); }
+    else if (set.replyImage) {
+      if (all(".chip").length >= MOST_IMAGES) return trouble("A clip takes two images: one to start from and one to end on.");
+      const holder = document.createElement("template");
+      holder.innerHTML = '<li class="chip"><input type="hidden" name="image"><img alt="An image to send"><button type="button" data-unchip aria-label="Leave this image out">×</button></li>';
+      one("input", holder.content).value = set.replyImage;
+      one("img", holder.content).src = `/web/image?id=${set.replyImage}`;
+      one("#chips").append(holder.content);
+      composer.elements.text.focus();
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = all("details[open]").pop() || all(".ask").find((each) => each.children.length);
+    if (open && open.tagName === "DETAILS") { open.open = false; one("summary", open).focus(); }
+    else if (open) open.replaceChildren();
+    else if (one("#notes")) one("#notes").replaceChildren();
+  });
+
+  localise(document);
+  advance();
+  toEnd();
+  setInterval(advance, 500);
+  if (composer && matchMedia("(pointer: fine)").matches) composer.elements.text.focus();
+})();

@@ -1,0 +1,201 @@
+"""The page in a true browser, Debian's Chromium: whole stories, a phone, and who uses no mouse."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright, expect
+
+from bot.job import JobState
+from bot.refs import JobId
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from tests.adapters.web.visitor import Visitor, visiting
+from tests.fakes import MovableClock
+from tests.rendered import png
+
+CHROMIUM = Path("/usr/bin/chromium")
+PHONE = {"width": 390, "height": 780}
+#: What a person does who lets go of a file above the page.
+DROP = """([content, name]) => {
+    const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name, { type: "image/png" }));
+    const about = { dataTransfer, bubbles: true, cancelable: true };
+    document.querySelector("#messages").dispatchEvent(new DragEvent("drop", about));
+}"""
+IS_TOO_WIDE = "() => document.scrollingElement.scrollWidth > innerWidth"
+HAS_METADATA = (
+    "(video) => video.readyState >= 1 || new Promise((done) => { video.onloadedmetadata = done; })"
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass
+class Desk:
+    """A browser before a running bot. Whatever a page complains of is kept."""
+
+    browser: Browser
+    visitor: Visitor
+    complaints: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def page(self, *, is_dark: bool = False, is_phone: bool = False) -> AsyncIterator[Page]:
+        """The channel in a window of its own."""
+        context = await self.browser.new_context(
+            viewport=PHONE if is_phone else {"width": 1180, "height": 820},  # type: ignore[arg-type]
+            color_scheme="dark" if is_dark else "light",
+            has_touch=is_phone,
+        )
+        page = await context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", self._note)
+        page.on("pageerror", self._note_error)
+        await page.goto(f"{self.visitor.address}/web/chat")
+        yield page
+        await context.close()
+        complaints, self.complaints = self.complaints, []
+        assert complaints == []
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.text} {message.location.get('url')}")
+
+    def _note_error(self, error: Error) -> None:
+        self.complaints.append(error.message)
+
+    async def finish(self, job: JobId) -> None:
+        """The video service ends it."""
+        found = await self.visitor.house.until(job, JobState.GENERATING)
+        assert found.generation_id
+        await self.visitor.house.simulator.finish(found.generation_id)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"There is no {CHROMIUM}; `apt-get install chromium` brings it.")
+    settings = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    folder = tmp_path_factory.mktemp("browser")
+    async with (
+        Simulator(settings, Faults()) as simulator,
+        visiting(folder, simulator, MovableClock()) as visitor,
+        async_playwright() as playwright,
+    ):
+        # As root, in a container, Chromium has no sandbox to offer.
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield Desk(browser, visitor)
+        await browser.close()
+
+
+async def _last(page: Page) -> JobId:
+    """The job of the last card."""
+    name = await page.locator("article[id^=r-]").last.get_attribute("id")
+    assert name
+    return JobId(name)
+
+
+async def test_a_prompt_is_tried_with_the_keyboard_alone(desk: Desk) -> None:
+    async with desk.page() as page:
+        await expect(page.get_by_text("Nothing here yet")).to_be_visible()
+        await page.keyboard.type("a red fox in snow --ar 16:9")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("Generating")).to_be_visible()
+        await expect(page.locator("#text")).to_have_value("")
+        await expect(page.get_by_text("Nothing here yet")).to_be_hidden()
+        job = await _last(page)
+        await desk.finish(job)
+        card = page.locator(f"#{job}")
+        await expect(card.get_by_text("Your clip is ready")).to_be_visible()
+        await expect(page.locator("#told")).to_have_text("Your clip is ready")
+        await card.locator("video").evaluate(HAS_METADATA)
+        assert await card.locator("video").evaluate("(video) => video.duration") > 0.5
+        # The form opens, takes the words, and closes with what is typed alone.
+        await card.get_by_role("button", name="Remix").press("Enter")
+        await expect(card.locator("textarea")).to_be_focused()
+        await page.keyboard.press("Control+A")
+        await page.keyboard.type("a grey owl")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("article[id^=r-]")).to_have_count(2)
+        await expect(card.locator("textarea")).to_have_count(0)
+        other = page.locator(f"#{await _last(page)}")
+        await expect(other.get_by_text("a grey owl")).to_be_visible()
+        await other.get_by_role("button", name="Cancel").press("Enter")
+        await expect(other.get_by_text("Cancelled")).to_be_visible()
+        await other.get_by_role("link", name="Thread").click()
+        await expect(page.locator("article[id^=r-]")).to_have_count(2)
+        await page.get_by_role("link", name="Usage").click()
+        await expect(page.get_by_role("heading", name="Your usage")).to_be_visible()
+        await expect(page.get_by_role("row", name="today")).to_contain_text("2")
+
+
+async def test_an_image_is_dropped_and_animated_and_no_image_is_not(desk: Desk) -> None:
+    content = base64.b64encode(png()).decode()
+    async with desk.page() as page:
+        await page.evaluate(DROP, [content, "sea.png"])
+        await expect(page.locator(".chip img")).to_be_visible()
+        await page.keyboard.press("Enter")
+        held = page.locator("article[id^=image-]")
+        await expect(held).to_be_visible()
+        await expect(page.locator(".chip")).to_have_count(0)
+        await held.get_by_role("button", name="Animate").click()
+        await page.keyboard.type("the waves roll in")
+        await page.keyboard.press("Enter")
+        card = page.locator("article[id^=r-]").last
+        await expect(card.get_by_text("the waves roll in")).to_be_visible()
+        await expect(card.get_by_alt_text("The image it starts from")).to_be_visible()
+        await page.evaluate(DROP, [base64.b64encode(b"<svg>").decode(), "page.png"])
+        await expect(page.get_by_text("This file is not an image.")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_text("This file is not an image.")).to_be_hidden()
+        await held.get_by_role("button", name="Remove").click()
+        await expect(held).to_have_count(0)
+
+
+async def test_a_page_that_was_cut_off_shows_each_message_once(desk: Desk) -> None:
+    async with desk.page() as page:
+        before = await page.locator("article").count()
+        job = (await desk.visitor.say("a paper boat in the rain")).job
+        await expect(page.locator("article")).to_have_count(before + 1)
+        # The connection breaks, and meanwhile the clip is made, and another one asked for.
+        for stream in list(desk.visitor.house.app._web._streams._open):
+            stream.cancel()
+        await desk.finish(job)
+        await desk.visitor.house.delivered(job)
+        other = (await desk.visitor.say("a grey heron at dawn")).job
+        await expect(page.locator(f"#{job} video")).to_be_visible()
+        await expect(page.locator(f"#{other}")).to_have_count(1)
+        await expect(page.locator("article")).to_have_count(before + 2)
+        desk.complaints.clear()  # Of the connection, rightly.
+
+
+@pytest.mark.parametrize(("is_dark", "is_phone"), [(False, False), (True, True)])
+async def test_nobody_is_shut_out(desk: Desk, is_dark: bool, is_phone: bool) -> None:
+    async with desk.page(is_dark=is_dark, is_phone=is_phone) as page:
+        clip = page.locator("article", has=page.locator("video")).first
+        await clip.locator("summary").click()
+        await clip.get_by_role("button", name="Extend").click()
+        await expect(clip.locator(".ask form")).to_be_visible()
+        await page.locator("#text").fill("help")
+        await page.locator("#text").press("Enter")
+        await expect(page.get_by_role("heading", name="Ray turns words")).to_be_visible()
+        for path in ("", "/web/usage"):
+            if path:
+                await page.goto(desk.visitor.address + path)
+            assert not await page.evaluate(IS_TOO_WIDE)
+            found = (await Axe().run(page)).response["violations"]
+            grave = [each for each in found if each["impact"] in ("serious", "critical")]
+            told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in grave]
+            assert told == []

@@ -1,0 +1,172 @@
+"""A browser without a screen: knows its cookie and its token, and reads the stream of news."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from adapters import web
+from bot.ports import Adapter
+from bot.refs import JobId
+from bot.simulator import Simulator
+from bot.studio import Studio
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
+
+_CARD = re.compile(r'<article id="(r-[0-9a-z]{10})"')
+
+
+@dataclass
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def html(self) -> str:
+        return self.body.decode()
+
+    @property
+    def ids(self) -> list[str]:
+        """The jobs whose cards are in it."""
+        return _CARD.findall(self.html)
+
+    @property
+    def job(self) -> JobId:
+        """The first job whose card is in it."""
+        found = _CARD.search(self.html)
+        assert found, self.html
+        return JobId(found[1])
+
+
+@dataclass
+class Visitor:
+    """Somebody with the page open."""
+
+    house: House
+    session: aiohttp.ClientSession
+    address: str
+    token: str = ""
+    seen: str = ""
+    numbers: count[int] = field(default_factory=count)
+
+    async def get(self, path: str, **headers: str) -> Reply:
+        async with self.session.get(self.address + path, headers=headers) as answer:
+            return Reply(answer.status, dict(answer.headers), await answer.read())
+
+    async def post(
+        self, path: str, content: bytes | dict[str, str], headers: dict[str, str] | None = None
+    ) -> Reply:
+        own = {"Origin": self.address, "X-CSRF-Token": self.token, "HX-Request": "true"}
+        sent = {name: value for name, value in {**own, **(headers or {})}.items() if value}
+        data = io.BytesIO(content) if isinstance(content, bytes) else content
+        async with self.session.post(self.address + path, data=data, headers=sent) as answer:
+            return Reply(answer.status, dict(answer.headers), await answer.read())
+
+    async def open(self) -> Reply:
+        """Load the page."""
+        page = await self.get("/web/chat")
+        token = re.search(r'name="csrf" content="([0-9a-f]{64})"', page.html)
+        seen = re.search(r"/web/events\?after=([0-9a-f.]+)", page.html)
+        assert token, page.html
+        assert seen
+        self.token, self.seen = token[1], seen[1]
+        return page
+
+    async def say(self, text: str, *, nonce: str = "", **fields: str) -> Reply:
+        nonce = nonce or f"nonce-of-a-test-{next(self.numbers):04}"
+        return await self.post("/web/say", {"text": text, "nonce": nonce, **fields})
+
+    async def press(self, act: str, job: JobId, **fields: str) -> Reply:
+        nonce = f"press-of-a-test-{next(self.numbers):04}"
+        return await self.post("/web/act", {"act": act, "job": job, "nonce": nonce, **fields})
+
+    async def bring(self, image: bytes) -> str:
+        """Drop an image; its id."""
+        answer = await self.post("/web/images", image)
+        assert answer.status == 201, answer.html
+        found = re.search(r'name="image" value="([0-9a-f]{32})"', answer.html)
+        assert found
+        return found[1]
+
+    @asynccontextmanager
+    async def listening(self, after: str, **headers: str) -> AsyncIterator[Stream]:
+        """The stream of news."""
+        url = f"{self.address}/web/events?after={after}"
+        async with self.session.get(url, headers=headers) as answer:
+            assert answer.status == 200
+            yield Stream(answer)
+
+
+@dataclass
+class News:
+    """One event."""
+
+    id: str
+    html: str
+
+
+@dataclass
+class Stream:
+    """A stream that is open."""
+
+    answer: aiohttp.ClientResponse
+
+    async def line(self) -> str:
+        return (await self.answer.content.readline()).decode()
+
+    async def next(self) -> News:
+        """The next card; whatever stands between is passed over."""
+        at, told = "", []
+        while line := await self.line():
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name == "id":
+                at = value
+            elif name == "data":
+                told.append(value)
+            elif not name and told:
+                return News(at, "\n".join(told))
+        raise EOFError
+
+    async def until(self, words: str) -> list[News]:
+        """All that comes, until a card says this."""
+        every: list[News] = []
+        while not every or words not in every[-1].html:
+            every.append(await self.next())
+        return every
+
+
+@asynccontextmanager
+async def visiting(
+    folder: Path,
+    simulator: Simulator,
+    clock: MovableClock,
+    *,
+    cookies: dict[str, str] | None = None,
+    **limits: float,
+) -> AsyncIterator[Visitor]:
+    """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell."""
+
+    def create(studio: Studio) -> Adapter:
+        settings = web.Settings(enabled=True, folder=folder / "web")
+        return web.create(settings, studio, clock=clock)
+
+    config = to_test_config(folder, simulator, limits=limits)
+    async with (
+        running(config, simulator, RecordingAdapter(), clock, web=create) as house,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
+    ):
+        session.cookie_jar.update_cookies(cookies or {}, URL(house.app.address) / "web")
+        visitor = Visitor(house, session, house.app.address)
+        await visitor.open()
+        yield visitor
