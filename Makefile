@@ -7,8 +7,8 @@
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
-# One more than cores: a test often waits for a process of its own.
-PYTEST := $(PY) -m pytest -n 3 --dist worksteal
+# One more than cores: a test often waits for a process of its own, which would compile all anew.
+PYTEST := $(PY) -m compileall -q -j 2 bot adapters tests && $(PY) -m pytest -n 3 --dist worksteal
 UV_COMPILE = .venv/lock/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 
