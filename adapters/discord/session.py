@@ -27,8 +27,8 @@ log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
 RECONNECT, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=5)
 AWAY = (aiohttp.ClientError, OSError, discord.DiscordException, DeliveryUnavailable)
-#: A client is looked at so often; one that has had no connection for so long is replaced.
-LOOK, LOST_SECONDS = timedelta(seconds=15), 300.0
+#: A client is looked at so often; one that had no connection so many times is replaced.
+LOOK, LOST_LOOKS = timedelta(seconds=15), 20
 #: A connection that lasted so long was a good one.
 GOOD_SECONDS = 600.0
 #: Discord takes one IDENTIFY of a bot in so many seconds.
@@ -315,11 +315,10 @@ class Session:
 
         discord.py waits ever longer, up to a quarter of an hour.
         """
-        well_at = self._clock.boottime()
-        while self._clock.boottime() - well_at < LOST_SECONDS:
+        in_vain = 0
+        while in_vain < LOST_LOOKS:
             await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK)
-            if client.online:
-                well_at = self._clock.boottime()
+            in_vain = 0 if client.online else in_vain + 1
 
     async def _may_identify(self) -> None:
         """Wait until Discord takes the next IDENTIFY, of any client and shard here."""
