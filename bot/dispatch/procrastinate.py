@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -20,6 +20,7 @@ from procrastinate.jobs import Job as Task
 from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
+from procrastinate.worker import Worker
 from sqlalchemy import URL
 
 from bot.clock import Clock
@@ -130,17 +131,32 @@ class ProcrastinateDispatcher:
         # First a connection of its own: a pool would try ever less often.
         async with await psycopg.AsyncConnection.connect(conninfo(self._url), **connect_args()):
             pass
+        worker = Worker(
+            self._app,
+            queues=[QUEUE],
+            concurrency=self._hands,
+            fetch_job_polling_interval=POLL_SECONDS,
+            update_heartbeat_interval=HEARTBEAT_SECONDS,
+            stalled_worker_timeout=STALLED_SECONDS,
+            shutdown_graceful_timeout=self._grace_seconds,
+            delete_jobs="always",
+            install_signal_handlers=False,
+        )
         async with self._app.open_async():
-            await self._app.run_worker_async(
-                queues=[QUEUE],
-                concurrency=self._hands,
-                fetch_job_polling_interval=POLL_SECONDS,
-                update_heartbeat_interval=HEARTBEAT_SECONDS,
-                stalled_worker_timeout=STALLED_SECONDS,
-                shutdown_graceful_timeout=self._grace_seconds,
-                delete_jobs="always",
-                install_signal_handlers=False,
-            )
+            beating = asyncio.ensure_future(self._beat(worker))
+            try:
+                await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
+            finally:
+                beating.cancel()
+                await asyncio.wait({beating})
+
+    async def _beat(self, worker: Worker) -> None:
+        """Show that we live also while steps end: a worker that stops does not do so itself."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            if worker.worker_id is not None:
+                with suppress(exceptions.ConnectorException):
+                    await self._app.job_manager.update_heartbeat(worker.worker_id)
 
     async def drain(self, seconds: float) -> float:
         """Start nothing more, and let the steps in hand end; others go on with what is left."""
@@ -166,12 +182,14 @@ class ProcrastinateDispatcher:
             for task in await manager.get_stalled_jobs(
                 queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
             ):
-                await self._give_away(manager, task)
+                with suppress(exceptions.ConnectorException):
+                    await self._give_away(manager, task)
 
     async def _give_away(self, manager: JobManager, task: Task) -> None:
         log.warning("dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id"))
         if task.task_name == ADVANCE:
             await self._stalled(JobId(str(task.task_kwargs["job_id"])))
+        if task.queueing_lock is None:
             await manager.retry_job(task)
         else:
             # It comes again by itself, and maybe waits already, which it may only once.
@@ -197,9 +215,10 @@ class LeftToOthers(BaseRetryStrategy):
 
     def get_retry_decision(self, *, exception: BaseException, job: Task) -> RetryDecision | None:
         """At once where it was cancelled; else never, because `advance` tells the row."""
-        del job
         is_cut = isinstance(exception, asyncio.CancelledError | exceptions.JobAborted)
-        return RetryDecision(retry_in={"seconds": 0}) if is_cut else None
+        # One of the sweep comes again by itself, and may wait only once.
+        is_retried = is_cut and job.queueing_lock is None
+        return RetryDecision(retry_in={"seconds": 0}) if is_retried else None
 
 
 def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None) -> Task:

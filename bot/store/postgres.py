@@ -49,6 +49,8 @@ log = get_logger(__name__)
 #: A frozen process holds nothing up for longer: its transaction is ended by the server.
 _SESSION = {
     "timezone": "UTC",
+    # What is read after the lock was waited for is what holds then.
+    "default_transaction_isolation": "read\\ committed",
     "idle_in_transaction_session_timeout": "5s",
     "lock_timeout": "20s",
     "statement_timeout": "60s",

@@ -9,11 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from psycopg.sql import SQL
 
 from bot.clock import SystemClock
-from bot.dispatch.procrastinate import ADVANCE, QUEUE, RETRY_STALLED, ProcrastinateDispatcher
+from bot.dispatch.procrastinate import (
+    ADVANCE,
+    HEARTBEAT_SECONDS,
+    QUEUE,
+    RETRY_STALLED,
+    ProcrastinateDispatcher,
+)
 from bot.dispatch.replicas import PostgresReplicas
 from bot.errors import StoreError
 from bot.refs import JobId
@@ -215,3 +222,48 @@ async def test_what_died_in_hand_is_given_away_and_blamed_once(
             task.cancel()
     assert one.stalled + two.stalled == [A]
     assert [(each.task_name, each.status) for each in left] == [(ADVANCE, "todo")]
+
+
+async def test_what_the_sweep_began_and_left_holds_up_nothing(
+    url: str, database: Database
+) -> None:
+    """Its next nudge waits already, and only one of them may."""
+    process, now = Process(url), CLOCK.now() - timedelta(minutes=5)
+    process.rows = [(A, now)]
+    await process.dispatcher.open()
+    app = process.dispatcher._app
+    async with app.open_async(), asyncio.TaskGroup() as group:
+        living = group.create_task(process.replicas.run())
+        await process.dispatcher._sweep(0)
+        at_server(url, DEAD)
+        await process.dispatcher._sweep(0)
+        await wake(database, process, B)
+        await process.dispatcher._retry_stalled(SimpleNamespace(app=app), 0)  # type: ignore[arg-type]
+        left = await app.job_manager.list_jobs_async()
+        living.cancel()
+    assert process.stalled == [A]
+    assert [(each.task_kwargs["job_id"], each.status) for each in left] == [
+        (A, "todo"),
+        (B, "todo"),
+    ]
+
+
+AGE = SQL("SELECT extract(epoch FROM now() - max(last_heartbeat)) FROM procrastinate_workers")
+
+
+async def test_a_process_that_ends_its_steps_is_not_taken_for_dead(
+    url: str, database: Database
+) -> None:
+    process = Process(url)
+    process.may_end.clear()
+    async with working(process):
+        await wake(database, process, A)
+        await process.until(1)
+        draining = asyncio.ensure_future(process.dispatcher.drain(5))
+        await asyncio.sleep(2 * HEARTBEAT_SECONDS)
+        with psycopg.connect(url.replace("+psycopg", "")) as conn:
+            [age] = conn.execute(AGE).fetchone() or [None]
+        process.may_end.set()
+        assert await draining > 0
+    assert age is not None
+    assert age < HEARTBEAT_SECONDS + 1
