@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-import aiohttp
 import discord
 
-from adapters.discord.session import Wire
+from adapters.discord.session import AWAY, Wire
 from bot.clock import Clock
 from bot.log import get_logger
 from bot.studio import Studio
@@ -17,6 +16,8 @@ from bot.timely import TimelyConnector
 
 log = get_logger(__name__)
 AGAIN = timedelta(seconds=15)
+#: What discord.py raises where it is not reached, or trips over an answer that makes no sense.
+STRANGE = (*AWAY, LookupError, TypeError, ValueError)
 
 
 class StandBy:
@@ -61,7 +62,7 @@ class StandBy:
             ) as client:
                 try:
                     await client.login(self._wire.token)
-                except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
+                except STRANGE as error:
                     log.warning("discord.not_reachable", cause=type(error).__name__)
                     await self._clock.wait(asyncio.Event(), self._clock.now() + AGAIN)
                     continue

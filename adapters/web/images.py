@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from adapters.web.parse import NAME, check_image, is_image_id
 from bot.clock import Clock
 from bot.errors import FrameRejected, StoreBusy
+from bot.log import get_logger
 from bot.refs import Attachment
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
+log = get_logger(__name__)
 CHUNK_BYTES = 64 * 1024
 SWEEP_EVERY = timedelta(hours=1)
 #: So many stand in the channel, the latest ones.
@@ -122,7 +124,10 @@ class Images:
         """Delete what is old, until cancelled."""
         while True:
             oldest = self._clock.now() - timedelta(days=self._days)
-            await asyncio.to_thread(self._delete_older, oldest)
+            try:
+                await asyncio.to_thread(self._delete_older, oldest)
+            except OSError as error:
+                log.warning("web.images_not_swept", cause=str(error))
             await self._clock.wait(asyncio.Event(), self._clock.now() + SWEEP_EVERY)
 
     def _delete_older(self, than: datetime | None) -> None:
