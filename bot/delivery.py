@@ -39,7 +39,7 @@ GIVE_UP_POSTING = timedelta(hours=24)
 POSTS_IN_VAIN = 170
 BROKEN_FETCHES = 3
 #: So long moderators have for a clip before they are asked once more, and so often in all.
-ASK_AGAIN, MOST_ASKED = timedelta(days=1), 3
+ASK_AGAIN = timedelta(days=1)
 EACH_IS_KEPT = "Each shot is kept by its own id."
 NONE_IS_SEEN = (
     "Here clips are shown once a moderator has looked at them, and no moderator has looked at its "
@@ -89,7 +89,7 @@ class Deliverer:
                 sentence = f"{current.id} waits for a moderator. `raybot review {current.id} post`"
                 sentence += ", or `… reject`, decides about it, too."
                 settings.note_operator(tx, f"review:{current.id}", sentence, now, current.id)
-            is_last = current.tries + 1 >= MOST_ASKED
+            is_last = current.tries + 1 >= messages.MOST_ASKED
             again = None if is_last else now + ASK_AGAIN
             return jobs.change(tx, current, tries=current.tries + 1, next_at=again)
 

@@ -16,7 +16,7 @@ from bot.store.database import Database
 
 log = get_logger(__name__)
 #: Where others are at work, what is younger is still in good hands.
-LEFT_AFTER, LOOK_EVERY = timedelta(seconds=30), timedelta(seconds=15)
+LEFT_AFTER, LOOK_EVERY = timedelta(minutes=3), timedelta(seconds=15)
 
 
 class Leftovers:

@@ -379,6 +379,7 @@ class ProviderWatcher:
             log.error("watcher.store_failed", cause=error.sentence, **ids)  # noqa: TRY400
             return
         self._forget(generation.id)
+        self._ended.append(generation.id)
         if generation.state == "completed":
             self._durations.record(running.key, self._clock.boottime() - running.since)
         self._announce(running.job_id)
@@ -389,7 +390,6 @@ class ProviderWatcher:
         self._look_at.pop(generation_id, None)
         self._seen_at.pop(generation_id, None)
         self._slow.discard(generation_id)
-        self._ended.append(generation_id)
 
 
 def to_failure(generation: Generation) -> Failure:

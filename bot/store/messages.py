@@ -61,6 +61,10 @@ def letter_key(job_id: JobId, of: str) -> str:
     return f"{job_id}:letter:{of}"
 
 
+#: So many times the moderators of a place are asked about a clip.
+MOST_ASKED = 3
+
+
 def review_key(job_id: JobId, at: int = 0) -> str:
     """The key of what asks the moderators of a place about a clip, for the `at`-th time."""
     return f"{job_id}{_REVIEW}:{at}"

@@ -59,7 +59,12 @@ def restore(tx: Tx, since: datetime, now: datetime) -> Restored:
         else:
             _note(tx, job, now)
             looked_up += 1
-        for key in (messages.status_key(job_id), messages.clip_key(job_id)):
+        for key in (
+            messages.status_key(job_id),
+            messages.clip_key(job_id),
+            messages.why_key(job_id),
+            *(messages.review_key(job_id, at) for at in range(messages.MOST_ASKED)),
+        ):
             _expect(tx, key, job_id, since, now)
     rows = select(errands.c.key, errands.c.job_id).where(errands.c.due_at.is_not(None))
     for row in tx.conn.execute(rows).all():
