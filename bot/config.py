@@ -122,6 +122,7 @@ SHARED = frozenset(
         "command_text",
         "drafts",
         "follow_ups",
+        "login",
         "statuses",
         "typed_frames",
         "verbs",

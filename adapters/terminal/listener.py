@@ -24,6 +24,7 @@ from adapters.command_text import (
     Usage,
 )
 from adapters.follow_ups import follow_up
+from adapters.login import whoami
 from adapters.terminal import opinions, parse, records, render
 from adapters.terminal.admin import Admin
 from adapters.terminal.delivery import Delivery
@@ -88,7 +89,7 @@ class Terminal(Delivery):
         self._opinions = Opinions(studio, channel=parse.THREAD.channel)
         self._admin = Admin(studio, self._opinions, clock=clock)
         self._assume_yes = assume_yes
-        self._requester = parse.whoami()
+        self._requester = whoami(parse.NAME)
         self._has_refused = False
         self.exit_code = 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import stat
 from dataclasses import dataclass
@@ -111,12 +110,3 @@ def to_request(
         is_age_restricted=True,
         is_private=draft.is_private,
     )
-
-
-def whoami() -> Requester:
-    """The person at this terminal, by their login name."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # No such entry in the password database.
-        user = "you"
-    return Requester(adapter=NAME, workspace="local", user=user, display_name=user)

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.login import whoami
 from adapters.web import render
 from adapters.web.images import Images
 from adapters.web.news import News
-from adapters.web.parse import NAME, THREAD, whoami
+from adapters.web.parse import NAME, THREAD
 from bot.clock import Clock
 from bot.errors import JobNotFound, ThreadGone
 from bot.notices import Jobless, Notice
@@ -44,7 +45,7 @@ class Delivery:
     def __init__(self, studio: Studio, *, folder: Path, image_days: int, clock: Clock) -> None:
         self._studio = studio
         self._clock = clock
-        self._requester = whoami()
+        self._requester = whoami(NAME)
         self._images = Images(studio, folder, days=image_days, clock=clock)
         self._news = News(clock=clock)
         self._drawing = asyncio.Lock()

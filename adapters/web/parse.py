@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -160,12 +159,3 @@ def to_request(draft: Draft, said: Said, *, requester: Requester) -> GenerationR
         is_age_restricted=True,
         is_private=draft.is_private,
     )
-
-
-def whoami() -> Requester:
-    """The person at this machine, by their login name."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # No such entry in the password database.
-        user = "you"
-    return Requester(adapter=NAME, workspace="local", user=user, display_name=user)

@@ -23,6 +23,7 @@ from prompt_toolkit.output import DummyOutput
 from rich.console import Console
 
 from adapters.command_text import Draft, Help
+from adapters.login import whoami
 from adapters.terminal import Settings, Terminal, create, parse, render
 from adapters.terminal.delivery import Delivery, Transcript, keep_clip
 from adapters.terminal.sources import lines_of
@@ -53,7 +54,7 @@ from bot.text import Text
 from tests.fakes import MovableClock
 
 NOW = datetime(2026, 11, 5, 14, 0, tzinfo=UTC)
-WHO = parse.whoami()
+WHO = whoami("terminal")
 CLIP = b"a clip of moving pictures" * 1000
 PRICE = Price(micros=Micros(140_000))
 MODEL = ModelCapabilities(
@@ -363,7 +364,7 @@ async def test_a_whole_conversation(session: Session, fox: Path) -> None:
     assert first.work.prompt == "a red fox"
     assert (first.work.aspect_ratio, to_video(first.work).duration) == ("9:16", "9s")
     assert first.work.typed == {"prompt", "aspect_ratio", "duration"}
-    assert first.requester == parse.whoami()
+    assert first.requester == whoami("terminal")
     assert first.thread == ThreadRef(adapter="terminal", workspace="local", channel="terminal")
     attachment = Attachment(adapter="terminal", id=str(fox), filename="my fox.png", size=200_004)
     assert to_video(second.work).start_frame == ImageFrame(attachment=attachment)
@@ -935,7 +936,7 @@ def test_without_a_login_name_there_is_still_somebody(monkeypatch: pytest.Monkey
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7, raising=False)
-    assert parse.whoami() == Requester(
+    assert whoami("terminal") == Requester(
         adapter="terminal", workspace="local", user="you", display_name="you"
     )
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import ImageChops, ImageStat
 from rich.console import Console
 
+from adapters.login import whoami
 from adapters.terminal.listener import Terminal
-from adapters.terminal.parse import whoami
 from adapters.terminal.render import PlainScreen
 from adapters.terminal.sources import Listed
 from bot.errors import InvalidRequest, Moderated, QuotaExceeded, Refusal
@@ -273,7 +273,7 @@ async def test_a_story_is_told_at_the_terminal(
         await keys.typed.put("story")
         await keys.typed.put('story "a fox wakes" | "it runs" | "it sleeps" --ar 16:9')
         await simulator.wait_for_creates(1)
-        [film] = [line.job_id for line in await house.studio.open_jobs(whoami())]
+        [film] = [line.job_id for line in await house.studio.open_jobs(whoami("terminal"))]
         await make(house, film, 1)
         second = await at_service(house, film, 2)
         await simulator.fail(second.generation_id or "", "Prompt not allowed by moderation")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.web.parse import IMAGE_BYTES, whoami
+from adapters.login import whoami
+from adapters.web.parse import IMAGE_BYTES
 from bot.config import to_config
 from bot.errors import ConfigError
 from bot.job import JobState
@@ -209,7 +210,7 @@ async def test_what_is_no_image_or_too_large_is_refused(visitor: Visitor) -> Non
     for name in ("../secret.key", "0" * 32, "%2e%2e"):
         assert (await visitor.get(f"/web/image?id={name}")).status == 404
         assert "not" in (await visitor.say("a fox", image=name)).html
-    assert (await visitor.house.studio.jobs(whoami())) != ()
+    assert (await visitor.house.studio.jobs(whoami("web"))) != ()
 
 
 # ---- who is sent away --------------------------------------------------------------------------
@@ -253,7 +254,7 @@ async def test_only_our_own_page_on_this_machine_comes_in(visitor: Visitor) -> N
     ):
         for path in ("/web/say", "/web/act", "/web/images", "/web/image/remove"):
             assert (await visitor.post(path, fields, headers)).status == 403, (path, headers)
-    assert await visitor.house.studio.jobs(whoami()) == ()
+    assert await visitor.house.studio.jobs(whoami("web")) == ()
     allowed = await visitor.post(
         "/web/say", fields, {"Origin": "", "Sec-Fetch-Site": "same-origin"}
     )

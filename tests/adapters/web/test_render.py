@@ -13,6 +13,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from adapters.command_text import Draft, Follow, Redo, Retry, parse
+from adapters.login import whoami
 from adapters.web import buttons, render
 from adapters.web.buttons import Pressed, to_typed
 from adapters.web.guard import is_from_here, is_own_page
@@ -24,7 +25,6 @@ from adapters.web.parse import (
     read_text,
     to_request,
     to_said,
-    whoami,
 )
 from bot import notices as n
 from bot.acts import ACTS, NEEDS, Offered
@@ -192,22 +192,22 @@ def test_images_and_a_reply_become_frames() -> None:
     image, other = "0" * 32, "1" * 32
     draft = read_text("/ray the waves roll in")
     assert isinstance(draft, Draft)
-    one = to_request(draft, _said(images=(image, other)), requester=whoami())
+    one = to_request(draft, _said(images=(image, other)), requester=whoami("web"))
     assert isinstance(one.work, VideoWork)
     assert isinstance(one.work.start_frame, ImageFrame)
     assert isinstance(one.work.end_frame, ImageFrame)
     assert one.dedupe_key == "web:" + "a" * 16
-    reply = to_request(draft, _said(images=(image,), reply_to=JOB), requester=whoami())
+    reply = to_request(draft, _said(images=(image,), reply_to=JOB), requester=whoami("web"))
     assert isinstance(reply.work, VideoWork)
     assert reply.work.start_frame == ClipFrame(job_id=JOB)
     assert isinstance(reply.work.end_frame, ImageFrame)
     with pytest.raises(InvalidRequest, match="one image too many"):
-        to_request(draft, _said(images=(image, other), reply_to=JOB), requester=whoami())
+        to_request(draft, _said(images=(image, other), reply_to=JOB), requester=whoami("web"))
     with pytest.raises(InvalidRequest):
         to_request(
             replace(draft, start="https://a.example/x.png"),
             _said(images=(image,)),
-            requester=whoami(),
+            requester=whoami("web"),
         )
 
 
