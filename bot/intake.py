@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,6 +11,7 @@ from bot import consent
 from bot.access import Access
 from bot.acts import to_asked
 from bot.clock import Clock
+from bot.dispatch.single import SingleProcess
 from bot.errors import (
     BotError,
     ClipUnavailable,
@@ -68,7 +68,8 @@ class Intake(Receipts):
         self._planner = planner
         self._access = access
         self._screening = Screening(planner=planner, house=house)
-        self._at_work: dict[str, asyncio.Lock] = {}
+        #: One preparation of a request at a time here; the next finds what the first wrote.
+        self._alone = SingleProcess().turn
 
     # ---- submit --------------------------------------------------------------------------
 
@@ -120,17 +121,6 @@ class Intake(Receipts):
                 if isinstance(error, Moderated):
                     error.job_id = started[0].id
                 raise
-
-    @asynccontextmanager
-    async def _alone(self, dedupe_key: str) -> AsyncIterator[None]:
-        """One preparation of a request at a time; the next finds what the first wrote."""
-        lock = self._at_work.setdefault(dedupe_key, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._at_work.pop(dedupe_key, None)
 
     async def _read(self, request: GenerationRequest, retry_of: JobId | None) -> Known:
         """All that is looked up before a row is written, in one read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,26 +24,12 @@ from bot.dispatch.procrastinate import (
 from bot.dispatch.replicas import PostgresReplicas
 from bot.errors import StoreError
 from bot.refs import JobId
-from bot.store.database import Database, Tx, open_database
+from bot.store.database import Database, Tx
 from bot.store.postgres import postgres_url
-from tests.postgres import CUT, at_server, postgres_database
+from tests.postgres import CUT, at_server
 
 A, B = JobId("r-a"), JobId("r-b")
 CLOCK = SystemClock()
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with postgres_database() as found:
-        yield found
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    opened = open_database(url)
-    await opened.start()
-    yield opened
-    await opened.stop()
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -14,13 +14,7 @@ from bot.dispatch.single import SingleProcess
 from bot.replicas import Replicas
 from bot.store.postgres import postgres_url
 from tests.faults.proxy import FaultProxy
-from tests.postgres import CUT, at_server, postgres_database
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with postgres_database() as found:
-        yield found
+from tests.postgres import CUT, at_server
 
 
 class Duty:
