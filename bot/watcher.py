@@ -190,12 +190,12 @@ class ProviderWatcher:
         if now - self._reread_at < (REREAD_SECONDS if self._database.is_shared else math.inf):
             return
         name, known = self._provider.name, set(self._running)
-        running = await self._database.read(lambda conn: jobs.generating(conn, name))
+        ids, new = await self._database.read(lambda conn: jobs.generating(conn, name, known))
         self._reread_at = now
-        for job in running:
+        for job in new:
             if job.generation_id not in self._running:
                 self.watch(job)
-        for generation_id in known - {each.generation_id for each in running}:
+        for generation_id in known - ids:
             self._forget(generation_id)
 
     # ---- looking -------------------------------------------------------------------------

@@ -230,7 +230,17 @@ async def test_what_runs_is_watched_until_it_failed(books: Books) -> None:
     failed = await books.reach(S.GENERATING)
     await books.change(failed, provider_failure=Failure(code="service", sentence="No."))
     await books.reach(S.FETCHING)
-    assert await books.database.read(lambda conn: jobs.generating(conn, "luma")) == [runs]
+    later = await books.reach(S.GENERATING)
+    ids = {runs.generation_id, later.generation_id}
+
+    async def read(known: set[GenerationId]) -> tuple[set[GenerationId], list[Job]]:
+        return await books.database.read(lambda conn: jobs.generating(conn, "luma", known))
+
+    found, every = await read(set())
+    assert (found, {job.id for job in every}) == (ids, {runs.id, later.id})
+    assert runs.generation_id is not None
+    assert await read({runs.generation_id}) == (ids, [later])
+    assert await read(found) == (ids, [])
 
 
 async def test_the_last_durations_are_told_oldest_first(books: Books) -> None:
