@@ -34,6 +34,7 @@ from bot.http import (
     to_error,
 )
 from bot.timely import only_while
+from tests.ports import free_port
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -111,12 +112,6 @@ async def server() -> AsyncIterator[Server]:
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with create_client(connect_seconds=2, read_seconds=0.2) as own:
         yield own
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # ---- true errors ------------------------------------------------------------------------------

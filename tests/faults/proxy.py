@@ -14,6 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.ports import free_port
+
 #: refuse: nobody listens. blackhole: no answer to a connect. reset: closed hard at once. drop:
 #: what is sent goes nowhere. lose: it arrives, and the answer is a reset. truncate: only the
 #: answer's first bytes come. freeze: nothing moves any more, also on what is open. half-open: the
@@ -37,7 +39,7 @@ class FaultProxy:
     def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._target = host, port
         self.tls = tls
-        self.port = 0
+        self.port = free_port()
         self.fault: Fault | None = None
         #: For requests alone whose line fits, such as "POST /messages"; "" is for all.
         self.only = ""
@@ -96,7 +98,6 @@ class FaultProxy:
         self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", self.port, ssl=self.tls, limit=PIECE
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _leave(self) -> None:
         if self._server is not None:

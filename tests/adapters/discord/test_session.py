@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from bot.errors import ConfigError, StoreError
 from tests.adapters.discord.conftest import Street, Town
 from tests.discord_server import DiscordServer, Guild, Intent, Person
 from tests.fakes import MovableClock
+from tests.ports import free_port
 
 
 @dataclass
@@ -141,9 +141,7 @@ async def test_what_only_the_operator_can_mend_ends_the_bot(
 
 
 async def test_discord_that_is_away_is_waited_for(line: Line) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     late = DiscordServer()
     wire = {
         "token": late.token,

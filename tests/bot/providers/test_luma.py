@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import itertools
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -53,6 +52,7 @@ from bot.refs import GenerationId, JobId
 from bot.request import ASPECT_RATIOS, CONCEPTS, ImageWork, VideoWork
 from bot.tariffs import PerPixel
 from tests.fakes import MovableClock
+from tests.ports import free_port
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "luma"
 KEY = "luma-0123456789abcdef0123456789"
@@ -744,10 +744,7 @@ async def test_what_is_neither_a_yes_nor_a_no_is_in_doubt_and_not_sent_again(
 
 
 async def test_a_refused_connection_is_certainly_not_accepted() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    provider = make(base_url=closed)
+    provider = make(base_url=f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ProviderUnavailable):
         await provider.submit(to_submission())
     await provider.aclose()
