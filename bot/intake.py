@@ -39,6 +39,7 @@ from bot.store.database import Database, Tx
 from bot.store.lookup import Known, look_up
 from bot.tables import micros
 
+Also = Callable[[Tx, Job], None]
 CONFIRM_WITHIN = timedelta(hours=1)
 #: Whoever is asked may be away for a while.
 ANSWER_WITHIN = timedelta(hours=12)
@@ -80,10 +81,15 @@ class Intake(Receipts):
         is_confirmed: bool,
         retry_of: JobId | None = None,
         place_name: str = "",
+        also: Also | None = None,
     ) -> Receipt:
         """Start a job; raises `Refusal`s, then nothing is charged."""
         every = await self.submit_all(
-            [request], is_confirmed=is_confirmed, retry_of=retry_of, place_name=place_name
+            [request],
+            is_confirmed=is_confirmed,
+            retry_of=retry_of,
+            place_name=place_name,
+            also=also,
         )
         return every[0]
 
@@ -94,8 +100,12 @@ class Intake(Receipts):
         is_confirmed: bool,
         retry_of: JobId | None = None,
         place_name: str = "",
+        also: Also | None = None,
     ) -> tuple[Receipt, ...]:
-        """Start all of a batch, which ask for the same, or none of them."""
+        """Start all of a batch, which ask for the same, or none of them.
+
+        `also` is done together with their rows, or else neither.
+        """
         first = requests[0]
         async with self._alone(first.dedupe_key):
             known = await self._read(first, retry_of)
@@ -107,7 +117,7 @@ class Intake(Receipts):
             chosen = known.standing.chosen.merged
             work = self._planner.settle(seen, chosen, known.limits)
             asked = [to_asked(each, work, retry_of) for each in requests]
-            started = await self._insert(asked, retry_of)
+            started = await self._insert(asked, retry_of, also)
             if started is None:
                 return await self._first_answers(await self._job_of(first.dedupe_key))
             name_job(started[0].id)
@@ -140,7 +150,10 @@ class Intake(Receipts):
         consent.check(request, policy, known.others, known.closed)
 
     async def _insert(
-        self, requests: Sequence[GenerationRequest], retry_of: JobId | None
+        self,
+        requests: Sequence[GenerationRequest],
+        retry_of: JobId | None,
+        also: Also | None,
     ) -> list[Job] | None:
         """Their rows; None where somebody else has just written them."""
         now = self._clock.now()
@@ -149,6 +162,8 @@ class Intake(Receipts):
             if jobs.by_dedupe_key(tx.conn, requests[0].dedupe_key) is not None:
                 return None
             started = [jobs.insert(tx, each, now, retry_of=retry_of)[0] for each in requests]
+            if also is not None:
+                also(tx, started[0])
             for job in started:
                 if job.next_at is not None:
                     self._dispatcher.wake(tx, job.id, job.next_at)

@@ -6,6 +6,8 @@ Whoever asks is a `Sitting`, and gets what lies in its reach: one place, or all 
 from __future__ import annotations
 
 from bot.clock import Clock
+from bot.desk.openings import OpeningsView
+from bot.desk.places import PlacesView
 from bot.desk.spending import SpendingView
 from bot.house import House
 from bot.planning import Planner
@@ -21,5 +23,6 @@ class Desk:
     def __init__(
         self, *, database: Database, planner: Planner, clock: Clock, house: House, rights: Rights
     ) -> None:
-        del planner, rights
         self.spending = SpendingView(database=database, clock=clock, house=house)
+        self.openings = OpeningsView(database=database, clock=clock, rights=rights)
+        self.places = PlacesView(database=database, planner=planner, clock=clock, house=house)

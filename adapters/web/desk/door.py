@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.web import render
+from adapters.web.desk.acts import Acts
 from adapters.web.desk.money import Money
+from adapters.web.desk.places import Places
+from adapters.web.desk.said import unseal
 from adapters.web.desk.seat import FIELD, Handler, Seat, Subject
 from adapters.web.parse import field_of, read_form
 from adapters.web.site import STRANGER, Site, refuse, reply
@@ -33,7 +37,11 @@ class Door:
         self._site = site
         self._clock = clock
         self._tries: list[tuple[float, str]] = []
-        subjects: tuple[Subject, ...] = (Money(studio, clock=clock),)
+        subjects: tuple[Subject, ...] = (
+            Money(studio, clock=clock),
+            Places(studio),
+            Acts(studio, site, clock=clock),
+        )
         self._handlers: dict[tuple[str, str], Handler] = {("POST", LEAVE): self._leave}
         for each in subjects:
             self._handlers |= each.handlers
@@ -55,14 +63,18 @@ class Door:
         seat = await self._seat(call)
         if call.method == "POST" and not self._is_proved(call, seat):
             return refuse(STRANGER)
-        return await handler(call, seat)
+        answer = await handler(call, seat)
+        if seat.said is None:
+            return answer
+        return replace(answer, headers=(*answer.headers, self._site.tell("")))
 
     async def _seat(self, call: WebCall) -> Seat:
         key = self._site.session_of(call)
         sitting = await self._entry.sitting(key) if key else None
         if sitting is None or not sitting.has_desk:
             raise SignedOut
-        return Seat(sitting=sitting, key=key)
+        sealed = self._site.said_to(call) if _is_page(call) else ""
+        return Seat(sitting=sitting, key=key, said=unseal(sealed, key))
 
     def _is_proved(self, call: WebCall, seat: Seat) -> bool:
         given = field_of(read_form(call.body), FIELD)
@@ -100,6 +112,11 @@ class Door:
         if mine >= TRIES or len(self._tries) >= ALL_TRIES:
             raise NotAllowed("Too many tries. Wait a minute, then open the link again.")
         self._tries.append((now, client))
+
+
+def _is_page(call: WebCall) -> bool:
+    """Whether a person looks at the whole of what is answered."""
+    return call.method == "GET" and call.headers.get("sec-fetch-dest", "document") == "document"
 
 
 def told(_call: WebCall, error: BotError) -> WebReply:

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from adapters.web import render
+from adapters.web.desk.said import Said
 from adapters.web.site import reply
 from bot.ports import WebCall, WebReply
 from bot.studio import Sitting
 
 #: The pages as they stand in the list beside them: address, name, sign.
-PAGES = (("/desk", "Money", "$"),)
+PAGES = (("/desk", "Money", "$"), ("/desk/places", "Places", "⌂"))
 FIELD = "csrf"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seat:
-    """Who is signed in, by the key of their session."""
+    """Who is signed in, by the key of their session; `said` is what their last act came to."""
 
     sitting: Sitting
     key: str
+    said: Said | None = None
 
     @property
     def token(self) -> str:
@@ -44,6 +46,7 @@ class Seat:
             ends_at=self.sitting.ends_at,
             pages=PAGES,
             here=here,
+            said=self.said,
             **values,
         )
         return reply(drawn, status=status)

@@ -153,6 +153,7 @@ async def visiting(
     clock: MovableClock,
     *,
     cookies: dict[str, str] | None = None,
+    servers: tuple[str, ...] = (),
     **limits: float,
 ) -> AsyncIterator[Visitor]:
     """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell."""
@@ -161,7 +162,8 @@ async def visiting(
         settings = web.Settings(enabled=True, folder=folder / "web")
         return web.create(settings, studio, clock=clock)
 
-    config = to_test_config(folder, simulator, limits=limits)
+    access = {"servers": list(servers)}
+    config = to_test_config(folder, simulator, limits=limits, access=access)
     async with (
         running(config, simulator, RecordingAdapter(), clock, web=create) as house,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
