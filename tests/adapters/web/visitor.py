@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -154,7 +155,8 @@ async def visiting(
     *,
     cookies: dict[str, str] | None = None,
     servers: tuple[str, ...] = (),
-    **limits: float,
+    public_url: str = "",
+    **limits: Any,
 ) -> AsyncIterator[Visitor]:
     """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell."""
 
@@ -163,12 +165,14 @@ async def visiting(
         return web.create(settings, studio, clock=clock)
 
     access = {"servers": list(servers)}
-    config = to_test_config(folder, simulator, limits=limits, access=access)
+    bot = {"public_url": public_url}
+    config = to_test_config(folder, simulator, limits=limits, access=access, bot=bot)
     async with (
         running(config, simulator, RecordingAdapter(), clock, web=create) as house,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
     ):
         session.cookie_jar.update_cookies(cookies or {}, URL(house.app.address) / "web")
         visitor = Visitor(house, session, house.app.address)
-        await visitor.open()
+        if not public_url:
+            await visitor.open()
         yield visitor
