@@ -89,7 +89,7 @@ def fill(there: There) -> dict[tuple[str, str], list[dict[str, str]]]:
         ("GET", "/desk/place"): [{"id": THERE}],
         ("POST", "/desk/leave"): nothing,
     }
-    acts = {
+    acts: dict[str, list[dict[str, str]]] = {
         "cancel": of_jobs,
         "retry": of_jobs,
         "delete": of_jobs,
