@@ -15,7 +15,7 @@ from bot.overview import Invitation
 from bot.request import Requester
 from tests.adapters.web.visitor import Reply, Visitor
 
-_TOLD = re.compile(r'<p class="told[^"]*" role="(status|alert)"[^>]*>(.*?)</p>')
+_TOLD = re.compile(r'<p class="flash[^"]*" role="(status|alert)"[^>]*>(.*?)</p>')
 _TOKEN = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
 _numbers = count()
 

@@ -183,6 +183,51 @@ async def test_the_operator_ends_and_unparks_what_needs_a_person(inn: Inn) -> No
     assert [act for _, act, _ in await inn.log(job_id)] == ["unpark"]
 
 
+async def test_what_waits_for_a_word_is_decided_once(inn: Inn) -> None:
+    studio = inn.visitor.house.studio
+    job = await inn.finish(await inn.ask("rex", place="b"))
+    await studio.care.report(job.id, to_requester("ida", workspace="b"), "rude")
+    assert (await inn.ana.act("report", job=job.id, outcome="removed"))[0] == "alert"
+    assert (await inn.bea.act("report", job=job.id, outcome="burnt"))[0] == "alert"
+    assert await inn.bea.act("report", job=job.id, outcome="removed") == (
+        "status",
+        f"{job.id}: The clip was removed.",
+    )
+    assert (await inn.job(job.id)).clip is None
+    role, words = await inn.operator.act("report", job=job.id, outcome="kept")
+    assert (role, "was decided already" in words) == ("alert", True)
+    await studio.admin.set_policy(THERE, {"moderators_channel": "mods"}, actor=BEA)
+    await studio.admin.set_policy(THERE, {"review": "before_post"}, actor=BEA)
+    house, held = inn.visitor.house, await inn.ask("rex", place="b")
+    running = await house.until(held, JobState.GENERATING)
+    await house.simulator.finish(str(running.generation_id))
+    await house.until(held, JobState.REVIEWING)
+    assert (await inn.ana.act("review", job=held, verdict="post"))[0] == "alert"
+    answer = await inn.bea.act("review", job=held, verdict="reject", reason="too <loud>")
+    assert answer[0] == "status"
+    assert (await inn.job(held)).state is JobState.FAILED
+    assert [(act, detail) for _, act, detail in await inn.log(held)] == [
+        ("review reject", "recording:b:rex: too <loud>")
+    ]
+    await studio.admin.set_policy(THERE, {"review": ""}, actor=BEA)
+
+
+async def test_a_job_that_cannot_go_on_is_ended(inn: Inn) -> None:
+    job_id = await inn.ask("una", model="ray-2", duration="9s", resolution="1080p")
+    assert (await inn.job(job_id)).state is JobState.RECEIVED, "it waits to be confirmed"
+    await inn.change(job_id, parked_at=inn.visitor.house.clock.now())
+    role, words = await inn.operator.act("resolve", job=job_id, how="charge")
+    assert (role, "has cost nothing" in words) == ("alert", True)
+    assert (await inn.ana.act("resolve", job=job_id, how="release"))[0] == "alert"
+    assert await inn.operator.act("resolve", job=job_id, how="release") == (
+        "status",
+        f"{job_id} is ended; Una pays nothing for it.",
+    )
+    assert [(who, act) for who, act, _ in await inn.log(job_id)] == [
+        ("operator:local:op", "resolve release")
+    ]
+
+
 # ---- people -----------------------------------------------------------------------------------
 
 
@@ -245,7 +290,7 @@ async def test_a_place_is_paused_with_a_sentence_and_goes_on(inn: Inn) -> None:
         assert await inn.ana.act(act, place=THERE) == ("alert", "There is no such place here.")
     assert (await inn.operator.act("resume", place=THERE))[0] == "status"
     assert (await admin.rules(THERE)).paused_at is None
-    log = [(actor, act) for actor, act, _ in await inn.log(THERE) if act != "desk_link"]
+    log = [(actor, act) for actor, act, _ in await inn.log(THERE) if act in ("pause", "resume")]
     assert log == [(BEA.person, "pause"), ("operator:local:op", "resume")]
 
 

@@ -29,6 +29,7 @@ from tests.fakes import MovableClock, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Fields = Mapping[str, str]
+Asked = list[dict[str, str]]
 HERE, THERE = "recording:local", "recording:there"
 ANA, BEA = to_requester("ana"), to_requester("bq4411", workspace="there")
 USER, NAME = "zq7731", "Zenobia Quill"
@@ -58,12 +59,12 @@ class There:
         return (*MARKS, self.amount, THERE, *self.jobs)
 
 
-def fill(there: There) -> dict[tuple[str, str], list[dict[str, str]]]:
+def fill(there: There) -> dict[tuple[str, str], Asked]:
     """What each route is asked with: the ids of the other place, wherever it takes an id."""
-    nothing: list[dict[str, str]] = [{}]
-    of_jobs = [{"job": each} for each in there.jobs]
+    nothing: Asked = [{}]
+    of_jobs: Asked = [{"job": each} for each in there.jobs]
     person, place = {"person": there.person}, {"place": THERE}
-    chat = {
+    chat: dict[tuple[str, str], Asked] = {
         ("GET", "/web/chat"): nothing,
         ("GET", "/web/thread"): of_jobs,
         ("GET", "/web/usage"): nothing,
@@ -80,7 +81,7 @@ def fill(there: There) -> dict[tuple[str, str], list[dict[str, str]]]:
         ("POST", "/web/images"): nothing,
         ("POST", "/web/image/remove"): [{"image": "0" * 32}],
     }
-    desk = {
+    desk: dict[tuple[str, str], Asked] = {
         ("GET", "/desk/enter"): nothing,
         ("POST", "/desk/enter"): [{"key": "A" * 43}],
         ("GET", "/desk"): nothing,
@@ -89,7 +90,7 @@ def fill(there: There) -> dict[tuple[str, str], list[dict[str, str]]]:
         ("GET", "/desk/place"): [{"id": THERE}],
         ("POST", "/desk/leave"): nothing,
     }
-    acts: dict[str, list[dict[str, str]]] = {
+    acts: dict[str, Asked] = {
         "cancel": of_jobs,
         "retry": of_jobs,
         "delete": of_jobs,
