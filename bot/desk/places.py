@@ -100,7 +100,7 @@ class PlacesView:
             return LimitSight(
                 name=name,
                 title=_LISTS[name],
-                unit="names, with commas between them",
+                unit="names with commas between them",
                 in_force=", ".join(getattr(held, name)) or "every one",
                 own=own,
                 house=", ".join(getattr(self._house.limits, name)) or "every one",
@@ -111,18 +111,13 @@ class PlacesView:
         return LimitSight(
             name=name,
             title=limit.title,
-            unit=_unit(limit),
+            unit="in US dollars" if limit.is_money else "a whole number",
             in_force=_amount(limit, getattr(held, name)),
             own=own,
             used=_used(limit, used),
             house=_amount(limit, ceiling),
             can_only_lower=not limit.is_own and ceiling is not None,
         )
-
-
-def _unit(limit: Limit) -> str:
-    what = "US dollars" if limit.is_money else "clips"
-    return f"{what} {f'per {limit.per}' if limit.per else 'at once'}"
 
 
 def _amount(limit: Limit, allowed: float | None) -> str:

@@ -47,4 +47,4 @@ class Form:
         return int(said)
 
 
-Deed = Callable[[Form, Sitting], Awaitable[Said]]
+DeskAct = Callable[[Form, Sitting], Awaitable[Said]]

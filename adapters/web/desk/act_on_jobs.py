@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from adapters.web.desk.act import Deed, Form
+from adapters.web.desk.act import DeskAct, Form
 from adapters.web.desk.said import Said
 from bot.errors import InvalidRequest
 from bot.notices import OUTCOMES, VERDICTS, Accepted, Cancelled, ConfirmNeeded
@@ -24,7 +24,7 @@ class ActsOnJobs:
         self._openings = studio.desk.openings
 
     @property
-    def deeds(self) -> Mapping[str, Deed]:
+    def acts(self) -> Mapping[str, DeskAct]:
         """By their paths."""
         return {
             "/desk/acts/cancel": self._cancel,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from adapters.web.desk.act import Deed, Form
+from adapters.web.desk.act import DeskAct, Form
 from adapters.web.desk.said import Said
 from bot.clock import Clock
 from bot.refs import money
@@ -26,7 +26,7 @@ class ActsOnPeople:
         self._clock = clock
 
     @property
-    def deeds(self) -> Mapping[str, Deed]:
+    def acts(self) -> Mapping[str, DeskAct]:
         """By their paths."""
         return {
             "/desk/acts/block": self._block,

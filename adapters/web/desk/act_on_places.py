@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from adapters.web.desk.act import Deed, Form
+from adapters.web.desk.act import DeskAct, Form
 from adapters.web.desk.said import Said
 from bot.errors import InvalidRequest
 
@@ -24,7 +24,7 @@ class ActsOnPlaces:
         self._places = studio.desk.places
 
     @property
-    def deeds(self) -> Mapping[str, Deed]:
+    def acts(self) -> Mapping[str, DeskAct]:
         """By their paths."""
         return {
             "/desk/acts/pause": self._pause,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adapters.web.desk.act import Deed, Form
+from adapters.web.desk.act import DeskAct, Form
 from adapters.web.desk.act_on_jobs import ActsOnJobs
 from adapters.web.desk.act_on_people import ActsOnPeople
 from adapters.web.desk.act_on_places import ActsOnPlaces
@@ -39,24 +39,24 @@ class Acts:
     def __init__(self, studio: Studio, site: Site, *, clock: Clock) -> None:
         self._site = site
         self._once = Once()
-        self._deeds: dict[str, Deed] = {
-            **ActsOnJobs(studio).deeds,
-            **ActsOnPeople(studio, clock=clock).deeds,
-            **ActsOnPlaces(studio).deeds,
+        self._acts: dict[str, DeskAct] = {
+            **ActsOnJobs(studio).acts,
+            **ActsOnPeople(studio, clock=clock).acts,
+            **ActsOnPlaces(studio).acts,
         }
 
     @property
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
         """Each act by its path."""
-        return {("POST", path): partial(self._answer, deed) for path, deed in self._deeds.items()}
+        return {("POST", path): partial(self._answer, act) for path, act in self._acts.items()}
 
-    async def _answer(self, deed: Deed, call: WebCall, seat: Seat) -> WebReply:
+    async def _answer(self, act: DeskAct, call: WebCall, seat: Seat) -> WebReply:
         """Carry it out, then go back to the page where it was pressed."""
         form = read_form(call.body)
         mark = hashlib.sha256(f"{seat.key} {call.path} ".encode() + call.body).hexdigest()
         try:
             given = Form(fields=form)
-            said = await self._once.answer(mark, lambda: deed(given, seat.sitting))
+            said = await self._once.answer(mark, lambda: act(given, seat.sitting))
         except BotError as error:
             if not isinstance(error, Refusal):
                 log.warning("desk.not_done", path=call.path, cause=type(error).__name__)

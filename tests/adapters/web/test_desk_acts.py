@@ -303,7 +303,7 @@ async def test_a_limit_is_changed_and_nonsense_is_refused(inn: Inn) -> None:
         "Budget of a person per day: $2.50, from the next request on.",
     )
     page = (await inn.ana.get("/desk/places")).html
-    assert "budget of a person per day, in US dollars per day" in page
+    assert "Budget of a person per day, in US dollars " in page
     assert 'name="value" value="2.5"' in page
     assert (
         "Now: $2.50, set here. Left empty, what the operator set holds again: $1,000.00." in page
