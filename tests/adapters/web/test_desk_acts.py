@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import func, select
 
+from adapters.web import render
 from adapters.web.desk.acts import to_back
 from adapters.web.desk.said import Said, seal, unseal
 from bot.job import Job, JobState
+from bot.overview import Blocked
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
+from bot.sights import JobActs, PersonActs, PlaceSight
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, schema
 from tests.adapters.web.sitting import Sitter, nonce, operating, running_place, told
@@ -377,11 +381,9 @@ async def test_pages_of_the_desk_are_gone_back_to() -> None:
 async def test_an_old_or_foreign_form_changes_nothing(inn: Inn) -> None:
     """Every act is asked for by one of our pages, in the session that drew it."""
     routes = inn.visitor.house.app._adapters["web"].routes
-    acts = [path for method, path in routes if method == "POST" and path.startswith("/desk/acts/")]
-    assert len(acts) == 15
     job_id = await inn.ask("zoe")
-    fields = {"job": job_id, "person": "recording:local:zoe", "place": HERE, "nonce": nonce()}
-    for path in acts:
+    sent = {"job": job_id, "person": "recording:local:zoe", "place": HERE, "nonce": nonce()}
+    for path in act_paths(inn):
         assert ("GET", path) not in routes
         tries: tuple[tuple[dict[str, str], dict[str, str]], ...] = (
             ({}, {}),
@@ -391,8 +393,67 @@ async def test_an_old_or_foreign_form_changes_nothing(inn: Inn) -> None:
             ({"csrf": inn.ana.token}, {"Origin": "null"}),
         )
         for proof, headers in tries:
-            answer = await inn.ana.visitor.post(path, {**fields, **proof}, headers)
+            answer = await inn.ana.visitor.post(path, {**sent, **proof}, headers)
             assert answer.status == 403, (path, proof, headers)
-        assert (await inn.visitor.post(path, fields)).status == 401
+        assert (await inn.visitor.post(path, sent)).status == 401
     assert await inn.log(job_id) == await inn.log("recording:local:zoe") == []
     assert (await inn.ana.act("retry", job=job_id, nonce="x"))[0] == "alert"
+
+
+async def test_every_act_has_a_form_and_every_form_an_act(inn: Inn) -> None:
+    name, job_id = "<b>Ann & Bo</b>", JobId("r-7k2m9q")
+    can = [each.name for each in fields(JobActs) if each.name.startswith(("can_", "is_"))]
+    some = dict.fromkeys(can, True)
+    about: dict[str, Any] = {"job_id": job_id, "tenant": HERE, "person": "p", "name": name}
+    jobs_acts = [
+        JobActs(
+            job_id=job_id, tenant=HERE, person="p", name=name, **{**some, "is_reported": is_so}
+        )
+        for is_so in (True, False)
+    ]
+    now = inn.visitor.house.clock.now()
+    people = [
+        PersonActs(person=f"{HERE}:x", tenant=HERE, user="x", name=name, block=block)
+        for block in (None, Blocked(person="p", at=now, reason=name))
+    ]
+    places = [
+        PlaceSight(
+            tenant=HERE,
+            name=name,
+            state="asked",
+            is_configured=False,
+            is_served=False,
+            paused_at=at,
+            paused_message=name,
+        )
+        for at in (None, now)
+    ]
+    drawn = "".join(
+        [
+            *(draw_form("job", each, "T", "/desk") for each in jobs_acts),
+            *(draw_form("person", each, "T", "/desk") for each in people),
+            *(draw_form("place_acts", each, "T", "/desk", True) for each in places),
+            draw_form("exception", places[0], ["models"], "T", "/desk"),
+        ]
+    )
+    forms = drawn.count("<form")
+    assert name not in drawn
+    assert (
+        drawn.count('name="csrf" value="T"') == drawn.count('name="back" value="/desk"') == forms
+    )
+    assert len(set(re.findall(r'name="nonce" value="([0-9a-f]{32})"', drawn))) == forms
+    assert set(re.findall(r'action="([^"]+)"', drawn)) == set(act_paths(inn))
+
+
+def draw_form(macro: str, *given: object) -> str:
+    """One of the forms, as a page has it."""
+    names = [f"of{number}" for number in range(len(given))]
+    asked = f"{{% import 'desk/acts.html' as a %}}{{{{ a.{macro}({', '.join(names)}) }}}}"
+    template = render._environment().from_string(asked)
+    return template.render(**dict(zip(names, given, strict=True)))
+
+
+def act_paths(inn: Inn) -> list[str]:
+    """Where forms are sent."""
+    routes = inn.visitor.house.app._adapters["web"].routes
+    return [path for _, path in routes if path.startswith("/desk/acts/")]

@@ -39,6 +39,10 @@ MARKS = (USER, NAME, PROMPT, REASON, PAUSE, "77.31", BEA.user)
 STATIC = "/web/static/"
 #: How long a stream may say nothing before it has said all.
 QUIET = 0.2
+JOB_TABLES = ("steps", "money", "sent", "shots", "parents", "children")
+PERSON_TABLES = ("limits", "last", "days", "grants")
+MONEY_TABLES = ("budgets", "days", "models", "people", "places")
+MODERATION_TABLES = ("reports", "reviews", "blocks", "paused", "notices")
 SESSIONS = {schema.desk_links.name, schema.desk_sessions.name}
 
 
@@ -81,13 +85,40 @@ def fill(there: There) -> dict[tuple[str, str], Asked]:
         ("POST", "/web/images"): nothing,
         ("POST", "/web/image/remove"): [{"image": "0" * 32}],
     }
+    of_ids: Asked = [{"id": each} for each in there.jobs]
+    searched: Asked = [{}, {"q": PROMPT}, {"q": there.jobs[0]}, place, person, {"name": NAME}]
+    read: dict[str, Asked] = {
+        "/desk/enter": nothing,
+        "/desk": nothing,
+        **{f"/desk/{each}.csv": [{}, place] for each in MONEY_TABLES},
+        "/desk/queue": [{}, place],
+        "/desk/queue.csv": [{}, place, {**place, "of": "services"}],
+        "/desk/events": [{}, place],
+        "/desk/clips": searched,
+        "/desk/clips.csv": searched,
+        "/desk/poster": of_jobs,
+        "/desk/job": of_ids,
+        "/desk/job.csv": [{**each, "of": of} for of in JOB_TABLES for each in of_ids],
+        "/desk/people": searched,
+        "/desk/people.csv": searched,
+        "/desk/person": [{"key": there.person}],
+        "/desk/person.csv": [{"key": there.person, "of": of} for of in PERSON_TABLES],
+        "/desk/places": [{}, {"id": THERE}],
+        "/desk/place": [{"id": THERE}],
+        "/desk/services": [{}, place],
+        "/desk/services.csv": nothing,
+        "/desk/services/chats.csv": nothing,
+        "/desk/services/days.csv": [{}, place],
+        "/desk/moderation": [{}, place, {"target": USER}, {**place, "actor": BEA.user}],
+        "/desk/moderation/audit.csv": [{}, place, {"target": USER}, {**place, "actor": BEA.user}],
+        **{f"/desk/moderation/{each}.csv": [{}, place] for each in MODERATION_TABLES},
+        "/desk/checks": nothing,
+        "/desk/checks.csv": nothing,
+    }
     desk: dict[tuple[str, str], Asked] = {
-        ("GET", "/desk/enter"): nothing,
+        **{("GET", path): each for path, each in read.items()},
         ("POST", "/desk/enter"): [{"key": "A" * 43}],
-        ("GET", "/desk"): nothing,
-        ("GET", "/desk/days.csv"): nothing,
-        ("GET", "/desk/places"): [{}, {"id": THERE}],
-        ("GET", "/desk/place"): [{"id": THERE}],
+        ("POST", "/desk/checks"): nothing,
         ("POST", "/desk/leave"): nothing,
     }
     acts: dict[str, Asked] = {
@@ -273,6 +304,7 @@ async def test_to_look_changes_nothing_and_shows_ones_own(inn: Inn) -> None:
         if route[0] == "GET":
             for fields in fill(inn.there).get(route, [{}]):
                 answer = await call(inn.bea.visitor, "", route, fields)
+                assert answer.status < 500, (route, fields, answer.text)
                 seen |= {each for each in inn.there.marks if each in answer.text}
     assert await inn.rows() == before
     assert seen >= {inn.there.amount, PAUSE, "77.31"}
