@@ -1,17 +1,20 @@
-"""`admin …` at the terminal: what its operator reads and decides of this machine's own place."""
+"""`admin …` where who types runs the bot: what they read and decide of this machine's own place.
+
+The terminal and the page in the browser have it in common.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
 from adapters.admin_text import DAYS, change_words, limits_line, page_in, words_line
 from adapters.command_text import SettingsCommand
-from adapters.terminal.opinions import Opinions
+from adapters.opinions import Opinions
 from bot.clock import Clock
 from bot.errors import InvalidRequest
 from bot.refs import money
@@ -37,6 +40,10 @@ HELP = (
     "block PERSON [days] [why] · unblock PERSON · forget PERSON [yes] · grant PERSON USD [days] · "
     "digest on|off · queue · audit [page]. For every place together: raybot usage."
 )
+#: One line of that for a page of help.
+IN_SHORT = (
+    "To run it: admin usage, limits, rules, words, pause, block, queue, …; admin lists them."
+)
 _ACTS = (
     "usage|limits|limit|rules|rule|defaults|words|pause|resume|block|unblock|forget|grant|digest|"
     "queue|audit"
@@ -48,6 +55,15 @@ _GRANT = re.compile(r"(\S+)\s+\$?([0-9]{1,6}(?:\.[0-9]{1,2})?)(?:\s+([1-9][0-9]{
 _TYPED = re.compile(
     rf"admin(?:\s+(?P<act>(?:{_ACTS}|{_ELSEWHERE})\b.*|help))?", re.IGNORECASE | re.DOTALL
 )
+
+
+@dataclass(frozen=True)
+class AdminAct:
+    """`admin …`, and what stands behind it."""
+
+    said: str
+
+
 Act = Callable[[Requester, str], Coroutine[Any, Any, Text]]
 
 

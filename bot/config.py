@@ -119,6 +119,8 @@ OPEN_ENDED = {"providers": "provider", "adapters": "adapter"}
 SHARED = frozenset(
     {
         "admin_text",
+        "opinions",
+        "own_place",
         "command_text",
         "drafts",
         "follow_ups",

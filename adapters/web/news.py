@@ -41,10 +41,10 @@ class News:
         """What a page that is drawn now has seen."""
         return f"{self._process}.{self._number}"
 
-    def tell(self, name: str, drawn: str) -> None:
-        """A card looks like this now; the same as before is no news."""
+    def tell(self, name: str, drawn: str) -> bool:
+        """A card looks like this now; False where it did before, which is no news."""
         if (before := self._latest.get(name)) is not None and before[1] == drawn:
-            return
+            return False
         self._number += 1
         self._latest[name] = (self._number, drawn)
         self._latest.move_to_end(name)
@@ -52,6 +52,7 @@ class News:
             self._oldest = self._latest.popitem(last=False)[1][0]
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        return True
 
     async def stream(self, last_seen: str, everything: Everything) -> AsyncGenerator[bytes, None]:
         """What a page has not seen yet, and then what comes; `everything` it may show, else."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from adapters.own_place import read_admin
 from adapters.terminal import parse
-from adapters.terminal.admin import read_admin
 from adapters.terminal.listener import Terminal
 from adapters.terminal.render import PlainScreen
 from adapters.terminal.sources import Listed
