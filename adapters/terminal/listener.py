@@ -171,7 +171,7 @@ class Terminal(Delivery):
             case Cancel() | Delete() | Finish() as command:
                 self._tell(await self._end(command), number)
             case AdminAct(said=said):
-                text = await self._admin.answer(said, self._requester)
+                text = (await self._admin.answer(said, self._requester)).text
                 record = {"notice": "admin", "title": text.title, "lines": text.lines}
                 self._screen.page(text, {**record, "table": text.table}, number=number)
             case parse.Picture(path=path):

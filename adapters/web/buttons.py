@@ -41,7 +41,7 @@ _LABELS = {
 }
 #: What is asked where no clip comes of it, before it is done.
 REASONS = {
-    "reject": "Why? Its person is told, if you say so",
+    "reject": "Why? Its person is told what you write",
     REPORT: "What is wrong with it?",
 }
 _LOOKS: dict[str, Look] = {

@@ -160,7 +160,8 @@ class Conversation:
     async def _obey(self, command: Command | AdminAct | Opinion, key: str) -> Answer:
         match command:
             case AdminAct(said=said):
-                return Answer(text=await self._admin.answer(said, self._who))
+                page = await self._admin.answer(said, self._who)
+                return Answer(text=page.text, times=[each for each in page.times if each])
             case Opinion():
                 return await self._think(command)
             case Confirm(job_id=job_id):

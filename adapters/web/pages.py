@@ -114,7 +114,8 @@ class Pages:
     ) -> WebReply:
         """What was used, and what is left."""
         lines = render.lines_of(text, times)
-        return await self._page("usage.html", visit, text=text, lines=lines)
+        rows = render.rows_of(text, times)
+        return await self._page("usage.html", visit, text=text, lines=lines, rows=rows)
 
     async def threads(self) -> str:
         """The list of threads as it is now, for a page that is open."""

@@ -96,6 +96,12 @@ def lines_of(text: Text, times: Iterable[datetime] = ()) -> list[tuple[Part, ...
     return [parts_of(line, every) for line in text.lines if line]
 
 
+def rows_of(text: Text, times: Iterable[datetime] = ()) -> list[list[tuple[Part, ...]]]:
+    """A page's table, its head first."""
+    every = tuple(times)
+    return [[parts_of(cell, every) for cell in row] for row in text.table]
+
+
 # ---- a card ------------------------------------------------------------------------------------
 
 
@@ -289,4 +295,5 @@ def draw_gone(name: str) -> str:
 def draw_note(text: Text | None, times: Sequence[datetime] = ()) -> str:
     """What only its person reads, and only now; None takes it away."""
     lines = lines_of(text, times) if text is not None else []
-    return draw("note.html", text=text, lines=lines)
+    rows = rows_of(text, times) if text is not None else []
+    return draw("note.html", text=text, lines=lines, rows=rows)
