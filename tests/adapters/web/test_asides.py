@@ -13,6 +13,8 @@ from bot.refs import JobId
 from bot.simulator import Simulator
 from tests.adapters.web.visitor import Visitor, visiting
 from tests.fakes import MovableClock
+from tests.postgres import postgres_database
+from tests.rendered import png
 
 
 @pytest.fixture
@@ -135,3 +137,23 @@ async def test_words_of_those_who_run_it_are_obeyed(visitor: Visitor) -> None:
         answer = await visitor.say(text)
         assert told in answer.html, (text, answer.html)
         assert answer.ids == []
+
+
+async def test_a_page_hears_what_another_process_changed(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> None:
+    with postgres_database() as url:
+        one = visiting(tmp_path, simulator, clock, database_url=url)
+        other = visiting(tmp_path, simulator, clock, database_url=url)
+        async with one as here, other as there, there.listening(there.seen) as news:
+            job = (await here.say("a red fox in snow")).job
+            assert job in (await news.until("Generating"))[-1].html
+            image = await here.bring(png())
+            await here.say("", image=image)
+            await news.until(f'id="image-{image}"')
+            await simulator.finish(next(iter(simulator.generations)))
+            await news.until("Your clip is ready")
+            await there.press("report", job, words="too dark")
+            await news.until("Reason: too dark")
+            await here.press("keep", job)
+            await news.until("The clip stays.")

@@ -153,15 +153,21 @@ async def visiting(
     clock: MovableClock,
     *,
     cookies: dict[str, str] | None = None,
+    database_url: str = "",
     **limits: float,
 ) -> AsyncIterator[Visitor]:
-    """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell."""
+    """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell.
+
+    With a `database_url` others may run on the same database and in the same folder.
+    """
 
     def create(studio: Studio) -> Adapter:
         settings = web.Settings(enabled=True, folder=folder / "web")
         return web.create(settings, studio, clock=clock)
 
-    config = to_test_config(folder, simulator, limits=limits)
+    shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
+    bot = shared if database_url else {}
+    config = to_test_config(folder, simulator, limits=limits, bot=bot)
     async with (
         running(config, simulator, RecordingAdapter(), clock, web=create) as house,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
