@@ -21,7 +21,7 @@ from adapters.web.parse import NAME, THREAD
 from bot.clock import Clock
 from bot.errors import BotError, JobNotFound, ThreadGone
 from bot.log import get_logger
-from bot.notices import Aside, Notice
+from bot.notices import Aside, Jobless, Notice
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
@@ -124,7 +124,10 @@ class Delivery:
             return drawn
 
     async def _draw(self, name: str) -> str:
-        """A job's card, an image or a message beside jobs, by its name on the page."""
+        """A job's card, an image or a message beside jobs, by its name on the page.
+
+        Empty for what is not on it, such as a job of who sat here before.
+        """
         every: dict[str, str] = {}
         if name.startswith(IMAGE):
             every = {each.name: self._draw_image(each) for each in await self._images.shown()}
@@ -139,7 +142,11 @@ class Delivery:
             shown = await self._studio.show(job_id, self._requester)
         except JobNotFound:
             return ""
-        return render.draw_card(shown, self._images.has)
+        notice = shown.notice
+        is_own = isinstance(notice, Jobless) or (
+            notice.about.requester.person == self._requester.person
+        )
+        return render.draw_card(shown, self._images.has) if is_own else ""
 
     def _draw_image(self, image: Brought) -> str:
         return render.draw_image(image, self._requester.display_name)
