@@ -21,7 +21,7 @@ from adapters.web.images import Images
 from adapters.web.parse import NAME
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, StoreBusy
-from bot.notices import Aside, Jobless, WithFile
+from bot.notices import Aside, Jobless, Operator, Reported, Reviewed, ReviewNeeded, WithFile
 from bot.text import Text, describe, open_until
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MOST_KEPT = 50
 #: So begins a message's name on a page.
 ASIDE = "said-"
+#: That of one which is for those alone who run the place.
+MODERATED = "said-to-those-who-run-it-"
+_FOR_THEM = Operator | Reported | ReviewNeeded | Reviewed
 _KEPT = "asides"
 
 
@@ -50,19 +53,16 @@ class Kept:
     clip: str = ""
     is_still: bool = False
     is_hidden: bool = False
+    is_for_moderators: bool = False
 
     @property
     def name(self) -> str:
         """What it is called on a page."""
-        return name_of(self.key)
+        mark = hashlib.sha256(self.key.encode()).hexdigest()[:16]
+        return f"{MODERATED if self.is_for_moderators else ASIDE}{mark}"
 
 
 _ROWS: TypeAdapter[list[Kept]] = TypeAdapter(list[Kept])
-
-
-def name_of(key: str) -> str:
-    """What a message is called on a page."""
-    return f"{ASIDE}{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 class Asides:
@@ -89,6 +89,7 @@ class Asides:
                 clip=await self._keep_clip(notice, before),
                 is_still=isinstance(notice, WithFile) and Path(notice.path).suffix != ".mp4",
                 is_hidden=getattr(notice, "is_hidden", False),
+                is_for_moderators=isinstance(notice, _FOR_THEM),
             )
             await self._write([*(each for each in every if each.key != key), told])
             if before is not None and before.clip not in ("", told.clip):
@@ -105,18 +106,18 @@ class Asides:
         except StoreBusy as error:
             raise DeliveryUnavailable(error.sentence) from error
 
-    async def take_away(self, key: str) -> bool:
-        """Take one away with its clip; False where there is none."""
+    async def take_away(self, key: str) -> Kept | None:
+        """Take one away with its clip, and what it was; None where there is none."""
         async with self._studio.replicas.turn(_KEPT):
             every = await self._read()
             gone = [each for each in every if each.key == key]
             if gone:
                 await self._drop(gone, every)
-            return bool(gone)
+            return gone[0] if gone else None
 
-    async def shown(self) -> list[Kept]:
-        """All that are kept, oldest first."""
-        return await self._read()
+    async def shown(self, *, runs_it: bool = True) -> list[Kept]:
+        """All that are kept, oldest first; to some, only what is for everybody."""
+        return [each for each in await self._read() if runs_it or not each.is_for_moderators]
 
     async def sweep(self) -> None:
         """Let go what is old and asks for nothing any more."""

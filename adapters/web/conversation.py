@@ -28,7 +28,7 @@ from adapters.command_text import (
 )
 from adapters.drafts import to_remix
 from adapters.follow_ups import follow_up
-from adapters.opinions import ANSWERS, VERDICTS, Opinion, Opinions
+from adapters.opinions import ANSWERS, OUTCOMES, VERDICTS, Opinion, Opinions
 from adapters.own_place import Admin, AdminAct
 from adapters.typed_frames import end_of
 from adapters.web.asides import Asides
@@ -38,7 +38,7 @@ from adapters.web.parse import NAME, THREAD, Said, read_text, to_request
 from adapters.work_text import Finish, Redo
 from bot.acts import Offered
 from bot.clock import Clock
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, NotAllowed
 from bot.notices import Delivered, Done
 from bot.refs import JobId
 from bot.request import GenerationRequest, Requester
@@ -63,6 +63,9 @@ HERE = (
     *opinions.HELP,
     own_place.IN_SHORT,
 )
+
+
+Obeyed = Command | AdminAct | Opinion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +98,11 @@ class Conversation:
         self._opinions = Opinions(studio, channel=THREAD.channel, has_buttons=True)
         self._admin = Admin(studio, self._opinions, clock=clock)
 
-    async def say(self, said: Said) -> Answer:
-        """Carry out what was sent; raises `Refusal`s, then nothing is charged."""
+    async def say(self, said: Said, *, runs_it: bool) -> Answer:
+        """Carry out what was sent; raises `Refusal`s, then nothing is charged.
+
+        `runs_it`: whoever sent it decides for this place.
+        """
         if not said.text and said.images and said.reply_to is None:
             await self._images.show(said.images)
             return Answer(images=said.images)
@@ -106,9 +112,9 @@ class Conversation:
             return _jobs(await self._studio.submit(request))
         if said.images:
             raise InvalidRequest("Images go with a prompt; this is a command without one.")
-        return await self._obey(read, said.dedupe_key)
+        return await self._obey(_allowed(read, runs_it=runs_it), said.dedupe_key)
 
-    async def press(self, pressed: Pressed, nonce: str) -> Answer:
+    async def press(self, pressed: Pressed, nonce: str, *, runs_it: bool) -> Answer:
         """Carry out what a button stands for."""
         key, job_id = f"{NAME}:{nonce}", pressed.job_id
         if pressed.action == EDIT:
@@ -117,7 +123,7 @@ class Conversation:
         if isinstance(command, Draft):
             # Nothing is bought that no button says.
             raise InvalidRequest("Something is missing. Fill in what is asked for.")
-        return await self._obey(command, key)
+        return await self._obey(_allowed(command, runs_it=runs_it), key)
 
     async def offer(self, job_id: JobId, action: str) -> tuple[Offered | None, str]:
         """What a button asks for, and the words to begin with; None: what was asked for, anew."""
@@ -157,7 +163,7 @@ class Conversation:
         """Whether it was for its person alone; what comes of it is, too."""
         return (await self._studio.show(job_id, self._who)).line.is_private
 
-    async def _obey(self, command: Command | AdminAct | Opinion, key: str) -> Answer:
+    async def _obey(self, command: Obeyed, key: str) -> Answer:
         match command:
             case AdminAct(said=said):
                 page = await self._admin.answer(said, self._who)
@@ -264,6 +270,14 @@ class Conversation:
         if page.can_begin:
             text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
         return Answer(text=text)
+
+
+def _allowed(command: Obeyed, *, runs_it: bool) -> Obeyed:
+    """The same; raises `NotAllowed` for what is up to those who run this place."""
+    decides = isinstance(command, Opinion) and command.verb in {*VERDICTS, *OUTCOMES}
+    if not runs_it and (decides or isinstance(command, AdminAct)):
+        raise NotAllowed("That is up to those who run this place.")
+    return command
 
 
 def _times_of(report: UsageReport) -> list[datetime]:

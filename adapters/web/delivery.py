@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from adapters.login import whoami
 from adapters.web import render
-from adapters.web.asides import ASIDE, Asides, Kept, name_of
+from adapters.web.asides import ASIDE, Asides, Kept
 from adapters.web.images import IMAGE, Brought, Images
 from adapters.web.news import News
 from adapters.web.parse import NAME, THREAD
@@ -84,8 +84,8 @@ class Delivery:
 
     async def delete(self, message: MessageRef) -> None:
         """What was said beside a job goes; of a clip that went with its job the card says so."""
-        if await self._asides.take_away(message.message):
-            await self._show(name_of(message.message))
+        if (gone := await self._asides.take_away(message.message)) is not None:
+            await self._show(gone.name)
             return
         await self._show(JobId(message.message.partition(":")[0]))
 
@@ -114,8 +114,7 @@ class Delivery:
 
     async def _tell(self, notice: Notice, key: str) -> None:
         if isinstance(notice, Aside):
-            await self._asides.put(key, notice)
-            await self._show(name_of(key))
+            await self._show((await self._asides.put(key, notice)).name)
         else:
             await self._show(notice.about.job_id)
 
@@ -159,14 +158,14 @@ class Delivery:
     def _draw_aside(self, aside: Kept) -> str:
         return render.draw_aside(aside, self._images.has)
 
-    async def _everything(self) -> list[str]:
+    async def _everything(self, *, runs_it: bool) -> list[str]:
         """The channel's newest page."""
         lines = await self._studio.jobs(self._requester)
         shown = [await self._studio.show(line.job_id, self._requester) for line in reversed(lines)]
         return [
             *(render.draw_card(each, self._images.has) for each in shown),
             *(self._draw_image(each) for each in await self._images.shown()),
-            *(self._draw_aside(each) for each in await self._asides.shown()),
+            *(self._draw_aside(each) for each in await self._asides.shown(runs_it=runs_it)),
         ]
 
     # ---- other processes, and time ------------------------------------------------------

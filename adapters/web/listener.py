@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.web import render
+from adapters.web.asides import MODERATED
 from adapters.web.buttons import Pressed
 from adapters.web.conversation import Answer, Conversation
 from adapters.web.delivery import Delivery
@@ -146,11 +147,13 @@ class Playground(Delivery):
         text, times = await self._conversation.usage()
         return await self._pages.usage(call, visit, text, times)
 
-    async def _on_events(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_events(self, call: WebCall, visit: Visit) -> WebReply:
         # The header is the browser's own, after a cut; the query is what the page was drawn with.
         seen = call.headers.get("last-event-id") or call.query.get("after", "")
         answer = reply("", kind="text/event-stream")
-        return WebReply(headers=answer.headers, stream=self._news.stream(seen, self._everything))
+        everything = partial(self._everything, runs_it=visit.runs_it)
+        news = self._news.stream(seen, everything, hidden="" if visit.runs_it else MODERATED)
+        return WebReply(headers=answer.headers, stream=news)
 
     async def _on_image(self, call: WebCall, _visit: Visit) -> WebReply:
         content = await self._images.content(call.query.get("id", ""))
@@ -180,11 +183,11 @@ class Playground(Delivery):
         await self._images.take_away(image)
         return reply(await self._show(f"{IMAGE}{image}"))
 
-    async def _on_say(self, call: WebCall, _visit: Visit) -> WebReply:
-        answer = await self._conversation.say(to_said(call.body))
+    async def _on_say(self, call: WebCall, visit: Visit) -> WebReply:
+        answer = await self._conversation.say(to_said(call.body), runs_it=visit.runs_it)
         return await self._answer(answer, headers=(("HX-Trigger", "sent"),))
 
-    async def _on_act(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_act(self, call: WebCall, visit: Visit) -> WebReply:
         form = read_form(call.body)
         pressed = Pressed(
             action=field_of(form, "act"),
@@ -194,7 +197,8 @@ class Playground(Delivery):
             other=field_of(form, "other"),
             target=field_of(form, "target"),
         )
-        answer = await self._conversation.press(pressed, to_nonce(field_of(form, "nonce")))
+        nonce = to_nonce(field_of(form, "nonce"))
+        answer = await self._conversation.press(pressed, nonce, runs_it=visit.runs_it)
         return await self._answer(answer, headers=(AFTERWARDS,))
 
     async def _answer(self, answer: Answer, *, headers: tuple[tuple[str, str], ...]) -> WebReply:

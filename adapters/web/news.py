@@ -54,8 +54,13 @@ class News:
         changed.set()
         return True
 
-    async def stream(self, last_seen: str, everything: Everything) -> AsyncGenerator[bytes, None]:
-        """What a page has not seen yet, and then what comes; `everything` it may show, else."""
+    async def stream(
+        self, last_seen: str, everything: Everything, *, hidden: str = ""
+    ) -> AsyncGenerator[bytes, None]:
+        """What a page has not seen yet, and then what comes; `everything` it may show, else.
+
+        `hidden` is how names begin of what is not for its eyes.
+        """
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
         at = self._read(last_seen)
         while True:
@@ -65,9 +70,11 @@ class News:
                 for drawn in await everything():
                     yield self._event(at, drawn)
             # Numbers grow from the front to the end.
-            for number, drawn in [each for each in self._latest.values() if each[0] > at]:
-                yield self._event(number, drawn)
-                at = number
+            for name, (number, drawn) in list(self._latest.items()):
+                if number > at:
+                    at = number
+                    if not hidden or not name.startswith(hidden):
+                        yield self._event(number, drawn)
             if self._number <= at:
                 await self._clock.wait(changed, self._clock.now() + HEARTBEAT)
             if not changed.is_set():

@@ -66,7 +66,7 @@ class Pages:
             ]
             items += [
                 (each.at, render.draw_aside(each, self._images.has, is_news=False))
-                for each in await self._asides.shown()
+                for each in await self._asides.shown(runs_it=visit.runs_it)
                 if since is None or each.at >= since or each.buttons
             ]
         cards = [card for _, card in sorted(items, key=lambda item: item[0])]

@@ -19,6 +19,7 @@ from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, Request
 Typed = Draft | Command | AdminAct | Opinion
 NAME = "web"
 THREAD = ThreadRef(adapter=NAME, workspace="local", channel="playground")
+TENANT = f"{NAME}:{THREAD.workspace}"
 #: A clip has a picture to start from, and one to end on.
 MOST_IMAGES = 2
 MOST_FIELDS = 40

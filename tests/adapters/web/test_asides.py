@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -157,3 +158,22 @@ async def test_a_page_hears_what_another_process_changed(
             await news.until("Reason: too dark")
             await here.press("keep", job)
             await news.until("The clip stays.")
+
+
+async def test_who_is_only_let_in_decides_nothing_and_sees_nothing_of_moderators(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> None:
+    at = "https://ray.example"
+    async with visiting(tmp_path, simulator, clock, public_url=at) as guest:
+        fox = await _make(guest, "a red fox in snow")
+        assert "Thank you" in (await guest.press("report", fox, words="too dark")).html
+        while "was reported" not in await guest.house.app.studio.recall("web", "asides"):
+            await asyncio.sleep(0.01)
+        assert "Here is your copy." in (await guest.say(f"mail {fox}")).html
+        async with guest.listening(guest.seen) as news:
+            told = await news.until("A clip by")
+        every = [each.html for each in told] + [(await guest.get("/web/chat")).html]
+        assert not [each for each in every if "was reported" in each or "too dark" in each]
+        for text in ("admin limits", f"keep {fox}", f"remove {fox}", f"reject {fox}"):
+            assert "up to those who run this place" in (await guest.say(text)).html
+        assert "up to those who run this place" in (await guest.press("block", fox)).html

@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from adapters import web
+from adapters.web.site import Site
 from bot.ports import Adapter
 from bot.refs import JobId
 from bot.simulator import Simulator
@@ -58,6 +59,7 @@ class Visitor:
     address: str
     token: str = ""
     seen: str = ""
+    origin: str = ""
     numbers: count[int] = field(default_factory=count)
 
     async def get(self, path: str, **headers: str) -> Reply:
@@ -67,7 +69,11 @@ class Visitor:
     async def post(
         self, path: str, content: bytes | dict[str, str], headers: dict[str, str] | None = None
     ) -> Reply:
-        own = {"Origin": self.address, "X-CSRF-Token": self.token, "HX-Request": "true"}
+        own = {
+            "Origin": self.origin or self.address,
+            "X-CSRF-Token": self.token,
+            "HX-Request": "true",
+        }
         sent = {name: value for name, value in {**own, **(headers or {})}.items() if value}
         data = io.BytesIO(content) if isinstance(content, bytes) else content
         async with self.session.post(self.address + path, data=data, headers=sent) as answer:
@@ -146,6 +152,14 @@ class Stream:
         return every
 
 
+async def _sign_in(house: House) -> str:
+    """The cookie of somebody who was let in to the playground."""
+    entry = house.app.studio.entry
+    link = (await entry.invite_here("ben", has_desk=False)).link
+    session, _ = await entry.enter(link.partition("key=")[2])
+    return Site(address=entry.address, is_public=True).keep(session, 60)[1].partition(";")[0]
+
+
 @asynccontextmanager
 async def visiting(
     folder: Path,
@@ -154,11 +168,13 @@ async def visiting(
     *,
     cookies: dict[str, str] | None = None,
     database_url: str = "",
+    public_url: str = "",
     **limits: float,
 ) -> AsyncIterator[Visitor]:
     """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell.
 
-    With a `database_url` others may run on the same database and in the same folder.
+    With a `database_url` others may run on the same database and in the same folder. At a
+    `public_url` they are signed in, for the playground alone.
     """
 
     def create(studio: Studio) -> Adapter:
@@ -166,13 +182,15 @@ async def visiting(
         return web.create(settings, studio, clock=clock)
 
     shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
-    bot = shared if database_url else {}
+    bot = (shared if database_url else {}) | {"public_url": public_url}
     config = to_test_config(folder, simulator, limits=limits, bot=bot)
     async with (
         running(config, simulator, RecordingAdapter(), clock, web=create) as house,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
     ):
         session.cookie_jar.update_cookies(cookies or {}, URL(house.app.address) / "web")
-        visitor = Visitor(house, session, house.app.address)
+        visitor = Visitor(house, session, house.app.address, origin=public_url)
+        if public_url:
+            session.headers["Cookie"] = await _sign_in(house)
         await visitor.open()
         yield visitor
