@@ -181,7 +181,9 @@ class Playground(Delivery):
     async def _on_remove(self, call: WebCall, _visit: Visit) -> WebReply:
         image = field_of(read_form(call.body), "image")
         await self._images.take_away(image)
-        return reply(await self._show(f"{IMAGE}{image}"))
+        # The news takes it off each page: this one's form may be gone with it before the answer.
+        await self._show(f"{IMAGE}{image}")
+        return reply("")
 
     async def _on_say(self, call: WebCall, visit: Visit) -> WebReply:
         answer = await self._conversation.say(to_said(call.body), runs_it=visit.runs_it)

@@ -66,8 +66,7 @@
     let hasPlace = false;
     for (const card of cardsIn(html)) {
       if (document.getElementById(card.id)) { hasPlace = true; continue; }
-      // Our own answer is drawn anyway, and finds what the stream took away already.
-      if (card.getAttribute("hx-swap-oob") === "delete" && !isOwn) continue;
+      if (card.getAttribute("hx-swap-oob") === "delete") continue;
       const isKin = card.dataset.parent && document.getElementById(card.dataset.parent);
       const takes = messages && messages.dataset.takes;
       if (!isOwn && takes !== "all" && !(takes === "kin" && isKin)) continue;

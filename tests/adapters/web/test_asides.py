@@ -81,9 +81,13 @@ async def test_a_clip_is_reviewed_and_what_is_said_outlives_a_restart(
     async with visiting(tmp_path, simulator, clock) as visitor:
         async with visitor.listening("") as news:
             await news.until("The week with Raybot")
+            # Nobody looked for a week: the operator, who sits here, hears of it, too.
+            while "raybot review" not in await visitor.house.app.studio.recall("web", "asides"):
+                await asyncio.sleep(0.01)
         page = (await visitor.get("/web/chat")).html
         assert page.count("<b>A clip waits for a moderator</b>") == 2
         assert page.count("<b>The week with Raybot") == 1
+        assert "<b>For the operator</b>" in page
         # Its kept file went with the days of images; what is to be decided stays.
         async with visitor.listening(visitor.seen) as news:
             assert "Approved" in (await visitor.press("post", hare)).html

@@ -47,6 +47,8 @@ PASTE = """(content) => {
     document.querySelector("#text").dispatchEvent(new ClipboardEvent("paste", about));
 }"""
 HOSTILE = "<img src=x onerror=document.title=1><script>alert(1)</script> {{7*7}} &amp; <b>fox"
+#: A machine that is busy with other things draws late.
+PATIENCE = 15_000
 IS_TOO_WIDE = "() => document.scrollingElement.scrollWidth > innerWidth"
 HAS_METADATA = (
     "(video) => video.readyState >= 1 || new Promise((done) => { video.onloadedmetadata = done; })"
@@ -73,7 +75,7 @@ class Desk:
             has_touch=is_phone,
         )
         page = await context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", self._note)
         page.on("pageerror", self._note_error)
         await page.goto(f"{self.visitor.address}/web/chat")
@@ -119,6 +121,7 @@ class Desk:
 async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     if not CHROMIUM.exists():
         pytest.skip(f"There is no {CHROMIUM}; `apt-get install chromium` brings it.")
+    expect.set_options(timeout=PATIENCE)
     settings = SimulatorSettings(
         manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
     )

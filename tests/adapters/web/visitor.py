@@ -15,6 +15,7 @@ from yarl import URL
 
 from adapters import web
 from adapters.web.site import Site
+from bot.commands import for_playground
 from bot.ports import Adapter
 from bot.refs import JobId
 from bot.simulator import Simulator
@@ -184,6 +185,7 @@ async def visiting(
     shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
     bot = (shared if database_url else {}) | {"public_url": public_url}
     config = to_test_config(folder, simulator, limits=limits, bot=bot)
+    config = config if public_url else for_playground(config)
     async with (
         running(config, simulator, RecordingAdapter(), clock, web=create) as house,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
