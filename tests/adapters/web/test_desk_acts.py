@@ -405,12 +405,7 @@ async def test_every_act_has_a_form_and_every_form_an_act(inn: Inn) -> None:
     can = [each.name for each in fields(JobActs) if each.name.startswith(("can_", "is_"))]
     some = dict.fromkeys(can, True)
     about: dict[str, Any] = {"job_id": job_id, "tenant": HERE, "person": "p", "name": name}
-    jobs_acts = [
-        JobActs(
-            job_id=job_id, tenant=HERE, person="p", name=name, **{**some, "is_reported": is_so}
-        )
-        for is_so in (True, False)
-    ]
+    jobs_acts = [JobActs(**{**about, **some, "is_reported": is_so}) for is_so in (True, False)]
     now = inn.visitor.house.clock.now()
     people = [
         PersonActs(person=f"{HERE}:x", tenant=HERE, user="x", name=name, block=block)

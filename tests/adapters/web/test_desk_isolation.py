@@ -323,17 +323,15 @@ async def test_a_guest_of_the_playground_is_not_at_the_desk(inn: Inn) -> None:
 
 async def test_nobody_is_let_in_from_outside_without_signing_in(tmp_path: Path) -> None:
     """On a public address, the playground is closed, too."""
-    there = There(jobs=(JobId("r-aaaaaaaaaa"),), amount="$0")
-    known = fill(there)
+    known = fill(There(jobs=(JobId("r-aaaaaaaaaa"),), amount="$0"))
     async with (
         simulating() as simulator,
         visiting(tmp_path, simulator, MovableClock(), public_url="https://ray.example") as visitor,
+        aiohttp.ClientSession() as session,
     ):
-        own = {"Origin": "https://ray.example"}
+        stranger = replace(visitor, session=session)
         for method, path in visitor.house.app._adapters["web"].routes:
             for fields in known.get((method, path), [{}]):
-                answer = await (
-                    visitor.post(path, fields, own) if method == "POST" else visitor.get(path)
-                )
-                is_static = path.startswith(STATIC)
-                assert answer.status in ((200,) if is_static else (401, 403)), (method, path)
+                asked = stranger.post(path, fields) if method == "POST" else stranger.get(path)
+                allowed = (200,) if path.startswith(STATIC) else (401, 403)
+                assert (await asked).status in allowed, (method, path)
