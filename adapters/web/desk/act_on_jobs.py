@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapters.web.desk.act import DeskAct, Form
 from adapters.web.desk.said import Said
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, NotAllowed, Refusal
 from bot.notices import OUTCOMES, VERDICTS, Accepted, Cancelled, ConfirmNeeded
 from bot.text import DECIDED, describe
 from bot.words import charge_words
@@ -46,9 +46,17 @@ class ActsOnJobs:
 
     async def _retry(self, form: Form, sitting: Sitting) -> Said:
         found = await self._openings.of_job(sitting, form.job)
-        receipt = await self._studio.retries.retry(
-            found.job_id, actor=sitting.who, dedupe_key=f"desk:{found.job_id}:{form.nonce}"
-        )
+        key = f"desk:{found.job_id}:{form.nonce}"
+        try:
+            receipt = await self._studio.retries.retry(
+                found.job_id, actor=sitting.who, dedupe_key=key
+            )
+        except InvalidRequest:
+            raise
+        except Refusal as refused:
+            # It is said to whoever asks, who is somebody else here.
+            said = f"It cannot be asked for again. {found.name} would read: {refused.sentence}"
+            raise NotAllowed(said) from refused
         said = f"{found.job_id} is tried again for {found.name}, as {receipt.job_id}"
         if isinstance(receipt.notice, ConfirmNeeded):
             return Said(sentence=f"{said}. It waits for them to confirm its price.")

@@ -41,6 +41,8 @@ STATIC = "/web/static/"
 QUIET = 0.2
 JOB_TABLES = ("steps", "money", "sent", "shots", "parents", "children")
 PERSON_TABLES = ("limits", "last", "days", "grants")
+#: What is typed about a job.
+SPOKEN = ("show", "cancel", "retry", "vary", "report", "star", "mail")
 MONEY_TABLES = ("budgets", "days", "models", "people", "places")
 MODERATION_TABLES = ("reports", "reviews", "blocks", "paused", "notices")
 SESSIONS = {schema.desk_links.name, schema.desk_sessions.name}
@@ -76,7 +78,10 @@ def fill(there: There) -> dict[tuple[str, str], Asked]:
         ("GET", "/web/image"): [{"id": "0" * 32}],
         ("GET", "/web/poster"): of_jobs,
         ("GET", "/web/ask"): [{**each, "act": "extend"} for each in of_jobs],
-        ("POST", "/web/say"): [{"text": f"show {each}"} for each in there.jobs],
+        ("POST", "/web/say"): [
+            *({"text": f"{said} {each}"} for said in SPOKEN for each in there.jobs),
+            *({"text": f"admin {each}"} for each in ("usage", "queue", "rules", "audit")),
+        ],
         ("POST", "/web/act"): [
             {**each, "act": act}
             for act in ("cancel", "delete", "retry", "show")
