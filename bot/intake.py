@@ -153,7 +153,7 @@ class Intake(Receipts):
         self,
         requests: Sequence[GenerationRequest],
         retry_of: JobId | None,
-        also: Also | None,
+        also: Also | None = None,
     ) -> list[Job] | None:
         """Their rows; None where somebody else has just written them."""
         now = self._clock.now()

@@ -30,6 +30,7 @@ from tests.fakes import MovableClock, to_request, to_requester
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Fields = Mapping[str, str]
 Asked = list[dict[str, str]]
+NOTHING: Asked = [{}]
 HERE, THERE = "recording:local", "recording:there"
 ANA, BEA = to_requester("ana"), to_requester("bq4411", workspace="there")
 USER, NAME = "zq7731", "Zenobia Quill"
@@ -43,7 +44,7 @@ JOB_TABLES = ("steps", "money", "sent", "shots", "parents", "children")
 PERSON_TABLES = ("limits", "last", "days", "grants")
 #: What is typed about a job.
 SPOKEN = ("show", "cancel", "retry", "vary", "report", "star", "mail")
-MONEY_TABLES = ("budgets", "days", "models", "people", "places")
+MONEY_TABLES = ("budgets", "models", "people", "places")
 MODERATION_TABLES = ("reports", "reviews", "blocks", "paused", "notices")
 SESSIONS = {schema.desk_links.name, schema.desk_sessions.name}
 
@@ -67,14 +68,18 @@ class There:
 
 def fill(there: There) -> dict[tuple[str, str], Asked]:
     """What each route is asked with: the ids of the other place, wherever it takes an id."""
-    nothing: Asked = [{}]
+    return {**of_chat(there), **of_pages(there), **of_acts(there)}
+
+
+def of_chat(there: There) -> dict[tuple[str, str], Asked]:
+    """The playground's."""
     of_jobs: Asked = [{"job": each} for each in there.jobs]
-    person, place = {"person": there.person}, {"place": THERE}
-    chat: dict[tuple[str, str], Asked] = {
-        ("GET", "/web/chat"): nothing,
+    acts = ("cancel", "delete", "retry")
+    return {
+        ("GET", "/web/chat"): NOTHING,
         ("GET", "/web/thread"): of_jobs,
-        ("GET", "/web/usage"): nothing,
-        ("GET", "/web/events"): nothing,
+        ("GET", "/web/usage"): NOTHING,
+        ("GET", "/web/events"): NOTHING,
         ("GET", "/web/image"): [{"id": "0" * 32}],
         ("GET", "/web/poster"): of_jobs,
         ("GET", "/web/ask"): [{**each, "act": "extend"} for each in of_jobs],
@@ -82,68 +87,59 @@ def fill(there: There) -> dict[tuple[str, str], Asked]:
             *({"text": f"{said} {each}"} for said in SPOKEN for each in there.jobs),
             *({"text": f"admin {each}"} for each in ("usage", "queue", "rules", "audit")),
         ],
-        ("POST", "/web/act"): [
-            {**each, "act": act}
-            for act in ("cancel", "delete", "retry", "show")
-            for each in of_jobs
-        ],
-        ("POST", "/web/images"): nothing,
+        ("POST", "/web/act"): [{**each, "act": act} for act in acts for each in of_jobs],
+        ("POST", "/web/images"): NOTHING,
         ("POST", "/web/image/remove"): [{"image": "0" * 32}],
     }
-    of_ids: Asked = [{"id": each} for each in there.jobs]
-    searched: Asked = [{}, {"q": PROMPT}, {"q": there.jobs[0]}, place, person, {"name": NAME}]
+
+
+def of_pages(there: There) -> dict[tuple[str, str], Asked]:
+    """The desk's that are read, or that are sent and are no acts."""
+    place: Asked = [{}, {"place": THERE}]
+    logged: Asked = [*place, {"target": USER}, {"place": THERE, "actor": BEA.user}]
+    ids: Asked = [{"id": each} for each in there.jobs]
+    words: Asked = [{"q": PROMPT}, {"q": there.jobs[0]}, {"name": NAME}, {"person": there.person}]
     read: dict[str, Asked] = {
-        "/desk/enter": nothing,
-        "/desk": nothing,
-        **{f"/desk/{each}.csv": [{}, place] for each in MONEY_TABLES},
-        "/desk/queue": [{}, place],
-        "/desk/queue.csv": [{}, place, {**place, "of": "services"}],
-        "/desk/events": [{}, place],
-        "/desk/clips": searched,
-        "/desk/clips.csv": searched,
-        "/desk/poster": of_jobs,
-        "/desk/job": of_ids,
-        "/desk/job.csv": [{**each, "of": of} for of in JOB_TABLES for each in of_ids],
-        "/desk/people": searched,
-        "/desk/people.csv": searched,
-        "/desk/person": [{"key": there.person}],
-        "/desk/person.csv": [{"key": there.person, "of": of} for of in PERSON_TABLES],
-        "/desk/places": [{}, {"id": THERE}],
-        "/desk/place": [{"id": THERE}],
-        "/desk/services": [{}, place],
-        "/desk/services.csv": nothing,
-        "/desk/services/chats.csv": nothing,
-        "/desk/services/days.csv": [{}, place],
-        "/desk/moderation": [{}, place, {"target": USER}, {**place, "actor": BEA.user}],
-        "/desk/moderation/audit.csv": [{}, place, {"target": USER}, {**place, "actor": BEA.user}],
-        **{f"/desk/moderation/{each}.csv": [{}, place] for each in MODERATION_TABLES},
-        "/desk/checks": nothing,
-        "/desk/checks.csv": nothing,
+        **dict.fromkeys(("", "/enter", "/checks", "/checks.csv"), NOTHING),
+        **dict.fromkeys(("/services.csv", "/services/chats.csv"), NOTHING),
+        **dict.fromkeys(("/queue", "/events", "/services", "/services/days.csv"), place),
+        "/queue.csv": [*place, {"place": THERE, "of": "services"}],
+        **{each: [*place, *words] for each in ("/clips", "/clips.csv", "/people", "/people.csv")},
+        "/poster": [{"job": each} for each in there.jobs],
+        "/job": ids,
+        "/job.csv": [{**each, "of": of} for of in JOB_TABLES for each in ids],
+        "/person": [{"key": there.person}],
+        "/person.csv": [{"key": there.person, "of": of} for of in PERSON_TABLES],
+        "/places": NOTHING,
+        "/place": [{}, {"id": THERE}],
+        "/days.csv": place,
+        **{f"/money/{each}.csv": place for each in MONEY_TABLES},
+        **dict.fromkeys(("/moderation", "/moderation/audit.csv"), logged),
+        **{f"/moderation/{each}.csv": place for each in MODERATION_TABLES},
     }
-    desk: dict[tuple[str, str], Asked] = {
-        **{("GET", path): each for path, each in read.items()},
-        ("POST", "/desk/enter"): [{"key": "A" * 43}],
-        ("POST", "/desk/checks"): nothing,
-        ("POST", "/desk/leave"): nothing,
+    sent: dict[str, Asked] = {"/enter": [{"key": "A" * 43}], "/checks": NOTHING, "/leave": NOTHING}
+    return {
+        **{("GET", f"/desk{path}"): each for path, each in read.items()},
+        **{("POST", f"/desk{path}"): each for path, each in sent.items()},
     }
+
+
+def of_acts(there: There) -> dict[tuple[str, str], Asked]:
+    """The desk's that change something."""
+    of_jobs: Asked = [{"job": each} for each in there.jobs]
+    person, place = {"person": there.person}, {"place": THERE}
     acts: dict[str, Asked] = {
-        "cancel": of_jobs,
-        "retry": of_jobs,
-        "delete": of_jobs,
+        **dict.fromkeys(("cancel", "retry", "delete", "unpark"), of_jobs),
         "report": [{**each, "outcome": "removed"} for each in of_jobs],
         "review": [{**each, "verdict": "post"} for each in of_jobs],
         "resolve": [{**each, "how": "release"} for each in of_jobs],
-        "unpark": of_jobs,
         "block": [{**person, "days": "3"}],
         "unblock": [person],
         "grant": [{**person, "dollars": "5"}],
-        "pause": [place],
-        "resume": [place],
+        **{each: [place] for each in ("pause", "resume", "approve", "close")},
         "limit": [{**place, "name": "usd_per_person_per_day", "value": "1"}],
-        "approve": [place],
-        "close": [place],
     }
-    return {**chat, **desk, **{("POST", f"/desk/acts/{act}"): each for act, each in acts.items()}}
+    return {("POST", f"/desk/acts/{act}"): each for act, each in acts.items()}
 
 
 @dataclass
