@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
@@ -42,6 +43,16 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
 hypothesis.settings.register_profile("raybot", suppress_health_check=[HealthCheck.too_slow])
 hypothesis.settings.load_profile("raybot")
 _STATE = "SELECT state FROM jobs WHERE id = ?"
+
+
+def pytest_configure() -> None:
+    """Look for cycles less often: thousands of tests make few, and each look walks them all."""
+    gc.set_threshold(20_000, 50, 10)
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that was collected out of every later look; it stays anyway."""
+    gc.freeze()
 
 
 @dataclass
