@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck
 
+from bot import log
 from bot.app import App
 from bot.config import Config, to_config
 from bot.job import Job, JobState
@@ -184,10 +186,14 @@ async def running(
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
-    """A command that runs in the process of a test says how much is logged for that test alone."""
-    root = logging.getLogger()
-    level = root.level
+    """What a test says of how much is logged, and the secrets it reads, are for it alone.
+
+    Each bot has some of its own: after a thousand, every line would be searched for them all.
+    """
+    secrets, root = log._registry, logging.getLogger()
+    log._registry, level = deepcopy(secrets), root.level
     yield
+    log._registry = secrets
     root.setLevel(level)
 
 
