@@ -23,7 +23,8 @@ GATEWAY, HOUSEKEEPING, WATCH = "discord ", "housekeeping", "watch luma"
 ANSWER_SECONDS = 3.5
 HANDED_OVER_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.2
-SETTLE_SECONDS = 120
+#: What a process was just reading when it died is taken up by another one after three minutes.
+SETTLE_SECONDS = 220
 _IN_HAND = text("SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing'")
 
 
