@@ -247,6 +247,19 @@ class Delivery:
             channel = await self._online.create_dm(discord.Object(int(requester.user)))
         return ThreadRef(adapter=NAME, workspace=DIRECT, channel=str(channel.id))
 
+    async def is_admin(self, requester: Requester) -> bool:
+        """Whether somebody may manage their server now; who left it may not."""
+        if not requester.workspace.isdecimal() or not requester.user.isdecimal():
+            return False
+        thread = ThreadRef(adapter=NAME, workspace=requester.workspace, channel="0")
+        async with self._translated(thread, None):
+            try:
+                guild = await self._online.fetch_guild(int(requester.workspace))
+                member = await guild.fetch_member(int(requester.user))
+            except (discord.NotFound, discord.Forbidden):
+                return False
+            return member.guild_permissions.manage_guild
+
     # ---- images --------------------------------------------------------------------------
 
     def read(self, attachment: Attachment) -> AsyncIterator[bytes]:

@@ -83,6 +83,11 @@ class Delivery:
         del requester
         return THREAD
 
+    async def is_admin(self, requester: Requester) -> bool:
+        """Whoever comes to the page without the desk runs nothing."""
+        del requester
+        return False
+
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as `can_host` says."""
         raise ThreadGone

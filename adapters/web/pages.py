@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from adapters.web import render
-from adapters.web.guard import Visit, cookie_of, reply
+from adapters.web.guard import Visit, cookie_of
 from adapters.web.images import Images
 from adapters.web.news import News
 from adapters.web.parse import to_job_id
+from adapters.web.site import reply
 from bot.errors import JobNotFound
 from bot.notices import Delivered
 from bot.ports import WebCall, WebReply

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from adapters.web.images import Brought
 from bot import notices as n
 from bot import text as words
 from bot.acts import NEEDS, Offered
-from bot.refs import JobId
+from bot.refs import JobId, money
 from bot.request import Frame, ImageFrame, frames_of
 from bot.studio import JobLine, Shown
 from bot.text import Text, clean
@@ -226,6 +226,8 @@ def _environment() -> Environment:
     environment.globals["files"] = _versions()
     environment.filters["iso"] = lambda when: when.isoformat()
     environment.filters["moment"] = words.moment
+    environment.filters["money"] = money
+    environment.filters["span"] = lambda seconds: words.span(timedelta(seconds=seconds))
     return environment
 
 

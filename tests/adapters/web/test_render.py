@@ -16,7 +16,6 @@ from adapters.command_text import Draft, Follow, Redo, Retry, parse
 from adapters.login import whoami
 from adapters.web import buttons, render
 from adapters.web.buttons import Pressed, to_typed
-from adapters.web.guard import is_from_here, is_own_page
 from adapters.web.news import REMEMBERED, News
 from adapters.web.parse import (
     MOST_FIELDS,
@@ -26,6 +25,7 @@ from adapters.web.parse import (
     to_request,
     to_said,
 )
+from adapters.web.site import Site, is_from_here
 from bot import notices as n
 from bot.acts import ACTS, NEEDS, Offered
 from bot.clock import SystemClock
@@ -249,9 +249,10 @@ def test_who_calls_is_known_by_host_and_origin() -> None:
         assert not is_from_here(call(host=host)), host
     assert not is_from_here(replace(call(host="localhost"), client="192.0.2.1"))
     assert not is_from_here(replace(call(host="localhost"), client=""))
-    assert is_own_page(call(host="localhost:1", origin="http://localhost:1"))
-    assert not is_own_page(call(host="localhost:1", origin="http://localhost:2"))
-    assert not is_own_page(call(host="localhost:1"))
+    here = Site(address="http://localhost:1", is_public=False)
+    assert here.is_own_page(call(host="localhost:1", origin="http://localhost:1"))
+    assert not here.is_own_page(call(host="localhost:1", origin="http://localhost:2"))
+    assert not here.is_own_page(call(host="localhost:1"))
 
 
 # ---- news --------------------------------------------------------------------------------------
