@@ -315,7 +315,7 @@ class Delivery:
     async def _learn_boost(self, thread: ThreadRef) -> None:
         """What a server takes of which no gateway tells, once: a refused clip lowers it."""
         client = self._online
-        if thread.workspace in (DIRECT, *self._boosts) or client.is_ready():
+        if thread.workspace in (DIRECT, *self._boosts) or client.is_ready() or self._guild(thread):
             return
         self._boosts[thread.workspace] = 0
         with suppress(discord.HTTPException):

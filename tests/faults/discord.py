@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import aiohttp
 
-from adapters.discord.delivery import Delivery
+from adapters.discord.delivery import PATIENCE_SECONDS, Delivery
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
@@ -44,13 +44,19 @@ class Scene:
     authority: Authority
     lost: set[str]
 
+    @property
+    def delivery(self) -> Delivery:
+        found = self.street.house.app._adapters["discord"]
+        assert isinstance(found, Delivery)
+        return found
+
 
 Break = Callable[[Scene], Awaitable[None]]
 
 
 @asynccontextmanager
 async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
-    """A bot that serves a server, and gives up soon what nobody answers."""
+    """A bot that serves a server."""
     settings = SimulatorSettings(
         manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
     )
@@ -69,9 +75,6 @@ async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]
         there = through(wire, server.api_base_url, scheme=scheme).replace("127.0.0.1", host)
         with _found_unless(lost):
             async with town.street({"api_base_url": there}) as street:
-                delivery = street.house.app._adapters["discord"]
-                assert isinstance(delivery, Delivery)
-                delivery._patience = PATIENCE
                 yield Scene(street=street, wire=wire, authority=authority, lost=lost)
 
 
@@ -125,9 +128,7 @@ async def _kept_out(at: Scene) -> None:
 
 async def _nameless(at: Scene) -> None:
     at.lost.add(NAME)
-    delivery = at.street.house.app._adapters["discord"]
-    assert isinstance(delivery, Delivery)
-    connector = delivery._online.http.connector
+    connector = at.delivery._online.http.connector
     assert isinstance(connector, aiohttp.TCPConnector)
     connector.clear_dns_cache()
 
@@ -165,6 +166,7 @@ async def outage(begin: Break, scheme: str, host: str, *, steps: int, moment: fl
         async with scene(Path(folder), scheme=scheme, host=host) as at:
             street, house = at.street, at.street.house
             first = await asked(street, "one fox")
+            at.delivery._patience = PATIENCE
             await begin(at)
             await at.wire.cut()
             at.wire.calls.clear()
@@ -174,6 +176,7 @@ async def outage(begin: Break, scheme: str, host: str, *, steps: int, moment: fl
                 await asyncio.sleep(moment)
             calls = list(at.wire.calls)
             assert await spin() < 0.5, "it rests between its tries"
+            at.delivery._patience = PATIENCE_SECONDS
             await _mend(at, scheme)
             mended = house.clock.boottime()
             await street.hurry(street.clips)
