@@ -102,8 +102,13 @@ class House:
 
     async def until(self, job_id: JobId, *states: JobState, seconds: float = 15) -> Job:
         """Wait until a job stands in one of these states."""
-        path = sqlite_path(database_url(self.config))
+        url = database_url(self.config)
         async with asyncio.timeout(seconds):
+            if not url.startswith(SQLITE):
+                while (job := await self.job(job_id)).state not in states:
+                    await asyncio.sleep(0.02)
+                return job
+            path = sqlite_path(url)
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
                 # Looking at the file costs a hundredth of a read by the bot.
                 while file.execute(_STATE, (job_id,)).fetchone()[0] not in states:

@@ -250,6 +250,20 @@ async def test_an_unreachable_host_may_come_back(clips: Clips, host: PublicHost)
     assert (await clips.fetch(URL, JOB)).frames == 25
 
 
+async def test_a_host_that_hangs_up_without_an_answer_may_come_back(
+    clips: Clips, host: PublicHost
+) -> None:
+    async def hang_up(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    host.pages["/result.mp4"] = hang_up
+    with pytest.raises(ClipUnavailable, match="cannot be reached"):
+        await clips.fetch(URL, JOB)
+    assert len(host.heard) == 3
+
+
 async def test_a_download_that_ends_early_is_broken_if_it_stays_so(
     clips: Clips, host: PublicHost, media: Media, tmp_path: Path
 ) -> None:
