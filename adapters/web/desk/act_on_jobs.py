@@ -87,7 +87,7 @@ class ActsOnJobs:
         decided = await self._studio.reviews.decide(
             found.job_id, verdict, actor=sitting.who, reason=form.text("reason")
         )
-        return Said(sentence=f"{found.job_id}: {describe(decided).title}")
+        return Said(sentence=f"{found.job_id}: {describe(decided).lines[0]}")
 
     # ---- what only an operator can mend --------------------------------------------------
 

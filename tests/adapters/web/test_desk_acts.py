@@ -208,7 +208,7 @@ async def test_what_waits_for_a_word_is_decided_once(inn: Inn) -> None:
     await house.until(held, JobState.REVIEWING)
     assert (await inn.ana.act("review", job=held, verdict="post"))[0] == "alert"
     answer = await inn.bea.act("review", job=held, verdict="reject", reason="too <loud>")
-    assert answer[0] == "status"
+    assert answer == ("status", f"{held}: Rejected, so it is not posted. Decided by bea.")
     assert (await inn.job(held)).state is JobState.FAILED
     assert [(act, detail) for _, act, detail in await inn.log(held)] == [
         ("review reject", "recording:b:rex: too <loud>")
@@ -426,6 +426,7 @@ async def test_every_act_has_a_form_and_every_form_an_act(inn: Inn) -> None:
     drawn = "".join(
         [
             *(draw_form("job", each, "T", "/desk") for each in jobs_acts),
+            draw_form("decide", jobs_acts[0], "T", "/desk"),
             *(draw_form("person", each, "T", "/desk") for each in people),
             *(draw_form("place_acts", each, "T", "/desk", True) for each in places),
             draw_form("exception", places[0], ["models"], "T", "/desk"),
