@@ -21,6 +21,7 @@ from bot.text import (
     Text,
     describe_audit,
     describe_forgetting,
+    describe_invitation,
     describe_limits,
     describe_queue,
     describe_rules,
@@ -35,11 +36,11 @@ HELP = (
     "Type admin with one of: usage [today|week|month|year] · limits · limit NAME VALUE · rules · "
     "rule NAME VALUE · defaults ar=9:16 … · words [add word X] · pause [why] · resume · "
     "block PERSON [days] [why] · unblock PERSON · forget PERSON [yes] · grant PERSON USD [days] · "
-    "digest on|off · queue · audit [page]. For every place together: raybot usage."
+    "digest on|off · queue · audit [page] · desk. For every place together: raybot usage."
 )
 _ACTS = (
     "usage|limits|limit|rules|rule|defaults|words|pause|resume|block|unblock|forget|grant|digest|"
-    "queue|audit"
+    "queue|audit|desk"
 )
 #: What is typed in a chat alone; here it is answered with what there is, and makes no clip.
 _ELSEWHERE = "channel"
@@ -81,6 +82,7 @@ class Admin:
             "digest": self._digest,
             "queue": self._queue,
             "audit": self._audit,
+            "desk": self._desk,
         }
 
     @property
@@ -196,6 +198,12 @@ class Admin:
 
     async def _audit(self, actor: Requester, rest: str) -> Text:
         return describe_audit(await self._admin.audit(actor.tenant, page_in(rest)))
+
+    async def _desk(self, actor: Requester, _rest: str) -> Text:
+        """To every place: whoever sits here runs the bot."""
+        invitation = await self._studio.entry.invite_here(actor.user)
+        text = describe_invitation(invitation)
+        return replace(text, lines=(*text.lines, invitation.link))
 
 
 def _said(sentence: str) -> Text:

@@ -33,12 +33,6 @@ async def link_of(visitor: Visitor) -> str:
     return invitation.link.removeprefix(visitor.address)
 
 
-async def enter(visitor: Visitor, link: str) -> Reply:
-    key = re.search(r"key=([\w-]+)", link)
-    assert key
-    return await visitor.post("/desk/enter", {"key": key[1]})
-
-
 async def test_a_link_is_looked_at_without_being_spent_and_lets_in_once(visitor: Visitor) -> None:
     assert (await visitor.get("/desk")).status == 401
     link = await link_of(visitor)
@@ -47,13 +41,13 @@ async def test_a_link_is_looked_at_without_being_spent_and_lets_in_once(visitor:
         assert shown.status == 200
         assert "Sign in" in shown.html
         assert shown.headers["Referrer-Policy"] == "no-referrer"
-    page = await enter(visitor, link)
+    page = await visitor.enter(link)
     assert page.status == 200
     assert "recording:local" in page.html
     assert (await visitor.get("/desk")).status == 200
     assert (await visitor.get(link)).status == 403
     visitor.session.cookie_jar.clear()
-    assert (await enter(visitor, link)).status == 403
+    assert (await visitor.enter(link)).status == 403
     assert (await visitor.get("/desk")).status == 401
 
 
@@ -61,9 +55,9 @@ async def test_links_die_in_ten_minutes_and_sessions_in_twelve_hours(
     visitor: Visitor, clock: MovableClock
 ) -> None:
     late, link = await link_of(visitor), await link_of(visitor)
-    await enter(visitor, link)
+    await visitor.enter(link)
     clock.move(minutes=10)
-    assert "older than ten minutes" in (await enter(visitor, late)).html
+    assert "older than ten minutes" in (await visitor.enter(late)).html
     assert (await visitor.get("/desk")).status == 200
     clock.move(hours=12)
     assert (await visitor.get("/desk")).status == 401
@@ -72,7 +66,7 @@ async def test_links_die_in_ten_minutes_and_sessions_in_twelve_hours(
 async def test_who_lost_the_right_is_out_within_five_minutes(
     visitor: Visitor, clock: MovableClock
 ) -> None:
-    await enter(visitor, await link_of(visitor))
+    await visitor.enter(await link_of(visitor))
     chat = visitor.house.chat
     chat.rights_fault = DeliveryUnavailable()
     clock.move(minutes=6)
@@ -99,7 +93,7 @@ async def enter_with(visitor: Visitor, key: str) -> Reply:
 
 
 async def test_whoever_signs_out_is_out_and_a_foreign_form_does_nothing(visitor: Visitor) -> None:
-    page = await enter(visitor, await link_of(visitor))
+    page = await visitor.enter(await link_of(visitor))
     token = re.search(r'name="csrf" value="([0-9a-f]{64})"', page.html)
     assert token
     assert (await visitor.post("/desk/leave", {"csrf": "f" * 64})).status == 403

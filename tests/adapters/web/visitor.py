@@ -18,6 +18,7 @@ from bot.ports import Adapter
 from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.studio import Studio
+from bot.supply import AdapterFactory
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -72,6 +73,12 @@ class Visitor:
         data = io.BytesIO(content) if isinstance(content, bytes) else content
         async with self.session.post(self.address + path, data=data, headers=sent) as answer:
             return Reply(answer.status, dict(answer.headers), await answer.read())
+
+    async def enter(self, link: str) -> Reply:
+        """Press the button on a link's page."""
+        key = re.search(r"key=([\w-]+)", link)
+        assert key, link
+        return await self.post("/desk/enter", {"key": key[1]})
 
     async def open(self) -> Reply:
         """Load the page."""
@@ -156,17 +163,30 @@ async def visiting(
     **limits: float,
 ) -> AsyncIterator[Visitor]:
     """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell."""
+    config = to_test_config(folder, simulator, limits=limits)
+    pages = pages_in(folder, clock)
+    async with (
+        running(config, simulator, RecordingAdapter(), clock, web=pages) as house,
+        browsing(house) as visitor,
+    ):
+        visitor.session.cookie_jar.update_cookies(cookies or {}, URL(visitor.address) / "web")
+        await visitor.open()
+        yield visitor
+
+
+def pages_in(folder: Path, clock: MovableClock) -> AdapterFactory:
+    """The playground and the desk, as a bot takes an adapter."""
 
     def create(studio: Studio) -> Adapter:
         settings = web.Settings(enabled=True, folder=folder / "web")
         return web.create(settings, studio, clock=clock)
 
-    config = to_test_config(folder, simulator, limits=limits)
-    async with (
-        running(config, simulator, RecordingAdapter(), clock, web=create) as house,
-        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
-    ):
-        session.cookie_jar.update_cookies(cookies or {}, URL(house.app.address) / "web")
-        visitor = Visitor(house, session, house.app.address)
-        await visitor.open()
-        yield visitor
+    return create
+
+
+@asynccontextmanager
+async def browsing(house: House) -> AsyncIterator[Visitor]:
+    """A browser that has opened nothing yet."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        yield Visitor(house, session, house.app.address)
