@@ -30,7 +30,7 @@ from adapters.follow_ups import follow_up
 from adapters.typed_frames import end_of
 from adapters.web.buttons import EDIT, Pressed, to_typed
 from adapters.web.images import Images
-from adapters.web.parse import NAME, THREAD, Said, read_text, to_request
+from adapters.web.parse import THREAD, Said, read_text, to_key, to_request
 from adapters.work_text import Finish, Redo
 from bot.acts import Offered
 from bot.errors import InvalidRequest
@@ -69,7 +69,7 @@ class Answer:
 
 
 class Conversation:
-    """One person's, in the one channel there is."""
+    """One person's, in their channel."""
 
     def __init__(self, studio: Studio, images: Images, requester: Requester) -> None:
         self._studio = studio
@@ -79,7 +79,7 @@ class Conversation:
     async def say(self, said: Said) -> Answer:
         """Carry out what was sent; raises `Refusal`s, then nothing is charged."""
         if not said.text and said.images and said.reply_to is None:
-            await self._images.show(said.images)
+            await self._images.show(said.images, self._who)
             return Answer(images=said.images)
         read = read_text(said.text)
         if isinstance(read, Draft):
@@ -87,11 +87,11 @@ class Conversation:
             return _jobs(await self._studio.submit(request))
         if said.images:
             raise InvalidRequest("Images go with a prompt; this is a command without one.")
-        return await self._obey(read, said.dedupe_key)
+        return await self._obey(read, to_key(said.nonce, self._who))
 
     async def press(self, pressed: Pressed, nonce: str) -> Answer:
         """Carry out what a button stands for."""
-        key, job_id = f"{NAME}:{nonce}", pressed.job_id
+        key, job_id = to_key(nonce, self._who), pressed.job_id
         if pressed.action == "accept":
             return _jobs(await self._studio.answer(job_id, self._who, is_allowed=True))
         if pressed.action == EDIT:
@@ -223,7 +223,7 @@ class Conversation:
         page = await self._studio.erasure.forget(self._who, is_confirmed=is_confirmed)
         text = describe_forgetting(page)
         if page.is_begun:
-            await self._images.forget()
+            await self._images.forget(self._who)
         if page.can_begin:
             text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
         return Answer(text=text)

@@ -6,18 +6,15 @@ it is posted, and the page is the same after a restart.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.login import whoami
-from adapters.web import render
 from adapters.web.images import Images
-from adapters.web.news import News
 from adapters.web.parse import NAME, THREAD
+from adapters.web.rooms import Rooms
 from bot.clock import Clock
-from bot.errors import JobNotFound, ThreadGone
+from bot.errors import ThreadGone
 from bot.notices import Jobless, Notice
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
@@ -45,10 +42,8 @@ class Delivery:
     def __init__(self, studio: Studio, *, folder: Path, image_days: int, clock: Clock) -> None:
         self._studio = studio
         self._clock = clock
-        self._requester = whoami(NAME)
         self._images = Images(studio, folder, days=image_days, clock=clock)
-        self._news = News(clock=clock)
-        self._drawing = asyncio.Lock()
+        self._rooms = Rooms(studio, self._images, clock=clock)
 
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
@@ -73,13 +68,13 @@ class Delivery:
 
     async def delete(self, message: MessageRef) -> None:
         """The clip is gone with its job's; the card says so when it is drawn next."""
-        await self._redraw(JobId(message.message.partition(":")[0]))
+        await self._rooms.redraw(JobId(message.message.partition(":")[0]))
 
     async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
         """Threads have no names of their own here."""
 
     async def direct(self, requester: Requester) -> ThreadRef | None:
-        """Whoever sits here is alone already."""
+        """Whoever is here has the channel to themselves."""
         del requester
         return THREAD
 
@@ -96,26 +91,6 @@ class Delivery:
         """Stream an image that somebody brought."""
         return self._images.read(attachment)
 
-    # ---- cards ---------------------------------------------------------------------------
-
     async def _tell(self, notice: Notice) -> None:
         if not isinstance(notice, Jobless):
-            await self._redraw(notice.about.job_id)
-
-    async def _redraw(self, job_id: JobId) -> str:
-        """The job's card as it is now, which every page that is open gets, too."""
-        # In order: else what was read first could be told last.
-        async with self._drawing:
-            try:
-                shown = await self._studio.show(job_id, self._requester)
-            except JobNotFound:
-                return ""
-            drawn = render.draw_card(shown, self._images.has)
-            self._news.tell(job_id, drawn)
-            return drawn
-
-    async def _everything(self) -> list[str]:
-        """The cards of the channel's newest page."""
-        lines = await self._studio.jobs(self._requester)
-        shown = [await self._studio.show(line.job_id, self._requester) for line in reversed(lines)]
-        return [render.draw_card(each, self._images.has) for each in shown]
+            await self._rooms.redraw(notice.about.job_id, notice.about.requester)

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.clock import Clock
 
@@ -21,7 +21,10 @@ REMEMBERED = 200
 HEARTBEAT = timedelta(seconds=15)
 RETRY_MILLISECONDS = 1000
 _SEEN = re.compile(r"([0-9a-f]{8})\.([0-9]{1,12})")
+#: The page stops listening then, and says so.
+SIGNED_OUT = b"event: signed-out\ndata: \n\n"
 Everything = Callable[[], Awaitable[list[str]]]
+IsIn = Callable[[], Awaitable[datetime | None]]
 
 
 class News:
@@ -53,11 +56,21 @@ class News:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def stream(self, last_seen: str, everything: Everything) -> AsyncGenerator[bytes, None]:
-        """What a page has not seen yet, and then what comes; `everything` it may show, else."""
+    async def stream(
+        self, last_seen: str, everything: Everything, is_in: IsIn
+    ) -> AsyncGenerator[bytes, None]:
+        """What a page has not seen yet, and then what comes; `everything` it may show, else.
+
+        `is_in` says how long they may read on, None: no more; then it ends.
+        """
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
-        at = self._read(last_seen)
+        at, until = self._read(last_seen), await is_in()
         while True:
+            if until is not None and self._clock.now() >= until:
+                until = await is_in()
+            if until is None:
+                yield SIGNED_OUT
+                return
             changed = self._changed
             if at < self._oldest:
                 at = self._number
@@ -68,7 +81,7 @@ class News:
                 yield self._event(number, drawn)
                 at = number
             if self._number <= at:
-                await self._clock.wait(changed, self._clock.now() + HEARTBEAT)
+                await self._clock.wait(changed, min(self._clock.now() + HEARTBEAT, until))
             if not changed.is_set():
                 yield b": still here\n\n"
 

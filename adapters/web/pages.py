@@ -49,15 +49,12 @@ class Pages:
         lines = await self._studio.jobs(self._who, page=page)
         shown = [await self._studio.show(each.job_id, self._who) for each in reversed(lines)]
         has_more = len(lines) == PAGE
-        items = [
-            (each.line.created_at, render.draw_card(each, self._images.has, is_news=False))
-            for each in shown
-        ]
+        items = [(each.line.created_at, self._draw(each)) for each in shown]
         since = items[0][0] if has_more else None
         if page == 1:
             items += [
                 (each.at, render.draw_image(each, self._who.display_name, is_news=False))
-                for each in await self._images.shown()
+                for each in await self._images.shown(self._who)
                 if since is None or each.at >= since
             ]
         cards = [card for _, card in sorted(items, key=lambda item: item[0])]
@@ -72,7 +69,7 @@ class Pages:
         first = await self._studio.show(job_id, self._who)
         root = first.parents[-1].job_id if first.parents else job_id
         family = await self._family(root)
-        cards = [render.draw_card(each, self._images.has, is_news=False) for each in family]
+        cards = [self._draw(each) for each in family]
         last = next(
             (each for each in reversed(family) if isinstance(each.notice, Delivered)), None
         )
@@ -85,6 +82,10 @@ class Pages:
             title=clean(family[0].line.prompt, limit=TITLE_CHARS) if family else "",
             goes_on=last.line.job_id if last is not None else "",
         )
+
+    def _draw(self, shown: Shown) -> str:
+        reader = self._who.person
+        return render.draw_card(shown, self._images.has, reader=reader, is_news=False)
 
     async def _family(self, root: JobId) -> list[Shown]:
         """A job and what came of it, however far, by time."""
@@ -126,6 +127,8 @@ class Pages:
             template,
             token=visit.token,
             name=self._who.display_name,
+            is_seated=visit.is_seated,
+            has_desk=visit.has_desk,
             threads=await self._threads(),
             is_news=False,
             **values,

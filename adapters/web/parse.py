@@ -53,10 +53,10 @@ class Said:
     reply_to: JobId | None
     nonce: str
 
-    @property
-    def dedupe_key(self) -> str:
-        """The same, when a message is sent again."""
-        return f"{NAME}:{self.nonce}"
+
+def to_key(nonce: str, who: Requester) -> str:
+    """The same, when the same person sends a thing again."""
+    return f"{NAME}:{who.user}:{nonce}"
 
 
 def read_form(body: bytes) -> dict[str, list[str]]:
@@ -151,11 +151,11 @@ def to_request(draft: Draft, said: Said, *, requester: Requester) -> GenerationR
     start, end = (*frames, None, None)[:2]
     start, end = with_typed(draft, start, end)
     return GenerationRequest(
-        dedupe_key=said.dedupe_key,
+        dedupe_key=to_key(said.nonce, requester),
         requester=requester,
         thread=THREAD,
         work=command_text.to_work(draft, start_frame=start, end_frame=end),
-        # Whoever sits at this machine runs the bot.
+        # Whoever is here runs the bot, or was let in by who does.
         is_age_restricted=True,
         is_private=draft.is_private,
     )

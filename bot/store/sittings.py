@@ -31,9 +31,9 @@ def has_link(conn: Connection, hashed: str, now: datetime) -> bool:
 
 
 def spend_link(tx: Tx, hashed: str, now: datetime) -> Sitting | None:
-    """What this link opens; from now on it opens nothing."""
-    found = tx.conn.execute(select(desk_links).where(desk_links.c.hash == hashed)).first()
-    tx.conn.execute(delete(desk_links).where(desk_links.c.hash == hashed))
+    """What this link opens; from now on it opens nothing, and of two who try one gets it."""
+    taken = delete(desk_links).where(desk_links.c.hash == hashed).returning(*desk_links.c)
+    found = tx.conn.execute(taken).first()
     if found is None or found.ends_at <= now:
         return None
     return Sitting(
@@ -76,6 +76,16 @@ def check(tx: Tx, hashed: str, now: datetime) -> None:
 def get_up(tx: Tx, hashed: str) -> None:
     """End a session; fine if it has ended."""
     tx.conn.execute(delete(desk_sessions).where(desk_sessions.c.hash == hashed))
+
+
+def forget(tx: Tx, person: str) -> None:
+    """End all sessions and links of somebody."""
+    for table in (desk_links, desk_sessions):
+        rows = tx.conn.execute(select(table.c.hash, table.c.who))
+        theirs = [
+            each.hash for each in rows if Requester.model_validate(each.who).person == person
+        ]
+        tx.conn.execute(delete(table).where(table.c.hash.in_(theirs)))
 
 
 def _to_row(sitting: Sitting) -> dict[str, object]:

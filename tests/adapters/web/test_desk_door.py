@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from adapters.web.desk.door import ALL_TRIES, TRIES
 from bot.errors import DeliveryUnavailable
 from bot.request import Requester
 from bot.simulator import Simulator
-from tests.adapters.web.visitor import Reply, Visitor, visiting
+from tests.adapters.web.visitor import Reply, Visitor, browsing, visiting
 from tests.fakes import MovableClock
 
+#: Something of another site that a page would load, or lead to.
+FOREIGN = re.compile(r"""(?:src|href|action|srcset)\s*=\s*["']?(?:https?:)?//""")
 ADMIN = Requester(adapter="recording", workspace="local", user="ana", display_name="Ana")
 
 
@@ -90,6 +95,73 @@ async def test_forged_links_are_refused_and_guessing_is_slowed_down(visitor: Vis
 
 async def enter_with(visitor: Visitor, key: str) -> Reply:
     return await visitor.post("/desk/enter", {"key": key})
+
+
+async def test_a_flood_of_wrong_links_keeps_nobody_out_who_has_a_right_one(
+    visitor: Visitor,
+) -> None:
+    link = await link_of(visitor)
+    tried = [await enter_with(visitor, "B" * 43) for _ in range(ALL_TRIES + 1)]
+    assert [each.status for each in tried] == [403] * len(tried)
+    assert "Too many tries" in tried[TRIES].html
+    assert (await visitor.enter(link)).status == 200
+
+
+async def test_of_two_browsers_with_one_link_one_gets_in(visitor: Visitor) -> None:
+    link = await link_of(visitor)
+    async with browsing(visitor.house) as other:
+        tried = await asyncio.gather(*(each.enter(link) for each in (visitor, other)))
+        inside = [(await each.get("/desk")).status for each in (visitor, other)]
+    assert sorted(each.status for each in tried) == [200, 403]
+    assert sorted(inside) == [200, 401]
+
+
+PROTECTED = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+async def test_every_answer_is_protected_and_nothing_on_the_pages_is_foreign(
+    visitor: Visitor,
+) -> None:
+    link = await link_of(visitor)
+    routes = [*visitor.house.app._adapters["web"].routes, ("GET", link)]
+    statuses: Counter[int] = Counter()
+
+    async def walk(**headers: str) -> None:
+        for method, path in routes:
+            if path == "/web/events" and "Host" not in headers:
+                continue
+            if method == "GET":
+                answer = await visitor.get(path, **headers)
+            else:
+                answer = await visitor.post(path, {}, headers)
+            statuses[answer.status] += 1
+            told = {name: answer.headers.get(name) for name in PROTECTED}
+            assert told == PROTECTED, (method, path)
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy, path
+            assert "unsafe" not in policy
+            assert "*" not in policy
+            kept = answer.headers.get("Cache-Control", "")
+            assert "static" in path or "public" not in kept, path
+            if "text/html" in answer.headers["Content-Type"]:
+                assert not FOREIGN.findall(answer.html), path
+
+    await walk()
+    await walk(Host="evil.example")
+    await visitor.enter(link)
+    await walk()
+    await walk(Origin="https://evil.example")
+    for path in ("/desk/nothing", "/web/nothing"):
+        missing = await visitor.get(path)
+        assert missing.status == 404
+        assert missing.headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in missing.headers["Content-Security-Policy"]
+    assert {200, 400, 401, 403, 404} <= set(statuses)
 
 
 async def test_whoever_signs_out_is_out_and_a_foreign_form_does_nothing(visitor: Visitor) -> None:

@@ -60,6 +60,7 @@ class Visitor:
     token: str = ""
     seen: str = ""
     numbers: count[int] = field(default_factory=count)
+    is_led: bool = True
 
     async def get(self, path: str, **headers: str) -> Reply:
         async with self.session.get(self.address + path, headers=headers) as answer:
@@ -71,7 +72,10 @@ class Visitor:
         own = {"Origin": self.address, "X-CSRF-Token": self.token, "HX-Request": "true"}
         sent = {name: value for name, value in {**own, **(headers or {})}.items() if value}
         data = io.BytesIO(content) if isinstance(content, bytes) else content
-        async with self.session.post(self.address + path, data=data, headers=sent) as answer:
+        url, is_led = self.address + path, self.is_led
+        async with self.session.post(
+            url, data=data, headers=sent, allow_redirects=is_led
+        ) as answer:
             return Reply(answer.status, dict(answer.headers), await answer.read())
 
     async def enter(self, link: str) -> Reply:
