@@ -31,7 +31,7 @@ def has_link(conn: Connection, hashed: str, now: datetime) -> bool:
 
 
 def spend_link(tx: Tx, hashed: str, now: datetime) -> Sitting | None:
-    """What this link opens; from now on it opens nothing, and of two who try one gets it."""
+    """What this link opens; from now on it opens nothing."""
     taken = delete(desk_links).where(desk_links.c.hash == hashed).returning(*desk_links.c)
     found = tx.conn.execute(taken).first()
     if found is None or found.ends_at <= now:
