@@ -14,13 +14,14 @@ from adapters.web.site import STRANGER, Site, refuse, reply
 from bot.clock import Clock
 from bot.errors import BotError, LinkSpent, NotAllowed, QuotaExceeded, Refusal, SignedOut
 from bot.ports import WebCall, WebHandler, WebReply
-from bot.text import describe_error
+from bot.text import Text, describe_error
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
 ENTER, LEAVE = "/desk/enter", "/desk/leave"
 GUEST = "You were let into the playground; the desk is for those who run Raybot or a place."
+NOT_IN, NO_WAY = "You are not signed in", "This link opens nothing"
 #: So many tries may fail in a minute, from one address and from everywhere.
 TRIES, ALL_TRIES = 10, 60
 MINUTE = 60.0
@@ -119,9 +120,10 @@ class Door:
 
 def told(_call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
-    status = 400 if isinstance(error, Refusal) else 500
+    status, text = 400 if isinstance(error, Refusal) else 500, describe_error(error)
+    is_out = isinstance(error, SignedOut | LinkSpent)
     if isinstance(error, NotAllowed) and not isinstance(error, QuotaExceeded):
         status = 401 if isinstance(error, SignedOut) else 403
-    text = describe_error(error)
-    is_out = isinstance(error, SignedOut | LinkSpent)
+        title = NOT_IN if isinstance(error, SignedOut) else NO_WAY if is_out else text.title
+        text = Text(title=title, lines=(error.sentence,))
     return reply(render.draw("desk/trouble.html", text=text, is_out=is_out), status=status)

@@ -133,7 +133,7 @@
   const OUT = "You are signed out here. Ask for a new link, then load the page again.";
   document.addEventListener("htmx:responseError", (event) => trouble(
     event.detail.xhr.status === 401 ? OUT : event.detail.xhr.status === 403 ? "This page is an old one. Load it again." : "That did not work. Try again."));
-  document.addEventListener("htmx:afterOnLoad", () => trouble(""));
+  document.addEventListener("htmx:afterOnLoad", (event) => event.detail.xhr.status < 400 && trouble(""));
   document.addEventListener("htmx:sseClose", (event) => event.detail.type === "message" && trouble(OUT));
   document.addEventListener("htmx:sseError", async (event) => {
     document.body.classList.add("cut");
