@@ -95,6 +95,8 @@ class Door:
             self._count(call.client)
             raise LinkSpent
         session, sitting = await self._entry.enter(key)
+        if before := self._site.session_of(call):
+            await self._entry.leave(before)
         seconds = int((sitting.ends_at - self._clock.now()).total_seconds())
         where = "/desk" if sitting.has_desk else "/web/chat"
         kept = self._site.keep(session, seconds)

@@ -129,7 +129,7 @@ async def finish(house: House, job: JobId) -> None:
 
 
 async def test_the_operator_comes_to_both_and_who_runs_one_place_to_the_desk(
-    house: House,
+    house: House, clock: MovableClock
 ) -> None:
     entry = house.studio.entry
     link = (await entry.invite_here("root")).link
@@ -147,6 +147,9 @@ async def test_the_operator_comes_to_both_and_who_runs_one_place_to_the_desk(
         assert refused.status == 403
         assert "the playground is not" in refused.html
         assert (await eve.post("/web/say", {"text": "a fox"})).status == 403
+        await house.studio.admin.close(admin.tenant, actor=OPERATOR)
+        clock.move(minutes=5)
+        assert (await eve.get("/desk")).status == 401
 
 
 async def link_of(house: House, admin: Requester) -> str:
@@ -155,6 +158,15 @@ async def link_of(house: House, admin: Requester) -> str:
 
 
 OPERATOR = Requester(adapter="operator", workspace="local", user="root", display_name="root")
+
+
+async def test_whoever_enters_again_leaves_first(house: House) -> None:
+    async with guest(house, "Ana") as ana:
+        before = ana.cookie
+        again = await house.studio.entry.invite_here("root", name="Ben", has_desk=False)
+        await ana.enter(again.link)
+        assert "Ben" in (await ana.get("/web/chat")).html
+        assert (await ana.get("/web/chat", Cookie=before)).status == 401
 
 
 async def test_a_guest_has_no_desk_and_can_leave(house: House) -> None:
