@@ -14,7 +14,7 @@ from adapters.login import whoami
 from adapters.web import site
 from adapters.web.desk.door import told
 from adapters.web.desk.seat import Seat
-from adapters.web.parse import NAME
+from adapters.web.parse import NAME, TENANT
 from adapters.web.site import STRANGER, Site, refuse
 from bot.errors import NotAllowed, SignedOut
 from bot.ports import WebCall, WebReply
@@ -40,13 +40,15 @@ _SESSION = re.compile(r"[A-Za-z0-9_-]{32,64}")
 class Visit:
     """A browser: its session, whether that is new, and what its pages prove themselves with.
 
-    `who` is there; `is_seated`: they signed in, and can sign out; `has_desk`: to the desk, too.
+    `who` is there; `runs_it`: they decide for the playground's place, and see what is for
+    moderators; `is_seated`: they signed in, and can sign out; `has_desk`: to the desk, too.
     """
 
     session: str
     is_new: bool
     token: str
     who: Requester
+    runs_it: bool
     is_seated: bool = False
     has_desk: bool = False
 
@@ -103,6 +105,7 @@ class Guard:
             is_new=False,
             token=token,
             who=who,
+            runs_it=sitting.sees(TENANT),
             is_seated=True,
             has_desk=sitting.has_desk,
         )
@@ -111,7 +114,7 @@ class Guard:
         known = _session(call)
         session = known or secrets.token_urlsafe(32)
         token = await self._token(session)
-        return Visit(session=session, is_new=not known, token=token, who=self._here)
+        return Visit(session=session, is_new=not known, token=token, who=self._here, runs_it=True)
 
     async def _token(self, session: str) -> str:
         async with self._reading:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 CHUNK_BYTES = 64 * 1024
-SWEEP_EVERY = timedelta(hours=1)
 #: So many stand in the channel, the latest ones.
 MOST_SHOWN = 50
 #: So many of one person may lie there; who drops more at once is asked to wait.
 MOST_KEPT = 500
-MARK_CHARS = 8
+#: How the ids of our own copies begin; of people's images it is a mark of theirs.
+OURS = "0" * 8
 GONE = "The image is no longer here. Add it again."
+#: So begins an image's name on a page.
+IMAGE = "image-"
 _SHOWN = "images"
 
 
@@ -42,6 +44,11 @@ class Brought:
 
     image: str
     at: datetime
+
+    @property
+    def name(self) -> str:
+        """What it is called on a page."""
+        return f"{IMAGE}{self.image}"
 
 
 class Images:
@@ -57,16 +64,23 @@ class Images:
     async def keep(self, content: bytes, who: Requester) -> str:
         """Keep one of somebody's, durably; its id. Raises `FrameRejected` for what is no image."""
         check_image(content)
-        image = _mark(who) + secrets.token_hex(12)
+        return await self._keep(lambda: content, _mark(who))
+
+    async def keep_copy(self, path: Path) -> str:
+        """Keep a copy of a clip or a picture of ours, as long as images are; its id."""
+        return await self._keep(path.read_bytes, OURS)
+
+    async def _keep(self, read: Callable[[], bytes], mark: str) -> str:
+        image = mark + secrets.token_hex(12)
         try:
-            await asyncio.to_thread(self._write, image, content)
+            await asyncio.to_thread(lambda: self._write(image, read()))
         except OSError as error:
             why = error.strerror or "unknown cause"
-            raise StoreBusy(f"The image could not be kept: {why}.") from error
+            raise StoreBusy(f"It could not be kept: {why}.") from error
         return image
 
     def _write(self, image: str, content: bytes) -> None:
-        own = image[:MARK_CHARS]
+        own = image[: len(OURS)]
         if sum(1 for each in self._folder.iterdir() if each.name.startswith(own)) >= MOST_KEPT:
             raise OSError(0, "there are too many already")
         part = self._folder / f".{image}.part"
@@ -98,7 +112,7 @@ class Images:
     # ---- in the channel ------------------------------------------------------------------
 
     async def show(self, images: Sequence[str], who: Requester) -> None:
-        """Put these into the channel; those of them that are there stay where they are."""
+        """Put these into somebody's channel; those that are there stay where they are."""
         async with self._writing:
             shown = await self._shown(who)
             known = {each.image for each in shown}
@@ -107,7 +121,7 @@ class Images:
             await self._remember(shown, who)
 
     async def shown(self, who: Requester) -> list[Brought]:
-        """Those in the channel, as far as they are still kept, oldest first."""
+        """Those in their channel, as far as they are still kept, oldest first."""
         return [each for each in await self._shown(who) if self.has(each.image)]
 
     async def take_away(self, image: str, who: Requester) -> None:
@@ -115,9 +129,14 @@ class Images:
         if not is_image_id(image) or not image.startswith(_mark(who)):
             return
         async with self._writing:
-            await asyncio.to_thread((self._folder / image).unlink, missing_ok=True)
+            await self.delete(image)
             left = [each for each in await self._shown(who) if each.image != image]
             await self._remember(left, who)
+
+    async def delete(self, image: str) -> None:
+        """Delete one; fine if it is gone."""
+        if is_image_id(image):
+            await asyncio.to_thread((self._folder / image).unlink, missing_ok=True)
 
     async def forget(self, who: Requester) -> None:
         """Delete all of theirs."""
@@ -126,14 +145,12 @@ class Images:
             await self._remember([], who)
 
     async def sweep(self) -> None:
-        """Delete what is old, until cancelled."""
-        while True:
-            oldest = self._clock.now() - timedelta(days=self._days)
-            try:
-                await asyncio.to_thread(self._delete_older, oldest)
-            except OSError as error:
-                log.warning("web.images_not_swept", cause=str(error))
-            await self._clock.wait(asyncio.Event(), self._clock.now() + SWEEP_EVERY)
+        """Delete what is old."""
+        oldest = self._clock.now() - timedelta(days=self._days)
+        try:
+            await asyncio.to_thread(self._delete_older, oldest)
+        except OSError as error:
+            log.warning("web.images_not_swept", cause=str(error))
 
     def _delete_older(self, than: datetime | None, mark: str = "") -> None:
         for path in self._folder.iterdir():
@@ -155,4 +172,4 @@ class Images:
 
 def _mark(who: Requester) -> str:
     """How the ids of somebody's images begin, so that they alone remove them."""
-    return hashlib.sha256(who.person.encode()).hexdigest()[:MARK_CHARS]
+    return hashlib.sha256(who.person.encode()).hexdigest()[: len(OURS)]

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.web import render
+from adapters.web.asides import MODERATED
 from adapters.web.buttons import Pressed
 from adapters.web.conversation import Answer
 from adapters.web.delivery import Delivery
 from adapters.web.desk.door import Door, told
 from adapters.web.guard import Guard, Visit
+from adapters.web.images import IMAGE
 from adapters.web.parse import (
     IMAGE_BYTES,
     field_of,
-    image_type,
+    file_type,
     read_form,
     to_job_id,
     to_nonce,
@@ -97,8 +99,10 @@ class Playground(Delivery):
         return self._routes
 
     async def run(self) -> None:
-        """Nothing is listened to here; old images are swept."""
-        await self._images.sweep()
+        """Show what other processes change, and sweep what is old; browsers call by themselves."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear(), name="news of other processes")
+            group.create_task(self._sweep(), name="sweep")
 
     # ---- every call ----------------------------------------------------------------------
 
@@ -144,15 +148,17 @@ class Playground(Delivery):
     async def _on_events(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
         # The header is the browser's own, after a cut; the query is what the page was drawn with.
         seen = call.headers.get("last-event-id") or call.query.get("after", "")
+        everything = partial(room.everything, runs_it=visit.runs_it)
         is_in = partial(self._guard.is_in_until, visit)
-        stream = room.news.stream(seen, room.everything, is_in)
-        return WebReply(headers=reply("", kind="text/event-stream").headers, stream=stream)
+        hidden = "" if visit.runs_it else MODERATED
+        news = room.news.stream(seen, everything, is_in, hidden=hidden)
+        return WebReply(headers=reply("", kind="text/event-stream").headers, stream=news)
 
     async def _on_image(self, call: WebCall, _visit: Visit, _room: Room) -> WebReply:
-        return _picture(await self._images.content(call.query.get("id", "")))
+        return _to_file(await self._images.content(call.query.get("id", "")))
 
     async def _on_poster(self, call: WebCall, _visit: Visit, room: Room) -> WebReply:
-        return _picture(await room.pages.poster(to_job_id(call.query.get("job", ""))))
+        return _to_file(await room.pages.poster(to_job_id(call.query.get("job", ""))))
 
     async def _on_ask(self, call: WebCall, _visit: Visit, room: Room) -> WebReply:
         job_id, action = to_job_id(call.query.get("job", "")), call.query.get("act", "")
@@ -166,14 +172,18 @@ class Playground(Delivery):
         image = await self._images.keep(call.body, visit.who)
         return reply(render.draw("chip.html", image=image), status=201)
 
-    async def _on_remove(self, call: WebCall, _visit: Visit, room: Room) -> WebReply:
-        return reply(await room.take_down(field_of(read_form(call.body), "image")))
+    async def _on_remove(self, call: WebCall, visit: Visit, _room: Room) -> WebReply:
+        image = field_of(read_form(call.body), "image")
+        await self._images.take_away(image, visit.who)
+        # The news takes it off each page: this one's form may be gone with it before the answer.
+        await self._rooms.show(f"{IMAGE}{image}", visit.who.person)
+        return reply("")
 
-    async def _on_say(self, call: WebCall, _visit: Visit, room: Room) -> WebReply:
-        answer = await room.conversation.say(to_said(call.body))
+    async def _on_say(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
+        answer = await room.conversation.say(to_said(call.body), runs_it=visit.runs_it)
         return await self._answer(room, answer, headers=(("HX-Trigger", "sent"),))
 
-    async def _on_act(self, call: WebCall, _visit: Visit, room: Room) -> WebReply:
+    async def _on_act(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
         form = read_form(call.body)
         pressed = Pressed(
             action=field_of(form, "act"),
@@ -183,7 +193,8 @@ class Playground(Delivery):
             other=field_of(form, "other"),
             target=field_of(form, "target"),
         )
-        answer = await room.conversation.press(pressed, to_nonce(field_of(form, "nonce")))
+        nonce = to_nonce(field_of(form, "nonce"))
+        answer = await room.conversation.press(pressed, nonce, runs_it=visit.runs_it)
         return await self._answer(room, answer, headers=(AFTERWARDS,))
 
     async def _answer(
@@ -193,17 +204,16 @@ class Playground(Delivery):
         if answer.thread is not None:
             to = ("HX-Redirect", f"/web/thread?job={answer.thread}")
             return reply("", headers=(*headers, to))
-        drawn = [await room.redraw(job_id) for job_id in answer.jobs]
-        if answer.images:
-            drawn += await room.put_up(answer.images)
+        names = (*answer.jobs, *(f"{IMAGE}{each}" for each in answer.images))
+        drawn = [await self._rooms.show(each, room.who.person) for each in names]
         if answer.jobs:
             drawn.append(await room.pages.threads())
         drawn.append(render.draw_note(answer.text, answer.times))
         return reply("\n".join(drawn), headers=headers)
 
 
-def _picture(content: bytes) -> WebReply:
-    kind = image_type(content[:16]) or "application/octet-stream"
+def _to_file(content: bytes) -> WebReply:
+    kind = file_type(content[:16])
     return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
 
 

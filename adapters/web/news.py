@@ -44,10 +44,10 @@ class News:
         """What a page that is drawn now has seen."""
         return f"{self._process}.{self._number}"
 
-    def tell(self, name: str, drawn: str) -> None:
-        """A card looks like this now; the same as before is no news."""
+    def tell(self, name: str, drawn: str) -> bool:
+        """A card looks like this now; False where it did before, which is no news."""
         if (before := self._latest.get(name)) is not None and before[1] == drawn:
-            return
+            return False
         self._number += 1
         self._latest[name] = (self._number, drawn)
         self._latest.move_to_end(name)
@@ -55,13 +55,15 @@ class News:
             self._oldest = self._latest.popitem(last=False)[1][0]
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        return True
 
     async def stream(
-        self, last_seen: str, everything: Everything, is_in: IsIn
+        self, last_seen: str, everything: Everything, is_in: IsIn, *, hidden: str = ""
     ) -> AsyncGenerator[bytes, None]:
         """What a page has not seen yet, and then what comes; `everything` it may show, else.
 
-        `is_in` says how long they may read on, None: no more; then it ends.
+        `is_in` says how long they may read on, None: no more; then it ends. `hidden` is how names
+        begin of what is not for its eyes.
         """
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
         at, until = self._read(last_seen), await is_in()
@@ -76,14 +78,22 @@ class News:
                 at = self._number
                 for drawn in await everything():
                     yield self._event(at, drawn)
-            # Numbers grow from the front to the end.
-            for number, drawn in [each for each in self._latest.values() if each[0] > at]:
+            newest = self._number
+            for number, drawn in self._since(at, hidden):
                 yield self._event(number, drawn)
-                at = number
+            at = newest
             if self._number <= at:
                 await self._clock.wait(changed, min(self._clock.now() + HEARTBEAT, until))
             if not changed.is_set():
                 yield b": still here\n\n"
+
+    def _since(self, at: int, hidden: str) -> list[tuple[int, str]]:
+        """What changed after this number, in order: numbers grow from the front to the end."""
+        return [
+            (number, drawn)
+            for name, (number, drawn) in self._latest.items()
+            if number > at and not (hidden and name.startswith(hidden))
+        ]
 
     def _read(self, last_seen: str) -> int:
         """The number that a page saw last; one before all others where it tells nothing."""

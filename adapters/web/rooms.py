@@ -1,14 +1,15 @@
-"""The channel of each person: what they said there, its pages, and the news of it."""
+"""The channel of each person: what stands there, its pages, and the news of it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapters.web import render
+from adapters.web.asides import ASIDE, Asides, Kept
 from adapters.web.conversation import Conversation
-from adapters.web.images import Images
+from adapters.web.images import IMAGE, Brought, Images
 from adapters.web.news import News
 from adapters.web.pages import Pages
 from bot.clock import Clock
@@ -20,80 +21,120 @@ from bot.request import Requester
 if TYPE_CHECKING:
     from bot.studio import Shown, Studio
 
+#: What one process tells the others: a card, an image or a message looks another way now.
+CHANGED = "page changed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What all rooms have in common; `is_alone`: one person uses the page, on this machine."""
+
+    studio: Studio
+    images: Images
+    asides: Asides
+    clock: Clock
+    is_alone: bool
+
 
 class Room:
     """One person's channel, however many pages show it."""
 
-    def __init__(self, studio: Studio, images: Images, who: Requester, *, clock: Clock) -> None:
+    def __init__(self, house: House, who: Requester) -> None:
         self.who = who
-        self.news = News(clock=clock)
-        self.conversation = Conversation(studio, images, who)
-        self.pages = Pages(studio, images, self.news, who)
-        self._studio = studio
-        self._images = images
+        self.news = News(clock=house.clock)
+        self.conversation = Conversation(
+            house.studio,
+            house.images,
+            house.asides,
+            who,
+            is_alone=house.is_alone,
+            clock=house.clock,
+        )
+        self._reader = "" if house.is_alone else who.person
+        self.pages = Pages(
+            house.studio, house.images, house.asides, self.news, who, reader=self._reader
+        )
+        self._studio = house.studio
+        self._images = house.images
+        self._asides = house.asides
         self._drawing = asyncio.Lock()
 
-    async def redraw(self, job_id: JobId) -> str:
-        """A job's card as it is now, which every page that is open gets, too."""
+    async def show(self, name: str) -> tuple[str, bool]:
+        """Something as it is now, for every page that is open, and whether that is news.
+
+        By its name on the page: a job, an image, or a message beside jobs.
+        """
         # In order: else what was read first could be told last.
         async with self._drawing:
-            try:
-                shown = await self._studio.show(job_id, self.who)
-            except JobNotFound:
-                return ""
-            drawn = self._draw(shown)
-            if self._is_own(shown):
-                self.news.tell(job_id, drawn)
-            return drawn
+            drawn = await self._draw(name)
+            return drawn, bool(drawn) and self.news.tell(name, drawn)
 
-    async def everything(self) -> list[str]:
-        """The cards of the channel's newest page."""
+    async def everything(self, *, runs_it: bool) -> list[str]:
+        """The channel's newest page."""
         lines = await self._studio.jobs(self.who)
         shown = [await self._studio.show(line.job_id, self.who) for line in reversed(lines)]
-        return [self._draw(each) for each in shown]
+        asides = await self._asides.shown(self.who.user, runs_it=runs_it)
+        return [
+            *map(self._draw_card, shown),
+            *map(self._draw_image, await self._images.shown(self.who)),
+            *map(self._draw_aside, asides),
+        ]
 
-    async def put_up(self, images: Sequence[str]) -> list[str]:
-        """The cards of images that stand in the channel, which every page gets, too."""
-        shown = [each for each in await self._images.shown(self.who) if each.image in images]
-        drawn = [render.draw_image(each, self.who.display_name) for each in shown]
-        for each, card in zip(shown, drawn, strict=True):
-            self.news.tell(f"image-{each.image}", card)
-        return drawn
+    async def _draw(self, name: str) -> str:
+        """Empty for what is not in this room, such as somebody else's job."""
+        every: dict[str, str] = {}
+        if name.startswith(IMAGE):
+            images = await self._images.shown(self.who)
+            every = {each.name: self._draw_image(each) for each in images}
+        elif name.startswith(ASIDE):
+            asides = await self._asides.shown(self.who.user)
+            every = {each.name: self._draw_aside(each) for each in asides}
+        else:
+            return await self._draw_own(JobId(name))
+        return every.get(name) or render.draw_gone(name)
 
-    async def take_down(self, image: str) -> str:
-        """Remove an image that they brought; what takes it off the pages."""
-        await self._images.take_away(image, self.who)
-        gone = render.draw("gone.html", image=image)
-        self.news.tell(f"image-{image}", gone)
-        return gone
-
-    def _draw(self, shown: Shown) -> str:
-        return render.draw_card(shown, self._images.has, reader=self.who.person)
-
-    def _is_own(self, shown: Shown) -> bool:
+    async def _draw_own(self, job_id: JobId) -> str:
+        try:
+            shown = await self._studio.show(job_id, self.who)
+        except JobNotFound:
+            return ""
         notice = shown.notice
-        return not isinstance(notice, Jobless) and notice.about.requester.person == self.who.person
+        is_own = isinstance(notice, Jobless) or notice.about.requester.person == self.who.person
+        return self._draw_card(shown) if is_own else ""
+
+    def _draw_card(self, shown: Shown) -> str:
+        return render.draw_card(shown, self._images.has, reader=self._reader)
+
+    def _draw_image(self, image: Brought) -> str:
+        return render.draw_image(image, self.who.display_name)
+
+    def _draw_aside(self, aside: Kept) -> str:
+        return render.draw_aside(aside, self._images.has)
 
 
 class Rooms:
     """The rooms that somebody has entered since the start."""
 
-    def __init__(self, studio: Studio, images: Images, *, clock: Clock) -> None:
-        self._studio = studio
-        self._images = images
-        self._clock = clock
+    def __init__(self, house: House) -> None:
+        self._house = house
         self._rooms: dict[str, Room] = {}
 
     def of(self, who: Requester) -> Room:
         """Somebody's."""
         if (room := self._rooms.get(who.person)) is None:
-            room = Room(self._studio, self._images, who, clock=self._clock)
-            self._rooms[who.person] = room
+            room = self._rooms[who.person] = Room(self._house, who)
         return room
 
-    async def redraw(self, job_id: JobId, who: Requester | None = None) -> None:
-        """Tell the pages of who asked for a job how it stands; nobody listens elsewhere."""
-        rooms = [self._rooms.get(who.person)] if who is not None else [*self._rooms.values()]
+    async def show(self, name: str, person: str = "", *, is_heard: bool = False) -> str:
+        """Show it in somebody's room, or in each, here and at other processes; how it looks.
+
+        `is_heard`: another process said so. Where nobody entered, nobody has to be told.
+        """
+        rooms = [self._rooms.get(person)] if person else [*self._rooms.values()]
+        drawn, is_same = "", bool(rooms)
         for room in rooms:
-            if room is not None:
-                await room.redraw(job_id)
+            drawn, is_news = await room.show(name) if room is not None else ("", True)
+            is_same = is_same and not is_news
+        if not is_heard and not is_same:
+            self._house.studio.replicas.tell(CHANGED, name=name, person=person)
+        return drawn

@@ -115,7 +115,12 @@ async def test_everybody_uses_the_playground_as_themselves(house: House) -> None
         assert image not in (await ben.get("/web/chat")).html
         await ben.post("/web/image/remove", {"image": image})
         assert image in (await ana.get("/web/chat")).html
+        async with ana.listening(ana.seen, Cookie=ana.cookie) as news:
+            await ana.say(f"mail {job}")
+            await news.until('id="said-')
+        assert 'id="said-' not in (await ben.get("/web/chat")).html
         await ben.say("forget me yes")
+        assert 'id="said-' in (await ana.get("/web/chat")).html
         assert (await ana.get(f"/web/image?id={image}")).status == 200
         # Who is forgotten is let out, too.
         assert (await ben.get("/web/chat")).status == 401
