@@ -14,12 +14,22 @@ from bot.store.schema import desk_links, desk_sessions
 
 def add_link(tx: Tx, hashed: str, sitting: Sitting) -> None:
     """Let this link open until its time; what has ended is forgotten."""
-    now = sitting.checked_at
-    for each in (desk_links, desk_sessions):
-        tx.conn.execute(delete(each).where(each.c.ends_at <= now))
+    sweep(tx, sitting.checked_at)
     values = _to_row(sitting)
     values["made_at"] = values.pop("checked_at")
     tx.conn.execute(insert(desk_links).values(hash=hashed, **values))
+
+
+def sweep(tx: Tx, now: datetime) -> None:
+    """Forget what has ended."""
+    for each in (desk_links, desk_sessions):
+        tx.conn.execute(delete(each).where(each.c.ends_at <= now))
+
+
+def end_all(tx: Tx) -> None:
+    """End all sessions, and let no link open."""
+    for each in (desk_links, desk_sessions):
+        tx.conn.execute(delete(each))
 
 
 def has_link(conn: Connection, hashed: str, now: datetime) -> bool:

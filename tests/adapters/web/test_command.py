@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from adapters import web
 from bot.clock import SystemClock
 from bot.commands import desk_link as write_link
 from bot.config import to_config
@@ -107,3 +108,14 @@ async def test_of_several_processes_at_one_address_none_has_to_run_here(
             assert await database.read(lambda conn: sittings.has_link(conn, hashed, now))
         finally:
             await database.stop()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "where"),
+    [("", "on this machine, at /web/chat"), ("https://ray.example", "https://ray.example/desk")],
+)
+async def test_the_check_says_where_the_pages_are(public_url: str, where: str) -> None:
+    settings = web.Settings(enabled=True)
+    [found] = await web.check(settings, served={}, models=(), public_url=public_url)
+    assert found.is_well
+    assert where in found.sentence

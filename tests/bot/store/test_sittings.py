@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from bot.overview import Sitting
-from bot.store import sittings
+from bot.store import restoring, sittings
 from bot.store.database import Database, open_database
 from tests.fakes import to_requester
 
@@ -50,3 +50,18 @@ async def test_a_person_is_forgotten_with_links_and_sessions(database: Database)
         ]
     )
     assert left == [(False, None), (True, ben)]
+
+
+async def test_what_has_ended_is_forgotten_and_a_restored_copy_lets_nobody_in(
+    database: Database,
+) -> None:
+    await database.write(lambda tx: sittings.add_link(tx, "a", ANA))
+    await database.write(lambda tx: sittings.sit_down(tx, "b", ANA))
+    await database.write(lambda tx: sittings.sweep(tx, NOW + timedelta(minutes=9)))
+    assert await database.read(lambda conn: sittings.has_link(conn, "a", NOW))
+    assert await database.read(lambda conn: sittings.find(conn, "b", NOW)) == ANA
+    await database.write(lambda tx: restoring.restore(tx, NOW, NOW))
+    assert not await database.read(lambda conn: sittings.has_link(conn, "a", NOW))
+    await database.write(lambda tx: sittings.sit_down(tx, "b", ANA))
+    await database.write(lambda tx: sittings.sweep(tx, ANA.ends_at))
+    assert await database.read(lambda conn: sittings.find(conn, "b", NOW)) is None
