@@ -26,7 +26,7 @@ CHANGED = "page changed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class Building:
     """What all rooms have in common; `is_alone`: one person uses the page, on this machine."""
 
     studio: Studio
@@ -39,24 +39,24 @@ class House:
 class Room:
     """One person's channel, however many pages show it."""
 
-    def __init__(self, house: House, who: Requester) -> None:
+    def __init__(self, building: Building, who: Requester) -> None:
         self.who = who
-        self.news = News(clock=house.clock)
+        self.news = News(clock=building.clock)
         self.conversation = Conversation(
-            house.studio,
-            house.images,
-            house.asides,
+            building.studio,
+            building.images,
+            building.asides,
             who,
-            is_alone=house.is_alone,
-            clock=house.clock,
+            is_alone=building.is_alone,
+            clock=building.clock,
         )
-        self._reader = "" if house.is_alone else who.person
+        self._reader = "" if building.is_alone else who.person
         self.pages = Pages(
-            house.studio, house.images, house.asides, self.news, who, reader=self._reader
+            building.studio, building.images, building.asides, self.news, who, reader=self._reader
         )
-        self._studio = house.studio
-        self._images = house.images
-        self._asides = house.asides
+        self._studio = building.studio
+        self._images = building.images
+        self._asides = building.asides
         self._drawing = asyncio.Lock()
 
     async def show(self, name: str) -> tuple[str, bool]:
@@ -115,14 +115,14 @@ class Room:
 class Rooms:
     """The rooms that somebody has entered since the start."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, building: Building) -> None:
+        self._building = building
         self._rooms: dict[str, Room] = {}
 
     def of(self, who: Requester) -> Room:
         """Somebody's."""
         if (room := self._rooms.get(who.person)) is None:
-            room = self._rooms[who.person] = Room(self._house, who)
+            room = self._rooms[who.person] = Room(self._building, who)
         return room
 
     async def show(self, name: str, person: str = "", *, is_heard: bool = False) -> str:
@@ -136,5 +136,5 @@ class Rooms:
             drawn, is_news = await room.show(name) if room is not None else ("", True)
             is_same = is_same and not is_news
         if not is_heard and not is_same:
-            self._house.studio.replicas.tell(CHANGED, name=name, person=person)
+            self._building.studio.replicas.tell(CHANGED, name=name, person=person)
         return drawn
