@@ -9,11 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 
-import aiohttp
-
 from bot.overview import Invitation
 from bot.request import Requester
-from tests.adapters.web.visitor import Reply, Visitor
+from tests.adapters.web.visitor import Reply, Visitor, browsing
 
 _TOLD = re.compile(r'<p class="flash[^"]*" role="(status|alert)"[^>]*>(.*?)</p>')
 _TOKEN = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
@@ -56,8 +54,7 @@ def told(page: Reply) -> tuple[str, str]:
 @asynccontextmanager
 async def sitting(visitor: Visitor, invitation: Invitation) -> AsyncIterator[Sitter]:
     """Enter by a link, with a browser of their own."""
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        own = Visitor(visitor.house, session, visitor.address)
+    async with browsing(visitor.house) as own:
         key = invitation.link.partition("key=")[2]
         page = await own.post("/desk/enter", {"key": key})
         token = _TOKEN.search(page.html)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from sqlalchemy import Connection, select
@@ -23,7 +22,7 @@ from bot.request import Requester
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema
 from tests.adapters.web.sitting import Sitter, nonce, running_place
-from tests.adapters.web.visitor import Visitor, visiting
+from tests.adapters.web.visitor import Visitor, browsing, visiting
 from tests.conftest import House
 from tests.fakes import MovableClock, to_request, to_requester
 
@@ -311,28 +310,20 @@ async def test_to_look_changes_nothing_and_shows_ones_own(inn: Inn) -> None:
     assert seen >= {inn.there.amount, PAUSE, "77.31"}
 
 
-async def test_a_guest_of_the_playground_is_not_at_the_desk(inn: Inn) -> None:
-    invitation = await inn.house.studio.entry.invite_here("guest", name="Gil", has_desk=False)
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        guest = replace(inn.visitor, session=session)
-        await guest.post("/desk/enter", {"key": invitation.link.partition("key=")[2]})
-        for route in inn.routes:
-            if route[1].startswith("/desk") and route[1] != "/desk/enter":
-                for fields in fill(inn.there).get(route, [{}]):
-                    assert (await call(guest, "", route, fields)).status == 401, route
-
-
 async def test_nobody_is_let_in_from_outside_without_signing_in(tmp_path: Path) -> None:
-    """On a public address, the playground is closed, too."""
+    """On a public address the playground is closed, too; and its guests are not at the desk."""
     known = fill(There(jobs=(JobId("r-aaaaaaaaaa"),), amount="$0"))
     async with (
         simulating() as simulator,
         visiting(tmp_path, simulator, MovableClock(), public_url="https://ray.example") as visitor,
-        aiohttp.ClientSession() as session,
+        browsing(visitor.house) as stranger,
     ):
-        stranger = replace(visitor, session=session)
+        stranger.origin = visitor.origin
         for method, path in visitor.house.app._adapters["web"].routes:
             for fields in known.get((method, path), [{}]):
                 asked = stranger.post(path, fields) if method == "POST" else stranger.get(path)
                 allowed = (200,) if path.startswith(STATIC) else (401, 403)
                 assert (await asked).status in allowed, (method, path)
+                if path.startswith("/desk") and path not in ("/desk/enter", "/desk/leave"):
+                    asked = visitor.post(path, fields) if method == "POST" else visitor.get(path)
+                    assert (await asked).status == 403, "a guest is not at the desk"
