@@ -99,8 +99,10 @@ class Playground(Delivery):
         return self._routes
 
     async def run(self) -> None:
-        """Nothing is listened to here; old images are swept."""
-        await self._images.sweep()
+        """Nothing is listened to here; old images are swept, and the desk asks around."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._images.sweep(), name="sweep images")
+            group.create_task(self._studio.desk.run(), name="desk")
 
     # ---- every call ----------------------------------------------------------------------
 

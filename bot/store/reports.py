@@ -43,7 +43,9 @@ MISSING = "missing:"
 
 
 @dataclass
-class _Sum:
+class Sum:
+    """What jobs that are alike add up to."""
+
     asked: int = 0
     delivered: int = 0
     refused: int = 0
@@ -62,6 +64,15 @@ class _Sum:
             self.refused += row.jobs * is_refused
             self.failed += row.jobs * (not is_refused)
         self.charged += row.charged
+
+    def add_sum(self, other: Sum) -> None:
+        """Count what was counted elsewhere."""
+        self.asked += other.asked
+        self.delivered += other.delivered
+        self.refused += other.refused
+        self.failed += other.failed
+        self.seconds += other.seconds
+        self.charged += other.charged
 
     def to_row(self, label: str) -> UsageRow:
         """The sum under a name."""
@@ -89,7 +100,7 @@ def usage(
     if by == "day":
         days = by_day(conn, start, end, timezone=timezone, tenant=tenant)
         return [each for each in days if each.asked]
-    sums: defaultdict[str, _Sum] = defaultdict(_Sum)
+    sums: defaultdict[str, Sum] = defaultdict(Sum)
     for _, row in asked(conn, [Day("", start, end)], jobs.c[by], tenant=tenant):
         sums[getattr(row, by)].add(row)
     return [sums[name].to_row(name) for name in sorted(sums)]
@@ -106,17 +117,24 @@ def by_day(
 ) -> list[UsageRow]:
     """A row for each day, the earliest first, also for those on which nothing was asked."""
     days = days_between(start, end, timezone)
-    sums = {day.name: _Sum() for day in days}
+    return list(of_days(conn, days, tenant, person=person).values())
+
+
+def of_days(
+    conn: Connection, days: Sequence[Day], tenant: str | None, *, person: str | None = None
+) -> dict[str, UsageRow]:
+    """A row for each of these days."""
+    sums = {day.name: Sum() for day in days}
     for day, row in asked(conn, days, tenant=tenant, person=person):
         sums[day].add(row)
-    return [each.to_row(day) for day, each in sums.items()]
+    return {day: each.to_row(day) for day, each in sums.items()}
 
 
 def details(
     conn: Connection, start: datetime, end: datetime, *, tenant: str, timezone: str
 ) -> list[tuple[str, str, UsageRow]]:
     """The usage of a place: day, model, and the person's key as the label, in this order."""
-    sums: defaultdict[tuple[str, str, str], _Sum] = defaultdict(_Sum)
+    sums: defaultdict[tuple[str, str, str], Sum] = defaultdict(Sum)
     days = days_between(start, end, timezone)
     for day, row in asked(conn, days, jobs.c.model, jobs.c.person, tenant=tenant):
         sums[day, row.model, row.person].add(row)
@@ -164,8 +182,8 @@ def asked(
 ) -> Iterator[tuple[str, Row[Any]]]:
     """How many `jobs` were asked on each of some days, alike in these columns, state and failure.
 
-    In one place or in all. `code` is that of a failure; `seconds` and `charged` are sums. The
-    days follow each other, the earliest first.
+    In one place or in all, the earliest day first. `code` is that of a failure; `seconds` and
+    `charged` are sums.
     """
     said = {"tenant": tenant, "person": person}
     whose = {name: value for name, value in said.items() if value is not None}
@@ -179,7 +197,9 @@ def asked(
     starts = [day.since for day in days]
     values = {**whose, "since": starts[0], "until": days[-1].until}
     for row in conn.execute(_under_way(groups, tuple(whose)), values):
-        yield days[bisect_right(starts, row.created_at) - 1].name, row
+        day = days[bisect_right(starts, row.created_at) - 1]
+        if row.created_at < day.until:
+            yield day.name, row
 
 
 @cache
