@@ -42,13 +42,13 @@ class Sums:
         self._people = defaultdict[str, reports.Sum](reports.Sum)
         self._places = defaultdict[str, reports.Sum](reports.Sum)
         for part in parts:
-            for own, more in zip(self._every, part._every, strict=True):
+            for own, more in zip(self.every, part.every, strict=True):
                 for name, each in more.items():
                     own[name].add_sum(each)
 
     def add(self, row: Any) -> None:
         """Count jobs that are alike."""
-        for name, sums in zip((row.model, row.person, row.tenant), self._every, strict=True):
+        for name, sums in zip((row.model, row.person, row.tenant), self.every, strict=True):
             sums[name].add(row)
 
     @property
@@ -67,7 +67,8 @@ class Sums:
         return _dearest(self._places)
 
     @property
-    def _every(self) -> tuple[defaultdict[str, reports.Sum], ...]:
+    def every(self) -> tuple[defaultdict[str, reports.Sum], ...]:
+        """The sums in the order of these three."""
         return self._models, self._people, self._places
 
 
