@@ -12,7 +12,7 @@ from bot.store import desk_moderation
 from bot.store.database import Database
 
 #: So many lines are on the page of each table, and in its file.
-SHOWN, AUDIT_PAGE, WRITTEN = 50, 50, 10_000
+SHOWN, AUDIT_PAGE, WRITTEN = 20, 50, 10_000
 
 
 class ModerationView:

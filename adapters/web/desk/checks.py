@@ -54,7 +54,7 @@ def to_table(last: Checkup | None) -> Table:
     findings = sorted(last.findings, key=lambda each: each.is_well) if last else ()
     return Table(
         title="Findings",
-        columns=(Column(name="is"), Column(name="what was found")),
+        columns=(Column(name="is"), Column(name="what was found", kind="text")),
         rows=[
             ("well" if each.is_well else "look", clean(each.sentence, limit=SENTENCE_CHARS))
             for each in findings

@@ -87,7 +87,8 @@ def audit_table(lines: Sequence[AuditLine], *, file: str = "") -> Table:
         title="Audit log",
         columns=(
             Column(name="when", kind="time"),
-            *(Column(name=each) for each in ("who", "act", "whom or what", "how")),
+            *(Column(name=each) for each in ("who", "act", "whom or what")),
+            Column(name="how", kind="text"),
         ),
         rows=[
             (each.at, each.actor, each.act, each.target, clean(each.detail, limit=REASON_CHARS))
@@ -103,7 +104,8 @@ def _reports(seen: Seen, place: str) -> Table:
         title="Reports",
         columns=(
             Column(name="job", kind="job"),
-            *(Column(name=each) for each in ("outcome", "reported by", "reason")),
+            *(Column(name=each) for each in ("outcome", "reported by")),
+            Column(name="reason", kind="text"),
             Column(name="when", kind="time"),
             Column(name="decided by"),
             Column(name="decided", kind="time"),
@@ -147,7 +149,7 @@ def _blocks(seen: Seen, place: str) -> Table:
             Column(name="who"),
             Column(name="since", kind="time"),
             Column(name="until", kind="time"),
-            Column(name="reason"),
+            Column(name="reason", kind="text"),
         ),
         rows=[
             (each.person, each.at, each.until, clean(each.reason, limit=REASON_CHARS) or None)
@@ -165,7 +167,7 @@ def _paused(seen: Seen, place: str) -> Table:
             Column(name="place"),
             Column(name="since", kind="time"),
             Column(name="by"),
-            Column(name="people are told"),
+            Column(name="people are told", kind="text"),
         ),
         rows=[
             (each.tenant, each.at, each.by, clean(each.message, limit=REASON_CHARS) or None)
@@ -181,7 +183,7 @@ def _notices(seen: Seen, place: str) -> Table:
         title="What the operator is told",
         columns=(
             Column(name="since", kind="time"),
-            Column(name="what"),
+            Column(name="what", kind="text"),
             Column(name="job", kind="job"),
             Column(name="told", kind="time"),
         ),

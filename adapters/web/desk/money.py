@@ -28,6 +28,7 @@ MEASURES = (
 NAME_CHARS = 60
 #: So many rows are on the page; the file has all of them.
 SHOWN = 25
+BARS = 12
 BY_DAY = "By day"
 
 
@@ -52,7 +53,7 @@ class Money:
             "money.html",
             here="/desk",
             spent=spent,
-            bars=[to_bar(each, spent) for each in spent.budgets[:SHOWN]],
+            bars=to_bars(spent),
             budgets_file=_file("budgets"),
             charts=to_charts(spent.days),
             days=days,
@@ -82,12 +83,18 @@ def to_charts(days: Sequence[UsageRow]) -> list[Chart]:
     ]
 
 
+def to_bars(spent: Spending) -> list[Mapping[str, Any]]:
+    """What holds for all first, then the limits that are reached soonest."""
+    bars = [to_bar(each, spent) for each in spent.budgets]
+    return sorted(bars, key=lambda bar: (bool(bar["place"]), -bar["share"]))[:BARS]
+
+
 def to_bar(budget: Budget, spent: Spending) -> Mapping[str, Any]:
     """A limit and its use, as a bar with words."""
     limit, allowed = budget.allowance, budget.allowance.allowed or 0
     share = round(100 * limit.used / allowed) if allowed else 100 if limit.used else 0
     return {
-        "name": limit.name,
+        "name": limit.name.removeprefix("this place's "),
         "place": _named(budget.tenant, spent) if budget.tenant else "",
         "kind": "money" if limit.is_money else "number",
         "used": limit.used,

@@ -45,7 +45,7 @@
       legend: { live: true, markers: { width: 0, fill: (_plot, at) => colour(`--series-${order[at - 1] + 1}`) } },
       scales: { x: { time: false, range: [-0.6, last + 0.6] }, y: { range: [0, chart.ticks.at(-1)] } },
       axes: [
-        { ...axis, grid: { show: false }, incrs: INCREMENTS, space: 52, values: (_plot, at) => at.map((day) => chart.days[day] || "") },
+        { ...axis, grid: { show: false }, size: 32, incrs: INCREMENTS, space: 52, values: (_plot, at) => at.map((day) => chart.days[day] || "") },
         { ...axis, grid: { stroke: line, width: 1 }, size: 62, splits: () => chart.ticks, values: () => chart.labels },
       ],
       series: [
