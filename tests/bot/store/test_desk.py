@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection
 
 from bot.job import Job, JobState
+from bot.overview import UsageRow
 from bot.sights import AuditSearch, Pace
 from bot.store import (
     complaints,
@@ -30,6 +32,8 @@ from tests.fakes import MovableClock
 S = JobState
 DAY = timedelta(days=1)
 HERE, THERE = "recording:local", "recording:other"
+GROUPS: tuple[reports.Grouping, ...] = ("model", "person", "tenant")
+DEAREST = {None: [100, 30, 7], HERE: [100, 30], THERE: [7]}
 
 
 async def elsewhere(books: Books, job: Job, user: str = "bo") -> Job:
@@ -55,25 +59,21 @@ async def test_sums_are_those_of_the_usage_and_parts_add_up(books: Books) -> Non
     await books.reach(S.GENERATING, micros=500)
     start, end, middle = NOW - 2 * DAY, NOW + DAY, NOW - DAY / 2
 
+    def read(
+        conn: Connection, tenant: str | None
+    ) -> tuple[list[desk_money.Sums], list[list[UsageRow]]]:
+        spans = ((start, end), (start, middle), (middle, end))
+        return [desk_money.sums(conn, *span, tenant) for span in spans], [
+            reports.usage(conn, start, end, by=by, timezone="UTC", tenant=tenant) for by in GROUPS
+        ]
+
     for tenant in (None, HERE, THERE):
-        whole, parts, usage = await books.database.read(
-            lambda conn, tenant=tenant: (  # type: ignore[misc]  # mypy knows no such default
-                desk_money.sums(conn, start, end, tenant),
-                desk_money.Sums(
-                    desk_money.sums(conn, start, middle, tenant),
-                    desk_money.sums(conn, middle, end, tenant),
-                ),
-                {
-                    by: reports.usage(conn, start, end, by=by, timezone="UTC", tenant=tenant)
-                    for by in ("model", "person", "tenant")
-                },
-            )
-        )
-        assert sorted(whole.models, key=lambda row: row.label) == usage["model"]
-        assert sorted(whole.people, key=lambda row: row.label) == usage["person"]
-        assert sorted(whole.places, key=lambda row: row.label) == usage["tenant"]
-        assert (whole.models, whole.people) == (parts.models, parts.people)
-    assert [row.label for row in whole.people] == [f"{THERE}:bo"]
+        [whole, first, rest], usage = await books.database.read(partial(read, tenant=tenant))
+        parts = desk_money.Sums(first, rest)
+        found = (whole.models, whole.people, whole.places)
+        assert [sorted(each, key=lambda row: row.label) for each in found] == usage
+        assert found == (parts.models, parts.people, parts.places)
+        assert [row.charged for row in whole.people] == DEAREST[tenant]
 
 
 async def test_what_is_held_is_what_no_entry_closes(books: Books) -> None:
