@@ -19,10 +19,10 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Label,
     Row,
     Select,
     bindparam,
-    case,
     func,
     literal,
     null,
@@ -38,6 +38,8 @@ from bot.store.schema import jobs, operator_notices
 
 Grouping = Literal["person", "tenant", "model", "day"]
 Columns = tuple[Column[Any], ...]
+# As bare columns, they would let SQLite take an index that has less of what is asked.
+_state, _tenant = func.coalesce(jobs.c.state, ""), func.coalesce(jobs.c.tenant, "")
 #: The operator's notice of a generation that its provider does not know, as the watcher keys it.
 MISSING = "missing:"
 
@@ -187,11 +189,11 @@ def asked(
     """
     said = {"tenant": tenant, "person": person}
     whose = {name: value for name, value in said.items() if value is not None}
-    has_ended = _asked(groups, tuple(whose))
     for day in days:
         values = {**whose, "since": day.since, "until": day.until}
-        for row in conn.execute(has_ended, values):
-            yield day.name, row
+        for query in (_ended(groups, tuple(whose)), _failed(groups, tuple(whose))):
+            for row in conn.execute(query, values):
+                yield day.name, row
     if not days:
         return
     starts = [day.since for day in days]
@@ -203,22 +205,29 @@ def asked(
 
 
 @cache
-def _asked(groups: Columns, whose: tuple[str, ...]) -> Select[Any]:
-    """What has ended; all of it is in one index, but for the codes of failures."""
+def _ended(groups: Columns, whose: tuple[str, ...]) -> Select[Any]:
+    """What has ended, but for failures; all of it is in one index."""
+    query = _sums(groups, null().label("code"), whose)
+    return query.where(_state != JobState.FAILED.value).group_by(*groups, jobs.c.state)
+
+
+@cache
+def _failed(groups: Columns, whose: tuple[str, ...]) -> Select[Any]:
+    """Failures, with their codes; of these few the rows are read."""
     code = jobs.c.failure["code"].as_string()
-    failure = case((jobs.c.state == JobState.FAILED.value, code))
-    return (
-        select(
-            *groups,
-            jobs.c.state,
-            failure.label("code"),
-            func.count().label("jobs"),
-            func.sum(jobs.c.seconds).label("seconds"),
-            sum_of(jobs.c.cost).label("charged"),
-        )
-        .where(jobs.c.ended_at.is_not(None), *_is_asked(whose))
-        .group_by(*groups, jobs.c.state, failure)
-    )
+    query = _sums(groups, code.label("code"), whose)
+    return query.where(_state == JobState.FAILED.value).group_by(*groups, jobs.c.state, code)
+
+
+def _sums(groups: Columns, code: Label[Any], whose: tuple[str, ...]) -> Select[Any]:
+    return select(
+        *groups,
+        jobs.c.state,
+        code,
+        func.count().label("jobs"),
+        func.sum(jobs.c.seconds).label("seconds"),
+        sum_of(jobs.c.cost).label("charged"),
+    ).where(jobs.c.ended_at.is_not(None), *_is_asked(whose))
 
 
 @cache
@@ -240,8 +249,7 @@ def _is_asked(whose: tuple[str, ...]) -> Iterator[ColumnElement[bool]]:
     yield jobs.c.created_at < bindparam("until")
     yield ledger.IS_ASKED
     if "tenant" in whose:
-        # As a bare column, it would let SQLite take an index that has less of what is asked.
-        yield func.coalesce(jobs.c.tenant, "") == bindparam("tenant")
+        yield _tenant == bindparam("tenant")
     if "person" in whose:
         yield jobs.c.person == bindparam("person")
 
