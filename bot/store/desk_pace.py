@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from bot.job import OPEN, JobState
 from bot.sights import Pace, Spread
 from bot.store import ledger, reports
-from bot.store.portable import seconds_between
+from bot.store.portable import beside, seconds_between
 from bot.store.reports import Day
 from bot.store.schema import audit_log, jobs
 
@@ -22,7 +22,7 @@ _TOOK = select(
     seconds_between(jobs.c.ended_at, jobs.c.accepted_at),
 ).where(
     jobs.c.ended_at.is_not(None),
-    func.coalesce(jobs.c.state, "") == JobState.DELIVERED.value,
+    beside(jobs.c.state) == JobState.DELIVERED.value,
     jobs.c.completed_at.is_not(None),
 )
 _REVIEWED = select(audit_log.c.target).where(audit_log.c.act == "review post")
@@ -65,7 +65,7 @@ def _pace(
     reviewed: frozenset[str],
 ) -> Pace:
     created = jobs.c.created_at
-    is_there = [func.coalesce(jobs.c.tenant, "") == tenant] if tenant is not None else []
+    is_there = [beside(jobs.c.tenant) == tenant] if tenant is not None else []
     asked = _TOOK.where(created >= day.since, created < day.until, *is_there)
     took = [(post, whole) for job_id, post, whole in conn.execute(asked) if job_id not in reviewed]
     return Pace(

@@ -33,13 +33,13 @@ from bot.job import OPEN, JobState
 from bot.overview import UsageRow
 from bot.refs import GenerationId, JobId, Micros
 from bot.store import ledger
+from bot.store.portable import beside
 from bot.store.portable import total as sum_of
 from bot.store.schema import jobs, operator_notices
 
 Grouping = Literal["person", "tenant", "model", "day"]
 Columns = tuple[Column[Any], ...]
-# As bare columns, they would let SQLite take an index that has less of what is asked.
-_state, _tenant = func.coalesce(jobs.c.state, ""), func.coalesce(jobs.c.tenant, "")
+_state, _tenant = beside(jobs.c.state), beside(jobs.c.tenant)
 #: The operator's notice of a generation that its provider does not know, as the watcher keys it.
 MISSING = "missing:"
 
@@ -272,7 +272,7 @@ def lost(conn: Connection) -> list[tuple[JobId, GenerationId]]:
     rows = conn.execute(
         select(jobs.c.id, jobs.c.generation_id)
         .join(operator_notices, operator_notices.c.key == literal(MISSING) + jobs.c.generation_id)
-        .where(jobs.c.state == JobState.GENERATING)
+        .where(_state == JobState.GENERATING)
         .order_by(jobs.c.created_at)
     )
     return [(JobId(row.id), GenerationId(row.generation_id)) for row in rows]
