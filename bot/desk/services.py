@@ -41,7 +41,7 @@ class ServicesView:
         self._wanted, self._known = asyncio.Event(), asyncio.Event()
 
     async def read(self, sitting: Sitting) -> Services:
-        """Every service that is configured, in order, and every chat."""
+        """Every service that is configured, in order, and the chats in reach."""
         tenant = sitting.tenant or None
         names = [each.name for each in self._providers]
         loads = await self._database.read(
@@ -54,7 +54,11 @@ class ServicesView:
                 self._to_service(each, loads[each.name], is_whole=tenant is None)
                 for each in self._providers
             ],
-            chats=[Chat(name=name, trouble=said) for name, said in self._house.chats().items()],
+            chats=[
+                Chat(name=name, trouble=said)
+                for name, said in self._house.chats().items()
+                if tenant is None or name == tenant.partition(":")[0]
+            ],
             is_alone=self._house.replicas.is_single,
         )
 

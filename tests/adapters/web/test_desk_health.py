@@ -110,6 +110,8 @@ async def test_a_place_sees_its_own_alone_and_the_operator_all(visitor: Visitor)
     for word in ("Balance", "Slots in use", "Last look"):
         assert word not in services.html
     assert "Waiting here" in services.html
+    chats = rows(await visitor.get("/desk/services/chats.csv"))
+    assert chats[1:] == [["recording", "yes", ""]]
 
     await sit_down(visitor, is_operator=True)
     for path, word in (
@@ -119,8 +121,30 @@ async def test_a_place_sees_its_own_alone_and_the_operator_all(visitor: Visitor)
         (f"/desk/moderation?place={OTHER}&actor=secret-mod", "SECRET-WORDS"),
         ("/desk/moderation/audit.csv", job),
         ("/desk/moderation/notices.csv", "SECRET-NOTICE"),
+        ("/desk/services/chats.csv", "web,yes"),
     ):
         assert word in (await visitor.get(path)).html, path
+
+
+async def test_the_log_is_read_page_by_page_and_searched(visitor: Visitor) -> None:
+    def write(tx: Tx) -> None:
+        for number in range(55):
+            detail = f"<b>{number}</b>"
+            at, target = visitor.house.clock.now(), ADMIN.tenant
+            settings.write_audit(tx, at, actor="mod", act="pause", target=target, detail=detail)
+
+    await sit_down(visitor, is_operator=False)
+    await visitor.house.app.database.write(write)
+    first = await visitor.get("/desk/moderation?act=pau")
+    assert "&lt;b&gt;54&lt;/b&gt;" in first.html
+    assert "<b>54" not in first.html
+    earlier = re.search(r'<a href="([^"]+)" rel="next">', first.html)
+    assert earlier
+    second = await visitor.get(unescape(earlier[1]))
+    assert "&lt;b&gt;4&lt;/b&gt;" in second.html
+    assert 'rel="next"' not in second.html
+    assert len(rows(await visitor.get("/desk/moderation/audit.csv?act=pau"))) == 56
+    assert "Nothing was done that fits" in (await visitor.get("/desk/moderation?act=none")).html
 
 
 async def test_money_has_budgets_charts_and_the_same_numbers_as_files(visitor: Visitor) -> None:
