@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from bot.job import OPEN
 from bot.overview import UsageRow
 from bot.refs import Micros
 from bot.store import ledger, reports
-from bot.store.portable import total
+from bot.store.portable import beside, total
 from bot.store.reports import Day
 from bot.store.schema import jobs, places
 
-# As the partial index of what runs has it.
-_HELD = select(total(jobs.c.cost) - total(ledger.CHARGED)).where(
-    jobs.c.ended_at.is_(None), jobs.c.accepted_at.is_not(None)
-)
+_HELD = select(total(jobs.c.cost) - total(ledger.CHARGED)).where(jobs.c.state.in_(OPEN))
 _NAME = (
     select(jobs.c.request["requester"]["display_name"].as_string())
     .where(jobs.c.person == bindparam("who"))
@@ -30,7 +27,7 @@ _NAME = (
 
 def held(conn: Connection, tenant: str | None) -> Micros:
     """What is reserved now for what is under way and not paid yet."""
-    is_there = [jobs.c.tenant == tenant] if tenant is not None else []
+    is_there = [beside(jobs.c.tenant) == tenant] if tenant is not None else []
     return Micros(conn.execute(_HELD.where(*is_there)).scalar_one())
 
 
@@ -46,10 +43,10 @@ class Sums:
                 for name, each in more.items():
                     own[name].add_sum(each)
 
-    def add(self, row: Any) -> None:
-        """Count jobs that are alike."""
-        for name, sums in zip((row.model, row.person, row.tenant), self.every, strict=True):
-            sums[name].add(row)
+    def add(self, model: str, person: str, place: str, each: reports.Sum) -> None:
+        """Count what somebody asked of a model somewhere."""
+        for name, sums in zip((model, person, place), self.every, strict=True):
+            sums[name].add_sum(each)
 
     @property
     def models(self) -> list[UsageRow]:
@@ -74,10 +71,14 @@ class Sums:
 
 def sums(conn: Connection, start: datetime, end: datetime, tenant: str | None) -> Sums:
     """What was asked between two times, read once for all three."""
-    found, columns = Sums(), (jobs.c.tenant, jobs.c.person, jobs.c.model)
+    columns = (jobs.c.person, jobs.c.model, jobs.c.tenant)
     days = [Day("", start, end)] if start < end else []
+    alike = defaultdict[tuple[str, str, str], reports.Sum](reports.Sum)
     for _, row in reports.asked(conn, days, *columns, tenant=tenant):
-        found.add(row)
+        alike[row.model, row.person, row.tenant].add(row)
+    found = Sums()
+    for who, each in alike.items():
+        found.add(*who, each)
     return found
 
 
