@@ -13,7 +13,13 @@ from bot.ports import WebCall, WebReply
 from bot.studio import Sitting
 
 #: The pages as they stand in the list beside them: address, name, sign.
-PAGES = (("/desk", "Money", "$"),)
+PAGES = (
+    ("/desk", "Money", "$"),
+    ("/desk/services", "Services", "≈"),
+    ("/desk/moderation", "Moderation", "!"),
+)
+#: What only the operator has.
+OPERATORS_PAGES = (("/desk/checks", "Checks", "✓"),)
 FIELD = "csrf"
 
 
@@ -42,7 +48,7 @@ class Seat:
             name=who.display_name or who.user,
             reach=self.sitting.tenant,
             ends_at=self.sitting.ends_at,
-            pages=PAGES,
+            pages=PAGES if self.sitting.tenant else PAGES + OPERATORS_PAGES,
             here=here,
             **values,
         )
