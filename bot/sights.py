@@ -2,29 +2,224 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.overview import Allowance, Blocked, UsageRow
-from bot.refs import JobId
+from bot.notices import Outcome
+from bot.overview import Allowance, AuditLine, Blocked, UsageRow
+from bot.ports import Finding
+from bot.refs import JobId, Micros
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """A limit that people share, and its use: of one place, or of all where `tenant` is empty."""
+
+    tenant: str
+    allowance: Allowance
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spending:
     """What was asked and charged today, this month and on each of the last days.
 
-    `budgets` are the shared limits in force, with what is used of each; `models` and `places`
-    are this month's, each place by its key. `is_test`: all of it cost nothing.
+    `budgets` are the shared limits in force, with what is used of each; `models`, `people` and
+    `places` are this month's, people and places by their keys, the dearest first. `names` are what
+    those call themselves. `held` is reserved for what is under way.
     """
 
     today: UsageRow
     month: UsageRow
     month_ends: datetime
+    held: Micros = Micros(0)
     days: Sequence[UsageRow] = ()
     models: Sequence[UsageRow] = ()
+    people: Sequence[UsageRow] = ()
     places: Sequence[UsageRow] = ()
-    budgets: Sequence[Allowance] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    budgets: Sequence[Budget] = ()
+
+
+# ---- how services and chats do ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How many seconds half of them took at most, and all but one in twenty."""
+
+    count: int
+    half: float
+    most: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What was asked on one day: how it failed, by class, and how long it took.
+
+    `post` is from the clip's completion at its service to its delivery, `whole` from acceptance.
+    """
+
+    day: str
+    failures: Mapping[str, int] = field(default_factory=dict)
+    post: Spread | None = None
+    whole: Spread | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What this process knows of a service: why it takes nothing, and why nothing is seen of it.
+
+    `may_try`: a job may go there, be it to see whether its trouble is over. `looked_at` is when
+    what runs there was last looked at, None where another process looks.
+    """
+
+    trouble: str = ""
+    unseen: str = ""
+    may_try: bool = True
+    looked_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """The last of its kind: a clip, or a failure with its reason."""
+
+    at: datetime
+    job_id: JobId
+    sentence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """What is left in an account, None where nobody can tell, and when its service said so."""
+
+    micros: Micros | None = None
+    asked_at: datetime | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """How a video service does; counts are of the reader's reach.
+
+    `slots` is None, and `balance`, for who may not know what others use. `detour` is the service
+    that its line may go to meanwhile; `prices` are its models, each with its cheapest price.
+    """
+
+    name: str
+    is_test: bool
+    health: Health
+    running: int
+    waiting: int
+    oldest: datetime | None = None
+    slots: int | None = None
+    balance: Balance | None = None
+    success: Ending | None = None
+    failure: Ending | None = None
+    detour: str = ""
+    prices: Mapping[str, Micros] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chat:
+    """A chat platform, and why nobody is heard there, if so."""
+
+    name: str
+    trouble: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """All services and chats; `is_alone`: there is no other process."""
+
+    services: Sequence[Service]
+    chats: Sequence[Chat]
+    is_alone: bool
+
+
+# ---- moderation ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A clip that somebody reported, and what was decided."""
+
+    job_id: JobId
+    tenant: str
+    person: str
+    reason: str
+    at: datetime
+    outcome: Outcome | None = None
+    decided_by: str = ""
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A clip that waits for a moderator."""
+
+    job_id: JobId
+    tenant: str
+    person: str
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused:
+    """A place that takes nothing new, by whose word."""
+
+    tenant: str
+    at: datetime
+    by: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the operator was told, or is to be told."""
+
+    at: datetime
+    sentence: str
+    job_id: JobId | None = None
+    told_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSearch:
+    """Which lines of the audit log: those in which these words stand."""
+
+    actor: str = ""
+    act: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moderation:
+    """What those who run a place look after. `told` is for the operator alone."""
+
+    reports: Sequence[Report]
+    reviews: Sequence[Held]
+    blocked: Sequence[Blocked]
+    paused: Sequence[Paused]
+    audit: Sequence[AuditLine]
+    told: Sequence[Told] = ()
+
+
+# ---- checks ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """The last run of `raybot check` from the desk; without `ended_at` it goes on.
+
+    `trouble` is why it came to no end.
+    """
+
+    began_at: datetime
+    by: str
+    ended_at: datetime | None = None
+    findings: Sequence[Finding] = ()
+    trouble: str = ""
 
 
 # ---- what can be done ------------------------------------------------------------------------

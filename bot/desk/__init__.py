@@ -5,9 +5,15 @@ Whoever asks is a `Sitting`, and gets what lies in its reach: one place, or all 
 
 from __future__ import annotations
 
+import asyncio
+
 from bot.clock import Clock
+from bot.desk.checks import ChecksView
+from bot.desk.moderation import ModerationView
 from bot.desk.openings import OpeningsView
+from bot.desk.pace import PaceView
 from bot.desk.places import PlacesView
+from bot.desk.services import ServicesView
 from bot.desk.spending import SpendingView
 from bot.house import House
 from bot.planning import Planner
@@ -26,3 +32,13 @@ class Desk:
         self.spending = SpendingView(database=database, clock=clock, house=house)
         self.openings = OpeningsView(database=database, clock=clock, rights=rights)
         self.places = PlacesView(database=database, planner=planner, clock=clock, house=house)
+        self.pace = PaceView(database=database, clock=clock, house=house)
+        self.services = ServicesView(database=database, planner=planner, clock=clock, house=house)
+        self.moderation = ModerationView(database=database, clock=clock)
+        self.checks = ChecksView(database=database, clock=clock, house=house)
+
+    async def run(self) -> None:
+        """Do what pages asked for and do not wait for, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.services.run(), name="balances")
+            group.create_task(self.checks.run(), name="checks")

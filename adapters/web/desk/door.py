@@ -9,14 +9,25 @@ from typing import TYPE_CHECKING
 
 from adapters.web import render
 from adapters.web.desk.acts import Acts
+from adapters.web.desk.checks import Checks
+from adapters.web.desk.moderation import Moderation
 from adapters.web.desk.money import Money
 from adapters.web.desk.places import Places
 from adapters.web.desk.said import unseal
 from adapters.web.desk.seat import FIELD, Handler, Seat, Subject
+from adapters.web.desk.services import Services
 from adapters.web.parse import field_of, read_form
 from adapters.web.site import STRANGER, Site, refuse, reply
 from bot.clock import Clock
-from bot.errors import BotError, LinkSpent, NotAllowed, QuotaExceeded, Refusal, SignedOut
+from bot.errors import (
+    BotError,
+    JobNotFound,
+    LinkSpent,
+    NotAllowed,
+    QuotaExceeded,
+    Refusal,
+    SignedOut,
+)
 from bot.ports import WebCall, WebHandler, WebReply
 from bot.text import Text, describe_error
 
@@ -40,9 +51,12 @@ class Door:
         self._clock = clock
         self._tries: list[tuple[float, str]] = []
         subjects: tuple[Subject, ...] = (
-            Money(studio, clock=clock),
+            Money(studio),
             Places(studio),
             Acts(studio, site, clock=clock),
+            Services(studio, clock=clock),
+            Moderation(studio),
+            Checks(studio),
         )
         self._handlers: dict[tuple[str, str], Handler] = {}
         for each in subjects:
@@ -141,6 +155,7 @@ def told(_call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
     status, text = 400 if isinstance(error, Refusal) else 500, describe_error(error)
     is_out = isinstance(error, SignedOut | LinkSpent)
+    status = 404 if isinstance(error, JobNotFound) else status
     if isinstance(error, NotAllowed) and not isinstance(error, QuotaExceeded):
         status = 401 if isinstance(error, SignedOut) else 403
         title = NOT_IN if isinstance(error, SignedOut) else NO_WAY if is_out else text.title

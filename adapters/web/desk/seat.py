@@ -14,7 +14,14 @@ from bot.ports import WebCall, WebReply
 from bot.studio import Sitting
 
 #: The pages as they stand in the list beside them: address, name, sign.
-PAGES = (("/desk", "Money", "$"), ("/desk/places", "Places", "⌂"))
+PAGES = (
+    ("/desk", "Money", "$"),
+    ("/desk/services", "Services", "≈"),
+    ("/desk/moderation", "Moderation", "!"),
+    ("/desk/places", "Places", "⌂"),
+)
+#: What only the operator has.
+OPERATORS_PAGES = (("/desk/checks", "Checks", "✓"),)
 FIELD = "csrf"
 
 
@@ -44,7 +51,7 @@ class Seat:
             name=who.display_name or who.user,
             reach=self.sitting.tenant,
             ends_at=self.sitting.ends_at,
-            pages=PAGES,
+            pages=PAGES if self.sitting.tenant else PAGES + OPERATORS_PAGES,
             here=here,
             said=self.said,
             **values,

@@ -1,4 +1,4 @@
-// What a page of the desk does by itself: times in the viewer's zone.
+// What a page of the desk does by itself: times in the viewer's zone, and a new look at what runs.
 (() => {
   "use strict";
   const long = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
@@ -9,4 +9,6 @@
     time.textContent = long.format(when);
     time.title = full.format(when);
   }
+  const again = document.querySelector("[data-again]");
+  if (again) setTimeout(() => location.reload(), 1000 * Number(again.dataset.again));
 })();

@@ -191,6 +191,8 @@ async def test_what_waits_for_a_word_is_decided_once(inn: Inn) -> None:
     studio = inn.visitor.house.studio
     job = await inn.finish(await inn.ask("rex", place="b"))
     await studio.care.report(job.id, to_requester("ida", workspace="b"), "rude")
+    assert f'name="job" value="{job.id}"' in (await inn.bea.get("/desk/moderation")).html
+    assert job.id not in (await inn.ana.get("/desk/moderation")).html
     assert (await inn.ana.act("report", job=job.id, outcome="removed"))[0] == "alert"
     assert (await inn.bea.act("report", job=job.id, outcome="burnt"))[0] == "alert"
     assert await inn.bea.act("report", job=job.id, outcome="removed") == (

@@ -1,4 +1,4 @@
-"""One-time links to the operator's desk, and who is signed in there; the form of a grant."""
+"""One-time links to the operator's desk, who is signed in there, and the index of its sums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the tables and the column."""
+    """Add the tables, the index and the column."""
     op.add_column("grants", sa.Column("form", sa.String(length=100), nullable=True))
     op.create_index(op.f("ix_grants_form"), "grants", ["form"], unique=True)
     op.create_table(
@@ -32,4 +32,15 @@ def upgrade() -> None:
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_desk_sessions")),
+    )
+    has_ended = sa.text("ended_at IS NOT NULL")
+    op.create_index(
+        op.f("ix_jobs_asked"),
+        "jobs",
+        [
+            *("created_at", "tenant", "person", "model", "state", "cost", "seconds"),
+            *("accepted_at", "completed_at", "ended_at", "story", "id"),
+        ],
+        sqlite_where=has_ended,
+        postgresql_where=has_ended,
     )
