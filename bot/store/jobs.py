@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -227,39 +227,6 @@ def running(conn: Connection, provider: str, stale_before: datetime) -> dict[str
         .group_by(jobs.c.person)
     )
     return {row.person: row.jobs for row in rows}
-
-
-def generating(
-    conn: Connection, provider: str, known: Set[GenerationId] = frozenset()
-) -> tuple[set[GenerationId], list[Job]]:
-    """What the provider works on, and the jobs of it whose generation is not known."""
-    is_running = and_(
-        jobs.c.provider == provider,
-        jobs.c.state == JobState.GENERATING,
-        jobs.c.provider_failure.is_(None),
-        jobs.c.generation_id.is_not(None),
-    )
-    ids = set(conn.execute(select(jobs.c.generation_id).where(is_running)).scalars())
-    # At a start nothing is known, and so many may run that no list of them can be asked for.
-    which = jobs.c.generation_id.in_(ids - known) if known else is_running
-    rows = conn.execute(select(jobs).where(is_running, which)) if ids - known else ()
-    return ids, [to_job(row) for row in rows]
-
-
-def finished_durations(conn: Connection, provider: str, limit: int) -> list[tuple[Job, float]]:
-    """The last finished generations and how many seconds each took."""
-    rows = conn.execute(
-        select(jobs)
-        .where(jobs.c.provider == provider, jobs.c.completed_at.is_not(None))
-        .order_by(jobs.c.created_at.desc())
-        .limit(limit)
-    )
-    found = [to_job(row) for row in rows]
-    return [
-        (job, (job.completed_at - job.submitted_at).total_seconds())
-        for job in reversed(found)
-        if job.completed_at and job.submitted_at
-    ]
 
 
 # ---- crashes ---------------------------------------------------------------------------------
