@@ -284,13 +284,16 @@ def writer_engine(url: URL) -> Engine:
 
 
 def reader_engine(url: URL) -> Engine:
-    """An engine of read-only connections."""
+    """An engine of read-only connections, not proved before use: a read that fails is repeated."""
     engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=READERS,
         max_overflow=0,
-        pool_pre_ping=True,
+        # Each query sees what holds then anyway; to begin and to end costs as much as the query.
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        pool_reset_on_return=None,
         hide_parameters=True,
         connect_args=connect_args(default_transaction_read_only="on"),
         json_serializer=to_json,
