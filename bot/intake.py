@@ -142,7 +142,10 @@ class Intake(Receipts):
     async def _insert(
         self, requests: Sequence[GenerationRequest], retry_of: JobId | None
     ) -> list[Job] | None:
-        """Their rows; None where somebody else has just written them."""
+        """Their rows; None where somebody else has just written them.
+
+        Nobody is nudged: only where this process dies are they due as they are, and found late.
+        """
         now = self._clock.now()
 
         def insert(tx: Tx) -> list[Job] | None:
@@ -152,8 +155,6 @@ class Intake(Receipts):
                 if not is_new and not started:
                     return None
                 started.append(job)
-                if job.next_at is not None:
-                    self._dispatcher.wake(tx, job.id, job.next_at)
             return started
 
         return await self._database.write(insert)
