@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
-from bot import supply
+from bot import doors, supply
 from bot.announcer import Announcer
 from bot.charts import Charts
 from bot.clips import Clips
@@ -17,12 +17,11 @@ from bot.config import Config
 from bot.courier import Courier
 from bot.digest import Digests
 from bot.dispatch import open_dispatch
-from bot.errors import ProviderError, StoreError
+from bot.errors import StoreError
 from bot.failover import Failover
 from bot.frames import Frames
 from bot.gauges import Gauges, Heart
 from bot.housekeeping import Housekeeping
-from bot.job import Job
 from bot.links import Links
 from bot.log import get_logger
 from bot.media import LinkSigner, open_media
@@ -31,8 +30,8 @@ from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.planning import Planner
 from bot.ports import Adapter
+from bot.reach import Reach
 from bot.reception import Reception
-from bot.refs import MessageRef
 from bot.relay import Relay
 from bot.status import Status
 from bot.step import Wiring, Workshop
@@ -46,6 +45,8 @@ from bot.web import Web
 
 log = get_logger(__name__)
 ADDRESS_FILE = "private.address"
+#: The adapter that has the operator's desk.
+DESK = "web"
 
 
 class App:
@@ -250,6 +251,7 @@ class App:
 
     def _build_house(self) -> House:
         config, clock = self._config, self._clock
+        reach = Reach(adapters=self._adapters, providers=self._providers)
         return House(
             limits=config.limits,
             access=config.access,
@@ -258,19 +260,22 @@ class App:
             announce=self._announcer.touch,
             nudge=self._relay.nudge,
             to_notice=self._to_notice,
-            cancel_generation=self._cancel_generation,
+            cancel_generation=reach.cancel_generation,
             failover=self._failover,
             replicas=self._replicas,
             moderation=config.moderation,
             contacts=config.contacts,
             moderators=supply.moderators(config, self._secret, clock=clock, stack=self._stack),
             operators=frozenset(each.identity for each in config.operators),
-            delete_post=self._delete_post,
+            delete_post=reach.delete_post,
             place=self._announcer.place,
             resolve=self.operations.resolve,
             trouble_of=lambda name: self._watchers[name].admission.sentence,
             chart=Charts(self._codec, config.bot.data_dir / "charts").draw,
             sign=self._signer.sign,
+            is_admin=reach.is_admin,
+            desk_address=self.public_url or self.address if DESK in self._factories else "",
+            is_desk_public=doors.is_public(config.bot),
         )
 
     def _build_web(self) -> Web:
@@ -384,17 +389,3 @@ class App:
     def _on_moved(self, was: str, now: str) -> None:
         self._metrics.failovers.labels(was, now).inc()
         self._relay.nudge(now)
-
-    async def _cancel_generation(self, job: Job) -> bool:
-        provider = self._providers.get(job.plan.provider) if job.plan else None
-        if provider is None or job.generation_id is None:
-            return False
-        try:
-            return await provider.cancel(job.generation_id)
-        except ProviderError as error:
-            log.warning("provider.cancel_failed", job=job.id, cause=error.sentence)
-            return False
-
-    async def _delete_post(self, message: MessageRef) -> None:
-        if (adapter := self._adapters.get(message.thread.adapter)) is not None:
-            await adapter.delete(message)

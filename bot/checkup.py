@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from bot import choice, orphans
 from bot.clock import SystemClock
 from bot.config import Config
+from bot.doors import LOOPBACK
 from bot.errors import (
     ConfigError,
     InvalidRequest,
@@ -27,7 +28,6 @@ from bot.request import VideoWork
 from bot.store import jobs, ledger, places, reports
 from bot.store.database import Database, open_database
 from bot.supply import (
-    LOOPBACK,
     SIMULATOR,
     Opened,
     can_host,

@@ -79,6 +79,14 @@ class NotServed(NotAllowed):
     """This place is not set up for Raybot. Its operator can add it."""
 
 
+class LinkSpent(NotAllowed):
+    """This link has been used, or it is older than ten minutes. Ask for a new one."""
+
+
+class SignedOut(NotAllowed):
+    """You are not signed in here any more. Ask for a new link."""
+
+
 class Paused(NotAllowed):
     """Raybot is paused here. Those who run this place, or the operator, can resume it."""
 

@@ -16,6 +16,7 @@ from bot.notices import Notice
 from bot.overview import UsageRow
 from bot.refs import GenerationId, JobId, MessageRef
 from bot.replicas import Replicas
+from bot.request import Requester
 from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 
 Resolution = Literal["charge", "release"]
@@ -27,6 +28,11 @@ async def _leave_post(_message: MessageRef) -> None:
 
 async def _place_nowhere(_job: Job) -> None:
     """Where nothing must be shown before it is paid."""
+
+
+async def _nobody(_requester: Requester) -> bool:
+    """Where no platform is asked."""
+    return False
 
 
 def _no_trouble(_provider: str) -> str | None:
@@ -73,7 +79,9 @@ class House:
     job that waits for an operator's word. `trouble_of` says why a video service takes nothing.
     `moderators` check each request before it is paid. `chart` draws days as a PNG, where it can.
     `sign` makes a path on the public listener one that may be opened until a time; empty where
-    there is none. `replicas` are this process and those beside it.
+    there is none. `replicas` are this process and those beside it. `is_admin` asks a platform
+    whether somebody may run their place; raises `DeliveryError`s. `desk_address` is where the desk
+    is, empty where there is none; `is_desk_public`: others than this machine reach it.
     """
 
     limits: LimitsTable
@@ -96,3 +104,6 @@ class House:
     trouble_of: Callable[[str], str | None] = _no_trouble
     chart: Callable[[Sequence[UsageRow]], Awaitable[bytes | None]] = _draw_nothing
     sign: Callable[[str, datetime], str] = _sign_nothing
+    is_admin: Callable[[Requester], Awaitable[bool]] = _nobody
+    desk_address: str = ""
+    is_desk_public: bool = False

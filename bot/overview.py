@@ -9,7 +9,7 @@ from typing import Literal
 
 from bot.notices import Notice
 from bot.refs import JobId, MessageRef, Micros, Price
-from bot.request import Duration, Relation, Resolution
+from bot.request import Duration, Relation, Requester, Resolution
 from bot.tables import LimitsTable
 
 # ---- of their own ----------------------------------------------------------------------------
@@ -308,3 +308,36 @@ class Forgetting:
     def can_begin(self) -> bool:
         """Whether there is something to be decided."""
         return not self.is_begun and not self.what.is_empty
+
+
+# ---- who sits at the desk --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sitting:
+    """Somebody at the desk: of one place, or of all where `tenant` is empty, until a time.
+
+    Without `has_desk` they may enter the playground alone.
+    """
+
+    who: Requester
+    tenant: str
+    has_desk: bool
+    ends_at: datetime
+    checked_at: datetime
+
+    def sees(self, tenant: str) -> bool:
+        """Whether what is of this place is theirs to see."""
+        return self.has_desk and self.tenant in ("", tenant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invitation:
+    """A link that lets somebody in at the desk once, until a time.
+
+    `is_local`: it opens only on the machine that Raybot runs on.
+    """
+
+    link: str
+    ends_at: datetime
+    is_local: bool

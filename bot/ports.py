@@ -316,6 +316,12 @@ class Adapter(Protocol):
     async def direct(self, requester: Requester) -> ThreadRef | None:
         """The conversation with this person alone, where there is one."""
 
+    async def is_admin(self, requester: Requester) -> bool:
+        """Whether somebody may run their place, as the platform says now.
+
+        Raises `DeliveryError`s where it does not answer.
+        """
+
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """A fresh public link to this image by the chat's own means; only where `can_host`."""
 

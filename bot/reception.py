@@ -94,7 +94,9 @@ class Reception:
         if self._operations is None:
             raise StoreBusy
         found = self._adapters.get(adapter)
-        return found.routes.get((method, path)) if found is not None else None
+        asked = [found] if found is not None else self._adapters.values()
+        answers = (each.routes.get((method, path)) for each in asked)
+        return next((each for each in answers if each is not None), None)
 
     async def _act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
         if self._operations is None:

@@ -12,6 +12,7 @@ from bot.house import House
 from bot.request import Requester
 from bot.store import places, settings
 from bot.store.database import Database, Tx
+from bot.tables import OPERATOR
 
 
 class Rights:
@@ -35,7 +36,9 @@ class Rights:
             raise NotAllowed("That can be done only in the place itself.")
 
     def is_operator(self, actor: Requester) -> bool:
-        """Whether somebody may act for every place."""
+        """Whether somebody may act for every place: the operators, and who sits at the machine."""
+        if actor.adapter == OPERATOR:
+            return True
         names = {f"{actor.adapter}:{actor.user}", actor.person}
         return not names.isdisjoint(self._house.operators)
 
@@ -61,6 +64,13 @@ class Rights:
             )
 
         await self._database.write(write)
+
+    async def holds(self, actor: Requester) -> bool:
+        """Whether somebody may run their place now, as their platform says.
+
+        Raises `DeliveryError`s where it does not answer.
+        """
+        return self.is_operator(actor) or await self._house.is_admin(actor)
 
     def _check_served(self, tx: Tx, tenant: str, actor: Requester) -> None:
         """A place that is not served leaves nothing behind."""

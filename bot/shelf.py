@@ -20,7 +20,7 @@ from bot.planning import Planner
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, Work
 from bot.showing import to_kept, to_line
-from bot.store import jobs, ledger, lineage, messages, reports, reviews, timeline
+from bot.store import jobs, ledger, lineage, messages, reports, reviews, settings, timeline
 from bot.store.database import Database
 
 log = get_logger(__name__)
@@ -175,3 +175,18 @@ class Shelf:
         if job.request.requester.person != requester.person and not may_act:
             raise NotAllowed(f"{job_id} is somebody else's. Only they can do that.")
         return job
+
+    # ---- what an adapter wants to know again --------------------------------------------
+
+    async def recall(self, adapter: str, name: str, *, job_id: JobId | None = None) -> str:
+        """What an adapter wants to know again after a restart; empty where it never said."""
+        scope = settings.adapter_scope(adapter, job_id)
+        kept = await self._database.read(lambda conn: settings.chosen(conn, scope))
+        return kept.get(name, "")
+
+    async def remember(
+        self, adapter: str, name: str, value: str, *, job_id: JobId | None = None
+    ) -> None:
+        """Keep something for an adapter; what is about a job, until some days after its end."""
+        scope = settings.adapter_scope(adapter, job_id)
+        await self._database.write(lambda tx: settings.choose(tx, scope, {name: value}))

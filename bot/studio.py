@@ -17,6 +17,8 @@ from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.departures import Departures
+from bot.desk import Desk
+from bot.entry import Entry
 from bot.erasure import Erasure
 from bot.errors import InvalidRequest
 from bot.gallery import Gallery
@@ -35,6 +37,7 @@ from bot.overview import (
     Document,
     Forgetting,
     Grant,
+    Invitation,
     JobLine,
     Offer,
     PlaceLimit,
@@ -45,6 +48,7 @@ from bot.overview import (
     Relative,
     Setting,
     Shown,
+    Sitting,
     UsageReport,
     UsageRow,
 )
@@ -77,6 +81,7 @@ __all__ = [
     "Grant",
     "House",
     "Inbox",
+    "Invitation",
     "JobLine",
     "Noted",
     "Offer",
@@ -91,6 +96,7 @@ __all__ = [
     "Relative",
     "Setting",
     "Shown",
+    "Sitting",
     "Studio",
     "UsageReport",
     "UsageRow",
@@ -106,7 +112,7 @@ class Studio(Shelf):
     `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip,
     `stories` is for films under way; `care` is for clips that trouble somebody, `gallery` for
     those that people like, `reviews` for those that wait for a moderator; `erasure` forgets
-    people, `departures` hears of places that left.
+    people, `departures` hears of places that left; `entry` lets people in at the `desk`.
     `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
     dealt with, `vault` the secrets that an adapter was given.
     """
@@ -209,6 +215,10 @@ class Studio(Shelf):
 
     def _open_erasure(self, rights: Rights, courier: Courier) -> None:
         database, clock, house = self._database, self._clock, self._house
+        self.entry = Entry(database=database, clock=clock, house=house, rights=rights)
+        self.desk = Desk(
+            database=database, planner=self._planner, clock=clock, house=house, rights=rights
+        )
         self.erasure = Erasure(
             database=database,
             planner=self._planner,
@@ -374,19 +384,6 @@ class Studio(Shelf):
         """Whether a place is served."""
         state = await self._database.read(lambda conn: places.state(conn, tenant))
         return self._access.is_served(tenant, state)
-
-    async def recall(self, adapter: str, name: str, *, job_id: JobId | None = None) -> str:
-        """What an adapter wants to know again after a restart; empty where it never said."""
-        scope = settings.adapter_scope(adapter, job_id)
-        kept = await self._database.read(lambda conn: settings.chosen(conn, scope))
-        return kept.get(name, "")
-
-    async def remember(
-        self, adapter: str, name: str, value: str, *, job_id: JobId | None = None
-    ) -> None:
-        """Keep something for an adapter; what is about a job, until some days after its end."""
-        scope = settings.adapter_scope(adapter, job_id)
-        await self._database.write(lambda tx: settings.choose(tx, scope, {name: value}))
 
 
 def _check_whole(job: Job) -> None:

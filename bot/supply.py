@@ -19,6 +19,7 @@ from pydantic import Field, SecretStr
 
 from bot.clock import Clock, SystemClock
 from bot.config import Config, parts_of
+from bot.doors import LOOPBACK, check_door
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
@@ -33,7 +34,7 @@ from bot.ports import (
 from bot.refs import Frozen
 from bot.store.database import POSTGRES
 from bot.studio import Studio
-from bot.tables import BotTable, nearest
+from bot.tables import nearest
 from bot.web import WebSettings
 
 log = get_logger(__name__)
@@ -41,7 +42,6 @@ SIMULATOR = "simulator"
 SIMULATOR_KEY = "luma-simulator"
 START_SECONDS = 20.0
 SECRET_CHARS = 16
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class SimulatorTable(Frozen):
@@ -206,7 +206,7 @@ def switched_on(config: Config) -> tuple[str, ...]:
 def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
     """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
     module, table = _adapter(name), _table(config, name)
-    _check_door(config.bot, name, table)
+    check_door(config.bot, name, table)
     extra = {
         key: value for key, value in overrides.items() if key not in module.Settings.model_fields
     }
@@ -217,19 +217,6 @@ def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
         return adapter
 
     return create
-
-
-def _check_door(table: BotTable, name: str, settings: Any) -> None:
-    """Raise where others could come in, be it through a proxy: they would spend our money."""
-    address = urlsplit(table.public_url).hostname or ""
-    is_within = table.public_host in LOOPBACK and (not address or address in LOOPBACK)
-    if is_within or not getattr(settings, "is_for_this_machine", False):
-        return
-    key = "public_url" if table.public_host in LOOPBACK else "public_host"
-    raise ConfigError(
-        f"[bot] {key}: [adapters.{name}] has no sign-in, so it is served on this machine alone. "
-        'Set public_host = "127.0.0.1" and no public_url, or switch it off: enabled = false.'
-    )
 
 
 async def check_adapter(
@@ -247,7 +234,7 @@ async def check_adapter(
     """
     module, table = _adapter(name), _table(config, name)
     if getattr(table, "enabled", True):
-        _check_door(config.bot, name, table)
+        check_door(config.bot, name, table)
     found: list[Finding] = await module.check(
         table, served=served, models=models, public_url=config.bot.public_url, seconds=seconds
     )

@@ -77,6 +77,8 @@ class RecordingAdapter:
         self.before_post: Callable[[Notice], DeliveryError | None] = lambda _: None
         self.max_upload_bytes = max_upload_bytes
         self.is_placed_first = False
+        self.admins: set[str] = set()
+        self.rights_fault: DeliveryError | None = None
         self.routes: Mapping[tuple[str, str], WebHandler] = {}
         self._changed = asyncio.Condition()
 
@@ -118,6 +120,11 @@ class RecordingAdapter:
 
     async def direct(self, requester: Requester) -> ThreadRef | None:
         return ThreadRef(adapter=self.name, workspace="local", channel=f"dm-{requester.user}")
+
+    async def is_admin(self, requester: Requester) -> bool:
+        if self.rights_fault is not None:
+            raise self.rights_fault
+        return requester.user in self.admins
 
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as the limits say."""

@@ -11,6 +11,7 @@ from adapters.slack.addresses import NAME, Accounts
 from adapters.slack.clients import Clients
 from adapters.slack.images import Images
 from adapters.slack.pace import Pace
+from adapters.slack.people import People
 from adapters.slack.posted import ON_ITS_WAY, Note, Posted, to_metadata
 from adapters.slack.uploads import FILE, Uploads, parent_for
 from adapters.statuses import Statuses
@@ -54,10 +55,13 @@ class Delivery:
         base_url: str,
         upload_limit_bytes: int,
         file_hosts: Collection[str],
+        admins: Collection[str] = (),
     ) -> None:
         self._clock = clock
         self._upload_limit = upload_limit_bytes
         self.clients = Clients(accounts, base_url=base_url)
+        self._accounts = accounts
+        self._people = People(self.clients, clock=clock, admins=admins)
         self.images = Images(self.clients, clock, hosts=file_hosts)
         self._posted = Posted(self.clients, clock)
         self._uploads = Uploads(self.clients, clock)
@@ -222,6 +226,11 @@ class Delivery:
             client = await self.clients.api(workspace)
             got = await client.conversations_open(users=requester.user)
         return addresses.to_thread(workspace, str(got["channel"]["id"]))
+
+    async def is_admin(self, requester: Requester) -> bool:
+        """Whether somebody is an admin of their workspace now, or the configuration says so."""
+        account = await self._accounts.of(requester.workspace)
+        return (await self._people.anew(account, requester.user)).is_admin
 
     async def hand_over(
         self, requester: Requester, documents: Sequence[Document], words: str

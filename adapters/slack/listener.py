@@ -25,7 +25,6 @@ from adapters.slack.kept import Kept
 from adapters.slack.mentions import Mentions
 from adapters.slack.more import LIST, REJECTING, REPORTING
 from adapters.slack.parse import Asked
-from adapters.slack.people import People
 from adapters.slack.places import Places
 from adapters.slack.session import Session
 from adapters.slack.settings import Settings
@@ -70,10 +69,10 @@ class Slack(Delivery):
             base_url=settings.api_base_url,
             upload_limit_bytes=settings.upload_limit_bytes,
             file_hosts=settings.file_hosts,
+            admins=settings.admins,
         )
         self._accounts = accounts
         self._session = Session(self, accounts, settings, clock=clock)
-        self._people = People(self.clients, clock=clock, admins=settings.admins)
         self._voice = Voice(self.clients)
         self._answers = Answers(studio, self, clock=clock)
         self._care = Care(studio, self._people)

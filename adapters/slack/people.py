@@ -50,6 +50,12 @@ class People:
             self._known.popitem(last=False)
         return person
 
+    async def anew(self, account: Account, user: str) -> Person:
+        """Who this is now, not some minutes ago; raises `DeliveryError`s."""
+        person = await self._ask(account, user)
+        self._known[account.workspace, user] = (self._clock.now(), person)
+        return person
+
     async def _ask(self, account: Account, user: str) -> Person:
         try:
             async with self._clients.translated(account.workspace):

@@ -32,8 +32,8 @@ class Settings(Frozen):
     """
 
     can_host: ClassVar[bool] = False
-    #: Without sign-in it is for who sits here.
-    is_for_this_machine: ClassVar[bool] = True
+    #: Where others than this machine come.
+    asks_to_sign_in: ClassVar[bool] = True
     enabled: bool = False
     folder: Path = Path("data/web")
     image_days: int = Field(default=7, ge=1)

@@ -8,23 +8,35 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.web import guard, render
+from adapters.web import render
+from adapters.web.asides import MODERATED
 from adapters.web.buttons import Pressed
 from adapters.web.conversation import Answer, Conversation
 from adapters.web.delivery import Delivery
-from adapters.web.guard import Guard, Visit, reply
+from adapters.web.desk.door import Door, told
+from adapters.web.guard import Guard, Visit
+from adapters.web.images import IMAGE
 from adapters.web.pages import Pages
 from adapters.web.parse import (
     IMAGE_BYTES,
     field_of,
-    image_type,
+    file_type,
     read_form,
     to_job_id,
     to_nonce,
     to_said,
 )
+from adapters.web.site import AWAY, FILE_POLICY, Site, refuse, reply
 from bot.clock import Clock
-from bot.errors import BotError, ClipError, FrameRejected, JobNotFound, QuotaExceeded, Refusal
+from bot.errors import (
+    BotError,
+    ClipError,
+    FrameRejected,
+    JobNotFound,
+    QuotaExceeded,
+    Refusal,
+    SignedOut,
+)
 from bot.log import get_logger
 from bot.ports import WebCall, WebHandler, WebReply, WebRoute
 from bot.text import describe_error
@@ -34,6 +46,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 Handler = Callable[[WebCall, Visit], Awaitable[WebReply]]
+Told = Callable[[WebCall, BotError], WebReply]
 SORRY = "Raybot made a mistake here; its log says which. Type jobs to see what runs."
 #: The form closes once its answer is drawn: what is no longer on the page is told nothing.
 AFTERWARDS = ("HX-Trigger-After-Settle", "pressed")
@@ -46,9 +59,12 @@ class Playground(Delivery):
 
     def __init__(self, studio: Studio, *, folder: Path, image_days: int, clock: Clock) -> None:
         super().__init__(studio, folder=folder, image_days=image_days, clock=clock)
-        self._guard = Guard(studio)
-        self._conversation = Conversation(studio, self._images, self._requester)
-        self._pages = Pages(studio, self._images, self._news, self._requester)
+        self._site = Site(address=studio.entry.address, is_public=studio.entry.is_public)
+        self._guard = Guard(studio, self._site)
+        self._conversation = Conversation(
+            studio, self._images, self._asides, self._requester, clock=clock
+        )
+        self._pages = Pages(studio, self._images, self._asides, self._news, self._requester)
         self._routes = self._to_routes()
 
     def _to_routes(self) -> dict[tuple[str, str], WebHandler]:
@@ -64,14 +80,22 @@ class Playground(Delivery):
             ("POST", "/web/act"): self._on_act,
             ("POST", "/web/image/remove"): self._on_remove,
         }
-        for path in render.STATIC.iterdir():
-            handlers["GET", f"/web/static/{path.name}"] = partial(_on_static, path)
         routes: dict[tuple[str, str], WebHandler] = {
-            each: partial(self._on_call, handler) for each, handler in handlers.items()
+            each: self._to_answer(handler) for each, handler in handlers.items()
         }
-        upload = partial(self._on_call, self._on_upload)
+        for path in render.STATIC.iterdir():
+            answer = partial(_on_static, path)
+            routes["GET", f"/web/static/{path.name}"] = partial(
+                self._on_call, answer, self._refuse
+            )
+        desk = Door(self._studio, self._site, clock=self._clock).answers
+        routes |= {each: partial(self._on_call, answer, told) for each, answer in desk.items()}
+        upload = self._to_answer(self._on_upload)
         routes["POST", "/web/images"] = WebRoute(answer=upload, max_bytes=IMAGE_BYTES)
         return routes
+
+    def _to_answer(self, handler: Handler) -> WebHandler:
+        return partial(self._on_call, partial(self._visited, handler), self._refuse)
 
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
@@ -79,28 +103,36 @@ class Playground(Delivery):
         return self._routes
 
     async def run(self) -> None:
-        """Nothing is listened to here; old images are swept."""
-        await self._images.sweep()
+        """Show what other processes change, and sweep what is old; browsers call by themselves."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear(), name="news of other processes")
+            group.create_task(self._sweep(), name="sweep")
 
     # ---- every call ----------------------------------------------------------------------
 
-    async def _on_call(self, handler: Handler, call: WebCall) -> WebReply:
-        """The boundary: who may come in, and what is said where something goes wrong."""
+    async def _on_call(self, answer: WebHandler, told: Told, call: WebCall) -> WebReply:
+        """The boundary: what is said where something goes wrong."""
+        if not self._site.lets(call):
+            log.info("web.sent_away", path=call.path)
+            return refuse(AWAY)
         try:
-            visit = await self._guard.admit(call)
-            if isinstance(visit, WebReply):
-                log.info("web.sent_away", path=call.path)
-                return visit
-            return await handler(call, visit)
+            return await answer(call)
         except BotError as error:
             if not isinstance(error, Refusal):
                 log.warning("web.not_done", path=call.path, cause=type(error).__name__)
-            return self._refuse(call, error)
+            return told(call, error)
         except Exception:
             log.exception("web.call_failed", path=call.path)
-            return self._refuse(call, BotError(SORRY))
+            return told(call, BotError(SORRY))
+
+    async def _visited(self, handler: Handler, call: WebCall) -> WebReply:
+        """Answer who may come in."""
+        visit = await self._guard.admit(call)
+        return visit if isinstance(visit, WebReply) else await handler(call, visit)
 
     def _refuse(self, call: WebCall, error: BotError) -> WebReply:
+        if isinstance(error, SignedOut):
+            return told(call, error)
         text = describe_error(error)
         if "hx-request" in call.headers:
             ends = error.resets_at if isinstance(error, QuotaExceeded) else None
@@ -115,22 +147,24 @@ class Playground(Delivery):
         text, times = await self._conversation.usage()
         return await self._pages.usage(call, visit, text, times)
 
-    async def _on_events(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_events(self, call: WebCall, visit: Visit) -> WebReply:
         # The header is the browser's own, after a cut; the query is what the page was drawn with.
         seen = call.headers.get("last-event-id") or call.query.get("after", "")
         answer = reply("", kind="text/event-stream")
-        return WebReply(headers=answer.headers, stream=self._news.stream(seen, self._everything))
+        everything = partial(self._everything, runs_it=visit.runs_it)
+        news = self._news.stream(seen, everything, hidden="" if visit.runs_it else MODERATED)
+        return WebReply(headers=answer.headers, stream=news)
 
     async def _on_image(self, call: WebCall, _visit: Visit) -> WebReply:
         content = await self._images.content(call.query.get("id", ""))
-        kind = image_type(content[:16]) or "application/octet-stream"
-        return reply(content, kind=kind, policy=guard.FILE_POLICY, headers=FILE_HEADERS)
+        kind = file_type(content[:16])
+        return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
 
     async def _on_poster(self, call: WebCall, _visit: Visit) -> WebReply:
         job_id = to_job_id(call.query.get("job", ""))
         content = await self._pages.poster(job_id)
-        kind = image_type(content[:16]) or "application/octet-stream"
-        return reply(content, kind=kind, policy=guard.FILE_POLICY, headers=FILE_HEADERS)
+        kind = file_type(content[:16])
+        return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
 
     async def _on_ask(self, call: WebCall, _visit: Visit) -> WebReply:
         job_id, action = to_job_id(call.query.get("job", "")), call.query.get("act", "")
@@ -147,15 +181,15 @@ class Playground(Delivery):
     async def _on_remove(self, call: WebCall, _visit: Visit) -> WebReply:
         image = field_of(read_form(call.body), "image")
         await self._images.take_away(image)
-        gone = render.draw("gone.html", image=image)
-        self._news.tell(f"image-{image}", gone)
-        return reply(gone)
+        # The news takes it off each page: this one's form may be gone with it before the answer.
+        await self._show(f"{IMAGE}{image}")
+        return reply("")
 
-    async def _on_say(self, call: WebCall, _visit: Visit) -> WebReply:
-        answer = await self._conversation.say(to_said(call.body))
+    async def _on_say(self, call: WebCall, visit: Visit) -> WebReply:
+        answer = await self._conversation.say(to_said(call.body), runs_it=visit.runs_it)
         return await self._answer(answer, headers=(("HX-Trigger", "sent"),))
 
-    async def _on_act(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_act(self, call: WebCall, visit: Visit) -> WebReply:
         form = read_form(call.body)
         pressed = Pressed(
             action=field_of(form, "act"),
@@ -165,7 +199,8 @@ class Playground(Delivery):
             other=field_of(form, "other"),
             target=field_of(form, "target"),
         )
-        answer = await self._conversation.press(pressed, to_nonce(field_of(form, "nonce")))
+        nonce = to_nonce(field_of(form, "nonce"))
+        answer = await self._conversation.press(pressed, nonce, runs_it=visit.runs_it)
         return await self._answer(answer, headers=(AFTERWARDS,))
 
     async def _answer(self, answer: Answer, *, headers: tuple[tuple[str, str], ...]) -> WebReply:
@@ -173,22 +208,16 @@ class Playground(Delivery):
         if answer.thread is not None:
             to = ("HX-Redirect", f"/web/thread?job={answer.thread}")
             return reply("", headers=(*headers, to))
-        drawn = [await self._redraw(job_id) for job_id in answer.jobs]
+        drawn = [await self._show(job_id) for job_id in answer.jobs]
         if answer.images:
-            drawn += await self._put_up(answer.images)
+            drawn += [await self._show(f"{IMAGE}{each}") for each in answer.images]
         if answer.jobs:
             drawn.append(await self._pages.threads())
         drawn.append(render.draw_note(answer.text, answer.times))
         return reply("\n".join(drawn), headers=headers)
 
-    async def _put_up(self, images: tuple[str, ...]) -> list[str]:
-        shown = [each for each in await self._images.shown() if each.image in images]
-        drawn = [render.draw_image(each, self._requester.display_name) for each in shown]
-        for each, card in zip(shown, drawn, strict=True):
-            self._news.tell(f"image-{each.image}", card)
-        return drawn
 
-
-async def _on_static(path: Path, _call: WebCall, _visit: Visit) -> WebReply:
+async def _on_static(path: Path, _call: WebCall) -> WebReply:
+    """What the pages are made of; it is in the package, so nobody has to be signed in."""
     kind = render.KINDS.get(path.suffix, "application/octet-stream")
     return reply(await asyncio.to_thread(path.read_bytes), kind=kind, headers=STATIC_HEADERS)

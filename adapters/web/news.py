@@ -41,10 +41,10 @@ class News:
         """What a page that is drawn now has seen."""
         return f"{self._process}.{self._number}"
 
-    def tell(self, name: str, drawn: str) -> None:
-        """A card looks like this now; the same as before is no news."""
+    def tell(self, name: str, drawn: str) -> bool:
+        """A card looks like this now; False where it did before, which is no news."""
         if (before := self._latest.get(name)) is not None and before[1] == drawn:
-            return
+            return False
         self._number += 1
         self._latest[name] = (self._number, drawn)
         self._latest.move_to_end(name)
@@ -52,9 +52,15 @@ class News:
             self._oldest = self._latest.popitem(last=False)[1][0]
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        return True
 
-    async def stream(self, last_seen: str, everything: Everything) -> AsyncGenerator[bytes, None]:
-        """What a page has not seen yet, and then what comes; `everything` it may show, else."""
+    async def stream(
+        self, last_seen: str, everything: Everything, *, hidden: str = ""
+    ) -> AsyncGenerator[bytes, None]:
+        """What a page has not seen yet, and then what comes; `everything` it may show, else.
+
+        `hidden` is how names begin of what is not for its eyes.
+        """
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
         at = self._read(last_seen)
         while True:
@@ -64,9 +70,11 @@ class News:
                 for drawn in await everything():
                     yield self._event(at, drawn)
             # Numbers grow from the front to the end.
-            for number, drawn in [each for each in self._latest.values() if each[0] > at]:
-                yield self._event(number, drawn)
-                at = number
+            for name, (number, drawn) in list(self._latest.items()):
+                if number > at:
+                    at = number
+                    if not hidden or not name.startswith(hidden):
+                        yield self._event(number, drawn)
             if self._number <= at:
                 await self._clock.wait(changed, self._clock.now() + HEARTBEAT)
             if not changed.is_set():

@@ -43,7 +43,7 @@ class UtcTime(TypeDecorator[datetime]):
 #: The scope of the settings under which a copy says that it is one, and since when.
 COPY = "copy"
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
-HEAD = "0004"
+HEAD = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -334,4 +334,29 @@ vault = Table(
     Column("name", String(200), primary_key=True),
     Column("sealed", Text, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
+)
+
+# Links that let somebody in at the desk, once; only the hash of what opens is kept. An empty
+# tenant is all of them; without the desk they may enter the playground alone.
+desk_links = Table(
+    "desk_links",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("who", JSON, nullable=False),
+    Column("tenant", String(120), nullable=False),
+    Column("has_desk", Boolean, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+)
+
+# Who is signed in, and when their rights were last checked.
+desk_sessions = Table(
+    "desk_sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("who", JSON, nullable=False),
+    Column("tenant", String(120), nullable=False),
+    Column("has_desk", Boolean, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+    Column("checked_at", UtcTime, nullable=False),
 )

@@ -189,8 +189,10 @@ async def test_an_image_is_dropped_and_animated_and_one_without_words_waits(
     assert found.plan is not None
     assert found.plan.start_frame is not None
     assert f"/web/image?id={image}" in (await visitor.get(f"/web/thread?job={job}")).html
-    removed = await visitor.post("/web/image/remove", {"image": image})
-    assert 'hx-swap-oob="delete"' in removed.html
+    async with visitor.listening(visitor.seen) as news:
+        await visitor.post("/web/image/remove", {"image": image})
+        gone = (await news.until('hx-swap-oob="delete"'))[-1]
+        assert f'id="image-{image}"' in gone.html
     assert f'id="image-{image}"' not in (await visitor.get("/web/chat")).html
     assert (await visitor.get(f"/web/image?id={image}")).status == 404
 
@@ -281,12 +283,10 @@ async def test_forms_that_no_page_sends_are_refused(visitor: Visitor) -> None:
     assert "no job" in (await visitor.press("cancel", JobId("../../x"))).html
 
 
-@pytest.mark.parametrize(
-    "bot", [{"public_host": "0.0.0.0"}, {"public_url": "https://ray.example"}]
-)
-def test_where_others_could_come_in_it_does_not_start(bot: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("bot", [{"public_host": "0.0.0.0"}, {"public_url": "http://ray.example"}])
+def test_where_others_read_along_it_does_not_start(bot: dict[str, str], tmp_path: Path) -> None:
     config = to_config({"bot": bot, "adapters": {"web": {"enabled": True}}})
-    with pytest.raises(ConfigError, match=r"no sign-in"):
+    with pytest.raises(ConfigError, match=r"needs TLS"):
         load_adapter(config, "web")
     off = to_config({"bot": bot, "adapters": {"web": {}, "terminal": {}}})
     assert switched_on(off) == ("terminal",)

@@ -17,8 +17,9 @@ from sqlalchemy import select
 from bot.__main__ import migrate
 from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
-from bot.overview import Grant
+from bot.overview import Grant, Sitting
 from bot.refs import JobId, MessageRef, Micros, ThreadRef
+from bot.request import Requester
 from bot.store import (
     allowances,
     complaints,
@@ -30,6 +31,7 @@ from bot.store import (
     moving,
     places,
     settings,
+    sittings,
     stars,
     vault,
 )
@@ -72,6 +74,12 @@ def surroundings(tx: Tx, shown: JobId, gone: JobId) -> None:
     complaints.note(tx, shown, ANA, "odd", NOW)
     stars.put(tx, shown, ANA, NOW)
     errands.begin(tx, "e", shown, "letter", THREAD, NOW)
+    who = Requester(adapter="operator", workspace="local", user="root")
+    at_desk = Sitting(
+        who=who, tenant="", has_desk=True, ends_at=NOW + timedelta(minutes=9), checked_at=NOW
+    )
+    sittings.add_link(tx, "a" * 64, at_desk)
+    sittings.sit_down(tx, "b" * 64, at_desk)
     inbox.note(tx, "slack", "Ev1", {"text": "hello"}, NOW)
     vault.put(tx, "slack", "T1", "sealed", NOW)
 

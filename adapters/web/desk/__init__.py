@@ -1,0 +1,1 @@
+"""The operator's desk: `door` lets people in, each subject has a module, `tables` draws rows."""

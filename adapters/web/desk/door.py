@@ -1,0 +1,112 @@
+"""Who comes in at the desk: a link can be looked at, and only the button there spends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from adapters.web import render
+from adapters.web.desk.money import Money
+from adapters.web.desk.seat import FIELD, Handler, Seat, Subject
+from adapters.web.parse import field_of, read_form
+from adapters.web.site import STRANGER, Site, refuse, reply
+from bot.clock import Clock
+from bot.errors import BotError, LinkSpent, NotAllowed, QuotaExceeded, Refusal, SignedOut
+from bot.ports import WebCall, WebHandler, WebReply
+from bot.text import describe_error
+
+if TYPE_CHECKING:
+    from bot.studio import Studio
+
+ENTER, LEAVE = "/desk/enter", "/desk/leave"
+#: So many may try a link in a minute, from one address and from everywhere.
+TRIES, ALL_TRIES = 10, 60
+MINUTE = 60.0
+
+
+class Door:
+    """Answers all of `/desk`: signs people in and out, and hands their calls to the subjects."""
+
+    def __init__(self, studio: Studio, site: Site, *, clock: Clock) -> None:
+        self._entry = studio.entry
+        self._site = site
+        self._clock = clock
+        self._tries: list[tuple[float, str]] = []
+        subjects: tuple[Subject, ...] = (Money(studio, clock=clock),)
+        self._handlers: dict[tuple[str, str], Handler] = {("POST", LEAVE): self._leave}
+        for each in subjects:
+            self._handlers |= each.handlers
+
+    @property
+    def answers(self) -> Mapping[tuple[str, str], WebHandler]:
+        """All that it answers; raises `BotError`s, which `told` draws."""
+        answers: dict[tuple[str, str], WebHandler] = {
+            each: partial(self._seated, handler) for each, handler in self._handlers.items()
+        }
+        answers["GET", ENTER] = self._show_link
+        answers["POST", ENTER] = self._enter
+        return answers
+
+    # ---- every call ----------------------------------------------------------------------
+
+    async def _seated(self, handler: Handler, call: WebCall) -> WebReply:
+        """Answer who is signed in; what changes anything must come from a form of theirs."""
+        seat = await self._seat(call)
+        if call.method == "POST" and not self._is_proved(call, seat):
+            return refuse(STRANGER)
+        return await handler(call, seat)
+
+    async def _seat(self, call: WebCall) -> Seat:
+        key = self._site.session_of(call)
+        sitting = await self._entry.sitting(key) if key else None
+        if sitting is None or not sitting.has_desk:
+            raise SignedOut
+        return Seat(sitting=sitting, key=key)
+
+    def _is_proved(self, call: WebCall, seat: Seat) -> bool:
+        given = field_of(read_form(call.body), FIELD)
+        return self._site.is_own_page(call) and seat.proves(given)
+
+    # ---- in and out ----------------------------------------------------------------------
+
+    async def _show_link(self, call: WebCall) -> WebReply:
+        """A page with a button: chats open links to preview them, which must spend nothing."""
+        key = call.query.get("key", "")
+        if not await self._entry.is_open(key):
+            raise LinkSpent
+        return reply(render.draw("desk/enter.html", key=key))
+
+    async def _enter(self, call: WebCall) -> WebReply:
+        if not self._site.is_own_page(call):
+            return refuse(STRANGER)
+        self._count(call.client)
+        session, sitting = await self._entry.enter(field_of(read_form(call.body), "key"))
+        seconds = int((sitting.ends_at - self._clock.now()).total_seconds())
+        where = "/desk" if sitting.has_desk else "/web/chat"
+        kept = self._site.keep(session, seconds)
+        return reply("", status=303, headers=(kept, ("Location", where)))
+
+    async def _leave(self, _call: WebCall, seat: Seat) -> WebReply:
+        await self._entry.leave(seat.key)
+        gone = self._site.keep("", 0)
+        return reply(render.draw("desk/left.html"), headers=(gone,))
+
+    def _count(self, client: str) -> None:
+        """Whoever guesses is slowed down; raises `NotAllowed`."""
+        now = self._clock.boottime()
+        self._tries = [each for each in self._tries if now - each[0] < MINUTE]
+        mine = sum(1 for _, who in self._tries if who == client)
+        if mine >= TRIES or len(self._tries) >= ALL_TRIES:
+            raise NotAllowed("Too many tries. Wait a minute, then open the link again.")
+        self._tries.append((now, client))
+
+
+def told(_call: WebCall, error: BotError) -> WebReply:
+    """A page that says what is wrong."""
+    status = 400 if isinstance(error, Refusal) else 500
+    if isinstance(error, NotAllowed) and not isinstance(error, QuotaExceeded):
+        status = 401 if isinstance(error, SignedOut) else 403
+    text = describe_error(error)
+    is_out = isinstance(error, SignedOut | LinkSpent)
+    return reply(render.draw("desk/trouble.html", text=text, is_out=is_out), status=status)

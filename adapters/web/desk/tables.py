@@ -1,0 +1,81 @@
+"""A table as the page shows it and as a file. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from adapters.web.site import reply
+from bot.ports import WebReply
+from bot.words import cell
+
+CELL_CHARS = 2000
+#: How a value is drawn: money is micro-dollars, a time is aware, a span is seconds.
+Kind = Literal["words", "number", "money", "time", "span", "state", "job"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column."""
+
+    name: str
+    kind: Kind = "words"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Words that lead somewhere."""
+
+    words: str
+    href: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows under columns; `file` is where the whole of it can be fetched as CSV, `more` the rest.
+
+    Where there are no rows, `empty` says so.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Any]]
+    file: str = ""
+    more: str = ""
+    empty: str = "Nothing yet."
+
+
+def to_csv(table: Table) -> str:
+    """The same as a file: exact dollars, times in UTC, and no formulas."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([each.name for each in table.columns])
+    for row in table.rows:
+        pairs = zip(table.columns, row, strict=True)
+        writer.writerow([_written(column.kind, value) for column, value in pairs])
+    return file.getvalue()
+
+
+def as_file(table: Table, name: str) -> WebReply:
+    """The table as a file to be kept."""
+    return reply(
+        to_csv(table),
+        kind="text/csv; charset=utf-8",
+        headers=(("Content-Disposition", f'attachment; filename="raybot-{name}.csv"'),),
+    )
+
+
+def _written(kind: Kind, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Link):
+        value = value.words
+    if kind == "money":
+        return f"{value / 1_000_000:.6f}"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return cell(str(value), limit=CELL_CHARS)

@@ -1,0 +1,25 @@
+"""What those who run a place, and the operator, see at the desk: one subject in each module.
+
+Whoever asks is a `Sitting`, and gets what lies in its reach: one place, or all of them.
+"""
+
+from __future__ import annotations
+
+from bot.clock import Clock
+from bot.desk.spending import SpendingView
+from bot.house import House
+from bot.planning import Planner
+from bot.rights import Rights
+from bot.store.database import Database
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """The subjects."""
+
+    def __init__(
+        self, *, database: Database, planner: Planner, clock: Clock, house: House, rights: Rights
+    ) -> None:
+        del planner, rights
+        self.spending = SpendingView(database=database, clock=clock, house=house)

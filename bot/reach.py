@@ -1,0 +1,44 @@
+"""What is asked of platforms and services beside the course of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.errors import ProviderError
+from bot.job import Job
+from bot.log import get_logger
+from bot.ports import Adapter, Provider
+from bot.refs import MessageRef
+from bot.request import Requester
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """The platforms and services of this process, by name."""
+
+    adapters: Mapping[str, Adapter]
+    providers: Mapping[str, Provider]
+
+    async def cancel_generation(self, job: Job) -> bool:
+        """Stop a generation where its service can; False where it goes on."""
+        provider = self.providers.get(job.plan.provider) if job.plan else None
+        if provider is None or job.generation_id is None:
+            return False
+        try:
+            return await provider.cancel(job.generation_id)
+        except ProviderError as error:
+            log.warning("provider.cancel_failed", job=job.id, cause=error.sentence)
+            return False
+
+    async def delete_post(self, message: MessageRef) -> None:
+        """Remove a message of ours; raises `DeliveryError`s."""
+        if (adapter := self.adapters.get(message.thread.adapter)) is not None:
+            await adapter.delete(message)
+
+    async def is_admin(self, requester: Requester) -> bool:
+        """Whether their platform lets somebody run their place; raises `DeliveryError`s."""
+        adapter = self.adapters.get(requester.adapter)
+        return adapter is not None and await adapter.is_admin(requester)

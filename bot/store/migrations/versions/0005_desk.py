@@ -1,0 +1,33 @@
+"""One-time links to the operator's desk, and who is signed in there."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Add the tables."""
+    op.create_table(
+        "desk_links",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("who", sa.JSON(), nullable=False),
+        sa.Column("tenant", sa.String(length=120), nullable=False),
+        sa.Column("has_desk", sa.Boolean(), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_desk_links")),
+    )
+    op.create_table(
+        "desk_sessions",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("who", sa.JSON(), nullable=False),
+        sa.Column("tenant", sa.String(length=120), nullable=False),
+        sa.Column("has_desk", sa.Boolean(), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_desk_sessions")),
+    )

@@ -1,0 +1,88 @@
+"""One-time links to the desk, and who is signed in there; of keys, only their hashes are known."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from bot.overview import Sitting
+from bot.request import Requester
+from bot.store.database import Tx
+from bot.store.schema import desk_links, desk_sessions
+
+
+def add_link(tx: Tx, hashed: str, sitting: Sitting) -> None:
+    """Let this link open until its time; what has ended is forgotten."""
+    now = sitting.checked_at
+    for each in (desk_links, desk_sessions):
+        tx.conn.execute(delete(each).where(each.c.ends_at <= now))
+    values = _to_row(sitting)
+    values["made_at"] = values.pop("checked_at")
+    tx.conn.execute(insert(desk_links).values(hash=hashed, **values))
+
+
+def has_link(conn: Connection, hashed: str, now: datetime) -> bool:
+    """Whether this link opens still."""
+    found = select(desk_links.c.hash).where(
+        desk_links.c.hash == hashed, desk_links.c.ends_at > now
+    )
+    return conn.execute(found).first() is not None
+
+
+def spend_link(tx: Tx, hashed: str, now: datetime) -> Sitting | None:
+    """What this link opens; from now on it opens nothing."""
+    found = tx.conn.execute(select(desk_links).where(desk_links.c.hash == hashed)).first()
+    tx.conn.execute(delete(desk_links).where(desk_links.c.hash == hashed))
+    if found is None or found.ends_at <= now:
+        return None
+    return Sitting(
+        who=Requester.model_validate(found.who),
+        tenant=found.tenant,
+        has_desk=found.has_desk,
+        ends_at=found.ends_at,
+        checked_at=found.made_at,
+    )
+
+
+def sit_down(tx: Tx, hashed: str, sitting: Sitting) -> None:
+    """Begin a session."""
+    tx.conn.execute(insert(desk_sessions).values(hash=hashed, **_to_row(sitting)))
+
+
+def find(conn: Connection, hashed: str, now: datetime) -> Sitting | None:
+    """Whose session this is; None where it has ended."""
+    found = conn.execute(
+        select(desk_sessions).where(desk_sessions.c.hash == hashed, desk_sessions.c.ends_at > now)
+    ).first()
+    if found is None:
+        return None
+    return Sitting(
+        who=Requester.model_validate(found.who),
+        tenant=found.tenant,
+        has_desk=found.has_desk,
+        ends_at=found.ends_at,
+        checked_at=found.checked_at,
+    )
+
+
+def check(tx: Tx, hashed: str, now: datetime) -> None:
+    """Their rights were checked now."""
+    tx.conn.execute(
+        update(desk_sessions).where(desk_sessions.c.hash == hashed).values(checked_at=now)
+    )
+
+
+def get_up(tx: Tx, hashed: str) -> None:
+    """End a session; fine if it has ended."""
+    tx.conn.execute(delete(desk_sessions).where(desk_sessions.c.hash == hashed))
+
+
+def _to_row(sitting: Sitting) -> dict[str, object]:
+    return {
+        "who": sitting.who.model_dump(mode="json"),
+        "tenant": sitting.tenant,
+        "has_desk": sitting.has_desk,
+        "ends_at": sitting.ends_at,
+        "checked_at": sitting.checked_at,
+    }
