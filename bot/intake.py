@@ -81,15 +81,10 @@ class Intake(Receipts):
         is_confirmed: bool,
         retry_of: JobId | None = None,
         place_name: str = "",
-        also: Also | None = None,
     ) -> Receipt:
         """Start a job; raises `Refusal`s, then nothing is charged."""
         every = await self.submit_all(
-            [request],
-            is_confirmed=is_confirmed,
-            retry_of=retry_of,
-            place_name=place_name,
-            also=also,
+            [request], is_confirmed=is_confirmed, retry_of=retry_of, place_name=place_name
         )
         return every[0]
 
@@ -102,10 +97,7 @@ class Intake(Receipts):
         place_name: str = "",
         also: Also | None = None,
     ) -> tuple[Receipt, ...]:
-        """Start all of a batch, which ask for the same, or none of them.
-
-        `also` is done together with their rows, or else neither.
-        """
+        """Start all of a batch, which ask the same, and do `also` with their rows, or nothing."""
         first = requests[0]
         async with self._alone(first.dedupe_key):
             known = await self._read(first, retry_of)
@@ -155,18 +147,21 @@ class Intake(Receipts):
         retry_of: JobId | None,
         also: Also | None = None,
     ) -> list[Job] | None:
-        """Their rows; None where somebody else has just written them."""
+        """Their rows; None where somebody else has just written them.
+
+        Nobody is nudged: only where this process dies are they due as they are, and found late.
+        """
         now = self._clock.now()
 
         def insert(tx: Tx) -> list[Job] | None:
-            if jobs.by_dedupe_key(tx.conn, requests[0].dedupe_key) is not None:
-                return None
-            started = [jobs.insert(tx, each, now, retry_of=retry_of)[0] for each in requests]
+            started: list[Job] = []
+            for each in requests:
+                job, is_new = jobs.insert(tx, each, now, retry_of=retry_of)
+                if not is_new and not started:
+                    return None
+                started.append(job)
             if also is not None:
                 also(tx, started[0])
-            for job in started:
-                if job.next_at is not None:
-                    self._dispatcher.wake(tx, job.id, job.next_at)
             return started
 
         return await self._database.write(insert)
@@ -184,7 +179,10 @@ class Intake(Receipts):
         """Read the images and have it all checked, then accept it, or ask first."""
         policy = self._screening.policy(known.standing)
         try:
-            plans = [await self._planner.plan(job, job.request.work) for job in started]
+            plans = [
+                await self._planner.plan(job, job.request.work, limits=known.limits)
+                for job in started
+            ]
             # The others of a batch ask for the same.
             await self._screening.check(started[0], plans[0], policy)
             planned = [replace(job, plan=p) for job, p in zip(started, plans, strict=True)]

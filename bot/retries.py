@@ -62,7 +62,10 @@ class Retries:
                 detail=f"{started.id} for {asked.requester.person}",
             )
 
-        return await self._intake.submit(request, is_confirmed=False, retry_of=job_id, also=note)
+        started = await self._intake.submit_all(
+            [request], is_confirmed=False, retry_of=job_id, also=note
+        )
+        return started[0]
 
 
 def _check(job: Job) -> None:
