@@ -5,8 +5,12 @@ Whoever asks is a `Sitting`, and gets what lies in its reach: one place, or all 
 
 from __future__ import annotations
 
+from bot.clips import Clips
 from bot.clock import Clock
+from bot.desk.people import PeopleView
 from bot.desk.spending import SpendingView
+from bot.desk.turning import TurningView
+from bot.desk.work import WorkView
 from bot.house import House
 from bot.planning import Planner
 from bot.rights import Rights
@@ -19,7 +23,17 @@ class Desk:
     """The subjects."""
 
     def __init__(
-        self, *, database: Database, planner: Planner, clock: Clock, house: House, rights: Rights
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        clips: Clips,
+        clock: Clock,
+        house: House,
+        rights: Rights,
     ) -> None:
-        del planner, rights
+        del rights
         self.spending = SpendingView(database=database, clock=clock, house=house)
+        self.turning = TurningView(database=database, clips=clips, clock=clock, house=house)
+        self.work = WorkView(database=database, planner=planner, house=house, turning=self.turning)
+        self.people = PeopleView(database=database, clock=clock, house=house, turning=self.turning)
