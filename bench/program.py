@@ -90,6 +90,11 @@ class Chat:
         del requester
         return False
 
+    def link_to(self, message: MessageRef) -> str:
+        """There is nothing to read."""
+        del message
+        return ""
+
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as the limits say."""
         raise ThreadGone

@@ -42,3 +42,8 @@ class Reach:
         """Whether their platform lets somebody run their place; raises `DeliveryError`s."""
         adapter = self.adapters.get(requester.adapter)
         return adapter is not None and await adapter.is_admin(requester)
+
+    def link_to(self, message: MessageRef) -> str:
+        """Where a message of ours is read in a browser; empty where it has no address."""
+        adapter = self.adapters.get(message.thread.adapter)
+        return adapter.link_to(message) if adapter is not None else ""

@@ -96,7 +96,8 @@ class ClipLine:
     """A job with what it made. `charged` is None until it is settled.
 
     Where `is_hidden`, it is for one person's eyes, or nothing of it is kept: then it has no
-    prompt, clip or message. `link` is its file's path on the public listener, signed for hours.
+    prompt, clip or message. `link` is its file's path on the public listener, signed for hours,
+    `chat` where its message is read.
     """
 
     job_id: JobId
@@ -122,6 +123,7 @@ class ClipLine:
     story: JobId | None = None
     shot: int | None = None
     message: MessageRef | None = None
+    chat: str = ""
     link: str = ""
 
 

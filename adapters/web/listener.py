@@ -61,6 +61,7 @@ class Playground(Delivery):
         self._guard = Guard(studio, self._site)
         self._conversation = Conversation(studio, self._images, self._requester)
         self._pages = Pages(studio, self._images, self._news, self._requester)
+        self._door = Door(studio, self._site, clock=clock)
         self._routes = self._to_routes()
 
     def _to_routes(self) -> dict[tuple[str, str], WebHandler]:
@@ -84,7 +85,7 @@ class Playground(Delivery):
             routes["GET", f"/web/static/{path.name}"] = partial(
                 self._on_call, answer, self._refuse
             )
-        desk = Door(self._studio, self._site, clock=self._clock).answers
+        desk = self._door.answers
         routes |= {each: partial(self._on_call, answer, told) for each, answer in desk.items()}
         upload = self._to_answer(self._on_upload)
         routes["POST", "/web/images"] = WebRoute(answer=upload, max_bytes=IMAGE_BYTES)
@@ -99,8 +100,10 @@ class Playground(Delivery):
         return self._routes
 
     async def run(self) -> None:
-        """Nothing is listened to here; old images are swept."""
-        await self._images.sweep()
+        """Nothing is listened to here; old images are swept, and open pages of the desk told."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._images.sweep(), name="images")
+            group.create_task(self._door.live.run(), name="desk")
 
     # ---- every call ----------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.clock import Clock
@@ -24,6 +25,15 @@ _SEEN = re.compile(r"([0-9a-f]{8})\.([0-9]{1,12})")
 Everything = Callable[[], Awaitable[list[str]]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Card:
+    """How a card looks since it had this number; the `event` is made once for all pages."""
+
+    number: int
+    drawn: str
+    event: bytes
+
+
 class News:
     """The latest state of each card that changed, by its name."""
 
@@ -33,7 +43,7 @@ class News:
         self._number = 0
         #: All that changed after this one is remembered.
         self._oldest = 0
-        self._latest: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        self._latest: OrderedDict[str, _Card] = OrderedDict()
         self._changed = asyncio.Event()
 
     @property
@@ -43,13 +53,14 @@ class News:
 
     def tell(self, name: str, drawn: str) -> None:
         """A card looks like this now; the same as before is no news."""
-        if (before := self._latest.get(name)) is not None and before[1] == drawn:
+        if (before := self._latest.get(name)) is not None and before.drawn == drawn:
             return
         self._number += 1
-        self._latest[name] = (self._number, drawn)
+        event = self._event(self._number, drawn)
+        self._latest[name] = _Card(number=self._number, drawn=drawn, event=event)
         self._latest.move_to_end(name)
         if len(self._latest) > REMEMBERED:
-            self._oldest = self._latest.popitem(last=False)[1][0]
+            self._oldest = self._latest.popitem(last=False)[1].number
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -64,9 +75,9 @@ class News:
                 for drawn in await everything():
                     yield self._event(at, drawn)
             # Numbers grow from the front to the end.
-            for number, drawn in [each for each in self._latest.values() if each[0] > at]:
-                yield self._event(number, drawn)
-                at = number
+            for card in [each for each in self._latest.values() if each.number > at]:
+                yield card.event
+                at = card.number
             if self._number <= at:
                 await self._clock.wait(changed, self._clock.now() + HEARTBEAT)
             if not changed.is_set():

@@ -67,11 +67,12 @@ class TurningView:
         return replace(page, lines=[self.signed(each) for each in page.lines])
 
     def signed(self, line: ClipLine) -> ClipLine:
-        """A line with a link that opens its file for some hours."""
+        """A line with links: to its message, and one that opens its file for some hours."""
+        chat = self._house.link_to(line.message) if line.message is not None else ""
         if not line.has_clip:
-            return replace(line, link="")
+            return replace(line, chat=chat)
         path = f"/clips/{line.job_id}{PurePosixPath(line.link).suffix}"
-        return replace(line, link=self._house.sign(path, self._link_ends()))
+        return replace(line, chat=chat, link=self._house.sign(path, self._link_ends()))
 
     def _link_ends(self) -> datetime:
         """A full hour, so that a page that is drawn again says the same."""

@@ -7,12 +7,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.web import render
+from adapters.web.desk.clips import Clips
+from adapters.web.desk.jobs import JobPage
 from adapters.web.desk.money import Money
+from adapters.web.desk.people import PeoplePage
+from adapters.web.desk.queue import QueuePage
 from adapters.web.desk.seat import FIELD, Handler, Seat, Subject
 from adapters.web.parse import field_of, read_form
 from adapters.web.site import STRANGER, Site, refuse, reply
 from bot.clock import Clock
-from bot.errors import BotError, LinkSpent, NotAllowed, QuotaExceeded, Refusal, SignedOut
+from bot.errors import (
+    BotError,
+    ClipError,
+    JobNotFound,
+    LinkSpent,
+    NotAllowed,
+    QuotaExceeded,
+    Refusal,
+    SignedOut,
+)
 from bot.ports import WebCall, WebHandler, WebReply
 from bot.text import describe_error
 
@@ -33,7 +46,16 @@ class Door:
         self._site = site
         self._clock = clock
         self._tries: list[tuple[float, str]] = []
-        subjects: tuple[Subject, ...] = (Money(studio, clock=clock),)
+        queue = QueuePage(studio, clock=clock)
+        #: What goes on as it is read.
+        self.live = queue.live
+        subjects: tuple[Subject, ...] = (
+            Money(studio, clock=clock),
+            queue,
+            JobPage(studio),
+            Clips(studio),
+            PeoplePage(studio),
+        )
         self._handlers: dict[tuple[str, str], Handler] = {("POST", LEAVE): self._leave}
         for each in subjects:
             self._handlers |= each.handlers
@@ -105,6 +127,8 @@ class Door:
 def told(_call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
     status = 400 if isinstance(error, Refusal) else 500
+    if isinstance(error, JobNotFound | ClipError):
+        status = 404
     if isinstance(error, NotAllowed) and not isinstance(error, QuotaExceeded):
         status = 401 if isinstance(error, SignedOut) else 403
     text = describe_error(error)

@@ -13,7 +13,12 @@ from bot.ports import WebCall, WebReply
 from bot.studio import Sitting
 
 #: The pages as they stand in the list beside them: address, name, sign.
-PAGES = (("/desk", "Money", "$"),)
+PAGES = (
+    ("/desk", "Money", "$"),
+    ("/desk/queue", "Queue", "≡"),
+    ("/desk/clips", "Clips", "▷"),
+    ("/desk/people", "People", "◇"),
+)
 FIELD = "csrf"
 
 
