@@ -179,7 +179,13 @@ def _limits(allowances: Sequence[Allowance], file: str) -> Table:
             Column(name="begins anew", kind="time"),
         ),
         rows=[
-            (each.name, _amount(each, each.used), _amount(each, each.allowed), each.resets_at)
+            # As it is told to people themselves it is theirs.
+            (
+                each.name.removeprefix("your "),
+                _amount(each, each.used),
+                _amount(each, each.allowed),
+                each.resets_at,
+            )
             for each in allowances
         ],
         file=file,

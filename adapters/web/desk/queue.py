@@ -79,6 +79,8 @@ class QueuePage:
     async def _file(self, call: WebCall, seat: Seat) -> WebReply:
         view = _view(call, seat)
         queue = await self._work.queue(view.tenant, most=MOST_IN_FILE)
+        if call.query.get("of") == "services":
+            return as_file(to_services(queue), "services")
         return as_file(to_table(queue, has_places=view.has_places), "queue")
 
     async def _events(self, call: WebCall, seat: Seat) -> WebReply:
