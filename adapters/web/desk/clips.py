@@ -108,7 +108,7 @@ class Clips:
         if not text:
             return None
         try:
-            day = date.fromisoformat(text)
+            day = date.fromisoformat(text).replace(year=min(2999, max(2000, int(text[:4]))))
             return datetime.combine(day, time(), ZoneInfo(self._turning.zone))
         except (ValueError, OverflowError):
             raise InvalidRequest("A day looks like 2026-11-27.", field="since") from None

@@ -132,4 +132,5 @@ def to_services(queue: Queue) -> Table:
         rows=[
             (each.name, each.running, each.slots, each.trouble or None) for each in queue.providers
         ],
+        file="/desk/queue.csv?of=services",
     )
