@@ -209,9 +209,9 @@ class JobSight:
     channel: str
     hold: Micros | None
     generation_id: GenerationId | None
-    steps: Sequence[Step]
-    sent: Sequence[Sent]
-    entries: Sequence[Entry]
+    steps: Sequence[Step] = ()
+    sent: Sequence[Sent] = ()
+    entries: Sequence[Entry] = ()
     remarks: Sequence[str] = ()
     failure: tuple[str, str] | None = None
     trouble: tuple[str, str] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot.desk.turning import TurningView
 from bot.house import House
 from bot.job import Failure, Job, JobState
@@ -59,44 +61,54 @@ class WorkView:
         """Everything of one job."""
         line, job = await self._turning.job(sitting, job_id)
         reader = sitting.who.person
-        steps, sent, entries, cost, said, parents, children, shots = await self._database.read(
+        steps, sent, entries, cost, said = await self._database.read(
             lambda conn: (
                 desk_jobs.steps(conn, job_id),
                 desk_jobs.sent(conn, job_id),
                 desk_jobs.entries(conn, job_id),
                 desk_jobs.provider_cost(conn, job_id),
                 desk_jobs.complaint(conn, job_id),
+            )
+        )
+        parents, children, shots = await self._database.read(
+            lambda conn: (
                 desk_jobs.parents(conn, job, reader),
                 desk_jobs.children(conn, job, reader),
                 desk_jobs.shots(conn, job, reader),
             )
         )
-        plan, clip = job.plan, job.clip
-        return JobSight(
-            line=line,
-            work=_bare(job.work) if line.is_hidden else job.work,
-            channel=job.request.thread.channel,
-            hold=plan.hold if plan is not None and job.accepted_at is not None else None,
-            generation_id=job.generation_id,
+        return replace(
+            _to_sight(job, line),
             steps=steps,
             sent=sent,
             entries=entries,
-            remarks=() if plan is None else tuple(filter(None, (plan.detour, *plan.remarks))),
-            failure=_told(job.failure, line),
-            trouble=_told(job.provider_failure, line),
+            provider_cost=cost,
+            complaint=said,
             parents=parents,
             children=children,
             shots=shots,
-            complaint=said,
-            size=(clip.width, clip.height, clip.frames, clip.bytes)
-            if clip is not None and line.has_clip
-            else None,
-            next_at=job.next_at,
-            parked_at=job.parked_at,
-            provider_cost=cost,
-            crashes=job.crashes,
-            is_taken_back=job.is_taken_back,
         )
+
+
+def _to_sight(job: Job, line: ClipLine) -> JobSight:
+    """What its own row tells of a job."""
+    plan, clip = job.plan, job.clip
+    is_shown = clip is not None and line.has_clip
+    return JobSight(
+        line=line,
+        work=_bare(job.work) if line.is_hidden else job.work,
+        channel=job.request.thread.channel,
+        hold=plan.hold if plan is not None and job.accepted_at is not None else None,
+        generation_id=job.generation_id,
+        remarks=() if plan is None else tuple(filter(None, (plan.detour, *plan.remarks))),
+        failure=_told(job.failure, line),
+        trouble=_told(job.provider_failure, line),
+        size=(clip.width, clip.height, clip.frames, clip.bytes) if clip and is_shown else None,
+        next_at=job.next_at,
+        parked_at=job.parked_at,
+        crashes=job.crashes,
+        is_taken_back=job.is_taken_back,
+    )
 
 
 def _to_standing(job: Job, notice: Notice) -> Standing:

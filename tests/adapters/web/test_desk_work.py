@@ -127,7 +127,13 @@ async def test_each_sees_what_is_theirs_to_see(visitor: Visitor) -> None:
     ]
     assert not any("garden" in text for text in (clips, private))
 
-    # What is of another place is not there, by whatever address.
+    await check_that_another_place_is_not_there(visitor, job, other)
+
+
+async def check_that_another_place_is_not_there(
+    visitor: Visitor, own: JobId, other: JobId
+) -> None:
+    """By whatever address; to the operator it is, and that place alone where they want it."""
     theirs = "recording:away:zed"
     addresses = [path.format(other) for path in OF_JOB]
     addresses += [f"/desk/person?key={theirs}", f"/desk/person.csv?key={theirs}&of=days"]
@@ -147,7 +153,7 @@ async def test_each_sees_what_is_theirs_to_see(visitor: Visitor) -> None:
     for each in lists:
         answer = await visitor.get(f"/desk/{each}?place=recording:away")
         assert "recording:away" in answer.html
-        assert job not in answer.html
+        assert own not in answer.html
 
 
 async def test_people_and_their_limits_and_what_nobody_has(visitor: Visitor) -> None:
