@@ -38,6 +38,8 @@ from bot.supply import database_url
 
 MANY, FEW = 100_000, 10_000
 CHUNK, GAP = 2500, timedelta(minutes=5)
+#: Before what the program itself still looks at.
+AGE = timedelta(days=30)
 TIMES, MOST_MS = 40, 100
 PAGES, FLOW_SECONDS, RATE = 200, 30.0, 2.0
 MOST_PERCENT = 5.0
@@ -92,7 +94,7 @@ def run_clips(place: Home, url: str, count: int) -> dict[str, Took]:
 
 async def _run_clips(place: Home, url: str, count: int) -> dict[str, Took]:
     await _fill(place, url, count)
-    old = Spot(at=SystemClock().now() - GAP * count * 0.99, job_id=JobId("r-z"))
+    old = Spot(at=SystemClock().now() - AGE - GAP * count * 0.99, job_id=JobId("r-z"))
     paths = {
         "the newest page": "/desk/clips",
         "a page at the far end": f"/desk/clips?after={to_mark(old)}",
@@ -120,7 +122,7 @@ async def _fill(place: Home, url: str, count: int) -> None:
     database = open_database(database_url(config))
     await database.start()
     one = await database.read(lambda conn: dict(conn.execute(select(jobs)).mappings().one()))
-    now, written = SystemClock().now(), json.dumps(one["request"])
+    now, written = SystemClock().now() - AGE, json.dumps(one["request"])
     for start in range(1, count, CHUNK):
         rows = [_copy(one, written, number, now) for number in range(start, start + CHUNK)]
         await database.write(lambda tx, rows=rows: tx.conn.execute(insert(jobs), rows).rowcount)  # type: ignore[misc]

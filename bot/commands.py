@@ -26,7 +26,9 @@ from bot.pages import Form, Period, limits_line, moved_text, usage_text
 from bot.questions import Given, Person, Script, Typed
 from bot.store import moving, reports
 from bot.store.database import open_database
+from bot.studio import LOCAL
 from bot.supply import database_url, invitation, load_adapter, manifest, secret_key, switched_on
+from bot.tables import Contact
 from bot.web import act_token
 
 OK = 200
@@ -94,12 +96,16 @@ async def chat(config: Config, stop_signal: StopSignal, **overrides: Any) -> int
 
 
 def for_playground(config: Config) -> Config:
-    """The configuration on free ports of this machine; with the simulator where no key is set."""
+    """The configuration on free ports of this machine; with the simulator where no key is set.
+
+    Whoever sits at the page is the operator.
+    """
     own = {"public_host": "127.0.0.1", "public_port": 0, "private_port": 0, "public_url": ""}
     changes: dict[str, Any] = {"bot": own}
     if not any(config.has_key(name) for name in config.defaults.providers):
         changes["defaults"] = {"providers": ["simulator"]}
-    return config.with_changes(changes)
+    page = Contact(adapter="web", workspace=LOCAL, id="playground", is_channel=True)
+    return config.with_changes(changes).told_at(page)
 
 
 async def playground(config: Config, stop_signal: StopSignal) -> int:

@@ -38,6 +38,7 @@ class Config:
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
         self._tables = tables
+        self.also_told: tuple[Contact, ...] = ()
         self.bot = self.load_table(BotTable, "bot")
         self.access = self.load_table(AccessTable, "access")
         self.operator = self.load_table(OperatorTable, "operator")
@@ -58,7 +59,8 @@ class Config:
         """Who hears what only the operator can mend: a channel where there is one, else people."""
         channels = self._at_slack("slack_channel", is_channel=True)
         served = {each.adapter for each in channels}
-        return (*(each for each in self.operators if each.adapter not in served), *channels)
+        people = (each for each in self.operators if each.adapter not in served)
+        return (*people, *channels, *self.also_told)
 
     def _at_slack(self, key: str, *, is_channel: bool = False) -> tuple[Contact, ...]:
         workspace, _, own = getattr(self.operator, key).rpartition("/")
@@ -82,6 +84,12 @@ class Config:
         changed = copy.copy(self)
         for name, values in changes.items():
             setattr(changed, name, getattr(self, name).model_copy(update=values))
+        return changed
+
+    def told_at(self, contact: Contact) -> Config:
+        """The same, where what the operator hears is told in one place more."""
+        changed = copy.copy(self)
+        changed.also_told = (*self.also_told, contact)
         return changed
 
     def has_key(self, provider: str) -> bool:
@@ -119,6 +127,8 @@ OPEN_ENDED = {"providers": "provider", "adapters": "adapter"}
 SHARED = frozenset(
     {
         "admin_text",
+        "opinions",
+        "own_place",
         "command_text",
         "drafts",
         "follow_ups",

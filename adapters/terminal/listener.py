@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
+from adapters import opinions, own_place
 from adapters.command_text import (
     Cancel,
     Confirm,
@@ -25,10 +26,10 @@ from adapters.command_text import (
 )
 from adapters.follow_ups import follow_up
 from adapters.login import whoami
-from adapters.terminal import opinions, parse, records, render
-from adapters.terminal.admin import Admin
+from adapters.opinions import ANSWERS, VERDICTS, Opinion, Opinions
+from adapters.own_place import Admin, AdminAct
+from adapters.terminal import parse, records, render
 from adapters.terminal.delivery import Delivery
-from adapters.terminal.opinions import ANSWERS, VERDICTS, Opinion, Opinions
 from adapters.terminal.sources import Source
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
@@ -62,7 +63,7 @@ UP_TO_SOMEBODY = frozenset({JobState.UNCERTAIN, JobState.REVIEWING})
 HELP = (
     "Here: > 3 slow zoom (reply to message 3) · image ./fox.png (something to reply to) · exit",
     *opinions.HELP,
-    "To run it: admin usage, limits, rules, words, pause, block, queue, …; admin lists them.",
+    own_place.IN_SHORT,
     "In a script: one command a line, # for remarks; wait reads on once every job has ended.",
 )
 
@@ -169,8 +170,8 @@ class Terminal(Delivery):
                 await self._show(job_id, number)
             case Cancel() | Delete() | Finish() as command:
                 self._tell(await self._end(command), number)
-            case parse.AdminAct(said=said):
-                text = await self._admin.answer(said, self._requester)
+            case AdminAct(said=said):
+                text = (await self._admin.answer(said, self._requester)).text
                 record = {"notice": "admin", "title": text.title, "lines": text.lines}
                 self._screen.page(text, {**record, "table": text.table}, number=number)
             case parse.Picture(path=path):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from adapters import command_text
 from adapters.command_text import Command, Draft
-from adapters.terminal.admin import read_admin
-from adapters.terminal.opinions import Opinion, read_opinion
+from adapters.opinions import Opinion, read_opinion
+from adapters.own_place import AdminAct, read_admin
 from bot.errors import InvalidRequest
 from bot.refs import Attachment, JobId, ThreadRef
 from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, Requester
@@ -25,13 +25,6 @@ class Picture:
     """`image PATH`: put an image into the conversation, to be replied to."""
 
     path: str
-
-
-@dataclass(frozen=True)
-class AdminAct:
-    """`admin …`, and what stands behind it."""
-
-    said: str
 
 
 Typed = Draft | Command | Picture | AdminAct | Opinion

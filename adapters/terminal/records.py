@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from adapters.terminal.opinions import to_decide, to_lend, to_review
+from adapters.opinions import to_decide, to_lend, to_review
 from bot import notices as n
 from bot.errors import BotError, Refusal
 from bot.refs import JobId

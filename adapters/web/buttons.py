@@ -5,13 +5,14 @@ A button is what could be typed, so that both mean the same: `vary r-…`, `fina
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from adapters.follow_ups import AT_ONCE
+from adapters.opinions import OUTCOMES
 from bot import notices as n
 from bot import text as words
-from bot.acts import FIRST_ROW, NEEDS, Act, Offered
+from bot.acts import FIRST_ROW, NEEDS, Act
 from bot.errors import InvalidRequest
 from bot.refs import JobId
 
@@ -21,6 +22,7 @@ Look = Literal["", "primary", "danger"]
 EDIT = "edit"
 #: Of several variations one says how many.
 SEVERAL = "several"
+REPORT = "report"
 _LABELS = {
     "confirm": "Confirm",
     "cancel": "Cancel",
@@ -29,16 +31,33 @@ _LABELS = {
     "redo": "Make this shot again",
     "retry": "Retry",
     "remix": "Change it",
+    "delete": words.act_label("delete"),
     EDIT: "Edit and retry",
     SEVERAL: "Several variations",
+    REPORT: "Report",
+    **words.VERDICTS,
+    **words.CONSENTS,
+    **{typed: words.DECISIONS[outcome] for typed, outcome in OUTCOMES.items()},
+}
+#: What is asked where no clip comes of it, before it is done.
+REASONS = {
+    "reject": "Why? Its person is told what you write",
+    REPORT: "What is wrong with it?",
 }
 _LOOKS: dict[str, Look] = {
-    **dict.fromkeys(("confirm", "accept", EDIT, "animate", "redo"), "primary"),
-    "delete": "danger",
+    **dict.fromkeys(
+        ("confirm", "accept", EDIT, "animate", "redo", "post", "allow", "keep"), "primary"
+    ),
+    **dict.fromkeys(("delete", "reject", "remove", "block"), "danger"),
 }
 #: How an act is typed, where it has another name.
 _VERBS = {"variation": "vary", SEVERAL: "vary", "audio": "sound"}
 DELETES = "Delete this clip? It is removed here and wherever Raybot keeps it; its cost stays."
+_QUESTIONS = {
+    "delete": DELETES,
+    "remove": DELETES,
+    "block": "Block its maker? They can ask for nothing more, until somebody unblocks them.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +79,8 @@ def under(notice: n.Notice) -> tuple[Button, ...]:
     if isinstance(notice, n.Jobless):
         return ()
     job_id = notice.about.job_id
+    if isinstance(notice, words.Beside):
+        return tuple(_button(each, job_id) for each in _decisions(notice))
     if isinstance(notice, n.Delivered | n.Done) and notice.acts:
         possible = {each.act for each in notice.acts}
         row = [act for act in FIRST_ROW if act in possible and act != "retry"]
@@ -81,11 +102,20 @@ def more(notice: n.Notice) -> tuple[Button, ...]:
     rest = [each for each in notice.acts if each.act not in (*FIRST_ROW, "delete")]
     listed = [(_of_act(each.act, job_id), each) for each in rest]
     listed += [(_button(SEVERAL, job_id, kind="ask"), each) for each in several]
-    return tuple(_with_line(button, offer) for button, offer in listed)
+    made = [replace(button, line=words.act_line(offer)) for button, offer in listed]
+    if not isinstance(notice, n.Delivered):
+        return tuple(made)
+    return (*made, replace(_button(REPORT, job_id), line="To those who run this place"))
 
 
-def _with_line(button: Button, offer: Offered) -> Button:
-    return Button(**{**vars(button), "line": words.act_line(offer)})
+def _decisions(notice: words.Beside) -> tuple[str, ...]:
+    """What those who run a place, or posted an image, can decide."""
+    if isinstance(notice, n.ConsentAsked):
+        return tuple(words.CONSENTS) if notice.answer is None else ()
+    if isinstance(notice, n.ReviewNeeded):
+        return tuple(words.VERDICTS)
+    choices = notice.choices if isinstance(notice, n.Reported) else ()
+    return tuple(typed for typed, outcome in OUTCOMES.items() if outcome in choices)
 
 
 def _choices(notice: n.Notice) -> tuple[str, ...]:
@@ -104,18 +134,27 @@ def _choices(notice: n.Notice) -> tuple[str, ...]:
             return ("retry",)
         case n.Failed(code="deleted") | n.Failed(is_for_all=True):
             return ()
-        case n.Failed(can_edit=True):
-            return (EDIT,)
-        case n.Failed() if words.advises_retry(notice):
-            return ("retry",)
+        case n.Failed():
+            return _after(notice)
+        case n.Delivered():
+            # What nobody can go on from any more, such as a clip of a service that is gone.
+            return ("retry", EDIT, "delete")
     return ()
+
+
+def _after(notice: n.Failed) -> tuple[str, ...]:
+    """What can be done instead."""
+    about = notice.about
+    if notice.minded:
+        return (EDIT,) if notice.can_edit else ()
+    again = ("retry",) if words.advises_retry(notice) else ()
+    is_form = about.work.kind in ("video", "image") and about.film is None
+    return (*again, EDIT) if is_form else again
 
 
 def _of_act(act: Act, job_id: JobId) -> Button:
     if act == "animate":
         return _button(act, job_id, kind="reply", label=words.act_label(act))
-    if act == "delete":
-        return _button(act, job_id, label=words.act_label(act), question=DELETES)
     needs = NEEDS[act]
     is_bare = needs.prompt == "none" and needs.choice == "none" and not needs.other_clip
     kind: Kind = "act" if act in AT_ONCE or is_bare else "ask"
@@ -128,16 +167,15 @@ def _button(
     *,
     kind: Kind | None = None,
     label: str = "",
-    question: str = "",
     target: str = "",
 ) -> Button:
     return Button(
         action=action,
         job_id=job_id,
         label=label or _LABELS[action],
-        kind=kind or ("ask" if action == EDIT else "act"),
+        kind=kind or ("ask" if action == EDIT or action in REASONS else "act"),
         look=_LOOKS.get(action, ""),
-        question=question,
+        question=_QUESTIONS.get(action, ""),
         target=target,
     )
 
@@ -161,7 +199,7 @@ def to_typed(pressed: Pressed) -> str:
     """The command that the button stands for; raises `InvalidRequest` for what is none."""
     verb = _VERBS.get(pressed.action, pressed.action)
     is_known = pressed.action in _LABELS or pressed.action in NEEDS
-    if not is_known or pressed.action in (EDIT, "accept", "animate"):
+    if not is_known or pressed.action in (EDIT, "animate"):
         raise InvalidRequest("There is no such button. Load the page again.")
     parts = [verb, pressed.job_id]
     if pressed.action == "redo":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from adapters import opinions, own_place
 from adapters.command_text import (
     Cancel,
     Command,
@@ -27,19 +28,24 @@ from adapters.command_text import (
 )
 from adapters.drafts import to_remix
 from adapters.follow_ups import follow_up
+from adapters.opinions import ANSWERS, OUTCOMES, VERDICTS, Opinion, Opinions
+from adapters.own_place import Admin, AdminAct
 from adapters.typed_frames import end_of
-from adapters.web.buttons import EDIT, Pressed, to_typed
+from adapters.web.asides import Asides
+from adapters.web.buttons import EDIT, REASONS, Pressed, to_typed
 from adapters.web.images import Images
 from adapters.web.parse import NAME, THREAD, Said, read_text, to_request
 from adapters.work_text import Finish, Redo
 from bot.acts import Offered
-from bot.errors import InvalidRequest
+from bot.clock import Clock
+from bot.errors import InvalidRequest, NotAllowed
 from bot.notices import Delivered, Done
 from bot.refs import JobId
 from bot.request import GenerationRequest, Requester
 from bot.text import (
     CONFIRM_TYPED,
     Text,
+    describe,
     describe_forgetting,
     describe_jobs,
     describe_settings,
@@ -54,7 +60,12 @@ HERE = (
     "Drop or paste images to start from one and to end on another; without words they stay in the "
     "channel to be animated.",
     "Enter sends, Shift with Enter begins a new line.",
+    *opinions.HELP,
+    own_place.IN_SHORT,
 )
+
+
+Obeyed = Command | AdminAct | Opinion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +82,27 @@ class Answer:
 class Conversation:
     """One person's, in the one channel there is."""
 
-    def __init__(self, studio: Studio, images: Images, requester: Requester) -> None:
+    def __init__(
+        self,
+        studio: Studio,
+        images: Images,
+        asides: Asides,
+        requester: Requester,
+        *,
+        clock: Clock,
+    ) -> None:
         self._studio = studio
         self._images = images
+        self._asides = asides
         self._who = requester
+        self._opinions = Opinions(studio, channel=THREAD.channel, has_buttons=True)
+        self._admin = Admin(studio, self._opinions, clock=clock)
 
-    async def say(self, said: Said) -> Answer:
-        """Carry out what was sent; raises `Refusal`s, then nothing is charged."""
+    async def say(self, said: Said, *, runs_it: bool) -> Answer:
+        """Carry out what was sent; raises `Refusal`s, then nothing is charged.
+
+        `runs_it`: whoever sent it decides for this place.
+        """
         if not said.text and said.images and said.reply_to is None:
             await self._images.show(said.images)
             return Answer(images=said.images)
@@ -87,26 +112,26 @@ class Conversation:
             return _jobs(await self._studio.submit(request))
         if said.images:
             raise InvalidRequest("Images go with a prompt; this is a command without one.")
-        return await self._obey(read, said.dedupe_key)
+        return await self._obey(_allowed(read, runs_it=runs_it), said.dedupe_key)
 
-    async def press(self, pressed: Pressed, nonce: str) -> Answer:
+    async def press(self, pressed: Pressed, nonce: str, *, runs_it: bool) -> Answer:
         """Carry out what a button stands for."""
         key, job_id = f"{NAME}:{nonce}", pressed.job_id
-        if pressed.action == "accept":
-            return _jobs(await self._studio.answer(job_id, self._who, is_allowed=True))
         if pressed.action == EDIT:
             return _jobs(await self._edit(job_id, pressed.words, key))
-        command = parse(to_typed(pressed))
+        command = read_text(to_typed(pressed))
         if isinstance(command, Draft):
             # Nothing is bought that no button says.
             raise InvalidRequest("Something is missing. Fill in what is asked for.")
-        return await self._obey(command, key)
+        return await self._obey(_allowed(command, runs_it=runs_it), key)
 
     async def offer(self, job_id: JobId, action: str) -> tuple[Offered | None, str]:
         """What a button asks for, and the words to begin with; None: what was asked for, anew."""
         if action == EDIT:
             work = await self._studio.draft_of(job_id, self._who)
             return None, format_draft(to_draft(work))
+        if action in REASONS:
+            return None, ""
         act = "variation" if action == "several" else action
         shown = await self._studio.show(job_id, self._who)
         acts = shown.notice.acts if isinstance(shown.notice, Delivered | Done) else ()
@@ -138,8 +163,13 @@ class Conversation:
         """Whether it was for its person alone; what comes of it is, too."""
         return (await self._studio.show(job_id, self._who)).line.is_private
 
-    async def _obey(self, command: Command, key: str) -> Answer:
+    async def _obey(self, command: Obeyed, key: str) -> Answer:
         match command:
+            case AdminAct(said=said):
+                page = await self._admin.answer(said, self._who)
+                return Answer(text=page.text, times=[each for each in page.times if each])
+            case Opinion():
+                return await self._think(command)
             case Confirm(job_id=job_id):
                 return _jobs(await self._studio.confirm(job_id, self._who))
             case Retry(job_id=job_id):
@@ -173,6 +203,18 @@ class Conversation:
                 return await self._end(command)
             case _:
                 return await self._read(command)
+
+    async def _think(self, said: Opinion) -> Answer:
+        """What is thought of a clip, or decided about it, or answered to a question."""
+        job_id, who = said.job_id, self._who
+        if said.verb in ANSWERS:
+            is_allowed = ANSWERS[said.verb]
+            return _jobs(await self._studio.answer(job_id, who, is_allowed=is_allowed))
+        if said.verb in VERDICTS:
+            verdict, why = VERDICTS[said.verb], said.reason
+            decided = self._studio.reviews.decide(job_id, verdict, actor=who, reason=why)
+            return Answer(text=describe(await decided))
+        return Answer(text=await self._opinions.pass_on(said, who))
 
     async def _end(self, command: Cancel | Delete | Finish) -> Answer:
         match command:
@@ -223,10 +265,19 @@ class Conversation:
         page = await self._studio.erasure.forget(self._who, is_confirmed=is_confirmed)
         text = describe_forgetting(page)
         if page.is_begun:
+            await self._asides.forget()
             await self._images.forget()
         if page.can_begin:
             text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
         return Answer(text=text)
+
+
+def _allowed(command: Obeyed, *, runs_it: bool) -> Obeyed:
+    """The same; raises `NotAllowed` for what is up to those who run this place."""
+    decides = isinstance(command, Opinion) and command.verb in {*VERDICTS, *OUTCOMES}
+    if not runs_it and (decides or isinstance(command, AdminAct)):
+        raise NotAllowed("That is up to those who run this place.")
+    return command
 
 
 def _times_of(report: UsageReport) -> list[datetime]:

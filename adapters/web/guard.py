@@ -6,17 +6,17 @@ import asyncio
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adapters.web import site
-from adapters.web.parse import NAME
+from adapters.web.parse import NAME, TENANT
 from adapters.web.site import STRANGER, Site, refuse
 from bot.errors import SignedOut
 from bot.ports import WebCall, WebReply
 
 if TYPE_CHECKING:
-    from bot.studio import Studio
+    from bot.studio import Sitting, Studio
 
 COOKIE = "raybot_web"
 COOKIE_SECONDS = 180 * 24 * 3600
@@ -27,11 +27,15 @@ _SESSION = re.compile(r"[A-Za-z0-9_-]{32,64}")
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """A browser: its session, whether that is new, and what its pages prove themselves with."""
+    """A browser: its session, whether that is new, and what its pages prove themselves with.
+
+    `runs_it`: its person decides for the playground's place, and sees what is for moderators.
+    """
 
     session: str
     is_new: bool
     token: str
+    runs_it: bool
 
 
 class Guard:
@@ -45,13 +49,13 @@ class Guard:
 
     async def admit(self, call: WebCall) -> Visit | WebReply:
         """The visit that a call belongs to, or the answer for who may not come in."""
-        if self._site.is_public and not await self._is_signed_in(call):
-            raise SignedOut
+        runs_it = not self._site.is_public or (await self._sitting(call)).sees(TENANT)
         session = _session(call)
         visit = Visit(
             session=session or secrets.token_urlsafe(32),
             is_new=not session,
             token=await self._token(session) if session else "",
+            runs_it=runs_it,
         )
         if call.method == "GET":
             return visit if session else await self._welcome(visit)
@@ -61,13 +65,15 @@ class Guard:
             return refuse(STRANGER)
         return visit
 
-    async def _is_signed_in(self, call: WebCall) -> bool:
+    async def _sitting(self, call: WebCall) -> Sitting:
         key = self._site.session_of(call)
-        return bool(key) and await self._studio.entry.sitting(key) is not None
+        sitting = await self._studio.entry.sitting(key) if key else None
+        if sitting is None:
+            raise SignedOut
+        return sitting
 
     async def _welcome(self, visit: Visit) -> Visit:
-        token = await self._token(visit.session)
-        return Visit(session=visit.session, is_new=True, token=token)
+        return replace(visit, token=await self._token(visit.session))
 
     async def _token(self, session: str) -> str:
         async with self._reading:

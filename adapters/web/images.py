@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 CHUNK_BYTES = 64 * 1024
-SWEEP_EVERY = timedelta(hours=1)
 #: So many stand in the channel, the latest ones.
 MOST_SHOWN = 50
 #: So many may lie there; who drops more at once is asked to wait.
 MOST_KEPT = 500
 GONE = "The image is no longer here. Add it again."
+#: So begins an image's name on a page.
+IMAGE = "image-"
 _SHOWN = "images"
 
 
@@ -39,6 +40,11 @@ class Brought:
 
     image: str
     at: datetime
+
+    @property
+    def name(self) -> str:
+        """What it is called on a page."""
+        return f"{IMAGE}{self.image}"
 
 
 class Images:
@@ -54,12 +60,19 @@ class Images:
     async def keep(self, content: bytes) -> str:
         """Keep one, durably; its id. Raises `FrameRejected` for what is no image."""
         check_image(content)
+        return await self._keep(lambda: content)
+
+    async def keep_copy(self, path: Path) -> str:
+        """Keep a copy of a clip or a picture of ours, as long as images are; its id."""
+        return await self._keep(path.read_bytes)
+
+    async def _keep(self, read: Callable[[], bytes]) -> str:
         image = secrets.token_hex(16)
         try:
-            await asyncio.to_thread(self._write, image, content)
+            await asyncio.to_thread(lambda: self._write(image, read()))
         except OSError as error:
             why = error.strerror or "unknown cause"
-            raise StoreBusy(f"The image could not be kept: {why}.") from error
+            raise StoreBusy(f"It could not be kept: {why}.") from error
         return image
 
     def _write(self, image: str, content: bytes) -> None:
@@ -111,8 +124,13 @@ class Images:
         if not is_image_id(image):
             return
         async with self._writing:
-            await asyncio.to_thread((self._folder / image).unlink, missing_ok=True)
+            await self.delete(image)
             await self._remember([each for each in await self._shown() if each.image != image])
+
+    async def delete(self, image: str) -> None:
+        """Delete one; fine if it is gone."""
+        if is_image_id(image):
+            await asyncio.to_thread((self._folder / image).unlink, missing_ok=True)
 
     async def forget(self) -> None:
         """Delete all of them."""
@@ -121,14 +139,12 @@ class Images:
             await self._remember([])
 
     async def sweep(self) -> None:
-        """Delete what is old, until cancelled."""
-        while True:
-            oldest = self._clock.now() - timedelta(days=self._days)
-            try:
-                await asyncio.to_thread(self._delete_older, oldest)
-            except OSError as error:
-                log.warning("web.images_not_swept", cause=str(error))
-            await self._clock.wait(asyncio.Event(), self._clock.now() + SWEEP_EVERY)
+        """Delete what is old."""
+        oldest = self._clock.now() - timedelta(days=self._days)
+        try:
+            await asyncio.to_thread(self._delete_older, oldest)
+        except OSError as error:
+            log.warning("web.images_not_swept", cause=str(error))
 
     def _delete_older(self, than: datetime | None) -> None:
         for path in self._folder.iterdir():

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.web import render
+from adapters.web.asides import MODERATED
 from adapters.web.buttons import Pressed
 from adapters.web.conversation import Answer, Conversation
 from adapters.web.delivery import Delivery
 from adapters.web.desk.door import Door, told
 from adapters.web.guard import Guard, Visit
+from adapters.web.images import IMAGE
 from adapters.web.pages import Pages
 from adapters.web.parse import (
     IMAGE_BYTES,
     field_of,
-    image_type,
+    file_type,
     read_form,
     to_job_id,
     to_nonce,
@@ -59,8 +61,10 @@ class Playground(Delivery):
         super().__init__(studio, folder=folder, image_days=image_days, clock=clock)
         self._site = Site(address=studio.entry.address, is_public=studio.entry.is_public)
         self._guard = Guard(studio, self._site)
-        self._conversation = Conversation(studio, self._images, self._requester)
-        self._pages = Pages(studio, self._images, self._news, self._requester)
+        self._conversation = Conversation(
+            studio, self._images, self._asides, self._requester, clock=clock
+        )
+        self._pages = Pages(studio, self._images, self._asides, self._news, self._requester)
         self._door = Door(studio, self._site, clock=clock)
         self._routes = self._to_routes()
 
@@ -100,9 +104,10 @@ class Playground(Delivery):
         return self._routes
 
     async def run(self) -> None:
-        """Nothing is listened to here; old images are swept, and open pages of the desk told."""
+        """Show what other processes change, and sweep what is old; browsers call by themselves."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._images.sweep(), name="images")
+            group.create_task(self._hear(), name="news of other processes")
+            group.create_task(self._sweep(), name="sweep")
             group.create_task(self._door.live.run(), name="desk")
 
     # ---- every call ----------------------------------------------------------------------
@@ -144,21 +149,23 @@ class Playground(Delivery):
         text, times = await self._conversation.usage()
         return await self._pages.usage(call, visit, text, times)
 
-    async def _on_events(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_events(self, call: WebCall, visit: Visit) -> WebReply:
         # The header is the browser's own, after a cut; the query is what the page was drawn with.
         seen = call.headers.get("last-event-id") or call.query.get("after", "")
         answer = reply("", kind="text/event-stream")
-        return WebReply(headers=answer.headers, stream=self._news.stream(seen, self._everything))
+        everything = partial(self._everything, runs_it=visit.runs_it)
+        news = self._news.stream(seen, everything, hidden="" if visit.runs_it else MODERATED)
+        return WebReply(headers=answer.headers, stream=news)
 
     async def _on_image(self, call: WebCall, _visit: Visit) -> WebReply:
         content = await self._images.content(call.query.get("id", ""))
-        kind = image_type(content[:16]) or "application/octet-stream"
+        kind = file_type(content[:16])
         return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
 
     async def _on_poster(self, call: WebCall, _visit: Visit) -> WebReply:
         job_id = to_job_id(call.query.get("job", ""))
         content = await self._pages.poster(job_id)
-        kind = image_type(content[:16]) or "application/octet-stream"
+        kind = file_type(content[:16])
         return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
 
     async def _on_ask(self, call: WebCall, _visit: Visit) -> WebReply:
@@ -176,15 +183,15 @@ class Playground(Delivery):
     async def _on_remove(self, call: WebCall, _visit: Visit) -> WebReply:
         image = field_of(read_form(call.body), "image")
         await self._images.take_away(image)
-        gone = render.draw("gone.html", image=image)
-        self._news.tell(f"image-{image}", gone)
-        return reply(gone)
+        # The news takes it off each page: this one's form may be gone with it before the answer.
+        await self._show(f"{IMAGE}{image}")
+        return reply("")
 
-    async def _on_say(self, call: WebCall, _visit: Visit) -> WebReply:
-        answer = await self._conversation.say(to_said(call.body))
+    async def _on_say(self, call: WebCall, visit: Visit) -> WebReply:
+        answer = await self._conversation.say(to_said(call.body), runs_it=visit.runs_it)
         return await self._answer(answer, headers=(("HX-Trigger", "sent"),))
 
-    async def _on_act(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_act(self, call: WebCall, visit: Visit) -> WebReply:
         form = read_form(call.body)
         pressed = Pressed(
             action=field_of(form, "act"),
@@ -194,7 +201,8 @@ class Playground(Delivery):
             other=field_of(form, "other"),
             target=field_of(form, "target"),
         )
-        answer = await self._conversation.press(pressed, to_nonce(field_of(form, "nonce")))
+        nonce = to_nonce(field_of(form, "nonce"))
+        answer = await self._conversation.press(pressed, nonce, runs_it=visit.runs_it)
         return await self._answer(answer, headers=(AFTERWARDS,))
 
     async def _answer(self, answer: Answer, *, headers: tuple[tuple[str, str], ...]) -> WebReply:
@@ -202,20 +210,13 @@ class Playground(Delivery):
         if answer.thread is not None:
             to = ("HX-Redirect", f"/web/thread?job={answer.thread}")
             return reply("", headers=(*headers, to))
-        drawn = [await self._redraw(job_id) for job_id in answer.jobs]
+        drawn = [await self._show(job_id) for job_id in answer.jobs]
         if answer.images:
-            drawn += await self._put_up(answer.images)
+            drawn += [await self._show(f"{IMAGE}{each}") for each in answer.images]
         if answer.jobs:
             drawn.append(await self._pages.threads())
         drawn.append(render.draw_note(answer.text, answer.times))
         return reply("\n".join(drawn), headers=headers)
-
-    async def _put_up(self, images: tuple[str, ...]) -> list[str]:
-        shown = [each for each in await self._images.shown() if each.image in images]
-        drawn = [render.draw_image(each, self._requester.display_name) for each in shown]
-        for each, card in zip(shown, drawn, strict=True):
-            self._news.tell(f"image-{each.image}", card)
-        return drawn
 
 
 async def _on_static(path: Path, _call: WebCall) -> WebReply:

@@ -51,10 +51,10 @@ class News:
         """What a page that is drawn now has seen."""
         return f"{self._process}.{self._number}"
 
-    def tell(self, name: str, drawn: str) -> None:
-        """A card looks like this now; the same as before is no news."""
+    def tell(self, name: str, drawn: str) -> bool:
+        """A card looks like this now; False where it did before, which is no news."""
         if (before := self._latest.get(name)) is not None and before.drawn == drawn:
-            return
+            return False
         self._number += 1
         event = self._event(self._number, drawn)
         self._latest[name] = _Card(number=self._number, drawn=drawn, event=event)
@@ -63,9 +63,15 @@ class News:
             self._oldest = self._latest.popitem(last=False)[1].number
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        return True
 
-    async def stream(self, last_seen: str, everything: Everything) -> AsyncGenerator[bytes, None]:
-        """What a page has not seen yet, and then what comes; `everything` it may show, else."""
+    async def stream(
+        self, last_seen: str, everything: Everything, *, hidden: str = ""
+    ) -> AsyncGenerator[bytes, None]:
+        """What a page has not seen yet, and then what comes; `everything` it may show, else.
+
+        `hidden` is how names begin of what is not for its eyes.
+        """
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
         at = self._read(last_seen)
         while True:
@@ -75,9 +81,11 @@ class News:
                 for drawn in await everything():
                     yield self._event(at, drawn)
             # Numbers grow from the front to the end.
-            for card in [each for each in self._latest.values() if each.number > at]:
-                yield card.event
-                at = card.number
+            for name, card in list(self._latest.items()):
+                if card.number > at:
+                    at = card.number
+                    if not hidden or not name.startswith(hidden):
+                        yield card.event
             if self._number <= at:
                 await self._clock.wait(changed, self._clock.now() + HEARTBEAT)
             if not changed.is_set():

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from adapters.web import render
+from adapters.web.asides import Asides
 from adapters.web.guard import Visit, cookie_of
 from adapters.web.images import Images
 from adapters.web.news import News
@@ -34,9 +35,12 @@ MOST_IN_THREAD = 60
 class Pages:
     """Draws them for a visit."""
 
-    def __init__(self, studio: Studio, images: Images, news: News, requester: Requester) -> None:
+    def __init__(
+        self, studio: Studio, images: Images, asides: Asides, news: News, requester: Requester
+    ) -> None:
         self._studio = studio
         self._images = images
+        self._asides = asides
         self._news = news
         self._who = requester
 
@@ -59,6 +63,11 @@ class Pages:
                 (each.at, render.draw_image(each, self._who.display_name, is_news=False))
                 for each in await self._images.shown()
                 if since is None or each.at >= since
+            ]
+            items += [
+                (each.at, render.draw_aside(each, self._images.has, is_news=False))
+                for each in await self._asides.shown(runs_it=visit.runs_it)
+                if since is None or each.at >= since or each.buttons
             ]
         cards = [card for _, card in sorted(items, key=lambda item: item[0])]
         return await self._page(
@@ -106,7 +115,8 @@ class Pages:
     ) -> WebReply:
         """What was used, and what is left."""
         lines = render.lines_of(text, times)
-        return await self._page("usage.html", visit, text=text, lines=lines)
+        rows = render.rows_of(text, times)
+        return await self._page("usage.html", visit, text=text, lines=lines, rows=rows)
 
     async def threads(self) -> str:
         """The list of threads as it is now, for a page that is open."""

@@ -9,13 +9,17 @@ from urllib.parse import parse_qs
 
 from adapters import command_text
 from adapters.command_text import Command, Draft
+from adapters.opinions import Opinion, read_opinion
+from adapters.own_place import AdminAct, read_admin
 from adapters.typed_frames import with_typed
 from bot.errors import FrameRejected, InvalidRequest
 from bot.refs import Attachment, JobId, ThreadRef
 from bot.request import ClipFrame, Frame, GenerationRequest, ImageFrame, Requester
 
+Typed = Draft | Command | AdminAct | Opinion
 NAME = "web"
 THREAD = ThreadRef(adapter=NAME, workspace="local", channel="playground")
+TENANT = f"{NAME}:{THREAD.workspace}"
 #: A clip has a picture to start from, and one to end on.
 MOST_IMAGES = 2
 MOST_FIELDS = 40
@@ -25,6 +29,15 @@ _JOB = re.compile(r"r-[0-9a-z]{4,16}")
 _IMAGE = re.compile(r"[0-9a-f]{32}")
 _NONCE = re.compile(r"[0-9A-Za-z-]{16,64}")
 _RAY = re.compile(r"/ray(?:\s+(.*))?", re.DOTALL | re.IGNORECASE)
+#: What makes sense where somebody sits at a terminal: a clip of these words would be paid.
+_OF_TERMINALS = re.compile(
+    r"exit|quit|wait|>\s*[0-9]{1,9}(?:\s.*)?|image\s+(?:\"[^\"]+\"|'[^']+'|\S+\.\w{2,5})",
+    re.IGNORECASE | re.DOTALL,
+)
+_NOT_HERE = (
+    "That is for the terminal. Here you drop or paste images, press Animate to reply to one, and "
+    "close the page whenever you like: what runs goes on."
+)
 #: What a file has at an offset, and what it is then; the bot decodes it before it is used.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -111,10 +124,23 @@ def is_image_id(text: str) -> bool:
     return _IMAGE.fullmatch(text) is not None
 
 
-def read_text(text: str) -> Draft | Command:
+def read_text(text: str) -> Typed:
     """A typed line; `/ray` may stand in front. Raises `InvalidRequest`."""
     ray = _RAY.fullmatch(text)
-    return command_text.parse((ray[1] or "") if ray else text)
+    bare = (ray[1] or "") if ray else text
+    if (act := read_admin(bare)) is not None:
+        return AdminAct(act)
+    if (opinion := read_opinion(bare)) is not None:
+        return opinion
+    if _OF_TERMINALS.fullmatch(bare.strip()):
+        raise InvalidRequest(_NOT_HERE, field="prompt")
+    return command_text.parse(bare)
+
+
+def file_type(start: bytes) -> str:
+    """What kind of file begins like this: an image, or a copy of a clip of ours."""
+    other = "video/mp4" if start[4:8] == b"ftyp" else "application/octet-stream"
+    return image_type(start) or other
 
 
 def image_type(start: bytes) -> str | None:

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from adapters.follow_ups import CHOOSE, WORDS
 from adapters.web import buttons
+from adapters.web.asides import Kept
 from adapters.web.images import Brought
 from bot import notices as n
 from bot import text as words
@@ -32,6 +33,8 @@ KINDS = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
+#: What decides about a job of which nobody can tell whether it was paid.
+RESOLVE = "To decide, in a terminal: raybot resolve {} adopt <generation> | charge | release"
 PROMPT_CHARS = 3000
 LINE_CHARS = 1200
 SIDE_CHARS = 48
@@ -93,6 +96,12 @@ def lines_of(text: Text, times: Iterable[datetime] = ()) -> list[tuple[Part, ...
     return [parts_of(line, every) for line in text.lines if line]
 
 
+def rows_of(text: Text, times: Iterable[datetime] = ()) -> list[list[tuple[Part, ...]]]:
+    """A page's table, its head first."""
+    every = tuple(times)
+    return [[parts_of(cell, every) for cell in row] for row in text.table]
+
+
 # ---- a card ------------------------------------------------------------------------------------
 
 
@@ -103,6 +112,14 @@ def to_card(shown: Shown, has_image: HasImage) -> Mapping[str, Any]:
     about = None if isinstance(notice, n.Jobless) else notice.about
     until = words.open_until(notice)
     small = {words.parameters(about.work)} if about is not None else set()
+    lines = [
+        parts_of(each, [until] if until else [])
+        for each in words.lines_beside(notice, None)
+        if each not in small
+    ]
+    if isinstance(notice, n.Uncertain):
+        # Who sits here is the operator.
+        lines.append(parts_of(RESOLVE.format(line.job_id)))
     return {
         "job_id": line.job_id,
         "asked_at": line.created_at,
@@ -113,11 +130,7 @@ def to_card(shown: Shown, has_image: HasImage) -> Mapping[str, Any]:
         "is_private": line.is_private,
         "title": text.title,
         "tone": text.tone,
-        "lines": [
-            parts_of(each, [until] if until else [])
-            for each in words.lines_beside(notice, None)
-            if each not in small
-        ],
+        "lines": lines,
         "is_over": isinstance(notice, n.Delivered | n.Done | n.Failed | n.Cancelled),
         "progress": _progress(notice),
         "clip": _clip(shown),
@@ -185,15 +198,17 @@ def to_thread(line: JobLine) -> Mapping[str, Any]:
 def to_form(offer: Offered | None, action: str, job_id: JobId, prompt: str) -> Mapping[str, Any]:
     """What a button asks for; `prompt` is what stands in the field already."""
     if offer is None:
-        label = "Change it and try again"
-        asks = {"choice": "", "options": (), "words": ASKED, "other": False}
+        why = buttons.REASONS.get(action, "")
         return {
             "action": action,
             "job_id": job_id,
-            "label": label,
+            "label": action.capitalize() if why else "Change it and try again",
             "prompt": prompt,
-            **asks,
-            "is_needed": True,
+            "choice": "",
+            "options": (),
+            "words": why or ASKED,
+            "other": False,
+            "is_needed": not why,
         }
     needs = NEEDS[offer.act]
     options = [(each.value, words.option_line(offer, each)) for each in offer.options]
@@ -251,7 +266,10 @@ def draw_card(shown: Shown, has_image: HasImage, *, is_news: bool = True) -> str
     `is_news`: it takes the place of the one on a page that is open.
     """
     card = to_card(shown, has_image)
-    inside = draw("card.html", **card)
+    return _draw_article(card, draw("card.html", **card), is_news=is_news)
+
+
+def _draw_article(card: Mapping[str, Any], inside: str, *, is_news: bool) -> str:
     mark = hashlib.sha256(inside.encode("utf-8", "replace")).hexdigest()[:12]
     return draw("article.html", card=card, inside=inside, mark=mark, is_news=is_news)
 
@@ -261,7 +279,23 @@ def draw_image(brought: Brought, name: str, *, is_news: bool = True) -> str:
     return draw("image.html", image=brought, name=name, is_news=is_news)
 
 
+def draw_aside(kept: Kept, has_file: HasImage, *, is_news: bool = True) -> str:
+    """What is said beside jobs."""
+    text = kept.text
+    lines = lines_of(text, [kept.until] if kept.until else [])
+    clip = kept.clip if has_file(kept.clip) else ""
+    inside = draw("aside.html", kept=kept, text=text, lines=lines, clip=clip)
+    card = {"job_id": kept.name, "parent": "", "title": text.title, "prompt": text.title}
+    return _draw_article({**card, "tone": text.tone, "is_over": True}, inside, is_news=is_news)
+
+
+def draw_gone(name: str) -> str:
+    """What takes something off the pages that are open."""
+    return draw("gone.html", name=name)
+
+
 def draw_note(text: Text | None, times: Sequence[datetime] = ()) -> str:
     """What only its person reads, and only now; None takes it away."""
     lines = lines_of(text, times) if text is not None else []
-    return draw("note.html", text=text, lines=lines)
+    rows = rows_of(text, times) if text is not None else []
+    return draw("note.html", text=text, lines=lines, rows=rows)

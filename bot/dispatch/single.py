@@ -11,7 +11,8 @@ class SingleProcess:
     """Every role is ours from the start, and there is nobody to tell anything."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, asyncio.Lock] = {}
+        #: Each with how many have it or wait for it.
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @property
     def is_single(self) -> bool:
@@ -26,13 +27,16 @@ class SingleProcess:
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
         """Wait for whoever is busy with this."""
-        lock = self._turns.setdefault(name, asyncio.Lock())
+        lock, count = self._turns.get(name, (asyncio.Lock(), 0))
+        self._turns[name] = (lock, count + 1)
         try:
             async with lock:
                 yield
         finally:
-            if not lock.locked():
-                self._turns.pop(name, None)
+            # One that somebody was just given is free for a moment, and still theirs.
+            _, count = self._turns.pop(name)
+            if count > 1:
+                self._turns[name] = (lock, count - 1)
 
     def tell(self, subject: str, **said: str) -> None:
         """Tell nobody."""

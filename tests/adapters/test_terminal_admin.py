@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from adapters.own_place import AdminAct, read_admin
 from adapters.terminal import parse
-from adapters.terminal.admin import read_admin
 from adapters.terminal.listener import Terminal
 from adapters.terminal.render import PlainScreen
 from adapters.terminal.sources import Listed
@@ -92,4 +92,4 @@ async def test_the_operator_runs_the_own_place_by_typing(
 @pytest.mark.parametrize("text", ["admin in snow", "administer", "an admin audit"])
 def test_an_admin_can_be_in_a_clip(text: str) -> None:
     assert read_admin(text) is None
-    assert not isinstance(parse.read_line(text).typed, parse.AdminAct)
+    assert not isinstance(parse.read_line(text).typed, AdminAct)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from adapters.opinions import Opinion
 from adapters.terminal import parse
 from adapters.terminal.listener import Terminal
-from adapters.terminal.opinions import Opinion
 from adapters.terminal.render import PlainScreen
 from bot.errors import InvalidRequest
 from bot.job import JobState

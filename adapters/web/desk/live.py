@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from adapters.web.desk.seat import Seat
 from adapters.web.news import News
 from bot.clock import Clock
-from bot.errors import BotError, StoreError
+from bot.errors import BotError
 from bot.log import get_logger
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class _Watched:
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     pages: int = 0
     pulse: int = -1
+    drawn: str = ""
     drawn_at: datetime | None = None
 
 
@@ -80,9 +81,9 @@ class Live:
         # In order: else what was read first could be told last.
         async with watched.drawing:
             watched.pulse, watched.drawn_at = await self._work.pulse(), self._clock.now()
-            drawn = await self._draw(view)
-            watched.news.tell(NAME, drawn)
-            return drawn, watched.news.seen
+            watched.drawn = await self._draw(view)
+            watched.news.tell(NAME, watched.drawn)
+            return watched.drawn, watched.news.seen
 
     async def follow(self, view: View, seen: str, seat: Seat) -> AsyncGenerator[bytes, None]:
         """What changes from there on, as long as its reader is signed in."""
@@ -93,10 +94,13 @@ class Live:
         self._anybody.set()
 
         async def everything() -> list[str]:
-            return [(await self.now(view))[0]]
+            # As it was told last: what changes while it is drawn anew would be told twice.
+            return [watched.drawn]
 
         news = watched.news.stream(seen, everything)
         try:
+            if not watched.drawn:
+                await self.now(view)
             async for event in news:
                 if not await self._is_in(seat, session):
                     return
@@ -116,8 +120,8 @@ class Live:
             await self._clock.wait(self._anybody, None)
             try:
                 await self._look()
-            except StoreError as error:
-                log.warning("desk.not_drawn", cause=error.sentence)
+            except BotError as error:
+                log.warning("desk.not_drawn", cause=type(error).__name__)
             await self._clock.wait(asyncio.Event(), self._clock.now() + EVERY)
 
     async def _look(self) -> None:

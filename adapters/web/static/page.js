@@ -93,7 +93,8 @@
       const there = document.getElementById(card.id);
       const dot = one(`[data-of="${card.id}"]`);
       if (dot) dot.className = `dot ${card.dataset.tone}`;
-      if (there && card.dataset.over && there.dataset.over !== card.dataset.over) one("#told").textContent = card.dataset.title;
+      const isNews = there ? there.dataset.over !== card.dataset.over : card.id.startsWith("said-");
+      if (isNews && card.dataset.over) one("#told").textContent = card.dataset.title;
     }
   }
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
-from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    FilePayload,
+    Page,
+    async_playwright,
+    expect,
+)
 
 from bot.job import JobState
 from bot.refs import JobId
@@ -30,6 +38,17 @@ DROP = """([content, name]) => {
     const about = { dataTransfer, bubbles: true, cancelable: true };
     document.querySelector("#messages").dispatchEvent(new DragEvent("drop", about));
 }"""
+#: What a person does who presses Ctrl with V after copying a picture.
+PASTE = """(content) => {
+    const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([bytes], "image.png", { type: "image/png" }));
+    const about = { clipboardData, bubbles: true, cancelable: true };
+    document.querySelector("#text").dispatchEvent(new ClipboardEvent("paste", about));
+}"""
+HOSTILE = "<img src=x onerror=document.title=1><script>alert(1)</script> {{7*7}} &amp; <b>fox"
+#: A machine that is busy with other things draws late.
+PATIENCE = 15_000
 IS_TOO_WIDE = "() => document.scrollingElement.scrollWidth > innerWidth"
 HAS_METADATA = (
     "(video) => video.readyState >= 1 || new Promise((done) => { video.onloadedmetadata = done; })"
@@ -45,6 +64,7 @@ class Desk:
     browser: Browser
     visitor: Visitor
     complaints: list[str] = field(default_factory=list)
+    made: JobId = JobId("")
 
     @asynccontextmanager
     async def page(self, *, is_dark: bool = False, is_phone: bool = False) -> AsyncIterator[Page]:
@@ -55,7 +75,7 @@ class Desk:
             has_touch=is_phone,
         )
         page = await context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", self._note)
         page.on("pageerror", self._note_error)
         await page.goto(f"{self.visitor.address}/web/chat")
@@ -73,15 +93,35 @@ class Desk:
 
     async def finish(self, job: JobId) -> None:
         """The video service ends it."""
+        await self.visitor.house.simulator.finish(await self.generation(job))
+
+    async def generation(self, job: JobId) -> str:
+        """What the video service makes for it."""
         found = await self.visitor.house.until(job, JobState.GENERATING)
         assert found.generation_id
-        await self.visitor.house.simulator.finish(found.generation_id)
+        return found.generation_id
+
+    async def fail(self, job: JobId) -> None:
+        """The video service makes it neither at once nor when Raybot tries it once more."""
+        made, first = self.visitor.house.simulator, await self.generation(job)
+        await made.fail(first)
+        await made.until(lambda: list(made.generations)[-1] != first)
+        await made.fail(list(made.generations)[-1])
+
+    async def clip(self) -> JobId:
+        """A clip in the channel, whichever stories were told before."""
+        if not self.made:
+            self.made = (await self.visitor.say("a white hare at night")).job
+            await self.finish(self.made)
+            await self.visitor.house.delivered(self.made)
+        return self.made
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     if not CHROMIUM.exists():
         pytest.skip(f"There is no {CHROMIUM}; `apt-get install chromium` brings it.")
+    expect.set_options(timeout=PATIENCE)
     settings = SimulatorSettings(
         manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
     )
@@ -97,6 +137,18 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
         )
         yield Desk(browser, visitor)
         await browser.close()
+
+
+async def _send(page: Page, text: str) -> None:
+    await page.locator("#text").fill(text)
+    await page.locator("#text").press("Enter")
+
+
+async def _grave(page: Page, within: str | None = None) -> list[object]:
+    """What shuts people out, on the page or within something on it."""
+    found = (await Axe().run(page, context=within)).response["violations"]
+    grave = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in grave]
 
 
 async def _last(page: Page) -> JobId:
@@ -156,6 +208,18 @@ async def test_an_image_is_dropped_and_animated_and_no_image_is_not(desk: Desk) 
         card = page.locator("article[id^=r-]").last
         await expect(card.get_by_text("the waves roll in")).to_be_visible()
         await expect(card.get_by_alt_text("The image it starts from")).to_be_visible()
+        # Pasted, left out again, picked; a clip takes two.
+        await page.evaluate(PASTE, content)
+        await page.get_by_role("button", name="Leave this image out").click()
+        await expect(page.locator(".chip")).to_have_count(0)
+        picked = FilePayload(name="sea.png", mimeType="image/png", buffer=png())
+        await page.locator("#files").set_input_files([picked] * 3)
+        await expect(page.locator(".chip")).to_have_count(2)
+        await expect(page.get_by_text("A clip takes two images")).to_be_visible()
+        await _send(page, "the tide goes out")
+        card = page.locator("article[id^=r-]").last
+        await expect(card.get_by_alt_text("The image it ends on")).to_be_visible()
+        await expect(page.locator(".chip")).to_have_count(0)
         await page.evaluate(DROP, [base64.b64encode(b"<svg>").decode(), "page.png"])
         await expect(page.get_by_text("This file is not an image.")).to_be_visible()
         await page.keyboard.press("Escape")
@@ -181,10 +245,78 @@ async def test_a_page_that_was_cut_off_shows_each_message_once(desk: Desk) -> No
         desk.complaints.clear()  # Of the connection, rightly.
 
 
+async def test_what_fails_is_tried_again_and_markup_is_shown_as_it_was_typed(desk: Desk) -> None:
+    async with desk.page() as page:
+        await _send(page, HOSTILE)
+        card = page.locator("article", has_text="{{7*7}}")
+        await expect(card.locator(".prompt")).to_have_text(HOSTILE)
+        failed = await _last(page)
+        await desk.fail(failed)
+        await expect(card.get_by_text("No clip this time")).to_be_visible()
+        await expect(card.get_by_text("Nothing was charged.")).to_be_visible()
+        await card.get_by_role("button", name="Retry", exact=True).click()
+        await expect(card).to_have_count(2)
+        again = await _last(page)
+        assert again != failed
+        await desk.finish(again)
+        await expect(page.locator(f"#{again} video")).to_be_visible()
+        await expect(page.locator(f"#{again} .prompt")).to_have_text(HOSTILE)
+        await expect(page).to_have_title("Playground · Raybot")
+        assert await card.locator("b", has_text="fox").count() == 0
+
+
+async def test_whoever_runs_it_sets_a_limit_and_decides_by_clicks(desk: Desk) -> None:
+    clip = await desk.clip()
+    async with desk.page() as page:
+        await _send(page, "admin limit usd_per_person_per_day 0.01")
+        await expect(page.get_by_text("usd_per_person_per_day 0.01")).to_be_visible()
+        await _send(page, "a dear fox")
+        refused = page.locator(".note", has_text="A limit is reached")
+        await expect(refused.get_by_text("The limit resets")).to_be_visible()
+        await expect(refused.get_by_text("Nothing was charged.")).to_be_visible()
+        # What was typed is still there, to be sent once that is possible.
+        await expect(page.locator("#text")).to_have_value("a dear fox")
+        await _send(page, "admin limit usd_per_person_per_day")
+        await expect(refused).to_have_count(0)
+        # A report is made and decided.
+        card = page.locator(f"#{clip}")
+        await card.locator("summary").click()
+        await card.get_by_role("button", name="Report").click()
+        await card.locator("textarea").fill("too <i>loud</i>")
+        await card.locator(".ask").get_by_role("button", name="Report").click()
+        said = page.locator("article[id^=said-]", has_text="A clip was reported").last
+        await expect(said.get_by_text("Reason: too <i>loud</i>")).to_be_visible()
+        await said.get_by_role("button", name="Keep").click()
+        await expect(said.get_by_text("The clip stays.")).to_be_visible()
+        await expect(said.get_by_role("button")).to_have_count(0)
+        # A clip is looked at before it is posted, and is not.
+        await _send(page, "admin rule review before_post")
+        await expect(page.get_by_text("Decided here: ")).to_be_visible()
+        await _send(page, "a grey wolf")
+        await expect(page.locator("article[id^=r-]").last).to_contain_text("a grey wolf")
+        wolf = await _last(page)
+        await desk.finish(wolf)
+        said = page.locator("article[id^=said-]", has_text="waits for a moderator")
+        await said.locator("video").evaluate(HAS_METADATA)
+        await said.get_by_role("button", name="Reject").click()
+        await expect(said.locator("textarea")).to_be_focused()
+        assert await _grave(page, "article[id^=said-]") == []
+        await page.keyboard.type("too dark")
+        await said.locator(".ask").get_by_role("button", name="Reject").click()
+        await expect(page.get_by_text("Rejected, so it is not posted.").first).to_be_visible()
+        await expect(page.locator(f"#{wolf}").get_by_text("too dark")).to_be_visible()
+        await _send(page, "admin rule review")
+        await expect(page.get_by_text("Decided here: ")).to_be_visible()
+        count = await page.locator("article[id^=said-]").count()
+        await page.reload()
+        await expect(page.locator("article[id^=said-]")).to_have_count(count)
+
+
 @pytest.mark.parametrize(("is_dark", "is_phone"), [(False, False), (True, True)])
 async def test_nobody_is_shut_out(desk: Desk, is_dark: bool, is_phone: bool) -> None:
+    job = await desk.clip()
     async with desk.page(is_dark=is_dark, is_phone=is_phone) as page:
-        clip = page.locator("article", has=page.locator("video")).first
+        clip = page.locator(f"#{job}")
         await clip.locator("summary").click()
         await clip.get_by_role("button", name="Extend").click()
         await expect(clip.locator(".ask form")).to_be_visible()
@@ -195,7 +327,4 @@ async def test_nobody_is_shut_out(desk: Desk, is_dark: bool, is_phone: bool) -> 
             if path:
                 await page.goto(desk.visitor.address + path)
             assert not await page.evaluate(IS_TOO_WIDE)
-            found = (await Axe().run(page)).response["violations"]
-            grave = [each for each in found if each["impact"] in ("serious", "critical")]
-            told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in grave]
-            assert told == []
+            assert await _grave(page) == []

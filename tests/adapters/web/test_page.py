@@ -189,8 +189,10 @@ async def test_an_image_is_dropped_and_animated_and_one_without_words_waits(
     assert found.plan is not None
     assert found.plan.start_frame is not None
     assert f"/web/image?id={image}" in (await visitor.get(f"/web/thread?job={job}")).html
-    removed = await visitor.post("/web/image/remove", {"image": image})
-    assert 'hx-swap-oob="delete"' in removed.html
+    async with visitor.listening(visitor.seen) as news:
+        await visitor.post("/web/image/remove", {"image": image})
+        gone = (await news.until('hx-swap-oob="delete"'))[-1]
+        assert f'id="image-{image}"' in gone.html
     assert f'id="image-{image}"' not in (await visitor.get("/web/chat")).html
     assert (await visitor.get(f"/web/image?id={image}")).status == 404
 

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from adapters.command_text import Draft, Follow, Redo, Retry, parse
 from adapters.login import whoami
+from adapters.opinions import Opinion
+from adapters.own_place import AdminAct
 from adapters.web import buttons, render
+from adapters.web.asides import Kept
 from adapters.web.buttons import Pressed, to_typed
 from adapters.web.news import REMEMBERED, News
 from adapters.web.parse import (
@@ -27,6 +30,7 @@ from adapters.web.parse import (
 )
 from adapters.web.site import Site, is_from_here
 from bot import notices as n
+from bot import text as words
 from bot.acts import ACTS, NEEDS, Offered
 from bot.clock import SystemClock
 from bot.errors import InvalidRequest
@@ -84,7 +88,15 @@ def _draw(shown: Shown) -> str:
             n.Failed(about=ABOUT, code="moderation", sentence="No.", charged=Micros(0)),
             ["Edit and retry"],
         ),
-        (n.Failed(about=ABOUT, code="internal", sentence="Oh.", charged=Micros(0)), ["Retry"]),
+        (
+            n.Failed(about=ABOUT, code="internal", sentence="Oh.", charged=Micros(0)),
+            ["Retry", "Edit and retry"],
+        ),
+        (
+            n.Failed(about=ABOUT, code="loop", sentence="Oh.", charged=Micros(0)),
+            ["Edit and retry"],
+        ),
+        (replace(CLIP, acts=()), ["Retry", "Edit and retry", "Delete"]),
         (n.Uncertain(about=ABOUT), []),
         (n.Fetching(about=ABOUT), []),
         (CLIP, ["Extend", "Variation", "Remix", "Loop", "Delete"]),
@@ -103,7 +115,7 @@ def test_each_notice_has_its_buttons(notice: n.Notice, labels: list[str]) -> Non
 
 def test_every_act_is_offered_and_is_what_one_could_type() -> None:
     shown = {each.action for each in (*buttons.under(CLIP), *buttons.more(CLIP))}
-    assert shown == {*ACTS} - {"animate", "retry"} | {"several"}
+    assert shown == {*ACTS} - {"animate", "retry"} | {"several", "report"}
     for act in ACTS:
         if act in ("animate", "delete", "retry"):
             continue
@@ -127,7 +139,45 @@ def test_every_act_is_offered_and_is_what_one_could_type() -> None:
         assert (command.act, command.job_id) == (act, JOB)
         assert command.choice == choice[needs.choice]
     assert parse(to_typed(Pressed(action="retry", job_id=JOB))) == Retry(JOB)
+    said = read_text(to_typed(Pressed(action="reject", job_id=JOB, words="too\nloud")))
+    assert said == Opinion(verb="reject", job_id=JOB, reason="too\nloud")
     assert parse(to_typed(Pressed(action="redo", job_id=JOB, target="2"))) == Redo(JOB, 2)
+
+
+FILE: dict[str, Any] = {"path": "/nowhere/clip.mp4", "filename": "clip.mp4", "bytes": 9}
+
+
+@pytest.mark.parametrize(
+    ("notice", "labels"),
+    [
+        (n.ReviewNeeded(about=ABOUT, **FILE), ["Post", "Reject"]),
+        (n.Reviewed(about=ABOUT, verdict="post"), []),
+        (n.Reported(about=ABOUT, count=1), ["Keep", "Remove", "Block"]),
+        (n.Reported(about=ABOUT, count=1, outcome="kept"), []),
+        (n.ConsentAsked(about=ABOUT, owner="ada", expires_at=NOW), ["Allow", "Do not allow"]),
+        (n.ConsentAsked(about=ABOUT, owner="ada", answer="over"), []),
+        (n.Gallery(about=ABOUT, stars=3, **FILE), []),
+        (n.Letter(about=ABOUT, **FILE), []),
+        (n.Operator(code="low", sentence="The balance is <b>low</b>."), []),
+    ],
+)
+def test_what_is_said_beside_jobs_has_its_buttons(notice: n.Aside, labels: list[str]) -> None:
+    told = buttons.under(notice)
+    assert [each.label for each in told] == labels
+    for each in told:
+        assert isinstance(read_text(to_typed(Pressed(action=each.action, job_id=JOB))), Opinion)
+    kept = Kept(
+        key=f"{JOB}:x",
+        at=NOW,
+        text=words.describe(notice),
+        buttons=told,
+        until=words.open_until(notice),
+        clip="0" * 32,
+    )
+    drawn = render.draw_aside(kept, lambda _: isinstance(notice, n.WithFile))
+    assert all(f">{label}</button>" in drawn for label in labels)
+    assert ("<video" in drawn) == isinstance(notice, n.WithFile)
+    assert "<b>low" not in drawn
 
 
 def test_progress_is_shown_as_far_as_it_is_known() -> None:
@@ -225,6 +275,29 @@ def test_images_and_a_reply_become_frames() -> None:
 def test_what_no_page_of_ours_sends_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         to_said(body)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("admin", AdminAct("")),
+        ("/ray admin pause tea", AdminAct("pause tea")),
+        (f"star {JOB}", Opinion(verb="star", job_id=JOB)),
+        (f"/ray report {JOB} it is rude", Opinion(verb="report", job_id=JOB, reason="it is rude")),
+        ("report on the news", Draft(prompt="report on the news")),
+        ("wait for it", Draft(prompt="wait for it")),
+        ("exit", None),
+        ("image ./fox.png", None),
+        ("> 3 slow zoom", None),
+        ("star", None),
+    ],
+)
+def test_what_the_terminal_knows_is_known_here(typed: str, expected: object) -> None:
+    if expected is None:
+        with pytest.raises(InvalidRequest):
+            read_text(typed)
+        return
+    assert read_text(typed) == expected
 
 
 def test_images_are_known_by_their_first_bytes() -> None:

@@ -14,6 +14,8 @@ import aiohttp
 from yarl import URL
 
 from adapters import web
+from adapters.web.site import Site
+from bot.commands import for_playground
 from bot.ports import Adapter
 from bot.refs import JobId
 from bot.simulator import Simulator
@@ -58,6 +60,7 @@ class Visitor:
     address: str
     token: str = ""
     seen: str = ""
+    origin: str = ""
     numbers: count[int] = field(default_factory=count)
 
     async def get(self, path: str, **headers: str) -> Reply:
@@ -67,7 +70,11 @@ class Visitor:
     async def post(
         self, path: str, content: bytes | dict[str, str], headers: dict[str, str] | None = None
     ) -> Reply:
-        own = {"Origin": self.address, "X-CSRF-Token": self.token, "HX-Request": "true"}
+        own = {
+            "Origin": self.origin or self.address,
+            "X-CSRF-Token": self.token,
+            "HX-Request": "true",
+        }
         sent = {name: value for name, value in {**own, **(headers or {})}.items() if value}
         data = io.BytesIO(content) if isinstance(content, bytes) else content
         async with self.session.post(self.address + path, data=data, headers=sent) as answer:
@@ -146,6 +153,14 @@ class Stream:
         return every
 
 
+async def _sign_in(house: House) -> str:
+    """The cookie of somebody who was let in to the playground."""
+    entry = house.app.studio.entry
+    link = (await entry.invite_here("ben", has_desk=False)).link
+    session, _ = await entry.enter(link.partition("key=")[2])
+    return Site(address=entry.address, is_public=True).keep(session, 60)[1].partition(";")[0]
+
+
 @asynccontextmanager
 async def visiting(
     folder: Path,
@@ -153,20 +168,31 @@ async def visiting(
     clock: MovableClock,
     *,
     cookies: dict[str, str] | None = None,
+    database_url: str = "",
+    public_url: str = "",
     **limits: float,
 ) -> AsyncIterator[Visitor]:
-    """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell."""
+    """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell.
+
+    With a `database_url` others may run on the same database and in the same folder. At a
+    `public_url` they are signed in, for the playground alone.
+    """
 
     def create(studio: Studio) -> Adapter:
         settings = web.Settings(enabled=True, folder=folder / "web")
         return web.create(settings, studio, clock=clock)
 
-    config = to_test_config(folder, simulator, limits=limits)
+    shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
+    bot = (shared if database_url else {}) | {"public_url": public_url}
+    config = to_test_config(folder, simulator, limits=limits, bot=bot)
+    config = config if public_url else for_playground(config)
     async with (
         running(config, simulator, RecordingAdapter(), clock, web=create) as house,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
     ):
         session.cookie_jar.update_cookies(cookies or {}, URL(house.app.address) / "web")
-        visitor = Visitor(house, session, house.app.address)
+        visitor = Visitor(house, session, house.app.address, origin=public_url)
+        if public_url:
+            session.headers["Cookie"] = await _sign_in(house)
         await visitor.open()
         yield visitor

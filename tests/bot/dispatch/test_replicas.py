@@ -169,3 +169,20 @@ async def test_a_single_process_has_every_role_and_takes_turns() -> None:
             await asyncio.sleep(0)
             assert not waiting.done()
         await waiting
+
+
+async def test_a_turn_is_for_one_at_a_time_however_many_want_it() -> None:
+    single, busy, most = SingleProcess(), 0, 0
+
+    async def take(times: int) -> None:
+        nonlocal busy, most
+        for _ in range(times):
+            async with single.turn("a"):
+                busy += 1
+                most = max(most, busy)
+                await asyncio.sleep(0)
+                busy -= 1
+
+    # Who comes just when a turn is handed on waits, too.
+    await asyncio.gather(*(take(3) for _ in range(3)))
+    assert (most, single._turns) == (1, {})

@@ -1,4 +1,7 @@
-"""What is thought of a clip at the terminal, and decided about it: stars, reports, reviews."""
+"""What is typed about a clip where who types runs the bot: stars, reports, reviews.
+
+The terminal and the page in the browser have it in common.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +67,10 @@ def read_opinion(text: str) -> Opinion | None:
 class Opinions:
     """Passes them on; whoever sits here is the moderator of this machine's place, too."""
 
-    def __init__(self, studio: Studio, *, channel: str) -> None:
+    def __init__(self, studio: Studio, *, channel: str, has_buttons: bool = False) -> None:
         self._studio = studio
         self._channel = channel
+        self._has_buttons = has_buttons
 
     async def look_here(self, actor: Requester) -> None:
         """Let what moderators look at be shown here, unless they have another channel."""
@@ -100,7 +104,7 @@ class Opinions:
         await self.look_here(who)
         answer = await self._studio.care.report(said.job_id, who, said.reason)
         text = describe_report(answer)
-        if answer == "decided":
+        if answer == "decided" or self._has_buttons:
             return text
         return replace(text, lines=(*text.lines, to_decide(said.job_id)))
 

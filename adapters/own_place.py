@@ -1,17 +1,20 @@
-"""`admin …` at the terminal: what its operator reads and decides of this machine's own place."""
+"""`admin …` where who types runs the bot: what they read and decide of this machine's own place.
+
+The terminal and the page in the browser have it in common.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text
 from adapters.admin_text import DAYS, change_words, limits_line, page_in, words_line
 from adapters.command_text import SettingsCommand
-from adapters.terminal.opinions import Opinions
+from adapters.opinions import Opinions
 from bot.clock import Clock
 from bot.errors import InvalidRequest
 from bot.refs import money
@@ -37,6 +40,10 @@ HELP = (
     "block PERSON [days] [why] · unblock PERSON · forget PERSON [yes] · grant PERSON USD [days] · "
     "digest on|off · queue · audit [page]. For every place together: raybot usage."
 )
+#: One line of that for a page of help.
+IN_SHORT = (
+    "To run it: admin usage, limits, rules, words, pause, block, queue, …; admin lists them."
+)
 _ACTS = (
     "usage|limits|limit|rules|rule|defaults|words|pause|resume|block|unblock|forget|grant|digest|"
     "queue|audit"
@@ -48,7 +55,24 @@ _GRANT = re.compile(r"(\S+)\s+\$?([0-9]{1,6}(?:\.[0-9]{1,2})?)(?:\s+([1-9][0-9]{
 _TYPED = re.compile(
     rf"admin(?:\s+(?P<act>(?:{_ACTS}|{_ELSEWHERE})\b.*|help))?", re.IGNORECASE | re.DOTALL
 )
-Act = Callable[[Requester, str], Coroutine[Any, Any, Text]]
+
+
+@dataclass(frozen=True)
+class AdminAct:
+    """`admin …`, and what stands behind it."""
+
+    said: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is answered, and the times that it names, for who can show them in another zone."""
+
+    text: Text
+    times: tuple[datetime | None, ...] = ()
+
+
+Act = Callable[[Requester, str], Coroutine[Any, Any, Page]]
 
 
 def read_admin(text: str) -> str | None:
@@ -87,7 +111,7 @@ class Admin:
     def _admin(self) -> Administration:
         return self._studio.admin
 
-    async def answer(self, said: str, actor: Requester) -> Text:
+    async def answer(self, said: str, actor: Requester) -> Page:
         """Carry out one act; raises `InvalidRequest` that says what would do."""
         name, _, rest = said.strip().partition(" ")
         act = self._acts.get(name.lower())
@@ -95,29 +119,33 @@ class Admin:
             raise InvalidRequest(HELP)
         return await act(actor, rest.strip())
 
-    async def _usage(self, actor: Requester, rest: str) -> Text:
+    async def _usage(self, actor: Requester, rest: str) -> Page:
         if rest.lower() not in DAYS:
             raise InvalidRequest("Type admin usage today, week, month or year.")
         until = self._clock.now()
         since = until - timedelta(days=DAYS[rest.lower()])
         people = await self._admin.usage(actor.tenant, since, until)
         models = await self._admin.usage_by_model(actor.tenant, since, until)
-        return describe_server_usage(people, models, since=since, until=until)
+        text = describe_server_usage(people, models, since=since, until=until)
+        return Page(text, (since, until))
 
-    async def _limits(self, actor: Requester, _rest: str) -> Text:
-        return describe_limits(await self._admin.limits(actor.tenant))
+    async def _limits(self, actor: Requester, _rest: str) -> Page:
+        held = await self._admin.limits(actor.tenant)
+        return Page(describe_limits(held), (held.month_ends,))
 
-    async def _rules(self, actor: Requester, _rest: str) -> Text:
-        return describe_rules(await self._admin.rules(actor.tenant))
+    async def _rules(self, actor: Requester, _rest: str) -> Page:
+        held = await self._admin.rules(actor.tenant)
+        times = (held.paused_at, *(each.until for each in held.blocked))
+        return Page(describe_rules(held), times)
 
-    async def _limit(self, actor: Requester, rest: str) -> Text:
+    async def _limit(self, actor: Requester, rest: str) -> Page:
         name, _, value = rest.partition(" ")
         if not name:
             raise InvalidRequest(f"Names of limits: {', '.join(self._admin.settable())}.")
         every = await self._admin.set_limits(actor.tenant, {name: value.strip()}, actor=actor)
         return _said(limits_line(every))
 
-    async def _rule(self, actor: Requester, rest: str) -> Text:
+    async def _rule(self, actor: Requester, rest: str) -> Page:
         name, _, value = rest.partition(" ")
         changes = {name: value.strip()}
         if changes == {"review": "before_post"}:
@@ -129,7 +157,7 @@ class Admin:
         shown = ", ".join(f"{each} {held[each]}" for each in held)
         return _said(f"Decided here: {shown.rstrip('.') or 'nothing of its own'}.")
 
-    async def _defaults(self, actor: Requester, rest: str) -> Text:
+    async def _defaults(self, actor: Requester, rest: str) -> Page:
         command = command_text.parse(f"settings {rest}")
         if not isinstance(command, SettingsCommand) or not command.changes:
             raise InvalidRequest("Type admin defaults ar=9:16.")
@@ -137,7 +165,7 @@ class Admin:
         shown = ", ".join(f"{name} {value}" for name, value in held.items())
         return _said(f"Defaults here: {shown or 'none of its own'}.")
 
-    async def _words(self, actor: Requester, rest: str) -> Text:
+    async def _words(self, actor: Requester, rest: str) -> Page:
         held = await self._admin.words(actor.tenant, actor=actor)
         if rest:
             words, patterns = change_words(rest, *held)
@@ -145,15 +173,15 @@ class Admin:
             held = await self._admin.words(actor.tenant, actor=actor)
         return _said(words_line(*held))
 
-    async def _pause(self, actor: Requester, rest: str) -> Text:
+    async def _pause(self, actor: Requester, rest: str) -> Page:
         await self._admin.pause(actor.tenant, actor=actor, message=rest)
         return _said("Paused: nothing new is started; what runs goes on.")
 
-    async def _resume(self, actor: Requester, _rest: str) -> Text:
+    async def _resume(self, actor: Requester, _rest: str) -> Page:
         await self._admin.resume(actor.tenant, actor=actor)
         return _said("Raybot takes requests here again.")
 
-    async def _block(self, actor: Requester, rest: str) -> Text:
+    async def _block(self, actor: Requester, rest: str) -> Page:
         if (found := _BLOCK.fullmatch(rest)) is None:
             raise InvalidRequest("Type admin block PERSON, then days and a reason if wanted.")
         who, days, why = found.groups()
@@ -161,20 +189,20 @@ class Admin:
         await self._admin.block(actor.tenant, who, actor=actor, until=until, reason=why or "")
         return _said(f"{who} can ask for nothing more{f' for {days} days' if days else ''}.")
 
-    async def _unblock(self, actor: Requester, rest: str) -> Text:
+    async def _unblock(self, actor: Requester, rest: str) -> Page:
         await self._admin.unblock(actor.tenant, rest, actor=actor)
         return _said(f"{rest} can ask again.")
 
-    async def _forget(self, actor: Requester, rest: str) -> Text:
+    async def _forget(self, actor: Requester, rest: str) -> Page:
         who, _, word = rest.partition(" ")
         page = await self._studio.erasure.forget_other(
             actor.tenant, who, actor=actor, is_confirmed=word.strip().lower() == "yes"
         )
         text = describe_forgetting(page)
         ask = f"To let it all go, type: admin forget {who} yes"
-        return replace(text, lines=(*text.lines, ask)) if page.can_begin else text
+        return Page(replace(text, lines=(*text.lines, ask)) if page.can_begin else text)
 
-    async def _grant(self, actor: Requester, rest: str) -> Text:
+    async def _grant(self, actor: Requester, rest: str) -> Page:
         if (found := _GRANT.fullmatch(rest)) is None:
             raise InvalidRequest("Type admin grant PERSON 5, then for how many days.")
         until = self._clock.now() + timedelta(days=int(found[3])) if found[3] else None
@@ -182,21 +210,24 @@ class Admin:
             actor.tenant, found[1], float(found[2]), actor=actor, until=until
         )
         end = moment(made.until)
-        return _said(f"{found[1]} can spend {money(made.micros)} more, until {end}.")
+        text = f"{found[1]} can spend {money(made.micros)} more, until {end}."
+        return replace(_said(text), times=(made.until,))
 
-    async def _digest(self, actor: Requester, rest: str) -> Text:
+    async def _digest(self, actor: Requester, rest: str) -> Page:
         if rest.lower() not in ("on", "off"):
             raise InvalidRequest("Type admin digest on, or admin digest off.")
         is_on = rest.lower() == "on"
         await self._admin.set_digest(actor.tenant, actor.adapter if is_on else "", actor=actor)
         return _said(f"The weekly digest comes here. {DIGEST}" if is_on else "It comes no more.")
 
-    async def _queue(self, actor: Requester, _rest: str) -> Text:
-        return describe_queue(await self._admin.queue(actor.tenant))
+    async def _queue(self, actor: Requester, _rest: str) -> Page:
+        view = await self._admin.queue(actor.tenant)
+        return Page(describe_queue(view), tuple(each.since for each in view.lines))
 
-    async def _audit(self, actor: Requester, rest: str) -> Text:
-        return describe_audit(await self._admin.audit(actor.tenant, page_in(rest)))
+    async def _audit(self, actor: Requester, rest: str) -> Page:
+        lines = await self._admin.audit(actor.tenant, page_in(rest))
+        return Page(describe_audit(lines), tuple(each.at for each in lines))
 
 
-def _said(sentence: str) -> Text:
-    return Text(title=sentence, tone="good")
+def _said(sentence: str) -> Page:
+    return Page(Text(title=sentence, tone="good"))
