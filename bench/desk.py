@@ -32,7 +32,7 @@ from bench.terms import Terms
 from bot.clock import SystemClock
 from bot.refs import JobId
 from bot.sights import Spot
-from bot.store.database import open_database
+from bot.store.database import Tx, open_database
 from bot.store.schema import jobs
 from bot.supply import database_url
 
@@ -125,7 +125,11 @@ async def _fill(place: Home, url: str, count: int) -> None:
     now, written = SystemClock().now() - AGE, json.dumps(one["request"])
     for start in range(1, count, CHUNK):
         rows = [_copy(one, written, number, now) for number in range(start, start + CHUNK)]
-        await database.write(lambda tx, rows=rows: tx.conn.execute(insert(jobs), rows).rowcount)  # type: ignore[misc]
+
+        def write(tx: Tx, rows: Sequence[dict[str, Any]] = rows) -> None:
+            tx.conn.execute(insert(jobs), rows)
+
+        await database.write(write)
     await database.stop()
 
 

@@ -81,6 +81,12 @@ async def sit(visitor: Visitor, *, is_operator: bool = False) -> None:
     assert (await visitor.post("/desk/enter", {"key": key})).status == 200
 
 
+def in_page(pattern: str, page: str) -> str:
+    found = re.search(pattern, page)
+    assert found, page
+    return unescape(found[1])
+
+
 def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
@@ -110,7 +116,7 @@ async def test_each_sees_what_is_theirs_to_see(visitor: Visitor) -> None:
         assert word in page, word
     poster = await visitor.get(f"/desk/poster?job={job}")
     assert (poster.status, poster.body[:2]) == (200, b"\xff\xd8")
-    link = unescape(re.search(r'video [^>]*src="([^"]+)"', page)[1])  # type: ignore[index]
+    link = in_page(r'video [^>]*src="([^"]+)"', page)
     part = await visitor.get(link, Range="bytes=0-99")
     assert (part.status, len(part.body)) == (206, 100)
 
@@ -216,7 +222,7 @@ async def test_the_queue_goes_on_and_a_cut_stream_loses_and_doubles_nothing(
 ) -> None:
     await sit(visitor)
     page = (await visitor.get("/desk/queue")).html
-    events = unescape(re.search(r'data-events="([^"]+)"', page)[1])  # type: ignore[index]
+    events = in_page(r'data-events="([^"]+)"', page)
     async with following(visitor, events) as stream:
         first = await ask(visitor, "one")
         clock.move(seconds=3)
@@ -240,9 +246,8 @@ async def test_the_queue_goes_on_and_a_cut_stream_loses_and_doubles_nothing(
         assert second in told[-1].html
         assert len({each.id for each in told}) == len({each.html for each in told}) == len(told)
 
-        token = re.search(r'name="csrf" value="([0-9a-f]{64})"', page)
-        assert token
-        await visitor.post("/desk/leave", {"csrf": token[1]})
+        token = in_page(r'name="csrf" value="([0-9a-f]{64})"', page)
+        await visitor.post("/desk/leave", {"csrf": token})
         clock.move(seconds=16)
         with pytest.raises(EOFError):
             await stream.next()
