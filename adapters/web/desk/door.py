@@ -19,6 +19,7 @@ from bot.clock import Clock
 from bot.errors import (
     BotError,
     ClipError,
+    InvalidRequest,
     JobNotFound,
     LinkSpent,
     NotAllowed,
@@ -27,7 +28,7 @@ from bot.errors import (
     SignedOut,
 )
 from bot.ports import WebCall, WebHandler, WebReply
-from bot.text import describe_error
+from bot.text import Text, describe_error
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -36,6 +37,7 @@ ENTER, LEAVE = "/desk/enter", "/desk/leave"
 #: So many may try a link in a minute, from one address and from everywhere.
 TRIES, ALL_TRIES = 10, 60
 MINUTE = 60.0
+NOT_FOUND = 404
 
 
 class Door:
@@ -128,9 +130,13 @@ def told(_call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
     status = 400 if isinstance(error, Refusal) else 500
     if isinstance(error, JobNotFound | ClipError):
-        status = 404
+        status = NOT_FOUND
     if isinstance(error, NotAllowed) and not isinstance(error, QuotaExceeded):
         status = 401 if isinstance(error, SignedOut) else 403
     text = describe_error(error)
+    if isinstance(error, JobNotFound | InvalidRequest):
+        # In a chat it is told how to go on there, and that nothing was charged.
+        title = "Not here" if status == NOT_FOUND else "Not understood"
+        text = Text(title=title, lines=(error.sentence,))
     is_out = isinstance(error, SignedOut | LinkSpent)
     return reply(render.draw("desk/trouble.html", text=text, is_out=is_out), status=status)

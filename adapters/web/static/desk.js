@@ -2,12 +2,14 @@
 (() => {
   "use strict";
   const long = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  const older = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
   const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
   const tell = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const when = new Date(time.dateTime);
       if (Number.isNaN(when.getTime())) continue;
-      time.textContent = long.format(when);
+      const is_ours = when.getFullYear() === new Date().getFullYear();
+      time.textContent = (is_ours ? long : older).format(when);
       time.title = full.format(when);
     }
   };
