@@ -40,6 +40,10 @@ class _TryAgain(Exception):
     """The host of the clip is busy; the message is its status."""
 
 
+class _EndedEarly(httpx.TransportError):
+    """Only a part came of what was promised; a host that answers nothing at all is just away."""
+
+
 class Clips:
     """Keeps clips. Raises `ClipUnavailable` for what may pass, `ClipBroken` for a bad file."""
 
@@ -197,7 +201,7 @@ class Clips:
                 with attempt:
                     async with asyncio.timeout(FETCH_SECONDS):
                         return await self._download_once(url, path)
-        except httpx.RemoteProtocolError as error:
+        except _EndedEarly as error:
             raise ClipBroken("The clip's download ends too early.") from error
         except (httpx.TransportError, TimeoutError) as error:
             raise ClipUnavailable("The clip's host cannot be reached right now.") from error
@@ -210,7 +214,10 @@ class Clips:
     async def _download_once(self, url: str, path: Path) -> Saved:
         async with self._guard.open(url) as response:
             _check_answer(response)
-            saved = await save(response.aiter_raw(), path, max_bytes=self._max_bytes)
+            try:
+                saved = await save(response.aiter_raw(), path, max_bytes=self._max_bytes)
+            except httpx.RemoteProtocolError as error:
+                raise _EndedEarly(str(error)) from error
         if not saved.is_whole:
             raise ClipBroken(f"The clip is larger than {self._max_bytes // 1_000_000} MB.")
         declared = response.headers.get("Content-Length")

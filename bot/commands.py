@@ -303,7 +303,7 @@ async def restore(config: Config, copy: Path | None, since: str | None) -> int:
     if copy is not None:
         say(await asyncio.to_thread(restoring.put_back, database, copy))
     else:
-        say(await restoring.settle(database, str(since)))
+        say(await asyncio.to_thread(restoring.settle, database, str(since)))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -31,8 +32,10 @@ class Likeness:
 class Durations:
     """The last 50 generation times of each kind, from submission to completion."""
 
-    def __init__(self) -> None:
+    def __init__(self, past: Iterable[tuple[Likeness, float]] = ()) -> None:
         self._seconds: dict[Likeness, deque[float]] = {}
+        for key, seconds in past:
+            self.record(key, seconds)
 
     def record(self, key: Likeness, seconds: float) -> None:
         """Remember one finished generation."""

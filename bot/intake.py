@@ -32,7 +32,7 @@ from bot.planning import Planner
 from bot.ports import Dispatcher
 from bot.receipts import Receipt, Receipts
 from bot.refs import JobId
-from bot.request import GenerationRequest, Requester
+from bot.request import GenerationRequest, Requester, has_frames
 from bot.screening import Screening
 from bot.store import errands, jobs, ledger, lineage, settings, stories
 from bot.store.database import Database, Tx
@@ -355,13 +355,15 @@ class Intake(Receipts):
             answered.append(replace(job, plan=plan.model_copy(update=granted)))
         await self._go_on(answered, known, is_confirmed=False)
 
-    async def take_up(self, job_id: JobId, *, until: datetime) -> None:
-        """Prepare a request whose preparation was cut off, if it began before `until`.
+    async def take_up(self, job_id: JobId, *, until: datetime, soon: datetime) -> None:
+        """Prepare a request whose preparation was cut off: begun before `until`, or `soon`.
 
+        The latter without images, whose preparation is short: if two are at it, one writes.
         Raises what that meets, and ends the request with it; a database that is away ends nothing.
         """
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
-        is_left = self._clock.now() - RESUME_WITHIN < job.created_at <= until
+        last = until if has_frames(job.request.work) else soon
+        is_left = self._clock.now() - RESUME_WITHIN < job.created_at <= last
         if not is_left:
             return
         async with self._alone(job.request.batch or job.request.dedupe_key):

@@ -1,4 +1,4 @@
-"""Requests whose images were being read by a process that died: another one takes them up."""
+"""Requests that were being prepared by a process that died: another one takes them up."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from bot.store import jobs
 from bot.store.database import Database
 
 log = get_logger(__name__)
-#: Where others are at work, what is younger is still in good hands.
-LEFT_AFTER, LOOK_EVERY = timedelta(minutes=3), timedelta(seconds=15)
+#: Where others are at work, what is younger is still in good hands; without images much sooner.
+LEFT_AFTER, LEFT_SOON = timedelta(minutes=3), timedelta(seconds=5)
+LOOK_EVERY = timedelta(seconds=5)
 
 
 class Leftovers:
@@ -41,7 +42,8 @@ class Leftovers:
 
     async def take_up(self, *, after: timedelta = timedelta(0)) -> None:
         """Prepare again what began so long ago, and is not prepared; what fails is logged."""
-        until = self._clock.now() - after
+        now = self._clock.now()
+        until, soon = now - after, now - min(after, LEFT_SOON)
         try:
             ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
         except StoreError as error:
@@ -50,6 +52,6 @@ class Leftovers:
         for job_id in ids:
             with naming(job_id):
                 try:
-                    await self._intake.take_up(job_id, until=until)
+                    await self._intake.take_up(job_id, until=until, soon=soon)
                 except BotError as error:
                     log.info("job.not_taken_up", job=job_id, cause=type(error).__name__)

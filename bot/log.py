@@ -51,14 +51,22 @@ class _Registry:
 
     def __init__(self) -> None:
         self._values: set[str] = set()
-        self.pattern: re.Pattern[str] | None = None
+        #: How many of them the pattern knows: they only ever grow.
+        self._compiled: tuple[int, re.Pattern[str] | None] = (0, None)
 
     def add(self, value: str) -> None:
-        if len(value) < SHORTEST_SECRET or value in self._values:
-            return
-        self._values.add(value)
-        longest_first = sorted(self._values, key=len, reverse=True)
-        self.pattern = re.compile("|".join(map(re.escape, longest_first)))
+        if len(value) >= SHORTEST_SECRET:
+            self._values.add(value)
+
+    @property
+    def pattern(self) -> re.Pattern[str] | None:
+        """Made when a line is logged: hundreds of workspaces may bring their tokens at once."""
+        count, pattern = self._compiled
+        if count != len(self._values):
+            longest_first = sorted(self._values, key=len, reverse=True)
+            pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._compiled = (len(longest_first), pattern)
+        return pattern
 
 
 _registry = _Registry()
@@ -71,10 +79,10 @@ def register_secret(value: str) -> None:
 
 def redact(text: str) -> str:
     """The text without registered secrets and without what looks like one."""
-    if _registry.pattern is not None:
-        text = _registry.pattern.sub(HIDDEN, text)
-    for pattern in _PATTERNS:
-        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    if (pattern := _registry.pattern) is not None:
+        text = pattern.sub(HIDDEN, text)
+    for each in _PATTERNS:
+        text = each.sub(rf"\g<1>{HIDDEN}", text)
     return text
 
 

@@ -362,3 +362,9 @@ def estimate_tokens(text: str) -> int:
     """About how many model tokens a text takes: four Latin characters each, or one wide one."""
     wide = sum(1 for letter in text if ord(letter) > 0x2E7F)
     return wide + (len(text) - wide + 3) // 4
+
+
+def has_frames(work: AnyWork) -> bool:
+    """Whether it starts from an image or ends with one, or a shot of it does."""
+    shots = to_shots(work) if isinstance(work, StoryWork) else (work,)
+    return any(frames_of(each) != (None, None) for each in shots)

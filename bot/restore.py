@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from bot.store import restoring
 from bot.store.database import Database, Tx
 from bot.store.restoring import Restored
 from bot.store.sqlite import SqliteDatabase, copy_into, writer_engine
+from bot.store.swap import take_place
 
 
 def put_back(database: Database, copy: Path) -> str:
@@ -27,29 +27,25 @@ def put_back(database: Database, copy: Path) -> str:
     now = SystemClock().now()
     database.lock()
     try:
-        unfinished = copy_into(copy, database.path.with_name(f"{database.path.name}.new"))
-        done = _settle(unfinished, now)
-        kept = _set_aside(database.path, now)
-        unfinished.replace(database.path)
+        fresh = copy_into(copy, database.path.with_name(f"{database.path.name}.new"))
+        done = _settle(fresh, now)
+        kept = take_place(fresh, database.path)
     finally:
         database.unlock()
     return describe(done, kept)
 
 
-async def settle(database: Database, told: str) -> str:
+def settle(database: Database, told: str) -> str:
     """The same for a database that is in its place already, as it was at a time.
 
-    No process may be running on it. Raises `InvalidRequest` where that is no time.
+    Raises `ConfigError` while a bot runs, `InvalidRequest` and `StoreError`; then nothing changed.
     """
     now, since = SystemClock().now(), read_time(told)
     if since is None or since > now:
         raise InvalidRequest("Say since when, such as 2026-11-22T03:00Z.")
-    try:
-        await database.start()
-        done = await database.write(lambda tx: restoring.restore(tx, since, now))
-    finally:
-        await database.stop()
-    return describe(done, None)
+    if not database.exists():
+        raise InvalidRequest(f"There is no database at {database.place}.")
+    return describe(restoring.settle(database, since, now), None)
 
 
 def _settle(path: Path, now: datetime) -> Restored:
@@ -62,17 +58,6 @@ def _settle(path: Path, now: datetime) -> Restored:
             return restoring.restore(Tx(conn), since, now)
     finally:
         engine.dispose()
-
-
-def _set_aside(path: Path, now: datetime) -> Path | None:
-    """Keep the file that was there, with what belongs to it."""
-    if not path.exists():
-        return None
-    kept = path.with_name(f"{path.name}.{now:%Y%m%dT%H%M%S}.old")
-    for suffix in ("-wal", "-shm", ""):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
-    return kept
 
 
 def describe(done: Restored, kept: Path | None) -> str:

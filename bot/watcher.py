@@ -45,7 +45,7 @@ ENDED = 1000
 TEST_IS_GONE_SECONDS = 120.0
 PAID_IS_MISSING_SECONDS = 1800.0
 STORE_PAUSE_SECONDS = 5.0
-REREAD_SECONDS = 1.0
+REREAD_SECONDS, LEARN_SECONDS = 1.0, 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class ProviderWatcher:
         self._slow: set[GenerationId] = set()
         self._ended: deque[GenerationId] = deque(maxlen=ENDED)
         self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
-        self._counted_at = self._called_at = self._reread_at = -math.inf
+        self._counted_at = self._called_at = self._reread_at = self._learnt_at = -math.inf
         # Alone, it is from the start: a callback may come before the first look.
         self._is_on_duty = not database.is_shared
         self._places: dict[JobId, int] = {}
@@ -127,6 +127,8 @@ class ProviderWatcher:
     async def outlook(self, job: Job) -> Outlook:
         """Its place in line, how long it should take, and what is wrong with the provider."""
         likeness = to_likeness(job.work)
+        if not self._is_on_duty and self._clock.boottime() - self._learnt_at > LEARN_SECONDS:
+            await self.learn()
         if job.state is not JobState.ACCEPTED:
             # Where it is watched elsewhere, the row tells as much.
             age = self._clock.now() - (job.submitted_at or self._clock.now())
@@ -165,12 +167,10 @@ class ProviderWatcher:
     # ---- life ----------------------------------------------------------------------------
 
     async def learn(self) -> None:
-        """Know how long it took lately; raises `StoreError`."""
-        name, learnt = self._provider.name, Durations()
+        """Know how long it took lately, by whomever it was watched; raises `StoreError`."""
+        name, self._learnt_at = self._provider.name, self._clock.boottime()
         past = await self._database.read(lambda conn: jobs.finished_durations(conn, name, RECENT))
-        for job, seconds in past:
-            learnt.record(to_likeness(job.work), seconds)
-        self._durations = learnt
+        self._durations = Durations((to_likeness(job.work), seconds) for job, seconds in past)
 
     async def run(self) -> None:
         """Take up what runs, then admit and look until cancelled."""
@@ -189,6 +189,8 @@ class ProviderWatcher:
         now = self._clock.boottime()
         if now - self._reread_at < (REREAD_SECONDS if self._database.is_shared else math.inf):
             return
+        if self._reread_at == -math.inf and self._database.is_shared:
+            await self.learn()
         name, known = self._provider.name, set(self._running)
         ids, new = await self._database.read(lambda conn: jobs.generating(conn, name, known))
         self._reread_at = now
@@ -345,14 +347,12 @@ class ProviderWatcher:
                 await self._report_missing(running.job_id, generation_id)
 
     async def _report_missing(self, job_id: JobId, generation_id: GenerationId) -> None:
-        sentence = (
+        told = (
             f"{self._provider.name} no longer knows generation {generation_id} of {job_id}. "
             "Raybot keeps looking; please look there, too."
         )
         now, key = self._clock.now(), f"missing:{generation_id}"
-        await self._database.write(
-            lambda tx: settings.note_operator(tx, key, sentence, now, job_id)
-        )
+        await self._database.write(lambda tx: settings.note_operator(tx, key, told, now, job_id))
 
     async def _record(self, generation: Generation) -> None:
         """Write down a generation that ended; its job goes on from there."""

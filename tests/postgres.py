@@ -56,10 +56,22 @@ def template(url: str) -> str:
 @contextmanager
 def postgres_database() -> Iterator[str]:
     """The address of a new database with today's schema and no rows; it goes afterwards."""
-    url = server()
-    name = f"test_{secrets.token_hex(6)}"
-    create = SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    at_server(url, create, name=name, template=template(url))
+    copied = SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    with _made(copied, template=template(server())) as url:
+        yield url
+
+
+@contextmanager
+def empty_database() -> Iterator[str]:
+    """The address of a new database without anything; it goes afterwards."""
+    with _made(SQL("CREATE DATABASE {name} TEMPLATE template0")) as url:
+        yield url
+
+
+@contextmanager
+def _made(create: SQL, **names: str) -> Iterator[str]:
+    url, name = server(), f"test_{secrets.token_hex(6)}"
+    at_server(url, create, name=name, **names)
     try:
         yield database_at(url, name)
     finally:

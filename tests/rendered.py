@@ -40,16 +40,25 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+@functools.cache
+def drawn(kind: str, mode: str = "RGB") -> bytes:
+    """The plain picture as a file of this kind."""
+    return encoded(picture(mode=mode), kind)
+
+
+@functools.cache
 def png(width: int = 640, height: int = 480) -> bytes:
     """A plain PNG."""
     return encoded(picture(width, height), "PNG")
 
 
+@functools.cache
 def jpeg(width: int = 640, height: int = 480) -> bytes:
     """A plain JPEG."""
     return encoded(picture(width, height), "JPEG", quality=90)
 
 
+@functools.cache
 def phone_photo() -> bytes:
     """A JPEG lying on its side, with the maker's name and a position in its metadata."""
     image = picture(640, 480)
@@ -60,6 +69,7 @@ def phone_photo() -> bytes:
     return encoded(image, "JPEG", exif=exif, comment=b"SecretComment")
 
 
+@functools.cache
 def animation() -> bytes:
     """A GIF whose first frame is red and whose second is green."""
     first = Image.new("RGB", (200, 200), (220, 0, 0))
@@ -84,6 +94,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
 
 
+@functools.cache
 def clip(
     width: int = 320,
     height: int = 180,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -71,6 +71,7 @@ class Delivery:
         self._breaker = refusals.Breaker(clock)
         self._old_edits = refusals.OldEdits(clock)
         self._caps: dict[str, int] = {}
+        self._boosts: dict[str, int] = {}
         self._private = PrivateAnswers(clock)
         self._posted = Posted(clock, tried_for=patience_seconds)
         self.images = Images()
@@ -107,7 +108,8 @@ class Delivery:
             allowed = interaction.filesize_limit
         else:
             guild = self._guild(thread)
-            allowed = max(self._least_upload, guild.filesize_limit if guild else 0)
+            told = guild.filesize_limit if guild else self._boosts.get(thread.workspace, 0)
+            allowed = max(self._least_upload, told)
         return min(allowed, self._caps.get(thread.workspace, allowed))
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
@@ -120,6 +122,7 @@ class Delivery:
                     self._check_listens()
                     return await self._private.write(thread, notice)
                 nonce, client = to_nonce(key), self._online
+                await self._learn_boost(thread)
                 message = await self._posted.find(client, thread, notice, nonce=nonce, memo=memo)
                 if message is None:
                     # Whoever tries after that does not count on the nonce any more.
@@ -181,6 +184,7 @@ class Delivery:
         if is_last := isinstance(notice, Done | Failed | Cancelled):
             self._shelf.forget(notice.about.job_id)
         async with self._translated(message.thread, notice):
+            await self._learn_boost(message.thread)
             if is_private(message.thread):
                 # The clip took the status message's place; its last word is there already.
                 if not isinstance(notice, Done):
@@ -311,6 +315,16 @@ class Delivery:
         if self._client is None or thread.workspace == DIRECT:
             return None
         return self._client.get_guild(int(thread.workspace))
+
+    async def _learn_boost(self, thread: ThreadRef) -> None:
+        """What a server takes of which no gateway tells, once: a refused clip lowers it."""
+        client = self._online
+        if thread.workspace in (DIRECT, *self._boosts) or client.is_ready() or self._guild(thread):
+            return
+        self._boosts[thread.workspace] = 0
+        with suppress(discord.HTTPException):
+            guild = await client.fetch_guild(int(thread.workspace), with_counts=False)
+            self._boosts[thread.workspace] = guild.filesize_limit
 
     def _place(self, thread: ThreadRef) -> discord.PartialMessageable:
         return place_in(self._online, thread)

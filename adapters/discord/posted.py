@@ -84,7 +84,7 @@ class Posted:
         last: datetime,
     ) -> MessageRef | None:
         """Look for a message of ours among those of the time in which it was tried."""
-        if not _may_look_back(client, thread):
+        if not await _may_look_back(client, thread):
             # Without the permission Discord shows an empty past, which proves nothing.
             raise PostedBefore(
                 "It may have been posted, and without Read Message History nobody can look."
@@ -104,13 +104,30 @@ class Posted:
         return None
 
 
-def _may_look_back(client: discord.Client, thread: ThreadRef) -> bool:
-    guild = client.get_guild(int(thread.workspace)) if thread.workspace != DIRECT else None
-    is_known = client.is_ready() if guild is None else not guild.unavailable
-    if thread.workspace != DIRECT and not is_known:
+async def _may_look_back(client: discord.Client, thread: ThreadRef) -> bool:
+    if thread.workspace == DIRECT:
+        return True
+    guild = client.get_guild(int(thread.workspace))
+    if guild is None and not client.is_ready():
+        return await _is_said_to(client, thread)
+    if guild is not None and guild.unavailable:
         raise DeliveryUnavailable("Discord does not show that server yet.", retry_after=2.0)
     channel = guild.get_channel(int(thread.channel)) if guild else None
     if guild is None or channel is None:
         # Where it is gone, Discord says so to whoever asks for its past.
         return True
     return channel.permissions_for(guild.me).read_message_history
+
+
+async def _is_said_to(client: discord.Client, thread: ThreadRef) -> bool:
+    """The same, asked of Discord by a process that hears nothing of its servers."""
+    assert client.user is not None
+    try:
+        guild = await client.fetch_guild(int(thread.workspace), with_counts=False)
+        channel = await guild.fetch_channel(int(thread.channel))
+        me = await guild.fetch_member(client.user.id)
+    except discord.NotFound:
+        return True
+    except discord.Forbidden:
+        return False
+    return isinstance(channel, discord.Thread) or channel.permissions_for(me).read_message_history

@@ -81,7 +81,8 @@ class ProcrastinateDispatcher:
         retry_stalled = app.task(
             name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED, pass_context=True
         )(self._retry_stalled)
-        app.periodic(cron="*/2 * * * * *")(retry_stalled)
+        # Seconds come last.
+        app.periodic(cron="* * * * * */2")(retry_stalled)
         app.periodic(cron="* * * * *")(
             app.task(name=SWEEP, queue=QUEUE, queueing_lock=SWEEP)(self._sweep)
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -16,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from logging import ERROR, WARNING
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +31,8 @@ BATCH = 256
 QUEUE = 1000
 #: So long what was cut off is written again, before its callers hear of it.
 AGAIN_SECONDS, AGAIN_PAUSE_SECONDS = 2.0, 0.2
+#: What fails for the same cause is logged no more often.
+TELL_SECONDS = 10.0
 SQLITE = ("sqlite+aiosqlite:///", "sqlite:///")
 POSTGRES = ("postgresql+psycopg://", "postgresql://")
 log = get_logger(__name__)
@@ -72,6 +76,23 @@ class _Item(Generic[R]):
             self.future.set_result(self.result)  # type: ignore[arg-type]  # None only if R is
 
 
+class _Told:
+    """Logs what fails again and again while a database is away: each cause now and then."""
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, str], float] = {}
+        self._times: dict[tuple[str, str], int] = {}
+
+    def tell(self, level: int, what: str, error: Exception, *, items: int) -> None:
+        """A line, unless there was one just now; `times` counts those that had none, too."""
+        log.debug("store.traceback", of=what, exc_info=error)
+        kind, now = type(getattr(error, "orig", None) or error).__name__, time.monotonic()
+        times = self._times[what, kind] = self._times.get((what, kind), 0) + 1
+        if now - self._at.get((what, kind), -math.inf) >= TELL_SECONDS:
+            self._at[what, kind], self._times[what, kind] = now, 0
+            log.log(level, what, kind=kind, cause=cause(error), items=items, times=times)
+
+
 class Database(ABC):
     """One database, with this process's one writer and its readers."""
 
@@ -87,6 +108,7 @@ class Database(ABC):
         self._reader: Engine | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._thread: threading.Thread | None = None
+        self._told = _Told()
 
     # ---- which one it is -----------------------------------------------------------------
 
@@ -245,13 +267,13 @@ class Database(ABC):
             except self.commit_errors as error:
                 if self._is_cut_off(error) and time.monotonic() < until:
                     if not is_again:
-                        log.warning("store.cut_off", items=len(batch), cause=cause(error))
+                        self._told.tell(WARNING, "store.cut_off", error, items=len(batch))
                     is_again = True
                     for item in batch:
                         item.start_over()
                     threading.Event().wait(AGAIN_PAUSE_SECONDS)
                     continue
-                log.exception("store.commit_failed", items=len(batch))
+                self._told.tell(ERROR, "store.commit_failed", error, items=len(batch))
                 self._fail(batch, error)
             return
 

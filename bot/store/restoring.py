@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
+from bot.errors import StoreError
 from bot.job import Failure, Job, JobState
 from bot.ports import FIRST_TRY, LAST_TRY
 from bot.refs import JobId
 from bot.store import attempts as attempt_rows
 from bot.store import jobs, ledger, messages
 from bot.store import settings as choices
-from bot.store.database import Tx
+from bot.store.database import Database, Tx, cause
 from bot.store.schema import COPY, attempts, errands, inbox, settings
 
 ASK_AGAIN = (
@@ -40,6 +42,24 @@ def copied_at(conn: Connection) -> datetime | None:
     """When this copy was made; None where it is no copy, or was restored since."""
     kept = choices.chosen(conn, COPY).get("at")
     return datetime.fromisoformat(kept) if kept else None
+
+
+def settle(database: Database, since: datetime, now: datetime) -> Restored:
+    """Do so with a database that is in its place already, while nobody else is connected to it.
+
+    Raises `ConfigError` where somebody is, `SchemaTooNew` and `StoreError`; then nothing changed.
+    """
+    database.lock()
+    try:
+        with database.alone():
+            pass  # Whoever else is here is told of before the schema changes.
+        database.migrate()
+        with database.alone() as conn:
+            return restore(Tx(conn), since, now)
+    except SQLAlchemyError as error:
+        raise StoreError(f"Nothing was restored, because: {cause(error)}.") from error
+    finally:
+        database.unlock()
 
 
 def restore(tx: Tx, since: datetime, now: datetime) -> Restored:

@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger
+from bot.store import swap
 from bot.store.database import SQLITE, Database
 from bot.store.plain import keep_plain, to_json
 from bot.store.schema import COPY, HEAD
@@ -55,7 +56,7 @@ class SqliteDatabase(Database):
 
     def exists(self) -> bool:
         """Whether there is such a file."""
-        return self.path.exists()
+        return self.path.exists() or swap.decided(self.path).exists()
 
     def lock(self) -> None:
         """Make this the only process that writes; raises `ConfigError` if another one runs."""
@@ -72,6 +73,19 @@ class SqliteDatabase(Database):
                 f"Another Raybot already uses {self.path}. Stop it first, or set another data_dir."
             ) from error
         self._lock = handle
+        self._finish_restore()
+
+    def _finish_restore(self) -> None:
+        try:
+            kept = swap.finish(self.path)
+        except OSError as error:
+            self.unlock()
+            raise ConfigError(
+                f"{swap.decided(self.path)} cannot be put in the place of {self.path}: "
+                f"{error.strerror}."
+            ) from error
+        if kept is not None:
+            log.warning("store.restore_finished", kept=str(kept))
 
     def unlock(self) -> None:
         """Let another process write."""
@@ -134,6 +148,8 @@ class SqliteDatabase(Database):
 
     async def start_reading(self) -> None:
         """Open only the readers, for commands that change nothing."""
+        if swap.decided(self.path).exists():
+            raise ConfigError(f"A restore of {self.path} is not finished yet. Start the bot once.")
         if not self.path.exists():
             raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
         if await asyncio.to_thread(_revision, self.path) != HEAD:
@@ -153,7 +169,9 @@ def copy_into(copy: Path, target: Path) -> Path:
     """A backup as a file of this version; raises `InvalidRequest` and `StoreError`."""
     if _revision(copy) is None:
         raise InvalidRequest(f"{copy} is no backup of Raybot.")
-    target.unlink(missing_ok=True)
+    # What a restore that was killed left there belongs to none.
+    for each in swap.with_sides(target):
+        each.unlink(missing_ok=True)
     with (
         contextlib.closing(sqlite3.connect(f"{sqlite_uri(copy)}?mode=ro", uri=True)) as old,
         contextlib.closing(sqlite3.connect(target)) as new,

@@ -9,6 +9,7 @@ import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 JOB, MP4 = JobId("r-1a2b3c4d5e"), Path("clip.mp4")
 URL = "https://cdn.example/result.mp4"
 CONTENT = rendered.clip()
-DENSE = rendered.clip(frames=5, noise=range(5), bit_rate=8_000_000)
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,16 @@ async def test_fetching_again_after_a_crash_is_harmless(clips: Clips, media: Med
 
 # ---- stills ----------------------------------------------------------------------------------
 
-NOISE = rendered.encoded(Image.effect_noise((1500, 1000), 200), "PNG")
+
+@cache
+def noise() -> bytes:
+    """A picture that cannot be compressed well."""
+    return rendered.encoded(Image.effect_noise((1500, 1000), 200), "PNG")
+
+
+def dense() -> bytes:
+    """The same as a clip."""
+    return rendered.clip(frames=5, noise=range(5), bit_rate=8_000_000)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +131,7 @@ NOISE = rendered.encoded(Image.effect_noise((1500, 1000), 200), "PNG")
 async def test_a_still_is_fetched_verified_and_kept_as_what_it_is(
     clips: Clips, host: PublicHost, media: Media, kind: str, suffix: str
 ) -> None:
-    content = rendered.encoded(rendered.picture(), kind)
+    content = rendered.drawn(kind)
     host.pages["/result.mp4"] = content  # Neither the link nor the type of a file proves much.
 
     still = await clips.fetch(URL, JOB, is_still=True)
@@ -168,7 +177,7 @@ async def test_a_file_that_is_no_whole_picture_is_broken_and_not_kept(
 
 
 async def test_a_still_is_made_to_fit_once(clips: Clips, host: PublicHost, media: Media) -> None:
-    host.pages["/result.mp4"] = NOISE
+    host.pages["/result.mp4"] = noise()
     still = await clips.fetch(URL, JOB, is_still=True)
 
     path, is_smaller = await clips.fit(still, 150_000)
@@ -182,8 +191,8 @@ async def test_a_still_is_made_to_fit_once(clips: Clips, host: PublicHost, media
     assert written(path) == at
     with pytest.raises(ClipTooLarge):
         await clips.fit(still, 1_000)
-    assert (await clips.poster(still)).stat().st_size < len(NOISE)
-    assert read(await clips.local(still)) == NOISE
+    assert (await clips.poster(still)).stat().st_size < len(noise())
+    assert read(await clips.local(still)) == noise()
     await clips.delete(still)
     assert await media.list("clips") == []
 
@@ -239,6 +248,20 @@ async def test_an_unreachable_host_may_come_back(clips: Clips, host: PublicHost)
 
     host.down = set()
     assert (await clips.fetch(URL, JOB)).frames == 25
+
+
+async def test_a_host_that_hangs_up_without_an_answer_may_come_back(
+    clips: Clips, host: PublicHost
+) -> None:
+    async def hang_up(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    host.pages["/result.mp4"] = hang_up
+    with pytest.raises(ClipUnavailable, match="cannot be reached"):
+        await clips.fetch(URL, JOB)
+    assert len(host.heard) == 3
 
 
 async def test_a_download_that_ends_early_is_broken_if_it_stays_so(
@@ -354,14 +377,14 @@ def disk_with_room_for(size: int) -> Iterator[None]:
 async def test_a_disk_that_fills_up_loses_nothing(
     clips: Clips, host: PublicHost, media: Media, tmp_path: Path
 ) -> None:
-    host.pages["/result.mp4"] = DENSE
+    host.pages["/result.mp4"] = dense()
 
     with disk_with_room_for(100_000), pytest.raises(ClipUnavailable, match="disk is full"):
         await clips.fetch(URL, JOB)
     assert await media.list("clips") == []
     assert left_over(tmp_path) == []
 
-    assert (await clips.fetch(URL, JOB)).bytes == len(DENSE)
+    assert (await clips.fetch(URL, JOB)).bytes == len(dense())
 
 
 async def test_many_clips_at_once_are_each_their_own(clips: Clips, host: PublicHost) -> None:
@@ -387,7 +410,7 @@ async def test_a_clip_that_fits_is_posted_as_it_is(clips: Clips) -> None:
 async def test_a_clip_that_is_too_large_is_made_to_fit_once(
     clips: Clips, host: PublicHost
 ) -> None:
-    host.pages["/result.mp4"] = DENSE
+    host.pages["/result.mp4"] = dense()
     clip = await clips.fetch(URL, JOB)
 
     path, is_reencoded = await clips.fit(clip, clip.bytes // 4)
@@ -397,7 +420,7 @@ async def test_a_clip_that_is_too_large_is_made_to_fit_once(
     assert is_reencoded
     assert len(made[0]) <= clip.bytes // 4
     assert (read(again), written(again)) == made
-    assert read(await clips.local(clip)) == DENSE
+    assert read(await clips.local(clip)) == dense()
 
     smaller, _ = await clips.fit(clip, len(made[0]) - 1)
     assert len(read(smaller)) < len(made[0])
@@ -425,7 +448,7 @@ async def test_a_poster_is_made_when_it_is_asked_for(clips: Clips, media: Media)
 async def test_deleting_a_clip_forgets_all_that_was_made_of_it(
     clips: Clips, host: PublicHost, media: Media
 ) -> None:
-    host.pages["/result.mp4"] = DENSE
+    host.pages["/result.mp4"] = dense()
     clip = await clips.fetch(URL, JOB)
     other = await clips.fetch(URL, JobId("r-other"))
     await clips.poster(clip)

@@ -143,7 +143,7 @@ async def test_a_store_that_is_down_refuses_before_any_money(
 async def test_a_typed_link_is_fetched_and_remembered(
     frames: Frames, media: Media, host: PublicHost
 ) -> None:
-    host.pages["/fox.heic"] = rendered.encoded(rendered.picture(), "HEIF")
+    host.pages["/fox.heic"] = rendered.drawn("HEIF")
     link = "https://images.example/fox.heic"
 
     frame = await frames.keep_link(JOB, "start", link)

@@ -19,7 +19,7 @@ from bot.errors import (
     ThreadGone,
 )
 from bot.job import JobState
-from bot.leftovers import LEFT_AFTER
+from bot.leftovers import LEFT_AFTER, LEFT_SOON
 from bot.notices import Failed, Generating, Notice, Received
 from bot.ports import Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
@@ -226,12 +226,19 @@ async def test_where_others_are_at_work_only_what_is_old_is_taken_up(
     house: House, clock: MovableClock
 ) -> None:
     """A request whose images are being read may be in the hands of a living process."""
-    [job] = await house.studio._intake._insert([to_request(key="k")], None) or []
-    await house.studio.leftovers.take_up(after=LEFT_AFTER)
+    insert, leftovers = house.studio._intake._insert, house.studio.leftovers
+    image = attach(house, rendered.png())
+    [job] = await insert([to_request(key="k")], None) or []
+    [reading] = await insert([to_request(key="l", start_frame=image)], None) or []
+    await leftovers.take_up(after=LEFT_AFTER)
     assert (await house.job(job.id)).state is JobState.RECEIVED
-    clock.move(seconds=LEFT_AFTER.total_seconds())
-    await house.studio.leftovers.take_up(after=LEFT_AFTER)
+    clock.move(seconds=LEFT_SOON.total_seconds())
+    await leftovers.take_up(after=LEFT_AFTER)
     await house.until(job.id, JobState.GENERATING)
+    assert (await house.job(reading.id)).state is JobState.RECEIVED
+    clock.move(seconds=LEFT_AFTER.total_seconds())
+    await leftovers.take_up(after=LEFT_AFTER)
+    await house.until(reading.id, JobState.GENERATING)
 
 
 async def test_a_database_that_is_away_ends_no_request(house: House) -> None:

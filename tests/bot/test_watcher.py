@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from bot.job import JobState
+from bot.job import Job, JobState
 from bot.refs import JobId
+from bot.request import Resolution
+from bot.simulator import Simulator
 from bot.watcher import RARER_WITH_CALLBACKS
-from tests.conftest import House
+from tests.conftest import House, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
 from tests.ports import free_port
+from tests.postgres import postgres_database
 
 LIST, ONE = "GET /generations", "GET /generations/{id}"
 
@@ -168,3 +175,42 @@ async def test_that_callbacks_arrive_is_known_before_the_first_end(
         while watcher._gap() < RARER_WITH_CALLBACKS:
             await asyncio.sleep(0.01)
     assert house.simulator.requests[ONE] == 0, "of what is under way it is no news"
+
+
+# ---- several processes ------------------------------------------------------------------------
+
+
+async def made(house: House, resolution: Resolution) -> Job:
+    job_id = await house.ask(resolution=resolution)
+    await house.until(job_id, JobState.GENERATING)
+    await finish(house, job_id)
+    return await house.delivered(job_id)
+
+
+async def expected(house: House, job: Job) -> timedelta | None:
+    [watcher] = house.app._watchers.values()
+    return (await watcher.outlook(job)).expected
+
+
+async def test_who_stands_by_and_takes_over_knows_how_long_it_took_elsewhere(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    later = MovableClock()
+    with postgres_database() as url:
+        bot = {"database_url": url, "single_host": True}
+        config = to_test_config(tmp_path, simulator, bot=bot)
+        async with AsyncExitStack() as ended:
+            first = await ended.enter_async_context(running(config, simulator, chat, clock))
+            one = await made(first, "540p")
+            async with running(config, simulator, chat, later) as second:
+                other = await made(first, "720p")
+                assert await expected(second, one) is not None
+                assert await expected(second, other) is None, "it stands by, and just began"
+                later.move(minutes=2)
+                assert await expected(second, other) is not None
+                later.move(minutes=-2)  # They share what is due, so their clocks have to agree.
+                third = await made(first, "1080p")
+                await ended.aclose()
+                async with asyncio.timeout(10):
+                    while await expected(second, third) is None:
+                        await asyncio.sleep(0.05)

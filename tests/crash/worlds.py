@@ -250,7 +250,7 @@ class SlackWorld(World):
         }
 
     async def connected(self) -> None:
-        await self._slack.wait_connected(1)
+        await self._slack.wait_connected(1, seconds=PATIENCE_SECONDS)
 
     async def ask(self) -> None:
         await self._ana.slash("/ray", PROMPT, seconds=ASK_AGAIN_SECONDS)

@@ -1,6 +1,6 @@
-"""Long outages of the video service, one fault at a time; prints what they cost.
+"""Long outages of the video service and of Discord, one fault at a time; prints what they cost.
 
-Ten minutes each by the bot's clock, and calls may end before it goes on; about seven minutes.
+Ten minutes each by the bot's clock, and calls may end before it goes on; twenty minutes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
@@ -20,9 +19,11 @@ from bot.simulator.faults import Operation
 from bot.store import ledger
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
+from tests.faults import discord
 from tests.faults.kit import (
     IMPATIENT,
     PATIENCE,
+    Outcome,
     before,
     finish_all,
     pass_time,
@@ -35,29 +36,15 @@ from tests.faults.proxy import Fault, FaultProxy
 STEP, MINUTES = 15.0, 10
 #: A call that is never answered, asked twice, is over by then.
 MOMENT = PATIENCE * 2.5
+#: A clip's host may say nothing for half a minute; so a silent one is met three times and more.
+PATIENT = 3.0
+SILENT: tuple[Fault, ...] = ("drop", "half-open", "freeze")
 #: One look every fifteen seconds; once the two-thousandth power of two ended the bot.
 LOOKS_IN_VAIN = 1100
 EVERYTHING: tuple[Operation, ...] = ("create", "list", "get", "credits")
 TIMES = 100_000
 
 Break = Callable[[House, FaultProxy], Awaitable[None]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What an outage cost, and how all came out."""
-
-    calls: int
-    posts: int
-    recovered: float
-    generations: int
-    clips: int
-    broken_rules: int
-
-    @property
-    def is_good(self) -> bool:
-        """Each of the two jobs was paid once and delivered once."""
-        return (self.generations, self.clips, self.broken_rules) == (2, 2, 0)
 
 
 async def outage(begin: Break, *, steps: int, moment: float) -> Outcome:
@@ -83,6 +70,7 @@ async def outage(begin: Break, *, steps: int, moment: float) -> Outcome:
                 simulator.faults.up()
                 simulator.faults._replies.clear()
                 await wire.mend()
+                await wire.cut()
                 mended = clock.boottime()
                 await until(house, second, JobState.GENERATING)
                 recovered = clock.boottime() - mended
@@ -108,6 +96,16 @@ def wire_breaks(fault: Fault) -> Break:
     return begin
 
 
+def no_clip_comes(fault: Fault) -> Break:
+    """The wire does this to the first one's clip, which is there to be fetched."""
+
+    async def begin(house: House, wire: FaultProxy) -> None:
+        await wire.break_(fault, only="/cdn/")
+        await finish_all(house.simulator)
+
+    return begin
+
+
 async def is_down(house: House, _: FaultProxy) -> None:
     """Everything is answered 503."""
     house.simulator.faults.down()
@@ -128,23 +126,33 @@ async def bad_key(house: House, _: FaultProxy) -> None:
 async def main() -> int:
     """Try all, and say whether all came out well."""
     setup_logging("critical")
-    steps, is_good = round(MINUTES * 60 / STEP), True
+    steps = round(MINUTES * 60 / STEP)
     tries: list[tuple[str, Break, int, float]] = [
         (fault, wire_breaks(fault), steps, MOMENT) for fault in get_args(Fault)
     ]
     tries += [("503", is_down, steps, MOMENT), ("429", too_many, steps, MOMENT)]
     tries += [("401, for hours", bad_key, LOOKS_IN_VAIN, 0.01)]
+    tries += [(f"{each}, of a clip", no_clip_comes(each), steps, PATIENT) for each in SILENT]
     print("| fault | minutes | calls a minute | POSTs | s to go on | generations | clips |")
     print("|---|---|---|---|---|---|---|")
-    for name, begin, count, moment in tries:
-        found, minutes = await outage(begin, steps=count, moment=moment), count * STEP / 60
-        is_good = is_good and found.is_good
-        print(
-            f"| {name} | {minutes:.0f} | {found.calls / minutes:.1f} | {found.posts} "
-            f"| {found.recovered:.0f} | {found.generations} | {found.clips} |",
-            flush=True,
-        )
-    return 0 if is_good else 1
+    are_good = [
+        tell(name, await outage(begin, steps=count, moment=moment), minutes=count * STEP / 60)
+        for name, begin, count, moment in tries
+    ]
+    for name, breaks, scheme, host in discord.ROWS:
+        found = await discord.outage(breaks, scheme, host, steps=steps, moment=MOMENT)
+        are_good.append(tell(f"Discord: {name}", found, minutes=MINUTES))
+    return 0 if all(are_good) else 1
+
+
+def tell(name: str, found: Outcome, *, minutes: float) -> bool:
+    """Print how one came out; whether that was well."""
+    print(
+        f"| {name} | {minutes:.0f} | {found.calls / minutes:.1f} | {found.posts} "
+        f"| {found.recovered:.0f} | {found.generations} | {found.clips} |",
+        flush=True,
+    )
+    return found.is_good
 
 
 if __name__ == "__main__":

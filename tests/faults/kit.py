@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,23 @@ IMPATIENT: dict[str, Any] = {
     "read_timeout_seconds": PATIENCE,
     "submit_timeout_seconds": PATIENCE,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an outage cost, and how all came out."""
+
+    calls: int
+    posts: int
+    recovered: float
+    generations: int
+    clips: int
+    broken_rules: int
+
+    @property
+    def is_good(self) -> bool:
+        """Each of the two jobs was paid once and delivered once."""
+        return (self.generations, self.clips, self.broken_rules) == (2, 2, 0)
 
 
 def before(url: str) -> FaultProxy:

@@ -6,6 +6,9 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
 
 from tests.adapters.discord.conftest import Street, discord_server, town
 from tests.conftest import House
@@ -30,7 +33,15 @@ def answered(street: Street) -> list[Request]:
     return street.discord.requests_to("POST", r"/callback$")
 
 
-async def test_a_database_that_is_taken_stops_nothing_for_good(street: Street) -> None:
+def failures(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    """What was logged of commits that failed."""
+    told = [record.msg for record in caplog.records]
+    return [each for each in told if isinstance(each, dict) and "commit_failed" in each["event"]]
+
+
+async def test_a_database_that_is_taken_stops_nothing_for_good(
+    street: Street, caplog: pytest.LogCaptureFixture
+) -> None:
     house = street.house
     running = await asked(street, "one fox")
     with taken(house):
@@ -47,6 +58,11 @@ async def test_a_database_that_is_taken_stops_nothing_for_good(street: Street) -
         assert (status, said["ready"]) == (503, False)
         assert "database" in said["problems"]
         assert await spin() < 0.5
+    told = failures(caplog)
+    assert 1 <= len(told) <= 2, "not once for each of the writes"
+    assert told[0]["kind"] == "OperationalError"
+    assert "locked" in told[0]["cause"]
+    assert "exception" not in told[0]
     assert (await readiness(house))[0] == 200
     await street.hurry(lambda: street.clips())
     await house.delivered(running)

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 import discord
 import pytest
 
+from adapters.discord.delivery import Delivery
 from adapters.discord.session import Session
 from bot.job import JobState
 from bot.refs import JobId
 from tests.adapters.discord.conftest import Street, Town, discord_server, town
 from tests.adapters.discord.test_session import Line, line
 from tests.discord_server import DiscordServer
-from tests.faults.kit import before, readiness, spin, through
+from tests.faults.kit import PATIENCE, before, readiness, spin, through
 from tests.faults.proxy import FaultProxy
 
 __all__ = ["discord_server", "line", "town"]
@@ -71,8 +72,20 @@ async def test_an_hour_without_discord(street: Street, wire: FaultProxy) -> None
     await street.house.delivered(job_id)
     await street.hurry(lambda: street.discord.gateway.connected, seconds=5)
     second = await asked(street, "two foxes")
+    # Now it is Discord's REST alone that takes what is posted, and says nothing.
+    delivery = street.house.app._adapters["discord"]
+    assert isinstance(delivery, Delivery)
+    delivery._patience = PATIENCE
+    await wire.break_("drop", only="/messages")
     [*_, generation] = street.house.simulator.generations.values()
     await street.house.simulator.finish(generation.id)
+    await street.house.until(second, JobState.DELIVERING)
+    for _ in range(4):
+        street.later(minutes=2)
+        await asyncio.sleep(PATIENCE)
+    assert len(street.clips()) == 1
+    await wire.mend()
+    await street.hurry(lambda: len(street.clips()) == 2)
     await street.house.delivered(second)
     assert len(street.clips()) == 2
     assert (await readiness(street.house))[1]["troubles"] == {}

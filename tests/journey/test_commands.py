@@ -55,10 +55,10 @@ def notices(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A simulator of its own process, as the environment of the bot."""
-    process = start(*SIMULATOR, cwd=tmp_path)
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A simulator of its own process, as the environment of one bot after another."""
+    process = start(*SIMULATOR, cwd=tmp_path_factory.mktemp("service"))
     assert process.stdout is not None
     address = process.stdout.readline().strip()
     yield {

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +19,19 @@ import pytest
 
 from bot import restore
 from bot.checkup import inspect
+from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
-from bot.store import attempts, jobs, moving
+from bot.store import attempts, jobs, moving, swap
 from bot.store.database import open_database
+from bot.store.schema import COPY
 from bot.store.sqlite import SqliteDatabase
 from bot.supply import database_url
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
+from tests.postgres import empty_database, postgres_database
 
 
 async def copy(house: House, target: Path) -> Path:
@@ -102,6 +113,58 @@ async def test_what_was_done_since_the_backup_is_not_done_again(
         await house.check_books()
 
 
+def dump(url: str, target: Path) -> datetime:
+    """As docs/operations.md says, while the bot runs; when that was."""
+    began = SystemClock().now()
+    run_tool("pg_dump", "--format=custom", f"--file={target}", url.replace("+psycopg", ""))
+    return began
+
+
+def run_tool(name: str, *arguments: str) -> None:
+    if (tool := shutil.which(name)) is None:
+        pytest.skip(f"There is no {name}.")
+    subprocess.run((tool, *arguments), check=True, timeout=60)
+
+
+async def test_a_dump_of_postgresql_is_gone_on_from(
+    tmp_path: Path, again: Callable[..., Any]
+) -> None:
+    with postgres_database() as url, empty_database() as other:
+        bot = {"database_url": url, "single_host": True}
+        tables = {"bot": bot, "luma": {"running_limit": 1}, "limits": {"confirm_above_usd": 0.15}}
+        async with again(**tables) as house:
+            running_one = await house.ask(resolution="540p")
+            await house.until(running_one, JobState.GENERATING)
+            waiting = await house.ask("a wave", resolution="540p")
+            await house.until(waiting, JobState.ACCEPTED)
+            asked = await house.ask("a dear one", resolution="720p")
+            since = await asyncio.to_thread(dump, url, tmp_path / "raybot.dump")
+            await finish(house)
+            await house.delivered(running_one)
+            await house.simulator.wait_for_creates(2)
+            # A bot runs on it: nothing is changed.
+            with pytest.raises(ConfigError, match=r"is used by .*Stop every Raybot"):
+                await asyncio.to_thread(restore.settle, open_database(url), since.isoformat())
+            assert (await house.job(waiting)).parked_at is None
+            await finish(house)
+            await house.delivered(waiting)
+            posted = len(house.chat.clips())
+
+        target = other.replace("+psycopg", "")
+        run_tool("pg_restore", "--no-owner", f"--dbname={target}", str(tmp_path / "raybot.dump"))
+        said = restore.settle(open_database(other), since.isoformat())
+        assert said.startswith("Restored. 1 jobs on their way are looked up at the next start.")
+        assert f"ends it: {waiting}" in said
+        bot["database_url"] = other
+        async with again(**tables) as house:
+            job = await house.delivered(running_one)
+            assert job.cost > 0
+            assert (await house.job(asked)).state is JobState.FAILED
+            assert (await house.job(waiting)).parked_at is not None
+            assert len(house.simulator.generations) == len(house.chat.clips()) == posted == 2
+            await house.check_books()
+
+
 async def test_a_doubt_of_before_the_backup_is_never_sent_again_by_itself(
     tmp_path: Path, again: Callable[..., Any]
 ) -> None:
@@ -160,10 +223,77 @@ async def test_a_backup_is_not_started_from_by_mistake(
         put_back(house, tmp_path / "data" / "secret.key")
     # One that was copied by other means, and is in place already.
     put_back(house, backup)
-    said = await restore.settle(open_database(database_url(house.config)), "2026-11-01T00:00Z")
+    said = restore.settle(open_database(database_url(house.config)), "2026-11-01T00:00Z")
     assert said.startswith("Restored.")
     with pytest.raises(InvalidRequest):
-        await restore.settle(open_database(database_url(house.config)), "yesterday")
+        restore.settle(open_database(database_url(house.config)), "yesterday")
+
+
+def put_back_until(step: int, path: Path, backup: Path) -> int:
+    """In a process of its own that is killed at this change of a name; how it ended."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def on_event(event: str, _: object) -> None:
+            nonlocal left
+            is_step = event in ("os.rename", "os.remove")
+            left -= is_step
+            if is_step and left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(on_event)
+        with suppress(BaseException):
+            restore.put_back(SqliteDatabase(f"sqlite:///{path}"), backup)
+            os._exit(0)
+        os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+OLD, COPIED = 1, 2
+
+
+def whose(path: Path) -> int:
+    """Which database it is; it has to be whole."""
+    with closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return int(conn.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_a_restore_that_is_killed_anywhere_leaves_a_whole_database(tmp_path: Path) -> None:
+    old, backup = tmp_path / "old.db", tmp_path / "copy.db"
+    for path in (old, backup):
+        SqliteDatabase(f"sqlite:///{path}").migrate()
+    with closing(sqlite3.connect(backup)) as conn:
+        conn.execute("INSERT INTO settings VALUES (?, ?)", (COPY, '{"at": "2026-11-22T12:00Z"}'))
+        conn.execute(f"PRAGMA user_version = {COPIED}")
+        conn.commit()
+    with closing(sqlite3.connect(old)) as conn:
+        conn.execute(f"PRAGMA user_version = {OLD}")
+        conn.commit()
+        # Its bot was killed: what was written last is not in the file itself yet.
+        left = {each.name: each.read_bytes() for each in tmp_path.glob("old.db*")}
+    found, ended = list[int](), -signal.SIGKILL
+    while ended == -signal.SIGKILL:
+        path = tmp_path / str(len(found)) / "old.db"
+        path.parent.mkdir()
+        for name, held in left.items():
+            (path.parent / name).write_bytes(held)
+        ended = put_back_until(len(found) + 1, path, backup)
+        database = SqliteDatabase(f"sqlite:///{path}")
+        assert database.exists()
+        if swap.decided(path).exists():
+            with pytest.raises(ConfigError, match="not finished yet"):
+                asyncio.run(database.start_reading())
+        # Whoever starts next finishes it, or it never was.
+        database.lock()
+        found.append(whose(path))
+        database.unlock()
+        kept = [whose(each) for each in path.parent.glob("*.old")]
+        assert kept == [OLD] * (found[-1] == COPIED)
+    assert ended == 0
+    assert found == sorted(found), "from some step on it is the copy"
+    assert set(found) == {OLD, COPIED}
 
 
 async def test_a_backup_of_before_the_first_job_is_one(tmp_path: Path, again: Any) -> None:

@@ -17,7 +17,7 @@ from tests.replicas import acts, outages, stories
 from tests.replicas.stories import Told
 from tests.replicas.town import Town, town
 
-STORY_SECONDS = 280
+STORY_SECONDS = 400
 
 
 async def _limited(folder: Path) -> Told:

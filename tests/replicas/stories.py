@@ -23,8 +23,15 @@ GATEWAY, HOUSEKEEPING, WATCH = "discord ", "housekeeping", "watch luma"
 ANSWER_SECONDS = 3.5
 HANDED_OVER_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.2
-SETTLE_SECONDS = 120
+#: What a process was just reading when it died is taken up by another one after three minutes.
+SETTLE_SECONDS = 220
 _IN_HAND = text("SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing'")
+#: Whoever was killed looks alive for so long; a long step of another one goes on.
+BEATING_SECONDS = 4.0
+_BEATING = text(
+    "SELECT id FROM procrastinate_workers "
+    f"WHERE last_heartbeat > now() - interval '{BEATING_SECONDS} seconds'"
+)
 
 
 @dataclass(kw_only=True)
@@ -150,10 +157,18 @@ def _in_hand(conn: Connection) -> dict[int, int | None]:
     return {row[0]: row[1] for row in conn.execute(_IN_HAND)}
 
 
+def _beating(conn: Connection) -> set[int | None]:
+    return set(conn.execute(_BEATING).scalars())
+
+
 async def _handed_over(town: Town, in_hand: dict[int, int | None]) -> None:
-    """Wait until nothing of it is still with whoever had it."""
+    """Wait until nothing of it is still with the one that was killed."""
+    looks_dead_at = time.monotonic() + BEATING_SECONDS
     async with asyncio.timeout(HANDED_OVER_SECONDS):
-        while in_hand.items() & (await town.read(_in_hand)).items():
+        while left := in_hand.items() & (await town.read(_in_hand)).items():
+            is_shown = time.monotonic() > looks_dead_at
+            if is_shown and {worker for _, worker in left} <= await town.read(_beating):
+                return
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 

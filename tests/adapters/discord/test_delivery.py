@@ -29,7 +29,7 @@ from bot.errors import (
 )
 from bot.refs import Attachment, JobId, MessageRef, Micros, ThreadRef
 from bot.request import ImageFrame, Requester, VideoWork
-from tests.discord_server import Channel, DiscordServer, Message, Person
+from tests.discord_server import Channel, DiscordServer, Message, Permission, Person
 from tests.discord_server.faults import VIA
 from tests.fakes import MovableClock, digest_of
 
@@ -237,6 +237,44 @@ async def test_a_message_that_was_deleted_meanwhile_is_not_posted_again(desk: De
     desk.discord.posting.remove(desk.said[0])
     assert type(await refused(desk)) is PostedBefore
     assert desk.said == []
+
+
+async def test_who_only_stands_by_finds_a_post_whose_nonce_is_forgotten(desk: Desk) -> None:
+    desk.discord.faults.drop(*POST, when="after")
+    assert isinstance(await refused(desk), DeliveryUnavailable)
+    desk.clock.move(minutes=10)
+    desk.discord.clock.move(minutes=10)
+    found = await desk.post()
+    assert [str(each.id) for each in desk.said] == [found.message]
+    assert desk.count(POST) == 1
+
+
+@pytest.mark.parametrize("hidden", [Permission.READ_MESSAGE_HISTORY, Permission.VIEW_CHANNEL])
+async def test_who_only_stands_by_posts_nothing_where_it_cannot_look(
+    desk: Desk, hidden: Permission
+) -> None:
+    desk.discord.faults.drop(*POST, when="after")
+    await refused(desk)
+    desk.discord.overwrite(desk.ana.here, desk.discord.app.bot, deny=hidden)
+    desk.clock.move(minutes=10)
+    desk.discord.clock.move(minutes=10)
+    error = await refused(desk)
+    assert type(error) is PostedBefore
+    assert "Read Message History" in error.sentence
+    assert desk.count(POST) == 1
+
+
+async def test_who_only_stands_by_knows_what_a_boosted_server_takes(desk: Desk) -> None:
+    assert desk.ana.here.guild is not None
+    desk.ana.here.guild.boost_tier = 3
+    await desk.status()
+    assert desk.delivery.limits(desk.thread).max_upload_bytes == 100 * MIB
+    await desk.post()
+    assert len(desk.discord.requests_to("GET", r"^/guilds/\d+$")) == 1
+    desk.discord.faults.error(*POST, 413, 40005)
+    desk.memo = Memory()
+    assert isinstance(await refused(desk, desk.delivered(bytes=60 * MIB)), DeliveryUnavailable)
+    assert desk.delivery.limits(desk.thread).max_upload_bytes == 50 * MIB
 
 
 async def test_without_the_history_a_clip_answers_nobody(desk: Desk) -> None:

@@ -84,7 +84,7 @@ async def test_what_another_organisation_shares_can_be_animated(lane: Lane) -> N
 
 
 async def test_a_photograph_of_a_phone_is_read(lane: Lane) -> None:
-    photo = ("fox.heic", rendered.encoded(rendered.picture(), "HEIF"), "image/heic")
+    photo = ("fox.heic", rendered.drawn("HEIF"), "image/heic")
     image = await lane.ben.say("look", lane.general, files=[photo])
     await lane.ana.say(f"{lane.team.mention} zoom", lane.general, thread=image)
     await lane.clip()

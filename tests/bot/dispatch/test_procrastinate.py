@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 
 import psycopg
@@ -183,6 +184,18 @@ DEAD = SQL(
     " VALUES (now() - '1 min'::interval) RETURNING id)"
     " UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM dead)"
 )
+
+
+def test_the_dead_are_looked_for_every_two_seconds_of_every_minute() -> None:
+    process = Process("postgresql+psycopg://raybot@127.0.0.1:1/raybot")
+    [found] = [
+        each
+        for (name, _), each in process.dispatcher._app.periodic_registry.periodic_tasks.items()
+        if name == RETRY_STALLED
+    ]
+    ticks = found.croniter.all_next(float, start_time=CLOCK.now().timestamp())
+    times = [next(ticks) for _ in range(100)]
+    assert {after - before for before, after in pairwise(times)} == {2.0}
 
 
 async def test_what_died_in_hand_is_given_away_and_blamed_once(

@@ -1,0 +1,58 @@
+"""A file takes the place of SQLite's, which is kept beside it; what is killed midway can go on.
+
+Until the new file has its first new name, the old database is whole and in its place; from then on
+whoever has its lock finishes the rest before the database is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+#: What may belong to a file after a crash; the file itself goes last.
+_SIDES = ("-wal", "-shm", "-journal", "")
+
+
+def take_place(fresh: Path, path: Path) -> Path | None:
+    """Put a closed database in the place of another; where that is now, if there was one."""
+    fresh.replace(decided(path))
+    _sync_folder(path.parent)
+    return finish(path)
+
+
+def decided(path: Path) -> Path:
+    """What is to take the place of this one, once that is decided."""
+    return path.with_name(f"{path.name}.restored")
+
+
+def finish(path: Path) -> Path | None:
+    """Go on where it was killed; where the old database is, if anything was to be done."""
+    fresh = decided(path)
+    if not fresh.exists():
+        return None
+    # The time is the file's, so that all that belongs together gets the same name.
+    at = datetime.fromtimestamp(fresh.stat().st_mtime, UTC)
+    kept = path.with_name(f"{path.name}.{at:%Y%m%dT%H%M%S}.old")
+    for each, target in zip(with_sides(path), with_sides(kept), strict=True):
+        with suppress(FileNotFoundError):
+            each.rename(target)
+    fresh.replace(path)
+    _sync_folder(path.parent)
+    return kept if kept.exists() else None
+
+
+def with_sides(path: Path) -> Iterator[Path]:
+    """The file and what SQLite keeps beside it."""
+    return (path.with_name(path.name + suffix) for suffix in _SIDES)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a change of names durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
