@@ -36,7 +36,7 @@ class Spending:
 class Standing:
     """A job that has not ended: since when it waits or runs, and its place in line (0: none).
 
-    `trouble` is why it cannot go on just now.
+    `trouble` is why it cannot go on just now; a `shot` `waits_for` the one before it.
     """
 
     job_id: JobId
@@ -51,6 +51,9 @@ class Standing:
     price: Micros
     is_running: bool
     trouble: str = ""
+    waits_for: JobId | None = None
+    is_film: bool = False
+    shot: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

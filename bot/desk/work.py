@@ -54,7 +54,10 @@ class WorkView:
             )
             for each in self._planner.providers
         )
-        lines = [_to_standing(job, await self._house.to_notice(job)) for job in found]
+        lines = [
+            _to_standing(job, await self._house.to_notice(job), waits_for)
+            for job, waits_for in found
+        ]
         return Queue(lines=lines, count=count, providers=tuple(loads))
 
     async def job(self, sitting: Sitting, job_id: JobId) -> JobSight:
@@ -111,7 +114,7 @@ def _to_sight(job: Job, line: ClipLine) -> JobSight:
     )
 
 
-def _to_standing(job: Job, notice: Notice) -> Standing:
+def _to_standing(job: Job, notice: Notice, waits_for: JobId | None) -> Standing:
     is_idle = isinstance(notice, IDLE) and job.state in (JobState.RECEIVED, JobState.ACCEPTED)
     started = None if is_idle else job.submitted_at or job.admitted_at
     who = job.request.requester
@@ -125,9 +128,12 @@ def _to_standing(job: Job, notice: Notice) -> Standing:
         provider=job.plan.provider if job.plan is not None else "",
         since=started or job.accepted_at or job.created_at,
         is_running=not is_idle,
-        position=notice.position if isinstance(notice, Queued) else 0,
+        position=notice.position if isinstance(notice, Queued) and waits_for is None else 0,
         price=job.plan.price.micros if job.plan is not None else Micros(0),
         trouble=notice.sentence if isinstance(notice, Waiting) else "",
+        waits_for=waits_for,
+        is_film=job.is_film,
+        shot=job.shot,
     )
 
 

@@ -23,15 +23,20 @@ def pulse(conn: Connection) -> int:
     return int(conn.execute(select(func.coalesce(func.max(job_events.c.id), 0))).scalar_one())
 
 
-def unfinished(conn: Connection, tenant: str, limit: int) -> tuple[list[Job], int]:
-    """The oldest jobs that have not ended, of a place or of all, and how many there are."""
+def unfinished(
+    conn: Connection, tenant: str, limit: int
+) -> tuple[list[tuple[Job, JobId | None]], int]:
+    """The oldest jobs that have not ended, of a place or of all, and how many there are.
+
+    Each with the one that must end before it, where it is a shot.
+    """
     is_there = [jobs.c.tenant.concat("") == tenant] if tenant else []
     which = (jobs.c.state.in_(OPEN), *is_there)
     rows = conn.execute(
         select(jobs).where(*which).order_by(jobs.c.created_at, jobs.c.id).limit(limit)
     )
     count = conn.execute(select(func.count()).select_from(jobs).where(*which)).scalar_one()
-    return [to_job(row) for row in rows], int(count)
+    return [(to_job(row), row.waits_for) for row in rows], int(count)
 
 
 def steps(conn: Connection, job_id: JobId) -> tuple[Step, ...]:

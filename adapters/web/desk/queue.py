@@ -115,13 +115,17 @@ def _row(each: Standing, *, has_places: bool) -> tuple[object, ...]:
         each.state,
         who,
         *((each.tenant,) if has_places else ()),
-        each.model,
+        f"{each.model}, film" if each.is_film else _shot(each),
         each.provider or None,
         each.position or None,
         each.since,
         each.price,
-        each.trouble or None,
+        each.trouble or (f"{each.waits_for} comes first" if each.waits_for else None),
     )
+
+
+def _shot(each: Standing) -> str:
+    return f"{each.model}, shot {each.shot}" if each.shot else each.model
 
 
 def to_services(queue: Queue) -> Table:
