@@ -29,7 +29,7 @@ from bot.sights import ClipLine, ClipPage, Search, Spot
 from bot.store.schema import UtcTime, erasures, jobs
 
 #: So many are looked through for one answer: a few hundredths of a second.
-WINDOW = 3000
+WINDOW = 2000
 MOST_TENANTS = 500
 _IS_PRIVATE = func.coalesce(jobs.c.request["is_private"].as_boolean(), false())
 #: Somebody asked that it be forgotten, and it is on its way out.

@@ -58,7 +58,7 @@
   document.addEventListener("error", (event) => { if (event.target.matches?.(".frame-of img")) event.target.remove(); }, true);
 
   // ---- a search that goes on until the page is full ----
-  const FULL = 24, MOST_LOOKS = 40;
+  const FULL = 24, MOST_LOOKS = 60;
   const look = async () => {
     for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
       const further = document.getElementById("further"), clips = document.getElementById("clips");
