@@ -24,6 +24,7 @@ from bot.text import (
     Text,
     describe_audit,
     describe_forgetting,
+    describe_invitation,
     describe_limits,
     describe_queue,
     describe_rules,
@@ -38,7 +39,7 @@ HELP = (
     "Type admin with one of: usage [today|week|month|year] · limits · limit NAME VALUE · rules · "
     "rule NAME VALUE · defaults ar=9:16 … · words [add word X] · pause [why] · resume · "
     "block PERSON [days] [why] · unblock PERSON · forget PERSON [yes] · grant PERSON USD [days] · "
-    "digest on|off · queue · audit [page]. For every place together: raybot usage."
+    "digest on|off · queue · audit [page] · desk. For every place together: raybot usage."
 )
 #: One line of that for a page of help.
 IN_SHORT = (
@@ -46,7 +47,7 @@ IN_SHORT = (
 )
 _ACTS = (
     "usage|limits|limit|rules|rule|defaults|words|pause|resume|block|unblock|forget|grant|digest|"
-    "queue|audit"
+    "queue|audit|desk"
 )
 #: What is typed in a chat alone; here it is answered with what there is, and makes no clip.
 _ELSEWHERE = "channel"
@@ -84,9 +85,12 @@ def read_admin(text: str) -> str | None:
 class Admin:
     """Carries it out; whoever sits here runs the bot."""
 
-    def __init__(self, studio: Studio, opinions: Opinions, *, clock: Clock) -> None:
+    def __init__(
+        self, studio: Studio, opinions: Opinions, *, clock: Clock, opens_desk: bool = False
+    ) -> None:
         self._studio = studio
         self._opinions = opinions
+        self._opens_desk = opens_desk
         self._clock = clock
         self._acts: dict[str, Act] = {
             "usage": self._usage,
@@ -105,6 +109,7 @@ class Admin:
             "digest": self._digest,
             "queue": self._queue,
             "audit": self._audit,
+            "desk": self._desk,
         }
 
     @property
@@ -227,6 +232,15 @@ class Admin:
     async def _audit(self, actor: Requester, rest: str) -> Page:
         lines = await self._admin.audit(actor.tenant, page_in(rest))
         return Page(describe_audit(lines), tuple(each.at for each in lines))
+
+    async def _desk(self, actor: Requester, _rest: str) -> Page:
+        """To every place: whoever sits at the terminal runs the bot; at a page anybody may."""
+        if not self._opens_desk:
+            raise InvalidRequest("A link to the desk comes from raybot desk-link on the machine.")
+        invitation = await self._studio.entry.invite_here(actor.user)
+        text = describe_invitation(invitation)
+        told = replace(text, lines=(*text.lines, invitation.link))
+        return Page(told, (invitation.ends_at,))
 
 
 def _said(sentence: str) -> Page:

@@ -187,6 +187,21 @@ def review(
     _exit(asyncio.run(commands.act(_load(config), "review", values)))
 
 
+@cli.command("desk-link")
+def desk_link(
+    name: Annotated[str, typer.Option(help="Whom it is for; else for you.")] = "",
+    is_guest: Annotated[
+        bool, typer.Option("--playground-only", help="To the playground alone, under that name.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Print a link that lets you in at the operator's desk, once and within ten minutes.
+
+    With --name Ana --playground-only it lets Ana into the playground, to ask for clips as herself.
+    """
+    _exit(asyncio.run(commands.desk_link(_load(config), name, has_desk=not is_guest)))
+
+
 @cli.command()
 def usage(
     config: ConfigOption = None,

@@ -110,7 +110,9 @@ class App:
             clip_days=table.clip_retention_days,
         )
         self._build_work()
-        self._reception.open(links=self._links, operations=self.operations)
+        self._reception.open(
+            links=self._links, operations=self.operations, entry=self.studio.entry
+        )
 
     async def _open_database(self) -> None:
         url, table = supply.database_url(self._config), self._config.bot

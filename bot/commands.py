@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ import aiohttp
 from bot import checkup, onboarding
 from bot import probe as probing
 from bot import restore as restoring
-from bot.app import ADDRESS_FILE, App
+from bot.app import ADDRESS_FILE, DESK, App
 from bot.charts import Charts
 from bot.clock import SystemClock
 from bot.codec import Codec
@@ -24,6 +25,7 @@ from bot.log import setup_logging
 from bot.overview import UsageRow
 from bot.pages import Form, Period, limits_line, moved_text, usage_text
 from bot.questions import Given, Person, Script, Typed
+from bot.reception import DESK_LINK
 from bot.store import moving, reports
 from bot.store.database import open_database
 from bot.studio import LOCAL
@@ -33,6 +35,10 @@ from bot.web import act_token
 
 OK = 200
 PROGRESS_SECONDS = 3.0
+NOT_RUNNING = (
+    "No Raybot with a desk runs here. Start it first: `raybot run` with enabled = true in "
+    "[adapters.web], or `raybot playground`."
+)
 StopSignal = Callable[[], asyncio.Event]
 DEMO = (
     "/ray a red fox trotting through fresh snow, low sun --ar 16:9 --dur 5s --camera orbit_left",
@@ -115,6 +121,9 @@ async def playground(config: Config, stop_signal: StopSignal) -> int:
     async with App(config, {"web": factory}) as app:
         whisper(limits_line(config.limits))
         say(f"Open {app.address}/web/chat in your browser. Ctrl-C ends it.")
+        invitation = await app.studio.entry.invite_here(_login())
+        say(f"The operator's desk, once and within ten minutes: {invitation.link}")
+        say("Later `raybot desk-link`, typed in this folder, prints another link.")
         sys.stdout.flush()
         await app.run(stop_signal())
     return 0
@@ -185,6 +194,31 @@ async def act(config: Config, name: str, values: Mapping[str, object]) -> int:
         done = await app.operations.act(name, values)
     say(str(done["sentence"]))
     return 0
+
+
+async def desk_link(config: Config, name: str, *, has_desk: bool) -> int:
+    """Print a link that lets somebody in once; raises `InvalidRequest` where no bot runs.
+
+    Processes that share a database have an address in common, so it can be written for them.
+    """
+    values = {"user": _login(), "name": name, "has_desk": has_desk}
+    if _is_running(config):
+        return await act(config, DESK_LINK, values)
+    is_reached = open_database(database_url(config)).is_shared and config.bot.public_url
+    if not is_reached or DESK not in switched_on(config):
+        raise InvalidRequest(NOT_RUNNING)
+    factory = load_adapter(config, DESK)
+    alone = {"public_host": "127.0.0.1", "public_port": 0, "private_port": 0}
+    async with App(config.with_changes({"bot": alone}), {DESK: factory}) as app:
+        say(str((await app.studio.entry.act(values))["sentence"]))
+    return 0
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # No such entry in the password database.
+        return "operator"
 
 
 def _is_running(config: Config) -> bool:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.access import LOCAL
 from bot.clock import Clock
 from bot.errors import DeliveryError, InvalidRequest, LinkSpent, NotAllowed
 from bot.house import House
 from bot.log import get_logger
 from bot.overview import Invitation, Sitting
+from bot.page_words import describe_invitation
 from bot.request import Requester
 from bot.rights import Rights
 from bot.store import settings, sittings
@@ -30,8 +33,12 @@ SESSION_FOR = timedelta(hours=12)
 CHECKED_FOR = timedelta(minutes=5)
 #: So long a platform may not answer before rights that it gave are doubted.
 DOUBTED_AFTER = timedelta(minutes=15)
+#: A platform that does not answer is not asked again before that.
+ASKED_AGAIN = timedelta(minutes=1)
 NAME_CHARS = 80
 ENTER = "/desk/enter"
+#: The adapter that has the playground and the desk.
+WEB = "web"
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -73,15 +80,18 @@ class Entry:
         return invitation
 
     async def invite_here(self, user: str, *, name: str = "", has_desk: bool = True) -> Invitation:
-        """A link for whoever sits at the machine: to all, or for `name` to the playground."""
+        """A link for whoever sits at the machine: to all, or for `name` to the playground.
+
+        Raises `InvalidRequest` where nobody is named or there is no desk.
+        """
         self._check_open()
+        if not has_desk and not self.is_public:
+            raise InvalidRequest(
+                "On this machine alone nobody has to sign in at the playground. To let others in, "
+                "set public_url in [bot]."
+            )
+        who = _to_operator(clean(name or user)) if has_desk else _to_guest(name)
         key, invitation = self._make_link()
-        who = Requester(
-            adapter=OPERATOR if has_desk else "web",
-            workspace="local",
-            user=clean(name, limit=NAME_CHARS) or user,
-            display_name=clean(name, limit=NAME_CHARS) or user,
-        )
         sitting = self._sitting(who, tenant="", until=invitation.ends_at, has_desk=has_desk)
 
         def write(tx: Tx) -> None:
@@ -97,6 +107,14 @@ class Entry:
 
         await self._database.write(write)
         return invitation
+
+    async def act(self, values: Mapping[str, object]) -> Mapping[str, object]:
+        """`invite_here` with its arguments as the command sends them; its answer as a sentence."""
+        user, name = str(values.get("user", "")), str(values.get("name", ""))
+        has_desk = values.get("has_desk") is not False
+        invitation = await self.invite_here(user, name=name, has_desk=has_desk)
+        told = describe_invitation(invitation, guest="" if has_desk else name)
+        return {"sentence": "\n".join((invitation.link, *told.lines))}
 
     async def is_open(self, key: str) -> bool:
         """Whether a link's key still lets somebody in. Spends nothing."""
@@ -137,26 +155,31 @@ class Entry:
         found = await self._database.read(lambda conn: sittings.find(conn, _hashed(key), now))
         if found is None or now - found.checked_at < CHECKED_FOR:
             return found
-        return found if await self._still_may(key, found, now) else None
+        return await self._look_again(key, found, now)
+
+    def looks_again_at(self, sitting: Sitting) -> datetime:
+        """When what stays open has to ask for the `sitting` again."""
+        again = max(sitting.checked_at + CHECKED_FOR, self._clock.now() + ASKED_AGAIN)
+        return min(sitting.ends_at, again)
 
     async def leave(self, key: str) -> None:
         """End a session; fine if it has ended."""
         await self._database.write(lambda tx: sittings.get_up(tx, _hashed(key)))
 
-    async def _still_may(self, key: str, sitting: Sitting, now: datetime) -> bool:
+    async def _look_again(self, key: str, sitting: Sitting, now: datetime) -> Sitting | None:
         try:
             holds = await self._holds(sitting)
         except DeliveryError as error:
             log.warning("desk.rights_unknown", cause=type(error).__name__)
             if now - sitting.checked_at < DOUBTED_AFTER:
-                return True
+                return sitting
             raise NotAllowed("Whether you may see this cannot be checked right now.") from error
         if not holds:
             log.info("desk.rights_gone")
             await self.leave(key)
-            return False
+            return None
         await self._database.write(lambda tx: sittings.check(tx, _hashed(key), now))
-        return True
+        return replace(sitting, checked_at=now)
 
     async def _holds(self, sitting: Sitting) -> bool:
         if not sitting.has_desk:
@@ -168,7 +191,8 @@ class Entry:
     def _check_open(self) -> None:
         if not self._house.desk_address:
             raise InvalidRequest(
-                "The desk is not open. Its operator sets enabled = true in [adapters.web]."
+                "The desk is not open here. Whoever runs Raybot opens it with enabled = true in "
+                "[adapters.web], and to others than their own machine with public_url in [bot]."
             )
 
     def _make_link(self) -> tuple[str, Invitation]:
@@ -182,6 +206,18 @@ class Entry:
     def _sitting(self, who: Requester, *, tenant: str, until: datetime, has_desk: bool) -> Sitting:
         now = self._clock.now()
         return Sitting(who=who, tenant=tenant, has_desk=has_desk, ends_at=until, checked_at=now)
+
+
+def _to_operator(name: str) -> Requester:
+    return Requester(adapter=OPERATOR, workspace=LOCAL, user=name, display_name=name)
+
+
+def _to_guest(name: str) -> Requester:
+    """Somebody whom the playground knows by the name that the operator gave them."""
+    known_as = clean(name, limit=NAME_CHARS)
+    if not known_as or ":" in known_as:
+        raise InvalidRequest("Say who it is for, such as --name Ana; a name has no colon.")
+    return Requester(adapter=WEB, workspace=LOCAL, user=known_as, display_name=known_as)
 
 
 def _hashed(key: str) -> str:

@@ -84,7 +84,7 @@ class LinkSpent(NotAllowed):
 
 
 class SignedOut(NotAllowed):
-    """You are not signed in here any more. Ask for a new link."""
+    """You are not signed in here, or not any more. Ask for a link."""
 
 
 class Paused(NotAllowed):

@@ -11,7 +11,7 @@ from bot.errors import BotError
 from bot.frames import Frames
 from bot.log import get_logger
 from bot.metrics import Metrics
-from bot.store import inbox, jobs, ledger, settings
+from bot.store import inbox, jobs, ledger, settings, sittings
 from bot.store.database import Database
 from bot.tables import BotTable
 
@@ -68,6 +68,7 @@ class Housekeeping:
         await self._database.write(
             lambda tx: inbox.forget(tx, done=now - KNOWN_KEYS, undone=now - UNDONE_FOR)
         )
+        await self._database.write(lambda tx: sittings.sweep(tx, now))
         before = now - timedelta(days=self._table.prompt_retention_days)
         while await self._database.write(lambda tx: jobs.forget_prompts(tx, before)):
             pass

@@ -11,6 +11,7 @@ from bot.overview import (
     Allowance,
     Blocked,
     Grant,
+    Invitation,
     JobLine,
     PlaceLimit,
     PlaceLimits,
@@ -306,3 +307,19 @@ def _pairs(values: Mapping[str, str]) -> str:
 def _blocked_cells(each: Blocked) -> tuple[str, str, str]:
     until = moment(each.until) if each.until else "for good"
     return (each.user, until, clean(each.reason, limit=NAME_CHARS))
+
+
+def describe_invitation(invitation: Invitation, *, guest: str = "") -> Text:
+    """What goes with a link to the desk, or for a guest to the playground.
+
+    The link itself is shown by each platform in its own way.
+    """
+    until, whose = moment(invitation.ends_at), clean(guest, limit=NAME_CHARS)
+    whom = f"{whose} into the playground" if guest else "you in"
+    stays = "It then lasts twelve hours in that browser."
+    line = f"It lets {whom}, once, until {until}. {stays} Whoever opens it first acts as "
+    lines = [f"{line}{whose if guest else 'you'}: send it to nobody else."]
+    if invitation.is_local:
+        lines.append("It opens only in a browser on the machine that Raybot runs on.")
+    title = "A link to the playground" if guest else "Your link to the desk"
+    return Text(title=title, lines=tuple(lines), tone="good")

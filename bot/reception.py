@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot.callbacks import Hint, token_hash
 from bot.disk import has_room
+from bot.entry import Entry
 from bot.errors import StoreBusy
 from bot.links import Links
 from bot.media import LinkSigner
@@ -19,6 +20,8 @@ from bot.store.database import Database
 from bot.tables import BotTable
 from bot.web import Behind
 
+#: The act that lets somebody in at the desk; the others are `bot.operations`'.
+DESK_LINK = "desk_link"
 #: Seconds in which the database must show that it writes and reads.
 READY_WITHIN = 5.0
 
@@ -49,12 +52,14 @@ class Reception:
         self._adapters = adapters
         self._links: Links | None = None
         self._operations: Operations | None = None
+        self._entry: Entry | None = None
         self._is_closing = False
 
-    def open(self, *, links: Links, operations: Operations) -> None:
+    def open(self, *, links: Links, operations: Operations, entry: Entry) -> None:
         """From now on everything is answered."""
         self._links = links
         self._operations = operations
+        self._entry = entry
 
     def close(self) -> None:
         """What is under way ends; nobody shall send more."""
@@ -101,6 +106,8 @@ class Reception:
     async def _act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
         if self._operations is None:
             raise StoreBusy
+        if name == DESK_LINK and self._entry is not None:
+            return await self._entry.act(values)
         return await self._operations.act(name, values)
 
     async def _ready(self) -> Mapping[str, str]:

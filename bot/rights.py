@@ -66,11 +66,15 @@ class Rights:
         await self._database.write(write)
 
     async def holds(self, actor: Requester) -> bool:
-        """Whether somebody may run their place now, as their platform says.
+        """Whether somebody may run their place now, as their platform says, while it is served.
 
         Raises `DeliveryError`s where it does not answer.
         """
-        return self.is_operator(actor) or await self._house.is_admin(actor)
+        if self.is_operator(actor):
+            return True
+        tenant = actor.tenant
+        state = await self._database.read(lambda conn: places.state(conn, tenant))
+        return self._access.is_served(tenant, state) and await self._house.is_admin(actor)
 
     def _check_served(self, tx: Tx, tenant: str, actor: Requester) -> None:
         """A place that is not served leaves nothing behind."""

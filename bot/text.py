@@ -38,6 +38,7 @@ from bot.care_words import (
 from bot.digest_words import DIGEST, describe_digest, starred_line
 from bot.job import FILTERS, WITHHELD, Route
 from bot.page_words import (
+    describe_invitation,
     describe_jobs,
     describe_limits,
     describe_rules,
@@ -94,6 +95,7 @@ __all__ = [
     "describe_audit",
     "describe_error",
     "describe_forgetting",
+    "describe_invitation",
     "describe_jobs",
     "describe_limits",
     "describe_queue",

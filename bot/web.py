@@ -202,6 +202,8 @@ class Web:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Cache-Control", "no-store")
         if response.status >= 400:
+            response.headers.setdefault("Content-Security-Policy", "default-src 'none'")
+            response.headers.setdefault("Referrer-Policy", "no-referrer")
             resource = request.match_info.route.resource
             route = resource.canonical if resource else "none"
             log.debug("web.refused", route=route, status=response.status, by=self._client(request))

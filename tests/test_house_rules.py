@@ -344,7 +344,7 @@ def test_every_make_target_that_is_named_exists_and_is_explained() -> None:
 def test_every_command_that_is_named_exists() -> None:
     source = (ROOT / "bot" / "__main__.py").read_text("utf-8")
     commands = {
-        node.name.strip("_")
+        node.name.strip("_").replace("_", "-")
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and any("command" in ast.unparse(each) for each in node.decorator_list)
@@ -352,7 +352,7 @@ def test_every_command_that_is_named_exists() -> None:
     named = {
         command
         for path in [*PAPERS, ROOT / "compose.yaml", ROOT / "Dockerfile"]
-        for command in re.findall(r"\braybot (?!raybot)([a-z]+)", _code(path))
+        for command in re.findall(r"\braybot (?!raybot)([a-z][a-z-]*)", _code(path))
     }
     assert "chat" in named
     assert named - commands == set()

@@ -53,20 +53,29 @@ class Admin:
                 await self._usage(interaction, actor, given["days"])
             case "limits":
                 await self._limits(interaction, actor)
+            case "desk":
+                invitation = await self._studio.entry.invite(actor)
+                await tell(interaction, render.draw_invitation(invitation))
             case "channel":
                 await self._channel(interaction, actor, given)
             case "defaults":
                 await self._defaults(interaction, actor, given)
             case "block" | "unblock" | "forget":
                 await self._person(interaction, act, actor, given)
-            case "pause":
-                await self._admin.pause(actor.tenant, actor=actor, message=given["message"])
-                await tell(interaction, "Paused: nothing new is started; what runs goes on.")
-            case "resume":
-                await self._admin.resume(actor.tenant, actor=actor)
-                await tell(interaction, "Raybot takes requests here again.")
+            case "pause" | "resume":
+                await self._pause(interaction, act, actor, given)
             case _:
                 raise InvalidRequest("This command belongs to another version of Raybot.")
+
+    async def _pause(
+        self, interaction: Interaction, act: str, actor: Requester, given: Given
+    ) -> None:
+        if act == "resume":
+            await self._admin.resume(actor.tenant, actor=actor)
+            await tell(interaction, "Raybot takes requests here again.")
+            return
+        await self._admin.pause(actor.tenant, actor=actor, message=given["message"])
+        await tell(interaction, "Paused: nothing new is started; what runs goes on.")
 
     async def _usage(self, interaction: Interaction, actor: Requester, days: int) -> None:
         used = await self._admin.usage_of_days(actor.tenant, days)

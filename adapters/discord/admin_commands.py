@@ -106,6 +106,10 @@ def ray_admin(desk: RunsPlaces) -> Group:
     async def digest(interaction: Interaction, channel: PlaceOption | None = None) -> None:
         await desk.on_admin(interaction, "digest", place=channel)
 
+    @admin.command(name="desk", description="A link for you alone to this server's desk: a page")
+    async def page(interaction: Interaction) -> None:
+        await desk.on_admin(interaction, "desk")
+
     @admin.command(name="limits", description="The limits and rules in force here")
     async def limits(interaction: Interaction) -> None:
         await desk.on_admin(interaction, "limits")

@@ -256,7 +256,9 @@ class Delivery:
             try:
                 guild = await self._online.fetch_guild(int(requester.workspace))
                 member = await guild.fetch_member(int(requester.user))
-            except (discord.NotFound, discord.Forbidden):
+            except (discord.NotFound, discord.Forbidden) as error:
+                if refusals.is_shut_out(error):
+                    raise
                 return False
             return member.guild_permissions.manage_guild
 

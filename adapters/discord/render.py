@@ -19,7 +19,7 @@ from bot import text as words
 from bot.errors import BotError, QuotaExceeded
 from bot.refs import JobId, MessageRef, Micros, money
 from bot.request import Work, is_spoiler
-from bot.studio import JobLine, Receipt, Relative, Shown
+from bot.studio import Invitation, JobLine, Receipt, Relative, Shown
 from bot.text import Table, Text, clean
 
 MAX_CHARS = 2000
@@ -285,6 +285,12 @@ def draw_text(text: Text, *, max_chars: int = MAX_CHARS, times: Sequence[datetim
     half = max(room // 2, room - units(to_block(text.table, room)) - 1)
     below = "\n" + _whole(lines, half) if lines else ""
     return f"{above}\n{to_block(text.table, room - units(below))}{below}"
+
+
+def draw_invitation(invitation: Invitation) -> str:
+    """A link to the desk, which nothing opens for a preview."""
+    said = draw_text(words.describe_invitation(invitation), times=[invitation.ends_at])
+    return f"{said}\n{_link('Open the desk', invitation.link)}"
 
 
 def draw_line(text: str) -> str:

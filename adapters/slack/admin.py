@@ -37,12 +37,12 @@ HELP = (
     "rule review before_post [#name] · rule animate_others ask [#name] · "
     "rule rules [#name] what everybody accepts · rule moderators_channel #name · "
     "rule gallery_channel #name · rule gallery_stars 3 · limit NAME VALUE [#name] · "
-    "forget @person · grant @person 5 [days] · words [add word X] · queue · audit [page]"
+    "forget @person · grant @person 5 [days] · words [add word X] · queue · audit [page] · desk"
 )
 FILES = "What this workspace used, as you asked: for your eyes only."
 _ACTS = (
     "usage|digest|limits|limit|channel|defaults|block|unblock|forget|pause|resume|rule|grant|words|"
-    "queue|audit"
+    "queue|audit|desk"
 )
 _TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*|help))?", re.IGNORECASE | re.DOTALL)
 _BLOCK = re.compile(rf"{USER.pattern}(?:\s+([0-9]{{1,4}}))?(?:\s+(.+))?", re.DOTALL)
@@ -65,6 +65,7 @@ class Admin:
     def __init__(self, studio: Studio, delivery: Delivery, *, clock: Clock) -> None:
         self._admin = studio.admin
         self._erasure = studio.erasure
+        self._entry = studio.entry
         self._delivery = delivery
         self._clock = clock
         self._acts: dict[str, Act] = {
@@ -78,6 +79,7 @@ class Admin:
             "forget": self._forget,
             "pause": self._pause,
             "resume": self._resume,
+            "desk": self._desk,
             **Community(studio, clock=clock).acts,
         }
 
@@ -182,6 +184,9 @@ class Admin:
     async def _resume(self, actor: Requester, _rest: str) -> Drawn:
         await self._admin.resume(actor.tenant, actor=actor)
         return render.draw_sentence("Raybot takes requests here again.")
+
+    async def _desk(self, actor: Requester, _rest: str) -> Drawn:
+        return pages.draw_invitation(await self._entry.invite(actor))
 
 
 def _joined(drawn: Sequence[Drawn]) -> Drawn:

@@ -14,7 +14,7 @@ from bot import notices as n
 from bot import text as words
 from bot.ports import ModelCapabilities
 from bot.refs import money
-from bot.studio import JobLine, Shown
+from bot.studio import Invitation, JobLine, Shown
 from bot.text import Table, Text, clean
 
 CELL_CHARS = 48
@@ -58,6 +58,13 @@ def draw_text(text: Text, *, times: Sequence[datetime] = ()) -> Drawn:
             *([b.rich(b.lines_of(lines))] if lines else []),
         ],
     )
+
+
+def draw_invitation(invitation: Invitation) -> Drawn:
+    """A link to the desk, which is not written out, so that nothing opens it for a preview."""
+    rows = render.said_rows(words.describe_invitation(invitation), times=[invitation.ends_at])
+    way = b.link("Open the desk", invitation.link)
+    return render.to_drawn([*rows, Row(weight=KEEP, look="said", parts=(way,))])
 
 
 def whole(lines: Sequence[Sequence[Part]], room: int) -> list[Sequence[Part]]:

@@ -90,7 +90,7 @@ def to_person(told: object, account: Account) -> Person:
     names = (profile.get("display_name"), profile.get("real_name"), told.get("name"))
     name = next((each for each in names if isinstance(each, str) and each), "")
     locale = told.get("locale")
-    is_admin = bool(told.get("is_admin") or told.get("is_owner"))
+    has_rights = bool(told.get("is_admin") or told.get("is_owner"))
     is_ours = _is_ours(told, account)
     is_restricted = told.get("is_restricted") or told.get("is_ultra_restricted")
     return Person(
@@ -98,7 +98,7 @@ def to_person(told: object, account: Account) -> Person:
         name=name,
         locale=(locale if isinstance(locale, str) and locale else "en").partition("-")[0],
         is_guest=bool(is_restricted) or not is_ours,
-        is_admin=is_admin and is_ours,
+        is_admin=has_rights and is_ours and not told.get("deleted"),
         is_bot=bool(told.get("is_bot")),
     )
 

@@ -55,7 +55,11 @@ class Voice:
         webhook.proxy = None
         try:
             got = await webhook.send(
-                **_to_message(drawn), response_type="ephemeral", replace_original=False
+                **_to_message(drawn),
+                response_type="ephemeral",
+                replace_original=False,
+                unfurl_links=False,
+                unfurl_media=False,
             )
         except (OSError, aiohttp.ClientError, SlackClientError) as error:
             log.info("slack.not_answered", cause=type(error).__name__)

@@ -88,7 +88,7 @@ class Terminal(Delivery):
         self._studio = studio
         self._source = source
         self._opinions = Opinions(studio, channel=parse.THREAD.channel)
-        self._admin = Admin(studio, self._opinions, clock=clock)
+        self._admin = Admin(studio, self._opinions, clock=clock, opens_desk=True)
         self._assume_yes = assume_yes
         self._requester = whoami(parse.NAME)
         self._has_refused = False

@@ -32,6 +32,7 @@ SYMBOLS = {
 INDENT = 2
 PLAIN_WIDTH = 100
 LINE_CHARS = 2000
+LINK = ("https://", "http://")
 MAX_ROWS = 8
 
 
@@ -45,12 +46,20 @@ def to_block(text: Text, *, number: str = "", path: str = "") -> Group:
     head.append(clean(text.title, limit=LINE_CHARS), "bold")
     if text.quote:
         head.append(f"  “{clean(text.quote, limit=80)}”", "dim italic")
-    lines = [Styled(clean(line, limit=LINE_CHARS)) for line in text.lines]
-    body: list[RenderableType] = [to_table(text), *lines] if text.table else [*lines]
-    # A path stays in one piece, to be copied or clicked.
-    where = [Styled(" " * INDENT + path, "bold", no_wrap=True, overflow="ignore")] if path else []
-    indented = (Padding(each, (0, 0, 0, INDENT), expand=False) for each in body)
-    return Group(head, *where, *indented)
+    lines = [clean(line, limit=LINE_CHARS) for line in text.lines]
+    table = [_indented(to_table(text))] if text.table else []
+    where = [_whole(path)] if path else []
+    body = (_whole(each) if each.startswith(LINK) else _indented(Styled(each)) for each in lines)
+    return Group(head, *where, *table, *body)
+
+
+def _whole(path: str) -> RenderableType:
+    """A path or a link, which stays in one piece, to be copied or clicked."""
+    return Styled(" " * INDENT + path, "bold", no_wrap=True, overflow="ignore")
+
+
+def _indented(what: RenderableType) -> RenderableType:
+    return Padding(what, (0, 0, 0, INDENT), expand=False)
 
 
 def to_table(text: Text) -> Table:

@@ -63,7 +63,7 @@ async def check(
     seconds: float = 0.0,
 ) -> list[Finding]:
     """Whether there is a page; nobody has to be asked, and this machine is always served."""
-    del served, models, public_url, seconds
+    del served, models, seconds
     if not settings.enabled:
         told = "web: off; set enabled = true in [adapters.web] for a page in the browser"
         return [Finding(is_well=True, sentence=told)]
@@ -71,7 +71,11 @@ async def check(
         _check_installed()
     except ConfigError as error:
         return [Finding(is_well=False, sentence=f"web: {error.sentence}")]
-    return [Finding(is_well=True, sentence="web: served on this machine, at /web/chat")]
+    where = "on this machine, at /web/chat and /desk"
+    if public_url.startswith("https://"):
+        own = public_url.rstrip("/")
+        where = f"at {own}/web/chat and {own}/desk, for whoever is let in: raybot desk-link"
+    return [Finding(is_well=True, sentence=f"web: served {where}")]
 
 
 async def install(settings: Settings, *, public_url: str = "", seconds: float = 0.0) -> str:

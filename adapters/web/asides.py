@@ -41,7 +41,8 @@ _KEPT = "asides"
 class Kept:
     """One message under its `key`; `clip` is the id of a file, a picture where it `is_still`.
 
-    `job_id` is empty where it is about no one job; `until` is a time that its words name.
+    `job_id` is empty where it is about no one job; `until` is a time that its words name; `whom`
+    is the user whom it is for, empty where it is for everybody.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Kept:
     is_still: bool = False
     is_hidden: bool = False
     is_for_moderators: bool = False
+    whom: str = ""
 
     @property
     def name(self) -> str:
@@ -74,8 +76,9 @@ class Asides:
         self._days = days
         self._clock = clock
 
-    async def put(self, key: str, notice: Aside) -> Kept:
+    async def put(self, key: str, notice: Aside, *, whom: str) -> Kept:
         """Say it, or what it says now; once for each key. Raises `DeliveryUnavailable`."""
+        is_for_moderators = isinstance(notice, _FOR_THEM)
         async with self._studio.replicas.turn(_KEPT):
             every = await self._read()
             before = next((each for each in every if each.key == key), None)
@@ -89,7 +92,8 @@ class Asides:
                 clip=await self._keep_clip(notice, before),
                 is_still=isinstance(notice, WithFile) and Path(notice.path).suffix != ".mp4",
                 is_hidden=getattr(notice, "is_hidden", False),
-                is_for_moderators=isinstance(notice, _FOR_THEM),
+                is_for_moderators=is_for_moderators,
+                whom="" if is_for_moderators else whom,
             )
             await self._write([*(each for each in every if each.key != key), told])
             if before is not None and before.clip not in ("", told.clip):
@@ -115,9 +119,10 @@ class Asides:
                 await self._drop(gone, every)
             return gone[0] if gone else None
 
-    async def shown(self, *, runs_it: bool = True) -> list[Kept]:
-        """All that are kept, oldest first; to some, only what is for everybody."""
-        return [each for each in await self._read() if runs_it or not each.is_for_moderators]
+    async def shown(self, user: str, *, runs_it: bool = True) -> list[Kept]:
+        """Those for somebody, oldest first; what is for moderators where they run the place."""
+        theirs = [each for each in await self._read() if each.whom in ("", user)]
+        return [each for each in theirs if runs_it or not each.is_for_moderators]
 
     async def sweep(self) -> None:
         """Let go what is old and asks for nothing any more."""
@@ -128,11 +133,11 @@ class Asides:
             if old:
                 await self._drop(old, every)
 
-    async def forget(self) -> None:
-        """Let go all of them."""
+    async def forget(self, user: str, *, is_alone: bool) -> None:
+        """Let go what is for somebody, and for everybody where they are alone here."""
         async with self._studio.replicas.turn(_KEPT):
             every = await self._read()
-            await self._drop(every, every)
+            await self._drop([each for each in every if is_alone or each.whom == user], every)
 
     async def _drop(self, gone: Sequence[Kept], every: Sequence[Kept]) -> None:
         for each in gone:

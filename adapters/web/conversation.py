@@ -34,7 +34,7 @@ from adapters.typed_frames import end_of
 from adapters.web.asides import Asides
 from adapters.web.buttons import EDIT, REASONS, Pressed, to_typed
 from adapters.web.images import Images
-from adapters.web.parse import NAME, THREAD, Said, read_text, to_request
+from adapters.web.parse import THREAD, Said, read_text, to_key, to_request
 from adapters.work_text import Finish, Redo
 from bot.acts import Offered
 from bot.clock import Clock
@@ -80,7 +80,7 @@ class Answer:
 
 
 class Conversation:
-    """One person's, in the one channel there is."""
+    """One person's, in their channel; `is_alone`: nobody else comes here."""
 
     def __init__(
         self,
@@ -89,12 +89,14 @@ class Conversation:
         asides: Asides,
         requester: Requester,
         *,
+        is_alone: bool,
         clock: Clock,
     ) -> None:
         self._studio = studio
         self._images = images
         self._asides = asides
         self._who = requester
+        self._is_alone = is_alone
         self._opinions = Opinions(studio, channel=THREAD.channel, has_buttons=True)
         self._admin = Admin(studio, self._opinions, clock=clock)
 
@@ -104,7 +106,7 @@ class Conversation:
         `runs_it`: whoever sent it decides for this place.
         """
         if not said.text and said.images and said.reply_to is None:
-            await self._images.show(said.images)
+            await self._images.show(said.images, self._who)
             return Answer(images=said.images)
         read = read_text(said.text)
         if isinstance(read, Draft):
@@ -112,11 +114,11 @@ class Conversation:
             return _jobs(await self._studio.submit(request))
         if said.images:
             raise InvalidRequest("Images go with a prompt; this is a command without one.")
-        return await self._obey(_allowed(read, runs_it=runs_it), said.dedupe_key)
+        return await self._obey(_allowed(read, runs_it=runs_it), to_key(said.nonce, self._who))
 
     async def press(self, pressed: Pressed, nonce: str, *, runs_it: bool) -> Answer:
         """Carry out what a button stands for."""
-        key, job_id = f"{NAME}:{nonce}", pressed.job_id
+        key, job_id = to_key(nonce, self._who), pressed.job_id
         if pressed.action == EDIT:
             return _jobs(await self._edit(job_id, pressed.words, key))
         command = read_text(to_typed(pressed))
@@ -265,8 +267,8 @@ class Conversation:
         page = await self._studio.erasure.forget(self._who, is_confirmed=is_confirmed)
         text = describe_forgetting(page)
         if page.is_begun:
-            await self._asides.forget()
-            await self._images.forget()
+            await self._asides.forget(self._who.user, is_alone=self._is_alone)
+            await self._images.forget(self._who)
         if page.can_begin:
             text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
         return Answer(text=text)

@@ -12,16 +12,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.login import whoami
-from adapters.web import render
-from adapters.web.asides import ASIDE, Asides, Kept
-from adapters.web.images import IMAGE, Brought, Images
-from adapters.web.news import News
-from adapters.web.parse import NAME, THREAD
+from adapters.web.asides import Asides, Kept
+from adapters.web.images import Images
+from adapters.web.parse import NAME, TENANT, direct_to, to_direct
+from adapters.web.rooms import CHANGED, Building, Rooms
 from bot.clock import Clock
-from bot.errors import BotError, JobNotFound, ThreadGone
+from bot.errors import BotError, ThreadGone
 from bot.log import get_logger
-from bot.notices import Aside, Jobless, Notice
+from bot.notices import Aside, ConsentAsked, Notice
 from bot.ports import AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 SWEEP_EVERY = timedelta(hours=1)
-#: What one process tells the others: a card, an image or a message looks another way now.
-CHANGED = "page changed"
 #: A message of ours takes any length, is changed at once, and others do not read along.
 LIMITS = AdapterLimits(
     max_upload_bytes=1 << 50,
@@ -52,13 +48,19 @@ class Delivery:
     def __init__(self, studio: Studio, *, folder: Path, image_days: int, clock: Clock) -> None:
         self._studio = studio
         self._clock = clock
-        self._requester = whoami(NAME)
         self._images = Images(studio, folder, days=image_days, clock=clock)
         self._asides = Asides(studio, self._images, days=image_days, clock=clock)
-        self._news = News(clock=clock)
-        self._drawing = asyncio.Lock()
-        #: What other processes say has changed.
-        self._heard: dict[str, None] = {}
+        self._rooms = Rooms(
+            Building(
+                studio=studio,
+                images=self._images,
+                asides=self._asides,
+                clock=clock,
+                is_alone=not studio.entry.is_public,
+            )
+        )
+        #: What other processes say has changed, and for whom.
+        self._heard: dict[tuple[str, str], None] = {}
         self._hears = asyncio.Event()
         studio.replicas.on(CHANGED, self._on_heard)
 
@@ -75,27 +77,26 @@ class Delivery:
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Show what is so now; the key is the message's id."""
         del memo
-        await self._tell(notice, key)
+        await self._tell(notice, key, thread)
         return MessageRef(thread=thread, message=key)
 
     async def edit(self, message: MessageRef, notice: Notice) -> None:
         """Show what is so now."""
-        await self._tell(notice, message.message)
+        await self._tell(notice, message.message, message.thread)
 
     async def delete(self, message: MessageRef) -> None:
         """What was said beside a job goes; of a clip that went with its job the card says so."""
         if (gone := await self._asides.take_away(message.message)) is not None:
-            await self._show(gone.name)
+            await self._show(gone)
             return
-        await self._show(JobId(message.message.partition(":")[0]))
+        await self._rooms.show(JobId(message.message.partition(":")[0]))
 
     async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
         """Threads have no names of their own here."""
 
     async def direct(self, requester: Requester) -> ThreadRef | None:
-        """Whoever sits here is alone already."""
-        del requester
-        return THREAD
+        """Their room, without those who share what is said to everybody."""
+        return to_direct(requester)
 
     async def is_admin(self, requester: Requester) -> bool:
         """Whoever comes to the page without the desk runs nothing."""
@@ -116,66 +117,20 @@ class Delivery:
 
     # ---- what stands in the channel ------------------------------------------------------
 
-    async def _tell(self, notice: Notice, key: str) -> None:
-        if isinstance(notice, Aside):
-            await self._show((await self._asides.put(key, notice)).name)
-        else:
-            await self._show(notice.about.job_id)
+    async def _tell(self, notice: Notice, key: str, thread: ThreadRef) -> None:
+        if not isinstance(notice, Aside):
+            await self._rooms.show(notice.about.job_id, notice.about.requester.person)
+            return
+        whom = notice.owner if isinstance(notice, ConsentAsked) else direct_to(thread)
+        await self._show(await self._asides.put(key, notice, whom=whom))
 
-    async def _show(self, name: str, *, is_heard: bool = False) -> str:
-        """Something as it is now, for every page that is open, here and at other processes."""
-        # In order: else what was read first could be told last.
-        async with self._drawing:
-            drawn = await self._draw(name)
-            if drawn and self._news.tell(name, drawn) and not is_heard:
-                self._studio.replicas.tell(CHANGED, name=name)
-            return drawn
-
-    async def _draw(self, name: str) -> str:
-        """A job's card, an image or a message beside jobs, by its name on the page.
-
-        Empty for what is not on it, such as a job of who sat here before.
-        """
-        every: dict[str, str] = {}
-        if name.startswith(IMAGE):
-            every = {each.name: self._draw_image(each) for each in await self._images.shown()}
-        elif name.startswith(ASIDE):
-            every = {each.name: self._draw_aside(each) for each in await self._asides.shown()}
-        else:
-            return await self._draw_card(JobId(name))
-        return every.get(name) or render.draw_gone(name)
-
-    async def _draw_card(self, job_id: JobId) -> str:
-        try:
-            shown = await self._studio.show(job_id, self._requester)
-        except JobNotFound:
-            return ""
-        notice = shown.notice
-        is_own = isinstance(notice, Jobless) or (
-            notice.about.requester.person == self._requester.person
-        )
-        return render.draw_card(shown, self._images.has) if is_own else ""
-
-    def _draw_image(self, image: Brought) -> str:
-        return render.draw_image(image, self._requester.display_name)
-
-    def _draw_aside(self, aside: Kept) -> str:
-        return render.draw_aside(aside, self._images.has)
-
-    async def _everything(self, *, runs_it: bool) -> list[str]:
-        """The channel's newest page."""
-        lines = await self._studio.jobs(self._requester)
-        shown = [await self._studio.show(line.job_id, self._requester) for line in reversed(lines)]
-        return [
-            *(render.draw_card(each, self._images.has) for each in shown),
-            *(self._draw_image(each) for each in await self._images.shown()),
-            *(self._draw_aside(each) for each in await self._asides.shown(runs_it=runs_it)),
-        ]
+    async def _show(self, aside: Kept) -> None:
+        await self._rooms.show(aside.name, f"{TENANT}:{aside.whom}" if aside.whom else "")
 
     # ---- other processes, and time ------------------------------------------------------
 
     def _on_heard(self, said: Mapping[str, str]) -> None:
-        self._heard[said["name"]] = None
+        self._heard[said["name"], said.get("person", "")] = None
         self._hears.set()
 
     async def _hear(self) -> None:
@@ -184,9 +139,9 @@ class Delivery:
             await self._hears.wait()
             self._hears.clear()
             names, self._heard = self._heard, {}
-            for name in names:
+            for name, person in names:
                 try:
-                    await self._show(name, is_heard=True)
+                    await self._rooms.show(name, person, is_heard=True)
                 except BotError as error:
                     log.info("web.not_redrawn", cause=type(error).__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ from bot.clock import Clock
 from bot.errors import FrameRejected, StoreBusy
 from bot.log import get_logger
 from bot.refs import Attachment
+from bot.request import Requester
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -26,8 +28,10 @@ log = get_logger(__name__)
 CHUNK_BYTES = 64 * 1024
 #: So many stand in the channel, the latest ones.
 MOST_SHOWN = 50
-#: So many may lie there; who drops more at once is asked to wait.
+#: So many of one person may lie there; who drops more at once is asked to wait.
 MOST_KEPT = 500
+#: How the ids of our own copies begin; of people's images it is a mark of theirs.
+OURS = "0" * 8
 GONE = "The image is no longer here. Add it again."
 #: So begins an image's name on a page.
 IMAGE = "image-"
@@ -57,17 +61,17 @@ class Images:
         self._clock = clock
         self._writing = asyncio.Lock()
 
-    async def keep(self, content: bytes) -> str:
-        """Keep one, durably; its id. Raises `FrameRejected` for what is no image."""
+    async def keep(self, content: bytes, who: Requester) -> str:
+        """Keep one of somebody's, durably; its id. Raises `FrameRejected` for what is no image."""
         check_image(content)
-        return await self._keep(lambda: content)
+        return await self._keep(lambda: content, _mark(who))
 
     async def keep_copy(self, path: Path) -> str:
         """Keep a copy of a clip or a picture of ours, as long as images are; its id."""
-        return await self._keep(path.read_bytes)
+        return await self._keep(path.read_bytes, OURS)
 
-    async def _keep(self, read: Callable[[], bytes]) -> str:
-        image = secrets.token_hex(16)
+    async def _keep(self, read: Callable[[], bytes], mark: str) -> str:
+        image = mark + secrets.token_hex(12)
         try:
             await asyncio.to_thread(lambda: self._write(image, read()))
         except OSError as error:
@@ -76,7 +80,8 @@ class Images:
         return image
 
     def _write(self, image: str, content: bytes) -> None:
-        if len(list(self._folder.iterdir())) >= MOST_KEPT:
+        own = image[: len(OURS)]
+        if sum(1 for each in self._folder.iterdir() if each.name.startswith(own)) >= MOST_KEPT:
             raise OSError(0, "there are too many already")
         part = self._folder / f".{image}.part"
         with part.open("xb") as file:
@@ -106,37 +111,38 @@ class Images:
 
     # ---- in the channel ------------------------------------------------------------------
 
-    async def show(self, images: Sequence[str]) -> None:
-        """Put these into the channel; those of them that are there stay where they are."""
+    async def show(self, images: Sequence[str], who: Requester) -> None:
+        """Put these into somebody's channel; those that are there stay where they are."""
         async with self._writing:
-            shown = await self._shown()
+            shown = await self._shown(who)
             known = {each.image for each in shown}
             new = [each for each in images if each not in known]
             shown += [Brought(image=each, at=self._clock.now()) for each in new]
-            await self._remember(shown)
+            await self._remember(shown, who)
 
-    async def shown(self) -> list[Brought]:
-        """Those in the channel, as far as they are still kept, oldest first."""
-        return [each for each in await self._shown() if self.has(each.image)]
+    async def shown(self, who: Requester) -> list[Brought]:
+        """Those in their channel, as far as they are still kept, oldest first."""
+        return [each for each in await self._shown(who) if self.has(each.image)]
 
-    async def take_away(self, image: str) -> None:
-        """Delete one, and take it out of the channel; fine if it is gone."""
-        if not is_image_id(image):
+    async def take_away(self, image: str, who: Requester) -> None:
+        """Delete one of theirs, and take it out of the channel; fine if it is gone."""
+        if not is_image_id(image) or not image.startswith(_mark(who)):
             return
         async with self._writing:
             await self.delete(image)
-            await self._remember([each for each in await self._shown() if each.image != image])
+            left = [each for each in await self._shown(who) if each.image != image]
+            await self._remember(left, who)
 
     async def delete(self, image: str) -> None:
         """Delete one; fine if it is gone."""
         if is_image_id(image):
             await asyncio.to_thread((self._folder / image).unlink, missing_ok=True)
 
-    async def forget(self) -> None:
-        """Delete all of them."""
+    async def forget(self, who: Requester) -> None:
+        """Delete all of theirs."""
         async with self._writing:
-            await asyncio.to_thread(self._delete_older, None)
-            await self._remember([])
+            await asyncio.to_thread(self._delete_older, None, _mark(who))
+            await self._remember([], who)
 
     async def sweep(self) -> None:
         """Delete what is old."""
@@ -146,18 +152,24 @@ class Images:
         except OSError as error:
             log.warning("web.images_not_swept", cause=str(error))
 
-    def _delete_older(self, than: datetime | None) -> None:
+    def _delete_older(self, than: datetime | None, mark: str = "") -> None:
         for path in self._folder.iterdir():
+            image = path.name.removeprefix(".").removesuffix(".part")
             with suppress(OSError):
                 is_old = than is None or path.stat().st_mtime < than.timestamp()
-                if is_old and is_image_id(path.name.removeprefix(".").removesuffix(".part")):
+                if is_old and is_image_id(image) and image.startswith(mark):
                     path.unlink()
 
-    async def _shown(self) -> list[Brought]:
-        kept = await self._studio.recall(NAME, _SHOWN)
+    async def _shown(self, who: Requester) -> list[Brought]:
+        kept = await self._studio.recall(NAME, f"{_SHOWN} {_mark(who)}")
         rows = json.loads(kept) if kept else []
         return [Brought(image=row[0], at=datetime.fromisoformat(row[1])) for row in rows]
 
-    async def _remember(self, shown: Sequence[Brought]) -> None:
+    async def _remember(self, shown: Sequence[Brought], who: Requester) -> None:
         rows = [(each.image, each.at.isoformat()) for each in shown[-MOST_SHOWN:]]
-        await self._studio.remember(NAME, _SHOWN, json.dumps(rows))
+        await self._studio.remember(NAME, f"{_SHOWN} {_mark(who)}", json.dumps(rows))
+
+
+def _mark(who: Requester) -> str:
+    """How the ids of somebody's images begin, so that they alone remove them."""
+    return hashlib.sha256(who.person.encode()).hexdigest()[: len(OURS)]

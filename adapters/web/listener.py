@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from adapters.web import render
 from adapters.web.asides import MODERATED
 from adapters.web.buttons import Pressed
-from adapters.web.conversation import Answer, Conversation
+from adapters.web.conversation import Answer
 from adapters.web.delivery import Delivery
 from adapters.web.desk.door import Door, told
 from adapters.web.guard import Guard, Visit
 from adapters.web.images import IMAGE
-from adapters.web.pages import Pages
 from adapters.web.parse import (
     IMAGE_BYTES,
     field_of,
@@ -26,6 +25,7 @@ from adapters.web.parse import (
     to_nonce,
     to_said,
 )
+from adapters.web.rooms import Room
 from adapters.web.site import AWAY, FILE_POLICY, Site, refuse, reply
 from bot.clock import Clock
 from bot.errors import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bot.studio import Studio
 
 log = get_logger(__name__)
-Handler = Callable[[WebCall, Visit], Awaitable[WebReply]]
+Handler = Callable[[WebCall, Visit, Room], Awaitable[WebReply]]
 Told = Callable[[WebCall, BotError], WebReply]
 SORRY = "Raybot made a mistake here; its log says which. Type jobs to see what runs."
 #: The form closes once its answer is drawn: what is no longer on the page is told nothing.
@@ -55,23 +55,19 @@ FILE_HEADERS = (("Cache-Control", "private, max-age=3600"),)
 
 
 class Playground(Delivery):
-    """The channel, its threads and the usage page."""
+    """The channel, its threads and the usage page; beside it the desk."""
 
     def __init__(self, studio: Studio, *, folder: Path, image_days: int, clock: Clock) -> None:
         super().__init__(studio, folder=folder, image_days=image_days, clock=clock)
         self._site = Site(address=studio.entry.address, is_public=studio.entry.is_public)
         self._guard = Guard(studio, self._site)
-        self._conversation = Conversation(
-            studio, self._images, self._asides, self._requester, clock=clock
-        )
-        self._pages = Pages(studio, self._images, self._asides, self._news, self._requester)
         self._door = Door(studio, self._site, clock=clock)
         self._routes = self._to_routes()
 
     def _to_routes(self) -> dict[tuple[str, str], WebHandler]:
         handlers: dict[tuple[str, str], Handler] = {
-            ("GET", "/web/chat"): self._pages.channel,
-            ("GET", "/web/thread"): self._pages.thread,
+            ("GET", "/web/chat"): lambda call, visit, room: room.pages.channel(call, visit),
+            ("GET", "/web/thread"): lambda call, visit, room: room.pages.thread(call, visit),
             ("GET", "/web/usage"): self._on_usage,
             ("GET", "/web/events"): self._on_events,
             ("GET", "/web/image"): self._on_image,
@@ -130,7 +126,9 @@ class Playground(Delivery):
     async def _visited(self, handler: Handler, call: WebCall) -> WebReply:
         """Answer who may come in."""
         visit = await self._guard.admit(call)
-        return visit if isinstance(visit, WebReply) else await handler(call, visit)
+        if isinstance(visit, WebReply):
+            return visit
+        return await handler(call, visit, self._rooms.of(visit.who))
 
     def _refuse(self, call: WebCall, error: BotError) -> WebReply:
         if isinstance(error, SignedOut):
@@ -145,53 +143,49 @@ class Playground(Delivery):
 
     # ---- what is read --------------------------------------------------------------------
 
-    async def _on_usage(self, call: WebCall, visit: Visit) -> WebReply:
-        text, times = await self._conversation.usage()
-        return await self._pages.usage(call, visit, text, times)
+    async def _on_usage(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
+        text, times = await room.conversation.usage()
+        return await room.pages.usage(call, visit, text, times)
 
-    async def _on_events(self, call: WebCall, visit: Visit) -> WebReply:
+    async def _on_events(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
         # The header is the browser's own, after a cut; the query is what the page was drawn with.
         seen = call.headers.get("last-event-id") or call.query.get("after", "")
-        answer = reply("", kind="text/event-stream")
-        everything = partial(self._everything, runs_it=visit.runs_it)
-        news = self._news.stream(seen, everything, hidden="" if visit.runs_it else MODERATED)
-        return WebReply(headers=answer.headers, stream=news)
+        everything = partial(room.everything, runs_it=visit.runs_it)
+        is_in = partial(self._guard.is_in_until, visit)
+        hidden = "" if visit.runs_it else MODERATED
+        news = room.news.stream(seen, everything, is_in, hidden=hidden)
+        return WebReply(headers=reply("", kind="text/event-stream").headers, stream=news)
 
-    async def _on_image(self, call: WebCall, _visit: Visit) -> WebReply:
-        content = await self._images.content(call.query.get("id", ""))
-        kind = file_type(content[:16])
-        return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
+    async def _on_image(self, call: WebCall, _visit: Visit, _room: Room) -> WebReply:
+        return _to_file(await self._images.content(call.query.get("id", "")))
 
-    async def _on_poster(self, call: WebCall, _visit: Visit) -> WebReply:
-        job_id = to_job_id(call.query.get("job", ""))
-        content = await self._pages.poster(job_id)
-        kind = file_type(content[:16])
-        return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
+    async def _on_poster(self, call: WebCall, _visit: Visit, room: Room) -> WebReply:
+        return _to_file(await room.pages.poster(to_job_id(call.query.get("job", ""))))
 
-    async def _on_ask(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_ask(self, call: WebCall, _visit: Visit, room: Room) -> WebReply:
         job_id, action = to_job_id(call.query.get("job", "")), call.query.get("act", "")
-        offer, prompt = await self._conversation.offer(job_id, action)
+        offer, prompt = await room.conversation.offer(job_id, action)
         return reply(render.draw("ask.html", form=render.to_form(offer, action, job_id, prompt)))
 
     # ---- what is sent --------------------------------------------------------------------
 
-    async def _on_upload(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_upload(self, call: WebCall, visit: Visit, _room: Room) -> WebReply:
         """One image, as it is; what it claims to be tells nothing."""
-        image = await self._images.keep(call.body)
+        image = await self._images.keep(call.body, visit.who)
         return reply(render.draw("chip.html", image=image), status=201)
 
-    async def _on_remove(self, call: WebCall, _visit: Visit) -> WebReply:
+    async def _on_remove(self, call: WebCall, visit: Visit, _room: Room) -> WebReply:
         image = field_of(read_form(call.body), "image")
-        await self._images.take_away(image)
+        await self._images.take_away(image, visit.who)
         # The news takes it off each page: this one's form may be gone with it before the answer.
-        await self._show(f"{IMAGE}{image}")
+        await self._rooms.show(f"{IMAGE}{image}", visit.who.person)
         return reply("")
 
-    async def _on_say(self, call: WebCall, visit: Visit) -> WebReply:
-        answer = await self._conversation.say(to_said(call.body), runs_it=visit.runs_it)
-        return await self._answer(answer, headers=(("HX-Trigger", "sent"),))
+    async def _on_say(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
+        answer = await room.conversation.say(to_said(call.body), runs_it=visit.runs_it)
+        return await self._answer(room, answer, headers=(("HX-Trigger", "sent"),))
 
-    async def _on_act(self, call: WebCall, visit: Visit) -> WebReply:
+    async def _on_act(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
         form = read_form(call.body)
         pressed = Pressed(
             action=field_of(form, "act"),
@@ -202,21 +196,27 @@ class Playground(Delivery):
             target=field_of(form, "target"),
         )
         nonce = to_nonce(field_of(form, "nonce"))
-        answer = await self._conversation.press(pressed, nonce, runs_it=visit.runs_it)
-        return await self._answer(answer, headers=(AFTERWARDS,))
+        answer = await room.conversation.press(pressed, nonce, runs_it=visit.runs_it)
+        return await self._answer(room, answer, headers=(AFTERWARDS,))
 
-    async def _answer(self, answer: Answer, *, headers: tuple[tuple[str, str], ...]) -> WebReply:
+    async def _answer(
+        self, room: Room, answer: Answer, *, headers: tuple[tuple[str, str], ...]
+    ) -> WebReply:
         """Cards as they are now, which are told to other pages, too, and what is to be read."""
         if answer.thread is not None:
             to = ("HX-Redirect", f"/web/thread?job={answer.thread}")
             return reply("", headers=(*headers, to))
-        drawn = [await self._show(job_id) for job_id in answer.jobs]
-        if answer.images:
-            drawn += [await self._show(f"{IMAGE}{each}") for each in answer.images]
+        names = (*answer.jobs, *(f"{IMAGE}{each}" for each in answer.images))
+        drawn = [await self._rooms.show(each, room.who.person) for each in names]
         if answer.jobs:
-            drawn.append(await self._pages.threads())
+            drawn.append(await room.pages.threads())
         drawn.append(render.draw_note(answer.text, answer.times))
         return reply("\n".join(drawn), headers=headers)
+
+
+def _to_file(content: bytes) -> WebReply:
+    kind = file_type(content[:16])
+    return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
 
 
 async def _on_static(path: Path, _call: WebCall) -> WebReply:

@@ -13,7 +13,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.clock import Clock
 
@@ -22,7 +22,10 @@ REMEMBERED = 200
 HEARTBEAT = timedelta(seconds=15)
 RETRY_MILLISECONDS = 1000
 _SEEN = re.compile(r"([0-9a-f]{8})\.([0-9]{1,12})")
+#: The page stops listening then, and says so.
+SIGNED_OUT = b"event: signed-out\ndata: \n\n"
 Everything = Callable[[], Awaitable[list[str]]]
+IsIn = Callable[[], Awaitable[datetime | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,30 +69,42 @@ class News:
         return True
 
     async def stream(
-        self, last_seen: str, everything: Everything, *, hidden: str = ""
+        self, last_seen: str, everything: Everything, is_in: IsIn, *, hidden: str = ""
     ) -> AsyncGenerator[bytes, None]:
         """What a page has not seen yet, and then what comes; `everything` it may show, else.
 
-        `hidden` is how names begin of what is not for its eyes.
+        `is_in` says how long they may read on, None: no more; then it ends. `hidden` is how names
+        begin of what is not for its eyes.
         """
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
-        at = self._read(last_seen)
+        at, until = self._read(last_seen), await is_in()
         while True:
+            if until is not None and self._clock.now() >= until:
+                until = await is_in()
+            if until is None:
+                yield SIGNED_OUT
+                return
             changed = self._changed
             if at < self._oldest:
                 at = self._number
                 for drawn in await everything():
                     yield self._event(at, drawn)
-            # Numbers grow from the front to the end.
-            for name, card in list(self._latest.items()):
-                if card.number > at:
-                    at = card.number
-                    if not hidden or not name.startswith(hidden):
-                        yield card.event
+            newest = self._number
+            for event in self._since(at, hidden):
+                yield event
+            at = newest
             if self._number <= at:
-                await self._clock.wait(changed, self._clock.now() + HEARTBEAT)
+                await self._clock.wait(changed, min(self._clock.now() + HEARTBEAT, until))
             if not changed.is_set():
                 yield b": still here\n\n"
+
+    def _since(self, at: int, hidden: str) -> list[bytes]:
+        """What changed after this number, in order: numbers grow from the front to the end."""
+        return [
+            card.event
+            for name, card in self._latest.items()
+            if card.number > at and not (hidden and name.startswith(hidden))
+        ]
 
     def _read(self, last_seen: str) -> int:
         """The number that a page saw last; one before all others where it tells nothing."""

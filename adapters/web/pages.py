@@ -36,13 +36,21 @@ class Pages:
     """Draws them for a visit."""
 
     def __init__(
-        self, studio: Studio, images: Images, asides: Asides, news: News, requester: Requester
+        self,
+        studio: Studio,
+        images: Images,
+        asides: Asides,
+        news: News,
+        requester: Requester,
+        *,
+        reader: str,
     ) -> None:
         self._studio = studio
         self._images = images
         self._asides = asides
         self._news = news
         self._who = requester
+        self._reader = reader
 
     async def channel(self, call: WebCall, visit: Visit) -> WebReply:
         """All that was said, the newest at the end; older pages by their number."""
@@ -53,20 +61,17 @@ class Pages:
         lines = await self._studio.jobs(self._who, page=page)
         shown = [await self._studio.show(each.job_id, self._who) for each in reversed(lines)]
         has_more = len(lines) == PAGE
-        items = [
-            (each.line.created_at, render.draw_card(each, self._images.has, is_news=False))
-            for each in shown
-        ]
+        items = [(each.line.created_at, self._draw(each)) for each in shown]
         since = items[0][0] if has_more else None
         if page == 1:
             items += [
                 (each.at, render.draw_image(each, self._who.display_name, is_news=False))
-                for each in await self._images.shown()
+                for each in await self._images.shown(self._who)
                 if since is None or each.at >= since
             ]
             items += [
                 (each.at, render.draw_aside(each, self._images.has, is_news=False))
-                for each in await self._asides.shown(runs_it=visit.runs_it)
+                for each in await self._asides.shown(self._who.user, runs_it=visit.runs_it)
                 if since is None or each.at >= since or each.buttons
             ]
         cards = [card for _, card in sorted(items, key=lambda item: item[0])]
@@ -81,7 +86,7 @@ class Pages:
         first = await self._studio.show(job_id, self._who)
         root = first.parents[-1].job_id if first.parents else job_id
         family = await self._family(root)
-        cards = [render.draw_card(each, self._images.has, is_news=False) for each in family]
+        cards = [self._draw(each) for each in family]
         last = next(
             (each for each in reversed(family) if isinstance(each.notice, Delivered)), None
         )
@@ -94,6 +99,9 @@ class Pages:
             title=clean(family[0].line.prompt, limit=TITLE_CHARS) if family else "",
             goes_on=last.line.job_id if last is not None else "",
         )
+
+    def _draw(self, shown: Shown) -> str:
+        return render.draw_card(shown, self._images.has, reader=self._reader, is_news=False)
 
     async def _family(self, root: JobId) -> list[Shown]:
         """A job and what came of it, however far, by time."""
@@ -136,6 +144,8 @@ class Pages:
             template,
             token=visit.token,
             name=self._who.display_name,
+            is_seated=visit.is_seated,
+            has_desk=visit.has_desk,
             threads=await self._threads(),
             is_news=False,
             **values,

@@ -20,6 +20,7 @@ Typed = Draft | Command | AdminAct | Opinion
 NAME = "web"
 THREAD = ThreadRef(adapter=NAME, workspace="local", channel="playground")
 TENANT = f"{NAME}:{THREAD.workspace}"
+_DIRECT = "to "
 #: A clip has a picture to start from, and one to end on.
 MOST_IMAGES = 2
 MOST_FIELDS = 40
@@ -66,10 +67,10 @@ class Said:
     reply_to: JobId | None
     nonce: str
 
-    @property
-    def dedupe_key(self) -> str:
-        """The same, when a message is sent again."""
-        return f"{NAME}:{self.nonce}"
+
+def to_key(nonce: str, who: Requester) -> str:
+    """The same, when the same person sends a thing again."""
+    return f"{NAME}:{who.user}:{nonce}"
 
 
 def read_form(body: bytes) -> dict[str, list[str]]:
@@ -103,6 +104,17 @@ def to_said(body: bytes) -> Said:
         reply_to=to_job_id(reply) if reply else None,
         nonce=to_nonce(field_of(form, "nonce")),
     )
+
+
+def to_direct(who: Requester) -> ThreadRef:
+    """Where somebody is told something that nobody else reads."""
+    return THREAD.model_copy(update={"channel": f"{_DIRECT}{who.user}"})
+
+
+def direct_to(thread: ThreadRef) -> str:
+    """The user who is told something there; empty for the channel, which is everybody's."""
+    channel = thread.channel
+    return channel.removeprefix(_DIRECT) if channel.startswith(_DIRECT) else ""
 
 
 def to_nonce(text: str) -> str:
@@ -177,11 +189,11 @@ def to_request(draft: Draft, said: Said, *, requester: Requester) -> GenerationR
     start, end = (*frames, None, None)[:2]
     start, end = with_typed(draft, start, end)
     return GenerationRequest(
-        dedupe_key=said.dedupe_key,
+        dedupe_key=to_key(said.nonce, requester),
         requester=requester,
         thread=THREAD,
         work=command_text.to_work(draft, start_frame=start, end_frame=end),
-        # Whoever sits at this machine runs the bot.
+        # Whoever is here runs the bot, or was let in by who does.
         is_age_restricted=True,
         is_private=draft.is_private,
     )

@@ -105,8 +105,8 @@ def rows_of(text: Text, times: Iterable[datetime] = ()) -> list[list[tuple[Part,
 # ---- a card ------------------------------------------------------------------------------------
 
 
-def to_card(shown: Shown, has_image: HasImage) -> Mapping[str, Any]:
-    """What a job's card shows."""
+def to_card(shown: Shown, has_image: HasImage, reader: str = "") -> Mapping[str, Any]:
+    """What a job's card shows to a person; without one, to whoever sits here alone."""
     notice, line = shown.notice, shown.line
     text = words.describe(notice)
     about = None if isinstance(notice, n.Jobless) else notice.about
@@ -117,11 +117,12 @@ def to_card(shown: Shown, has_image: HasImage) -> Mapping[str, Any]:
         for each in words.lines_beside(notice, None)
         if each not in small
     ]
-    if isinstance(notice, n.Uncertain):
+    if isinstance(notice, n.Uncertain) and not reader:
         # Who sits here is the operator.
         lines.append(parts_of(RESOLVE.format(line.job_id)))
     return {
         "job_id": line.job_id,
+        "by": _by(about, reader),
         "asked_at": line.created_at,
         "prompt": clean(line.prompt, limit=PROMPT_CHARS),
         "shots": about.work.shots if about is not None and about.work.kind == "story" else (),
@@ -139,6 +140,12 @@ def to_card(shown: Shown, has_image: HasImage) -> Mapping[str, Any]:
         "parent": shown.parents[0].job_id if shown.parents else "",
         "answers": len(shown.children),
     }
+
+
+def _by(about: n.About | None, reader: str) -> str:
+    if about is None or reader in ("", about.requester.person):
+        return "You"
+    return clean(about.requester.display_name, limit=SIDE_CHARS) or "Somebody"
 
 
 def _pictures(about: n.About, has_image: HasImage) -> tuple[Picture, ...]:
@@ -260,12 +267,13 @@ def draw(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def draw_card(shown: Shown, has_image: HasImage, *, is_news: bool = True) -> str:
+def draw_card(shown: Shown, has_image: HasImage, *, reader: str = "", is_news: bool = True) -> str:
     """A job's card; `has_image` says whether an image that somebody brought is still kept.
 
-    `is_news`: it takes the place of the one on a page that is open.
+    `reader` is the person who reads it, as in `to_card`; `is_news`: it takes the place of the one
+    on a page that is open.
     """
-    card = to_card(shown, has_image)
+    card = to_card(shown, has_image, reader)
     return _draw_article(card, draw("card.html", **card), is_news=is_news)
 
 

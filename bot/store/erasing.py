@@ -13,7 +13,7 @@ from bot.job import DELETED, OPEN, Failure, Job, JobState
 from bot.overview import Belongings
 from bot.refs import GenerationId, JobId, MessageRef
 from bot.request import AnyWork, ClipWork, VideoWork, clips_of, without_words
-from bot.store import complaints, digests, errands, places, settings, stars
+from bot.store import complaints, digests, errands, places, settings, sittings, stars
 from bot.store.database import Tx
 from bot.store.jobs import IS_WHOLE, change, get, to_job
 from bot.store.portable import insert
@@ -83,6 +83,7 @@ def begin(tx: Tx, person: str, now: datetime) -> None:
         errands.renew(tx, job_id, now, kind="report")
     complaints.forget_reasons(tx, person)
     errands.forget_letters(tx, person, now)
+    sittings.forget(tx, person)
 
 
 def begin_place(tx: Tx, tenant: str, before: datetime) -> None:

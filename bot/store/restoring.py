@@ -18,7 +18,7 @@ from bot.job import Failure, Job, JobState
 from bot.ports import FIRST_TRY, LAST_TRY
 from bot.refs import JobId
 from bot.store import attempts as attempt_rows
-from bot.store import jobs, ledger, messages
+from bot.store import jobs, ledger, messages, sittings
 from bot.store import settings as choices
 from bot.store.database import Database, Tx, cause
 from bot.store.schema import COPY, attempts, errands, inbox, settings
@@ -92,6 +92,8 @@ def restore(tx: Tx, since: datetime, now: datetime) -> Restored:
     # What was told then was carried out since, or is too old to be.
     is_left = inbox.c.done_at.is_(None)
     tx.conn.execute(update(inbox).where(is_left).values(payload={}, done_at=now))
+    # Who had signed out since would be in again.
+    sittings.end_all(tx)
     choices.stop(tx, now)
     return Restored(aside=tuple(aside), looked_up=looked_up, ended=ended)
 

@@ -14,12 +14,22 @@ from bot.store.schema import desk_links, desk_sessions
 
 def add_link(tx: Tx, hashed: str, sitting: Sitting) -> None:
     """Let this link open until its time; what has ended is forgotten."""
-    now = sitting.checked_at
-    for each in (desk_links, desk_sessions):
-        tx.conn.execute(delete(each).where(each.c.ends_at <= now))
+    sweep(tx, sitting.checked_at)
     values = _to_row(sitting)
     values["made_at"] = values.pop("checked_at")
     tx.conn.execute(insert(desk_links).values(hash=hashed, **values))
+
+
+def sweep(tx: Tx, now: datetime) -> None:
+    """Forget what has ended."""
+    for each in (desk_links, desk_sessions):
+        tx.conn.execute(delete(each).where(each.c.ends_at <= now))
+
+
+def end_all(tx: Tx) -> None:
+    """End all sessions, and let no link open."""
+    for each in (desk_links, desk_sessions):
+        tx.conn.execute(delete(each))
 
 
 def has_link(conn: Connection, hashed: str, now: datetime) -> bool:
@@ -32,8 +42,8 @@ def has_link(conn: Connection, hashed: str, now: datetime) -> bool:
 
 def spend_link(tx: Tx, hashed: str, now: datetime) -> Sitting | None:
     """What this link opens; from now on it opens nothing."""
-    found = tx.conn.execute(select(desk_links).where(desk_links.c.hash == hashed)).first()
-    tx.conn.execute(delete(desk_links).where(desk_links.c.hash == hashed))
+    taken = delete(desk_links).where(desk_links.c.hash == hashed).returning(*desk_links.c)
+    found = tx.conn.execute(taken).first()
     if found is None or found.ends_at <= now:
         return None
     return Sitting(
@@ -76,6 +86,16 @@ def check(tx: Tx, hashed: str, now: datetime) -> None:
 def get_up(tx: Tx, hashed: str) -> None:
     """End a session; fine if it has ended."""
     tx.conn.execute(delete(desk_sessions).where(desk_sessions.c.hash == hashed))
+
+
+def forget(tx: Tx, person: str) -> None:
+    """End all sessions and links of somebody."""
+    for table in (desk_links, desk_sessions):
+        rows = tx.conn.execute(select(table.c.hash, table.c.who))
+        theirs = [
+            each.hash for each in rows if Requester.model_validate(each.who).person == person
+        ]
+        tx.conn.execute(delete(table).where(table.c.hash.in_(theirs)))
 
 
 def _to_row(sitting: Sitting) -> dict[str, object]:

@@ -17,6 +17,7 @@ from adapters.terminal.render import PlainScreen
 from adapters.terminal.sources import Listed
 from bot.simulator import Simulator
 from bot.studio import Studio
+from tests.adapters.web.visitor import pages_in
 from tests.conftest import running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -51,6 +52,7 @@ SAYS = {
     "admin forget ben": "Nothing of theirs is kept",
     "admin rule": "You can set remix",
     "settings animate_mine=nobody": "nobody",
+    "admin desk": "/desk/enter?key=",
 }
 
 
@@ -80,7 +82,8 @@ async def test_the_operator_runs_the_own_place_by_typing(
         )
 
     config = to_test_config(tmp_path, simulator)
-    async with running(config, simulator, chat, clock, terminal=create) as house:
+    pages = pages_in(tmp_path, clock)
+    async with running(config, simulator, chat, clock, terminal=create, web=pages) as house:
         await asyncio.wait_for(lines.is_over.wait(), 10)
         await house.check_books()
     said = shown.getvalue()

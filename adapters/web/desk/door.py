@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from bot.studio import Studio
 
 ENTER, LEAVE = "/desk/enter", "/desk/leave"
-#: So many may try a link in a minute, from one address and from everywhere.
+GUEST = "You were let into the playground; the desk is for those who run Raybot or a place."
+NOT_IN, NO_WAY = "You are not signed in", "This link opens nothing"
+NOT_HERE, NOT_CLEAR = "Not here", "Not understood"
+#: So many tries may fail in a minute, from one address and from everywhere.
 TRIES, ALL_TRIES = 10, 60
 MINUTE = 60.0
 NOT_FOUND = 404
@@ -58,7 +61,7 @@ class Door:
             Clips(studio),
             PeoplePage(studio),
         )
-        self._handlers: dict[tuple[str, str], Handler] = {("POST", LEAVE): self._leave}
+        self._handlers: dict[tuple[str, str], Handler] = {}
         for each in subjects:
             self._handlers |= each.handlers
 
@@ -68,15 +71,23 @@ class Door:
         answers: dict[tuple[str, str], WebHandler] = {
             each: partial(self._seated, handler) for each, handler in self._handlers.items()
         }
+        answers["POST", LEAVE] = partial(self._seated, self._leave, is_for_guests=True)
         answers["GET", ENTER] = self._show_link
         answers["POST", ENTER] = self._enter
         return answers
 
     # ---- every call ----------------------------------------------------------------------
 
-    async def _seated(self, handler: Handler, call: WebCall) -> WebReply:
-        """Answer who is signed in; what changes anything must come from a form of theirs."""
+    async def _seated(
+        self, handler: Handler, call: WebCall, *, is_for_guests: bool = False
+    ) -> WebReply:
+        """Answer who is signed in; what changes anything must come from a form of theirs.
+
+        Guests of the playground have no desk.
+        """
         seat = await self._seat(call)
+        if not seat.sitting.has_desk and not is_for_guests:
+            raise NotAllowed(GUEST)
         if call.method == "POST" and not self._is_proved(call, seat):
             return refuse(STRANGER)
         return await handler(call, seat)
@@ -84,7 +95,7 @@ class Door:
     async def _seat(self, call: WebCall) -> Seat:
         key = self._site.session_of(call)
         sitting = await self._entry.sitting(key) if key else None
-        if sitting is None or not sitting.has_desk:
+        if sitting is None:
             raise SignedOut
         return Seat(sitting=sitting, key=key)
 
@@ -104,8 +115,13 @@ class Door:
     async def _enter(self, call: WebCall) -> WebReply:
         if not self._site.is_own_page(call):
             return refuse(STRANGER)
-        self._count(call.client)
-        session, sitting = await self._entry.enter(field_of(read_form(call.body), "key"))
+        key = field_of(read_form(call.body), "key")
+        if not await self._entry.is_open(key):
+            self._count(call.client)
+            raise LinkSpent
+        session, sitting = await self._entry.enter(key)
+        if before := self._site.session_of(call):
+            await self._entry.leave(before)
         seconds = int((sitting.ends_at - self._clock.now()).total_seconds())
         where = "/desk" if sitting.has_desk else "/web/chat"
         kept = self._site.keep(session, seconds)
@@ -117,7 +133,10 @@ class Door:
         return reply(render.draw("desk/left.html"), headers=(gone,))
 
     def _count(self, client: str) -> None:
-        """Whoever guesses is slowed down; raises `NotAllowed`."""
+        """Note a try that failed; raises `NotAllowed` where there were many.
+
+        A link that opens is not counted: whatever strangers try, it lets its person in.
+        """
         now = self._clock.boottime()
         self._tries = [each for each in self._tries if now - each[0] < MINUTE]
         mine = sum(1 for _, who in self._tries if who == client)
@@ -128,15 +147,16 @@ class Door:
 
 def told(_call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
-    status = 400 if isinstance(error, Refusal) else 500
+    status, text = 400 if isinstance(error, Refusal) else 500, describe_error(error)
+    is_out = isinstance(error, SignedOut | LinkSpent)
     if isinstance(error, JobNotFound | ClipError):
         status = NOT_FOUND
-    if isinstance(error, NotAllowed) and not isinstance(error, QuotaExceeded):
-        status = 401 if isinstance(error, SignedOut) else 403
-    text = describe_error(error)
     if isinstance(error, JobNotFound | InvalidRequest):
         # In a chat it is told how to go on there, and that nothing was charged.
-        title = "Not here" if status == NOT_FOUND else "Not understood"
+        title = NOT_HERE if status == NOT_FOUND else NOT_CLEAR
         text = Text(title=title, lines=(error.sentence,))
-    is_out = isinstance(error, SignedOut | LinkSpent)
+    if isinstance(error, NotAllowed) and not isinstance(error, QuotaExceeded):
+        status = 401 if isinstance(error, SignedOut) else 403
+        title = NOT_IN if isinstance(error, SignedOut) else NO_WAY if is_out else text.title
+        text = Text(title=title, lines=(error.sentence,))
     return reply(render.draw("desk/trouble.html", text=text, is_out=is_out), status=status)

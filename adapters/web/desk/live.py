@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.web.desk.seat import Seat
@@ -53,12 +55,16 @@ class _Watched:
     drawn_at: datetime | None = None
 
 
+#: Before any other time.
+_NEVER_ASKED = datetime.min.replace(tzinfo=UTC)
+
+
 @dataclass
 class _Session:
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     pages: int = 0
-    asked_at: datetime | None = None
-    is_in: bool = True
+    #: None once they are out.
+    until: datetime | None = _NEVER_ASKED
 
 
 class Live:
@@ -97,13 +103,11 @@ class Live:
             # As it was told last: what changes while it is drawn anew would be told twice.
             return [watched.drawn]
 
-        news = watched.news.stream(seen, everything)
+        news = watched.news.stream(seen, everything, partial(self._in_until, seat, session))
         try:
             if not watched.drawn:
                 await self.now(view)
             async for event in news:
-                if not await self._is_in(seat, session):
-                    return
                 yield event
         finally:
             await news.aclose()
@@ -141,16 +145,14 @@ class Live:
         self._watched.move_to_end(view)
         return self._watched[view]
 
-    async def _is_in(self, seat: Seat, session: _Session) -> bool:
+    async def _in_until(self, seat: Seat, session: _Session) -> datetime | None:
+        """How long somebody may read on without being asked for again; None: no more."""
         now = self._clock.now()
-        if now >= seat.sitting.ends_at:
-            return False
         async with session.asking:
-            if session.asked_at is None or now >= session.asked_at + ASKED_EVERY:
-                session.asked_at = now
-                try:
+            if session.until is not None and now >= session.until:
+                session.until = None
+                with suppress(BotError):
                     sitting = await self._entry.sitting(seat.key)
-                except BotError:
-                    sitting = None
-                session.is_in = sitting is not None and sitting.has_desk
-        return session.is_in
+                    if sitting is not None and sitting.has_desk:
+                        session.until = min(now + ASKED_EVERY, sitting.ends_at)
+        return session.until

@@ -26,6 +26,10 @@
       const is_over = events.readyState === EventSource.CLOSED;
       said.textContent = is_over ? "It is not told any more what changes. Load the page again." : "Reconnecting…";
     });
+    events.addEventListener("signed-out", () => {
+      events.close();
+      said.textContent = "You are signed out. Ask for a new link, or load the page again.";
+    });
     events.addEventListener("card", (event) => {
       for (const fresh of [...read(event.data).body.children]) {
         const old = fresh.id && document.getElementById(fresh.id);

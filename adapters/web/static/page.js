@@ -131,10 +131,18 @@
   const AWAY = "Raybot cannot be reached. Nothing was sent; try again once it runs.";
   document.addEventListener("htmx:sendError", () => trouble(AWAY));
   document.addEventListener("htmx:timeout", () => trouble(AWAY));
+  const OUT = "You are signed out here. Ask for a new link, then load the page again.";
   document.addEventListener("htmx:responseError", (event) => trouble(
-    event.detail.xhr.status === 403 ? "This page is an old one. Load it again." : "That did not work. Try again."));
-  document.addEventListener("htmx:afterOnLoad", () => trouble(""));
-  document.addEventListener("htmx:sseError", () => document.body.classList.add("cut"));
+    event.detail.xhr.status === 401 ? OUT : event.detail.xhr.status === 403 ? "This page is an old one. Load it again." : "That did not work. Try again."));
+  document.addEventListener("htmx:afterOnLoad", (event) => event.detail.xhr.status < 400 && trouble(""));
+  document.addEventListener("htmx:sseClose", (event) => event.detail.type === "message" && trouble(OUT));
+  document.addEventListener("htmx:sseError", async (event) => {
+    document.body.classList.add("cut");
+    // A stream says not why it was refused; another page does.
+    if (event.detail.source.readyState !== EventSource.CLOSED) return;
+    const answer = await fetch("/web/usage").catch(() => null);
+    if (answer && answer.status === 401) trouble(OUT);
+  });
   document.addEventListener("htmx:sseOpen", () => document.body.classList.remove("cut"));
 
   document.addEventListener("pressed", () => all(".ask").forEach((each) => each.replaceChildren()));
@@ -185,6 +193,7 @@
         const html = await answer.text();
         if (answer.status === 201) { trouble(""); chip(html); }
         else if (answer.ok) htmx.swap("#messages", html, { swapStyle: "none" });
+        else if (answer.status === 401) trouble(OUT);
         else trouble(answer.status === 413 ? `${file.name} is larger than 20 MB.` : "The image could not be sent. Load the page again.");
       } catch { trouble(AWAY); }
       document.body.classList.remove("uploading");

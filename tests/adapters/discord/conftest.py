@@ -18,6 +18,7 @@ from PIL import Image
 
 from adapters.discord import Settings, create
 from bot.simulator import Faults, Simulator, SimulatorSettings
+from tests.adapters.web.visitor import pages_in
 from tests.conftest import House, running, to_test_config
 from tests.discord_server import Channel, DiscordServer, Guild, Message, Person
 from tests.discord_server.openapi import check_requests, has_openapi
@@ -123,28 +124,34 @@ class Town:
     ana: Person
     ben: Person
 
-    @asynccontextmanager
-    async def street(
-        self, adapter: dict[str, Any] | None = None, **tables: Any
-    ) -> AsyncIterator[Street]:
-        """Run the bot while the block runs; `adapter` changes the adapter's settings."""
-        tables.setdefault("access", {"servers": [str(GUILD)]})
-        config = to_test_config(self.folder, self.simulator, **tables)
-        settings = Settings.model_validate(
+    def settings(self, **more: Any) -> Settings:
+        """The adapter's settings for this Discord."""
+        return Settings.model_validate(
             {
                 "token": self.discord.token,
                 "api_base_url": self.discord.api_base_url,
                 "gateway_url": self.discord.gateway_url,
                 "shard_count": 1,
-                **(adapter or {}),
+                **more,
             }
         )
+
+    @asynccontextmanager
+    async def street(
+        self, adapter: dict[str, Any] | None = None, *, has_desk: bool = False, **tables: Any
+    ) -> AsyncIterator[Street]:
+        """Run the bot while the block runs; `adapter` changes the adapter's settings."""
+        tables.setdefault("access", {"servers": [str(GUILD)]})
+        pages = {"web": pages_in(self.folder, self.clock)} if has_desk else {}
+        config = to_test_config(self.folder, self.simulator, **tables)
+        settings = self.settings(**(adapter or {}))
         async with running(
             config,
             self.simulator,
             RecordingAdapter(),
             self.clock,
             discord=lambda studio: create(settings, studio, clock=self.clock),
+            **pages,
         ) as house:
             await self.discord.wait_connected()
             yield Street(self.discord, self.guild, self.ana, self.ben, house)

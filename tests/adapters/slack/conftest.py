@@ -15,6 +15,7 @@ from PIL import Image
 
 from adapters.slack import Settings, create
 from bot.simulator import Faults, Simulator, SimulatorSettings
+from tests.adapters.web.visitor import pages_in
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.secrecy import read_logs
@@ -125,11 +126,12 @@ class Town:
 
     @asynccontextmanager
     async def lane(
-        self, adapter: dict[str, Any] | None = None, **tables: Any
+        self, adapter: dict[str, Any] | None = None, *, has_desk: bool = False, **tables: Any
     ) -> AsyncIterator[Lane]:
         """Run the bot while the block runs; `adapter` changes the adapter's settings."""
         tables["access"] = {"workspaces": [self.team.id], **tables.get("access", {})}
         config = to_test_config(self.folder, self.simulator, **tables)
+        pages = {"web": pages_in(self.folder, self.clock)} if has_desk else {}
         settings = self.settings(**(adapter or {}))
         async with running(
             config,
@@ -137,6 +139,7 @@ class Town:
             RecordingAdapter(),
             self.clock,
             slack=lambda studio: create(settings, studio, clock=self.clock),
+            **pages,
         ) as house:
             if settings.mode == "socket":
                 await self.slack.wait_connected(settings.connections)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import signal
@@ -10,12 +11,28 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
+
+from adapters import web
+from bot.clock import SystemClock
+from bot.commands import desk_link as write_link
+from bot.config import to_config
+from bot.errors import InvalidRequest
+from bot.store import sittings
+from bot.store.database import open_database
+from tests.postgres import postgres_database
 
 ROOT = Path(__file__).resolve().parents[3]
 ENDS_WITHIN = 10
+WEB = {"enabled": True}
 
 
-async def test_it_says_where_the_page_is_and_ends_at_once(tmp_path: Path) -> None:
+async def test_it_says_where_the_pages_are_and_ends_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said() -> str:
+        return capsys.readouterr().out
+
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("RAYBOT_")
     }
@@ -36,6 +53,15 @@ async def test_it_says_where_the_page_is_and_ends_at_once(tmp_path: Path) -> Non
         assert address, told
         async with aiohttp.ClientSession() as session, session.get(address[0]) as page:
             assert "Nothing here yet" in await page.text()
+            told = (await process.stdout.readline()).decode()
+            links = [re.search(r"http://127\S+/desk/enter\?key=[\w-]{43}", told)]
+            config = to_config({"bot": {"data_dir": str(tmp_path / "data")}})
+            await write_link(config, "", has_desk=True)
+            links.append(re.search(r"http://127\S+/desk/enter\?key=[\w-]{43}\n", said()))
+            for link in links:
+                assert link
+                async with session.get(link[0].strip()) as shown:
+                    assert "Sign in" in await shown.text()
             events = address[0].replace("/chat", "/events")
             async with session.get(events) as news:
                 assert await news.content.readline() == b"retry: 1000\n"
@@ -46,6 +72,50 @@ async def test_it_says_where_the_page_is_and_ends_at_once(tmp_path: Path) -> Non
     finally:
         if process.returncode is None:
             process.kill()
-        said = (await process.communicate())[1].decode()
-    assert "Traceback" not in said
+        complaints = (await process.communicate())[1].decode()
+    assert "Traceback" not in complaints
     assert (tmp_path / "data" / "raybot.db").exists()
+
+
+async def test_where_no_bot_runs_it_says_so(tmp_path: Path) -> None:
+    config = to_config(
+        {"bot": {"data_dir": str(tmp_path)}, "adapters": {"web": {"enabled": True}}}
+    )
+    with pytest.raises(InvalidRequest, match="Start it first"):
+        await write_link(config, "", has_desk=True)
+
+
+async def test_of_several_processes_at_one_address_none_has_to_run_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with postgres_database() as url:
+        bot = {"data_dir": str(tmp_path), "database_url": url, "single_host": True}
+        tables = {
+            "bot": {**bot, "public_url": "https://ray.example"},
+            "adapters": {"web": {**WEB, "folder": str(tmp_path / "web")}},
+            "defaults": {"providers": ["simulator"]},
+        }
+        await write_link(to_config(tables), "Ana", has_desk=False)
+        link, told, *more = capsys.readouterr().out.splitlines()
+        assert link.startswith("https://ray.example/desk/enter?key=")
+        assert "lets Ana into the playground" in told
+        assert more == []
+        database = open_database(url)
+        await database.start_reading()
+        hashed = hashlib.sha256(link.partition("key=")[2].encode()).hexdigest()
+        now = SystemClock().now()
+        try:
+            assert await database.read(lambda conn: sittings.has_link(conn, hashed, now))
+        finally:
+            await database.stop()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "where"),
+    [("", "on this machine, at /web/chat"), ("https://ray.example", "https://ray.example/desk")],
+)
+async def test_the_check_says_where_the_pages_are(public_url: str, where: str) -> None:
+    settings = web.Settings(enabled=True)
+    [found] = await web.check(settings, served={}, models=(), public_url=public_url)
+    assert found.is_well
+    assert where in found.sentence

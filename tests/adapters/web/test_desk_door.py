@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from adapters.web.desk.door import ALL_TRIES, TRIES
 from bot.errors import DeliveryUnavailable
 from bot.request import Requester
 from bot.simulator import Simulator
-from tests.adapters.web.visitor import Reply, Visitor, visiting
+from tests.adapters.web.visitor import Reply, Visitor, browsing, visiting
 from tests.fakes import MovableClock
 
+#: Something of another site that a page would load, or lead to.
+FOREIGN = re.compile(r"""(?:src|href|action|srcset)\s*=\s*["']?(?:https?:)?//""")
 ADMIN = Requester(adapter="recording", workspace="local", user="ana", display_name="Ana")
 
 
@@ -33,12 +38,6 @@ async def link_of(visitor: Visitor) -> str:
     return invitation.link.removeprefix(visitor.address)
 
 
-async def enter(visitor: Visitor, link: str) -> Reply:
-    key = re.search(r"key=([\w-]+)", link)
-    assert key
-    return await visitor.post("/desk/enter", {"key": key[1]})
-
-
 async def test_a_link_is_looked_at_without_being_spent_and_lets_in_once(visitor: Visitor) -> None:
     assert (await visitor.get("/desk")).status == 401
     link = await link_of(visitor)
@@ -47,13 +46,13 @@ async def test_a_link_is_looked_at_without_being_spent_and_lets_in_once(visitor:
         assert shown.status == 200
         assert "Sign in" in shown.html
         assert shown.headers["Referrer-Policy"] == "no-referrer"
-    page = await enter(visitor, link)
+    page = await visitor.enter(link)
     assert page.status == 200
     assert "recording:local" in page.html
     assert (await visitor.get("/desk")).status == 200
     assert (await visitor.get(link)).status == 403
     visitor.session.cookie_jar.clear()
-    assert (await enter(visitor, link)).status == 403
+    assert (await visitor.enter(link)).status == 403
     assert (await visitor.get("/desk")).status == 401
 
 
@@ -61,9 +60,9 @@ async def test_links_die_in_ten_minutes_and_sessions_in_twelve_hours(
     visitor: Visitor, clock: MovableClock
 ) -> None:
     late, link = await link_of(visitor), await link_of(visitor)
-    await enter(visitor, link)
+    await visitor.enter(link)
     clock.move(minutes=10)
-    assert "older than ten minutes" in (await enter(visitor, late)).html
+    assert "older than ten minutes" in (await visitor.enter(late)).html
     assert (await visitor.get("/desk")).status == 200
     clock.move(hours=12)
     assert (await visitor.get("/desk")).status == 401
@@ -72,7 +71,7 @@ async def test_links_die_in_ten_minutes_and_sessions_in_twelve_hours(
 async def test_who_lost_the_right_is_out_within_five_minutes(
     visitor: Visitor, clock: MovableClock
 ) -> None:
-    await enter(visitor, await link_of(visitor))
+    await visitor.enter(await link_of(visitor))
     chat = visitor.house.chat
     chat.rights_fault = DeliveryUnavailable()
     clock.move(minutes=6)
@@ -98,8 +97,75 @@ async def enter_with(visitor: Visitor, key: str) -> Reply:
     return await visitor.post("/desk/enter", {"key": key})
 
 
+async def test_a_flood_of_wrong_links_keeps_nobody_out_who_has_a_right_one(
+    visitor: Visitor,
+) -> None:
+    link = await link_of(visitor)
+    tried = [await enter_with(visitor, "B" * 43) for _ in range(ALL_TRIES + 1)]
+    assert [each.status for each in tried] == [403] * len(tried)
+    assert "Too many tries" in tried[TRIES].html
+    assert (await visitor.enter(link)).status == 200
+
+
+async def test_of_two_browsers_with_one_link_one_gets_in(visitor: Visitor) -> None:
+    link = await link_of(visitor)
+    async with browsing(visitor.house) as other:
+        tried = await asyncio.gather(*(each.enter(link) for each in (visitor, other)))
+        inside = [(await each.get("/desk")).status for each in (visitor, other)]
+    assert sorted(each.status for each in tried) == [200, 403]
+    assert sorted(inside) == [200, 401]
+
+
+PROTECTED = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+async def test_every_answer_is_protected_and_nothing_on_the_pages_is_foreign(
+    visitor: Visitor,
+) -> None:
+    link = await link_of(visitor)
+    routes = [*visitor.house.app._adapters["web"].routes, ("GET", link)]
+    statuses: Counter[int] = Counter()
+
+    async def walk(**headers: str) -> None:
+        for method, path in routes:
+            if path.endswith("/events") and "Host" not in headers:  # They have no end.
+                continue
+            if method == "GET":
+                answer = await visitor.get(path, **headers)
+            else:
+                answer = await visitor.post(path, {}, headers)
+            statuses[answer.status] += 1
+            told = {name: answer.headers.get(name) for name in PROTECTED}
+            assert told == PROTECTED, (method, path)
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy, path
+            assert "unsafe" not in policy
+            assert "*" not in policy
+            kept = answer.headers.get("Cache-Control", "")
+            assert "static" in path or "public" not in kept, path
+            if "text/html" in answer.headers["Content-Type"]:
+                assert not FOREIGN.findall(answer.html), path
+
+    await walk()
+    await walk(Host="evil.example")
+    await visitor.enter(link)
+    await walk()
+    await walk(Origin="https://evil.example")
+    for path in ("/desk/nothing", "/web/nothing"):
+        missing = await visitor.get(path)
+        assert missing.status == 404
+        assert missing.headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in missing.headers["Content-Security-Policy"]
+    assert {200, 400, 401, 403, 404} <= set(statuses)
+
+
 async def test_whoever_signs_out_is_out_and_a_foreign_form_does_nothing(visitor: Visitor) -> None:
-    page = await enter(visitor, await link_of(visitor))
+    page = await visitor.enter(await link_of(visitor))
     token = re.search(r'name="csrf" value="([0-9a-f]{64})"', page.html)
     assert token
     assert (await visitor.post("/desk/leave", {"csrf": "f" * 64})).status == 403

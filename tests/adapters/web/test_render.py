@@ -246,7 +246,7 @@ def test_images_and_a_reply_become_frames() -> None:
     assert isinstance(one.work, VideoWork)
     assert isinstance(one.work.start_frame, ImageFrame)
     assert isinstance(one.work.end_frame, ImageFrame)
-    assert one.dedupe_key == "web:" + "a" * 16
+    assert one.dedupe_key == f"web:{whoami('web').user}:{'a' * 16}"
     reply = to_request(draft, _said(images=(image,), reply_to=JOB), requester=whoami("web"))
     assert isinstance(reply.work, VideoWork)
     assert reply.work.start_frame == ClipFrame(job_id=JOB)
@@ -335,13 +335,17 @@ async def _nothing() -> list[str]:
     return ["all of it"]
 
 
+async def _stays() -> datetime:
+    return datetime.max.replace(tzinfo=UTC)
+
+
 async def test_of_many_changes_of_a_card_only_the_last_is_told() -> None:
     news = News(clock=SystemClock())
     seen = news.seen
     for state in ("queued", "generating", "generating", "done"):
         news.tell("r-1", state)
     news.tell("r-2", "a\r\nb\nc")
-    stream = news.stream(seen, _nothing)
+    stream = news.stream(seen, _nothing, _stays)
     told = [await anext(stream) for _ in range(3)]
     process = seen.partition(".")[0]
     assert told[1] == f"id: {process}.3\nevent: card\ndata: done\n\n".encode()
@@ -355,7 +359,7 @@ async def test_who_saw_too_little_is_told_all(seen: str) -> None:
     process = news.seen.partition(".")[0]
     for each in range(REMEMBERED + 5):
         news.tell(f"r-{each}", "changed")
-    stream = news.stream(seen.replace("{process}", process), _nothing)
+    stream = news.stream(seen.replace("{process}", process), _nothing, _stays)
     await anext(stream)
     assert b"data: all of it\n" in await anext(stream)
     await stream.aclose()

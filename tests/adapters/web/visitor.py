@@ -20,6 +20,7 @@ from bot.ports import Adapter
 from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.studio import Studio
+from bot.supply import AdapterFactory
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -62,6 +63,7 @@ class Visitor:
     seen: str = ""
     origin: str = ""
     numbers: count[int] = field(default_factory=count)
+    is_led: bool = True
 
     async def get(self, path: str, **headers: str) -> Reply:
         async with self.session.get(self.address + path, headers=headers) as answer:
@@ -77,8 +79,17 @@ class Visitor:
         }
         sent = {name: value for name, value in {**own, **(headers or {})}.items() if value}
         data = io.BytesIO(content) if isinstance(content, bytes) else content
-        async with self.session.post(self.address + path, data=data, headers=sent) as answer:
+        url, is_led = self.address + path, self.is_led
+        async with self.session.post(
+            url, data=data, headers=sent, allow_redirects=is_led
+        ) as answer:
             return Reply(answer.status, dict(answer.headers), await answer.read())
+
+    async def enter(self, link: str) -> Reply:
+        """Press the button on a link's page."""
+        key = re.search(r"key=([\w-]+)", link)
+        assert key, link
+        return await self.post("/desk/enter", {"key": key[1]})
 
     async def open(self) -> Reply:
         """Load the page."""
@@ -156,7 +167,7 @@ class Stream:
 async def _sign_in(house: House) -> str:
     """The cookie of somebody who was let in to the playground."""
     entry = house.app.studio.entry
-    link = (await entry.invite_here("ben", has_desk=False)).link
+    link = (await entry.invite_here("root", name="ben", has_desk=False)).link
     session, _ = await entry.enter(link.partition("key=")[2])
     return Site(address=entry.address, is_public=True).keep(session, 60)[1].partition(";")[0]
 
@@ -177,22 +188,36 @@ async def visiting(
     With a `database_url` others may run on the same database and in the same folder. At a
     `public_url` they are signed in, for the playground alone.
     """
+    shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
+    bot = (shared if database_url else {}) | {"public_url": public_url}
+    config = to_test_config(folder, simulator, limits=limits, bot=bot)
+    config = config if public_url else for_playground(config)
+    pages = pages_in(folder, clock)
+    async with (
+        running(config, simulator, RecordingAdapter(), clock, web=pages) as house,
+        browsing(house) as visitor,
+    ):
+        visitor.session.cookie_jar.update_cookies(cookies or {}, URL(visitor.address) / "web")
+        visitor.origin = public_url
+        if public_url:
+            visitor.session.headers["Cookie"] = await _sign_in(house)
+        await visitor.open()
+        yield visitor
+
+
+def pages_in(folder: Path, clock: MovableClock) -> AdapterFactory:
+    """The playground and the desk, as a bot takes an adapter."""
 
     def create(studio: Studio) -> Adapter:
         settings = web.Settings(enabled=True, folder=folder / "web")
         return web.create(settings, studio, clock=clock)
 
-    shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
-    bot = (shared if database_url else {}) | {"public_url": public_url}
-    config = to_test_config(folder, simulator, limits=limits, bot=bot)
-    config = config if public_url else for_playground(config)
-    async with (
-        running(config, simulator, RecordingAdapter(), clock, web=create) as house,
-        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
-    ):
-        session.cookie_jar.update_cookies(cookies or {}, URL(house.app.address) / "web")
-        visitor = Visitor(house, session, house.app.address, origin=public_url)
-        if public_url:
-            session.headers["Cookie"] = await _sign_in(house)
-        await visitor.open()
-        yield visitor
+    return create
+
+
+@asynccontextmanager
+async def browsing(house: House) -> AsyncIterator[Visitor]:
+    """A browser that has opened nothing yet."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        yield Visitor(house, session, house.app.address)

@@ -1,0 +1,129 @@
+"""The way to the desk out of Discord, and whether somebody may still be there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from adapters.discord import create
+from bot.errors import DeliveryError
+from bot.request import Requester
+from tests.adapters.discord.conftest import GUILD, Street, Town
+from tests.adapters.web.visitor import browsing
+from tests.discord_server import Permission, Person
+from tests.discord_server.world import User
+
+IsAdmin = Callable[[User], Awaitable[bool]]
+
+
+async def link_of(person: Person) -> str:
+    """The link that they are given, which nobody else sees and nothing opens for a preview."""
+    answer = await person.answer(await person.slash("ray-admin desk"))
+    assert answer.is_ephemeral
+    assert not answer.embeds
+    assert not answer.pings
+    found = re.search(r"\[Open the desk\]\(<([^<>\s]+)>\)", answer.content)
+    assert found, answer.content
+    assert "only in a browser on the machine" in answer.content
+    return found[1]
+
+
+async def test_who_manages_a_server_gets_a_link_to_its_desk_while_they_do(town: Town) -> None:
+    otto = town.discord.person("Otto", town.guild, allows=Permission.MANAGE_GUILD)
+    boss = town.discord.person("Boss", town.guild, allows=Permission.ADMINISTRATOR)
+    operator = {"discord_user": str(otto.id)}
+    async with (
+        town.street(has_desk=True, operator=operator) as street,
+        browsing(street.house) as visitor,
+    ):
+        page = await visitor.enter((await link_of(boss)).removeprefix(visitor.address))
+        assert f"discord:{GUILD}" in page.html
+        street.later(minutes=6)
+        assert (await visitor.get("/desk")).status == 200
+        town.guild.members[boss.id].roles.clear()
+        assert (await visitor.get("/desk")).status == 200
+        street.later(minutes=5)
+        assert (await visitor.get("/desk")).status == 401
+        page = await visitor.enter(await link_of(otto))
+        assert "every place" in page.html
+
+
+async def test_without_a_desk_it_is_said_how_to_get_one(street: Street) -> None:
+    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+    answer = await boss.answer(await boss.slash("ray-admin desk"))
+    assert "enabled = true in" in answer.content
+
+
+# ---- what Discord says of somebody -------------------------------------------------------------
+
+
+@asynccontextmanager
+async def standing_by(street: Street, town: Town) -> AsyncIterator[IsAdmin]:
+    """Another process, which signs in to Discord and does not listen."""
+
+    class Beside:
+        is_single = False
+
+        async def alone(self, _role: str, _work: object) -> None:
+            await asyncio.Event().wait()
+
+    studio = street.house.studio_with(replicas=Beside())
+    adapter = create(town.settings(), studio, clock=town.clock)
+    listening = asyncio.create_task(adapter.run())
+    async with asyncio.timeout(10):
+        while adapter._silent is None:
+            await asyncio.sleep(0.01)
+    try:
+        yield lambda user: adapter.is_admin(to_requester(user))
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+def to_requester(user: User) -> Requester:
+    return Requester(
+        adapter="discord", workspace=str(GUILD), user=str(user.id), display_name=user.name
+    )
+
+
+@pytest.mark.parametrize("is_listening", [True, False])
+async def test_discord_says_who_manages_a_server_now(
+    street: Street, town: Town, *, is_listening: bool
+) -> None:
+    managed = town.discord.person("Boss", town.guild, allows=Permission.MANAGE_GUILD)
+    admin = town.discord.person("Admin", town.guild, allows=Permission.ADMINISTRATOR)
+    stranger = town.discord.person("Stranger")
+
+    async def check(is_admin: IsAdmin) -> None:
+        for each, holds in (
+            (managed.user, True),
+            (admin.user, True),
+            (town.guild.owner, True),
+            (town.ana.user, False),
+            (stranger.user, False),
+        ):
+            assert await is_admin(each) is holds, each.name
+        town.guild.roles[
+            next(iter(town.guild.members[managed.id].roles))
+        ].permissions = Permission.NONE
+        assert not await is_admin(managed.user)
+        del town.guild.members[admin.id]
+        assert not await is_admin(admin.user)
+        town.discord.faults.drop("GET", r"/members/", times=5)
+        with pytest.raises(DeliveryError):
+            await is_admin(town.guild.owner)
+        town.discord.faults.clear()
+        town.discord.faults.add("GET", r"/members/", status=403, json={"message": "no", "code": 0})
+        with pytest.raises(DeliveryError):
+            await is_admin(town.guild.owner)
+
+    if is_listening:
+        adapter = street.house.app._adapters["discord"]
+        await check(lambda user: adapter.is_admin(to_requester(user)))
+        return
+    async with standing_by(street, town) as is_admin:
+        await check(is_admin)
