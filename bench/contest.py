@@ -8,20 +8,12 @@ from collections.abc import Sequence
 from bench.children import Child
 from bench.figures import Figure, Score
 from bench.home import home
-from bench.lag import (
-    RUN_SECONDS,
-    Orders,
-    Outcome,
-    Tally,
-    remark,
-    run_programs,
-    to_peer_tally,
-    to_tally,
-)
+from bench.lag import RUN_SECONDS, Orders, Outcome, run_programs
 from bench.loop import idle_worst, worst
 from bench.peers import PEERS
 from bench.race import Race, Showing, run_peers
 from bench.service import Account, Report, Service
+from bench.tally import Tally, remark, to_peer_tally, to_tally
 from bench.terms import Terms
 
 SEED = 7

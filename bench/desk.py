@@ -30,8 +30,8 @@ from bench.program import NAME, Chat, Program, running, to_bench_config
 from bench.service import Account, Service
 from bench.terms import Terms
 from bot.clock import SystemClock
+from bot.records import Spot
 from bot.refs import JobId
-from bot.sights import Spot
 from bot.store.database import Tx, open_database
 from bot.store.schema import jobs
 from bot.supply import database_url

@@ -9,11 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from psycopg.sql import SQL
-
 from bench.wall import Wall
-from bot.store.postgres import PostgresDatabase
-from tests.postgres import at_server, database_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +44,12 @@ def _database(server_url: str) -> Iterator[str]:
     if not server_url:
         yield ""
         return
+    # A process that is measured with SQLite, or only uses a home, has none of these.
+    from psycopg.sql import SQL
+
+    from bot.store.postgres import PostgresDatabase
+    from tests.postgres import at_server, database_at
+
     name = f"bench_{secrets.token_hex(6)}"
     at_server(server_url, SQL("CREATE DATABASE {name}"), name=name)
     url = database_at(server_url, name)

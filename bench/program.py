@@ -140,15 +140,17 @@ class Program:
         self, numbers: Sequence[int], *, at_once: int = 50, person: str = ""
     ) -> list[JobId]:
         """Submit many, so many at the same time."""
-        gate = asyncio.Semaphore(at_once)
+        # A task for each of thousands would be memory of ours that the program seems to take.
+        waiting, taken = iter(numbers), list[JobId]()
 
-        async def ask(number: int) -> JobId:
-            async with gate:
-                return await self.ask(number, person=person)
+        async def ask() -> None:
+            for number in waiting:
+                taken.append(await self.ask(number, person=person))
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(ask(number)) for number in numbers]
-        return [task.result() for task in tasks]
+            for _ in range(at_once):
+                group.create_task(ask())
+        return taken
 
     async def ask_at_pace(self, numbers: range, rate: float) -> None:
         """Submit so many a second, whoever has been answered; then wait until all were."""

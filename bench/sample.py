@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from threading import Event
 from time import perf_counter
 
-from bench.lag import Tally
 from bench.program import Journey
 from bench.service import Report, Service
+from bench.tally import Tally
 
 FINISHED, RATE = 80, 5.0
 #: Before the first, so that what follows a start has passed; after the last, to be delivered.

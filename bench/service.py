@@ -1,6 +1,7 @@
 """Simulators in a process of their own, and what the bench may ask them beside Luma's API.
 
-It asks through a pipe, so that what is measured sees nothing but that API.
+It asks through a pipe, so that what is measured sees nothing but that API. The simulator is
+imported where it runs: it draws clips, and what that needs belongs to no measured process.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from bench.children import CONTEXT, end
 from bot.clock import SystemClock
-from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.simulator.order import read_order
+
+if TYPE_CHECKING:
+    from bot.simulator import Simulator
 
 KEY = "luma-simulator"
 START_SECONDS = 60.0
@@ -47,6 +49,8 @@ class Account:
 
     def open(self) -> Simulator:
         """The simulator: no limits of its own, so that the program's are what is measured."""
+        from bot.simulator import Faults, Simulator, SimulatorSettings
+
         settings = SimulatorSettings(
             api_key=KEY,
             min_seconds=self.min_seconds,
@@ -164,6 +168,8 @@ async def _answer(simulator: Simulator, name: str, *arguments: Any) -> object:
 
 
 def _begin(simulator: Simulator) -> str:
+    from bot.simulator.order import read_order
+
     origin = simulator.base_url.split("/dream-machine", maxsplit=1)[0]
     order = read_order(BODY)
     generation = simulator.account.create(order, BODY, SystemClock().now(), origin)

@@ -10,12 +10,12 @@ from bench.children import Child
 from bench.contest import to_callback_figure, to_peer_figure
 from bench.figures import Figure
 from bench.home import home
-from bench.lag import Tally, remark, to_tally
 from bench.loop import idle_worst, watch_stalls
 from bench.peers import PEERS
 from bench.program import Journey, Program, running, to_bench_config
 from bench.race import Race, run_peers
 from bench.service import Account, Report, Service
+from bench.tally import Tally, remark, to_tally
 from bench.terms import Terms
 from bot.refs import GenerationId, JobId
 

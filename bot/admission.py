@@ -21,6 +21,7 @@ from bot.ports import Dispatcher, Provider
 from bot.queue import line as in_turn
 from bot.queue import next_up
 from bot.refs import JobId, Micros, money
+from bot.sights import Health
 from bot.store import jobs, settings
 from bot.store.database import Database, Tx
 
@@ -75,8 +76,8 @@ class Admission:
         self._paused_until: float | None = None
         self._trouble: str | None = None
         self._told_trouble: str | None = None
-        #: Why nothing is seen of what runs, if so; whoever looks says it.
-        self.unseen: str | None = None
+        self._unseen: str | None = None
+        self._looked_at: datetime | None = None
         self._changed = asyncio.Event()
         self._left_off = 0
         #: Who was let in lately, in this order.
@@ -125,6 +126,27 @@ class Admission:
         now = self._clock.boottime()
         is_over = self._paused_until is None or self._paused_until <= now
         return self._trouble is None or (is_over and self._breaker.wait(now) <= 0)
+
+    @property
+    def unseen(self) -> str | None:
+        """Why nothing is seen of what runs, if so; whoever looks says it each time."""
+        return self._unseen
+
+    @unseen.setter
+    def unseen(self, sentence: str | None) -> None:
+        self._unseen = sentence
+        if sentence is None:
+            self._looked_at = self._clock.now()
+
+    @property
+    def health(self) -> Health:
+        """All of this as a value."""
+        return Health(
+            trouble=self._trouble or "",
+            unseen=self._unseen or "",
+            may_try=self.is_open,
+            looked_at=self._looked_at,
+        )
 
     def _pause(self, until: float | None, sentence: str) -> None:
         is_news = self._trouble is None

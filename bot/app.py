@@ -30,7 +30,7 @@ from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.planning import Planner
 from bot.ports import Adapter
-from bot.reach import Reach
+from bot.reach import Check, Reach, no_check
 from bot.reception import Reception
 from bot.relay import Relay
 from bot.status import Status
@@ -58,8 +58,9 @@ class App:
         adapters: Mapping[str, supply.AdapterFactory],
         *,
         clock: Clock | None = None,
+        check: Check = no_check,
     ) -> None:
-        self._config = config
+        self._config, self._check = config, check
         self._factories = adapters
         self._clock = clock or SystemClock()
         self._stack = AsyncExitStack()
@@ -279,6 +280,9 @@ class App:
             link_to=reach.link_to,
             desk_address=self.public_url or self.address if DESK in self._factories else "",
             is_desk_public=doors.is_public(config.bot),
+            health_of=lambda name: self._watchers[name].admission.health,
+            chats=reach.chats,
+            check=partial(self._check, config, self.database),
         )
 
     def _build_web(self) -> Web:

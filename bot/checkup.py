@@ -66,6 +66,16 @@ async def look(config: Config, *, seconds: float = ANSWER_WITHIN) -> list[Findin
     ]
 
 
+async def look_within(config: Config, database: Database) -> list[Finding]:
+    """The same from inside the bot that runs on this database."""
+    return [
+        *_look_at_tables(config),
+        *await _look_inside(config, database),
+        *await _look_at_services(config, ANSWER_WITHIN),
+        *await _look_at_chats(config, ANSWER_WITHIN),
+    ]
+
+
 def _well(sentence: str) -> Finding:
     return Finding(is_well=True, sentence=sentence)
 
@@ -94,15 +104,19 @@ async def _look_at_database(config: Config) -> list[Finding]:
         return [_well(f"There is no database at {database.place} yet; the first start makes it")]
     try:
         await database.start_reading()
-        return [
-            *await inspect(database),
-            *await _look_at_files(config, database),
-            _well(await database.describe()),
-        ]
+        return await _look_inside(config, database)
     except (ConfigError, StoreError) as error:
         return [_amiss(error.sentence)]
     finally:
         await database.stop()
+
+
+async def _look_inside(config: Config, database: Database) -> list[Finding]:
+    return [
+        *await inspect(database),
+        *await _look_at_files(config, database),
+        _well(await database.describe()),
+    ]
 
 
 async def _look_at_files(config: Config, database: Database) -> list[Finding]:

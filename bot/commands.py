@@ -63,7 +63,7 @@ async def run(config: Config, stop_signal: StopSignal) -> int:
         raise ConfigError("No adapter is configured. Add a table such as [adapters.terminal].")
     adapters = {name: load_adapter(config, name) for name in names}
     try:
-        async with App(config, adapters) as app:
+        async with App(config, adapters, check=checkup.look_within) as app:
             await app.run(stop_signal())
     except ExceptionGroup as group:
         # What an adapter found wrong with its table, such as a token that is refused.
@@ -118,7 +118,7 @@ async def playground(config: Config, stop_signal: StopSignal) -> int:
     """A page in the browser on this machine, until stopped."""
     setup_logging("warning", fmt=config.bot.log_format)
     factory = load_adapter(config, "web", enabled=True)
-    async with App(config, {"web": factory}) as app:
+    async with App(config, {"web": factory}, check=checkup.look_within) as app:
         whisper(limits_line(config.limits))
         say(f"Open {app.address}/web/chat in your browser. Ctrl-C ends it.")
         invitation = await app.studio.entry.invite_here(_login())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +14,11 @@ from bot.job import Job
 from bot.moderators import Moderator
 from bot.notices import Notice
 from bot.overview import UsageRow
+from bot.ports import Finding
 from bot.refs import GenerationId, JobId, MessageRef
 from bot.replicas import Replicas
 from bot.request import Requester
+from bot.sights import Health
 from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 
 Resolution = Literal["charge", "release"]
@@ -43,6 +45,21 @@ def _no_link(_message: MessageRef) -> str:
 def _no_trouble(_provider: str) -> str | None:
     """Where nobody watches the video services."""
     return None
+
+
+def _unwatched(_provider: str) -> Health:
+    """Where nobody watches them."""
+    return Health()
+
+
+def _no_chats() -> Mapping[str, str]:
+    """Where there are none."""
+    return {}
+
+
+async def _look_nowhere() -> Sequence[Finding]:
+    """Where nobody looks."""
+    raise InvalidRequest("Checks run on the machine that Raybot runs on: raybot check")
 
 
 async def _draw_nothing(_days: Sequence[UsageRow]) -> bytes | None:
@@ -88,6 +105,8 @@ class House:
     whether somebody may run their place; raises `DeliveryError`s. `link_to` is where a
     message is read in a browser, empty where nobody knows. `desk_address` is where the desk
     is, empty where there is none; `is_desk_public`: others than this machine reach it.
+    `health_of` tells what this process knows of a video service, `chats` why nobody is heard at a
+    platform, empty where all is well, and `check` looks at all that `raybot check` does.
     """
 
     limits: LimitsTable
@@ -114,3 +133,6 @@ class House:
     link_to: Callable[[MessageRef], str] = _no_link
     desk_address: str = ""
     is_desk_public: bool = False
+    health_of: Callable[[str], Health] = _unwatched
+    chats: Callable[[], Mapping[str, str]] = _no_chats
+    check: Callable[[], Awaitable[Sequence[Finding]]] = _look_nowhere

@@ -142,16 +142,19 @@ class Intake(Receipts):
     async def _insert(
         self, requests: Sequence[GenerationRequest], retry_of: JobId | None
     ) -> list[Job] | None:
-        """Their rows; None where somebody else has just written them."""
+        """Their rows; None where somebody else has just written them.
+
+        Nobody is nudged: only where this process dies are they due as they are, and found late.
+        """
         now = self._clock.now()
 
         def insert(tx: Tx) -> list[Job] | None:
-            if jobs.by_dedupe_key(tx.conn, requests[0].dedupe_key) is not None:
-                return None
-            started = [jobs.insert(tx, each, now, retry_of=retry_of)[0] for each in requests]
-            for job in started:
-                if job.next_at is not None:
-                    self._dispatcher.wake(tx, job.id, job.next_at)
+            started: list[Job] = []
+            for each in requests:
+                job, is_new = jobs.insert(tx, each, now, retry_of=retry_of)
+                if not is_new and not started:
+                    return None
+                started.append(job)
             return started
 
         return await self._database.write(insert)
@@ -169,7 +172,10 @@ class Intake(Receipts):
         """Read the images and have it all checked, then accept it, or ask first."""
         policy = self._screening.policy(known.standing)
         try:
-            plans = [await self._planner.plan(job, job.request.work) for job in started]
+            plans = [
+                await self._planner.plan(job, job.request.work, limits=known.limits)
+                for job in started
+            ]
             # The others of a batch ask for the same.
             await self._screening.check(started[0], plans[0], policy)
             planned = [replace(job, plan=p) for job, p in zip(started, plans, strict=True)]

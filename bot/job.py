@@ -158,6 +158,16 @@ class Failure(Frozen):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnderWay:
+    """What a generation's watcher needs of its job; thousands are read at a start."""
+
+    id: JobId
+    generation_id: GenerationId
+    work: Work
+    submitted_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One row of `jobs`.
 

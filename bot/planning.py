@@ -111,16 +111,25 @@ class Planner:
                 return filled
         raise refusals[0]
 
-    async def plan(self, job: Job, work: Work, *, among: Collection[str] | None = None) -> Plan:
+    async def plan(
+        self,
+        job: Job,
+        work: Work,
+        *,
+        limits: LimitsTable | None = None,
+        among: Collection[str] | None = None,
+    ) -> Plan:
         """Read the frames, find every way, estimate, take the first; raises `Refusal`s.
 
-        `among`: only ways of these providers.
+        `limits`: those of its person, where they were just read. `among`: only ways of these
+        providers.
         """
+        limits = limits or await self._limits_of(job)
         if isinstance(work, StoryWork):
-            return await self._plan_story(job, work)
+            return await self._plan_story(job, work, limits)
         if isinstance(work, ClipWork):  # It may have been deleted since it was looked up.
             await self._sources.source(work, job.request.requester)
-        found, limits = choice.candidates(work, self._able(work)), await self._limits_of(job)
+        found = choice.candidates(work, self._able(work))
         start, end = frames_of(work)
         kept = Kept(
             start=await self._keep(job, "start", start), end=await self._keep(job, "end", end)
@@ -139,11 +148,11 @@ class Planner:
             raise first_refusal or InvalidRequest("No video service here can make every shot.")
         return self._to_plan(routes, kept)
 
-    async def _plan_story(self, job: Job, work: StoryWork) -> Plan:
+    async def _plan_story(self, job: Job, work: StoryWork, limits: LimitsTable) -> Plan:
         """Every shot at a provider that can make all: a later one needs most, a frame to start."""
-        most = await self.plan(job, to_shots(work)[-1])
+        most = await self.plan(job, to_shots(work)[-1], limits=limits)
         among = {most.provider, *(each.provider for each in most.others)}
-        shots = [await self.plan(job, each, among=among) for each in to_shots(work)]
+        shots = [await self.plan(job, each, limits=limits, among=among) for each in to_shots(work)]
         return storyline.to_plan(work, shots)
 
     async def _route(

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.errors import ProviderError
+from bot.config import Config
+from bot.errors import InvalidRequest, ProviderError
 from bot.job import Job
 from bot.log import get_logger
-from bot.ports import Adapter, Provider
+from bot.ports import Adapter, Finding, Provider
 from bot.refs import MessageRef
 from bot.request import Requester
+from bot.store.database import Database
 
 log = get_logger(__name__)
+#: Looks at all that `raybot check` does, while the bot runs on this database.
+Check = Callable[[Config, Database], Awaitable[Sequence[Finding]]]
+
+
+async def no_check(_config: Config, _database: Database) -> Sequence[Finding]:
+    """Where nobody looks."""
+    raise InvalidRequest("Nothing looks at this here. On the machine: raybot check")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +56,7 @@ class Reach:
         """Where a message of ours is read in a browser; empty where it has no address."""
         adapter = self.adapters.get(message.thread.adapter)
         return adapter.link_to(message) if adapter is not None else ""
+
+    def chats(self) -> dict[str, str]:
+        """Why nobody is heard at each platform; empty where all is well."""
+        return {name: adapter.trouble or "" for name, adapter in self.adapters.items()}

@@ -2,267 +2,221 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.notices import Outcome
-from bot.overview import Allowance, Blocked, Grant, ProviderLoad, UsageRow
-from bot.refs import GenerationId, JobId, MessageRef, Micros
-from bot.request import Relation, Work
+from bot.overview import Allowance, AuditLine, Blocked, UsageRow
+from bot.ports import Finding
+from bot.refs import JobId, Micros
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """A limit that people share, and its use: of one place, or of all where `tenant` is empty."""
+
+    tenant: str
+    allowance: Allowance
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spending:
     """What was asked and charged today, this month and on each of the last days.
 
-    `budgets` are the shared limits in force, with what is used of each; `models` and `places`
-    are this month's, each place by its key. `is_test`: all of it cost nothing.
+    `budgets` are the shared limits in force, with what is used of each; `models`, `people` and
+    `places` are this month's, people and places by their keys, the dearest first. `names` are what
+    those call themselves. `held` is reserved for what is under way.
     """
 
     today: UsageRow
     month: UsageRow
     month_ends: datetime
+    held: Micros = Micros(0)
     days: Sequence[UsageRow] = ()
     models: Sequence[UsageRow] = ()
+    people: Sequence[UsageRow] = ()
     places: Sequence[UsageRow] = ()
-    budgets: Sequence[Allowance] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    budgets: Sequence[Budget] = ()
 
 
-# ---- what waits and runs ---------------------------------------------------------------------
+# ---- how services and chats do ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """A job that has not ended: since when it waits or runs, and its place in line (0: none).
+class Spread:
+    """How many seconds half of them took at most, and all but one in twenty."""
 
-    `trouble` is why it cannot go on just now; a `shot` `waits_for` the one before it.
+    count: int
+    half: float
+    most: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What was asked on one day: how it failed, by class, and how long it took.
+
+    `post` is from the clip's completion at its service to its delivery, `whole` from acceptance.
     """
 
-    job_id: JobId
-    tenant: str
-    person: str
-    name: str
-    model: str
-    state: str
-    provider: str
-    since: datetime
-    position: int
-    price: Micros
-    is_running: bool
+    day: str
+    failures: Mapping[str, int] = field(default_factory=dict)
+    post: Spread | None = None
+    whole: Spread | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What this process knows of a service: why it takes nothing, and why nothing is seen of it.
+
+    `may_try`: a job may go there, be it to see whether its trouble is over. `looked_at` is when
+    what runs there was last looked at, None where another process looks.
+    """
+
     trouble: str = ""
-    waits_for: JobId | None = None
-    is_film: bool = False
-    shot: int | None = None
+    unseen: str = ""
+    may_try: bool = True
+    looked_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Queue:
-    """The first of the `count` jobs that have not ended, oldest first, and the video services."""
-
-    lines: Sequence[Standing]
-    count: int
-    providers: Sequence[ProviderLoad] = ()
-
-
-# ---- clips -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spot:
-    """A place in all that was asked, which is in the order of time."""
+class Ending:
+    """The last of its kind: a clip, or a failure with its reason."""
 
     at: datetime
     job_id: JobId
+    sentence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
-    """What is looked for; what is empty does not matter. All `words` are in the prompt."""
+class Balance:
+    """What is left in an account, None where nobody can tell, and when its service said so."""
 
-    words: tuple[str, ...] = ()
-    tenant: str = ""
-    person: str = ""
-    state: str = ""
-    model: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether many a job must be looked at for each that is found."""
-        return bool(self.words or self.state or self.model)
+    micros: Micros | None = None
+    asked_at: datetime | None = None
+    trouble: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipLine:
-    """A job with what it made. `charged` is None until it is settled.
+class Service:
+    """How a video service does; counts are of the reader's reach.
 
-    Where `is_hidden`, it is for one person's eyes, or nothing of it is kept: then it has no
-    prompt, clip or message. `link` is its file's path on the public listener, signed for hours,
-    `chat` where its message is read.
+    `slots` is None, and `balance`, for who may not know what others use. `detour` is the service
+    that its line may go to meanwhile; `prices` are its models, each with its cheapest price.
     """
 
+    name: str
+    is_test: bool
+    health: Health
+    running: int
+    waiting: int
+    oldest: datetime | None = None
+    slots: int | None = None
+    balance: Balance | None = None
+    success: Ending | None = None
+    failure: Ending | None = None
+    detour: str = ""
+    prices: Mapping[str, Micros] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chat:
+    """A chat platform, and why nobody is heard there, if so."""
+
+    name: str
+    trouble: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """All services and chats; `is_alone`: there is no other process."""
+
+    services: Sequence[Service]
+    chats: Sequence[Chat]
+    is_alone: bool
+
+
+# ---- moderation ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A clip that somebody reported, and what was decided."""
+
     job_id: JobId
-    state: str
     tenant: str
     person: str
-    name: str
-    model: str
-    kind: str
-    prompt: str
-    asked_at: datetime
-    price: Micros
-    charged: Micros | None
-    provider: str
-    seconds: float
-    is_test: bool
-    is_private: bool
-    is_erased: bool
-    is_hidden: bool
-    has_clip: bool
-    failure: str = ""
-    parent: JobId | None = None
-    story: JobId | None = None
-    shot: int | None = None
-    message: MessageRef | None = None
-    chat: str = ""
-    link: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipPage:
-    """Some of what was looked for, the newest first; `older` is where it goes on.
-
-    `looked_to` is the time down to which all was looked through, where the page is not full and
-    there is more.
-    """
-
-    lines: Sequence[ClipLine]
-    older: Spot | None = None
-    looked_to: datetime | None = None
-
-
-# ---- one job ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """One time that a job was sent to a video service, and what became of it."""
-
-    number: int
-    provider: str
+    reason: str
     at: datetime
-    outcome: str
-    generation_id: GenerationId | None
-    absences: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """A state that a job reached, and for how many seconds it was in it; None: it still is."""
-
-    state: str
-    at: datetime
-    seconds: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One entry of the ledger."""
-
-    kind: str
-    micros: Micros
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kin:
-    """A job that another came of, or that came of it, by a relation, or a film's shot."""
-
-    job_id: JobId
-    state: str
-    prompt: str
-    relation: Relation | None = None
-    shot: int | None = None
-    is_hidden: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Complaint:
-    """What people said of a clip, without their names, and what was decided."""
-
-    count: int
-    reasons: Sequence[str] = ()
     outcome: Outcome | None = None
     decided_by: str = ""
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSight:
-    """Everything of a job; `line` is how it stands in a list.
+class Held:
+    """A clip that waits for a moderator."""
 
-    Where that is hidden, `work` has no words of its person and no images. `failure` and `trouble`
-    are a class and its sentence; of the second it may recover. `size` is its file's width, height,
-    frames and bytes.
+    job_id: JobId
+    tenant: str
+    person: str
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused:
+    """A place that takes nothing new, by whose word."""
+
+    tenant: str
+    at: datetime
+    by: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the operator was told, or is to be told."""
+
+    at: datetime
+    sentence: str
+    job_id: JobId | None = None
+    told_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSearch:
+    """Which lines of the audit log: those in which these words stand."""
+
+    actor: str = ""
+    act: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moderation:
+    """What those who run a place look after. `told` is for the operator alone."""
+
+    reports: Sequence[Report]
+    reviews: Sequence[Held]
+    blocked: Sequence[Blocked]
+    paused: Sequence[Paused]
+    audit: Sequence[AuditLine]
+    told: Sequence[Told] = ()
+
+
+# ---- checks ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """The last run of `raybot check` from the desk; without `ended_at` it goes on.
+
+    `trouble` is why it came to no end.
     """
 
-    line: ClipLine
-    work: Work
-    channel: str
-    hold: Micros | None
-    generation_id: GenerationId | None
-    steps: Sequence[Step] = ()
-    sent: Sequence[Sent] = ()
-    entries: Sequence[Entry] = ()
-    remarks: Sequence[str] = ()
-    failure: tuple[str, str] | None = None
-    trouble: tuple[str, str] | None = None
-    parents: Sequence[Kin] = ()
-    children: Sequence[Kin] = ()
-    shots: Sequence[Kin] = ()
-    complaint: Complaint | None = None
-    size: tuple[int, int, int, int] | None = None
-    next_at: datetime | None = None
-    parked_at: datetime | None = None
-    provider_cost: Micros = Micros(0)
-    crashes: int = 0
-    is_taken_back: bool = False
-
-
-# ---- people ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class PersonLine:
-    """Somebody who asked, with this month's usage; `block` is what keeps them from asking."""
-
-    person: str
-    tenant: str
-    name: str
-    last_seen: datetime
-    asked_ever: int
-    month: UsageRow | None = None
-    block: Blocked | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class People:
-    """A page of those who asked, the last seen first."""
-
-    lines: Sequence[PersonLine]
-    count: int
-    month_ends: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class PersonSight:
-    """One person: what they used and may use, what they were granted, and their last jobs."""
-
-    line: PersonLine
-    today: UsageRow
-    month: UsageRow
-    days: Sequence[UsageRow]
-    allowances: Sequence[Allowance]
-    grants: Sequence[Grant]
-    last: Sequence[ClipLine]
+    began_at: datetime
+    by: str
+    ended_at: datetime | None = None
+    findings: Sequence[Finding] = ()
+    trouble: str = ""

@@ -18,13 +18,13 @@ from bot.clock import Clock, to_boottime, to_wall
 from bot.durations import STALE_AT_LEAST, Durations, Likeness, to_likeness
 from bot.errors import ProviderError, ProviderUnavailable, StoreError
 from bot.failover import Failover
-from bot.job import Failure, Job, JobState
+from bot.job import Failure, Job, JobState, UnderWay
 from bot.log import get_logger
 from bot.outlook import Outlook
 from bot.ports import Dispatcher, Generation, Provider
 from bot.queue import positions
 from bot.refs import GenerationId, JobId
-from bot.store import attempts, jobs, settings
+from bot.store import attempts, jobs, settings, under_way
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -99,7 +99,7 @@ class ProviderWatcher:
 
     # ---- what others tell it -------------------------------------------------------------
 
-    def watch(self, job: Job) -> None:
+    def watch(self, job: Job | UnderWay) -> None:
         """Look after this job's generation from now on, where that is done here."""
         if job.generation_id is None or not self._is_on_duty:
             return
@@ -169,7 +169,7 @@ class ProviderWatcher:
     async def learn(self) -> None:
         """Know how long it took lately, by whomever it was watched; raises `StoreError`."""
         name, self._learnt_at = self._provider.name, self._clock.boottime()
-        past = await self._database.read(lambda conn: jobs.finished_durations(conn, name, RECENT))
+        past = await self._database.read(lambda conn: under_way.finished(conn, name, RECENT))
         self._durations = Durations((to_likeness(job.work), seconds) for job, seconds in past)
 
     async def run(self) -> None:
@@ -192,7 +192,7 @@ class ProviderWatcher:
         if self._reread_at == -math.inf and self._database.is_shared:
             await self.learn()
         name, known = self._provider.name, set(self._running)
-        ids, new = await self._database.read(lambda conn: jobs.generating(conn, name, known))
+        ids, new = await self._database.read(lambda conn: under_way.generating(conn, name, known))
         self._reread_at = now
         for job in new:
             if job.generation_id not in self._running:

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck
 
 from bot import log
 from bot.app import App
+from bot.checkup import look_within
 from bot.config import Config, to_config
 from bot.job import Job, JobState
 from bot.refs import JobId
@@ -178,7 +179,9 @@ async def running(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(migrated())
     async with (
-        App(config, {"recording": lambda _: chat, **adapters}, clock=clock) as app,
+        App(
+            config, {"recording": lambda _: chat, **adapters}, clock=clock, check=look_within
+        ) as app,
         asyncio.TaskGroup() as group,
     ):
         stop = asyncio.Event()

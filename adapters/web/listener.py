@@ -100,11 +100,12 @@ class Playground(Delivery):
         return self._routes
 
     async def run(self) -> None:
-        """Show what other processes change, and sweep what is old; browsers call by themselves."""
+        """Show what other processes change, sweep what is old, and ask around for the desk."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear(), name="news of other processes")
             group.create_task(self._sweep(), name="sweep")
-            group.create_task(self._door.live.run(), name="desk")
+            group.create_task(self._door.live.run(), name="queue")
+            group.create_task(self._studio.desk.run(), name="desk")
 
     # ---- every call ----------------------------------------------------------------------
 

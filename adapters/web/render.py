@@ -249,6 +249,7 @@ def _environment() -> Environment:
     environment.filters["iso"] = lambda when: when.isoformat()
     environment.filters["moment"] = words.moment
     environment.filters["money"] = money
+    environment.filters["seconds"] = lambda value: f"{value:.1f} s"
     environment.filters["span"] = lambda seconds: words.span(timedelta(seconds=seconds))
     return environment
 

@@ -338,7 +338,8 @@ class _Server(asyncio.SubprocessProtocol):
 
     def _receive(self, message: dict[str, Any]) -> None:
         if "ready" in message:
-            self.ready.set_result(None)
+            if not self.ready.done():  # Who waited for it may be gone.
+                self.ready.set_result(None)
             return
         waiting = self._waiting.get(message["number"])
         if waiting is not None and not waiting.done():

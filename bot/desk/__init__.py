@@ -5,9 +5,15 @@ Whoever asks is a `Sitting`, and gets what lies in its reach: one place, or all 
 
 from __future__ import annotations
 
+import asyncio
+
 from bot.clips import Clips
 from bot.clock import Clock
+from bot.desk.checks import ChecksView
+from bot.desk.moderation import ModerationView
+from bot.desk.pace import PaceView
 from bot.desk.people import PeopleView
+from bot.desk.services import ServicesView
 from bot.desk.spending import SpendingView
 from bot.desk.turning import TurningView
 from bot.desk.work import WorkView
@@ -37,3 +43,13 @@ class Desk:
         self.turning = TurningView(database=database, clips=clips, clock=clock, house=house)
         self.work = WorkView(database=database, planner=planner, house=house, turning=self.turning)
         self.people = PeopleView(database=database, clock=clock, house=house, turning=self.turning)
+        self.pace = PaceView(database=database, clock=clock, house=house)
+        self.services = ServicesView(database=database, planner=planner, clock=clock, house=house)
+        self.moderation = ModerationView(database=database, clock=clock)
+        self.checks = ChecksView(database=database, clock=clock, house=house)
+
+    async def run(self) -> None:
+        """Do what pages asked for and do not wait for, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.services.run(), name="balances")
+            group.create_task(self.checks.run(), name="checks")

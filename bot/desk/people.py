@@ -10,8 +10,8 @@ from bot.desk.turning import TurningView
 from bot.errors import JobNotFound
 from bot.house import House
 from bot.overview import Sitting, UsageRow
+from bot.records import People, PersonLine, PersonSight, Search
 from bot.refs import Micros
-from bot.sights import People, PersonLine, PersonSight, Search
 from bot.store import desk_people, ledger, reports
 from bot.store.database import Database
 from bot.words import labels

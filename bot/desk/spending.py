@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from bot import quota
 from bot.clock import Clock
 from bot.house import House
-from bot.overview import Sitting
+from bot.overview import Sitting, UsageRow
 from bot.sights import Spending
-from bot.store import reports
+from bot.store import desk_budgets, desk_money, reports
 from bot.store.database import Database
+from bot.store.desk_days import Days
+from bot.store.desk_money import Sums
 
 DAYS = 30
-BY: tuple[reports.Grouping, ...] = ("model", "tenant")
+#: What others may read anew; the sums of a month take a moment at a hundred thousand jobs.
+FRESH_SECONDS = 10.0
+#: So many people are named, and of so many places the budgets are shown: the dearest.
+NAMED, BUDGETED = 100, 50
+MOST_PLACES_KEPT = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Month:
+    """The sums of a month, and when they were read."""
+
+    at: float
+    models: list[UsageRow]
+    people: list[UsageRow]
+    places: list[UsageRow]
+    names: dict[str, str]
 
 
 class SpendingView:
@@ -23,34 +41,64 @@ class SpendingView:
         self._database = database
         self._clock = clock
         self._house = house
+        self._days: Days[UsageRow] = Days(reports.of_days, database=database, clock=clock)
+        self._months: dict[str, _Month] = {}
+        self._past: dict[str, tuple[datetime, datetime, Sums]] = {}
 
-    async def read(self, sitting: Sitting) -> Spending:
+    async def read(self, sitting: Sitting, *, days: int = DAYS) -> Spending:
         """Today, this month, and each of the last days."""
         now, zone = self._clock.now(), self._house.limits.timezone
         span, tenant = quota.windows(now, zone), sitting.tenant or None
-        since = min(span.month_start, quota.days_before(now, zone, DAYS))
-
-        days, models, places = await self._database.read(
+        since = quota.days_before(now, zone, days)
+        by_day = await self._days.read(reports.days_between(since, span.day_end, zone), tenant)
+        month = await self._month(sitting.tenant, span)
+        others, house = [row.label for row in month.places[:BUDGETED]], self._house.limits
+        held, budgets = await self._database.read(
             lambda conn: (
-                reports.by_day(conn, since, span.day_end, timezone=zone, tenant=tenant),
-                *(
-                    reports.usage(
-                        conn,
-                        span.month_start,
-                        span.month_end,
-                        by=each,
-                        timezone=zone,
-                        tenant=tenant,
-                    )
-                    for each in BY
-                ),
+                desk_money.held(conn, tenant),
+                desk_budgets.in_reach(conn, sitting.tenant, others, house, now),
             )
         )
         return Spending(
-            today=replace(days[-1], label="today"),
-            month=replace(reports.total(places), label="this month"),
+            today=replace(by_day[-1], label="today"),
+            month=replace(reports.total(month.places), label="this month"),
             month_ends=span.month_end,
-            days=days[-DAYS:],
-            models=models,
-            places=places,
+            held=held,
+            days=by_day,
+            models=month.models,
+            people=month.people,
+            places=month.places,
+            names=month.names,
+            budgets=budgets,
         )
+
+    async def _month(self, tenant: str, span: quota.Windows) -> _Month:
+        """The sums of this month, a few seconds old at most."""
+        began, kept = self._clock.boottime(), self._months.get(tenant)
+        if kept is not None and began - kept.at < FRESH_SECONDS:
+            return kept
+        sums = await self._sums(tenant, span)
+        models, people, places = sums.models, sums.people, sums.places
+        shown = [row.label for row in people[:NAMED]], [row.label for row in places]
+        names = await self._database.read(lambda conn: desk_money.names(conn, *shown))
+        read = _Month(at=began, models=models, people=people, places=places, names=names)
+        if len(self._months) > MOST_PLACES_KEPT:
+            self._months.clear()
+            self._past.clear()
+        self._months[tenant] = read
+        return read
+
+    async def _sums(self, tenant: str, span: quota.Windows) -> Sums:
+        """What changes no more is read once a day."""
+        zone, start, end = self._house.limits.timezone, span.month_start, span.month_end
+        settled = await self._days.settled(reports.days_between(start, span.day_end, zone))
+        until, past = settled[-1].until if settled else start, self._past.get(tenant)
+        if past is None or past[:2] != (start, until):
+            read = await self._database.read(
+                lambda conn: desk_money.sums(conn, start, until, tenant or None)
+            )
+            past = self._past[tenant] = (start, until, read)
+        rest = await self._database.read(
+            lambda conn: desk_money.sums(conn, until, end, tenant or None)
+        )
+        return Sums(past[2], rest)

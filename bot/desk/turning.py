@@ -13,8 +13,8 @@ from bot.errors import JobNotFound
 from bot.house import House
 from bot.job import Job
 from bot.overview import Sitting
+from bot.records import ClipLine, ClipPage, Search, Spot
 from bot.refs import JobId
-from bot.sights import ClipLine, ClipPage, Search, Spot
 from bot.store import desk_clips, jobs
 from bot.store.database import Database
 

@@ -10,9 +10,9 @@ from bot.job import Failure, Job, JobState
 from bot.notices import ConfirmNeeded, ConsentNeeded, Notice, Queued, Received, RulesFirst, Waiting
 from bot.overview import ProviderLoad, Sitting
 from bot.planning import Planner
+from bot.records import ClipLine, JobSight, Queue, Standing
 from bot.refs import JobId, Micros
 from bot.request import AnyWork, VideoWork, Work, without_words
-from bot.sights import ClipLine, JobSight, Queue, Standing
 from bot.store import desk_jobs, queues
 from bot.store.database import Database
 from bot.words import NAME_CHARS, clean

@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 
 from bot.job import JobState
+from bot.records import ClipLine, ClipPage, Search, Spot
 from bot.refs import JobId, MessageRef, Micros
-from bot.sights import ClipLine, ClipPage, Search, Spot
 from bot.store.schema import UtcTime, erasures, jobs
 
 #: So many are looked through for one answer: a few hundredths of a second.

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from bot.job import OPEN, Job
+from bot.records import Complaint, Entry, Kin, Sent, Step
 from bot.refs import GenerationId, JobId, Micros
 from bot.request import Relation
-from bot.sights import Complaint, Entry, Kin, Sent, Step
 from bot.store import complaints, desk_clips, timeline
 from bot.store.jobs import to_job
 from bot.store.schema import attempts, job_events, jobs, ledger_entries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -31,7 +31,10 @@ M = TypeVar("M", bound=Frozen)
 # What every step runs is built once: building a statement costs more than running it.
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _BY_DEDUPE_KEY = select(jobs).where(jobs.c.dedupe_key == bindparam("key"))
-_INSERT = jobs.insert()
+_BY_EITHER = select(jobs).where(
+    or_(jobs.c.dedupe_key == bindparam("key"), jobs.c.id == bindparam("job_id"))
+)
+_INSERT = jobs.insert().returning(jobs)
 _UPDATE = (
     update(jobs)
     .where(
@@ -45,11 +48,15 @@ _UPDATE = (
 
 def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) -> tuple[Job, bool]:
     """The job of this request and whether it is new; a redelivered request finds the first one."""
-    found = by_dedupe_key(tx.conn, request.dedupe_key)
-    if found is not None:
-        return found, False
-    row = {
-        "dedupe_key": request.dedupe_key,
+    job_id, key = new_job_id(now), request.dedupe_key
+    while rows := tx.conn.execute(_BY_EITHER, {"key": key, "job_id": job_id}).all():
+        # Whatever has another id was found by its key.
+        found = next((row for row in rows if row.id != job_id), None)
+        if found is not None:
+            return to_job(found), False
+        job_id = new_job_id(now)
+    values = {
+        "dedupe_key": key,
         "state": JobState.RECEIVED,
         "version": 1,
         "adapter": request.requester.adapter,
@@ -64,14 +71,11 @@ def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) ->
         "parent": request.parent,
         **columns,
     }
-    job_id = new_job_id(now)
-    while get_or_none(tx.conn, job_id) is not None:
-        job_id = new_job_id(now)
     if request.work.kind == "story":
-        row["story"] = job_id
-    tx.conn.execute(_INSERT, {"id": job_id, **row})
+        values["story"] = job_id
+    job = to_job(tx.conn.execute(_INSERT, {"id": job_id, **values}).one())
     timeline.append(tx, job_id, now, None, JobState.RECEIVED, 1)
-    return get(tx.conn, job_id), True
+    return job, True
 
 
 def get(conn: Connection, job_id: JobId) -> Job:
@@ -227,39 +231,6 @@ def running(conn: Connection, provider: str, stale_before: datetime) -> dict[str
         .group_by(jobs.c.person)
     )
     return {row.person: row.jobs for row in rows}
-
-
-def generating(
-    conn: Connection, provider: str, known: Set[GenerationId] = frozenset()
-) -> tuple[set[GenerationId], list[Job]]:
-    """What the provider works on, and the jobs of it whose generation is not known."""
-    is_running = and_(
-        jobs.c.provider == provider,
-        jobs.c.state == JobState.GENERATING,
-        jobs.c.provider_failure.is_(None),
-        jobs.c.generation_id.is_not(None),
-    )
-    ids = set(conn.execute(select(jobs.c.generation_id).where(is_running)).scalars())
-    # At a start nothing is known, and so many may run that no list of them can be asked for.
-    which = jobs.c.generation_id.in_(ids - known) if known else is_running
-    rows = conn.execute(select(jobs).where(is_running, which)) if ids - known else ()
-    return ids, [to_job(row) for row in rows]
-
-
-def finished_durations(conn: Connection, provider: str, limit: int) -> list[tuple[Job, float]]:
-    """The last finished generations and how many seconds each took."""
-    rows = conn.execute(
-        select(jobs)
-        .where(jobs.c.provider == provider, jobs.c.completed_at.is_not(None))
-        .order_by(jobs.c.created_at.desc())
-        .limit(limit)
-    )
-    found = [to_job(row) for row in rows]
-    return [
-        (job, (job.completed_at - job.submitted_at).total_seconds())
-        for job in reversed(found)
-        if job.completed_at and job.submitted_at
-    ]
 
 
 # ---- crashes ---------------------------------------------------------------------------------

@@ -5,12 +5,51 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Table, cast, func
+from sqlalchemy import BigInteger, ColumnElement, Float, String, Table, cast, func
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from bot.store.database import Tx
 
-__all__ = ["insert", "insert_new", "total"]
+__all__ = ["beside", "insert", "insert_new", "seconds_between", "total"]
+
+
+class seconds_between(FunctionElement[float]):  # noqa: N801 - it is called as SQL's own are
+    """How many seconds after the second time the first one is."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(seconds_between, "sqlite")
+def _on_sqlite(element: seconds_between, compiler: SQLCompiler, **rest: Any) -> str:
+    later, earlier = (compiler.process(each, **rest) for each in element.clauses)
+    return f"((julianday({later}) - julianday({earlier})) * 86400.0)"
+
+
+@compiles(seconds_between, "postgresql")
+def _on_postgres(element: seconds_between, compiler: SQLCompiler, **rest: Any) -> str:
+    later, earlier = (compiler.process(each, **rest) for each in element.clauses)
+    return f"CAST(EXTRACT(EPOCH FROM ({later} - {earlier})) AS DOUBLE PRECISION)"
+
+
+class beside(FunctionElement[str]):  # noqa: N801
+    """A column by which SQLite shall look for no index; another one has all that is asked."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(beside, "sqlite")
+def _unindexed(element: beside, compiler: SQLCompiler, **rest: Any) -> str:
+    return f"+{compiler.process(element.clauses, **rest)}"
+
+
+@compiles(beside, "postgresql")
+def _as_it_is(element: beside, compiler: SQLCompiler, **rest: Any) -> str:
+    return str(compiler.process(element.clauses, **rest))
 
 
 def insert_new(tx: Tx, table: Table, row: Mapping[str, Any]) -> bool:

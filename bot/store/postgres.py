@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
@@ -80,7 +80,25 @@ _OTHERS = text(
     "FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid() "
     "AND usename IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'"
 )
+#: Sizes and the like, for which nobody asks.
+_UNTOLD = (None,) * 5
 _LOOK_AGAIN = text("SELECT pg_stat_clear_snapshot()")
+
+
+class _BriefCursor(psycopg.Cursor[Any]):
+    """Tells of its columns only their names and types.
+
+    Whole descriptions of the forty of a job, made anew for each statement, cost more than its row.
+    """
+
+    @property
+    def description(self) -> Any:
+        """As the DB-API has it, with nothing in the last five places."""
+        result = self.pgresult
+        if result is None or result.status != ExecStatus.TUPLES_OK:
+            return super().description
+        names = [(result.fname(at) or b"").decode() for at in range(result.nfields)]
+        return [(name, result.ftype(at), *_UNTOLD) for at, name in enumerate(names)]
 
 
 class PostgresDatabase(Database):
@@ -276,7 +294,7 @@ def writer_engine(url: URL) -> Engine:
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
-        connect_args=connect_args(),
+        connect_args=connect_args() | {"cursor_factory": _BriefCursor},
         json_serializer=to_json,
     )
     keep_plain(engine)
@@ -284,15 +302,19 @@ def writer_engine(url: URL) -> Engine:
 
 
 def reader_engine(url: URL) -> Engine:
-    """An engine of read-only connections."""
+    """An engine of read-only connections, not proved before use: a read that fails is repeated."""
     engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=READERS,
         max_overflow=0,
-        pool_pre_ping=True,
+        # Each query sees what holds then anyway; to begin and to end costs as much as the query.
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        pool_reset_on_return=None,
         hide_parameters=True,
-        connect_args=connect_args(default_transaction_read_only="on"),
+        connect_args=connect_args(default_transaction_read_only="on")
+        | {"cursor_factory": _BriefCursor},
         json_serializer=to_json,
     )
     keep_plain(engine)

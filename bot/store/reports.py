@@ -1,32 +1,53 @@
 """What an operator reads of the rows: usage by person, tenant, model or day, and lost generations.
 
-Money that is only held is in no report.
+Money that is only held is in no report. What has ended is summed by the database from one index,
+within each calendar day that is cut here: no two databases cut the days of a time zone alike.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, time, timedelta
+from functools import cache
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, literal, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Label,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal,
+    null,
+    select,
+)
 
-from bot.job import JobState
+from bot.job import OPEN, JobState
 from bot.overview import UsageRow
 from bot.refs import GenerationId, JobId, Micros
 from bot.store import ledger
+from bot.store.portable import beside
+from bot.store.portable import total as sum_of
 from bot.store.schema import jobs, operator_notices
 
 Grouping = Literal["person", "tenant", "model", "day"]
+Columns = tuple[Column[Any], ...]
+_state, _tenant = beside(jobs.c.state), beside(jobs.c.tenant)
 #: The operator's notice of a generation that its provider does not know, as the watcher keys it.
 MISSING = "missing:"
 
 
 @dataclass
-class _Sum:
+class Sum:
+    """What jobs that are alike add up to."""
+
     asked: int = 0
     delivered: int = 0
     refused: int = 0
@@ -35,16 +56,25 @@ class _Sum:
     charged: int = 0
 
     def add(self, row: Any) -> None:
-        """Count one job the way a person's own usage counts it."""
-        self.asked += 1
+        """Count jobs that ended, or stand, alike as a person's own usage counts them."""
+        self.asked += row.jobs
         if row.state == JobState.DELIVERED:
-            self.delivered += 1
+            self.delivered += row.jobs
             self.seconds += row.seconds
         elif row.state == JobState.FAILED:
-            is_refused = (row.failure or {}).get("code") in ledger.REFUSALS
-            self.refused += is_refused
-            self.failed += not is_refused
+            is_refused = row.code in ledger.REFUSALS
+            self.refused += row.jobs * is_refused
+            self.failed += row.jobs * (not is_refused)
         self.charged += row.charged
+
+    def add_sum(self, other: Sum) -> None:
+        """Count what was counted elsewhere."""
+        self.asked += other.asked
+        self.delivered += other.delivered
+        self.refused += other.refused
+        self.failed += other.failed
+        self.seconds += other.seconds
+        self.charged += other.charged
 
     def to_row(self, label: str) -> UsageRow:
         """The sum under a name."""
@@ -68,14 +98,13 @@ def usage(
     timezone: str,
     tenant: str | None = None,
 ) -> list[UsageRow]:
-    """What was asked between two times, a row for each group, in the order of their names.
-
-    Rows are summed here: no two databases cut the calendar days of a time zone alike.
-    """
-    label = _label(by, timezone)
-    sums: defaultdict[str, _Sum] = defaultdict(_Sum)
-    for row in _asked(conn, start, end, tenant):
-        sums[label(row)].add(row)
+    """What was asked between two times, a row for each group, in the order of their names."""
+    if by == "day":
+        days = by_day(conn, start, end, timezone=timezone, tenant=tenant)
+        return [each for each in days if each.asked]
+    sums: defaultdict[str, Sum] = defaultdict(Sum)
+    for _, row in asked(conn, [Day("", start, end)], jobs.c[by], tenant=tenant):
+        sums[getattr(row, by)].add(row)
     return [sums[name].to_row(name) for name in sorted(sums)]
 
 
@@ -89,25 +118,50 @@ def by_day(
     person: str | None = None,
 ) -> list[UsageRow]:
     """A row for each day, the earliest first, also for those on which nothing was asked."""
-    sums: defaultdict[str, _Sum] = defaultdict(_Sum)
-    label, zone = _label("day", timezone), ZoneInfo(timezone)
-    for row in _asked(conn, start, end, tenant, person):
-        sums[label(row)].add(row)
-    last_moment = end - timedelta(microseconds=1)
-    first, last = (each.astimezone(zone).date() for each in (start, last_moment))
-    every = (first + timedelta(days=at) for at in range((last - first).days + 1))
-    return [sums[day.isoformat()].to_row(day.isoformat()) for day in every]
+    days = days_between(start, end, timezone)
+    return list(of_days(conn, days, tenant, person=person).values())
+
+
+def of_days(
+    conn: Connection, days: Sequence[Day], tenant: str | None, *, person: str | None = None
+) -> dict[str, UsageRow]:
+    """A row for each of these days."""
+    sums = {day.name: Sum() for day in days}
+    for day, row in asked(conn, days, tenant=tenant, person=person):
+        sums[day].add(row)
+    return {day: each.to_row(day) for day, each in sums.items()}
 
 
 def details(
     conn: Connection, start: datetime, end: datetime, *, tenant: str, timezone: str
 ) -> list[tuple[str, str, UsageRow]]:
     """The usage of a place: day, model, and the person's key as the label, in this order."""
-    day = _label("day", timezone)
-    sums: defaultdict[tuple[str, str, str], _Sum] = defaultdict(_Sum)
-    for row in _asked(conn, start, end, tenant):
-        sums[day(row), row.model, row.person].add(row)
+    sums: defaultdict[tuple[str, str, str], Sum] = defaultdict(Sum)
+    days = days_between(start, end, timezone)
+    for day, row in asked(conn, days, jobs.c.model, jobs.c.person, tenant=tenant):
+        sums[day, row.model, row.person].add(row)
     return [(day, model, sums[day, model, who].to_row(who)) for day, model, who in sorted(sums)]
+
+
+class Day(NamedTuple):
+    """A calendar day, or a part of it, from when until when."""
+
+    name: str
+    since: datetime
+    until: datetime
+
+
+def days_between(start: datetime, end: datetime, timezone: str) -> list[Day]:
+    """Each calendar day that lies between two times, the first and the last maybe in part."""
+    zone, days, since = ZoneInfo(timezone), list[Day](), start
+    while since < end:
+        day = since.astimezone(zone).date()
+        # Fold 0: where clocks fall back to midnight, a day begins with the first of its two.
+        midnight = datetime.combine(day + timedelta(days=1), time(), tzinfo=zone)
+        until = min(end, midnight.astimezone(UTC))
+        days.append(Day(day.isoformat(), since, until))
+        since = until
+    return days
 
 
 def names(conn: Connection, start: datetime, end: datetime, *, tenant: str) -> dict[str, str]:
@@ -121,38 +175,83 @@ def names(conn: Connection, start: datetime, end: datetime, *, tenant: str) -> d
     return {row.person: row.name or "" for row in rows}
 
 
-def _asked(
+def asked(
     conn: Connection,
-    start: datetime,
-    end: datetime,
+    days: Sequence[Day],
+    *groups: Column[Any],
     tenant: str | None = None,
     person: str | None = None,
-) -> Iterable[Row[Any]]:
-    """What counts of each job that was asked between two times, in one place or in all."""
-    is_there = [jobs.c.tenant == tenant] if tenant is not None else []
-    is_theirs = [jobs.c.person == person] if person is not None else []
-    return conn.execute(
-        select(
-            jobs.c.person,
-            jobs.c.tenant,
-            jobs.c.model,
-            jobs.c.created_at,
-            jobs.c.state,
-            jobs.c.failure,
-            jobs.c.seconds,
-            ledger.CHARGED.label("charged"),
-        )
-        .where(jobs.c.created_at >= start, jobs.c.created_at < end, ledger.IS_ASKED)
-        .where(*is_there, *is_theirs)
-        .execution_options(yield_per=1000)
-    )
+) -> Iterator[tuple[str, Row[Any]]]:
+    """How many `jobs` were asked on each of some days, alike in these columns, state and failure.
+
+    In one place or in all, the earliest day first. `code` is that of a failure; `seconds` and
+    `charged` are sums.
+    """
+    said = {"tenant": tenant, "person": person}
+    whose = {name: value for name, value in said.items() if value is not None}
+    for day in days:
+        values = {**whose, "since": day.since, "until": day.until}
+        for query in (_ended(groups, tuple(whose)), _failed(groups, tuple(whose))):
+            for row in conn.execute(query, values):
+                yield day.name, row
+    if not days:
+        return
+    starts = [day.since for day in days]
+    values = {**whose, "since": starts[0], "until": days[-1].until}
+    for row in conn.execute(_under_way(groups, tuple(whose)), values):
+        day = days[bisect_right(starts, row.created_at) - 1]
+        if row.created_at < day.until:
+            yield day.name, row
 
 
-def _label(by: Grouping, timezone: str) -> Callable[[Any], str]:
-    if by == "day":
-        zone = ZoneInfo(timezone)
-        return lambda row: row.created_at.astimezone(zone).date().isoformat()
-    return lambda row: str(getattr(row, by))
+@cache
+def _ended(groups: Columns, whose: tuple[str, ...]) -> Select[Any]:
+    """What has ended, but for failures; all of it is in one index."""
+    query = _sums(groups, null().label("code"), whose)
+    return query.where(_state != JobState.FAILED.value).group_by(*groups, jobs.c.state)
+
+
+@cache
+def _failed(groups: Columns, whose: tuple[str, ...]) -> Select[Any]:
+    """Failures, with their codes; of these few the rows are read."""
+    code = jobs.c.failure["code"].as_string()
+    query = _sums(groups, code.label("code"), whose)
+    return query.where(_state == JobState.FAILED.value).group_by(*groups, jobs.c.state, code)
+
+
+def _sums(groups: Columns, code: Label[Any], whose: tuple[str, ...]) -> Select[Any]:
+    return select(
+        *groups,
+        jobs.c.state,
+        code,
+        func.count().label("jobs"),
+        func.sum(jobs.c.seconds).label("seconds"),
+        sum_of(jobs.c.cost).label("charged"),
+    ).where(jobs.c.ended_at.is_not(None), *_is_asked(whose))
+
+
+@cache
+def _under_way(groups: Columns, whose: tuple[str, ...]) -> Select[Any]:
+    """What has not ended, which is little, job by job."""
+    return select(
+        *groups,
+        jobs.c.created_at,
+        jobs.c.state,
+        null().label("code"),
+        literal(1).label("jobs"),
+        jobs.c.seconds,
+        ledger.CHARGED.label("charged"),
+    ).where(jobs.c.ended_at.is_(None), jobs.c.state.in_(OPEN), *_is_asked(whose))
+
+
+def _is_asked(whose: tuple[str, ...]) -> Iterator[ColumnElement[bool]]:
+    yield jobs.c.created_at >= bindparam("since")
+    yield jobs.c.created_at < bindparam("until")
+    yield ledger.IS_ASKED
+    if "tenant" in whose:
+        yield _tenant == bindparam("tenant")
+    if "person" in whose:
+        yield jobs.c.person == bindparam("person")
 
 
 def total(rows: Sequence[UsageRow]) -> UsageRow:
@@ -173,7 +272,7 @@ def lost(conn: Connection) -> list[tuple[JobId, GenerationId]]:
     rows = conn.execute(
         select(jobs.c.id, jobs.c.generation_id)
         .join(operator_notices, operator_notices.c.key == literal(MISSING) + jobs.c.generation_id)
-        .where(jobs.c.state == JobState.GENERATING)
+        .where(_state == JobState.GENERATING)
         .order_by(jobs.c.created_at)
     )
     return [(JobId(row.id), GenerationId(row.generation_id)) for row in rows]

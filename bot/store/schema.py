@@ -59,6 +59,8 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 # SQLite would take another one.
 _IS_RUNNING = text("ended_at IS NULL AND accepted_at IS NOT NULL")
 
+_HAS_ENDED = text("ended_at IS NOT NULL")
+
 #: What is summed and counted inside every submit.
 _COUNTED = ("accepted_at", "state", "cost", "story", "id")
 
@@ -136,6 +138,14 @@ jobs = Table(
         "person",
         sqlite_where=_IS_RUNNING,
         postgresql_where=_IS_RUNNING,
+    ),
+    # Covering, and written once: usage by day, by model, person and place, and how long it took.
+    Index(
+        "ix_jobs_asked",
+        *("created_at", "tenant", "person", "model", "state", "cost", "seconds"),
+        *("accepted_at", "completed_at", "ended_at", "story", "id"),
+        sqlite_where=_HAS_ENDED,
+        postgresql_where=_HAS_ENDED,
     ),
 )
 

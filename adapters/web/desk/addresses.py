@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from bot.errors import InvalidRequest
+from bot.records import Spot
 from bot.refs import JobId
-from bot.sights import Spot
 
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ from adapters.web.site import FILE_POLICY, reply
 from bot.errors import InvalidRequest, JobNotFound
 from bot.job import JobState
 from bot.ports import WebCall, WebReply
-from bot.sights import ClipLine, Search
+from bot.records import ClipLine, Search
 from bot.words import clean
 
 if TYPE_CHECKING:

@@ -7,12 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.web import render
+from adapters.web.desk.checks import Checks
 from adapters.web.desk.clips import Clips
 from adapters.web.desk.jobs import JobPage
+from adapters.web.desk.moderation import Moderation
 from adapters.web.desk.money import Money
 from adapters.web.desk.people import PeoplePage
 from adapters.web.desk.queue import QueuePage
 from adapters.web.desk.seat import FIELD, Handler, Seat, Subject
+from adapters.web.desk.services import Services
 from adapters.web.parse import field_of, read_form
 from adapters.web.site import STRANGER, Site, refuse, reply
 from bot.clock import Clock
@@ -55,11 +58,14 @@ class Door:
         #: What goes on as it is read.
         self.live = queue.live
         subjects: tuple[Subject, ...] = (
-            Money(studio, clock=clock),
+            Money(studio),
             queue,
             JobPage(studio),
             Clips(studio),
             PeoplePage(studio),
+            Services(studio, clock=clock),
+            Moderation(studio),
+            Checks(studio),
         )
         self._handlers: dict[tuple[str, str], Handler] = {}
         for each in subjects:

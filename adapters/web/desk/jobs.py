@@ -11,6 +11,7 @@ from adapters.web.desk.tables import Column, Link, Table, as_file
 from adapters.web.parse import to_job_id
 from bot.errors import InvalidRequest, JobNotFound
 from bot.ports import WebCall, WebReply
+from bot.records import JobSight, Kin
 from bot.refs import JobId
 from bot.request import (
     AnyWork,
@@ -22,7 +23,6 @@ from bot.request import (
     LinkFrame,
     frames_of,
 )
-from bot.sights import JobSight, Kin
 from bot.words import parameters
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _steps(job: JobSight) -> Table:
         columns=(
             Column(name="state", kind="state"),
             Column(name="reached", kind="time"),
-            Column(name="for", kind="span"),
+            Column(name="for", kind="seconds"),
         ),
         rows=[(each.state, each.at, each.seconds) for each in job.steps],
         file=_path(job, "steps"),

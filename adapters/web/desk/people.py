@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from adapters.web.desk.addresses import person_path, to_path
-from adapters.web.desk.money import to_table
+from adapters.web.desk.money import to_usage
 from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table, as_file
 from bot.errors import JobNotFound
 from bot.ports import WebCall, WebReply
+from bot.records import ClipLine, People, PersonLine, PersonSight
 from bot.refs import money
-from bot.sights import ClipLine, People, PersonLine, PersonSight
 from bot.words import clean
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def to_tables(person: PersonSight) -> dict[str, Table]:
     return {
         "limits": _limits(person.allowances, path("limits")),
         "last": _last(person.last, path("last")),
-        "days": to_table("Each day of this month", "day", person.days, file=path("days")),
+        "days": to_usage("Each day of this month", "day", person.days, file=path("days")),
         "grants": Table(
             title="Granted beyond the limits",
             columns=(

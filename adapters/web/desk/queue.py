@@ -13,7 +13,7 @@ from adapters.web.desk.tables import Column, Link, Table, as_file
 from adapters.web.site import reply
 from bot.clock import Clock
 from bot.ports import WebCall, WebReply
-from bot.sights import Queue, Standing
+from bot.records import Queue, Standing
 
 if TYPE_CHECKING:
     from bot.studio import Studio

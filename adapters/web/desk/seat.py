@@ -18,7 +18,11 @@ PAGES = (
     ("/desk/queue", "Queue", "≡"),
     ("/desk/clips", "Clips", "▷"),
     ("/desk/people", "People", "◇"),
+    ("/desk/services", "Services", "≈"),
+    ("/desk/moderation", "Moderation", "!"),
 )
+#: What only the operator has.
+OPERATORS_PAGES = (("/desk/checks", "Checks", "✓"),)
 FIELD = "csrf"
 
 
@@ -47,7 +51,7 @@ class Seat:
             name=who.display_name or who.user,
             reach=self.sitting.tenant,
             ends_at=self.sitting.ends_at,
-            pages=PAGES,
+            pages=PAGES if self.sitting.tenant else PAGES + OPERATORS_PAGES,
             here=here,
             **values,
         )

@@ -14,8 +14,9 @@ from bot.ports import WebReply
 from bot.words import cell
 
 CELL_CHARS = 2000
-#: How a value is drawn: money is micro-dollars, a time is aware, a span is seconds.
-Kind = Literal["words", "number", "money", "time", "span", "state", "job"]
+#: How a value is drawn: money is micro-dollars, a time is aware; a span is seconds, and so are
+#: `seconds`, of which parts matter. A `text` is long.
+Kind = Literal["words", "text", "number", "money", "time", "span", "seconds", "state", "job"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,8 @@ def _written(kind: Kind, value: Any) -> str:
         value = value.words
     if kind == "money":
         return f"{value / 1_000_000:.6f}"
+    if kind == "seconds":
+        return f"{value:.3f}"
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     return cell(str(value), limit=CELL_CHARS)

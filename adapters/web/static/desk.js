@@ -77,4 +77,8 @@
     }
   };
   look().catch(() => {}).finally(() => document.getElementById("clips")?.removeAttribute("aria-busy"));
+
+  // ---- a new look at what runs ----
+  const again = document.querySelector("[data-again]");
+  if (again) setTimeout(() => location.reload(), 1000 * Number(again.dataset.again));
 })();

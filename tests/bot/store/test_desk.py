@@ -7,8 +7,8 @@ from typing import Any
 
 from bot.job import Job, JobState
 from bot.overview import Blocked
+from bot.records import ClipPage, Search, Spot
 from bot.refs import JobId
-from bot.sights import ClipPage, Search, Spot
 from bot.store import desk_clips, desk_jobs, desk_people, erasing, jobs, ledger, settings
 from tests.bot.store.conftest import NOW, Books
 from tests.fakes import to_request

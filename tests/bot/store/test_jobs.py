@@ -225,33 +225,6 @@ async def test_slots_are_counted_by_person(books: Books) -> None:
     assert await books.database.read(lambda conn: jobs.running(conn, "other", old)) == {}
 
 
-async def test_what_runs_is_watched_until_it_failed(books: Books) -> None:
-    runs = await books.reach(S.GENERATING)
-    failed = await books.reach(S.GENERATING)
-    await books.change(failed, provider_failure=Failure(code="service", sentence="No."))
-    await books.reach(S.FETCHING)
-    later = await books.reach(S.GENERATING)
-    ids = {runs.generation_id, later.generation_id}
-
-    async def read(known: set[GenerationId]) -> tuple[set[GenerationId], list[Job]]:
-        return await books.database.read(lambda conn: jobs.generating(conn, "luma", known))
-
-    found, every = await read(set())
-    assert (found, {job.id for job in every}) == (ids, {runs.id, later.id})
-    assert runs.generation_id is not None
-    assert await read({runs.generation_id}) == (ids, [later])
-    assert await read(found) == (ids, [])
-
-
-async def test_the_last_durations_are_told_oldest_first(books: Books) -> None:
-    for number in range(4):
-        job = await books.reach(S.GENERATING, at=NOW + number * SECOND)
-        done = job.submitted_at and job.submitted_at + (10 + number) * SECOND
-        await books.move(job, S.FETCHING, completed_at=done)
-    found = await books.database.read(lambda conn: jobs.finished_durations(conn, "luma", 3))
-    assert [seconds for _, seconds in found] == [11, 12, 13]
-
-
 async def test_generations_of_others_are_known_even_after_a_second_attempt(books: Books) -> None:
     other = await books.reach(S.GENERATING)
 

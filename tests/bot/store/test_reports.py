@@ -93,12 +93,12 @@ async def test_a_period_has_its_first_moment_and_not_its_last(books: Books) -> N
     assert await read(books, start=NOW + 2 * DAY, end=NOW + 3 * DAY) == []
 
 
-async def test_many_rows_are_read_in_pieces(books: Books) -> None:
+async def test_many_rows_add_up(books: Books) -> None:
     job = await books.reach(S.DELIVERED)
     columns = (
         "state, version, adapter, tenant, channel, person, prompt, request, model, attempt, tries,"
         " broken, faults, created_at, cost, is_test, list_price, provider_cost, seconds, crashes,"
-        " cancel_requested"
+        " cancel_requested, accepted_at, ended_at"
     )
     await books.sql(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "

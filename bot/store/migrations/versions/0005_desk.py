@@ -1,4 +1,4 @@
-"""One-time links to the operator's desk, who is signed in there, and what it turns over."""
+"""Links to the operator's desk, who is signed in there, and the indexes of what it shows."""
 
 from __future__ import annotations
 
@@ -33,3 +33,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_jobs_tenant_created_at", "jobs", ["tenant", "created_at", "id"])
     op.create_index("ix_jobs_created_at", "jobs", ["created_at", "id"])
+    has_ended = sa.text("ended_at IS NOT NULL")
+    op.create_index(
+        op.f("ix_jobs_asked"),
+        "jobs",
+        [
+            *("created_at", "tenant", "person", "model", "state", "cost", "seconds"),
+            *("accepted_at", "completed_at", "ended_at", "story", "id"),
+        ],
+        sqlite_where=has_ended,
+        postgresql_where=has_ended,
+    )

@@ -1,0 +1,163 @@
+"""What moderators look after, of all places or of one: reports, reviews, blocks, and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
+
+from bot.job import JobState
+from bot.overview import AuditLine, Blocked
+from bot.refs import JobId
+from bot.sights import AuditSearch, Held, Paused, Report, Told
+from bot.store.schema import (
+    audit_log,
+    blocks,
+    job_events,
+    jobs,
+    operator_notices,
+    place_rules,
+    reports,
+)
+from bot.store.settings import IS_BLOCKED
+
+
+def reported(conn: Connection, tenant: str | None, limit: int) -> list[Report]:
+    """What was reported, what is not decided first, then the latest."""
+    is_there = [jobs.c.tenant == tenant] if tenant is not None else []
+    rows = conn.execute(
+        select(reports, jobs.c.tenant)
+        .join(jobs, jobs.c.id == reports.c.job_id)
+        .where(*is_there)
+        .order_by(reports.c.outcome.is_not(None), reports.c.at.desc(), reports.c.job_id)
+        .limit(limit)
+    )
+    return [
+        Report(
+            job_id=JobId(row.job_id),
+            tenant=row.tenant,
+            person=row.person,
+            reason=row.reason,
+            at=row.at,
+            outcome=row.outcome,
+            decided_by=row.decided_by or "",
+            decided_at=row.decided_at,
+        )
+        for row in rows
+    ]
+
+
+def held_back(conn: Connection, tenant: str | None, limit: int) -> list[Held]:
+    """Clips that wait for a moderator, the oldest first."""
+    is_there = [jobs.c.tenant == tenant] if tenant is not None else []
+    began = and_(
+        job_events.c.job_id == jobs.c.id,
+        job_events.c.to_state == JobState.REVIEWING.value,
+    )
+    rows = conn.execute(
+        select(jobs.c.id, jobs.c.tenant, jobs.c.person, job_events.c.at, jobs.c.created_at)
+        .outerjoin(job_events, began)
+        .where(jobs.c.state == JobState.REVIEWING.value, *is_there)
+        .order_by(jobs.c.created_at)
+        .limit(limit)
+    )
+    return [
+        Held(
+            job_id=JobId(row.id),
+            tenant=row.tenant,
+            person=row.person,
+            since=row.at or row.created_at,
+        )
+        for row in rows
+    ]
+
+
+def blocked(conn: Connection, tenant: str | None, now: datetime, limit: int) -> list[Blocked]:
+    """Who may ask for nothing, the latest first."""
+    is_there = (
+        [blocks.c.person.startswith(f"{tenant}:", autoescape=True)] if tenant is not None else []
+    )
+    rows = conn.execute(
+        select(blocks)
+        .where(IS_BLOCKED, *is_there)
+        .order_by(blocks.c.at.desc(), blocks.c.person)
+        .limit(limit),
+        {"now": now},
+    )
+    return [
+        Blocked(person=row.person, at=row.at, until=row.until, reason=row.reason) for row in rows
+    ]
+
+
+def paused(conn: Connection, tenant: str | None) -> list[Paused]:
+    """The places that take nothing new, the latest first."""
+    is_there = [place_rules.c.tenant == tenant] if tenant is not None else []
+    rows = conn.execute(
+        select(place_rules)
+        .where(place_rules.c.paused_at.is_not(None), *is_there)
+        .order_by(place_rules.c.paused_at.desc())
+    )
+    return [
+        Paused(
+            tenant=row.tenant,
+            at=row.paused_at,
+            by=row.paused_by,
+            message=row.paused_message or "",
+        )
+        for row in rows
+    ]
+
+
+def audit(
+    conn: Connection, tenant: str | None, search: AuditSearch, *, limit: int, skip: int = 0
+) -> list[AuditLine]:
+    """Who did what to whom, the latest first: in all, or to a place, its people and their jobs."""
+    rows = conn.execute(
+        select(audit_log)
+        .where(*_is_there(tenant), *_is_sought(search))
+        .order_by(audit_log.c.id.desc())
+        .limit(limit)
+        .offset(skip)
+    )
+    return [
+        AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
+        for row in rows
+    ]
+
+
+def _is_there(tenant: str | None) -> Sequence[ColumnElement[bool]]:
+    if tenant is None:
+        return ()
+    target = audit_log.c.target
+    of_place = target.startswith(f"{tenant}:", autoescape=True)
+    own_jobs = select(jobs.c.id).where(jobs.c.tenant == tenant)
+    return (or_(target == tenant, of_place, target.in_(own_jobs)),)
+
+
+def _is_sought(search: AuditSearch) -> list[ColumnElement[Any]]:
+    words = (
+        (audit_log.c.actor, search.actor),
+        (audit_log.c.act, search.act),
+        (audit_log.c.target, search.target),
+    )
+    return [column.icontains(said, autoescape=True) for column, said in words if said]
+
+
+def told(conn: Connection, limit: int) -> list[Told]:
+    """What the operator is to be told first, then what was told last."""
+    rows = conn.execute(
+        select(operator_notices)
+        .order_by(operator_notices.c.told_at.is_not(None), operator_notices.c.at.desc())
+        .limit(limit)
+    )
+    return [
+        Told(
+            at=row.at,
+            sentence=row.sentence,
+            job_id=JobId(row.job_id) if row.job_id else None,
+            told_at=row.told_at,
+        )
+        for row in rows
+    ]
