@@ -217,7 +217,12 @@ class Studio(Shelf):
         database, clock, house = self._database, self._clock, self._house
         self.entry = Entry(database=database, clock=clock, house=house, rights=rights)
         self.desk = Desk(
-            database=database, planner=self._planner, clock=clock, house=house, rights=rights
+            database=database,
+            planner=self._planner,
+            clips=self._clips,
+            clock=clock,
+            house=house,
+            rights=rights,
         )
         self.erasure = Erasure(
             database=database,
