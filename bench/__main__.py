@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
-from bench import lane, machine, street
+from bench import desk, lane, machine, street
 from bench.accept import accepting
 from bench.children import ChildFailed
 from bench.contest import hundred_running, thousand_running
@@ -40,6 +40,8 @@ MEASURES: dict[str, Measure] = {
     "discord": street.acknowledging,
     "slack": lane.acknowledging,
     "guilds": knowing,
+    "clips": desk.turning,
+    "pages": desk.following,
     "soak": soaking,
 }
 QUICK = ("hundred", "kill", "accept", "memory", "restart", "discord", "slack", "guilds")

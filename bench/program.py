@@ -33,6 +33,7 @@ from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs as rows
 from bot.store.schema import job_events, jobs
+from bot.supply import AdapterFactory
 
 NAME = "bench"
 LOOK_SECONDS = 0.1
@@ -89,6 +90,11 @@ class Chat:
         """Nobody is."""
         del requester
         return False
+
+    def link_to(self, message: MessageRef) -> str:
+        """There is nothing to read."""
+        del message
+        return ""
 
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as the limits say."""
@@ -234,12 +240,17 @@ def to_bench_config(
 
 
 @asynccontextmanager
-async def running(config: Config, *, chat: Chat | None = None) -> AsyncIterator[Program]:
-    """Run the program while the block runs."""
+async def running(
+    config: Config, *, chat: Chat | None = None, **adapters: AdapterFactory
+) -> AsyncIterator[Program]:
+    """Run the program while the block runs, with more chats where they are named."""
     setup_logging("error")
     used = chat or Chat()
     stop = asyncio.Event()
-    async with App(config, {NAME: lambda _: used}) as app, asyncio.TaskGroup() as group:
+    async with (
+        App(config, {NAME: lambda _: used, **adapters}) as app,
+        asyncio.TaskGroup() as group,
+    ):
         group.create_task(app.run(stop))
         try:
             yield Program(app=app, chat=used)

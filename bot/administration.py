@@ -18,8 +18,7 @@ from bot.rights import to_person
 from bot.rulings import Rulings
 from bot.store import digests, places, settings
 from bot.store.database import Tx
-from bot.treasury import NAME_CHARS
-from bot.words import clean
+from bot.words import NAME_CHARS, clean
 
 REASON_CHARS = 300
 MAX_CHANNELS = 200

@@ -278,6 +278,7 @@ class App:
             chart=Charts(self._codec, config.bot.data_dir / "charts").draw,
             sign=self._signer.sign,
             is_admin=reach.is_admin,
+            link_to=reach.link_to,
             desk_address=self.public_url or self.address if DESK in self._factories else "",
             is_desk_public=doors.is_public(config.bot),
             health_of=lambda name: self._watchers[name].admission.health,

@@ -37,6 +37,11 @@ async def _nobody(_requester: Requester) -> bool:
     return False
 
 
+def _no_link(_message: MessageRef) -> str:
+    """Where messages have no addresses."""
+    return ""
+
+
 def _no_trouble(_provider: str) -> str | None:
     """Where nobody watches the video services."""
     return None
@@ -111,7 +116,8 @@ class House:
     `chart` draws days as a PNG, where it can.
     `sign` makes a path on the public listener one that may be opened until a time; empty where
     there is none. `replicas` are this process and those beside it. `is_admin` asks a platform
-    whether somebody may run their place; raises `DeliveryError`s. `desk_address` is where the desk
+    whether somebody may run their place; raises `DeliveryError`s. `link_to` is where a
+    message is read in a browser, empty where nobody knows. `desk_address` is where the desk
     is, empty where there is none; `is_desk_public`: others than this machine reach it.
     `health_of` tells what this process knows of a video service, `chats` why nobody is heard at a
     platform, empty where all is well, and `check` looks at all that `raybot check` does.
@@ -139,6 +145,7 @@ class House:
     chart: Callable[[Sequence[UsageRow]], Awaitable[bytes | None]] = _draw_nothing
     sign: Callable[[str, datetime], str] = _sign_nothing
     is_admin: Callable[[Requester], Awaitable[bool]] = _nobody
+    link_to: Callable[[MessageRef], str] = _no_link
     desk_address: str = ""
     is_desk_public: bool = False
     health_of: Callable[[str], Health] = _unwatched

@@ -322,6 +322,9 @@ class Adapter(Protocol):
         Raises `DeliveryError`s where it does not answer.
         """
 
+    def link_to(self, message: MessageRef) -> str:
+        """Where an own message is read in a browser; empty where it has no address."""
+
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """A fresh public link to this image by the chat's own means; only where `can_host`."""
 

@@ -52,6 +52,11 @@ class Reach:
         adapter = self.adapters.get(requester.adapter)
         return adapter is not None and await adapter.is_admin(requester)
 
+    def link_to(self, message: MessageRef) -> str:
+        """Where a message of ours is read in a browser; empty where it has no address."""
+        adapter = self.adapters.get(message.thread.adapter)
+        return adapter.link_to(message) if adapter is not None else ""
+
     def chats(self) -> dict[str, str]:
         """Why nobody is heard at each platform; empty where all is well."""
         return {name: adapter.trouble or "" for name, adapter in self.adapters.items()}

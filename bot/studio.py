@@ -221,7 +221,12 @@ class Studio(Shelf):
         rights = self._rights
         self.entry = Entry(database=database, clock=clock, house=house, rights=rights)
         self.desk = Desk(
-            database=database, planner=self._planner, clock=clock, house=house, rights=rights
+            database=database,
+            planner=self._planner,
+            clips=self._clips,
+            clock=clock,
+            house=house,
+            rights=rights,
         )
         self.erasure = Erasure(
             database=database,

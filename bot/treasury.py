@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -23,9 +22,8 @@ from bot.rights import Rights, to_person
 from bot.store import allowances, digests, reports, settings
 from bot.store.database import Database, Tx
 from bot.tables import micros
-from bot.words import cell, charge_words, clean, moment
+from bot.words import NAME_CHARS, cell, charge_words, labels, moment
 
-NAME_CHARS = 80
 #: A spreadsheet takes a cell that begins so for a formula.
 MEASURES = ("asked", "delivered", "refused", "failed", "seconds", "charged_usd")
 CSV_HEAD = ("day", "person", "name", "model", *MEASURES)
@@ -72,8 +70,8 @@ class Treasury:
                 reports.names(conn, since, until, tenant=tenant),
             )
         )
-        labels = _labels(names)
-        named = [replace(row, label=labels[row.label]) for row in rows]
+        called = labels(names)
+        named = [replace(row, label=called[row.label]) for row in rows]
         return tuple(sorted(named, key=lambda row: (-row.charged, -row.asked, row.label)))
 
     async def usage_by_model(
@@ -251,18 +249,6 @@ class Treasury:
             target=f"{tenant}:{channel}" if channel else tenant,
             detail="on" if channel else "off",
         )
-
-
-def _labels(names: Mapping[str, str]) -> dict[str, str]:
-    """What each person is called here; ids tell those apart who share a name or have none."""
-    shown = {person: clean(name, limit=NAME_CHARS) for person, name in names.items()}
-    often = Counter(shown.values())
-    labels = {}
-    for person, name in shown.items():
-        user = person.rpartition(":")[2]
-        is_clear = name and often[name] == 1
-        labels[person] = name if is_clear else f"{name} ({user})" if name else user
-    return labels
 
 
 def _days_csv(days: Sequence[UsageRow]) -> str:

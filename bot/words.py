@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, assert_never
@@ -22,7 +24,7 @@ from bot.request import (
     Work,
 )
 
-QUOTE_CHARS = 300
+QUOTE_CHARS, NAME_CHARS = 300, 80
 Table = tuple[tuple[str, ...], ...]
 Tone = Literal["info", "good", "bad", "wait"]
 
@@ -175,6 +177,18 @@ def _frame_words(end: str, frame: Frame | None) -> list[str]:
     if not isinstance(frame, ClipFrame):
         return [f"{end} image"]
     return [f"{end} {'picture' if frame.is_still else 'clip'} {frame.job_id}"]
+
+
+def labels(names: Mapping[str, str]) -> dict[str, str]:
+    """What each person is called; ids tell those apart who share a name or have none."""
+    shown = {person: clean(name, limit=NAME_CHARS) for person, name in names.items()}
+    often = Counter(shown.values())
+    called = {}
+    for person, name in shown.items():
+        user = person.rpartition(":")[2]
+        is_clear = name and often[name] == 1
+        called[person] = name if is_clear else f"{name} ({user})" if name else user
+    return called
 
 
 # ---- tables ----------------------------------------------------------------------------------

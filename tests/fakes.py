@@ -126,6 +126,9 @@ class RecordingAdapter:
             raise self.rights_fault
         return requester.user in self.admins
 
+    def link_to(self, message: MessageRef) -> str:
+        return f"https://chat.example/{message.thread.channel}/{message.message}"
+
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as the limits say."""
         raise ThreadGone

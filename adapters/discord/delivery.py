@@ -268,6 +268,10 @@ class Delivery:
         """Stream an image from Discord, by the link of today."""
         return self.images.read(attachment, lambda: self._online)
 
+    def link_to(self, message: MessageRef) -> str:
+        """The link to a message."""
+        return render.jump(message)
+
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """A link to this image on our own status message; in private, a direct message's."""
         is_hidden = hosting.is_hidden or is_private(hosting.thread)

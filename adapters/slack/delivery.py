@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.slack import addresses, refusals, render
 from adapters.slack.addresses import NAME, Accounts
+from adapters.slack.blocks import jump
 from adapters.slack.clients import Clients
 from adapters.slack.images import Images
 from adapters.slack.pace import Pace
@@ -244,6 +245,10 @@ class Delivery:
     def read(self, attachment: Attachment) -> AsyncIterator[bytes]:
         """Stream an image from Slack, by the link of today."""
         return self.images.read(attachment)
+
+    def link_to(self, message: MessageRef) -> str:
+        """The link to a message, through Slack's own door."""
+        return jump(message)
 
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none: what Slack keeps needs a token."""

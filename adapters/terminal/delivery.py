@@ -173,6 +173,11 @@ class Delivery:
         """Whoever sits here runs this place."""
         return requester.adapter == self.name
 
+    def link_to(self, message: MessageRef) -> str:
+        """What a terminal shows has no address."""
+        del message
+        return ""
+
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as the limits say."""
         raise ThreadGone

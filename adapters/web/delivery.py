@@ -103,6 +103,10 @@ class Delivery:
         del requester
         return False
 
+    def link_to(self, message: MessageRef) -> str:
+        """The thread of a job."""
+        return f"/web/thread?job={message.message.partition(':')[0]}"
+
     async def host(self, image: Path, hosting: Hosting) -> Hosted:
         """There is none, as `can_host` says."""
         raise ThreadGone

@@ -61,6 +61,7 @@ class Playground(Delivery):
         super().__init__(studio, folder=folder, image_days=image_days, clock=clock)
         self._site = Site(address=studio.entry.address, is_public=studio.entry.is_public)
         self._guard = Guard(studio, self._site)
+        self._door = Door(studio, self._site, clock=clock)
         self._routes = self._to_routes()
 
     def _to_routes(self) -> dict[tuple[str, str], WebHandler]:
@@ -84,7 +85,7 @@ class Playground(Delivery):
             routes["GET", f"/web/static/{path.name}"] = partial(
                 self._on_call, answer, self._refuse
             )
-        desk = Door(self._studio, self._site, clock=self._clock).answers
+        desk = self._door.answers
         routes |= {each: partial(self._on_call, answer, told) for each, answer in desk.items()}
         upload = self._to_answer(self._on_upload)
         routes["POST", "/web/images"] = WebRoute(answer=upload, max_bytes=IMAGE_BYTES)
@@ -103,6 +104,7 @@ class Playground(Delivery):
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear(), name="news of other processes")
             group.create_task(self._sweep(), name="sweep")
+            group.create_task(self._door.live.run(), name="queue")
             group.create_task(self._studio.desk.run(), name="desk")
 
     # ---- every call ----------------------------------------------------------------------

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.clock import Clock
@@ -27,6 +28,15 @@ Everything = Callable[[], Awaitable[list[str]]]
 IsIn = Callable[[], Awaitable[datetime | None]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Card:
+    """How a card looks since it had this number; the `event` is made once for all pages."""
+
+    number: int
+    drawn: str
+    event: bytes
+
+
 class News:
     """The latest state of each card that changed, by its name."""
 
@@ -36,7 +46,7 @@ class News:
         self._number = 0
         #: All that changed after this one is remembered.
         self._oldest = 0
-        self._latest: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        self._latest: OrderedDict[str, _Card] = OrderedDict()
         self._changed = asyncio.Event()
 
     @property
@@ -46,13 +56,14 @@ class News:
 
     def tell(self, name: str, drawn: str) -> bool:
         """A card looks like this now; False where it did before, which is no news."""
-        if (before := self._latest.get(name)) is not None and before[1] == drawn:
+        if (before := self._latest.get(name)) is not None and before.drawn == drawn:
             return False
         self._number += 1
-        self._latest[name] = (self._number, drawn)
+        event = self._event(self._number, drawn)
+        self._latest[name] = _Card(number=self._number, drawn=drawn, event=event)
         self._latest.move_to_end(name)
         if len(self._latest) > REMEMBERED:
-            self._oldest = self._latest.popitem(last=False)[1][0]
+            self._oldest = self._latest.popitem(last=False)[1].number
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         return True
@@ -79,20 +90,20 @@ class News:
                 for drawn in await everything():
                     yield self._event(at, drawn)
             newest = self._number
-            for number, drawn in self._since(at, hidden):
-                yield self._event(number, drawn)
+            for event in self._since(at, hidden):
+                yield event
             at = newest
             if self._number <= at:
                 await self._clock.wait(changed, min(self._clock.now() + HEARTBEAT, until))
             if not changed.is_set():
                 yield b": still here\n\n"
 
-    def _since(self, at: int, hidden: str) -> list[tuple[int, str]]:
+    def _since(self, at: int, hidden: str) -> list[bytes]:
         """What changed after this number, in order: numbers grow from the front to the end."""
         return [
-            (number, drawn)
-            for name, (number, drawn) in self._latest.items()
-            if number > at and not (hidden and name.startswith(hidden))
+            card.event
+            for name, card in self._latest.items()
+            if card.number > at and not (hidden and name.startswith(hidden))
         ]
 
     def _read(self, last_seen: str) -> int:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 
+from bot.clips import Clips
 from bot.clock import Clock
 from bot.desk.checks import ChecksView
 from bot.desk.moderation import ModerationView
 from bot.desk.openings import OpeningsView
 from bot.desk.pace import PaceView
+from bot.desk.people import PeopleView
 from bot.desk.places import PlacesView
 from bot.desk.services import ServicesView
 from bot.desk.spending import SpendingView
+from bot.desk.turning import TurningView
+from bot.desk.work import WorkView
 from bot.house import House
 from bot.planning import Planner
 from bot.rights import Rights
@@ -27,11 +31,21 @@ class Desk:
     """The subjects."""
 
     def __init__(
-        self, *, database: Database, planner: Planner, clock: Clock, house: House, rights: Rights
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        clips: Clips,
+        clock: Clock,
+        house: House,
+        rights: Rights,
     ) -> None:
         self.spending = SpendingView(database=database, clock=clock, house=house)
         self.openings = OpeningsView(database=database, clock=clock, rights=rights)
         self.places = PlacesView(database=database, planner=planner, clock=clock, house=house)
+        self.turning = TurningView(database=database, clips=clips, clock=clock, house=house)
+        self.work = WorkView(database=database, planner=planner, house=house, turning=self.turning)
+        self.people = PeopleView(database=database, clock=clock, house=house, turning=self.turning)
         self.pace = PaceView(database=database, clock=clock, house=house)
         self.services = ServicesView(database=database, planner=planner, clock=clock, house=house)
         self.moderation = ModerationView(database=database, clock=clock)

@@ -5,7 +5,7 @@ Entries are only ever added. `jobs.cost` repeats what a job counts now, in the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -208,9 +208,9 @@ def note_refusal(tx: Tx, refused: QuotaExceeded, limits: LimitsTable, now: datet
 
 
 def usage(
-    conn: Connection, start: datetime, end_: datetime, *, person: str | None = None
+    conn: Connection, start: datetime, end_: datetime, *, people: Collection[str] | None = None
 ) -> list[UsageRow]:
-    """Usage between two times, a row per person; label is the person's key."""
+    """Usage between two times, a row per person, of all or of some; label is the person's key."""
     is_delivered = jobs.c.state == JobState.DELIVERED.value
     is_refused = jobs.c.failure["code"].as_string().in_(REFUSALS)
     is_failed = jobs.c.state == JobState.FAILED.value
@@ -228,7 +228,7 @@ def usage(
             jobs.c.created_at >= start,
             jobs.c.created_at < end_,
             IS_ASKED,
-            *([jobs.c.person == person] if person else []),
+            *([jobs.c.person.in_(people)] if people is not None else []),
         )
         .group_by(jobs.c.person)
         .order_by(jobs.c.person)
@@ -255,8 +255,8 @@ def report(
     own = allowances.holding(conn, requester, channel, limits, now)
     counted = allowances.used(conn, requester, channel, own, now)
     clips, worth = test_use(conn, person, span.month_start)
-    today = usage(conn, span.day_start, span.day_end, person=person)
-    month = usage(conn, span.month_start, span.month_end, person=person)
+    today = usage(conn, span.day_start, span.day_end, people=[person])
+    month = usage(conn, span.month_start, span.month_end, people=[person])
     return UsageReport(
         today=_labelled("today", today),
         month=_labelled("this month", month),

@@ -126,6 +126,9 @@ jobs = Table(
     Index("ix_jobs_channel_accepted_at", "channel", *_COUNTED),
     Index("ix_jobs_tenant_accepted_at", "tenant", *_COUNTED),
     Index("ix_jobs_accepted_at", "accepted_at", "cost"),
+    # The desk turns over pages of all that was asked, the newest first.
+    Index("ix_jobs_tenant_created_at", "tenant", "created_at", "id"),
+    Index("ix_jobs_created_at", "created_at", "id"),
     Index(
         "ix_jobs_running",
         "tenant",

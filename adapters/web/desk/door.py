@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from adapters.web import render
 from adapters.web.desk.acts import Acts
 from adapters.web.desk.checks import Checks
+from adapters.web.desk.clips import Clips
+from adapters.web.desk.jobs import JobPage
 from adapters.web.desk.moderation import Moderation
 from adapters.web.desk.money import Money
+from adapters.web.desk.people import PeoplePage
 from adapters.web.desk.places import Places
+from adapters.web.desk.queue import QueuePage
 from adapters.web.desk.said import unseal
 from adapters.web.desk.seat import FIELD, Handler, Seat, Subject
 from adapters.web.desk.services import Services
@@ -21,6 +25,8 @@ from adapters.web.site import STRANGER, Site, refuse, reply
 from bot.clock import Clock
 from bot.errors import (
     BotError,
+    ClipError,
+    InvalidRequest,
     JobNotFound,
     LinkSpent,
     NotAllowed,
@@ -37,9 +43,11 @@ if TYPE_CHECKING:
 ENTER, LEAVE = "/desk/enter", "/desk/leave"
 GUEST = "You were let into the playground; the desk is for those who run Raybot or a place."
 NOT_IN, NO_WAY = "You are not signed in", "This link opens nothing"
+NOT_HERE, NOT_CLEAR = "Not here", "Not understood"
 #: So many tries may fail in a minute, from one address and from everywhere.
 TRIES, ALL_TRIES = 10, 60
 MINUTE = 60.0
+NOT_FOUND = 404
 
 
 class Door:
@@ -50,10 +58,17 @@ class Door:
         self._site = site
         self._clock = clock
         self._tries: list[tuple[float, str]] = []
+        queue = QueuePage(studio, clock=clock)
+        #: What goes on as it is read.
+        self.live = queue.live
         subjects: tuple[Subject, ...] = (
             Money(studio),
             Places(studio),
             Acts(studio, site, clock=clock),
+            queue,
+            JobPage(studio),
+            Clips(studio),
+            PeoplePage(studio),
             Services(studio, clock=clock),
             Moderation(studio),
             Checks(studio),
@@ -155,7 +170,12 @@ def told(_call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
     status, text = 400 if isinstance(error, Refusal) else 500, describe_error(error)
     is_out = isinstance(error, SignedOut | LinkSpent)
-    status = 404 if isinstance(error, JobNotFound) else status
+    if isinstance(error, JobNotFound | ClipError):
+        status = NOT_FOUND
+    if isinstance(error, JobNotFound | InvalidRequest):
+        # In a chat it is told how to go on there, and that nothing was charged.
+        title = NOT_HERE if status == NOT_FOUND else NOT_CLEAR
+        text = Text(title=title, lines=(error.sentence,))
     if isinstance(error, NotAllowed) and not isinstance(error, QuotaExceeded):
         status = 401 if isinstance(error, SignedOut) else 403
         title = NOT_IN if isinstance(error, SignedOut) else NO_WAY if is_out else text.title

@@ -107,6 +107,11 @@ def to_bar(budget: Budget, spent: Spending) -> Mapping[str, Any]:
 
 
 def _usage(title: str, what: str, name: str, rows: Sequence[UsageRow]) -> Table:
+    return to_usage(title, what, rows, file=_file(name))
+
+
+def to_usage(title: str, what: str, rows: Sequence[UsageRow], *, file: str) -> Table:
+    """Usage as a table."""
     return Table(
         title=title,
         columns=(Column(name=what), *MEASURES),
@@ -122,7 +127,7 @@ def _usage(title: str, what: str, name: str, rows: Sequence[UsageRow]) -> Table:
             )
             for each in rows
         ],
-        file=_file(name),
+        file=file,
     )
 
 

@@ -16,6 +16,9 @@ from bot.studio import Sitting
 #: The pages as they stand in the list beside them: address, name, sign.
 PAGES = (
     ("/desk", "Money", "$"),
+    ("/desk/queue", "Queue", "≡"),
+    ("/desk/clips", "Clips", "▷"),
+    ("/desk/people", "People", "◇"),
     ("/desk/services", "Services", "≈"),
     ("/desk/moderation", "Moderation", "!"),
     ("/desk/places", "Places", "⌂"),

@@ -133,7 +133,7 @@ async def test_every_answer_is_protected_and_nothing_on_the_pages_is_foreign(
 
     async def walk(**headers: str) -> None:
         for method, path in routes:
-            if path == "/web/events" and "Host" not in headers:
+            if path.endswith("/events") and "Host" not in headers:  # They have no end.
                 continue
             if method == "GET":
                 answer = await visitor.get(path, **headers)

@@ -307,7 +307,7 @@ async def test_to_look_changes_nothing_and_shows_ones_own(inn: Inn) -> None:
                 assert answer.status < 500, (route, fields, answer.text)
                 seen |= {each for each in inn.there.marks if each in answer.text}
     assert await inn.rows() == before
-    assert seen >= {inn.there.amount, PAUSE, REASON, USER, "77.31"}
+    assert seen >= {inn.there.amount, PROMPT, NAME, PAUSE, REASON, USER, "77.31", *inn.there.jobs}
 
 
 async def test_nobody_is_let_in_from_outside_without_signing_in(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One-time links to the operator's desk, who is signed in there, and the index of its sums."""
+"""Links to the operator's desk, who is signed in there, and the indexes of what it shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the tables, the index and the column."""
+    """Add the tables, the indexes and the column."""
     op.add_column("grants", sa.Column("form", sa.String(length=100), nullable=True))
     op.create_index(op.f("ix_grants_form"), "grants", ["form"], unique=True)
     op.create_table(
@@ -33,6 +33,8 @@ def upgrade() -> None:
         sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_desk_sessions")),
     )
+    op.create_index("ix_jobs_tenant_created_at", "jobs", ["tenant", "created_at", "id"])
+    op.create_index("ix_jobs_created_at", "jobs", ["created_at", "id"])
     has_ended = sa.text("ended_at IS NOT NULL")
     op.create_index(
         op.f("ix_jobs_asked"),

@@ -1,0 +1,119 @@
+"""Who asks for clips: what they used, what they may use, and whether they are blocked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot import quota
+from bot.clock import Clock
+from bot.desk.turning import TurningView
+from bot.errors import JobNotFound
+from bot.house import House
+from bot.overview import Sitting, UsageRow
+from bot.records import People, PersonLine, PersonSight, Search
+from bot.refs import Micros
+from bot.store import desk_people, ledger, reports
+from bot.store.database import Database
+from bot.words import labels
+
+PAGE = 50
+#: So many people a file has at the most.
+MOST_IN_FILE = 5000
+
+
+class PeopleView:
+    """People of the reach of a sitting; the others are not there (`JobNotFound`)."""
+
+    def __init__(
+        self, *, database: Database, clock: Clock, house: House, turning: TurningView
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._house = house
+        self._turning = turning
+
+    async def page(
+        self, sitting: Sitting, *, named: str = "", tenant: str = "", page: int = 1
+    ) -> People:
+        """A page of those who asked, the last seen first; only those called so."""
+        return await self._read(sitting, named, tenant, limit=PAGE, offset=PAGE * (page - 1))
+
+    async def everybody(self, sitting: Sitting, *, named: str = "", tenant: str = "") -> People:
+        """All of them, up to the most that a file has."""
+        return await self._read(sitting, named, tenant, limit=MOST_IN_FILE, offset=0)
+
+    async def _read(
+        self, sitting: Sitting, named: str, tenant: str, *, limit: int, offset: int
+    ) -> People:
+        now, where = self._clock.now(), sitting.tenant or tenant
+        span = quota.windows(now, self._house.limits.timezone)
+        found, count = await self._database.read(
+            lambda conn: desk_people.seen(conn, where, named=named, limit=limit, offset=offset)
+        )
+        keys = [each.person for each in found]
+        used, blocked = await self._database.read(
+            lambda conn: (
+                ledger.usage(conn, span.month_start, span.month_end, people=keys),
+                desk_people.blocked(conn, keys, now),
+            )
+        )
+        by_key = {each.label: each for each in used}
+        called = labels({each.person: each.name for each in found})
+        lines = [
+            PersonLine(
+                person=each.person,
+                tenant=each.person.rpartition(":")[0],
+                name=called[each.person],
+                last_seen=each.at,
+                asked_ever=each.times,
+                month=by_key.get(each.person, _nothing(each.person)),
+                block=blocked.get(each.person),
+            )
+            for each in found
+        ]
+        return People(lines=lines, count=count, month_ends=span.month_end)
+
+    async def one(self, sitting: Sitting, person: str) -> PersonSight:
+        """What one person used and may use, and what they asked for last."""
+        tenant = person.rpartition(":")[0]
+        now, limits = self._clock.now(), self._house.limits
+        zone, who = limits.timezone, None
+        if sitting.sees(tenant):
+            who = await self._database.read(lambda conn: desk_people.requester(conn, person))
+        if who is None:
+            raise JobNotFound("There is nobody like that here.")
+        asked, month = who, quota.windows(now, zone).month_start
+        seen, report, days, blocked = await self._database.read(
+            lambda conn: (
+                desk_people.one(conn, person),
+                ledger.report(conn, asked, "", limits, now),
+                reports.by_day(conn, month, now, timezone=zone, person=person),
+                desk_people.blocked(conn, [person], now),
+            )
+        )
+        last = await self._turning.page(sitting, Search(person=person))
+        assert seen is not None
+        line = PersonLine(
+            person=person,
+            tenant=tenant,
+            name=labels({person: asked.display_name})[person],
+            last_seen=seen.at,
+            asked_ever=seen.times,
+            month=report.month,
+            block=blocked.get(person),
+        )
+        return PersonSight(
+            line=line,
+            today=replace(report.today, label="today"),
+            month=report.month,
+            days=tuple(reversed(days)),
+            allowances=report.allowances,
+            grants=report.grants,
+            last=last.lines[:10],
+        )
+
+
+def _nothing(label: str) -> UsageRow:
+    return UsageRow(
+        label=label, asked=0, delivered=0, refused=0, failed=0, seconds=0.0, charged=Micros(0)
+    )

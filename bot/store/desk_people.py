@@ -1,0 +1,110 @@
+"""Who asked for clips, as the desk lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, func, or_, select
+
+from bot.overview import Blocked
+from bot.request import Requester
+from bot.store.schema import blocks, jobs
+from bot.store.settings import IS_BLOCKED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Somebody who asked: what they called themselves last, when that was, and how often."""
+
+    person: str
+    name: str
+    at: datetime
+    times: int
+
+
+def seen(
+    conn: Connection, tenant: str, *, named: str = "", limit: int, offset: int = 0
+) -> tuple[list[Seen], int]:
+    """Some of those who asked in a place, or anywhere, the last first; and how many there are.
+
+    Only those with `named` in their name or id.
+    """
+    which = [jobs.c.person.startswith(f"{tenant}:", autoescape=True)] if tenant else []
+    # An index has all that this takes.
+    asked = (
+        select(
+            jobs.c.person.label("person"),
+            func.max(jobs.c.created_at).label("at"),
+            func.count().label("times"),
+        )
+        .where(*which)
+        .group_by(jobs.c.person)
+        .subquery()
+    )
+    name = _name_of(asked.c.person)
+    is_meant = [_is_meant(asked.c.person, name, named)] if named else []
+    count = conn.execute(select(func.count()).select_from(asked).where(*is_meant)).scalar_one()
+    rows = conn.execute(
+        select(asked, name.label("name"))
+        .where(*is_meant)
+        .order_by(asked.c.at.desc(), asked.c.person)
+        .limit(limit)
+        .offset(offset)
+    )
+    found = [
+        Seen(person=row.person, name=row.name or "", at=row.at, times=row.times) for row in rows
+    ]
+    return found, int(count)
+
+
+def one(conn: Connection, person: str) -> Seen | None:
+    """Somebody who asked; None where nobody like that did."""
+    row = conn.execute(
+        select(func.max(jobs.c.created_at).label("at"), func.count().label("times")).where(
+            jobs.c.person == person
+        )
+    ).one()
+    return Seen(person=person, name="", at=row.at, times=row.times) if row.times else None
+
+
+def requester(conn: Connection, person: str) -> Requester | None:
+    """Somebody as they were when they asked last: their roles, and what they are called."""
+    row = conn.execute(
+        select(jobs.c.request["requester"].label("who"))
+        .where(jobs.c.person == person)
+        .order_by(jobs.c.created_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return Requester.model_validate(row.who) if row is not None else None
+
+
+def blocked(conn: Connection, people: Sequence[str], now: datetime) -> dict[str, Blocked]:
+    """Those of them who may ask for nothing now."""
+    rows = conn.execute(
+        select(blocks).where(blocks.c.person.in_(people), IS_BLOCKED), {"now": now}
+    )
+    return {
+        row.person: Blocked(person=row.person, at=row.at, until=row.until, reason=row.reason)
+        for row in rows
+    }
+
+
+def _name_of(person: ColumnElement[str]) -> ColumnElement[str]:
+    last = jobs.alias()
+    return (
+        select(last.c.request["requester"]["display_name"].as_string())
+        .where(last.c.person == person)
+        .order_by(last.c.created_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _is_meant(
+    person: ColumnElement[str], name: ColumnElement[str], named: str
+) -> ColumnElement[bool]:
+    return or_(
+        name.icontains(named, autoescape=True), person.icontains(f":{named}", autoescape=True)
+    )

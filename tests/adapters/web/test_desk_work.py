@@ -1,0 +1,258 @@
+"""Queue, clips, people and each job at the desk: what is there, for whom, and what goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from bot.job import Failure, JobState
+from bot.refs import JobId, ThreadRef
+from bot.request import GenerationRequest, Requester, VideoWork
+from bot.simulator import Simulator
+from bot.store import jobs
+from tests.adapters.web.visitor import Stream, Visitor, visiting
+from tests.fakes import MovableClock
+
+NAME = "recording"
+HOSTILE = '<script>alert(1)</script> a "fox" & {{7*7}} =SUM(1)'
+#: Of one job, each by the name that its address has.
+OF_JOB = ("/desk/job?id={}", "/desk/poster?job={}", "/desk/job.csv?id={}&of=steps")
+
+
+@pytest.fixture
+async def visitor(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> AsyncIterator[Visitor]:
+    async with visiting(tmp_path, simulator, clock) as opened:
+        yield opened
+
+
+def to_request(
+    prompt: str, user: str, *, workspace: str = "local", is_private: bool = False
+) -> GenerationRequest:
+    who = Requester(adapter=NAME, workspace=workspace, user=user, display_name=user.title())
+    return GenerationRequest(
+        dedupe_key=f"{prompt}-{user}-{workspace}",
+        requester=who,
+        thread=ThreadRef(adapter=NAME, workspace=workspace, channel="creative"),
+        work=VideoWork(prompt=prompt),
+        is_private=is_private,
+    )
+
+
+async def ask(
+    visitor: Visitor, prompt: str, user: str = "bo", *, is_private: bool = False
+) -> JobId:
+    """A request of the local place, up to its generation."""
+    request = to_request(prompt, user, is_private=is_private)
+    job_id = (await visitor.house.app.studio.submit(request)).job_id
+    await visitor.house.until(job_id, JobState.GENERATING)
+    return job_id
+
+
+async def deliver(visitor: Visitor, job_id: JobId) -> None:
+    found = await visitor.house.until(job_id, JobState.GENERATING)
+    assert found.generation_id
+    await visitor.house.simulator.finish(found.generation_id)
+    await visitor.house.delivered(job_id)
+
+
+async def ask_elsewhere(visitor: Visitor, prompt: str) -> JobId:
+    """A request of another place, which waits there."""
+    request = to_request(prompt, "zed", workspace="away")
+    database, now = visitor.house.app.database, visitor.house.clock.now()
+    return (await database.write(lambda tx: jobs.insert(tx, request, now)))[0].id
+
+
+async def sit(visitor: Visitor, *, is_operator: bool = False) -> None:
+    """Sign in, as an admin of the local place or as the operator."""
+    entry = visitor.house.app.studio.entry
+    visitor.house.chat.admins.add("ana")
+    ana = Requester(adapter=NAME, workspace="local", user="ana", display_name="Ana")
+    invited = await (entry.invite_here("me") if is_operator else entry.invite(ana))
+    key = invited.link.partition("key=")[2]
+    assert (await visitor.post("/desk/enter", {"key": key})).status == 200
+
+
+def in_page(pattern: str, page: str) -> str:
+    found = re.search(pattern, page)
+    assert found, page
+    return unescape(found[1])
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+async def test_each_sees_what_is_theirs_to_see(visitor: Visitor) -> None:
+    job = await ask(visitor, HOSTILE)
+    await deliver(visitor, job)
+    secret = await ask(visitor, "a secret garden", "dee", is_private=True)
+    await deliver(visitor, secret)
+    other = await ask_elsewhere(visitor, "a prompt of another place")
+    await sit(visitor)
+
+    clips = (await visitor.get("/desk/clips")).html
+    assert HOSTILE in unescape(clips)
+    assert "<script>alert" not in clips
+    assert {job, secret} <= set(re.findall(r"r-[0-9a-z]{10}", clips))
+    assert f"/desk/poster?job={secret}" not in clips
+    page = (await visitor.get(f"/desk/job?id={job}")).html
+    for word in (
+        "Timeline",
+        "hold",
+        "settle",
+        "generating",
+        "https://chat.example/",
+        "In the chat",
+    ):
+        assert word in page, word
+    poster = await visitor.get(f"/desk/poster?job={job}")
+    assert (poster.status, poster.body[:2]) == (200, b"\xff\xd8")
+    link = in_page(r'video [^>]*src="([^"]+)"', page)
+    part = await visitor.get(link, Range="bytes=0-99")
+    assert (part.status, len(part.body)) == (206, 100)
+
+    private = (await visitor.get(f"/desk/job?id={secret}")).html
+    assert "This is private" in private
+    assert f"/clips/{secret}" not in private
+    assert (await visitor.get(f"/desk/poster?job={secret}")).status == 404
+    assert secret not in (await visitor.get("/desk/clips?q=garden")).html
+    assert "Timeline" in (await visitor.get(f"/desk/clips?q={job}")).html
+    file = rows((await visitor.get("/desk/clips.csv")).html)
+    assert [(each["job"], each["prompt"]) for each in file] == [
+        (secret, "private"),
+        (job, HOSTILE),
+    ]
+    assert not any("garden" in text for text in (clips, private))
+
+    await check_that_another_place_is_not_there(visitor, job, other)
+
+
+async def check_that_another_place_is_not_there(
+    visitor: Visitor, own: JobId, other: JobId
+) -> None:
+    """By whatever address; to the operator it is, and that place alone where they want it."""
+    theirs = "recording:away:zed"
+    addresses = [path.format(other) for path in OF_JOB]
+    addresses += [f"/desk/person?key={theirs}", f"/desk/person.csv?key={theirs}&of=days"]
+    addresses += [f"/desk/clips?person={theirs}", "/desk/job?id=../x", "/desk/job"]
+    assert [(await visitor.get(each)).status for each in addresses] == [404] * len(addresses)
+    lists = ("clips", "clips.csv", "queue", "queue.csv", "people", "people.csv")
+    for each in lists:
+        answer = await visitor.get(f"/desk/{each}?place=recording:away")
+        assert answer.status == 200
+        assert not any(word in answer.html for word in (other, "another place", "zed", "Zed")), (
+            each
+        )
+
+    visitor.session.cookie_jar.clear()
+    await sit(visitor, is_operator=True)
+    assert [(await visitor.get(path.format(other))).status for path in OF_JOB] == [200, 404, 200]
+    for each in lists:
+        answer = await visitor.get(f"/desk/{each}?place=recording:away")
+        assert "recording:away" in answer.html
+        assert own not in answer.html
+
+
+async def test_people_and_their_limits_and_what_nobody_has(visitor: Visitor) -> None:
+    await sit(visitor)
+    for path, words in (
+        ("/desk/clips", "Nobody has asked"),
+        ("/desk/queue", "Nothing waits and nothing runs"),
+        ("/desk/people", "Nobody has asked yet"),
+    ):
+        assert words in (await visitor.get(path)).html
+    await deliver(visitor, await ask(visitor, "a fox"))
+    studio = visitor.house.app.studio
+    ana = Requester(adapter=NAME, workspace="local", user="ana")
+    await studio.admin.block("recording:local", "bo", actor=ana, reason="<i>spam</i>")
+    await studio.admin.grant("recording:local", "bo", 5, actor=ana)
+    people = (await visitor.get("/desk/people?name=BO")).html
+    assert ">Bo</a>" in people
+    assert "for good" in people
+    assert "Nobody like that" in (await visitor.get("/desk/people?name=carol")).html
+    person = (await visitor.get("/desk/person?key=recording:local:bo")).html
+    for said in ("blocked", "&lt;i&gt;spam&lt;/i&gt;", "budget per day", "$1,005.00", "1 of 1"):
+        assert said in person, said
+    days = rows((await visitor.get("/desk/person.csv?key=recording:local:bo&of=days")).html)
+    assert days[0]["asked"] == "1"
+    for path in (
+        "clips?state=sad",
+        "clips?since=soon",
+        "clips?after=x.y",
+    ):
+        assert (await visitor.get(f"/desk/{path}")).status == 400, path
+    assert "a fox" in (await visitor.get("/desk/clips?until=9999-12-31&since=0001-01-01")).html
+    assert (await visitor.get("/desk/person.csv?key=recording:local:bo&of=all")).status == 404
+
+
+async def test_a_failure_is_told_with_its_class(visitor: Visitor) -> None:
+    job = await ask(visitor, "a fox")
+    found = await visitor.house.job(job)
+    assert found.generation_id
+    await visitor.house.simulator.fail(found.generation_id, "no luck")
+    ended = await visitor.house.until(job, JobState.FAILED)
+    assert isinstance(ended.failure, Failure)
+    await sit(visitor)
+    page = (await visitor.get(f"/desk/job?id={job}")).html
+    assert f"<b>{ended.failure.code}</b>" in page
+    assert "release" in page
+
+
+# ---- what goes on ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def following(visitor: Visitor, path: str, **headers: str) -> AsyncIterator[Stream]:
+    async with visitor.session.get(visitor.address + path, headers=headers) as answer:
+        assert answer.status == 200
+        yield Stream(answer)
+
+
+async def test_the_queue_goes_on_and_a_cut_stream_loses_and_doubles_nothing(
+    visitor: Visitor, clock: MovableClock
+) -> None:
+    await sit(visitor)
+    page = (await visitor.get("/desk/queue")).html
+    events = in_page(r'data-events="([^"]+)"', page)
+    async with following(visitor, events) as stream:
+        first = await ask(visitor, "one")
+        clock.move(seconds=3)
+        news = (await stream.until("generating"))[-1]
+        assert first in news.html
+    second = await ask(visitor, "two")
+    other = await ask_elsewhere(visitor, "of another place")
+    clock.move(seconds=3)
+    resumed = {"Last-Event-ID": news.id}
+    async with following(visitor, f"{events}&place=recording:away", **resumed) as stream:
+        clock.move(seconds=3)
+        again = await stream.next()
+        assert again.id != news.id
+        assert second in again.html
+        assert other not in again.html
+        await deliver(visitor, first)
+        clock.move(seconds=3)
+        told = [news, again]
+        while first in told[-1].html:
+            told.append(await stream.next())
+        assert second in told[-1].html
+        assert len({each.id for each in told}) == len({each.html for each in told}) == len(told)
+
+        token = in_page(r'name="csrf" value="([0-9a-f]{64})"', page)
+        await visitor.post("/desk/leave", {"csrf": token})
+        clock.move(seconds=16)
+        rest = ""
+        while line := await stream.line():
+            rest += line
+        assert "event: signed-out" in rest
+        assert "event: card" not in rest
+    async with visitor.session.get(visitor.address + events) as answer:
+        assert answer.status == 401
