@@ -179,6 +179,11 @@ class Administration(Rulings):
         job = await self._house.resolve(job_id, how, generation_id=None, actor=actor.person)
         return await self._house.to_notice(job)
 
+    async def unpark(self, job_id: JobId, *, actor: Requester) -> Notice:
+        """Let a job that was put aside go on."""
+        self._check_operator(actor)
+        return await self._house.to_notice(await self._house.unpark(job_id, actor=actor.person))
+
     def _check_operator(self, actor: Requester) -> None:
         if not self._rights.is_operator(actor):
             raise NotAllowed("Only the operator of this bot can do that.")

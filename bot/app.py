@@ -273,6 +273,7 @@ class App:
             delete_post=reach.delete_post,
             place=self._announcer.place,
             resolve=self.operations.resolve,
+            unpark=self.operations.unpark,
             trouble_of=lambda name: self._watchers[name].admission.sentence,
             chart=Charts(self._codec, config.bot.data_dir / "charts").draw,
             sign=self._signer.sign,

@@ -89,6 +89,19 @@ async def _resolve_elsewhere(
     raise InvalidRequest(f"{job_id} can be resolved on the machine that Raybot runs on.")
 
 
+class Unpark(Protocol):
+    """How a job that was put aside is let go on."""
+
+    async def __call__(self, job_id: JobId, *, actor: str) -> Job:
+        """Let it go on, and remember who did it."""
+
+
+async def _unpark_elsewhere(job_id: JobId, *, actor: str) -> Job:
+    """Where nobody can decide."""
+    del actor
+    raise InvalidRequest(f"{job_id} can be unparked on the machine that Raybot runs on.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class House:
     """The rules of this bot, and whom the studio tells of a change.
@@ -98,8 +111,9 @@ class House:
     they can mend.
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
     a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
-    job that waits for an operator's word. `trouble_of` says why a video service takes nothing.
-    `moderators` check each request before it is paid. `chart` draws days as a PNG, where it can.
+    job that waits for an operator's word, `unpark` lets one that was put aside go on. `trouble_of`
+    says why a video service takes nothing. `moderators` check each request before it is paid.
+    `chart` draws days as a PNG, where it can.
     `sign` makes a path on the public listener one that may be opened until a time; empty where
     there is none. `replicas` are this process and those beside it. `is_admin` asks a platform
     whether somebody may run their place; raises `DeliveryError`s. `link_to` is where a
@@ -126,6 +140,7 @@ class House:
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post
     place: Callable[[Job], Awaitable[None]] = _place_nowhere
     resolve: Resolve = _resolve_elsewhere
+    unpark: Unpark = _unpark_elsewhere
     trouble_of: Callable[[str], str | None] = _no_trouble
     chart: Callable[[Sequence[UsageRow]], Awaitable[bytes | None]] = _draw_nothing
     sign: Callable[[str, datetime], str] = _sign_nothing

@@ -39,6 +39,7 @@ from bot.store.database import Database, Tx
 from bot.store.lookup import Known, look_up
 from bot.tables import micros
 
+Also = Callable[[Tx, Job], None]
 CONFIRM_WITHIN = timedelta(hours=1)
 #: Whoever is asked may be away for a while.
 ANSWER_WITHIN = timedelta(hours=12)
@@ -94,8 +95,9 @@ class Intake(Receipts):
         is_confirmed: bool,
         retry_of: JobId | None = None,
         place_name: str = "",
+        also: Also | None = None,
     ) -> tuple[Receipt, ...]:
-        """Start all of a batch, which ask for the same, or none of them."""
+        """Start all of a batch, which ask the same, and do `also` with their rows, or nothing."""
         first = requests[0]
         async with self._alone(first.dedupe_key):
             known = await self._read(first, retry_of)
@@ -107,7 +109,7 @@ class Intake(Receipts):
             chosen = known.standing.chosen.merged
             work = self._planner.settle(seen, chosen, known.limits)
             asked = [to_asked(each, work, retry_of) for each in requests]
-            started = await self._insert(asked, retry_of)
+            started = await self._insert(asked, retry_of, also)
             if started is None:
                 return await self._first_answers(await self._job_of(first.dedupe_key))
             name_job(started[0].id)
@@ -140,7 +142,10 @@ class Intake(Receipts):
         consent.check(request, policy, known.others, known.closed)
 
     async def _insert(
-        self, requests: Sequence[GenerationRequest], retry_of: JobId | None
+        self,
+        requests: Sequence[GenerationRequest],
+        retry_of: JobId | None,
+        also: Also | None = None,
     ) -> list[Job] | None:
         """Their rows; None where somebody else has just written them.
 
@@ -155,6 +160,8 @@ class Intake(Receipts):
                 if not is_new and not started:
                     return None
                 started.append(job)
+            if also is not None:
+                also(tx, started[0])
             return started
 
         return await self._database.write(insert)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from bot import quota
 from bot.clips import Clips
 from bot.clock import Clock
-from bot.errors import BotError, JobNotFound, NotAllowed
+from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed
 from bot.house import House
 from bot.job import DELICATE, Job, JobState
 from bot.log import get_logger
@@ -19,6 +19,7 @@ from bot.overview import JobLine, Shown, UsageReport, UsageRow
 from bot.planning import Planner
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, Work
+from bot.rights import Rights
 from bot.showing import to_kept, to_line
 from bot.store import jobs, ledger, lineage, messages, reports, reviews, settings, timeline
 from bot.store.database import Database
@@ -40,6 +41,7 @@ class Shelf:
         clock: Clock,
         house: House,
         menu: Menu,
+        rights: Rights,
     ) -> None:
         self._database = database
         self._planner = planner
@@ -47,6 +49,7 @@ class Shelf:
         self._clock = clock
         self._house = house
         self._menu = menu
+        self._rights = rights
 
     async def show(self, job_id: JobId, requester: Requester) -> Shown:
         """One job, with its clip where it is kept."""
@@ -169,6 +172,9 @@ class Shelf:
     async def _own(
         self, job_id: JobId, requester: Requester, *, is_moderator: bool = False
     ) -> Job:
+        """A job that somebody may act on: their own, of their place, or an operator's any."""
+        if is_moderator and self._rights.is_operator(requester):
+            return await self._database.read(lambda conn: jobs.get(conn, job_id))
         job = await self._visible(job_id, requester)
         # Rights are held in a place: who asks from outside has none, whatever they hold there.
         may_act = is_moderator and not requester.is_outside
@@ -190,3 +196,10 @@ class Shelf:
         """Keep something for an adapter; what is about a job, until some days after its end."""
         scope = settings.adapter_scope(adapter, job_id)
         await self._database.write(lambda tx: settings.choose(tx, scope, {name: value}))
+
+
+def check_whole(job: Job) -> None:
+    """Raise `InvalidRequest` for a shot, which goes with its film."""
+    if job.film is not None:
+        redo = f" To make it again: redo {job.film} {job.shot}" if job.shot else ""
+        raise InvalidRequest(f"{job.id} is a shot of the film {job.film}; that goes whole.{redo}")

@@ -220,3 +220,69 @@ class Checkup:
     ended_at: datetime | None = None
     findings: Sequence[Finding] = ()
     trouble: str = ""
+
+
+# ---- what can be done ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobActs:
+    """What somebody at the desk can do with a job now.
+
+    `person` asked for it, by `name`; `is_reported`: it waits for a word about reports,
+    `is_reviewed`: it waits for one before it is posted.
+    """
+
+    job_id: JobId
+    tenant: str
+    person: str
+    name: str
+    can_cancel: bool = False
+    can_retry: bool = False
+    can_delete: bool = False
+    can_resolve: bool = False
+    can_unpark: bool = False
+    is_reported: bool = False
+    is_reviewed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonActs:
+    """Somebody who asked, by their key and as they are called; `block` is what keeps them out."""
+
+    person: str
+    tenant: str
+    user: str
+    name: str
+    block: Blocked | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceSight:
+    """A place: `state` is what it asked or what was decided, `is_configured`: by [access]."""
+
+    tenant: str
+    name: str
+    state: str
+    is_configured: bool
+    is_served: bool
+    paused_at: datetime | None = None
+    paused_message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitSight:
+    """A limit of a place: `in_force` holds, `own` was set there, `house` is the operator's.
+
+    `can_only_lower`: the operator's is the most that can be set.
+    """
+
+    name: str
+    title: str
+    unit: str
+    in_force: str
+    own: str = ""
+    used: str = ""
+    house: str = ""
+    can_only_lower: bool = False
+    choices: Sequence[str] = ()

@@ -59,9 +59,10 @@ from bot.receipts import Receipt
 from bot.refs import JobId, ThreadRef
 from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester
+from bot.retries import Retries
 from bot.reviews import Reviews
 from bot.rights import Rights
-from bot.shelf import Shelf
+from bot.shelf import Shelf, check_whole
 from bot.store import jobs, ledger, lineage, places, reviews, settings
 from bot.store.database import Database, Tx
 from bot.stories import Stories
@@ -111,10 +112,11 @@ class Studio(Shelf):
 
     `preferences` are what holds where somebody types nothing; `works` is what becomes of a clip,
     `stories` is for films under way; `care` is for clips that trouble somebody, `gallery` for
-    those that people like, `reviews` for those that wait for a moderator; `erasure` forgets
-    people, `departures` hears of places that left; `entry` lets people in at the `desk`.
-    `admin` is for those who run a place; `inbox` keeps what a platform delivered until it was
-    dealt with, `vault` the secrets that an adapter was given.
+    those that people like, `reviews` for those that wait for a moderator, `retries` for what those
+    who run a place ask again for others; `erasure` forgets people, `departures` hears of places
+    that left; `entry` lets people in at the `desk`. `admin` is for those who run a place; `inbox`
+    keeps what a platform delivered until it was dealt with, `vault` the secrets that an adapter
+    was given.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Studio(Shelf):
         courier: Courier,
     ) -> None:
         by_name = {provider.name: provider for provider in planner.providers}
+        self._access = Access(database=database, clock=clock, house=house)
         super().__init__(
             database=database,
             planner=planner,
@@ -137,8 +140,8 @@ class Studio(Shelf):
             clock=clock,
             house=house,
             menu=Menu(providers=by_name, limits=house.limits),
+            rights=Rights(database=database, clock=clock, house=house, access=self._access),
         )
-        self._access = Access(database=database, clock=clock, house=house)
         self._intake = Intake(
             database=database,
             planner=planner,
@@ -175,8 +178,7 @@ class Studio(Shelf):
 
     def _open_community(self, courier: Courier) -> None:
         database, clock, house = self._database, self._clock, self._house
-        self._courier = courier
-        rights = Rights(database=database, clock=clock, house=house, access=self._access)
+        self._courier, rights = courier, self._rights
         self.admin = Administration(
             database=database,
             planner=self._planner,
@@ -211,10 +213,12 @@ class Studio(Shelf):
             removal=self._removal,
             courier=courier,
         )
-        self._open_erasure(rights, courier)
+        self.retries = Retries(database=database, intake=self._intake, rights=rights)
+        self._open_erasure(courier)
 
-    def _open_erasure(self, rights: Rights, courier: Courier) -> None:
+    def _open_erasure(self, courier: Courier) -> None:
         database, clock, house = self._database, self._clock, self._house
+        rights = self._rights
         self.entry = Entry(database=database, clock=clock, house=house, rights=rights)
         self.desk = Desk(
             database=database,
@@ -286,7 +290,7 @@ class Studio(Shelf):
         A moderator of its place may, too, which is remembered.
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
-        _check_whole(job)
+        check_whole(job)
         if job.is_film and job.state is not JobState.REVIEWING:
             return await self.stories.cancel(job, requester)
         is_stopped = job.state is JobState.GENERATING and await self._house.cancel_generation(job)
@@ -340,7 +344,7 @@ class Studio(Shelf):
         Raises `InvalidRequest` where others would read of what was for one person's eyes.
         """
         job = await self._visible(job_id, requester)
-        _check_whole(job)
+        check_whole(job)
         if job.request.is_private and not is_private:
             raise InvalidRequest(
                 f"{job_id} is private. Use the Retry button under it, which keeps it so."
@@ -368,7 +372,7 @@ class Studio(Shelf):
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         if is_deleted(job):
             return await self._house.to_notice(job)
-        _check_whole(job)
+        check_whole(job)
         if job.state not in TERMINAL:
             raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
         every = await self.stories.every(job)
@@ -389,10 +393,3 @@ class Studio(Shelf):
         """Whether a place is served."""
         state = await self._database.read(lambda conn: places.state(conn, tenant))
         return self._access.is_served(tenant, state)
-
-
-def _check_whole(job: Job) -> None:
-    """A shot goes with its film."""
-    if job.film is not None:
-        redo = f" To make it again: redo {job.film} {job.shot}" if job.shot else ""
-        raise InvalidRequest(f"{job.id} is a shot of the film {job.film}; that goes whole.{redo}")

@@ -216,10 +216,12 @@ class Treasury:
         *,
         actor: Requester,
         until: datetime | None = None,
+        form: str | None = None,
     ) -> Grant:
         """Let somebody spend so much more than their own limits, once, until the month ends.
 
         Budgets of channels, of the place and of everybody hold as before. It cannot be taken back.
+        Raises `InvalidRequest` where the `form` that asks for it was sent before.
         """
         person, now = to_person(tenant, user), self._clock.now()
         if not 0 < dollars <= MOST_DOLLARS or not micros(dollars):
@@ -230,7 +232,8 @@ class Treasury:
         given = Grant(micros=micros(dollars), at=now, until=end)
 
         def change(tx: Tx, _: datetime) -> None:
-            allowances.grant(tx, person, given, by=actor.person)
+            if not allowances.grant(tx, person, given, by=actor.person, form=form):
+                raise InvalidRequest("This was granted already. Load the page again.")
 
         detail = f"{money(given.micros)} until {moment(end)}"
         await self._rights.act(tenant, actor, "grant", change, target=person, detail=detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -246,6 +247,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["files"] = _versions()
+    environment.globals["nonce"] = lambda: secrets.token_hex(16)
     environment.filters["iso"] = lambda when: when.isoformat()
     environment.filters["moment"] = words.moment
     environment.filters["money"] = money

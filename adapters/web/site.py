@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from bot.ports import WebCall, WebReply
 
-SITTING = "raybot_desk"
+SITTING, SAID = "raybot_desk", "raybot_said"
+#: So long a page may take to come that shows what an act came to.
+SAID_SECONDS = 60
 _NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 #: What only a proxy adds: then the caller is not at this machine.
 _FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "via", "x-real-ip")
@@ -78,17 +80,27 @@ class Site:
 
     def session_of(self, call: WebCall) -> str:
         """The key of the session that a browser brings; empty without one."""
-        return cookie(call, self._cookie)
+        return cookie(call, self._named(SITTING))
 
     def keep(self, session: str, seconds: int) -> tuple[str, str]:
         """The header that lets a browser keep its session; with no seconds, forget it."""
-        value = f"{self._cookie}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax"
-        return ("Set-Cookie", f"{value}; Secure" if self.is_public else value)
+        return self._keep(SITTING, session, seconds)
 
-    @property
-    def _cookie(self) -> str:
+    def said_to(self, call: WebCall) -> str:
+        """What an act came to, sealed, as the browser brings it; empty without."""
+        return cookie(call, self._named(SAID))
+
+    def tell(self, sealed: str) -> tuple[str, str]:
+        """The header that lets the next page say what an act came to; empty: it was said."""
+        return self._keep(SAID, sealed, SAID_SECONDS if sealed else 0)
+
+    def _keep(self, name: str, value: str, seconds: int) -> tuple[str, str]:
+        kept = f"{self._named(name)}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax"
+        return ("Set-Cookie", f"{kept}; Secure" if self.is_public else kept)
+
+    def _named(self, name: str) -> str:
         """With TLS, nobody else of the same domain can set it."""
-        return f"__Host-{SITTING}" if self.is_public else SITTING
+        return f"__Host-{name}" if self.is_public else name
 
 
 def is_from_here(call: WebCall) -> bool:

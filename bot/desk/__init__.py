@@ -11,8 +11,10 @@ from bot.clips import Clips
 from bot.clock import Clock
 from bot.desk.checks import ChecksView
 from bot.desk.moderation import ModerationView
+from bot.desk.openings import OpeningsView
 from bot.desk.pace import PaceView
 from bot.desk.people import PeopleView
+from bot.desk.places import PlacesView
 from bot.desk.services import ServicesView
 from bot.desk.spending import SpendingView
 from bot.desk.turning import TurningView
@@ -38,8 +40,9 @@ class Desk:
         house: House,
         rights: Rights,
     ) -> None:
-        del rights
         self.spending = SpendingView(database=database, clock=clock, house=house)
+        self.openings = OpeningsView(database=database, clock=clock, rights=rights)
+        self.places = PlacesView(database=database, planner=planner, clock=clock, house=house)
         self.turning = TurningView(database=database, clips=clips, clock=clock, house=house)
         self.work = WorkView(database=database, planner=planner, house=house, turning=self.turning)
         self.people = PeopleView(database=database, clock=clock, house=house, turning=self.turning)

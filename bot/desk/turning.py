@@ -45,10 +45,14 @@ class TurningView:
         """Some of what is looked for, older than a spot."""
         return await self._look(sitting, search, after, PAGE)
 
-    async def everything(
+    def everything(self, sitting: Sitting, search: Search) -> AsyncIterator[tuple[ClipLine, ...]]:
+        """All that is looked for, a part at a time, up to the most that a file has."""
+        # What is not theirs is refused before the first part is asked for.
+        return self._parts(sitting, _within(sitting, search))
+
+    async def _parts(
         self, sitting: Sitting, search: Search
     ) -> AsyncIterator[tuple[ClipLine, ...]]:
-        """All that is looked for, a part at a time, up to the most that a file has."""
         left, after = MOST_IN_FILE, None
         while left > 0:
             page = await self._look(sitting, search, after, min(CHUNK, left))

@@ -14,7 +14,7 @@ from bot.overview import Grant, PlaceLimit
 from bot.refs import Micros
 from bot.request import Requester
 from bot.store.database import Tx
-from bot.store.portable import total
+from bot.store.portable import insert_new, total
 from bot.store.schema import grants, jobs, settings
 from bot.store.settings import rules_scope
 from bot.tables import LimitsTable
@@ -131,10 +131,10 @@ def granted(conn: Connection, person: str) -> tuple[Grant, ...]:
     )
 
 
-def grant(tx: Tx, person: str, given: Grant, *, by: str) -> None:
-    """Let somebody spend more, once."""
-    values = {"micros": given.micros, "at": given.at, "until": given.until, "by": by}
-    tx.conn.execute(grants.insert().values(person=person, **values))
+def grant(tx: Tx, person: str, given: Grant, *, by: str, form: str | None = None) -> bool:
+    """Let somebody spend more, once for each form; False where it was given before."""
+    row = {"person": person, "micros": given.micros, "at": given.at, "until": given.until}
+    return insert_new(tx, grants, {**row, "by": by, "form": form})
 
 
 # ---- what counts -----------------------------------------------------------------------------

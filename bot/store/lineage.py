@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from bot.job import DELETED, DELICATE, Job
 from bot.notices import Parent
 from bot.overview import Relative
-from bot.refs import MessageRef
+from bot.refs import JobId, MessageRef
 from bot.request import Requester
 from bot.store import jobs as rows
 from bot.store.schema import jobs
@@ -55,6 +55,13 @@ def family(conn: Connection, job: Job, reader: Requester) -> Family:
         parents=tuple(parents),
         children=tuple(_to_relative(e, e, reader) for e in children if _may_name(e, job, reader)),
     )
+
+
+def retries(conn: Connection, job_id: JobId) -> list[Job]:
+    """The jobs that ask for the very same as this one once more."""
+    found = conn.execute(select(jobs).where(jobs.c.parent == job_id))
+    every = (rows.to_job(row) for row in found)
+    return [each for each in every if each.request.relation == "retry"]
 
 
 def keys_of(dedupe_key: str, count: int) -> list[str]:

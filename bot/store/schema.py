@@ -261,6 +261,8 @@ grants = Table(
     Column("at", UtcTime, nullable=False),
     Column("until", UtcTime, nullable=False),
     Column("by", String(200), nullable=False),
+    # The form that gave it, which gives it once.
+    Column("form", String(100), unique=True, index=True),
 )
 
 # A clip that somebody reported, once by each person, and what was decided.

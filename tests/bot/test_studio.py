@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from bot.errors import (
     DeliveryError,
@@ -37,7 +37,14 @@ from bot.notices import (
     Received,
 )
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
-from bot.request import ClipFrame, GenerationRequest, ImageFrame, LinkFrame, to_video
+from bot.request import (
+    ClipFrame,
+    GenerationRequest,
+    ImageFrame,
+    LinkFrame,
+    Requester,
+    to_video,
+)
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import ledger, schema, settings
 from tests import rendered
@@ -604,6 +611,86 @@ async def test_who_asks_from_outside_moderates_nothing(
     for attempt in (inn.studio.cancel, inn.studio.delete):
         with pytest.raises(NotAllowed, match="somebody else's"):
             await attempt(job_id, there, is_moderator=True)
+
+
+async def test_an_operator_acts_for_every_place_and_nobody_else_does(inn: House) -> None:
+    """Also on what is private, which they read no more of by that; and from a direct message."""
+    host = Requester(adapter="recording", workspace="far", user="host", is_direct=True)
+    stranger = host.model_copy(update={"user": "guest"})
+    machine = Requester(adapter="operator", workspace="local", user="host")
+    studio = inn.studio_with(operators=frozenset({"recording:host"}))
+    request = to_request(key="op1", user="op1").model_copy(update={"is_private": True})
+    first = (await studio.submit(request)).job_id
+    second = await inn.ask(user="op2", key="op2")
+    for nobody in (stranger, host.model_copy(update={"adapter": "elsewhere"})):
+        for job_id in (first, second):
+            with pytest.raises(JobNotFound):
+                await studio.cancel(job_id, nobody, is_moderator=True)
+    with pytest.raises(JobNotFound):
+        await studio.cancel(first, host)
+    with pytest.raises(JobNotFound):
+        await studio.show(first, host)
+    with pytest.raises(JobNotFound):
+        await studio.cancel(first, to_requester("op3"), is_moderator=True)
+    assert isinstance(await studio.cancel(first, host, is_moderator=True), Cancelled)
+    assert isinstance(await studio.cancel(second, machine, is_moderator=True), Cancelled)
+    for job_id, actor, owner in ((first, host, "op1"), (second, machine, "op2")):
+        assert await audited(inn, job_id) == [(actor.person, "cancel", to_requester(owner).person)]
+
+
+# ---- retried for others -----------------------------------------------------------------------
+
+
+async def fail(house: House, job_id: JobId) -> Job:
+    job = await house.until(job_id, JobState.GENERATING)
+    await house.simulator.fail(str(job.generation_id), "It did not work.")
+    return await house.until(job_id, JobState.FAILED)
+
+
+async def test_what_is_tried_again_for_somebody_is_theirs(inn: House) -> None:
+    job = await fail(inn, await inn.ask(user="again1", key="again1"))
+    guard, owner = to_requester("guard"), to_requester("again1")
+    receipt = await inn.studio.retries.retry(job.id, actor=guard, dedupe_key="desk:1")
+    assert isinstance(receipt.notice, Accepted)
+    again = await inn.job(receipt.job_id)
+    assert (again.request.requester, again.request.thread) == (owner, job.request.thread)
+    assert (again.parent, again.retry_of, again.request.relation) == (job.id, job.id, "retry")
+    assert (await inn.studio.usage(owner)).today.asked == 2
+    assert (await inn.studio.usage(guard)).today.asked == 0
+    same = await inn.studio.retries.retry(job.id, actor=guard, dedupe_key="desk:1")
+    assert same.job_id == again.id
+    with pytest.raises(InvalidRequest, match=f"tried again already: {again.id}"):
+        await inn.studio.retries.retry(job.id, actor=guard, dedupe_key="desk:2")
+    said = f"{again.id} for {owner.person}"
+    assert await audited(inn, job.id) == [(guard.person, "retry", said)]
+
+
+async def test_nobody_is_made_to_pay_for_what_they_did_not_ask_for(inn: House) -> None:
+    guard = to_requester("guard")
+    private = to_request(key="again2", user="again2").model_copy(update={"is_private": True})
+    job_ids = {
+        (await finish(inn, await inn.ask(user="again3", key="again3"))).id: "only what failed",
+        (await fail(inn, (await inn.studio.submit(private)).job_id)).id: "in private",
+    }
+    charged = await fail(inn, await inn.ask(user="again4", key="again4"))
+    await inn.app.database.write(
+        lambda tx: tx.conn.execute(
+            update(schema.jobs).where(schema.jobs.c.id == charged.id).values(cost=5)
+        )
+    )
+    job_ids[charged.id] = "was charged"
+    for number, (job_id, why) in enumerate(job_ids.items()):
+        with pytest.raises(InvalidRequest, match=why):
+            await inn.studio.retries.retry(job_id, actor=guard, dedupe_key=f"desk:no {number}")
+        assert await audited(inn, job_id) == []
+    await inn.app.database.write(
+        lambda tx: tx.conn.execute(
+            update(schema.jobs).where(schema.jobs.c.id == charged.id).values(cost=0)
+        )
+    )
+    elsewhere = to_requester("guard", workspace="elsewhere")
+    with pytest.raises(JobNotFound):
+        await inn.studio.retries.retry(charged.id, actor=elsewhere, dedupe_key="desk:no")
 
 
 # ---- delete -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -130,12 +130,15 @@ class Clips:
         search = self._search(asked)
         named = ("Content-Disposition", 'attachment; filename="raybot-clips.csv"')
         answer = reply("", kind="text/csv; charset=utf-8", headers=(named,))
-        return WebReply(headers=answer.headers, stream=self._rows(seat, search))
+        parts = self._turning.everything(seat.sitting, search)
+        return WebReply(headers=answer.headers, stream=self._rows(parts))
 
-    async def _rows(self, seat: Seat, search: Search) -> AsyncGenerator[bytes, None]:
+    async def _rows(
+        self, parts: AsyncIterator[tuple[ClipLine, ...]]
+    ) -> AsyncGenerator[bytes, None]:
         """A part at a time, each made beside the loop, which has others to serve."""
         yield to_csv(Table(title="", columns=COLUMNS, rows=())).encode()
-        async for lines in self._turning.everything(seat.sitting, search):
+        async for lines in parts:
             yield await asyncio.to_thread(_to_lines, lines)
 
 

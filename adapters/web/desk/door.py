@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.web import render
+from adapters.web.desk.acts import Acts
 from adapters.web.desk.checks import Checks
 from adapters.web.desk.clips import Clips
 from adapters.web.desk.jobs import JobPage
 from adapters.web.desk.moderation import Moderation
 from adapters.web.desk.money import Money
 from adapters.web.desk.people import PeoplePage
+from adapters.web.desk.places import Places
 from adapters.web.desk.queue import QueuePage
+from adapters.web.desk.said import unseal
 from adapters.web.desk.seat import FIELD, Handler, Seat, Subject
 from adapters.web.desk.services import Services
 from adapters.web.parse import field_of, read_form
@@ -59,6 +63,8 @@ class Door:
         self.live = queue.live
         subjects: tuple[Subject, ...] = (
             Money(studio),
+            Places(studio),
+            Acts(studio, site, clock=clock),
             queue,
             JobPage(studio),
             Clips(studio),
@@ -96,14 +102,18 @@ class Door:
             raise NotAllowed(GUEST)
         if call.method == "POST" and not self._is_proved(call, seat):
             return refuse(STRANGER)
-        return await handler(call, seat)
+        answer = await handler(call, seat)
+        if seat.said is None:
+            return answer
+        return replace(answer, headers=(*answer.headers, self._site.tell("")))
 
     async def _seat(self, call: WebCall) -> Seat:
         key = self._site.session_of(call)
         sitting = await self._entry.sitting(key) if key else None
         if sitting is None:
             raise SignedOut
-        return Seat(sitting=sitting, key=key)
+        sealed = self._site.said_to(call) if _is_page(call) else ""
+        return Seat(sitting=sitting, key=key, said=unseal(sealed, key))
 
     def _is_proved(self, call: WebCall, seat: Seat) -> bool:
         given = field_of(read_form(call.body), FIELD)
@@ -149,6 +159,11 @@ class Door:
         if mine >= TRIES or len(self._tries) >= ALL_TRIES:
             raise NotAllowed("Too many tries. Wait a minute, then open the link again.")
         self._tries.append((now, client))
+
+
+def _is_page(call: WebCall) -> bool:
+    """Whether a person looks at the whole of what is answered."""
+    return call.method == "GET" and call.headers.get("sec-fetch-dest", "document") == "document"
 
 
 def told(_call: WebCall, error: BotError) -> WebReply:

@@ -37,6 +37,7 @@ class JobPage:
 
     def __init__(self, studio: Studio) -> None:
         self._work = studio.desk.work
+        self._openings = studio.desk.openings
 
     @property
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
@@ -57,6 +58,8 @@ class JobPage:
             here="/desk/clips",
             job=job,
             line=job.line,
+            acts=await self._openings.of_job(seat.sitting, job.line.job_id),
+            back=job_path(job.line.job_id),
             person=person_path(job.line.person),
             parameters=parameters(job.work),
             frames=_frames(job),

@@ -12,6 +12,7 @@ from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, as_file
 from bot.errors import JobNotFound
 from bot.ports import WebCall, WebReply
+from bot.refs import JobId
 from bot.sights import AuditSearch
 from bot.sights import Moderation as Seen
 from bot.text import clean, describe_rules
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 HERE = "/desk/moderation"
 REASON_CHARS, WORD_CHARS = 300, 80
 AUDIT_PAGE = 50
+#: So many can be decided about on one page.
+MOST_DECIDED = 20
 MOST_PAGES = 9999
 WORDS = ("actor", "act", "target")
 
@@ -31,6 +34,7 @@ class Moderation:
 
     def __init__(self, studio: Studio) -> None:
         self._view = studio.desk.moderation
+        self._openings = studio.desk.openings
         self._rules = studio.admin.rules
 
     @property
@@ -50,6 +54,8 @@ class Moderation:
         return seat.page(
             "moderation.html",
             here=HERE,
+            back=_with(HERE, call, page=page),
+            waiting=[await self._openings.of_job(seat.sitting, each) for each in to_waiting(seen)],
             place=place,
             is_whole=not seat.sitting.tenant,
             rules=rules,
@@ -74,6 +80,13 @@ class Moderation:
         return as_file(
             audit_table(await self._view.audit(seat.sitting, search, place=place)), "audit"
         )
+
+
+def to_waiting(seen: Seen) -> Sequence[JobId]:
+    """The jobs about which somebody can decide here."""
+    reported = (each.job_id for each in seen.reports if not each.outcome)
+    reviewed = (each.job_id for each in seen.reviews)
+    return list(dict.fromkeys((*reported, *reviewed)))[:MOST_DECIDED]
 
 
 def to_search(query: Mapping[str, str]) -> AuditSearch:

@@ -28,6 +28,7 @@ class PeoplePage:
 
     def __init__(self, studio: Studio) -> None:
         self._people = studio.desk.people
+        self._openings = studio.desk.openings
         self._turning = studio.desk.turning
 
     @property
@@ -75,6 +76,8 @@ class PeoplePage:
             here=HERE,
             person=person,
             line=person.line,
+            acts=await self._openings.of_person(seat.sitting, person.line.person),
+            back=person_path(person.line.person),
             clips=to_path("/desk/clips", person=person.line.person),
             tables=tuple(to_tables(person).values()),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from adapters.web import render
+from adapters.web.desk.said import Said
 from adapters.web.site import reply
 from bot.ports import WebCall, WebReply
 from bot.studio import Sitting
@@ -20,6 +21,7 @@ PAGES = (
     ("/desk/people", "People", "◇"),
     ("/desk/services", "Services", "≈"),
     ("/desk/moderation", "Moderation", "!"),
+    ("/desk/places", "Places", "⌂"),
 )
 #: What only the operator has.
 OPERATORS_PAGES = (("/desk/checks", "Checks", "✓"),)
@@ -28,10 +30,11 @@ FIELD = "csrf"
 
 @dataclass(frozen=True, kw_only=True)
 class Seat:
-    """Who is signed in, by the key of their session."""
+    """Who is signed in, by the key of their session; `said` is what their last act came to."""
 
     sitting: Sitting
     key: str
+    said: Said | None = None
 
     @property
     def token(self) -> str:
@@ -53,6 +56,7 @@ class Seat:
             ends_at=self.sitting.ends_at,
             pages=PAGES if self.sitting.tenant else PAGES + OPERATORS_PAGES,
             here=here,
+            said=self.said,
             **values,
         )
         return reply(drawn, status=status)

@@ -179,6 +179,7 @@ async def visiting(
     clock: MovableClock,
     *,
     cookies: dict[str, str] | None = None,
+    servers: tuple[str, ...] = (),
     database_url: str = "",
     public_url: str = "",
     **limits: float,
@@ -190,7 +191,8 @@ async def visiting(
     """
     shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
     bot = (shared if database_url else {}) | {"public_url": public_url}
-    config = to_test_config(folder, simulator, limits=limits, bot=bot)
+    access = {"servers": list(servers)}
+    config = to_test_config(folder, simulator, limits=limits, access=access, bot=bot)
     config = config if public_url else for_playground(config)
     pages = pages_in(folder, clock)
     async with (

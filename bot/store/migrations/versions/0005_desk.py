@@ -10,7 +10,9 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the tables and the indexes."""
+    """Add the tables, the indexes and the column."""
+    op.add_column("grants", sa.Column("form", sa.String(length=100), nullable=True))
+    op.create_index(op.f("ix_grants_form"), "grants", ["form"], unique=True)
     op.create_table(
         "desk_links",
         sa.Column("hash", sa.String(length=64), nullable=False),

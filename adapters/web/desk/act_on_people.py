@@ -1,0 +1,76 @@
+"""Block somebody, let them ask again, and grant them more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from adapters.web.desk.act import DeskAct, Form
+from adapters.web.desk.said import Said
+from bot.clock import Clock
+from bot.refs import money
+from bot.words import moment
+
+if TYPE_CHECKING:
+    from bot.studio import Sitting, Studio
+
+
+class ActsOnPeople:
+    """People are named by their keys; each looks first whether theirs is a place to decide for."""
+
+    def __init__(self, studio: Studio, *, clock: Clock) -> None:
+        self._admin = studio.admin
+        self._openings = studio.desk.openings
+        self._clock = clock
+
+    @property
+    def acts(self) -> Mapping[str, DeskAct]:
+        """By their paths."""
+        return {
+            "/desk/acts/block": self._block,
+            "/desk/acts/unblock": self._unblock,
+            "/desk/acts/grant": self._grant,
+        }
+
+    async def _block(self, form: Form, sitting: Sitting) -> Said:
+        found = await self._openings.of_person(sitting, form.text("person"))
+        days, reason = form.days, form.text("reason")
+        until = self._clock.now() + timedelta(days=days) if days else None
+        await self._admin.block(
+            found.tenant, found.user, actor=sitting.who, until=until, reason=reason
+        )
+        if until is None:
+            return Said(sentence=f"{found.name} is blocked until somebody unblocks them.")
+        return Said(sentence=f"{found.name} is blocked until {moment(until)}.", times=(until,))
+
+    async def _unblock(self, form: Form, sitting: Sitting) -> Said:
+        found = await self._openings.of_person(sitting, form.text("person"))
+        await self._admin.unblock(found.tenant, found.user, actor=sitting.who)
+        return Said(sentence=f"{found.name} can ask again.")
+
+    async def _grant(self, form: Form, sitting: Sitting) -> Said:
+        found = await self._openings.of_person(sitting, form.text("person"))
+        days = form.days
+        until = self._clock.now() + timedelta(days=days) if days else None
+        given = await self._admin.grant(
+            found.tenant,
+            found.user,
+            _dollars(form.text("dollars")),
+            actor=sitting.who,
+            until=until,
+            form=form.nonce,
+        )
+        end = moment(given.until)
+        said = f"{found.name} can spend {money(given.micros)} more, until {end}."
+        return Said(sentence=said, times=(given.until,))
+
+
+def _dollars(typed: str) -> float:
+    """What was typed; nothing for what is no number, which is refused."""
+    try:
+        dollars = float(typed.removeprefix("$"))
+    except ValueError:
+        return 0.0
+    return dollars if math.isfinite(dollars) else 0.0

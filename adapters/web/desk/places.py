@@ -1,0 +1,89 @@
+"""Places: which are served or paused, and the limits of each, with the forms that change them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from adapters.web.desk.seat import Handler, Seat
+from adapters.web.desk.tables import Column, Link, Table
+from bot.ports import WebCall, WebReply
+
+if TYPE_CHECKING:
+    from bot.sights import PlaceSight
+    from bot.studio import PlaceLimit, Studio
+
+HERE = "/desk/places"
+COLUMNS = (Column(name="place"), Column(name="name"), Column(name="stands"))
+EXCEPTIONS = (
+    Column(name="limit"),
+    Column(name="value"),
+    Column(name="role"),
+    Column(name="channel"),
+)
+
+
+class Places:
+    """The list, and one place."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._view = studio.desk.places
+        self._admin = studio.admin
+
+    @property
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """Who sees one place alone is led to it."""
+        return {("GET", HERE): self._list, ("GET", "/desk/place"): self._one}
+
+    async def _list(self, _call: WebCall, seat: Seat) -> WebReply:
+        if seat.sitting.tenant:
+            return await self._show(seat, seat.sitting.tenant)
+        every = await self._view.every(seat.sitting)
+        rows = [
+            (Link(words=each.tenant, href=address_of(each.tenant)), each.name, to_words(each))
+            for each in every
+        ]
+        return seat.page(
+            "places.html", here=HERE, table=Table(title="Places", columns=COLUMNS, rows=rows)
+        )
+
+    async def _one(self, call: WebCall, seat: Seat) -> WebReply:
+        return await self._show(seat, call.query.get("id", ""))
+
+    async def _show(self, seat: Seat, tenant: str) -> WebReply:
+        place = await self._view.one(seat.sitting, tenant)
+        limits, apart = await self._view.limits(place)
+        return seat.page(
+            "place.html",
+            here=HERE,
+            place=place,
+            stands=to_words(place),
+            limits=limits,
+            apart=to_apart(apart),
+            names=[each.name for each in limits],
+            back=address_of(place.tenant),
+            is_operator=self._admin.is_operator(seat.sitting.who),
+        )
+
+
+def address_of(tenant: str) -> str:
+    """Where a place's page is."""
+    return f"/desk/place?id={quote(tenant, safe=':')}"
+
+
+def to_words(place: PlaceSight) -> str:
+    """How a place stands."""
+    if not place.is_served:
+        return "waits for your word" if place.state == "asked" else "not served"
+    return "paused" if place.paused_at is not None else "served"
+
+
+def to_apart(rules: tuple[PlaceLimit, ...]) -> Table:
+    """The limits for roles and channels."""
+    return Table(
+        title="For roles and channels",
+        columns=EXCEPTIONS,
+        rows=[(each.name, each.value, each.role or None, each.channel or None) for each in rules],
+        empty="Nothing is set for a role or a channel.",
+    )

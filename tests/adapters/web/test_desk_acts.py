@@ -1,0 +1,463 @@
+"""What is changed at the desk: by whom, once, and how it is said."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import func, select
+
+from adapters.web import render
+from adapters.web.desk.acts import to_back
+from adapters.web.desk.said import Said, seal, unseal
+from bot.job import Job, JobState
+from bot.overview import Blocked
+from bot.refs import JobId, ThreadRef
+from bot.request import Requester
+from bot.sights import JobActs, PersonActs, PlaceSight
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import jobs, schema
+from tests.adapters.web.sitting import Sitter, nonce, operating, running_place, told
+from tests.adapters.web.visitor import Visitor, visiting
+from tests.fakes import MovableClock, to_request, to_requester
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HERE, THERE = "recording:local", "recording:b"
+ANA, BEA = to_requester("ana"), to_requester("bea", workspace="b")
+
+
+@dataclass
+class Inn:
+    """One bot with two places, who runs each, and who runs it."""
+
+    visitor: Visitor
+    ana: Sitter
+    bea: Sitter
+    operator: Sitter
+
+    async def ask(self, user: str, *, place: str = "local", **work: Any) -> JobId:
+        house = self.visitor.house
+        request = to_request(key=f"{place} {user} {len(house.jobs)}", **work)
+        who = Requester(adapter="recording", workspace=place, user=user, display_name=user.title())
+        thread = ThreadRef(adapter="recording", workspace=place, channel="general")
+        changed = request.model_copy(update={"requester": who, "thread": thread})
+        receipt = await house.studio.submit(changed)
+        house.jobs.append(receipt.job_id)
+        return receipt.job_id
+
+    async def finish(self, job_id: JobId) -> Job:
+        house = self.visitor.house
+        job = await house.until(job_id, JobState.GENERATING)
+        await house.simulator.finish(str(job.generation_id))
+        return await house.delivered(job_id)
+
+    async def fail(self, job_id: JobId) -> Job:
+        house = self.visitor.house
+        job = await house.until(job_id, JobState.GENERATING)
+        await house.simulator.fail(str(job.generation_id), "It did not work.")
+        return await house.until(job_id, JobState.FAILED)
+
+    async def job(self, job_id: JobId) -> Job:
+        return await self.visitor.house.job(job_id)
+
+    async def change(self, job_id: JobId, **values: Any) -> None:
+        """As if something had gone wrong with a job."""
+        await self.visitor.house.app.database.write(
+            lambda tx: jobs.change(tx, jobs.get(tx.conn, job_id), **values)
+        )
+
+    async def log(self, target: str) -> list[tuple[str, str, str]]:
+        """Who did what to it, as the audit log has it."""
+        log = schema.audit_log.c
+        query = select(log.actor, log.act, log.detail).where(log.target == target).order_by(log.id)
+        database = self.visitor.house.app.database
+        return await database.read(lambda conn: [tuple(row) for row in conn.execute(query)])
+
+    async def count(self) -> int:
+        """How many jobs there are."""
+        query = select(func.count()).select_from(schema.jobs)
+        database = self.visitor.house.app.database
+        found: int = await database.read(lambda conn: conn.execute(query).scalar_one())
+        return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inn]:
+    settings = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(Simulator(settings, Faults()))
+        folder = tmp_path_factory.mktemp("inn")
+        visitor = await stack.enter_async_context(
+            visiting(folder, simulator, MovableClock(), servers=("b",))
+        )
+        yield Inn(
+            visitor=visitor,
+            ana=await stack.enter_async_context(running_place(visitor, ANA)),
+            bea=await stack.enter_async_context(running_place(visitor, BEA)),
+            operator=await stack.enter_async_context(operating(visitor)),
+        )
+
+
+# ---- jobs -------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_cancelled_by_who_runs_its_place_or_the_bot(inn: Inn) -> None:
+    first, second = await inn.ask("carl"), await inn.ask("cora", place="b")
+    role, words = await inn.ana.act("cancel", job=first)
+    assert (role, words.startswith(f"{first} of Carl is cancelled.")) == ("status", True)
+    assert await inn.log(first) == [(ANA.person, "cancel", "recording:local:carl")]
+    assert (await inn.ana.act("cancel", job=second)) == (
+        "alert",
+        f"There is no job {second} here.",
+    )
+    assert await inn.log(second) == []
+    assert (await inn.operator.act("cancel", job=second))[0] == "status"
+    assert await inn.log(second) == [("operator:local:op", "cancel", "recording:b:cora")]
+    role, words = await inn.ana.act("cancel", job="r-zzzzzzzzzz")
+    assert (role, words) == ("alert", "There is no job r-zzzzzzzzzz here.")
+
+
+async def test_a_clip_is_deleted(inn: Inn) -> None:
+    job = await inn.finish(await inn.ask("dora", place="b"))
+    assert (await inn.ana.act("delete", job=job.id))[0] == "alert"
+    role, words = await inn.bea.act("cancel", job=job.id)
+    assert (role, "already ended" in words) == ("alert", True)
+    assert (await inn.job(job.id)).clip is not None
+    assert (await inn.operator.act("delete", job=job.id))[0] == "status"
+    assert (await inn.job(job.id)).clip is None
+    assert await inn.log(job.id) == [("operator:local:op", "delete", "recording:b:dora")]
+
+
+async def test_a_retry_is_its_persons_and_happens_once(inn: Inn) -> None:
+    job = await inn.fail(await inn.ask("ron", place="b"))
+    before, form = await inn.count(), {"job": job.id, "nonce": nonce()}
+    assert (await inn.ana.act("retry", **form))[0] == "alert"
+    answers = await asyncio.gather(*(inn.operator.act("retry", **form) for _ in range(3)))
+    assert {role for role, _ in answers} == {"status"}
+    assert len({words for _, words in answers}) == 1
+    assert await inn.count() == before + 1
+    [(actor, act, detail)] = await inn.log(job.id)
+    assert (actor, act) == ("operator:local:op", "retry")
+    again = await inn.job(JobId(detail.split()[0]))
+    assert detail == f"{again.id} for recording:b:ron"
+    assert again.request.requester == job.request.requester
+    assert (again.request.thread, again.retry_of) == (job.request.thread, job.id)
+    assert again.id in answers[0][1]
+    role, words = await inn.bea.act("retry", job=job.id)
+    assert (role, f"tried again already: {again.id}" in words) == ("alert", True)
+    assert await inn.count() == before + 1
+
+
+async def test_only_what_failed_and_cost_nothing_is_tried_again_for_others(inn: Inn) -> None:
+    done = await inn.finish(await inn.ask("rita"))
+    role, words = await inn.ana.act("retry", job=done.id)
+    assert (role, "only what failed" in words) == ("alert", True)
+    await inn.ana.act("block", person="recording:local:rosa")
+    failed = await inn.fail(await inn.ask("rosa"))
+    await inn.ana.act("block", person="recording:local:rosa")
+    before = await inn.count()
+    role, words = await inn.ana.act("retry", job=failed.id)
+    assert (role, "Rosa would read: You cannot use Raybot here" in words) == ("alert", True)
+    assert (await inn.count(), await inn.log(failed.id)) == (before, [])
+
+
+async def test_the_operator_ends_and_unparks_what_needs_a_person(inn: Inn) -> None:
+    job_id = await inn.ask("uma")
+    await inn.visitor.house.until(job_id, JobState.GENERATING)
+    role, words = await inn.operator.act("unpark", job=job_id)
+    assert (role, "was not put aside" in words) == ("alert", True)
+    await inn.change(job_id, parked_at=inn.visitor.house.clock.now())
+    assert await inn.ana.act("unpark", job=job_id) == (
+        "alert",
+        "Only the operator of this bot can do that.",
+    )
+    assert (await inn.operator.act("unpark", job=job_id))[0] == "status"
+    assert (await inn.job(job_id)).parked_at is None
+    for how, said in (("charge", "it has"), ("adopt", "Choose whether"), ("release", "knows its")):
+        role, words = await inn.operator.act("resolve", job=job_id, how=how)
+        assert role == "alert", said
+    assert [act for _, act, _ in await inn.log(job_id)] == ["unpark"]
+
+
+async def test_what_waits_for_a_word_is_decided_once(inn: Inn) -> None:
+    studio = inn.visitor.house.studio
+    job = await inn.finish(await inn.ask("rex", place="b"))
+    await studio.care.report(job.id, to_requester("ida", workspace="b"), "rude")
+    assert f'name="job" value="{job.id}"' in (await inn.bea.get("/desk/moderation")).html
+    assert job.id not in (await inn.ana.get("/desk/moderation")).html
+    assert (await inn.ana.act("report", job=job.id, outcome="removed"))[0] == "alert"
+    assert (await inn.bea.act("report", job=job.id, outcome="burnt"))[0] == "alert"
+    assert await inn.bea.act("report", job=job.id, outcome="removed") == (
+        "status",
+        f"{job.id}: The clip was removed.",
+    )
+    assert (await inn.job(job.id)).clip is None
+    role, words = await inn.operator.act("report", job=job.id, outcome="kept")
+    assert (role, "was decided already" in words) == ("alert", True)
+    await studio.admin.set_policy(THERE, {"moderators_channel": "mods"}, actor=BEA)
+    await studio.admin.set_policy(THERE, {"review": "before_post"}, actor=BEA)
+    house, held = inn.visitor.house, await inn.ask("rex", place="b")
+    running = await house.until(held, JobState.GENERATING)
+    await house.simulator.finish(str(running.generation_id))
+    await house.until(held, JobState.REVIEWING)
+    assert (await inn.ana.act("review", job=held, verdict="post"))[0] == "alert"
+    answer = await inn.bea.act("review", job=held, verdict="reject", reason="too <loud>")
+    assert answer == ("status", f"{held}: Rejected, so it is not posted. Decided by bea.")
+    assert (await inn.job(held)).state is JobState.FAILED
+    assert [(act, detail) for _, act, detail in await inn.log(held)] == [
+        ("review reject", "recording:b:rex: too <loud>")
+    ]
+    await studio.admin.set_policy(THERE, {"review": ""}, actor=BEA)
+
+
+async def test_a_job_that_cannot_go_on_is_ended(inn: Inn) -> None:
+    job_id = await inn.ask("una", model="ray-2", duration="9s", resolution="1080p")
+    assert (await inn.job(job_id)).state is JobState.RECEIVED, "it waits to be confirmed"
+    await inn.change(job_id, parked_at=inn.visitor.house.clock.now())
+    role, words = await inn.operator.act("resolve", job=job_id, how="charge")
+    assert (role, "has cost nothing" in words) == ("alert", True)
+    assert (await inn.ana.act("resolve", job=job_id, how="release"))[0] == "alert"
+    assert await inn.operator.act("resolve", job=job_id, how="release") == (
+        "status",
+        f"{job_id} is ended; Una pays nothing for it.",
+    )
+    assert [(who, act) for who, act, _ in await inn.log(job_id)] == [
+        ("operator:local:op", "resolve release")
+    ]
+
+
+# ---- people -----------------------------------------------------------------------------------
+
+
+async def test_somebody_is_blocked_and_unblocked(inn: Inn) -> None:
+    await inn.ask("ben")
+    person = "recording:local:ben"
+    role, words = await inn.ana.act("block", person=person, days="3", reason="spam <b>")
+    assert role == "status"
+    assert words.startswith("Ben is blocked until ")
+    rules = await inn.visitor.house.studio.admin.rules(HERE)
+    found = next(each for each in rules.blocked if each.person == person)
+    assert (found.until is not None, found.reason) == (True, "spam <b>")
+    assert await inn.ana.act("unblock", person=person) == ("status", "Ben can ask again.")
+    assert await inn.ana.act("unblock", person=person) == ("alert", "They are not blocked.")
+    assert [act for _, act, _ in await inn.log(person)] == ["block", "unblock"]
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "1.5", "9999", "٣", "many"])
+async def test_nonsense_days_block_nobody(inn: Inn, days: str) -> None:
+    await inn.ask("dan")
+    role, words = await inn.ana.act("block", person="recording:local:dan", days=days)
+    assert (role, words) == ("alert", "Give a number of days from 1 to 3650.")
+    assert await inn.log("recording:local:dan") == []
+
+
+async def test_people_of_another_place_are_nobody(inn: Inn) -> None:
+    await inn.ask("bob", place="b")
+    for person in ("recording:b:bob", "recording:local:nobody", "bob", "", "recording:local:"):
+        for act in ("block", "unblock", "grant"):
+            answer = await inn.ana.act(act, person=person, dollars="5")
+            assert answer == ("alert", "There is nobody like that here.")
+    assert await inn.log("recording:b:bob") == []
+
+
+async def test_a_grant_is_given_once_for_each_form(inn: Inn) -> None:
+    await inn.ask("gus")
+    form = {"person": "recording:local:gus", "dollars": "2.50", "nonce": nonce()}
+    first, second = [await inn.ana.act("grant", **form) for _ in range(2)]
+    assert first == second
+    assert first[1].startswith("Gus can spend $2.50 more, until ")
+    answer = await inn.ana.act("grant", **{**form, "dollars": "3"})
+    assert answer == ("alert", "This was granted already. Load the page again.")
+    for dollars in ("", "many", "-1", "inf", "nan", "1e300"):
+        role, words = await inn.ana.act("grant", person=form["person"], dollars=dollars)
+        assert (role, words) == ("alert", "Grant some dollars, such as 5 or 2.50.")
+    assert [act for _, act, _ in await inn.log(form["person"])] == ["grant"]
+
+
+# ---- places -----------------------------------------------------------------------------------
+
+
+async def test_a_place_is_paused_with_a_sentence_and_goes_on(inn: Inn) -> None:
+    admin = inn.visitor.house.studio.admin
+    assert (await inn.bea.act("pause", place=THERE, message="Back <at> noon"))[0] == "status"
+    rules = await admin.rules(THERE)
+    assert (rules.paused_at is not None, rules.paused_message) == (True, "Back <at> noon")
+    page = await inn.bea.get("/desk/places")
+    assert "Back &lt;at&gt; noon" in page.html
+    for act in ("pause", "resume"):
+        assert await inn.ana.act(act, place=THERE) == ("alert", "There is no such place here.")
+    assert (await inn.operator.act("resume", place=THERE))[0] == "status"
+    assert (await admin.rules(THERE)).paused_at is None
+    log = [(actor, act) for actor, act, _ in await inn.log(THERE) if act in ("pause", "resume")]
+    assert log == [(BEA.person, "pause"), ("operator:local:op", "resume")]
+
+
+async def test_a_limit_is_changed_and_nonsense_is_refused(inn: Inn) -> None:
+    async def change(name: str, value: str, **where: str) -> tuple[str, str]:
+        return await inn.ana.act("limit", place=HERE, name=name, value=value, **where)
+
+    assert await change("usd_per_person_per_day", "2.5") == (
+        "status",
+        "Budget of a person per day: $2.50, from the next request on.",
+    )
+    page = (await inn.ana.get("/desk/places")).html
+    assert "Budget of a person per day, in US dollars " in page
+    assert 'name="value" value="2.5"' in page
+    assert (
+        "Now: $2.50, set here. Left empty, what the operator set holds again: $1,000.00." in page
+    )
+    nonsense = {"usd_per_person_per_day": "much", "clips_per_person_per_day": "-1", "x": "1"}
+    for name, value in nonsense.items():
+        assert (await change(name, value))[0] == "alert"
+    assert (await change("usd_per_person_per_day", "3", role="r1", channel="c1"))[0] == "status"
+    assert (await change("usd_per_person_per_day", "3", channel="a:b"))[0] == "alert"
+    assert (await change("usd_per_person_per_day", ""))[1].endswith(
+        "$1,000.00, from the next request on."
+    )
+    assert await inn.bea.act("limit", place=HERE, name="usd_per_person_per_day", value="9") == (
+        "alert",
+        "There is no such place here.",
+    )
+    assert [act for _, act, _ in await inn.log(HERE)] == ["desk_link", "limits", "limits"]
+    assert [act for _, act, _ in await inn.log(f"{HERE}:c1")] == ["limits"]
+
+
+async def test_the_operator_lets_places_in_and_closes_them(inn: Inn) -> None:
+    far = "recording:far"
+    assert (await inn.operator.act("approve", place=far)) == (
+        "alert",
+        "There is no such place here.",
+    )
+    with pytest.raises(Exception, match="not set up"):
+        await inn.ask("fay", place="far")
+    assert "waits for your word" in (await inn.operator.get("/desk/places")).html
+    assert (await inn.operator.act("approve", place=far))[0] == "status"
+    await inn.ask("fay", place="far")
+    for act in ("approve", "close"):
+        answer = await inn.bea.act(act, place=THERE)
+        assert answer[0] == "alert"
+    assert (await inn.operator.act("close", place=far))[0] == "status"
+    assert "not served" in (await inn.operator.get(f"/desk/place?id={far}")).html
+    assert [act for _, act, _ in await inn.log(far)] == ["approve", "close"]
+
+
+# ---- what is said, and who may send it --------------------------------------------------------
+
+
+async def test_what_was_done_is_said_once_and_nobody_else_can_say_it(inn: Inn) -> None:
+    page = await inn.bea.send("/desk/acts/resume", place=THERE)
+    assert told(page) == ("status", f"{THERE} takes requests again.")
+    assert told(await inn.bea.get("/desk/places")) == ("", "")
+    jar = inn.bea.visitor.session.cookie_jar
+    for forged in (seal(Said(sentence="Send money."), "another key"), "x.y", ".", "e30=."):
+        jar.update_cookies({"raybot_said": forged})
+        assert told(await inn.bea.get("/desk/places")) == ("", "")
+    assert "Send" not in (await inn.bea.get("/desk/places?said=Send+money")).html
+    assert unseal(seal(Said(sentence="a\x00b <i>"), "k"), "k") == Said(sentence="ab <i>", times=())
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("//evil.example", "https://evil.example", "/\\evil.example", "/web/chat", "", "desk"),
+        *("/desk//evil", "/desk/../web", "/desk\r\nSet-Cookie: a=b", "/desk?a=b\n", "/deskx"),
+    ],
+)
+async def test_only_pages_of_the_desk_are_gone_back_to(address: str) -> None:
+    assert to_back(address) == "/desk"
+
+
+async def test_pages_of_the_desk_are_gone_back_to() -> None:
+    for address in ("/desk", "/desk/job?id=r-7k2m9q", "/desk/person?id=discord:1:2&page=2#acts"):
+        assert to_back(address) == address
+
+
+async def test_an_old_or_foreign_form_changes_nothing(inn: Inn) -> None:
+    """Every act is asked for by one of our pages, in the session that drew it."""
+    routes = inn.visitor.house.app._adapters["web"].routes
+    job_id = await inn.ask("zoe")
+    sent = {"job": job_id, "person": "recording:local:zoe", "place": HERE, "nonce": nonce()}
+    for path in sent_paths(inn):
+        assert ("GET", path) not in routes or not path.startswith("/desk/acts/")
+        tries: tuple[tuple[dict[str, str], dict[str, str]], ...] = (
+            ({}, {}),
+            ({"csrf": inn.bea.token}, {}),
+            ({"csrf": inn.ana.token}, {"Origin": "https://evil.example"}),
+            ({"csrf": inn.ana.token}, {"Origin": ""}),
+            ({"csrf": inn.ana.token}, {"Origin": "null"}),
+        )
+        for proof, headers in tries:
+            answer = await inn.ana.visitor.post(path, {**sent, **proof}, headers)
+            assert answer.status == 403, (path, proof, headers)
+        assert (await inn.visitor.post(path, sent)).status == 401
+    assert await inn.log(job_id) == await inn.log("recording:local:zoe") == []
+    assert (await inn.ana.act("retry", job=job_id, nonce="x"))[0] == "alert"
+
+
+async def test_every_act_has_a_form_and_every_form_an_act(inn: Inn) -> None:
+    name, job_id = "<b>Ann & Bo</b>", JobId("r-7k2m9q")
+    can = [each.name for each in fields(JobActs) if each.name.startswith(("can_", "is_"))]
+    some = dict.fromkeys(can, True)
+    about: dict[str, Any] = {"job_id": job_id, "tenant": HERE, "person": "p", "name": name}
+    jobs_acts = [JobActs(**{**about, **some, "is_reported": is_so}) for is_so in (True, False)]
+    now = inn.visitor.house.clock.now()
+    people = [
+        PersonActs(person=f"{HERE}:x", tenant=HERE, user="x", name=name, block=block)
+        for block in (None, Blocked(person="p", at=now, reason=name))
+    ]
+    places = [
+        PlaceSight(
+            tenant=HERE,
+            name=name,
+            state="asked",
+            is_configured=False,
+            is_served=False,
+            paused_at=at,
+            paused_message=name,
+        )
+        for at in (None, now)
+    ]
+    drawn = "".join(
+        [
+            *(draw_form("job", each, "T", "/desk") for each in jobs_acts),
+            draw_form("decide", jobs_acts[0], "T", "/desk"),
+            *(draw_form("person", each, "T", "/desk") for each in people),
+            *(draw_form("place_acts", each, "T", "/desk", True) for each in places),
+            draw_form("exception", places[0], ["models"], "T", "/desk"),
+        ]
+    )
+    forms = drawn.count("<form")
+    assert name not in drawn
+    assert (
+        drawn.count('name="csrf" value="T"') == drawn.count('name="back" value="/desk"') == forms
+    )
+    assert len(set(re.findall(r'name="nonce" value="([0-9a-f]{32})"', drawn))) == forms
+    assert set(re.findall(r'action="([^"]+)"', drawn)) == set(act_paths(inn))
+
+
+def draw_form(macro: str, *given: object) -> str:
+    """One of the forms, as a page has it."""
+    names = [f"of{number}" for number in range(len(given))]
+    asked = f"{{% import 'desk/acts.html' as a %}}{{{{ a.{macro}({', '.join(names)}) }}}}"
+    template = render._environment().from_string(asked)
+    return template.render(**dict(zip(names, given, strict=True)))
+
+
+def act_paths(inn: Inn) -> list[str]:
+    """Where the forms of acts are sent."""
+    return [path for path in sent_paths(inn) if path.startswith("/desk/acts/")]
+
+
+def sent_paths(inn: Inn) -> list[str]:
+    """Where all that is sent goes by who is signed in."""
+    routes = inn.visitor.house.app._adapters["web"].routes
+    posts = [path for method, path in routes if method == "POST" and path.startswith("/desk")]
+    return [path for path in posts if path != "/desk/enter"]
