@@ -105,7 +105,7 @@ class Surroundings:
 
 
 @asynccontextmanager
-async def chromium(folder: Path) -> AsyncIterator[Surroundings]:
+async def chromium(folder: Path, *, running_limit: int = 10) -> AsyncIterator[Surroundings]:
     """The true bot in this folder, and a browser; skips the test where there is none."""
     if not CHROMIUM.exists():
         pytest.skip(f"There is no {CHROMIUM}; `apt-get install chromium` brings it.")
@@ -115,7 +115,7 @@ async def chromium(folder: Path) -> AsyncIterator[Surroundings]:
     )
     async with (
         Simulator(settings, Faults()) as simulator,
-        visiting(folder, simulator, MovableClock()) as visitor,
+        visiting(folder, simulator, MovableClock(), running_limit=running_limit) as visitor,
         async_playwright() as playwright,
     ):
         # As root, in a container, Chromium has no sandbox to offer.
