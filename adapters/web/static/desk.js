@@ -15,6 +15,8 @@
   };
   const read = (html) => new DOMParser().parseFromString(html, "text/html");
   tell(document);
+  // On a phone the list of pages is a row that is scrolled.
+  document.querySelector(".side nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
   // ---- what goes on as it is read ----
   const told = document.querySelector("[data-events]");

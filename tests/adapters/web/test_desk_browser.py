@@ -76,7 +76,7 @@ class Desk:
         async with self.here.page(await self.link()) as page:
             await page.get_by_role("button", name="Sign in").click()
             await expect(page.get_by_role("heading", name="Money", level=1)).to_be_visible()
-            self.state = await page.context.storage_state()  # type: ignore[assignment]
+            self.state = await page.context.storage_state()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -208,6 +208,8 @@ async def test_a_limit_that_is_changed_here_refuses_in_the_playground(desk: Desk
         await page.locator("#text").fill("a dear fox")
         await page.locator("#text").press("Enter")
         await expect(page.locator(".note", has_text="A limit is reached")).to_be_visible()
+        await page.get_by_role("link", name="Desk").click()
+        await expect(page).to_have_title("Money · Raybot")
         await page.goto(place)
         await budget.locator("summary").click()
         await budget.get_by_role("textbox").fill("")
@@ -232,11 +234,11 @@ async def test_nobody_is_shut_out(desk: Desk, is_dark: bool) -> None:
 async def test_the_keyboard_alone_reaches_everything_in_order(desk: Desk) -> None:
     paths = [*PATHS, f"/desk/job?id={desk.failed}"]
     async with desk.here.page(storage_state=desk.state) as page:
+        skip = page.get_by_role("link", name="Skip to the page")
         for path in paths:
             await page.goto(desk.here.visitor.address + path)
             await page.evaluate(WATCH)
             await page.keyboard.press("Tab")
-            skip = page.get_by_role("link", name="Skip to the page")
             await expect(skip).to_be_focused()
             for _ in range(40):
                 for _ in range(5):
