@@ -73,13 +73,12 @@ class Moderation:
             raise JobNotFound("There is nothing here.")
         place = _place(call.query)
         seen = await self._view.every(seat.sitting, place=place)
-        return as_file(TABLES[name](seen, place), name)
+        return await as_file(partial(TABLES[name], seen, place), name)
 
     async def _audit_file(self, call: WebCall, seat: Seat) -> WebReply:
         place, search = _place(call.query), to_search(call.query)
-        return as_file(
-            audit_table(await self._view.audit(seat.sitting, search, place=place)), "audit"
-        )
+        lines = await self._view.audit(seat.sitting, search, place=place)
+        return await as_file(partial(audit_table, lines), "audit")
 
 
 def to_waiting(seen: Seen) -> Sequence[JobId]:

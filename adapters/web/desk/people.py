@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.web.desk.addresses import person_path, to_path
@@ -67,7 +68,8 @@ class PeoplePage:
     async def _file(self, call: WebCall, seat: Seat) -> WebReply:
         named, place, _ = _asked(call)
         found = await self._people.everybody(seat.sitting, named=named, tenant=place)
-        return as_file(to_people(found, has_places=not seat.sitting.tenant), "people")
+        to_file = partial(to_people, found, has_places=not seat.sitting.tenant)
+        return await as_file(to_file, "people")
 
     async def _person(self, call: WebCall, seat: Seat) -> WebReply:
         person = await self._people.one(seat.sitting, call.query.get("key", "")[:FIELD_CHARS])
@@ -88,7 +90,7 @@ class PeoplePage:
         table = to_tables(person).get(wanted)
         if table is None:
             raise JobNotFound("There is no such table.")
-        return as_file(table, f"person-{wanted}")
+        return await as_file(lambda: table, f"person-{wanted}")
 
 
 def _asked(call: WebCall) -> tuple[str, str, int]:
