@@ -164,7 +164,11 @@ class Playground(Delivery):
         is_in = partial(self._guard.is_in_until, visit)
         hidden = "" if visit.runs_it else MODERATED
         news = room.news.stream(seen, everything, is_in, hidden=hidden)
-        return WebReply(headers=reply("", kind="text/event-stream").headers, stream=news)
+        return WebReply(
+            headers=reply("", kind="text/event-stream").headers,
+            stream=news,
+            streamer=visit.session,
+        )
 
     async def _on_image(self, call: WebCall, _visit: Visit, _room: Room) -> WebReply:
         return _to_file(await self._images.content(call.query.get("id", "")))

@@ -102,7 +102,7 @@ class Door:
             raise NotAllowed(GUEST)
         if call.method == "POST" and not self._is_proved(call, seat):
             return refuse(STRANGER)
-        answer = await handler(call, seat)
+        answer = replace(await handler(call, seat), streamer=seat.key)
         if seat.said is None:
             return answer
         return replace(answer, headers=(*answer.headers, self._site.tell("")))
