@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from adapters.admin_text import page_in
 from adapters.web.desk.addresses import person_path, to_path
 from adapters.web.desk.money import to_usage
 from adapters.web.desk.seat import Handler, Seat
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bot.studio import Allowance, Blocked, Studio
 
 HERE = "/desk/people"
-FIELD_CHARS, MOST_PAGES, PAGE = 200, 10_000, 50
+FIELD_CHARS, PAGE = 200, 50
 PROMPT_CHARS = 90
 
 
@@ -95,10 +96,8 @@ class PeoplePage:
 
 def _asked(call: WebCall) -> tuple[str, str, int]:
     """A name, a place, and a page."""
-    said = call.query.get("page", "1")
-    page = min(MOST_PAGES, max(1, int(said))) if said.isascii() and said.isdigit() else 1
     name, place = (call.query.get(each, "").strip()[:FIELD_CHARS] for each in ("name", "place"))
-    return name, place, page
+    return name, place, page_in(call.query.get("page", ""))
 
 
 def to_people(

@@ -191,6 +191,8 @@ async def test_people_and_their_limits_and_what_nobody_has(visitor: Visitor) -> 
         "clips?after=x.y",
     ):
         assert (await visitor.get(f"/desk/{path}")).status == 400, path
+    for path in ("/desk/people", "/desk/moderation", "/web/chat"):
+        assert (await visitor.get(f"{path}?page={'9' * 5000}")).status == 200, path
     assert "a fox" in (await visitor.get("/desk/clips?until=9999-12-31&since=0001-01-01")).html
     assert (await visitor.get("/desk/person.csv?key=recording:local:bo&of=all")).status == 404
 
