@@ -124,17 +124,14 @@ class Door:
     async def _show_link(self, call: WebCall) -> WebReply:
         """A page with a button: chats open links to preview them, which must spend nothing."""
         key = call.query.get("key", "")
-        if not await self._entry.is_open(key):
-            raise LinkSpent
+        await self._check_open(key, call.client)
         return reply(render.draw("desk/enter.html", key=key))
 
     async def _enter(self, call: WebCall) -> WebReply:
         if not self._site.is_own_page(call):
             return refuse(STRANGER)
         key = field_of(read_form(call.body), "key")
-        if not await self._entry.is_open(key):
-            self._count(call.client)
-            raise LinkSpent
+        await self._check_open(key, call.client)
         session, sitting = await self._entry.enter(key)
         if before := self._site.session_of(call):
             await self._entry.leave(before)
@@ -147,6 +144,11 @@ class Door:
         await self._entry.leave(seat.key)
         gone = self._site.keep("", 0)
         return reply(render.draw("desk/left.html"), headers=(gone,))
+
+    async def _check_open(self, key: str, client: str) -> None:
+        if not await self._entry.is_open(key):
+            self._count(client)
+            raise LinkSpent
 
     def _count(self, client: str) -> None:
         """Note a try that failed; raises `NotAllowed` where there were many.
