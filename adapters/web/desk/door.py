@@ -44,6 +44,8 @@ ENTER, LEAVE = "/desk/enter", "/desk/leave"
 GUEST = "You were let into the playground; the desk is for those who run Raybot or a place."
 NOT_IN, NO_WAY = "You are not signed in", "This link opens nothing"
 NOT_HERE, NOT_CLEAR = "Not here", "Not understood"
+BROKE = "Something went wrong"
+LOOK_FIRST = "It may have been done all the same: look at the page before you do it again."
 #: So many tries may fail in a minute, from one address and from everywhere.
 TRIES, ALL_TRIES = 10, 60
 MINUTE = 60.0
@@ -168,13 +170,15 @@ def _is_page(call: WebCall) -> bool:
     return call.method == "GET" and call.headers.get("sec-fetch-dest", "document") == "document"
 
 
-def told(_call: WebCall, error: BotError) -> WebReply:
+def told(call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
     status, text = 400 if isinstance(error, Refusal) else 500, describe_error(error)
+    if not isinstance(error, Refusal):
+        text = _to_trouble(error, has_sent=call.method == "POST")
     is_out = isinstance(error, SignedOut | LinkSpent)
     if isinstance(error, JobNotFound | ClipError):
         status = NOT_FOUND
-    if isinstance(error, JobNotFound | InvalidRequest):
+    if isinstance(error, JobNotFound | ClipError | InvalidRequest):
         # In a chat it is told how to go on there, and that nothing was charged.
         title = NOT_HERE if status == NOT_FOUND else NOT_CLEAR
         text = Text(title=title, lines=(error.sentence,))
@@ -183,3 +187,11 @@ def told(_call: WebCall, error: BotError) -> WebReply:
         title = NOT_IN if isinstance(error, SignedOut) else NO_WAY if is_out else text.title
         text = Text(title=title, lines=(error.sentence,))
     return reply(render.draw("desk/trouble.html", text=text, is_out=is_out), status=status)
+
+
+def _to_trouble(error: BotError, *, has_sent: bool) -> Text:
+    """What went wrong on our side: nobody here asked for a clip that may be charged."""
+    if type(error) is not BotError:
+        return Text(title=BROKE, lines=(error.sentence,))
+    again = LOOK_FIRST if has_sent else "Load the page again."
+    return Text(title=BROKE, lines=("Raybot made a mistake here; its log says which.", again))
