@@ -43,7 +43,7 @@ def raybot(
 ) -> subprocess.CompletedProcess[str]:
     process = start(*words, cwd=cwd, **values)
     try:
-        out, err = process.communicate(said, timeout=15)
+        out, err = process.communicate(said, timeout=30)
     finally:
         # One that takes too long must not outlive its test.
         process.kill()
@@ -55,10 +55,10 @@ def notices(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A simulator of its own process, as the environment of one bot after another."""
-    process = start(*SIMULATOR, cwd=tmp_path_factory.mktemp("service"))
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A simulator of its own process, as the environment of the bot."""
+    process = start(*SIMULATOR, cwd=tmp_path)
     assert process.stdout is not None
     address = process.stdout.readline().strip()
     yield {

@@ -199,7 +199,8 @@ SELECT 'r-' || n, 'many' || n, CASE WHEN is_open THEN 'accepted' ELSE 'delivered
     'recording', place, place || ':' || mod(n, 60), place || ':' || mod(n, 400),
     repeat('word ', 300), '{}', 'ray-flash-2', 'luma', 1, 0, 0, 0, at, at,
     CASE WHEN NOT is_open THEN at END, 100, false, 0, 0, 5, 0, false
-FROM (SELECT n, mod(n, 50) = 0 AS is_open, 'recording:' || mod(n, 20) AS place,
+FROM (SELECT n, mod(n, 50) = 0 AS is_open,
+    'recording:' || CASE mod(n, 20) WHEN 1 THEN 'local' ELSE mod(n, 20)::text END AS place,
     timestamptz '2026-11-22 12:00Z' - n * interval '10 minutes' AS at
     FROM generate_series(1, 5000) AS n) AS each
 """
