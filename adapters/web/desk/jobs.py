@@ -75,7 +75,7 @@ class JobPage:
         table = to_tables(job).get(wanted)
         if table is None:
             raise JobNotFound("There is no such table.")
-        return as_file(table, f"{job.line.job_id}-{wanted}")
+        return await as_file(lambda: table, f"{job.line.job_id}-{wanted}")
 
 
 def _events(job: JobSight, seat: Seat) -> str:
