@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 from adapters.admin_text import page_in
 from adapters.web import render
+from adapters.web.desk.addresses import person_path
 from adapters.web.desk.seat import Handler, Seat
-from adapters.web.desk.tables import Column, Table, as_file
+from adapters.web.desk.tables import Column, Link, Table, as_file
 from bot.errors import JobNotFound
 from bot.ports import WebCall, WebReply
 from bot.refs import JobId
@@ -159,13 +160,18 @@ def _blocks(seen: Seen, place: str) -> Table:
     return Table(
         title="Blocked",
         columns=(
-            Column(name="who"),
+            Column(name="person"),
             Column(name="since", kind="time"),
             Column(name="until", kind="time"),
             Column(name="reason", kind="text"),
         ),
         rows=[
-            (each.person, each.at, each.until, clean(each.reason, limit=REASON_CHARS) or None)
+            (
+                Link(words=each.person, href=person_path(each.person)),
+                each.at,
+                each.until,
+                clean(each.reason, limit=REASON_CHARS) or None,
+            )
             for each in seen.blocked
         ],
         file=_file("blocks", place),

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 HERE = "/desk/queue"
 #: So many jobs a file has at the most.
 MOST_IN_FILE = 2000
-BEFORE = (Column(name="job", kind="job"), Column(name="state", kind="state"), Column(name="who"))
+BEFORE = (
+    Column(name="job", kind="job"),
+    Column(name="state", kind="state"),
+    Column(name="person"),
+)
 AFTER = (
     Column(name="model"),
     Column(name="service"),
