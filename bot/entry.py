@@ -40,6 +40,8 @@ ENTER = "/desk/enter"
 #: The adapter that has the playground and the desk.
 WEB = "web"
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
+#: How whoever runs Raybot is known in the playground, by where they come from.
+_TAKEN = tuple(f"{each}-" for each in (OPERATOR, "discord", "slack"))
 
 
 class Entry:
@@ -217,6 +219,9 @@ def _to_guest(name: str) -> Requester:
     known_as = clean(name, limit=NAME_CHARS)
     if not known_as or ":" in known_as:
         raise InvalidRequest("Say who it is for, such as --name Ana; a name has no colon.")
+    if known_as.casefold().startswith(_TAKEN):
+        begin = ", ".join(_TAKEN)
+        raise InvalidRequest(f"No guest's name begins with {begin}: those run Raybot.")
     return Requester(adapter=WEB, workspace=LOCAL, user=known_as, display_name=known_as)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.errors import InvalidRequest
 from bot.job import JobState
 from bot.refs import JobId
 from bot.request import Requester
@@ -143,7 +144,7 @@ async def test_the_operator_comes_to_both_and_who_runs_one_place_to_the_desk(
         assert '<a href="/desk">' in page.html
         assert (await operator.get("/desk")).status == 200
         job = (await operator.say("a red fox")).job
-        assert (await house.job(job)).request.requester.person == "web:local:root"
+        assert (await house.job(job)).request.requester.person == "web:local:operator-root"
     admin = Requester(adapter="recording", workspace="T1", user="Eve", display_name="Eve")
     house.chat.admins.add("Eve")
     async with guest(house, link=await link_of(house, admin)) as eve:
@@ -155,6 +156,21 @@ async def test_the_operator_comes_to_both_and_who_runs_one_place_to_the_desk(
         await house.studio.admin.close(admin.tenant, actor=OPERATOR)
         clock.move(minutes=5)
         assert (await eve.get("/desk")).status == 401
+
+
+async def test_a_guest_with_the_operators_name_is_not_the_operator(house: House) -> None:
+    entry = house.studio.entry
+    async with (
+        guest(house, link=(await entry.invite_here("Ben")).link) as operator,
+        guest(house, "Ben") as ben,
+    ):
+        await operator.open()
+        job = (await operator.say("a secret fox --private")).job
+        assert (await ben.get(f"/web/thread?job={job}")).status == 404
+        assert "a secret fox" not in (await ben.get("/web/usage")).html
+    for name in ("operator-Ben", "Discord-17", "slack-U1"):
+        with pytest.raises(InvalidRequest, match="No guest's name begins with"):
+            await entry.invite_here("root", name=name, has_desk=False)
 
 
 async def link_of(house: House, admin: Requester) -> str:
