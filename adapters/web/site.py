@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from bot.ports import WebCall, WebReply
@@ -123,12 +122,10 @@ def is_embedded(call: WebCall) -> bool:
 
 
 def cookie(call: WebCall, name: str) -> str:
-    """A cookie's value; empty without one."""
-    try:
-        found = SimpleCookie(call.headers.get("cookie", "")).get(name)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+    """A cookie's value; empty without one. Others of the same host may hold anything."""
+    pairs = (each.partition("=") for each in call.headers.get("cookie", "").split(";"))
+    own = (value.strip().strip('"') for found, _, value in pairs if found.strip() == name)
+    return next(own, "")
 
 
 def _host(call: WebCall) -> str:
