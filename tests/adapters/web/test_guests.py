@@ -158,6 +158,19 @@ async def test_the_operator_comes_to_both_and_who_runs_one_place_to_the_desk(
         assert (await eve.get("/desk")).status == 401
 
 
+async def test_an_operator_who_is_forgotten_in_the_playground_is_signed_out(
+    house: House,
+) -> None:
+    link = (await house.studio.entry.invite_here("root")).link
+    async with guest(house, link=link) as operator:
+        await operator.open()
+        await operator.say("a red fox")
+        await operator.say("forget me")
+        assert (await operator.get("/desk")).status == 200
+        await operator.say("forget me yes")
+        assert (await operator.get("/desk")).status == 401
+
+
 async def test_a_guest_with_the_operators_name_is_not_the_operator(house: House) -> None:
     entry = house.studio.entry
     async with (
