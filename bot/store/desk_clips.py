@@ -8,12 +8,15 @@ however much there is, and who asks for a clip waits for no index of words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Row,
+    case,
     exists,
     false,
     func,
@@ -23,7 +26,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from bot.job import JobState
+from bot.job import Job, JobState
 from bot.records import ClipLine, ClipPage, Search, Spot
 from bot.refs import JobId, MessageRef, Micros
 from bot.store.schema import UtcTime, erasures, jobs
@@ -36,6 +39,15 @@ _IS_PRIVATE = func.coalesce(jobs.c.request["is_private"].as_boolean(), false())
 _IS_GOING = exists().where(erasures.c.job_id == jobs.c.id)
 _PLACE = tuple_(jobs.c.created_at, jobs.c.id)
 _NEWEST = (jobs.c.created_at.desc(), jobs.c.id.desc())
+
+
+def called(row: FromClause) -> ColumnElement[str]:
+    """What somebody called themselves as they asked; empty where that is to be forgotten."""
+    is_going = exists().where(erasures.c.job_id == row.c.id)
+    name: ColumnElement[str] = row.c.request["requester"]["display_name"].as_string()
+    return case((or_(row.c.erased_at.is_not(None), is_going), ""), else_=name)
+
+
 #: What `is_forgotten` and `is_hidden` look at.
 VEIL: tuple[ColumnElement[Any], ...] = (
     jobs.c.person,
@@ -64,7 +76,7 @@ COLUMNS: tuple[ColumnElement[Any], ...] = (
     jobs.c.message,
     jobs.c.clip["key"].as_string().label("clip_key"),
     jobs.c.failure["code"].as_string().label("failure_code"),
-    jobs.c.request["requester"]["display_name"].as_string().label("name"),
+    called(jobs).label("name"),
     jobs.c.request["work"]["kind"].as_string().label("kind"),
 )
 
@@ -102,6 +114,18 @@ def one(conn: Connection, job_id: JobId, reader: str) -> ClipLine | None:
     """A job as it stands in a list."""
     row = conn.execute(select(*COLUMNS).where(jobs.c.id == job_id)).one_or_none()
     return to_line(row, reader) if row is not None else None
+
+
+def nameless(conn: Connection, found: Sequence[Job]) -> list[Job]:
+    """The same, without the names of those who asked that these be forgotten."""
+    ids = [each.id for each in found]
+    going = set(conn.execute(select(jobs.c.id).where(jobs.c.id.in_(ids), _IS_GOING)).scalars())
+    return [_without_name(each) if each.id in going else each for each in found]
+
+
+def _without_name(job: Job) -> Job:
+    nobody = job.request.requester.model_copy(update={"display_name": ""})
+    return replace(job, request=job.request.model_copy(update={"requester": nobody}))
 
 
 def _reach(search: Search, after: Spot | None) -> list[ColumnElement[bool]]:
@@ -166,7 +190,7 @@ def to_line(row: Row[Any], reader: str) -> ClipLine:
         state=row.state,
         tenant=row.tenant,
         person=row.person,
-        name="" if is_erased else row.name or "",
+        name=row.name or "",
         model=row.model,
         kind=row.kind,
         prompt="" if is_veiled else row.prompt,
