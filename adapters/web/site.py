@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from bot.ports import WebCall, WebReply
@@ -16,6 +17,7 @@ from bot.ports import WebCall, WebReply
 SITTING, SAID = "raybot_desk", "raybot_said"
 #: So long a page may take to come that shows what an act came to.
 SAID_SECONDS = 60
+_PORTS = {"http": 80, "https": 443}
 _NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 #: What only a proxy adds: then the caller is not at this machine.
 _FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "via", "x-real-ip")
@@ -73,9 +75,17 @@ class Site:
         if origin in ("", "null"):
             return call.headers.get("sec-fetch-site") == "same-origin"
         if self.is_public:
-            ours = urlsplit(self.address)
-            return origin == f"{ours.scheme}://{ours.netloc}"
+            return origin == self._origin
         return origin == f"http://{call.headers.get('host', '')}"
+
+    @cached_property
+    def _origin(self) -> str:
+        """As a browser writes it, however the address was written."""
+        ours = urlsplit(self.address)
+        host, port = ours.hostname or "", ours.port
+        host = f"[{host}]" if ":" in host else host.encode("idna").decode()
+        is_usual = port in (None, _PORTS.get(ours.scheme))
+        return f"{ours.scheme}://{host}" if is_usual else f"{ours.scheme}://{host}:{port}"
 
     def session_of(self, call: WebCall) -> str:
         """The key of the session that a browser brings; empty without one."""

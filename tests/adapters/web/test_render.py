@@ -332,6 +332,28 @@ def test_who_calls_is_known_by_host_and_origin() -> None:
     assert not here.is_own_page(call(host="localhost:1"))
 
 
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://Ray.Example/", "https://ray.example"),
+        ("https://ray.example:443", "https://ray.example"),
+        ("HTTP://ray.example:80", "http://ray.example"),
+        ("https://ray.example:8443", "https://ray.example:8443"),
+        ("https://räy.example", "https://xn--ry-via.example"),
+        ("https://[2001:DB8::1]:443", "https://[2001:db8::1]"),
+    ],
+)
+def test_our_pages_are_known_however_our_address_is_written(address: str, origin: str) -> None:
+    def call(origin: str) -> WebCall:
+        headers = {"origin": origin}
+        return WebCall(method="POST", path="/", query={}, headers=headers, body=b"", client="")
+
+    ours = Site(address=address, is_public=True)
+    assert ours.is_own_page(call(origin))
+    for foreign in ("https://elsewhere.example", f"{origin}:1", f"{origin}.evil.example"):
+        assert not ours.is_own_page(call(foreign))
+
+
 # ---- news --------------------------------------------------------------------------------------
 
 
