@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +25,15 @@ class WebCall:
 class WebReply:
     """What the caller gets; a header may come twice. `stream`, if any, is sent after the body.
 
-    It goes on until it ends, its caller leaves, or the listener closes.
+    It goes on until it ends, its caller leaves, or the listener closes. `streamer` is who reads
+    it, such as a session: each has so many at once; empty: nobody knows.
     """
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     stream: AsyncGenerator[bytes, None] | None = None
+    streamer: str = field(default="", repr=False)
 
 
 WebHandler = Callable[[WebCall], Awaitable[WebReply]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import PurePosixPath
@@ -29,8 +31,8 @@ async def look(database: Database, media: Media, now: datetime, *, days: int) ->
     jobs = await database.read(keeping.known)
     since = now - timedelta(days=days) + MARGIN
     named = await database.read(partial(keeping.clips, since=since))
-    strays = [key for key in files if _owner(key) not in jobs]
-    gone = [job_id for job_id, key in named.items() if key not in set(files)]
+    # There may be very many, and the loop has others to serve.
+    strays, gone = await asyncio.to_thread(compare, files, jobs, named)
     findings = []
     if strays:
         names = ", ".join(strays[:SHOWN])
@@ -49,6 +51,15 @@ async def look(database: Database, media: Media, now: datetime, *, days: int) ->
         )
         for job_id, generation in await database.read(keeping.given_up)
     ]
+
+
+def compare(
+    files: Sequence[MediaKey], jobs: Collection[JobId], named: Mapping[JobId, MediaKey]
+) -> tuple[list[MediaKey], list[JobId]]:
+    """Files that belong to none of these jobs, and jobs whose file is not among them."""
+    kept = frozenset(files)
+    strays = [key for key in files if _owner(key) not in jobs]
+    return strays, [job_id for job_id, key in named.items() if key not in kept]
 
 
 def _owner(key: MediaKey) -> JobId:

@@ -13,6 +13,8 @@ from bot.ports import WebReply
 
 #: So many callers may be told of what happens; each costs a connection.
 MOST = 256
+#: So many of them each reader has, such as a browser with a page in each tab.
+MOST_EACH = 10
 AGAIN_SECONDS = 5
 
 log = get_logger(__name__)
@@ -23,7 +25,8 @@ class Streams:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._open: dict[asyncio.Task[object], web.Request] = {}
+        #: Each with whose it is.
+        self._open: dict[asyncio.Task[object], tuple[web.Request, str]] = {}
         self._is_closed = False
 
     async def send(
@@ -31,11 +34,11 @@ class Streams:
     ) -> web.StreamResponse:
         """Send what comes, until it ends, the caller leaves, or all is closed."""
         async with aclosing(chunks):
-            if not self._has_room():
+            if not self._has_room(reply.streamer):
                 return web.Response(status=503, headers={"Retry-After": str(AGAIN_SECONDS)})
             task = asyncio.current_task()
             assert task is not None
-            self._open[task] = request
+            self._open[task] = request, reply.streamer
             response = web.StreamResponse(status=reply.status, headers=reply.headers)
             try:
                 await response.prepare(request)
@@ -53,14 +56,19 @@ class Streams:
                 self._open.pop(task, None)
             return response
 
-    def _has_room(self) -> bool:
+    def _has_room(self, streamer: str) -> bool:
         """Whether one more may be open; that a caller left is else noticed with the next word."""
-        if len(self._open) >= self._most:
-            left = [task for task, request in self._open.items() if request.transport is None]
+        if self._is_full(streamer):
+            left = [task for task, (request, _) in self._open.items() if request.transport is None]
             for task in left:
                 del self._open[task]
                 task.cancel()
-        return not self._is_closed and len(self._open) < self._most
+        return not self._is_closed and not self._is_full(streamer)
+
+    def _is_full(self, streamer: str) -> bool:
+        """Whether all have too many open, or this reader has."""
+        theirs = sum(streamer == whose for _, whose in self._open.values()) if streamer else 0
+        return len(self._open) >= self._most or theirs >= MOST_EACH
 
     def close(self) -> None:
         """End all that are open, and begin none."""

@@ -7,13 +7,14 @@ what can be pressed, and a copy of the clip that it is about.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from adapters.web import buttons
 from adapters.web.buttons import Button
@@ -21,12 +22,14 @@ from adapters.web.images import Images
 from adapters.web.parse import NAME
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, StoreBusy
+from bot.log import get_logger
 from bot.notices import Aside, Jobless, Operator, Reported, Reviewed, ReviewNeeded, WithFile
 from bot.text import Text, describe, open_until
 
 if TYPE_CHECKING:
     from bot.studio import Studio
 
+log = get_logger(__name__)
 #: So many are kept, the latest ones.
 MOST_KEPT = 50
 #: So begins a message's name on a page.
@@ -64,6 +67,7 @@ class Kept:
         return f"{MODERATED if self.is_for_moderators else ASIDE}{mark}"
 
 
+_ROW: TypeAdapter[Kept] = TypeAdapter(Kept)
 _ROWS: TypeAdapter[list[Kept]] = TypeAdapter(list[Kept])
 
 
@@ -75,6 +79,7 @@ class Asides:
         self._images = images
         self._days = days
         self._clock = clock
+        self._has_warned = False
 
     async def put(self, key: str, notice: Aside, *, whom: str) -> Kept:
         """Say it, or what it says now; once for each key. Raises `DeliveryUnavailable`."""
@@ -146,8 +151,27 @@ class Asides:
 
     async def _read(self) -> list[Kept]:
         kept = await self._studio.recall(NAME, _KEPT)
-        return _ROWS.validate_json(kept) if kept else []
+        return [row for row in map(self._to_kept, _list_in(kept)) if row is not None]
+
+    def _to_kept(self, row: object) -> Kept | None:
+        """A row; None for one that another release wrote, or that was damaged."""
+        try:
+            return _ROW.validate_python(row)
+        except ValidationError as error:
+            if not self._has_warned:
+                fields = [each["loc"] for each in error.errors()]
+                log.warning("web.asides_not_read", fields=fields)
+                self._has_warned = True
+            return None
 
     async def _write(self, every: Sequence[Kept]) -> None:
         latest = sorted(every, key=lambda each: each.at)[-MOST_KEPT:]
         await self._studio.remember(NAME, _KEPT, _ROWS.dump_json(latest).decode())
+
+
+def _list_in(kept: str) -> list[object]:
+    try:
+        rows = json.loads(kept) if kept else []
+    except ValueError:
+        rows = kept  # Then it is no row, either.
+    return rows if isinstance(rows, list) else [rows]

@@ -138,8 +138,10 @@ class Delivery:
         while True:
             await self._hears.wait()
             self._hears.clear()
-            names, self._heard = self._heard, {}
-            for name, person in names:
+            while self._heard:
+                name, person = next(iter(self._heard))
+                # Before it is shown: one that breaks what shows it is not met again.
+                del self._heard[name, person]
                 try:
                     await self._rooms.show(name, person, is_heard=True)
                 except BotError as error:

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from adapters.web.desk.door import told
 from adapters.web.desk.seat import Seat
 from adapters.web.parse import NAME, TENANT
 from adapters.web.site import STRANGER, Site, refuse
-from bot.errors import NotAllowed, SignedOut
+from bot.errors import BotError, NotAllowed, SignedOut
 from bot.ports import WebCall, WebReply
 from bot.request import Requester
 from bot.studio import LOCAL
@@ -113,8 +114,23 @@ class Guard:
     async def _visit_here(self, call: WebCall) -> Visit:
         known = _session(call)
         session = known or secrets.token_urlsafe(32)
-        token = await self._token(session)
-        return Visit(session=session, is_new=not known, token=token, who=self._here, runs_it=True)
+        return Visit(
+            session=session,
+            is_new=not known,
+            token=await self._token(session),
+            who=self._here,
+            runs_it=True,
+            has_desk=call.method == "GET" and await self._is_at_desk(call),
+        )
+
+    async def _is_at_desk(self, call: WebCall) -> bool:
+        """Whether this browser was let in at the desk, which asks for a link even here."""
+        if not (key := self._site.session_of(call)):
+            return False
+        with suppress(BotError):
+            sitting = await self._studio.entry.sitting(key)
+            return sitting is not None and sitting.has_desk
+        return False
 
     async def _token(self, session: str) -> str:
         async with self._reading:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from adapters.web import render
 from adapters.web.asides import MODERATED
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 Handler = Callable[[WebCall, Visit, Room], Awaitable[WebReply]]
 Told = Callable[[WebCall, BotError], WebReply]
+T = TypeVar("T")
+BEGINS_AGAIN_AFTER = timedelta(seconds=10)
 SORRY = "Raybot made a mistake here; its log says which. Type jobs to see what runs."
 #: The form closes once its answer is drawn: what is no longer on the page is told nothing.
 AFTERWARDS = ("HX-Trigger-After-Settle", "pressed")
@@ -101,28 +104,34 @@ class Playground(Delivery):
 
     async def run(self) -> None:
         """Show what other processes change, sweep what is old, and ask around for the desk."""
+        desk = self._studio.desk
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._hear(), name="news of other processes")
-            group.create_task(self._sweep(), name="sweep")
-            group.create_task(self._door.live.run(), name="queue")
-            group.create_task(self._studio.desk.run(), name="desk")
+            for name, work in (
+                ("news of other processes", self._hear),
+                ("sweep", self._sweep),
+                ("queue", self._door.live.run),
+                ("balances", desk.services.run),
+                ("checks", desk.checks.run),
+            ):
+                group.create_task(keep_on(name, work, clock=self._clock), name=name)
 
     # ---- every call ----------------------------------------------------------------------
 
     async def _on_call(self, answer: WebHandler, told: Told, call: WebCall) -> WebReply:
-        """The boundary: what is said where something goes wrong."""
+        """What is said where something goes wrong."""
         if not self._site.lets(call):
             log.info("web.sent_away", path=call.path)
             return refuse(AWAY)
-        try:
-            return await answer(call)
-        except BotError as error:
-            if not isinstance(error, Refusal):
-                log.warning("web.not_done", path=call.path, cause=type(error).__name__)
-            return told(call, error)
-        except Exception:
-            log.exception("web.call_failed", path=call.path)
-            return told(call, BotError(SORRY))
+        match await _outcome(answer(call)):
+            case BotError() as error:
+                if not isinstance(error, Refusal):
+                    log.warning("web.not_done", path=call.path, cause=type(error).__name__)
+                return told(call, error)
+            case Exception() as error:
+                log.error("web.call_failed", path=call.path, exc_info=error)
+                return told(call, BotError(SORRY))
+            case answered:
+                return answered
 
     async def _visited(self, handler: Handler, call: WebCall) -> WebReply:
         """Answer who may come in."""
@@ -155,7 +164,11 @@ class Playground(Delivery):
         is_in = partial(self._guard.is_in_until, visit)
         hidden = "" if visit.runs_it else MODERATED
         news = room.news.stream(seen, everything, is_in, hidden=hidden)
-        return WebReply(headers=reply("", kind="text/event-stream").headers, stream=news)
+        return WebReply(
+            headers=reply("", kind="text/event-stream").headers,
+            stream=news,
+            streamer=visit.session,
+        )
 
     async def _on_image(self, call: WebCall, _visit: Visit, _room: Room) -> WebReply:
         return _to_file(await self._images.content(call.query.get("id", "")))
@@ -216,6 +229,22 @@ class Playground(Delivery):
             drawn.append(await room.pages.threads())
         drawn.append(render.draw_note(answer.text, answer.times))
         return reply("\n".join(drawn), headers=headers)
+
+
+async def keep_on(name: str, work: Callable[[], Awaitable[None]], *, clock: Clock) -> None:
+    """Work beside the pages until cancelled: what breaks ends nothing else, and begins again."""
+    while True:
+        broken = await _outcome(work())
+        log.error("web.task_failed", task=name, exc_info=broken)
+        await clock.wait(asyncio.Event(), clock.now() + BEGINS_AGAIN_AFTER)
+
+
+async def _outcome(work: Awaitable[T]) -> T | Exception:
+    """The boundary: what comes of something, or what went wrong in it."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - whoever asked logs it with its traceback
+        return error
 
 
 def _to_file(content: bytes) -> WebReply:

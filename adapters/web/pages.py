@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from adapters.admin_text import page_in
 from adapters.web import render
 from adapters.web.asides import Asides
 from adapters.web.guard import Visit, cookie_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 #: So many jobs the studio gives at once.
 PAGE = 20
-MOST_PAGES = 9999
 TITLE_CHARS = 90
 #: So many jobs of one thread are shown, the oldest first.
 MOST_IN_THREAD = 60
@@ -54,8 +54,7 @@ class Pages:
 
     async def channel(self, call: WebCall, visit: Visit) -> WebReply:
         """All that was said, the newest at the end; older pages by their number."""
-        asked = call.query.get("page", "1")
-        page = min(MOST_PAGES, max(1, int(asked))) if asked.isascii() and asked.isdigit() else 1
+        page = page_in(call.query.get("page", ""))
         # Before the jobs are read: what changes meanwhile is told twice rather than not at all.
         seen = self._news.seen
         lines = await self._studio.jobs(self._who, page=page)

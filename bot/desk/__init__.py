@@ -5,8 +5,6 @@ Whoever asks is a `Sitting`, and gets what lies in its reach: one place, or all 
 
 from __future__ import annotations
 
-import asyncio
-
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.desk.checks import ChecksView
@@ -50,9 +48,3 @@ class Desk:
         self.services = ServicesView(database=database, planner=planner, clock=clock, house=house)
         self.moderation = ModerationView(database=database, clock=clock)
         self.checks = ChecksView(database=database, clock=clock, house=house)
-
-    async def run(self) -> None:
-        """Do what pages asked for and do not wait for, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.services.run(), name="balances")
-            group.create_task(self.checks.run(), name="checks")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bot import quota
@@ -9,11 +11,12 @@ from bot.clock import Clock
 from bot.desk.turning import TurningView
 from bot.errors import JobNotFound
 from bot.house import House
-from bot.overview import Sitting, UsageRow
+from bot.overview import Blocked, Sitting, UsageRow
 from bot.records import People, PersonLine, PersonSight, Search
 from bot.refs import Micros
 from bot.store import desk_people, ledger, reports
 from bot.store.database import Database
+from bot.store.desk_people import Seen
 from bot.words import labels
 
 PAGE = 50
@@ -57,20 +60,8 @@ class PeopleView:
                 desk_people.blocked(conn, keys, now),
             )
         )
-        by_key = {each.label: each for each in used}
-        called = labels({each.person: each.name for each in found})
-        lines = [
-            PersonLine(
-                person=each.person,
-                tenant=each.person.rpartition(":")[0],
-                name=called[each.person],
-                last_seen=each.at,
-                asked_ever=each.times,
-                month=by_key.get(each.person, _nothing(each.person)),
-                block=blocked.get(each.person),
-            )
-            for each in found
-        ]
+        # There may be thousands, and the loop has others to serve.
+        lines = await asyncio.to_thread(_to_lines, found, used, blocked)
         return People(lines=lines, count=count, month_ends=span.month_end)
 
     async def one(self, sitting: Sitting, person: str) -> PersonSight:
@@ -111,6 +102,25 @@ class PeopleView:
             grants=report.grants,
             last=last.lines[:10],
         )
+
+
+def _to_lines(
+    found: Sequence[Seen], used: Iterable[UsageRow], blocked: Mapping[str, Blocked]
+) -> list[PersonLine]:
+    by_key = {each.label: each for each in used}
+    called = labels({each.person: each.name for each in found})
+    return [
+        PersonLine(
+            person=each.person,
+            tenant=each.person.rpartition(":")[0],
+            name=called[each.person],
+            last_seen=each.at,
+            asked_ever=each.times,
+            month=by_key.get(each.person, _nothing(each.person)),
+            block=blocked.get(each.person),
+        )
+        for each in found
+    ]
 
 
 def _nothing(label: str) -> UsageRow:

@@ -92,10 +92,12 @@ class ServicesView:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            async with asyncio.TaskGroup() as group:
-                for each in self._providers:
-                    group.create_task(self._ask(each))
-            self._known.set()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for each in self._providers:
+                        group.create_task(self._ask(each))
+            finally:
+                self._known.set()  # Else each page would wait for what does not come.
 
     async def _want_balances(self) -> None:
         now = self._clock.now()

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from bot import checkup
+from bot.orphans import compare
+from bot.refs import JobId, MediaKey
 from bot.store.database import Tx
 from bot.store.schema import attempts, messages
 from tests.conftest import House
@@ -63,3 +65,25 @@ async def test_a_row_without_its_job_is_found(house: House) -> None:
         row = ("r-nobody:status", "r-nobody", "{}")
         file.execute(f"INSERT INTO {messages.name} (key, job_id, memo) VALUES (?, ?, ?)", row)
     assert "Rows tell of jobs that there are not: r-nobody" in (await said(house))[1]
+
+
+class _Counted(str):
+    """A key that counts how often it is looked up."""
+
+    __slots__ = ()
+    looked_up = 0
+
+    def __hash__(self) -> int:
+        type(self).looked_up += 1
+        return super().__hash__()
+
+
+def test_ten_times_the_clips_are_ten_times_the_work() -> None:
+    keys = {JobId(f"r-{number:010}"): f"clips/r-{number:010}.mp4" for number in range(1000)}
+    files = [MediaKey(_Counted(key)) for key in keys.values()]
+    named = {job_id: MediaKey(key) for job_id, key in keys.items()}
+    named[JobId("r-gone000000")] = MediaKey("clips/r-gone000000.mp4")
+    strays, gone = compare(files[:-1], set(keys) - {JobId("r-0000000003")}, named)
+    assert strays == ["clips/r-0000000003.mp4"]
+    assert gone == ["r-0000000999", "r-gone000000"]
+    assert _Counted.looked_up <= 2 * len(files)

@@ -26,7 +26,7 @@ from bot.errors import (
 )
 from bot.media import LinkSigner
 from bot.ports import WebCall, WebHandler, WebReply, WebRoute
-from bot.streams import Streams
+from bot.streams import MOST_EACH, Streams
 from bot.web import (
     CALL_BYTES,
     CALLBACK_BYTES,
@@ -546,6 +546,29 @@ async def test_streams_go_on_are_counted_and_end_with_the_listener(
         await doors.stop()
         assert [await each.content.read() for each in opened] == [b"", b""]
     assert ended.count("stream") >= 3
+
+
+async def test_one_reader_leaves_streams_to_others(house: House, outside: ClientSession) -> None:
+    async def forever() -> AsyncGenerator[bytes, None]:
+        yield b"first"
+        await asyncio.Event().wait()
+
+    async def answer(call: WebCall) -> WebReply:
+        return WebReply(stream=forever(), streamer=call.query["who"])
+
+    house.routes["slack", "GET", "/slack/news"] = answer
+    opened = [await outside.get("/slack/news?who=ana") for _ in range(MOST_EACH)]
+    full = await outside.get("/slack/news?who=ana")
+    assert full.status == 503
+    assert int(full.headers["Retry-After"]) > 0
+    opened.append(await outside.get("/slack/news?who=ben"))
+    assert opened[-1].status == 200
+    opened.pop(0).close()
+    async with asyncio.timeout(2):
+        while (next_one := await outside.get("/slack/news?who=ana")).status == 503:
+            await asyncio.sleep(0.01)
+    for each in (*opened, next_one):
+        each.close()
 
 
 @pytest.mark.parametrize("fault", [StoreBusy("words: a red fox"), KeyError("words")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +15,9 @@ from bot.words import moment
 
 if TYPE_CHECKING:
     from bot.studio import Sitting, Studio
+
+#: As it is typed in a chat, too.
+_DOLLARS = re.compile(r"\$?([0-9]{1,6}(?:\.[0-9]{1,2})?)")
 
 
 class ActsOnPeople:
@@ -68,9 +71,6 @@ class ActsOnPeople:
 
 
 def _dollars(typed: str) -> float:
-    """What was typed; nothing for what is no number, which is refused."""
-    try:
-        dollars = float(typed.removeprefix("$"))
-    except ValueError:
-        return 0.0
-    return dollars if math.isfinite(dollars) else 0.0
+    """What was typed; nothing for what is no amount, which is refused."""
+    found = _DOLLARS.fullmatch(typed)
+    return float(found[1]) if found else 0.0

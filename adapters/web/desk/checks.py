@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.web.desk.seat import Handler, Seat
@@ -46,7 +47,7 @@ class Checks:
 
     async def _file(self, _call: WebCall, seat: Seat) -> WebReply:
         last = await self._view.read(seat.sitting)
-        return as_file(to_table(last), "checks")
+        return await as_file(partial(to_table, last), "checks")
 
 
 def to_table(last: Checkup | None) -> Table:

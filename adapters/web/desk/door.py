@@ -44,6 +44,8 @@ ENTER, LEAVE = "/desk/enter", "/desk/leave"
 GUEST = "You were let into the playground; the desk is for those who run Raybot or a place."
 NOT_IN, NO_WAY = "You are not signed in", "This link opens nothing"
 NOT_HERE, NOT_CLEAR = "Not here", "Not understood"
+BROKE = "Something went wrong"
+LOOK_FIRST = "It may have been done all the same: look at the page before you do it again."
 #: So many tries may fail in a minute, from one address and from everywhere.
 TRIES, ALL_TRIES = 10, 60
 MINUTE = 60.0
@@ -102,7 +104,7 @@ class Door:
             raise NotAllowed(GUEST)
         if call.method == "POST" and not self._is_proved(call, seat):
             return refuse(STRANGER)
-        answer = await handler(call, seat)
+        answer = replace(await handler(call, seat), streamer=seat.key)
         if seat.said is None:
             return answer
         return replace(answer, headers=(*answer.headers, self._site.tell("")))
@@ -124,17 +126,14 @@ class Door:
     async def _show_link(self, call: WebCall) -> WebReply:
         """A page with a button: chats open links to preview them, which must spend nothing."""
         key = call.query.get("key", "")
-        if not await self._entry.is_open(key):
-            raise LinkSpent
+        await self._check_open(key, call.client)
         return reply(render.draw("desk/enter.html", key=key))
 
     async def _enter(self, call: WebCall) -> WebReply:
         if not self._site.is_own_page(call):
             return refuse(STRANGER)
         key = field_of(read_form(call.body), "key")
-        if not await self._entry.is_open(key):
-            self._count(call.client)
-            raise LinkSpent
+        await self._check_open(key, call.client)
         session, sitting = await self._entry.enter(key)
         if before := self._site.session_of(call):
             await self._entry.leave(before)
@@ -147,6 +146,11 @@ class Door:
         await self._entry.leave(seat.key)
         gone = self._site.keep("", 0)
         return reply(render.draw("desk/left.html"), headers=(gone,))
+
+    async def _check_open(self, key: str, client: str) -> None:
+        if not await self._entry.is_open(key):
+            self._count(client)
+            raise LinkSpent
 
     def _count(self, client: str) -> None:
         """Note a try that failed; raises `NotAllowed` where there were many.
@@ -166,13 +170,15 @@ def _is_page(call: WebCall) -> bool:
     return call.method == "GET" and call.headers.get("sec-fetch-dest", "document") == "document"
 
 
-def told(_call: WebCall, error: BotError) -> WebReply:
+def told(call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
     status, text = 400 if isinstance(error, Refusal) else 500, describe_error(error)
+    if not isinstance(error, Refusal):
+        text = _to_trouble(error, has_sent=call.method == "POST")
     is_out = isinstance(error, SignedOut | LinkSpent)
     if isinstance(error, JobNotFound | ClipError):
         status = NOT_FOUND
-    if isinstance(error, JobNotFound | InvalidRequest):
+    if isinstance(error, JobNotFound | ClipError | InvalidRequest):
         # In a chat it is told how to go on there, and that nothing was charged.
         title = NOT_HERE if status == NOT_FOUND else NOT_CLEAR
         text = Text(title=title, lines=(error.sentence,))
@@ -181,3 +187,11 @@ def told(_call: WebCall, error: BotError) -> WebReply:
         title = NOT_IN if isinstance(error, SignedOut) else NO_WAY if is_out else text.title
         text = Text(title=title, lines=(error.sentence,))
     return reply(render.draw("desk/trouble.html", text=text, is_out=is_out), status=status)
+
+
+def _to_trouble(error: BotError, *, has_sent: bool) -> Text:
+    """What went wrong on our side: nobody here asked for a clip that may be charged."""
+    if type(error) is not BotError:
+        return Text(title=BROKE, lines=(error.sentence,))
+    again = LOOK_FIRST if has_sent else "Load the page again."
+    return Text(title=BROKE, lines=("Raybot made a mistake here; its log says which.", again))

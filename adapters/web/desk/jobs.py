@@ -10,6 +10,7 @@ from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table, as_file
 from adapters.web.parse import to_job_id
 from bot.errors import InvalidRequest, JobNotFound
+from bot.job import OPEN
 from bot.ports import WebCall, WebReply
 from bot.records import JobSight, Kin
 from bot.refs import JobId
@@ -62,6 +63,7 @@ class JobPage:
             back=job_path(job.line.job_id),
             person=person_path(job.line.person),
             parameters=parameters(job.work),
+            events=_events(job, seat),
             frames=_frames(job),
             extras=_extras(job.work),
             tables=tuple(to_tables(job).values()),
@@ -73,7 +75,13 @@ class JobPage:
         table = to_tables(job).get(wanted)
         if table is None:
             raise JobNotFound("There is no such table.")
-        return as_file(table, f"{job.line.job_id}-{wanted}")
+        return await as_file(lambda: table, f"{job.line.job_id}-{wanted}")
+
+
+def _events(job: JobSight, seat: Seat) -> str:
+    """Where its page hears that it moves on, as the queue does; empty once it ended."""
+    place = "" if seat.sitting.tenant else job.line.tenant
+    return to_path("/desk/events", place=place) if job.line.state in OPEN else ""
 
 
 def _frames(job: JobSight) -> list[tuple[str, Link | str]]:

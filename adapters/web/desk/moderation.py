@@ -7,9 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from adapters.admin_text import page_in
 from adapters.web import render
+from adapters.web.desk.addresses import person_path
 from adapters.web.desk.seat import Handler, Seat
-from adapters.web.desk.tables import Column, Table, as_file
+from adapters.web.desk.tables import Column, Link, Table, as_file
 from bot.errors import JobNotFound
 from bot.ports import WebCall, WebReply
 from bot.refs import JobId
@@ -25,7 +27,6 @@ REASON_CHARS, WORD_CHARS = 300, 80
 AUDIT_PAGE = 50
 #: So many can be decided about on one page.
 MOST_DECIDED = 20
-MOST_PAGES = 9999
 WORDS = ("actor", "act", "target")
 
 
@@ -47,7 +48,8 @@ class Moderation:
         }
 
     async def _page(self, call: WebCall, seat: Seat) -> WebReply:
-        search, place, page = to_search(call.query), _place(call.query), _page_of(call.query)
+        search, place = to_search(call.query), _place(call.query)
+        page = page_in(call.query.get("page", ""))
         seen = await self._view.read(seat.sitting, search=search, page=page, place=place)
         whose = place or seat.sitting.tenant
         rules = describe_rules(await self._rules(whose)) if whose else None
@@ -73,13 +75,12 @@ class Moderation:
             raise JobNotFound("There is nothing here.")
         place = _place(call.query)
         seen = await self._view.every(seat.sitting, place=place)
-        return as_file(TABLES[name](seen, place), name)
+        return await as_file(partial(TABLES[name], seen, place), name)
 
     async def _audit_file(self, call: WebCall, seat: Seat) -> WebReply:
         place, search = _place(call.query), to_search(call.query)
-        return as_file(
-            audit_table(await self._view.audit(seat.sitting, search, place=place)), "audit"
-        )
+        lines = await self._view.audit(seat.sitting, search, place=place)
+        return await as_file(partial(audit_table, lines), "audit")
 
 
 def to_waiting(seen: Seen) -> Sequence[JobId]:
@@ -158,13 +159,18 @@ def _blocks(seen: Seen, place: str) -> Table:
     return Table(
         title="Blocked",
         columns=(
-            Column(name="who"),
+            Column(name="person"),
             Column(name="since", kind="time"),
             Column(name="until", kind="time"),
             Column(name="reason", kind="text"),
         ),
         rows=[
-            (each.person, each.at, each.until, clean(each.reason, limit=REASON_CHARS) or None)
+            (
+                Link(words=each.person, href=person_path(each.person)),
+                each.at,
+                each.until,
+                clean(each.reason, limit=REASON_CHARS) or None,
+            )
             for each in seen.blocked
         ],
         file=_file("blocks", place),
@@ -210,11 +216,6 @@ def _notices(seen: Seen, place: str) -> Table:
 
 def _place(query: Mapping[str, str]) -> str:
     return clean(query.get("place", ""), limit=WORD_CHARS)
-
-
-def _page_of(query: Mapping[str, str]) -> int:
-    asked = query.get("page", "1")
-    return min(MOST_PAGES, max(1, int(asked))) if asked.isascii() and asked.isdigit() else 1
 
 
 def _with(path: str, call: WebCall, *, page: int = 0) -> str:

@@ -65,7 +65,7 @@ class Money:
     async def _file(self, name: str, call: WebCall, seat: Seat) -> WebReply:
         days = days_of(call.query.get("days", ""))
         spent = await self._view.read(seat.sitting, days=days)
-        return as_file(TABLES[name](spent), name)
+        return await as_file(partial(TABLES[name], spent), name)
 
 
 def to_charts(days: Sequence[UsageRow]) -> list[Chart]:

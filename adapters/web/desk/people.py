@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from adapters.admin_text import page_in
 from adapters.web.desk.addresses import person_path, to_path
 from adapters.web.desk.money import to_usage
 from adapters.web.desk.seat import Handler, Seat
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from bot.studio import Allowance, Blocked, Studio
 
 HERE = "/desk/people"
-FIELD_CHARS, MOST_PAGES, PAGE = 200, 10_000, 50
+FIELD_CHARS, PAGE = 200, 50
 PROMPT_CHARS = 90
 
 
@@ -67,7 +69,8 @@ class PeoplePage:
     async def _file(self, call: WebCall, seat: Seat) -> WebReply:
         named, place, _ = _asked(call)
         found = await self._people.everybody(seat.sitting, named=named, tenant=place)
-        return as_file(to_people(found, has_places=not seat.sitting.tenant), "people")
+        to_file = partial(to_people, found, has_places=not seat.sitting.tenant)
+        return await as_file(to_file, "people")
 
     async def _person(self, call: WebCall, seat: Seat) -> WebReply:
         person = await self._people.one(seat.sitting, call.query.get("key", "")[:FIELD_CHARS])
@@ -88,15 +91,13 @@ class PeoplePage:
         table = to_tables(person).get(wanted)
         if table is None:
             raise JobNotFound("There is no such table.")
-        return as_file(table, f"person-{wanted}")
+        return await as_file(lambda: table, f"person-{wanted}")
 
 
 def _asked(call: WebCall) -> tuple[str, str, int]:
     """A name, a place, and a page."""
-    said = call.query.get("page", "1")
-    page = min(MOST_PAGES, max(1, int(said))) if said.isascii() and said.isdigit() else 1
     name, place = (call.query.get(each, "").strip()[:FIELD_CHARS] for each in ("name", "place"))
-    return name, place, page
+    return name, place, page_in(call.query.get("page", ""))
 
 
 def to_people(

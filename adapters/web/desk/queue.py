@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.web import render
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 HERE = "/desk/queue"
 #: So many jobs a file has at the most.
 MOST_IN_FILE = 2000
-BEFORE = (Column(name="job", kind="job"), Column(name="state", kind="state"), Column(name="who"))
+BEFORE = (
+    Column(name="job", kind="job"),
+    Column(name="state", kind="state"),
+    Column(name="person"),
+)
 AFTER = (
     Column(name="model"),
     Column(name="service"),
@@ -80,8 +85,9 @@ class QueuePage:
         view = _view(call, seat)
         queue = await self._work.queue(view.tenant, most=MOST_IN_FILE)
         if call.query.get("of") == "services":
-            return as_file(to_services(queue), "services")
-        return as_file(to_table(queue, has_places=view.has_places), "queue")
+            return await as_file(partial(to_services, queue), "services")
+        to_file = partial(to_table, queue, has_places=view.has_places)
+        return await as_file(to_file, "queue")
 
     async def _events(self, call: WebCall, seat: Seat) -> WebReply:
         # The header is the browser's own, after a cut; the query is what the page was drawn with.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adapters.web.desk.charts import CHOICES, Chart, Series, days_of
@@ -80,16 +81,16 @@ class Services:
 
     async def _services_file(self, _call: WebCall, seat: Seat) -> WebReply:
         seen = await self._desk.services.read(seat.sitting)
-        return as_file(services_table(seen.services), "services")
+        return await as_file(partial(services_table, seen.services), "services")
 
     async def _chats_file(self, _call: WebCall, seat: Seat) -> WebReply:
         seen = await self._desk.services.read(seat.sitting)
-        return as_file(chats_table(seen.chats), "chats")
+        return await as_file(partial(chats_table, seen.chats), "chats")
 
     async def _days_file(self, call: WebCall, seat: Seat) -> WebReply:
         days = days_of(call.query.get("days", ""))
         pace = await self._desk.pace.read(seat.sitting, days=days)
-        return as_file(days_table(list(reversed(pace))), "pace")
+        return await as_file(partial(days_table, list(reversed(pace))), "pace")
 
 
 # ---- services --------------------------------------------------------------------------------

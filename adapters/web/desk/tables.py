@@ -1,10 +1,11 @@
-"""A table as the page shows it and as a file. Pure."""
+"""A table as the page shows it and as a file."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -61,10 +62,10 @@ def to_csv(table: Table) -> str:
     return file.getvalue()
 
 
-def as_file(table: Table, name: str) -> WebReply:
-    """The table as a file to be kept."""
+async def as_file(to_table: Callable[[], Table], name: str) -> WebReply:
+    """A table as a file to be kept; it is made beside the loop, which has others to serve."""
     return reply(
-        to_csv(table),
+        await asyncio.to_thread(lambda: to_csv(to_table())),
         kind="text/csv; charset=utf-8",
         headers=(("Content-Disposition", f'attachment; filename="raybot-{name}.csv"'),),
     )

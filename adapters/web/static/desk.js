@@ -15,6 +15,8 @@
   };
   const read = (html) => new DOMParser().parseFromString(html, "text/html");
   tell(document);
+  // On a phone the list of pages is a row that is scrolled.
+  document.querySelector(".side nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
   // ---- what goes on as it is read ----
   const told = document.querySelector("[data-events]");
@@ -31,6 +33,7 @@
       said.textContent = "You are signed out. Ask for a new link, or load the page again.";
     });
     events.addEventListener("card", (event) => {
+      if (told.dataset.job) follow(event.data).catch(() => {});
       for (const fresh of [...read(event.data).body.children]) {
         const old = fresh.id && document.getElementById(fresh.id);
         if (!old) continue;
@@ -43,6 +46,23 @@
         if (at) [...fresh.querySelectorAll("a")].find((each) => each.getAttribute("href") === at)?.focus();
       }
     });
+    // A job's own page is read again where the queue says that the job stands elsewhere by now.
+    const follow = async (html) => {
+      const row = [...read(html).querySelectorAll("tr")].find((each) => each.querySelector("th a")?.textContent === told.dataset.job);
+      const state = document.querySelector("#state .state");
+      if (row?.querySelector("span.state").textContent === state.textContent) return;
+      const answer = await fetch(location.href);
+      if (!answer.ok) return;
+      const page = read(await answer.text()), sheet = page.querySelector(".sheet");
+      document.getElementById("state").replaceWith(page.getElementById("state"));
+      if (!sheet.dataset.events) events.close();
+      // Who is about to act is not disturbed.
+      if (told.querySelector("details[open]")) { said.textContent = "This has changed. Load the page again."; return; }
+      tell(sheet);
+      const at = told.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      told.replaceChildren(...sheet.childNodes);
+      if (at) [...told.querySelectorAll("a")].find((each) => each.getAttribute("href") === at)?.focus();
+    };
     addEventListener("pagehide", () => events.close());
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -182,3 +183,22 @@ async def test_who_is_only_let_in_decides_nothing_and_sees_nothing_of_moderators
         for text in ("admin limits", f"keep {fox}", f"remove {fox}", f"reject {fox}"):
             assert "up to those who run this place" in (await guest.say(text)).html
         assert "up to those who run this place" in (await guest.press("block", fox)).html
+
+
+async def test_a_message_that_cannot_be_read_is_passed_over(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> None:
+    async with visiting(tmp_path, simulator, clock) as visitor:
+        await visitor.press("report", await _make(visitor, "a red fox in snow"))
+        async with visitor.listening("") as news:
+            await news.until("A clip was reported")
+        studio = visitor.house.app.studio
+        kept = json.loads(await studio.recall("web", "asides"))
+        broken = [{"key": "of another release"}, *kept, None]
+        await studio.remember("web", "asides", json.dumps(broken))
+    # With the start, all of them are swept.
+    async with visiting(tmp_path, simulator, clock) as visitor:
+        page = (await visitor.get("/web/chat")).html
+        _aside(page, "A clip was reported")
+        await visitor.house.app.studio.remember("web", "asides", "{")
+        assert (await visitor.get("/web/chat")).status == 200

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
-from playwright.async_api import (
-    Browser,
-    ConsoleMessage,
-    Error,
-    FilePayload,
-    Page,
-    async_playwright,
-    expect,
-)
+from playwright.async_api import FilePayload, Page, expect
 
-from bot.job import JobState
 from bot.refs import JobId
-from bot.simulator import Faults, Simulator, SimulatorSettings
-from tests.adapters.web.visitor import Visitor, visiting
-from tests.fakes import MovableClock
+from tests.adapters.web.chromium import (
+    HAS_METADATA,
+    IS_TOO_WIDE,
+    Surroundings,
+    chromium,
+    grave,
+)
 from tests.rendered import png
 
-CHROMIUM = Path("/usr/bin/chromium")
-PHONE = {"width": 390, "height": 780}
 #: What a person does who lets go of a file above the page.
 DROP = """([content, name]) => {
     const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
@@ -47,108 +36,19 @@ PASTE = """(content) => {
     document.querySelector("#text").dispatchEvent(new ClipboardEvent("paste", about));
 }"""
 HOSTILE = "<img src=x onerror=document.title=1><script>alert(1)</script> {{7*7}} &amp; <b>fox"
-#: A machine that is busy with other things draws late.
-PATIENCE = 15_000
-IS_TOO_WIDE = "() => document.scrollingElement.scrollWidth > innerWidth"
-HAS_METADATA = (
-    "(video) => video.readyState >= 1 || new Promise((done) => { video.onloadedmetadata = done; })"
-)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@dataclass
-class Desk:
-    """A browser before a running bot. Whatever a page complains of is kept."""
-
-    browser: Browser
-    visitor: Visitor
-    complaints: list[str] = field(default_factory=list)
-    made: JobId = JobId("")
-
-    @asynccontextmanager
-    async def page(self, *, is_dark: bool = False, is_phone: bool = False) -> AsyncIterator[Page]:
-        """The channel in a window of its own."""
-        context = await self.browser.new_context(
-            viewport=PHONE if is_phone else {"width": 1180, "height": 820},  # type: ignore[arg-type]
-            color_scheme="dark" if is_dark else "light",
-            has_touch=is_phone,
-        )
-        page = await context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", self._note)
-        page.on("pageerror", self._note_error)
-        await page.goto(f"{self.visitor.address}/web/chat")
-        yield page
-        await context.close()
-        complaints, self.complaints = self.complaints, []
-        assert complaints == []
-
-    def _note(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.text} {message.location.get('url')}")
-
-    def _note_error(self, error: Error) -> None:
-        self.complaints.append(error.message)
-
-    async def finish(self, job: JobId) -> None:
-        """The video service ends it."""
-        await self.visitor.house.simulator.finish(await self.generation(job))
-
-    async def generation(self, job: JobId) -> str:
-        """What the video service makes for it."""
-        found = await self.visitor.house.until(job, JobState.GENERATING)
-        assert found.generation_id
-        return found.generation_id
-
-    async def fail(self, job: JobId) -> None:
-        """The video service makes it neither at once nor when Raybot tries it once more."""
-        made, first = self.visitor.house.simulator, await self.generation(job)
-        await made.fail(first)
-        await made.until(lambda: list(made.generations)[-1] != first)
-        await made.fail(list(made.generations)[-1])
-
-    async def clip(self) -> JobId:
-        """A clip in the channel, whichever stories were told before."""
-        if not self.made:
-            self.made = (await self.visitor.say("a white hare at night")).job
-            await self.finish(self.made)
-            await self.visitor.house.delivered(self.made)
-        return self.made
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"There is no {CHROMIUM}; `apt-get install chromium` brings it.")
-    expect.set_options(timeout=PATIENCE)
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    folder = tmp_path_factory.mktemp("browser")
-    async with (
-        Simulator(settings, Faults()) as simulator,
-        visiting(folder, simulator, MovableClock()) as visitor,
-        async_playwright() as playwright,
-    ):
-        # As root, in a container, Chromium has no sandbox to offer.
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield Desk(browser, visitor)
-        await browser.close()
+async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Surroundings]:
+    async with chromium(tmp_path_factory.mktemp("browser")) as found:
+        yield found
 
 
 async def _send(page: Page, text: str) -> None:
     await page.locator("#text").fill(text)
     await page.locator("#text").press("Enter")
-
-
-async def _grave(page: Page, within: str | None = None) -> list[object]:
-    """What shuts people out, on the page or within something on it."""
-    found = (await Axe().run(page, context=within)).response["violations"]
-    grave = [each for each in found if each["impact"] in ("serious", "critical")]
-    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in grave]
 
 
 async def _last(page: Page) -> JobId:
@@ -158,8 +58,8 @@ async def _last(page: Page) -> JobId:
     return JobId(name)
 
 
-async def test_a_prompt_is_tried_with_the_keyboard_alone(desk: Desk) -> None:
-    async with desk.page() as page:
+async def test_a_prompt_is_tried_with_the_keyboard_alone(here: Surroundings) -> None:
+    async with here.page() as page:
         await expect(page.get_by_text("Nothing here yet")).to_be_visible()
         await page.keyboard.type("a red fox in snow --ar 16:9")
         await page.keyboard.press("Enter")
@@ -167,7 +67,7 @@ async def test_a_prompt_is_tried_with_the_keyboard_alone(desk: Desk) -> None:
         await expect(page.locator("#text")).to_have_value("")
         await expect(page.get_by_text("Nothing here yet")).to_be_hidden()
         job = await _last(page)
-        await desk.finish(job)
+        await here.finish(job)
         card = page.locator(f"#{job}")
         await expect(card.get_by_text("Your clip is ready")).to_be_visible()
         await expect(page.locator("#told")).to_have_text("Your clip is ready")
@@ -193,9 +93,9 @@ async def test_a_prompt_is_tried_with_the_keyboard_alone(desk: Desk) -> None:
         await expect(page.get_by_role("row", name="today")).to_contain_text("2")
 
 
-async def test_an_image_is_dropped_and_animated_and_no_image_is_not(desk: Desk) -> None:
+async def test_an_image_is_dropped_and_animated_and_no_image_is_not(here: Surroundings) -> None:
     content = base64.b64encode(png()).decode()
-    async with desk.page() as page:
+    async with here.page() as page:
         await page.evaluate(DROP, [content, "sea.png"])
         await expect(page.locator(".chip img")).to_be_visible()
         await page.keyboard.press("Enter")
@@ -228,46 +128,48 @@ async def test_an_image_is_dropped_and_animated_and_no_image_is_not(desk: Desk) 
         await expect(held).to_have_count(0)
 
 
-async def test_a_page_that_was_cut_off_shows_each_message_once(desk: Desk) -> None:
-    async with desk.page() as page:
+async def test_a_page_that_was_cut_off_shows_each_message_once(here: Surroundings) -> None:
+    async with here.page() as page:
         before = await page.locator("article").count()
-        job = (await desk.visitor.say("a paper boat in the rain")).job
+        job = (await here.visitor.say("a paper boat in the rain")).job
         await expect(page.locator("article")).to_have_count(before + 1)
         # The connection breaks, and meanwhile the clip is made, and another one asked for.
-        for stream in list(desk.visitor.house.app._web._streams._open):
+        for stream in list(here.visitor.house.app._web._streams._open):
             stream.cancel()
-        await desk.finish(job)
-        await desk.visitor.house.delivered(job)
-        other = (await desk.visitor.say("a grey heron at dawn")).job
+        await here.finish(job)
+        await here.visitor.house.delivered(job)
+        other = (await here.visitor.say("a grey heron at dawn")).job
         await expect(page.locator(f"#{job} video")).to_be_visible()
         await expect(page.locator(f"#{other}")).to_have_count(1)
         await expect(page.locator("article")).to_have_count(before + 2)
-        desk.complaints.clear()  # Of the connection, rightly.
+        here.complaints.clear()  # Of the connection, rightly.
 
 
-async def test_what_fails_is_tried_again_and_markup_is_shown_as_it_was_typed(desk: Desk) -> None:
-    async with desk.page() as page:
+async def test_what_fails_is_tried_again_and_markup_is_shown_as_it_was_typed(
+    here: Surroundings,
+) -> None:
+    async with here.page() as page:
         await _send(page, HOSTILE)
         card = page.locator("article", has_text="{{7*7}}")
         await expect(card.locator(".prompt")).to_have_text(HOSTILE)
         failed = await _last(page)
-        await desk.fail(failed)
+        await here.fail(failed)
         await expect(card.get_by_text("No clip this time")).to_be_visible()
         await expect(card.get_by_text("Nothing was charged.")).to_be_visible()
         await card.get_by_role("button", name="Retry", exact=True).click()
         await expect(card).to_have_count(2)
         again = await _last(page)
         assert again != failed
-        await desk.finish(again)
+        await here.finish(again)
         await expect(page.locator(f"#{again} video")).to_be_visible()
         await expect(page.locator(f"#{again} .prompt")).to_have_text(HOSTILE)
         await expect(page).to_have_title("Playground · Raybot")
         assert await card.locator("b", has_text="fox").count() == 0
 
 
-async def test_whoever_runs_it_sets_a_limit_and_decides_by_clicks(desk: Desk) -> None:
-    clip = await desk.clip()
-    async with desk.page() as page:
+async def test_whoever_runs_it_sets_a_limit_and_decides_by_clicks(here: Surroundings) -> None:
+    clip = await here.clip()
+    async with here.page() as page:
         await _send(page, "admin limit usd_per_person_per_day 0.01")
         await expect(page.get_by_text("usd_per_person_per_day 0.01")).to_be_visible()
         await _send(page, "a dear fox")
@@ -295,12 +197,12 @@ async def test_whoever_runs_it_sets_a_limit_and_decides_by_clicks(desk: Desk) ->
         await _send(page, "a grey wolf")
         await expect(page.locator("article[id^=r-]").last).to_contain_text("a grey wolf")
         wolf = await _last(page)
-        await desk.finish(wolf)
+        await here.finish(wolf)
         said = page.locator("article[id^=said-]", has_text="waits for a moderator")
         await said.locator("video").evaluate(HAS_METADATA)
         await said.get_by_role("button", name="Reject").click()
         await expect(said.locator("textarea")).to_be_focused()
-        assert await _grave(page, "article[id^=said-]") == []
+        assert await grave(page, "article[id^=said-]") == []
         await page.keyboard.type("too dark")
         await said.locator(".ask").get_by_role("button", name="Reject").click()
         await expect(page.get_by_text("Rejected, so it is not posted.").first).to_be_visible()
@@ -313,9 +215,9 @@ async def test_whoever_runs_it_sets_a_limit_and_decides_by_clicks(desk: Desk) ->
 
 
 @pytest.mark.parametrize(("is_dark", "is_phone"), [(False, False), (True, True)])
-async def test_nobody_is_shut_out(desk: Desk, is_dark: bool, is_phone: bool) -> None:
-    job = await desk.clip()
-    async with desk.page(is_dark=is_dark, is_phone=is_phone) as page:
+async def test_nobody_is_shut_out(here: Surroundings, is_dark: bool, is_phone: bool) -> None:
+    job = await here.clip()
+    async with here.page(is_dark=is_dark, is_phone=is_phone) as page:
         clip = page.locator(f"#{job}")
         await clip.locator("summary").click()
         await clip.get_by_role("button", name="Extend").click()
@@ -325,6 +227,6 @@ async def test_nobody_is_shut_out(desk: Desk, is_dark: bool, is_phone: bool) -> 
         await expect(page.get_by_role("heading", name="Ray turns words")).to_be_visible()
         for path in ("", "/web/usage"):
             if path:
-                await page.goto(desk.visitor.address + path)
+                await page.goto(here.visitor.address + path)
             assert not await page.evaluate(IS_TOO_WIDE)
-            assert await _grave(page) == []
+            assert await grave(page) == []

@@ -280,7 +280,7 @@ async def test_a_grant_is_given_once_for_each_form(inn: Inn) -> None:
     assert first[1].startswith("Gus can spend $2.50 more, until ")
     answer = await inn.ana.act("grant", **{**form, "dollars": "3"})
     assert answer == ("alert", "This was granted already. Load the page again.")
-    for dollars in ("", "many", "-1", "inf", "nan", "1e300"):
+    for dollars in ("", "many", "-1", "nan", "1e300", "1_0", "٣"):
         role, words = await inn.ana.act("grant", person=form["person"], dollars=dollars)
         assert (role, words) == ("alert", "Grant some dollars, such as 5 or 2.50.")
     assert [act for _, act, _ in await inn.log(form["person"])] == ["grant"]

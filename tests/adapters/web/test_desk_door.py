@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from adapters.web.desk.door import ALL_TRIES, TRIES
-from bot.errors import DeliveryUnavailable
+from adapters.web.desk.door import ALL_TRIES, TRIES, told
+from adapters.web.listener import SORRY
+from bot.errors import BotError, DeliveryUnavailable
+from bot.ports import WebCall
 from bot.request import Requester
 from bot.simulator import Simulator
 from tests.adapters.web.visitor import Reply, Visitor, browsing, visiting
@@ -89,8 +91,10 @@ async def test_forged_links_are_refused_and_guessing_is_slowed_down(visitor: Vis
     for key in ("", "x", "../..", "A" * 43):
         assert (await visitor.get(f"/desk/enter?key={key}")).status == 403
         assert (await enter_with(visitor, key)).status == 403
-    tried = [await enter_with(visitor, "B" * 43) for _ in range(10)]
-    assert "Too many tries" in tried[-1].html
+    # To look at a link is a try, too.
+    tried = [await visitor.get(f"/desk/enter?key={'B' * 43}") for _ in range(TRIES - 8 + 1)]
+    assert ["Too many tries" in each.html for each in tried] == [False, False, True]
+    assert "Too many tries" in (await enter_with(visitor, "B" * 43)).html
 
 
 async def enter_with(visitor: Visitor, key: str) -> Reply:
@@ -174,3 +178,15 @@ async def test_whoever_signs_out_is_out_and_a_foreign_form_does_nothing(visitor:
     assert (await visitor.get("/desk")).status == 200
     assert "signed out" in (await visitor.post("/desk/leave", {"csrf": token[1]})).html
     assert (await visitor.get("/desk")).status == 401
+
+
+def test_a_mistake_of_ours_is_told_in_words_of_the_desk() -> None:
+    for method, words in (("GET", "Load the page again"), ("POST", "may have been done")):
+        call = WebCall(method=method, path="/desk/acts/grant", query={}, headers={}, body=b"")
+        answer = told(call, BotError(SORRY))
+        page = answer.body.decode()
+        assert answer.status == 500
+        assert words in page
+        assert "its log says which" in page
+        assert "charged" not in page
+        assert "Type jobs" not in page

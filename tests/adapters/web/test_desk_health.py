@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import threading
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy import text
 
 from adapters.web.desk.charts import Chart, Series, ticks_to
 from adapters.web.desk.seat import FIELD
+from adapters.web.desk.tables import Column, Table, as_file
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
@@ -242,3 +244,12 @@ def test_a_chart_has_round_steps_and_words_for_every_value() -> None:
     assert drawn["series"][0]["said"] == ["$1.50", "–"]
     assert drawn["days"] == ["1 Nov", "2 Nov"]
     assert not chart.is_empty
+
+
+async def test_a_file_is_made_beside_the_loop() -> None:
+    def to_table() -> Table:
+        rows = [(threading.current_thread() is threading.main_thread(),)]
+        return Table(title="", columns=[Column(name="holds others up")], rows=rows)
+
+    made = await as_file(to_table, "own")
+    assert made.body == b"holds others up\nFalse\n"

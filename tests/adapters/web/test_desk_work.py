@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from html import unescape
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from bot.refs import JobId, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.simulator import Simulator
 from bot.store import jobs
+from bot.streams import MOST_EACH
 from tests.adapters.web.visitor import Stream, Visitor, visiting
 from tests.fakes import MovableClock
 
@@ -190,6 +191,8 @@ async def test_people_and_their_limits_and_what_nobody_has(visitor: Visitor) -> 
         "clips?after=x.y",
     ):
         assert (await visitor.get(f"/desk/{path}")).status == 400, path
+    for path in ("/desk/people", "/desk/moderation", "/web/chat"):
+        assert (await visitor.get(f"{path}?page={'9' * 5000}")).status == 200, path
     assert "a fox" in (await visitor.get("/desk/clips?until=9999-12-31&since=0001-01-01")).html
     assert (await visitor.get("/desk/person.csv?key=recording:local:bo&of=all")).status == 404
 
@@ -245,6 +248,10 @@ async def test_the_queue_goes_on_and_a_cut_stream_loses_and_doubles_nothing(
             told.append(await stream.next())
         assert second in told[-1].html
         assert len({each.id for each in told}) == len({each.html for each in told}) == len(told)
+        async with AsyncExitStack() as tabs:
+            for _ in range(MOST_EACH - 1):
+                await tabs.enter_async_context(following(visitor, events))
+            assert (await visitor.get(events)).status == 503
 
         token = in_page(r'name="csrf" value="([0-9a-f]{64})"', page)
         await visitor.post("/desk/leave", {"csrf": token})

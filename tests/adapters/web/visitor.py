@@ -182,6 +182,7 @@ async def visiting(
     servers: tuple[str, ...] = (),
     database_url: str = "",
     public_url: str = "",
+    running_limit: int = 10,
     **limits: float,
 ) -> AsyncIterator[Visitor]:
     """The true bot with a page, and somebody who opened it, maybe before, as `cookies` tell.
@@ -192,7 +193,8 @@ async def visiting(
     shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
     bot = (shared if database_url else {}) | {"public_url": public_url}
     access = {"servers": list(servers)}
-    config = to_test_config(folder, simulator, limits=limits, access=access, bot=bot)
+    luma = {"running_limit": running_limit}
+    config = to_test_config(folder, simulator, limits=limits, access=access, bot=bot, luma=luma)
     config = config if public_url else for_playground(config)
     pages = pages_in(folder, clock)
     async with (

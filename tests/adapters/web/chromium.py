@@ -1,0 +1,133 @@
+"""Debian's Chromium before a running bot, and what it complains of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
+
+from bot.job import JobState
+from bot.refs import JobId
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from tests.adapters.web.visitor import Visitor, visiting
+from tests.fakes import MovableClock
+
+CHROMIUM = Path("/usr/bin/chromium")
+PHONE, WIDE = {"width": 390, "height": 780}, {"width": 1280, "height": 800}
+#: A machine that is busy with other things draws late.
+PATIENCE = 15_000
+IS_TOO_WIDE = "() => document.scrollingElement.scrollWidth > innerWidth"
+HAS_METADATA = (
+    "(video) => video.readyState >= 1 || new Promise((done) => { video.onloadedmetadata = done; })"
+)
+
+
+@dataclass
+class Surroundings:
+    """A browser before a running bot. Whatever a page complains of or wants elsewhere is kept."""
+
+    browser: Browser
+    visitor: Visitor
+    complaints: list[str] = field(default_factory=list)
+    made: JobId = JobId("")
+
+    @asynccontextmanager
+    async def page(
+        self, path: str = "/web/chat", *, is_dark: bool = False, is_phone: bool = False, **how: Any
+    ) -> AsyncIterator[Page]:
+        """A page in a window of its own."""
+        context = await self.browser.new_context(
+            viewport=PHONE if is_phone else WIDE,  # type: ignore[arg-type]
+            color_scheme="dark" if is_dark else "light",
+            has_touch=is_phone,
+            **how,
+        )
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("console", self._note)
+        page.on("pageerror", self._note_error)
+        page.on("request", self._note_request)
+        await page.goto(self.visitor.address + path)
+        yield page
+        await context.close()
+        complaints, self.complaints = self.complaints, []
+        assert complaints == []
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.text} {message.location.get('url')}")
+
+    def _note_error(self, error: Error) -> None:
+        self.complaints.append(error.message)
+
+    def _note_request(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.visitor.address}/", "blob:", "data:")):
+            self.complaints.append(f"asks {request.url}")
+
+    async def finish(self, job: JobId) -> None:
+        """The video service ends it."""
+        await self.visitor.house.simulator.finish(await self.generation(job))
+
+    async def generation(self, job: JobId) -> str:
+        """What the video service makes for it."""
+        found = await self.visitor.house.until(job, JobState.GENERATING)
+        assert found.generation_id
+        return found.generation_id
+
+    async def fail(self, job: JobId) -> None:
+        """The video service makes it neither at once nor when Raybot tries it once more."""
+        made, first = self.visitor.house.simulator, await self.generation(job)
+        await made.fail(first)
+        await made.until(lambda: list(made.generations)[-1] != first)
+        await made.fail(list(made.generations)[-1])
+
+    async def clip(self) -> JobId:
+        """A clip in the channel, whichever stories were told before."""
+        if not self.made:
+            self.made = (await self.visitor.say("a white hare at night")).job
+            await self.finish(self.made)
+            await self.visitor.house.delivered(self.made)
+        return self.made
+
+
+@asynccontextmanager
+async def chromium(folder: Path, *, running_limit: int = 10) -> AsyncIterator[Surroundings]:
+    """The true bot in this folder, and a browser; skips the test where there is none."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"There is no {CHROMIUM}; `apt-get install chromium` brings it.")
+    expect.set_options(timeout=PATIENCE)
+    settings = SimulatorSettings(
+        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+    )
+    async with (
+        Simulator(settings, Faults()) as simulator,
+        visiting(folder, simulator, MovableClock(), running_limit=running_limit) as visitor,
+        async_playwright() as playwright,
+    ):
+        # As root, in a container, Chromium has no sandbox to offer.
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield Surroundings(browser, visitor)
+        await browser.close()
+
+
+async def grave(page: Page, within: str | None = None) -> list[object]:
+    """What shuts people out, on the page or within something on it."""
+    found = (await Axe().run(page, context=within)).response["violations"]
+    bad = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in bad]
