@@ -33,13 +33,15 @@ SESSION_FOR = timedelta(hours=12)
 CHECKED_FOR = timedelta(minutes=5)
 #: So long a platform may not answer before rights that it gave are doubted.
 DOUBTED_AFTER = timedelta(minutes=15)
-#: A platform that does not answer is not asked again before that.
-ASKED_AGAIN = timedelta(minutes=1)
+#: Whoever signs out reads on for so long at the most.
+LOOKED_EVERY = timedelta(seconds=15)
 NAME_CHARS = 80
 ENTER = "/desk/enter"
 #: The adapter that has the playground and the desk.
 WEB = "web"
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
+#: How whoever runs Raybot is known in the playground, by where they come from.
+_TAKEN = tuple(f"{each}-" for each in (OPERATOR, "discord", "slack"))
 
 
 class Entry:
@@ -159,8 +161,7 @@ class Entry:
 
     def looks_again_at(self, sitting: Sitting) -> datetime:
         """When what stays open has to ask for the `sitting` again."""
-        again = max(sitting.checked_at + CHECKED_FOR, self._clock.now() + ASKED_AGAIN)
-        return min(sitting.ends_at, again)
+        return min(sitting.ends_at, self._clock.now() + LOOKED_EVERY)
 
     async def leave(self, key: str) -> None:
         """End a session; fine if it has ended."""
@@ -217,6 +218,9 @@ def _to_guest(name: str) -> Requester:
     known_as = clean(name, limit=NAME_CHARS)
     if not known_as or ":" in known_as:
         raise InvalidRequest("Say who it is for, such as --name Ana; a name has no colon.")
+    if known_as.casefold().startswith(_TAKEN):
+        begin = ", ".join(_TAKEN)
+        raise InvalidRequest(f"No guest's name begins with {begin}: those run Raybot.")
     return Requester(adapter=WEB, workspace=LOCAL, user=known_as, display_name=known_as)
 
 

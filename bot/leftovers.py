@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from bot.clock import Clock
 from bot.errors import BotError, StoreError
+from bot.house import House
 from bot.intake import Intake
 from bot.job import JobState
 from bot.log import get_logger, naming
-from bot.replicas import Replicas
 from bot.store import jobs
 from bot.store.database import Database
 
@@ -23,13 +23,14 @@ LOOK_EVERY = timedelta(seconds=5)
 class Leftovers:
     """Looks for requests that nobody prepares any more."""
 
-    def __init__(
-        self, *, database: Database, intake: Intake, clock: Clock, replicas: Replicas
-    ) -> None:
+    def __init__(self, *, database: Database, intake: Intake, clock: Clock, house: House) -> None:
         self._database = database
         self._intake = intake
         self._clock = clock
-        self._replicas = replicas
+        self._replicas, moderation = house.replicas, house.moderation
+        hook_for = moderation.hook_timeout_seconds if moderation.hook_url else 0.0
+        # What waits for the hook is in good hands.
+        self._left_soon = LEFT_SOON + timedelta(seconds=hook_for)
 
     async def run(self) -> None:
         """Take up what is left: alone, once, at a start; among others until cancelled."""
@@ -43,7 +44,7 @@ class Leftovers:
     async def take_up(self, *, after: timedelta = timedelta(0)) -> None:
         """Prepare again what began so long ago, and is not prepared; what fails is logged."""
         now = self._clock.now()
-        until, soon = now - after, now - min(after, LEFT_SOON)
+        until, soon = now - after, now - min(after, self._left_soon)
         try:
             ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
         except StoreError as error:

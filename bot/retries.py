@@ -20,7 +20,8 @@ class Retries:
 
     The new job is its person's, as if they had pressed Retry: their limits hold, what is dear
     waits for their word, and it is answered where they asked. So only what failed and cost nothing
-    is tried again, and only once at a time: nobody pays for what they did not ask for.
+    is tried again, and only once at a time: nobody pays for what they did not ask for. Whether
+    they still have the roles that they had then is not known: it is asked for without any.
     """
 
     def __init__(self, *, database: Database, intake: Intake, rights: Rights) -> None:
@@ -43,7 +44,7 @@ class Retries:
         asked = job.request
         request = GenerationRequest(
             dedupe_key=dedupe_key,
-            requester=asked.requester,
+            requester=asked.requester.model_copy(update={"roles": ()}),
             thread=asked.thread,
             work=asked.work,
             is_age_restricted=asked.is_age_restricted,

@@ -142,11 +142,10 @@ class Services:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A clip that somebody reported, and what was decided."""
+    """A clip that was reported, and what was decided; nobody learns who reported it."""
 
     job_id: JobId
     tenant: str
-    person: str
     reason: str
     at: datetime
     outcome: Outcome | None = None

@@ -154,7 +154,7 @@ class Studio(Shelf):
         self.vault = vault
         self.replicas = house.replicas
         self.leftovers = Leftovers(
-            database=database, intake=self._intake, clock=clock, replicas=self.replicas
+            database=database, intake=self._intake, clock=clock, house=house
         )
         self.inbox = Inbox(database=database, clock=clock)
         self._open_works(planner)

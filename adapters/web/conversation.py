@@ -70,13 +70,17 @@ Obeyed = Command | AdminAct | Opinion
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came of it: jobs whose cards changed, a page to read, a thread to go to."""
+    """What came of it: jobs whose cards changed, a page to read, a thread to go to.
+
+    `is_forgotten`: whoever asked is to be forgotten, and signed out.
+    """
 
     jobs: tuple[JobId, ...] = ()
     text: Text | None = None
     times: Sequence[datetime] = ()
     thread: JobId | None = None
     images: tuple[str, ...] = ()
+    is_forgotten: bool = False
 
 
 class Conversation:
@@ -271,7 +275,7 @@ class Conversation:
             await self._images.forget(self._who)
         if page.can_begin:
             text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
-        return Answer(text=text)
+        return Answer(text=text, is_forgotten=page.is_begun)
 
 
 def _allowed(command: Obeyed, *, runs_it: bool) -> Obeyed:

@@ -148,7 +148,8 @@ def to_visitor(sitting: Sitting) -> Requester | None:
     who = sitting.who
     if sitting.has_desk and sitting.tenant:
         return None
-    user = who.user if who.workspace == LOCAL else f"{who.adapter}-{who.user}"
+    # No guest is named so: to be called like somebody is not to be them.
+    user = who.user if who.adapter == NAME else f"{who.adapter}-{who.user}"
     return Requester(adapter=NAME, workspace=LOCAL, user=user, display_name=who.display_name)
 
 

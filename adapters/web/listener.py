@@ -197,7 +197,7 @@ class Playground(Delivery):
 
     async def _on_say(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
         answer = await room.conversation.say(to_said(call.body), runs_it=visit.runs_it)
-        return await self._answer(room, answer, headers=(("HX-Trigger", "sent"),))
+        return await self._answer(visit, room, answer, headers=(("HX-Trigger", "sent"),))
 
     async def _on_act(self, call: WebCall, visit: Visit, room: Room) -> WebReply:
         form = read_form(call.body)
@@ -211,12 +211,15 @@ class Playground(Delivery):
         )
         nonce = to_nonce(field_of(form, "nonce"))
         answer = await room.conversation.press(pressed, nonce, runs_it=visit.runs_it)
-        return await self._answer(room, answer, headers=(AFTERWARDS,))
+        return await self._answer(visit, room, answer, headers=(AFTERWARDS,))
 
     async def _answer(
-        self, room: Room, answer: Answer, *, headers: tuple[tuple[str, str], ...]
+        self, visit: Visit, room: Room, answer: Answer, *, headers: tuple[tuple[str, str], ...]
     ) -> WebReply:
         """Cards as they are now, which are told to other pages, too, and what is to be read."""
+        if answer.is_forgotten and visit.is_seated:
+            # The desk may know them by another name than the playground.
+            await self._studio.entry.leave(visit.session)
         if answer.thread is not None:
             to = ("HX-Redirect", f"/web/thread?job={answer.thread}")
             return reply("", headers=(*headers, to))

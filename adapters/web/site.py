@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from bot.ports import WebCall, WebReply
@@ -17,6 +17,7 @@ from bot.ports import WebCall, WebReply
 SITTING, SAID = "raybot_desk", "raybot_said"
 #: So long a page may take to come that shows what an act came to.
 SAID_SECONDS = 60
+_PORTS = {"http": 80, "https": 443}
 _NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 #: What only a proxy adds: then the caller is not at this machine.
 _FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "via", "x-real-ip")
@@ -74,9 +75,17 @@ class Site:
         if origin in ("", "null"):
             return call.headers.get("sec-fetch-site") == "same-origin"
         if self.is_public:
-            ours = urlsplit(self.address)
-            return origin == f"{ours.scheme}://{ours.netloc}"
+            return origin == self._origin
         return origin == f"http://{call.headers.get('host', '')}"
+
+    @cached_property
+    def _origin(self) -> str:
+        """As a browser writes it, however the address was written."""
+        ours = urlsplit(self.address)
+        host, port = ours.hostname or "", ours.port
+        host = f"[{host}]" if ":" in host else host.encode("idna").decode()
+        is_usual = port in (None, _PORTS.get(ours.scheme))
+        return f"{ours.scheme}://{host}" if is_usual else f"{ours.scheme}://{host}:{port}"
 
     def session_of(self, call: WebCall) -> str:
         """The key of the session that a browser brings; empty without one."""
@@ -123,12 +132,10 @@ def is_embedded(call: WebCall) -> bool:
 
 
 def cookie(call: WebCall, name: str) -> str:
-    """A cookie's value; empty without one."""
-    try:
-        found = SimpleCookie(call.headers.get("cookie", "")).get(name)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+    """A cookie's value; empty without one. Others of the same host may hold anything."""
+    pairs = (each.partition("=") for each in call.headers.get("cookie", "").split(";"))
+    own = (value.strip().strip('"') for found, _, value in pairs if found.strip() == name)
+    return next(own, "")
 
 
 def _host(call: WebCall) -> str:

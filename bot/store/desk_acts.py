@@ -12,7 +12,7 @@ from bot.overview import Blocked, PlaceLimit
 from bot.quota import Used
 from bot.refs import JobId
 from bot.request import Requester
-from bot.store import allowances, complaints, reports, settings, stories
+from bot.store import allowances, complaints, desk_clips, desk_people, reports, settings, stories
 from bot.store import jobs as rows
 from bot.store import places as place_rows
 from bot.store.places import PlaceState, Rules
@@ -50,9 +50,10 @@ class FoundLimits:
 
 def job(conn: Connection, job_id: JobId) -> FoundJob | None:
     """A job; None where there is none."""
-    found = rows.get_or_none(conn, job_id)
-    if found is None:
+    asked = rows.get_or_none(conn, job_id)
+    if asked is None:
         return None
+    [found] = desk_clips.nameless(conn, [asked])
     every = [found, *stories.every(conn, job_id)] if found.is_film else [found]
     said = complaints.of_job(conn, job_id)
     return FoundJob(
@@ -65,10 +66,9 @@ def job(conn: Connection, job_id: JobId) -> FoundJob | None:
 
 def person(conn: Connection, who: str, now: datetime) -> tuple[Requester | None, Blocked | None]:
     """Somebody as they asked last, and what keeps them out."""
-    last = next(iter(rows.of_person(conn, who, search="", page=1)), None)
     blocked = settings.blocked_in(conn, who.rpartition(":")[0], now)
     block = next((each for each in blocked if each.person == who), None)
-    return last.request.requester if last is not None else None, block
+    return desk_people.requester(conn, who), block
 
 
 def known_places(conn: Connection) -> set[str]:

@@ -8,12 +8,15 @@ however much there is, and who asks for a clip waits for no index of words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Row,
+    case,
     exists,
     false,
     func,
@@ -23,7 +26,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from bot.job import JobState
+from bot.job import Job, JobState
 from bot.records import ClipLine, ClipPage, Search, Spot
 from bot.refs import JobId, MessageRef, Micros
 from bot.store.schema import UtcTime, erasures, jobs
@@ -36,12 +39,28 @@ _IS_PRIVATE = func.coalesce(jobs.c.request["is_private"].as_boolean(), false())
 _IS_GOING = exists().where(erasures.c.job_id == jobs.c.id)
 _PLACE = tuple_(jobs.c.created_at, jobs.c.id)
 _NEWEST = (jobs.c.created_at.desc(), jobs.c.id.desc())
+
+
+def called(row: FromClause) -> ColumnElement[str]:
+    """What somebody called themselves as they asked; empty where that is to be forgotten."""
+    is_going = exists().where(erasures.c.job_id == row.c.id)
+    name: ColumnElement[str] = row.c.request["requester"]["display_name"].as_string()
+    return case((or_(row.c.erased_at.is_not(None), is_going), ""), else_=name)
+
+
+#: What `is_forgotten` and `is_hidden` look at.
+VEIL: tuple[ColumnElement[Any], ...] = (
+    jobs.c.person,
+    jobs.c.erased_at,
+    _IS_PRIVATE.label("is_private"),
+    _IS_GOING.label("is_going"),
+)
 #: What a line shows; whole rows would be many times as much.
 COLUMNS: tuple[ColumnElement[Any], ...] = (
+    *VEIL,
     jobs.c.id,
     jobs.c.state,
     jobs.c.tenant,
-    jobs.c.person,
     jobs.c.model,
     jobs.c.prompt,
     jobs.c.created_at,
@@ -55,12 +74,9 @@ COLUMNS: tuple[ColumnElement[Any], ...] = (
     jobs.c.story,
     jobs.c.shot,
     jobs.c.message,
-    jobs.c.erased_at,
-    _IS_PRIVATE.label("is_private"),
-    _IS_GOING.label("is_going"),
     jobs.c.clip["key"].as_string().label("clip_key"),
     jobs.c.failure["code"].as_string().label("failure_code"),
-    jobs.c.request["requester"]["display_name"].as_string().label("name"),
+    called(jobs).label("name"),
     jobs.c.request["work"]["kind"].as_string().label("kind"),
 )
 
@@ -98,6 +114,18 @@ def one(conn: Connection, job_id: JobId, reader: str) -> ClipLine | None:
     """A job as it stands in a list."""
     row = conn.execute(select(*COLUMNS).where(jobs.c.id == job_id)).one_or_none()
     return to_line(row, reader) if row is not None else None
+
+
+def nameless(conn: Connection, found: Sequence[Job]) -> list[Job]:
+    """The same, without the names of those who asked that these be forgotten."""
+    ids = [each.id for each in found]
+    going = set(conn.execute(select(jobs.c.id).where(jobs.c.id.in_(ids), _IS_GOING)).scalars())
+    return [_without_name(each) if each.id in going else each for each in found]
+
+
+def _without_name(job: Job) -> Job:
+    nobody = job.request.requester.model_copy(update={"display_name": ""})
+    return replace(job, request=job.request.model_copy(update={"requester": nobody}))
 
 
 def _reach(search: Search, after: Spot | None) -> list[ColumnElement[bool]]:
@@ -142,36 +170,45 @@ def _as_row(spot: Spot) -> ColumnElement[Any]:
     return tuple_(literal(spot.at, UtcTime()), literal(spot.job_id))
 
 
+def is_forgotten(row: Row[Any]) -> bool:
+    """Whether its person asked that a job with such a `VEIL` be forgotten."""
+    return row.erased_at is not None or bool(row.is_going)
+
+
+def is_hidden(row: Row[Any], reader: str = "") -> bool:
+    """Whether a job's words are not for a reader; without one, not for everybody."""
+    return is_forgotten(row) or (bool(row.is_private) and row.person != reader)
+
+
 def to_line(row: Row[Any], reader: str) -> ClipLine:
     """A row of `COLUMNS` as a value, without what its reader may not see."""
-    is_private, is_erased = bool(row.is_private), row.erased_at is not None or bool(row.is_going)
-    is_hidden = is_erased or (is_private and row.person != reader)
-    has_clip = row.clip_key is not None and not is_hidden
+    is_erased, is_veiled = is_forgotten(row), is_hidden(row, reader)
+    has_clip = row.clip_key is not None and not is_veiled
     is_charged = row.ended_at is not None or row.state == JobState.REVIEWING
     return ClipLine(
         job_id=JobId(row.id),
         state=row.state,
         tenant=row.tenant,
         person=row.person,
-        name="" if is_erased else row.name or "",
+        name=row.name or "",
         model=row.model,
         kind=row.kind,
-        prompt="" if is_hidden else row.prompt,
+        prompt="" if is_veiled else row.prompt,
         asked_at=row.created_at,
         price=Micros(row.list_price),
         charged=Micros(row.cost) if is_charged else None,
         provider=row.provider or "",
         seconds=row.seconds,
         is_test=row.is_test,
-        is_private=is_private,
+        is_private=bool(row.is_private),
         is_erased=is_erased,
-        is_hidden=is_hidden,
+        is_hidden=is_veiled,
         has_clip=has_clip,
         failure=row.failure_code or "",
         parent=JobId(row.parent) if row.parent else None,
         story=JobId(row.story) if row.story else None,
         shot=row.shot,
-        message=None if is_hidden or not row.message else MessageRef.model_validate(row.message),
+        message=None if is_veiled or not row.message else MessageRef.model_validate(row.message),
         link=row.clip_key if has_clip else "",
     )
 

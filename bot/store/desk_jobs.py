@@ -36,7 +36,9 @@ def unfinished(
         select(jobs).where(*which).order_by(jobs.c.created_at, jobs.c.id).limit(limit)
     )
     count = conn.execute(select(func.count()).select_from(jobs).where(*which)).scalar_one()
-    return [(to_job(row), row.waits_for) for row in rows], int(count)
+    found = [(to_job(row), row.waits_for) for row in rows]
+    shown = desk_clips.nameless(conn, [job for job, _ in found])
+    return [(job, first) for job, (_, first) in zip(shown, found, strict=True)], int(count)
 
 
 def steps(conn: Connection, job_id: JobId) -> tuple[Step, ...]:

@@ -38,7 +38,6 @@ def reported(conn: Connection, tenant: str | None, limit: int) -> list[Report]:
         Report(
             job_id=JobId(row.job_id),
             tenant=row.tenant,
-            person=row.person,
             reason=row.reason,
             at=row.at,
             outcome=row.outcome,

@@ -12,13 +12,14 @@ from bot.job import OPEN
 from bot.overview import UsageRow
 from bot.refs import Micros
 from bot.store import ledger, reports
+from bot.store.desk_clips import called
 from bot.store.portable import beside, total
 from bot.store.reports import Day
 from bot.store.schema import jobs, places
 
 _HELD = select(total(jobs.c.cost) - total(ledger.CHARGED)).where(jobs.c.state.in_(OPEN))
 _NAME = (
-    select(jobs.c.request["requester"]["display_name"].as_string())
+    select(called(jobs))
     .where(jobs.c.person == bindparam("who"))
     .order_by(jobs.c.created_at.desc())
     .limit(1)

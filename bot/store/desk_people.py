@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from bot.overview import Blocked
 from bot.request import Requester
+from bot.store.desk_clips import called
 from bot.store.schema import blocks, jobs
 from bot.store.settings import IS_BLOCKED
 
@@ -70,14 +71,19 @@ def one(conn: Connection, person: str) -> Seen | None:
 
 
 def requester(conn: Connection, person: str) -> Requester | None:
-    """Somebody as they were when they asked last: their roles, and what they are called."""
+    """Somebody as they were when they asked last: their roles, and what they are called.
+
+    Who asked to be forgotten has no name.
+    """
     row = conn.execute(
-        select(jobs.c.request["requester"].label("who"))
+        select(jobs.c.request["requester"].label("who"), called(jobs).label("name"))
         .where(jobs.c.person == person)
         .order_by(jobs.c.created_at.desc())
         .limit(1)
     ).one_or_none()
-    return Requester.model_validate(row.who) if row is not None else None
+    if row is None:
+        return None
+    return Requester.model_validate({**row.who, "display_name": row.name or ""})
 
 
 def blocked(conn: Connection, people: Sequence[str], now: datetime) -> dict[str, Blocked]:
@@ -94,7 +100,7 @@ def blocked(conn: Connection, people: Sequence[str], now: datetime) -> dict[str,
 def _name_of(person: ColumnElement[str]) -> ColumnElement[str]:
     last = jobs.alias()
     return (
-        select(last.c.request["requester"]["display_name"].as_string())
+        select(called(last))
         .where(last.c.person == person)
         .order_by(last.c.created_at.desc())
         .limit(1)

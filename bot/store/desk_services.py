@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from bot.job import AT_PROVIDER, JobState
 from bot.refs import JobId
 from bot.sights import Ending
+from bot.store import desk_clips
 from bot.store.schema import jobs
 
 _WAITS = and_(jobs.c.state == JobState.ACCEPTED.value, jobs.c.admitted_at.is_(None))
@@ -49,7 +50,7 @@ def load(conn: Connection, provider: str, tenant: str | None) -> Load:
 def _last(conn: Connection, own: list[ColumnElement[Any]], state: JobState) -> Ending | None:
     """The last that it was let have, of those that ended so."""
     row = conn.execute(
-        select(jobs.c.id, jobs.c.completed_at, jobs.c.ended_at, jobs.c.failure)
+        select(jobs.c.id, jobs.c.completed_at, jobs.c.ended_at, jobs.c.failure, *desk_clips.VEIL)
         .where(*own, jobs.c.state == state.value, jobs.c.admitted_at.is_not(None))
         .order_by(jobs.c.admitted_at.desc())
         .limit(1)
@@ -57,5 +58,6 @@ def _last(conn: Connection, own: list[ColumnElement[Any]], state: JobState) -> E
     if row is None:
         return None
     at = row.completed_at if state is JobState.DELIVERED else row.ended_at
-    sentence = (row.failure or {}).get("sentence", "") if state is JobState.FAILED else ""
+    is_told = state is JobState.FAILED and not desk_clips.is_hidden(row)
+    sentence = (row.failure or {}).get("sentence", "") if is_told else ""
     return Ending(at=at or row.ended_at, job_id=JobId(row.id), sentence=sentence)

@@ -241,6 +241,20 @@ async def test_where_others_are_at_work_only_what_is_old_is_taken_up(
     await house.until(reading.id, JobState.GENERATING)
 
 
+async def test_what_may_wait_for_the_hook_is_left_alone_for_as_long(
+    open_house: Callable[..., Any], clock: MovableClock
+) -> None:
+    hook = {"hook_url": "http://127.0.0.1:9/", "hook_secret": "s" * 32, "hook_fails": "open"}
+    house = await open_house(moderation={**hook, "hook_timeout_seconds": 30})
+    [job] = await house.studio._intake._insert([to_request(key="k")], None) or []
+    clock.move(seconds=34)
+    await house.studio.leftovers.take_up(after=LEFT_AFTER)
+    assert (await house.job(job.id)).state is JobState.RECEIVED
+    clock.move(seconds=1)
+    await house.studio.leftovers.take_up(after=LEFT_AFTER)
+    await house.until(job.id, JobState.GENERATING)
+
+
 async def test_a_database_that_is_away_ends_no_request(house: House) -> None:
     [job] = await house.studio._intake._insert([to_request(key="k")], None) or []
 

@@ -28,8 +28,6 @@ log = get_logger(__name__)
 EVERY = timedelta(seconds=2)
 #: Some of what is shown changes without a job that moves.
 ANYWAY = timedelta(seconds=10)
-#: Whether somebody is signed in still is asked so often, once for all of their pages.
-ASKED_EVERY = timedelta(seconds=15)
 MOST_VIEWS = 50
 NAME = "queue"
 
@@ -61,6 +59,8 @@ _NEVER_ASKED = datetime.min.replace(tzinfo=UTC)
 
 @dataclass
 class _Session:
+    """Somebody who is signed in, asked for once for all of their pages."""
+
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     pages: int = 0
     #: None once they are out.
@@ -154,5 +154,5 @@ class Live:
                 with suppress(BotError):
                     sitting = await self._entry.sitting(seat.key)
                     if sitting is not None and sitting.has_desk:
-                        session.until = min(now + ASKED_EVERY, sitting.ends_at)
+                        session.until = self._entry.looks_again_at(sitting)
         return session.until

@@ -118,7 +118,7 @@ def _reports(seen: Seen, place: str) -> Table:
         title="Reports",
         columns=(
             Column(name="job", kind="job"),
-            *(Column(name=each) for each in ("outcome", "reported by")),
+            Column(name="outcome"),
             Column(name="reason", kind="text"),
             Column(name="when", kind="time"),
             Column(name="decided by"),
@@ -128,7 +128,6 @@ def _reports(seen: Seen, place: str) -> Table:
             (
                 each.job_id,
                 each.outcome or "open",
-                each.person,
                 clean(each.reason, limit=REASON_CHARS) or None,
                 each.at,
                 each.decided_by or None,

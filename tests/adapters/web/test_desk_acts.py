@@ -138,6 +138,9 @@ async def test_a_clip_is_deleted(inn: Inn) -> None:
 
 async def test_a_retry_is_its_persons_and_happens_once(inn: Inn) -> None:
     job = await inn.fail(await inn.ask("ron", place="b"))
+    ron = job.request.requester
+    had = ron.model_copy(update={"roles": ("patron",), "is_guest": True})
+    await inn.change(job.id, request=job.request.model_copy(update={"requester": had}))
     before, form = await inn.count(), {"job": job.id, "nonce": nonce()}
     assert (await inn.ana.act("retry", **form))[0] == "alert"
     answers = await asyncio.gather(*(inn.operator.act("retry", **form) for _ in range(3)))
@@ -148,7 +151,8 @@ async def test_a_retry_is_its_persons_and_happens_once(inn: Inn) -> None:
     assert (actor, act) == ("operator:local:op", "retry")
     again = await inn.job(JobId(detail.split()[0]))
     assert detail == f"{again.id} for recording:b:ron"
-    assert again.request.requester == job.request.requester
+    # Roles may be lost by now.
+    assert again.request.requester == had.model_copy(update={"roles": ()})
     assert (again.request.thread, again.retry_of) == (job.request.thread, job.id)
     assert again.id in answers[0][1]
     role, words = await inn.bea.act("retry", job=job.id)

@@ -68,9 +68,10 @@ async def asked_elsewhere(visitor: Visitor) -> JobId:
         )
         tx.conn.execute(
             text(
-                "INSERT INTO reports (job_id, person, reason, at) VALUES (:id, :person, 'x', :now)"
+                "INSERT INTO reports (job_id, person, reason, at) "
+                "VALUES (:id, 'SECRET-WITNESS', 'x', :now)"
             ),
-            {**who, "now": now.isoformat(" ")},
+            {"id": job, "now": now.isoformat(" ")},
         )
         for target in (OTHER, f"{OTHER}:SECRET-PERSON", job):
             settings.write_audit(
@@ -122,10 +123,13 @@ async def test_a_place_sees_its_own_alone_and_the_operator_all(visitor: Visitor)
         ("/desk/moderation", "SECRET-NOTICE"),
         (f"/desk/moderation?place={OTHER}&actor=secret-mod", "SECRET-WORDS"),
         ("/desk/moderation/audit.csv", job),
+        ("/desk/moderation/reports.csv", job),
         ("/desk/moderation/notices.csv", "SECRET-NOTICE"),
         ("/desk/services/chats.csv", "web,yes"),
     ):
-        assert word in (await visitor.get(path)).html, path
+        page = (await visitor.get(path)).html
+        assert word in page, path
+        assert "SECRET-WITNESS" not in page, path
 
 
 async def test_the_log_is_read_page_by_page_and_searched(visitor: Visitor) -> None:

@@ -28,7 +28,7 @@ from adapters.web.parse import (
     to_request,
     to_said,
 )
-from adapters.web.site import Site, is_from_here
+from adapters.web.site import Site, cookie, is_from_here
 from bot import notices as n
 from bot import text as words
 from bot.acts import ACTS, NEEDS, Offered
@@ -322,10 +322,36 @@ def test_who_calls_is_known_by_host_and_origin() -> None:
         assert not is_from_here(call(host=host)), host
     assert not is_from_here(replace(call(host="localhost"), client="192.0.2.1"))
     assert not is_from_here(replace(call(host="localhost"), client=""))
+    brought = 'prefs={"a":"b"}; bad name=x; ;none; raybot_desk=KEY ; raybot_desk=later; b="c=="'
+    assert cookie(call(cookie=brought), "raybot_desk") == "KEY"
+    assert cookie(call(cookie=brought), "b") == "c=="
+    assert cookie(call(cookie=brought), "none") == cookie(call(), "raybot_desk") == ""
     here = Site(address="http://localhost:1", is_public=False)
     assert here.is_own_page(call(host="localhost:1", origin="http://localhost:1"))
     assert not here.is_own_page(call(host="localhost:1", origin="http://localhost:2"))
     assert not here.is_own_page(call(host="localhost:1"))
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://Ray.Example/", "https://ray.example"),
+        ("https://ray.example:443", "https://ray.example"),
+        ("HTTP://ray.example:80", "http://ray.example"),
+        ("https://ray.example:8443", "https://ray.example:8443"),
+        ("https://räy.example", "https://xn--ry-via.example"),
+        ("https://[2001:DB8::1]:443", "https://[2001:db8::1]"),
+    ],
+)
+def test_our_pages_are_known_however_our_address_is_written(address: str, origin: str) -> None:
+    def call(origin: str) -> WebCall:
+        headers = {"origin": origin}
+        return WebCall(method="POST", path="/", query={}, headers=headers, body=b"", client="")
+
+    ours = Site(address=address, is_public=True)
+    assert ours.is_own_page(call(origin))
+    for foreign in ("https://elsewhere.example", f"{origin}:1", f"{origin}.evil.example"):
+        assert not ours.is_own_page(call(foreign))
 
 
 # ---- news --------------------------------------------------------------------------------------

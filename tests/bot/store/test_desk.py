@@ -5,11 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from bot.job import Job, JobState
 from bot.overview import Blocked
 from bot.records import ClipPage, Search, Spot
 from bot.refs import JobId
-from bot.store import desk_clips, desk_jobs, desk_people, erasing, jobs, ledger, settings
+from bot.store import (
+    desk_acts,
+    desk_clips,
+    desk_jobs,
+    desk_money,
+    desk_people,
+    erasing,
+    jobs,
+    ledger,
+    settings,
+)
 from tests.bot.store.conftest import NOW, Books
 from tests.fakes import to_request
 
@@ -108,6 +120,33 @@ async def test_the_words_of_private_and_forgotten_ones_are_neither_shown_nor_fou
     again = await books.database.read(lambda conn: desk_clips.one(conn, done.id, READER))
     assert again is not None
     assert again.is_erased
+
+
+async def test_who_asked_to_be_forgotten_has_no_name_from_then_on(books: Books) -> None:
+    going = await asked(books, "a fox", user="ana")
+    stays = await asked(books, "an owl", user="bo")
+    ana, bo = going.request.requester.person, stays.request.requester.person
+
+    async def named() -> set[str]:
+        def read(conn: Connection) -> list[str]:
+            seen, _ = desk_people.seen(conn, HOME, limit=9)
+            queue, _ = desk_jobs.unfinished(conn, HOME, 9)
+            found = [desk_acts.job(conn, each.id) for each in (going, stays)]
+            every = [each.job for each in found if each] + [job for job, _ in queue]
+            people = [desk_acts.person(conn, each, NOW)[0] for each in (ana, bo)]
+            who = [*(each.request.requester for each in every), *(each for each in people if each)]
+            money = desk_money.names(conn, [ana, bo], []).values()
+            return [*(each.display_name for each in who), *(each.name for each in seen), *money]
+
+        return set(await books.database.read(read))
+
+    assert await named() == {"Ana", "Bo"}
+    await books.database.write(lambda tx: erasing.begin(tx, ana, NOW))
+    assert await named() == {"", "Bo"}
+    found, _ = await books.database.read(
+        lambda conn: desk_people.seen(conn, HOME, named="Ana", limit=9)
+    )
+    assert [each.name for each in found] == [""], "by the id alone"
 
 
 async def test_a_job_is_told_with_its_steps_its_money_and_its_attempts(books: Books) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import pytest
 from sqlalchemy import Connection
 
 from bot.job import Job, JobState
@@ -18,6 +19,7 @@ from bot.store import (
     desk_money,
     desk_pace,
     desk_services,
+    erasing,
     figures,
     reports,
     settings,
@@ -224,6 +226,23 @@ async def test_a_service_is_counted_for_all_or_for_one_place(books: Books) -> No
     assert every.failure is not None
     assert (every.failure.job_id, every.failure.sentence) == (ended.id, "It ended.")
     assert (nothing.running, nothing.waiting, nothing.oldest) == (0, 0, None)
+
+
+@pytest.mark.parametrize("hidden", ["private", "forgotten"])
+async def test_a_failure_is_told_without_words_where_they_are_hidden(
+    books: Books, hidden: str
+) -> None:
+    job = await books.change(await books.reach(S.SUBMITTING), admitted_at=NOW)
+    if hidden == "private":
+        asked = job.request.model_copy(update={"is_private": True})
+        job = await books.change(job, request=asked)
+    await books.end(job)
+    if hidden == "forgotten":
+        person = job.request.requester.person
+        await books.database.write(lambda tx: erasing.begin(tx, person, NOW))
+    found = await books.database.read(lambda conn: desk_services.load(conn, "luma", None))
+    assert found.failure is not None
+    assert (found.failure.job_id, found.failure.sentence) == (job.id, "")
 
 
 # ---- moderation --------------------------------------------------------------------------------
