@@ -223,12 +223,14 @@ class Playground(Delivery):
         if answer.thread is not None:
             to = ("HX-Redirect", f"/web/thread?job={answer.thread}")
             return reply("", headers=(*headers, to))
+        # The stream may bring what is newer before this answer is there.
+        seen = ("X-Seen", room.news.seen)
         names = (*answer.jobs, *(f"{IMAGE}{each}" for each in answer.images))
         drawn = [await self._rooms.show(each, room.who.person) for each in names]
         if answer.jobs:
             drawn.append(await room.pages.threads())
         drawn.append(render.draw_note(answer.text, answer.times))
-        return reply("\n".join(drawn), headers=headers)
+        return reply("\n".join(drawn), headers=(*headers, seen))
 
 
 async def keep_on(name: str, work: Callable[[], Awaitable[None]], *, clock: Clock) -> None:

@@ -88,6 +88,21 @@
     });
   }
 
+  // An answer and the stream take different ways: what the stream told of a card after the answer
+  // was begun is as new as the answer, or newer.
+  const told = new Map();
+  const isLater = (at, seen) => {
+    const [process, number] = at.split("."), [before, last] = seen.split(".");
+    return process === before && Number(number) > Number(last);
+  };
+  function withoutOlder(html, seen) {
+    const holder = document.createElement("template");
+    holder.innerHTML = html;
+    const older = all("article[id]", holder.content).filter((card) => told.has(card.id) && isLater(told.get(card.id), seen));
+    for (const card of older) card.remove();
+    return older.length ? holder.innerHTML : html;
+  }
+
   function tell(html) {
     for (const card of cardsIn(html)) {
       const there = document.getElementById(card.id);
@@ -102,12 +117,18 @@
     const news = event.detail;
     // A stream that is opened anew begins where this one was.
     if (news.lastEventId) messages.setAttribute("sse-connect", `/web/events?after=${encodeURIComponent(news.lastEventId)}`);
+    if (news.lastEventId) for (const card of cardsIn(news.data)) told.set(card.id, news.lastEventId);
     if (isShown(news.data)) return event.preventDefault();
     tell(news.data);
     if (!makeRoom(news.data, false)) event.preventDefault();
   });
   document.addEventListener("htmx:sseMessage", () => settle());
-  document.addEventListener("htmx:beforeSwap", (event) => makeRoom(event.detail.xhr.responseText, event.detail.requestConfig.verb === "post"));
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const answer = event.detail;
+    makeRoom(answer.xhr.responseText, answer.requestConfig.verb === "post");
+    const seen = answer.xhr.getResponseHeader("X-Seen");
+    if (seen) answer.serverResponse = withoutOlder(answer.serverResponse, seen);
+  });
   document.addEventListener("htmx:afterSettle", () => settle());
 
   function settle() {

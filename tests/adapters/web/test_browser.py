@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import FilePayload, Page, expect
+from playwright.async_api import FilePayload, Page, Route, expect
 
 from bot.refs import JobId
 from tests.adapters.web.chromium import (
@@ -61,10 +61,18 @@ async def _last(page: Page) -> JobId:
 async def test_a_prompt_is_tried_with_the_keyboard_alone(here: Surroundings) -> None:
     async with here.page() as page:
         await expect(page.get_by_text("Nothing here yet")).to_be_visible()
+
+        async def answer_late(route: Route) -> None:
+            """The stream has told more by then, and none of it is taken back."""
+            answer = await route.fetch()
+            await expect(page.get_by_text("Generating")).to_be_visible()
+            await route.fulfill(response=answer)
+
+        await page.route("**/web/say", answer_late, times=1)
         await page.keyboard.type("a red fox in snow --ar 16:9")
         await page.keyboard.press("Enter")
-        await expect(page.get_by_text("Generating")).to_be_visible()
         await expect(page.locator("#text")).to_have_value("")
+        await expect(page.get_by_text("Generating")).to_be_visible()
         await expect(page.get_by_text("Nothing here yet")).to_be_hidden()
         job = await _last(page)
         await here.finish(job)
