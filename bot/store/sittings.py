@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -46,13 +47,7 @@ def spend_link(tx: Tx, hashed: str, now: datetime) -> Sitting | None:
     found = tx.conn.execute(taken).first()
     if found is None or found.ends_at <= now:
         return None
-    return Sitting(
-        who=Requester.model_validate(found.who),
-        tenant=found.tenant,
-        has_desk=found.has_desk,
-        ends_at=found.ends_at,
-        checked_at=found.made_at,
-    )
+    return _to_sitting(found, checked_at=found.made_at)
 
 
 def sit_down(tx: Tx, hashed: str, sitting: Sitting) -> None:
@@ -67,13 +62,7 @@ def find(conn: Connection, hashed: str, now: datetime) -> Sitting | None:
     ).first()
     if found is None:
         return None
-    return Sitting(
-        who=Requester.model_validate(found.who),
-        tenant=found.tenant,
-        has_desk=found.has_desk,
-        ends_at=found.ends_at,
-        checked_at=found.checked_at,
-    )
+    return _to_sitting(found, checked_at=found.checked_at)
 
 
 def check(tx: Tx, hashed: str, now: datetime) -> None:
@@ -96,6 +85,16 @@ def forget(tx: Tx, person: str) -> None:
             each.hash for each in rows if Requester.model_validate(each.who).person == person
         ]
         tx.conn.execute(delete(table).where(table.c.hash.in_(theirs)))
+
+
+def _to_sitting(row: Any, *, checked_at: datetime) -> Sitting:
+    return Sitting(
+        who=Requester.model_validate(row.who),
+        tenant=row.tenant,
+        has_desk=row.has_desk,
+        ends_at=row.ends_at,
+        checked_at=checked_at,
+    )
 
 
 def _to_row(sitting: Sitting) -> dict[str, object]:
