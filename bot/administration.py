@@ -16,7 +16,7 @@ from bot.refs import JobId
 from bot.request import Requester
 from bot.rights import to_person
 from bot.rulings import Rulings
-from bot.store import digests, places, settings
+from bot.store import digests, jobs, places, settings
 from bot.store.database import Tx
 from bot.words import NAME_CHARS, clean
 
@@ -67,6 +67,15 @@ class Administration(Rulings):
         return await self._database.read(lambda conn: settings.audit(conn, tenant, page=page))
 
     # ---- what they decide ----------------------------------------------------------------
+
+    async def note_own(self, act: str, job_id: JobId, *, actor: Requester) -> None:
+        """Remember what somebody did at the desk to their own job; of others it is already."""
+        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        owner = job.request.requester
+        if owner.person == actor.person:
+            await self._rights.act(
+                owner.tenant, actor, act, lambda _tx, _: None, target=job_id, detail=owner.person
+            )
 
     async def pause(self, tenant: str, *, actor: Requester, message: str = "") -> None:
         """Let nothing new be started in a place; what is under way goes on.

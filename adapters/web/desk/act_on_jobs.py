@@ -39,6 +39,7 @@ class ActsOnJobs:
     async def _cancel(self, form: Form, sitting: Sitting) -> Said:
         found = await self._openings.of_job(sitting, form.job)
         notice = await self._studio.cancel(found.job_id, sitting.who, is_moderator=True)
+        await self._studio.admin.note_own("cancel", found.job_id, actor=sitting.who)
         said = f"{found.job_id} of {found.name} is cancelled."
         if isinstance(notice, Cancelled):
             said += f" {charge_words(notice.charged)}"
@@ -67,6 +68,7 @@ class ActsOnJobs:
     async def _delete(self, form: Form, sitting: Sitting) -> Said:
         found = await self._openings.of_job(sitting, form.job)
         await self._studio.delete(found.job_id, sitting.who, is_moderator=True)
+        await self._studio.admin.note_own("delete", found.job_id, actor=sitting.who)
         return Said(sentence=f"What {found.job_id} made for {found.name} is deleted.")
 
     # ---- what waits for a word -----------------------------------------------------------

@@ -121,6 +121,9 @@ async def test_a_job_is_cancelled_by_who_runs_its_place_or_the_bot(inn: Inn) -> 
     assert await inn.log(second) == []
     assert (await inn.operator.act("cancel", job=second))[0] == "status"
     assert await inn.log(second) == [("operator:local:op", "cancel", "recording:b:cora")]
+    own = await inn.ask("ana")
+    assert (await inn.ana.act("cancel", job=own))[0] == "status"
+    assert await inn.log(own) == [(ANA.person, "cancel", ANA.person)]
     role, words = await inn.ana.act("cancel", job="r-zzzzzzzzzz")
     assert (role, words) == ("alert", "There is no job r-zzzzzzzzzz here.")
 
