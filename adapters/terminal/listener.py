@@ -26,14 +26,14 @@ from adapters.command_text import (
 )
 from adapters.follow_ups import follow_up
 from adapters.login import whoami
-from adapters.opinions import ANSWERS, VERDICTS, Opinion, Opinions
+from adapters.opinions import ANSWERS, VERDICTS, Opinion, Opinions, to_edit
 from adapters.own_place import Admin, AdminAct
 from adapters.terminal import parse, records, render
 from adapters.terminal.delivery import Delivery
 from adapters.terminal.sources import Source
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
-from bot.errors import BotError, Refusal
+from bot.errors import BotError, Moderated, Refusal
 from bot.job import TERMINAL, JobState
 from bot.log import get_logger, name_job, naming
 from bot.notices import ConfirmNeeded, Delivered, Notice, RulesFirst
@@ -154,6 +154,8 @@ class Terminal(Delivery):
         if not isinstance(error, Refusal):
             log.warning("terminal.not_done", cause=type(error).__name__)
         text = describe_error(error, job_id)
+        if isinstance(error, Moderated) and error.job_id:
+            text = replace(text, lines=(*text.lines, to_edit(error.job_id, error.kind)))
         self._screen.page(text, records.error_record(error, text, job_id=job_id), number=number)
 
     async def _carry_out(self, line: parse.Line, number: str) -> None:
@@ -309,6 +311,8 @@ class Terminal(Delivery):
                     self._requester, is_confirmed=is_confirmed
                 )
                 text = describe_forgetting(page)
+                if page.is_begun:
+                    self._source.forget()
                 if page.can_begin:
                     text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
                 return text, {"notice": "forgetting", "is_begun": page.is_begun, **vars(page.what)}

@@ -902,6 +902,10 @@ async def test_delete_removes_the_clip(tmp_path: Path) -> None:
         await terminal.delete(MessageRef(thread=parse.THREAD, message="unknown"))
     assert not (tmp_path / "clips" / "fox.mp4").exists()
     assert kept.exists()
+    # Its name has words of the prompt. That it was posted stays known, to the next process, too.
+    assert "fox.mp4" not in (tmp_path / "clips" / ".transcript.jsonl").read_text()
+    again = desk(tmp_path / "clips", io.StringIO())
+    assert await again.post(parse.THREAD, delivered(kept), key="k", memo=MEMO) == message
 
 
 async def test_an_attachment_is_streamed_in_pieces(tmp_path: Path, fox: Path) -> None:
@@ -1097,6 +1101,16 @@ async def test_a_person_types_and_leaves_with_a_clip_on_the_way(
     assert "Message 1 shows no image" in refusal.lines[0]
     assert goodbye.lines == ("1 clip is still on the way and will go on at the next start.",)
     assert "a red fox --9s" in (session.folder / "clips" / ".history").read_text()
+
+
+async def test_who_is_forgotten_leaves_no_lines_behind(session: Session) -> None:
+    async with typing(session) as (terminal, keyboard):
+        keyboard.send_text("jobs my-secret\rforget me yes\rhelp\r\x04")
+        await terminal.run()
+    history = (session.folder / "clips" / ".history").read_text()
+    assert "+help" in history
+    assert "secret" not in history
+    assert "forget" not in history
 
 
 @pytest.mark.parametrize(
