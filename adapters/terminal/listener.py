@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -46,6 +46,7 @@ from bot.text import (
     describe_forgetting,
     describe_jobs,
     describe_settings,
+    describe_settings_in,
     describe_usage,
     family_lines,
     help_text,
@@ -321,12 +322,24 @@ class Terminal(Delivery):
                 rows = [records.job_record(line) for line in found]
                 return describe_jobs(found), {"notice": "jobs", "jobs": rows}
             case SettingsCommand(changes=changes):
-                if changes:
-                    values = await self._studio.preferences.change(self._requester, changes)
-                else:
-                    values = await self._studio.preferences.own(self._requester)
-                return describe_settings(values), {"notice": "settings", "settings": dict(values)}
+                return await self._settle(changes)
         assert_never(command)
+
+    async def _settle(self, changes: Mapping[str, str]) -> tuple[Text, dict[str, Any]]:
+        """Change own defaults, or say what holds here and whose word it is."""
+        of = self._studio.preferences
+        if changes:
+            own = await of.change(self._requester, changes)
+            return describe_settings(own), {"notice": "settings", "settings": dict(own)}
+        held = await of.in_channel(self._requester, parse.THREAD.channel)
+        record = {
+            "notice": "settings",
+            "settings": {each.name: each.value for each in held if each.source == "yours"},
+            "held": [vars(each) for each in held],
+        }
+        how = describe_settings({}).lines
+        text = describe_settings_in(held)
+        return replace(text, lines=(*text.lines, *how)), record
 
     async def _show(self, job_id: JobId, number: str) -> None:
         shown = await self._studio.show(job_id, self._requester)

@@ -37,7 +37,15 @@ from bot.errors import (
     StoreBusy,
 )
 from bot.job import JobState
-from bot.overview import Allowance, Belongings, Forgetting, JobLine, UsageReport, UsageRow
+from bot.overview import (
+    Allowance,
+    Belongings,
+    Forgetting,
+    JobLine,
+    Setting,
+    UsageReport,
+    UsageRow,
+)
 from bot.ports import Adapter, FrameRule, Memo, ModelCapabilities, Operation
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import (
@@ -230,10 +238,13 @@ class RecordingStudio:
         """Its defaults are its own."""
         return self
 
-    async def own(self, requester: Requester) -> Mapping[str, str]:
+    async def in_channel(self, requester: Requester, channel: str) -> tuple[Setting, ...]:
         """One setting."""
-        self.calls.append(("settings", requester.user))
-        return {"aspect_ratio": "9:16"}
+        self.calls.append(("settings", (requester.user, channel)))
+        return (
+            Setting(name="aspect_ratio", value="9:16", source="yours"),
+            Setting(name="model", value="ray-2", source="place"),
+        )
 
     async def change(self, requester: Requester, changes: Mapping[str, str]) -> Mapping[str, str]:
         """Take what was given."""
@@ -612,7 +623,7 @@ async def test_verbs_reach_the_studio(session: Session) -> None:
     )
     assert [call for call in session.studio.calls if call[0] != "show"] == [
         ("jobs", ("red fox", 2)),
-        ("settings", WHO.user),
+        ("settings", (WHO.user, "terminal")),
         ("change_settings", {"aspect_ratio": "1:1"}),
         ("cancel", (JobId("r-7k2m9q"), WHO.user)),
         ("usage", "terminal"),
@@ -713,6 +724,7 @@ async def test_json_of_refusals_and_pages(session: Session, fox: Path) -> None:
     ]
     assert by["jobs"]["jobs"][0]["price_usd"] == 0.14
     assert by["settings"]["settings"] == {"aspect_ratio": "9:16"}
+    assert by["settings"]["held"][1] == {"name": "model", "value": "ray-2", "source": "place"}
     assert by["help"]["lines"]
     assert by["shown"]["timeline"][1] == {
         "at": (NOW + timedelta(seconds=3)).isoformat(),

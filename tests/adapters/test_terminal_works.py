@@ -20,6 +20,8 @@ async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
     tables: dict[str, Any] = {"luma": {"prices": PRICES}, "limits": {"confirm_above_usd": None}}
     async with sit("ana", **tables) as ana:
         fox = await ana.makes("a red fox --draft")
+        large = await ana.reads(f"To make it large: final {fox} and a size: 720p · ≈ $")
+        assert "1080p · ≈ $" in large
         longer = await ana.makes(f"extend {fox} it runs")
         for typed in (
             f"prequel {fox} it wakes",
@@ -50,5 +52,10 @@ async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
         ):
             assert says in await ana.says(refused), refused
         assert "watercolour" in await ana.says('settings suffix=", in watercolour"')
+        await ana.says("admin defaults ar=9:16 suffix=grey")
+        held = await ana.says("settings")
+        assert [line.split()[-1] for line in held.splitlines() if "9:16 " in line] == ["place"]
+        assert [line.split()[-1] for line in held.splitlines() if "watercolour" in line] == ["you"]
+        assert "yours over the channel's, then the place's" in held
+        assert "settings ar=default" in held
         assert "generating" in await ana.says("usage")
-        assert "type: forget me yes" in await ana.says("forget me")
