@@ -25,7 +25,7 @@ from bot.ports import ModelCapabilities
 from bot.presets import NAMES
 from bot.refs import money
 from bot.tables import LimitsTable, micros
-from bot.words import Table, Text, clean, moment, span
+from bot.words import Table, Text, clean, day_words, moment, span
 
 SOURCES: dict[Source, str] = {
     "yours": "you",
@@ -58,7 +58,7 @@ def describe_usage(report: UsageReport, days: Sequence[UsageRow] = ()) -> Text:
 def _asked_on(days: Sequence[UsageRow]) -> list[UsageRow]:
     """Those on which something was asked, the latest first, by the names people give them."""
     dates = [(date.fromisoformat(each.label), each) for each in reversed(days) if each.asked]
-    return [replace(each, label=f"{day.day} {day:%b}") for day, each in dates]
+    return [replace(each, label=day_words(day)) for day, each in dates]
 
 
 def _usage_cells(row: UsageRow) -> tuple[str, ...]:
