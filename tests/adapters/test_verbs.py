@@ -112,7 +112,7 @@ def test_a_remix_changes_what_was_typed_and_nothing_else() -> None:
     assert isinstance(remixed, VideoWork)
     assert (remixed.prompt, remixed.aspect_ratio) == ("an owl", "9:16")
     assert (remixed.model, remixed.resolution, remixed.duration) == ("ray-2", "720p", "9s")
-    assert {"model", "resolution", "duration"} <= remixed.typed
+    assert {"model", "resolution", "duration", "prefix", "suffix"} <= remixed.typed
     assert to_remix(work, Draft(loop=True)).prompt == "a fox"
     with pytest.raises(InvalidRequest, match="does not become a still"):
         to_remix(work, Draft(is_still=True))
