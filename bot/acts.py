@@ -351,7 +351,8 @@ def _choice_refusal(act: Act, job: Job, chosen: str, options: tuple[str, ...]) -
         case "resolution" if chosen in RESOLUTIONS:
             return f"{job.id} is {resolution} already. {all_of_them}"
         case _:
-            return f"{chosen or 'Nothing'} is none of what can be chosen. {all_of_them}"
+            said = f"{chosen} is none of what can be chosen." if chosen else "Say which."
+            return f"{said} {all_of_them}"
 
 
 # ---- the clip itself -------------------------------------------------------------------------

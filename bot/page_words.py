@@ -148,13 +148,14 @@ def help_text(
         ("--loop, --no-loop", "", "whether it ends as it begins"),
         ("--model", choices(tuple(model.model for model in models)), "quality and price"),
         ("--camera", "orbit_left, …", "camera moves, several if you like"),
-        ("--start, --end", "a link or an image", "first and last picture"),
+        ("--start, --end", "a link, an image, or an ID", "first and last picture"),
         ("--draft", "", "the smallest size; final ID makes it large"),
         ("--private", "", "only you see it"),
     )
     if stills:
         names = choices(tuple(model.model for model in stills))
-        table += (("--still", f"also with --ar, --model {names}", "a picture, and no clip"),)
+        values = f"also with --ar, --model {names}"
+        table += (("--still", values, "a picture; animate ID moves it"),)
     lines = (
         "Type what you want to see, then flags: a red fox in snow --ar 9:16 --9s --loop",
         "Reply to an image or a clip to start from it.",

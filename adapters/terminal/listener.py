@@ -37,7 +37,7 @@ from bot.errors import BotError, Moderated, Refusal
 from bot.job import TERMINAL, JobState
 from bot.log import get_logger, name_job, naming
 from bot.notices import ConfirmNeeded, Delivered, Notice, RulesFirst
-from bot.refs import JobId
+from bot.refs import JobId, Micros
 from bot.request import frames_of
 from bot.text import (
     CONFIRM_TYPED,
@@ -133,6 +133,7 @@ class Terminal(Delivery):
         """The boundary: whatever goes wrong with one line is told, and the next is read."""
         number = self._number()
         job_id: JobId | None = None
+        begins = False
         if not self._source.has_person:
             self._screen.echo(number, line)
         with naming():
@@ -140,9 +141,10 @@ class Terminal(Delivery):
                 read = parse.read_line(line)
                 if (job_id := getattr(read.typed, "job_id", None)) is not None:
                     name_job(job_id)
+                begins = isinstance(read.typed, Follow | Retry)
                 await self._carry_out(read, number)
             except BotError as error:
-                self._refuse(error, number=number, job_id=job_id)
+                self._refuse(error, number=number, job_id=job_id, begins=begins)
             except Exception:
                 log.exception("terminal.line_failed")
                 sorry = (
@@ -150,11 +152,15 @@ class Terminal(Delivery):
                 )
                 self._refuse(BotError(sorry), number=number, job_id=job_id)
 
-    def _refuse(self, error: BotError, *, number: str, job_id: JobId | None) -> None:
+    def _refuse(
+        self, error: BotError, *, number: str, job_id: JobId | None, begins: bool = False
+    ) -> None:
+        """Say what is wrong; `begins`: of that job something new was asked for."""
         self._has_refused = True
         if not isinstance(error, Refusal):
             log.warning("terminal.not_done", cause=type(error).__name__)
-        text = describe_error(error, job_id)
+        charged = Micros(0) if begins and isinstance(error, Refusal) else None
+        text = describe_error(error, job_id, charged)
         if isinstance(error, Moderated) and error.job_id:
             text = replace(text, lines=(*text.lines, to_edit(error.job_id, error.kind)))
         self._screen.page(text, records.error_record(error, text, job_id=job_id), number=number)

@@ -48,9 +48,14 @@ async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
             (f"vary {fox} 5", "1 to 4"),
             (f"reframe {fox} 1:1", "is 1:1 already"),
             ("extend r-0nobody123", "no job"),
+            (f"animate {fox} --start {longer}", "Leave --start out"),
+            (f"reframe {fox}", "Say which. Possible: 16:9"),
             ("story", "The story is empty"),
+            ('story "a fox wakes"', "two shots or more"),
         ):
-            assert says in await ana.says(refused), refused
+            told = await ana.says(refused)
+            assert says in told, refused
+            assert "Nothing was charged." in told, refused
         assert "watercolour" in await ana.says('settings suffix=", in watercolour"')
         await ana.says("admin defaults ar=9:16 suffix=grey")
         held = await ana.says("settings")
