@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.acts import Act
 from bot.errors import InvalidRequest
 from bot.job import JobState
 from bot.presets import shown, with_defaults
@@ -72,7 +73,9 @@ async def test_what_is_made_again_has_the_style_of_then(house: House) -> None:
     fox = await house.until(await house.ask("a fox"), JobState.GENERATING)
     await house.simulator.finish(str(fox.generation_id))
     await house.delivered(fox.id)
-    for act, now in (("final", "ink of"), ("variation", ""), ("remix", "ink of")):
+    acts: tuple[tuple[Act, str], ...]
+    acts = (("final", "ink of"), ("variation", ""), ("remix", "ink of"))
+    for act, now in acts:
         await house.studio.preferences.change(person, {"prefix": now})
         [receipt] = await house.studio.works.follow(
             fox.id,
