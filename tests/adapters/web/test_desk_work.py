@@ -242,6 +242,11 @@ async def test_a_failure_is_told_with_its_class(visitor: Visitor) -> None:
     await sit(visitor)
     page = (await visitor.get(f"/desk/job?id={job}")).html
     assert f"<b>{ended.failure.code}</b>" in page
+    looks = re.findall(r'<th [^>]*><span class="state ([^"]+)">(\w+)<', page)
+    assert looks[-1] == ("failed", "failed")
+    assert {look for look, _ in looks[:-1]} == {"passed"}, "only where it stands looks like it"
+    steps = rows((await visitor.get(f"/desk/job.csv?id={job}&of=steps")).html)
+    assert [each["state"] for each in steps] == [state for _, state in looks]
     assert "release" in page
 
 
