@@ -17,10 +17,13 @@ from bot.store import (
     desk_jobs,
     desk_money,
     desk_people,
+    digests,
     erasing,
     jobs,
     ledger,
+    reports,
     settings,
+    stars,
 )
 from tests.bot.store.conftest import NOW, Books
 from tests.fakes import to_request
@@ -135,7 +138,11 @@ async def test_who_asked_to_be_forgotten_has_no_name_from_then_on(books: Books) 
             every = [each.job for each in found if each] + [job for job, _ in queue]
             people = [desk_acts.person(conn, each, NOW)[0] for each in (ana, bo)]
             who = [*(each.request.requester for each in every), *(each for each in people if each)]
-            money = desk_money.names(conn, [ana, bo], []).values()
+            ends = (NOW, NOW + timedelta(days=1))
+            money = [
+                *desk_money.names(conn, [ana, bo], []).values(),
+                *reports.names(conn, *ends, tenant=HOME).values(),
+            ]
             return [*(each.display_name for each in who), *(each.name for each in seen), *money]
 
         return set(await books.database.read(read))
@@ -147,6 +154,22 @@ async def test_who_asked_to_be_forgotten_has_no_name_from_then_on(books: Books) 
         lambda conn: desk_people.seen(conn, HOME, NOW, named="Ana", limit=9)
     )
     assert [each.name for each in found] == [""], "by the id alone"
+
+
+async def test_what_is_to_be_forgotten_is_in_no_digest(books: Books) -> None:
+    job = await books.reach(JobState.DELIVERED, micros=300)
+    who, day = job.request.requester, timedelta(days=1)
+    await books.database.write(lambda tx: stars.put(tx, job.id, "recording:local:fan", NOW))
+
+    async def starred() -> int:
+        ends = (NOW - day, NOW + day)
+        return len(
+            await books.database.read(lambda conn: digests.starred(conn, who.tenant, *ends))
+        )
+
+    assert await starred() == 1
+    await books.database.write(lambda tx: erasing.begin(tx, who.person, NOW))
+    assert await starred() == 0
 
 
 async def test_a_job_is_told_with_its_steps_its_money_and_its_attempts(books: Books) -> None:
