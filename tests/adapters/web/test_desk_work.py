@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from html import unescape
 from pathlib import Path
 
@@ -206,8 +205,9 @@ async def test_who_was_blocked_before_they_asked_is_found_and_unblocked(visitor:
         await visitor.house.app.studio.admin.block(
             "recording:local", user, actor=ana, reason="spam"
         )
-    away = {"person": "recording:away:mia", "until": None, "reason": "", "now": now}
-    await visitor.house.app.database.write(partial(settings.block, **away))
+    await visitor.house.app.database.write(
+        lambda tx: settings.block(tx, "recording:away:mia", until=None, reason="", now=now)
+    )
     job = await ask(visitor, "a fox", "bo")
     async with running_place(visitor, ana) as desk:
         people = rows((await desk.get("/desk/people.csv")).html)
