@@ -225,7 +225,7 @@ class StoreBusy(StoreError):
 
 
 class CommitUnknown(StoreError):
-    """The database went away in the middle of it. Look with `jobs` whether it was taken."""
+    """The database went away in the middle of it."""
 
 
 class Stale(StoreError):

@@ -439,8 +439,14 @@ def test_every_error_says_what_to_do_for_which_job_and_what_it_cost(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_an_error_before_there_is_a_job_costs_nothing(kind: type[errors.BotError]) -> None:
-    assert describe_error(example(kind)).lines[-1] == "Nothing was charged."
+def test_an_error_before_there_is_a_job_costs_nothing_where_that_is_known(
+    kind: type[errors.BotError],
+) -> None:
+    last = describe_error(example(kind)).lines[-1]
+    if kind in (errors.BotError, errors.CommitUnknown):
+        assert last.startswith("Type jobs to see whether it was taken.")
+    else:
+        assert last == "Nothing was charged."
 
 
 def test_of_a_job_that_goes_on_nothing_is_claimed_about_money() -> None:
