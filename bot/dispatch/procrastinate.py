@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import psycopg
-from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector, exceptions
+from procrastinate import App, PsycopgConnector, SyncPsycopgConnector, exceptions
 from procrastinate.jobs import Job as Task
 from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
@@ -33,7 +33,8 @@ from bot.store.postgres import MIGRATING, connect_args, conninfo
 
 QUEUE = "raybot"
 ADVANCE, RETRY_STALLED, SWEEP = "raybot:advance", "raybot:retry_stalled", "raybot:sweep"
-HEARTBEAT_SECONDS, STALLED_SECONDS = 2.0, 7.0
+#: Who says nothing for so long has died; others look for such as often as they beat themselves.
+HEARTBEAT_SECONDS, STALLED_SECONDS = 1.0, 5.0
 POLL_SECONDS = 1.0
 AGAIN_SECONDS = 1.0
 POOL = 6
@@ -78,11 +79,7 @@ class ProcrastinateDispatcher:
         )
         app = App(connector=connector)
         app.task(name=ADVANCE, queue=QUEUE, retry=LeftToOthers())(self._take)
-        retry_stalled = app.task(
-            name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED, pass_context=True
-        )(self._retry_stalled)
-        # Seconds come last.
-        app.periodic(cron="* * * * * */2")(retry_stalled)
+        app.task(name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED)(self._retry_stalled)
         app.periodic(cron="* * * * *")(
             app.task(name=SWEEP, queue=QUEUE, queueing_lock=SWEEP)(self._sweep)
         )
@@ -152,12 +149,21 @@ class ProcrastinateDispatcher:
                 await asyncio.wait({beating})
 
     async def _beat(self, worker: Worker) -> None:
-        """Show that we live also while steps end: a worker that stops does not do so itself."""
+        """Show that we live also while steps end, and look whether others do.
+
+        A worker that stops does not beat itself.
+        """
         while True:
+            began = self._clock.boottime()
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            if worker.worker_id is not None:
-                with suppress(exceptions.ConnectorException):
-                    await self._app.job_manager.update_heartbeat(worker.worker_id)
+            if worker.worker_id is None:
+                continue
+            with suppress(exceptions.ConnectorException):
+                await self._app.job_manager.update_heartbeat(worker.worker_id)
+                silent = self._clock.boottime() - began
+                # Who was frozen does not judge: others may have been, too, and beat only now.
+                if silent < STALLED_SECONDS - HEARTBEAT_SECONDS and await self._find_stalled():
+                    await self._look_at_stalled()
 
     async def drain(self, seconds: float) -> float:
         """Start nothing more, and let the steps in hand end; others go on with what is left."""
@@ -173,28 +179,42 @@ class ProcrastinateDispatcher:
         assert self._advance is not None
         await self._advance(JobId(job_id), datetime.fromisoformat(at))
 
-    async def _retry_stalled(self, context: JobContext, timestamp: int) -> None:
+    async def _find_stalled(self) -> list[Task]:
+        found = await self._app.job_manager.get_stalled_jobs(
+            queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
+        )
+        return list(found)
+
+    async def _look_at_stalled(self) -> None:
+        """Let some process retry what is stalled; this also wakes all that wait for a task."""
+        with suppress(exceptions.AlreadyEnqueued):
+            await self._app.configure_task(RETRY_STALLED).defer_async()
+
+    async def _retry_stalled(self) -> None:
         """Give to others what a process that died or froze has in its hands."""
-        del timestamp
         # One process at a time: another one would blame the job once more, and give away what
         # is in good hands again.
         async with self._turn(RETRY_STALLED):
-            manager = context.app.job_manager
-            for task in await manager.get_stalled_jobs(
-                queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS
-            ):
-                with suppress(exceptions.ConnectorException):
-                    await self._give_away(manager, task)
+            given = await asyncio.gather(*map(self._give_away, await self._find_stalled()))
+        if any(given):
+            # Nobody is told of a task that is retried, but of a new one.
+            await self._look_at_stalled()
 
-    async def _give_away(self, manager: JobManager, task: Task) -> None:
+    async def _give_away(self, task: Task) -> bool:
+        """Whether it was; else it is looked at again a moment later."""
         log.warning("dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id"))
-        if task.task_name == ADVANCE:
-            await self._stalled(JobId(str(task.task_kwargs["job_id"])))
-        if task.queueing_lock is None:
-            await manager.retry_job(task)
-        else:
-            # It comes again by itself, and maybe waits already, which it may only once.
-            await manager.finish_job(task, Status.ABORTED, delete_job=True)
+        manager = self._app.job_manager
+        try:
+            if task.task_name == ADVANCE:
+                await self._stalled(JobId(str(task.task_kwargs["job_id"])))
+            if task.queueing_lock is None:
+                await manager.retry_job(task)
+            else:
+                # It comes again by itself, and maybe waits already, which it may only once.
+                await manager.finish_job(task, Status.ABORTED, delete_job=True)
+        except (exceptions.ConnectorException, StoreError):
+            return False
+        return True
 
     async def _sweep(self, timestamp: int) -> None:
         """Nudge the rows that are due and that nobody was told of."""

@@ -25,7 +25,10 @@ HANDED_OVER_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.2
 #: What a process was just reading when it died is taken up by another one after three minutes.
 SETTLE_SECONDS = 220
-_IN_HAND = text("SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing'")
+#: Also what was given away and that nobody has taken yet.
+_IN_HAND = text(
+    "SELECT id, worker_id FROM procrastinate_jobs WHERE status = 'doing' OR attempts > 0"
+)
 #: Whoever was killed looks alive for so long; a long step of another one goes on.
 BEATING_SECONDS = 4.0
 _BEATING = text(
@@ -162,7 +165,7 @@ def _beating(conn: Connection) -> set[int | None]:
 
 
 async def _handed_over(town: Town, in_hand: dict[int, int | None]) -> None:
-    """Wait until nothing of it is still with the one that was killed."""
+    """Wait until others have taken all of it that was with the one that was killed."""
     looks_dead_at = time.monotonic() + BEATING_SECONDS
     async with asyncio.timeout(HANDED_OVER_SECONDS):
         while left := in_hand.items() & (await town.read(_in_hand)).items():

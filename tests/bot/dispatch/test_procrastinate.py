@@ -7,18 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
 from types import SimpleNamespace
+from typing import cast
 
 import psycopg
 import pytest
+from procrastinate.worker import Worker
 from psycopg.sql import SQL
 
 from bot.clock import SystemClock
+from bot.dispatch import procrastinate
 from bot.dispatch.procrastinate import (
     ADVANCE,
     HEARTBEAT_SECONDS,
-    QUEUE,
     RETRY_STALLED,
     ProcrastinateDispatcher,
 )
@@ -186,16 +187,13 @@ DEAD = SQL(
 )
 
 
-def test_the_dead_are_looked_for_every_two_seconds_of_every_minute() -> None:
-    process = Process("postgresql+psycopg://raybot@127.0.0.1:1/raybot")
-    [found] = [
-        each
-        for (name, _), each in process.dispatcher._app.periodic_registry.periodic_tasks.items()
-        if name == RETRY_STALLED
-    ]
-    ticks = found.croniter.all_next(float, start_time=CLOCK.now().timestamp())
-    times = [next(ticks) for _ in range(100)]
-    assert {after - before for before, after in pairwise(times)} == {2.0}
+async def test_what_died_in_hand_goes_on_with_whoever_lives(url: str, database: Database) -> None:
+    process = Process(url)
+    async with working(process):
+        await wake(database, process, A, seconds=3600)
+        at_server(url, DEAD)
+        await process.until(1)
+    assert (process.stalled, process.advanced) == ([A], [A])
 
 
 async def test_what_died_in_hand_is_given_away_and_blamed_once(
@@ -208,19 +206,56 @@ async def test_what_died_in_hand_is_given_away_and_blamed_once(
     apps = [each.dispatcher._app for each in (one, two)]
     async with apps[0].open_async(), apps[1].open_async(), asyncio.TaskGroup() as group:
         living = [group.create_task(each.replicas.run()) for each in (one, two)]
-        await apps[0].configure_task(RETRY_STALLED, queue=QUEUE).defer_async(timestamp=0)
+        await apps[0].configure_task(RETRY_STALLED).defer_async()
         at_server(url, DEAD)
-        await asyncio.gather(
-            *(
-                each.dispatcher._retry_stalled(SimpleNamespace(app=app), 0)  # type: ignore[arg-type]
-                for each, app in zip((one, two), apps, strict=True)
-            )
-        )
+        await asyncio.gather(*(each.dispatcher._retry_stalled() for each in (one, two)))
         left = await apps[0].job_manager.list_jobs_async()
         for task in living:
             task.cancel()
     assert one.stalled + two.stalled == [A]
-    assert [(each.task_name, each.status) for each in left] == [(ADVANCE, "todo")]
+    # A new look wakes all who wait for a task.
+    assert sorted((each.task_name, each.status) for each in left) == [
+        (ADVANCE, "todo"),
+        (RETRY_STALLED, "todo"),
+    ]
+
+
+class FrozenClock(SystemClock):
+    """Each look at it, a minute has gone by; it says when that was several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks, self.leap = 0, 60.0
+        self.was_looked_at = asyncio.Event()
+
+    def boottime(self) -> float:
+        self.looks += 1
+        if self.looks > 9:
+            self.was_looked_at.set()
+        return super().boottime() + self.looks * self.leap
+
+
+async def test_who_was_frozen_takes_nobody_for_dead_before_they_can_beat(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all processes of a machine that slept."""
+    monkeypatch.setattr(procrastinate, "HEARTBEAT_SECONDS", 0.01)
+    process, clock = Process(url), FrozenClock()
+    process.dispatcher._clock = clock
+    await process.dispatcher.open()
+    await wake(database, process, A)
+    at_server(url, DEAD)
+    app = process.dispatcher._app
+    async with app.open_async():
+        worker = cast("Worker", SimpleNamespace(worker_id=0))
+        beating = asyncio.ensure_future(process.dispatcher._beat(worker))
+        await clock.was_looked_at.wait()
+        assert not list(await app.job_manager.list_jobs_async(task=RETRY_STALLED))
+        clock.leap = 0.0
+        async with asyncio.timeout(10):
+            while not list(await app.job_manager.list_jobs_async(task=RETRY_STALLED)):
+                await asyncio.sleep(0.01)
+        beating.cancel()
 
 
 async def test_what_the_sweep_began_and_left_holds_up_nothing(
@@ -237,8 +272,8 @@ async def test_what_the_sweep_began_and_left_holds_up_nothing(
         at_server(url, DEAD)
         await process.dispatcher._sweep(0)
         await wake(database, process, B)
-        await process.dispatcher._retry_stalled(SimpleNamespace(app=app), 0)  # type: ignore[arg-type]
-        left = await app.job_manager.list_jobs_async()
+        await process.dispatcher._retry_stalled()
+        left = await app.job_manager.list_jobs_async(task=ADVANCE)
         living.cancel()
     assert process.stalled == [A]
     assert [(each.task_kwargs["job_id"], each.status) for each in left] == [
