@@ -35,6 +35,7 @@ from bot.store.sqlite import sqlite_path
 from bot.studio import Receipt, Studio
 from bot.supply import AdapterFactory, database_url
 from tests.fakes import MovableClock, RecordingAdapter, to_request
+from tests.warm_codec import warm_codec
 
 KEY = "luma-simulator"
 MEMORY, ROOM_BYTES = Path("/dev/shm"), 4_000_000_000
@@ -180,7 +181,11 @@ async def running(
         path.write_bytes(migrated())
     async with (
         App(
-            config, {"recording": lambda _: chat, **adapters}, clock=clock, check=look_within
+            config,
+            {"recording": lambda _: chat, **adapters},
+            clock=clock,
+            check=look_within,
+            codec=warm_codec(),
         ) as app,
         asyncio.TaskGroup() as group,
     ):
