@@ -124,11 +124,23 @@ def parse(text: str) -> Draft | Command:
     )
 
 
-def _parse_verb(text: str) -> Command | None:
+def _parse_verb(text: str) -> Draft | Command | None:
     if match := _SETTINGS.fullmatch(text):
         return SettingsCommand(dict(_setting(*pair) for pair in _PAIR.findall(match[1])))
     verb = read_verb(text)
-    return _parse_deed(verb) if isinstance(verb, Deed) else verb
+    if isinstance(verb, Deed):
+        return _parse_animation(verb) if verb.act == "animate" else _parse_deed(verb)
+    return verb
+
+
+def _parse_animation(deed: Deed) -> Draft:
+    """A clip that starts from what a job made, as `--start` with its id says it."""
+    draft = _parse_draft(deed.rest)
+    if draft.start is not None:
+        raise InvalidRequest(
+            f"It starts from {deed.job_id} already. Leave --start out.", field="start_frame"
+        )
+    return replace(draft, start=str(deed.job_id))
 
 
 def _parse_deed(deed: Deed) -> Follow:
@@ -197,7 +209,11 @@ def _setting(key: str, value: str) -> tuple[str, str]:
 
 def _parse_story(text: str) -> Draft | None:
     body = work_text.body_of(text)
-    if body is None or not work_text.is_story(_parse_draft(body.partition("\n")[0]).prompt):
+    if body is None:
+        return None
+    # Words in quotes are a shot, and one alone is too few: it is not paid as a clip of that word.
+    is_quoted = body.lstrip().startswith(('"', "“", "”", "„"))
+    if not is_quoted and not work_text.is_story(_parse_draft(body.partition("\n")[0]).prompt):
         return None
     draft = _parse_draft(body)
     shots = tuple(_unquote(line) for line in work_text.lines_of(draft.prompt))

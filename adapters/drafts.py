@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters import work_text
 from adapters.verbs import Draft
-from bot.acts import KEPT
+from bot.acts import KEPT, STYLE
 from bot.errors import InvalidRequest
 from bot.request import Frame, ImageWork, Parameter, VideoWork, Work
 
@@ -79,5 +79,5 @@ def to_remix(work: Work, draft: Draft) -> Work:
     kept = work.typed if draft.model else work.typed | own
     if isinstance(work, VideoWork):
         values["is_draft"] = draft.is_draft or (work.is_draft and draft.resolution is None)
-    values["typed"] = kept | changed.typed
+    values["typed"] = kept | STYLE | changed.typed
     return work.model_copy(update=values)

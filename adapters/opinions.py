@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from adapters.verbs import SURE_ID
 from adapters.work_text import to_job_id
-from bot.errors import InvalidRequest
+from bot.errors import Filtered, InvalidRequest
 from bot.notices import Outcome, Verdict
 from bot.refs import JobId
 from bot.request import Requester
@@ -122,6 +122,13 @@ def to_review(job_id: JobId) -> str:
 def to_lend(job_id: JobId, owner: str) -> str:
     """What can be typed about an image that is asked for."""
     return f"{owner} can answer here: allow {job_id}, or deny {job_id}"
+
+
+def to_edit(job_id: str, minded: Filtered) -> str:
+    """What can be typed where a filter refused something; the words are edited, nothing else."""
+    if minded == "image":
+        return "To ask again: type it with --start and another image"
+    return f"To ask again: remix {job_id} and other words; its flags and images stay"
 
 
 def _said(sentence: str) -> Text:

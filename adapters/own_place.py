@@ -39,7 +39,8 @@ HELP = (
     "Type admin with one of: usage [today|week|month|year] · limits · limit NAME VALUE · rules · "
     "rule NAME VALUE · defaults ar=9:16 … · words [add word X] · pause [why] · resume · "
     "block PERSON [days] [why] · unblock PERSON · forget PERSON [yes] · grant PERSON USD [days] · "
-    "digest on|off · queue · audit [page] · desk. For every place together: raybot usage."
+    "digest on|off · queue · audit [page] · desk. By day, as CSV or as a chart, "
+    "and for every place: raybot usage."
 )
 #: One line of that for a page of help.
 IN_SHORT = (

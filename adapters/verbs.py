@@ -168,6 +168,7 @@ _RATIO = r"(?:\s+(?:to\s+)?(?P<choice>[0-9]{1,2}[:x×/][0-9]{1,2}))?"
 _COUNT = r"(?:\s+[x×]?(?P<choice>[0-9]{1,3}))?"
 _ONLY_ME = r"(?P<private>\s+--private)?"
 _DEEDS: tuple[tuple[Act, str], ...] = (
+    ("animate", rf"animate\s+{SURE_ID}{_REST}"),
     ("extend", rf"extend\s+{SURE_ID}{_REST}"),
     ("prequel", rf"prequel\s+{SURE_ID}{_REST}"),
     ("join", rf"join\s+{SURE_ID}{_OTHER}{_REST}"),
@@ -185,7 +186,7 @@ _LONE = frozenset(
     {
         *_OF_JOB,
         *("extend", "prequel", "join", "loop", "vary", "variation", "final", "upscale", "sound"),
-        *("audio", "reframe", "modify", "remix", "redo", "finish"),
+        *("audio", "reframe", "modify", "remix", "redo", "finish", "animate"),
     }
 )
 _LONE_SAYS = (

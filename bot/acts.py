@@ -114,6 +114,8 @@ RELATIONS: Mapping[Act, Relation] = {
 KEPT: frozenset[Parameter] = frozenset(
     {"prompt", "model", "duration", "resolution", "aspect_ratio", "loop", "concepts"}
 )
+#: What the same again keeps besides, whatever style its person has chosen since.
+STYLE: frozenset[Parameter] = frozenset({"prefix", "suffix"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +187,9 @@ def _again(work: Work, **changes: object) -> Work:
     """The same work, whatever its person's defaults are now."""
     if not isinstance(work, VideoWork):
         changes.pop("is_draft", None)
-        kept = work.typed | {"prompt", "model", "aspect_ratio"}
+        kept = work.typed | STYLE | {"prompt", "model", "aspect_ratio"}
     else:
-        kept = work.typed | KEPT
+        kept = work.typed | STYLE | KEPT
     return work.model_copy(update={"typed": kept, **changes})
 
 
@@ -349,7 +351,8 @@ def _choice_refusal(act: Act, job: Job, chosen: str, options: tuple[str, ...]) -
         case "resolution" if chosen in RESOLUTIONS:
             return f"{job.id} is {resolution} already. {all_of_them}"
         case _:
-            return f"{chosen or 'Nothing'} is none of what can be chosen. {all_of_them}"
+            said = f"{chosen} is none of what can be chosen." if chosen else "Say which."
+            return f"{said} {all_of_them}"
 
 
 # ---- the clip itself -------------------------------------------------------------------------

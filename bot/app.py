@@ -35,7 +35,7 @@ from bot.reception import Reception
 from bot.relay import Relay
 from bot.status import Status
 from bot.step import Wiring, Workshop
-from bot.store import jobs, settings
+from bot.store import jobs, marks, settings
 from bot.store.database import open_database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
@@ -120,7 +120,7 @@ class App:
         self.database = open_database(url)
         self.database.lock()
         self._stack.push_async_callback(self.database.stop)
-        await self.database.start()
+        await marks.start(self.database)
         dispatch = await open_dispatch(
             url,
             self._clock,

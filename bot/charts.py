@@ -14,7 +14,7 @@ from bot.codec import Codec
 from bot.log import get_logger
 from bot.overview import UsageRow
 from bot.refs import money
-from bot.words import days_between
+from bot.words import day_words, days_between
 
 log = get_logger(__name__)
 #: So many steps of an axis at most, each 1, 2 or 5 times a power of ten.
@@ -49,7 +49,7 @@ class Charts:
                 target,
                 cache=self._folder,
                 title=f"Usage by day, {days_between(dates[0], dates[-1])}",
-                days=[f"{each.day} {each:%b}" for each in dates],
+                days=list(map(day_words, dates)),
                 panels=panels_of(days),
             )
             return await asyncio.to_thread(target.read_bytes) if is_drawn else None

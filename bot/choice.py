@@ -209,7 +209,8 @@ def _fit_prompt(work: W, can: ModelCapabilities, remarks: list[str]) -> W:
             raise InvalidRequest("Describe the sound in a few words.", field="prompt")
         what = "picture" if work.kind == "image" else "clip"
         raise InvalidRequest(f"Describe the {what} in a few words.", field="prompt")
-    if any(_is_noise(letter) for letter in prompt):
+    # What can be printed is text, which is quicker to tell.
+    if not prompt.isprintable() and any(map(_is_noise, prompt)):
         raise InvalidRequest(
             "The prompt holds characters that are not text. Please type it in words.",
             field="prompt",

@@ -137,7 +137,7 @@ class Intake(Receipts):
         """Raise unless this may be asked here and now, with the images and clips that it uses."""
         standing = known.standing
         sources, policy = known.earlier.values(), self._screening.policy(standing)
-        self._screening.check_remix(request.requester, standing, sources)
+        self._screening.check_remix(request.requester, policy, sources)
         await self._access.check(request, standing, name=name)
         consent.check(request, policy, known.others, known.closed)
 

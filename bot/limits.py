@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from bot.errors import InvalidRequest
@@ -47,7 +48,7 @@ class Limit:
     what: What
     per: Per = ""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Its name in the configuration and in chat, such as `usd_per_person_per_day`."""
         whose = "total" if self.whose == "total" else f"per_{self.whose}"

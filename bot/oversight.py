@@ -8,7 +8,7 @@ from bot.notices import ConfirmNeeded, Notice, Queued, Received, Waiting
 from bot.overview import ProviderLoad, QueueLine, QueueView
 from bot.planning import Planner
 from bot.refs import Micros
-from bot.store import queues
+from bot.store import desk_clips, queues
 from bot.store.database import Database
 from bot.words import clean
 
@@ -24,7 +24,8 @@ async def view_queue(database: Database, planner: Planner, house: House, tenant:
             {each.name: queues.occupied(conn, each.name) for each in planner.providers},
         )
     )
-    shown = [(job, await house.to_notice(job)) for job in found[:QUEUE_LINES]]
+    first = await database.read(lambda conn: desk_clips.nameless(conn, found[:QUEUE_LINES]))
+    shown = [(job, await house.to_notice(job)) for job in first]
     loads = (
         ProviderLoad(
             name=each.name,

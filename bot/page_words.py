@@ -25,7 +25,7 @@ from bot.ports import ModelCapabilities
 from bot.presets import NAMES
 from bot.refs import money
 from bot.tables import LimitsTable, micros
-from bot.words import Table, Text, clean, moment, span
+from bot.words import Table, Text, clean, day_words, moment, span
 
 SOURCES: dict[Source, str] = {
     "yours": "you",
@@ -58,7 +58,7 @@ def describe_usage(report: UsageReport, days: Sequence[UsageRow] = ()) -> Text:
 def _asked_on(days: Sequence[UsageRow]) -> list[UsageRow]:
     """Those on which something was asked, the latest first, by the names people give them."""
     dates = [(date.fromisoformat(each.label), each) for each in reversed(days) if each.asked]
-    return [replace(each, label=f"{day.day} {day:%b}") for day, each in dates]
+    return [replace(each, label=day_words(day)) for day, each in dates]
 
 
 def _usage_cells(row: UsageRow) -> tuple[str, ...]:
@@ -148,13 +148,14 @@ def help_text(
         ("--loop, --no-loop", "", "whether it ends as it begins"),
         ("--model", choices(tuple(model.model for model in models)), "quality and price"),
         ("--camera", "orbit_left, …", "camera moves, several if you like"),
-        ("--start, --end", "a link or an image", "first and last picture"),
+        ("--start, --end", "a link, an image, or an ID", "first and last picture"),
         ("--draft", "", "the smallest size; final ID makes it large"),
         ("--private", "", "only you see it"),
     )
     if stills:
         names = choices(tuple(model.model for model in stills))
-        table += (("--still", f"also with --ar, --model {names}", "a picture, and no clip"),)
+        values = f"also with --ar, --model {names}"
+        table += (("--still", values, "a picture; animate ID moves it"),)
     lines = (
         "Type what you want to see, then flags: a red fox in snow --ar 9:16 --9s --loop",
         "Reply to an image or a clip to start from it.",

@@ -79,15 +79,15 @@ def check_work(limits: LimitsTable, work: AnyWork) -> None:
 
 def allowances(limits: LimitsTable, used: Used, now: datetime) -> tuple[Allowance, ...]:
     """Every limit of a person with its use; `allowed` is None where there is no limit."""
-    return tuple(allowance for _, allowance in _allowances(limits, used, now))
+    return tuple(allowance for _, allowance in _allowances(LIMITS, limits, used, now))
 
 
 def _allowances(
-    limits: LimitsTable, used: Used, now: datetime
+    which: Iterable[Limit], limits: LimitsTable, used: Used, now: datetime
 ) -> Iterable[tuple[Limit, Allowance]]:
     span = windows(now, limits.timezone)
     ends = {"": None, "day": span.day_end, "month": span.month_end}
-    for limit in LIMITS:
+    for limit in which:
         allowed = getattr(limits, limit.key)
         yield (
             limit,
@@ -116,9 +116,10 @@ def check(
     """
     if is_guest and keeps_guests_out(limits):
         raise QuotaExceeded(NO_GUESTS)
-    for limit, allowance in _allowances(limits_of(limits, is_guest=is_guest), used, now):
-        if allowance.allowed is None:
-            continue
+    own = limits_of(limits, is_guest=is_guest)
+    which = [limit for limit in LIMITS if getattr(own, limit.key) is not None]
+    for limit, allowance in _allowances(which, own, used, now):
+        assert allowance.allowed is not None
         asked_for = asked if limit.is_money else clips
         more = asked_for if limit.per else 1
         if allowance.used + more > allowance.allowed:

@@ -217,12 +217,15 @@ class JobSight:
 
 @dataclass(frozen=True, kw_only=True)
 class PersonLine:
-    """Somebody who asked, with this month's usage; `block` is what keeps them from asking."""
+    """Somebody who asked, with this month's usage; `block` is what keeps them from asking.
+
+    Who was blocked before they ever asked was never seen.
+    """
 
     person: str
     tenant: str
     name: str
-    last_seen: datetime
+    last_seen: datetime | None
     asked_ever: int
     month: UsageRow | None = None
     block: Blocked | None = None

@@ -9,7 +9,7 @@ from bot.clock import SystemClock
 from bot.errors import InvalidRequest
 from bot.http import read_time
 from bot.store import restoring
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.restoring import Restored
 from bot.store.sqlite import SqliteDatabase, copy_into, writer_engine
 from bot.store.swap import take_place
@@ -55,7 +55,7 @@ def _settle(path: Path, now: datetime) -> Restored:
             since = restoring.copied_at(conn)
             if since is None:
                 raise InvalidRequest(f"{path} is no copy that `raybot backup` made.")
-            return restoring.restore(Tx(conn), since, now)
+            return restoring.restore(conn, since, now)
     finally:
         engine.dispose()
 

@@ -26,9 +26,9 @@ class Screening:
         chosen = standing.chosen
         return read_policy(self._house.moderation, chosen.rules, chosen.channel_rules)
 
-    def check_remix(self, asking: Requester, standing: Standing, sources: Iterable[Job]) -> None:
+    def check_remix(self, asking: Requester, policy: Policy, sources: Iterable[Job]) -> None:
         """Raise `NotAllowed` where people may go on from clips of their own only."""
-        if self.policy(standing).remix == "anyone":
+        if policy.remix == "anyone":
             return
         if any(source.request.requester.person != asking.person for source in sources):
             raise NotAllowed("In this channel only those who made a clip may go on from it.")

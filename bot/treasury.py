@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -64,15 +64,13 @@ class Treasury:
 
     async def usage(self, tenant: str, since: datetime, until: datetime) -> tuple[UsageRow, ...]:
         """A row for each person who asked, by name, the most expensive first."""
-        rows, names = await self._database.read(
-            lambda conn: (
+        # There may be thousands, and the loop has others to serve.
+        return await self._database.read(
+            lambda conn: _named(
                 reports.usage(conn, since, until, by="person", timezone=self._zone, tenant=tenant),
                 reports.names(conn, since, until, tenant=tenant),
             )
         )
-        called = labels(names)
-        named = [replace(row, label=called[row.label]) for row in rows]
-        return tuple(sorted(named, key=lambda row: (-row.charged, -row.asked, row.label)))
 
     async def usage_by_model(
         self, tenant: str, since: datetime, until: datetime
@@ -120,19 +118,12 @@ class Treasury:
 
     async def usage_csv(self, tenant: str, since: datetime, until: datetime) -> str:
         """A line for each person, model and day (in the limits' time zone), with exact dollars."""
-        rows, names = await self._database.read(
-            lambda conn: (
+        return await self._database.read(
+            lambda conn: _usage_csv(
                 reports.details(conn, since, until, tenant=tenant, timezone=self._zone),
                 reports.names(conn, since, until, tenant=tenant),
             )
         )
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_HEAD)
-        for day, model, used in rows:
-            who = (used.label, cell(names[used.label], limit=NAME_CHARS))
-            writer.writerow((day, *who, cell(model, limit=NAME_CHARS), *_measures(used)))
-        return file.getvalue()
 
     async def limits(self, tenant: str) -> PlaceLimits:
         """The limits in force in a place, what was set there, and what is used of those it shares.
@@ -249,6 +240,22 @@ class Treasury:
             target=f"{tenant}:{channel}" if channel else tenant,
             detail="on" if channel else "off",
         )
+
+
+def _named(rows: Sequence[UsageRow], names: Mapping[str, str]) -> tuple[UsageRow, ...]:
+    called = labels(names)
+    named = [replace(row, label=called[row.label]) for row in rows]
+    return tuple(sorted(named, key=lambda row: (-row.charged, -row.asked, row.label)))
+
+
+def _usage_csv(rows: Iterable[tuple[str, str, UsageRow]], names: Mapping[str, str]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_HEAD)
+    for day, model, used in rows:
+        who = (used.label, cell(names[used.label], limit=NAME_CHARS))
+        writer.writerow((day, *who, cell(model, limit=NAME_CHARS), *_measures(used)))
+    return file.getvalue()
 
 
 def _days_csv(days: Sequence[UsageRow]) -> str:

@@ -50,6 +50,8 @@ _SPACED = rf"[ .{_SIGNS}]{{1,3}}"
 
 def normalise(text: str) -> str:
     """A text without case, accents, invisible and bidi characters, and styles of letters."""
+    if text.isascii() and text.isprintable():
+        return text.lower()
     plain = unicodedata.normalize("NFKD", text).casefold()
     kept = (
         letter
@@ -127,6 +129,8 @@ class Blocklist:
 
     def blocks(self, text: str) -> bool:
         """Whether a text holds something of it."""
+        if not self.words and not self.patterns:
+            return False
         folded = fold(text)
         if self.words:
             line = _NUMBER.sub(r"\1#", "".join(_to_ascii_edges(folded)))

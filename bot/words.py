@@ -91,16 +91,21 @@ def about(duration: timedelta) -> str:
 
 def moment(when: datetime) -> str:
     """A point in time in its own zone: `5 Nov 14:00 UTC`."""
-    return f"{when.day} {when:%b %H:%M %Z}".rstrip()
+    return f"{day_words(when)} {when:%H:%M %Z}".rstrip()
+
+
+def day_words(when: date) -> str:
+    """A day of this year: `5 Nov`."""
+    return f"{when.day} {when:%b}"
 
 
 def days_between(first: date, last: date) -> str:
     """Days, both ends included: `5 Nov 2026`, `30 Nov to 6 Dec 2026`."""
-    end = f"{last.day} {last:%b %Y}"
+    end = f"{day_words(last)} {last.year}"
     if first == last:
         return end
     year = "" if first.year == last.year else f" {first.year}"
-    return f"{first.day} {first:%b}{year} to {end}"
+    return f"{day_words(first)}{year} to {end}"
 
 
 def price_words(price: Price, *, is_over: bool = False) -> str:

@@ -43,7 +43,7 @@ class Admin:
         self, interaction: Interaction, act: str, actor: Requester, given: Given
     ) -> None:
         """Carry out one act; Discord's own setting of who sees the command can be too generous."""
-        if not interaction.permissions.manage_guild:
+        if not (interaction.permissions.manage_guild or self._admin.is_operator(actor)):
             raise NotAllowed("Only who may manage this server can do that.")
         self._admin.check(actor.tenant, actor=actor)
         match act:

@@ -25,7 +25,7 @@ from adapters.command_text import (
 )
 from adapters.discord import care, forgetting, parse, render
 from adapters.discord.buttons import Choice, to_view
-from adapters.discord.choices import Button, choices_under
+from adapters.discord.choices import DESK, Button, choices_under
 from adapters.discord.commands import ANIMATE
 from adapters.discord.messages import to_file, without_prompt
 from adapters.discord.replies import tell
@@ -69,8 +69,6 @@ COMMANDS = {
 TOO_LARGE_HERE = "-# It is too large to be shown here."
 #: Acts that make sense under a page about a job; what starts another one belongs to its message.
 SHOWN_ACTS = {"cancel", "confirm", "delete"}
-
-
 _NO_BUTTONS: Sequence[Button] = ()
 
 
@@ -148,6 +146,7 @@ class Answers:
         self, interaction: Interaction, name: str, requester: Requester, given: Mapping[str, Any]
     ) -> None:
         """`/ray jobs|show|usage|settings|forget-me|help`."""
+        drawn = _NO_BUTTONS
         match name:
             case "forget-me":
                 await forgetting.show(interaction, self._studio, requester)
@@ -168,7 +167,10 @@ class Answers:
                 about: Any = interaction.data or {}
                 self._command_id = str(about.get("id", ""))
                 command = Help()
-        await tell(interaction, await self._words(command, requester, interaction.channel))
+                if self._studio.entry.address and self._studio.admin.is_operator(requester):
+                    drawn = [DESK]
+        said = await self._words(command, requester, interaction.channel)
+        await tell(interaction, said, drawn=drawn)
 
     async def _words(
         self, command: Page, requester: Requester, place: Any, *, is_public: bool = False
@@ -354,6 +356,8 @@ class Answers:
         """The buttons under what the operator is told; the studio knows who that is."""
         admin = self._studio.admin
         match action:
+            case "desk" if admin.is_operator(actor):
+                return render.draw_invitation(await self._studio.entry.invite(actor))
             case "approve":
                 await admin.approve(target, actor=actor)
                 return f"`{target}` is served from now on."

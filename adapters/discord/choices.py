@@ -50,6 +50,8 @@ class Button:
     entries: tuple[Entry, ...] = ()
 
 
+#: Under `/ray help`, for whoever runs Raybot: they may manage no server that has it.
+DESK = Button(label="Open the desk", action="desk", job="all", style="primary")
 _STYLES: dict[str, Style] = {
     **dict.fromkeys(("confirm", "approve", "post", "accept", "allow"), "success"),
     **dict.fromkeys(("delete", "reject"), "danger"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -76,6 +77,19 @@ class Transcript:
         """Where the clip of a message is."""
         return next((e.path for e in self._by_key.values() if e.message == message), None)
 
+    def drop_path(self, path: Path) -> None:
+        """Leave out where a clip was, as words of its prompt are in that; its posts stay known."""
+        gone = str(path.absolute())
+        for key, entry in self._by_key.items():
+            if entry.path and str(entry.path.absolute()) == gone:
+                self._by_key[key] = replace(entry, path=None)
+        rows = self._path.read_bytes().splitlines() if self._path.exists() else []
+        part = self._path.with_suffix(".part")
+        part.write_bytes(b"".join(_without(gone, row) + b"\n" for row in rows))
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(self._path)
+
     def append(self, entry: Entry, *, key: str, at: str) -> None:
         """Write a post down, durably before returning."""
         path = str(entry.path.absolute()) if entry.path else None
@@ -90,6 +104,15 @@ class Transcript:
             file.flush()
             os.fsync(file.fileno())
         self._by_key[key] = entry
+
+
+def _without(gone: str, row: bytes) -> bytes:
+    """A row of the transcript, without this path."""
+    with contextlib.suppress(ValueError, TypeError):
+        read = json.loads(row)
+        if read.get("path") == gone:
+            return json.dumps({**read, "path": None}).encode()
+    return row
 
 
 def keep_clip(clip: Path, folder: Path, filename: str) -> Path:
@@ -158,8 +181,14 @@ class Delivery:
 
     async def delete(self, message: MessageRef) -> None:
         """Remove the clip of a message; what scrolled by cannot be taken back."""
-        if path := self._transcript.clip_of(message.message):
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        async with self._posting:
+            if (path := self._transcript.clip_of(message.message)) is None:
+                return
+            try:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+                await asyncio.to_thread(self._transcript.drop_path, path)
+            except OSError as error:
+                raise self._unwritable(error) from error
 
     async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
         """Conversations have no names here."""
@@ -206,9 +235,12 @@ class Delivery:
             at = self._clock.now().isoformat()
             await asyncio.to_thread(self._transcript.append, entry, key=key, at=at)
         except OSError as error:
-            why = error.strerror or "unknown cause"
-            raise DeliveryUnavailable(f"{self._folder} cannot be written to: {why}.") from error
+            raise self._unwritable(error) from error
         return entry, number
+
+    def _unwritable(self, error: OSError) -> DeliveryUnavailable:
+        why = error.strerror or "unknown cause"
+        return DeliveryUnavailable(f"{self._folder} cannot be written to: {why}.")
 
     def _number(self, frame: Frame | None = None) -> str:
         """The next message's number; a reply to it starts from the frame."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,18 +26,18 @@ from adapters.command_text import (
 )
 from adapters.follow_ups import follow_up
 from adapters.login import whoami
-from adapters.opinions import ANSWERS, VERDICTS, Opinion, Opinions
+from adapters.opinions import ANSWERS, VERDICTS, Opinion, Opinions, to_edit
 from adapters.own_place import Admin, AdminAct
 from adapters.terminal import parse, records, render
 from adapters.terminal.delivery import Delivery
 from adapters.terminal.sources import Source
 from adapters.work_text import Finish, Redo
 from bot.clock import Clock
-from bot.errors import BotError, Refusal
+from bot.errors import BotError, Moderated, Refusal
 from bot.job import TERMINAL, JobState
 from bot.log import get_logger, name_job, naming
 from bot.notices import ConfirmNeeded, Delivered, Notice, RulesFirst
-from bot.refs import JobId
+from bot.refs import JobId, Micros
 from bot.request import frames_of
 from bot.text import (
     CONFIRM_TYPED,
@@ -46,6 +46,7 @@ from bot.text import (
     describe_forgetting,
     describe_jobs,
     describe_settings,
+    describe_settings_in,
     describe_usage,
     family_lines,
     help_text,
@@ -132,6 +133,7 @@ class Terminal(Delivery):
         """The boundary: whatever goes wrong with one line is told, and the next is read."""
         number = self._number()
         job_id: JobId | None = None
+        begins = False
         if not self._source.has_person:
             self._screen.echo(number, line)
         with naming():
@@ -139,9 +141,10 @@ class Terminal(Delivery):
                 read = parse.read_line(line)
                 if (job_id := getattr(read.typed, "job_id", None)) is not None:
                     name_job(job_id)
+                begins = isinstance(read.typed, Follow | Retry)
                 await self._carry_out(read, number)
             except BotError as error:
-                self._refuse(error, number=number, job_id=job_id)
+                self._refuse(error, number=number, job_id=job_id, begins=begins)
             except Exception:
                 log.exception("terminal.line_failed")
                 sorry = (
@@ -149,11 +152,17 @@ class Terminal(Delivery):
                 )
                 self._refuse(BotError(sorry), number=number, job_id=job_id)
 
-    def _refuse(self, error: BotError, *, number: str, job_id: JobId | None) -> None:
+    def _refuse(
+        self, error: BotError, *, number: str, job_id: JobId | None, begins: bool = False
+    ) -> None:
+        """Say what is wrong; `begins`: of that job something new was asked for."""
         self._has_refused = True
         if not isinstance(error, Refusal):
             log.warning("terminal.not_done", cause=type(error).__name__)
-        text = describe_error(error, job_id)
+        charged = Micros(0) if begins and isinstance(error, Refusal) else None
+        text = describe_error(error, job_id, charged)
+        if isinstance(error, Moderated) and error.job_id:
+            text = replace(text, lines=(*text.lines, to_edit(error.job_id, error.kind)))
         self._screen.page(text, records.error_record(error, text, job_id=job_id), number=number)
 
     async def _carry_out(self, line: parse.Line, number: str) -> None:
@@ -309,6 +318,8 @@ class Terminal(Delivery):
                     self._requester, is_confirmed=is_confirmed
                 )
                 text = describe_forgetting(page)
+                if page.is_begun:
+                    self._source.forget()
                 if page.can_begin:
                     text = replace(text, lines=(*text.lines, CONFIRM_TYPED))
                 return text, {"notice": "forgetting", "is_begun": page.is_begun, **vars(page.what)}
@@ -317,12 +328,24 @@ class Terminal(Delivery):
                 rows = [records.job_record(line) for line in found]
                 return describe_jobs(found), {"notice": "jobs", "jobs": rows}
             case SettingsCommand(changes=changes):
-                if changes:
-                    values = await self._studio.preferences.change(self._requester, changes)
-                else:
-                    values = await self._studio.preferences.own(self._requester)
-                return describe_settings(values), {"notice": "settings", "settings": dict(values)}
+                return await self._settle(changes)
         assert_never(command)
+
+    async def _settle(self, changes: Mapping[str, str]) -> tuple[Text, dict[str, Any]]:
+        """Change own defaults, or say what holds here and whose word it is."""
+        of = self._studio.preferences
+        if changes:
+            own = await of.change(self._requester, changes)
+            return describe_settings(own), {"notice": "settings", "settings": dict(own)}
+        held = await of.in_channel(self._requester, parse.THREAD.channel)
+        record = {
+            "notice": "settings",
+            "settings": {each.name: each.value for each in held if each.source == "yours"},
+            "held": [vars(each) for each in held],
+        }
+        how = describe_settings({}).lines
+        text = describe_settings_in(held)
+        return replace(text, lines=(*text.lines, *how)), record
 
     async def _show(self, job_id: JobId, number: str) -> None:
         shown = await self._studio.show(job_id, self._requester)

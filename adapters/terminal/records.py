@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from adapters.opinions import to_decide, to_lend, to_review
+from adapters.opinions import to_decide, to_edit, to_lend, to_review
 from bot import notices as n
 from bot.errors import BotError, Refusal
 from bot.refs import JobId
 from bot.studio import Allowance, JobLine, Offered, Relative, Shown, UsageReport, UsageRow
-from bot.text import Text, clean, describe
+from bot.text import Text, clean, describe, option_line
 
 
 def words(notice: n.Notice) -> Text:
@@ -35,7 +35,18 @@ def _advice(notice: n.Notice) -> str:
             return to_decide(about.job_id)
         case n.ConsentAsked(about=about, answer=None):
             return to_lend(about.job_id, clean(notice.owner, limit=80))
+        case n.Failed(about=about, minded=minded) if minded and notice.can_edit:
+            return to_edit(about.job_id, minded)
+        case n.Delivered(about=about, acts=acts) if getattr(about.work, "is_draft", False):
+            return _finals(about.job_id, acts)
     return ""
+
+
+def _finals(job_id: JobId, acts: Sequence[Offered]) -> str:
+    """What a draft can be made large for."""
+    finals = (each for each in acts if each.act == "final")
+    sizes = ", ".join(option_line(each, size) for each in finals for size in each.options)
+    return f"To make it large: final {job_id} and a size: {sizes}" if sizes else ""
 
 
 def to_record(notice: n.Notice, *, number: str, path: Path | None) -> dict[str, Any]:

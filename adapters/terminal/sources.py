@@ -28,6 +28,9 @@ class Source(Protocol):
     async def ask(self, question: str) -> bool:
         """Yes or no; no where nobody is there."""
 
+    def forget(self) -> None:
+        """Let go of what was typed before."""
+
 
 class Listed:
     """Lines that are known beforehand."""
@@ -46,6 +49,9 @@ class Listed:
         """Nobody is there."""
         del question
         return False
+
+    def forget(self) -> None:
+        """Nothing is kept of it."""
 
 
 class Piped(Listed):
@@ -115,6 +121,11 @@ class Prompted:
 
         answer = await self._prompt(PromptSession(), lambda: question)
         return (answer or "").strip().lower() in {"y", "yes"}
+
+    def forget(self) -> None:
+        """Begin a new history."""
+        self._session = None
+        self._history.unlink(missing_ok=True)
 
     async def _prompt(self, session: PromptSession[str], message: Callable[[], str]) -> str | None:
         from prompt_toolkit.patch_stdout import patch_stdout

@@ -49,6 +49,7 @@ from bot.text import (
     describe_forgetting,
     describe_jobs,
     describe_settings,
+    describe_settings_in,
     describe_usage,
     help_text,
 )
@@ -256,10 +257,11 @@ class Conversation:
                 return Answer(thread=job_id)
             case SettingsCommand(changes=changes):
                 of = self._studio.preferences
-                values = (
-                    await of.change(self._who, changes) if changes else await of.own(self._who)
-                )
-                return Answer(text=describe_settings(values))
+                if changes:
+                    return Answer(text=describe_settings(await of.change(self._who, changes)))
+                text = describe_settings_in(await of.in_channel(self._who, THREAD.channel))
+                how = describe_settings({}).lines
+                return Answer(text=replace(text, lines=(*text.lines, *how)))
 
     async def usage(self) -> tuple[Text, list[datetime]]:
         """What was used, and the times that its lines name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,13 @@ Handler = Callable[[WebCall, Visit, Room], Awaitable[WebReply]]
 Told = Callable[[WebCall, BotError], WebReply]
 T = TypeVar("T")
 BEGINS_AGAIN_AFTER = timedelta(seconds=10)
-SORRY = "Raybot made a mistake here; its log says which. Type jobs to see what runs."
+SORRY = "Raybot made a mistake here; its log says which."
+#: Where something broke while it was done, nobody knows how far it came.
+SEND_AGAIN = (
+    "Send the same once more: if it was taken the first time, you are shown that, and nothing is "
+    "paid twice."
+)
+DOUBTFUL = ("X-Doubtful", "yes")
 #: The form closes once its answer is drawn: what is no longer on the page is told nothing.
 AFTERWARDS = ("HX-Trigger-After-Settle", "pressed")
 STATIC_HEADERS = (("Cache-Control", "public, max-age=31536000, immutable"),)
@@ -144,9 +151,13 @@ class Playground(Delivery):
         if isinstance(error, SignedOut):
             return told(call, error)
         text = describe_error(error)
+        is_doubtful = call.method == "POST" and not isinstance(error, Refusal)
+        if is_doubtful:
+            text = replace(text, lines=(error.sentence, SEND_AGAIN))
         if "hx-request" in call.headers:
             ends = error.resets_at if isinstance(error, QuotaExceeded) else None
-            return reply(render.draw_note(text, [ends] if ends else []))
+            headers = (DOUBTFUL,) if is_doubtful else ()
+            return reply(render.draw_note(text, [ends] if ends else []), headers=headers)
         gone = isinstance(error, JobNotFound | ClipError | FrameRejected) and call.method == "GET"
         status = 404 if gone else 400 if isinstance(error, Refusal) else 500
         return reply(render.draw("error.html", text=text), status=status)

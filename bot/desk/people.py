@@ -1,4 +1,4 @@
-"""Who asks for clips: what they used, what they may use, and whether they are blocked."""
+"""Who asks for clips or is blocked: what they used, what they may use, what keeps them out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import replace
 
 from bot import quota
 from bot.clock import Clock
+from bot.desk.openings import NOBODY
 from bot.desk.turning import TurningView
 from bot.errors import JobNotFound
 from bot.house import House
 from bot.overview import Blocked, Sitting, UsageRow
 from bot.records import People, PersonLine, PersonSight, Search
 from bot.refs import Micros
-from bot.store import desk_people, ledger, reports
+from bot.request import Requester
+from bot.store import desk_acts, desk_people, ledger, reports
 from bot.store.database import Database
 from bot.store.desk_people import Seen
 from bot.words import labels
@@ -38,7 +40,7 @@ class PeopleView:
     async def page(
         self, sitting: Sitting, *, named: str = "", tenant: str = "", page: int = 1
     ) -> People:
-        """A page of those who asked, the last seen first; only those called so."""
+        """A page of those who asked or are blocked, the last first; only those called so."""
         return await self._read(sitting, named, tenant, limit=PAGE, offset=PAGE * (page - 1))
 
     async def everybody(self, sitting: Sitting, *, named: str = "", tenant: str = "") -> People:
@@ -51,7 +53,9 @@ class PeopleView:
         now, where = self._clock.now(), sitting.tenant or tenant
         span = quota.windows(now, self._house.limits.timezone)
         found, count = await self._database.read(
-            lambda conn: desk_people.seen(conn, where, named=named, limit=limit, offset=offset)
+            lambda conn: desk_people.seen(
+                conn, where, now, named=named, limit=limit, offset=offset
+            )
         )
         keys = [each.person for each in found]
         used, blocked = await self._database.read(
@@ -68,30 +72,31 @@ class PeopleView:
         """What one person used and may use, and what they asked for last."""
         tenant = person.rpartition(":")[0]
         now, limits = self._clock.now(), self._house.limits
-        zone, who = limits.timezone, None
-        if sitting.sees(tenant):
-            who = await self._database.read(lambda conn: desk_people.requester(conn, person))
-        if who is None:
-            raise JobNotFound("There is nobody like that here.")
-        asked, month = who, quota.windows(now, zone).month_start
-        seen, report, days, blocked = await self._database.read(
+        zone = limits.timezone
+        if not sitting.sees(tenant):
+            raise JobNotFound(NOBODY)
+        last_asked, block = await self._database.read(
+            lambda conn: desk_acts.person(conn, person, now)
+        )
+        if last_asked is None and block is None:
+            raise JobNotFound(NOBODY)
+        asked, month = last_asked or _unseen(person), quota.windows(now, zone).month_start
+        seen, report, days = await self._database.read(
             lambda conn: (
                 desk_people.one(conn, person),
                 ledger.report(conn, asked, "", limits, now),
                 reports.by_day(conn, month, now, timezone=zone, person=person),
-                desk_people.blocked(conn, [person], now),
             )
         )
         last = await self._turning.page(sitting, Search(person=person))
-        assert seen is not None
         line = PersonLine(
             person=person,
             tenant=tenant,
             name=labels({person: asked.display_name})[person],
-            last_seen=seen.at,
-            asked_ever=seen.times,
+            last_seen=seen.at if seen else None,
+            asked_ever=seen.times if seen else 0,
             month=report.month,
-            block=blocked.get(person),
+            block=block,
         )
         return PersonSight(
             line=line,
@@ -114,13 +119,19 @@ def _to_lines(
             person=each.person,
             tenant=each.person.rpartition(":")[0],
             name=called[each.person],
-            last_seen=each.at,
+            last_seen=each.at if each.times else None,
             asked_ever=each.times,
             month=by_key.get(each.person, _nothing(each.person)),
             block=blocked.get(each.person),
         )
         for each in found
     ]
+
+
+def _unseen(person: str) -> Requester:
+    """Somebody of whom no more is known than their id."""
+    adapter, workspace, user = person.split(":", 2)
+    return Requester(adapter=adapter, workspace=workspace, user=user)
 
 
 def _nothing(label: str) -> UsageRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from bot import quota
@@ -13,7 +13,7 @@ from bot.sights import Spending
 from bot.store import desk_budgets, desk_money, reports
 from bot.store.database import Database
 from bot.store.desk_days import Days
-from bot.store.desk_money import Sums
+from bot.store.desk_money import Month, Sums
 
 DAYS = 30
 #: What others may read anew; the sums of a month take a moment at a hundred thousand jobs.
@@ -21,17 +21,6 @@ FRESH_SECONDS = 10.0
 #: So many people are named, and of so many places the budgets are shown: the dearest.
 NAMED, BUDGETED = 100, 50
 MOST_PLACES_KEPT = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Month:
-    """The sums of a month, and when they were read."""
-
-    at: float
-    models: list[UsageRow]
-    people: list[UsageRow]
-    places: list[UsageRow]
-    names: dict[str, str]
 
 
 class SpendingView:
@@ -42,7 +31,8 @@ class SpendingView:
         self._clock = clock
         self._house = house
         self._days: Days[UsageRow] = Days(reports.of_days, database=database, clock=clock)
-        self._months: dict[str, _Month] = {}
+        #: With when each was read.
+        self._months: dict[str, tuple[float, Month]] = {}
         self._past: dict[str, tuple[datetime, datetime, Sums]] = {}
 
     async def read(self, sitting: Sitting, *, days: int = DAYS) -> Spending:
@@ -72,20 +62,17 @@ class SpendingView:
             budgets=budgets,
         )
 
-    async def _month(self, tenant: str, span: quota.Windows) -> _Month:
+    async def _month(self, tenant: str, span: quota.Windows) -> Month:
         """The sums of this month, a few seconds old at most."""
         began, kept = self._clock.boottime(), self._months.get(tenant)
-        if kept is not None and began - kept.at < FRESH_SECONDS:
-            return kept
+        if kept is not None and began - kept[0] < FRESH_SECONDS:
+            return kept[1]
         sums = await self._sums(tenant, span)
-        models, people, places = sums.models, sums.people, sums.places
-        shown = [row.label for row in people[:NAMED]], [row.label for row in places]
-        names = await self._database.read(lambda conn: desk_money.names(conn, *shown))
-        read = _Month(at=began, models=models, people=people, places=places, names=names)
+        read = await self._database.read(lambda conn: desk_money.month(conn, sums, named=NAMED))
         if len(self._months) > MOST_PLACES_KEPT:
             self._months.clear()
             self._past.clear()
-        self._months[tenant] = read
+        self._months[tenant] = began, read
         return read
 
     async def _sums(self, tenant: str, span: quota.Windows) -> Sums:
@@ -98,7 +85,8 @@ class SpendingView:
                 lambda conn: desk_money.sums(conn, start, until, tenant or None)
             )
             past = self._past[tenant] = (start, until, read)
-        rest = await self._database.read(
-            lambda conn: desk_money.sums(conn, until, end, tenant or None)
+        before = past[2]
+        # There may be thousands of people, and the loop has others to serve.
+        return await self._database.read(
+            lambda conn: Sums(before, desk_money.sums(conn, until, end, tenant or None))
         )
-        return Sums(past[2], rest)

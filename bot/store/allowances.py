@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from bot import quota
 from bot.job import JobState
-from bot.limits import LIMITS, Rules, Whose, in_force
+from bot.limits import LIMITS, Limit, Rules, Whose, in_force
 from bot.overview import Grant, PlaceLimit
 from bot.refs import Micros
 from bot.request import Requester
@@ -21,25 +36,24 @@ from bot.tables import LimitsTable
 
 # Built once, because they run inside every submit.
 _RULES = select(settings).where(settings.c.scope.in_([bindparam("place"), bindparam("there")]))
+_RULES_OF = {
+    name: select(settings.c.chosen).where(settings.c.scope == bindparam(name))
+    for name in ("place", "there")
+}
+_LAST_GRANT = select(func.max(grants.c.until)).where(grants.c.person == bindparam("of_person"))
 _GRANTS = select(grants).where(grants.c.person == bindparam("who")).order_by(grants.c.id)
 _SPENT = select(jobs.c.accepted_at, jobs.c.cost).where(
     jobs.c.person == bindparam("who"), jobs.c.accepted_at >= bindparam("since"), jobs.c.cost > 0
 )
 #: Every clip, those of a film's shots, too; a film is made of them and is none itself.
 IS_CLIP = or_(jobs.c.story.is_(None), jobs.c.story != jobs.c.id)
-_SINCE = jobs.c.accepted_at >= bindparam("since")
-_MONEY = select(total(jobs.c.cost).label("usd")).where(_SINCE)
+_MONEY = select(total(jobs.c.cost).label("usd"))
 # What counts as a clip; whatever else there is costs nothing. In this order it is tested quickest.
 _CLIPS = _MONEY.add_columns(func.count().label("clips")).where(
     or_(jobs.c.cost > 0, jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELLED.value])),
     IS_CLIP,
 )
 _COLUMNS = {"person": jobs.c.person, "channel": jobs.c.channel, "tenant": jobs.c.tenant}
-_SUMS = {
-    (whose, is_counted): (_CLIPS if is_counted else _MONEY).where(column == bindparam("who"))
-    for whose, column in _COLUMNS.items()
-    for is_counted in (True, False)
-}
 # As the partial index has it.
 _RUNNING = select(
     func.count(case((jobs.c.person == bindparam("of_person"), 1))).label("person"),
@@ -56,6 +70,7 @@ _RUNNING = select(
     IS_CLIP,
 )
 
+NO_RULES = Rules(place={}, channel={})
 _LIMIT = re.compile(r"(?:limit|role\.(?P<role>[\w-]+))\.(?P<name>\w+)")
 
 
@@ -92,16 +107,26 @@ def of_people(
     conn: Connection, requester: Requester, channel: str, house: LimitsTable
 ) -> LimitsTable:
     """The limits that hold for somebody in a channel, without what they were granted."""
-    found = in_force(house, requester, rules(conn, requester.tenant, channel))
-    return quota.limits_of(found, is_guest=requester.is_guest)
+    return under(rules(conn, requester.tenant, channel), requester, house)
+
+
+def under(rules: Rules, requester: Requester, house: LimitsTable) -> LimitsTable:
+    """The limits that hold for somebody where these rules do."""
+    return quota.limits_of(in_force(house, requester, rules), is_guest=requester.is_guest)
 
 
 def holding(
     conn: Connection, requester: Requester, channel: str, house: LimitsTable, now: datetime
-) -> LimitsTable:
-    """The limits that hold for somebody in a channel at this moment."""
-    limits = of_people(conn, requester, channel, house)
-    return _with_grants(conn, requester.person, limits, now)
+) -> tuple[LimitsTable, quota.Used]:
+    """The limits that hold for somebody in a channel at this moment, and what counts for them."""
+    counted = _count(conn, requester, channel, under(NO_RULES, requester, house), now)
+    limits = under(counted.rules, requester, house)
+    if not _set(limits) <= counted.used.keys():
+        counted = _count(conn, requester, channel, limits, now)
+    month = quota.windows(now, limits.timezone).month_start
+    if counted.granted_until is not None and counted.granted_until > month:
+        limits = _with_grants(conn, requester.person, limits, now)
+    return limits, counted.used
 
 
 def _with_grants(conn: Connection, person: str, limits: LimitsTable, now: datetime) -> LimitsTable:
@@ -144,26 +169,71 @@ def used(
     conn: Connection, requester: Requester, channel: str, limits: LimitsTable, now: datetime
 ) -> quota.Used:
     """What counts against a person, their channel and their tenant; only limits that are set."""
-    tenant = requester.tenant
-    who = {"person": requester.person, "channel": f"{tenant}:{channel}", "tenant": tenant}
-    span = quota.windows(now, limits.timezone)
-    wanted = [each for each in LIMITS if getattr(limits, each.key) is not None]
-    found: dict[str, int] = {}
-    if any(each.what == "running" for each in wanted):
-        of = {f"of_{whose}": key for whose, key in who.items()}
-        running = conn.execute(_RUNNING, of).mappings().one()
-        found |= {f"running_per_{whose}": running[whose] for whose in who}
-    for per, since in (("day", span.day_start), ("month", span.month_start)):
-        for whose, key in who.items():
-            whats = {each.what for each in wanted if each.whose == whose and each.per == per}
-            if whats:
-                query = _SUMS[whose, "clips" in whats]
-                sums = conn.execute(query, {"who": key, "since": since}).mappings().one()
-                found |= {f"{what}_per_{whose}_per_{per}": int(sums[what]) for what in whats}
-    if limits.usd_total_per_month is not None:
-        spent = conn.execute(_MONEY, {"since": span.month_start}).scalar_one()
-        found["usd_total_per_month"] = int(spent)
-    return found
+    return _count(conn, requester, channel, limits, now).used
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """What counts, what was set in chat, and until when somebody's last grant holds."""
+
+    used: quota.Used
+    rules: Rules
+    granted_until: datetime | None
+
+
+def _count(
+    conn: Connection, requester: Requester, channel: str, limits: LimitsTable, now: datetime
+) -> _Counted:
+    """All of it in one query, because it is asked in every submit."""
+    tenant, span, keys = requester.tenant, quota.windows(now, limits.timezone), _set(limits)
+    asked = {
+        "of_person": requester.person,
+        "of_channel": f"{tenant}:{channel}",
+        "of_tenant": tenant,
+        "day": span.day_start,
+        "month": span.month_start,
+        "place": rules_scope(tenant),
+        "there": rules_scope(tenant, channel),
+    }
+    row = conn.execute(_counting(keys), asked).mappings().one()
+    return _Counted(
+        used={key: row[key] for key in keys},
+        rules=Rules(place=row["place"] or {}, channel=(channel and row["there"]) or {}),
+        granted_until=row["granted_until"],
+    )
+
+
+def _set(limits: LimitsTable) -> frozenset[str]:
+    return frozenset(each.key for each in LIMITS if getattr(limits, each.key) is not None)
+
+
+@cache
+def _counting(keys: frozenset[str]) -> Select[Any]:
+    """One row, with a column for each of these limits; of each kind there are only so many."""
+    columns: list[ColumnElement[Any]] = [
+        _LAST_GRANT.scalar_subquery().label("granted_until"),
+        *(_RULES_OF[name].scalar_subquery().label(name) for name in _RULES_OF),
+    ]
+    source: FromClause | None = None
+    wanted = sorted((each for each in LIMITS if each.key in keys), key=_source)
+    for (whose, per), limits in groupby(wanted, key=_source):
+        group = list(limits)
+        is_counted = any(each.what == "clips" for each in group)
+        sums = (_sums(whose, per, is_counted=is_counted) if per else _RUNNING).subquery()
+        source = sums if source is None else source.join(sums, true())
+        columns += [sums.c[each.what if per else each.whose].label(each.key) for each in group]
+    query = select(*columns)
+    return query if source is None else query.select_from(source)
+
+
+def _source(limit: Limit) -> tuple[str, str]:
+    """What is counted together: all that runs, or what somebody asked for since a time."""
+    return (limit.whose, limit.per) if limit.per else ("", "")
+
+
+def _sums(whose: str, per: str, *, is_counted: bool) -> Select[Any]:
+    found = (_CLIPS if is_counted else _MONEY).where(jobs.c.accepted_at >= bindparam(per))
+    return found if whose == "total" else found.where(_COLUMNS[whose] == bindparam(f"of_{whose}"))
 
 
 def only(found: quota.Used, *whose: Whose) -> quota.Used:

@@ -1,8 +1,8 @@
 """One writer of transactions in its thread, and the readers; knows no table and no database.
 
 A store operation is one plain function of a transaction, so no `await` can stand inside one.
-What waits in the writer's queue shares one COMMIT, each in a SAVEPOINT of its own. Which database
-it is, `bot.store.sqlite` and `bot.store.postgres` know.
+What waits in the writer's queue shares one COMMIT, each behind a SAVEPOINT of its own. Which
+database it is, `bot.store.sqlite` and `bot.store.postgres` know.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import queue
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from logging import ERROR, WARNING
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import CommitUnknown, ConfigError, StoreBusy, StoreError
@@ -45,6 +45,19 @@ class Tx:
 
     conn: Connection
     hooks: list[Callable[[], None]] = field(default_factory=list)
+    late: dict[Insert, list[Mapping[str, Any]]] = field(default_factory=dict)
+
+    def insert_late(self, statement: Insert, row: Mapping[str, Any]) -> None:
+        """Insert this row at the end, together with others: nothing before the commit reads it.
+
+        One that breaks a rule of its table takes all who wait for this commit with it.
+        """
+        self.late.setdefault(statement, []).append(row)
+
+    def write_late(self) -> None:
+        """Insert what was put off; whoever opens a transaction of their own ends with this."""
+        for statement, rows in self.late.items():
+            self.conn.execute(statement, rows)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Run this on the event loop once the transaction is durable, before its caller goes on.
@@ -74,6 +87,10 @@ class _Item(Generic[R]):
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.result)  # type: ignore[arg-type]  # None only if R is
+
+
+class _Alone(Exception):
+    """The only item of a transaction failed, so that the whole of it is undone."""
 
 
 class _Told:
@@ -258,8 +275,12 @@ class Database(ABC):
         while True:
             try:
                 with writer.connect() as conn, self._transaction(conn):
+                    whole = Tx(conn)
                     for item in batch:
-                        self._run(conn, item)
+                        self._run(whole, item, is_alone=len(batch) == 1)
+                    whole.write_late()
+            except _Alone:
+                pass
             except CommitUnknown as error:
                 log.exception("store.commit_unknown", items=len(batch))
                 for item in batch:
@@ -297,26 +318,32 @@ class Database(ABC):
         with conn.begin():
             yield
 
-    def _run(self, conn: Connection, item: _Item[Any]) -> None:
-        tx = Tx(conn)
+    def _run(self, whole: Tx, item: _Item[Any], *, is_alone: bool) -> None:
+        """Run one item; where it fails, only it is undone. Raises `_Alone` where it is all."""
+        tx = Tx(whole.conn)
         # Asked of the driver itself: through SQLAlchemy a savepoint costs as much as a query.
-        driver: Any = conn.connection.driver_connection
-        driver.execute("SAVEPOINT item")
+        driver: Any = whole.conn.connection.driver_connection
+        if not is_alone:
+            # None is released: the commit does that at once, and the last one is the one meant.
+            driver.execute("SAVEPOINT item")
         try:
             item.result = item.work(tx)
-            driver.execute("RELEASE SAVEPOINT item")
         except self.item_errors as error:
             # A full disk or a lost connection took the whole batch, not only one item.
             if not self._is_open(driver):
                 raise
             item.error = StoreError(f"The database did not take it: {cause(error)}.")
             item.error.__cause__ = error
-            _undo(driver)
         except Exception as error:  # noqa: BLE001 - one item's failure is its caller's alone
             item.error = error
-            _undo(driver)
         else:
             item.hooks = tx.hooks
+            for statement, rows in tx.late.items():
+                whole.late.setdefault(statement, []).extend(rows)
+            return
+        if is_alone:
+            raise _Alone
+        driver.execute("ROLLBACK TO SAVEPOINT item")
 
     @abstractmethod
     def _is_open(self, driver: Any) -> bool:
@@ -350,11 +377,6 @@ def cause(error: BaseException) -> str:
     """What the database said of an error, in a line."""
     said = str(getattr(error, "orig", None) or error).strip()
     return said.splitlines()[0].rstrip(".") if said else type(error).__name__
-
-
-def _undo(driver: Any) -> None:
-    driver.execute("ROLLBACK TO SAVEPOINT item")
-    driver.execute("RELEASE SAVEPOINT item")
 
 
 def _resolve(batch: list[_Item[Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select
@@ -24,6 +25,16 @@ _NAME = (
     .order_by(jobs.c.created_at.desc())
     .limit(1)
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Month:
+    """Usage by model, by person and by place, the dearest first, and who is who."""
+
+    models: list[UsageRow]
+    people: list[UsageRow]
+    places: list[UsageRow]
+    names: dict[str, str]
 
 
 def held(conn: Connection, tenant: str | None) -> Micros:
@@ -81,6 +92,13 @@ def sums(conn: Connection, start: datetime, end: datetime, tenant: str | None) -
     for who, each in alike.items():
         found.add(*who, each)
     return found
+
+
+def month(conn: Connection, sums: Sums, *, named: int) -> Month:
+    """The rows of sums, and the names of every place and of so many people, the dearest."""
+    people, places = sums.people, sums.places
+    keys = [row.label for row in people[:named]], [row.label for row in places]
+    return Month(models=sums.models, people=people, places=places, names=names(conn, *keys))
 
 
 def _dearest(sums: Mapping[str, reports.Sum]) -> list[UsageRow]:

@@ -1,4 +1,4 @@
-"""Who asked for clips, as the desk lists them."""
+"""Who asked for clips or is blocked, as the desk lists them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
 from bot.overview import Blocked
 from bot.request import Requester
@@ -17,7 +27,10 @@ from bot.store.settings import IS_BLOCKED
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Somebody who asked: what they called themselves last, when that was, and how often."""
+    """Somebody: what they called themselves last, when that was, and how often they asked.
+
+    Of who never asked it is when they were blocked.
+    """
 
     person: str
     name: str
@@ -26,38 +39,59 @@ class Seen:
 
 
 def seen(
-    conn: Connection, tenant: str, *, named: str = "", limit: int, offset: int = 0
+    conn: Connection,
+    tenant: str,
+    now: datetime,
+    *,
+    named: str = "",
+    limit: int,
+    offset: int = 0,
 ) -> tuple[list[Seen], int]:
     """Some of those who asked in a place, or anywhere, the last first; and how many there are.
 
-    Only those with `named` in their name or id.
+    Only those with `named` in their name or id; also who never asked and is blocked.
     """
-    which = [jobs.c.person.startswith(f"{tenant}:", autoescape=True)] if tenant else []
-    # An index has all that this takes.
-    asked = (
-        select(
-            jobs.c.person.label("person"),
-            func.max(jobs.c.created_at).label("at"),
-            func.count().label("times"),
-        )
-        .where(*which)
-        .group_by(jobs.c.person)
-        .subquery()
-    )
-    name = _name_of(asked.c.person)
-    is_meant = [_is_meant(asked.c.person, name, named)] if named else []
-    count = conn.execute(select(func.count()).select_from(asked).where(*is_meant)).scalar_one()
+    everybody = union_all(_asked(tenant), _never_asked(tenant)).subquery()
+    person, name = everybody.c.person, _name_of(everybody.c.person)
+    is_meant = [_is_meant(person, name, named)] if named else []
+    counted = select(func.count()).select_from(everybody).where(*is_meant)
+    count = conn.execute(counted, {"now": now}).scalar_one()
     rows = conn.execute(
-        select(asked, name.label("name"))
+        select(everybody, name.label("name"))
         .where(*is_meant)
-        .order_by(asked.c.at.desc(), asked.c.person)
+        .order_by(everybody.c.at.desc(), person)
         .limit(limit)
-        .offset(offset)
+        .offset(offset),
+        {"now": now},
     )
     found = [
         Seen(person=row.person, name=row.name or "", at=row.at, times=row.times) for row in rows
     ]
     return found, int(count)
+
+
+def _asked(tenant: str) -> Select[tuple[str, datetime, int]]:
+    # An index has all that this takes.
+    return (
+        select(
+            jobs.c.person.label("person"),
+            func.max(jobs.c.created_at).label("at"),
+            func.count().label("times"),
+        )
+        .where(*_within(jobs.c.person, tenant))
+        .group_by(jobs.c.person)
+    )
+
+
+def _never_asked(tenant: str) -> Select[tuple[str, datetime, int]]:
+    has_asked = exists().where(jobs.c.person == blocks.c.person)
+    return select(blocks.c.person, blocks.c.at, literal(0)).where(
+        IS_BLOCKED, ~has_asked, *_within(blocks.c.person, tenant)
+    )
+
+
+def _within(person: ColumnElement[str], tenant: str) -> list[ColumnElement[bool]]:
+    return [person.startswith(f"{tenant}:", autoescape=True)] if tenant else []
 
 
 def one(conn: Connection, person: str) -> Seen | None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from bot.job import Job, JobState
 from bot.notices import Starred
 from bot.refs import JobId
 from bot.store import jobs as job_rows
 from bot.store.database import Database, Tx
-from bot.store.schema import jobs, settings, stars
+from bot.store.schema import erasures, jobs, settings, stars
 from bot.store.settings import choose, chosen
 
 _SCOPE = "digest:"
@@ -108,7 +108,11 @@ async def open_memo(database: Database, tenant: str, key: str) -> StoredMemo:
 def starred(
     conn: Connection, tenant: str, since: datetime, until: datetime
 ) -> tuple[Starred, ...]:
-    """The clips of a time with most stars, of those that everybody there may see and that are."""
+    """The clips of a time with most stars, of those that everybody there may see and that are.
+
+    What is to be forgotten is left out.
+    """
+    is_going = exists().where(erasures.c.job_id == jobs.c.id)
     count = func.count().label("stars")
     rows = conn.execute(
         select(jobs.c.id, count)
@@ -119,6 +123,7 @@ def starred(
             jobs.c.created_at < until,
             jobs.c.state == JobState.DELIVERED.value,
             jobs.c.clip.is_not(None),
+            ~is_going,
         )
         .group_by(jobs.c.id)
         .order_by(count.desc(), jobs.c.id)

@@ -17,6 +17,7 @@ from bot.refs import Frozen, GenerationId, JobId, MessageRef, Micros, new_job_id
 from bot.request import GenerationRequest, without_words
 from bot.store import timeline
 from bot.store.database import Tx
+from bot.store.portable import insert as insert_into
 from bot.store.schema import attempts, jobs
 
 PAGE = 20
@@ -31,10 +32,7 @@ M = TypeVar("M", bound=Frozen)
 # What every step runs is built once: building a statement costs more than running it.
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _BY_DEDUPE_KEY = select(jobs).where(jobs.c.dedupe_key == bindparam("key"))
-_BY_EITHER = select(jobs).where(
-    or_(jobs.c.dedupe_key == bindparam("key"), jobs.c.id == bindparam("job_id"))
-)
-_INSERT = jobs.insert().returning(jobs)
+_INSERT = insert_into(jobs).on_conflict_do_nothing().returning(jobs)
 _UPDATE = (
     update(jobs)
     .where(
@@ -48,15 +46,9 @@ _UPDATE = (
 
 def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) -> tuple[Job, bool]:
     """The job of this request and whether it is new; a redelivered request finds the first one."""
-    job_id, key = new_job_id(now), request.dedupe_key
-    while rows := tx.conn.execute(_BY_EITHER, {"key": key, "job_id": job_id}).all():
-        # Whatever has another id was found by its key.
-        found = next((row for row in rows if row.id != job_id), None)
-        if found is not None:
-            return to_job(found), False
-        job_id = new_job_id(now)
+    job_id = new_job_id(now)
     values = {
-        "dedupe_key": key,
+        "dedupe_key": request.dedupe_key,
         "state": JobState.RECEIVED,
         "version": 1,
         "adapter": request.requester.adapter,
@@ -71,11 +63,19 @@ def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) ->
         "parent": request.parent,
         **columns,
     }
-    if request.work.kind == "story":
-        values["story"] = job_id
-    job = to_job(tx.conn.execute(_INSERT, {"id": job_id, **values}).one())
+    is_film = request.work.kind == "story"
+    while (row := _insert(tx, job_id, values, is_film=is_film)) is None:
+        first = by_dedupe_key(tx.conn, request.dedupe_key)
+        if first is not None:
+            return first, False
+        job_id = new_job_id(now)  # Another job has this id.
     timeline.append(tx, job_id, now, None, JobState.RECEIVED, 1)
-    return job, True
+    return to_job(row), True
+
+
+def _insert(tx: Tx, job_id: JobId, values: dict[str, Any], *, is_film: bool) -> Row[Any] | None:
+    own = {"story": job_id} if is_film else {}
+    return tx.conn.execute(_INSERT, {"id": job_id, **values, **own}).one_or_none()
 
 
 def get(conn: Connection, job_id: JobId) -> Job:

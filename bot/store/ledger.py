@@ -66,10 +66,9 @@ def check(
 ) -> None:
     """Raise as `accept` does unless so much may be held for so many clips; nothing is held yet."""
     requester, channel = job.request.requester, job.request.thread.channel
-    own = allowances.holding(tx.conn, requester, channel, limits, now)
+    own, counted = allowances.holding(tx.conn, requester, channel, limits, now)
     for way in ways:
         quota.check_work(own, way.work)
-    counted = allowances.used(tx.conn, requester, channel, own, now)
     quota.check(own, counted, asked, now, is_guest=requester.is_guest, clips=clips)
     _note_budgets(tx, job, counted, asked, own, now)
 
@@ -94,9 +93,8 @@ def hold(tx: Tx, job: Job, plan: Plan, now: datetime, **columns: Any) -> Job:
         now,
         **{**values, **columns},
     )
-    tx.conn.execute(
-        _INSERT, {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
-    )
+    entry = {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
+    tx.insert_late(_INSERT, entry)
     return accepted
 
 
@@ -252,8 +250,7 @@ def report(
 ) -> UsageReport:
     """What a person used today and this month, and what is left of each limit."""
     person, span = requester.person, quota.windows(now, limits.timezone)
-    own = allowances.holding(conn, requester, channel, limits, now)
-    counted = allowances.used(conn, requester, channel, own, now)
+    own, counted = allowances.holding(conn, requester, channel, limits, now)
     clips, worth = test_use(conn, person, span.month_start)
     today = usage(conn, span.day_start, span.day_end, people=[person])
     month = usage(conn, span.month_start, span.month_end, people=[person])

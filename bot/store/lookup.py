@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from bot import consent
 from bot.job import Job
+from bot.limits import Rules
 from bot.refs import JobId
 from bot.request import GenerationRequest, Requester, clips_of
 from bot.store import allowances, jobs, places, settings
@@ -49,10 +50,13 @@ def look_up(
     marked = request.model_copy(update={"work": consent.with_authors(request, earlier.values())})
     sources = [earlier[each] for each in clips_of(request.work) if each in earlier]
     others = consent.owners(marked, sources)
+    standing = places.standing(conn, requester, channel, now, key=request.dedupe_key)
+    chosen = standing.chosen
+    rules = Rules(place=chosen.rules, channel=chosen.channel_rules if channel else {})
     return Known(
-        job=jobs.by_dedupe_key(conn, request.dedupe_key),
-        standing=places.standing(conn, requester, channel, now),
-        limits=allowances.of_people(conn, requester, channel, house),
+        job=jobs.get(conn, standing.asked) if standing.asked is not None else None,
+        standing=standing,
+        limits=allowances.under(rules, requester, house),
         earlier=earlier,
         others=others,
         closed=frozenset(each for each in others if _is_closed(conn, each)),

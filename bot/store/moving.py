@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -20,12 +20,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.clock import SystemClock
 from bot.errors import InvalidRequest, StoreError
-from bot.store import ledger
+from bot.store import ledger, marks
 from bot.store.database import Database, cause
 from bot.store.plain import to_plain
 from bot.store.portable import total
-from bot.store.schema import COPY, ledger_entries, metadata, settings
+from bot.store.schema import ledger_entries, metadata
 
 BATCH = 1000
 VERSION = "alembic_version"
@@ -38,16 +39,18 @@ Counts = Mapping[str, int]
 class Moved:
     """What was moved: rows by table, and those in which a character was replaced.
 
-    `broken` names the rules of the books that held on neither side.
+    `broken` names the rules of the books that held on neither side. `is_marked`: the source says
+    that it was moved, so that no bot begins on it.
     """
 
     rows: Counts
     replaced: Counts
     broken: tuple[str, ...]
+    is_marked: bool = True
 
 
 def move(source: Database, target: Database, on_progress: OnProgress) -> Moved:
-    """Move everything to an empty database and prove it; the source keeps what it has.
+    """Move everything to an empty database and prove it; the source keeps what it has, marked.
 
     Raises `ConfigError` where one of them is used, `InvalidRequest` where one does not fit,
     `SchemaTooNew`, and `StoreError` where something went wrong; nothing was moved then.
@@ -77,8 +80,8 @@ def _refuse_unfit(source: Database, target: Database) -> None:
         with source.alone() as old, target.alone() as new:
             if VERSION not in inspect(old).get_table_names():
                 raise InvalidRequest(f"{source.place} holds no Raybot.")
-            if old.execute(select(settings).where(settings.c.scope == COPY)).first() is not None:
-                raise InvalidRequest(f"{source.place} is a backup. `raybot restore` it first.")
+            if (mark := marks.read(old)) is not None:
+                raise InvalidRequest(marks.describe(source.place, mark))
             if (found := _filled(new)) is not None:
                 raise InvalidRequest(
                     f"{target.place} is not empty: there are rows in {found}. "
@@ -97,18 +100,23 @@ def _filled(conn: Connection) -> str | None:
 
 
 def _move(source: Database, target: Database, on_progress: OnProgress) -> Moved:
-    is_proved = False
+    moved, is_there = None, False
     try:
-        with source.alone() as old, target.alone() as new:
-            moved = _copy(old, new, on_progress)
-            is_proved = True
+        with source.alone() as old:
+            with target.alone() as new:
+                moved = _copy(old, new, on_progress)
+            is_there = True
+            # Still alone with the source: nobody can have begun on it since it was read.
+            marks.leave(old, target.place, SystemClock().now())
     except SQLAlchemyError as error:
-        if is_proved:
+        if moved is None:
+            raise StoreError(f"Nothing was moved, because: {cause(error)}.") from error
+        if not is_there:
             raise StoreError(
                 f"Whether everything was moved is not known, because: {cause(error)}. Begin "
                 "again: if it was, the database is refused for not being empty."
             ) from error
-        raise StoreError(f"Nothing was moved, because: {cause(error)}.") from error
+        return replace(moved, is_marked=False)
     return moved
 
 

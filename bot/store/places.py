@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, String, and_, bindparam, delete, exists, select, update
 
 from bot.overview import Blocked
+from bot.refs import JobId
 from bot.request import Requester
 from bot.store import settings
 from bot.store.database import Tx
@@ -21,6 +22,7 @@ from bot.store.schema import blocks, jobs, place_rules, places
 PlaceState = Literal["asked", "approved", "closed", "listed"]
 _PLACE = select(places.c.state).where(places.c.tenant == bindparam("of_tenant"))
 _RULES = select(place_rules).where(place_rules.c.tenant == bindparam("of_tenant"))
+_ASKED = select(jobs.c.id).where(jobs.c.dedupe_key == bindparam("key"))
 _HERE = select(bindparam("of_tenant", type_=String).label("tenant")).subquery()
 #: One row, whatever there is of a place and a person.
 _STANDING = select(
@@ -32,6 +34,7 @@ _STANDING = select(
     blocks.c.at.label("blocked_at"),
     blocks.c.until,
     blocks.c.reason,
+    _ASKED.scalar_subquery().label("asked"),
 ).select_from(
     _HERE.outerjoin(places, places.c.tenant == _HERE.c.tenant)
     .outerjoin(place_rules, place_rules.c.tenant == _HERE.c.tenant)
@@ -51,18 +54,25 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What the rows say of a person in a channel of a place, all of one moment."""
+    """What the rows say of a person in a channel of a place, all of one moment.
+
+    `asked` is the job of their request, where it was asked for before.
+    """
 
     state: PlaceState | None
     rules: Rules
     block: Blocked | None
     chosen: settings.Chosen
+    asked: JobId | None = None
 
 
-def standing(conn: Connection, requester: Requester, channel: str, now: datetime) -> Standing:
+def standing(
+    conn: Connection, requester: Requester, channel: str, now: datetime, *, key: str = ""
+) -> Standing:
     """How a person stands who asks in this channel, in two queries: every request needs it."""
     person, tenant = requester.person, requester.tenant
-    row = conn.execute(_STANDING, {"who": person, "of_tenant": tenant, "now": now}).one()
+    asked = {"who": person, "of_tenant": tenant, "now": now, "key": key}
+    row = conn.execute(_STANDING, asked).one()
     is_blocked = row.blocked_at is not None
     return Standing(
         state=row.state,
@@ -71,6 +81,7 @@ def standing(conn: Connection, requester: Requester, channel: str, now: datetime
         if is_blocked
         else None,
         chosen=settings.chosen_in(conn, person, tenant, channel),
+        asked=JobId(row.asked) if row.asked is not None else None,
     )
 
 

@@ -33,6 +33,7 @@ from bot.job import OPEN, JobState
 from bot.overview import UsageRow
 from bot.refs import GenerationId, JobId, Micros
 from bot.store import ledger
+from bot.store.desk_clips import called
 from bot.store.portable import beside
 from bot.store.portable import total as sum_of
 from bot.store.schema import jobs, operator_notices
@@ -165,10 +166,12 @@ def days_between(start: datetime, end: datetime, timezone: str) -> list[Day]:
 
 
 def names(conn: Connection, start: datetime, end: datetime, *, tenant: str) -> dict[str, str]:
-    """How the people of a place called themselves last, by their key."""
-    name = jobs.c.request["requester"]["display_name"].as_string()
+    """How the people of a place called themselves last, by their key.
+
+    Who asked to be forgotten has no name.
+    """
     rows = conn.execute(
-        select(jobs.c.person, name.label("name"))
+        select(jobs.c.person, called(jobs).label("name"))
         .where(jobs.c.created_at >= start, jobs.c.created_at < end, jobs.c.tenant == tenant)
         .order_by(jobs.c.created_at)
     )

@@ -55,15 +55,16 @@ def settle(database: Database, since: datetime, now: datetime) -> Restored:
             pass  # Whoever else is here is told of before the schema changes.
         database.migrate()
         with database.alone() as conn:
-            return restore(Tx(conn), since, now)
+            return restore(conn, since, now)
     except SQLAlchemyError as error:
         raise StoreError(f"Nothing was restored, because: {cause(error)}.") from error
     finally:
         database.unlock()
 
 
-def restore(tx: Tx, since: datetime, now: datetime) -> Restored:
+def restore(conn: Connection, since: datetime, now: datetime) -> Restored:
     """Let a bot go on from the state of `since` without paying or posting anything twice."""
+    tx = Tx(conn)
     tx.conn.execute(delete(settings).where(settings.c.scope == COPY))
     aside, looked_up, ended = [], 0, 0
     for job_id in jobs.open_ids(tx.conn):
@@ -95,6 +96,7 @@ def restore(tx: Tx, since: datetime, now: datetime) -> Restored:
     # Who had signed out since would be in again.
     sittings.end_all(tx)
     choices.stop(tx, now)
+    tx.write_late()
     return Restored(aside=tuple(aside), looked_up=looked_up, ended=ended)
 
 

@@ -156,12 +156,6 @@ class SqliteDatabase(Database):
             self.lock()
         if await asyncio.to_thread(_revision, self.path) != HEAD:
             await asyncio.to_thread(self.migrate)
-        if await asyncio.to_thread(_is_copy, self.path):
-            self.unlock()
-            raise ConfigError(
-                f"{self.path} is a backup: what went on since is not in it, and would be paid "
-                "again. `raybot restore FILE` puts one in its place."
-            )
         if (flaw := wal_flaw(sqlite3.sqlite_version_info)) is not None:
             log.info("store.wal_reset_bug", sentence=flaw)
         self._open(writer_engine(self.path), reader_engine(self.path))
@@ -206,18 +200,14 @@ def copy_into(copy: Path, target: Path) -> Path:
 
 
 async def _mark(copy: aiosqlite.Connection) -> None:
-    """Let a copy say that it is one: it must not be gone on from as if nothing had been since."""
+    """Let a copy say that it is one: it must not be gone on from as if nothing had been since.
+
+    What is a copy itself, or was moved elsewhere, says since when already.
+    """
     at = json.dumps({"at": SystemClock().now().isoformat()})
     with contextlib.suppress(sqlite3.OperationalError):  # A new file has no tables yet.
-        await copy.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (COPY, at))
+        await copy.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (COPY, at))
         await copy.commit()
-
-
-def _is_copy(path: Path) -> bool:
-    with contextlib.closing(sqlite3.connect(f"{sqlite_uri(path)}?mode=ro", uri=True)) as conn:
-        return (
-            conn.execute("SELECT 1 FROM settings WHERE scope = ?", (COPY,)).fetchone() is not None
-        )
 
 
 def _revision(path: Path) -> str | None:

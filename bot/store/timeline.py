@@ -26,10 +26,9 @@ def append(
     generation: GenerationId | None = None,
 ) -> None:
     """A job is in this state from now on, which is logged once it is durable."""
-    tx.conn.execute(
-        _INSERT,
-        {"job_id": job_id, "at": now, "from_state": before, "to_state": to, "version": version},
-    )
+    row = {"job_id": job_id, "at": now, "from_state": before, "to_state": to, "version": version}
+    # The guarded write of the job before it has made sure that there is one of each version.
+    tx.insert_late(_INSERT, row)
     event = f"job.{to}"
     known = {"generation": generation} if generation else {}
     tx.after_commit(lambda: log.info(event, job=job_id, was=before, **known))

@@ -535,6 +535,7 @@ def test_links(text: str, url: str | None) -> None:
             Draft(shots=("a fox wakes", "it runs"), duration="9s"),
         ),
         ("story a fox | ", Draft(shots=("a fox",))),
+        ('story "a fox" --9s', Draft(shots=("a fox",), duration="9s")),
         ("story of a fox", Draft(prompt="story of a fox")),
         ("story of a fox\nwho runs", Draft(prompt="story of a fox\nwho runs")),
         ("storyboard a | b", Draft(prompt="storyboard a | b")),

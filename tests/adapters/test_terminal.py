@@ -37,7 +37,15 @@ from bot.errors import (
     StoreBusy,
 )
 from bot.job import JobState
-from bot.overview import Allowance, Belongings, Forgetting, JobLine, UsageReport, UsageRow
+from bot.overview import (
+    Allowance,
+    Belongings,
+    Forgetting,
+    JobLine,
+    Setting,
+    UsageReport,
+    UsageRow,
+)
 from bot.ports import Adapter, FrameRule, Memo, ModelCapabilities, Operation
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import (
@@ -230,10 +238,13 @@ class RecordingStudio:
         """Its defaults are its own."""
         return self
 
-    async def own(self, requester: Requester) -> Mapping[str, str]:
+    async def in_channel(self, requester: Requester, channel: str) -> tuple[Setting, ...]:
         """One setting."""
-        self.calls.append(("settings", requester.user))
-        return {"aspect_ratio": "9:16"}
+        self.calls.append(("settings", (requester.user, channel)))
+        return (
+            Setting(name="aspect_ratio", value="9:16", source="yours"),
+            Setting(name="model", value="ray-2", source="place"),
+        )
 
     async def change(self, requester: Requester, changes: Mapping[str, str]) -> Mapping[str, str]:
         """Take what was given."""
@@ -612,7 +623,7 @@ async def test_verbs_reach_the_studio(session: Session) -> None:
     )
     assert [call for call in session.studio.calls if call[0] != "show"] == [
         ("jobs", ("red fox", 2)),
-        ("settings", WHO.user),
+        ("settings", (WHO.user, "terminal")),
         ("change_settings", {"aspect_ratio": "1:1"}),
         ("cancel", (JobId("r-7k2m9q"), WHO.user)),
         ("usage", "terminal"),
@@ -713,6 +724,7 @@ async def test_json_of_refusals_and_pages(session: Session, fox: Path) -> None:
     ]
     assert by["jobs"]["jobs"][0]["price_usd"] == 0.14
     assert by["settings"]["settings"] == {"aspect_ratio": "9:16"}
+    assert by["settings"]["held"][1] == {"name": "model", "value": "ray-2", "source": "place"}
     assert by["help"]["lines"]
     assert by["shown"]["timeline"][1] == {
         "at": (NOW + timedelta(seconds=3)).isoformat(),
@@ -902,6 +914,10 @@ async def test_delete_removes_the_clip(tmp_path: Path) -> None:
         await terminal.delete(MessageRef(thread=parse.THREAD, message="unknown"))
     assert not (tmp_path / "clips" / "fox.mp4").exists()
     assert kept.exists()
+    # Its name has words of the prompt. That it was posted stays known, to the next process, too.
+    assert "fox.mp4" not in (tmp_path / "clips" / ".transcript.jsonl").read_text()
+    again = desk(tmp_path / "clips", io.StringIO())
+    assert await again.post(parse.THREAD, delivered(kept), key="k", memo=MEMO) == message
 
 
 async def test_an_attachment_is_streamed_in_pieces(tmp_path: Path, fox: Path) -> None:
@@ -1097,6 +1113,16 @@ async def test_a_person_types_and_leaves_with_a_clip_on_the_way(
     assert "Message 1 shows no image" in refusal.lines[0]
     assert goodbye.lines == ("1 clip is still on the way and will go on at the next start.",)
     assert "a red fox --9s" in (session.folder / "clips" / ".history").read_text()
+
+
+async def test_who_is_forgotten_leaves_no_lines_behind(session: Session) -> None:
+    async with typing(session) as (terminal, keyboard):
+        keyboard.send_text("jobs my-secret\rforget me yes\rhelp\r\x04")
+        await terminal.run()
+    history = (session.folder / "clips" / ".history").read_text()
+    assert "+help" in history
+    assert "secret" not in history
+    assert "forget" not in history
 
 
 @pytest.mark.parametrize(

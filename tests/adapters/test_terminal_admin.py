@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from adapters.login import whoami
 from adapters.own_place import AdminAct, read_admin
 from adapters.terminal import parse
 from adapters.terminal.listener import Terminal
@@ -21,12 +22,14 @@ from tests.adapters.web.visitor import pages_in
 from tests.conftest import running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
+ME = whoami(parse.NAME).user
 SAYS = {
     "admin words add word clown": "Blocked words: clown. Patterns: none.",
     "a CL0WN in snow": "not allowed here",
     "/ray admin words remove word clown": "Blocked words: none.",
     "admin words remove word clown": "not on the list",
     "admin limit clips_per_person_per_day 0": "Set here: clips_per_person_per_day 0.",
+    "a stoat": "used 0 of 0 clips per day",
     "admin limits": "Limits here",
     "admin limit": "Names of limits",
     "admin rule remix own": "Decided here: remix own.",
@@ -48,6 +51,9 @@ SAYS = {
     "admin digest on": "comes here",
     "admin block ben 3 spam": "ben can ask for nothing more for 3 days",
     "admin unblock ben": "ben can ask again",
+    f"admin block {ME}": f"{ME} can ask for nothing more",
+    "a badger": "You cannot use Raybot here",
+    f"admin unblock {ME}": f"{ME} can ask again",
     "admin grant ben 5": "ben can spend $5.00 more",
     "admin forget ben": "Nothing of theirs is kept",
     "admin rule": "You can set remix",

@@ -48,6 +48,9 @@ class Typing:
         self.asked.append(question)
         return True
 
+    def forget(self) -> None:
+        pass
+
     async def type(self, line: str) -> None:
         self.is_idle.clear()
         self._lines.put_nowait(line)

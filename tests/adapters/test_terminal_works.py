@@ -20,6 +20,8 @@ async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
     tables: dict[str, Any] = {"luma": {"prices": PRICES}, "limits": {"confirm_above_usd": None}}
     async with sit("ana", **tables) as ana:
         fox = await ana.makes("a red fox --draft")
+        large = await ana.reads(f"To make it large: final {fox} and a size: 720p · ≈ $")
+        assert "1080p · ≈ $" in large
         longer = await ana.makes(f"extend {fox} it runs")
         for typed in (
             f"prequel {fox} it wakes",
@@ -46,9 +48,19 @@ async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
             (f"vary {fox} 5", "1 to 4"),
             (f"reframe {fox} 1:1", "is 1:1 already"),
             ("extend r-0nobody123", "no job"),
+            (f"animate {fox} --start {longer}", "Leave --start out"),
+            (f"reframe {fox}", "Say which. Possible: 16:9"),
             ("story", "The story is empty"),
+            ('story "a fox wakes"', "two shots or more"),
         ):
-            assert says in await ana.says(refused), refused
+            told = await ana.says(refused)
+            assert says in told, refused
+            assert "Nothing was charged." in told, refused
         assert "watercolour" in await ana.says('settings suffix=", in watercolour"')
+        await ana.says("admin defaults ar=9:16 suffix=grey")
+        held = await ana.says("settings")
+        assert [line.split()[-1] for line in held.splitlines() if "9:16 " in line] == ["place"]
+        assert [line.split()[-1] for line in held.splitlines() if "watercolour" in line] == ["you"]
+        assert "yours over the channel's, then the place's" in held
+        assert "settings ar=default" in held
         assert "generating" in await ana.says("usage")
-        assert "type: forget me yes" in await ana.says("forget me")

@@ -52,6 +52,8 @@ def follows(act: Act, **given: Any) -> Follow:
             follows("remix", prompt="a blue fox", draft=Draft(prompt="a blue fox", duration="9s")),
         ),
         (f"DELETE {JOB}", Delete(JOB)),
+        (f"animate {JOB}", Draft(start=str(JOB))),
+        (f"Animate {JOB} it flies --9s", Draft(prompt="it flies", start=str(JOB), duration="9s")),
     ],
 )
 def test_a_verb_with_a_job_makes_something_of_it(text: str, expected: object) -> None:
@@ -99,6 +101,7 @@ def test_no_word_of_a_prompt_is_lost(verb: str, said: str) -> None:
         (f"reframe {JOB} 5:4", "not possible. The nearest is"),
         (f"remix {JOB}", "Say what the remix changes"),
         (f"remix {JOB} a fox --start ./a.png", "Leave --start and --end out"),
+        (f"animate {JOB} a fox --start ./a.png", "Leave --start out"),
     ],
 )
 def test_a_flag_that_is_none_of_its_is_refused(text: str, words: str) -> None:
@@ -112,7 +115,7 @@ def test_a_remix_changes_what_was_typed_and_nothing_else() -> None:
     assert isinstance(remixed, VideoWork)
     assert (remixed.prompt, remixed.aspect_ratio) == ("an owl", "9:16")
     assert (remixed.model, remixed.resolution, remixed.duration) == ("ray-2", "720p", "9s")
-    assert {"model", "resolution", "duration"} <= remixed.typed
+    assert {"model", "resolution", "duration", "prefix", "suffix"} <= remixed.typed
     assert to_remix(work, Draft(loop=True)).prompt == "a fox"
     with pytest.raises(InvalidRequest, match="does not become a still"):
         to_remix(work, Draft(is_still=True))

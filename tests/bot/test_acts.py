@@ -114,7 +114,8 @@ def test_what_is_done_to_the_file_names_the_file() -> None:
     [
         ("variation", Wish(choice="5"), "1 to 4 variations"),
         ("reframe", Wish(choice="16:9"), "is 16:9 already"),
-        ("reframe", Wish(), "none of what can be chosen"),
+        ("reframe", Wish(), "Say which. Possible: "),
+        ("reframe", Wish(choice="5:4"), "5:4 is none of what can be chosen"),
         ("final", Wish(choice="540p"), "is 540p already"),
         ("audio", Wish(), "Say in a few words"),
         ("join", Wish(other=JOB), "two different clips"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-PLACES = ("use", "names", "csv", "lim", "rul", "def", "act", "empty", "day")
+PLACES = ("use", "names", "csv", "lim", "rul", "def", "act", "boss", "empty", "day")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -280,7 +281,8 @@ async def test_defaults_that_cannot_be_change_nothing(
 # ---- who may ----------------------------------------------------------------------------------
 
 
-def acts(admin: Administration, tenant: str, actor: Requester) -> dict[str, Any]:
+def acts(house: House, admin: Administration, tenant: str, actor: Requester) -> dict[str, Any]:
+    """Every act on a place that is remembered, by the word that the audit log has for it."""
     return {
         "pause": admin.pause(tenant, actor=actor),
         "resume": admin.resume(tenant, actor=actor),
@@ -288,15 +290,43 @@ def acts(admin: Administration, tenant: str, actor: Requester) -> dict[str, Any]
         "unblock": admin.unblock(tenant, "ben", actor=actor),
         "channels": admin.set_channels(tenant, {"1": "#a"}, actor=actor),
         "defaults": admin.set_defaults(tenant, {"loop": "true"}, actor=actor),
+        "limits": admin.set_limits(tenant, {"clips_per_person_per_day": "9"}, actor=actor),
+        "grant": admin.grant(tenant, "ben", 5, actor=actor),
+        "digest": admin.set_digest(tenant, "news", actor=actor),
+        "policy": admin.set_policy(tenant, {"remix": "own"}, actor=actor),
+        "words": admin.set_words(tenant, actor=actor, words=["clown"]),
+        "forget": house.studio.erasure.forget_other(tenant, "ben", actor=actor, is_confirmed=True),
     }
 
 
 async def test_nobody_acts_on_another_place(inn: House) -> None:
     stranger = guard("use")
-    for attempt in acts(inn.studio.admin, "recording:act", stranger).values():
+    for attempt in acts(inn, inn.studio.admin, "recording:act", stranger).values():
         with pytest.raises(NotAllowed, match="only in the place itself"):
             await attempt
+    with pytest.raises(NotAllowed, match="only in the place itself"):
+        await inn.studio.admin.words("recording:act", actor=stranger)
     assert await audit(inn, "use") == []
+
+
+async def test_every_act_on_a_place_is_remembered(inn: House) -> None:
+    here, admin = guard("act"), inn.studio.admin
+    person = to_requester("ben", workspace="act")
+    await inn.studio.preferences.change(person, {"aspect_ratio": "9:16"})
+    attempts = acts(inn, admin, here.tenant, here)
+    for attempt in attempts.values():
+        await attempt
+    assert [act for act, _, _ in await audit(inn, "act")] == list(attempts)
+    shown = [line.act for line in await admin.audit(here.tenant)]
+    assert shown == list(reversed(attempts))
+    decided = {
+        name
+        for name, method in inspect.getmembers(Administration, inspect.iscoroutinefunction)
+        if {"tenant", "actor"} <= set(inspect.signature(method).parameters) and name[0] != "_"
+    }
+    # The first is only read; the others are the operator's, about a place and not in it.
+    called = {each.cr_code.co_name for each in attempts.values()}
+    assert decided - called == {"words", "approve", "close"}
 
 
 async def test_an_operator_acts_on_every_place(inn: House) -> None:
@@ -304,9 +334,11 @@ async def test_an_operator_acts_on_every_place(inn: House) -> None:
     boss = to_requester("boss", workspace="nowhere").model_copy(update={"is_direct": True})
     assert admin.is_operator(boss)
     assert not admin.is_operator(guard("act"))
-    for attempt in acts(admin, "recording:act", boss).values():
+    attempts = acts(inn, admin, "recording:boss", boss)
+    attempts.pop("forget").close()
+    for attempt in attempts.values():
         await attempt
-    rules = await admin.rules("recording:act")
+    rules = await admin.rules("recording:boss")
     assert (rules.paused_at, rules.channels, rules.defaults) == (
         None,
         {"1": "#a"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,31 @@ async def _check_that_only_theirs_is_gone(house: House, job: Job, others: Sequen
     assert await house.studio.preferences.own(ANA) == {}
     assert await house.studio.preferences.own(ABROAD) == {"aspect_ratio": "4:3"}
     assert (seen(house, Letter), len(seen(house, Gallery))) == ([], 1)
+
+
+async def test_a_name_is_shown_no_more_from_the_moment_it_is_to_be_forgotten(house: House) -> None:
+    zoe, yan = (
+        to_requester(name.lower()).model_copy(update={"display_name": name})
+        for name in ("Zoe Q", "Yan Q")
+    )
+    asked = [await ask(house, who, BOAT) for who in (zoe, yan)]
+    for job_id in asked:
+        await house.until(job_id, JobState.GENERATING)
+
+    async def shown() -> str:
+        now, admin = house.clock.now(), house.studio.admin
+        span = (now - timedelta(days=1), now + timedelta(days=1))
+        csv, used = await admin.usage_csv(HERE, *span), await admin.usage(HERE, *span)
+        return f"{csv} {used} {await admin.queue(HERE)}"
+
+    assert (await shown()).count("Zoe Q") == 3
+    await house.app.database.write(lambda tx: erasing.begin(tx, zoe.person, house.clock.now()))
+    after = await shown()
+    assert "Zoe Q" not in after
+    assert after.count("Yan Q") == 3
+    for job_id in asked:
+        await finish(house, job_id)
+    await forgotten(house)
 
 
 async def test_a_film_is_forgotten_with_its_shots(house: House) -> None:

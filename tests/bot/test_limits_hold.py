@@ -6,9 +6,10 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from bot.errors import QuotaExceeded, Stale
 from bot.job import Failure, Job, JobState, Plan
+from bot.limits import BY_KEY
 from bot.refs import Micros, Price, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs, ledger, schema
@@ -30,24 +32,36 @@ AT_ONCE = 50
 SUBMISSIONS = 10_000
 HOLDS = (0, 1_000, *[40_000, 153_000, 251_000, 999_999] * 5)
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "Atlantic/Azores")
+WHOSE = ("person", "channel", "tenant")
+PERIODS = ("day", "month")
+RUNNING = tuple(f"running_per_{whose}" for whose in WHOSE)
+CLIPS = tuple(f"clips_per_{whose}_per_{per}" for whose in WHOSE for per in PERIODS)
 MONEY = (
-    "usd_per_person_per_day",
-    "usd_per_channel_per_day",
-    "usd_per_tenant_per_month",
+    *(f"usd_per_{whose}_per_{per}" for whose in WHOSE for per in PERIODS),
     "usd_total_per_month",
 )
-COUNTS = ("running_per_person", "clips_per_person_per_day")
 #: What holds for guests besides.
-OF_GUESTS = {COUNTS[1]: "clips_per_guest_per_day", MONEY[0]: "usd_per_guest_per_day"}
+OF_GUESTS = {
+    "clips_per_person_per_day": "clips_per_guest_per_day",
+    "usd_per_person_per_day": "usd_per_guest_per_day",
+}
+LIMIT_OF = {theirs: own for own, theirs in OF_GUESTS.items()}
 #: One of the people is a guest everywhere.
 GUEST = "3"
-#: The limits in force: each alone, and some together.
+#: The limits in force together; each is one at least once, and refuses somebody.
 WORLDS = (
-    *((name,) for name in (*COUNTS, *MONEY)),
-    (COUNTS[1], MONEY[1], MONEY[3]),
-    COUNTS,
+    ("running_per_person", "clips_per_person_per_day"),
+    ("running_per_channel", "usd_per_person_per_month"),
+    ("running_per_tenant", "clips_per_person_per_month"),
+    ("clips_per_channel_per_day", "usd_per_tenant_per_month"),
+    ("clips_per_channel_per_month", "usd_per_person_per_day"),
+    ("clips_per_tenant_per_day", "usd_per_channel_per_month"),
+    ("clips_per_tenant_per_month", "usd_per_channel_per_day"),
+    ("usd_per_tenant_per_day", "usd_total_per_month"),
     *OF_GUESTS.items(),
 )
+#: A limit, whose, and which day or month: ("clips_per_tenant_per_day", "a", "2026-10-24").
+Key = tuple[str, str, str]
 
 
 @dataclass
@@ -59,7 +73,6 @@ class Ticket:
     accepted_at: datetime | None = None
     cost: int = 0
     is_open: bool = False
-    counts: bool = False
 
     @property
     def person(self) -> str:
@@ -74,87 +87,79 @@ class Ticket:
         return f"{self.tenant}:{self.job.request.thread.channel}"
 
 
+@cache
+def dates(at: datetime, zone: str) -> tuple[str, str]:
+    """The day and the month of a moment, as people there say them."""
+    there = at.astimezone(ZoneInfo(zone))
+    return f"{there:%Y-%m-%d}", f"{there:%Y-%m}"
+
+
 @dataclass
 class Model:
     """The limits in plain Python: sums by calendar day and month, and nothing else."""
 
     limits: LimitsTable
-    running: Counter[str] = field(default_factory=Counter)
-    clips: Counter[tuple[str, str]] = field(default_factory=Counter)
-    money: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    used: Counter[Key] = field(default_factory=Counter)
 
-    def keys(self, ticket: Ticket, at: datetime) -> dict[str, tuple[str, str, str]]:
-        there = at.astimezone(ZoneInfo(self.limits.timezone))
-        day, month = f"{there:%Y-%m-%d}", f"{there:%Y-%m}"
-        return {
-            "usd_per_person_per_day": ("person", ticket.person, day),
-            "usd_per_channel_per_day": ("channel", ticket.channel, day),
-            "usd_per_tenant_per_month": ("tenant", ticket.tenant, month),
-            "usd_total_per_month": ("everyone", "", month),
-        }
+    def key(self, name: str, ticket: Ticket, at: datetime) -> Key:
+        """What of a limit a job counts to."""
+        who = {"person": ticket.person, "channel": ticket.channel, "tenant": ticket.tenant}
+        whose = next((who[each] for each in WHOSE if f"_per_{each}" in name), "")
+        day, month = dates(at, self.limits.timezone)
+        return name, whose, "" if name in RUNNING else day if name.endswith("day") else month
 
-    def day(self, ticket: Ticket, at: datetime) -> tuple[str, str]:
-        return ticket.person, self.keys(ticket, at)["usd_per_person_per_day"][2]
-
-    def limit(self, name: str, person: str) -> float | None:
-        """What holds for a person: the lower one, where guests have their own."""
+    def limit(self, name: str, whose: str) -> float | None:
+        """What holds for somebody or somewhere: the lower one, where guests have their own."""
         found = [getattr(self.limits, name)]
-        if person.endswith(f":{GUEST}") and name in OF_GUESTS:
+        if whose.endswith(f":{GUEST}") and name in OF_GUESTS:
             found.append(getattr(self.limits, OF_GUESTS[name]))
-        return min((each for each in found if each is not None), default=None)
+        least = min((each for each in found if each is not None), default=None)
+        return least if least is None or name not in MONEY else least * 1_000_000
 
     def fits(self, ticket: Ticket, now: datetime) -> bool:
-        running, clips = (self.limit(name, ticket.person) for name in COUNTS)
-        if running is not None and self.running[ticket.person] >= running:
-            return False
-        if clips is not None and self.clips[self.day(ticket, now)] >= clips:
-            return False
-        return all(
-            (dollars := self.limit(name, ticket.person)) is None
-            or self.money[key] + ticket.hold <= dollars * 1_000_000
-            for name, key in self.keys(ticket, now).items()
-        )
+        for name in (*RUNNING, *CLIPS, *MONEY):
+            if (limit := self.limit(name, ticket.person)) is None:
+                continue
+            more = ticket.hold if name in MONEY else 1
+            if self.used[self.key(name, ticket, now)] + more > limit:
+                return False
+        return True
 
     def accept(self, ticket: Ticket, now: datetime) -> None:
-        ticket.accepted_at, ticket.is_open, ticket.counts = now, True, True
-        self.running[ticket.person] += 1
-        self.clips[self.day(ticket, now)] += 1
+        ticket.accepted_at, ticket.is_open = now, True
+        self._count((*RUNNING, *CLIPS), ticket, 1)
         self._charge(ticket, ticket.hold)
 
     def end(self, ticket: Ticket, cost: int, *, is_delivered: bool) -> None:
         if not ticket.is_open:
             return
-        assert ticket.accepted_at is not None
         ticket.is_open = False
-        self.running[ticket.person] -= 1
+        self._count(RUNNING, ticket, -1)
         self._charge(ticket, cost)
         if not is_delivered and cost == 0:
-            self.clips[self.day(ticket, ticket.accepted_at)] -= 1
+            self._count(CLIPS, ticket, -1)
 
     def _charge(self, ticket: Ticket, cost: int) -> None:
-        assert ticket.accepted_at is not None
-        for key in self.keys(ticket, ticket.accepted_at).values():
-            self.money[key] += cost - ticket.cost
+        self._count(MONEY, ticket, cost - ticket.cost)
         ticket.cost = cost
+
+    def _count(self, names: Iterable[str], ticket: Ticket, more: int) -> None:
+        assert ticket.accepted_at is not None
+        for name in names:
+            self.used[self.key(name, ticket, ticket.accepted_at)] += more
 
     def check(self) -> None:
         """No sum ever stands above its limit."""
-        running = self.limits.running_per_person
-        assert running is None or max(self.running.values(), default=0) <= running
-        for (person, _), count in self.clips.items():
-            clips = self.limit("clips_per_person_per_day", person)
-            assert clips is None or count <= clips
-        kinds = dict(zip(("person", "channel", "tenant", "everyone"), MONEY, strict=True))
-        for (kind, who, _), used in self.money.items():
-            dollars = self.limit(kinds[kind], who)
-            assert dollars is None or used <= dollars * 1_000_000
+        for (name, whose, _), used in self.used.items():
+            limit = self.limit(name, whose)
+            assert limit is None or used <= limit, name
 
 
 def draw_limits(rng: random.Random, names: tuple[str, ...], zone: str) -> LimitsTable:
     """These limits, each worth a few clips."""
-    values: dict[str, Any] = dict.fromkeys((*MONEY, *COUNTS))
+    values: dict[str, Any] = dict.fromkeys((*RUNNING, *CLIPS, *MONEY))
     for name in names:
-        is_count = name in COUNTS or name.startswith("clips")
+        is_count = not name.startswith("usd")
         values[name] = rng.randint(1, 4) if is_count else rng.choice((0.153, 0.5, 1.3))
     return LimitsTable.model_validate({"timezone": zone, **values})
 
@@ -171,6 +176,7 @@ class Race:
         self.received: list[Ticket] = []
         self.open: list[Ticket] = []
         self.told: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
 
     async def ask(self, count: int) -> None:
         """Some more requests of three people in two channels of two places."""
@@ -222,30 +228,31 @@ class Race:
                 what.happen(self, ticket)
             elif isinstance(answer, QuotaExceeded):
                 assert answer.resets_at is None or answer.resets_at > self.now
+                self.refused[answer.limit] += 1
         self.received = [ticket for ticket in self.received if ticket.accepted_at is None]
         self.model.check()
 
     async def check_sums(self) -> None:
         """The rows themselves hold what the model says, and no more than the limits allow."""
         sums = await self.database.read(self._sums)
-        assert sums == +self.model.money
+        used = +self.model.used
+        assert sums == {key: used[key] for key in used if key[0] in MONEY}
         assert await self.database.read(ledger.broken_invariants) == {}
 
-    def _sums(self, conn: Connection) -> Counter[tuple[str, str, str]]:
+    def _sums(self, conn: Connection) -> Counter[Key]:
         table = schema.jobs.c
         rows = conn.execute(
             select(table.id, table.cost, table.person, table.channel, table.tenant)
             .add_columns(table.accepted_at)
             .where(table.cost > 0)
         )
-        zone, sums = ZoneInfo(self.limits.timezone), Counter[tuple[str, str, str]]()
+        sums = Counter[Key]()
         for row in rows:
-            there = row.accepted_at.astimezone(zone)
-            day, month = f"{there:%Y-%m-%d}", f"{there:%Y-%m}"
-            sums["person", row.person, day] += row.cost
-            sums["channel", row.channel, day] += row.cost
-            sums["tenant", row.tenant, month] += row.cost
-            sums["everyone", "", month] += row.cost
+            days = dict(zip(PERIODS, dates(row.accepted_at, self.limits.timezone), strict=True))
+            for whose in WHOSE:
+                for per, when in days.items():
+                    sums[f"usd_per_{whose}_per_{per}", getattr(row, whose), when] += row.cost
+            sums["usd_total_per_month", "", days["month"]] += row.cost
         held = conn.execute(select(func.count()).where(schema.ledger_entries.c.kind == "hold"))
         assert held.scalar_one() == self.told["Job"] - self.told["ended"]
         return sums
@@ -327,6 +334,10 @@ def draw_ending(rng: random.Random) -> Ending:
     )
 
 
+def test_every_limit_is_in_force_in_some_world() -> None:
+    assert set(BY_KEY) == set(itertools.chain(*WORLDS)) == {*RUNNING, *CLIPS, *MONEY, *LIMIT_OF}
+
+
 @pytest.mark.parametrize(("names", "zone"), [*zip(WORLDS, itertools.cycle(ZONES))])
 async def test_no_interleaving_passes_a_limit(
     names: tuple[str, ...], zone: str, tmp_path: Path
@@ -342,6 +353,7 @@ async def test_no_interleaving_passes_a_limit(
             left -= count
         await race.check_sums()
         assert race.told["QuotaExceeded"] > race.told["Job"]
+        assert set(race.refused) == {LIMIT_OF.get(name, name) for name in names}
         assert race.told["Stale"] > 0
         assert race.told["ended"] > 0
     finally:

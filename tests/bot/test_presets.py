@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.acts import Act
 from bot.errors import InvalidRequest
 from bot.job import JobState
 from bot.presets import shown, with_defaults
@@ -64,6 +65,34 @@ async def test_a_style_is_paid_for_once_and_goes_to_the_service(house: House) ->
         "yours",
     )
     assert {each.name: each.source for each in held}["prefix"] == "yours"
+
+
+async def test_what_is_made_again_has_the_style_of_then(house: House) -> None:
+    person = to_requester()
+    await house.studio.preferences.change(person, {"prefix": "watercolour of"})
+    fox = await house.until(await house.ask("a fox"), JobState.GENERATING)
+    await house.simulator.finish(str(fox.generation_id))
+    await house.delivered(fox.id)
+    acts: tuple[tuple[Act, str], ...]
+    acts = (("final", "ink of"), ("variation", ""), ("remix", "ink of"))
+    for act, now in acts:
+        await house.studio.preferences.change(person, {"prefix": now})
+        [receipt] = await house.studio.works.follow(
+            fox.id,
+            act,
+            person,
+            dedupe_key=act,
+            thread=fox.request.thread,
+            prompt="a wolf" if act == "remix" else "",
+        )
+        made = await house.until(receipt.job_id, JobState.GENERATING)
+        assert made.work.full_prompt == f"watercolour of {made.work.prompt}"
+    await house.studio.preferences.change(person, {"prefix": "ink of"})
+    [receipt] = await house.studio.works.follow(
+        fox.id, "extend", person, dedupe_key="extend", thread=fox.request.thread, prompt="it runs"
+    )
+    assert (await house.job(receipt.job_id)).work.full_prompt == "ink of it runs"
+    await house.studio.preferences.change(person, {"prefix": ""})
 
 
 async def test_a_style_that_cannot_be_is_refused(house: House) -> None:

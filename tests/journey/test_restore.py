@@ -214,8 +214,8 @@ async def test_a_backup_is_not_started_from_by_mistake(
         backup = await copy(house, tmp_path / "copy.db")
         path = Path(house.app.database.place)
     path.write_bytes(backup.read_bytes())
-    with pytest.raises(ConfigError, match="raybot restore"):
-        await SqliteDatabase(f"sqlite:///{path}").start()
+    with pytest.raises(ConfigError, match=r"is a backup.*raybot restore"):
+        await again().__aenter__()
     elsewhere = SqliteDatabase(f"sqlite:///{tmp_path / 'new.db'}")
     with pytest.raises(InvalidRequest, match="raybot restore"):
         moving.move(SqliteDatabase(f"sqlite:///{backup}"), elsewhere, lambda *_: None)

@@ -278,11 +278,20 @@ async def test_a_story_is_told_at_the_terminal(
         second = await at_service(house, film, 2)
         await simulator.fail(second.generation_id or "", "Prompt not allowed by moderation")
         await house.until(second.id, JobState.FAILED)
+        await keys.typed.put(f"redo {film} 2 it walks")
+        await simulator.wait_for_creates(3)
+        await make(house, film, 2)
+        third = await at_service(house, film, 3)
+        await simulator.fail(third.generation_id or "", "Frame moderation failed")
+        await house.until(third.id, JobState.FAILED)
         await keys.typed.put(f"finish {film}")
         await house.delivered(film)
         await house.check_books()
     said = shown.getvalue()
-    for words in ("The story is empty", "Shot 1 of 3", "Your film is ready", "0:00 a fox wakes"):
+    for words in (
+        *("The story is empty", "Shot 1 of 3", "Shot 2 of 3 failed", "(or other words after it)"),
+        *("Shot 3 of 3 failed", "Your film is ready", "0:00 a fox wakes", "0:05 it walks"),
+    ):
         assert words in said
     assert len(list(tmp_path.glob("*.mp4"))) == 1
 

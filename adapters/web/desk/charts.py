@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 from bot.refs import money
-from bot.text import span
+from bot.words import day_words, span
 
 #: How many days can be chosen.
 CHOICES = (7, 30, 90)
@@ -50,7 +50,7 @@ class Chart:
         ticks = ticks_to(self._most, CENT if self.unit == "money" else 1)
         drawn: dict[str, Any] = {
             "shape": self.shape,
-            "days": [_short(day) for day in self.days],
+            "days": [day_words(date.fromisoformat(day)) for day in self.days],
             "ticks": ticks,
             "labels": [_said(self.unit)(tick) for tick in ticks],
             "series": [
@@ -93,8 +93,3 @@ def _said(unit: Unit) -> Callable[[float], str]:
     if unit == "seconds":
         return lambda value: f"{value:.1f} s" if value % 1 else span(timedelta(seconds=value))
     return lambda value: f"{value:,.0f}"
-
-
-def _short(day: str) -> str:
-    when = date.fromisoformat(day)
-    return f"{when.day} {when:%b}"

@@ -194,4 +194,4 @@ def _to_trouble(error: BotError, *, has_sent: bool) -> Text:
     if type(error) is not BotError:
         return Text(title=BROKE, lines=(error.sentence,))
     again = LOOK_FIRST if has_sent else "Load the page again."
-    return Text(title=BROKE, lines=("Raybot made a mistake here; its log says which.", again))
+    return Text(title=BROKE, lines=(error.sentence, again))

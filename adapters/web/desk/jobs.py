@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from adapters.web.desk.addresses import job_path, person_path, to_path
 from adapters.web.desk.seat import Handler, Seat
-from adapters.web.desk.tables import Column, Link, Table, as_file
+from adapters.web.desk.tables import Column, Link, Passed, Table, as_file
 from adapters.web.parse import to_job_id
 from bot.errors import InvalidRequest, JobNotFound
 from bot.job import OPEN
 from bot.ports import WebCall, WebReply
-from bot.records import JobSight, Kin
+from bot.records import JobSight, Kin, Step
 from bot.refs import JobId
 from bot.request import (
     AnyWork,
@@ -144,9 +144,13 @@ def _steps(job: JobSight) -> Table:
             Column(name="reached", kind="time"),
             Column(name="for", kind="seconds"),
         ),
-        rows=[(each.state, each.at, each.seconds) for each in job.steps],
+        rows=[(_reached(each), each.at, each.seconds) for each in job.steps],
         file=_path(job, "steps"),
     )
+
+
+def _reached(step: Step) -> str | Passed:
+    return step.state if step.seconds is None else Passed(state=step.state)
 
 
 def _money(job: JobSight) -> Table:

@@ -59,7 +59,7 @@ class Money:
             days=days,
             choices=CHOICES,
             by_day=replace(_days(spent), file=f"{_file('days')}?days={days}"),
-            tables=[_cut(TABLES[name](spent)) for name in SHARES if _is_shown(name, seat)],
+            tables=[dearest(name, spent) for name in SHARES if _is_shown(name, seat)],
         )
 
     async def _file(self, name: str, call: WebCall, seat: Seat) -> WebReply:
@@ -183,12 +183,14 @@ def _amount(budget: Budget, value: int) -> str:
     return f"{value / 1_000_000:.6f}" if budget.allowance.is_money else str(value)
 
 
-def _cut(table: Table) -> Table:
-    """As it is on the page: with the dearest rows."""
-    if (count := len(table.rows)) <= SHOWN:
+def dearest(name: str, spent: Spending) -> Table:
+    """A table as it is on the page: with the dearest rows."""
+    rows: Sequence[UsageRow] = getattr(spent, name)
+    shown: Mapping[str, Any] = {name: rows[:SHOWN]}
+    table = TABLES[name](replace(spent, **shown))
+    if len(rows) <= SHOWN:
         return table
-    title = f"{table.title}: the {SHOWN} dearest of {count:,}"
-    return replace(table, title=title, rows=table.rows[:SHOWN])
+    return replace(table, title=f"{table.title}: the {SHOWN} dearest of {len(rows):,}")
 
 
 def _is_shown(name: str, seat: Seat) -> bool:

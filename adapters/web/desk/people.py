@@ -80,7 +80,8 @@ class PeoplePage:
             person=person,
             line=person.line,
             acts=await self._openings.of_person(seat.sitting, person.line.person),
-            back=person_path(person.line.person),
+            # Who never asked has no page any more once they are unblocked.
+            back=person_path(person.line.person) if person.line.asked_ever else HERE,
             clips=to_path("/desk/clips", person=person.line.person),
             tables=tuple(to_tables(person).values()),
         )

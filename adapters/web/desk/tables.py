@@ -37,6 +37,13 @@ class Link:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Passed:
+    """A state in which a job is no more."""
+
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """Rows under columns; `file` is where the whole of it can be fetched as CSV, `more` the rest.
 
@@ -76,6 +83,8 @@ def _written(kind: Kind, value: Any) -> str:
         return ""
     if isinstance(value, Link):
         value = value.words
+    if isinstance(value, Passed):
+        value = value.state
     if kind == "money":
         return f"{value / 1_000_000:.6f}"
     if kind == "seconds":

@@ -141,15 +141,25 @@
 
   // ---- requests --------------------------------------------------------------------------
 
+  // What was sent and is not known to be answered: sent again as it is, it is the same request.
+  const doubtful = new Map();
+  const sent = ({ path, formData }) => path + JSON.stringify([...formData].filter(([name]) => name !== "nonce"));
   document.addEventListener("htmx:configRequest", (event) => {
-    if (event.detail.verb === "post" && !event.detail.parameters.nonce) event.detail.parameters.nonce = nonce();
+    if (event.detail.verb !== "post") return;
+    const what = sent(event.detail);
+    if (!doubtful.has(what)) doubtful.set(what, nonce());
+    event.detail.parameters.nonce = doubtful.get(what);
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const { xhr, requestConfig } = event.detail;
+    if (xhr.status && xhr.status < 500 && !xhr.getResponseHeader("X-Doubtful")) doubtful.delete(sent(requestConfig));
   });
   const trouble = (words) => {
     const box = one("#trouble");
     box.textContent = words;
     box.hidden = !words;
   };
-  const AWAY = "Raybot cannot be reached. Nothing was sent; try again once it runs.";
+  const AWAY = "Raybot cannot be reached. Send it again once it runs: what was taken already is not paid twice.";
   document.addEventListener("htmx:sendError", () => trouble(AWAY));
   document.addEventListener("htmx:timeout", () => trouble(AWAY));
   const OUT = "You are signed out here. Ask for a new link, then load the page again.";
@@ -178,13 +188,11 @@
     if (text.value === sending.text) text.value = "";
     sending.chips.forEach((each) => each.remove());
     if (messages.dataset.takes !== "kin" && job.value === sending.job) reply("", "");
-    fresh();
     grow();
   });
 
   // ---- the composer ----------------------------------------------------------------------
 
-  const fresh = () => composer && (composer.elements.nonce.value = nonce());
   function grow() {
     const text = composer.elements.text;
     text.rows = Math.min(8, Math.max(1, text.value.split("\n").length, Math.ceil(text.value.length / 90)));
@@ -222,7 +230,6 @@
   }
 
   if (composer) {
-    fresh();
     const text = composer.elements.text;
     text.addEventListener("input", grow);
     text.addEventListener("keydown", (event) => {

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import discord
@@ -200,6 +201,13 @@ async def use_and_limit(scene: Scene) -> None:
     await scene.admin("limit", **limit, value="")
     assert "$5.00 more" in await scene.admin("grant", member=scene.ana, dollars=5.0)
     assert "Limits here" in await scene.admin("limits")
+    # Its first chart takes a process a while, and on a busy machine long.
+    scene.stage.env.settle_timeout = 45
+    shown = await scene.boss.slash(scene.stage.general, "ray-admin usage", since="today")
+    assert "ana" in said(shown)
+    assert shown.response is not None
+    kinds = [each.filename[-3:] for each in shown.response.attachments]
+    assert kinds == ["png"] * bool(find_spec("matplotlib")) + ["csv", "csv"]
 
 
 async def refuse_words(scene: Scene) -> None:

@@ -150,6 +150,19 @@ async def test_a_page_that_was_cut_off_shows_each_message_once(here: Surrounding
         await expect(page.locator(f"#{job} video")).to_be_visible()
         await expect(page.locator(f"#{other}")).to_have_count(1)
         await expect(page.locator("article")).to_have_count(before + 2)
+
+        async def lose(route: Route) -> None:
+            """It is taken, and its answer does not arrive."""
+            await route.fetch()
+            await route.abort()
+
+        # So it is sent again as it is, which is no other request; once answered, it would be.
+        await page.route("**/web/say", lose, times=1)
+        for count in (3, 3, 4):
+            await _send(page, "a lonely lynx")
+            await expect(page.locator("article")).to_have_count(before + count)
+            await expect(page.locator("#send")).to_be_enabled()
+        await expect(page.get_by_text("Raybot cannot be reached")).to_be_hidden()
         here.complaints.clear()  # Of the connection, rightly.
 
 

@@ -189,4 +189,3 @@ def test_a_mistake_of_ours_is_told_in_words_of_the_desk() -> None:
         assert words in page
         assert "its log says which" in page
         assert "charged" not in page
-        assert "Type jobs" not in page

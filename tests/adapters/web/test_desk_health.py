@@ -9,6 +9,8 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 
@@ -16,12 +18,14 @@ import pytest
 from sqlalchemy import text
 
 from adapters.web.desk.charts import Chart, Series, ticks_to
+from adapters.web.desk.money import SHOWN, TABLES, dearest
 from adapters.web.desk.seat import FIELD
 from adapters.web.desk.tables import Column, Table, as_file
 from bot.job import JobState
-from bot.refs import JobId
+from bot.refs import JobId, Micros
+from bot.sights import Spending
 from bot.simulator import Simulator
-from bot.store import settings
+from bot.store import reports, settings
 from bot.store.database import Tx
 from tests.adapters.web.test_desk_door import ADMIN, link_of
 from tests.adapters.web.visitor import Reply, Visitor, visiting
@@ -177,6 +181,20 @@ async def test_money_has_budgets_charts_and_the_same_numbers_as_files(visitor: V
     assert budget[3] == "10.000000"
     assert float(budget[2]) > 0
     assert rows(await visitor.get("/desk/money/people.csv"))[1][0] == "ana (recording:local:ana)"
+
+
+def test_the_page_has_the_dearest_and_the_file_all() -> None:
+    nothing = reports.total(())
+    people = [
+        replace(nothing, label=f"p{n:02}", charged=Micros(n)) for n in range(SHOWN + 1, 0, -1)
+    ]
+    month = replace(people[0], label="this month")
+    spent = Spending(today=month, month=month, month_ends=datetime.now(UTC), people=people)
+    table = dearest("people", spent)
+    assert table.title == "By person, this month: the 25 dearest of 26"
+    assert [row[0] for row in table.rows] == [each.label for each in people[:SHOWN]]
+    assert len(TABLES["people"](spent).rows) == SHOWN + 1
+    assert dearest("people", replace(spent, people=people[1:])).title == "By person, this month"
 
 
 async def test_a_balance_is_asked_once_in_five_minutes(

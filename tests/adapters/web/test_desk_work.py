@@ -16,8 +16,9 @@ from bot.job import Failure, JobState
 from bot.refs import JobId, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.simulator import Simulator
-from bot.store import jobs
+from bot.store import jobs, settings
 from bot.streams import MOST_EACH
+from tests.adapters.web.sitting import running_place
 from tests.adapters.web.visitor import Stream, Visitor, visiting
 from tests.fakes import MovableClock
 
@@ -197,6 +198,40 @@ async def test_people_and_their_limits_and_what_nobody_has(visitor: Visitor) -> 
     assert (await visitor.get("/desk/person.csv?key=recording:local:bo&of=all")).status == 404
 
 
+async def test_who_was_blocked_before_they_asked_is_found_and_unblocked(visitor: Visitor) -> None:
+    ana = Requester(adapter=NAME, workspace="local", user="ana", display_name="Ana")
+    now = visitor.house.clock.now()
+    for user in ("mal", "moe"):
+        await visitor.house.app.studio.admin.block(
+            "recording:local", user, actor=ana, reason="spam"
+        )
+    await visitor.house.app.database.write(
+        lambda tx: settings.block(tx, "recording:away:mia", until=None, reason="", now=now)
+    )
+    job = await ask(visitor, "a fox", "bo")
+    async with running_place(visitor, ana) as desk:
+        people = rows((await desk.get("/desk/people.csv")).html)
+        people.sort(key=lambda each: each["name"])
+        assert [(each["name"], each["asked ever"], each["blocked"]) for each in people] == [
+            ("Bo", "1", ""),
+            ("mal", "0", "for good"),
+            ("moe", "0", "for good"),
+        ]
+        assert people[1]["last seen"] == ""
+        assert "mia" not in (await desk.get("/desk/people?name=mi")).html
+        assert (await desk.get("/desk/person?key=recording:away:mia")).status == 404
+        page = (await desk.get("/desk/person?key=recording:local:mal")).html
+        assert "spam" in page
+        assert "Unblock" in page
+        back = in_page(r'name="back" value="([^"]+)"', page)
+        person = "recording:local:mal"
+        said = await desk.act("unblock", person=person, back=back)
+        assert said == ("status", "mal can ask again.")
+        assert (await desk.get(f"/desk/person?key={person}")).status == 404
+        assert len(rows((await desk.get("/desk/people.csv")).html)) == 2
+    assert (await visitor.house.job(job)).state is JobState.GENERATING
+
+
 async def test_a_failure_is_told_with_its_class(visitor: Visitor) -> None:
     job = await ask(visitor, "a fox")
     found = await visitor.house.job(job)
@@ -207,6 +242,11 @@ async def test_a_failure_is_told_with_its_class(visitor: Visitor) -> None:
     await sit(visitor)
     page = (await visitor.get(f"/desk/job?id={job}")).html
     assert f"<b>{ended.failure.code}</b>" in page
+    looks = re.findall(r'<th [^>]*><span class="state ([^"]+)">(\w+)<', page)
+    assert looks[-1] == ("failed", "failed")
+    assert {look for look, _ in looks[:-1]} == {"passed"}, "only where it stands looks like it"
+    steps = rows((await visitor.get(f"/desk/job.csv?id={job}&of=steps")).html)
+    assert [each["state"] for each in steps] == [state for _, state in looks]
     assert "release" in page
 
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy import text as sql
 
 from adapters.login import whoami
 from adapters.web.parse import IMAGE_BYTES
@@ -16,6 +18,7 @@ from bot.errors import ConfigError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
+from bot.store.schema import jobs
 from bot.supply import load_adapter, switched_on
 from tests.adapters.web.visitor import Visitor, visiting
 from tests.fakes import MovableClock
@@ -129,6 +132,30 @@ async def test_what_is_sent_twice_is_made_once(visitor: Visitor) -> None:
     nonce = "one-message-only-once"
     first, again = [await visitor.say("a red fox in snow", nonce=nonce) for _ in range(2)]
     assert first.job == again.job
+
+
+async def test_what_broke_while_it_was_taken_is_sent_again_and_paid_once(visitor: Visitor) -> None:
+    nonce, database = "taken-before-it-broke", visitor.house.app.database
+
+    async def rename(old: str, new: str) -> None:
+        statement = sql(f"ALTER TABLE {old} RENAME TO {new}")
+        await database.write(lambda tx: tx.conn.execute(statement))
+
+    async def taken() -> list[str]:
+        query = select(jobs.c.id)
+        return list(await database.read(lambda conn: conn.execute(query).scalars().all()))
+
+    await rename("ledger_entries", "lost")
+    broke = await visitor.say("a red fox in snow", nonce=nonce)
+    await rename("lost", "ledger_entries")
+    assert "Send the same once more" in broke.html
+    assert "charged" not in broke.html
+    assert broke.headers["X-Doubtful"] == "yes"
+    [job] = await taken()
+    again = await visitor.say("a red fox in snow", nonce=nonce)
+    assert "X-Doubtful" not in again.headers
+    assert again.job == job
+    assert await taken() == [job]
 
 
 async def test_a_price_is_confirmed_and_a_limit_is_told(

@@ -22,6 +22,7 @@ from tests.bot.store.conftest import (
     one_batch,
     opened,
     outcomes,
+    put_off,
     start_write,
     start_writer,
 )
@@ -41,6 +42,37 @@ async def test_one_bad_item_does_not_spoil_its_batch(database: Database) -> None
     assert isinstance(told[1], InvalidRequest)
     assert type(told[2]).__name__ == "IntegrityError", "the name is taken"
     assert await database.read(noted) == ["a", "b"]
+
+
+async def test_what_fails_alone_leaves_nothing(database: Database) -> None:
+    def refused(tx: Tx) -> None:
+        note("half done")(tx)
+        put_off("half put off")(tx)
+        raise InvalidRequest("No.")
+
+    with pytest.raises(InvalidRequest):
+        await database.write(refused)
+    assert await database.write(note("after")) == "after"
+    assert await database.read(noted) == ["after"]
+
+
+async def test_what_is_put_off_is_written_with_its_own(database: Database) -> None:
+    def refused(tx: Tx) -> None:
+        put_off("never")(tx)
+        raise InvalidRequest("No.")
+
+    told = await outcomes(database, put_off("late"), refused, put_off("later"), note("now"))
+    assert [told[0], told[2], told[3]] == ["late", "later", "now"]
+    assert await database.read(noted) == ["late", "later", "now"]
+
+
+async def test_what_cannot_be_put_off_takes_its_commit_with_it(database: Database) -> None:
+    """Nobody hears of success who shares it, and nothing is half done."""
+    told = await outcomes(database, note("first"), put_off("first"))
+    assert [type(each) for each in told] == [StoreError, StoreError]
+    assert await database.read(noted) == []
+    assert await database.write(put_off("first")) == "first"
+    assert await database.read(noted) == ["first"]
 
 
 async def test_a_fault_of_the_database_is_told_as_ours(database: Database) -> None:

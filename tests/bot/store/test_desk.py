@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,10 +17,13 @@ from bot.store import (
     desk_jobs,
     desk_money,
     desk_people,
+    digests,
     erasing,
     jobs,
     ledger,
+    reports,
     settings,
+    stars,
 )
 from tests.bot.store.conftest import NOW, Books
 from tests.fakes import to_request
@@ -129,13 +132,17 @@ async def test_who_asked_to_be_forgotten_has_no_name_from_then_on(books: Books) 
 
     async def named() -> set[str]:
         def read(conn: Connection) -> list[str]:
-            seen, _ = desk_people.seen(conn, HOME, limit=9)
+            seen, _ = desk_people.seen(conn, HOME, NOW, limit=9)
             queue, _ = desk_jobs.unfinished(conn, HOME, 9)
             found = [desk_acts.job(conn, each.id) for each in (going, stays)]
             every = [each.job for each in found if each] + [job for job, _ in queue]
             people = [desk_acts.person(conn, each, NOW)[0] for each in (ana, bo)]
             who = [*(each.request.requester for each in every), *(each for each in people if each)]
-            money = desk_money.names(conn, [ana, bo], []).values()
+            ends = (NOW, NOW + timedelta(days=1))
+            money = [
+                *desk_money.names(conn, [ana, bo], []).values(),
+                *reports.names(conn, *ends, tenant=HOME).values(),
+            ]
             return [*(each.display_name for each in who), *(each.name for each in seen), *money]
 
         return set(await books.database.read(read))
@@ -144,9 +151,25 @@ async def test_who_asked_to_be_forgotten_has_no_name_from_then_on(books: Books) 
     await books.database.write(lambda tx: erasing.begin(tx, ana, NOW))
     assert await named() == {"", "Bo"}
     found, _ = await books.database.read(
-        lambda conn: desk_people.seen(conn, HOME, named="Ana", limit=9)
+        lambda conn: desk_people.seen(conn, HOME, NOW, named="Ana", limit=9)
     )
     assert [each.name for each in found] == [""], "by the id alone"
+
+
+async def test_what_is_to_be_forgotten_is_in_no_digest(books: Books) -> None:
+    job = await books.reach(JobState.DELIVERED, micros=300)
+    who, day = job.request.requester, timedelta(days=1)
+    await books.database.write(lambda tx: stars.put(tx, job.id, "recording:local:fan", NOW))
+
+    async def starred() -> int:
+        ends = (NOW - day, NOW + day)
+        return len(
+            await books.database.read(lambda conn: digests.starred(conn, who.tenant, *ends))
+        )
+
+    assert await starred() == 1
+    await books.database.write(lambda tx: erasing.begin(tx, who.person, NOW))
+    assert await starred() == 0
 
 
 async def test_a_job_is_told_with_its_steps_its_money_and_its_attempts(books: Books) -> None:
@@ -176,6 +199,12 @@ async def test_a_job_is_told_with_its_steps_its_money_and_its_attempts(books: Bo
     assert await books.database.read(desk_jobs.pulse) > before
 
 
+async def block(books: Books, person: str, *, until: datetime | None) -> None:
+    await books.database.write(
+        lambda tx: settings.block(tx, person, until=until, reason="spam", now=NOW)
+    )
+
+
 async def test_people_are_listed_by_when_they_asked_last(books: Books) -> None:
     await asked(books, "one", minute=1, user="ana")
     await asked(books, "two", minute=2, user="bo_b")
@@ -184,7 +213,7 @@ async def test_people_are_listed_by_when_they_asked_last(books: Books) -> None:
 
     async def seen(tenant: str, **asked_for: Any) -> tuple[list[tuple[str, str, int]], int]:
         found, count = await books.database.read(
-            lambda conn: desk_people.seen(conn, tenant, **{"limit": 9, **asked_for})
+            lambda conn: desk_people.seen(conn, tenant, NOW, **{"limit": 9, **asked_for})
         )
         return [(each.person, each.name, each.times) for each in found], count
 
@@ -194,9 +223,12 @@ async def test_people_are_listed_by_when_they_asked_last(books: Books) -> None:
     assert await seen("") == ([(f"{AWAY}:cy", "Cy", 1), ana, bo], 3)
     assert await seen(HOME, named="o_B") == ([bo], 1)
     assert await seen(HOME, named="oxb") == ([], 0)
-    await books.database.write(
-        lambda tx: settings.block(tx, ana[0], until=None, reason="spam", now=NOW)
-    )
+    never = (f"{HOME}:di", "", 0)
+    await block(books, ana[0], until=None)
+    await block(books, never[0], until=None)
+    await block(books, f"{HOME}:ed", until=NOW)
+    assert await seen(HOME, named="d") == ([never], 1)
+    assert await seen(HOME) == ([ana, bo, never], 3)
     blocked = await books.database.read(lambda conn: desk_people.blocked(conn, [ana[0]], NOW))
     assert blocked == {ana[0]: Blocked(person=ana[0], at=NOW, reason="spam")}
     who = await books.database.read(lambda conn: desk_people.requester(conn, ana[0]))

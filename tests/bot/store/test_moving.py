@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from bot import restore
 from bot.__main__ import migrate
 from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
@@ -27,6 +29,7 @@ from bot.store import (
     inbox,
     jobs,
     ledger,
+    marks,
     messages,
     moving,
     places,
@@ -37,7 +40,7 @@ from bot.store import (
 )
 from bot.store.database import Database, Tx, open_database
 from bot.store.moving import Moved
-from bot.store.schema import erasures, metadata
+from bot.store.schema import COPY, erasures, metadata
 from tests.bot.store.conftest import NOW, Books, to_url
 from tests.postgres import postgres_database
 
@@ -118,12 +121,14 @@ def moved(source: str, target: str) -> Moved:
 
 
 def content(url: str) -> dict[str, list[tuple[object, ...]]]:
-    """All rows, as the program reads them."""
+    """All rows but for the mark of what was moved away, as the program reads them."""
     database = open_database(url)
     with database.alone() as conn:
         return {
             each.name: [
-                tuple(row) for row in conn.execute(select(each).order_by(*each.primary_key))
+                tuple(row)
+                for row in conn.execute(select(each).order_by(*each.primary_key))
+                if row[0] != COPY
             ]
             for each in metadata.sorted_tables
         }
@@ -149,7 +154,7 @@ def test_every_table_is_moved_as_it_was(
     for name, rows in before.items():
         assert f"  {name.ljust(16)}  {len(rows):>9}\n" in said
     assert "secret.key" in said
-    assert "Never start a bot on it again" in said
+    assert "but for a mark: a bot that is started on it says where it was moved to" in said
     assert ("single_host" in said) is target.startswith("postgres")
 
 
@@ -224,12 +229,62 @@ async def test_whoever_is_connected_is_named(path: Path, shared: str) -> None:
     assert not any(content(shared).values())
 
 
-def test_what_holds_rows_is_no_target(path: Path, target: str) -> None:
+def test_what_holds_rows_is_no_target(path: Path, filled: Path, target: str) -> None:
     moved(to_url(path), target)
     before = content(target)
+    path.write_bytes(filled.read_bytes())
     with pytest.raises(InvalidRequest, match=r"is not empty: there are rows in \w+\."):
         moved(to_url(path), target)
     assert content(target) == before
+
+
+async def test_no_bot_begins_on_what_was_moved_until_it_is_said_what_became_of_the_other(
+    path: Path, shared: str, tmp_path: Path
+) -> None:
+    there, place = tmp_path / "there.db", open_database(shared).place
+    ways = ((to_url(path), shared, place), (shared, to_url(there), str(there)))
+    sentences = []
+    for source, target, to in ways:
+        await asyncio.to_thread(moved, source, target)
+        bot = open_database(source)
+        with pytest.raises(ConfigError, match=f"was moved to {re.escape(to)} at ") as refused:
+            await marks.start(bot)
+        await bot.stop()
+        sentences.append(str(refused.value))
+        with pytest.raises(InvalidRequest, match="was moved to"):
+            await asyncio.to_thread(moved, source, to_url(tmp_path / "third.db"))
+    await back_from(path, sentences[0])
+    new = open_database(to_url(there))
+    await marks.start(new)
+    await new.stop()
+
+
+async def back_from(path: Path, sentence: str) -> None:
+    """Do as the sentence says: what waited is not made by itself, it may have been elsewhere."""
+    backup = path.with_name("backup.db")
+    await open_database(to_url(path)).back_up(backup)
+    for each in (path, backup):
+        since = re.search(r"`raybot restore --since (\S+)`", sentence)
+        assert since
+        assert "put aside" in await asyncio.to_thread(
+            restore.settle, open_database(to_url(each)), since[1]
+        )
+        old = open_database(to_url(each))
+        await marks.start(old)
+        await old.stop()
+
+
+def test_what_cannot_be_marked_is_moved_and_said(
+    path: Path, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql(
+        path,
+        "CREATE TRIGGER no_mark BEFORE INSERT ON settings WHEN NEW.scope = 'copy' "
+        "BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    migrate(source=to_url(path), target=target)
+    assert "and could not be marked. Never start a bot on it again" in capsys.readouterr().out
+    assert content(target) == content(to_url(path))
 
 
 def test_what_is_no_raybot_is_no_source(shared: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.fakes import to_requester
 ANA = to_requester("ana", workspace="1")
 HERE = ANA.tenant
 LATER = NOW + timedelta(hours=1)
-NAMES = dict.fromkeys(("of_tenant", "who", "now", *settings._SCOPES), "x")
+NAMES = dict.fromkeys(("of_tenant", "who", "now", "key", *settings._SCOPES), "x")
 
 
 async def test_a_place_asks_once_and_keeps_its_name(books: Books) -> None:

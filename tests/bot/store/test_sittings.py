@@ -60,7 +60,7 @@ async def test_what_has_ended_is_forgotten_and_a_restored_copy_lets_nobody_in(
     await database.write(lambda tx: sittings.sweep(tx, NOW + timedelta(minutes=9)))
     assert await database.read(lambda conn: sittings.has_link(conn, "a", NOW))
     assert await database.read(lambda conn: sittings.find(conn, "b", NOW)) == ANA
-    await database.write(lambda tx: restoring.restore(tx, NOW, NOW))
+    await database.write(lambda tx: restoring.restore(tx.conn, NOW, NOW))
     assert not await database.read(lambda conn: sittings.has_link(conn, "a", NOW))
     await database.write(lambda tx: sittings.sit_down(tx, "b", ANA))
     await database.write(lambda tx: sittings.sweep(tx, ANA.ends_at))

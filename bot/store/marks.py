@@ -1,0 +1,54 @@
+"""A database that says of itself that others go on: a copy, or one that was moved elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from bot.errors import ConfigError
+from bot.store.database import Database, Tx
+from bot.store.schema import COPY
+from bot.store.settings import choose, chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Since when it is behind; where it was moved to, which is empty for a copy."""
+
+    at: datetime
+    to: str = ""
+
+
+def read(conn: Connection) -> Mark | None:
+    """What a database says of itself; None for one that a bot goes on with."""
+    kept = chosen(conn, COPY)
+    return Mark(at=datetime.fromisoformat(kept["at"]), to=kept.get("to", "")) if kept else None
+
+
+def leave(conn: Connection, to: str, at: datetime) -> None:
+    """Let a database say that everything was moved from it."""
+    choose(Tx(conn), COPY, {"at": at.isoformat(), "to": to})
+
+
+async def start(database: Database) -> None:
+    """Start a database for a bot; raises `ConfigError` where it would pay again what others do."""
+    await database.start()
+    if (mark := await database.read(read)) is not None:
+        raise ConfigError(describe(database.place, mark))
+
+
+def describe(place: str, mark: Mark) -> str:
+    """What such a database is, and what to do."""
+    if not mark.to:
+        return (
+            f"{place} is a backup: what went on since is not in it, and would be paid again. "
+            "`raybot restore FILE` puts one in its place."
+        )
+    since = mark.at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return (
+        f"{place} was moved to {mark.to} at {since}: a bot here would pay and post what the one "
+        "there does. Set [bot] database_url to that one. To go on from here instead, stop that "
+        f"one for good, then `raybot restore --since {since}`."
+    )
