@@ -34,7 +34,10 @@ async def _launch() -> Server:
     with far:
         control = _nursery()
         socket.send_fds(control, [b"+"], [far.fileno()])
-        pid = int.from_bytes(control.recv(4), "big")
+        if not (answer := control.recv(4)):
+            near.close()
+            raise BrokenPipeError
+        pid = int.from_bytes(answer, "big")
     near.setblocking(False)
     loop = asyncio.get_running_loop()
     _, line = await loop.create_connection(lambda: _Line(pid), sock=near)
@@ -58,6 +61,7 @@ def _nursery() -> socket.socket:
 
     def end() -> None:
         near.close()
+        process.terminate()
         process.wait()
 
     atexit.register(end)
