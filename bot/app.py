@@ -59,8 +59,9 @@ class App:
         *,
         clock: Clock | None = None,
         check: Check = no_check,
+        codec: Codec | None = None,
     ) -> None:
-        self._config, self._check = config, check
+        self._config, self._check, self._codec = config, check, codec or Codec()
         self._factories = adapters
         self._clock = clock or SystemClock()
         self._stack = AsyncExitStack()
@@ -90,16 +91,15 @@ class App:
         await self._open_database()
         media = open_media(table.media_url, table.data_dir)
         self._stack.callback(media.close)
-        codec = self._codec = Codec()
-        self._stack.push_async_callback(codec.aclose)
+        self._stack.push_async_callback(self._codec.aclose)
         self._signer = LinkSigner(self._secret.encode())
         supplied = await supply.open_providers(
             self._config, self._clock, self._stack, self._metrics
         )
         self._providers = {provider.name: provider for provider in supplied.providers}
         await self._open_doors(is_local=supplied.is_local)
-        self._frames = Frames(media, codec, signer=self._signer, public_url=self.public_url)
-        self._clips = Clips(media, codec, allow_hosts=supplied.hosts)
+        self._frames = Frames(media, self._codec, signer=self._signer, public_url=self.public_url)
+        self._clips = Clips(media, self._codec, allow_hosts=supplied.hosts)
         self._links = Links(
             database=self.database,
             frames=self._frames,

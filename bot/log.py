@@ -42,6 +42,8 @@ _PATTERNS: tuple[re.Pattern[str], ...] = tuple(
         r"(\w+://[^\s?#\"'<>]+\?)[^\s\"'<>]+",  # A signature is in the query.
     )
 )
+#: Each of them asks for one of these; most names and values of a line have none.
+_MARK = re.compile(r"[-./\s]")
 
 _ROW = re.compile(r"^(DETAIL:\s+).+$", re.MULTILINE)
 
@@ -81,6 +83,8 @@ def redact(text: str) -> str:
     """The text without registered secrets and without what looks like one."""
     if (pattern := _registry.pattern) is not None:
         text = pattern.sub(HIDDEN, text)
+    if _MARK.search(text) is None:
+        return text
     for each in _PATTERNS:
         text = each.sub(rf"\g<1>{HIDDEN}", text)
     return text

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import importlib
 import logging
 import os
 import shutil
@@ -35,8 +37,10 @@ from bot.store.sqlite import sqlite_path
 from bot.studio import Receipt, Studio
 from bot.supply import AdapterFactory, database_url
 from tests.fakes import MovableClock, RecordingAdapter, to_request
+from tests.warm_codec import warm_codec
 
 KEY = "luma-simulator"
+ROOT = Path(__file__).parents[1]
 MEMORY, ROOM_BYTES = Path("/dev/shm"), 4_000_000_000
 # Where the machine has room for it, temporary folders lie in memory: the program still asks for
 # every fsync, and thousands of databases need not wait for a disk.
@@ -51,6 +55,23 @@ _STATE = "SELECT state FROM jobs WHERE id = ?"
 def pytest_configure() -> None:
     """Look for cycles less often: thousands of tests make few, and each look walks them all."""
     gc.set_threshold(20_000, 50, 10)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Let each worker begin with other modules, and find those of the others rewritten.
+
+    In a fresh checkout each would else rewrite the assertions of all of them, at the same time.
+    """
+    known = getattr(session.config, "workerinput", None)
+    if known and session.config.args_source == pytest.Config.ArgsSource.TESTPATHS:
+        number, count = int(known["workerid"].removeprefix("gw")), known["workercount"]
+        modules = sorted(Path(__file__).parent.rglob("test_*.py"))
+        for path in modules[len(modules) * number // count :]:
+            # What cannot be imported is told of when it is collected.
+            with contextlib.suppress(Exception):
+                importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    return (yield)
 
 
 def pytest_collection_finish() -> None:
@@ -180,7 +201,11 @@ async def running(
         path.write_bytes(migrated())
     async with (
         App(
-            config, {"recording": lambda _: chat, **adapters}, clock=clock, check=look_within
+            config,
+            {"recording": lambda _: chat, **adapters},
+            clock=clock,
+            check=look_within,
+            codec=warm_codec(),
         ) as app,
         asyncio.TaskGroup() as group,
     ):

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,6 +79,10 @@ class PictureInfo:
     suffix: str
 
 
+#: How a fork server is started; a test may have one that is loaded already.
+Launch = Callable[[], Awaitable["Server"]]
+
+
 class _Declined(Exception):
     """The child looked at the file and said, in a sentence, why it cannot be used."""
 
@@ -96,13 +100,15 @@ class Codec:
         images: Bounds = IMAGE_BOUNDS,
         probes: Bounds = PROBE_BOUNDS,
         encodes: Bounds = ENCODE_BOUNDS,
+        launch: Launch | None = None,
     ) -> None:
+        self._launch = launch or _launch
         self._images = images
         self._probes = probes
         self._encodes = encodes
         self._starting = asyncio.Lock()
         self._places = asyncio.Semaphore(max(2, os.cpu_count() or 1))
-        self._server: _Server | None = None
+        self._server: Server | None = None
 
     async def start(self) -> None:
         """Start the fork server now instead of at first use."""
@@ -221,10 +227,10 @@ class Codec:
         result: dict[str, Any] = answer["result"]
         return result
 
-    async def _running(self) -> _Server:
+    async def _running(self) -> Server:
         async with self._starting:
             if self._server is None or self._server.is_closed:
-                self._server = await _start_server()
+                self._server = await _start_server(self._launch)
             return self._server
 
 
@@ -237,7 +243,7 @@ _IMAGE_ENDINGS = {
 }
 
 
-async def _start_server() -> _Server:
+async def _launch() -> Server:
     """Start the server apart from us.
 
     It has no terminal, so that Ctrl-C is ours alone, and no environment, because that holds
@@ -245,20 +251,24 @@ async def _start_server() -> _Server:
     """
     flags = [f"-Xpycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
     paths, folder = json.dumps(sys.path), str(Path(__file__).parent)
-    loop = asyncio.get_running_loop()
+    _, server = await asyncio.get_running_loop().subprocess_exec(
+        Server,
+        sys.executable,
+        *flags,
+        "-S",
+        "-c",
+        _BOOT,
+        paths,
+        folder,
+        env={},
+        start_new_session=True,
+    )
+    return server
+
+
+async def _start_server(launch: Launch) -> Server:
     try:
-        _, server = await loop.subprocess_exec(
-            _Server,
-            sys.executable,
-            *flags,
-            "-S",
-            "-c",
-            _BOOT,
-            paths,
-            folder,
-            env={},
-            start_new_session=True,
-        )
+        server = await launch()
     except OSError as error:
         log.exception("The codec's process does not start.")
         raise _Ended("server") from error
@@ -275,7 +285,7 @@ async def _start_server() -> _Server:
     return server
 
 
-class _Server(asyncio.SubprocessProtocol):
+class Server(asyncio.SubprocessProtocol):
     """The near end of the fork server: JSON lines out, JSON lines back, matched by number."""
 
     def __init__(self) -> None:
@@ -289,9 +299,11 @@ class _Server(asyncio.SubprocessProtocol):
 
     @property
     def is_closed(self) -> bool:
+        """Whether it has ended or is about to."""
         return self._exited.done() or self._transport.is_closing()
 
     async def ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        """What the child of this order answered, or how it ended."""
         number = next(self._numbers)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
@@ -322,10 +334,12 @@ class _Server(asyncio.SubprocessProtocol):
             stdin.write(json.dumps(message).encode() + b"\n")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way to the process."""
         assert isinstance(transport, asyncio.SubprocessTransport)
         self._transport = transport
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take what the process says: answers, and complaints on its standard error."""
         if fd == 2:
             self.complaints = (self.complaints + data.decode(errors="replace"))[-4000:]
             # About whatever it does now, and not about the job that it was started for.
@@ -346,6 +360,7 @@ class _Server(asyncio.SubprocessProtocol):
             waiting.set_result(message)
 
     def process_exited(self) -> None:
+        """Tell all who wait that no answer comes."""
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(_Ended("server"))

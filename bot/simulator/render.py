@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ FPS = 24
 SCENE_PIXELS = 800 * 450
 DRAWN_PIXELS, SAME_PIXELS = 1920 * 1080, 240 * 135
 ENCODING = {"preset": "veryfast", "crf": "21"}
+#: For clips that nobody looks at.
+QUICKLY = {"preset": "ultrafast", "crf": "30"}
 MOST_IMAGE_PIXELS = 40_000_000
 
 
@@ -43,7 +46,8 @@ class Cancelled(Exception):
 class Shot:
     """Everything a clip is made of. `start` and `end` are the bytes of key images.
 
-    Frames are drawn with at most `drawn_pixels`; larger clips are scaled up while encoding.
+    Frames are drawn with at most `drawn_pixels`; larger clips are scaled up while encoding. With
+    a `lap`, only so many are drawn, and shown again and again.
     """
 
     prompt: str
@@ -55,6 +59,7 @@ class Shot:
     start: bytes | None = None
     end: bytes | None = None
     drawn_pixels: int = DRAWN_PIXELS
+    lap: int | None = None
 
 
 class _Picture(Protocol):
@@ -85,6 +90,8 @@ def render(shot: Shot, path: Path, *, is_wanted: Callable[[], bool] = lambda: Tr
     Raises `Unreadable` for a key image that is none, `Cancelled` once it is not wanted any more.
     """
     pictures = _pictures(shot)
+    if shot.lap is not None:
+        pictures = itertools.islice(itertools.cycle(pictures), shot.frames)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = _stream(container, shot)
         for number, picture in enumerate(pictures):
@@ -114,6 +121,7 @@ def same_clip(width: int, height: int, frames: int) -> tuple[bytes, bytes]:
         frames=frames,
         loop=True,
         drawn_pixels=SAME_PIXELS,
+        lap=FPS,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "same.mp4")
@@ -158,8 +166,9 @@ def _pictures(shot: Shot) -> Iterator[Image.Image]:
     last = _Still(shot.end, size) if shot.end else None
     over = overlay("" if shot.start else shot.prompt, size)
     camera = Camera(shot.concepts, loop=shot.loop)
-    for number in range(shot.frames):
-        moment = number / (shot.frames - 1)
+    count = shot.lap or shot.frames
+    for number in range(count):
+        moment = number / (count - 1)
         picture = first.at(moment, camera.view(moment))
         if last:
             # The end frame comes to rest exactly as it was given.
@@ -175,7 +184,8 @@ def _fade(moment: float) -> float:
 
 
 def _stream(container: OutputContainer, shot: Shot) -> VideoStream:
-    stream = container.add_stream("libx264", rate=FPS, options=ENCODING)
+    options = QUICKLY if shot.lap else ENCODING
+    stream = container.add_stream("libx264", rate=FPS, options=options)
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = shot.width, shot.height, "yuv420p"
     context.thread_count = 1

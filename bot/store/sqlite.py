@@ -17,8 +17,11 @@ from urllib.parse import quote
 
 import aiosqlite
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.util import LRUCache
 
 from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
@@ -29,7 +32,24 @@ from bot.store.plain import keep_plain, to_json
 from bot.store.schema import COPY, HEAD
 
 READERS = 2
+#: Statements as SQL, for the writer and the readers of every file of this process.
+_COMPILED: LRUCache[Any, Any] = LRUCache(1000)
 log = get_logger(__name__)
+
+
+class Dialect(SQLiteDialect_pysqlite):
+    """SQLite's, equal to every other of its kind: what is compiled by one serves all."""
+
+    supports_statement_cache = True
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+registry.register("sqlite.raybot", __name__, Dialect.__name__)
 
 
 class SqliteDatabase(Database):
@@ -223,8 +243,9 @@ def sqlite_path(url: str) -> Path:
 def writer_engine(path: Path) -> Engine:
     """The engine of the one writing connection: WAL, full fsync, immediate transactions."""
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),
+        URL.create("sqlite+raybot", database=str(path)),
         poolclass=StaticPool,
+        execution_options={"compiled_cache": _COMPILED},
         # Every transaction ends by itself.
         pool_reset_on_return=None,
         hide_parameters=True,  # Errors are logged, and rows hold what people wrote.
@@ -257,11 +278,12 @@ def reader_engine(path: Path) -> Engine:
     """An engine of read-only connections."""
     engine = create_engine(
         URL.create(
-            "sqlite",
+            "sqlite+raybot",
             database=sqlite_uri(path),
             query={"mode": "ro", "uri": "true"},
         ),
         poolclass=QueuePool,
+        execution_options={"compiled_cache": _COMPILED},
         hide_parameters=True,
         pool_size=READERS,
         max_overflow=0,
