@@ -34,7 +34,7 @@ from bot.notices import (
 )
 from bot.outlook import to_about
 from bot.ports import Adapter
-from bot.refs import JobId, MessageRef
+from bot.refs import JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.store import figures, jobs, ledger, messages
 from bot.store.database import Database, Tx
@@ -203,15 +203,19 @@ class Announcer:
 
     # ---- before anything is paid ---------------------------------------------------------
 
+    def is_placed_first(self, thread: ThreadRef) -> bool:
+        """Whether only a first message shows whether one may write there."""
+        adapter = self._adapters.get(thread.adapter)
+        return adapter is not None and adapter.limits(thread).is_placed_first
+
     async def place(self, job: Job) -> None:
         """Post a new job's status message now, where its platform shows only so whether it may.
 
         Raises `ThreadGone` where it may not; where that cannot be told now, it is posted later.
         """
-        adapter = self._adapters.get(job.request.thread.adapter)
-        if adapter is None or not adapter.limits(job.request.thread).is_placed_first:
+        if not self.is_placed_first(job.request.thread):
             return
-        key = messages.status_key(job.id)
+        adapter, key = self._adapters[job.request.thread.adapter], messages.status_key(job.id)
         async with self._alone(job.id):
             posted = await self._database.read(lambda conn: messages.get(conn, key))
             if posted.message is not None:

@@ -272,6 +272,7 @@ class App:
             operators=frozenset(each.identity for each in config.operators),
             delete_post=reach.delete_post,
             place=self._announcer.place,
+            is_placed_first=self._announcer.is_placed_first,
             resolve=self.operations.resolve,
             unpark=self.operations.unpark,
             trouble_of=lambda name: self._watchers[name].admission.sentence,

@@ -35,6 +35,8 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.CommitUnknown: ("Raybot lost its database", _LOOK),
     errors.StoreBusy: ("Raybot is busy", "Try again in a moment."),
 }
+#: After these nobody knows whether something was begun, now or when it was asked for before.
+_UNKNOWN = (errors.BotError, errors.StoreError, errors.CommitUnknown)
 
 
 def describe_error(
@@ -45,7 +47,7 @@ def describe_error(
     `charged` None: a job that is under way. Without a job nothing was started, if that is known.
     """
     title, advice = next(_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS)
-    is_unknown = type(error) is errors.BotError or isinstance(error, errors.CommitUnknown)
+    is_unknown = type(error) in _UNKNOWN
     lines = [clean(error.sentence, limit=500), advice]
     if isinstance(error, errors.QuotaExceeded) and error.resets_at:
         lines.append(f"The limit resets {moment(error.resets_at)}.")

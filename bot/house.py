@@ -15,7 +15,7 @@ from bot.moderators import Moderator
 from bot.notices import Notice
 from bot.overview import UsageRow
 from bot.ports import Finding
-from bot.refs import GenerationId, JobId, MessageRef
+from bot.refs import GenerationId, JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.request import Requester
 from bot.sights import Health
@@ -26,6 +26,11 @@ Resolution = Literal["charge", "release"]
 
 async def _leave_post(_message: MessageRef) -> None:
     """Where nothing can be removed."""
+
+
+def _place_never(_thread: ThreadRef) -> bool:
+    """Where nothing is shown before it is paid."""
+    return False
 
 
 async def _place_nowhere(_job: Job) -> None:
@@ -110,10 +115,10 @@ class House:
     `slack:T0123:U0456` where an id is of one workspace only. `contacts` are who is told what only
     they can mend.
     `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
-    a platform wants that first; raises `ThreadGone` where it may not be shown. `resolve` ends a
-    job that waits for an operator's word, `unpark` lets one that was put aside go on. `trouble_of`
-    says why a video service takes nothing. `moderators` check each request before it is paid.
-    `chart` draws days as a PNG, where it can.
+    a platform wants that first, as `is_placed_first` says; raises `ThreadGone` where it may not be
+    shown. `resolve` ends a job that waits for an operator's word, `unpark` lets one that was put
+    aside go on. `trouble_of` says why a video service takes nothing. `moderators` check each
+    request before it is paid. `chart` draws days as a PNG, where it can.
     `sign` makes a path on the public listener one that may be opened until a time; empty where
     there is none. `replicas` are this process and those beside it. `is_admin` asks a platform
     whether somebody may run their place; raises `DeliveryError`s. `link_to` is where a
@@ -139,6 +144,7 @@ class House:
     contacts: Sequence[Contact] = ()
     delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post
     place: Callable[[Job], Awaitable[None]] = _place_nowhere
+    is_placed_first: Callable[[ThreadRef], bool] = _place_never
     resolve: Resolve = _resolve_elsewhere
     unpark: Unpark = _unpark_elsewhere
     trouble_of: Callable[[str], str | None] = _no_trouble

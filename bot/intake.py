@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot import consent
+from bot.acceptance import Acceptance
 from bot.access import Access
 from bot.acts import to_asked
 from bot.clock import Clock
@@ -24,7 +25,6 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.failover import alone
 from bot.house import House
 from bot.job import Failure, Job, JobState, Question
 from bot.log import name_job
@@ -34,7 +34,7 @@ from bot.receipts import Receipt, Receipts
 from bot.refs import JobId
 from bot.request import GenerationRequest, Requester, has_frames
 from bot.screening import Screening
-from bot.store import errands, jobs, ledger, lineage, settings, stories
+from bot.store import errands, jobs, ledger, lineage, settings
 from bot.store.database import Database, Tx
 from bot.store.lookup import Known, look_up
 from bot.tables import micros
@@ -69,6 +69,14 @@ class Intake(Receipts):
         self._planner = planner
         self._access = access
         self._screening = Screening(planner=planner, house=house)
+        self._acceptance = Acceptance(
+            database=database,
+            planner=planner,
+            screening=self._screening,
+            house=house,
+            clock=clock,
+            write=self.write_all,
+        )
         #: One preparation of a request at a time here; the next finds what the first wrote.
         self._alone = SingleProcess().turn
 
@@ -106,9 +114,14 @@ class Intake(Receipts):
             await self._check(first, known, name=place_name)
             marked = consent.with_authors(first, known.earlier.values())
             seen = await self._planner.look_up(first.model_copy(update={"work": marked}))
-            chosen = known.standing.chosen.merged
-            work = self._planner.settle(seen, chosen, known.limits)
+            work = self._planner.settle(seen, known.standing.chosen.merged, known.limits)
             asked = [to_asked(each, work, retry_of) for each in requests]
+            if len(asked) == 1 and also is None:
+                job = await self._acceptance.outright(
+                    asked[0], known, is_confirmed=is_confirmed, retry_of=retry_of
+                )
+                if job is not None:
+                    return (await self._to_accepted(job),)
             started = await self._insert(asked, retry_of, also)
             if started is None:
                 return await self._first_answers(await self._job_of(first.dedupe_key))
@@ -248,28 +261,7 @@ class Intake(Receipts):
                     await self._planner.forget_images(job)
 
     async def _accept(self, planned: Sequence[Job]) -> tuple[Receipt, ...]:
-        now = self._clock.now()
-        try:
-            accepted = await self._hold(planned, now)
-        except QuotaExceeded as refused:
-            full = refused
-            await self._database.write(
-                lambda tx: ledger.note_refusal(tx, full, self._house.limits, now)
-            )
-            raise
-        first = {(job.plan.shots or (job.plan,))[0].provider for job in planned if job.plan}
-        for provider in first:
-            self._house.nudge(provider)
-        return tuple([await self._to_accepted(job) for job in accepted])
-
-    async def _hold(self, planned: Sequence[Job], now: datetime) -> list[Job]:
-        """Hold enough for every way; where a limit has no room for that, for the first alone."""
-        limits, accept = self._house.limits, stories.accept_all
-        if any(job.plan.others or job.plan.shots for job in planned if job.plan):
-            with suppress(QuotaExceeded):
-                return await self.write_all(lambda tx: accept(tx, planned, limits, now))
-        own = [replace(job, plan=job.plan and alone(job.plan)) for job in planned]
-        return await self.write_all(lambda tx: accept(tx, own, limits, now))
+        return tuple([await self._to_accepted(job) for job in await self._acceptance.of(planned)])
 
     # ---- later ---------------------------------------------------------------------------
 

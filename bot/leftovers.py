@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from bot.clock import Clock
 from bot.errors import BotError, StoreError
@@ -41,10 +41,16 @@ class Leftovers:
             await self.take_up(after=LEFT_AFTER)
             await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
 
-    async def take_up(self, *, after: timedelta = timedelta(0)) -> None:
-        """Prepare again what began so long ago, and is not prepared; what fails is logged."""
-        now = self._clock.now()
-        until, soon = now - after, now - min(after, self._left_soon)
+    async def take_up(self, *, after: timedelta | None = None) -> None:
+        """Prepare again what began so long ago, and is not prepared; what fails is logged.
+
+        Where nobody else is at work that is all there is, also what a clock that was put back
+        since has dated later.
+        """
+        until = soon = datetime.max.replace(tzinfo=UTC)
+        if after is not None:
+            now = self._clock.now()
+            until, soon = now - after, now - min(after, self._left_soon)
         try:
             ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
         except StoreError as error:

@@ -61,6 +61,10 @@ class Inspected:
 class Moderator(Protocol):
     """Somebody who may say no to a request."""
 
+    @property
+    def asks_others(self) -> bool:
+        """Whether that takes a while."""
+
     async def check(self, asked: Inspected) -> None:
         """Raise `Moderated` where it may not be made, `NotChecked` where that cannot be told."""
 
@@ -70,6 +74,8 @@ class Moderator(Protocol):
 
 class WordModerator:
     """The lists of the configuration, and those of the place."""
+
+    asks_others = False
 
     def __init__(self, blocked: Blocklist) -> None:
         self._blocked = blocked
@@ -86,6 +92,8 @@ class WordModerator:
 
 class HookModerator:
     """The operator's own check, asked once for each request."""
+
+    asks_others = True
 
     def __init__(
         self,

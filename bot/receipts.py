@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from bot.clock import Clock
+from bot.errors import StoreError
 from bot.house import House
 from bot.job import Job
 from bot.notices import Accepted, Notice
@@ -95,5 +97,7 @@ class Receipts:
     async def _to_accepted(self, job: Job) -> Receipt:
         parent = None
         if job.parent is not None:
-            parent = await self._database.read(lambda conn: lineage.parent(conn, job))
+            # It is accepted, so no fault of a read may say that it is not.
+            with suppress(StoreError):
+                parent = await self._database.read(lambda conn: lineage.parent(conn, job))
         return Receipt(job_id=job.id, notice=Accepted(about=to_about(job, parent)))

@@ -21,6 +21,11 @@ class Screening:
         self._planner = planner
         self._house = house
 
+    @property
+    def asks_others(self) -> bool:
+        """Whether a moderator takes a while, so that a request is written down before."""
+        return any(each.asks_others for each in self._house.moderators)
+
     def policy(self, standing: Standing) -> Policy:
         """What holds where somebody asks."""
         chosen = standing.chosen

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Engine, Insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.errors import CommitUnknown, ConfigError, StoreBusy, StoreError
+from bot.errors import ConfigError, StoreBusy, StoreError
 from bot.log import get_logger
 
 BATCH = 256
@@ -281,8 +281,8 @@ class Database(ABC):
                     whole.write_late()
             except _Alone:
                 pass
-            except CommitUnknown as error:
-                log.exception("store.commit_unknown", items=len(batch))
+            except StoreError as error:
+                log.exception("store.not_committed", items=len(batch))
                 for item in batch:
                     item.error = item.error or error
             except self.commit_errors as error:
@@ -314,7 +314,7 @@ class Database(ABC):
 
     @contextlib.contextmanager
     def _transaction(self, conn: Connection) -> Iterator[None]:
-        """One COMMIT; raises what the database or its driver raises where it did not take it."""
+        """One COMMIT; raises what the database does where it did not take it, or `StoreError`."""
         with conn.begin():
             yield
 

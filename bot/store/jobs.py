@@ -45,24 +45,28 @@ _UPDATE = (
 
 
 def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) -> tuple[Job, bool]:
-    """The job of this request and whether it is new; a redelivered request finds the first one."""
-    job_id = new_job_id(now)
+    """The job of this request and whether it is new; a redelivered request finds the first one.
+
+    With the `columns` of an accepted one it is received and accepted in the same moment.
+    """
+    job_id, to = new_job_id(now), columns.get("state", JobState.RECEIVED)
     values = {
         "dedupe_key": request.dedupe_key,
         "state": JobState.RECEIVED,
-        "version": 1,
+        "version": 1 if to is JobState.RECEIVED else 2,
         "adapter": request.requester.adapter,
         "tenant": request.requester.tenant,
         "channel": f"{request.requester.tenant}:{request.thread.channel}",
         "person": request.requester.person,
         "prompt": request.work.prompt,
-        "request": _json(request),
+        "request": request,
         "model": request.work.model,
         "created_at": now,
         "next_at": now + PREPARE_WITHIN,
         "parent": request.parent,
         **columns,
     }
+    values = {name: _json(value) for name, value in values.items()}
     is_film = request.work.kind == "story"
     while (row := _insert(tx, job_id, values, is_film=is_film)) is None:
         first = by_dedupe_key(tx.conn, request.dedupe_key)
@@ -70,6 +74,8 @@ def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) ->
             return first, False
         job_id = new_job_id(now)  # Another job has this id.
     timeline.append(tx, job_id, now, None, JobState.RECEIVED, 1)
+    if to is not JobState.RECEIVED:
+        timeline.append(tx, job_id, now, JobState.RECEIVED, to, 2)
     return to_job(row), True
 
 

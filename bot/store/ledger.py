@@ -17,7 +17,7 @@ from bot.errors import QuotaExceeded
 from bot.job import DELICATE, MOVES, TERMINAL, Failure, Job, JobState, Plan, Route
 from bot.overview import UsageReport, UsageRow
 from bot.refs import JobId, Micros, money
-from bot.request import Requester
+from bot.request import GenerationRequest, Requester
 from bot.store import allowances, errands, settings
 from bot.store import jobs as job_rows
 from bot.store.database import Tx
@@ -50,13 +50,31 @@ def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> 
 
     Raises `QuotaExceeded`, or `NotAllowed` for a model or resolution. `limits` are the house's.
     """
-    check(tx, job, (plan, *plan.others), plan.hold, limits, now)
+    check(tx, job.request, (plan, *plan.others), plan.hold, limits, now)
     return hold(tx, job, plan, now)
+
+
+def start(
+    tx: Tx,
+    request: GenerationRequest,
+    plan: Plan,
+    limits: LimitsTable,
+    now: datetime,
+    *,
+    retry_of: JobId | None,
+) -> tuple[Job, bool]:
+    """Insert a job that is accepted already, and whether it is new; raises as `accept` does."""
+    check(tx, request, (plan, *plan.others), plan.hold, limits, now)
+    accepted = {**_accepted(plan, now), "state": JobState.ACCEPTED, "retry_of": retry_of}
+    job, is_new = job_rows.insert(tx, request, now, **accepted)
+    if is_new:
+        _enter_hold(tx, job, plan, now)
+    return job, is_new
 
 
 def check(
     tx: Tx,
-    job: Job,
+    request: GenerationRequest,
     ways: Sequence[Route],
     asked: Micros,
     limits: LimitsTable,
@@ -65,17 +83,24 @@ def check(
     clips: int = 1,
 ) -> None:
     """Raise as `accept` does unless so much may be held for so many clips; nothing is held yet."""
-    requester, channel = job.request.requester, job.request.thread.channel
+    requester, channel = request.requester, request.thread.channel
     own, counted = allowances.holding(tx.conn, requester, channel, limits, now)
     for way in ways:
         quota.check_work(own, way.work)
     quota.check(own, counted, asked, now, is_guest=requester.is_guest, clips=clips)
-    _note_budgets(tx, job, counted, asked, own, now)
+    _note_budgets(tx, requester.tenant, counted, asked, own, now)
 
 
 def hold(tx: Tx, job: Job, plan: Plan, now: datetime, **columns: Any) -> Job:
     """Hold the money of a job that was checked, and put it in line."""
-    values = {
+    values = {**_accepted(plan, now), **columns}
+    accepted = job_rows.move(tx, job, JobState.ACCEPTED, now, **values)
+    _enter_hold(tx, accepted, plan, now)
+    return accepted
+
+
+def _accepted(plan: Plan, now: datetime) -> dict[str, Any]:
+    return {
         "plan": plan,
         "provider": plan.provider,
         "model": plan.work.model,
@@ -86,16 +111,11 @@ def hold(tx: Tx, job: Job, plan: Plan, now: datetime, **columns: Any) -> Job:
         "accepted_at": now,
         "next_at": None,
     }
-    accepted = job_rows.move(
-        tx,
-        job,
-        JobState.ACCEPTED,
-        now,
-        **{**values, **columns},
-    )
+
+
+def _enter_hold(tx: Tx, job: Job, plan: Plan, now: datetime) -> None:
     entry = {"job_id": job.id, "kind": "hold", "micros": plan.hold, "at": now, "closes": None}
     tx.insert_late(_INSERT, entry)
-    return accepted
 
 
 def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetime) -> list[Job]:
@@ -174,9 +194,8 @@ def fail(tx: Tx, job: Job, now: datetime, failure: Failure, **columns: Any) -> J
 
 
 def _note_budgets(
-    tx: Tx, job: Job, before: quota.Used, hold: Micros, limits: LimitsTable, now: datetime
+    tx: Tx, tenant: str, before: quota.Used, hold: Micros, limits: LimitsTable, now: datetime
 ) -> None:
-    tenant = job.request.requester.tenant
     for scope, key, dollars in (
         ("everyone", "usd_total_per_month", limits.usd_total_per_month),
         (tenant, "usd_per_tenant_per_month", limits.usd_per_tenant_per_month),

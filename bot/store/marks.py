@@ -35,7 +35,10 @@ def leave(conn: Connection, to: str, at: datetime) -> None:
 async def start(database: Database) -> None:
     """Start a database for a bot; raises `ConfigError` where it would pay again what others do."""
     await database.start()
-    if (mark := await database.read(read)) is not None:
+    mark = await database.read(read)
+    # Whoever moves it at this moment holds up who writes, and has marked it then.
+    mark = mark or await database.write(lambda tx: read(tx.conn))
+    if mark is not None:
         raise ConfigError(describe(database.place, mark))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, select, text
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -31,7 +31,7 @@ from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger, register_secret
 from bot.store.database import Database, cause
 from bot.store.plain import keep_plain, to_json
-from bot.store.schema import HEAD
+from bot.store.schema import COPY, HEAD, settings
 
 READERS = 6
 CONNECT_SECONDS = 5
@@ -65,6 +65,9 @@ _KEEPALIVES = {
     "connect_timeout": CONNECT_SECONDS,
 }
 _BEGIN = text("SELECT pg_advisory_xact_lock(:key), pg_current_xact_id()::text")
+#: What a connection knows once this was not found, behind the lock of whoever writes.
+PROVED = "is not moved"
+_MARK = select(settings.c.scope).where(settings.c.scope == COPY)
 _IS_PLAIN = text("SELECT current_setting('server_encoding') = 'UTF8' AND 'B' < 'a'")
 _HAS_REVISION = text("SELECT to_regclass('alembic_version')")
 _REVISION = text("SELECT version_num FROM alembic_version")
@@ -226,12 +229,28 @@ class PostgresDatabase(Database):
         try:
             with conn.begin():
                 number = str(conn.execute(_BEGIN, {"key": WRITING}).one()[1])
+                self._prove(conn)
                 yield
+                if self._has_failed(conn):
+                    # Else the commit would undo it all and say nothing.
+                    raise StoreError("The database did not take it. Nothing was changed.")
                 is_committing = True
         except (DBAPIError, psycopg.Error):
             if not is_committing or not self._was_committed(number):
                 raise
             log.warning("store.commit_answer_lost", transaction=number)
+
+    def _prove(self, conn: Connection) -> None:
+        """Refuse to write to what was moved elsewhere while this process was not connected."""
+        if PROVED in conn.info:
+            return
+        if conn.execute(_MARK).first() is not None:
+            raise StoreError("The database was moved elsewhere. Nothing was changed.")
+        conn.info[PROVED] = True
+
+    def _has_failed(self, conn: Connection) -> bool:
+        driver: Any = conn.connection.driver_connection
+        return bool(driver.info.transaction_status == TransactionStatus.INERROR)
 
     def _was_committed(self, number: str) -> bool:
         """What became of a transaction whose COMMIT was sent; raises `CommitUnknown`."""

@@ -46,7 +46,7 @@ def every(conn: Connection, film_id: JobId) -> list[Job]:
 def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
     """Hold the money of all shots and put the first in line, or raise `QuotaExceeded`."""
     ways = [way for shot in plan.shots for way in (shot, *shot.others)]
-    ledger.check(tx, film, ways, plan.hold, limits, now, clips=len(plan.shots))
+    ledger.check(tx, film.request, ways, plan.hold, limits, now, clips=len(plan.shots))
     last: JobId | None = None
     for number, each in enumerate(plan.shots, start=1):
         request = film.request.model_copy(
@@ -77,7 +77,7 @@ def replace(
 ) -> Job:
     """Put another try in the place of a shot that failed, or raise `QuotaExceeded`."""
     assert shot.film is not None
-    ledger.check(tx, shot, (plan, *plan.others), plan.hold, limits, now)
+    ledger.check(tx, shot.request, (plan, *plan.others), plan.hold, limits, now)
     request = shot.request.model_copy(update={"dedupe_key": request_key, "work": plan.work})
     job_rows.change(tx, shot, shot=None)
     place = {"story": shot.film, "shot": shot.shot, "retry_of": shot.id}

@@ -25,7 +25,7 @@ from bot.ports import Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, ImageFrame
 from bot.simulator import Simulator
-from bot.store import ledger, messages
+from bot.store import ledger, messages, timeline
 from tests import rendered
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -239,6 +239,24 @@ async def test_where_others_are_at_work_only_what_is_old_is_taken_up(
     clock.move(seconds=LEFT_AFTER.total_seconds())
     await leftovers.take_up(after=LEFT_AFTER)
     await house.until(reading.id, JobState.GENERATING)
+
+
+async def test_who_is_alone_takes_up_what_a_clock_that_was_put_back_dates_later(
+    house: House, clock: MovableClock
+) -> None:
+    [job] = await house.studio._intake._insert([to_request(key="k")], None) or []
+    clock.set_wall(seconds=-60)
+    await house.studio.leftovers.take_up()
+    await house.until(job.id, JobState.GENERATING)
+
+
+async def test_a_plain_request_is_accepted_as_it_is_written_down(house: House) -> None:
+    house.chat.is_placed_first = False
+    receipt = await house.studio.submit(to_request(key="k"))
+    steps = await house.app.database.read(lambda conn: timeline.of(conn, receipt.job_id))
+    assert steps[0][0] == steps[1][0]
+    assert [state for _, state in steps[:2]] == ["received", "accepted"]
+    await house.check_books()
 
 
 async def test_what_may_wait_for_the_hook_is_left_alone_for_as_long(

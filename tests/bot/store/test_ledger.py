@@ -11,10 +11,11 @@ from bot.errors import QuotaExceeded, Stale, StoreError
 from bot.job import Job, JobState
 from bot.limits import LIMITS
 from bot.quota import Used
-from bot.store import allowances, ledger, settings
+from bot.store import allowances, ledger, settings, timeline
+from bot.store.database import Tx
 from bot.tables import LimitsTable
-from tests.bot.store.conftest import NO_MONEY, NOW, UNLIMITED, Books
-from tests.fakes import to_requester
+from tests.bot.store.conftest import NO_MONEY, NOW, UNLIMITED, Books, to_plan
+from tests.fakes import to_request, to_requester
 
 S = JobState
 DAY = timedelta(days=1)
@@ -124,6 +125,36 @@ async def used(books: Books, limits: LimitsTable, job: Job) -> Used:
 
 
 EVERY = {limit.key: 99 for limit in LIMITS}
+
+
+async def test_a_limit_that_only_a_channel_has_is_held_to(books: Books) -> None:
+    """What counts is read with what was set in chat, before anybody knows what must be counted."""
+    scope = settings.rules_scope("recording:local", "general")
+    only_one = {"limit.clips_per_channel_per_day": "1"}
+    await books.database.write(lambda tx: settings.choose(tx, scope, only_one))
+    await books.accept(await books.received())
+    with pytest.raises(QuotaExceeded, match="channel"):
+        await books.accept(await books.received(user="ben"))
+    await books.accept(await books.received(user="ben", channel="other"))
+
+
+async def test_what_is_accepted_outright_has_the_same_books(books: Books) -> None:
+    request = to_request(key="outright")
+    plan = to_plan(request, 70)
+
+    def start(tx: Tx) -> tuple[Job, bool]:
+        return ledger.start(tx, request, plan, UNLIMITED, NOW, retry_of=None)
+
+    job, is_new = await books.database.write(start)
+    assert (is_new, job.state, job.version, job.cost) == (True, S.ACCEPTED, 2, 70)
+    assert [state for _, state in await books.database.read(lambda c: timeline.of(c, job.id))] == [
+        "received",
+        "accepted",
+    ]
+    again, is_new = await books.database.write(start)
+    assert (again, is_new) == (job, False)
+    assert await books.entries(job) == [("hold", 70)]
+    assert await books.broken() == {}
 
 
 async def test_each_limit_counts_what_it_names(books: Books) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -12,10 +13,11 @@ import psycopg
 import pytest
 from psycopg.sql import SQL
 from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.limits import LIMITS
-from bot.store import jobs, ledger, places, settings
+from bot.store import jobs, ledger, marks, places, settings
 from bot.store.database import Database, Tx, open_database
 from bot.store.postgres import PostgresDatabase
 from bot.tables import LimitsTable
@@ -25,6 +27,12 @@ from tests.postgres import at_server, database_at, postgres_database, server
 
 SCOPE = "discord:1:a"
 ENDED = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid")
+
+AWAITED = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+OTHERS_ENDED = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid != pg_backend_pid()"
+)
 
 
 @pytest.fixture
@@ -97,6 +105,48 @@ async def test_what_a_cut_connection_left_undone_is_done_once(
     await database.write(cut_at_first)
     assert len(tries) == 2
     assert await beside.read(count) == 1
+
+
+async def test_a_fault_that_its_transaction_kept_to_itself_is_told_all_the_same(
+    database: Database,
+) -> None:
+    """Else its COMMIT would be a ROLLBACK, and its caller would hear of success."""
+
+    def careless(tx: Tx) -> None:
+        add(tx)
+        with suppress(DBAPIError):
+            tx.conn.execute(text("SELECT nonsense"))
+
+    with pytest.raises(StoreError, match="Nothing was changed"):
+        await database.write(careless)
+    await database.write(add)
+    assert await database.read(count) == 1
+
+
+async def test_nobody_begins_on_what_is_being_moved_elsewhere(url: str) -> None:
+    mover, late = PostgresDatabase(url), PostgresDatabase(url)
+    late.migrate()
+    with mover.alone() as conn:
+        begun = asyncio.create_task(marks.start(late))
+        while conn.execute(AWAITED).scalar_one() == 0:
+            await asyncio.sleep(0)
+        marks.leave(conn, "the new one", NOW)
+    with pytest.raises((ConfigError, StoreError), match="moved"):
+        await begun
+    await late.stop()
+
+
+async def test_who_was_cut_off_during_a_move_writes_nothing_more(
+    database: Database, url: str
+) -> None:
+    await database.write(add)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
+        admin.execute(OTHERS_ENDED)
+    with PostgresDatabase(url).alone() as conn:
+        marks.leave(conn, "the new one", NOW)
+    with pytest.raises(StoreError, match="moved elsewhere"):
+        await database.write(add)
+    assert await database.read(count) == 1
 
 
 async def test_what_is_read_over_a_cut_connection_is_read_again(
