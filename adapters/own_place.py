@@ -106,7 +106,6 @@ class Admin:
             "block": self._block,
             "unblock": self._unblock,
             "forget": self._forget,
-            "grant": self._grant,
             "digest": self._digest,
             "queue": self._queue,
             "audit": self._audit,
@@ -117,9 +116,11 @@ class Admin:
     def _admin(self) -> Administration:
         return self._studio.admin
 
-    async def answer(self, said: str, actor: Requester) -> Page:
-        """Carry out one act; raises `InvalidRequest` that says what would do."""
+    async def answer(self, said: str, actor: Requester, *, form: str | None = None) -> Page:
+        """Carry out one act, a grant once for each `form`; raises `InvalidRequest`."""
         name, _, rest = said.strip().partition(" ")
+        if name.lower() == "grant":
+            return await self._grant(actor, rest.strip(), form)
         act = self._acts.get(name.lower())
         if act is None:
             raise InvalidRequest(HELP)
@@ -208,13 +209,18 @@ class Admin:
         ask = f"To let it all go, type: admin forget {who} yes"
         return Page(replace(text, lines=(*text.lines, ask)) if page.can_begin else text)
 
-    async def _grant(self, actor: Requester, rest: str) -> Page:
+    async def _grant(self, actor: Requester, rest: str, form: str | None) -> Page:
         if (found := _GRANT.fullmatch(rest)) is None:
             raise InvalidRequest("Type admin grant PERSON 5, then for how many days.")
         until = self._clock.now() + timedelta(days=int(found[3])) if found[3] else None
-        made = await self._admin.grant(
-            actor.tenant, found[1], float(found[2]), actor=actor, until=until
-        )
+        try:
+            made = await self._admin.grant(
+                actor.tenant, found[1], float(found[2]), actor=actor, until=until, form=form
+            )
+        except InvalidRequest as error:
+            if error.field != "form":
+                raise
+            return _said("That was granted already, when it was sent before; not once more.")
         end = moment(made.until)
         text = f"{found[1]} can spend {money(made.micros)} more, until {end}."
         return replace(_said(text), times=(made.until,))

@@ -13,7 +13,7 @@ import typer
 
 from bot import commands
 from bot.config import Config, load_config
-from bot.errors import BotError, ConfigError, InvalidRequest
+from bot.errors import BotError, CommitUnknown, ConfigError, InvalidRequest
 from bot.pages import Form, Period
 from bot.questions import Given
 from bot.store.reports import Grouping
@@ -331,7 +331,8 @@ def main() -> None:
         typer.echo(f"raybot: {error.sentence}", err=True)
         sys.exit(2)
     except BotError as error:
-        typer.echo(f"raybot: {error.sentence}", err=True)
+        look = " Look before you do it again." if isinstance(error, CommitUnknown) else ""
+        typer.echo(f"raybot: {error.sentence}{look}", err=True)
         sys.exit(1)
 
 

@@ -225,7 +225,7 @@ class StoreBusy(StoreError):
 
 
 class CommitUnknown(StoreError):
-    """The database went away in the middle of it."""
+    """The database went away before it said whether it was done."""
 
 
 class Stale(StoreError):

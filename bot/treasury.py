@@ -212,7 +212,7 @@ class Treasury:
         """Let somebody spend so much more than their own limits, once, until the month ends.
 
         Budgets of channels, of the place and of everybody hold as before. It cannot be taken back.
-        Raises `InvalidRequest` where the `form` that asks for it was sent before.
+        Raises `InvalidRequest` of `form` where the one that asks for it was sent before.
         """
         person, now = to_person(tenant, user), self._clock.now()
         if not 0 < dollars <= MOST_DOLLARS or not micros(dollars):
@@ -224,7 +224,9 @@ class Treasury:
 
         def change(tx: Tx, _: datetime) -> None:
             if not allowances.grant(tx, person, given, by=actor.person, form=form):
-                raise InvalidRequest("This was granted already. Load the page again.")
+                raise InvalidRequest(
+                    "This was granted already. Load the page again.", field="form"
+                )
 
         detail = f"{money(given.micros)} until {moment(end)}"
         await self._rights.act(tenant, actor, "grant", change, target=person, detail=detail)

@@ -80,15 +80,20 @@ class Transcript:
     def drop_path(self, path: Path) -> None:
         """Leave out where a clip was, as words of its prompt are in that; its posts stay known."""
         gone = str(path.absolute())
+        rows = self._path.read_bytes().splitlines() if self._path.exists() else []
+        part = self._path.with_suffix(".part")
+        try:
+            part.write_bytes(b"".join(_without(gone, row) + b"\n" for row in rows))
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(self._path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        # Only then: whoever could not write it tries again, and has to find it.
         for key, entry in self._by_key.items():
             if entry.path and str(entry.path.absolute()) == gone:
                 self._by_key[key] = replace(entry, path=None)
-        rows = self._path.read_bytes().splitlines() if self._path.exists() else []
-        part = self._path.with_suffix(".part")
-        part.write_bytes(b"".join(_without(gone, row) + b"\n" for row in rows))
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(self._path)
 
     def append(self, entry: Entry, *, key: str, at: str) -> None:
         """Write a post down, durably before returning."""

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from bot.log import get_logger
+
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
 
 LINE_BYTES = 64 * 1024
+log = get_logger(__name__)
 
 
 class Source(Protocol):
@@ -125,7 +128,11 @@ class Prompted:
     def forget(self) -> None:
         """Begin a new history."""
         self._session = None
-        self._history.unlink(missing_ok=True)
+        try:
+            self._history.unlink(missing_ok=True)
+        except OSError as error:
+            # What the bot keeps is being removed all the same.
+            log.warning("terminal.history_not_removed", path=str(self._history), cause=str(error))
 
     async def _prompt(self, session: PromptSession[str], message: Callable[[], str]) -> str | None:
         from prompt_toolkit.patch_stdout import patch_stdout

@@ -173,7 +173,7 @@ class Conversation:
     async def _obey(self, command: Obeyed, key: str) -> Answer:
         match command:
             case AdminAct(said=said):
-                page = await self._admin.answer(said, self._who)
+                page = await self._admin.answer(said, self._who, form=key)
                 return Answer(text=page.text, times=[each for each in page.times if each])
             case Opinion():
                 return await self._think(command)

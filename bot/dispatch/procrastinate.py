@@ -69,6 +69,8 @@ class ProcrastinateDispatcher:
         self._hands = hands
         self._advance: Advance | None = None
         self._worker: asyncio.Task[None] | None = None
+        #: When others heard of us last, or we began; of one worker as of the next.
+        self._beat_at = clock.boottime()
         # Of its own, because tasks are deferred on the connection of the store's writer thread.
         self._deferrer = JobManager(SyncPsycopgConnector())
         self._app = self._build()
@@ -154,14 +156,14 @@ class ProcrastinateDispatcher:
         A worker that stops does not beat itself.
         """
         while True:
-            began = self._clock.boottime()
             await asyncio.sleep(HEARTBEAT_SECONDS)
             if worker.worker_id is None:
                 continue
             with suppress(exceptions.ConnectorException):
                 await self._app.job_manager.update_heartbeat(worker.worker_id)
-                silent = self._clock.boottime() - began
-                # Who was frozen does not judge: others may have been, too, and beat only now.
+                before, self._beat_at = self._beat_at, self._clock.boottime()
+                silent = self._beat_at - before
+                # Who was frozen or cut off does not judge: others were, too, and beat only now.
                 if silent < STALLED_SECONDS - HEARTBEAT_SECONDS and await self._find_stalled():
                     await self._look_at_stalled()
 

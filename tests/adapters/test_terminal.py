@@ -26,7 +26,7 @@ from adapters.command_text import Draft, Help
 from adapters.login import whoami
 from adapters.terminal import Settings, Terminal, create, parse, render
 from adapters.terminal.delivery import Delivery, Transcript, keep_clip
-from adapters.terminal.sources import lines_of
+from adapters.terminal.sources import Prompted, lines_of
 from bot import notices as n
 from bot.errors import (
     DeliveryUnavailable,
@@ -918,6 +918,27 @@ async def test_delete_removes_the_clip(tmp_path: Path) -> None:
     assert "fox.mp4" not in (tmp_path / "clips" / ".transcript.jsonl").read_text()
     again = desk(tmp_path / "clips", io.StringIO())
     assert await again.post(parse.THREAD, delivered(kept), key="k", memo=MEMO) == message
+
+
+async def test_a_clip_whose_name_cannot_be_removed_is_found_again(tmp_path: Path) -> None:
+    kept, folder = tmp_path / "kept.mp4", tmp_path / "clips"
+    kept.write_bytes(CLIP)
+    terminal = desk(folder, io.StringIO())
+    message = await terminal.post(parse.THREAD, delivered(kept), key="k", memo=MEMO)
+    in_the_way = folder / ".transcript.part"
+    in_the_way.mkdir()
+    with pytest.raises(DeliveryUnavailable, match="cannot be written to"):
+        await terminal.delete(message)
+    in_the_way.rmdir()
+    await terminal.delete(message)
+    assert "fox.mp4" not in (folder / ".transcript.jsonl").read_text()
+
+
+def test_a_history_that_cannot_be_removed_is_told_to_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Prompted(history=tmp_path, toolbar=str).forget()
+    assert "terminal.history_not_removed" in caplog.text
 
 
 async def test_an_attachment_is_streamed_in_pieces(tmp_path: Path, fox: Path) -> None:

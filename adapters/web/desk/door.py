@@ -26,6 +26,7 @@ from bot.clock import Clock
 from bot.errors import (
     BotError,
     ClipError,
+    CommitUnknown,
     InvalidRequest,
     JobNotFound,
     LinkSpent,
@@ -191,7 +192,7 @@ def told(call: WebCall, error: BotError) -> WebReply:
 
 def _to_trouble(error: BotError, *, has_sent: bool) -> Text:
     """What went wrong on our side: nobody here asked for a clip that may be charged."""
-    if type(error) is not BotError:
+    if type(error) is not BotError and not isinstance(error, CommitUnknown):
         return Text(title=BROKE, lines=(error.sentence,))
     again = LOOK_FIRST if has_sent else "Load the page again."
     return Text(title=BROKE, lines=(error.sentence, again))

@@ -141,18 +141,36 @@
 
   // ---- requests --------------------------------------------------------------------------
 
-  // What was sent and is not known to be answered: sent again as it is, it is the same request.
-  const doubtful = new Map();
-  const sent = ({ path, formData }) => path + JSON.stringify([...formData].filter(([name]) => name !== "nonce"));
+  // What was sent and is not known to be answered: sent again as it is, it is the same request, also
+  // once the page was loaded anew. Where a browser keeps nothing, this page alone knows it.
+  const MOST_DOUBTFUL = 20;
+  let doubtful = new Map();
+  function recall() {
+    try { doubtful = new Map(JSON.parse(sessionStorage.getItem("doubtful") || "[]")); } catch { /* It is off. */ }
+  }
+  function remember() {
+    for (const what of [...doubtful.keys()].slice(0, -MOST_DOUBTFUL)) doubtful.delete(what);
+    try { sessionStorage.setItem("doubtful", JSON.stringify([...doubtful])); } catch { /* It is off. */ }
+  }
+  const plain = (value) => (value instanceof File ? [value.name, value.size, value.lastModified] : value);
+  const sent = ({ path, formData }) =>
+    path + JSON.stringify([...formData].filter(([name]) => name !== "nonce").map(([name, value]) => [name, plain(value)]));
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.verb !== "post") return;
     const what = sent(event.detail);
+    recall();
     if (!doubtful.has(what)) doubtful.set(what, nonce());
+    remember();
     event.detail.parameters.nonce = doubtful.get(what);
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const { xhr, requestConfig } = event.detail;
-    if (xhr.status && xhr.status < 500 && !xhr.getResponseHeader("X-Doubtful")) doubtful.delete(sent(requestConfig));
+    // Who was signed out, or has an old page, was not heard, and may have sent it before.
+    const isAnswered = xhr.status >= 200 && xhr.status < 300 && !xhr.getResponseHeader("X-Doubtful");
+    if (!isAnswered && xhr.status !== 400 && xhr.status !== 404) return;
+    recall();
+    doubtful.delete(sent(requestConfig));
+    remember();
   });
   const trouble = (words) => {
     const box = one("#trouble");

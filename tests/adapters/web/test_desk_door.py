@@ -12,7 +12,7 @@ import pytest
 
 from adapters.web.desk.door import ALL_TRIES, TRIES, told
 from adapters.web.listener import SORRY
-from bot.errors import BotError, DeliveryUnavailable
+from bot.errors import BotError, CommitUnknown, DeliveryUnavailable
 from bot.ports import WebCall
 from bot.request import Requester
 from bot.simulator import Simulator
@@ -180,12 +180,17 @@ async def test_whoever_signs_out_is_out_and_a_foreign_form_does_nothing(visitor:
     assert (await visitor.get("/desk")).status == 401
 
 
-def test_a_mistake_of_ours_is_told_in_words_of_the_desk() -> None:
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [(BotError(SORRY), "its log says which"), (CommitUnknown(), "before it said whether")],
+    ids=["mistake", "database"],
+)
+def test_what_may_have_been_done_is_told_in_words_of_the_desk(error: BotError, why: str) -> None:
     for method, words in (("GET", "Load the page again"), ("POST", "may have been done")):
         call = WebCall(method=method, path="/desk/acts/grant", query={}, headers={}, body=b"")
-        answer = told(call, BotError(SORRY))
+        answer = told(call, error)
         page = answer.body.decode()
         assert answer.status == 500
         assert words in page
-        assert "its log says which" in page
+        assert why in page
         assert "charged" not in page

@@ -132,6 +132,12 @@ async def test_what_is_sent_twice_is_made_once(visitor: Visitor) -> None:
     nonce = "one-message-only-once"
     first, again = [await visitor.say("a red fox in snow", nonce=nonce) for _ in range(2)]
     assert first.job == again.job
+    nonce = "one-grant-only-once"
+    first, again = [await visitor.say("admin grant ben 5", nonce=nonce) for _ in range(2)]
+    assert "ben can spend $5.00 more" in first.html
+    assert "granted already" in again.html
+    audit = (await visitor.say("admin audit")).html
+    assert audit.count("grant") == 1
 
 
 async def test_what_broke_while_it_was_taken_is_sent_again_and_paid_once(visitor: Visitor) -> None:

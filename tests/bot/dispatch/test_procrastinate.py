@@ -12,6 +12,7 @@ from typing import cast
 
 import psycopg
 import pytest
+from procrastinate import exceptions
 from procrastinate.worker import Worker
 from psycopg.sql import SQL
 
@@ -256,6 +257,49 @@ async def test_who_was_frozen_takes_nobody_for_dead_before_they_can_beat(
             while not list(await app.job_manager.list_jobs_async(task=RETRY_STALLED)):
                 await asyncio.sleep(0.01)
         beating.cancel()
+
+
+class LaterClock(SystemClock):
+    """The machine's, and as much later as is said."""
+
+    later = 0.0
+
+    def boottime(self) -> float:
+        return super().boottime() + self.later
+
+
+async def test_who_was_cut_off_takes_nobody_for_dead_before_they_can_beat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As all processes of a database that was away."""
+    monkeypatch.setattr(procrastinate, "HEARTBEAT_SECONDS", 0.0)
+    process, clock = Process("postgresql+psycopg://nobody@127.0.0.1/none"), LaterClock()
+    process.dispatcher._clock = clock
+    is_away = iter([False, True, True, True, False, False])
+    done: list[str] = []
+    is_over = asyncio.Event()
+
+    async def beat(_worker: int) -> None:
+        clock.later += 2
+        done.append("beat")
+        if next(is_away):
+            raise exceptions.ConnectorException
+
+    async def look(**_: object) -> list[object]:
+        done.append("look")
+        if done.count("look") == 2:
+            is_over.set()
+        return []
+
+    manager = process.dispatcher._app.job_manager
+    monkeypatch.setattr(manager, "update_heartbeat", beat)
+    monkeypatch.setattr(manager, "get_stalled_jobs", look)
+    worker = cast("Worker", SimpleNamespace(worker_id=0))
+    beating = asyncio.ensure_future(process.dispatcher._beat(worker))
+    async with asyncio.timeout(10):
+        await is_over.wait()
+    beating.cancel()
+    assert done == ["beat", "look", "beat", "beat", "beat", "beat", "beat", "look"]
 
 
 async def test_what_the_sweep_began_and_left_holds_up_nothing(
