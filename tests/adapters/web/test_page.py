@@ -18,6 +18,7 @@ from bot.errors import ConfigError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
+from bot.store.jobs import IS_WHOLE
 from bot.store.schema import jobs
 from bot.supply import load_adapter, switched_on
 from tests.adapters.web.visitor import Visitor, visiting
@@ -140,7 +141,14 @@ async def test_what_is_sent_twice_is_made_once(visitor: Visitor) -> None:
     assert audit.count("grant") == 1
 
 
-async def test_what_broke_while_it_was_taken_is_sent_again_and_paid_once(visitor: Visitor) -> None:
+@pytest.mark.parametrize(
+    ("said", "is_taken"),
+    [("a red fox in snow", False), ("story\na red fox in snow\nit curls up", True)],
+)
+async def test_what_broke_while_it_was_taken_is_sent_again_and_paid_once(
+    visitor: Visitor, said: str, is_taken: bool
+) -> None:
+    """A film is written down before its money is held, a plain request in the same moment."""
     nonce, database = "taken-before-it-broke", visitor.house.app.database
 
     async def rename(old: str, new: str) -> None:
@@ -148,20 +156,22 @@ async def test_what_broke_while_it_was_taken_is_sent_again_and_paid_once(visitor
         await database.write(lambda tx: tx.conn.execute(statement))
 
     async def taken() -> list[str]:
-        query = select(jobs.c.id)
+        query = select(jobs.c.id).where(IS_WHOLE)
         return list(await database.read(lambda conn: conn.execute(query).scalars().all()))
 
     await rename("ledger_entries", "lost")
-    broke = await visitor.say("a red fox in snow", nonce=nonce)
+    broke = await visitor.say(said, nonce=nonce)
     await rename("lost", "ledger_entries")
     assert "Send the same once more" in broke.html
     assert "charged" not in broke.html
     assert broke.headers["X-Doubtful"] == "yes"
-    [job] = await taken()
-    again = await visitor.say("a red fox in snow", nonce=nonce)
+    before = await taken()
+    assert len(before) == is_taken
+    again = await visitor.say(said, nonce=nonce)
     assert "X-Doubtful" not in again.headers
+    [job] = await taken()
     assert again.job == job
-    assert await taken() == [job]
+    assert before in ([], [job])
 
 
 async def test_a_price_is_confirmed_and_a_limit_is_told(
