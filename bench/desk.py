@@ -16,7 +16,6 @@ from typing import Any
 
 import aiohttp
 from sqlalchemy import insert, select
-from yarl import URL
 
 from adapters import web
 from adapters.web.desk.addresses import to_mark
@@ -34,6 +33,7 @@ from bot.records import Spot
 from bot.refs import JobId
 from bot.store.database import Tx, open_database
 from bot.store.schema import jobs
+from bot.streams import MOST_EACH
 from bot.supply import database_url
 
 MANY, FEW = 100_000, 10_000
@@ -196,7 +196,7 @@ async def _run_desk(pipe: Connection, place: Home, url: str) -> None:
         numbers = iter(range(1_000_000))
         await _flow(program, numbers)  # To be warm.
         pipe.send(await _flow(program, numbers))
-        cookies = {each.key: each.value for each in session.cookie_jar}
+        cookies = [await _sign_in(program) for _ in range(PAGES // MOST_EACH)]
         async with session.get("/desk/queue") as answer:
             found = EVENTS.search(await answer.text())
         assert found
@@ -204,6 +204,12 @@ async def _run_desk(pipe: Connection, place: Home, url: str) -> None:
         await asyncio.to_thread(pipe.recv)
         pipe.send(await _flow(program, numbers))
         await asyncio.to_thread(pipe.recv)
+
+
+async def _sign_in(program: Program) -> dict[str, str]:
+    """The cookies of one more browser: each may have only so many pages open."""
+    async with _at_desk(program) as session:
+        return {each.key: each.value for each in session.cookie_jar}
 
 
 async def _flow(program: Program, numbers: Any) -> Flow:
@@ -222,25 +228,25 @@ async def _flow(program: Program, numbers: Any) -> Flow:
 
 
 def run_readers(
-    pipe: Connection, address: str, cookies: dict[str, str], events: str, count: int
+    pipe: Connection, address: str, cookies: Sequence[dict[str, str]], events: str, count: int
 ) -> None:
     """Pages that are open: says when all are, and how many events they got once it is asked."""
     asyncio.run(_run_readers(pipe, address, cookies, events, count))
 
 
 async def _run_readers(
-    pipe: Connection, address: str, cookies: dict[str, str], events: str, count: int
+    pipe: Connection, address: str, cookies: Sequence[dict[str, str]], events: str, count: int
 ) -> None:
     got = [0] * count
-    jar, connector = aiohttp.CookieJar(unsafe=True), aiohttp.TCPConnector(limit=0)
-    jar.update_cookies(cookies, URL(address))
+    jar, connector = aiohttp.DummyCookieJar(), aiohttp.TCPConnector(limit=0)
     endless = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(
         address, cookie_jar=jar, connector=connector, timeout=endless
     ) as session:
 
         async def read(number: int) -> None:
-            async with session.get(events) as answer:
+            own = cookies[number % len(cookies)]
+            async with session.get(events, cookies=own) as answer:
                 answer.raise_for_status()
                 opened.release()
                 async for chunk in answer.content.iter_any():
