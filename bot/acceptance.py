@@ -44,6 +44,11 @@ class Acceptance:
         self._clock = clock
         self._write = write
 
+    def is_dear(self, price: int) -> bool:
+        """Whether so much, in micro-dollars, is confirmed first."""
+        most = self._house.limits.confirm_above_usd
+        return most is not None and price > micros(most)
+
     async def of(self, planned: Sequence[Job]) -> list[Job]:
         """The accepted jobs, all of them or none; raises `QuotaExceeded` and `NotAllowed`."""
         now = self._clock.now()
@@ -104,10 +109,8 @@ class Acceptance:
         """Whether something must be asked first; raises `Moderated`."""
         policy, trust = self._screening.policy(known.standing), known.standing.chosen.trust
         await self._screening.check(draft, plan, policy)
-        most = self._house.limits.confirm_above_usd
-        is_dear = most is not None and plan.price.charged > micros(most)
         question = consent.open_question(policy, known.others, trust, plan.granted)
-        return question is not None or (is_dear and not is_confirmed)
+        return question is not None or (self.is_dear(plan.price.charged) and not is_confirmed)
 
     async def _start(
         self, request: GenerationRequest, plan: Plan, now: datetime, retry_of: JobId | None

@@ -37,7 +37,6 @@ from bot.screening import Screening
 from bot.store import errands, jobs, ledger, lineage, settings
 from bot.store.database import Database, Tx
 from bot.store.lookup import Known, look_up
-from bot.tables import micros
 
 Also = Callable[[Tx, Job], None]
 CONFIRM_WITHIN = timedelta(hours=1)
@@ -211,9 +210,7 @@ class Intake(Receipts):
         policy, trust = self._screening.policy(known.standing), known.standing.chosen.trust
         question = consent.open_question(policy, known.others, trust, plans[0].granted)
         consent.check_asked(question, known.asked)
-        threshold = self._house.limits.confirm_above_usd
-        price = sum(plan.price.charged for plan in plans)
-        is_dear = threshold is not None and price > micros(threshold)
+        is_dear = self._acceptance.is_dear(sum(plan.price.charged for plan in plans))
         asked = [plan.model_copy(update={"question": question}) for plan in plans]
         if question is None and (is_confirmed or not is_dear):
             accepted = zip(planned, asked, strict=True)
