@@ -147,10 +147,8 @@ class Terminal(Delivery):
                 self._refuse(error, number=number, job_id=job_id, begins=begins)
             except Exception:
                 log.exception("terminal.line_failed")
-                sorry = (
-                    "Raybot made a mistake here; its log says which. Type jobs to see what runs."
-                )
-                self._refuse(BotError(sorry), number=number, job_id=job_id)
+                sorry = BotError("Raybot made a mistake here; its log says which.")
+                self._refuse(sorry, number=number, job_id=job_id)
 
     def _refuse(
         self, error: BotError, *, number: str, job_id: JobId | None, begins: bool = False

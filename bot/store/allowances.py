@@ -31,11 +31,10 @@ from bot.request import Requester
 from bot.store.database import Tx
 from bot.store.portable import insert_new, total
 from bot.store.schema import grants, jobs, settings
-from bot.store.settings import rules_scope
+from bot.store.settings import chosen, rules_scope
 from bot.tables import LimitsTable
 
 # Built once, because they run inside every submit.
-_RULES = select(settings).where(settings.c.scope.in_([bindparam("place"), bindparam("there")]))
 _RULES_OF = {
     name: select(settings.c.chosen).where(settings.c.scope == bindparam(name))
     for name in ("place", "there")
@@ -78,12 +77,9 @@ _LIMIT = re.compile(r"(?:limit|role\.(?P<role>[\w-]+))\.(?P<name>\w+)")
 
 
 def rules(conn: Connection, tenant: str, channel: str) -> Rules:
-    """What was set in chat for a place and one channel of it, in one query."""
-    place, there = rules_scope(tenant), rules_scope(tenant, channel)
-    found = {
-        row.scope: row.chosen for row in conn.execute(_RULES, {"place": place, "there": there})
-    }
-    return Rules(place=found.get(place, {}), channel=found.get(there, {}) if channel else {})
+    """What was set in chat for a place and one channel of it."""
+    there = chosen(conn, rules_scope(tenant, channel)) if channel else {}
+    return Rules(place=chosen(conn, rules_scope(tenant)), channel=there)
 
 
 def rules_in(conn: Connection, tenant: str) -> tuple[PlaceLimit, ...]:
