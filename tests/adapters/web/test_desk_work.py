@@ -68,7 +68,7 @@ async def deliver(visitor: Visitor, job_id: JobId) -> None:
 
 async def ask_elsewhere(visitor: Visitor, prompt: str) -> JobId:
     """A request of another place, which waits there."""
-    request = to_request(prompt, "zed", workspace="away")
+    request = to_request(prompt, "zechariah", workspace="away")
     database, now = visitor.house.app.database, visitor.house.clock.now()
     return (await database.write(lambda tx: jobs.insert(tx, request, now)))[0].id
 
@@ -142,7 +142,7 @@ async def check_that_another_place_is_not_there(
     visitor: Visitor, own: JobId, other: JobId
 ) -> None:
     """By whatever address; to the operator it is, and that place alone where they want it."""
-    theirs = "recording:away:zed"
+    theirs = "recording:away:zechariah"
     addresses = [path.format(other) for path in OF_JOB]
     addresses += [f"/desk/person?key={theirs}", f"/desk/person.csv?key={theirs}&of=days"]
     addresses += [f"/desk/clips?person={theirs}", "/desk/job?id=../x", "/desk/job"]
@@ -151,9 +151,9 @@ async def check_that_another_place_is_not_there(
     for each in lists:
         answer = await visitor.get(f"/desk/{each}?place=recording:away")
         assert answer.status == 200
-        assert not any(word in answer.html for word in (other, "another place", "zed", "Zed")), (
-            each
-        )
+        assert not any(
+            word in answer.html for word in (other, "another place", "zechariah", "Zechariah")
+        ), each
 
     visitor.session.cookie_jar.clear()
     await sit(visitor, is_operator=True)
@@ -206,7 +206,7 @@ async def test_who_was_blocked_before_they_asked_is_found_and_unblocked(visitor:
             "recording:local", user, actor=ana, reason="spam"
         )
     await visitor.house.app.database.write(
-        lambda tx: settings.block(tx, "recording:away:mia", until=None, reason="", now=now)
+        lambda tx: settings.block(tx, "recording:away:miranda", until=None, reason="", now=now)
     )
     job = await ask(visitor, "a fox", "bo")
     async with running_place(visitor, ana) as desk:
@@ -218,8 +218,8 @@ async def test_who_was_blocked_before_they_asked_is_found_and_unblocked(visitor:
             ("moe", "0", "for good"),
         ]
         assert people[1]["last seen"] == ""
-        assert "mia" not in (await desk.get("/desk/people?name=mi")).html
-        assert (await desk.get("/desk/person?key=recording:away:mia")).status == 404
+        assert "miranda" not in (await desk.get("/desk/people?name=mi")).html
+        assert (await desk.get("/desk/person?key=recording:away:miranda")).status == 404
         page = (await desk.get("/desk/person?key=recording:local:mal")).html
         assert "spam" in page
         assert "Unblock" in page
