@@ -389,6 +389,48 @@ async def test_a_sound_clip_tells_its_measures(codec: Codec, clip: Path) -> None
     assert await codec.probe_clip(clip) == expected
 
 
+async def test_clips_in_a_row_share_a_child_and_an_image_has_its_own(tmp_path: Path) -> None:
+    codec, path, broken = Codec(), tmp_path / "clip.mp4", tmp_path / "broken.mp4"
+    write(path, rendered.clip())
+    write(broken, b"no clip at all")
+    await codec.start()
+    server = server_of(codec)
+    served: list[str] = []
+    for _ in range(20):
+        await codec.probe_clip(path)
+        served += children_of(server)[:1]
+        with pytest.raises(ClipBroken):
+            await codec.probe_clip(broken)
+
+    assert [served.count(each) for each in dict.fromkeys(served)] == [10, 10], "of both kinds"
+
+    await codec.probe_clip(path)
+    (kept,) = children_of(server)
+    image = asyncio.ensure_future(normalise(codec, rendered.png_bomb(6300, 6300), tmp_path))
+    await until(lambda: set(children_of(server)) - {kept})
+    image.cancel()
+    await until(lambda: not children_of(server))
+
+    await codec.probe_clip(path)
+    os.kill(int(children_of(server)[0]), signal.SIGKILL)
+    assert (await codec.probe_clip(path)).frames == 25
+    await codec.aclose()
+
+
+async def test_a_child_that_waits_for_clips_ends_with_its_server(tmp_path: Path) -> None:
+    codec, path = Codec(), tmp_path / "clip.mp4"
+    write(path, rendered.clip())
+    await asyncio.gather(codec.probe_clip(path), codec.probe_clip(path))
+    server = server_of(codec)
+    waiting = children_of(server)
+    assert waiting
+
+    os.kill(server, signal.SIGKILL)
+
+    await until(lambda: not any(is_running(int(each)) for each in waiting))
+    await codec.aclose()
+
+
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.95, 0.999])
 async def test_a_truncated_clip_is_broken(codec: Codec, clip: Path, part: float) -> None:
     whole = read(clip)
