@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from bot import choice, pricing
 from bot.acts import (
@@ -19,31 +18,43 @@ from bot.acts import (
     to_work,
 )
 from bot.errors import InvalidRequest
-from bot.job import Job
+from bot.job import Clip, Job
 from bot.ports import ModelCapabilities, Provider
 from bot.refs import JobId, Micros, Price
-from bot.request import Parameter, VideoWork, Work
+from bot.request import ImageWork, Parameter, VideoWork, Work
 from bot.tables import LimitsTable
 
 #: What stands for words that are not known yet; another clip is as good as this one.
 ANY_WORDS, ANY_CLIP = "any words", JobId("another clip")
 #: What any service may do, whoever made the clip; their prices depend on who asks, and how.
 ANYWHERE: tuple[Act, ...] = ("animate", "remix")
+#: So many menus are remembered; most clips of a place are alike.
+REMEMBERED = 256
 
 
-@dataclass(frozen=True, kw_only=True)
 class Menu:
-    """Knows the providers and the limits; asks nobody."""
+    """Knows the providers and the limits, which stay as they are; asks nobody."""
 
-    providers: Mapping[str, Provider]
-    limits: LimitsTable
+    def __init__(self, *, providers: Mapping[str, Provider], limits: LimitsTable) -> None:
+        self.providers = providers
+        self._limits = limits
+        self._remembered: dict[tuple[object, ...], tuple[Offered, ...]] = {}
 
     def of(self, job: Job) -> tuple[Offered, ...]:
         """What can be done now, in the order to offer it in; none while it is being made."""
-        provider = self.providers.get(job.plan.provider) if job.plan is not None else None
         if job.clip is None:
             again: tuple[Act, ...] = ("remix", "retry") if job.ended_at is not None else ()
             return tuple(Offered(act=act) for act in again if is_for(act, job))
+        if (likeness := _to_likeness(job, job.clip)) is None:
+            return self._of_clip(job)
+        if (known := self._remembered.get(likeness)) is None:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            known = self._remembered[likeness] = self._of_clip(job)
+        return known
+
+    def _of_clip(self, job: Job) -> tuple[Offered, ...]:
+        provider = self.providers.get(job.plan.provider) if job.plan is not None else None
         offers = (self._offer(act, job, provider) for act in ACTS if is_for(act, job))
         return tuple(offer for offer in offers if offer is not None)
 
@@ -87,7 +98,7 @@ class Menu:
         if (can := provider.capabilities.get(work.model)) is None:
             raise InvalidRequest(f"{provider.name} has no {work.model} any more.", field="model")
         fitted, _ = choice.fit_provider(firm(work, can), provider)
-        if not is_allowed(fitted, self.limits):
+        if not is_allowed(fitted, self._limits):
             raise InvalidRequest("That model or size is not allowed here.", field="model")
         return fitted, can
 
@@ -103,6 +114,17 @@ class Menu:
         except InvalidRequest as error:
             return error.sentence
         return f"That is not offered for {job.id}."
+
+
+def _to_likeness(job: Job, clip: Clip) -> tuple[object, ...] | None:
+    """All that decides a menu, without the words themselves; None for what is rarely alike."""
+    work = job.work
+    if not isinstance(work, VideoWork | ImageWork):
+        return None
+    wordless = work.model_copy(update={"prompt": "", "prefix": "", "suffix": ""})
+    provider = job.plan.provider if job.plan is not None else None
+    shape = (clip.width, clip.height, clip.seconds)
+    return (provider, wordless, len(work.full_prompt), *shape)
 
 
 def _own(act: Act, job: Job) -> tuple[str, ...]:
