@@ -41,8 +41,7 @@ async def save(
     """Stream into a file, hashing, and stop as soon as it is longer than allowed."""
     digest = hashlib.sha256()
     size = 0
-    waiting = bytearray()
-    await asyncio.to_thread(_empty, target)
+    waiting, mode = bytearray(), "wb"
     async for chunk in chunks:
         size += len(chunk)
         if max_bytes is not None and size > max_bytes:
@@ -50,9 +49,9 @@ async def save(
         digest.update(chunk)
         waiting += chunk
         if len(waiting) >= CHUNK:
-            await asyncio.to_thread(_append, target, bytes(waiting))
-            waiting.clear()
-    await asyncio.to_thread(_append, target, bytes(waiting))
+            await asyncio.to_thread(_write, target, waiting, mode)
+            waiting, mode = bytearray(), "ab"
+    await asyncio.to_thread(_write, target, waiting, mode)
     return Saved(bytes=size, sha256=digest.hexdigest(), is_whole=True)
 
 
@@ -63,15 +62,10 @@ def measure(file: Path) -> Saved:
         return Saved(bytes=source.tell(), sha256=digest.hexdigest(), is_whole=True)
 
 
-def _empty(target: Path) -> None:
-    with disk_errors():
-        target.write_bytes(b"")
-
-
-def _append(target: Path, content: bytes) -> None:
+def _write(target: Path, content: bytearray, mode: str) -> None:
     # Opened for each piece: a descriptor held across an await could be closed, and its number
     # given to another file, while a thread of a cancelled task still writes to it.
-    with disk_errors(), target.open("ab") as file:
+    with disk_errors(), target.open(mode) as file:
         file.write(content)
 
 
