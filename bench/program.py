@@ -251,6 +251,7 @@ async def running(
         App(config, {NAME: lambda _: used, **adapters}) as app,
         asyncio.TaskGroup() as group,
     ):
+        gc.freeze()  # As `raybot run` does.
         group.create_task(app.run(stop))
         try:
             yield Program(app=app, chat=used)

@@ -37,8 +37,8 @@ RECENT = 50
 PLACES = 1000
 #: From so many on, a provider's list tells of all in one call.
 CROWD = 3
-#: So many are on a page or two of a list.
-COMPANY = 100
+#: So many are on the pages that one look reads at most.
+COMPANY = 2000
 FASTER_TOGETHER = 3
 #: So many that ended are remembered: a call for one of them is no news.
 ENDED = 1000
@@ -258,7 +258,8 @@ class ProviderWatcher:
         async with asyncio.TaskGroup() as group:
             for generation in seen.values():
                 if generation.id in self._running:
-                    group.create_task(self._record(generation))
+                    if generation.state not in UNDER_WAY:
+                        group.create_task(self._record(generation))
                 elif generation.id in calls:
                     group.create_task(self._adopt(calls[generation.id], generation))
         self._notice_slow(due)
@@ -284,8 +285,8 @@ class ProviderWatcher:
     def _with_company(self, due: set[GenerationId], news: set[GenerationId]) -> set[GenerationId]:
         """In a crowd, whoever began after the oldest of them comes along: a list tells of all.
 
-        So one that is done before its first look is seen with the others. One call alone is
-        answered sooner, and what fills more than a page or two of the list costs more.
+        So one that is done before its first look, or while the pages are read, is seen with the
+        others. One call alone is answered sooner, and more than one look reads costs more.
         """
         asked = due | news
         if len(self._running) < CROWD or (not due and len(news) == 1):
@@ -356,8 +357,6 @@ class ProviderWatcher:
 
     async def _record(self, generation: Generation) -> None:
         """Write down a generation that ended; its job goes on from there."""
-        if generation.state not in ("completed", "failed"):
-            return
         running = self._running[generation.id]
         now = self._clock.now()
 
