@@ -45,6 +45,10 @@ class Durations:
         """Seconds after submission before which looking is in vain: the 5th percentile."""
         return self._percentile(key, 5) or default
 
+    def knows(self, key: Likeness) -> bool:
+        """Whether enough of them were seen to say when to look."""
+        return len(self._seconds.get(key, ())) >= ENOUGH
+
     def expected(self, key: Likeness) -> timedelta | None:
         """The median time of one generation; None while nothing is known."""
         known = self._seconds.get(key)
@@ -68,8 +72,7 @@ class Durations:
         return max(STALE_AT_LEAST, usual * STALE_FACTOR)
 
     def _percentile(self, key: Likeness, percent: int) -> float | None:
-        known = self._seconds.get(key, ())
-        return _percentile(known, percent) if len(known) >= ENOUGH else None
+        return _percentile(self._seconds[key], percent) if self.knows(key) else None
 
 
 def _percentile(values: deque[float] | tuple[float, ...], percent: int) -> float:

@@ -31,7 +31,8 @@ log = get_logger(__name__)
 #: Calls that come this soon after others are many, and share a look after this little pause.
 MANY_CALLS_SECONDS, HINTS_GATHER_SECONDS = 1.0, 0.2
 CALLBACKS_ARE_FRESH_SECONDS = 600.0
-RARER_WITH_CALLBACKS = 10
+#: And where nobody knows how long one takes, so that looks begin too early.
+RARER_WITH_CALLBACKS, RARER_UNKNOWN = 10, 1.25
 RECENT = 50
 #: Places in line that are counted exactly; reading ten thousand each second would stall.
 PLACES = 1000
@@ -44,8 +45,7 @@ FASTER_TOGETHER = 3
 ENDED = 1000
 TEST_IS_GONE_SECONDS = 120.0
 PAID_IS_MISSING_SECONDS = 1800.0
-STORE_PAUSE_SECONDS = 5.0
-REREAD_SECONDS, LEARN_SECONDS = 1.0, 60.0
+STORE_PAUSE_SECONDS, REREAD_SECONDS, LEARN_SECONDS = 5.0, 1.0, 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,8 +321,9 @@ class ProviderWatcher:
 
     def _look_again(self, generation_id: GenerationId, now: float) -> float:
         """Each sweep while it is young; ever less often when it takes unusually long."""
-        age = now - self._running[generation_id].since
-        return now + max(self._gap(), min(60.0, (age - 300) / 30))
+        running = self._running[generation_id]
+        gap = self._gap() * (1 if self._durations.knows(running.key) else RARER_UNKNOWN)
+        return now + max(gap, min(60.0, (now - running.since - 300) / 30))
 
     def _notice_slow(self, ids: Collection[GenerationId]) -> None:
         now = self._clock.boottime()
