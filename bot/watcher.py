@@ -31,7 +31,7 @@ log = get_logger(__name__)
 #: Calls that come this soon after others are many, and share a look after this little pause.
 MANY_CALLS_SECONDS, HINTS_GATHER_SECONDS = 1.0, 0.2
 CALLBACKS_ARE_FRESH_SECONDS = 600.0
-#: And where nobody knows how long one takes, so that looks begin too early.
+#: Looks are so much rarer where callbacks arrive, and while nobody knows how long one takes.
 RARER_WITH_CALLBACKS, RARER_UNKNOWN = 10, 1.25
 RECENT = 50
 #: Places in line that are counted exactly; reading ten thousand each second would stall.
