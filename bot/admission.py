@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -33,6 +34,8 @@ SHOWN_IN_LINE = 50
 TOLD_A_SECOND = 2
 #: So many of those who were let in last stand behind others who run as much.
 REMEMBERED = 100
+#: So many are let in by one transaction.
+TOGETHER = 20
 SAFETY_SECONDS = 1.0
 #: While a provider takes nothing, so many of its line look for another way, this often.
 LEAVE_AT_ONCE, ELSEWHERE_SECONDS = 50, 5.0
@@ -207,16 +210,25 @@ class Admission:
             )
         )
         people = {each.job_id: each.person for each in line}
-        picked = next_up(line, busy, self.served, slots=free)
-        for job_id in picked:
+        picked = deque(next_up(line, busy, self.served, slots=free))
+        if not picked:
+            return began + SAFETY_SECONDS
+        while picked:
             boottime = self._clock.boottime()
-            if not self._creates.take(boottime):
+            if not (some := self._take_turns(picked, boottime)):
                 return boottime + self._creates.wait(boottime)
-            await self._admit_one(job_id)
-            self._note_served(people[job_id])
-        if picked:
-            await self._announce_line()
+            await self._let_in(some)
+            for job_id in some:
+                self._note_served(people[job_id])
+        await self._announce_line()
         return began + SAFETY_SECONDS
+
+    def _take_turns(self, picked: deque[JobId], boottime: float) -> list[JobId]:
+        """The next of them, as far as creates are left this minute."""
+        some = list[JobId]()
+        while picked and len(some) < TOGETHER and self._creates.take(boottime):
+            some.append(picked.popleft())
+        return some
 
     def _note_served(self, person: str) -> None:
         self._turns += 1
@@ -266,24 +278,27 @@ class Admission:
 
         await self._database.write(write)
 
-    async def _admit_one(self, job_id: JobId) -> None:
-        now = self._clock.now()
+    async def _let_in(self, job_ids: Sequence[JobId]) -> None:
+        """Those who still wait, as far as slots are free."""
+        now, name = self._clock.now(), self._provider.name
 
         def write(tx: Tx) -> None:
-            job = jobs.get(tx.conn, job_id)
-            is_ours = job.plan is not None and job.plan.provider == self._provider.name
-            if job.state is not JobState.ACCEPTED or job.admitted_at is not None or not is_ours:
-                return
-            if not self._database.is_shared or self._has_slot(tx, now):
-                jobs.change(tx, job, admitted_at=now, next_at=now)
-                self._dispatcher.wake(tx, job_id, now)
+            free = self._free(tx, now) if self._database.is_shared else len(job_ids)
+            for job_id in job_ids:
+                job = jobs.get(tx.conn, job_id)
+                is_ours = job.plan is not None and job.plan.provider == name
+                is_waiting = job.state is JobState.ACCEPTED and job.admitted_at is None
+                if free > 0 and is_ours and is_waiting:
+                    jobs.change(tx, job, admitted_at=now, next_at=now)
+                    self._dispatcher.wake(tx, job_id, now)
+                    free -= 1
 
         await self._database.write(write)
 
-    def _has_slot(self, tx: Tx, now: datetime) -> bool:
-        """Whether a slot is free still: for a moment, two processes may be in charge."""
+    def _free(self, tx: Tx, now: datetime) -> int:
+        """How many slots are free still: for a moment, two processes may be in charge."""
         busy = jobs.running(tx.conn, self._provider.name, now - self._stale_after())
-        return sum(busy.values()) < self._provider.limits.running
+        return self._provider.limits.running - sum(busy.values())
 
     async def _watch_account(self) -> None:
         least = self._provider.limits.min_balance

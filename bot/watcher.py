@@ -159,10 +159,8 @@ class ProviderWatcher:
 
     def _stale_after(self) -> timedelta:
         """The age at which no running generation counts as occupying its slot any more."""
-        return max(
-            (self._durations.stale_after(each.key) for each in self._running.values()),
-            default=STALE_AT_LEAST,
-        )
+        kinds = {each.key for each in self._running.values()}
+        return max(map(self._durations.stale_after, kinds), default=STALE_AT_LEAST)
 
     # ---- life ----------------------------------------------------------------------------
 

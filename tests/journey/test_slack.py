@@ -231,6 +231,7 @@ async def test_one_status_although_the_bot_was_killed_right_after_its_post(place
     await place.slack.call(gate, "open")
     async with place.bot(later=LATER) as process:
         await asyncio.wait_for(place.luma.wait_for_creates(1), 15)
+        await place.slack.wait("request", method="conversations.history", seconds=15)
         await place.finish()
         state, cost = await place.ended()
         await stop(process)
