@@ -55,6 +55,10 @@ class LocalDispatcher:
         """Let this job be advanced at this time, if the transaction commits."""
         tx.after_commit(lambda: self._push(job_id, at))
 
+    def go_on(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
+        """The same: a job in hand that is due again stays there."""
+        self.wake(tx, job_id, at)
+
     async def run(self, advance: Callable[[JobId, datetime], Awaitable[None]]) -> None:
         """Advance what is due until cancelled; once a minute, look for rows nobody woke."""
         sweep_at = self._clock.boottime()

@@ -3,7 +3,8 @@
 A task there is only a nudge, deferred in the transaction that made the job due; the truth is the
 row. Procrastinate's claim, notices, heartbeats and detection of stalled workers are used as they
 are. A job's tasks have one lock, and the earlier one is due, the higher its priority: so a nudge
-for later never holds up one for now.
+for later never holds up one for now. A step that makes its job due at once needs no other nudge:
+the task in hand goes on, and is taken again by others where its process dies.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import psycopg
-from procrastinate import App, PsycopgConnector, SyncPsycopgConnector, exceptions
+from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector, exceptions
 from procrastinate.jobs import Job as Task
 from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
@@ -69,6 +70,9 @@ class ProcrastinateDispatcher:
         self._hands = hands
         self._advance: Advance | None = None
         self._worker: asyncio.Task[None] | None = None
+        #: What is in hand here, and when it was due again by its own step.
+        self._in_hand: dict[JobId, datetime | None] = {}
+        self._is_draining = False
         #: When others heard of us last, or we began; of one worker as of the next.
         self._beat_at = clock.boottime()
         # Of its own, because tasks are deferred on the connection of the store's writer thread.
@@ -80,7 +84,7 @@ class ProcrastinateDispatcher:
             conninfo=conninfo(self._url), kwargs=connect_args(), min_size=1, max_size=POOL
         )
         app = App(connector=connector)
-        app.task(name=ADVANCE, queue=QUEUE, retry=LeftToOthers())(self._take)
+        app.task(name=ADVANCE, queue=QUEUE, retry=LeftToOthers(), pass_context=True)(self._take)
         app.task(name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED)(self._retry_stalled)
         app.periodic(cron="* * * * *")(
             app.task(name=SWEEP, queue=QUEUE, queueing_lock=SWEEP)(self._sweep)
@@ -97,6 +101,18 @@ class ProcrastinateDispatcher:
     def wake(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
         """Let this job be advanced at this time, if the transaction commits."""
         self._defer(cast("Tx", tx), job_id, at, queueing_lock=None)
+
+    def go_on(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
+        """The same, said by a step of this job: what is due already goes on in the same hands."""
+        is_now = at <= self._clock.now() and not self._is_draining
+        if is_now and job_id in self._in_hand:
+            tx.after_commit(lambda: self._keep(job_id, at))
+        else:
+            self.wake(tx, job_id, at)
+
+    def _keep(self, job_id: JobId, at: datetime) -> None:
+        if job_id in self._in_hand:
+            self._in_hand[job_id] = at
 
     def _defer(self, tx: Tx, job_id: JobId, at: datetime, *, queueing_lock: str | None) -> None:
         task = to_task(job_id, at, queueing_lock=queueing_lock)
@@ -169,7 +185,7 @@ class ProcrastinateDispatcher:
 
     async def drain(self, seconds: float) -> float:
         """Start nothing more, and let the steps in hand end; others go on with what is left."""
-        began = self._clock.boottime()
+        began, self._is_draining = self._clock.boottime(), True
         if self._worker is not None and not self._worker.done():
             self._worker.cancel()
             await asyncio.wait({self._worker}, timeout=seconds)
@@ -177,9 +193,21 @@ class ProcrastinateDispatcher:
 
     # ---- tasks ---------------------------------------------------------------------------
 
-    async def _take(self, *, job_id: str, at: str) -> None:
+    async def _take(self, context: JobContext, *, job_id: str, at: str) -> None:
         assert self._advance is not None
-        await self._advance(JobId(job_id), datetime.fromisoformat(at))
+        job, due = JobId(job_id), datetime.fromisoformat(at)
+        if context.job is not None and context.job.queueing_lock is not None:
+            # One of the sweep is not taken again by others, so each step has a nudge of its own.
+            await self._advance(job, due)
+            return
+        again: datetime | None = due
+        try:
+            while again is not None:
+                self._in_hand[job] = None
+                await self._advance(job, again)
+                again = self._in_hand.get(job)
+        finally:
+            self._in_hand.pop(job, None)
 
     async def _find_stalled(self) -> list[Task]:
         found = await self._app.job_manager.get_stalled_jobs(

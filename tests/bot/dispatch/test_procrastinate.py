@@ -26,6 +26,7 @@ from bot.dispatch.procrastinate import (
 )
 from bot.dispatch.replicas import PostgresReplicas
 from bot.errors import StoreError
+from bot.ports import Transaction
 from bot.refs import JobId
 from bot.store.database import Database, Tx
 from bot.store.postgres import postgres_url
@@ -151,6 +152,75 @@ async def test_a_job_is_in_one_pair_of_hands_among_processes(url: str, database:
         async with asyncio.timeout(10):
             while len(one.advanced + two.advanced) < 4:
                 await asyncio.sleep(0.02)
+
+
+@dataclass
+class GoingOn(Process):
+    """A process in which the first step of A makes it due at once; and the nudges it made."""
+
+    database: Database | None = None
+    nudges: list[JobId] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        true = self.dispatcher.wake
+
+        def wake(tx: Transaction, job_id: JobId, at: datetime) -> None:
+            self.nudges.append(job_id)
+            true(tx, job_id, at)
+
+        setattr(self.dispatcher, "wake", wake)  # noqa: B010 - mypy knows a method cannot be set
+
+    async def advance(self, job_id: JobId, at: datetime) -> None:
+        is_first = job_id not in self.advanced
+        await super().advance(job_id, at)
+        if is_first and job_id == A:
+            await self.go_on(A)
+
+    async def go_on(self, job_id: JobId) -> None:
+        assert self.database is not None
+        await self.database.write(lambda tx: self.dispatcher.go_on(tx, job_id, CLOCK.now()))
+
+
+async def test_a_step_that_is_due_at_once_goes_on_in_the_same_hands(
+    url: str, database: Database
+) -> None:
+    process = GoingOn(url, database=database)
+    async with working(process):
+        await wake(database, process, A)
+        await process.until(2)
+        await process.go_on(B)
+        await process.until(3)
+    assert process.advanced == [A, A, B]
+    assert process.nudges == [A, B], "what nobody has in hand gets one"
+
+
+async def test_what_went_on_in_hands_that_end_is_left_to_others(
+    url: str, database: Database
+) -> None:
+    first, second = GoingOn(url, database=database), Process(url)
+    first.dispatcher._grace_seconds = 0.2
+    async with working(first):
+        await wake(database, first, A)
+        await first.until(1)
+        first.may_end.clear()
+        await first.until(2)
+        await first.dispatcher.drain(5)
+        async with working(second):
+            await second.until(1)
+    assert (first.advanced, second.advanced) == ([A, A], [A])
+
+
+async def test_a_step_of_the_sweep_leaves_a_nudge_behind(url: str, database: Database) -> None:
+    """Because nobody takes such a task again where its process dies."""
+    process = GoingOn(url, database=database)
+    async with working(process):
+        await wake(database, process, B)
+        await process.until(1)
+        process.rows = [(A, CLOCK.now() - timedelta(minutes=1))]
+        await process.dispatcher._sweep(0)
+        await process.until(3)
+    assert (process.advanced, process.nudges) == ([B, A, A], [B, A])
 
 
 async def test_what_is_in_hand_at_the_end_is_left_to_others(url: str, database: Database) -> None:
