@@ -29,7 +29,7 @@ from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 #: Calls that come this soon after others are many, and share a look after this little pause.
-MANY_CALLS_SECONDS, HINTS_GATHER_SECONDS = 1.0, 0.2
+MANY_CALLS_SECONDS, HINTS_GATHER_SECONDS = 1.0, 0.3
 CALLBACKS_ARE_FRESH_SECONDS = 600.0
 #: Looks are so much rarer where callbacks arrive, and while nobody knows how long one takes.
 RARER_WITH_CALLBACKS, RARER_UNKNOWN = 10, 1.25
