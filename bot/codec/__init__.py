@@ -1,7 +1,7 @@
 """Decodes and encodes images and clips in child processes, because every file is untrusted.
 
-This side never touches a picture: it asks the fork server (`bot.codec.server`), which runs one
-child per file within bounds of memory and time, and turns how that ended into our errors.
+This side never touches a picture: it asks the fork server (`bot.codec.server`), which has each
+file opened by a child within bounds of memory and time, and turns how that ended into our errors.
 """
 
 from __future__ import annotations
