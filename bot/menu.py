@@ -117,14 +117,17 @@ class Menu:
 
 
 def _to_likeness(job: Job, clip: Clip) -> tuple[object, ...] | None:
-    """All that decides a menu, without the words themselves; None for what is rarely alike."""
-    work = job.work
+    """All that decides a menu, and nobody's words or images; None for what is rarely alike."""
+    work, kinds = job.work, None
     if not isinstance(work, VideoWork | ImageWork):
         return None
-    wordless = work.model_copy(update={"prompt": "", "prefix": "", "suffix": ""})
+    without: dict[str, object] = {"prompt": "", "prefix": "", "suffix": ""}
+    if isinstance(work, VideoWork):
+        kinds = choice.frame_kinds(work)
+        without |= {"start_frame": None, "end_frame": None}
     provider = job.plan.provider if job.plan is not None else None
     shape = (clip.width, clip.height, clip.seconds)
-    return (provider, wordless, len(work.full_prompt), *shape)
+    return (provider, work.model_copy(update=without), kinds, len(work.full_prompt), *shape)
 
 
 def _own(act: Act, job: Job) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ WORKS: list[Work] = [
             {"is_draft": True},
             {"start_frame": LINK},
             {"start_frame": CLIP},
+            {"start_frame": ClipFrame(job_id=JobId("r-1"), is_still=True)},
+            {"start_frame": CLIP, "end_frame": CLIP},
             {"end_frame": LINK},
             {"concepts": ("pan_left",)},
             {"typed": frozenset({"duration"})},
@@ -83,10 +85,15 @@ def test_what_was_offered_for_another_clip_is_offered_only_for_one_like_it() -> 
         assert [menu.of(each) for each in jobs] == alone
 
 
-def test_menus_remember_no_words_and_not_for_ever() -> None:
+def test_menus_remember_nothing_of_people_and_not_for_ever() -> None:
     menu = Menu(providers=PROVIDERS, limits=LIMITS)
     for number in range(REMEMBERED + 5):
-        work = VideoWork(prompt="a secret" + "!" * number, prefix="in secret", suffix="secretly")
+        work = VideoWork(
+            prompt="a secret" + "!" * number,
+            prefix="in secret",
+            suffix="secretly",
+            start_frame=LinkFrame(url="https://example.org/secret.png"),
+        )
         assert menu.of(made(work, "luma", 720, 5.0, number))
     assert 0 < len(menu._remembered) <= REMEMBERED
     assert "secret" not in repr(menu._remembered)
