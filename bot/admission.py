@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ from bot.job import JobState, Route
 from bot.log import get_logger
 from bot.ports import Dispatcher, Provider
 from bot.queue import line as in_turn
-from bot.queue import next_up
+from bot.queue import next_up, positions
 from bot.refs import JobId, Micros, money
 from bot.sights import Health
 from bot.store import jobs, settings
@@ -36,6 +37,8 @@ TOLD_A_SECOND = 2
 REMEMBERED = 100
 #: So many are let in by one transaction.
 TOGETHER = 20
+#: Places in line that are counted exactly; reading ten thousand each second would stall.
+PLACES = 1000
 SAFETY_SECONDS = 1.0
 #: While a provider takes nothing, so many of its line look for another way, this often.
 LEAVE_AT_ONCE, ELSEWHERE_SECONDS = 50, 5.0
@@ -84,8 +87,10 @@ class Admission:
         self._changed = asyncio.Event()
         self._left_off = 0
         #: Who was let in lately, in this order.
-        self.served: dict[str, int] = {}
+        self._served: dict[str, int] = {}
         self._turns = 0
+        self._places: dict[JobId, int] = {}
+        self._counted_at = -math.inf
 
     async def run(self) -> None:
         """Admit, and watch the balance, until cancelled."""
@@ -96,6 +101,17 @@ class Admission:
     def nudge(self) -> None:
         """A job was accepted or a slot became free."""
         self._changed.set()
+
+    async def positions(self) -> dict[JobId, int]:
+        """Everyone's place in line, counted at most once a second."""
+        boottime = self._clock.boottime()
+        if boottime - self._counted_at >= 1.0:
+            self._counted_at = boottime
+            name, stale = self._provider.name, self._clock.now() - self._stale_after()
+            line = await self._database.read(lambda conn: jobs.line(conn, name, PLACES))
+            busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
+            self._places = positions(line, busy, self._served)
+        return self._places
 
     def trouble(self, error: ProviderError) -> None:
         """A submission was not taken: slow down, and say so where a person can read it."""
@@ -206,11 +222,11 @@ class Admission:
             return began + SAFETY_SECONDS
         line = await self._database.read(
             lambda conn: jobs.waiting(
-                conn, name, now, slots=free, busy=len(busy), served=self.served
+                conn, name, now, slots=free, busy=len(busy), served=self._served
             )
         )
         people = {each.job_id: each.person for each in line}
-        picked = deque(next_up(line, busy, self.served, slots=free))
+        picked = deque(next_up(line, busy, self._served, slots=free))
         if not picked:
             return began + SAFETY_SECONDS
         while picked:
@@ -232,10 +248,10 @@ class Admission:
 
     def _note_served(self, person: str) -> None:
         self._turns += 1
-        self.served.pop(person, None)
-        self.served[person] = self._turns
-        if len(self.served) > REMEMBERED:
-            del self.served[next(iter(self.served))]
+        self._served.pop(person, None)
+        self._served[person] = self._turns
+        if len(self._served) > REMEMBERED:
+            del self._served[next(iter(self._served))]
 
     async def _send_elsewhere(self) -> bool:
         """Let those who wait go to others that take jobs; whether somebody stays who could go."""

@@ -118,6 +118,13 @@ class Generation:
     token_hash: str | None = None
 
 
+Tell = Callable[[Generation], None]
+
+
+def to_nobody(generation: Generation) -> None:
+    """For whoever waits for the whole answer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """Reconciling found the generations that fit, the best first."""
@@ -180,8 +187,13 @@ class Provider(Protocol):
         What the service says of it at once; one that is complete is not asked for again.
         """
 
-    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
-        """What has become of these; one list call may serve many; the unknown are left out."""
+    async def check(
+        self, ids: Collection[GenerationId], tell: Tell = to_nobody
+    ) -> Mapping[GenerationId, Generation]:
+        """What has become of these; one list call may serve many; the unknown are left out.
+
+        `tell` hears of each as soon as it is known, also where an error is raised in the end.
+        """
 
     async def find(
         self, submission: Submission, owned: Collection[GenerationId]

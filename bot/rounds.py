@@ -1,15 +1,19 @@
-"""Reading round a long list, the newest first, a stretch at a time. Pure; knows no service."""
+"""Reading round a long list, the newest first, a stretch at a time. Knows no service."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from copy import copy
 from datetime import datetime
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 from bot.ports import Generation
 from bot.refs import GenerationId
 
 Times = Sequence[datetime | None]
+Page = TypeVar("Page")
 #: Where rows are removed, the others move up; so many may be, and none is passed over.
 OVERLAP = 10
 
@@ -23,6 +27,7 @@ class Rounds:
     def __init__(self, *, pages: int) -> None:
         self._pages = pages
         self._left = self._offset = self._front = self._start = self._goes_on_at = 0
+        self._rows = 0
         self._has_turned = False
 
     def begin(self) -> int:
@@ -38,6 +43,7 @@ class Rounds:
         """
         self._left -= 1
         is_end = is_end or not rows
+        self._rows = self._rows if is_end else rows
         if self._offset == 0:
             self._front, self._start = rows, max(rows, self._goes_on_at - OVERLAP)
             self._offset = self._start
@@ -51,9 +57,41 @@ class Rounds:
         self._goes_on_at = self._offset
         return self._offset if self._left else None
 
+    def ahead(self, missing: int) -> int | None:
+        """The offset after the page that is read now; None if all that are `missing` fit in it.
+
+        A guess: that this page is as long as the one before, and not the last.
+        """
+        is_more = 0 < self._rows < missing
+        return copy(self).after(self._rows, is_end=False) if is_more else None
+
     def rewind(self) -> None:
         """Let the next stretch go on behind the newest page: this one found all."""
         self._goes_on_at = 0
+
+
+class ReadAhead(Generic[Page]):
+    """Asks for the next page while one is still on its way: the pace counts, not the distance."""
+
+    def __init__(self, read: Callable[[int], Awaitable[Page]]) -> None:
+        self._read = read
+        self._asked: dict[int, asyncio.Future[Page]] = {}
+
+    async def page(self, offset: int, *, ahead: int | None) -> Page:
+        """The page at an offset; the one `ahead` is asked for, too. Raises what reading raises."""
+        page = self._asked.pop(offset, None) or self._ask(offset)
+        if ahead is not None and ahead not in self._asked:
+            self._asked[ahead] = self._ask(ahead)
+        return await page
+
+    def _ask(self, offset: int) -> asyncio.Future[Page]:
+        return asyncio.ensure_future(self._read(offset))
+
+    async def aclose(self) -> None:
+        """Give up what was asked for in vain."""
+        for page in self._asked.values():
+            page.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
 
 
 class Horizon:

@@ -30,7 +30,7 @@ from bot.http import (
 )
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
-from bot.ports import Generation, ProviderLimits
+from bot.ports import Generation, ProviderLimits, Tell
 from bot.refs import Frozen, GenerationId
 from bot.tables import Dollars, micros
 
@@ -57,12 +57,14 @@ async def look_at_each(
     ids: Collection[GenerationId],
     look: Callable[[GenerationId], Awaitable[Generation | None]],
     *,
+    tell: Tell,
     known: Mapping[GenerationId, Generation] | None = None,
     trouble: ProviderError | None = None,
 ) -> dict[GenerationId, Generation]:
     """What is known, and what a look at each of these tells; one that fails hides no other.
 
-    Where nothing is found at all, the last trouble is raised.
+    `tell` hears of what was not known before. Where nothing is found at all, the last trouble is
+    raised.
     """
     found = dict(known or {})
     for each in ids:
@@ -73,6 +75,7 @@ async def look_at_each(
             continue
         if generation is not None:
             found[each] = generation
+            tell(generation)
     if trouble is not None and not found:
         raise trouble
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,7 +22,6 @@ from bot.job import Failure, Job, JobState, UnderWay
 from bot.log import get_logger
 from bot.outlook import Outlook
 from bot.ports import Dispatcher, Generation, Provider
-from bot.queue import positions
 from bot.refs import GenerationId, JobId
 from bot.store import attempts, jobs, settings, under_way
 from bot.store.database import Database, Tx
@@ -34,8 +33,6 @@ CALLBACKS_ARE_FRESH_SECONDS = 600.0
 #: Looks are so much rarer where callbacks arrive, and while nobody knows how long one takes.
 RARER_WITH_CALLBACKS, RARER_UNKNOWN = 10, 1.25
 RECENT = 50
-#: Places in line that are counted exactly; reading ten thousand each second would stall.
-PLACES = 1000
 #: From so many on, a provider's list tells of all in one call.
 CROWD = 3
 #: So many are on the pages that one look reads at most.
@@ -82,10 +79,9 @@ class ProviderWatcher:
         self._slow: set[GenerationId] = set()
         self._ended: deque[GenerationId] = deque(maxlen=ENDED)
         self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
-        self._counted_at = self._called_at = self._reread_at = self._learnt_at = -math.inf
+        self._called_at = self._reread_at = self._learnt_at = -math.inf
         # Alone, it is from the start: a callback may come before the first look.
         self._is_on_duty = not database.is_shared
-        self._places: dict[JobId, int] = {}
         self.admission = Admission(
             provider,
             database=database,
@@ -137,7 +133,7 @@ class ProviderWatcher:
                 expected=self._durations.expected(likeness),
                 is_slow=is_slow or job.generation_id in self._slow,
             )
-        places = await self._positions()
+        places = await self.admission.positions()
         position = places.get(job.id, len(places) + 1)
         slots = self._provider.limits.running
         return Outlook(
@@ -145,17 +141,6 @@ class ProviderWatcher:
             expected=self._durations.expected_wait(likeness, position=position, slots=slots),
             provider_trouble=self.admission.sentence,
         )
-
-    async def _positions(self) -> dict[JobId, int]:
-        """Everyone's place in line, counted at most once a second."""
-        boottime = self._clock.boottime()
-        if boottime - self._counted_at >= 1.0:
-            self._counted_at = boottime
-            name, stale = self._provider.name, self._clock.now() - self._stale_after()
-            line = await self._database.read(lambda conn: jobs.line(conn, name, PLACES))
-            busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
-            self._places = positions(line, busy, self.admission.served)
-        return self._places
 
     def _stale_after(self) -> timedelta:
         """The age at which no running generation counts as occupying its slot any more."""
@@ -245,23 +230,34 @@ class ProviderWatcher:
         if not due | news:
             return
         self._called_at = now if news else self._called_at
+        strangers = calls.keys() - self._running.keys()
         try:
-            seen = await self._provider.check(self._with_company(due, news))
+            seen = await self._check(self._with_company(due, news))
         except ProviderUnavailable:
             self._callbacks.put_back(calls)
             raise
-        for generation_id in due:
+        for generation_id in due & self._running.keys():
             self._look_at[generation_id] = self._look_again(generation_id, now)
-        self._seen_at.update(dict.fromkeys(due & seen.keys(), now))
-        async with asyncio.TaskGroup() as group:
-            for generation in seen.values():
-                if generation.id in self._running:
-                    if generation.state not in UNDER_WAY:
-                        group.create_task(self._record(generation))
-                elif generation.id in calls:
-                    group.create_task(self._adopt(calls[generation.id], generation))
+            if generation_id in seen:
+                self._seen_at[generation_id] = now
+        for generation_id in strangers & seen.keys():
+            await self._adopt(calls[generation_id], seen[generation_id])
         self._notice_slow(due)
         await self._notice_missing(due - seen.keys(), now)
+
+    async def _check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+        """What the provider tells of these; those that ended go on while it still tells."""
+        recorded: dict[GenerationId, asyncio.Task[None]] = {}
+
+        def hear(told: Generation) -> None:
+            is_end = told.state not in UNDER_WAY and told.id in self._running
+            if is_end and told.id not in recorded:
+                recorded[told.id] = asyncio.ensure_future(self._record(told))
+
+        try:
+            return await self._provider.check(ids, hear)
+        finally:
+            await asyncio.gather(*recorded.values())
 
     async def _gather_calls(self) -> None:
         """Let calls collect that come one upon the other; a lone end is looked into at once.

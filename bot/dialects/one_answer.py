@@ -22,7 +22,7 @@ from bot.dialects.dream_machine import Row, explain
 from bot.job import Failure
 from bot.log import get_logger
 from bot.metrics import Metrics
-from bot.ports import Generation, ModelCapabilities, Submission
+from bot.ports import Generation, ModelCapabilities, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.request import DEFAULT_MODEL
 from bot.service import Address, OverHttp, ServiceTable, open_service
@@ -217,7 +217,9 @@ class OneAnswer(OverHttp, Generic[T]):
         named = dialect.read_id(answer) or f"{submission.job_id}-{submission.attempt}"
         return Generation(id=GenerationId(named), state="completed", clip_url=link)
 
-    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+    async def check(
+        self, ids: Collection[GenerationId], tell: Tell = to_nobody
+    ) -> Mapping[GenerationId, Generation]:
         """Nothing: there is nobody to ask, and what was answered is in the job's row."""
         return {}
 

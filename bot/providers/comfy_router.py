@@ -23,7 +23,7 @@ from bot.dialects import dream_machine
 from bot.dialects.comfy import CREDITS, to_failure, to_models, to_tariffs, to_uuid
 from bot.dialects.dream_machine import read_generation
 from bot.metrics import Metrics
-from bot.ports import Generation, Submission
+from bot.ports import Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tariffs import Tariff
@@ -240,9 +240,11 @@ class ComfyRouter(OverHttp):
             return ports.CannotTell()
         raise refusal
 
-    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+    async def check(
+        self, ids: Collection[GenerationId], tell: Tell = to_nobody
+    ) -> Mapping[GenerationId, Generation]:
         """One by one; left out are the unknown, and those that were answered at once."""
-        return await look_at_each(sorted(ids), self._look_while_kept)
+        return await look_at_each(sorted(ids), self._look_while_kept, tell=tell)
 
     async def _look_while_kept(self, own_id: GenerationId) -> Generation | None:
         try:

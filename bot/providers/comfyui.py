@@ -33,7 +33,7 @@ from bot.dialects.comfy_graph import (
 from bot.dialects.dream_machine import MEANS, part
 from bot.log import register_secret
 from bot.metrics import Metrics
-from bot.ports import FrameHandle, Generation, Submission
+from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tariffs import Tariff
@@ -140,17 +140,21 @@ class ComfyUI(OverHttp):
             raise errors.ProviderUnavailable(provider=self.name)
         return "/".join(str(row[key]) for key in ("subfolder", "name") if row.get(key))
 
-    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+    async def check(
+        self, ids: Collection[GenerationId], tell: Tell = to_nobody
+    ) -> Mapping[GenerationId, Generation]:
         """The queue tells of all that is under way; whatever left it is asked for one by one."""
         found: dict[GenerationId, Generation] = {}
         trouble: errors.ProviderError | None = None
         try:
             queue = {each.generation.id: each.generation for each in await self._queue()}
             found = {own_id: queue[own_id] for own_id in ids if own_id in queue}
+            for each in found.values():
+                tell(each)
         except errors.ProviderError as error:
             trouble = error
         rest = sorted(set(ids) - found.keys())
-        return await look_at_each(rest, self._ended, known=found, trouble=trouble)
+        return await look_at_each(rest, self._ended, tell=tell, known=found, trouble=trouble)
 
     async def _queue(self) -> list[Prompt]:
         return list(read_queue(await self._api.get("queue")))

@@ -24,7 +24,7 @@ from bot.clock import Clock
 from bot.dialects import fal_queue
 from bot.log import get_logger
 from bot.metrics import Metrics
-from bot.ports import FrameHandle, Generation, Submission
+from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.service import (
     Address,
@@ -212,13 +212,16 @@ class Fal(OverHttp):
             raise errors.SubmissionUncertain(provider=self.name)
         return Generation(id=generation_id, state="queued")
 
-    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+    async def check(
+        self, ids: Collection[GenerationId], tell: Tell = to_nobody
+    ) -> Mapping[GenerationId, Generation]:
         """A few by single GETs; the unknown and those whose turn is next miss."""
         waiting = sorted(ids)
         turn = self._next % max(len(waiting), 1)
         self._next = turn + LOOKS
         try:
-            return await look_at_each((waiting[turn:] + waiting[:turn])[:LOOKS], self._look)
+            looked = (waiting[turn:] + waiting[:turn])[:LOOKS]
+            return await look_at_each(looked, self._look, tell=tell)
         except (errors.ProviderClosed, errors.ProviderUnavailable):
             raise
         except errors.ProviderError as error:

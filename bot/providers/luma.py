@@ -39,9 +39,9 @@ from bot.dialects.dream_machine_deeds import (
     to_tariffs,
 )
 from bot.metrics import Metrics
-from bot.ports import Generation, Submission
+from bot.ports import Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
-from bot.rounds import Horizon, Rounds, Times, reaches
+from bot.rounds import Horizon, ReadAhead, Rounds, Times, reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
 from bot.tariffs import PerPiece, PerPixel, Tariff
@@ -210,15 +210,17 @@ class Luma(OverHttp):
         self._horizon.remember([own])
         return own
 
-    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+    async def check(
+        self, ids: Collection[GenerationId], tell: Tell = to_nobody
+    ) -> Mapping[GenerationId, Generation]:
         """One by a single GET, many by list; the unknown and those whose turn is next miss."""
         listed = {each for each in ids if not is_shared(each)}
-        found = await self._sweep(listed) if len(listed) > 1 else {}
+        found = await self._sweep(listed, tell) if len(listed) > 1 else {}
         missing = sorted(set(ids) - found.keys())
         turn = self._next_straggler % max(len(missing), 1)
         self._next_straggler = turn + STRAGGLERS
         stragglers = (missing[turn:] + missing[:turn])[:STRAGGLERS]
-        found = await look_at_each(stragglers, self._look, known=found)
+        found = await look_at_each(stragglers, self._look, tell=tell, known=found)
         self._horizon.remember(found.values())
         return found
 
@@ -231,18 +233,25 @@ class Luma(OverHttp):
             return None
         return as_shared(generation, generation_id) if is_shared(generation_id) else generation
 
-    async def _sweep(self, ids: set[GenerationId]) -> dict[GenerationId, Generation]:
+    async def _sweep(self, ids: set[GenerationId], tell: Tell) -> dict[GenerationId, Generation]:
         """What a stretch of the list tells of them; nothing where the list does not work."""
         found: dict[GenerationId, Generation] = {}
         if not self._has_list:
             return found
         wanted, oldest = self._horizon.of(ids)
         offset: int | None = self._rounds.begin()
+        pages = ReadAhead(self._page)
         try:
-            while offset is not None and (page := await self._page(offset)):
+            while offset is not None:
+                ahead = self._rounds.ahead(len(wanted - found.keys()))
+                if (page := await pages.page(offset, ahead=ahead)) is None:
+                    break
                 rows, times, is_last = page
-                known = [read_generation(row) for row in rows if str(row.get("id")) in ids]
-                found |= {each.id: each for each in known if each}
+                told = [row for row in rows if str(row.get("id")) in ids]
+                known = {each.id: each for each in map(read_generation, told) if each}
+                found |= known
+                for each in known.values():
+                    tell(each)
                 if len(wanted - found.keys()) <= FEW:
                     self._rounds.rewind()
                     break
@@ -251,6 +260,8 @@ class Luma(OverHttp):
         except errors.ProviderUnavailable as error:
             if error.retry_after is not None:
                 raise
+        finally:
+            await pages.aclose()
         return found
 
     async def find(

@@ -29,7 +29,7 @@ from bot.dialects.agents_api import (
 from bot.dialects.agents_api_deeds import RAY_AND_DEEDS, to_deed
 from bot.dialects.agents_api_deeds import to_tariffs as to_deed_tariffs
 from bot.metrics import Metrics
-from bot.ports import Generation, Submission
+from bot.ports import Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.request import ClipWork
 from bot.service import Address, OverHttp, ServiceTable, open_service
@@ -200,22 +200,29 @@ class LumaAgents(OverHttp):
             raise errors.ProviderUnavailable(MEANS["file"], provider=self.name)
         return bool(state == "ready")
 
-    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+    async def check(
+        self, ids: Collection[GenerationId], tell: Tell = to_nobody
+    ) -> Mapping[GenerationId, Generation]:
         """Each by a GET of its own; one that cannot be read hides no other."""
-        looks = await asyncio.gather(*(self._look(each) for each in sorted(ids)))
+        looks = await asyncio.gather(*(self._look(each, tell) for each in sorted(ids)))
         found = {each.id: each for each in looks if isinstance(each, Generation)}
         trouble = [each for each in looks if isinstance(each, errors.ProviderError)]
         if trouble and not found:
             raise trouble[0]
         return found
 
-    async def _look(self, generation_id: GenerationId) -> Generation | errors.ProviderError | None:
+    async def _look(
+        self, generation_id: GenerationId, tell: Tell
+    ) -> Generation | errors.ProviderError | None:
         try:
             row = await self._api.get(f"generations/{quote(generation_id, safe='')}")
         except errors.ProviderError as error:
             return error
         generation = read_generation(row)
-        return generation if generation and generation.id == generation_id else None
+        if generation is None or generation.id != generation_id:
+            return None
+        tell(generation)
+        return generation
 
     async def find(
         self, submission: Submission, owned: Collection[GenerationId]

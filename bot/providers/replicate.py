@@ -35,7 +35,7 @@ from bot.dialects.predictions import (
 )
 from bot.dialects.signed_calls import Signing
 from bot.metrics import Metrics
-from bot.ports import FrameHandle, Generation, Submission
+from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.request import to_video
 from bot.rounds import reaches
@@ -149,16 +149,19 @@ class Replicate(OverHttp):
             raise errors.ProviderUnavailable(provider=self.name)
         return link
 
-    async def check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+    async def check(
+        self, ids: Collection[GenerationId], tell: Tell = to_nobody
+    ) -> Mapping[GenerationId, Generation]:
         """One by a single GET, many by list; the unknown are left out."""
-        found = await self._sweep(set(ids)) if len(ids) > 1 else {}
-        return await look_at_each(sorted(set(ids) - found.keys()), self._look, known=found)
+        found = await self._sweep(set(ids), tell) if len(ids) > 1 else {}
+        rest = sorted(set(ids) - found.keys())
+        return await look_at_each(rest, self._look, tell=tell, known=found)
 
     async def _look(self, generation_id: GenerationId) -> Generation | None:
         generation = read_generation(await self._row(generation_id))
         return generation if generation and generation.id == generation_id else None
 
-    async def _sweep(self, ids: set[GenerationId]) -> dict[GenerationId, Generation]:
+    async def _sweep(self, ids: set[GenerationId], tell: Tell) -> dict[GenerationId, Generation]:
         """What the newest pages of the list tell of them; nothing where it does not work."""
         found: dict[GenerationId, Generation] = {}
         cursor, pages = "", SWEEP_PAGES
@@ -166,7 +169,10 @@ class Replicate(OverHttp):
             while pages and (page := await self._page(cursor)):
                 rows, cursor, _ = page
                 told = [row for row in rows if str(row.get("id")) in ids and not is_bare(row)]
-                found |= {each.id: each for each in map(read_generation, told) if each}
+                known = {each.id: each for each in map(read_generation, told) if each}
+                found |= known
+                for each in known.values():
+                    tell(each)
                 is_enough = not cursor or len(ids - found.keys()) <= FEW
                 pages = 0 if is_enough else pages - 1
         except errors.ProviderUnavailable as error:

@@ -111,6 +111,26 @@ async def test_a_wall_clock_set_back_does_not_delay_a_look(
     await house.check_books()
 
 
+async def test_a_clip_that_is_seen_does_not_wait_for_looks_at_others(
+    open_house: Callable[..., Any],
+) -> None:
+    house: House = await open_house(luma={"first_look_seconds": 20, "look_seconds": 1})
+    faults = house.simulator.faults
+    faults.break_callback("lost", times=100)
+    begun = [await house.job(each) for each in await run(house, 2)]
+    first, second = sorted(begun, key=lambda job: job.generation_id or "")
+    for job in begun:
+        await finish(house, job.id)
+    faults.refuse("list", 404, "Not Found")
+    faults.delay("get", 0)
+    released = faults.hold("get")
+    house.clock.move(seconds=21)
+    await house.delivered(first.id)
+    assert (await house.job(second.id)).state is JobState.GENERATING
+    released.set()
+    await house.delivered(second.id)
+
+
 # ---- callbacks --------------------------------------------------------------------------------
 
 

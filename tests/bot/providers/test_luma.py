@@ -777,6 +777,12 @@ async def test_each_submission_has_its_own_connection(luma: Luma, server: LumaSe
 # ---- check ------------------------------------------------------------------------------------
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+
 async def test_one_is_asked_for_singly(luma: Luma, server: LumaServer) -> None:
     add(server, "a", "b", "c")
     assert ids_of(await luma.check(names("a"))) == {"a"}
@@ -849,9 +855,49 @@ async def test_a_list_too_long_for_one_sweep_is_read_on_in_the_next(
     for _ in range(3):
         server.calls.clear()
         seen |= ids_of(await luma.check(names(*ids)))
-        assert len(server.lists) <= MAX_PAGES
+        assert len(server.lists) <= MAX_PAGES + 1, "no more than one is read ahead in vain"
         assert "offset=0" in server.lists[0], "the newest are looked at each time"
     assert seen == set(ids)
+
+
+async def test_a_page_is_asked_for_while_another_is_on_its_way(
+    luma: Luma, server: LumaServer
+) -> None:
+    """Else the distance to the service would decide how often thousands are looked at."""
+    ids = names(*(f"g{index}" for index in range(250)))
+    add(server, *ids)
+    assert len(await luma.check(ids)) == len(ids), "how long a page is was not known before"
+    server.calls.clear()
+    server.next_answers = ["hang", "hang"]
+    check = asyncio.ensure_future(luma.check(ids))
+    await until(lambda: len(server.lists) == 2)
+    assert [each.split("=")[-1] for each in sorted(server.lists)] == ["0", "100"]
+    check.cancel()
+    await asyncio.wait({check})
+
+
+async def test_no_page_is_asked_for_in_vain(luma: Luma, server: LumaServer) -> None:
+    ids = names(*(f"g{index}" for index in range(250)))
+    add(server, *ids)
+    for _ in range(3):
+        server.calls.clear()
+        assert len(await luma.check(ids)) == len(ids)
+        assert len(server.calls) == 3
+
+
+async def test_what_a_page_tells_is_told_before_the_next_one_comes(
+    luma: Luma, server: LumaServer
+) -> None:
+    ids = names(*(f"g{index}" for index in range(150)))
+    add(server, *ids)
+    newest: dict[str, Any] = {"generations": server.generations[:PAGE], "has_more": True}
+    server.next_answers = [web.json_response(newest), "hang"]
+    told: list[str] = []
+    check = asyncio.ensure_future(luma.check(ids, lambda each: told.append(each.id)))
+    await until(lambda: len(server.lists) == 2)
+    assert told == [row["id"] for row in newest["generations"]]
+    check.cancel()
+    await asyncio.wait({check})
 
 
 async def test_what_arrives_between_sweeps_hides_nothing(luma: Luma, server: LumaServer) -> None:
