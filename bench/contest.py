@@ -38,10 +38,12 @@ def went_wrong(showing: Showing, report: Report) -> str:
     return "".join(f"; {part}" for part in parts)
 
 
-def to_callback_figure(running: int, tally: Tally, *, late: Sequence[float]) -> Figure:
-    """What callbacks must reach, whatever the number."""
+def to_callback_figure(
+    running: int, tally: Tally, *, late: Sequence[float], pace: str = ""
+) -> Figure:
+    """What callbacks must reach, whatever the number; `pace` where it is not the usual one."""
     return Figure(
-        name=f"lag with callbacks, {running:,} running",
+        name=f"lag with callbacks, {running:,} running{pace}",
         goal="p95 < 1 s, GETs ≤ 0.5",
         measured=tally.words,
         remark=remark(tally),
@@ -112,9 +114,10 @@ def thousand_running(terms: Terms) -> list[Figure]:
         ),
     ]
     if not terms.is_quick:
+        # Here the goal bounds the GETs by job.
         account = Account(seed=SEED, full_size=False, callbacks=True)
-        called, outcome = at_once(count, account, terms, gets_per_second=10.0)
-        figures.append(to_callback_figure(count, called, late=outcome.late))
+        called, outcome = at_once(count, account, terms, gets_per_second=20.0)
+        figures.append(to_callback_figure(count, called, late=outcome.late, pace=", 20 GET/s"))
     return figures
 
 

@@ -46,8 +46,9 @@ METHOD = """\
   80 finish, five a second; the peers create them in at most {patience:.0f} s, Raybot finds them
   in its database after a kill -9. A peer that does not hold 1,000 is not asked for 10,000. From
   1,000 on clips have a quarter of each side.
-- Raybot keeps within a budget of 5 GETs a second, and 10 from 1,000 running on. The peers have
-  none: they ask as often as they like, which the real service would answer with 429.
+- Raybot keeps within a budget of 5 GETs a second, and 10 from 1,000 running on; a thousand with
+  callbacks may take 20, since there the goal is GETs per job. The peers have no budget: they ask
+  as often as they like, which the real service would answer with 429.
 - **kill -9**: a hundred requests, of which five lose the answer to their POST; each process is
   killed once thirty clips are shown, and started again. Lost: no clip in the thread, two minutes
   later. Paid twice: more generations at the service than requests. Posted twice: the same clip

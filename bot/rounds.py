@@ -57,13 +57,9 @@ class Rounds:
         self._goes_on_at = self._offset
         return self._offset if self._left else None
 
-    def ahead(self, missing: int) -> int | None:
-        """The offset after the page that is read now; None if all that are `missing` fit in it.
-
-        A guess: that this page is as long as the one before, and not the last.
-        """
-        is_more = 0 < self._rows < missing
-        return copy(self).after(self._rows, is_end=False) if is_more else None
+    def ahead(self) -> int | None:
+        """The offset after the page that is read now, if it is as long as the one before."""
+        return copy(self).after(self._rows, is_end=False) if self._rows else None
 
     def rewind(self) -> None:
         """Let the next stretch go on behind the newest page: this one found all."""

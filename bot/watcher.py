@@ -277,7 +277,7 @@ class ProviderWatcher:
         return generation_id not in self._running or hint.generation.state not in UNDER_WAY
 
     def _with_company(self, due: set[GenerationId], news: set[GenerationId]) -> set[GenerationId]:
-        """In a crowd, whoever began after the oldest of them comes along: a list tells of all.
+        """In a crowd, whoever is not slow comes along: a list tells of all.
 
         So one that is done before its first look, or while the pages are read, is seen with the
         others. One call alone is answered sooner, and more than one look reads costs more.
@@ -285,9 +285,7 @@ class ProviderWatcher:
         asked = due | news
         if len(self._running) < CROWD or (not due and len(news) == 1):
             return asked
-        began = [self._running[each].since for each in asked if each in self._running]
-        oldest = min(began, default=math.inf)
-        company = {each for each, running in self._running.items() if running.since >= oldest}
+        company = self._running.keys() - self._slow
         return asked | company if len(company) <= COMPANY else asked
 
     async def _adopt(self, hint: Hint, seen: Generation) -> None:

@@ -240,16 +240,17 @@ class Luma(OverHttp):
             return found
         wanted, oldest = self._horizon.of(ids)
         offset: int | None = self._rounds.begin()
-        pages = ReadAhead(self._page)
+        pages, likely = ReadAhead(self._page), self._page_rows
         try:
             while offset is not None:
-                ahead = self._rounds.ahead(len(wanted - found.keys()))
+                is_more = 0 < likely < len(wanted - found.keys())
+                ahead = self._rounds.ahead() if is_more else None
                 if (page := await pages.page(offset, ahead=ahead)) is None:
                     break
                 rows, times, is_last = page
                 told = [row for row in rows if str(row.get("id")) in ids]
                 known = {each.id: each for each in map(read_generation, told) if each}
-                found |= known
+                found, likely = found | known, len(known)
                 for each in known.values():
                     tell(each)
                 if len(wanted - found.keys()) <= FEW:

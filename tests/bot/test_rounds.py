@@ -50,13 +50,12 @@ def test_a_stretch_that_found_all_does_not_lead_further_away() -> None:
 def test_the_next_page_is_guessed_from_the_one_before() -> None:
     rounds = Rounds(pages=4)
     rounds.begin()
-    assert rounds.ahead(missing=60) is None, "nobody knows how long a page is"
+    assert rounds.ahead() is None, "nobody knows how long a page is"
     assert rounds.after(10, is_end=False) == 10
-    assert rounds.ahead(missing=50) == 20
-    assert rounds.ahead(missing=10) is None, "the page being read may hold them all"
+    assert rounds.ahead() == 20
     assert [rounds.after(10, is_end=False) for _ in range(3)] == [20, 30, None]
     rounds.begin()
-    assert rounds.ahead(missing=60) == 30, "it goes on where it stopped"
+    assert rounds.ahead() == 30, "it goes on where it stopped"
 
 
 def test_a_list_that_became_shorter_is_read_from_its_second_page() -> None:

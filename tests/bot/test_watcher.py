@@ -144,13 +144,15 @@ async def test_calls_that_follow_one_another_share_a_look(called: House) -> None
     assert (called.simulator.requests[LIST], called.simulator.requests[ONE]) == (1, 1)
 
 
-async def test_a_list_tells_of_those_whose_call_was_lost(called: House) -> None:
+@pytest.mark.parametrize("place", [0, 3], ids=["the oldest", "the youngest"])
+async def test_a_list_tells_of_those_whose_call_was_lost(called: House, place: int) -> None:
     lose_first_calls(called, 4)
-    first, second, third, last = await run(called, 4)
+    begun = await run(called, 4)
+    uncalled = begun.pop(place)
     called.simulator.faults.break_callback("lost")
-    await finish(called, last)
-    await finish_while_looked_at(called, first, second, third)
-    await called.delivered(last)
+    await finish(called, uncalled)
+    await finish_while_looked_at(called, *begun)
+    await called.delivered(uncalled)
     assert (called.simulator.requests[LIST], called.simulator.requests[ONE]) == (1, 1)
 
 
