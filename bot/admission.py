@@ -297,9 +297,11 @@ class Admission:
     async def _let_in(self, job_ids: Sequence[JobId]) -> None:
         """Those who still wait, as far as slots are free."""
         now, name = self._clock.now(), self._provider.name
+        # Now, because what is written is written in another thread.
+        stale = now - self._stale_after()
 
         def write(tx: Tx) -> None:
-            free = self._free(tx, now) if self._database.is_shared else len(job_ids)
+            free = self._free(tx, stale) if self._database.is_shared else len(job_ids)
             for job_id in job_ids:
                 job = jobs.get(tx.conn, job_id)
                 is_ours = job.plan is not None and job.plan.provider == name
@@ -311,9 +313,9 @@ class Admission:
 
         await self._database.write(write)
 
-    def _free(self, tx: Tx, now: datetime) -> int:
+    def _free(self, tx: Tx, stale: datetime) -> int:
         """How many slots are free still: for a moment, two processes may be in charge."""
-        busy = jobs.running(tx.conn, self._provider.name, now - self._stale_after())
+        busy = jobs.running(tx.conn, self._provider.name, stale)
         return self._provider.limits.running - sum(busy.values())
 
     async def _watch_account(self) -> None:

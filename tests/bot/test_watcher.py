@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -16,7 +17,7 @@ from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.request import Resolution
 from bot.simulator import Simulator
-from bot.watcher import RARER_WITH_CALLBACKS
+from bot.watcher import RARER_WITH_CALLBACKS, ProviderWatcher
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.ports import free_port
@@ -236,3 +237,27 @@ async def test_who_stands_by_and_takes_over_knows_how_long_it_took_elsewhere(
                 async with asyncio.timeout(10):
                     while await expected(second, third) is None:
                         await asyncio.sleep(0.05)
+
+
+async def test_only_the_loop_reads_what_the_loop_changes(
+    tmp_path: Path,
+    simulator: Simulator,
+    chat: RecordingAdapter,
+    clock: MovableClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The database's threads would meet what runs while it changes."""
+    readers = set[threading.Thread]()
+    stale_after = ProviderWatcher._stale_after
+
+    def note(watcher: ProviderWatcher) -> timedelta:
+        readers.add(threading.current_thread())
+        return stale_after(watcher)
+
+    monkeypatch.setattr(ProviderWatcher, "_stale_after", note)
+    with postgres_database() as url:
+        bot = {"database_url": url, "single_host": True}
+        config = to_test_config(tmp_path, simulator, bot=bot)
+        async with running(config, simulator, chat, clock) as house:
+            await made(house, "540p")
+    assert readers == {threading.current_thread()}
