@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager, suppress
@@ -201,11 +202,15 @@ class Cache:
             (self._root / name).unlink(missing_ok=True)
 
     def _trim(self) -> None:
-        files = [(path.stat(), path) for path in self._root.rglob("*") if path.is_file()]
+        files = []
+        for path in self._root.rglob("*"):
+            with suppress(FileNotFoundError):  # Somebody else let it go meanwhile.
+                if stat.S_ISREG((entry := path.stat()).st_mode):
+                    files.append((entry, path))
         files.sort(key=lambda entry: entry[0].st_mtime_ns)
-        size = sum(stat.st_size for stat, _ in files)
-        for stat, path in files[:-_CACHE_KEEPS]:
+        size = sum(entry.st_size for entry, _ in files)
+        for entry, path in files[:-_CACHE_KEEPS]:
             if size <= self._max_bytes:
                 return
             path.unlink(missing_ok=True)
-            size -= stat.st_size
+            size -= entry.st_size

@@ -100,9 +100,10 @@ class Media:
     async def delete(self, key: MediaKey) -> None:
         """Forget a file; fine if it is gone."""
         _check(key)
-        await asyncio.to_thread(self._cache.drop, key)
         with _bucket_errors(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
+        # Only now, or who reads it meanwhile would bring it back.
+        await asyncio.to_thread(self._cache.drop, key)
 
     async def list(self, prefix: str) -> list[StoredObject]:
         """Everything of ours under a folder such as `clips/`; what others left there is no key."""

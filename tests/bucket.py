@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,7 @@ class Bucket:
         self.types: dict[str, str] = {}
         self.calls: list[str] = []
         self.is_down = False
+        self.before_delete: Callable[[], Awaitable[object]] | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=1 << 30)
@@ -72,6 +74,8 @@ class Bucket:
                 self.types[key] = request.headers["Content-Type"]
                 return web.Response(headers={"ETag": '"x"'})
             case "POST" if "delete" in request.query:
+                if self.before_delete is not None:
+                    await self.before_delete()
                 return self._delete(await request.text())
             case "GET" if "list-type" in request.query:
                 return self._list(request.query.get("prefix", ""))

@@ -34,13 +34,13 @@ class Days(Generic[T]):
 
     async def read(self, days: Sequence[Day], tenant: str | None) -> list[T]:
         """What there is of each of these days, in their order."""
-        lacking = [day for day in days if (tenant, day) not in self._kept]
+        known = {day: self._kept[tenant, day] for day in days if (tenant, day) in self._kept}
+        lacking = [day for day in days if day not in known]
         now = self._clock.now()
         under_way, found = await self._database.read(
             lambda conn: (desk_pace.open_since(conn), self._pieces(conn, lacking, tenant))
         )
-        every = {day: found[day.name] for day in lacking}
-        every |= {day: self._kept[tenant, day] for day in days if day not in every}
+        every = known | {day: found[day.name] for day in lacking}
         if len(self._kept) > MOST_KEPT:
             self._kept.clear()
         for day in lacking:

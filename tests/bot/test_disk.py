@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,16 @@ def test_the_newest_stay_even_in_a_cache_that_is_too_small(tmp_path: Path) -> No
     filled(cache, tmp_path, range(40))
 
     assert kept(tmp_path) == list(range(8, 40))
+
+
+def test_many_may_let_go_of_the_same_copies_at_once(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", max_bytes=1)
+
+    def take(number: int) -> Path:
+        return cache.take(f"clips/{number}", write(tmp_path / f"new{number}", b"x"))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(take, range(400)))) == 400
 
 
 def test_a_copy_is_found_until_it_is_dropped(tmp_path: Path) -> None:

@@ -281,6 +281,16 @@ async def test_the_cache_forgets_but_the_bucket_does_not(bucket: Bucket, tmp_pat
     media.close()
 
 
+async def test_whoever_reads_it_while_it_is_deleted_does_not_bring_it_back(
+    shared: Media, bucket: Bucket, tmp_path: Path
+) -> None:
+    await shared.put(CLIP, write(tmp_path / "source", b"content"))
+    bucket.before_delete = lambda: shared.fetch(CLIP)
+    await shared.delete(CLIP)
+    with pytest.raises(ClipBroken):
+        await shared.fetch(CLIP)
+
+
 async def test_a_bucket_that_is_down_can_be_tried_again(bucket: Bucket, tmp_path: Path) -> None:
     media = open_media(f"s3://{NAME}", tmp_path, options=bucket.options)
     source = write(tmp_path / "source", b"content")

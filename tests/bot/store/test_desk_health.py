@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -201,6 +202,22 @@ async def test_days_that_change_no_more_are_read_once(books: Books) -> None:
     assert await kept.read(days, None) == [1, 1, 0]
     assert read[4:] == ["2025-03-02"]
     assert await kept.read(days, THERE) == [0, 0, 0]
+
+
+async def test_one_who_reads_while_what_was_kept_is_let_go_gets_their_days(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = datetime(2025, 3, 1, tzinfo=UTC)
+    days = reports.days_between(first, first + 2 * DAY, "UTC")
+    kept = Days(
+        lambda conn, lacking, _: {day.name: day.name for day in lacking},
+        database=books.database,
+        clock=MovableClock(),
+    )
+    names = await kept.read(days, None)
+    monkeypatch.setattr("bot.store.desk_days.MOST_KEPT", 0)
+    two = await asyncio.gather(kept.read(days, None), kept.read(days, None))
+    assert list(two) == [names, names]
 
 
 # ---- services ----------------------------------------------------------------------------------
