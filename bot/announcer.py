@@ -256,13 +256,10 @@ class Announcer:
         try:
             key = messages.status_key(job_id)
             images = messages.images_key(job_id)
-            job, posted, letter = await self._database.read(
-                lambda conn: (
-                    jobs.get(conn, job_id),
-                    messages.get(conn, key),
-                    messages.get(conn, images).message,
-                )
+            job, (posted, shown) = await self._database.read(
+                lambda conn: (jobs.get(conn, job_id), messages.get_both(conn, key, images))
             )
+            letter = shown.message
             if job.erased_at is not None:
                 return
             name_job(job_id, job.generation_id)

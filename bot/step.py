@@ -154,20 +154,18 @@ class Workshop:
 
     async def _to_hosting(self, job: Job, slot: Literal["start", "end"]) -> Hosting:
         """What the chat must know to show an image of a job."""
+        key, images = messages.status_key(job.film or job.id), messages.images_key(job.id)
         status, letter = await self.database.read(
-            lambda conn: (
-                messages.get(conn, messages.status_key(job.film or job.id)).message,
-                messages.get(conn, messages.images_key(job.id)).message,
-            )
+            lambda conn: messages.get_both(conn, key, images)
         )
         return Hosting(
             job_id=job.id,
             slot=slot,
             requester=job.request.requester,
             thread=job.request.thread,
-            status=status,
+            status=status.message,
             is_hidden=is_spoiler(job.work),
-            letter=letter,
+            letter=letter.message,
         )
 
     async def _note_letter(self, job_id: JobId, letter: MessageRef) -> None:

@@ -31,7 +31,7 @@ from bot.request import Requester
 from bot.store.database import Tx
 from bot.store.portable import insert_new, total
 from bot.store.schema import grants, jobs, settings
-from bot.store.settings import chosen, rules_scope
+from bot.store.settings import chosen_both, rules_scope
 from bot.tables import LimitsTable
 
 # Built once, because they run inside every submit.
@@ -78,8 +78,8 @@ _LIMIT = re.compile(r"(?:limit|role\.(?P<role>[\w-]+))\.(?P<name>\w+)")
 
 def rules(conn: Connection, tenant: str, channel: str) -> Rules:
     """What was set in chat for a place and one channel of it."""
-    there = chosen(conn, rules_scope(tenant, channel)) if channel else {}
-    return Rules(place=chosen(conn, rules_scope(tenant)), channel=there)
+    place, there = chosen_both(conn, rules_scope(tenant), rules_scope(tenant, channel))
+    return Rules(place=place, channel=there if channel else {})
 
 
 def rules_in(conn: Connection, tenant: str) -> tuple[PlaceLimit, ...]:

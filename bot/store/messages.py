@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from bot.errors import DeliveryUnavailable
 from bot.refs import JobId, MessageRef
@@ -16,6 +17,7 @@ from bot.store.schema import messages
 #: So soon a post is looked at again that another process took over.
 TAKEN_SECONDS = 1.0
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
+_BY_KEYS = select(messages).where(messages.c.key.in_([bindparam("one"), bindparam("other")]))
 _WRITTEN = insert(messages)
 _IMAGES = ":images"
 _REPORT = ":report"
@@ -100,7 +102,16 @@ class Posted:
 
 def get(conn: Connection, key: str) -> Posted:
     """What is known of a message."""
-    row = conn.execute(_BY_KEY, {"of_key": key}).one_or_none()
+    return _to_posted(conn.execute(_BY_KEY, {"of_key": key}).one_or_none())
+
+
+def get_both(conn: Connection, one: str, other: str) -> tuple[Posted, Posted]:
+    """What is known of two messages, in one query."""
+    found = {row.key: row for row in conn.execute(_BY_KEYS, {"one": one, "other": other})}
+    return _to_posted(found.get(one)), _to_posted(found.get(other))
+
+
+def _to_posted(row: Row[Any] | None) -> Posted:
     if row is None:
         return Posted()
     message = MessageRef.model_validate(row.message) if row.message else None

@@ -29,8 +29,8 @@ def is_asked(conn: Connection, job: Job) -> bool:
 
 def _is_reviewed(conn: Connection, job: Job) -> bool:
     tenant, channel = job.request.requester.tenant, job.request.thread.channel
-    place, own = (settings.chosen(conn, settings.rules_scope(tenant, at)) for at in ("", channel))
-    return is_reviewed(place, own)
+    place, own = settings.rules_scope(tenant), settings.rules_scope(tenant, channel)
+    return is_reviewed(*settings.chosen_both(conn, place, own))
 
 
 def ask(tx: Tx, job: Job, now: datetime) -> bool:

@@ -20,6 +20,7 @@ _JOB = "job:"
 AUDIT_PAGE = 20
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
 _SCOPES = tuple(f"scope{at}" for at in range(6))
+_CHOSEN_BOTH = select(settings).where(settings.c.scope.in_([bindparam("one"), bindparam("other")]))
 _CHOSEN_IN = select(settings).where(settings.c.scope.in_([bindparam(each) for each in _SCOPES]))
 #: Whether a block still holds at `now`.
 IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
@@ -90,6 +91,13 @@ def chosen(conn: Connection, scope: str) -> dict[str, str]:
     """The defaults that a person, channel or place chose."""
     row = conn.execute(_CHOSEN, {"of_scope": scope}).one_or_none()
     return dict(row.chosen) if row is not None else {}
+
+
+def chosen_both(conn: Connection, one: str, other: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The defaults of two scopes, in one query."""
+    rows = conn.execute(_CHOSEN_BOTH, {"one": one, "other": other})
+    found = {row.scope: dict(row.chosen) for row in rows}
+    return found.get(one, {}), found.get(other, {})
 
 
 def chosen_in(conn: Connection, person: str, tenant: str, channel: str) -> Chosen:
