@@ -144,7 +144,10 @@ class CannotTell:
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderLimits:
-    """What the provider allows, when to look first, how often, and how long a POST may take."""
+    """What the provider allows, when to look first, how often, and how long a POST may take.
+
+    With `has_list` one call tells of many generations.
+    """
 
     running: int = 10
     creates_per_minute: int = 20
@@ -152,6 +155,7 @@ class ProviderLimits:
     look_seconds: float = 1.0
     submit_seconds: float = 60.0
     min_balance: Micros = Micros(0)
+    has_list: bool = False
 
 
 class Provider(Protocol):

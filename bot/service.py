@@ -99,7 +99,7 @@ class ServiceTable(Frozen):
     read_timeout_seconds: float = Field(default=30.0, gt=0)
     submit_timeout_seconds: float = Field(default=60.0, gt=0)
 
-    def to_limits(self) -> ProviderLimits:
+    def to_limits(self, *, has_list: bool = False) -> ProviderLimits:
         """What the service allows, as everybody else reads it."""
         return ProviderLimits(
             running=self.running_limit,
@@ -108,6 +108,7 @@ class ServiceTable(Frozen):
             look_seconds=self.look_seconds,
             submit_seconds=self.submit_timeout_seconds,
             min_balance=micros(self.min_balance_usd),
+            has_list=has_list,
         )
 
 

@@ -33,7 +33,7 @@ CALLBACKS_ARE_FRESH_SECONDS = 600.0
 #: Looks are so much rarer where callbacks arrive, and while nobody knows how long one takes.
 RARER_WITH_CALLBACKS, RARER_UNKNOWN = 10, 1.25
 RECENT = 50
-#: From so many on, a provider's list tells of all in one call.
+#: From so many on, a list is asked, where there is one.
 CROWD = 3
 #: So many are on the pages that one look reads at most.
 COMPANY = 2000
@@ -220,7 +220,11 @@ class ProviderWatcher:
     def _pace(self) -> float:
         """Seconds from one look to the next; fewer where one call tells of many."""
         pace = self._provider.limits.look_seconds
-        return pace / FASTER_TOGETHER if len(self._running) >= CROWD else pace
+        return pace / FASTER_TOGETHER if self._is_crowd() else pace
+
+    def _is_crowd(self) -> bool:
+        """Whether one call tells of all, so that nobody costs more."""
+        return self._provider.limits.has_list and len(self._running) >= CROWD
 
     async def _look(self) -> None:
         await self._gather_calls()
@@ -236,9 +240,12 @@ class ProviderWatcher:
         except ProviderUnavailable:
             self._callbacks.put_back(calls)
             raise
-        for generation_id in due & self._running.keys():
-            self._look_at[generation_id] = self._look_again(generation_id, now)
-            if generation_id in seen:
+        for generation_id in (due | (news - seen.keys())) & self._running.keys():
+            is_seen = generation_id in seen
+            # Or another one's turn was first, so this one's comes soon.
+            gap = self._gap() if is_seen else self._pace()
+            self._look_at[generation_id] = self._look_again(generation_id, now, gap)
+            if is_seen:
                 self._seen_at[generation_id] = now
         for generation_id in strangers & seen.keys():
             await self._adopt(calls[generation_id], seen[generation_id])
@@ -283,7 +290,7 @@ class ProviderWatcher:
         others. One call alone is answered sooner, and more than one look reads costs more.
         """
         asked = due | news
-        if len(self._running) < CROWD or (not due and len(news) == 1):
+        if not self._is_crowd() or (not due and len(news) == 1):
             return asked
         company = self._running.keys() - self._slow
         return asked | company if len(company) <= COMPANY else asked
@@ -296,7 +303,7 @@ class ProviderWatcher:
 
     def _due(self, now: float) -> set[GenerationId]:
         """What to look at now; in a crowd, whoever would soon be due comes along for free."""
-        soon = now + self._gap() if len(self._running) >= CROWD else now
+        soon = now + self._gap() if self._is_crowd() else now
         is_time = any(at <= now for at in self._look_at.values())
         return {each for each, at in self._look_at.items() if is_time and at <= soon}
 
@@ -311,10 +318,10 @@ class ProviderWatcher:
             return self._provider.limits.look_seconds * RARER_WITH_CALLBACKS
         return self._pace()
 
-    def _look_again(self, generation_id: GenerationId, now: float) -> float:
+    def _look_again(self, generation_id: GenerationId, now: float, gap: float) -> float:
         """Each sweep while it is young; ever less often when it takes unusually long."""
         running = self._running[generation_id]
-        gap = self._gap() * (1 if self._durations.knows(running.key) else RARER_UNKNOWN)
+        gap *= 1 if self._durations.knows(running.key) else RARER_UNKNOWN
         return now + max(gap, min(60.0, (now - running.since - 300) / 30))
 
     def _notice_slow(self, ids: Collection[GenerationId]) -> None:

@@ -84,7 +84,7 @@ class ComfyUI(OverHttp):
         self.name, self.is_test, self._base_url = name, is_test, settings.base_url
         self.capabilities = to_models(image_input="bytes", has_concepts=True)
         self.tariffs: Mapping[str, Tariff] = to_tariffs(settings.prices)
-        self.limits = settings.to_limits()
+        self.limits = settings.to_limits(has_list=True)
         self._account = settings.api_key.get_secret_value() if settings.api_key else ""
         register_secret(self._account)
         # The key is the account's and goes along with the graph; the server itself wants none.

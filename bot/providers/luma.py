@@ -182,7 +182,7 @@ class Luma(OverHttp):
             },
             **to_tariffs(rates, own),
         }
-        self.limits = settings.to_limits()
+        self.limits = settings.to_limits(has_list=True)
         self._page_rows, self._has_list = PAGE, True
         self._rounds, self._horizon, self._next_straggler = Rounds(pages=MAX_PAGES), Horizon(), 0
         self._api = open_service(

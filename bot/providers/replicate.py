@@ -107,7 +107,7 @@ class Replicate(OverHttp):
         self.name, self.is_test = name, is_test
         self.capabilities = MODELS
         self.tariffs = to_tariffs({each: micros(usd) for each, usd in settings.prices.items()})
-        self.limits = settings.to_limits()
+        self.limits = settings.to_limits(has_list=True)
         self._api = open_service(
             name,
             settings,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.job import JobState
+from bot.providers.fal import LOOKS
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FalFace
@@ -18,8 +19,14 @@ from tests.ports import free_port
 
 
 @pytest.fixture
+def pace() -> tuple[float, float]:
+    """Seconds to the first look at a clip, and from one to the next."""
+    return 0.1, 0.1
+
+
+@pytest.fixture
 async def house(
-    tmp_path: Path, chat: RecordingAdapter, clock: MovableClock
+    tmp_path: Path, chat: RecordingAdapter, clock: MovableClock, pace: tuple[float, float]
 ) -> AsyncIterator[House]:
     """A bot that is reached from outside, and fal on loopback."""
     settings = SimulatorSettings(manual=True, same_clip=True, full_size=False)
@@ -35,8 +42,9 @@ async def house(
                     "api_key": settings.api_key,
                     "base_url": fal.base_url,
                     "submit_timeout_seconds": 2,
-                    "first_look_seconds": 0.1,
-                    "look_seconds": 0.1,
+                    "first_look_seconds": pace[0],
+                    "look_seconds": pace[1],
+                    "gets_per_second": 100,
                 }
             },
         )
@@ -95,3 +103,28 @@ async def test_a_fault_of_the_service_is_tried_once_more_and_a_refusal_is_not(
     job = await house.delivered(again)
     assert job.cost == 200_000
     await house.check_books()
+
+
+@pytest.mark.parametrize("pace", [(3600, 60)], ids=["rare looks"])
+async def test_clips_that_are_called_for_at_once_do_not_wait_for_the_first_look(
+    house: House,
+) -> None:
+    """One look asks about a few of them, since there is no list; the next about the others."""
+    begun = [await house.ask(user=f"person{number}") for number in range(9)]
+    for job_id in begun:
+        await house.until(job_id, JobState.GENERATING)
+    first, *called, last = house.simulator.generations
+    released = house.simulator.faults.hold("get")
+    await house.simulator.finish(first)
+    calls = house.app._watchers["fal"]._callbacks
+    async with asyncio.timeout(10):
+        while house.simulator.faults.left:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*(house.simulator.finish(each) for each in called))
+        while len(calls._hints) < len(called):
+            await asyncio.sleep(0.01)
+    released.set()
+    await house.chat.until(lambda: len(house.chat.clips()) == 1 + LOOKS)
+    house.clock.move(seconds=80)
+    await house.chat.until(lambda: len(house.chat.clips()) == 1 + len(called))
+    assert not house.simulator.generations[last].is_over
