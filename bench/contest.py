@@ -48,7 +48,7 @@ def to_callback_figure(
         measured=tally.words,
         remark=remark(tally),
         is_reached=tally.p95 < 1.0 and tally.looks <= 0.5,
-        score=tally.to_score("Raybot, callbacks", running, late=late),
+        score=tally.to_score(f"Raybot, callbacks{pace}", running, late=late),
     )
 
 

@@ -102,7 +102,7 @@ class Media:
         _check(key)
         with _bucket_errors(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
-        # Only now, or who reads it meanwhile would bring it back.
+        # Only now, so that who asks for it meanwhile does not bring it back.
         await asyncio.to_thread(self._cache.drop, key)
 
     async def list(self, prefix: str) -> list[StoredObject]:

@@ -67,7 +67,11 @@ class Rounds:
 
 
 class ReadAhead(Generic[Page]):
-    """Asks for the next page while one is still on its way: the pace counts, not the distance."""
+    """Asks for the next page while one is still on its way: the pace counts, not the distance.
+
+    So the later one may be answered first, and a row that moves from it to the earlier page in
+    between is missed; the next stretch sees it.
+    """
 
     def __init__(self, read: Callable[[int], Awaitable[Page]]) -> None:
         self._read = read
@@ -88,6 +92,20 @@ class ReadAhead(Generic[Page]):
         for page in self._asked.values():
             page.cancel()
         await asyncio.gather(*self._asked.values(), return_exceptions=True)
+
+
+class Turns:
+    """Of many, so many at a time, each in its turn."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._next = count, 0
+
+    def take(self, ids: Iterable[GenerationId]) -> list[GenerationId]:
+        """Those of these whose turn it is."""
+        waiting = sorted(ids)
+        turn = self._next % max(len(waiting), 1)
+        self._next = turn + self._count
+        return (waiting[turn:] + waiting[:turn])[: self._count]
 
 
 class Horizon:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from bot.admission import Admission, Announce
 from bot.callbacks import UNDER_WAY, Callbacks, Hint
 from bot.clock import Clock, to_boottime, to_wall
 from bot.durations import STALE_AT_LEAST, Durations, Likeness, to_likeness
-from bot.errors import ProviderError, ProviderUnavailable, StoreError
+from bot.errors import ProviderError, StoreError
 from bot.failover import Failover
 from bot.job import Failure, Job, JobState, UnderWay
 from bot.log import get_logger
@@ -237,22 +237,27 @@ class ProviderWatcher:
         strangers = calls.keys() - self._running.keys()
         try:
             seen = await self._check(self._with_company(due, news))
-        except ProviderUnavailable:
+            # Nobody else looks at these, so none may miss its turn.
+            for generation_id in strangers - seen.keys():
+                seen |= await self._provider.check([generation_id])
+        except ProviderError:
             self._callbacks.put_back(calls)
             raise
-        for generation_id in (due | (news - seen.keys())) & self._running.keys():
+        for generation_id in due & self._running.keys():
             is_seen = generation_id in seen
             # Or another one's turn was first, so this one's comes soon.
             gap = self._gap() if is_seen else self._pace()
             self._look_at[generation_id] = self._look_again(generation_id, now, gap)
             if is_seen:
                 self._seen_at[generation_id] = now
-        for generation_id in strangers & seen.keys():
-            await self._adopt(calls[generation_id], seen[generation_id])
+        for generation_id in (news - seen.keys()) & self._running.keys():
+            self._look_at[generation_id] = now + self._pace()
+        known = strangers & seen.keys()
+        await asyncio.gather(*(self._take_in(calls[each], seen[each]) for each in known))
         self._notice_slow(due)
         await self._notice_missing(due - seen.keys(), now)
 
-    async def _check(self, ids: Collection[GenerationId]) -> Mapping[GenerationId, Generation]:
+    async def _check(self, ids: Collection[GenerationId]) -> dict[GenerationId, Generation]:
         """What the provider tells of these; those that ended go on while it still tells."""
         recorded: dict[GenerationId, asyncio.Task[None]] = {}
 
@@ -262,7 +267,7 @@ class ProviderWatcher:
                 recorded[told.id] = asyncio.ensure_future(self._record(told))
 
         try:
-            return await self._provider.check(ids, hear)
+            return dict(await self._provider.check(ids, hear))
         finally:
             await asyncio.gather(*recorded.values())
 
@@ -295,7 +300,12 @@ class ProviderWatcher:
         company = self._running.keys() - self._slow
         return asked | company if len(company) <= COMPANY else asked
 
-    async def _adopt(self, hint: Hint, seen: Generation) -> None:
+    async def _take_in(self, hint: Hint, seen: Generation) -> None:
+        """Adopt it, unless the answer to its submission came while it was looked at."""
+        if seen.id in self._running:
+            if seen.state not in UNDER_WAY:
+                await self._record(seen)
+            return
         job = await self._callbacks.adopt(hint, seen)
         if job is not None:
             self.watch(job)
@@ -364,10 +374,7 @@ class ProviderWatcher:
             job = jobs.get(tx.conn, running.job_id)
             if job.state is not JobState.GENERATING or job.generation_id != generation.id:
                 return
-            if generation.state == "completed":
-                attempts.complete(tx, job, generation.clip_url, now)
-            else:
-                jobs.change(tx, job, provider_failure=to_failure(generation), next_at=now)
+            attempts.end(tx, job, generation, now)
             self._dispatcher.wake(tx, job.id, now)
 
         try:
@@ -389,11 +396,3 @@ class ProviderWatcher:
         self._look_at.pop(generation_id, None)
         self._seen_at.pop(generation_id, None)
         self._slow.discard(generation_id)
-
-
-def to_failure(generation: Generation) -> Failure:
-    """A failed generation as the job's failure; code `service` earns one more attempt."""
-    failure = generation.failure or Failure(
-        code="unknown", sentence="The video service gave up without saying why."
-    )
-    return failure.model_copy(update={"code": "service"}) if generation.can_retry else failure

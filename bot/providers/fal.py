@@ -26,6 +26,7 @@ from bot.log import get_logger
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
+from bot.rounds import Turns
 from bot.service import (
     Address,
     OverHttp,
@@ -183,7 +184,7 @@ class Fal(OverHttp):
             model: to_tariff(usd) for model, usd in {**PRICES, **settings.prices}.items()
         }
         self.limits = settings.to_limits()
-        self._clock, self._next = clock, 0
+        self._clock, self._turns = clock, Turns(LOOKS)
         connect = partial(
             open_service, name, clock=clock, read_error=partial(read_error, name=name)
         )
@@ -216,12 +217,8 @@ class Fal(OverHttp):
         self, ids: Collection[GenerationId], tell: Tell = to_nobody
     ) -> Mapping[GenerationId, Generation]:
         """A few by single GETs; the unknown and those whose turn is next miss."""
-        waiting = sorted(ids)
-        turn = self._next % max(len(waiting), 1)
-        self._next = turn + LOOKS
         try:
-            looked = (waiting[turn:] + waiting[:turn])[:LOOKS]
-            return await look_at_each(looked, self._look, tell=tell)
+            return await look_at_each(self._turns.take(ids), self._look, tell=tell)
         except (errors.ProviderClosed, errors.ProviderUnavailable):
             raise
         except errors.ProviderError as error:

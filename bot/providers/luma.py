@@ -41,7 +41,7 @@ from bot.dialects.dream_machine_deeds import (
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
-from bot.rounds import Horizon, ReadAhead, Rounds, Times, reaches
+from bot.rounds import Horizon, ReadAhead, Rounds, Times, Turns, reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
 from bot.tariffs import PerPiece, PerPixel, Tariff
@@ -184,7 +184,8 @@ class Luma(OverHttp):
         }
         self.limits = settings.to_limits(has_list=True)
         self._page_rows, self._has_list = PAGE, True
-        self._rounds, self._horizon, self._next_straggler = Rounds(pages=MAX_PAGES), Horizon(), 0
+        self._rounds, self._horizon = Rounds(pages=MAX_PAGES), Horizon()
+        self._turns = Turns(STRAGGLERS)
         self._api = open_service(
             name,
             settings,
@@ -216,13 +217,8 @@ class Luma(OverHttp):
         """One by a single GET, many by list; the unknown and those whose turn is next miss."""
         listed = {each for each in ids if not is_shared(each)}
         found = await self._sweep(listed, tell) if len(listed) > 1 else {}
-        missing = sorted(set(ids) - found.keys())
-        turn = self._next_straggler % max(len(missing), 1)
-        self._next_straggler = turn + STRAGGLERS
-        stragglers = (missing[turn:] + missing[:turn])[:STRAGGLERS]
-        found = await look_at_each(stragglers, self._look, tell=tell, known=found)
-        self._horizon.remember(found.values())
-        return found
+        stragglers = self._turns.take(set(ids) - found.keys())
+        return await look_at_each(stragglers, self._look, tell=tell, known=found)
 
     async def _look(self, generation_id: GenerationId) -> Generation | None:
         row = await self._row(generation_id)
@@ -231,7 +227,9 @@ class Luma(OverHttp):
         generation = read_generation(row)
         if generation is None or generation.id != bare(generation_id):
             return None
-        return as_shared(generation, generation_id) if is_shared(generation_id) else generation
+        own = as_shared(generation, generation_id) if is_shared(generation_id) else generation
+        self._horizon.remember([own])
+        return own
 
     async def _sweep(self, ids: set[GenerationId], tell: Tell) -> dict[GenerationId, Generation]:
         """What a stretch of the list tells of them; nothing where the list does not work."""
@@ -243,7 +241,7 @@ class Luma(OverHttp):
         pages, likely = ReadAhead(self._page), self._page_rows
         try:
             while offset is not None:
-                is_more = 0 < likely < len(wanted - found.keys())
+                is_more = 0 < likely < len(wanted - found.keys()) - FEW
                 ahead = self._rounds.ahead() if is_more else None
                 if (page := await pages.page(offset, ahead=ahead)) is None:
                     break
@@ -251,6 +249,7 @@ class Luma(OverHttp):
                 told = [row for row in rows if str(row.get("id")) in ids]
                 known = {each.id: each for each in map(read_generation, told) if each}
                 found, likely = found | known, len(known)
+                self._horizon.remember(known.values())
                 for each in known.values():
                     tell(each)
                 if len(wanted - found.keys()) <= FEW:
@@ -343,6 +342,7 @@ class Luma(OverHttp):
         if (rows := known.get("list_page", "")).isdecimal():
             self._page_rows = max(1, min(PAGE, int(rows)))
         self._has_list = known.get("list_order") not in ("oldest first", "mixed")
+        self.limits = replace(self.limits, has_list=self._has_list)
 
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Never: nothing documents that a DELETE stops or refunds, and it may lose the clip."""

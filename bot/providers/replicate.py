@@ -38,7 +38,7 @@ from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.request import to_video
-from bot.rounds import reaches
+from bot.rounds import Turns, reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
 
@@ -47,7 +47,7 @@ KEY = "Replicate refuses this key. Make a new one at replicate.com/account/api-t
 CLOSED = "Replicate no longer offers this model. Look there, or use another video service."
 #: Larger images are to be uploaded, where they stay for a day (HTTP API, input files, 2025).
 INLINE_BYTES = 256_000
-MAX_PAGES, SWEEP_PAGES, FEW = 20, 3, 2
+MAX_PAGES, SWEEP_PAGES, FEW, STRAGGLERS = 20, 3, 2, 5
 
 
 class Settings(ServiceTable):
@@ -107,7 +107,7 @@ class Replicate(OverHttp):
         self.name, self.is_test = name, is_test
         self.capabilities = MODELS
         self.tariffs = to_tariffs({each: micros(usd) for each, usd in settings.prices.items()})
-        self.limits = settings.to_limits(has_list=True)
+        self.limits, self._turns = settings.to_limits(has_list=True), Turns(STRAGGLERS)
         self._api = open_service(
             name,
             settings,
@@ -152,9 +152,9 @@ class Replicate(OverHttp):
     async def check(
         self, ids: Collection[GenerationId], tell: Tell = to_nobody
     ) -> Mapping[GenerationId, Generation]:
-        """One by a single GET, many by list; the unknown are left out."""
+        """One by a single GET, many by list; the unknown and those whose turn is next miss."""
         found = await self._sweep(set(ids), tell) if len(ids) > 1 else {}
-        rest = sorted(set(ids) - found.keys())
+        rest = self._turns.take(set(ids) - found.keys())
         return await look_at_each(rest, self._look, tell=tell, known=found)
 
     async def _look(self, generation_id: GenerationId) -> Generation | None:

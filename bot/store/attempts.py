@@ -9,8 +9,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from bot.errors import Stale
-from bot.job import Job, JobState
-from bot.ports import FrameHandle, Submission
+from bot.job import Failure, Job, JobState
+from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, JobId
 from bot.store import jobs as job_rows
 from bot.store.database import Tx
@@ -108,6 +108,21 @@ def complete(tx: Tx, job: Job, clip_url: str | None, now: datetime) -> Job:
     return job_rows.move(
         tx, job, JobState.FETCHING, now, clip_url=clip_url, completed_at=now, next_at=now
     )
+
+
+def end(tx: Tx, job: Job, generation: Generation, now: datetime) -> Job:
+    """The provider is done with it, or gave up: a failure is the tracker's to judge."""
+    if generation.state == "completed":
+        return complete(tx, job, generation.clip_url, now)
+    return job_rows.change(tx, job, provider_failure=_to_failure(generation), next_at=now)
+
+
+def _to_failure(generation: Generation) -> Failure:
+    """A failed generation as the job's failure; code `service` earns one more attempt."""
+    failure = generation.failure or Failure(
+        code="unknown", sentence="The video service gave up without saying why."
+    )
+    return failure.model_copy(update={"code": "service"}) if generation.can_retry else failure
 
 
 def count_absence(tx: Tx, job_id: JobId, attempt: int) -> int:

@@ -198,6 +198,7 @@ async def test_many_are_checked_with_no_more_than_a_call_for_each(stage: Stage) 
         missing = [each for each in ids if each not in seen]
         looked = await stage.provider.check(missing, told.append)
         assert {each.id: each for each in told} == looked, "each is told of as soon as it is known"
+        assert len(told) == len(looked)
         seen |= looked
     assert set(seen) == set(ids)
     assert stage.server.requests.total() - before <= len(ids)

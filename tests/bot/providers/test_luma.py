@@ -515,6 +515,7 @@ class LumaServer:
     ports: set[int] = field(default_factory=set)
     page_limit: int = PAGE
     has_list: bool = True
+    closed_offset: int | None = None
     shows: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row
     trim: Callable[[dict[str, Any]], dict[str, Any]] = lambda page: page
     date: str = "Sun, 22 Nov 2026 12:00:00 GMT"
@@ -565,6 +566,8 @@ class LumaServer:
         if not self.has_list:
             return web.json_response({"detail": "Not Found"}, status=404)
         offset = int(request.query["offset"])
+        if offset == self.closed_offset:
+            return error(429, **{"Retry-After": "20"})
         limit = min(int(request.query["limit"]), self.page_limit)
         rows = [self.shows(row) for row in self.generations[offset : offset + limit]]
         has_more = offset + limit < len(self.generations)
@@ -876,13 +879,29 @@ async def test_a_page_is_asked_for_while_another_is_on_its_way(
     await asyncio.wait({check})
 
 
-async def test_no_page_is_asked_for_in_vain(luma: Luma, server: LumaServer) -> None:
-    ids = names(*(f"g{index}" for index in range(250)))
+@pytest.mark.parametrize(("count", "lists", "alone"), [(250, 3, 0), (101, 1, 1), (202, 2, 2)])
+async def test_no_page_is_asked_for_in_vain(
+    luma: Luma, server: LumaServer, count: int, lists: int, alone: int
+) -> None:
+    ids = names(*(f"g{index}" for index in range(count)))
     add(server, *ids)
     for _ in range(3):
         server.calls.clear()
         assert len(await luma.check(ids)) == len(ids)
-        assert len(server.calls) == 3
+        assert (len(server.lists), len(server.calls)) == (lists, lists + alone)
+
+
+async def test_a_pause_that_a_page_read_ahead_asks_for_hides_nothing_that_was_told(
+    luma: Luma, server: LumaServer
+) -> None:
+    ids = names(*(f"g{index}" for index in range(250)))
+    add(server, *ids)
+    await luma.check(ids)
+    server.closed_offset = PAGE
+    told: list[Generation] = []
+    with pytest.raises(ProviderUnavailable) as caught:
+        await luma.check(ids, told.append)
+    assert (caught.value.retry_after, len(told)) == (20, PAGE)
 
 
 async def test_what_a_page_tells_is_told_before_the_next_one_comes(
