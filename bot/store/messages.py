@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, union_all, update
 
 from bot.errors import DeliveryUnavailable
 from bot.refs import JobId, MessageRef
@@ -17,7 +17,10 @@ from bot.store.schema import messages
 #: So soon a post is looked at again that another process took over.
 TAKEN_SECONDS = 1.0
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
-_BY_KEYS = select(messages).where(messages.c.key.in_([bindparam("one"), bindparam("other")]))
+# Not IN, for which PostgreSQL reads the whole of a table that it does not know yet.
+_BY_KEYS = union_all(
+    *(select(messages).where(messages.c.key == bindparam(each)) for each in ("one", "other"))
+)
 _WRITTEN = insert(messages)
 _IMAGES = ":images"
 _REPORT = ":report"

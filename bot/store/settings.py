@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, or_, select, union_all, update
 
 from bot.consent import rules_key
 from bot.overview import AuditLine, Blocked
@@ -20,7 +20,9 @@ _JOB = "job:"
 AUDIT_PAGE = 20
 _CHOSEN = select(settings.c.chosen).where(settings.c.scope == bindparam("of_scope"))
 _SCOPES = tuple(f"scope{at}" for at in range(6))
-_CHOSEN_BOTH = select(settings).where(settings.c.scope.in_([bindparam("one"), bindparam("other")]))
+_CHOSEN_BOTH = union_all(
+    *(select(settings).where(settings.c.scope == bindparam(each)) for each in ("one", "other"))
+)
 _CHOSEN_IN = select(settings).where(settings.c.scope.in_([bindparam(each) for each in _SCOPES]))
 #: Whether a block still holds at `now`.
 IS_BLOCKED = or_(blocks.c.until.is_(None), blocks.c.until > bindparam("now"))
