@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from bot.refs import JobId
 from bot.request import Duration, Resolution, Work
 
 REMEMBERED = 50
@@ -27,6 +28,15 @@ class Likeness:
     resolution: Resolution | None
     duration: Duration | None
     has_frames: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A generation under watch; `since` is the boot time of its submission."""
+
+    job_id: JobId
+    key: Likeness
+    since: float
 
 
 class Durations:

@@ -9,13 +9,12 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.admission import Admission, Announce
 from bot.callbacks import UNDER_WAY, Callbacks, Hint
 from bot.clock import Clock, to_boottime, to_wall
-from bot.durations import STALE_AT_LEAST, Durations, Likeness, to_likeness
+from bot.durations import STALE_AT_LEAST, Durations, Running, to_likeness
 from bot.errors import ProviderError, StoreError
 from bot.failover import Failover
 from bot.job import Failure, Job, JobState, UnderWay
@@ -43,15 +42,6 @@ ENDED = 1000
 TEST_IS_GONE_SECONDS = 120.0
 PAID_IS_MISSING_SECONDS = 1800.0
 STORE_PAUSE_SECONDS, REREAD_SECONDS, LEARN_SECONDS = 5.0, 1.0, 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """A generation under watch; `since` is the boot time of its submission."""
-
-    job_id: JobId
-    key: Likeness
-    since: float
 
 
 class ProviderWatcher:
@@ -234,12 +224,9 @@ class ProviderWatcher:
         if not due | news:
             return
         self._called_at = now if news else self._called_at
-        strangers = calls.keys() - self._running.keys()
+        strangers = news - self._running.keys()
         try:
             seen = await self._check(self._with_company(due, news))
-            # Nobody else looks at these, so none may miss its turn.
-            for generation_id in strangers - seen.keys():
-                seen |= await self._provider.check([generation_id])
         except ProviderError:
             self._callbacks.put_back(calls)
             raise
@@ -256,6 +243,20 @@ class ProviderWatcher:
         await asyncio.gather(*(self._take_in(calls[each], seen[each]) for each in known))
         self._notice_slow(due)
         await self._notice_missing(due - seen.keys(), now)
+        await self._look_alone({each: calls[each] for each in strangers - known})
+
+    async def _look_alone(self, calls: dict[GenerationId, Hint]) -> None:
+        """Nobody else looks at these, so that none of them may miss its turn."""
+        while calls:
+            generation_id, hint = next(iter(calls.items()))
+            try:
+                seen = await self._provider.check([generation_id])
+            except ProviderError:
+                self._callbacks.put_back(calls)
+                raise
+            if generation_id in seen:
+                await self._take_in(hint, seen[generation_id])
+            del calls[generation_id]
 
     async def _check(self, ids: Collection[GenerationId]) -> dict[GenerationId, Generation]:
         """What the provider tells of these; those that ended go on while it still tells."""
