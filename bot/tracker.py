@@ -32,9 +32,10 @@ log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5
 BROKEN_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
-#: What was perhaps taken is looked for soon after an outage, each minute; so many looks are as
-#: long as the tries of another step before its operator hears of it.
-DOUBT_PAUSE, LOOKS_BEFORE_TELLING = 60.0, 75
+#: What was perhaps taken is looked for soon after an outage, and what is paid is shown soon after
+#: one: each minute at the latest. So many tries are about as long as those of another step before
+#: its operator hears of it.
+PATIENCE = {JobState.SUBMITTING: (60.0, 75), JobState.DELIVERING: (60.0, 30)}
 
 
 class JobTracker:
@@ -170,11 +171,9 @@ class JobTracker:
         await self._again(job, BROKEN_PAUSE * 10**job.broken, broken=job.broken + 1)
 
     async def _again(self, job: Job, retry_after: float | None, **columns: object) -> None:
-        is_in_doubt = job.state is JobState.SUBMITTING
-        longest = DOUBT_PAUSE if is_in_doubt else LONGEST_PAUSE
+        longest, last = PATIENCE.get(job.state, (LONGEST_PAUSE, TRIES_BEFORE_TELLING))
         delay = timedelta(seconds=retry_after or min(2.0 ** min(job.tries, 9), longest))
         now = self._shop.clock.now()
-        last = LOOKS_BEFORE_TELLING if is_in_doubt else TRIES_BEFORE_TELLING
 
         def write(tx: Tx, current: Job) -> Job:
             if current.tries + 1 == last:
