@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +22,8 @@ from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 AT_ONCE = 1000
+#: One that cannot be looked into is tried again ever later, and given up after a few days.
+LONGEST_PAUSE, TRIES = 3600.0, 80
 ID_CHARS = 120
 #: What a provider says of a generation that did not end yet.
 UNDER_WAY: tuple[GenerationState, ...] = ("queued", "running")
@@ -44,6 +48,8 @@ class Callbacks:
         self._clock = clock
         self._announce = announce
         self._hints: list[tuple[float, Hint]] = []
+        self._put_off: list[tuple[float, Hint]] = []
+        self._tries = Counter[str]()
         #: The boot time at which a callback of ours was last read.
         self.last_at: float | None = None
 
@@ -66,6 +72,28 @@ class Callbacks:
         """Look into these again, because the provider did not answer."""
         again = [(self._clock.boottime(), hint) for hint in calls.values()]
         self._hints = [*again, *self._hints][:AT_ONCE]
+
+    def put_off(self, hint: Hint) -> None:
+        """Look into this one again later: nobody else does, and others shall not wait for it."""
+        self._tries[hint.token_hash] += 1
+        tries = self._tries[hint.token_hash]
+        if tries > TRIES or len(self._put_off) >= AT_ONCE:
+            log.warning("callback.given_up", generation=hint.generation.id)
+            del self._tries[hint.token_hash]
+            return
+        pause = min(2.0 ** min(tries, 12), LONGEST_PAUSE)
+        self._put_off.append((self._clock.boottime() + pause, hint))
+
+    @property
+    def next_at(self) -> float:
+        """The boot time at which the first of those that were put off is looked into again."""
+        return min((at for at, _ in self._put_off), default=math.inf)
+
+    def take_up(self) -> None:
+        """Let those whose time has come wait with the others."""
+        now = self._clock.boottime()
+        self._hints += [each for each in self._put_off if each[0] <= now]
+        self._put_off = [each for each in self._put_off if each[0] > now]
 
     async def take(self) -> dict[GenerationId, Hint]:
         """What was called for, by the generation to look at; forgeries are dropped.
@@ -112,12 +140,15 @@ class Callbacks:
             log.warning("callback.unknown")
             return None
         try:
-            return await self._database.write(
+            job = await self._database.write(
                 lambda tx: self._adopt_or_report(tx, hint.token_hash, seen)
             )
         except StoreError as error:
             log.warning("callback.not_taken", cause=error.sentence, generation=seen.id)
+            self.put_off(hint)
             return None
+        self._tries.pop(hint.token_hash, None)
+        return job
 
     def _adopt_or_report(self, tx: Tx, secret_hash: str, seen: Generation) -> Job | None:
         now = self._clock.now()

@@ -34,9 +34,9 @@ from bot.store.database import Tx
 from bot.text import gist, thing
 
 GIVE_UP_POSTING = timedelta(hours=24)
-#: So many posts in vain, the last ones nine minutes apart, are a day of trying; a day in which
-#: Raybot did not run is none.
-POSTS_IN_VAIN = 170
+#: So many posts in vain, a minute apart, are a day of trying; a day in which Raybot did not run
+#: is none.
+POSTS_IN_VAIN = 1440
 BROKEN_FETCHES = 3
 #: So long moderators have for a clip before they are asked once more, and so often in all.
 ASK_AGAIN = timedelta(days=1)

@@ -103,7 +103,9 @@ class Turns:
     def take(self, ids: Iterable[GenerationId]) -> list[GenerationId]:
         """Those of these whose turn it is."""
         waiting = sorted(ids)
-        turn = self._next % max(len(waiting), 1)
+        if len(waiting) <= self._count:
+            return waiting  # Nobody's turn is over because somebody else was alone.
+        turn = self._next % len(waiting)
         self._next = turn + self._count
         return (waiting[turn:] + waiting[:turn])[: self._count]
 

@@ -33,8 +33,7 @@ FAULTS_BEFORE_PARKING = 5
 BROKEN_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
 #: What was perhaps taken is looked for soon after an outage, and what is paid is shown soon after
-#: one: each minute at the latest. So many tries are about as long as those of another step before
-#: its operator hears of it.
+#: one: each minute at the latest. After so many tries the operator hears of it.
 PATIENCE = {JobState.SUBMITTING: (60.0, 75), JobState.DELIVERING: (60.0, 30)}
 
 

@@ -205,7 +205,8 @@ class ProviderWatcher:
             return self._clock.boottime()
         reread = last + REREAD_SECONDS if self._database.is_shared else math.inf
         look = max(last + self._pace(), min(self._look_at.values(), default=math.inf))
-        return None if (soon := min(look, reread)) == math.inf else soon
+        soon = min(look, reread, self._callbacks.next_at)
+        return None if soon == math.inf else soon
 
     def _pace(self) -> float:
         """Seconds from one look to the next; fewer where one call tells of many."""
@@ -217,6 +218,7 @@ class ProviderWatcher:
         return self._provider.limits.has_list and len(self._running) >= CROWD
 
     async def _look(self) -> None:
+        self._callbacks.take_up()
         await self._gather_calls()
         calls = await self._callbacks.take()
         now = self._clock.boottime()
@@ -241,22 +243,20 @@ class ProviderWatcher:
             self._look_at[generation_id] = now + self._pace()
         known = strangers & seen.keys()
         await asyncio.gather(*(self._take_in(calls[each], seen[each]) for each in known))
+        for generation_id in strangers - known:
+            await self._look_alone(generation_id, calls[generation_id])
         self._notice_slow(due)
         await self._notice_missing(due - seen.keys(), now)
-        await self._look_alone({each: calls[each] for each in strangers - known})
 
-    async def _look_alone(self, calls: dict[GenerationId, Hint]) -> None:
-        """Nobody else looks at these, so that none of them may miss its turn."""
-        while calls:
-            generation_id, hint = next(iter(calls.items()))
-            try:
-                seen = await self._provider.check([generation_id])
-            except ProviderError:
-                self._callbacks.put_back(calls)
-                raise
-            if generation_id in seen:
-                await self._take_in(hint, seen[generation_id])
-            del calls[generation_id]
+    async def _look_alone(self, generation_id: GenerationId, hint: Hint) -> None:
+        """Nobody else looks at this one, so it may not miss its turn."""
+        try:
+            seen = await self._provider.check([generation_id])
+        except ProviderError:
+            self._callbacks.put_off(hint)
+            return
+        if generation_id in seen:
+            await self._take_in(hint, seen[generation_id])
 
     async def _check(self, ids: Collection[GenerationId]) -> dict[GenerationId, Generation]:
         """What the provider tells of these; those that ended go on while it still tells."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.ports import Generation, GenerationState
 from bot.refs import GenerationId
-from bot.rounds import OVERLAP, Horizon, Rounds, reaches
+from bot.rounds import OVERLAP, Horizon, Rounds, Turns, reaches
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 A, B = GenerationId("a"), GenerationId("b")
@@ -56,6 +56,13 @@ def test_the_next_page_is_guessed_from_the_one_before() -> None:
     assert [rounds.after(10, is_end=False) for _ in range(3)] == [20, 30, None]
     rounds.begin()
     assert rounds.ahead() == 30, "it goes on where it stopped"
+
+
+def test_each_has_its_turn_also_where_others_are_asked_about_alone() -> None:
+    turns, ids = Turns(5), [GenerationId(f"g{number}") for number in range(10)]
+    first = turns.take(ids)
+    assert turns.take([A]) == [A]
+    assert {*first, *turns.take(ids)} == set(ids)
 
 
 def test_a_list_that_became_shorter_is_read_from_its_second_page() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -13,10 +14,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bot.callbacks import TRIES, Callbacks, Hint
 from bot.job import Job, JobState
-from bot.refs import JobId
+from bot.ports import Generation
+from bot.refs import GenerationId, JobId
 from bot.request import Resolution
 from bot.simulator import Simulator
+from bot.store.database import SQLITE, open_database
 from bot.watcher import RARER_WITH_CALLBACKS, ProviderWatcher
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
@@ -198,6 +202,33 @@ async def test_that_callbacks_arrive_is_known_before_the_first_end(
         while watcher._gap() < RARER_WITH_CALLBACKS:
             await asyncio.sleep(0.01)
     assert house.simulator.requests[ONE] == 0, "of what is under way it is no news"
+
+
+def waits(calls: Callbacks) -> bool:
+    """Whether one waits to be looked into, now that those whose time has come do."""
+    calls.take_up()
+    return calls.since is not None
+
+
+def test_a_call_that_cannot_be_looked_into_is_tried_ever_later_and_given_up_in_the_end(
+    clock: MovableClock, tmp_path: Path
+) -> None:
+    """Meanwhile it holds up no other."""
+    database = open_database(f"{SQLITE[0]}{tmp_path / 'raybot.db'}")
+    calls = Callbacks(database=database, clock=clock, announce=lambda _: None)
+    seen = Generation(id=GenerationId("g"), state="completed")
+    pauses: list[float] = []
+    while len(pauses) < TRIES:
+        calls.put_off(Hint(token_hash="secret", generation=seen))
+        assert not waits(calls)
+        pauses.append(calls.next_at - clock.boottime())
+        clock.move(seconds=pauses[-1] + 1)
+        assert waits(calls)
+        calls._hints.clear()
+    assert [round(each) for each in pauses[:4]] == [2, 4, 8, 16]
+    assert timedelta(days=2) < timedelta(seconds=sum(pauses)) < timedelta(days=4)
+    calls.put_off(Hint(token_hash="secret", generation=seen))
+    assert calls.next_at == math.inf
 
 
 # ---- several processes ------------------------------------------------------------------------
