@@ -23,7 +23,7 @@ from bot.store.database import Database, Tx
 log = get_logger(__name__)
 AT_ONCE = 1000
 #: One that cannot be looked into is tried again ever later, and given up after a few days.
-LONGEST_PAUSE, TRIES = 3600.0, 80
+LONGEST_PAUSE, TRIES = 600.0, 500
 ID_CHARS = 120
 #: What a provider says of a generation that did not end yet.
 UNDER_WAY: tuple[GenerationState, ...] = ("queued", "running")
@@ -81,7 +81,7 @@ class Callbacks:
             log.warning("callback.given_up", generation=hint.generation.id)
             del self._tries[hint.token_hash]
             return
-        pause = min(2.0 ** min(tries, 12), LONGEST_PAUSE)
+        pause = min(2.0 ** min(tries, 10), LONGEST_PAUSE)
         self._put_off.append((self._clock.boottime() + pause, hint))
 
     @property

@@ -206,7 +206,7 @@ class ProviderWatcher:
         reread = last + REREAD_SECONDS if self._database.is_shared else math.inf
         look = max(last + self._pace(), min(self._look_at.values(), default=math.inf))
         soon = min(look, reread, self._callbacks.next_at)
-        return None if soon == math.inf else soon
+        return soon if soon < math.inf else None
 
     def _pace(self) -> float:
         """Seconds from one look to the next; fewer where one call tells of many."""
@@ -225,12 +225,13 @@ class ProviderWatcher:
         due, news = self._due(now), {each for each in calls if self._is_news(each, calls[each])}
         if not due | news:
             return
-        self._called_at = now if news else self._called_at
-        strangers = news - self._running.keys()
+        self._called_at, strangers = now if news else self._called_at, news - self._running.keys()
         try:
             seen = await self._check(self._with_company(due, news))
         except ProviderError:
-            self._callbacks.put_back(calls)
+            self._callbacks.put_back({each: calls[each] for each in calls.keys() - strangers})
+            for generation_id in strangers:
+                self._callbacks.put_off(calls[generation_id])
             raise
         for generation_id in due & self._running.keys():
             is_seen = generation_id in seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -136,4 +137,28 @@ async def test_clips_that_are_called_for_at_once_do_not_wait_for_the_first_look(
     house.clock.move(seconds=80)
     await house.chat.until(lambda: len(house.chat.clips()) == 1 + len(called))
     assert not house.simulator.generations[last].is_over
+    await house.check_books()
+
+
+async def test_a_call_that_cannot_be_looked_into_at_first_brings_its_clip_back_later(
+    house: House,
+) -> None:
+    """Meanwhile the service is not held for broken, and asked ever less often."""
+    house.simulator.faults.drop("create", accepted=True)
+    lost = await house.ask()
+    await house.simulator.wait_for_creates(1)
+    await become_uncertain(house, lost)
+    house.simulator.faults.server_error("get", times=6)
+    await house.simulator.finish(next(iter(house.simulator.generations)))
+    watcher = house.app._watchers["fal"]
+    async with asyncio.timeout(15):
+        while watcher._callbacks.next_at == math.inf:
+            await asyncio.sleep(0.01)
+        while watcher.admission.sentence is not None:
+            house.clock.move(seconds=0.5)
+            await asyncio.sleep(0.02)
+        while (await house.job(lost)).state is not JobState.DELIVERED:
+            house.clock.move(seconds=2)
+            await asyncio.sleep(0.05)
+    assert len(house.simulator.generations) == len(house.chat.clips()) == 1
     await house.check_books()
