@@ -225,7 +225,8 @@ class ProviderWatcher:
         due, news = self._due(now), {each for each in calls if self._is_news(each, calls[each])}
         if not due | news:
             return
-        self._called_at, strangers = now if news else self._called_at, news - self._running.keys()
+        self._called_at = now if news else self._called_at
+        strangers = news - self._running.keys()
         try:
             seen = await self._check(self._with_company(due, news))
         except ProviderError:
@@ -234,12 +235,10 @@ class ProviderWatcher:
                 self._callbacks.put_off(calls[generation_id])
             raise
         for generation_id in due & self._running.keys():
-            is_seen = generation_id in seen
             # Or another one's turn was first, so this one's comes soon.
-            gap = self._gap() if is_seen else self._pace()
+            gap = self._gap() if generation_id in seen else self._pace()
             self._look_at[generation_id] = self._look_again(generation_id, now, gap)
-            if is_seen:
-                self._seen_at[generation_id] = now
+        self._seen_at |= dict.fromkeys(due & seen.keys() & self._running.keys(), now)
         for generation_id in (news - seen.keys()) & self._running.keys():
             self._look_at[generation_id] = now + self._pace()
         known = strangers & seen.keys()

@@ -248,7 +248,8 @@ class Luma(OverHttp):
                 rows, times, is_last = page
                 told = [row for row in rows if str(row.get("id")) in ids]
                 known = {each.id: each for each in map(read_generation, told) if each}
-                found, likely = found | known, len(known)
+                found |= known
+                likely = len(known)
                 self._horizon.remember(known.values())
                 for each in known.values():
                     tell(each)
