@@ -14,6 +14,10 @@ from bot.request import Duration, Resolution, Work
 REMEMBERED = 50
 #: Below this many, a percentile says nothing.
 ENOUGH = 8
+#: What was done when first looked at took less than it seems: nobody knows how much less.
+LESS_UNSEEN = 0.9
+#: While no still is known, its first look comes so many times sooner than a clip's.
+SOONER_FOR_STILLS = 3
 SLOW_WITHOUT_KNOWLEDGE = timedelta(minutes=5)
 SLOW_FACTOR = 1.5
 STALE_AT_LEAST = timedelta(minutes=20)
@@ -28,6 +32,7 @@ class Likeness:
     resolution: Resolution | None
     duration: Duration | None
     has_frames: bool
+    is_still: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +52,22 @@ class Durations:
         for key, seconds in past:
             self.record(key, seconds)
 
-    def record(self, key: Likeness, seconds: float) -> None:
-        """Remember one finished generation."""
-        self._seconds.setdefault(key, deque(maxlen=REMEMBERED)).append(max(seconds, 0.0))
+    def record(self, key: Likeness, seconds: float, *, was_seen: bool = True) -> None:
+        """Remember one finished generation.
+
+        One that nobody saw under way is taken for quicker than that. Without this the first look
+        would only ever move later, since nothing is seen to take less.
+        """
+        known = self._seconds.setdefault(key, deque(maxlen=REMEMBERED))
+        known.append(max(seconds, 0.0) * (1 if was_seen else LESS_UNSEEN))
 
     def first_look(self, key: Likeness, default: float) -> float:
-        """Seconds after submission before which looking is in vain: the 5th percentile."""
-        return self._percentile(key, 5) or default
+        """Seconds after submission before which looking is in vain: the 5th percentile.
+
+        `default` is for clips, where nothing is known.
+        """
+        unknown = default / SOONER_FOR_STILLS if key.is_still else default
+        return self._percentile(key, 5) or unknown
 
     def knows(self, key: Likeness) -> bool:
         """Whether enough of them were seen to say when to look."""
@@ -94,7 +108,13 @@ def _percentile(values: deque[float] | tuple[float, ...], percent: int) -> float
 def to_likeness(work: Work) -> Likeness:
     """What this work has in common with others that take about as long."""
     if work.kind != "video":
-        return Likeness(model=to_kind(work), resolution=None, duration=None, has_frames=False)
+        return Likeness(
+            model=to_kind(work),
+            resolution=None,
+            duration=None,
+            has_frames=False,
+            is_still=work.kind == "image",
+        )
     return Likeness(
         model=work.model,
         resolution=work.resolution,

@@ -14,7 +14,7 @@ from datetime import timedelta
 from bot.admission import Admission, Announce
 from bot.callbacks import UNDER_WAY, Callbacks, Hint
 from bot.clock import Clock, to_boottime, to_wall
-from bot.durations import STALE_AT_LEAST, Durations, Running, to_likeness
+from bot.durations import REMEMBERED, STALE_AT_LEAST, Durations, Running, to_likeness
 from bot.errors import ProviderError, StoreError
 from bot.failover import Failover
 from bot.job import Failure, Job, JobState, UnderWay
@@ -31,7 +31,6 @@ MANY_CALLS_SECONDS, HINTS_GATHER_SECONDS = 1.0, 0.3
 CALLBACKS_ARE_FRESH_SECONDS = 600.0
 #: Looks are so much rarer where callbacks arrive, and while nobody knows how long one takes.
 RARER_WITH_CALLBACKS, RARER_UNKNOWN = 10, 1.25
-RECENT = 50
 #: From so many on, a list is asked, where there is one.
 CROWD = 3
 #: So many are on the pages that one look reads at most.
@@ -142,7 +141,7 @@ class ProviderWatcher:
     async def learn(self) -> None:
         """Know how long it took lately, by whomever it was watched; raises `StoreError`."""
         name, self._learnt_at = self._provider.name, self._clock.boottime()
-        past = await self._database.read(lambda conn: under_way.finished(conn, name, RECENT))
+        past = await self._database.read(lambda conn: under_way.finished(conn, name, REMEMBERED))
         self._durations = Durations((to_likeness(job.work), seconds) for job, seconds in past)
 
     async def run(self) -> None:
@@ -227,6 +226,7 @@ class ProviderWatcher:
             return
         self._called_at = now if news else self._called_at
         strangers = news - self._running.keys()
+        self._seen_at |= dict.fromkeys(news - strangers, now)
         try:
             seen = await self._check(self._with_company(due, news))
         except ProviderError:
@@ -238,7 +238,7 @@ class ProviderWatcher:
             # Or another one's turn was first, so this one's comes soon.
             gap = self._gap() if generation_id in seen else self._pace()
             self._look_at[generation_id] = self._look_again(generation_id, now, gap)
-        self._seen_at |= dict.fromkeys(due & seen.keys() & self._running.keys(), now)
+        self._seen_at |= dict.fromkeys(seen.keys() & self._running.keys(), now)
         for generation_id in (news - seen.keys()) & self._running.keys():
             self._look_at[generation_id] = now + self._pace()
         known = strangers & seen.keys()
@@ -385,10 +385,11 @@ class ProviderWatcher:
             ids = {"job": running.job_id, "generation": generation.id}
             log.error("watcher.store_failed", cause=error.sentence, **ids)  # noqa: TRY400
             return
+        if generation.state == "completed":
+            was_seen, until = generation.id in self._seen_at, self._clock.boottime()
+            self._durations.record(running.key, until - running.since, was_seen=was_seen)
         self._forget(generation.id)
         self._ended.append(generation.id)
-        if generation.state == "completed":
-            self._durations.record(running.key, self._clock.boottime() - running.since)
         self._announce(running.job_id)
         self.admission.nudge()
 

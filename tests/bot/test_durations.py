@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
 
-from bot.durations import ENOUGH, REMEMBERED, STALE_AT_LEAST, Durations, Likeness
+from bot.durations import (
+    ENOUGH,
+    REMEMBERED,
+    STALE_AT_LEAST,
+    Durations,
+    Likeness,
+    to_likeness,
+)
+from bot.request import ImageWork
 
 FLASH = Likeness(model="ray-flash-2", resolution="540p", duration="5s", has_frames=False)
 FLASH_FRAMES = Likeness(model="ray-flash-2", resolution="540p", duration="5s", has_frames=True)
@@ -38,6 +47,37 @@ def test_the_first_look_is_the_fifth_percentile() -> None:
 
 def test_a_first_look_of_zero_seconds_falls_back_to_the_default() -> None:
     assert learned(*[0.0] * 20).first_look(FLASH, 0.5) == 0.5
+
+
+def test_the_first_look_moves_earlier_where_clips_are_done_before_it() -> None:
+    durations, looks = learned(*[40.0] * ENOUGH), 0
+    while (first := durations.first_look(FLASH, 15.0)) > 5.0:
+        durations.record(FLASH, first, was_seen=False)
+        looks += 1
+    assert looks < REMEMBERED
+    for _ in range(REMEMBERED):
+        durations.record(FLASH, 40.0)
+    assert durations.first_look(FLASH, 15.0) == 40.0
+
+
+def test_the_first_look_settles_where_few_are_done_before_it() -> None:
+    durations, chance = learned(*[60.0] * ENOUGH), random.Random(7)
+    early = 0
+    for number in range(1000):
+        seconds, look = chance.uniform(20.0, 40.0), durations.first_look(FLASH, 15.0)
+        early += number >= 500 and seconds <= look
+        durations.record(FLASH, max(seconds, look), was_seen=seconds > look)
+    assert early <= 0.1 * 500
+    assert 15.0 < durations.first_look(FLASH, 15.0) < 25.0
+
+
+def test_stills_are_looked_at_sooner_while_none_is_known() -> None:
+    durations = Durations()
+    still = to_likeness(ImageWork(prompt="a fox", model="photon-flash-1"))
+    assert durations.first_look(still, 15.0) == 5.0
+    for _ in range(ENOUGH):
+        durations.record(still, 8.0)
+    assert durations.first_look(still, 15.0) == 8.0
 
 
 def test_the_median_is_expected() -> None:
