@@ -247,11 +247,13 @@ class Operations:
                 log.error("job.parked", job=job_id)
         await self._database.write(lambda tx: self._end_unserved(tx, providers))
 
-    async def blame(self, job_id: JobId) -> None:
-        """Another process died or froze with this job in its hands."""
+    async def blame(self, job_id: JobId) -> datetime | None:
+        """Another process died or froze with this job in its hands; returns when it is due."""
         now = self._clock.now()
         if await self._database.write(lambda tx: _park(tx, now, only=job_id)):
             log.error("job.parked", job=job_id)
+        job = await self._database.read(lambda conn: jobs.get_or_none(conn, job_id))
+        return job.next_at if job else None
 
     def _end_unserved(self, tx: Tx, providers: Collection[str]) -> None:
         """Jobs of a provider that is configured no more: waiting ones go elsewhere, or end."""

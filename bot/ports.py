@@ -387,8 +387,11 @@ class Dispatcher(Protocol):
     def wake(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
         """Let this job be advanced at this time, if the transaction commits."""
 
-    def go_on(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
-        """The same, said by a step of this job: what is due already goes on in the same hands."""
+    def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
+        """The same, said by a step of this job: what is due already goes on in the same hands.
+
+        None: nothing is to be done until somebody wakes it; what the step said before is void.
+        """
 
     async def run(self, advance: Callable[[JobId, datetime], Awaitable[None]]) -> None:
         """Advance what is due until cancelled; `advance` hears which of the row's times it is."""

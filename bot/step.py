@@ -91,8 +91,7 @@ class Workshop:
             if current.state is not job.state or current.attempt != job.attempt:
                 raise Stale
             changed = write(tx, current)
-            if changed.next_at is not None:
-                self.dispatcher.go_on(tx, job.id, changed.next_at)
+            self.dispatcher.go_on(tx, job.id, changed.next_at)
             if changed.film is not None and changed.ended_at is not None:
                 self.dispatcher.wake(tx, changed.film, changed.ended_at)
             tx.after_commit(lambda: self.wiring.announce(job.id))

@@ -28,7 +28,7 @@ async def open_dispatch(
     clock: Clock,
     *,
     due_times: Callable[[], Awaitable[list[tuple[JobId, datetime]]]],
-    stalled: Callable[[JobId], Awaitable[None]],
+    stalled: Callable[[JobId], Awaitable[datetime | None]],
     grace_seconds: float,
 ) -> Dispatch:
     """What the database at this address, which is open, asks for; raises `StoreError`.

@@ -55,9 +55,12 @@ class LocalDispatcher:
         """Let this job be advanced at this time, if the transaction commits."""
         tx.after_commit(lambda: self._push(job_id, at))
 
-    def go_on(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
-        """The same: a job in hand that is due again stays there."""
-        self.wake(tx, job_id, at)
+    def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
+        """The same: a job in hand that is due again stays there; None: it is due no more."""
+        if at is None:
+            tx.after_commit(lambda: self._forget(job_id))
+        else:
+            self.wake(tx, job_id, at)
 
     async def run(self, advance: Callable[[JobId, datetime], Awaitable[None]]) -> None:
         """Advance what is due until cancelled; once a minute, look for rows nobody woke."""
@@ -91,6 +94,9 @@ class LocalDispatcher:
         known = self._due.get(job_id)
         if known is None or known.at != at:
             self._set_due(job_id, Due(at=at, boottime=to_boottime(self._clock, at)))
+
+    def _forget(self, job_id: JobId) -> None:
+        self._due.pop(job_id, None)
 
     def _set_due(self, job_id: JobId, due: Due) -> None:
         self._due[job_id] = due

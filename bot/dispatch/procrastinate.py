@@ -3,14 +3,15 @@
 A task there is only a nudge, deferred in the transaction that made the job due; the truth is the
 row. Procrastinate's claim, notices, heartbeats and detection of stalled workers are used as they
 are. A job's tasks have one lock, and the earlier one is due, the higher its priority: so a nudge
-for later never holds up one for now. A step that makes its job due at once needs no other nudge:
-the task in hand goes on, and is taken again by others where its process dies.
+for later never holds up one for now. What a step makes due at once needs no other nudge: the task
+in hand goes on. What it makes due later gets one when the task ends: most of it is void by then.
+Where the process dies, others take the task, and the row tells them when it is due.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -56,7 +57,7 @@ class ProcrastinateDispatcher:
         clock: Clock,
         due_times: Callable[[], Awaitable[list[tuple[JobId, datetime]]]],
         *,
-        stalled: Callable[[JobId], Awaitable[None]],
+        stalled: Callable[[JobId], Awaitable[datetime | None]],
         turn: Callable[[str], AbstractAsyncContextManager[None]],
         grace_seconds: float,
         hands: int = 32,
@@ -100,26 +101,25 @@ class ProcrastinateDispatcher:
 
     def wake(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
         """Let this job be advanced at this time, if the transaction commits."""
-        self._defer(cast("Tx", tx), job_id, at, queueing_lock=None)
-
-    def go_on(self, tx: Transaction, job_id: JobId, at: datetime) -> None:
-        """The same, said by a step of this job: what is due already goes on in the same hands."""
-        is_now = at <= self._clock.now() and not self._is_draining
-        if is_now and job_id in self._in_hand:
-            tx.after_commit(lambda: self._keep(job_id, at))
-        else:
-            self.wake(tx, job_id, at)
-
-    def _keep(self, job_id: JobId, at: datetime) -> None:
-        if job_id in self._in_hand:
-            self._in_hand[job_id] = at
-
-    def _defer(self, tx: Tx, job_id: JobId, at: datetime, *, queueing_lock: str | None) -> None:
-        task = to_task(job_id, at, queueing_lock=queueing_lock)
+        task, conn = to_task(job_id, at), cast("Tx", tx).conn.connection.driver_connection
         try:
-            self._deferrer.defer_job(task, connection=tx.conn.connection.driver_connection)
+            self._deferrer.defer_job(task, connection=conn)
         except exceptions.ConnectorException as error:
             raise StoreError("The database did not take it.") from error
+
+    def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
+        """The same, said by a step of this job: while it is in hand, its task is enough.
+
+        None: it is due no more.
+        """
+        if at is not None and (self._is_draining or job_id not in self._in_hand):
+            self.wake(tx, job_id, at)
+        else:
+            tx.after_commit(lambda: self._keep(job_id, at))
+
+    def _keep(self, job_id: JobId, at: datetime | None) -> None:
+        if job_id in self._in_hand:
+            self._in_hand[job_id] = at
 
     async def run(self, advance: Advance) -> None:
         """Advance what is due until cancelled; a worker that lost the database begins anew."""
@@ -186,6 +186,7 @@ class ProcrastinateDispatcher:
     async def drain(self, seconds: float) -> float:
         """Start nothing more, and let the steps in hand end; others go on with what is left."""
         began, self._is_draining = self._clock.boottime(), True
+        await self._leave(dict(self._in_hand))
         if self._worker is not None and not self._worker.done():
             self._worker.cancel()
             await asyncio.wait({self._worker}, timeout=seconds)
@@ -200,14 +201,25 @@ class ProcrastinateDispatcher:
             # One of the sweep is not taken again by others, so each step has a nudge of its own.
             await self._advance(job, due)
             return
-        again: datetime | None = due
         try:
-            while again is not None:
+            while True:
                 self._in_hand[job] = None
-                await self._advance(job, again)
+                await self._advance(job, due)
                 again = self._in_hand.get(job)
+                if again is None or again > self._clock.now():
+                    break
+                due = again
+            await self._leave({job: again})
         finally:
             self._in_hand.pop(job, None)
+
+    async def _leave(self, later: Mapping[JobId, datetime | None]) -> None:
+        """Nudges for what is due again later; where they cannot be left, the sweep finds it."""
+        now = self._clock.now()
+        for job, at in later.items():
+            if at is not None and at > now:
+                with suppress(exceptions.ConnectorException):
+                    await self._app.job_manager.defer_job_async(to_task(job, at))
 
     async def _find_stalled(self) -> list[Task]:
         found = await self._app.job_manager.get_stalled_jobs(
@@ -233,18 +245,26 @@ class ProcrastinateDispatcher:
     async def _give_away(self, task: Task) -> bool:
         """Whether it was; else it is looked at again a moment later."""
         log.warning("dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id"))
-        manager = self._app.job_manager
+        manager, is_due = self._app.job_manager, True
         try:
             if task.task_name == ADVANCE:
-                await self._stalled(JobId(str(task.task_kwargs["job_id"])))
-            if task.queueing_lock is None:
+                is_due = await self._blame(JobId(str(task.task_kwargs["job_id"])))
+            if is_due and task.queueing_lock is None:
                 await manager.retry_job(task)
             else:
-                # It comes again by itself, and maybe waits already, which it may only once.
+                # One of the sweep comes again by itself, and may wait only once.
                 await manager.finish_job(task, Status.ABORTED, delete_job=True)
         except (exceptions.ConnectorException, StoreError):
             return False
         return True
+
+    async def _blame(self, job_id: JobId) -> bool:
+        """Whether it is due now; if it is later, it gets a nudge for then."""
+        at = await self._stalled(job_id)
+        if at is None or at <= self._clock.now():
+            return True
+        await self._app.job_manager.defer_job_async(to_task(job_id, at))
+        return False
 
     async def _sweep(self, timestamp: int) -> None:
         """Nudge the rows that are due and that nobody was told of."""
@@ -272,7 +292,7 @@ class LeftToOthers(BaseRetryStrategy):
         return RetryDecision(retry_in={"seconds": 0}) if is_retried else None
 
 
-def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None) -> Task:
+def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None = None) -> Task:
     """The nudge for a job at a time."""
     return Task(
         id=None,

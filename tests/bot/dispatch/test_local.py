@@ -177,6 +177,24 @@ async def test_a_step_may_wake_its_own_job_again(desk: Desk) -> None:
     await desk.until(lambda: desk.advanced == [A] * 5)
 
 
+async def test_what_a_step_says_is_void_once_it_says_that_nothing_is_due(desk: Desk) -> None:
+    """As of an intent to submit, whose answer came: nobody looks for it a minute later."""
+
+    def step(job_id: JobId) -> None:
+        if job_id == A:
+            desk.wake(A, timedelta(seconds=75))
+            transaction = Transaction()
+            desk.dispatcher.go_on(transaction, A, None)
+            transaction.commit()
+
+    desk.work = step
+    desk.wake(A)
+    await desk.until(lambda: desk.advanced == [A])
+    desk.clock.move(seconds=100)
+    await desk.settle()
+    assert desk.advanced == [A]
+
+
 async def test_a_wall_clock_set_back_delays_nothing(desk: Desk) -> None:
     desk.wake(A, 10 * SECOND)
     desk.clock.set_wall(hours=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,6 +36,13 @@ A, B = JobId("r-a"), JobId("r-b")
 CLOCK = SystemClock()
 
 
+DEAD = SQL(
+    "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
+    " VALUES (now() - '1 min'::interval) RETURNING id)"
+    " UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM dead)"
+)
+
+
 @dataclass
 class Process:
     """One dispatcher as a process has it, and what it advanced."""
@@ -44,6 +51,8 @@ class Process:
     rows: list[tuple[JobId, datetime]] = field(default_factory=list)
     advanced: list[JobId] = field(default_factory=list)
     stalled: list[JobId] = field(default_factory=list)
+    #: When the row of what was stalled is due.
+    due_at: datetime | None = None
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -62,10 +71,11 @@ class Process:
     async def _due(self) -> list[tuple[JobId, datetime]]:
         return self.rows
 
-    async def _stalled(self, job_id: JobId) -> None:
+    async def _stalled(self, job_id: JobId) -> datetime | None:
         self.stalled.append(job_id)
         # As long as a busy database takes; another process looks for stalled ones meanwhile.
         await asyncio.sleep(0.1)
+        return self.due_at
 
     async def advance(self, job_id: JobId, _at: datetime) -> None:
         self.advanced.append(job_id)
@@ -177,9 +187,34 @@ class GoingOn(Process):
         if is_first and job_id == A:
             await self.go_on(A)
 
-    async def go_on(self, job_id: JobId) -> None:
+    async def go_on(self, job_id: JobId, seconds: float | None = 0.0) -> None:
         assert self.database is not None
-        await self.database.write(lambda tx: self.dispatcher.go_on(tx, job_id, CLOCK.now()))
+        at = None if seconds is None else CLOCK.now() + timedelta(seconds=seconds)
+        await self.database.write(lambda tx: self.dispatcher.go_on(tx, job_id, at))
+
+
+@dataclass
+class Saying(GoingOn):
+    """One in which each step of A says these, one after the other, before it ends.
+
+    Due in so many seconds, or not any more.
+    """
+
+    says: Sequence[float | None] = ()
+
+    async def advance(self, job_id: JobId, at: datetime) -> None:
+        for seconds in self.says if job_id == A else ():
+            await self.go_on(A, seconds)
+        await Process.advance(self, job_id, at)
+
+
+async def later(process: Process) -> list[float]:
+    """In how many minutes the nudges are due that nobody has in hand."""
+    async with process.dispatcher._app.open_async() as app:
+        found = await app.job_manager.list_jobs_async(task=ADVANCE, status="todo")
+    now = CLOCK.now()
+    times = [each.scheduled_at or now for each in found]
+    return [round((at - now).total_seconds() / 60) for at in times]
 
 
 async def test_a_step_that_is_due_at_once_goes_on_in_the_same_hands(
@@ -209,6 +244,55 @@ async def test_what_went_on_in_hands_that_end_is_left_to_others(
         async with working(second):
             await second.until(1)
     assert (first.advanced, second.advanced) == ([A, A], [A])
+
+
+@pytest.mark.parametrize(
+    ("says", "left"),
+    [((3600.0,), [60]), ((3600.0, None), []), ((None, 3600.0), [60]), ((60.0, 7200.0), [120])],
+    ids=["later", "no more", "later after all", "later still"],
+)
+async def test_what_is_due_later_gets_a_nudge_when_its_step_ends(
+    url: str, database: Database, says: Sequence[float | None], left: list[float]
+) -> None:
+    process = Saying(url, database=database, says=says)
+    process.may_end.clear()
+    async with working(process):
+        await wake(database, process, A)
+        await process.until(1)
+        assert await later(Process(url)) == []
+        process.may_end.set()
+        async with asyncio.timeout(10):
+            while process.dispatcher._in_hand:
+                await asyncio.sleep(0.01)
+        assert await later(Process(url)) == left
+    assert process.advanced == [A]
+
+
+async def test_what_is_due_later_is_not_forgotten_by_a_process_that_ends(
+    url: str, database: Database
+) -> None:
+    """Others take again what was in hand, and find that its row is not due yet."""
+    process = Saying(url, database=database, says=(3600.0,))
+    process.dispatcher._grace_seconds = 0.2
+    process.may_end.clear()
+    async with working(process):
+        await wake(database, process, A)
+        await process.until(1)
+        await process.dispatcher.drain(5)
+    assert sorted(await later(Process(url))) == [0, 60]
+
+
+async def test_what_died_in_hand_and_is_due_later_gets_a_nudge_for_then(
+    url: str, database: Database
+) -> None:
+    process = Process(url, due_at=CLOCK.now() + timedelta(hours=1))
+    async with working(process):
+        await wake(database, process, A, seconds=3600)
+        at_server(url, DEAD)
+        async with asyncio.timeout(10):
+            while not process.stalled or await later(Process(url)) != [60]:
+                await asyncio.sleep(0.05)
+    assert (process.stalled, process.advanced) == ([A], [])
 
 
 async def test_a_step_of_the_sweep_leaves_a_nudge_behind(url: str, database: Database) -> None:
@@ -249,13 +333,6 @@ async def test_rows_without_a_nudge_are_found(url: str, database: Database) -> N
     # The first nudge may have been taken before the second sweep.
     assert process.advanced[:2] == [B, A]
     assert B not in process.advanced[1:]
-
-
-DEAD = SQL(
-    "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat)"
-    " VALUES (now() - '1 min'::interval) RETURNING id)"
-    " UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM dead)"
-)
 
 
 async def test_what_died_in_hand_goes_on_with_whoever_lives(url: str, database: Database) -> None:
