@@ -27,6 +27,8 @@ NO_ONE_LISTENS: frozenset[Fault] = frozenset({"refuse", "blackhole"})
 HARD = b"\x01\0\0\0\0\0\0\0"
 REQUEST = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE) (\S+) HTTP/1")
 PIECE = 1 << 16
+#: Of the loop, from an accepted connection to the first line of `_serve`: three, and some more.
+TURNS_TO_BEGIN = 5
 Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -101,12 +103,20 @@ class FaultProxy:
 
     async def _leave(self) -> None:
         if self._server is not None:
+            await self._stop_accepting(self._server)
             self._server.close()
             self._server = None
         await self.cut()
         for each in self._hole:
             each.close()
         self._hole.clear()
+
+    async def _stop_accepting(self, server: asyncio.Server) -> None:
+        """Let what was accepted begin to be served: asyncio would forget it, still open."""
+        for each in server.sockets:
+            asyncio.get_running_loop().remove_reader(each.fileno())
+        for _ in range(TURNS_TO_BEGIN):
+            await asyncio.sleep(0)
 
     def _open_hole(self) -> None:
         """A listener whose queue is full: the kernel lets further connects wait for ever."""
