@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -44,6 +45,9 @@ MEASURES: dict[str, Measure] = {
     "pages": desk.following,
     "soak": soaking,
 }
+#: What the database decides, measured on a server, too, with so many processes that share it.
+SHARED = ("accept", "kill", "restart", "hundred", "thousand")
+PROCESSES = (1, 2, 4)
 QUICK = ("hundred", "kill", "accept", "memory", "restart", "discord", "slack", "guilds")
 
 
@@ -59,8 +63,25 @@ def main() -> None:
         processes=asked.processes,
     )
     load, began = machine.load(), perf_counter()
+    names = asked.names or (QUICK if asked.quick else tuple(MEASURES))
+    figures = _measure(names, terms)
+    show(figures, title=f"Figures, measured in {perf_counter() - began:.0f} s")
+    shared: dict[int, list[Figure]] = {}
+    for processes in PROCESSES if asked.beside else ():
+        there = replace(terms, database_url=asked.beside, processes=processes, has_peers=False)
+        shared[processes] = _measure([each for each in names if each in SHARED], there)
+        show(shared[processes], title=f"On PostgreSQL, processes: {processes}")
+    minutes = (perf_counter() - began) / 60
+    if asked.write is not None:
+        page = to_paper(
+            figures, shared, terms, when=SystemClock().now(), minutes=minutes, load=load
+        )
+        asked.write.write_text(page, "utf-8")
+
+
+def _measure(names: Iterable[str], terms: Terms) -> list[Figure]:
     figures: list[Figure] = []
-    for name in asked.names or (QUICK if asked.quick else tuple(MEASURES)):
+    for name in names:
         since = perf_counter()
         print(f"{name} …", end=" ", flush=True)
         try:
@@ -68,11 +89,7 @@ def main() -> None:
         except ChildFailed as error:
             figures.append(Figure(name=name, measured=f"{error}", is_reached=False))
         print(f"{perf_counter() - since:.0f} s", flush=True)
-    seconds = perf_counter() - began
-    show(figures, title=f"Figures, measured in {seconds:.0f} s")
-    if asked.write is not None:
-        page = to_paper(figures, terms, when=SystemClock().now(), minutes=seconds / 60, load=load)
-        asked.write.write_text(page, "utf-8")
+    return figures
 
 
 def _read_arguments() -> argparse.Namespace:
@@ -92,12 +109,20 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=int, default=1, help="how many share that database (%(default)d)"
     )
+    parser.add_argument(
+        "--beside",
+        default="",
+        metavar="URL",
+        help=f"a PostgreSQL server, for {', '.join(SHARED)} with 1, 2 and 4 processes, too",
+    )
     asked = parser.parse_args()
     unknown = [name for name in asked.names if name not in MEASURES]
     if unknown:
         parser.error(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
     if asked.processes > 1 and not asked.database:
         parser.error("a SQLite file is written by one process; give --database for more")
+    if asked.beside and asked.database:
+        parser.error("--beside measures SQLite first; leave out --database")
     return asked
 
 

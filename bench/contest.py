@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from bench.children import Child
-from bench.figures import Figure, Score
+from bench.figures import PEER, Figure, Score
 from bench.home import home
 from bench.lag import RUN_SECONDS, Orders, Outcome, run_programs
 from bench.loop import idle_worst, worst
@@ -23,7 +23,7 @@ def to_peer_figure(who: str, running: int, showing: Showing, report: Report) -> 
     """How a peer did, with what it lost on the way and what it paid twice."""
     tally = to_peer_tally([showing.visible], [report])
     return Figure(
-        name=f"  peer: {who}, {running:,} running",
+        name=f"{PEER}{who}, {running:,} running",
         measured=tally.words,
         remark=f"{remark(tally)}{went_wrong(showing, report)}",
         score=tally.to_score(who, running, late=showing.late, job_bytes=showing.job_bytes),
@@ -57,19 +57,19 @@ def hundred_running(terms: Terms) -> list[Figure]:
 
     Where it has to be quick, the first two share the machine and the third is left out.
     """
-    count = 100
+    count, names = 100, PEERS if terms.has_peers else ()
     idle_worst()
-    with Service([Account(seed=SEED)] * len(PEERS)) as service:
+    with Service([Account(seed=SEED)] * len(names)) as service:
         races = [
             Child(run_peers, [Race(peer=who, url=url, jobs=count)])
-            for who, url in zip(PEERS, service.urls, strict=True)
+            for who, url in zip(names, service.urls, strict=True)
         ]
         polled = at_once(count, Account(seed=SEED), terms) if terms.is_quick else None
         showings = [each.result(RUN_SECONDS)[0] for each in races]
-        reports = [service.report(number) for number in range(len(PEERS))]
+        reports = [service.report(number) for number in range(len(names))]
     peers = [
         to_peer_figure(who, count, showing, report)
-        for who, showing, report in zip(PEERS, showings, reports, strict=True)
+        for who, showing, report in zip(names, showings, reports, strict=True)
     ]
     tally, outcome = polled or at_once(count, Account(seed=SEED), terms)
     figures = [

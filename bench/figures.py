@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+#: How the names of figures begin that are not Raybot's own.
+PEER = "  peer: "
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:

@@ -10,7 +10,7 @@ from threading import Event
 from time import perf_counter
 
 from bench.children import Partner
-from bench.figures import Figure
+from bench.figures import PEER, Figure
 from bench.home import Home, home
 from bench.peers import PEERS
 from bench.program import Chat, running, to_bench_config
@@ -43,11 +43,18 @@ def live(pipe: Connection, place: Home, url: str, asked: range) -> None:
 class _Stage:
     """Raybot and the peers side by side, each with an account and a wall of its own."""
 
-    def __init__(self, service: Service, place: Home, theirs: Home, processes: int) -> None:
+    def __init__(
+        self,
+        service: Service,
+        place: Home,
+        theirs: Home,
+        peers: Sequence[str],
+        processes: int,
+    ) -> None:
         self._service, self._place = service, place
         self._own = [self._live(range(n, JOBS, processes)) for n in range(processes)]
         self._peers, self.walls = [], [place.wall]
-        for who, url in zip(PEERS, service.urls[1:], strict=True):
+        for who, url in zip(peers, service.urls[1:], strict=True):
             wall = theirs.folder / who
             race = Race(peer=who, url=url, jobs=JOBS, wall=wall)
             self._peers.append(Partner(stand, race, RUN_SECONDS))
@@ -93,9 +100,10 @@ class _Stage:
 
 def killing(terms: Terms) -> list[Figure]:
     """What of a hundred requests was lost, paid twice, or posted twice."""
-    accounts = [ACCOUNT] * (1 + len(PEERS))
+    peers = tuple(PEERS) if terms.has_peers else ()
+    accounts = [ACCOUNT] * (1 + len(peers))
     with Service(accounts) as service, home(terms.database_url) as place, home() as theirs:
-        stage = _Stage(service, place, theirs, terms.processes)
+        stage = _Stage(service, place, theirs, peers, terms.processes)
         try:
             before = stage.kill()
             seconds = stage.start_again()
@@ -103,13 +111,14 @@ def killing(terms: Terms) -> list[Figure]:
             stage.end()
         created = [len(service.report(number).created) for number in range(len(accounts))]
         shown = [wall.clips() for wall in stage.walls]
-    names = ["Raybot", *(f"  peer: {who}" for who in PEERS)]
+    names = ["Raybot", *(f"{PEER}{who}" for who in peers)]
     found = zip(names, before, created, shown, strict=True)
     figures = [_to_figure(*each) for each in found]
     own = replace(
         figures[0],
         goal="0 lost, 0 paid twice, 0 posted twice",
-        remark=f"{figures[0].remark}; started again at once, all shown within {seconds:.0f} s",
+        measured=f"{figures[0].measured}; all shown {seconds:.0f} s after",
+        remark=f"{figures[0].remark}; started again at once",
         is_reached=created[0] == len(shown[0]) == len(set(shown[0])) == JOBS,
     )
     return [*figures[1:], own]

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from bench.children import Child
-from bench.figures import Figure
+from bench.figures import PEER, Figure
 from bench.history import add_past
 from bench.home import Home, home
 from bench.loop import watch_stalls
@@ -119,7 +119,7 @@ def one_running(terms: Terms) -> list[Figure]:
     peer = to_peer_tally(visible, reports[2 * pairs :])
     goal = "p50 ≤ 1.0 s, GETs ≤ 1.5 × the peer's"
     return [
-        Figure(name="  peer: SDK loop, 1 running", measured=peer.words, remark=remark(peer)),
+        Figure(name=f"{PEER}SDK loop, 1 running", measured=peer.words, remark=remark(peer)),
         *(
             Figure(
                 name=f"lag by polling, 1 running, {kind}",

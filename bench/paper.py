@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from bench import machine
-from bench.figures import Figure, Score, number
+from bench.figures import PEER, Figure, Score, number
 from bench.terms import Terms
 from bench.throng import PATIENCE_SECONDS
 
@@ -68,6 +68,14 @@ METHOD = """\
   local Discord and Slack servers; all other rows use a chat that only takes its time.
 """
 
+SHARED = """\
+## On both databases
+
+The same on a PostgreSQL server with full fsync, which shares the cores of this machine with
+Raybot's processes, the service and the chat. Several processes are there to go on when one dies:
+here they divide the same cores.
+"""
+
 #: Heading, what of a score, and its unit.
 COLUMNS: Sequence[tuple[str, Callable[[Score], float], str]] = (
     ("lag p50", lambda score: score.p50, " s"),
@@ -81,9 +89,15 @@ OURS = "Raybot, polling"
 
 
 def to_paper(
-    figures: Sequence[Figure], terms: Terms, *, when: datetime, minutes: float, load: str
+    figures: Sequence[Figure],
+    shared: Mapping[int, Sequence[Figure]],
+    terms: Terms,
+    *,
+    when: datetime,
+    minutes: float,
+    load: str,
 ) -> str:
-    """The whole page."""
+    """The whole page; `shared` is what so many processes reached on PostgreSQL."""
     of_several = f"a PostgreSQL database that {terms.processes} processes share"
     head = HEAD.format(
         database=of_several if terms.database_url else "a SQLite file",
@@ -93,6 +107,8 @@ def to_paper(
         load=load,
     )
     parts = [head, _comparison(figures), "## Figures\n", _table(figures)]
+    if shared:
+        parts += [SHARED, _both(figures, shared)]
     return "\n".join([*parts, METHOD.format(patience=PATIENCE_SECONDS)])
 
 
@@ -107,6 +123,27 @@ def _comparison(figures: Sequence[Figure]) -> str:
         those.sort(key=lambda each: not each.who.startswith("Raybot"))
         lines += [_row(f"{running:,}", each.who, *_cells(each, ours)) for each in those]
     return "\n".join(lines) + "\n"
+
+
+def _both(figures: Sequence[Figure], shared: Mapping[int, Sequence[Figure]]) -> str:
+    """A row for each figure of Raybot's own that was measured on both databases."""
+    columns = [figures, *shared.values()]
+    found = [{each.name: each for each in column} for column in columns]
+    own = [each for each in figures if any(each.name in there for there in found[1:])]
+    names = [f"PostgreSQL, {count} process{'es' * (count > 1)}" for count in shared]
+    lines = [_row("figure", "goal", "SQLite", *names), _rule(3 + len(names))]
+    for each in own:
+        if not each.name.startswith(PEER):
+            cells = [_measured(there.get(each.name)) for there in found]
+            lines.append(_row(each.name, each.goal, *cells))
+    return "\n".join(lines) + "\n"
+
+
+def _measured(figure: Figure | None) -> str:
+    if figure is None:
+        return "–"
+    verdict = f", **{figure.verdict}**" if figure.is_reached is False else ""
+    return f"{figure.measured}{verdict}"
 
 
 def _cells(score: Score, ours: Score | None) -> list[str]:

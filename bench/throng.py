@@ -6,7 +6,7 @@ import math
 
 from bench.children import Child, ChildFailed, Partner
 from bench.contest import SEED, to_peer_figure, went_wrong
-from bench.figures import Figure
+from bench.figures import PEER, Figure
 from bench.loop import idle_worst
 from bench.peers import PEERS
 from bench.program import Journey
@@ -43,7 +43,7 @@ def thronging(terms: Terms) -> list[Figure]:
 
 
 def _to_name(who: str, count: int) -> str:
-    return f"  peer: {who}, {count:,} running"
+    return f"{PEER}{who}, {count:,} running"
 
 
 def _carry(who: str, count: int) -> tuple[Figure, bool]:
