@@ -16,6 +16,8 @@ REMEMBERED = 50
 ENOUGH = 8
 #: What was done when first looked at took less than it seems: nobody knows how much less.
 LESS_UNSEEN = 0.9
+#: Who was not looked at for so long, and for such a share of its age, tells nothing.
+LATE_SECONDS, LATE_SHARE = 20.0, 0.25
 #: While no still is known, its first look comes so many times sooner than a clip's.
 SOONER_FOR_STILLS = 3
 SLOW_WITHOUT_KNOWLEDGE = timedelta(minutes=5)
@@ -35,31 +37,54 @@ class Likeness:
     is_still: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Running:
-    """A generation under watch; `since` is the boot time of its submission."""
+    """A generation under watch, in boot times.
+
+    `since` its submission, `first_at` its first look as planned, `seen_at` when it was last seen
+    under way or called for, `missed_at` since when its provider does not know it.
+    """
 
     job_id: JobId
     key: Likeness
     since: float
+    first_at: float
+    seen_at: float | None = None
+    missed_at: float | None = None
+
+    def see(self, now: float, *, is_over: bool) -> None:
+        """Its provider told of it."""
+        self.missed_at = None
+        self.seen_at = self.seen_at if is_over else now
+
+    def miss(self, now: float) -> float:
+        """Its provider does not know it; for how many seconds it has not."""
+        self.missed_at = now if self.missed_at is None else self.missed_at
+        return now - self.missed_at
 
 
 class Durations:
-    """The last 50 generation times of each kind, from submission to completion."""
+    """The last 50 generation times of each kind, from submission to completion, as far as seen."""
 
     def __init__(self, past: Iterable[tuple[Likeness, float]] = ()) -> None:
         self._seconds: dict[Likeness, deque[float]] = {}
         for key, seconds in past:
             self.record(key, seconds)
 
-    def record(self, key: Likeness, seconds: float, *, was_seen: bool = True) -> None:
-        """Remember one finished generation.
+    def record(self, key: Likeness, seconds: float) -> None:
+        """Remember one finished generation."""
+        self._seconds.setdefault(key, deque(maxlen=REMEMBERED)).append(max(seconds, 0.0))
 
-        One that nobody saw under way is taken for quicker than that. Without this the first look
-        would only ever move later, since nothing is seen to take less.
+    def learn(self, running: Running, now: float) -> None:
+        """Remember one that is found to have ended, if somebody looked shortly before.
+
+        One that was never seen under way is taken for quicker than that. Without this the first
+        look would only ever move later, since nothing is seen to take less.
         """
-        known = self._seconds.setdefault(key, deque(maxlen=REMEMBERED))
-        known.append(max(seconds, 0.0) * (1 if was_seen else LESS_UNSEEN))
+        seconds, is_unseen = now - running.since, running.seen_at is None
+        last = running.first_at if running.seen_at is None else running.seen_at
+        if now - last <= max(LATE_SECONDS, seconds * LATE_SHARE):
+            self.record(running.key, seconds * (LESS_UNSEEN if is_unseen else 1))
 
     def first_look(self, key: Likeness, default: float) -> float:
         """Seconds after submission before which looking is in vain: the 5th percentile.

@@ -64,7 +64,6 @@ class ProviderWatcher:
         self._durations = Durations()
         self._running: dict[GenerationId, Running] = {}
         self._look_at: dict[GenerationId, float] = {}
-        self._seen_at: dict[GenerationId, float] = {}
         self._slow: set[GenerationId] = set()
         self._ended: deque[GenerationId] = deque(maxlen=ENDED)
         self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
@@ -90,9 +89,9 @@ class ProviderWatcher:
             return
         key = to_likeness(job.work)
         since = to_boottime(self._clock, job.submitted_at or self._clock.now())
-        first = self._durations.first_look(key, self._provider.limits.first_look_seconds)
-        self._running[job.generation_id] = Running(job_id=job.id, key=key, since=since)
-        self._look_at[job.generation_id] = since + first
+        at = since + self._durations.first_look(key, self._provider.limits.first_look_seconds)
+        running = Running(job_id=job.id, key=key, since=since, first_at=at)
+        self._running[job.generation_id], self._look_at[job.generation_id] = running, at
         self._looking.set()
 
     def hint(self, hint: Hint) -> None:
@@ -226,7 +225,8 @@ class ProviderWatcher:
             return
         self._called_at = now if news else self._called_at
         strangers = news - self._running.keys()
-        self._seen_at |= dict.fromkeys(news - strangers, now)
+        for generation_id in news - strangers:
+            self._running[generation_id].seen_at = now
         try:
             seen = await self._check(self._with_company(due, news))
         except ProviderError:
@@ -238,7 +238,8 @@ class ProviderWatcher:
             # Or another one's turn was first, so this one's comes soon.
             gap = self._gap() if generation_id in seen else self._pace()
             self._look_at[generation_id] = self._look_again(generation_id, now, gap)
-        self._seen_at |= dict.fromkeys(seen.keys() & self._running.keys(), now)
+        for each in filter(lambda told: told.id in self._running, seen.values()):
+            self._running[each.id].see(now, is_over=each.state not in UNDER_WAY)
         for generation_id in (news - seen.keys()) & self._running.keys():
             self._look_at[generation_id] = now + self._pace()
         known = strangers & seen.keys()
@@ -351,7 +352,7 @@ class ProviderWatcher:
             running = self._running.get(generation_id)
             if running is None:
                 continue
-            missing_for = now - self._seen_at.setdefault(generation_id, now)
+            missing_for = running.miss(now)
             if self._provider.is_test and missing_for > TEST_IS_GONE_SECONDS:
                 failure = Failure(code="gone", sentence="The simulator was restarted. Ask again.")
                 await self._record(Generation(id=generation_id, state="failed", failure=failure))
@@ -386,8 +387,7 @@ class ProviderWatcher:
             log.error("watcher.store_failed", cause=error.sentence, **ids)  # noqa: TRY400
             return
         if generation.state == "completed":
-            was_seen, until = generation.id in self._seen_at, self._clock.boottime()
-            self._durations.record(running.key, until - running.since, was_seen=was_seen)
+            self._durations.learn(running, self._clock.boottime())
         self._forget(generation.id)
         self._ended.append(generation.id)
         self._announce(running.job_id)
@@ -396,5 +396,4 @@ class ProviderWatcher:
     def _forget(self, generation_id: GenerationId) -> None:
         self._running.pop(generation_id, None)
         self._look_at.pop(generation_id, None)
-        self._seen_at.pop(generation_id, None)
         self._slow.discard(generation_id)

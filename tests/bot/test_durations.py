@@ -11,8 +11,10 @@ from bot.durations import (
     STALE_AT_LEAST,
     Durations,
     Likeness,
+    Running,
     to_likeness,
 )
+from bot.refs import JobId
 from bot.request import ImageWork
 
 FLASH = Likeness(model="ray-flash-2", resolution="540p", duration="5s", has_frames=False)
@@ -24,6 +26,11 @@ def learned(*seconds: float) -> Durations:
     for each in seconds:
         durations.record(FLASH, each)
     return durations
+
+
+def found(*, first_at: float, seen_at: float | None = None) -> Running:
+    """One that was begun at zero."""
+    return Running(job_id=JobId("r-a"), key=FLASH, since=0.0, first_at=first_at, seen_at=seen_at)
 
 
 def test_nothing_is_claimed_while_nothing_is_known() -> None:
@@ -52,11 +59,11 @@ def test_a_first_look_of_zero_seconds_falls_back_to_the_default() -> None:
 def test_the_first_look_moves_earlier_where_clips_are_done_before_it() -> None:
     durations, looks = learned(*[40.0] * ENOUGH), 0
     while (first := durations.first_look(FLASH, 15.0)) > 5.0:
-        durations.record(FLASH, first, was_seen=False)
+        durations.learn(found(first_at=first), first)
         looks += 1
     assert looks < REMEMBERED
     for _ in range(REMEMBERED):
-        durations.record(FLASH, 40.0)
+        durations.learn(found(first_at=5.0, seen_at=39.0), 40.0)
     assert durations.first_look(FLASH, 15.0) == 40.0
 
 
@@ -66,9 +73,29 @@ def test_the_first_look_settles_where_few_are_done_before_it() -> None:
     for number in range(1000):
         seconds, look = chance.uniform(20.0, 40.0), durations.first_look(FLASH, 15.0)
         early += number >= 500 and seconds <= look
-        durations.record(FLASH, max(seconds, look), was_seen=seconds > look)
+        seen_at = None if seconds <= look else seconds
+        durations.learn(found(first_at=look, seen_at=seen_at), max(seconds, look))
     assert early <= 0.1 * 500
     assert 15.0 < durations.first_look(FLASH, 15.0) < 25.0
+
+
+@pytest.mark.parametrize(
+    ("first_at", "seen_at", "now", "is_told"),
+    [
+        (30.0, None, 32.0, True),
+        (30.0, None, 600.0, False),
+        (30.0, 30.0, 49.0, True),
+        (30.0, 30.0, 600.0, False),
+        (30.0, 500.0, 600.0, True),
+    ],
+    ids=["at the first look", "after a stop", "seen before", "after an outage", "looks are rare"],
+)
+def test_what_nobody_looked_at_for_long_tells_nothing(
+    first_at: float, seen_at: float | None, now: float, *, is_told: bool
+) -> None:
+    durations = Durations()
+    durations.learn(found(first_at=first_at, seen_at=seen_at), now)
+    assert (durations.expected(FLASH) is not None) == is_told
 
 
 def test_stills_are_looked_at_sooner_while_none_is_known() -> None:

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from bot.callbacks import TRIES, Callbacks, Hint
+from bot.durations import ENOUGH
 from bot.job import Job, JobState
 from bot.ports import Generation
 from bot.refs import GenerationId, JobId
@@ -136,6 +137,18 @@ async def test_a_clip_that_is_seen_does_not_wait_for_looks_at_others(
     await house.delivered(second.id)
 
 
+async def test_clips_that_are_done_before_their_first_look_are_looked_at_sooner(
+    open_house: Callable[..., Any],
+) -> None:
+    house: House = await open_house(luma={"first_look_seconds": 100, "look_seconds": 1})
+    house.simulator.faults.break_callback("lost", times=100)
+    for seconds in [101] * ENOUGH + [93]:
+        [job_id] = await run(house, 1)
+        await finish(house, job_id)
+        house.clock.move(seconds=seconds)
+        await house.delivered(job_id)
+
+
 # ---- callbacks --------------------------------------------------------------------------------
 
 
@@ -159,6 +172,16 @@ async def test_a_list_tells_of_those_whose_call_was_lost(called: House, place: i
     await finish_while_looked_at(called, *begun)
     await called.delivered(uncalled)
     assert (called.simulator.requests[LIST], called.simulator.requests[ONE]) == (1, 1)
+
+
+async def test_a_clip_that_is_called_for_took_as_long_as_it_seems(called: House) -> None:
+    lose_first_calls(called, 1)
+    [job_id] = await run(called, 1)
+    called.clock.move(seconds=50)
+    await finish(called, job_id)
+    outlook = await called.app._watchers["luma"].outlook(await called.delivered(job_id))
+    assert outlook.expected is not None
+    assert outlook.expected >= timedelta(seconds=50)
 
 
 async def test_a_call_for_what_is_known_to_have_ended_costs_no_look(called: House) -> None:
