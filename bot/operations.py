@@ -250,9 +250,11 @@ class Operations:
     async def blame(self, job_id: JobId) -> datetime | None:
         """Another process died or froze with this job in its hands; returns when it is due."""
         now = self._clock.now()
-        if await self._database.write(lambda tx: _park(tx, now, only=job_id)):
+        parked, job = await self._database.write(
+            lambda tx: (_park(tx, now, only=job_id), jobs.get_or_none(tx.conn, job_id))
+        )
+        if parked:
             log.error("job.parked", job=job_id)
-        job = await self._database.read(lambda conn: jobs.get_or_none(conn, job_id))
         return job.next_at if job else None
 
     def _end_unserved(self, tx: Tx, providers: Collection[str]) -> None:
@@ -260,17 +262,15 @@ class Operations:
         now = self._clock.now()
         for job in jobs.unserved(tx.conn, providers):
             assert job.plan is not None
-            name = job.plan.provider
-            route = self._failover.next(job.plan)
-            if job.state is JobState.ACCEPTED and route is not None:
+            name, route = job.plan.provider, self._failover.next(job.plan)
+            if job.state is not JobState.ACCEPTED:
+                sentence = f"{job.id} is {job.state} at {name}, which is not configured any more."
+                settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
+            elif route is not None:
                 self._failover.take(tx, job, route, now)
-                continue
-            if job.state is JobState.ACCEPTED:
+            else:
                 sentence = f"The video service {name} is not set up here any more. Ask again."
                 ledger.fail(tx, job, now, Failure(code="refused", sentence=sentence))
-                continue
-            sentence = f"{job.id} is {job.state} at {name}, which is not configured any more."
-            settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
 
     async def tell(self) -> None:
         """Say what the operators were not told yet: in the log, and where they chat."""

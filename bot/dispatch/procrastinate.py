@@ -5,16 +5,16 @@ row. Procrastinate's claim, notices, heartbeats and detection of stalled workers
 are. A job's tasks have one lock, and the earlier one is due, the higher its priority: so a nudge
 for later never holds up one for now. What a step makes due at once needs no other nudge: the task
 in hand goes on. What it makes due later gets one when the task ends: most of it is void by then.
-Where the process dies, others take the task, and the row tells them when it is due.
+A task that is cut off, or whose process dies, is taken again by others when its row is due.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import cast, overload
 
 import psycopg
 from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector, exceptions
@@ -71,8 +71,9 @@ class ProcrastinateDispatcher:
         self._hands = hands
         self._advance: Advance | None = None
         self._worker: asyncio.Task[None] | None = None
-        #: What is in hand here, and when it was due again by its own step.
+        #: What is in hand here, or was cut off, and when it is due again by its own step.
         self._in_hand: dict[JobId, datetime | None] = {}
+        self._cut_off: dict[JobId, datetime | None] = {}
         self._is_draining = False
         #: When others heard of us last, or we began; of one worker as of the next.
         self._beat_at = clock.boottime()
@@ -85,7 +86,8 @@ class ProcrastinateDispatcher:
             conninfo=conninfo(self._url), kwargs=connect_args(), min_size=1, max_size=POOL
         )
         app = App(connector=connector)
-        app.task(name=ADVANCE, queue=QUEUE, retry=LeftToOthers(), pass_context=True)(self._take)
+        left = LeftToOthers(lambda job_id: self._cut_off.pop(job_id, None))
+        app.task(name=ADVANCE, queue=QUEUE, retry=left, pass_context=True)(self._take)
         app.task(name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED)(self._retry_stalled)
         app.periodic(cron="* * * * *")(
             app.task(name=SWEEP, queue=QUEUE, queueing_lock=SWEEP)(self._sweep)
@@ -112,7 +114,8 @@ class ProcrastinateDispatcher:
 
         None: it is due no more.
         """
-        if at is not None and (self._is_draining or job_id not in self._in_hand):
+        is_here = job_id in self._in_hand
+        if at is not None and (not is_here or (self._is_draining and at <= self._clock.now())):
             self.wake(tx, job_id, at)
         else:
             tx.after_commit(lambda: self._keep(job_id, at))
@@ -186,7 +189,6 @@ class ProcrastinateDispatcher:
     async def drain(self, seconds: float) -> float:
         """Start nothing more, and let the steps in hand end; others go on with what is left."""
         began, self._is_draining = self._clock.boottime(), True
-        await self._leave(dict(self._in_hand))
         if self._worker is not None and not self._worker.done():
             self._worker.cancel()
             await asyncio.wait({self._worker}, timeout=seconds)
@@ -196,8 +198,11 @@ class ProcrastinateDispatcher:
 
     async def _take(self, context: JobContext, *, job_id: str, at: str) -> None:
         assert self._advance is not None
+        assert context.job is not None
         job, due = JobId(job_id), datetime.fromisoformat(at)
-        if context.job is not None and context.job.queueing_lock is not None:
+        # One that is taken again may be due later than it was.
+        due = max(due, context.job.scheduled_at or due)
+        if context.job.queueing_lock is not None:
             # One of the sweep is not taken again by others, so each step has a nudge of its own.
             await self._advance(job, due)
             return
@@ -209,17 +214,15 @@ class ProcrastinateDispatcher:
                 if again is None or again > self._clock.now():
                     break
                 due = again
-            await self._leave({job: again})
+            if again is not None:
+                # Without the database it cannot be said; the sweep finds the row.
+                with suppress(exceptions.ConnectorException):
+                    await self._app.job_manager.defer_job_async(to_task(job, again))
+        except asyncio.CancelledError:
+            self._cut_off[job] = self._in_hand.get(job)
+            raise
         finally:
             self._in_hand.pop(job, None)
-
-    async def _leave(self, later: Mapping[JobId, datetime | None]) -> None:
-        """Nudges for what is due again later; where they cannot be left, the sweep finds it."""
-        now = self._clock.now()
-        for job, at in later.items():
-            if at is not None and at > now:
-                with suppress(exceptions.ConnectorException):
-                    await self._app.job_manager.defer_job_async(to_task(job, at))
 
     async def _find_stalled(self) -> list[Task]:
         found = await self._app.job_manager.get_stalled_jobs(
@@ -245,26 +248,18 @@ class ProcrastinateDispatcher:
     async def _give_away(self, task: Task) -> bool:
         """Whether it was; else it is looked at again a moment later."""
         log.warning("dispatch.stalled", task=task.task_name, job=task.task_kwargs.get("job_id"))
-        manager, is_due = self._app.job_manager, True
+        manager, at = self._app.job_manager, None
         try:
             if task.task_name == ADVANCE:
-                is_due = await self._blame(JobId(str(task.task_kwargs["job_id"])))
-            if is_due and task.queueing_lock is None:
-                await manager.retry_job(task)
+                at = await self._stalled(JobId(str(task.task_kwargs["job_id"])))
+            if task.queueing_lock is None:
+                await manager.retry_job(task, retry_at=at, priority=to_priority(at))
             else:
-                # One of the sweep comes again by itself, and may wait only once.
+                # It comes again by itself, and maybe waits already, which it may only once.
                 await manager.finish_job(task, Status.ABORTED, delete_job=True)
         except (exceptions.ConnectorException, StoreError):
             return False
         return True
-
-    async def _blame(self, job_id: JobId) -> bool:
-        """Whether it is due now; if it is later, it gets a nudge for then."""
-        at = await self._stalled(job_id)
-        if at is None or at <= self._clock.now():
-            return True
-        await self._app.job_manager.defer_job_async(to_task(job_id, at))
-        return False
 
     async def _sweep(self, timestamp: int) -> None:
         """Nudge the rows that are due and that nobody was told of."""
@@ -284,12 +279,17 @@ class ProcrastinateDispatcher:
 class LeftToOthers(BaseRetryStrategy):
     """A step that was cut off by its process's end is taken again, by whoever is there."""
 
+    def __init__(self, due: Callable[[JobId], datetime | None]) -> None:
+        self._due = due
+
     def get_retry_decision(self, *, exception: BaseException, job: Task) -> RetryDecision | None:
-        """At once where it was cancelled; else never, because `advance` tells the row."""
+        """When its row is due where it was cancelled; else never: `advance` tells the row."""
         is_cut = isinstance(exception, asyncio.CancelledError | exceptions.JobAborted)
         # One of the sweep comes again by itself, and may wait only once.
-        is_retried = is_cut and job.queueing_lock is None
-        return RetryDecision(retry_in={"seconds": 0}) if is_retried else None
+        if not is_cut or job.queueing_lock is not None:
+            return None
+        at = self._due(JobId(str(job.task_kwargs["job_id"])))
+        return RetryDecision(retry_at=at, priority=to_priority(at))
 
 
 def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None = None) -> Task:
@@ -302,8 +302,17 @@ def to_task(job_id: JobId, at: datetime, *, queueing_lock: str | None = None) ->
         lock=job_id,
         queueing_lock=queueing_lock,
         scheduled_at=at,
-        priority=-int((at - _EPOCH).total_seconds()),
+        priority=to_priority(at),
     )
+
+
+@overload
+def to_priority(at: datetime) -> int: ...
+@overload
+def to_priority(at: None) -> None: ...
+def to_priority(at: datetime | None) -> int | None:
+    """Higher, the earlier; a nudge that comes again at no certain time keeps the one it has."""
+    return None if at is None else -int((at - _EPOCH).total_seconds())
 
 
 def _cause(error: BaseException) -> str:

@@ -396,6 +396,19 @@ async def test_what_was_in_hand_at_three_crashes_is_put_aside_and_told(office: O
     assert f"`raybot unpark {job.id}` lets it go on" in notice.sentence
 
 
+async def test_who_takes_over_what_died_in_hand_hears_when_it_is_due(office: Office) -> None:
+    later = NOW + timedelta(minutes=5)
+    job = await office.books.change(await office.books.reach(S.FETCHING), next_at=later)
+    waits = await office.books.reach(S.GENERATING)
+    assert await office.operations.blame(job.id) == later
+    assert await office.operations.blame(waits.id) is None
+    assert await office.operations.blame(JobId("r-none")) is None
+    for _ in range(2):
+        assert (await office.books.get(job.id)).parked_at is None
+        await office.operations.blame(job.id)
+    assert (await office.books.get(job.id)).parked_at is not None
+
+
 async def test_an_orderly_stop_blames_nobody(office: Office) -> None:
     job = await office.books.reach(S.FETCHING)
     for _ in range(5):
