@@ -27,7 +27,7 @@ NO_ONE_LISTENS: frozenset[Fault] = frozenset({"refuse", "blackhole"})
 HARD = b"\x01\0\0\0\0\0\0\0"
 REQUEST = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE) (\S+) HTTP/1")
 PIECE = 1 << 16
-#: Of the loop, from an accepted connection to the first line of `_serve`: three, and some more.
+#: Of the loop, from an accepted connection to `_serve`, without TLS: three, and some more.
 TURNS_TO_BEGIN = 5
 Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -102,17 +102,20 @@ class FaultProxy:
         )
 
     async def _leave(self) -> None:
-        if self._server is not None:
-            await self._stop_accepting(self._server)
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            await self._stop_accepting(server)
+            server.close()
         await self.cut()
         for each in self._hole:
             each.close()
         self._hole.clear()
 
     async def _stop_accepting(self, server: asyncio.Server) -> None:
-        """Let what was accepted begin to be served: asyncio would forget it, still open."""
+        """Let what was accepted reach `_serve`: asyncio would forget it, still open.
+
+        With TLS that may be later, after the handshake; then it is closed there.
+        """
         for each in server.sockets:
             asyncio.get_running_loop().remove_reader(each.fileno())
         for _ in range(TURNS_TO_BEGIN):
@@ -140,7 +143,7 @@ class FaultProxy:
         assert task is not None
         self._links.add(task)
         try:
-            if self.fault == "reset" and not self.only:
+            if self._server is None or (self.fault == "reset" and not self.only):
                 _reset(writer)
                 return
             far_reader, far_writer = await asyncio.open_connection(*self._target)
