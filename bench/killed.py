@@ -117,11 +117,16 @@ def killing(terms: Terms) -> list[Figure]:
     own = replace(
         figures[0],
         goal="0 lost, 0 paid twice, 0 posted twice",
-        measured=f"{figures[0].measured}; all shown {seconds:.0f} s after",
+        measured=f"{figures[0].measured}; {_ended(shown[0], seconds)}",
         remark=f"{figures[0].remark}; started again at once",
         is_reached=created[0] == len(shown[0]) == len(set(shown[0])) == JOBS,
     )
     return [*figures[1:], own]
+
+
+def _ended(shown: Sequence[str], seconds: float) -> str:
+    is_whole = len(set(shown)) == JOBS
+    return f"{'all' if is_whole else 'NOT all'} shown {seconds:.0f} s after the next start"
 
 
 def _to_figure(who: str, before: int, created: int, shown: Sequence[str]) -> Figure:
