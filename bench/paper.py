@@ -89,6 +89,13 @@ COLUMNS: Sequence[tuple[str, Callable[[Score], float], str]] = (
     ("memory per running job", lambda score: score.job_bytes / 1024, " KiB"),
 )
 OURS = "Raybot, polling"
+GROWTH = """\
+## What growth costs
+
+The same programs with ever more running, beside themselves: in brackets, how many times what the
+fewest cost. Raybot's budget of GETs stays at 10 a second from 1,000 on.
+"""
+GROWING = [COLUMNS[0], COLUMNS[1], COLUMNS[5]]
 
 
 def to_paper(
@@ -109,7 +116,7 @@ def to_paper(
         machine=machine.describe(),
         load=load,
     )
-    parts = [head, _comparison(figures), "## Figures\n", _table(figures)]
+    parts = [head, _comparison(figures), *_growth(figures), "## Figures\n", _table(figures)]
     if shared:
         parts += [SHARED, _both(figures, shared)]
     return "\n".join([*parts, METHOD.format(patience=PATIENCE_SECONDS)])
@@ -126,6 +133,33 @@ def _comparison(figures: Sequence[Figure]) -> str:
         those.sort(key=lambda each: not each.who.startswith("Raybot"))
         lines += [_row(f"{running:,}", each.who, *_cells(each, ours)) for each in those]
     return "\n".join(lines) + "\n"
+
+
+def _growth(figures: Sequence[Figure]) -> list[str]:
+    """What grows with how many run: a row for each program and each thing that was measured."""
+    scores = [each.score for each in figures if each.score is not None]
+    counts = sorted({each.running for each in scores})
+    rows = []
+    for who in dict.fromkeys(each.who for each in scores):
+        own = {each.running: each for each in scores if each.who == who}
+        for name, read, unit in GROWING:
+            known = [(n, read(own[n])) for n in counts if n in own and math.isfinite(read(own[n]))]
+            if len(known) > 1:
+                rows.append(_row(f"{who}: {name}", *_grown(counts, dict(known), unit)))
+    if not rows:
+        return []
+    heads = [_row("running", *(f"{count:,}" for count in counts)), _rule(1 + len(counts))]
+    return [GROWTH, "\n".join([*heads, *rows]) + "\n"]
+
+
+def _grown(counts: Sequence[int], known: Mapping[int, float], unit: str) -> list[str]:
+    first = next(iter(known.values()))
+    cells = []
+    for count in counts:
+        value = known.get(count, math.nan)
+        times = f" ({number(value / first)} ×)" if count in known and first > 0 else ""
+        cells.append(f"{number(value)}{unit if count in known else ''}{times}")
+    return cells
 
 
 def _both(figures: Sequence[Figure], shared: Mapping[int, Sequence[Figure]]) -> str:
