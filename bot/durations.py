@@ -17,7 +17,7 @@ ENOUGH = 8
 #: What was done when first looked at took less than it seems: nobody knows how much less.
 LESS_UNSEEN = 0.9
 #: Who was not looked at for so long, and for such a share of its age, tells nothing.
-LATE_SECONDS, LATE_SHARE = 20.0, 0.25
+LATE_SECONDS, LATE_SHARE = 30.0, 0.5
 #: While no still is known, its first look comes so many times sooner than a clip's.
 SOONER_FOR_STILLS = 3
 SLOW_WITHOUT_KNOWLEDGE = timedelta(minutes=5)
