@@ -56,11 +56,11 @@ def _until_claimed(points: Points) -> None:
 
     setattr(ProcrastinateDispatcher, "wake", wake)  # noqa: B010
 
-    async def defer_job_async(self: JobManager, job: Task) -> Task:
+    async def defer_job_async(self: JobManager, job: Task, **kwargs: Any) -> Task:
         if job.task_name != ADVANCE:
-            return await later_true(self, job)
+            return await later_true(self, job, **kwargs)
         points.cross("before a nudge for later")
-        found = await later_true(self, job)
+        found = await later_true(self, job, **kwargs)
         points.cross("after a nudge for later")
         return found
 
