@@ -21,6 +21,7 @@ from bench.home import Home
 from bench.pace import paced
 from bench.service import KEY
 from bench.wall import UPLOAD_SECONDS, Wall
+from bot.addresses import load_early
 from bot.app import App
 from bot.clock import SystemClock
 from bot.config import Config, to_config
@@ -251,7 +252,8 @@ async def running(
         App(config, {NAME: lambda _: used, **adapters}) as app,
         asyncio.TaskGroup() as group,
     ):
-        gc.freeze()  # As `raybot run` does.
+        await load_early()  # Both as `raybot run` does.
+        gc.freeze()
         group.create_task(app.run(stop))
         try:
             yield Program(app=app, chat=used)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+import anyio.lowlevel
 import httpx
 
 from bot.errors import AddressRefused
@@ -113,6 +114,12 @@ def _tls() -> ssl.SSLContext:
 def connect_directly() -> httpx.AsyncBaseTransport:
     """Speak to the address itself; a proxy would resolve the name again."""
     return httpx.AsyncHTTPTransport(verify=_tls(), trust_env=False)
+
+
+async def load_early() -> None:
+    """Load what httpx loads only to open its first connection: 60 to 95 ms that hold up all."""
+    async with connect_directly():
+        await anyio.lowlevel.checkpoint()
 
 
 class Guard:

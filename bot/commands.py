@@ -16,6 +16,7 @@ import aiohttp
 from bot import checkup, onboarding
 from bot import probe as probing
 from bot import restore as restoring
+from bot.addresses import load_early
 from bot.app import ADDRESS_FILE, DESK, App
 from bot.charts import Charts
 from bot.clock import SystemClock
@@ -66,6 +67,7 @@ async def run(config: Config, stop_signal: StopSignal) -> int:
     try:
         async with App(config, adapters, check=checkup.look_within) as app:
             # What is loaded by now stays: searched for garbage again, it holds up all for 0.1 s.
+            await load_early()
             gc.freeze()
             await app.run(stop_signal())
     except ExceptionGroup as group:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import httpx
@@ -16,6 +18,27 @@ from bot.addresses import Guard, is_public_address, system_resolve
 from bot.errors import AddressRefused
 from tests.public_host import ADDRESS, PublicHost, redirect
 
+FIRST_LINK = """
+import asyncio, sys
+from bot.addresses import Guard, load_early
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nhi")
+    await writer.drain()
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    await load_early()
+    before = set(sys.modules)
+    guard = Guard(trusted=frozenset({"127.0.0.1"}))
+    async with guard.open(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as response:
+        print(await response.aread(), sorted(set(sys.modules) - before))
+    server.close()
+
+asyncio.run(main())
+"""
 PRIVATE_BLOCKS = (
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -329,3 +352,9 @@ async def test_a_host_that_stays_silent_is_given_up(host: PublicHost) -> None:
 
 async def test_loopback_is_resolved_by_the_system() -> None:
     assert "127.0.0.1" in await system_resolve("127.0.0.1", 80)
+
+
+def test_the_first_link_loads_nothing_once_all_was_loaded_early() -> None:
+    """In a process of its own, because this one has opened links before."""
+    told = subprocess.run([sys.executable, "-c", FIRST_LINK], capture_output=True, text=True)
+    assert (told.stdout, told.stderr) == ("b'hi' []\n", "")
