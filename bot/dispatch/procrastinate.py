@@ -11,10 +11,11 @@ A task that is cut off, or whose process dies, is taken again by others when its
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import cast, overload
+from typing import Any, cast, overload
 
 import psycopg
 from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector, exceptions
@@ -23,6 +24,7 @@ from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.worker import Worker
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import URL
 
 from bot.clock import Clock
@@ -83,7 +85,11 @@ class ProcrastinateDispatcher:
 
     def _build(self) -> App:
         connector = PsycopgConnector(
-            conninfo=conninfo(self._url), kwargs=connect_args(), min_size=1, max_size=POOL
+            pool_factory=_pool,
+            conninfo=conninfo(self._url),
+            kwargs=connect_args(),
+            min_size=1,
+            max_size=POOL,
         )
         app = App(connector=connector)
         left = LeftToOthers(lambda job_id: self._cut_off.pop(job_id, None))
@@ -313,6 +319,23 @@ def to_priority(at: None) -> None: ...
 def to_priority(at: datetime | None) -> int | None:
     """Higher, the earlier; a nudge that comes again at no certain time keeps the one it has."""
     return None if at is None else -int((at - _EPOCH).total_seconds())
+
+
+def _pool(**settings: Any) -> AsyncConnectionPool:
+    return AsyncConnectionPool(**settings | {"configure": _configure, "check": _check})
+
+
+async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Each call of procrastinate is one statement; to begin and to commit cost as much again."""
+    await conn.set_autocommit(True)
+
+
+async def _check(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Ask the server only where there is word of it, such as its farewell; raises psycopg's."""
+    idle = select.poll()
+    idle.register(conn.fileno(), select.POLLIN)
+    if idle.poll(0):
+        await AsyncConnectionPool.check_connection(conn)
 
 
 def _cause(error: BaseException) -> str:

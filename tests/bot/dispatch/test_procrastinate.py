@@ -43,6 +43,14 @@ DEAD = SQL(
 )
 
 
+#: Ends the connections that procrastinate's calls share, and leaves the one that hears of tasks.
+CUT_POOL = SQL(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid != pg_backend_pid()"
+    " AND query LIKE '%procrastinate%' AND query NOT LIKE 'LISTEN%'"
+)
+
+
 @dataclass
 class Process:
     """One dispatcher as a process has it, and what it advanced."""
@@ -208,6 +216,15 @@ class Saying(GoingOn):
         await Process.advance(self, job_id, at)
 
 
+def tasks(url: str) -> list[str]:
+    """The state of each job's tasks, in procrastinate's words."""
+    with psycopg.connect(url.replace("+psycopg", "")) as conn:
+        found = conn.execute(
+            "SELECT status::text FROM procrastinate_jobs WHERE task_name = %s", (ADVANCE,)
+        )
+        return [status for (status,) in found]
+
+
 async def later(process: Process) -> list[float]:
     """In how many minutes the nudges are due that nobody has in hand."""
     async with process.dispatcher._app.open_async() as app:
@@ -319,6 +336,25 @@ async def test_what_is_in_hand_at_the_end_is_left_to_others(url: str, database: 
         async with working(second):
             await second.until(1)
     assert (first.advanced, second.advanced) == ([A], [A])
+
+
+async def test_a_step_ends_well_though_the_server_ended_its_idle_connections(
+    url: str, database: Database
+) -> None:
+    """Its task is over, instead of being taken for that of a dead process and taken again."""
+    process = Process(url)
+    process.may_end.clear()
+    async with working(process):
+        await wake(database, process, A)
+        await process.until(1)
+        at_server(url, CUT_POOL)
+        process.may_end.set()
+        await wake(database, process, B)
+        await process.until(2)
+        async with asyncio.timeout(10):
+            while tasks(url):
+                await asyncio.sleep(0.05)
+    assert (process.advanced, process.stalled) == ([A, B], [])
 
 
 async def test_rows_without_a_nudge_are_found(url: str, database: Database) -> None:
