@@ -169,15 +169,11 @@ class ProcrastinateDispatcher:
         )
         async with self._app.open_async():
             beating = asyncio.ensure_future(self._beat(worker))
-            # A worker that looks for no stalled ones any more is begun anew, too.
-            beating.add_done_callback(lambda _: worker.stop())  # type: ignore[no-untyped-call]  # as below
             try:
                 await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
             finally:
                 beating.cancel()
                 await asyncio.wait({beating})
-            if not beating.cancelled():
-                beating.result()
 
     async def _beat(self, worker: Worker) -> None:
         """Show that we live also while steps end, and look whether others do.

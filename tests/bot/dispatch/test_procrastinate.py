@@ -13,7 +13,6 @@ from typing import cast
 import psycopg
 import pytest
 from procrastinate import exceptions
-from procrastinate.jobs import Job as Task
 from procrastinate.worker import Worker
 from psycopg.sql import SQL
 
@@ -379,30 +378,6 @@ async def test_what_died_in_hand_goes_on_with_whoever_lives(url: str, database: 
         at_server(url, DEAD)
         await process.until(1)
     assert (process.stalled, process.advanced) == ([A], [A])
-
-
-async def test_one_fault_in_looking_for_the_dead_does_not_end_it(
-    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process = Process(url)
-    faults = [LookupError("a bug")]
-    look = process.dispatcher._find_stalled
-
-    async def stumble() -> list[Task]:
-        if faults:
-            raise faults.pop()
-        return await look()
-
-    monkeypatch.setattr(process.dispatcher, "_find_stalled", stumble)
-    async with working(process):
-        async with asyncio.timeout(10):
-            while faults:
-                await asyncio.sleep(0.05)
-        await wake(database, process, A, seconds=3600)
-        at_server(url, DEAD)
-        async with asyncio.timeout(10):
-            while not process.stalled:
-                await asyncio.sleep(0.05)
 
 
 async def test_what_died_in_hand_is_given_away_and_blamed_once(
