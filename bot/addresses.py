@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import anyio.lowlevel
 import httpx
 
-from bot.errors import AddressRefused
+from bot.errors import AddressRefused, ConfigError
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """All addresses of a host name, as text; raises `OSError` where there are none."""
@@ -117,7 +117,17 @@ def connect_directly() -> httpx.AsyncBaseTransport:
 
 
 async def load_early() -> None:
-    """Load what httpx loads only to open its first connection: 60 to 95 ms that hold up all."""
+    """Load what httpx loads only to open its first connection: 60 to 95 ms that hold up all.
+
+    Raises `ConfigError` where the certificates that the environment names cannot be read.
+    """
+    try:
+        _tls()
+    except OSError as error:
+        raise ConfigError(
+            "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read. "
+            "Correct it, or unset it."
+        ) from error
     async with connect_directly():
         await anyio.lowlevel.checkpoint()
 

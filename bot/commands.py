@@ -66,8 +66,8 @@ async def run(config: Config, stop_signal: StopSignal) -> int:
     adapters = {name: load_adapter(config, name) for name in names}
     try:
         async with App(config, adapters, check=checkup.look_within) as app:
-            # What is loaded by now stays: searched for garbage again, it holds up all for 0.1 s.
             await load_early()
+            # What is loaded by now stays: searched for garbage again, it holds up all for 0.1 s.
             gc.freeze()
             await app.run(stop_signal())
     except ExceptionGroup as group:

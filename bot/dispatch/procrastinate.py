@@ -11,23 +11,22 @@ A task that is cut off, or whose process dies, is taken again by others when its
 from __future__ import annotations
 
 import asyncio
-import select
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast, overload
+from typing import cast, overload
 
 import psycopg
-from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector, exceptions
+from procrastinate import App, JobContext, SyncPsycopgConnector, exceptions
 from procrastinate.jobs import Job as Task
 from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.worker import Worker
-from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import URL
 
 from bot.clock import Clock
+from bot.dispatch.connector import Connector
 from bot.errors import StoreError
 from bot.log import get_logger
 from bot.ports import Transaction
@@ -41,7 +40,6 @@ ADVANCE, RETRY_STALLED, SWEEP = "raybot:advance", "raybot:retry_stalled", "raybo
 HEARTBEAT_SECONDS, STALLED_SECONDS = 1.0, 5.0
 POLL_SECONDS = 1.0
 AGAIN_SECONDS = 1.0
-POOL = 6
 #: Rows that are due for so long without a nudge get one.
 OVERDUE = timedelta(seconds=15)
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
@@ -84,14 +82,7 @@ class ProcrastinateDispatcher:
         self._app = self._build()
 
     def _build(self) -> App:
-        connector = PsycopgConnector(
-            pool_factory=_pool,
-            conninfo=conninfo(self._url),
-            kwargs=connect_args(),
-            min_size=1,
-            max_size=POOL,
-        )
-        app = App(connector=connector)
+        app = App(connector=Connector(self._url))
         left = LeftToOthers(lambda job_id: self._cut_off.pop(job_id, None))
         app.task(name=ADVANCE, queue=QUEUE, retry=left, pass_context=True)(self._take)
         app.task(name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED)(self._retry_stalled)
@@ -134,7 +125,7 @@ class ProcrastinateDispatcher:
         """Advance what is due until cancelled; a worker that lost the database begins anew."""
         self._advance = advance
         is_lost = False
-        while True:
+        while not self._is_draining:
             self._worker = asyncio.ensure_future(self._work())
             try:
                 await asyncio.wait({self._worker})
@@ -143,14 +134,15 @@ class ProcrastinateDispatcher:
                     self._worker.cancel()
                     await asyncio.wait({self._worker})
             if self._worker.cancelled():
-                # Drained: nothing more is started here.
-                await asyncio.Event().wait()
+                break
             error = self._worker.exception()
             is_away = isinstance(error, psycopg.OperationalError)
             if error is not None and not (is_lost and is_away):
                 log.warning("dispatch.lost_database", cause=_cause(error))
             is_lost = is_away
             await asyncio.sleep(AGAIN_SECONDS)
+        # Drained: nothing more is started here.
+        await asyncio.Event().wait()
 
     async def _work(self) -> None:
         # First a connection of its own: a pool would try ever less often.
@@ -319,23 +311,6 @@ def to_priority(at: None) -> None: ...
 def to_priority(at: datetime | None) -> int | None:
     """Higher, the earlier; a nudge that comes again at no certain time keeps the one it has."""
     return None if at is None else -int((at - _EPOCH).total_seconds())
-
-
-def _pool(**settings: Any) -> AsyncConnectionPool:
-    return AsyncConnectionPool(**settings | {"configure": _configure, "check": _check})
-
-
-async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
-    """Each call of procrastinate is one statement; to begin and to commit cost as much again."""
-    await conn.set_autocommit(True)
-
-
-async def _check(conn: psycopg.AsyncConnection[Any]) -> None:
-    """Ask the server only where there is word of it, such as its farewell; raises psycopg's."""
-    idle = select.poll()
-    idle.register(conn.fileno(), select.POLLIN)
-    if idle.poll(0):
-        await AsyncConnectionPool.check_connection(conn)
 
 
 def _cause(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import ipaddress
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,8 +15,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.addresses import Guard, is_public_address, system_resolve
-from bot.errors import AddressRefused
+from bot import addresses
+from bot.addresses import Guard, is_public_address, load_early, system_resolve
+from bot.errors import AddressRefused, ConfigError
 from tests.public_host import ADDRESS, PublicHost, redirect
 
 FIRST_LINK = """
@@ -358,3 +360,12 @@ def test_the_first_link_loads_nothing_once_all_was_loaded_early() -> None:
     """In a process of its own, because this one has opened links before."""
     told = subprocess.run([sys.executable, "-c", FIRST_LINK], capture_output=True, text=True)
     assert (told.stdout, told.stderr) == ("b'hi' []\n", "")
+
+
+async def test_certificates_that_cannot_be_read_are_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    addresses._tls.cache_clear()
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+        await load_early()

@@ -17,7 +17,7 @@ from procrastinate.worker import Worker
 from psycopg.sql import SQL
 
 from bot.clock import SystemClock
-from bot.dispatch import procrastinate
+from bot.dispatch import connector, procrastinate
 from bot.dispatch.procrastinate import (
     ADVANCE,
     HEARTBEAT_SECONDS,
@@ -216,6 +216,11 @@ class Saying(GoingOn):
         await Process.advance(self, job_id, at)
 
 
+def cut_pool(url: str) -> None:
+    with psycopg.connect(url.replace("+psycopg", "")) as conn:
+        assert conn.execute(CUT_POOL).fetchall()
+
+
 def tasks(url: str) -> list[str]:
     """The state of each job's tasks, in procrastinate's words."""
     with psycopg.connect(url.replace("+psycopg", "")) as conn:
@@ -338,16 +343,23 @@ async def test_what_is_in_hand_at_the_end_is_left_to_others(url: str, database: 
     assert (first.advanced, second.advanced) == ([A], [A])
 
 
-async def test_a_step_ends_well_though_the_server_ended_its_idle_connections(
-    url: str, database: Database
+@pytest.mark.parametrize("is_heard", [True, False], ids=["a farewell", "in silence"])
+async def test_a_step_ends_well_though_its_idle_connections_died(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch, *, is_heard: bool
 ) -> None:
     """Its task is over, instead of being taken for that of a dead process and taken again."""
+    if not is_heard:
+
+        async def hear_nothing(_conn: psycopg.AsyncConnection[object]) -> None:
+            pass
+
+        monkeypatch.setattr(connector, "_check", hear_nothing)
     process = Process(url)
     process.may_end.clear()
     async with working(process):
         await wake(database, process, A)
         await process.until(1)
-        at_server(url, CUT_POOL)
+        cut_pool(url)
         process.may_end.set()
         await wake(database, process, B)
         await process.until(2)
@@ -355,6 +367,27 @@ async def test_a_step_ends_well_though_the_server_ended_its_idle_connections(
             while tasks(url):
                 await asyncio.sleep(0.05)
     assert (process.advanced, process.stalled) == ([A, B], [])
+
+
+async def test_a_process_that_drains_while_the_database_is_away_starts_nothing_more(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, begun, pauses = Process(url), asyncio.Event(), []
+
+    async def work() -> None:
+        pauses.append("away")
+        begun.set()
+        raise psycopg.OperationalError("the server is away")
+
+    monkeypatch.setattr(process.dispatcher, "_work", work)
+    monkeypatch.setattr(procrastinate, "AGAIN_SECONDS", 0.1)
+    running = asyncio.ensure_future(process.dispatcher.run(process.advance))
+    await begun.wait()
+    await process.dispatcher.drain(1)
+    before = len(pauses)
+    await asyncio.wait({running}, timeout=0.5)
+    assert (len(pauses), running.done()) == (before, False)
+    running.cancel()
 
 
 async def test_rows_without_a_nudge_are_found(url: str, database: Database) -> None:
