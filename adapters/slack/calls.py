@@ -38,7 +38,7 @@ def to_routes(
             return WebReply(status=401)
         try:
             request = to_request(call)
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             return WebReply(status=400)
         return to_reply(await app.async_dispatch(request))
 

@@ -95,6 +95,14 @@ async def test_a_call_that_is_not_of_slack_is_refused(door: Lane, how: dict[str,
     assert asked(door) == 0
 
 
+async def test_a_call_that_bolt_stumbles_over_is_refused(door: Lane) -> None:
+    """Its own reading fails where a payload has two addresses to answer to, or none at 0."""
+    for addresses in ("[{}, {}]", '{"id": 1}'):
+        status, _ = await call(door, f'{{"type": "block", "response_urls": {addresses}}}')
+        assert status == 400
+    assert asked(door) == 0
+
+
 async def test_a_body_beyond_all_measure_is_refused(door: Lane) -> None:
     body = io.BytesIO(b"x" * (CALL_BYTES + 1))
     async with (
