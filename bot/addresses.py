@@ -174,7 +174,7 @@ class Guard:
         """Check what the spelling of a link tells; the addresses are vetted later."""
         try:
             url = httpx.URL(link)
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeError) as error:
             raise AddressRefused("This is not a link that can be opened.") from error
         if url.scheme not in _PORTS or not url.raw_host:
             raise AddressRefused("Only links that begin with https:// or http:// can be opened.")

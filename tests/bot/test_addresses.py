@@ -369,3 +369,9 @@ async def test_certificates_that_cannot_be_read_are_said_at_the_start(
     addresses._tls.cache_clear()
     with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
         await load_early()
+
+
+async def test_a_link_with_half_a_character_is_refused() -> None:
+    with pytest.raises(AddressRefused):
+        async with Guard().open("https://\ud800@a.example/"):
+            pass
