@@ -6,13 +6,14 @@ import select
 from typing import Any, LiteralString
 
 import psycopg
-from procrastinate import PsycopgConnector, exceptions
+from procrastinate import PsycopgConnector, exceptions, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import URL
 
 from bot.store.postgres import connect_args, conninfo
 
 POOL = 6
+_GIVES_AWAY = sql.queries["retry_job"]
 
 
 class Connector(PsycopgConnector):
@@ -30,15 +31,17 @@ class Connector(PsycopgConnector):
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
         """Run a statement, again where its connection was dead; raises `ConnectorException`.
 
-        Such end a task, retry one or show that a worker lives. A task that nobody could end
-        would stay in the hands of a worker that lives, and hold up its job.
+        A task that nobody could end would stay in the hands of a worker that lives, and hold up
+        its job. Only giving one away is never said twice: if just the answer was lost, another
+        process may have it in hand by then.
         """
         for _ in range(POOL):
             try:
                 await super().execute_query_async(query, **arguments)
             except exceptions.ConnectorException as error:
                 is_cut = isinstance(error.__cause__, psycopg.OperationalError)
-                if not is_cut or isinstance(error.__cause__, PoolTimeout):
+                is_away = isinstance(error.__cause__, PoolTimeout)
+                if not is_cut or is_away or query == _GIVES_AWAY:
                     raise
             else:
                 return
