@@ -129,7 +129,7 @@ class JobTracker:
         def write(tx: Tx, current: Job) -> Job:
             is_last = attempts.generations(tx.conn, job.id) > 1 or current.cancel_requested
             is_last = is_last or attempts.was_restored(tx.conn, job.id)
-            if is_last or failure.code != "service":
+            if is_last or failure.code != attempts.WORTH_ANOTHER:
                 return ledger.fail(tx, current, now, failure)
             return jobs.move(
                 tx,

@@ -16,6 +16,8 @@ from bot.store import jobs as job_rows
 from bot.store.database import Tx
 from bot.store.schema import attempts
 
+#: The code of a failure that costs nothing and may pass.
+WORTH_ANOTHER = "service"
 Outcome = Literal["open", "taken", "refused", "absent", "adopted", "orphan", "restored"]
 _INSERT = attempts.insert()
 _UPDATE = update(attempts).where(
@@ -73,7 +75,7 @@ def finish(
     outcome: Outcome,
     generation_id: GenerationId | None = None,
 ) -> None:
-    """Write what became of an attempt; an attempt that has a generation keeps it."""
+    """Write what became of an attempt; without a generation it keeps the one it has."""
     values: dict[str, Any] = {"outcome": outcome}
     if generation_id is not None:
         values["generation_id"] = generation_id
@@ -118,11 +120,15 @@ def end(tx: Tx, job: Job, generation: Generation, now: datetime) -> Job:
 
 
 def _to_failure(generation: Generation) -> Failure:
-    """A failed generation as the job's failure; code `service` earns one more attempt."""
+    """A failed generation as the job's failure; only code `service` earns one more attempt."""
     failure = generation.failure or Failure(
         code="unknown", sentence="The video service gave up without saying why."
     )
-    return failure.model_copy(update={"code": "service"}) if generation.can_retry else failure
+    if generation.can_retry:
+        return failure.model_copy(update={"code": WORTH_ANOTHER})
+    # A fault that may have cost is told like any other, but not bought again.
+    is_final = failure.code == WORTH_ANOTHER
+    return failure.model_copy(update={"code": "service_final"}) if is_final else failure
 
 
 def count_absence(tx: Tx, job_id: JobId, attempt: int) -> int:

@@ -32,7 +32,10 @@ CLASSES = {
     **dict.fromkeys(("moderation", "image_moderation", "names", "withheld"), "filtered"),
     **dict.fromkeys(("image", "frames", "prompt", "source"), "input"),
     **dict.fromkeys(
-        ("service", "unknown", "gone", "retired", "interrupted", "provider_closed", "failed"),
+        (
+            *("service", "service_final", "unknown", "gone", "retired"),
+            *("interrupted", "provider_closed", "failed"),
+        ),
         "service",
     ),
     **dict.fromkeys(("clip_broken", "kept", "thread_gone"), "delivery"),
