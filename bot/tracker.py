@@ -180,6 +180,9 @@ class JobTracker:
                 if job.state is JobState.FETCHING:
                     sentence += f" `raybot resolve {job.id} charge`, or `… release`, gives it up."
                 settings.note_operator(tx, f"stuck:{job.id}:{job.state}", sentence, now, job.id)
+            if job.state is JobState.ACCEPTED:
+                # What cannot be prepared yet keeps no slot from those who can go.
+                columns["admitted_at"] = None
             return jobs.change(
                 tx, current, tries=current.tries + 1, next_at=now + delay, **columns
             )

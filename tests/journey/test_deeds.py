@@ -182,6 +182,23 @@ async def reconciled(house: House, job_id: JobId, to: JobState) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_what_cannot_be_prepared_keeps_no_slot_from_others(
+    open_house: Callable[..., Any],
+) -> None:
+    house = await open_house(luma={"prices": PRICES, "running_limit": 1})
+    source = await finished(house, await house.ask(aspect_ratio="16:9"))
+    house.simulator.faults.server_error("get", status=503, times=1000)
+    receipt = await house.studio.submit(deed_request("audio", source.id, prompt="wind"))
+    async with asyncio.timeout(15):
+        while not (await house.job(receipt.job_id)).tries:
+            await asyncio.sleep(0.02)
+    other = await house.ask()
+    await house.until(other, JobState.GENERATING)
+    assert (await house.job(receipt.job_id)).state is JobState.ACCEPTED
+    assert len(house.simulator.generations) == 2
+    await house.check_books()
+
+
 async def test_a_lost_answer_is_found_and_paid_once(house: House) -> None:
     source = (await finished(house, await house.ask(aspect_ratio="16:9"))).id
     for number, (kind, work) in enumerate(
