@@ -53,7 +53,7 @@ from bot.text import gist
 
 log = get_logger(__name__)
 AGAIN_SECONDS = 30.0
-LOOK_EVERY = timedelta(minutes=1)
+LOOK_EVERY, FAULT_PAUSE = timedelta(minutes=1), timedelta(minutes=10)
 #: What says anew what is so.
 EDITED = frozenset({"report", "review", "consent"})
 #: What the operator is told of where it cannot be posted.
@@ -109,6 +109,12 @@ class Courier:
             await self.carry(errand.key)
         except (DeliveryError, ClipError) as error:
             log.warning("courier.not_done", job=errand.job_id, cause=type(error).__name__)
+        except StoreError:
+            raise
+        except Exception:
+            # It would end the whole bot, and at every start again, because it stays due.
+            log.exception("courier.fault", job=errand.job_id, kind=errand.kind)
+            await self._database.write(lambda tx: self._note_fault(tx, errand))
 
     async def settle(self, job_id: JobId, *, is_begun: bool = False) -> None:
         """Do now what is to be done of a job; raises `DeliveryUnavailable` where it cannot be.
@@ -161,6 +167,13 @@ class Courier:
         settings.note_operator(
             tx, f"errand:{errand.key}", sentence, self._clock.now(), errand.job_id
         )
+
+    def _note_fault(self, tx: Tx, errand: Errand) -> None:
+        now = self._clock.now()
+        errands.put_off(tx, errand, now + FAULT_PAUSE)
+        what = _NAMES.get(errand.kind, "A message beside a clip")
+        sentence = f"{what} met a fault of Raybot's own, which goes on trying; see its log."
+        settings.note_operator(tx, f"fault:{errand.key}", sentence, now, errand.job_id)
 
     # ---- one errand ----------------------------------------------------------------------
 

@@ -184,6 +184,12 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
         await desk.on_admin(interaction, "resume")
 
 
+def _has_channel(interaction: Interaction, value: str) -> bool:
+    """Whether this is the id of a channel or thread of the server itself."""
+    guild, is_id = interaction.guild, value.isascii() and value.isdecimal()
+    return is_id and guild is not None and guild.get_channel_or_thread(int(value)) is not None
+
+
 def _add_community(admin: Group, desk: RunsPlaces) -> None:
     @admin.command(name="rule", description="Decide about clips and people here")
     @app_commands.describe(
@@ -197,7 +203,10 @@ def _add_community(admin: Group, desk: RunsPlaces) -> None:
         # What somebody picks after typing # comes as a mention.
         mention = MENTION.fullmatch(value.strip())
         given = mention[1] if mention else value.strip()
-        await desk.on_admin(interaction, "rule", name=name, value=given, channel=where)
+        is_ours = _has_channel(interaction, given)
+        await desk.on_admin(
+            interaction, "rule", name=name, value=given, channel=where, is_ours=is_ours
+        )
 
     @admin.command(name="limit", description="Set a limit of this server, a channel or a role")
     @app_commands.describe(

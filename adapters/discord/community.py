@@ -10,6 +10,7 @@ from adapters.admin_text import limits_line, words_line
 from adapters.discord import render
 from adapters.discord.admin_commands import checked
 from bot.clock import Clock
+from bot.errors import InvalidRequest
 from bot.refs import money
 from bot.request import Requester
 from bot.text import DIGEST, clean, describe_audit, describe_queue
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bot.studio import Studio
 
 Given = Mapping[str, Any]
+NAME_CHANNELS = frozenset({"gallery_channel", "moderators_channel"})
 ACTS = frozenset({"rule", "limit", "grant", "digest", "words", "queue", "audit"})
 
 
@@ -50,6 +52,9 @@ class Community:
 
     async def _rule(self, actor: Requester, given: Given) -> str:
         channel = given["channel"]
+        # Typed by hand, it could name a channel of another server, or none at all.
+        if given["name"] in NAME_CHANNELS and given["value"] and not given["is_ours"]:
+            raise InvalidRequest("Choose a channel of this server: type # and pick it.")
         held = await self._admin.set_policy(
             actor.tenant, {given["name"]: given["value"]}, actor=actor, channel=channel
         )

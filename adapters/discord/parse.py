@@ -13,7 +13,7 @@ import discord
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft
 from adapters.discord.commands import Options
-from bot.errors import InvalidRequest, NotAllowed
+from bot.errors import InvalidRequest, NotAllowed, ThreadGone
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import (
     Frame,
@@ -138,9 +138,11 @@ def is_private(thread: ThreadRef) -> bool:
 
 
 def channel_id(thread: ThreadRef) -> int:
-    """The channel or thread to post into."""
-    inner = None if is_private(thread) else thread.thread
-    return int(inner or thread.channel)
+    """The channel or thread to post into; raises `ThreadGone` where it names none."""
+    named = (None if is_private(thread) else thread.thread) or thread.channel
+    if not (named.isascii() and named.isdecimal()):
+        raise ThreadGone(f"Discord has no channel {named!r}.")
+    return int(named)
 
 
 def is_age_restricted(channel: object) -> bool:

@@ -59,6 +59,8 @@ class Community:
         if found is None:
             raise InvalidRequest("Say /ray admin rule remix own, with a channel behind if wanted.")
         name, value, own_id, _, channel, label = found.groups()
+        if name.endswith("_channel") and value and not own_id:
+            raise InvalidRequest("Choose a channel of this workspace: type # and pick it.")
         held = await self._admin.set_policy(
             actor.tenant, {name: own_id or value or ""}, actor=actor, channel=channel or ""
         )

@@ -22,6 +22,7 @@ from bot.job import Job, JobState
 from bot.notices import Delivered, Gallery, Letter, Notice
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.simulator import Simulator
+from bot.store import settings
 from bot.text import describe, describe_audit, describe_queue
 from tests.bot.lasting import simulator
 from tests.conftest import House, running, to_test_config
@@ -189,3 +190,30 @@ async def test_a_copy_that_was_posted_before_a_crash_is_not_posted_again(
         await star(house, job.id, "eve")
         await house.studio.delete(job.id, to_requester("ana"))
         await chat.until(lambda: not copies(chat, job.id))
+
+
+async def test_a_fault_of_one_message_ends_neither_the_bot_nor_the_others(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    chat, clock, faults = RecordingAdapter(), MovableClock(), list[Notice]()
+
+    def break_once(notice: Notice) -> None:
+        if isinstance(notice, Gallery) and not faults:
+            faults.append(notice)
+            raise ValueError("not a channel at all")
+
+    chat.before_post = break_once
+    async with running(config, simulator, chat, clock) as house:
+        await house.studio.admin.set_policy(HERE, {**THERE, "gallery_stars": "1"}, actor=MIA)
+        broken, whole = await clip_of(house, "ana"), await clip_of(house, "ada")
+        await star(house, broken.id, "ben")
+        async with asyncio.timeout(15):
+            while not (told := await house.app.database.read(settings.untold)):
+                await asyncio.sleep(0.02)
+        assert [each.job_id for each in told] == [broken.id]
+        await star(house, whole.id, "ben")
+        await chat.until(lambda: bool(copies(chat, whole.id)))
+        assert copies(chat, broken.id) == []
+        clock.move(minutes=11)
+        await chat.until(lambda: bool(copies(chat, broken.id)))

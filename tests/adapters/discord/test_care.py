@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bot.store import errands
+import pytest
+
+from bot.store import errands, settings
 from tests.adapters.discord.conftest import Street, Town
 from tests.adapters.discord.test_admin import told
 from tests.adapters.discord.test_deeds import made
+from tests.adapters.discord.test_rules import decide
 from tests.discord_server import Channel, Message, Permission, Person
 
 OpenStreet = Callable[..., Awaitable[Street]]
@@ -70,6 +73,28 @@ async def test_the_operator_decides_where_there_is_no_channel_for_it(
     report = await street.discord.wait_message(otto.dm)
     await otto.answer(await otto.click(report, "Keep"))
     await street.discord.wait_for(lambda: "The clip stays" in report.content)
+
+
+@pytest.mark.parametrize("name", ["gallery_channel", "moderators_channel"])
+async def test_only_a_channel_of_the_server_itself_is_taken(street: Street, name: str) -> None:
+    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+    stranger = street.discord.person("Eve", street.discord.guild("Owls"))
+    for typed in ("#gallery", "gallery", "12345", str(stranger.here.id), f"<#{stranger.here.id}>"):
+        answer = await told(boss, "rule", name=name, value=typed)
+        assert "Choose a channel of this server" in answer.content
+    assert name not in (await told(boss, "limits")).content
+
+
+async def test_a_channel_that_an_earlier_version_took_ends_nothing(street: Street) -> None:
+    rules = {"gallery_channel": "#gallery", "gallery_stars": "1"}
+    await decide(street, **rules)
+    clip = await made(street, "a red fox")
+    await street.ben.react(clip, "⭐")
+    async with asyncio.timeout(15):
+        while not (said := await street.house.app.database.read(settings.untold)):
+            await asyncio.sleep(0.02)
+    assert "could not be posted where it should be" in said[0].sentence
+    assert "a grey owl" in (await made(street, "a grey owl")).content
 
 
 async def gallery_of(street: Street, boss: Person) -> Channel:

@@ -66,6 +66,12 @@ async def test_a_report_goes_to_the_moderators_and_only_they_decide(lane: Lane) 
     await audit.wait_said(lambda text: "report removed" in text)
 
 
+async def test_a_name_that_is_no_channel_is_not_taken(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
+    asked = await boss.slash("/ray", "admin rule moderators_channel office", lane.general)
+    await asked.wait_said(lambda text: "Choose a channel of this workspace" in text)
+
+
 async def gallery_of(lane: Lane, boss: Person, stars: int) -> Channel:
     shelf = lane.slack.channel(lane.team, "gallery", members=[boss])
     await rule(boss, lane, "gallery_channel", shelf.mention)
