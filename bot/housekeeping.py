@@ -11,7 +11,7 @@ from bot.errors import BotError
 from bot.frames import Frames
 from bot.log import get_logger
 from bot.metrics import Metrics
-from bot.store import inbox, jobs, ledger, settings, sittings
+from bot.store import inbox, jobs, ledger, settings, sittings, stories
 from bot.store.database import Database
 from bot.tables import BotTable
 
@@ -61,7 +61,7 @@ class Housekeeping:
         """Drop what is past its time."""
         table, now = self._table, self._clock.now()
         hours, days = table.frame_retention_hours, table.upload_retention_days
-        in_use = await self._database.read(jobs.open_ids)
+        in_use = await self._database.read(stories.in_use)
         await self._clips.sweep(now, days=table.clip_retention_days, spare=in_use)
         await self._frames.sweep(now, hours=hours, days=days, spare=in_use)
         await self._database.write(lambda tx: settings.forget_ended(tx, now - KEPT_FOR_JOBS))

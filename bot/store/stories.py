@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
-from bot.job import DECIDE_WITHIN, TERMINAL, Failure, Job, JobState, Plan
+from bot.job import DECIDE_WITHIN, OPEN, TERMINAL, Failure, Job, JobState, Plan
 from bot.refs import JobId, Micros
 from bot.store import jobs as job_rows
 from bot.store import ledger
@@ -41,6 +41,21 @@ def every(conn: Connection, film_id: JobId) -> list[Job]:
     """All shots of a film, with those that were made again."""
     rows = conn.execute(select(jobs).where(jobs.c.story == film_id, jobs.c.id != film_id))
     return [job_rows.to_job(row) for row in rows]
+
+
+def in_use(conn: Connection) -> set[JobId]:
+    """Whose files are still needed: open jobs, and the shots of open films, ended or not."""
+    films = jobs.alias()
+    open_films = select(films.c.id).where(films.c.state.in_(OPEN))
+    is_of_open = jobs.c.story.in_(open_films)
+    rows = conn.execute(select(jobs.c.id).where(or_(jobs.c.state.in_(OPEN), is_of_open)))
+    return {JobId(row.id) for row in rows}
+
+
+def charged(conn: Connection, job: Job) -> Micros:
+    """What a job cost its person; a film itself costs nothing, but each of its shots does."""
+    whole = [job, *every(conn, job.id)] if job.is_film else [job]
+    return Micros(sum(each.cost for each in whole))
 
 
 def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:

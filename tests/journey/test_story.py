@@ -372,3 +372,21 @@ async def test_a_cancelled_film_charges_what_ran(house: House) -> None:
         )
     )
     await house.check_books()
+
+
+async def test_a_clip_of_an_open_film_is_kept_however_old_it_is(
+    open_house: Callable[..., Any],
+) -> None:
+    house = await open_house(bot={"clip_retention_days": 1})
+    film = await begin(house)
+    for number in (1, 2):
+        await make(house, film, number)
+    await fail(house, film, 3)
+    house.clock.move(hours=20)
+    await house.studio.stories.redo(film, 3, ANA, prompt="the fox naps")
+    await fail(house, film, 3)
+    house.clock.move(hours=5)
+    await house.app._housekeeping().clean()
+    await house.studio.stories.finish(film, ANA)
+    done = await house.until(film, JobState.DELIVERED, JobState.FAILED)
+    assert done.state is JobState.DELIVERED, done.failure
