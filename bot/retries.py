@@ -7,11 +7,11 @@ from bot.errors import InvalidRequest, JobNotFound
 from bot.intake import Intake
 from bot.job import Job, JobState
 from bot.receipts import Receipt
-from bot.refs import JobId, money
+from bot.refs import JobId, Micros, money
 from bot.request import GenerationRequest, Requester
 from bot.rights import Rights
 from bot.shelf import check_whole
-from bot.store import jobs, lineage, settings
+from bot.store import jobs, lineage, settings, stories
 from bot.store.database import Database, Tx
 
 
@@ -40,7 +40,8 @@ class Retries:
         if job is None or (tenant != actor.tenant and not self._rights.is_operator(actor)):
             raise JobNotFound(f"There is no job {job_id} here.")
         self._rights.check(tenant, actor=actor)
-        _check(job)
+        charged = await self._database.read(lambda conn: stories.charged(conn, job))
+        _check(job, charged)
         asked = job.request
         request = GenerationRequest(
             dedupe_key=dedupe_key,
@@ -69,14 +70,14 @@ class Retries:
         return started[0]
 
 
-def _check(job: Job) -> None:
-    if can_retry(job):
+def _check(job: Job, charged: Micros) -> None:
+    if can_retry(job, charged):
         return
     check_whole(job)
     if job.state is not JobState.FAILED:
         why = f"is {job.state}; only what failed can be tried again from here."
-    elif job.cost:
-        why = f"was charged ({money(job.cost)}), so only its person can ask for it again."
+    elif charged:
+        why = f"was charged ({money(charged)}), so only its person can ask for it again."
     elif job.erased_at is not None:
         why = "was forgotten, as its person wished."
     else:

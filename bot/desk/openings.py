@@ -6,7 +6,7 @@ from bot.clock import Clock
 from bot.errors import InvalidRequest, JobNotFound
 from bot.job import DELETED, TERMINAL, Job, JobState
 from bot.overview import Sitting
-from bot.refs import JobId
+from bot.refs import JobId, Micros
 from bot.rights import Rights
 from bot.sights import JobActs, PersonActs
 from bot.step import TRIES_BEFORE_TELLING
@@ -42,7 +42,7 @@ class OpeningsView:
             person=own.person,
             name=clean(own.display_name, limit=NAME_CHARS) or own.user,
             can_cancel=is_theirs and job.state not in _OVER and not job.is_taken_back,
-            can_retry=can_retry(job),
+            can_retry=can_retry(job, found.charged),
             can_delete=is_theirs and found.has_clip and _has_ended(job),
             can_resolve=is_operator and _is_open_question(found),
             can_unpark=is_operator and job.parked_at is not None,
@@ -63,9 +63,9 @@ class OpeningsView:
         return PersonActs(person=person, tenant=tenant, user=user, name=name or user, block=block)
 
 
-def can_retry(job: Job) -> bool:
-    """Whether those who run its place may have this tried again."""
-    has_failed = job.state is JobState.FAILED and not job.cost and job.erased_at is None
+def can_retry(job: Job, charged: Micros) -> bool:
+    """Whether those who run its place may have this tried again, for what it cost already."""
+    has_failed = job.state is JobState.FAILED and not charged and job.erased_at is None
     own = job.request
     return has_failed and job.film is None and not (own.is_private or own.requester.is_outside)
 

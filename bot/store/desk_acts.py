@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, select
 from bot.job import Job
 from bot.overview import Blocked, PlaceLimit
 from bot.quota import Used
-from bot.refs import JobId
+from bot.refs import JobId, Micros
 from bot.request import Requester
 from bot.store import allowances, complaints, desk_clips, desk_people, reports, settings, stories
 from bot.store import jobs as rows
@@ -28,6 +28,7 @@ class FoundJob:
     has_clip: bool
     is_lost: bool
     is_reported: bool
+    charged: Micros
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ def job(conn: Connection, job_id: JobId) -> FoundJob | None:
         has_clip=any(each.clip is not None for each in every),
         is_lost=(found.id, found.generation_id) in reports.lost(conn),
         is_reported=said.count > 0 and said.outcome is None,
+        charged=stories.charged(conn, found),
     )
 
 

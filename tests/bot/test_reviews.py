@@ -11,13 +11,14 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
+from bot.desk.openings import can_retry
 from bot.errors import DeliveryUnavailable, InvalidRequest, JobNotFound, NotAllowed
 from bot.job import Job, JobState
 from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, ReviewNeeded
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import ClipFrame, StoryWork
 from bot.simulator import Simulator
-from bot.store import jobs, schema, stories
+from bot.store import desk_acts, jobs, schema, stories
 from bot.store.database import Tx
 from bot.text import describe, describe_audit
 from tests.bot.lasting import simulator
@@ -371,6 +372,20 @@ async def test_what_was_put_aside_while_it_waits_is_reviewed_first_and_charged_o
     await operations.unpark(job.id, actor="operator")
     assert (await house.delivered(job.id)).cost == job.cost
     await house.check_books()
+
+
+async def test_a_rejected_film_stays_charged_and_is_not_bought_again_by_others(
+    house: House,
+) -> None:
+    film, shots = await filmed(house, "rejected film", "gus")
+    await asked(house, film)
+    await house.studio.reviews.decide(film, "reject", actor=MIA)
+    assert all([(await house.job(shot.id)).cost for shot in shots])
+    with pytest.raises(InvalidRequest, match="was charged"):
+        await house.studio.retries.retry(film, actor=MIA, dedupe_key="desk:film")
+    found = await house.app.database.read(lambda conn: desk_acts.job(conn, film))
+    assert found is not None
+    assert not can_retry(found.job, found.charged)
 
 
 async def test_moderators_keep_their_channel_while_clips_wait_for_them(house: House) -> None:
