@@ -30,6 +30,7 @@ from bot.log import get_logger, name_job, naming
 from bot.notices import (
     Notice,
     Received,
+    ShotFailed,
     for_all,
 )
 from bot.outlook import to_about
@@ -340,7 +341,7 @@ class Announcer:
         self, job: Job, adapter: Adapter, message: MessageRef, notice: Notice
     ) -> MessageRef:
         """Let this message say it, or a new one in its place; returns the one that does."""
-        if job.state not in TOLD_NOWHERE_ELSE:
+        if job.state not in TOLD_NOWHERE_ELSE and not isinstance(notice, ShotFailed):
             await adapter.edit(message, notice)
             return message
         key = messages.last_key(job.id)
@@ -350,8 +351,9 @@ class Announcer:
             return await self._say_anew(job, adapter, message, notice)
         try:
             await adapter.edit(message, notice)
-        except EditsPaused:
-            if last.message is not None:
+        except (EditsPaused, ThreadGone) as error:
+            is_over = isinstance(error, ThreadGone) and not job.request.is_private
+            if is_over or last.message is not None:
                 raise
             await self._database.write(lambda tx: messages.begin(tx, key, job.id))
             return await self._say_anew(job, adapter, message, notice)
@@ -368,9 +370,14 @@ class Announcer:
         except PostedBefore:
             raise
         except ThreadGone:
-            # Nothing new can be said there; what stands there may be changed some time.
-            await adapter.edit(old, notice)
-            return old
+            is_private, own = job.request.is_private, job.request.requester
+            direct = await adapter.direct(own) if is_private else None
+            if direct in (None, old.thread):
+                # Nothing new can be said there; what stands there may be changed some time.
+                await adapter.edit(old, notice)
+                return old
+            # What only its person may read comes to them, where the private answer has ended.
+            placed = await adapter.post(direct, notice, key=key, memo=memo)
         try:
             await adapter.delete(old)
         except DeliveryError as error:

@@ -117,7 +117,7 @@ class Delivery:
         is_first = not memo.get(FIRST_TRY)
         until = self._clock.boottime() + NONCE_WINDOW.total_seconds()
         try:
-            async with self._translated(thread, notice, is_post=True):
+            async with self._translated(thread, notice, is_post=not is_private(thread)):
                 if is_private(thread):
                     self._check_listens()
                     return await self._private.write(thread, notice)

@@ -82,6 +82,48 @@ async def test_a_clip_that_took_longer_than_the_interaction_comes_directly(
     assert street.discord.said(street.general) == []
 
 
+async def told_directly(street: Street, words: str) -> Message:
+    """What came to Ana by direct message, once it says so."""
+
+    def look() -> Message | None:
+        return next((m for m in street.discord.said(street.ana.dm) if words in m.content), None)
+
+    found = await street.discord.wait_for(look, 15)
+    assert found is not None
+    return found
+
+
+async def test_a_private_request_that_fails_late_is_told_directly_and_once(town: Town) -> None:
+    async with town.street() as street:
+        town.simulator.faults.slow(100_000)
+        asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+        status = await street.ana.answer(asked)
+        await town.simulator.wait_for_creates(1)
+        move(town, minutes=16)
+        [generation] = town.simulator.generations.values()
+        await town.simulator.fail(generation.id, "Prompt not allowed by moderation")
+        told = await told_directly(street, job_of(status))
+        assert "Nothing was charged" in told.content
+    async with town.street() as street:
+        await street.house.until(job_of(status), JobState.FAILED)
+        await street.ana.answer(await street.ana.slash("ray usage"))
+        assert street.discord.said(street.ana.dm) == [told]
+        assert street.discord.said(street.general) == []
+
+
+async def test_a_private_clip_whose_answer_was_closed_comes_directly(street: Street) -> None:
+    street.house.simulator.faults.slow(100_000)
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    status = await street.ana.answer(asked)
+    await street.house.simulator.wait_for_creates(1)
+    street.discord.faults.error("PATCH", "/messages/@original$", 404, 10008, times=99)
+    [generation] = street.house.simulator.generations.values()
+    await street.house.simulator.finish(generation.id)
+    clip = await finished(street, street.ana.dm)
+    assert job_of(clip) == job_of(status)
+    assert (await street.house.delivered(job_of(clip))).cost > 0
+
+
 async def test_after_a_restart_a_private_clip_comes_directly(town: Town) -> None:
     async with town.street() as street:
         town.simulator.faults.slow(100_000)
