@@ -91,6 +91,7 @@ class Admission:
         self._turns = 0
         self._places: dict[JobId, int] = {}
         self._counted_at = -math.inf
+        self._counting = asyncio.Lock()
 
     async def run(self) -> None:
         """Admit, and watch the balance, until cancelled."""
@@ -104,14 +105,14 @@ class Admission:
 
     async def positions(self) -> dict[JobId, int]:
         """Everyone's place in line, counted at most once a second."""
-        boottime = self._clock.boottime()
-        if boottime - self._counted_at >= 1.0:
-            self._counted_at = boottime
-            name, stale = self._provider.name, self._clock.now() - self._stale_after()
-            line = await self._database.read(lambda conn: jobs.line(conn, name, PLACES))
-            busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
-            self._places = positions(line, busy, self._served)
-        return self._places
+        async with self._counting:
+            boottime = self._clock.boottime()
+            if boottime - self._counted_at >= 1.0:
+                name, stale = self._provider.name, self._clock.now() - self._stale_after()
+                line = await self._database.read(lambda conn: jobs.line(conn, name, PLACES))
+                busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
+                self._places, self._counted_at = positions(line, busy, self._served), boottime
+            return self._places
 
     def trouble(self, error: ProviderError) -> None:
         """A submission was not taken: slow down, and say so where a person can read it."""

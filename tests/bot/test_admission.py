@@ -120,6 +120,12 @@ async def test_news_for_a_long_line_comes_in_turn_and_not_as_a_flood(desk: Desk)
     assert max(after for _, after in shown) == (len(waiting) - SHOWN_IN_LINE) / TOLD_A_SECOND
 
 
+async def test_whoever_asks_at_the_same_time_reads_the_same_line(desk: Desk) -> None:
+    waiting = await desk.wait(people=3, each=1)
+    places = await asyncio.gather(*(desk.admission.positions() for _ in waiting))
+    assert [found[job.id] for found, job in zip(places, waiting, strict=True)] == [1, 2, 3]
+
+
 async def test_a_farewell_of_the_service_is_told_once(desk: Desk) -> None:
     provider = desk.admission._provider
     assert isinstance(provider, Luma)
