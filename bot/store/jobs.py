@@ -18,7 +18,7 @@ from bot.request import GenerationRequest, without_words
 from bot.store import timeline
 from bot.store.database import Tx
 from bot.store.portable import insert as insert_into
-from bot.store.schema import attempts, jobs
+from bot.store.schema import HAS_WORDS, attempts, jobs
 
 PAGE = 20
 #: A request that is not accepted by then is given up; nothing is held for it.
@@ -305,7 +305,7 @@ def open_of(conn: Connection, person: str) -> list[Job]:
 def forget_prompts(tx: Tx, before: datetime) -> int:
     """Blank the prompts of jobs that ended before this time; returns how many."""
     rows = tx.conn.execute(
-        select(jobs).where(jobs.c.ended_at < before, jobs.c.prompt != "").limit(500)
+        select(jobs).where(jobs.c.ended_at < before, HAS_WORDS).limit(500)
     ).all()
     for row in rows:
         job = to_job(row)

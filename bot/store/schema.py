@@ -43,7 +43,7 @@ class UtcTime(TypeDecorator[datetime]):
 #: The scope of the settings under which a copy says that it is one, and since when.
 COPY = "copy"
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
-HEAD = "0005"
+HEAD = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -60,6 +60,10 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 _IS_RUNNING = text("ended_at IS NULL AND accepted_at IS NOT NULL")
 
 _HAS_ENDED = text("ended_at IS NOT NULL")
+
+#: As a literal, so that SQLite knows a query of it by its index.
+HAS_WORDS = text("prompt != ''")
+_HAS_ENDED_WITH_WORDS = text("ended_at IS NOT NULL AND prompt != ''")
 
 #: What is summed and counted inside every submit.
 _COUNTED = ("accepted_at", "state", "cost", "story", "id")
@@ -147,6 +151,13 @@ jobs = Table(
         sqlite_where=_HAS_ENDED,
         postgresql_where=_HAS_ENDED,
     ),
+    # Of the words that are past their time.
+    Index(
+        "ix_jobs_words",
+        "ended_at",
+        sqlite_where=_HAS_ENDED_WITH_WORDS,
+        postgresql_where=_HAS_ENDED_WITH_WORDS,
+    ),
 )
 
 job_events = Table(
@@ -173,6 +184,8 @@ attempts = Table(
     Column("outcome", String(16), nullable=False),
     Column("generation_id", String(120)),
     Column("absences", Integer, nullable=False, default=0),
+    # Covering: whose a generation is, is asked for each submission that is looked for.
+    Index("ix_attempts_provider_sent_at", "provider", "sent_at", "generation_id"),
 )
 
 ledger_entries = Table(

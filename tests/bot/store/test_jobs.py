@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from bot.errors import JobNotFound, Stale
 from bot.job import MOVES, Failure, Job, JobState
@@ -385,3 +387,21 @@ async def test_two_jobs_cannot_adopt_one_generation(books: Books) -> None:
     assert await books.get(second.id) == second
     assert await books.broken() == {}
     assert replace(first) == await books.get(first.id)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_what_is_looked_for_among_all_jobs_is_found_by_an_index(books: Books) -> None:
+    ran: list[tuple[str, Any]] = []
+
+    def look(tx: Tx) -> list[str]:
+        event.listen(tx.conn, "before_cursor_execute", lambda *given: ran.append(given[2:4]))
+        attempts.owned(tx.conn, "luma", NOW)
+        jobs.forget_prompts(tx, NOW)
+        plans = [
+            tx.conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values) for sql, values in [*ran]
+        ]
+        return [str(row[3]) for plan in plans for row in plan]
+
+    owned, words = await books.database.write(look)
+    assert "USING COVERING INDEX ix_attempts_provider_sent_at" in owned
+    assert "USING INDEX ix_jobs_words" in words
