@@ -13,6 +13,7 @@ from bot.clips import Clips
 from bot.clips import filename as clip_filename
 from bot.errors import (
     BotError,
+    ClipBroken,
     ClipTooLarge,
     DeliveryUnavailable,
     PostedBefore,
@@ -195,12 +196,46 @@ class Deliverer:
         )
 
     async def keep(self, job: Job, error: BotError) -> None:
-        """A paid clip that cannot be posted any more is kept and charged."""
+        """A paid clip that cannot be posted any more is kept and charged, unless it is gone."""
+        if isinstance(error, ClipBroken) and not await self._is_kept(job):
+            await self._note_lost(job)
+            return
         is_kept = f"The {thing(job.work)} is kept: `show {job.id}` gives it to you."
         failure = Failure(code="kept", sentence=f"{error.sentence} {is_kept}")
         await self._shop.result(
             job, lambda tx, current: self._settle(tx, current, JobState.FAILED, None, failure)
         )
+
+    async def _is_kept(self, job: Job) -> bool:
+        assert job.clip is not None
+        try:
+            await self._shop.clips.local(job.clip)
+        except ClipBroken:
+            return False
+        return True
+
+    async def _note_lost(self, job: Job) -> None:
+        """Somebody else removed the file before it was posted: nobody pays for that now."""
+        assert job.clip is not None
+        then = EACH_IS_KEPT if job.is_film else "Ask for it again."
+        sentence = f"The file of the {thing(job.work)} is gone, so it cannot be posted. {then}"
+        failure = Failure(code="clip_broken", sentence=sentence)
+        clip, now = job.clip, self._shop.clock.now()
+
+        def write(tx: Tx, current: Job) -> Job:
+            is_paid = job.is_film or ledger.is_settled(tx.conn, job.id)
+            unpaid = Micros(0) if is_paid else price_of(job, clip)
+            settings.note_operator(
+                tx,
+                f"lost:{job.id}",
+                f"The file of {job.id} is gone from the media store and was never posted; the "
+                "video service may still have it. Does anything else delete files there?",
+                now,
+                job.id,
+            )
+            return ledger.fail(tx, current, now, failure, provider_cost=unpaid)
+
+        await self._shop.result(job, write)
 
     async def write_off(self, job: Job, error: BotError) -> None:
         """A clip that stays broken: its person pays nothing, we note what we paid."""

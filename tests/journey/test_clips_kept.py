@@ -15,7 +15,7 @@ from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.job import JobState
 from bot.notices import Delivered, Notice
 from bot.refs import JobId
-from bot.store import jobs
+from bot.store import jobs, settings
 from tests.conftest import House
 from tests.fakes import to_requester
 from tests.ports import free_port
@@ -141,6 +141,22 @@ async def test_a_clip_nobody_can_receive_is_kept_and_charged(house: House) -> No
     assert "kept" in job.failure.sentence
     shown = await house.studio.show(job_id, to_requester())
     assert isinstance(shown.notice, Delivered)
+    await house.check_books()
+
+
+async def test_a_clip_whose_file_somebody_removed_is_neither_charged_nor_called_kept(
+    house: House,
+) -> None:
+    job_id = await refused_post(house)
+    [kept] = house.config.bot.data_dir.rglob(f"{job_id}.mp4")
+    kept.unlink()
+    house.chat.before_post = lambda _: None
+    await hurry(house, job_id, JobState.FAILED)
+    job = await house.job(job_id)
+    assert job.failure is not None
+    assert "is kept" not in job.failure.sentence
+    assert (job.cost, house.chat.clips()) == (0, [])
+    assert await house.app.database.read(settings.untold)
     await house.check_books()
 
 
