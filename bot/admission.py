@@ -136,7 +136,7 @@ class Admission:
             self.nudge()
 
     @property
-    def sentence(self) -> str | None:
+    def trouble_sentence(self) -> str | None:
         """Why nothing can be submitted now, if so."""
         return self._trouble
 
@@ -148,15 +148,17 @@ class Admission:
         return self._trouble is None or (is_over and self._breaker.wait(now) <= 0)
 
     @property
-    def unseen(self) -> str | None:
-        """Why nothing is seen of what runs, if so; whoever looks says it each time."""
+    def look_trouble(self) -> str | None:
+        """Why nothing is seen of what runs, if so."""
         return self._unseen
 
-    @unseen.setter
-    def unseen(self, sentence: str | None) -> None:
+    def looked(self) -> None:
+        """What runs was seen just now."""
+        self._unseen, self._looked_at = None, self._clock.now()
+
+    def could_not_look(self, sentence: str) -> None:
+        """It was not, for this reason."""
         self._unseen = sentence
-        if sentence is None:
-            self._looked_at = self._clock.now()
 
     @property
     def health(self) -> Health:

@@ -192,7 +192,7 @@ class App:
         self._failover = Failover(
             is_open=lambda name: name in self._watchers and self._watchers[name].admission.is_open,
             is_well=lambda name: (
-                name in self._watchers and self._watchers[name].admission.sentence is None
+                name in self._watchers and self._watchers[name].admission.trouble_sentence is None
             ),
             confirm_above_usd=self._config.limits.confirm_above_usd,
             moved=self._on_moved,
@@ -275,7 +275,7 @@ class App:
             is_placed_first=self._announcer.is_placed_first,
             resolve=self.operations.resolve,
             unpark=self.operations.unpark,
-            trouble_of=lambda name: self._watchers[name].admission.sentence,
+            trouble_of=lambda name: self._watchers[name].admission.trouble_sentence,
             chart=Charts(self._codec, config.bot.data_dir / "charts").draw,
             sign=self._signer.sign,
             is_admin=reach.is_admin,

@@ -93,7 +93,9 @@ class Gauges:
             limits = self._providers[name].limits
             metrics.provider_slots.labels(name, "allowed").set(limits.running)
             metrics.provider_slots.labels(name, "used").set(watcher.running)
-            metrics.provider_trouble.labels(name).set(watcher.admission.sentence is not None)
+            metrics.provider_trouble.labels(name).set(
+                watcher.admission.trouble_sentence is not None
+            )
 
     async def _measure_spans(self) -> None:
         """How long the jobs took that were delivered since the last look, or this start."""

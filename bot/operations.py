@@ -73,10 +73,8 @@ class Operations:
         self._told: dict[str, set[Contact]] = {}
         self._failover = failover
 
-    async def act(
-        self, name: str, values: Mapping[str, object], *, actor: str = OPERATOR
-    ) -> Mapping[str, object]:
-        """An act by its name and arguments, as a command or a button sends them.
+    async def act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
+        """An act of the operator by its name and arguments, as a command or a button sends them.
 
         Raises `InvalidRequest` for what there is not.
         """
@@ -89,9 +87,9 @@ class Operations:
                 generation_id = GenerationId(str(generation)) if generation else None
                 job = await self.resolve(job_id, how, generation_id=generation_id, actor=OPERATOR)
             case "unpark":
-                job = await self.unpark(job_id, actor=actor)
+                job = await self.unpark(job_id, actor=OPERATOR)
             case "review":
-                job = await self._review(job_id, values, actor=actor)
+                job = await self._review(job_id, values)
             case "learn":
                 return {"sentence": await self._learn(values)}
             case _:
@@ -217,7 +215,7 @@ class Operations:
 
         return await self._database.write(work)
 
-    async def _review(self, job_id: JobId, values: Mapping[str, object], *, actor: str) -> Job:
+    async def _review(self, job_id: JobId, values: Mapping[str, object]) -> Job:
         """Post a clip that waits for a moderator, or reject it, for a reason if one is given."""
         now, why = self._clock.now(), str(values.get("reason") or "")
         found = next((each for each in VERDICTS if each == values.get("how")), None)
@@ -225,7 +223,7 @@ class Operations:
             raise InvalidRequest("Say post or reject.")
 
         def work(tx: Tx) -> Job:
-            job = reviews.decide(tx, job_id, found, by=actor, now=now, reason=why)
+            job = reviews.decide(tx, job_id, found, by=OPERATOR, now=now, reason=why)
             if job.next_at is not None:
                 self._dispatcher.wake(tx, job_id, job.next_at)
             tx.after_commit(lambda: self._announce(job_id))

@@ -1,4 +1,4 @@
-"""What happens in one process and the watcher of a provider, maybe in another, should know."""
+"""Passes news between the watcher of a provider and the steps of jobs, in any process."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Relay:
     def troubles(self) -> dict[str, str | None]:
         """Why each provider takes nothing, or tells nothing of what runs, if so."""
         every = {name: each.admission for name, each in self._watchers.items()}
-        return {name: each.sentence or each.unseen for name, each in every.items()}
+        return {name: each.trouble_sentence or each.look_trouble for name, each in every.items()}
 
     # ---- what other processes say --------------------------------------------------------
 

@@ -270,9 +270,7 @@ class Submitter:
             code="provider_closed",
             sentence="The video service took no jobs for a day, so this one was given up.",
         )
-        await self._shop.result(
-            job, lambda tx, current: ledger.fail(tx, current, self._shop.clock.now(), failure)
-        )
+        await self._shop.fail(job, failure)
 
     async def reconcile(self, job: Job) -> None:
         """Look for a submission whose answer was lost: adopt it, send it again once, or ask."""

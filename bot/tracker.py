@@ -10,10 +10,8 @@ from bot.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
 from bot.errors import (
     BotError,
     ClipBroken,
-    ClipError,
     ClipTooLarge,
     DeliveryUnavailable,
-    ProviderError,
     ProviderUnavailable,
     Refusal,
     Stale,
@@ -68,11 +66,11 @@ class JobTracker:
         try:
             try:
                 await self._step(job)
-            except (Stale, StoreError):
+            except StoreError:
                 raise
             except BotError as error:
                 await self._after(job, error)
-        except (Stale, StoreError):
+        except StoreError:
             raise
         except Exception as error:
             log.exception("job.fault", job=job.id, state=job.state)
@@ -159,7 +157,7 @@ class JobTracker:
                 await self._deliverer.keep(job, error)
             case ProviderUnavailable() | DeliveryUnavailable():
                 await self._again(job, error.retry_after)
-            case ClipError() | ProviderError() | BotError():
+            case BotError():
                 await self._again(job, None)
 
     async def _after_broken(self, job: Job, error: ClipBroken) -> None:

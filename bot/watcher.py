@@ -127,7 +127,7 @@ class ProviderWatcher:
         return Outlook(
             position=position,
             expected=self._durations.expected_wait(likeness, position=position, slots=slots),
-            provider_trouble=self.admission.sentence,
+            provider_trouble=self.admission.trouble_sentence,
         )
 
     def _stale_after(self) -> timedelta:
@@ -181,12 +181,12 @@ class ProviderWatcher:
             try:
                 await self._reread()
                 await self._look()
-                failures, self.admission.unseen = 0, None
+                failures = 0
+                self.admission.looked()
             except ProviderError as error:
-                failures, self.admission.unseen = min(failures + 1, 5), error.sentence
-                log.warning(
-                    "provider.look_failed", provider=self._provider.name, cause=error.sentence
-                )
+                failures, why = min(failures + 1, 5), error.sentence
+                self.admission.could_not_look(why)
+                log.warning("provider.look_failed", provider=self._provider.name, cause=why)
                 await self._rest(began + (error.retry_after or min(2.0**failures, 30.0)))
             except StoreError as error:
                 log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400

@@ -303,8 +303,8 @@ class Database(ABC):
         why = (
             "cannot be reached" if self._is_cut_off(error) else f"did not take it: {cause(error)}"
         )
-        for item in batch:
-            item.error = item.error or StoreError(f"The database {why}. Nothing was changed.")
+        for item in (each for each in batch if each.error is None):
+            item.error = StoreError(f"The database {why}. Nothing was changed.")
             item.error.__cause__ = error
 
     def _is_cut_off(self, error: Exception) -> bool:

@@ -91,7 +91,8 @@ def again(tx: Tx, key: str, now: datetime) -> None:
 def forget_letters(tx: Tx, person: str, now: datetime) -> None:
     """Let the copies go that somebody was sent."""
     is_to_them = errands.c.key.endswith(f":letter:{short(person)}", autoescape=True)
-    for row in tx.conn.execute(select(errands).where(errands.c.kind == "letter", is_to_them)):
+    found = tx.conn.execute(select(errands).where(errands.c.kind == "letter", is_to_them))
+    for row in found.all():
         if Requester.model_validate(row.to["person"]).person == person:
             _recall(tx, row.key, now)
 
@@ -158,7 +159,7 @@ def put_off(tx: Tx, errand: Errand, until: datetime) -> None:
 
 
 def finish(tx: Tx, errand: Errand) -> None:
-    """It says what was so when it was begun; what changed since is due again."""
+    """It is done, unless what it says has changed since it was read: then it is due again."""
     if errand.kind == "recall":
         tx.conn.execute(delete(errands).where(errands.c.key == errand.key))
         return

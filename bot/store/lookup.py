@@ -43,7 +43,7 @@ def look_up(
     house: LimitsTable,
     now: datetime,
 ) -> Known:
-    """What is known of a request, all of one moment; `named` are the jobs that it came of."""
+    """What is known of a request, in one visit; `named` are the jobs that it came of."""
     requester, channel = request.requester, request.thread.channel
     found = {each: jobs.get_or_none(conn, each) for each in {*named, *clips_of(request.work)}}
     earlier = {each: job for each, job in found.items() if job and _is_seen(job, requester)}

@@ -54,7 +54,7 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What the rows say of a person in a channel of a place, all of one moment.
+    """What the rows say of a person in a channel of a place, read in one visit.
 
     `asked` is the job of their request, where it was asked for before.
     """

@@ -1,4 +1,4 @@
-"""What is said in SQL differently, in words that both databases understand."""
+"""SQL in which the two databases differ, written once for both."""
 
 from __future__ import annotations
 

@@ -100,14 +100,14 @@ async def test_everyone_who_waits_hears_once_that_it_is_down_and_once_that_it_is
         desk.admission.trouble(ProviderAuthError("The key is refused.", provider="luma"))
     down = await desk.until_shown(len(waiting))
     assert {job_id for job_id, _ in down} == {job.id for job in waiting}
-    assert desk.admission.sentence == "The key is refused."
+    assert desk.admission.trouble_sentence == "The key is refused."
     desk.clock.move(minutes=6)
     desk.admission.trouble(ProviderAuthError("The key is refused.", provider="luma"))
     desk.admission.taken()
     back = await desk.until_shown(len(waiting))
     assert {job_id for job_id, _ in back} == {job.id for job in waiting}
     assert desk.shown == []
-    assert desk.admission.sentence is None
+    assert desk.admission.trouble_sentence is None
 
 
 async def test_news_for_a_long_line_comes_in_turn_and_not_as_a_flood(desk: Desk) -> None:

@@ -154,7 +154,7 @@ async def test_a_call_that_cannot_be_looked_into_at_first_brings_its_clip_back_l
     async with asyncio.timeout(15):
         while watcher._callbacks.next_at == math.inf:
             await asyncio.sleep(0.01)
-        while watcher.admission.sentence is not None:
+        while watcher.admission.trouble_sentence is not None:
             house.clock.move(seconds=0.5)
             await asyncio.sleep(0.02)
         while (await house.job(lost)).state is not JobState.DELIVERED:
