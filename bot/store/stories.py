@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, or_, select
 
+from bot.errors import Stale
 from bot.job import DECIDE_WITHIN, OPEN, TERMINAL, Failure, Job, JobState, Plan
 from bot.refs import JobId, Micros
 from bot.store import jobs as job_rows
@@ -116,11 +117,16 @@ def follow(tx: Tx, film: Job, now: datetime) -> Job:
 
 
 def finish(tx: Tx, film: Job, now: datetime) -> Job:
-    """End a film with the shots that there are; what is held for the others is given back."""
+    """End a film with the shots that there are; what is held for the others is given back.
+
+    Raises `Stale` where one is being made after all: it would be paid and be in no film.
+    """
     every_shot = shots(tx.conn, film.id)
     for shot in every_shot:
         if shot.state is JobState.ACCEPTED:
             ledger.end(tx, shot, JobState.CANCELLED, now, charged=None)
+        elif shot.state not in TERMINAL:
+            raise Stale(f"Shot {shot.shot} of {film.id} is being made again.")
     film = job_rows.get(tx.conn, film.id)
     if not any(shot.state is JobState.DELIVERED for shot in every_shot):
         return ledger.fail(tx, film, now, NOTHING_MADE)

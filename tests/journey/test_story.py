@@ -17,7 +17,7 @@ from adapters.login import whoami
 from adapters.terminal.listener import Terminal
 from adapters.terminal.render import PlainScreen
 from adapters.terminal.sources import Listed
-from bot.errors import InvalidRequest, Moderated, QuotaExceeded, Refusal
+from bot.errors import InvalidRequest, Moderated, QuotaExceeded, Refusal, Stale
 from bot.job import Job, JobState
 from bot.notices import (
     Accepted,
@@ -390,3 +390,28 @@ async def test_a_clip_of_an_open_film_is_kept_however_old_it_is(
     await house.studio.stories.finish(film, ANA)
     done = await house.until(film, JobState.DELIVERED, JobState.FAILED)
     assert done.state is JobState.DELIVERED, done.failure
+
+
+async def test_a_film_is_not_finished_while_a_shot_is_made_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = await begin(house)
+    await make(house, film, 1)
+    await fail(house, film, 2)
+    service = house.studio.stories
+    decide = service._decide
+
+    async def decide_late(*given: Any) -> Notice:
+        await service.redo(film, 2, ANA, prompt="it walks")
+        await at_service(house, film, 2)
+        return await decide(*given)
+
+    monkeypatch.setattr(service, "_decide", decide_late)
+    with pytest.raises(Stale, match="is being made again"):
+        await service.finish(film, ANA)
+    for number in (2, 3):
+        await make(house, film, number)
+    done = await house.delivered(film)
+    assert done.clip is not None
+    assert done.clip.seconds == pytest.approx(15, abs=0.2)
+    assert len(house.simulator.generations) == 4
