@@ -23,7 +23,9 @@ class Replicas(Protocol):
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         """Be the only one, in any process, who is busy with this; others wait for their turn.
 
-        Raises `StoreError` where that cannot be known.
+        Raises `StoreError` where that cannot be known at the beginning. Whoever loses the database
+        meanwhile goes on unaware of it, so what is done must bear being done by two: posts have
+        keys, and rows have versions.
         """
 
     def tell(self, subject: str, **said: str) -> None:

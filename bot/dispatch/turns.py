@@ -100,7 +100,7 @@ class Turns:
 
 @asynccontextmanager
 async def _pinged(conn: psycopg.AsyncConnection) -> AsyncIterator[None]:
-    """Show that we are alive; a lost connection shows at the end."""
+    """Show that we are alive; where the connection is lost the turn is, too, and nobody hears."""
     pinging = asyncio.ensure_future(_ping(conn))
     try:
         yield
