@@ -1,22 +1,43 @@
-"""Answers that only one person sees: an interaction's own message, while its token lives."""
+"""Answers that only one person sees: an interaction's own messages, while its token lives."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import discord
 
-from adapters.discord import buttons, render
+from adapters.discord import buttons, refusals, render
 from adapters.discord.messages import to_file
 from bot.clock import Clock
 from bot.errors import ThreadGone
-from bot.notices import Cancelled, Delivered, Failed, Notice
-from bot.refs import MessageRef, ThreadRef
+from bot.notices import Cancelled, Delivered, Failed, Jobless, Notice
+from bot.refs import JobId, MessageRef, ThreadRef
 
 Interaction = discord.Interaction[Any]
 #: An interaction's token ends after 15 minutes; the last one is left for a slow upload.
 TOKEN_LIFE = timedelta(minutes=14)
+ORIGINAL = "@original"
+OVER = "The private answer can no longer be written to."
+IN_DOUBT = "Whether a further private answer was begun is not known."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One interaction, and which of its messages is which job's: the first job has the original.
+
+    `begun` are those of which a follow-up may stand there that we cannot name.
+    """
+
+    interaction: Interaction
+    messages: dict[JobId, str] = field(default_factory=dict)
+    shows_clip: set[JobId] = field(default_factory=set)
+    begun: set[JobId] = field(default_factory=set)
+    #: A follow-up takes the original's place where that says nothing yet: each waits for it.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class PrivateAnswers:
@@ -24,50 +45,82 @@ class PrivateAnswers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._open: dict[str, Interaction] = {}
-        self._shows_clip: set[str] = set()
+        self._open: dict[str, Answer] = {}
 
     def keep(self, interaction: Interaction) -> None:
-        """Answer this interaction's job with its own message."""
-        for number in [number for number, each in self._open.items() if self._is_over(each)]:
-            self._drop(number)
-        self._open[str(interaction.id)] = interaction
+        """Answer this interaction's jobs with its own messages."""
+        self._open = {k: v for k, v in self._open.items() if not self._is_over(v.interaction)}
+        self._open[str(interaction.id)] = Answer(interaction=interaction)
 
     def __contains__(self, number: object) -> bool:
         return number in self._open
 
     def of(self, thread: ThreadRef) -> Interaction | None:
         """The interaction that this private place stands for, while it can be answered."""
+        answer = self._answer(thread)
+        return answer.interaction if answer is not None else None
+
+    def _answer(self, thread: ThreadRef) -> Answer | None:
         _, _, number = (thread.thread or "").partition(":")
-        interaction = self._open.get(number)
-        if interaction is not None and self._is_over(interaction):
-            self._drop(number)
+        answer = self._open.get(number)
+        if answer is not None and self._is_over(answer.interaction):
+            del self._open[number]
             return None
-        return interaction
+        return answer
 
     def _is_over(self, interaction: Interaction) -> bool:
         return self._clock.now() - interaction.created_at > TOKEN_LIFE
 
-    def _drop(self, number: str) -> None:
-        self._open.pop(number, None)
-        self._shows_clip.discard(number)
-
     async def write(self, thread: ThreadRef, notice: Notice) -> MessageRef:
-        """Let the private answer say this; raises `ThreadGone` once its token has ended."""
-        interaction = self.of(thread)
-        if interaction is None:
-            raise ThreadGone("The private answer can no longer be written to.")
-        message = MessageRef(thread=thread, message="@original")
-        number = str(interaction.id)
+        """Let its job's private answer say this; raises `ThreadGone` once its token has ended."""
+        answer = self._answer(thread)
+        if answer is None:
+            raise ThreadGone(OVER)
+        async with answer.turn:
+            return MessageRef(thread=thread, message=await self._say(answer, notice))
+
+    async def _say(self, answer: Answer, notice: Notice) -> str:
+        assert not isinstance(notice, Jobless)  # It is told to nobody in private.
+        job_id = notice.about.job_id
         if isinstance(notice, Delivered):
-            self._shows_clip.add(number)
-        elif number in self._shows_clip and not isinstance(notice, Failed | Cancelled):
+            answer.shows_clip.add(job_id)
+        elif job_id in answer.shows_clip and not isinstance(notice, Failed | Cancelled):
             # News that were on their way when the clip came would take its place.
-            return message
+            return answer.messages.get(job_id, ORIGINAL)
         drawn = render.draw(notice, now=self._clock.now())
-        await interaction.edit_original_response(
-            content=drawn.content,
-            view=buttons.to_view(drawn.buttons) if drawn.buttons else None,
-            attachments=[to_file(drawn.file)] if drawn.file is not None else [],
-        )
-        return message
+        if answer.messages and job_id not in answer.messages:
+            answer.messages[job_id] = await _follow_up(answer, job_id, drawn.content)
+        name = answer.messages.get(job_id, ORIGINAL)
+        await _edit(answer.interaction, name, drawn)
+        answer.messages[job_id] = name
+        return name
+
+
+async def _follow_up(answer: Answer, job_id: JobId, words: str) -> str:
+    """Begin one more message, of words alone: what is done twice to a message stands there once.
+
+    Nothing finds one whose answer was lost. Raises `ThreadGone` for a job that may have one.
+    """
+    if job_id in answer.begun:
+        raise ThreadGone(IN_DOUBT)
+    answer.begun.add(job_id)
+    try:
+        sent = await answer.interaction.followup.send(words, ephemeral=True, wait=True)
+    except (discord.DiscordException, aiohttp.ClientError) as error:
+        if refusals.is_certain(error):
+            answer.begun.discard(job_id)
+        raise
+    # No number, as that would have a link.
+    return f"@{sent.id}"
+
+
+async def _edit(interaction: Interaction, name: str, drawn: render.Drawn) -> None:
+    said: dict[str, Any] = {
+        "content": drawn.content,
+        "view": buttons.to_view(drawn.buttons) if drawn.buttons else None,
+        "attachments": [to_file(drawn.file)] if drawn.file is not None else [],
+    }
+    if name == ORIGINAL:
+        await interaction.edit_original_response(**said)
+    else:
+        await interaction.followup.edit_message(int(name.removeprefix("@")), **said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.job import JobState
+from bot.refs import JobId
 from tests.adapters.discord.conftest import Street, Town, picture
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Interaction, Message
@@ -47,6 +48,50 @@ async def test_what_is_asked_under_a_private_clip_stays_private(street: Street) 
     sent = await street.ana.submit_modal(remixed, {"Prompt": "a blue secret"})
     assert (await private_clip(street, sent)).is_ephemeral
     assert street.discord.said(street.general) == []
+
+
+async def variations(street: Street, count: int) -> tuple[Interaction, list[JobId]]:
+    """So many variations of a private clip, asked for and made."""
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    clip = await private_clip(street, asked)
+    await street.house.delivered(job_of(clip))
+    pressed = await street.ana.choose(clip, "More…", "several")
+    await street.ana.modal(pressed)
+    sent = await street.ana.submit_modal(pressed, {"How many?": [str(count)]})
+    await street.ana.answer(sent)
+    made = sorted({each.id for each in await all_jobs(street)} - {job_of(clip)})
+    for job_id in made:
+        await street.house.delivered(job_id)
+    return sent, made
+
+
+def shown(messages: list[Message]) -> list[str]:
+    """The jobs whose clips stand in these messages."""
+    return sorted(job_of(each) for each in messages if each.attachments)
+
+
+async def test_each_of_several_private_variations_is_seen(street: Street) -> None:
+    sent, made = await variations(street, 4)
+    assert len(made) == 4
+    assert shown(street.ana.ephemeral(sent)) == made
+    assert all(each.seen_by == street.ana.id for each in street.ana.ephemeral(sent))
+    assert [*street.discord.said(street.ana.dm), *street.discord.said(street.general)] == []
+    deleted = sent.followups[0]
+    await street.ana.answer(await street.ana.click(deleted, "Delete"))
+    await street.discord.wait_for(lambda: not deleted.attachments)
+    assert len(shown(street.ana.ephemeral(sent))) == 3
+    await street.house.check_books()
+
+
+async def test_a_variation_whose_private_answer_is_in_doubt_comes_directly(
+    street: Street,
+) -> None:
+    street.discord.faults.drop("POST", "/webhooks/[^/]+/[^/]+$", when="after")
+    sent, made = await variations(street, 2)
+    private, direct = shown(street.ana.ephemeral(sent)), shown(street.discord.said(street.ana.dm))
+    assert [len(private), len(direct)] == [1, 1]
+    assert sorted([*private, *direct]) == made
+    await street.house.check_books()
 
 
 async def test_a_private_clip_is_deleted_where_it_stands(street: Street) -> None:
