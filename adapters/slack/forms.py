@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.command_text import Draft
 from adapters.follow_ups import act_of
 from adapters.slack import buttons, more, parse, views
-from adapters.slack.addresses import Account
+from adapters.slack.addresses import Account, channel_of, parent_of
 from adapters.slack.deeds import deed_view
 from adapters.slack.filled import OTHER_VERSION, PICTURE
 from adapters.slack.heard import File, Heard, read_files
@@ -95,9 +95,10 @@ class Forms:
         work = await self._studio.draft_of(job_id, requester)
         place = Place(channel=heard.channel, thread=heard.thread or heard.ts, message=heard.ts)
         if heard.action == "edit":
-            # A letter with this button tells of what was asked for in a channel.
+            # A letter with this button tells of what was asked for in a channel; what was private
+            # is asked for in the direct messages again.
             before = await self._studio.thread_of(job_id, requester)
-            place = Place(channel=before.channel, thread=before.thread or "")
+            place = Place(channel=channel_of(before), thread=parent_of(before))
         offers = await self._studio.preferences.offers(requester, heard.channel)
         if heard.action == "animate":
             view = _animating(models, offers, replace(place, clip=job_id))

@@ -455,6 +455,21 @@ async def test_a_private_clip_stays_private_when_it_is_tried_again(lane: Lane) -
     assert [each for each in lane.slack.said(lane.general) if each.user != lane.ana.id] == []
 
 
+async def test_what_was_private_stays_private_when_it_is_edited(lane: Lane) -> None:
+    lane.house.simulator.faults.fail("Frame moderation failed")
+    await lane.ana.slash("/ray", "a grim secret --private", lane.general)
+    letter = await lane.slack.wait_message(
+        lane.ana.direct, lambda each: "Edit and retry" in each.buttons, seconds=15
+    )
+    view = await (await lane.ana.click(letter, "Edit and retry")).wait_view()
+    await lane.ana.submit(view, {"prompt": "a kind secret"})
+    await lane.clip(lane.ana.direct)
+    edited = job_of(await lane.status("a kind secret", lane.ana.direct))
+    told = await lane.ben.slash("/ray", f"show {edited}", lane.general)
+    await told.wait_said(lambda text: "There is no job" in text)
+    assert lane.slack.said(lane.general) == []
+
+
 async def test_a_still_is_a_picture_that_can_be_set_in_motion(
     open_lane: Callable[..., Any],
 ) -> None:
