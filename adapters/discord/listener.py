@@ -221,7 +221,7 @@ class Discord(Delivery):
         is_still: bool = False,
         place: ThreadRef | None = None,
     ) -> None:
-        """Ask for what was filled in; `place` is where it is answered, else where it was said."""
+        """Ask for what was filled in, to be answered as `place` was, else where it was said."""
         if not await acknowledge(interaction):
             return
         async with self.boundary(partial(refuse, interaction)):
@@ -281,15 +281,12 @@ class Discord(Delivery):
         job: JobId | None = None,
         place: ThreadRef | None = None,
     ) -> Asked:
-        """Who asks, and where it is answered: at `place` where that is settled."""
+        """Who asks, and where it is answered: at `place` unless only its person may see it."""
         channel, where = interaction.channel, parse.where_asked(interaction)
         if channel is None:
             raise NotAllowed("I cannot see this channel.")
-        source = interaction.message
-        # What is asked for under an answer for one's own eyes is answered like it.
-        is_settled = place is not None and not parse.is_private(place)
         if is_private is None:
-            is_private = source is not None and source.flags.ephemeral and not is_settled
+            is_private = remakes.is_kept_private(interaction, place)
         if is_private or where == "away":
             self.keep_private(interaction)
             number: int | None = interaction.id
@@ -310,7 +307,7 @@ class Discord(Delivery):
             thread=thread,
             is_age_restricted=parse.is_age_restricted(channel),
         )
-        return remakes.to_place_before(asked, place) if place and is_settled else asked
+        return remakes.to_place_before(asked, place) if place else asked
 
     async def requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
         """Who asks; outside our places, in the one of theirs where that job is."""

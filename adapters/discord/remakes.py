@@ -12,7 +12,7 @@ from adapters.discord.buttons import Filled, OnFilled
 from adapters.discord.choices import EDIT
 from adapters.discord.commands import ANIMATE
 from adapters.discord.deeds import Desk
-from adapters.discord.parse import Asked
+from adapters.discord.parse import DIRECT, Asked, is_private, where_asked
 from adapters.discord.replies import refuse
 from bot.refs import JobId, ThreadRef
 from bot.request import ClipFrame, Frame, Work, frames_of
@@ -49,7 +49,7 @@ class FormDesk(Desk, Protocol):
         is_still: bool = False,
         place: ThreadRef | None = None,
     ) -> None:
-        """Ask for what was filled in; `place` is where it is answered, else where it was said."""
+        """Ask for what was filled in, to be answered as `place` was, else where it was said."""
 
 
 class Remakes:
@@ -71,7 +71,8 @@ class Remakes:
         requester = await self._desk.requester(interaction, job=job_id)
         work = await self._studio.draft_of(job_id, requester)
         # A letter with this button tells of what was asked for in a channel, and belongs there.
-        place = await self._studio.thread_of(job_id, requester) if is_edit else None
+        before = await self._studio.thread_of(job_id, requester)
+        place = before if is_edit or _is_for_one(before) else None
 
         async def on_filled(submitted: Interaction, filled: Filled) -> None:
             start, end = frames_of(work)
@@ -92,10 +93,27 @@ class Remakes:
         await self._desk.open_form(interaction, ANIMATE, on_filled, needs_prompt=False)
 
 
+def is_kept_private(interaction: Interaction, before: ThreadRef | None) -> bool:
+    """Whether only its person is to see the answer: as that above it, or `before`, wherever asked.
+
+    A direct message keeps it so already.
+    """
+    source = interaction.message
+    is_settled = before is not None and not is_private(before)
+    if source is not None and source.flags.ephemeral and not is_settled:
+        return True
+    is_open = where_asked(interaction) == "here"
+    return is_open and before is not None and _is_for_one(before)
+
+
+def _is_for_one(place: ThreadRef) -> bool:
+    return is_private(place) or place.workspace == DIRECT
+
+
 def to_place_before(asked: Asked, before: ThreadRef) -> Asked:
     """Asked under a private word about what was asked in a server, it belongs there, too."""
     who = asked.requester
-    if who.is_install or before.workspace != who.workspace:
+    if who.is_install or before.workspace != who.workspace or is_private(before):
         return asked
     member = who.model_copy(update={"is_direct": False, "home": ""})
     return replace(asked, requester=member, thread=before)

@@ -103,6 +103,20 @@ async def test_a_private_clip_is_deleted_where_it_stands(street: Street) -> None
     await street.discord.wait_for(lambda: not clip.attachments)
 
 
+async def test_a_private_clip_stays_private_when_it_is_remixed_by_its_id(street: Street) -> None:
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    clip = await private_clip(street, asked)
+    await street.house.delivered(job_of(clip))
+    remixed = await street.ana.slash("ray more", id=job_of(clip), act="remix")
+    await street.ana.modal(remixed)
+    sent = await street.ana.submit_modal(remixed, {"Prompt": "a blue secret"})
+    assert (await private_clip(street, sent)).is_ephemeral
+    assert street.discord.said(street.general) == []
+    newest = (await all_jobs(street))[0]
+    told = await street.ben.answer(await street.ben.slash("ray show", id=newest.id))
+    assert "There is no job" in told.content
+
+
 async def test_a_refusal_ends_the_private_answer(street: Street) -> None:
     asked = await street.ana.slash(
         "ray create", prompt="a fox", start_frame=b"no picture", private=True
