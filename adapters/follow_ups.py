@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from adapters.drafts import to_remix
 from adapters.verbs import Follow
 from bot.acts import ACTS, Act
-from bot.refs import MessageRef, ThreadRef
-from bot.request import Frame, Requester
+from bot.errors import InvalidRequest
+from bot.refs import JobId, MessageRef, ThreadRef
+from bot.request import Frame, ImageWork, Requester, VideoWork, Work
 
 if TYPE_CHECKING:
     from bot.studio import Receipt, Studio
@@ -35,6 +36,22 @@ def act_of(action: str) -> Act | None:
     """The act that a button or an entry of the list is for; None where it is none of them."""
     act = "variation" if action == SEVERAL else action
     return next((each for each in DEEDS if each == act), None)
+
+
+def remix_of(work: Work) -> tuple[str, ...]:
+    """The button behind which such a work can be changed, where a form can ask for it."""
+    return ("remix",) if isinstance(work, VideoWork | ImageWork) else ()
+
+
+def check_remix(work: Work, job_id: JobId) -> None:
+    """Raise `InvalidRequest` for what no form can ask for: its words alone are something else."""
+    if work.kind == "story":
+        raise InvalidRequest(f"{job_id} is a film. Go on from one of its shots: `show {job_id}`")
+    if not isinstance(work, VideoWork | ImageWork):
+        raise InvalidRequest(
+            f"{job_id} was made of {work.source.job_id}. Ask for it from there again, as you "
+            "want it."
+        )
 
 
 async def follow_up(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from adapters.follow_ups import SEVERAL
+from adapters.follow_ups import SEVERAL, remix_of
 from bot import notices as n
 from bot import text as words
 from bot.acts import ACTS, FIRST_ROW, Offered
 from bot.errors import BotError, Moderated
-from bot.refs import JobId
 from bot.text import DECISIONS, act_label, act_line
 
 Style = Literal["primary", "secondary", "success", "danger"]
@@ -96,8 +95,8 @@ def choices_of(notice: Told) -> tuple[Button, ...]:
             return buttons_for(job, "cancel")
         case n.Waiting(offer=offer):
             return buttons_for(job, *(["confirm"] if offer else []), "cancel")
-        case n.Delivered(acts=acts):
-            return _acts(job, acts)
+        case n.Delivered():
+            return _acts(notice)
         case n.Failed():
             return _after(notice)
         case n.Cancelled():
@@ -122,8 +121,7 @@ def _after(notice: n.Failed) -> tuple[Button, ...]:
     if notice.is_for_all or notice.minded:
         return _edit(job) if notice.can_edit else ()
     again = ["retry"] if words.advises_retry(notice) else []
-    changed = [] if notice.about.work.kind == "story" else ["remix"]
-    return buttons_for(job, *again, *changed)
+    return buttons_for(job, *again, *remix_of(notice.about.work))
 
 
 def choices_under(error: BotError) -> tuple[Button, ...]:
@@ -156,10 +154,11 @@ def _decisions(notice: words.Beside) -> tuple[Button, ...]:
     )
 
 
-def _acts(job: JobId, offered: tuple[Offered, ...]) -> tuple[Button, ...]:
+def _acts(notice: n.Delivered) -> tuple[Button, ...]:
     """The first row, with Delete at its end, and the list of the rest."""
+    job, offered = notice.about.job_id, notice.acts
     if not offered:
-        return buttons_for(job, "retry", "remix", "delete")
+        return buttons_for(job, "retry", *remix_of(notice.about.work), "delete")
     possible = {each.act for each in offered}
     row = [act for act in FIRST_ROW if act in possible and act != "retry"]
     last = ["delete"] if "delete" in possible else []

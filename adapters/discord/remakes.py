@@ -14,6 +14,7 @@ from adapters.discord.commands import ANIMATE
 from adapters.discord.deeds import Desk
 from adapters.discord.parse import DIRECT, Asked, is_private, where_asked
 from adapters.discord.replies import refuse
+from adapters.follow_ups import check_remix
 from bot.refs import JobId, ThreadRef
 from bot.request import ClipFrame, Frame, Work, frames_of
 
@@ -70,6 +71,7 @@ class Remakes:
     async def _remake(self, interaction: Interaction, job_id: JobId, *, is_edit: bool) -> None:
         requester = await self._desk.requester(interaction, job=job_id)
         work = await self._studio.draft_of(job_id, requester)
+        check_remix(work, job_id)
         # A letter with this button tells of what was asked for in a channel, and belongs there.
         before = await self._studio.thread_of(job_id, requester)
         place = before if is_edit or _is_for_one(before) else None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adapters.command_text import Draft
-from adapters.follow_ups import act_of
+from adapters.follow_ups import act_of, check_remix
 from adapters.slack import buttons, more, parse, views
 from adapters.slack.addresses import Account, channel_of, parent_of
 from adapters.slack.deeds import deed_view
@@ -103,6 +103,7 @@ class Forms:
         if heard.action == "animate":
             view = _animating(models, offers, replace(place, clip=job_id))
         else:
+            check_remix(work, job_id)
             known = self._studio.preferences.models("image") if work.kind == "image" else models
             place = replace(place, job=job_id)
             title = buttons.EDIT if heard.action == "edit" else "Remix"

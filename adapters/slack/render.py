@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
+from adapters.follow_ups import remix_of
 from adapters.slack import blocks as b
 from adapters.slack import buttons
 from adapters.slack.addresses import NAME
@@ -268,7 +269,7 @@ def _buttons(notice: Told) -> list[Block]:
             drawn[0]["elements"].insert(0, buttons.button("redo", f"{job}:{notice.number}"))
         return drawn
     if not notice.acts:
-        return buttons.row(job, "retry", "remix", "delete")
+        return buttons.row(job, "retry", *remix_of(notice.about.work), "delete")
     possible = {each.act for each in notice.acts}
     row = [each for each in FIRST_ROW if each in possible and each != "retry"]
     last = ["delete"] if "delete" in possible else []
@@ -319,7 +320,7 @@ def _after(notice: n.Failed) -> tuple[str, ...]:
     if notice.is_for_all or notice.minded:
         return ("edit",) if notice.can_edit else ()
     again = ("retry",) if words.advises_retry(notice) else ()
-    return again if notice.about.work.kind == "story" else (*again, "remix")
+    return (*again, *remix_of(notice.about.work))
 
 
 def _file(notice: n.WithFile) -> FileSpec:
@@ -390,8 +391,7 @@ def draw_error(
     times = [error.resets_at] if isinstance(error, QuotaExceeded) and error.resets_at else []
     text = words.describe_error(error, job_id, charged)
     edited = error.job_id if isinstance(error, Moderated) else ""
-    below = buttons.row(edited, "edit") if edited else []
-    return to_drawn(fit(said_rows(text, times=times)), buttons=below)
+    return to_drawn(fit(said_rows(text, times=times)), buttons=buttons.row(edited, "edit"))
 
 
 def draw_sentence(text: str) -> Drawn:

@@ -152,6 +152,31 @@ async def test_a_failed_clip_gives_nothing_to_go_on_from(street: Street) -> None
     assert len(await all_jobs(street)) == 1
 
 
+async def test_what_was_made_of_a_clip_is_not_remixed(street: Street) -> None:
+    clip = await made(street, "a red fox", resolution="540p")
+    street.house.simulator.faults.fail("It broke")
+    asked = await street.ana.choose(clip, "More…", "modify")
+    await street.ana.modal(asked)
+    values = {"How far?": ["flex_2"], "What does it look like?": "a drawing"}
+    failed = job_of(await street.ana.answer(await street.ana.submit_modal(asked, values)))
+    await street.house.until(failed, JobState.FAILED)
+    status = await street.discord.wait_message(
+        street.general, lambda each: f"`{failed}`" in each.content and "Retry" in each.buttons
+    )
+    assert list(status.buttons) == ["Retry"]
+    asked = await street.ana.choose(clip, "More…", "reframe")
+    await street.ana.modal(asked)
+    told = await street.ana.answer(await street.ana.submit_modal(asked, {"Shape": ["16:9"]}))
+    reframed = job_of(told)
+    await street.house.delivered(reframed)
+    for job in (failed, reframed):
+        told = await street.ana.answer(await street.ana.slash("ray more", id=job, act="remix"))
+        assert told.is_ephemeral
+        assert f"was made of {job_of(clip)}" in told.content
+    assert len(await all_jobs(street)) == 3
+    await street.house.check_books()
+
+
 async def test_several_are_confirmed_together(open_street: OpenStreet) -> None:
     street = await open_street(limits={"confirm_above_usd": 0.5})
     clip = await made(street, "a red fox", resolution="540p")

@@ -20,7 +20,7 @@ from bot import errors
 from bot import notices as n
 from bot.overview import Allowance, JobLine, UsageReport, UsageRow
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
-from bot.request import ImageFrame, LinkFrame, Requester, VideoWork
+from bot.request import ImageFrame, LinkFrame, Requester, SourceClip, UpscaleWork, VideoWork
 from bot.studio import Receipt, Shown
 from bot.text import Text, clean, describe_settings, describe_usage
 
@@ -365,6 +365,12 @@ def test_the_last_words_lead_to_the_clip() -> None:
     assert "[Go to the clip](<https://discord.com/channels/10/11/12>)" in lines
     assert f"-# $0.18 was charged · job `{JOB}`" in lines
     assert "Go to" not in draw(replace(done, clip=None), now=NOW).content
+
+
+def test_what_was_made_of_a_clip_can_be_had_again_but_not_remixed() -> None:
+    source = SourceClip(job_id=JOB, width=960, height=540, seconds=5.0, resolution="540p")
+    told = replace(about(), work=UpscaleWork(source=source, resolution="1080p"))
+    assert actions(draw(delivered(told), now=NOW)) == ["retry", "delete"]
 
 
 def test_the_same_again_is_offered_only_where_it_can_help() -> None:

@@ -230,6 +230,23 @@ async def test_nothing_comes_of_a_clip_that_failed_or_is_for_its_maker_only(lane
     assert len(await all_jobs(lane)) == 2
 
 
+async def test_what_was_made_of_a_clip_is_not_remixed(lane: Lane) -> None:
+    await lane.ana.slash("/ray", "a fox --res 540p", lane.general)
+    await lane.clip()
+    [first] = await all_jobs(lane)
+    await lane.house.delivered(first.id)
+    lane.house.simulator.faults.fail("It broke")
+    await lane.ana.slash("/ray", f"modify {first.id} flex_2 a drawing", lane.general)
+    failed = await lane.status("No clip this time")
+    assert failed.buttons == ["Retry"]
+    # As it stood under those that failed before.
+    row = next(each for each in failed.blocks if each["type"] == "actions")
+    row["elements"][0]["action_id"] = row["elements"][0]["action_id"].replace(":retry:", ":remix:")
+    pressed = await lane.ana.click(failed, "Retry")
+    await pressed.wait_said(lambda text: f"was made of {first.id}" in text)
+    assert len(await all_jobs(lane)) == 2
+
+
 async def test_several_are_confirmed_by_one_word_and_told_in_one_line(
     open_lane: Callable[..., Any],
 ) -> None:

@@ -18,6 +18,7 @@ from adapters.slack.render import draw
 from bot import errors
 from bot import notices as n
 from bot.refs import MessageRef, Micros, Price, ThreadRef
+from bot.request import SourceClip, UpscaleWork
 from bot.studio import Receipt
 from bot.text import clean
 from tests.adapters.slack.kit import (
@@ -246,6 +247,12 @@ def test_the_last_words_lead_to_the_clip() -> None:
     assert [each["url"] for each in parts(drawn.blocks, "link")] == [link]
     assert f"$0.18 was charged · job {JOB}" in drawn.text.splitlines()
     assert "Go to" not in draw(replace(done, clip=None), now=NOW).text
+
+
+def test_what_was_made_of_a_clip_can_be_had_again_but_not_remixed() -> None:
+    source = SourceClip(job_id=JOB, width=960, height=540, seconds=5.0, resolution="540p")
+    told = replace(about(), work=UpscaleWork(source=source, resolution="1080p"))
+    assert actions(draw(delivered(told), now=NOW)) == ["retry", "delete"]
 
 
 def test_the_same_again_is_offered_only_where_it_can_help() -> None:
