@@ -12,7 +12,7 @@ import discord
 from discord import ui
 
 from adapters.discord.choices import Button
-from adapters.discord.parse import action_id
+from adapters.discord.parse import ACTION_ID, action_id
 
 Interaction = discord.Interaction[Any]
 #: Longer than anybody writes, and what Discord leaves open to us at most.
@@ -36,10 +36,7 @@ class HearsActions(Protocol):
         """A button was clicked, or an action chosen from a list."""
 
 
-class ActionButton(
-    ui.DynamicItem[ui.Button[Any]],
-    template=r"ray:(?P<action>[a-z]{1,16}):(?P<target>[a-z0-9:-]{1,60})",
-):
+class ActionButton(ui.DynamicItem[ui.Button[Any]], template=ACTION_ID):
     """A button whose custom id is all there is to know, so it works after any restart."""
 
     def __init__(self, button: ui.Button[Any], action: str, target: str) -> None:

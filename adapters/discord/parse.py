@@ -29,7 +29,8 @@ DIRECT = "@me"
 ONLY = "only:"
 #: In front of a request's number: a thread of its own, which is opened with the first answer.
 NEW = "new:"
-_ACTION_ID = re.compile(r"ray:(?P<action>[a-z]{1,16}):(?P<target>[a-z0-9:-]{1,60})")
+#: A button's custom id. A place of another platform can be its target, such as slack:T0ABC.
+ACTION_ID = re.compile(r"ray:(?P<action>[a-z]{1,16}):(?P<target>[A-Za-z0-9:._-]{1,60})")
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".heic", ".heif", ".avif")
 
 
@@ -303,7 +304,7 @@ def clip_of(message: discord.Message) -> JobId | None:
     while waiting:
         component = waiting.pop(0)
         waiting += getattr(component, "children", ())
-        found = _ACTION_ID.fullmatch(str(getattr(component, "custom_id", None)))
+        found = ACTION_ID.fullmatch(str(getattr(component, "custom_id", None)))
         if found is not None and found["action"] == "delete":
             return JobId(found["target"])
     return None

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from bot.digest import last_due
 from bot.job import Job, JobState
-from bot.store import digests, places
+from bot.store import digests, places, settings
 from tests.adapters.discord.conftest import GUILD, Street, Town
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Kind, Message, NotPossible, Permission, Person
@@ -242,6 +242,22 @@ async def test_a_closed_server_gets_a_sentence_and_the_operator_a_button(
     await otto.answer(await otto.click(notice, "Close"))
     again = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
     assert "not set up for Raybot" in again.content
+
+
+async def test_the_operator_lets_in_a_place_of_another_platform(
+    town: Town, open_street: OpenStreet
+) -> None:
+    street = await operators_street(town, open_street)
+    otto, database, now = street.discord.people["Otto"], street.house.app.database, town.clock.now
+    asks = "Owls (slack:T0_A.BC) wants to use Raybot."
+    await database.write(lambda tx: settings.note_operator(tx, "place:slack:T0_A.BC", asks, now()))
+    street.house.clock.move(seconds=11)
+    notice = await street.discord.wait_message(otto.dm)
+    answer = await otto.answer(await otto.click(notice, "Close"))
+    assert "`slack:T0_A.BC` is not served" in answer.content
+    answer = await otto.answer(await otto.click(notice, "Approve"))
+    assert "`slack:T0_A.BC` is served from now on" in answer.content
+    assert await database.read(lambda conn: places.state(conn, "slack:T0_A.BC")) == "approved"
 
 
 @pytest.mark.parametrize(("button", "cost"), [("Charge", True), ("Release", False)])
