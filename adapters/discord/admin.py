@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Interaction = discord.Interaction[Any]
 Given = Mapping[str, Any]
+#: More may be allowed than a message has room for.
+CHANNELS_SHOWN = 60
 
 
 class Admin:
@@ -97,8 +99,11 @@ class Admin:
         if not given["is_allowed"]:
             channels.pop(place.id)
         await self._admin.set_channels(actor.tenant, channels, actor=actor)
-        names = ", ".join(f"<#{each}>" for each in channels) or "every channel"
-        await tell(interaction, f"Raybot can be used in {names}.")
+        # The last ones: what was just allowed is among them.
+        names = [f"<#{each}>" for each in channels][-CHANNELS_SHOWN:]
+        if more := len(channels) - len(names):
+            names.append(f"and {more} more")
+        await tell(interaction, f"Raybot can be used in {', '.join(names) or 'every channel'}.")
 
     async def _defaults(self, interaction: Interaction, actor: Requester, given: Given) -> None:
         channel = checked(given["place"]).id if given["place"] else ""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from bot.digest import last_due
 from bot.job import Job, JobState
+from bot.request import Requester
 from bot.store import digests, places, settings
 from tests.adapters.discord.conftest import GUILD, Street, Town
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
@@ -145,6 +146,18 @@ async def test_a_channel_can_be_the_only_one(street: Street, boss: Person) -> No
     await told(boss, "channel", channel=studio, allowed=False)
     await street.ana.slash("ray create", prompt="a fox")
     await street.clip()
+
+
+async def test_of_very_many_channels_the_last_ones_are_told(street: Street, boss: Person) -> None:
+    actor = Requester(adapter="discord", workspace=str(GUILD), user=str(boss.id))
+    ids = [str(10**19 + number) for number in range(198)]
+    allowed = dict.fromkeys(ids, "studio")
+    await street.house.studio.admin.set_channels(actor.tenant, allowed, actor=actor)
+    answer = await told(boss, "channel", channel=street.general, allowed=True)
+    assert answer.content.startswith("Raybot can be used in <#")
+    assert f"<#{ids[-1]}>, <#{street.general.id}>, and 139 more." in answer.content
+    answer = await told(boss, "channel", channel=street.general, allowed=False)
+    assert f"<#{ids[-1]}>, and 138 more." in answer.content
 
 
 async def test_any_channel_can_be_picked_but_no_category(street: Street, boss: Person) -> None:
