@@ -20,6 +20,8 @@ FORM_SECONDS = 900.0
 FORM = "ray-form:"
 PROMPT_CHARS = 4000
 FLAGS_CHARS = 300
+#: A command takes a longer prompt than a form.
+CUT = "The end had no room here and is left out."
 LABEL_CHARS = 100
 STYLES = {
     "primary": discord.ButtonStyle.primary,
@@ -176,7 +178,7 @@ class Form(ui.Modal):
         self._end: ui.FileUpload[Any] = ui.FileUpload(required=False, min_values=0, max_values=1)
         rows = [
             ("Which image?", "", self._picture if len(pictures) > 1 else None),
-            ("Prompt", "", self._prompt),
+            ("Prompt", CUT if len(prompt) > PROMPT_CHARS else "", self._prompt),
             ("Length and size", "", self._size if sizes else None),
             ("Flags", "As in a message.", self._flags),
             ("End frame", "The last picture.", None if is_still else self._end),

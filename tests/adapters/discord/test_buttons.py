@@ -9,6 +9,7 @@ from bot.job import JobState
 from bot.request import to_video
 from tests.adapters.discord.conftest import Street, Town, picture
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
+from tests.adapters.discord.test_deeds import made
 from tests.discord_server import Message, Permission
 
 OpenStreet = Callable[..., Awaitable[Street]]
@@ -115,6 +116,15 @@ async def test_remix_opens_what_was_asked_to_be_changed(street: Street) -> None:
     work = to_video(job.work)
     assert (job.retry_of, work.start_frame) == (first.id, to_video(first.work).start_frame)
     assert (work.concepts, work.duration) == (("zoom_in",), "9s")
+
+
+async def test_a_remix_says_that_it_leaves_out_the_end_of_a_long_prompt(street: Street) -> None:
+    says = "The end had no room here and is left out."
+    for prompt, said in (("x" * 4000, None), ("x" * 4001, says)):
+        clip = await made(street, prompt)
+        form = await street.ana.modal(await street.ana.click(clip, "Remix"))
+        [field] = [each for each in form["components"] if each["label"] == "Prompt"]
+        assert field.get("description") == said
 
 
 async def test_delete_takes_the_clip_away(street: Street) -> None:
