@@ -15,13 +15,7 @@ from adapters.command_text import Draft
 from adapters.discord.commands import Options
 from bot.errors import InvalidRequest, NotAllowed, ThreadGone
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
-from bot.request import (
-    Frame,
-    GenerationRequest,
-    ImageFrame,
-    Requester,
-    Work,
-)
+from bot.request import Frame, GenerationRequest, ImageFrame, Requester, Work
 
 NAME = "discord"
 DIRECT = "@me"
