@@ -9,13 +9,13 @@ from datetime import datetime
 from bot.errors import InvalidRequest, NotAllowed
 from bot.house import Resolution
 from bot.notices import Notice
-from bot.oversight import view_queue
 from bot.overview import AuditLine, PlaceRules, QueueView
+from bot.place_decisions import Rulings
+from bot.place_queue import view_queue
 from bot.policy import PATTERNS, WORDS, decided
 from bot.refs import JobId
 from bot.request import Requester
 from bot.rights import to_person
-from bot.rulings import Rulings
 from bot.store import digests, jobs, places, settings
 from bot.store.database import Tx
 from bot.words import NAME_CHARS, clean

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
-from bot import doors, supply
+from bot import public_listener, supply
 from bot.announcer import Announcer
 from bot.charts import Charts
 from bot.clips import Clips
@@ -29,10 +29,9 @@ from bot.menu import Menu
 from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.planning import Planner
+from bot.platform_calls import Check, Reach, no_check
 from bot.ports import Adapter
-from bot.reach import Check, Reach, no_check
 from bot.reception import Reception
-from bot.relay import Relay
 from bot.status import Status
 from bot.step import Wiring, Workshop
 from bot.store import jobs, marks, settings
@@ -40,6 +39,7 @@ from bot.store.database import open_database
 from bot.studio import House, Studio
 from bot.tracker import JobTracker
 from bot.vault import Vault
+from bot.watch_signals import Relay
 from bot.watcher import ProviderWatcher
 from bot.web import Web
 
@@ -281,7 +281,7 @@ class App:
             is_admin=reach.is_admin,
             link_to=reach.link_to,
             desk_address=self.public_url or self.address if DESK in self._factories else "",
-            is_desk_public=doors.is_public(config.bot),
+            is_desk_public=public_listener.is_public(config.bot),
             health_of=lambda name: self._watchers[name].admission.health,
             chats=reach.chats,
             check=partial(self._check, config, self.database),

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from bot import choice, orphans
 from bot.clock import SystemClock
 from bot.config import Config
-from bot.doors import LOOPBACK
 from bot.errors import (
     ConfigError,
     InvalidRequest,
@@ -23,6 +22,7 @@ from bot.media import open_media
 from bot.planning import to_price
 from bot.ports import Finding, ModelCapabilities, Provider
 from bot.presets import CHOOSABLE, with_defaults
+from bot.public_listener import LOOPBACK
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
 from bot.store import jobs, ledger, places, reports

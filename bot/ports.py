@@ -8,15 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bot.calls import WebCall as WebCall
-from bot.calls import WebHandler as WebHandler
-from bot.calls import WebReply as WebReply
-from bot.calls import WebRoute as WebRoute
 from bot.job import Failure
 from bot.notices import Notice
 from bot.refs import Attachment, Frozen, GenerationId, JobId, MessageRef, Micros, ThreadRef
 from bot.request import AspectRatio, Duration, Requester, Resolution, Work
 from bot.tariffs import Tariff
+from bot.web_calls import WebCall as WebCall
+from bot.web_calls import WebHandler as WebHandler
+from bot.web_calls import WebReply as WebReply
+from bot.web_calls import WebRoute as WebRoute
 
 FrameKind = Literal["none", "image", "clip"]
 Operation = Literal["video", "story", "image", "upscale", "audio", "reframe", "modify"]

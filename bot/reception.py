@@ -7,17 +7,17 @@ from pathlib import Path
 
 from bot.callbacks import Hint, token_hash
 from bot.disk import has_room
-from bot.entry import Entry
 from bot.errors import StoreBusy
 from bot.links import Links
 from bot.media import LinkSigner
 from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.ports import Adapter, Provider, WebHandler
-from bot.relay import Relay
+from bot.sign_in import Entry
 from bot.store import pulse
 from bot.store.database import Database
 from bot.tables import BotTable
+from bot.watch_signals import Relay
 from bot.web import Behind
 
 #: The act that lets somebody in at the desk; the others are `bot.operations`'.

@@ -18,7 +18,6 @@ from bot.clock import Clock
 from bot.courier import Courier
 from bot.departures import Departures
 from bot.desk import Desk
-from bot.entry import Entry
 from bot.erasure import Erasure
 from bot.errors import InvalidRequest
 from bot.gallery import Gallery
@@ -59,10 +58,11 @@ from bot.receipts import Receipt
 from bot.refs import JobId, ThreadRef
 from bot.removal import Removal, is_deleted
 from bot.request import GenerationRequest, Requester
-from bot.retries import Retries
+from bot.retry_for_others import Retries
 from bot.reviews import Reviews
 from bot.rights import Rights
 from bot.shelf import Shelf, check_whole
+from bot.sign_in import Entry
 from bot.store import jobs, ledger, lineage, places, reviews, settings
 from bot.store.database import Database, Tx
 from bot.stories import Stories

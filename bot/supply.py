@@ -19,7 +19,6 @@ from pydantic import Field, SecretStr
 
 from bot.clock import Clock, SystemClock
 from bot.config import Config, parts_of
-from bot.doors import LOOPBACK, check_door
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
@@ -31,6 +30,7 @@ from bot.ports import (
     ModelCapabilities,
     Provider,
 )
+from bot.public_listener import LOOPBACK, check_door
 from bot.refs import Frozen
 from bot.store.database import POSTGRES
 from bot.studio import Studio

@@ -1,4 +1,4 @@
-"""Every sentence a person reads, as plain text; adapters draw it. Pages: `bot.page_words`."""
+"""What people read of each notice, as plain text; adapters draw it. Pages: `bot.page_words`."""
 
 from __future__ import annotations
 

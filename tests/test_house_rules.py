@@ -164,6 +164,16 @@ def _catches_all(node: ast.AST) -> bool:
     return is_broad and not isinstance(node.body[-1], ast.Raise)
 
 
+def test_the_map_of_the_house_names_every_module() -> None:
+    told = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    modules = {path.stem if path.is_file() else path.name for path in (ROOT / "bot").iterdir()}
+    stores = {path.stem for path in (ROOT / "bot" / "store").glob("*.py")}
+    wanted = (modules | {each for each in stores if not each.startswith("desk_")}) - {
+        *("__init__", "__pycache__", "py"),
+    }
+    assert {each for each in wanted if f"`{each}`" not in told} == set()
+
+
 def test_only_boundaries_catch_everything() -> None:
     found: dict[str, int] = {}
     for path in PYTHON:

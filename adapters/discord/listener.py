@@ -12,11 +12,11 @@ import discord
 from discord import app_commands
 
 from adapters.discord import commands, parse, remakes, render
+from adapters.discord.act_forms import Deeds
 from adapters.discord.admin import Admin
 from adapters.discord.answers import Answers
 from adapters.discord.buttons import Choice, Filled, Form, OnFilled
 from adapters.discord.commands import Options
-from adapters.discord.deeds import Deeds
 from adapters.discord.delivery import Delivery
 from adapters.discord.homes import Homes
 from adapters.discord.mentions import Ears, Mentions

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import discord
 
+from adapters.discord.act_forms import Desk
 from adapters.discord.buttons import Filled, OnFilled
 from adapters.discord.choices import EDIT
 from adapters.discord.commands import ANIMATE
-from adapters.discord.deeds import Desk
 from adapters.discord.parse import DIRECT, Asked, is_private, where_asked
 from adapters.discord.replies import refuse
 from adapters.follow_ups import check_remix

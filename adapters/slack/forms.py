@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from adapters.command_text import Draft
 from adapters.follow_ups import act_of, check_remix
 from adapters.slack import buttons, more, parse, views
+from adapters.slack.act_forms import deed_view
 from adapters.slack.addresses import Account, channel_of, parent_of
-from adapters.slack.deeds import deed_view
 from adapters.slack.filled import OTHER_VERSION, PICTURE
 from adapters.slack.heard import File, Heard, read_files
 from adapters.slack.manifest import ANIMATE, CREATE

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from adapters.slack.act_forms import HAS_FORM
 from adapters.slack.addresses import NAME, is_direct
 from adapters.slack.buttons import MORE, REJECT, REPORT, read_action
-from adapters.slack.deeds import HAS_FORM
 from adapters.work_text import is_bare_story
 from bot.refs import Frozen
 

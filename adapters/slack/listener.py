@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft, Follow, Retry, SettingsCommand
 from adapters.follow_ups import act_of, follow_up
-from adapters.slack import deeds, parse, refusals, render, views
+from adapters.slack import act_forms, parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
 from adapters.slack.answers import Answers
@@ -48,7 +48,7 @@ TOO_LATE = render.draw_sentence(
     "Raybot was restarted, and what you asked for then was not started. Please ask again."
 )
 #: The forms that say where they were opened.
-PLACED = frozenset({views.CREATE, STORY, deeds.DEED, LIST, REPORTING, REJECTING})
+PLACED = frozenset({views.CREATE, STORY, act_forms.DEED, LIST, REPORTING, REJECTING})
 NOTHING_SAID = "Say what you want to see, or mention me in the thread of an image."
 
 
@@ -122,7 +122,7 @@ class Slack(Delivery):
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
         if heard.kind == "form":
             of_story = story_errors(heard.view, self._studio.stories.check)
-            if wrong := views.errors_of(heard.view) | deeds.errors_of(heard.view) | of_story:
+            if wrong := views.errors_of(heard.view) | act_forms.errors_of(heard.view) | of_story:
                 return {"response_action": "errors", "errors": wrong}
         if self._works is None:
             raise StoreError("Raybot is just starting or stopping. Please try again in a moment.")
@@ -289,8 +289,8 @@ class Slack(Delivery):
         if heard.view.get("callback_id") in (REPORTING, REJECTING):
             await self._voice.say(heard, await self._care.hear_why(heard, requester, account))
             return
-        if heard.view.get("callback_id") == deeds.DEED:
-            await self._on_deed(heard, requester, deeds.read_deed(heard.view))
+        if heard.view.get("callback_id") == act_forms.DEED:
+            await self._on_deed(heard, requester, act_forms.read_deed(heard.view))
             return
         is_story = heard.view.get("callback_id") == STORY
         filled = read_story(heard.view) if is_story else views.read_view(heard.view)
@@ -307,7 +307,7 @@ class Slack(Delivery):
             return
         if (act := act_of(heard.action)) is not None:
             place = Place(channel=heard.channel, job=heard.target)
-            await self._on_deed(heard, requester, deeds.Deed(act=act, place=place))
+            await self._on_deed(heard, requester, act_forms.Deed(act=act, place=place))
             return
         person = await self._people.of(account, heard.user)
         answer = self._care.decide if heard.action in OUTCOMES else self._answers.act
@@ -331,7 +331,7 @@ class Slack(Delivery):
         )
         await self._follow(heard, receipt, is_private=is_private)
 
-    async def _on_deed(self, heard: Heard, requester: Requester, deed: deeds.Deed) -> None:
+    async def _on_deed(self, heard: Heard, requester: Requester, deed: act_forms.Deed) -> None:
         """What is to be made of a clip, by its buttons, its list, or a form behind them."""
         asked = await self._asked(heard, requester, is_private=False)
         end = File(id=deed.end_file) if deed.end_file else None

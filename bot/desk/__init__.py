@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from bot.clips import Clips
 from bot.clock import Clock
+from bot.desk.acts import OpeningsView
 from bot.desk.checks import ChecksView
+from bot.desk.clips import TurningView
+from bot.desk.jobs import WorkView
 from bot.desk.moderation import ModerationView
-from bot.desk.openings import OpeningsView
+from bot.desk.money import SpendingView
 from bot.desk.pace import PaceView
 from bot.desk.people import PeopleView
 from bot.desk.places import PlacesView
 from bot.desk.services import ServicesView
-from bot.desk.spending import SpendingView
-from bot.desk.turning import TurningView
-from bot.desk.work import WorkView
 from bot.house import House
 from bot.planning import Planner
 from bot.rights import Rights

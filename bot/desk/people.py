@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from bot import quota
 from bot.clock import Clock
-from bot.desk.openings import NOBODY
-from bot.desk.turning import TurningView
+from bot.desk.acts import NOBODY
+from bot.desk.clips import TurningView
 from bot.errors import JobNotFound
 from bot.house import House
 from bot.overview import Blocked, Sitting, UsageRow

@@ -22,11 +22,11 @@ from pydantic import Field
 from bot import errors, http, ports
 from bot.clock import Clock
 from bot.dialects import fal_queue
+from bot.list_paging import Turns
 from bot.log import get_logger
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
-from bot.rounds import Turns
 from bot.service import (
     Address,
     OverHttp,

@@ -38,10 +38,10 @@ from bot.dialects.dream_machine_deeds import (
     to_own,
     to_tariffs,
 )
+from bot.list_paging import Horizon, ReadAhead, Rounds, Times, Turns, reaches
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
-from bot.rounds import Horizon, ReadAhead, Rounds, Times, Turns, reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
 from bot.tariffs import PerPiece, PerPixel, Tariff

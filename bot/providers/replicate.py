@@ -34,11 +34,11 @@ from bot.dialects.predictions import (
     to_tariffs,
 )
 from bot.dialects.signed_calls import Signing
+from bot.list_paging import Turns, reaches
 from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.request import to_video
-from bot.rounds import Turns, reaches
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.follow_ups import DEEDS
-from adapters.slack import deeds
+from adapters.slack import act_forms
 from adapters.slack.filled import Place
 from bot.acts import NEEDS, Act, Needs, Offered, Option
 from bot.errors import InvalidRequest
@@ -145,12 +145,12 @@ async def test_the_list_works_after_a_restart_again_and_again_and_says_what_cann
         form = await lane.ben.wait_changed(shown, before)
         # Who cancels can choose the same again.
         form.is_open = False
-        assert (await pick(lane.ben, clip, "Reframe")).said["callback_id"] == deeds.DEED
+        assert (await pick(lane.ben, clip, "Reframe")).said["callback_id"] == act_forms.DEED
         listed = await (await lane.ben.click(clip, "More…")).wait_view()
         closed = await (await lane.ben.click(clip, "More…")).wait_view()
         closed.is_open = False
         asked = await lane.ben.click(closed, "Modify")
-        assert (await asked.wait_view()).said["callback_id"] == deeds.DEED
+        assert (await asked.wait_view()).said["callback_id"] == act_forms.DEED
         await lane.house.studio.delete(first.id, first.request.requester)
         before = listed.hash
         await lane.ben.click(listed, "Join")
@@ -302,7 +302,7 @@ def test_every_form_is_one_that_slack_takes_with_what_is_usual_in_it(act: Act) -
     offer = Offered(act=act, options=options if usual else ())
     if NEEDS[act] == Needs():
         return
-    view = deeds.deed_view(offer, PLACE, prompt="a fox")
+    view = act_forms.deed_view(offer, PLACE, prompt="a fox")
     check_view(view)
     elements = {each["block_id"]: each["element"] for each in view["blocks"]}
     first = elements.get("choice", {}).get("initial_option", {}).get("value")
@@ -316,20 +316,20 @@ def test_every_form_is_one_that_slack_takes_with_what_is_usual_in_it(act: Act) -
     if "other" in state:
         state["other"]["other"]["value"] = "r-0123456789"
     filled = {**view, "state": {"values": state}}
-    assert deeds.errors_of(filled) == {}
-    read = deeds.read_deed(filled)
+    assert act_forms.errors_of(filled) == {}
+    read = act_forms.read_deed(filled)
     assert (read.act, read.place.job, read.choice) == (act, PLACE.job, usual or "")
 
 
 def test_words_without_room_are_kept_whole_by_an_empty_field() -> None:
-    view = deeds.deed_view(Offered(act="extend"), PLACE, prompt="🦊" * 4000)
+    view = act_forms.deed_view(Offered(act="extend"), PLACE, prompt="🦊" * 4000)
     check_view(view)
     assert "initial_value" not in str(view)
 
 
 @pytest.mark.parametrize("carried", ["", "{", "{}", '{"channel":"C1","act":"fly"}', "[1]"])
 def test_a_form_of_another_version_is_refused_beside_it(carried: str) -> None:
-    view = {"callback_id": deeds.DEED, "private_metadata": carried, "state": {"values": {}}}
-    assert deeds.errors_of(view) == {}
+    view = {"callback_id": act_forms.DEED, "private_metadata": carried, "state": {"values": {}}}
+    assert act_forms.errors_of(view) == {}
     with pytest.raises(InvalidRequest, match="another version"):
-        deeds.read_deed(view)
+        act_forms.read_deed(view)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from bot.errors import InvalidRequest
+from bot.place_money import Treasury
 from bot.policy import PATTERNS, WORDS, check_policy, decided, is_reviewed
 from bot.request import Requester
 from bot.store import settings
 from bot.store.database import Tx
-from bot.treasury import Treasury
 from bot.wordlist import MAX_ENTRIES, check_pattern, check_word
 
 

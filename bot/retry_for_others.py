@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.desk.openings import can_retry
+from bot.desk.acts import can_retry
 from bot.errors import InvalidRequest, JobNotFound
 from bot.intake import Intake
 from bot.job import Job, JobState

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.list_paging import OVERLAP, Horizon, Rounds, Turns, reaches
 from bot.ports import Generation, GenerationState
 from bot.refs import GenerationId
-from bot.rounds import OVERLAP, Horizon, Rounds, Turns, reaches
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 A, B = GenerationId("a"), GenerationId("b")
