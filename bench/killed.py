@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from threading import Event
 from time import perf_counter
@@ -15,25 +18,60 @@ from bench.home import Home, home
 from bench.peers import PEERS
 from bench.program import Chat, running, to_bench_config
 from bench.race import RATE, Race, stand
-from bench.service import Account, Service
+from bench.service import Account, Service, to_prompt
 from bench.terms import Terms
 from bench.wall import Wall
+from bot.clock import SystemClock
+from bot.notices import Delivered, Notice
+from bot.ports import FIRST_TRY, Memo
+from bot.refs import MessageRef, ThreadRef
 
 JOBS, LOST_ANSWERS = 100, 5
 #: Each is killed once it has shown so many; Raybot's next life gets so long for the rest.
 SHOWN, PATIENCE_SECONDS = 30, 150.0
+#: Of the posts after these Raybot does not hear: they stand there when it is killed.
+HEARD = SHOWN - 5
 RUN_SECONDS = 90.0
 LOOK_SECONDS = 0.1
 ACCOUNT = Account(min_seconds=15, max_seconds=35, full_size=False, lost_answers=LOST_ANSWERS)
 
 
+class KeyedChat(Chat):
+    """Posts once for each key as the adapters do: what was tried before is looked for.
+
+    After so many `answers` a clip is still shown, and whoever posts it does not hear of that.
+    """
+
+    def __init__(self, wall: Wall, *, answers: float = math.inf) -> None:
+        super().__init__(wall)
+        self._shown, self._answers = wall, answers
+
+    async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
+        """As the memo has it: the first try is not looked for, and each later one is."""
+        if memo.get(FIRST_TRY) is None:
+            await memo.put(FIRST_TRY, SystemClock().now().isoformat())
+        elif self._shown.has(key):
+            return MessageRef(thread=thread, message=key)
+        message = await super().post(thread, notice, key=key, memo=memo)
+        if isinstance(notice, Delivered) and len(self._shown.clips()) > self._answers:
+            await asyncio.Event().wait()
+        return message
+
+
 def live(pipe: Connection, place: Home, url: str, asked: range) -> None:
-    """A life of Raybot, which is asked for so many clips; ends when it is told to, or killed."""
+    """A life of Raybot: the first is asked for clips until it is killed, the next ends them all.
+
+    The first hears no answers any more for the last clips before it is killed.
+    """
+    answers = HEARD if asked else math.inf
 
     async def run() -> None:
         config = to_bench_config(place, url, running=JOBS)
-        async with running(config, chat=Chat(place.wall)) as program:
+        async with running(config, chat=KeyedChat(place.wall, answers=answers)) as program:
             await program.ask_at_pace(asked, RATE)
+            if not asked:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(program.until_ended(), PATIENCE_SECONDS)
             pipe.send(len(asked))
             await asyncio.to_thread(pipe.recv)
 
@@ -82,6 +120,7 @@ class _Stage:
     def start_again(self) -> float:
         """The next life of Raybot; seconds until everybody has a clip, or patience is over.
 
+        It goes on until it has nothing left to do: it might pay or post again after that.
         Of the peers nothing is left that could be started again.
         """
         began, pause = perf_counter(), Event()
@@ -90,7 +129,10 @@ class _Stage:
             if perf_counter() - began > PATIENCE_SECONDS:
                 break
             pause.wait(LOOK_SECONDS)
-        return perf_counter() - began
+        seconds = perf_counter() - began
+        for each in self._own:
+            each.hear(PATIENCE_SECONDS + RUN_SECONDS)
+        return seconds
 
     def end(self) -> None:
         """Let those go that still live."""
@@ -109,32 +151,74 @@ def killing(terms: Terms) -> list[Figure]:
             seconds = stage.start_again()
         finally:
             stage.end()
-        created = [len(service.report(number).created) for number in range(len(accounts))]
+        ordered = [service.orders(number) for number in range(len(accounts))]
         shown = [wall.clips() for wall in stage.walls]
     names = ["Raybot", *(f"{PEER}{who}" for who in peers)]
-    found = zip(names, before, created, shown, strict=True)
-    figures = [_to_figure(*each) for each in found]
+    # A peer's wall has the generations, which only the service has words for.
+    fates = [
+        Fate(
+            asked=[to_prompt(number) for number in range(JOBS)],
+            paid=list(orders.values()),
+            shown=[orders.get(each, each) for each in clips],
+        )
+        for orders, clips in zip(ordered, shown, strict=True)
+    ]
+    figures = [_to_figure(*each) for each in zip(names, before, fates, strict=True)]
     own = replace(
         figures[0],
         goal="0 lost, 0 paid twice, 0 posted twice",
-        measured=f"{figures[0].measured}; {_ended(shown[0], seconds)}",
-        remark=f"{figures[0].remark}; started again at once",
-        is_reached=created[0] == len(shown[0]) == len(set(shown[0])) == JOBS,
+        measured=f"{figures[0].measured}; {_ended(fates[0], seconds)}",
+        remark=f"{figures[0].remark}, and all to the posts after the {HEARD}th; "
+        "started again at once",
+        is_reached=fates[0].is_whole and SHOWN <= before[0] < JOBS,
     )
     return [*figures[1:], own]
 
 
-def _ended(shown: Sequence[str], seconds: float) -> str:
-    is_whole = len(set(shown)) == JOBS
-    return f"{'all' if is_whole else 'NOT all'} shown {seconds:.0f} s after the next start"
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What was asked for, paid and shown, each in the words of its request.
+
+    Counted by request: one that is lost does not make up for another one that came twice.
+    """
+
+    asked: Sequence[str] = field(repr=False)
+    paid: Sequence[str] = field(repr=False)
+    shown: Sequence[str] = field(repr=False)
+
+    @property
+    def lost(self) -> int:
+        """So many requests have no clip."""
+        return len(set(self.asked) - set(self.shown))
+
+    @property
+    def paid_twice(self) -> int:
+        """So many generations were paid beyond the first of each request."""
+        return _too_many(self.paid, self.asked)
+
+    @property
+    def posted_twice(self) -> int:
+        """So many clips stand there beyond the first of each request."""
+        return _too_many(self.shown, self.asked)
+
+    @property
+    def is_whole(self) -> bool:
+        """Each request was paid once and shown once, and nothing else was."""
+        return Counter(self.asked) == Counter(self.paid) == Counter(self.shown)
 
 
-def _to_figure(who: str, before: int, created: int, shown: Sequence[str]) -> Figure:
-    kinds = len(set(shown))
-    lost, again = JOBS - kinds, max(0, created - JOBS)
+def _too_many(found: Sequence[str], asked: Sequence[str]) -> int:
+    return (Counter(found) - Counter(asked)).total()
+
+
+def _ended(fate: Fate, seconds: float) -> str:
+    return f"{'NOT all' if fate.lost else 'all'} shown {seconds:.0f} s after the next start"
+
+
+def _to_figure(who: str, before: int, fate: Fate) -> Figure:
     return Figure(
         name=f"{who}, kill -9 amid {JOBS} jobs",
-        measured=f"{lost} of {JOBS - before} open ones lost, {again} paid twice, "
-        f"{len(shown) - kinds} posted twice",
+        measured=f"{fate.lost} of {JOBS - before} open ones lost, {fate.paid_twice} paid twice, "
+        f"{fate.posted_twice} posted twice",
         remark=f"{before} shown before; {LOST_ANSWERS} answers to a POST were lost",
     )

@@ -75,7 +75,7 @@ async def _run(orders: Orders, opening: asyncio.Lock) -> Outcome:
         watching = asyncio.ensure_future(watch_stalls(late))
         async with asyncio.timeout(RUN_SECONDS):
             job_bytes = await _ask(program, orders.share or range(orders.jobs))
-            while len(place.wall.clips()) < orders.jobs:
+            while len(set(place.wall.clips())) < orders.jobs:
                 await asyncio.sleep(LOOK_SECONDS)
         journeys = await program.journeys()
         watching.cancel()

@@ -53,9 +53,11 @@ METHOD = """\
   callbacks may take 20, since there the goal is GETs per job. The peers have no budget: they ask
   as often as they like, which the real service would answer with 429.
 - **kill -9**: a hundred requests, of which five lose the answer to their POST; each process is
-  killed once thirty clips are shown, and started again. Lost: no clip in the thread, two minutes
-  later. Paid twice: more generations at the service than requests. Posted twice: the same clip
-  under two posts.
+  killed once thirty clips are shown, and started again. Raybot does not hear either that the last
+  five of the thirty were posted; its chat, as the adapters do, looks for a post that was tried
+  before. Counted request by request. Lost: no clip in the thread once Raybot has nothing left to
+  do, or after two minutes. Paid twice: more than one generation at the service. Posted twice: more
+  than one post with its clip.
 - The database writes with full fsync, on a disk. No limit of the simulated account binds but
   those of Raybot.
 

@@ -19,8 +19,9 @@ from sqlalchemy import func, select
 
 from bench.home import Home
 from bench.pace import paced
-from bench.service import KEY
+from bench.service import KEY, to_prompt
 from bench.wall import UPLOAD_SECONDS, Wall
+from bot.about import About
 from bot.addresses import load_early
 from bot.app import App
 from bot.clock import SystemClock
@@ -65,10 +66,11 @@ class Chat:
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Take the time of an upload; then it is visible."""
         await asyncio.sleep(self._upload_seconds)
-        if isinstance(notice, Delivered):
-            self.clips.setdefault(notice.about.job_id, SystemClock().now().timestamp())
-            if self._wall is not None:
-                self._wall.show(notice.about.job_id, key)
+        match notice:
+            case Delivered(about=About(job_id=job_id, work=VideoWork(prompt=prompt))):
+                self.clips.setdefault(job_id, SystemClock().now().timestamp())
+                if self._wall is not None:
+                    self._wall.show(prompt, key)
         self.posts += 1
         self._posted.set()
         return MessageRef(thread=thread, message=key)
@@ -166,6 +168,12 @@ class Program:
         while await self.app.database.read(lambda conn: conn.execute(query).scalar_one()) < count:
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def until_ended(self) -> None:
+        """Wait until nothing that was asked for is still open."""
+        query = select(func.count()).select_from(jobs).where(jobs.c.ended_at.is_(None))
+        while await self.app.database.read(lambda conn: conn.execute(query).scalar_one()):
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def job(self, job_id: JobId) -> Job:
         """One job as it stands."""
         return await self.app.database.read(lambda conn: rows.get(conn, job_id))
@@ -197,7 +205,7 @@ def to_request(number: int, *, person: str = "") -> GenerationRequest:
         dedupe_key=f"{user}-{number}",
         requester=Requester(adapter=NAME, workspace="local", user=user),
         thread=ThreadRef(adapter=NAME, workspace="local", channel=f"channel-{number % 10}"),
-        work=VideoWork(prompt=f"a red fox in snow, number {number}"),
+        work=VideoWork(prompt=to_prompt(number)),
     )
 
 

@@ -22,13 +22,19 @@ if TYPE_CHECKING:
 KEY = "luma-simulator"
 START_SECONDS = 60.0
 LOOKS = ("GET /generations", "GET /generations/{id}")
+PROMPT = "a red fox in snow"
 BODY = {
     "model": "ray-flash-2",
-    "prompt": "a red fox in snow",
+    "prompt": PROMPT,
     "aspect_ratio": "1:1",
     "duration": "5s",
     "resolution": "540p",
 }
+
+
+def to_prompt(number: int) -> str:
+    """What is asked for by the `number`th request: two with the same words are the same one."""
+    return f"{PROMPT}, number {number}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +119,10 @@ class Service:
         """What this account saw until now."""
         return cast("Report", self._ask("report", account))
 
+    def orders(self, account: int = 0) -> dict[str, str]:
+        """What each generation was ordered with in words, by its id."""
+        return cast("dict[str, str]", self._ask("orders", account))
+
     def begin(self, count: int, account: int = 0) -> list[str]:
         """Let so many generations run that nobody asked for by HTTP; their ids, oldest first."""
         return cast("list[str]", self._ask("begin", account, count))
@@ -163,6 +173,8 @@ async def _answer(simulator: Simulator, name: str, *arguments: Any) -> object:
             for each in arguments[0]:
                 await simulator.finish(each)
             return None
+        case "orders":
+            return {each.id: each.order.prompt for each in simulator.generations.values()}
         case _:
             return _report(simulator)
 

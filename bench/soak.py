@@ -59,7 +59,7 @@ async def _run_soak(place: Home, url: str, seconds: float) -> Soaked:
                 group.create_task(program.ask(next(numbers)))
         watching.cancel()
         until = perf_counter() + PATIENCE_SECONDS
-        while len(place.wall.clips()) < count and perf_counter() < until:
+        while len(set(place.wall.clips())) < count and perf_counter() < until:
             await asyncio.sleep(LOOK_SECONDS)
     delivered = len(set(place.wall.clips()))
     return Soaked(looks=looks, files=(files[0], files[-1]), asked=count, delivered=delivered)

@@ -8,7 +8,7 @@ UPLOAD_SECONDS = 0.1
 
 
 class Wall:
-    """One line for each clip that became visible; several processes may write to it."""
+    """One line for each post of a clip, with its key; several processes may write to it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -16,16 +16,18 @@ class Wall:
     def show(self, clip: str, key: str = "") -> None:
         """A clip is visible; the write is one, so lines do not mix."""
         with self._path.open("a") as file:
-            file.write(f"{clip} {key}\n")
+            file.write(f"{clip}\t{key}\n")
 
     def clips(self) -> list[str]:
-        """All that people see, one that stands there twice being here twice.
+        """All that people see, one that stands there twice being here twice."""
+        return [clip for clip, _ in self._lines()]
 
-        As on Discord, a post that comes again under its key stays one post.
-        """
+    def has(self, key: str) -> bool:
+        """Whether something was posted under this key."""
+        return any(each == key for _, each in self._lines())
+
+    def _lines(self) -> list[tuple[str, str]]:
         if not self._path.exists():
             return []
-        lines = self._path.read_text().splitlines()
-        keyed = {line for line in lines if not line.endswith(" ")}
-        unkeyed = [line for line in lines if line.endswith(" ")]
-        return [line.split()[0] for line in (*keyed, *unkeyed)]
+        split = (line.partition("\t") for line in self._path.read_text().splitlines())
+        return [(clip, key) for clip, _, key in split]

@@ -1,7 +1,7 @@
 """What people would use instead: three small bots, as they are commonly found and written.
 
 Each asks Luma for a clip, looks until it is done, downloads it and posts it. What they know of a
-job is in memory; `POST` is the same order for all. They check neither limits nor the clip.
+job is in memory; each orders the same but for its words. They check neither limits nor the clip.
 """
 
 from __future__ import annotations

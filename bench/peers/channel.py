@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
+from bench.service import to_prompt
 from bench.wall import UPLOAD_SECONDS, Wall
 from bot.clock import SystemClock
 
-#: What every peer orders.
+#: What every peer orders, each time with other words.
 ORDER = {
-    "prompt": "a red fox in snow",
     "model": "ray-flash-2",
     "aspect_ratio": "1:1",
     "duration": "5s",
@@ -24,6 +25,11 @@ class Channel:
         self.begun: list[str] = []
         self.visible: dict[str, float] = {}
         self._wall = wall
+        self._numbers = count()
+
+    def order(self) -> dict[str, str]:
+        """What the next job orders; may be called from any thread."""
+        return {"prompt": to_prompt(next(self._numbers)), **ORDER}
 
     def begin(self, generation: str) -> None:
         """The peer knows this generation now; may be called from any thread."""

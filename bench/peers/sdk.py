@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from lumaai import AsyncLumaAI
 
-from bench.peers.channel import ORDER, Channel
+from bench.peers.channel import Channel
 from bench.service import KEY
 
 LOOK_SECONDS = 3.0
@@ -23,13 +23,13 @@ LOOK_SECONDS = 3.0
 @asynccontextmanager
 async def open_bot(url: str, channel: Channel) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """The bot while the block runs."""
-    order: dict[str, Any] = ORDER
     async with (
         AsyncLumaAI(auth_token=KEY, base_url=url) as client,
         httpx.AsyncClient(trust_env=False) as files,
     ):
 
         async def make_clip() -> None:
+            order: dict[str, Any] = channel.order()
             generation = await client.generations.create(**order)
             assert generation.id is not None
             channel.begin(generation.id)

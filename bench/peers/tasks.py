@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from bench.peers.channel import ORDER, Channel
+from bench.peers.channel import Channel
 from bench.service import KEY
 
 LOOK_SECONDS = 2.0
@@ -21,7 +21,8 @@ async def open_bot(url: str, channel: Channel) -> AsyncIterator[Callable[[], Awa
     async with aiohttp.ClientSession(raise_for_status=True) as session:
 
         async def make_clip() -> None:
-            async with session.post(f"{url}/generations", json=ORDER, headers=headers) as reply:
+            order = channel.order()
+            async with session.post(f"{url}/generations", json=order, headers=headers) as reply:
                 generation = await reply.json()
             channel.begin(generation["id"])
             while generation["state"] != "completed":

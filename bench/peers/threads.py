@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
-from bench.peers.channel import ORDER, Channel
+from bench.peers.channel import Channel
 from bench.service import KEY
 
 LOOK_SECONDS = 3.0
@@ -33,7 +33,7 @@ async def open_bot(url: str, channel: Channel) -> AsyncIterator[Callable[[], Awa
 
     def work() -> None:
         pause = threading.Event()
-        generation: dict[str, Any] = json.loads(fetch(f"{url}/generations", ORDER))
+        generation: dict[str, Any] = json.loads(fetch(f"{url}/generations", channel.order()))
         channel.begin(generation["id"])
         while generation["state"] != "completed":
             pause.wait(LOOK_SECONDS)
