@@ -83,8 +83,8 @@ def show(figures: Iterable[Figure], *, title: str) -> None:
     for heading in ("figure", "goal", "measured", ""):
         table.add_column(heading, overflow="fold")
     for figure in figures:
-        color = {True: "green", False: "red"}.get(figure.is_reached or False, "")
+        color = "green" if figure.is_reached else "red"
         verdict = f"[{color}]{figure.verdict}[/]" if figure.verdict else ""
-        measured = f"{figure.measured}\n[dim]{figure.remark}[/]" if figure.remark else None
-        table.add_row(figure.name, figure.goal, measured or figure.measured, verdict)
+        remark = f"\n[dim]{figure.remark}[/]" if figure.remark else ""
+        table.add_row(figure.name, figure.goal, f"{figure.measured}{remark}", verdict)
     console.print(table)
