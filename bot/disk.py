@@ -148,7 +148,7 @@ def copy_durably(source: Path, target: Path) -> None:
     with disk_errors():
         if not target.parent.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _sync_folder(target.parent.parent)
+            sync_folder(target.parent.parent)
         # Beside the target, because a rename is atomic only within one file system.
         unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
@@ -159,11 +159,11 @@ def copy_durably(source: Path, target: Path) -> None:
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a change of names durable."""
+def sync_folder(folder: Path) -> None:
+    """Make a change of names durable; what the disk complains about is left to the caller."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

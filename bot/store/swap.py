@@ -6,11 +6,12 @@ whoever has its lock finishes the rest before the database is opened.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+from bot.disk import sync_folder
 
 #: What may belong to a file after a crash; the file itself goes last.
 _SIDES = ("-wal", "-shm", "-journal", "")
@@ -19,7 +20,7 @@ _SIDES = ("-wal", "-shm", "-journal", "")
 def take_place(fresh: Path, path: Path) -> Path | None:
     """Put a closed database in the place of another; where that is now, if there was one."""
     fresh.replace(decided(path))
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return finish(path)
 
 
@@ -40,19 +41,10 @@ def finish(path: Path) -> Path | None:
         with suppress(FileNotFoundError):
             each.rename(target)
     fresh.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return kept if kept.exists() else None
 
 
 def with_sides(path: Path) -> Iterator[Path]:
     """The file and what SQLite keeps beside it."""
     return (path.with_name(path.name + suffix) for suffix in _SIDES)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a change of names durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
