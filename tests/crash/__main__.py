@@ -1,6 +1,7 @@
 """`make crash`: kill the bot at every point, restart it, and print how each story ended.
 
-Ends with exit code 1 where anything is not whole, or where the naive bot is.
+Ends with exit code 1 where anything is not whole, or where no kill makes the naive bot pay or
+post twice.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tests.crash.worlds import Chat, Fate
 from tests.postgres import SERVER
 
 SEED = 7
+#: What is wrong with a naive bot: nothing else may be, or it shows nothing.
+DOUBLED = {(), ("2 generations",), ("2 clips",)}
 DATABASES: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -47,7 +50,8 @@ async def main(options: argparse.Namespace) -> int:
         naive = [_show(x) async for x in _stage("naive", "sqlite", Path(name), options).singles()]
     broken, caught = sum(bool(each.wrong) for each in fates), sum(bool(x.wrong) for x in naive)
     print(f"\n{len(fates)} stories, {broken} not whole; the naive bot: {caught} of {len(naive)}.")
-    return 1 if broken or not caught else 0
+    is_shown = caught > 0 and {each.wrong for each in naive} <= DOUBLED
+    return 0 if fates and not broken and is_shown else 1
 
 
 def _databases(options: argparse.Namespace) -> list[Kind]:

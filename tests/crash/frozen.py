@@ -49,20 +49,21 @@ LINGER_SECONDS = 2.0
 FROZEN_SECONDS = 10.0
 
 
-async def tell_frozen(place: World, processes: ForkServerContext, point: Where) -> Fate | None:
-    """The story with a process frozen at this point; None where it ended before."""
+async def tell_frozen(place: World, processes: ForkServerContext, point: Where) -> Fate:
+    """The story with a process frozen at this point; it is wrong if it never comes there."""
     began = time.monotonic()
     orders = replace(place.orders(die_at=point), freezes=True, lingers=LINGER_SECONDS)
     async with place.begun(processes, orders) as first:
-        if not await _is_frozen(first):
-            return None
-        frozen_at, where = time.monotonic(), place.passed[-1]
-        wrong = await _live_through(place, processes)
-        await asyncio.sleep(max(0.0, frozen_at + FROZEN_SECONDS - time.monotonic()))
-        os.kill(_pid(first), signal.SIGCONT)
+        where, wrong = str(point), ["It never came there."]
+        if await _is_frozen(first):
+            frozen_at, where = time.monotonic(), place.passed[-1]
+            wrong = await _live_through(place, processes)
+            await asyncio.sleep(max(0.0, frozen_at + FROZEN_SECONDS - time.monotonic()))
+            os.kill(_pid(first), signal.SIGCONT)
         await asyncio.to_thread(first.join, PATIENCE_SECONDS)
-    if first.exitcode != 0:
-        wrong.append(f"the thawed one: exit {first.exitcode}")
+        code = first.exitcode
+    if code != 0:
+        wrong.append(f"the thawed one: exit {code}")
     return Fate(
         chat=place.chat,
         database=place.books.kind,

@@ -56,15 +56,14 @@ class Stage:
         """A process that freezes, at each of some points, and another one that takes over."""
         turn = asyncio.Semaphore(self.at_once)
 
-        async def tell_one(number: int, point: str) -> Fate | None:
+        async def tell_one(number: int, point: str) -> Fate:
             folder = self.folder / f"{self.chat}-frozen-{number}"
             async with turn, world(self.chat, self.database, folder) as place:
                 return await tell_frozen(place, self.processes, point)
 
         points = (*FREEZES, *FREEZES_IN[self.chat])
         for telling in asyncio.as_completed([tell_one(*each) for each in enumerate(points)]):
-            if (fate := await telling) is not None:
-                yield fate
+            yield await telling
 
     async def singles(self, *, first: int = 1, step: int = 1) -> AsyncIterator[Fate]:
         """A kill at each point from `first` on, until a story is over before it comes to one."""
@@ -75,7 +74,7 @@ class Stage:
             for fate in fates:
                 if fate is not None:
                     yield fate
-            if None in fates:
+            if any(each is None or each.is_early for each in fates):
                 return
 
     async def pairs(self, *, many: int, points: int, seed: int) -> AsyncIterator[Fate]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash.books import Kind
 from tests.crash.matrix import Stage, processes
-from tests.crash.worlds import Chat
+from tests.crash.worlds import Chat, tell, world
 
 #: How the names of points begin: after what is paid, and around the end.
 PAID, SETTLING, SETTLED = (
@@ -53,3 +53,25 @@ async def test_the_same_points_show_what_is_wrong_with_a_naive_bot(
     stage = Stage(chat="naive", database="sqlite", folder=tmp_path, processes=context)
     fates = [each async for each in stage.singles(first=4, step=4)]
     assert [each.wrong for each in fates] == [("2 generations",), ("2 clips",)]
+
+
+async def test_a_life_that_fails_before_its_point_is_wrong_though_the_next_one_ends_all(
+    tmp_path: Path, context: ForkServerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world("naive", "sqlite", tmp_path / "place") as place:
+        given = iter([{}, place.settings()])
+        monkeypatch.setattr(place, "settings", lambda: next(given))
+        fate = await tell(place, context, 4)
+    assert fate is not None
+    assert fate.wrong == ("life 1: exit 1",)
+
+
+async def test_a_life_that_ends_before_its_point_is_looked_at_too(
+    tmp_path: Path, context: ForkServerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world("naive", "sqlite", tmp_path / "place") as place:
+        assert await tell(place, context, 99) is None
+        monkeypatch.setattr(place, "wrong_outside", lambda: ["2 clips"])
+        fate = await tell(place, context, 99)
+    assert fate is not None
+    assert (fate.is_early, fate.wrong) == (True, ("2 clips",))

@@ -35,7 +35,10 @@ ASK_AGAIN_SECONDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Fate:
-    """How one story with a kill in it ended: where it was killed, and what is wrong since."""
+    """How one story with a kill in it ended: where it was killed, and what is wrong since.
+
+    `is_early`: a life ended by itself before it came to its point, and left something wrong.
+    """
 
     chat: str
     database: Kind
@@ -43,6 +46,7 @@ class Fate:
     point: str
     wrong: tuple[str, ...]
     seconds: float
+    is_early: bool = False
 
 
 class World(ABC):
@@ -99,7 +103,8 @@ class World(ABC):
         """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
         async with self.begun(processes, orders) as child:
             await asyncio.to_thread(child.join, PATIENCE_SECONDS + 10)
-        return child.exitcode
+            # None where it hangs, and only then it is killed from here.
+            return child.exitcode
 
     @asynccontextmanager
     async def begun(
@@ -291,17 +296,23 @@ async def world(chat: Chat, database: Kind, folder: Path) -> AsyncIterator[World
 
 
 async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fate | None:
-    """A story with a kill at each of these points, one a life; None where a life ended before."""
+    """A story with a kill at each of these points, one a life; None where a life ended before.
+
+    A life that ends in any other way is wrong, whatever the next one makes good.
+    """
     began = time.monotonic()
-    died: list[str] = []
-    for life, die_at in enumerate(points):
+    died, wrong, is_early = list[str](), list[str](), False
+    for life, die_at in enumerate((*points, 0)):
         code = await place.live(processes, place.orders(life=life, die_at=die_at))
-        if code == 0:
-            return None
-        died.append(place.passed[-1] if code == -signal.SIGKILL else f"exit {code}")
-    code = await place.live(processes, place.orders(life=len(points)))
-    wrong = [] if code == 0 else [f"exit {code}"]
-    wrong += place.wrong(kills=len(points))
+        if is_early := code == 0 and die_at != 0:
+            break
+        if code == -signal.SIGKILL and die_at != 0:
+            died.append(place.passed[-1])
+        elif code != 0:
+            wrong.append(f"life {life + 1}: exit {code}")
+    wrong += place.wrong(kills=len(died))
+    if is_early and not wrong:
+        return None
     return Fate(
         chat=place.chat,
         database=place.books.kind,
@@ -309,4 +320,5 @@ async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fa
         point=" · ".join(died),
         wrong=tuple(wrong),
         seconds=time.monotonic() - began,
+        is_early=is_early,
     )
