@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from tests.replicas.town import A_DAY, RUNNING_LIMIT, Town
 FEW = 2
 FEW_CLIPS = {"clips_per_person_per_day": A_DAY}
 GATEWAY, HOUSEKEEPING, WATCH = "discord ", "housekeeping", "watch luma"
-#: What a dead process has in its hands is with others after so long at most.
+GATEWAY_BACK = "gateway back"
 #: So long an answer may take, so who asked just before a process died asks again.
 ANSWER_SECONDS = 3.5
+#: What a dead process has in its hands is with others after so long at most.
 HANDED_OVER_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.2
 #: What a process was just reading when it died is taken up by another one after three minutes.
@@ -70,11 +72,17 @@ async def under_load(
         told.wrong.append(f"{town.most_running} generations at once")
     told.measured["wishes"] = len(town.asked)
     told.measured["asked again"] = len(town.unheard)
-    told.wrong += [
-        f"not answered {at - told.gaps[-1][0]:+.1f} s after the last gap began"
-        for at in (town.unheard if told.gaps else [])
-        if not any(start - ANSWER_SECONDS <= at <= end for start, end in told.gaps)
+    told.wrong += unexcused(town.unheard, told.gaps)
+
+
+def unexcused(unheard: Sequence[float], gaps: Sequence[tuple[float, float]]) -> list[str]:
+    """Who asked while somebody was there to answer, and was not answered."""
+    left = [
+        at for at in unheard if not any(start - ANSWER_SECONDS <= at <= end for start, end in gaps)
     ]
+    if not gaps:
+        return [f"{len(left)} not answered, and nothing had happened"] if left else []
+    return [f"not answered {at - gaps[-1][0]:+.1f} s after the last gap began" for at in left]
 
 
 async def ready(town: Town, many: int) -> None:
@@ -125,10 +133,14 @@ async def kill(town: Town, told: Told, victim: Replica) -> None:
     at = await victim.kill()
     in_hand = await town.read(_in_hand)
     async with asyncio.TaskGroup() as group:
-        for name, taking_over in _taking_over(town, victim, roles, before).items():
-            group.create_task(_measure(told, name, at, taking_over))
+        taking = {
+            name: group.create_task(_measure(told, name, at, taking_over))
+            for name, taking_over in _taking_over(town, victim, roles, before).items()
+        }
         group.create_task(_measure(told, "its jobs go on", at, _handed_over(town, in_hand)))
-    told.gaps.append((at, at + told.measured.get("gateway back", 0.0)))
+    # Of one without the gateway nobody in Discord notices anything.
+    back = taking.get(GATEWAY_BACK)
+    told.gaps.append((at, at + (back.result() if back else 0.0)))
 
 
 def _sessions(town: Town) -> set[str]:
@@ -145,15 +157,17 @@ def _taking_over(
         for role in sorted(roles - {GATEWAY})
     }
     if GATEWAY in roles:
-        found["gateway back"] = town.discord.wait_for(lambda: bool(_sessions(town) - before), 40)
+        found[GATEWAY_BACK] = town.discord.wait_for(lambda: bool(_sessions(town) - before), 40)
     return found
 
 
 async def _measure(
     told: Told, name: str, since: float, waiting: Coroutine[Any, Any, object]
-) -> None:
+) -> float:
     await waiting
-    told.note(name, time.monotonic() - since)
+    seconds = time.monotonic() - since
+    told.note(name, seconds)
+    return seconds
 
 
 def _in_hand(conn: Connection) -> dict[int, int | None]:
@@ -243,7 +257,9 @@ async def limited(town: Town, *, each: int = 8) -> Told:
     told.measured["wishes"] = each * len(town.slack_people)
     allowed = A_DAY * len(town.slack_people)
     told.measured["clips"] = len(town.luma.generations)
-    if (town.most_running, len(town.luma.generations)) != (FEW, allowed):
-        told.wrong.append(f"It should be {FEW} at once, and {allowed} clips.")
+    # The prompt begins with who asks.
+    paid = Counter(each.order.prompt.split()[0] for each in town.luma.generations.values())
+    if town.most_running != FEW or paid != {who.name: A_DAY for who in town.slack_people}:
+        told.wrong.append(f"It should be {FEW} at once, and {A_DAY} clips for each: {paid}.")
     told.wrong += await town.wrong(refused=each * len(town.slack_people) - allowed)
     return told

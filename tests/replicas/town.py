@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -32,6 +32,8 @@ T = TypeVar("T")
 GUILD = 4242
 #: What the video service allows, and what a person may have in a day where a story says so.
 RUNNING_LIMIT, A_DAY = 10, 5
+#: How somebody is told that they had all of it.
+REFUSED = f"failed You have used {A_DAY} of {A_DAY} "
 NAMES = ("Ana", "Ben", "Cem", "Dia")
 #: Who reads that the application did not respond asks again, as who sees it think for so long.
 ACK_SECONDS, PATIENCE_SECONDS = 3.0, 45.0
@@ -175,11 +177,13 @@ class Town:
             return look(conn)
 
     async def wrong(self, *, refused: int = 0) -> list[str]:
-        """What is not as it was promised; nothing, if all is well. So many were to be refused."""
+        """What is not as it was promised; nothing, if all is well.
+
+        So many were to be refused, since their people had had all of a day's clips.
+        """
         rows = await self.read(_jobs)
         jobs = [(job, prompt) for job, prompt, state in rows if state == "delivered"]
-        failed = [f"{job}: {state}" for job, _, state in rows if state != "delivered"]
-        found = failed if len(failed) != refused else []
+        found = wrong_ends(((job, state) for job, _, state in rows), refused=refused)
         prompts = Counter(prompt for _, prompt in jobs)
         found += [f"asked once, {n} jobs: {each}" for each, n in prompts.items() if n > 1]
         answered = {prompt.partition(" try")[0] for prompt in prompts}
@@ -223,6 +227,16 @@ class Town:
             (each, [file.name for file in each.files if not file.is_deleted])
             for each in self.slack.posted(self.general)
         ]
+
+
+def wrong_ends(ends: Iterable[tuple[str, str]], *, refused: int = 0) -> list[str]:
+    """Which jobs ended in a way that they should not, by what they say at their end."""
+    undelivered = [each for each in ends if each[1] != "delivered"]
+    failed = [each for each in undelivered if not each[1].startswith(REFUSED)]
+    found = [f"{job}: {state}" for job, state in failed]
+    if (many := len(undelivered) - len(failed)) != refused:
+        found.append(f"{many} refused instead of {refused}")
+    return found
 
 
 def _open(conn: Connection) -> list[str]:

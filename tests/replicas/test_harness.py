@@ -1,0 +1,61 @@
+"""What the stories say is wrong, where something is: no refusal, gap or sum hides it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bot import quota
+from bot.errors import QuotaExceeded
+from bot.refs import Micros
+from bot.tables import LimitsTable
+from tests.replicas.stories import FEW_CLIPS, GATEWAY_BACK, Told, kill, unexcused
+from tests.replicas.town import A_DAY, wrong_ends
+
+
+def _refused() -> str:
+    """What a job says whose person had all of a day's clips."""
+    limits, used = LimitsTable.model_validate(FEW_CLIPS), {"clips_per_person_per_day": A_DAY}
+    with pytest.raises(QuotaExceeded) as caught:
+        quota.check(limits, used, Micros(1), datetime(2026, 1, 1, tzinfo=UTC))
+    return f"failed {caught.value.sentence}"
+
+
+def test_only_a_refusal_counts_as_one() -> None:
+    refused, broken = _refused(), "failed Luma made no clip."
+    assert wrong_ends([("a", "delivered"), ("b", refused)], refused=1) == []
+    assert wrong_ends([("a", "delivered"), ("b", broken)], refused=1) == [
+        f"b: {broken}",
+        "0 refused instead of 1",
+    ]
+    assert wrong_ends([("a", refused), ("b", refused)], refused=1) == ["2 refused instead of 1"]
+    assert wrong_ends([("a", refused)]) == ["1 refused instead of 0"]
+
+
+def test_who_is_not_heard_is_excused_by_a_gap_alone() -> None:
+    assert unexcused([], []) == []
+    assert unexcused([10.0], [(12.0, 13.0)]) == []
+    assert unexcused([20.0], [(12.0, 13.0)]) == ["not answered +8.0 s after the last gap began"]
+    assert unexcused([10.0], []) == ["1 not answered, and nothing had happened"]
+
+
+async def test_a_kill_excuses_for_as_long_as_its_own_roles_were_away() -> None:
+    """The longest way back of an earlier one excuses nobody after this one."""
+
+    async def died() -> float:
+        return time.monotonic()
+
+    async def read(_: object) -> dict[int, int]:
+        return {}
+
+    victim: Any = SimpleNamespace(roles=set(), kill=died)
+    gateway = SimpleNamespace(connected=[])
+    town: Any = SimpleNamespace(discord=SimpleNamespace(gateway=gateway), read=read)
+    told = Told(story="", measured={GATEWAY_BACK: 30.0})
+    await kill(town, told, victim)
+    [(began, ended)] = told.gaps
+    assert ended == began
