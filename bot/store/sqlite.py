@@ -131,8 +131,31 @@ class SqliteDatabase(Database):
         migrate(self.path)
 
     async def back_up(self, target: Path) -> str:
-        """SQLite's own online copy, checked afterwards."""
+        """SQLite's own online copy, which gets its name once it is whole and checked."""
         self._check_copy(target)
+        unfinished = target.with_name(f"{target.name}.new")
+        try:
+            _remove(unfinished)
+            unfinished.touch(mode=0o600)
+            await self._copy_to(unfinished)
+            unfinished.replace(target)
+        except OSError as error:
+            raise StoreError(f"{target} cannot be written: {error.strerror}.") from error
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path} was not copied, because: {error}.") from error
+        finally:
+            _remove(unfinished)
+        return f"Copied to {target}."
+
+    def _check_copy(self, target: Path) -> None:
+        if not self.path.exists():
+            raise InvalidRequest(f"There is no database at {self.path}.")
+        if target.exists():
+            raise InvalidRequest(f"{target} exists already.")
+        if not target.parent.is_dir():
+            raise InvalidRequest(f"There is no folder {target.parent}. Make it first.")
+
+    async def _copy_to(self, target: Path) -> None:
         async with (
             aiosqlite.connect(f"{sqlite_uri(self.path)}?mode=ro", uri=True) as old,
             aiosqlite.connect(target) as copy,
@@ -141,14 +164,7 @@ class SqliteDatabase(Database):
             await _mark(copy)
             verdicts = await copy.execute_fetchall("PRAGMA integrity_check")
         if (verdict := next(iter(verdicts))[0]) != "ok":
-            raise StoreError(f"The copy at {target} is damaged: {verdict}.")
-        return f"Copied to {target}."
-
-    def _check_copy(self, target: Path) -> None:
-        if not self.path.exists():
-            raise InvalidRequest(f"There is no database at {self.path}.")
-        if target.exists():
-            raise InvalidRequest(f"{target} exists already.")
+            raise StoreError(f"{self.path} was not copied: the copy is damaged ({verdict}).")
 
     async def start(self) -> None:
         """Lock, migrate, then open the writer and the readers."""
@@ -183,9 +199,7 @@ def copy_into(copy: Path, target: Path) -> Path:
     """A backup as a file of this version; raises `InvalidRequest` and `StoreError`."""
     if _revision(copy) is None:
         raise InvalidRequest(f"{copy} is no backup of Raybot.")
-    # What a restore that was killed left there belongs to none.
-    for each in swap.with_sides(target):
-        each.unlink(missing_ok=True)
+    _remove(target)  # What a restore that was killed left there belongs to none.
     with (
         contextlib.closing(sqlite3.connect(f"{sqlite_uri(copy)}?mode=ro", uri=True)) as old,
         contextlib.closing(sqlite3.connect(target)) as new,
@@ -205,9 +219,16 @@ async def _mark(copy: aiosqlite.Connection) -> None:
     What is a copy itself, or was moved elsewhere, says since when already.
     """
     at = json.dumps({"at": SystemClock().now().isoformat()})
-    with contextlib.suppress(sqlite3.OperationalError):  # A new file has no tables yet.
-        await copy.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (COPY, at))
-        await copy.commit()
+    if not await copy.execute_fetchall(_HAS_REVISION):
+        return  # A new file has no tables yet.
+    await copy.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (COPY, at))
+    await copy.commit()
+
+
+def _remove(path: Path) -> None:
+    """A file and what SQLite keeps beside it, if they are there."""
+    for each in swap.with_sides(path):
+        each.unlink(missing_ok=True)
 
 
 def _revision(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from bot.errors import ConfigError, StoreError
+from bot.errors import BotError, ConfigError, StoreError
 from bot.store import sqlite
 from bot.store.database import Database, Tx, open_database
 from tests.bot.store.conftest import (
@@ -122,6 +122,51 @@ def test_what_was_told_survives_a_disk_that_takes_no_more(path: Path) -> None:
     assert "The database did not take it" in complaint.decode()
     assert told
     assert told <= rows_of(path)
+
+
+# ---- a copy -----------------------------------------------------------------------------------
+
+
+async def refusal_of_copy(path: Path, target: Path) -> str:
+    """What is said; nothing of a copy is left."""
+    there = sorted(target.parent.glob(f"{target.name}*"))
+    with pytest.raises(BotError) as refused:
+        await open_database(to_url(path)).back_up(target)
+    assert sorted(target.parent.glob(f"{target.name}*")) == there
+    return refused.value.sentence
+
+
+@pytest.mark.parametrize("content", [b"this is no database " * 200, None])
+async def test_a_database_that_is_broken_leaves_no_copy(
+    content: bytes | None, path: Path, tmp_path: Path
+) -> None:
+    """`None`: one of ours, with a page in it overwritten."""
+    held = path.read_bytes()
+    path.write_bytes(content or held[:4096] + b"\xff" * 8192 + held[12288:])
+    said = await refusal_of_copy(path, tmp_path / "copy.db")
+    assert said.startswith(f"{path} was not copied"), said
+
+
+async def test_a_full_disk_takes_no_part_of_a_copy(small_disk: Path, path: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * (2 * 1024**2 - 100_000))
+    said = await refusal_of_copy(path, small_disk / "copy.db")
+    assert "full" in said or "I/O" in said
+    ballast.unlink()
+    await open_database(to_url(path)).back_up(small_disk / "copy.db")
+    assert len(rows_of(small_disk / "copy.db")) == 1, "it says that it is a copy"
+
+
+async def test_a_copy_goes_into_a_folder_that_is_there_and_is_for_its_owner(
+    path: Path, tmp_path: Path
+) -> None:
+    said = await refusal_of_copy(path, tmp_path / "none" / "copy.db")
+    assert said == f"There is no folder {tmp_path / 'none'}. Make it first."
+    await open_database(to_url(path)).back_up(tmp_path / "copy.db")
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert await refusal_of_copy(path, tmp_path / "copy.db") == (
+        f"{tmp_path / 'copy.db'} exists already."
+    )
 
 
 # ---- one process, one file --------------------------------------------------------------------
