@@ -7,6 +7,7 @@ import difflib
 import importlib.util
 import os
 import pkgutil
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import (
     BaseModel,
+    SecretStr,
     ValidationError,
 )
 
@@ -186,6 +188,20 @@ def parts_of(kind: str) -> frozenset[str]:
     package = importlib.util.find_spec(kind)
     places = package.submodule_search_locations if package is not None else None
     return frozenset(each.name for each in pkgutil.iter_modules(places or [])) - SHARED
+
+
+def refuse_unsendable(table: BaseModel, path: str) -> None:
+    """Raise `ConfigError` that names the secret which no header of HTTP can carry."""
+    for key, value in table:
+        if isinstance(value, SecretStr) and not _SENDABLE.fullmatch(value.get_secret_value()):
+            raise ConfigError(
+                f"[{path}] {key}: a character in it can be in no key, such as an ellipsis (…). "
+                "Copy the whole key again."
+            )
+
+
+#: Blanks around it are taken off elsewhere.
+_SENDABLE = re.compile(r"\s*[\x20-\x7e]*\s*", re.ASCII)
 
 
 def load_config(path: Path | None = None) -> Config:

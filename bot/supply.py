@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 
 from bot.clock import Clock, SystemClock
-from bot.config import Config, parts_of
+from bot.config import Config, parts_of, refuse_unsendable
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
@@ -114,6 +114,7 @@ def open_provider(
         table = module.Settings.model_validate(_simulator_values(config, simulator_url))
     else:
         table = config.load_table(module.Settings, f"providers.{name}")
+        refuse_unsendable(table, f"providers.{name}")
     if table.api_key is None or not table.api_key.get_secret_value():
         return None
     register_secret(table.api_key.get_secret_value())
@@ -193,7 +194,9 @@ def _adapter(name: str) -> Any:
 
 def _table(config: Config, name: str) -> Any:
     """An adapter's table; raises `ConfigError`."""
-    return config.load_table(_adapter(name).Settings, f"adapters.{name}")
+    table = config.load_table(_adapter(name).Settings, f"adapters.{name}")
+    refuse_unsendable(table, f"adapters.{name}")
+    return table
 
 
 def switched_on(config: Config) -> tuple[str, ...]:

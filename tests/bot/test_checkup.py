@@ -203,6 +203,30 @@ async def test_a_wrong_key_is_told_although_the_service_tells_no_balance(tmp_pat
     assert amiss.startswith("fal: fal refuses this key.")
 
 
+@pytest.mark.parametrize(
+    ("path", "key", "secret"),
+    [
+        ("providers.luma", "api_key", "luma-…"),
+        ("providers.luma", "api_key", "luma-\u00a0key"),
+        ("providers.luma", "api_key", "luma-one\nluma-two"),
+        ("adapters.discord", "token", "MTIz…"),
+        ("adapters.slack", "bot_token", "xoxb-…"),
+        ("adapters.slack", "app_token", "xapp-…"),
+    ],
+)
+async def test_a_key_that_cannot_be_sent_is_named_and_not_shown(
+    path: str, key: str, secret: str, tmp_path: Path
+) -> None:
+    kind, name = path.split(".")
+    tables = {kind: {name: {key: secret}}}
+    service = name if kind == "providers" else "simulator"
+    _, amiss = await said(to_config_of(tmp_path, defaults={"providers": [service]}, **tables))
+    assert amiss == [
+        f"[{path}] {key}: a character in it can be in no key, such as an ellipsis (…). "
+        "Copy the whole key again."
+    ]
+
+
 async def test_a_service_that_does_not_exist_is_named(tmp_path: Path) -> None:
     _, amiss = await said(to_config_of(tmp_path, defaults={"providers": ["lumma", "simulator"]}))
     assert amiss == ["[defaults] providers: there is no provider 'lumma'. Did you mean 'luma'?"]

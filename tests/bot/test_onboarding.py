@@ -306,6 +306,7 @@ async def test_a_script_gives_everything_by_flags(discord_server: DiscordServer)
         ({"provider": "fall"}, "There is no video service 'fall'"),
         ({"provider": "mindstudio", "key": KEY}, "mindstudio wants more than a key"),
         ({"key": "luma-wrong-key"}, "Luma refuses this key"),
+        ({"key": "luma-…"}, "api_key: a character in it can be in no key"),
         ({"provider": "simulator", "discord_token": "x"}, "Discord does not accept it"),
         ({"provider": "simulator", "discord_token": "", "servers": ("Foxes",)}, ""),
     ],
@@ -331,6 +332,9 @@ async def test_what_the_environment_holds_is_proved_and_not_written(
     monkeypatch.setenv(TOKEN, "MTIz.wrong.token")
     with pytest.raises(ConfigError, match=f"It was read from {TOKEN}"):
         await set_up(Talker(), provider="simulator")
+    monkeypatch.setenv("RAYBOT_PROVIDERS__LUMA__API_KEY", "luma-…")
+    with pytest.raises(ConfigError, match=r"again\. It was read from RAYBOT_PROVIDERS__LUMA"):
+        await set_up(Talker())
 
 
 # ---- the file ---------------------------------------------------------------------------------
