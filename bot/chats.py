@@ -155,11 +155,7 @@ class Joining:
 
         found = await proved(
             self._person,
-            Question(
-                text=f"{token.text} (Enter: not now, in the terminal only)",
-                flag=token.flag,
-                is_secret=True,
-            ),
+            Question(text=token.text, flag=token.flag, is_secret=True),
             given=self._given.tokens.get(chat.name, {}).get(token.key, ""),
             variable=f"RAYBOT_ADAPTERS__{chat.name}__{token.key}".upper(),
             is_set=has_secret(config_of(), chat.name, token.key),

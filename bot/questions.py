@@ -5,13 +5,15 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from bot.errors import ConfigError
 from bot.log import register_secret
 
 T = TypeVar("T")
+#: Leaves a secret out for which there is one to try again.
+NOT_NOW = "no"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +109,17 @@ async def proved(
 ) -> tuple[str, T] | None:
     """A secret and what it proved; asked again until it holds. Empty: the environment has it.
 
-    None where it is not needed and nobody gave one.
+    None where it is not needed and left out, at once or after it failed.
     """
     secret, is_asked = given.strip(), not given and not is_set
     while True:
         if is_asked:
-            secret = (await person.ask(question)).strip() or secret
-        if is_asked and not secret:
-            if not is_needed:
+            answer = (await person.ask(_worded(question, secret, is_needed=is_needed))).strip()
+            if not is_needed and (answer.lower() == NOT_NOW or not (answer or secret)):
                 return None
-            continue
+            secret = answer or secret
+            if not secret:
+                continue
         register_secret(secret)
         try:
             return "" if is_set else secret, await prove(secret)
@@ -125,3 +128,11 @@ async def proved(
                 raise ConfigError(f"{error.sentence} It was read from {variable}.") from error
             refuse(person, error.sentence)
             is_asked = True
+
+
+def _worded(question: Question, failed: str, *, is_needed: bool) -> Question:
+    """The question, with what Enter does to a secret."""
+    hints = ["Enter: the same again"] if failed else []
+    if not is_needed:
+        hints.append(f"{NOT_NOW if failed else 'Enter'}: not now, in the terminal only")
+    return replace(question, text=f"{question.text} ({'; '.join(hints)})") if hints else question

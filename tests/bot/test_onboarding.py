@@ -181,6 +181,22 @@ async def test_a_bot_in_no_server_gets_its_link_and_is_looked_for_again(
     assert "nobody is served yet" in to_toml(later)
 
 
+@pytest.mark.parametrize("failed", ["MTIz.wrong.token", "away"])
+async def test_a_token_that_failed_can_be_left_out_as_the_question_says(
+    failed: str, discord_server: DiscordServer
+) -> None:
+    if failed == "away":
+        discord_server.faults.error("GET", "/users/@me", 400, 0, times=9)
+    person = Talker("simulator", "discord", failed, "", "No")
+    first = await set_up(person)
+    assert (person.answers, first.bot) == ([], None)
+    assert "[adapters.terminal]" in to_toml(first)
+    asked = [each.text for each in person.asked if each.flag == "--discord-token"]
+    assert asked[0].endswith("(Enter: not now, in the terminal only)")
+    again = "(Enter: the same again; no: not now, in the terminal only)"
+    assert [each.endswith(again) for each in asked] == [False, True, True]
+
+
 async def test_a_service_that_is_away_is_said_and_enter_tries_the_same_again(
     discord_server: DiscordServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
