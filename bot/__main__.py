@@ -263,7 +263,7 @@ def restore(
 
 @cli.command()
 def simulator(
-    port: Annotated[int, typer.Option(help="0: any free one.")] = 8990,
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8990,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     speed: Annotated[float, typer.Option(help="How many times faster than real.", min=0.01)] = 1.0,
     is_same_clip: Annotated[
@@ -273,6 +273,7 @@ def simulator(
         list[str] | None, typer.Option(help="A fault to play, such as fail=2; repeatable.")
     ] = None,
     api: Annotated[str, typer.Option(help="The service it stands in for, such as fal.")] = "luma",
+    is_child: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Serve a stand-in for a video service's API, with real clips and no costs."""
     from bot.simulator import Faults, SimulatorSettings, face_of, run_simulator
@@ -283,19 +284,17 @@ def simulator(
 
     async def serve() -> None:
         stop = _stop_signal()
-        async with asyncio.TaskGroup() as group:
-            server = group.create_task(
-                run_simulator(
-                    settings,
-                    host,
-                    port,
-                    lambda address: print(address, flush=True),  # noqa: T201 - read by our parent
-                    faults=faults,
-                    face=face,
-                )
-            )
-            await stop.wait()
-            server.cancel()
+        if is_child:
+            _stop_with_parent(stop)
+        await run_simulator(
+            settings,
+            host,
+            port,
+            lambda address: print(address, flush=True),  # noqa: T201 - read by our parent
+            stop,
+            faults=faults,
+            face=face,
+        )
 
     asyncio.run(serve())
 
@@ -317,6 +316,17 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     return stop
+
+
+def _stop_with_parent(stop: asyncio.Event) -> None:
+    """Set it also once standard input ends: our parent holds its other end and writes nothing."""
+    loop = asyncio.get_running_loop()
+
+    def on_end() -> None:
+        loop.remove_reader(sys.stdin)
+        stop.set()
+
+    loop.add_reader(sys.stdin, on_end)
 
 
 def _exit(code: int) -> None:

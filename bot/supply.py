@@ -158,7 +158,8 @@ async def _start_simulator(table: SimulatorTable, stack: AsyncExitStack) -> str:
         "0",
         "--speed",
         str(table.speed),
-        stdin=asyncio.subprocess.DEVNULL,
+        "--with-parent",
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )

@@ -352,16 +352,25 @@ async def run_simulator(
     host: str,
     port: int,
     on_ready: Callable[[str], None],
+    stop: asyncio.Event,
     *,
     faults: Faults | None = None,
     face: type[Face] = LumaFace,
 ) -> None:
-    """Serve until cancelled; `on_ready` is told the base address once it listens."""
+    """Serve until `stop`; `on_ready` is told the base address once it listens.
+
+    Raises `ConfigError` where it cannot listen there.
+    """
     simulator = Simulator(settings, faults, face=face)
-    await simulator.start(host, port)
     try:
+        try:
+            await simulator.start(host, port)
+        except OSError as error:
+            raise ConfigError(
+                f"The simulator cannot listen on {host}, port {port}: {error.strerror}."
+            ) from error
         on_ready(simulator.base_url)
-        await asyncio.Event().wait()
+        await stop.wait()
     finally:
         await simulator.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -153,6 +155,40 @@ def test_killed_in_the_middle_the_next_chat_delivers(
     kinds = [each["notice"] for each in notices(second.stdout)]
     assert kinds.count("delivered") == 1
     assert len(list((tmp_path / "clips").glob("*.mp4"))) == 1
+
+
+def test_killed_it_leaves_no_simulator_behind(tmp_path: Path) -> None:
+    bot = start("chat", "--json", "--simulator", cwd=tmp_path)
+    assert bot.stdin is not None
+    assert bot.stdout is not None
+    bot.stdin.write("usage\n")
+    bot.stdin.flush()
+    bot.stdout.readline()
+    children = Path(f"/proc/{bot.pid}/task/{bot.pid}/children").read_text().split()
+    watched = [os.pidfd_open(int(child)) for child in children]
+    bot.kill()
+    bot.communicate(timeout=10)
+    assert watched
+    for each in watched:
+        assert select.select([each], [], [], 10)[0], "it runs on"
+        os.close(each)
+
+
+def test_a_simulator_that_cannot_listen_says_so(tmp_path: Path, service: dict[str, str]) -> None:
+    port = str(urlsplit(service["RAYBOT_PROVIDERS__LUMA__BASE_URL"]).port)
+    for words, says in {
+        ("--port", port): f"The simulator cannot listen on 127.0.0.1, port {port}: ",
+        ("--host", "192.0.2.1"): "The simulator cannot listen on 192.0.2.1, port 8990: ",
+        ("--host", "nowhere.invalid"): "The simulator cannot listen on nowhere.invalid, port",
+    }.items():
+        done = raybot("simulator", *words, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"raybot: {says}"), done.stderr
+        assert done.stderr.count("\n") == 1
+    done = raybot("simulator", "--port", "99999", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "65535" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_second_bot_on_the_same_folder_is_refused(
