@@ -130,7 +130,6 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the clips go.")] = Path("out"),
 ) -> None:
     """Play one whole conversation with the simulator; needs no key and charges nothing."""
-    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="raybot-demo-") as folder:
         _exit(asyncio.run(commands.demo(out, Path(folder), _stop_signal)))
 

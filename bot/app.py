@@ -86,7 +86,7 @@ class App:
     async def _build(self) -> None:
         table = self._config.bot
         supply.check_shared(self._config)
-        table.data_dir.mkdir(parents=True, exist_ok=True)
+        supply.make_data_dir(self._config)
         self._secret = supply.secret_key(self._config)
         await self._open_database()
         media = open_media(table.media_url, table.data_dir)

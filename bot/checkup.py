@@ -100,9 +100,10 @@ async def _look_at_database(config: Config) -> list[Finding]:
         database = open_database(database_url(config))
     except ConfigError as error:
         return [_amiss(error.sentence)]
-    if not database.exists():
-        return [_well(f"There is no database at {database.place} yet; the first start makes it")]
     try:
+        if not database.exists():
+            new = f"There is no database at {database.place} yet; the first start makes it"
+            return [_well(new)]
         await database.start_reading()
         return await _look_inside(config, database)
     except (ConfigError, StoreError) as error:

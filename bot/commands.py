@@ -30,8 +30,17 @@ from bot.questions import Given, Person, Script, Typed
 from bot.reception import DESK_LINK
 from bot.store import moving, reports
 from bot.store.database import open_database
+from bot.store.swap import is_there
 from bot.studio import LOCAL
-from bot.supply import database_url, invitation, load_adapter, manifest, secret_key, switched_on
+from bot.supply import (
+    database_url,
+    invitation,
+    load_adapter,
+    make_data_dir,
+    manifest,
+    secret_key,
+    switched_on,
+)
 from bot.tables import Contact
 from bot.web import act_token
 
@@ -146,7 +155,8 @@ async def demo(out: Path, folder: Path, stop_signal: StopSignal) -> int:
 
     setup_logging("error")
     image = out / "sea.png"
-    image.write_bytes(draw_picture())
+    _make_folder(out)
+    _write(image, draw_picture())
     config = to_config(
         {
             "bot": {"data_dir": str(folder), "public_port": 0, "private_port": 0},
@@ -229,7 +239,7 @@ def _login() -> str:
 def _is_running(config: Config) -> bool:
     """Whether a bot alone holds the database; a file that a killed one left proves nothing."""
     database = open_database(database_url(config))
-    if database.is_shared or not (config.bot.data_dir / ADDRESS_FILE).exists():
+    if database.is_shared or not is_there(config.bot.data_dir / ADDRESS_FILE):
         return False
     try:
         database.lock()
@@ -290,6 +300,13 @@ async def _draw(config: Config, days: Sequence[UsageRow], target: Path) -> None:
     if drawn is None:
         raise InvalidRequest("Nothing here draws charts. `make charts` installs what does.")
     _write(target, drawn)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidRequest(f"{folder} cannot be made: {error.strerror}.") from error
 
 
 def _write(target: Path, content: bytes) -> None:
@@ -356,7 +373,8 @@ async def init(path: Path, given: Given, *, is_forced: bool) -> int:
     first = await onboarding.Onboarding(given, person).run()
     onboarding.write(path, onboarding.to_toml(first))
     config = load_config(path)
-    _make_secret_key(config)
+    make_data_dir(config)
+    secret_key(config)
     say(f"Wrote {path}, for your eyes only. Raybot looks at it as `raybot check` does:")
     await check(config)
     if first.bot is not None:
@@ -366,16 +384,6 @@ async def init(path: Path, given: Given, *, is_forced: bool) -> int:
     where = f"(in a checkout: make {what})" if is_default else f"--config {path}"
     say(f"Next: raybot {what} {where}")
     return 0
-
-
-def _make_secret_key(config: Config) -> None:
-    try:
-        config.bot.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        secret_key(config)
-    except OSError as error:
-        raise ConfigError(
-            f"[bot] data_dir: {config.bot.data_dir} cannot be used ({error.strerror})."
-        ) from error
 
 
 async def invite(config: Config, adapter: str) -> int:

@@ -145,8 +145,13 @@ def open_media(
     """
     if not url:
         folder = data_dir / "media"
-        folder.mkdir(parents=True, exist_ok=True)
-        return Media(LocalStore(folder), data_dir, folder=folder, cache_bytes=cache_bytes)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return Media(LocalStore(folder), data_dir, folder=folder, cache_bytes=cache_bytes)
+        except OSError as error:
+            raise ConfigError(
+                f"[bot] data_dir: {folder} cannot be used: {error.strerror}."
+            ) from error
     if not url.startswith(("s3://", "gs://", "az://")):
         raise ConfigError("media_url must begin with s3://, gs:// or az://, or be empty.")
     settings: Any = options or {}

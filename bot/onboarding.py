@@ -27,6 +27,7 @@ from bot.errors import (
 from bot.ports import Introduction
 from bot.questions import Given, Person, Question, proved, refuse
 from bot.refs import Micros, money
+from bot.store.swap import is_there
 from bot.supply import SIMULATOR, open_provider
 from bot.tables import DefaultsTable, nearest
 from bot.words import clean
@@ -173,14 +174,16 @@ def to_toml(first: FirstConfig) -> str:
 
 def refuse_to_overwrite(path: Path) -> None:
     """Raise `InvalidRequest` where there is a file already."""
-    if path.exists():
+    if is_there(path):
         raise InvalidRequest(f"{path} exists already. --force overwrites it.")
 
 
 def write(path: Path, text: str) -> None:
     """Write it whole or not at all, for its owner's eyes only; raises `ConfigError`."""
-    unfinished = path.with_name(f"{path.name}.new")
     try:
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder. Name a file in it.")
+        unfinished = path.with_name(f"{path.name}.new")
         unfinished.unlink(missing_ok=True)
         handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:

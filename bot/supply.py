@@ -348,6 +348,15 @@ def check_shared(config: Config) -> None:
         )
 
 
+def make_data_dir(config: Config) -> None:
+    """The folder for what Raybot keeps; raises `ConfigError`."""
+    folder = config.bot.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"[bot] data_dir: {folder} cannot be used: {error.strerror}.") from error
+
+
 def secret_key(config: Config) -> str:
     """The configured key, else one made in `data_dir` for its owner's eyes only."""
     if config.bot.secret_key is not None:

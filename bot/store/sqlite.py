@@ -76,7 +76,7 @@ class SqliteDatabase(Database):
 
     def exists(self) -> bool:
         """Whether there is such a file."""
-        return self.path.exists() or swap.decided(self.path).exists()
+        return swap.is_there(self.path) or swap.is_there(swap.decided(self.path))
 
     def lock(self) -> None:
         """Make this the only process that writes; raises `ConfigError` if another one runs."""
@@ -148,9 +148,9 @@ class SqliteDatabase(Database):
         return f"Copied to {target}."
 
     def _check_copy(self, target: Path) -> None:
-        if not self.path.exists():
+        if not swap.is_there(self.path):
             raise InvalidRequest(f"There is no database at {self.path}.")
-        if target.exists():
+        if swap.is_there(target):
             raise InvalidRequest(f"{target} exists already.")
         if not target.parent.is_dir():
             raise InvalidRequest(f"There is no folder {target.parent}. Make it first.")
@@ -178,9 +178,9 @@ class SqliteDatabase(Database):
 
     async def start_reading(self) -> None:
         """Open only the readers, for commands that change nothing."""
-        if swap.decided(self.path).exists():
+        if swap.is_there(swap.decided(self.path)):
             raise ConfigError(f"A restore of {self.path} is not finished yet. Start the bot once.")
-        if not self.path.exists():
+        if not swap.is_there(self.path):
             raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
         if await asyncio.to_thread(_revision, self.path) != HEAD:
             raise StoreError("The database is of another version. Run `raybot migrate` once.")

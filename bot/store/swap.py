@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.disk import sync_folder
+from bot.errors import ConfigError
 
 #: What may belong to a file after a crash; the file itself goes last.
 _SIDES = ("-wal", "-shm", "-journal", "")
@@ -43,6 +44,17 @@ def finish(path: Path) -> Path | None:
     fresh.replace(path)
     sync_folder(path.parent)
     return kept if kept.exists() else None
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; raises `ConfigError` where we may not look."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    return True
 
 
 def with_sides(path: Path) -> Iterator[Path]:

@@ -207,6 +207,39 @@ def test_a_second_bot_on_the_same_folder_is_refused(
     assert first.returncode == 0
 
 
+@pytest.mark.parametrize("folder", ["file/data", "x" * 300])
+def test_a_data_folder_that_cannot_be_used_is_one_sentence(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    world = {"RAYBOT_BOT__DATA_DIR": folder, "RAYBOT_DEFAULTS__PROVIDERS": "simulator"}
+    for words in ("chat", "check", "usage", "desk-link"):
+        done = raybot(words, cwd=tmp_path, **world)
+        told = done.stdout if words == "check" else done.stderr
+        assert "Traceback" not in done.stderr, words
+        assert folder in told or "No Raybot with a desk runs here" in told, told
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("demo", "--out", "file/out"),
+        ("demo", "--out", "folder"),
+        ("init", "file/config.toml", "--provider", "simulator"),
+        ("init", "x" * 300, "--provider", "simulator"),
+        ("init", ".", "--provider", "simulator", "--force"),
+    ],
+)
+def test_what_cannot_be_written_is_one_sentence(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder" / "sea.png").mkdir(parents=True)
+    done = raybot(*words, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert done.stdout == ""
+    assert done.stderr.startswith("raybot: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
+
+
 def test_without_a_key_one_sentence_says_what_to_set(tmp_path: Path) -> None:
     done = raybot("chat", cwd=tmp_path)
     assert done.returncode == 2
