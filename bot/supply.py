@@ -349,10 +349,10 @@ def check_shared(config: Config) -> None:
 
 
 def make_data_dir(config: Config) -> None:
-    """The folder for what Raybot keeps; raises `ConfigError`."""
+    """The folder for what Raybot keeps, for its owner's eyes only; raises `ConfigError`."""
     folder = config.bot.data_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"[bot] data_dir: {folder} cannot be used: {error.strerror}.") from error
 

@@ -81,7 +81,7 @@ class SqliteDatabase(Database):
     def lock(self) -> None:
         """Make this the only process that writes; raises `ConfigError` if another one runs."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = self.path.with_name(self.path.name + ".lock").open("a")
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be used: {error.strerror}.") from error

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -238,6 +239,16 @@ def test_what_cannot_be_written_is_one_sentence(words: tuple[str, ...], tmp_path
     assert done.stderr.startswith("raybot: ")
     assert done.stderr.count("\n") == 1, done.stderr
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_the_data_folder_is_made_for_its_owner_alone_and_one_that_is_there_is_kept(
+    tmp_path: Path, service: dict[str, str]
+) -> None:
+    raybot("chat", cwd=tmp_path, said="usage\n", **service)
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    (tmp_path / "data").chmod(0o750)
+    raybot("chat", cwd=tmp_path, said="usage\n", **service)
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o750
 
 
 def test_without_a_key_one_sentence_says_what_to_set(tmp_path: Path) -> None:
