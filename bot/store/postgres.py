@@ -31,6 +31,7 @@ from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger, register_secret
 from bot.store.database import Database, cause
 from bot.store.plain import keep_plain, to_json
+from bot.store.revision import refuse_other
 from bot.store.schema import COPY, HEAD, settings
 
 READERS = 6
@@ -198,8 +199,7 @@ class PostgresDatabase(Database):
 
     async def start_reading(self) -> None:
         """Open only the readers, for commands that change nothing."""
-        if await asyncio.to_thread(self._revision) != HEAD:
-            raise StoreError("The database is of another version. Run `raybot migrate` once.")
+        refuse_other(await asyncio.to_thread(self._revision))
         self._open_reading(reader_engine(self.url))
 
     async def describe(self) -> str:

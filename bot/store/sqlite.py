@@ -29,6 +29,7 @@ from bot.log import get_logger
 from bot.store import swap
 from bot.store.database import SQLITE, Database
 from bot.store.plain import keep_plain, to_json
+from bot.store.revision import refuse_other
 from bot.store.schema import COPY, HEAD
 
 READERS = 2
@@ -182,8 +183,7 @@ class SqliteDatabase(Database):
             raise ConfigError(f"A restore of {self.path} is not finished yet. Start the bot once.")
         if not swap.is_there(self.path):
             raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
-        if await asyncio.to_thread(_revision, self.path) != HEAD:
-            raise StoreError("The database is of another version. Run `raybot migrate` once.")
+        refuse_other(await asyncio.to_thread(_revision, self.path))
         self._open_reading(reader_engine(self.path))
 
     async def describe(self) -> str:

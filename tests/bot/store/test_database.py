@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from sqlalchemy import text
 
-from bot.errors import ConfigError, InvalidRequest, StoreBusy, StoreError
+from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreBusy, StoreError
 from bot.store import database as store
 from bot.store.database import SQLITE, Database, Tx, open_database
 from bot.store.sqlite import sqlite_path
@@ -219,6 +219,9 @@ async def test_commands_read_beside_the_running_bot(database: Database, url: str
 async def test_another_version_is_not_read(books: Books, url: str) -> None:
     await books.sql("UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(StoreError, match="raybot migrate"):
+        await open_database(url).start_reading()
+    await books.sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaTooNew, match="written by a newer Raybot"):
         await open_database(url).start_reading()
 
 
