@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bot import choice, orphans
+from bot import choice, orphans, preflight
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
@@ -25,18 +25,18 @@ from bot.presets import CHOOSABLE, with_defaults
 from bot.public_listener import LOOPBACK
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
-from bot.store import jobs, ledger, places, reports
+from bot.store import jobs, ledger, marks, places, reports
 from bot.store.database import Database, open_database
 from bot.supply import (
     SIMULATOR,
     Opened,
     can_host,
     check_adapter,
-    check_shared,
     database_url,
     needs_account,
     open_provider,
     simulator_table,
+    switched_on,
     tells_member_since,
 )
 from bot.text import price_words
@@ -47,6 +47,10 @@ NOBODYS = GenerationId("00000000-0000-4000-8000-000000000000")
 NOT_SPOKEN_TO = "http://localhost"
 NO_MEMBER_SINCE = (
     "nobody tells since when somebody is a member, so [limits] min_member_days does not hold there"
+)
+NO_ADAPTER = (
+    "No adapter is configured: `raybot run` wants a table such as [adapters.terminal], "
+    "`raybot chat` wants none"
 )
 GIVE_IMAGES = (
     "set [bot] public_url or media_url, or name a service that takes files, such as fal or "
@@ -60,6 +64,7 @@ async def look(config: Config, *, seconds: float = ANSWER_WITHIN) -> list[Findin
     """Every finding; each service is asked once, at most so long, and nothing is changed."""
     return [
         *_look_at_tables(config),
+        *_look_for_adapters(config),
         *await _look_at_database(config),
         *await _look_at_services(config, seconds),
         *await _look_at_chats(config, seconds),
@@ -85,11 +90,21 @@ def _amiss(sentence: str) -> Finding:
 
 
 def _look_at_tables(config: Config) -> list[Finding]:
+    found = [_amiss(sentence) for sentence in preflight.refusals(config)]
+    short = preflight.shortage(config)
+    found += [_amiss(short)] if short else []
+    return found or [_well("The configuration is understood")]
+
+
+def _look_for_adapters(config: Config) -> list[Finding]:
+    """Without a file, nobody means to run a bot."""
     try:
-        check_shared(config)
-    except ConfigError as error:
-        return [_amiss(error.sentence)]
-    return [_well("The configuration is understood")]
+        is_run = bool(switched_on(config))
+    except ConfigError:  # The look at the chats says so.
+        return []
+    if is_run:
+        return []
+    return [Finding(is_well=not config.tables, sentence=NO_ADAPTER)]
 
 
 # ---- the database ----------------------------------------------------------------------------
@@ -105,7 +120,9 @@ async def _look_at_database(config: Config) -> list[Finding]:
             new = f"There is no database at {database.place} yet; the first start makes it"
             return [_well(new)]
         await database.start_reading()
-        return await _look_inside(config, database)
+        found = await _look_inside(config, database)
+        mark = await database.read(marks.read)
+        return [*found, _amiss(marks.describe(database.place, mark))] if mark else found
     except (ConfigError, StoreError) as error:
         return [_amiss(error.sentence)]
     finally:

@@ -9,12 +9,23 @@ from bot.errors import ConfigError
 from bot.tables import BotTable
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - looked for, not listened on.
 
 
 def is_public(table: BotTable) -> bool:
     """Whether others than this machine can come, be it through a proxy."""
     address = urlsplit(table.public_url).hostname or ""
     return table.public_host not in LOOPBACK or (bool(address) and address not in LOOPBACK)
+
+
+def check_ports(table: BotTable) -> None:
+    """Raise `ConfigError` where both listeners would be at one place."""
+    hosts = {table.public_host, table.private_host}
+    is_same = len(hosts) == 1 or bool(hosts & EVERYWHERE)
+    if table.public_port and table.public_port == table.private_port and is_same:
+        raise ConfigError(
+            f"[bot] private_port: {table.private_port} is the public_port, too. Set another one."
+        )
 
 
 def check_door(table: BotTable, name: str, settings: Any) -> None:

@@ -23,14 +23,8 @@ from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
 from bot.moderators import Moderator, open_moderators
-from bot.ports import (
-    Adapter,
-    Finding,
-    Introduction,
-    ModelCapabilities,
-    Provider,
-)
-from bot.public_listener import LOOPBACK, check_door
+from bot.ports import Adapter, Finding, Introduction, ModelCapabilities, Provider
+from bot.public_listener import LOOPBACK, check_door, check_ports
 from bot.refs import Frozen
 from bot.store.database import POSTGRES
 from bot.studio import Studio
@@ -42,6 +36,7 @@ SIMULATOR = "simulator"
 SIMULATOR_KEY = "luma-simulator"
 START_SECONDS = 20.0
 SECRET_CHARS = 16
+KEY_FILE = "secret.key"
 
 
 class SimulatorTable(Frozen):
@@ -193,7 +188,7 @@ def _adapter(name: str) -> Any:
         raise ConfigError(f"There is no adapter {name!r}.{hint}") from error
 
 
-def _table(config: Config, name: str) -> Any:
+def table_of(config: Config, name: str) -> Any:
     """An adapter's table; raises `ConfigError`."""
     table = config.load_table(_adapter(name).Settings, f"adapters.{name}")
     refuse_unsendable(table, f"adapters.{name}")
@@ -203,13 +198,13 @@ def _table(config: Config, name: str) -> Any:
 def switched_on(config: Config) -> tuple[str, ...]:
     """The adapters that have a table, but for those that are off until they are `enabled`."""
     return tuple(
-        each for each in config.adapters if getattr(_table(config, each), "enabled", True)
+        each for each in config.adapters if getattr(table_of(config, each), "enabled", True)
     )
 
 
 def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
     """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
-    module, table = _adapter(name), _table(config, name)
+    module, table = _adapter(name), table_of(config, name)
     check_door(config.bot, name, table)
     extra = {
         key: value for key, value in overrides.items() if key not in module.Settings.model_fields
@@ -236,7 +231,7 @@ async def check_adapter(
     `served` maps the places to their allowed channels, none: all; `models` can be chosen; a
     question may take `seconds`.
     """
-    module, table = _adapter(name), _table(config, name)
+    module, table = _adapter(name), table_of(config, name)
     if getattr(table, "enabled", True):
         check_door(config.bot, name, table)
     found: list[Finding] = await module.check(
@@ -247,12 +242,12 @@ async def check_adapter(
 
 def can_host(config: Config, name: str) -> bool:
     """Whether an adapter hands images over by its chat's own links; raises `ConfigError`."""
-    return bool(_table(config, name).can_host)
+    return bool(table_of(config, name).can_host)
 
 
 async def invitation(config: Config, name: str) -> str:
     """How to add the bot to a place; raises `ConfigError` and `DeliveryUnavailable`."""
-    module, table = _adapter(name), _table(config, name)
+    module, table = _adapter(name), table_of(config, name)
     said: str = await module.install(table, public_url=config.bot.public_url)
     return said
 
@@ -284,12 +279,12 @@ def tells_member_since(name: str) -> bool:
 
 def has_account(config: Config, name: str) -> bool:
     """Whether an adapter has what it signs in with, from the file or the environment."""
-    return bool(_table(config, name).has_account)
+    return bool(table_of(config, name).has_account)
 
 
 def has_secret(config: Config, name: str, key: str) -> bool:
     """Whether one secret of an adapter is there, from the file or the environment."""
-    value = getattr(_table(config, name), key)
+    value = getattr(table_of(config, name), key)
     return isinstance(value, SecretStr) and bool(value.get_secret_value().strip())
 
 
@@ -300,7 +295,7 @@ async def introduction(
 
     The secrets of the keys `without` are not looked at yet.
     """
-    module, table = _adapter(name), _table(config, name)
+    module, table = _adapter(name), table_of(config, name)
     table = table.model_copy(update=dict.fromkeys(without))
     said: Introduction = await module.introduce(table, seconds=seconds)
     return said
@@ -314,8 +309,9 @@ def say_what_holds(config: Config, providers: Iterable[str]) -> None:
 
 
 def web_settings(config: Config) -> WebSettings:
-    """Where the two doors are."""
+    """Where the two doors are; raises `ConfigError` where it is the same place."""
     table = config.bot
+    check_ports(table)
     return WebSettings(
         public_host=table.public_host,
         public_port=table.public_port,
@@ -362,7 +358,7 @@ def secret_key(config: Config) -> str:
     if config.bot.secret_key is not None:
         key = config.bot.secret_key.get_secret_value()
     else:
-        path = config.bot.data_dir / "secret.key"
+        path = config.bot.data_dir / KEY_FILE
         try:
             key = _made_key(path)
         except OSError as error:

@@ -143,7 +143,7 @@ class Web:
         self._clock = clock
         self._bearer = f"Bearer {act_token(secret_key)}".encode()
         self._providers = frozenset(providers)
-        self._proxies = _networks(settings.trusted_proxies)
+        self._proxies = to_networks(settings.trusted_proxies)
         self._callbacks = Tally(CALLBACKS_PER_MINUTE, seconds=60.0)
         self._fetches = Tally(FETCHES_PER_FRAME)
         self._streams = Streams()
@@ -382,7 +382,8 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return not isinstance(error, HttpProcessingError)
 
 
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+def to_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """Addresses and networks as texts; raises `ConfigError`."""
     try:
         return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
     except ValueError as error:

@@ -14,16 +14,20 @@ import pytest
 from discord.http import Route
 
 from bot import checkup
+from bot.app import App
 from bot.clock import SystemClock
 from bot.config import Config, to_config
+from bot.errors import ConfigError
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
-from bot.store import places
+from bot.store import places, settings
 from bot.store.database import Tx, open_database
+from bot.store.schema import COPY
 from bot.store.sqlite import wal_flaw
 from bot.supply import database_url, open_provider
-from tests.conftest import to_test_config
+from tests.conftest import running, to_test_config
 from tests.discord_server import DiscordServer, Permission
+from tests.fakes import MovableClock, RecordingAdapter
 from tests.ports import free_port
 from tests.slack_portal import BOT_TOKEN, WORKSPACE, SlackPortal
 
@@ -36,8 +40,9 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def said(config: Config, *, seconds: float = 5) -> tuple[list[str], list[str]]:
-    """What is well, and what needs the operator."""
-    findings = await checkup.look(config, seconds=seconds)
+    """What is well, and what needs the operator, chats apart: few here have one."""
+    found = await checkup.look(config, seconds=seconds)
+    findings = [each for each in found if each.sentence != checkup.NO_ADAPTER]
     well = [each.sentence for each in findings if each.is_well]
     return well, [each.sentence for each in findings if not each.is_well]
 
@@ -333,6 +338,72 @@ async def test_a_database_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
     assert "database_url must look like sqlite" in amiss
 
 
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"secret_key": "too short"}, "[bot] secret_key needs at least 16 characters."),
+        ({"trusted_proxies": ["foo"]}, "[bot] trusted_proxies: 'foo' does not appear to be"),
+        (
+            {"public_port": 8999, "private_port": 8999},
+            "[bot] private_port: 8999 is the public_port, too. Set another one.",
+        ),
+        ({"data_dir": "file/data"}, "[bot] data_dir: file/data cannot be used: Not a directory."),
+    ],
+)
+async def test_what_a_start_refuses_is_said_before_it(
+    table: dict[str, Any],
+    says: str,
+    tmp_path: Path,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    config = to_test_config(tmp_path, simulator, bot=table)
+    [amiss] = (await said(config))[1]
+    assert amiss.startswith(says)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"], "a look makes nothing"
+    with pytest.raises(ConfigError) as refused:
+        async with App(config, {}):
+            pass
+    assert refused.value.sentence == amiss
+
+
+async def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path, simulator: Simulator) -> None:
+    config = to_test_config(tmp_path, simulator, bot={"min_free_bytes": 10**18})
+    [amiss] = (await said(config))[1]
+    assert "less free than the 1,000,000,000,000 MB of [bot] min_free_bytes" in amiss
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
+        within = await checkup.look_within(config, house.app.database)
+    assert amiss in [each.sentence for each in within if not each.is_well]
+
+
+@pytest.mark.parametrize("mark", [{}, {"to": "PostgreSQL database fox on this machine"}])
+async def test_a_database_that_others_go_on_from_is_said(
+    mark: dict[str, str], tmp_path: Path, simulator: Simulator
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
+        at = {"at": "2026-11-22T03:00:00+00:00", **mark}
+        await house.app.database.write(lambda tx: settings.choose(tx, COPY, at))
+    [amiss] = (await said(config))[1]
+    with pytest.raises(ConfigError) as refused:
+        async with App(config, {}):
+            pass
+    assert refused.value.sentence == amiss
+
+
+async def test_a_run_without_an_adapter_is_said_where_there_is_a_file(tmp_path: Path) -> None:
+    tables: dict[str, Any] = {"defaults": {"providers": ["simulator"]}}
+    none: dict[str, Any] = {}
+    for adapters, is_missing in (none, True), ({"web": none}, True), ({"terminal": none}, False):
+        found = await checkup.look(to_config_of(tmp_path, **tables, adapters=adapters))
+        amiss = [each.sentence for each in found if not each.is_well]
+        assert amiss == [checkup.NO_ADAPTER] * is_missing
+    found = await checkup.look(to_config({}))
+    assert [each.is_well for each in found if each.sentence == checkup.NO_ADAPTER] == [True]
+
+
 # ---- the chat platforms -----------------------------------------------------------------------
 
 
@@ -344,6 +415,10 @@ async def test_the_terminal_says_where_clips_go(tmp_path: Path) -> None:
     wrong = {"terminal": {"folder": str(tmp_path / "file")}}
     _, amiss = await said(to_config_of(tmp_path, **tables, adapters=wrong))
     assert amiss == [f"terminal: {tmp_path / 'file'} is no folder"]
+    within = tmp_path / "file" / "clips"
+    wrong = {"terminal": {"folder": str(within)}}
+    _, amiss = await said(to_config_of(tmp_path, **tables, adapters=wrong))
+    assert amiss == [f"[adapters.terminal] folder: {within} cannot be used: Not a directory."]
 
 
 @pytest.fixture

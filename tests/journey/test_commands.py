@@ -217,6 +217,7 @@ def test_a_data_folder_that_cannot_be_used_is_one_sentence(folder: str, tmp_path
         told = done.stdout if words == "check" else done.stderr
         assert "Traceback" not in done.stderr, words
         assert folder in told or "No Raybot with a desk runs here" in told, told
+        assert done.returncode != 0
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file"]
 
 
