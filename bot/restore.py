@@ -12,7 +12,7 @@ from bot.store import restoring
 from bot.store.database import Database
 from bot.store.restoring import Restored
 from bot.store.sqlite import SqliteDatabase, copy_into, writer_engine
-from bot.store.swap import take_place
+from bot.store.swap import is_there, remove, take_place
 
 
 def put_back(database: Database, copy: Path) -> str:
@@ -24,13 +24,16 @@ def put_back(database: Database, copy: Path) -> str:
         raise InvalidRequest(
             "pg_restore brings a PostgreSQL database back; then `raybot restore --since TIME`."
         )
+    if not is_there(copy):
+        raise InvalidRequest(f"There is no file {copy}.")
     now = SystemClock().now()
+    fresh = database.path.with_name(f"{database.path.name}.new")
     database.lock()
     try:
-        fresh = copy_into(copy, database.path.with_name(f"{database.path.name}.new"))
-        done = _settle(fresh, now)
+        done = _settle(copy_into(copy, fresh), now)
         kept = take_place(fresh, database.path)
     finally:
+        remove(fresh)
         database.unlock()
     return describe(done, kept)
 
@@ -41,8 +44,10 @@ def settle(database: Database, told: str) -> str:
     Raises `ConfigError` while a bot runs, `InvalidRequest` and `StoreError`; then nothing changed.
     """
     now, since = SystemClock().now(), read_time(told)
-    if since is None or since > now:
+    if since is None:
         raise InvalidRequest("Say since when, such as 2026-11-22T03:00Z.")
+    if since > now:
+        raise InvalidRequest(f"{told} is still to come; it is {now:%Y-%m-%dT%H:%MZ} now.")
     if not database.exists():
         raise InvalidRequest(f"There is no database at {database.place}.")
     return describe(restoring.settle(database, since, now), None)

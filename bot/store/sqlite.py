@@ -136,7 +136,7 @@ class SqliteDatabase(Database):
         self._check_copy(target)
         unfinished = target.with_name(f"{target.name}.new")
         try:
-            _remove(unfinished)
+            swap.remove(unfinished)
             unfinished.touch(mode=0o600)
             await self._copy_to(unfinished)
             unfinished.replace(target)
@@ -145,7 +145,7 @@ class SqliteDatabase(Database):
         except sqlite3.Error as error:
             raise StoreError(f"{self.path} was not copied, because: {error}.") from error
         finally:
-            _remove(unfinished)
+            swap.remove(unfinished)
         return f"Copied to {target}."
 
     def _check_copy(self, target: Path) -> None:
@@ -199,7 +199,7 @@ def copy_into(copy: Path, target: Path) -> Path:
     """A backup as a file of this version; raises `InvalidRequest` and `StoreError`."""
     if _revision(copy) is None:
         raise InvalidRequest(f"{copy} is no backup of Raybot.")
-    _remove(target)  # What a restore that was killed left there belongs to none.
+    swap.remove(target)  # What a restore that was killed left there belongs to none.
     with (
         contextlib.closing(sqlite3.connect(f"{sqlite_uri(copy)}?mode=ro", uri=True)) as old,
         contextlib.closing(sqlite3.connect(target)) as new,
@@ -223,12 +223,6 @@ async def _mark(copy: aiosqlite.Connection) -> None:
         return  # A new file has no tables yet.
     await copy.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (COPY, at))
     await copy.commit()
-
-
-def _remove(path: Path) -> None:
-    """A file and what SQLite keeps beside it, if they are there."""
-    for each in swap.with_sides(path):
-        each.unlink(missing_ok=True)
 
 
 def _revision(path: Path) -> str | None:

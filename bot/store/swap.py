@@ -60,3 +60,9 @@ def is_there(path: Path) -> bool:
 def with_sides(path: Path) -> Iterator[Path]:
     """The file and what SQLite keeps beside it."""
     return (path.with_name(path.name + suffix) for suffix in _SIDES)
+
+
+def remove(path: Path) -> None:
+    """A file and what SQLite keeps beside it, if they are there."""
+    for each in with_sides(path):
+        each.unlink(missing_ok=True)

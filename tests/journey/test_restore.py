@@ -20,7 +20,7 @@ import pytest
 from bot import restore
 from bot.checkup import inspect
 from bot.clock import SystemClock
-from bot.errors import ConfigError, InvalidRequest, StoreError
+from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
@@ -225,8 +225,26 @@ async def test_a_backup_is_not_started_from_by_mistake(
     put_back(house, backup)
     said = restore.settle(open_database(database_url(house.config)), "2026-11-01T00:00Z")
     assert said.startswith("Restored.")
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest, match="such as 2026-11-22T03:00Z"):
         restore.settle(open_database(database_url(house.config)), "yesterday")
+    with pytest.raises(InvalidRequest, match=r"^2099-01-01T00:00Z is still to come; it is 20"):
+        restore.settle(open_database(database_url(house.config)), "2099-01-01T00:00Z")
+
+
+async def test_a_copy_that_is_refused_leaves_nothing_beside_the_database(
+    tmp_path: Path, again: Callable[..., Any]
+) -> None:
+    async with again() as house:
+        newer = await copy(house, tmp_path / "newer.db")
+    with closing(sqlite3.connect(newer)) as conn:
+        conn.execute("UPDATE alembic_version SET version_num = '9999'")
+        conn.commit()
+    there = sorted((tmp_path / "data").iterdir())
+    with pytest.raises(SchemaTooNew):
+        put_back(house, newer)
+    with pytest.raises(InvalidRequest, match=r"There is no file .*missing\.db"):
+        put_back(house, tmp_path / "missing.db")
+    assert sorted((tmp_path / "data").iterdir()) == there
 
 
 def put_back_until(step: int, path: Path, backup: Path) -> int:
