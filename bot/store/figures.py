@@ -34,7 +34,10 @@ PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """One look at all jobs. `charged` is by provider and model."""
+    """One look at all jobs. `charged` is by provider and model.
+
+    `oldest_open` counts from when money was held, and leaves out questions about a price.
+    """
 
     by_state: dict[str, int]
     parked: int
@@ -49,11 +52,13 @@ def read(conn: Connection) -> Figures:
     is_open = jobs.c.state.in_(OPEN)
     parked = select(func.count()).select_from(jobs).where(jobs.c.parked_at.is_not(None))
     charged = conn.execute(_CHARGED)
-    oldest = select(jobs.c.created_at).where(is_open).order_by(jobs.c.created_at).limit(1)
+    is_question = (jobs.c.state == JobState.RECEIVED) & jobs.c.plan.is_not(None)
+    is_ours = is_open & ~is_question
+    begun = func.coalesce(jobs.c.accepted_at, jobs.c.created_at)
     return Figures(
         by_state={row[0]: row[1] for row in states},
         parked=conn.execute(parked).scalar_one(),
-        oldest_open=conn.execute(oldest).scalar_one_or_none(),
+        oldest_open=conn.execute(select(func.min(begun)).where(is_ours)).scalar_one(),
         held=Micros(conn.execute(_HELD).scalar_one()),
         charged={(row[0], row[1]): Micros(row[2]) for row in charged},
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from tests.conftest import House
+from tests.fakes import to_requester
 
 
 def figure(house: House, name: str, **labels: str) -> float:
@@ -36,3 +39,17 @@ async def test_money_is_held_then_charged_and_each_part_of_a_job_has_its_time(
     for part in ("wait", "make", "deliver"):
         await measured(house, "job_seconds_count", 1, part=part)
     assert figure(house, "loop_stall_seconds_count") > 0
+
+
+async def test_a_question_ages_nothing_until_it_is_answered(
+    open_house: Callable[..., Any],
+) -> None:
+    house: House = await open_house(limits={"confirm_above_usd": 0.1})
+    job_id = await house.ask()
+    house.clock.move(minutes=40)
+    await measured(house, "jobs", 1, state="received")
+    assert figure(house, "oldest_open_job_seconds") == 0
+    await house.studio.confirm(job_id, to_requester())
+    await house.simulator.wait_for_creates(1)
+    await measured(house, "jobs", 1, state="generating")
+    assert 0 < figure(house, "oldest_open_job_seconds") < 600
