@@ -83,10 +83,16 @@ def disk_errors() -> Iterator[None]:
 
 def has_room(folder: Path, least_bytes: int) -> bool:
     """Whether a folder's disk has so much left; False also where it is not there any more."""
+    free = free_bytes(folder)
+    return free is not None and free >= least_bytes
+
+
+def free_bytes(folder: Path) -> int | None:
+    """What a folder's disk has left; None where it is not there any more."""
     try:
-        return shutil.disk_usage(folder).free >= least_bytes
+        return shutil.disk_usage(folder).free
     except OSError:
-        return False
+        return None
 
 
 class Scratch:

@@ -26,15 +26,25 @@ class Metrics:
 
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._add_health()
         self._add_jobs()
         self._add_money()
         self._add_provider()
+
+    def _add_health(self) -> None:
+        self.ready = self._gauge("ready", "1 while requests can be taken, as /readyz says.")
+        self.disk_free_bytes = self._gauge(
+            "disk_free_bytes", "Free room on the disk of the data folder."
+        )
+        self.chat_trouble = self._gauge(
+            "chat_trouble", "1 while a chat hears nobody, or not everybody.", ["chat"]
+        )
 
     def _add_jobs(self) -> None:
         self.jobs = self._gauge("jobs", "Jobs by state.", ["state"])
         self.jobs_parked = self._gauge("jobs_parked", "Jobs that a crash loop parked.")
         self.oldest_open_job_seconds = self._gauge(
-            "oldest_open_job_seconds", "Age of the oldest open job."
+            "oldest_open_job_seconds", "Age of the oldest open job; a question is none."
         )
         self.job_seconds = self._histogram(
             "job_seconds",

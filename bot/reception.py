@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bot.callbacks import Hint, token_hash
-from bot.disk import has_room
+from bot.disk import free_bytes, has_room
 from bot.errors import StoreBusy
 from bot.links import Links
 from bot.media import LinkSigner
@@ -76,7 +76,7 @@ class Reception:
             ready=self._ready,
             troubles=self._troubles,
             heartbeat_age=heartbeat_age,
-            render_metrics=self._metrics.render,
+            render_metrics=self._render_metrics,
             act=self._act,
         )
 
@@ -121,6 +121,15 @@ class Reception:
         if not has_room(self._table.data_dir, self._table.min_free_bytes):
             problems["disk"] = "It is nearly full, so nothing new is started."
         return problems
+
+    async def _render_metrics(self) -> bytes:
+        """The figures; those of health are of this moment, also while no row can be read."""
+        metrics = self._metrics
+        metrics.ready.set(not await self._ready())
+        metrics.disk_free_bytes.set(free_bytes(self._table.data_dir) or 0)
+        for name, adapter in self._adapters.items():
+            metrics.chat_trouble.labels(name).set(adapter.trouble is not None)
+        return metrics.render()
 
     def _troubles(self) -> Mapping[str, str]:
         """What is away elsewhere: the jobs that need it wait."""

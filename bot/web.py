@@ -98,7 +98,7 @@ class Behind:
     ready: Callable[[], Awaitable[Mapping[str, str]]]
     troubles: Callable[[], Mapping[str, str]]
     heartbeat_age: Callable[[], float]
-    render_metrics: Callable[[], bytes]
+    render_metrics: Callable[[], Awaitable[bytes]]
     act: Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
 
 
@@ -290,7 +290,7 @@ class Web:
         from prometheus_client import CONTENT_TYPE_LATEST
 
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
-        return web.Response(body=self._behind.render_metrics(), headers=headers)
+        return web.Response(body=await self._behind.render_metrics(), headers=headers)
 
     async def _act(self, request: web.Request) -> web.Response:
         said = request.headers.get("Authorization", "")

@@ -12,9 +12,11 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.metrics import Metrics
+from bot.reception import READY_WITHIN
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAPER = (DOCS / "operations.md").read_text("utf-8")
+CONFIGS = re.findall(r"(?s)```yaml\n(scrape_configs:.*?)```", PAPER)
 RULES = [
     rule
     for block in re.findall(r"(?s)```yaml\n(groups:.*?)```", PAPER)
@@ -71,7 +73,7 @@ def test_no_label_names_a_person_a_place_or_a_job() -> None:
     labels = {label for each in instruments for label in each._labelnames}
     assert len(instruments) > 8
     assert labels <= {
-        *("state", "provider", "model", "outcome", "method", "kind", "other", "part"),
+        *("state", "provider", "model", "outcome", "method", "kind", "other", "part", "chat"),
     }
 
 
@@ -89,3 +91,11 @@ def test_what_alarms_and_the_dashboard_ask_can_be_answered(question: str) -> Non
     asked = set(re.findall(r"raybot_\w+", question.replace('job="raybot"', "")))
     assert asked
     assert asked - known == set()
+
+
+def test_the_alarms_look_for_the_name_under_which_prometheus_is_told_to_ask() -> None:
+    [scraped] = [each for text in CONFIGS for each in yaml.safe_load(text)["scrape_configs"]]
+    named = set(re.findall(r'job="(\w+)"', " ".join(QUESTIONS.values())))
+    assert named == {scraped["job_name"]}
+    # A look at a dead database takes five seconds.
+    assert int(scraped["scrape_timeout"].removesuffix("s")) > READY_WITHIN

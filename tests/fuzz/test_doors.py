@@ -84,7 +84,7 @@ class Inside:
             ready=lambda: asyncio.sleep(0, {}),
             troubles=dict,
             heartbeat_age=lambda: 0.0,
-            render_metrics=lambda: b"",
+            render_metrics=lambda: asyncio.sleep(0, b""),
             act=lambda *_: asyncio.sleep(0, {}),
         )
 

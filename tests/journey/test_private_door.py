@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from bot.job import JobState
@@ -34,6 +35,13 @@ async def act(door: aiohttp.ClientSession, name: str, **values: object) -> tuple
 async def problems(door: aiohttp.ClientSession) -> tuple[int, Any]:
     async with door.get("/readyz") as answer:
         return answer.status, (await answer.json())["problems"]
+
+
+async def figures(door: aiohttp.ClientSession) -> dict[str, float]:
+    """What the page for Prometheus says, by name alone."""
+    async with door.get("/metrics") as answer:
+        families = text_string_to_metric_families(await answer.text())
+        return {each.name: each.value for family in families for each in family.samples}
 
 
 async def parked(house: House) -> JobId:
@@ -63,6 +71,18 @@ async def test_ready_while_the_database_writes_and_reads(
     assert "no such table: settings" in said["database"]
     await rename("lost", "settings")
     assert await problems(door) == (200, {})
+
+
+async def test_the_figures_say_so_too_and_say_it_of_this_moment(
+    house: House, door: aiohttp.ClientSession
+) -> None:
+    assert (await figures(door))["raybot_ready"] == 1
+    assert (await figures(door))["raybot_disk_free_bytes"] > 0
+    assert (await figures(door))["raybot_chat_trouble"] == 0
+    house.chat.trouble = "It is not connected."
+    await house.app.database.stop()
+    told = await figures(door)
+    assert (told["raybot_ready"], told["raybot_chat_trouble"]) == (0, 1)
 
 
 async def test_ready_is_answered_while_many_write(
