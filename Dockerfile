@@ -1,13 +1,17 @@
 # Raybot in one small image: its own user, nothing writable but /data and /tmp.
 FROM python:3.13-slim AS build
 
-# `--build-arg PACKAGES=charts` draws charts of usage, too; `postgres` speaks to PostgreSQL.
-ARG PACKAGES=run
+# Any of these, with spaces between: `--build-arg PACKAGES="web charts postgres"` has the desk and
+# the playground, draws charts of usage, and speaks to PostgreSQL.
+ARG PACKAGES=""
 WORKDIR /raybot
-COPY requirements/${PACKAGES}.txt requirements/build.txt ./
-RUN python -m venv --without-pip /opt/raybot \
-    && pip --python /opt/raybot/bin/python install --no-cache-dir --require-hashes -r "${PACKAGES}.txt" \
-    && pip install --no-cache-dir --require-hashes -r build.txt
+COPY requirements requirements
+RUN set -e; \
+    python -m venv --without-pip /opt/raybot; \
+    for each in run ${PACKAGES}; do \
+        pip --python /opt/raybot/bin/python install --no-cache-dir --require-hashes -r "requirements/${each}.txt"; \
+    done; \
+    pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY adapters adapters

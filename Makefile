@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo playground test check crash faults replicas bench init run chat charts postgres lock audit clean python
+.PHONY: help demo playground test check crash faults replicas bench init run chat charts postgres web lock audit clean python
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -78,6 +78,8 @@ chat: .venv/run.stamp ## talk to Raybot in this terminal
 charts: .venv/charts.stamp ## install what draws charts of usage, beside the rest
 
 postgres: .venv/postgres.stamp ## install what speaks to PostgreSQL, beside the rest
+
+web: .venv/web.stamp ## install what serves the playground and the desk, beside the rest
 
 lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(PY) -m venv .venv/lock

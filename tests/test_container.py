@@ -18,6 +18,7 @@ from bot.config import load_config
 from bot.supply import check_shared
 
 ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = ("charts", "postgres", "web")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 BUILD, FINAL = re.split(r"(?m)^FROM ", DOCKERFILE)[1:]
 
@@ -25,15 +26,39 @@ BUILD, FINAL = re.split(r"(?m)^FROM ", DOCKERFILE)[1:]
 def _copied(stage: str) -> list[str]:
     """The paths that a stage takes from here, each as it is written."""
     lines = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", stage)
-    return [path.replace("${PACKAGES}", "run") for line in lines for path in line.split()]
+    return [path for line in lines for path in line.split()]
+
+
+def _let_in() -> set[str]:
+    """What may be copied from here: rules that name files or whole folders."""
+    rules = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert "*" in rules
+    return {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
 
 
 def test_all_that_is_copied_is_let_into_the_build() -> None:
-    rules = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
-    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
-    assert "*" in rules
-    assert set(_copied(BUILD)) <= let_in
-    assert {"requirements/charts.txt", "requirements/postgres.txt"} <= let_in
+    assert set(_copied(BUILD)) <= {"requirements", *_let_in()}
+
+
+@pytest.mark.parametrize("packages", ["", *EXTRAS, " ".join(EXTRAS)])
+def test_any_packages_can_be_had_together(packages: str, tmp_path: Path) -> None:
+    context, tools = tmp_path / "context", tmp_path / "tools"
+    (context / "requirements").mkdir(parents=True)
+    tools.mkdir()
+    for name in _let_in():
+        if name.startswith("requirements/"):
+            shutil.copy(ROOT / name, context / name)
+    # It stands for pip: each file that it is asked to install must have come in.
+    pip = 'for last; do :; done; cat "$last" > /dev/null && echo "$last" >> installed'
+    for name, does in {"pip": pip, "python": ":"}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tools / name).chmod(0o755)
+    [step] = re.findall(r"(?ms)^RUN (set -e;.*?[^\\])$", BUILD)
+    path = f"{tools}:{os.environ['PATH']}"
+    _run(["/bin/sh", "-c", step], cwd=context, PACKAGES=packages, PATH=path)
+    names = ["run", *packages.split(), "build"]
+    installed = (context / "installed").read_text().split()
+    assert installed == [f"requirements/{name}.txt" for name in names]
 
 
 def test_nothing_that_builds_is_left_in_the_image() -> None:
@@ -51,7 +76,8 @@ def test_replicas_are_told_what_they_must_share(monkeypatch: pytest.MonkeyPatch)
     check_shared(load_config(None))
     assert replica["deploy"]["replicas"] == 3
     assert set(replica["depends_on"]) <= set(services)
-    assert replica["build"]["args"]["PACKAGES"] == "postgres"
+    assert one["build"]["args"]["PACKAGES"] == "${PACKAGES:-}"
+    assert replica["build"]["args"]["PACKAGES"] == "postgres ${PACKAGES:-}"
     for each in (one, replica):
         assert each["read_only"]
         assert each["cap_drop"] == ["ALL"]

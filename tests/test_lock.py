@@ -55,6 +55,14 @@ def test_what_runs_is_the_same_everywhere(name: str) -> None:
     assert all(run[key][1] == other[key][1] for key in run)
 
 
+def test_extras_can_stand_beside_each_other() -> None:
+    """The container installs one after the other; none may change what another one brought."""
+    brought: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
+    for name in ("charts.txt", "postgres.txt", "web.txt"):
+        for key, pin in pins(ROOT / "requirements" / name).items():
+            assert brought.setdefault(key, pin) == pin, f"{name}: {key}"
+
+
 def test_what_is_installed_is_held_to_its_hashes() -> None:
     for name in ("Makefile", "Dockerfile"):
         whole = (ROOT / name).read_text("utf-8").replace("\\\n", " ")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "check", "create", "install"]
 _LACKS = (
-    "[adapters.web] needs a package more: `make playground` installs it, and so does "
-    "`pip install raybot[web]`."
+    "[adapters.web] needs one more package: install raybot[web], or in a checkout `make web`, "
+    "or build the image with `--build-arg PACKAGES=web`."
 )
 
 
