@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from bench.children import Child
 from bench.contest import to_callback_figure, to_peer_figure
@@ -88,6 +89,13 @@ def busy_share(report: Report, until: float) -> float:
     return sum(span for span in spans if span > 0) / (SLOTS * (until - since))
 
 
+def most_running(report: Report) -> int:
+    """How many generations there were at once at the most: more than the slots hides idle ones."""
+    ends = [(at, -1) for at in report.completed.values()]
+    begins = [(at, 1) for at in report.created.values()]
+    return max(accumulate(step for _, step in sorted([*ends, *begins])), default=0)
+
+
 def ten_running(terms: Terms) -> list[Figure]:
     """The peers, the program by polling, and with callbacks, side by side on a service each."""
     seconds = 70.0 if terms.is_quick else 90.0
@@ -130,15 +138,15 @@ def _is_quick_enough(tally: Tally, peer: Figure) -> bool:
 
 
 def _slot_figures(how: str, outcome: FloodOutcome, report: Report) -> list[Figure]:
-    share = busy_share(report, outcome.waited_until)
+    share, most = busy_share(report, outcome.waited_until), most_running(report)
     began = report.created.get(outcome.newcomer or "")
     wait = None if began is None else began - outcome.newcomer_asked
     return [
         Figure(
             name=f"ten slots busy while jobs wait, {how}",
-            goal="≥ 97 %",
-            measured=f"{share * 100:.1f} %",
-            is_reached=share >= 0.97,
+            goal=f"≥ 97 %, never more than {SLOTS}",
+            measured=f"{share * 100:.1f} %, at most {most}",
+            is_reached=share >= 0.97 and most <= SLOTS,
         ),
         Figure(
             name=f"newcomer's wait behind a flood of {FLOOD}, {how}",
