@@ -65,16 +65,19 @@ def acknowledging(
             address = partner.hear(START_SECONDS)
             partners.insert(0, Partner(run_bot, service.urls[0], address))
             waited: list[float] = partner.hear(RUN_SECONDS)
+            report = service.report()
         finally:
             for each in partners:
                 each.end()
+    beside = len(report.created) - len(report.completed)
     middle, high = (percentile(waited, each) * 1000 for each in (50, 99))
     return [
         Figure(
             name=f"acknowledging {RATE:.0f} commands a second in {chat}, {running:,} running",
             goal=f"p99 < {goal} ms",
             measured=f"p50 {middle:.0f} ms, p99 {high:.0f} ms",
-            remark=f"{len(waited)} commands, {remark}; its limit is 3 s",
-            is_reached=high < goal,
+            remark=f"{len(waited)} commands, {remark}; its limit is 3 s; {beside:,} running at "
+            "the end",
+            is_reached=high < goal and beside >= running,
         )
     ]
