@@ -111,7 +111,8 @@ def restarting(terms: Terms) -> list[Figure]:
     few = start_again(FEW, terms, is_sampled=False)
     report = again.sample.report
     posts = sum(n for kind, n in report.requests.items() if kind.startswith("POST"))
-    twice = posts + again.lives[0].attempts
+    # What was sent, and what the books say of it: of the two whichever knows of more.
+    twice = max(posts, again.lives[0].attempts)
     tally = again.sample.to_tally({k: j for life in again.lives for k, j in life.journeys.items()})
     more = sum(life.resident for life in again.lives) - sum(life.resident for life in few.lives)
     late = again.lives[0].late
