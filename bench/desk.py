@@ -43,6 +43,8 @@ AGE = timedelta(days=30)
 TIMES, MOST_MS = 40, 100
 PAGES, FLOW_SECONDS, RATE = 200, 30.0, 2.0
 MOST_PERCENT = 5.0
+#: A look comes as chance has it, so two of the same differ by as much.
+MOST_LATER = 0.25
 RUN_SECONDS = 400.0
 EVENTS = re.compile(r'data-events="([^"]+)"')
 
@@ -302,9 +304,9 @@ def _to_figures(without: Flow, with_pages: Flow, got: Sequence[int]) -> list[Fig
         ),
         Figure(
             name="  what jobs notice of them",
-            goal="no later than without",
+            goal=f"at most {MOST_LATER:g} s later than without",
             measured=f"seen to visible p95 {lags[0]:.2f} s without, {lags[1]:.2f} s with",
             remark=f"loop stall above idle {stalls[0]:.0f} ms without, {stalls[1]:.0f} ms with",
-            is_reached=lags[1] < lags[0] + 0.25,
+            is_reached=lags[1] < lags[0] + MOST_LATER,
         ),
     ]
