@@ -50,7 +50,7 @@ NO_MEMBER_SINCE = (
 )
 NO_ADAPTER = (
     "No adapter is configured: `raybot run` wants a table such as [adapters.terminal], "
-    "`raybot chat` wants none"
+    "`raybot chat` wants none."
 )
 GIVE_IMAGES = (
     "set [bot] public_url or media_url, or name a service that takes files, such as fal or "

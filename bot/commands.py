@@ -21,7 +21,7 @@ from bot.app import ADDRESS_FILE, DESK, App
 from bot.charts import Charts
 from bot.clock import SystemClock
 from bot.codec import Codec
-from bot.config import Config, load_config, to_config
+from bot.config import NOT_SET_UP, Config, load_config, to_config
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import setup_logging
 from bot.overview import UsageRow
@@ -71,7 +71,7 @@ async def run(config: Config, stop_signal: StopSignal) -> int:
     setup_logging(config.bot.log_level, fmt=config.bot.log_format)
     names = switched_on(config)
     if not names:
-        raise ConfigError("No adapter is configured. Add a table such as [adapters.terminal].")
+        raise ConfigError(checkup.NO_ADAPTER if config.tables else NOT_SET_UP)
     adapters = {name: load_adapter(config, name) for name in names}
     try:
         async with App(config, adapters, check=checkup.look_within) as app:
@@ -319,15 +319,17 @@ def _write(target: Path, content: bytes) -> None:
 def migrate(config: Config) -> None:
     """Migrate the database, which no bot may have open."""
     database = open_database(database_url(config))
+    is_old = database.exists()
     database.lock()
     database.migrate()
-    say(f"{database.place} is up to date.")
+    new = f"There was no database at {database.place}, so an empty one was made."
+    say(f"{database.place} is up to date." if is_old else new)
 
 
 def move(source: str, target: str) -> None:
     """Move a community to an empty database, and say what comes next."""
     setup_logging("error")
-    old, new = open_database(source), open_database(target)
+    old, new = moving.open_ends(source, target)
     moved = moving.move(old, new, _progress())
     say(moved_text(moved, old.place, new.place, is_shared=new.is_shared))
 

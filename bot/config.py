@@ -33,6 +33,11 @@ from bot.tables import (
 )
 
 PREFIX = "RAYBOT_"
+MAKE_ONE = (
+    "`raybot init` (in a checkout: make init) asks for what is needed and writes one. Or copy "
+    "config.example.toml."
+)
+NOT_SET_UP = f"There is no configuration yet. {MAKE_ONE}"
 
 
 class Config:
@@ -211,9 +216,7 @@ def load_config(path: Path | None = None) -> Config:
         try:
             tables = tomllib.loads(path.read_text("utf-8"))
         except FileNotFoundError:
-            raise ConfigError(
-                f"There is no configuration at {path}. Copy config.example.toml there."
-            ) from None
+            raise ConfigError(f"There is no configuration at {path}. {MAKE_ONE}") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path} cannot be read: {error}.") from error
     return to_config(tables)

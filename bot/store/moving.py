@@ -21,12 +21,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import SystemClock
-from bot.errors import InvalidRequest, StoreError
+from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.store import ledger, marks
-from bot.store.database import Database, cause
+from bot.store.database import Database, cause, open_database
 from bot.store.plain import to_plain
 from bot.store.portable import total
 from bot.store.schema import ledger_entries, metadata
+from bot.store.sqlite import SqliteDatabase
 
 BATCH = 1000
 VERSION = "alembic_version"
@@ -47,6 +48,24 @@ class Moved:
     replaced: Counts
     broken: tuple[str, ...]
     is_marked: bool = True
+
+
+def open_ends(source: str, target: str) -> tuple[Database, Database]:
+    """The two databases of a move, by their addresses; raises `InvalidRequest`."""
+    old, new = _open("--from", source), _open("--to", target)
+    is_same = source == target
+    if isinstance(old, SqliteDatabase) and isinstance(new, SqliteDatabase):
+        is_same = old.path.resolve() == new.path.resolve()
+    if is_same:
+        raise InvalidRequest("--from and --to are the same database.")
+    return old, new
+
+
+def _open(flag: str, url: str) -> Database:
+    try:
+        return open_database(url)
+    except ConfigError as error:
+        raise InvalidRequest(error.sentence.replace("[bot] database_url", flag)) from error
 
 
 def move(source: Database, target: Database, on_progress: OnProgress) -> Moved:

@@ -75,7 +75,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Copy config\.example\.toml there"):
+    with pytest.raises(ConfigError, match=r"none\.toml\. `raybot init`.* copy config\.example"):
         load_config(tmp_path / "none.toml")
 
 

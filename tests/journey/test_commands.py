@@ -259,6 +259,21 @@ def test_without_a_key_one_sentence_says_what_to_set(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_run_without_a_configuration_names_what_makes_one(tmp_path: Path) -> None:
+    for words in ("run",), ("run", "--config", "config.toml"):
+        done = raybot(*words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert ". `raybot init` (in a checkout: make init) asks for what is" in done.stderr
+    (tmp_path / "config.toml").write_text("[bot]\n", "utf-8")
+    assert "such as [adapters.terminal]" in raybot("run", cwd=tmp_path).stderr
+
+
+def test_a_migration_says_that_there_was_no_database(tmp_path: Path) -> None:
+    made = "There was no database at data/raybot.db, so an empty one was made.\n"
+    assert raybot("migrate", cwd=tmp_path).stdout == made
+    assert raybot("migrate", cwd=tmp_path).stdout == "data/raybot.db is up to date.\n"
+
+
 def test_a_manifest_is_printed_without_any_configuration(tmp_path: Path) -> None:
     plain = raybot("manifest", "slack", cwd=tmp_path)
     assert (plain.returncode, plain.stderr) == (0, "")

@@ -305,6 +305,18 @@ def test_a_move_needs_both_ends(source: str | None, target: str | None) -> None:
         migrate(source=source, target=target)
 
 
+def test_the_end_that_is_wrong_is_named_by_its_option(path: Path, tmp_path: Path) -> None:
+    here = to_url(path)
+    for source, target, says in (
+        ("banana", here, "^--from must look like sqlite"),
+        (here, "postgresql://fox@host", "^--to names no database"),
+        (here, here, "^--from and --to are the same database"),
+        (here, to_url(tmp_path / "folder" / ".." / path.name), "are the same database"),
+    ):
+        with pytest.raises(InvalidRequest, match=says):
+            migrate(source=source, target=target)
+
+
 def test_a_newer_schema_is_refused(path: Path, shared: str) -> None:
     sql(path, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SchemaTooNew):
