@@ -137,6 +137,9 @@ async def test_a_clip_is_deleted(inn: Inn) -> None:
     assert (await inn.operator.act("delete", job=job.id))[0] == "status"
     assert (await inn.job(job.id)).clip is None
     assert await inn.log(job.id) == [("operator:local:op", "delete", "recording:b:dora")]
+    for path in ("/desk/clips", f"/desk/job?id={job.id}"):
+        states = re.findall(r'class="state (\w+)">(\w+)<', (await inn.operator.get(path)).html)
+        assert states[0] == ("deleted", "deleted"), path
 
 
 async def test_a_retry_is_its_persons_and_happens_once(inn: Inn) -> None:
