@@ -76,6 +76,7 @@ class Playground(Delivery):
 
     def _to_routes(self) -> dict[tuple[str, str], WebHandler]:
         handlers: dict[tuple[str, str], Handler] = {
+            ("GET", "/"): _to_channel,
             ("GET", "/web/chat"): lambda call, visit, room: room.pages.channel(call, visit),
             ("GET", "/web/thread"): lambda call, visit, room: room.pages.thread(call, visit),
             ("GET", "/web/usage"): self._on_usage,
@@ -263,6 +264,11 @@ async def _outcome(work: Awaitable[T]) -> T | Exception:
 def _to_file(content: bytes) -> WebReply:
     kind = file_type(content[:16])
     return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
+
+
+async def _to_channel(_call: WebCall, _visit: Visit, _room: Room) -> WebReply:
+    """The bare address leads where people talk; who is not let in hears so, as on each page."""
+    return reply("", status=303, headers=(("Location", "/web/chat"),))
 
 
 async def _on_static(path: Path, _call: WebCall) -> WebReply:

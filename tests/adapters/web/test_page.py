@@ -77,6 +77,14 @@ async def test_a_prompt_becomes_a_clip_with_its_buttons_and_outlives_the_page(
     assert job in usage.html
 
 
+async def test_the_bare_address_leads_to_the_page(visitor: Visitor) -> None:
+    page = await visitor.get("/")
+    assert page.status == 200
+    assert page.html.count("<h1>") == 1
+    assert "playground</h1>" in page.html
+    assert (await visitor.get("/", **{"X-Forwarded-For": "203.0.113.9"})).status == 403
+
+
 async def test_buttons_do_what_is_written_on_them(visitor: Visitor) -> None:
     job = (await visitor.say("a red fox in snow")).job
     await _finish(visitor, job)
