@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -15,10 +16,13 @@ import pytest
 import yaml
 
 from bot.config import load_config
+from bot.dialects.one_answer import AnswerTable
 from bot.supply import check_shared
+from bot.tables import BotTable
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("charts", "postgres", "web")
+GRACE = BotTable.model_fields["shutdown_grace_seconds"].default
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 BUILD, FINAL = re.split(r"(?m)^FROM ", DOCKERFILE)[1:]
 
@@ -81,9 +85,33 @@ def test_replicas_are_told_what_they_must_share(monkeypatch: pytest.MonkeyPatch)
     for each in (one, replica):
         assert each["read_only"]
         assert each["cap_drop"] == ["ALL"]
-        assert each["stop_grace_period"] == "75s"
+        assert _seconds(each["stop_grace_period"]) > GRACE
     # `docker compose up -d` alone starts what one machine needs.
     assert [name for name, each in services.items() if "profiles" not in each] == ["raybot"]
+
+
+def test_what_stops_it_waits_until_it_has_stopped() -> None:
+    paper = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    [told] = re.findall(r"(?s)```ini\n(.*?)```", paper)
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read_string(told)
+    service = unit["Service"]
+    assert int(service["TimeoutStopSec"]) > GRACE
+    assert service["ExecStart"].endswith(" -m bot run --config config.toml")
+    # Services whose answer is the clip: the words about them name how long that is, and more.
+    about = paper.partition("**MindStudio and Intersect**")[2].partition("**A parked job**")[0]
+    grace = AnswerTable.model_fields["submit_timeout_seconds"].default
+    assert f"({grace:.0f})" in about
+    compose, systemd = re.findall(r"STOP_GRACE=(\w+)|TimeoutStopSec=(\w+)", about)
+    assert _seconds(compose[0]) > grace
+    assert _seconds(systemd[1]) > grace
+
+
+def _seconds(period: str) -> int:
+    """A time to wait, as it is where `.env` says nothing."""
+    found = re.fullmatch(r"(?:\$\{STOP_GRACE:-)?(\d+)s?\}?", period)
+    assert found, period
+    return int(found[1])
 
 
 @pytest.mark.timeout(60)
