@@ -123,7 +123,8 @@ class Config:
             problem = error.errors(include_input=False, include_url=False)[0]
             key = ".".join(str(part) for part in problem["loc"])
             reason = problem["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"[{path}] {key}: {reason}.") from None
+            end = "" if reason.endswith((".", "?")) else "."
+            raise ConfigError(f"[{path}] {key}: {reason}{end}") from None
 
 
 T = TypeVar("T", bound=BaseModel)

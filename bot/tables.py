@@ -66,7 +66,20 @@ def _of_slack(value: str, *, kinds: str, example: str) -> str:
     return value
 
 
+def _web_address(value: str, *, example: str) -> str:
+    if value and not re.match(r"https?://[^/\s]", value):
+        meant = "" if "://" in value else f" Did you mean 'https://{value}'?"
+        raise ValueError(f"{value!r} is no address; it looks like {example}.{meant}")
+    return value
+
+
 SlackUser = Annotated[str, AfterValidator(partial(_of_slack, kinds="UW", example="U0456"))]
+PublicAddress = Annotated[
+    str, AfterValidator(partial(_web_address, example="https://video.example.org"))
+]
+HookAddress = Annotated[
+    str, AfterValidator(partial(_web_address, example="https://example.org/check"))
+]
 SlackChannel = Annotated[str, AfterValidator(partial(_of_slack, kinds="CG", example="C0789"))]
 
 
@@ -78,7 +91,7 @@ class BotTable(Frozen):
     media_url: str = ""
     single_host: bool = False
     secret_key: SecretStr | None = None
-    public_url: str = ""
+    public_url: PublicAddress = ""
     public_host: str = "127.0.0.1"
     public_port: int = Field(8080, ge=0, le=65535)
     private_host: str = "127.0.0.1"
@@ -215,12 +228,6 @@ def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(check_pattern(pattern) for pattern in patterns)
 
 
-def _web_address(value: str) -> str:
-    if value and not re.match(r"https?://[^/]", value):
-        raise ValueError(f"{value!r} is no address; it looks like https://example.org/check")
-    return value
-
-
 class ModerationTable(Frozen):
     """`[moderation]`: what may be asked, and where; places decide the lower half for themselves.
 
@@ -233,7 +240,7 @@ class ModerationTable(Frozen):
     ] = ()
     allow_in_channels: Names = ()
     require_age_restricted: bool = False
-    hook_url: Annotated[str, AfterValidator(_web_address)] = ""
+    hook_url: HookAddress = ""
     hook_secret: SecretStr | None = None
     hook_timeout_seconds: float = Field(default=3.0, gt=0, le=30)
     hook_fails: Literal["closed", "open"] = "closed"
