@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bot import choice, orphans, preflight
+from bot import choice, orphans, preflight, quota
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
     ConfigError,
     InvalidRequest,
+    NotAllowed,
     ProviderClosed,
     ProviderError,
     ProviderRejected,
@@ -19,7 +20,7 @@ from bot.errors import (
 )
 from bot.job import Job, JobState
 from bot.media import open_media
-from bot.planning import to_price
+from bot.planning import misnamed, to_price
 from bot.ports import Finding, ModelCapabilities, Provider
 from bot.presets import CHOOSABLE, with_defaults
 from bot.public_listener import LOOPBACK
@@ -41,6 +42,8 @@ from bot.supply import (
 )
 from bot.text import price_words
 
+#: Who would make a clip, as what, with which remarks.
+Way = tuple[Provider, VideoWork, tuple[str, ...]]
 #: A name that no service ever gave.
 NOBODYS = GenerationId("00000000-0000-4000-8000-000000000000")
 #: Where the simulator would be, for whoever only asks what it can do.
@@ -197,16 +200,33 @@ async def _look_at_choice(config: Config) -> list[Finding]:
     """What each service sells here, and who would make a clip with the defaults, in order."""
     async with _providers(config) as found:
         sold = [_well(words) for each in found if (words := _sold_by(each))]
+        if wrong := misnamed(config.defaults, config.limits, found):
+            return [*sold, _amiss(wrong)]
         house = config.defaults.model_dump(include=set(CHOOSABLE))
         try:
             ways = choice.candidates(with_defaults(VideoWork(prompt="a clip"), house, {}), found)
         except InvalidRequest as error:
             return [*sold, _amiss(f"[defaults]: {error.sentence}")] if found else []
+        ways, refused = _allowed(config, ways)
+        if not ways:
+            return [*sold, _amiss(f"[limits] refuse a clip with the defaults. {refused}")]
         work = ways[0][1]
         made = [f"{who.name}, {price_words(to_price(fitted, who))}" for who, fitted, _ in ways]
     what = f"{work.model}, {work.duration}, {work.resolution}, {work.aspect_ratio}"
     order = "; else by ".join(made)
     return [*sold, _well(f"A clip with the defaults ({what}) is made by {order}")]
+
+
+def _allowed(config: Config, ways: list[Way]) -> tuple[list[Way], str]:
+    """The ways that the limits of everybody leave, and what is said of the others."""
+    left, refused = [], ""
+    for way in ways:
+        try:
+            quota.check_work(config.limits, way[1])
+            left.append(way)
+        except NotAllowed as error:
+            refused = refused or error.sentence
+    return left, refused
 
 
 def _sold_by(provider: Provider) -> str:

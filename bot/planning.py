@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from bot import choice, failover, pricing, quota, storyline
-from bot.errors import FrameRejected, InvalidRequest, NotAllowed, Refusal
+from bot.errors import ConfigError, FrameRejected, InvalidRequest, NotAllowed, Refusal
 from bot.failover import Failover, move
 from bot.frames import Frames
 from bot.job import Job, Plan, Route, StoredFrame
@@ -35,7 +35,7 @@ from bot.sources import Sources
 from bot.store import allowances, jobs
 from bot.store.database import Database
 from bot.store.settings import Chosen
-from bot.tables import DefaultsTable, LimitsTable
+from bot.tables import DefaultsTable, LimitsTable, nearest
 
 Slot = Literal["start", "end"]
 
@@ -49,7 +49,11 @@ class Kept:
 
 
 class Planner:
-    """Settles a request's parameters with the providers in the configured order."""
+    """Settles a request's parameters with the providers in the configured order.
+
+    Raises `ConfigError` for a model that is named and that none of them has; where all are tests,
+    the names may be meant for others.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,9 @@ class Planner:
         self._defaults = defaults
         self._limits = limits
         self._failover = failover
+        wrong = misnamed(defaults, limits, providers)
+        if wrong and not all(each.is_test for each in providers):
+            raise ConfigError(wrong)
 
     @property
     def providers(self) -> Sequence[Provider]:
@@ -353,6 +360,28 @@ class Planner:
                 field="source",
             )
         return able
+
+
+def misnamed(
+    defaults: DefaultsTable, limits: LimitsTable, providers: Sequence[Provider]
+) -> str | None:
+    """What is wrong with a model that the configuration names and no provider here has."""
+    clips = [model for each in providers for model in choice.usable(each)]
+    every = [model for each in providers for model in each.capabilities]
+    asked = (
+        [("[defaults] model", defaults.model, clips)]
+        if "model" in defaults.model_fields_set
+        else []
+    )
+    asked += [("[limits] models", name, every) for name in limits.models]
+    asked += [
+        ("[[limits.roles]] models", name, every) for role in limits.roles for name in role.models
+    ]
+    for key, name, known in asked:
+        if known and name not in known:
+            there = ", ".join(dict.fromkeys(known))
+            return f"{key}: no video service here has {name!r}.{nearest(name, known)} Use {there}."
+    return None
 
 
 def to_price(work: Work, provider: Provider) -> Price:

@@ -18,6 +18,7 @@ from bot.app import App
 from bot.clock import SystemClock
 from bot.config import Config, to_config
 from bot.errors import ConfigError
+from bot.planning import misnamed
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
 from bot.store import places, settings
@@ -82,6 +83,52 @@ async def test_what_needs_the_operator_is_said(
     _, [amiss] = await said(to_test_config(tmp_path, simulator, luma=luma))
     assert amiss.startswith(sentence)
     assert str(luma.get("api_key", "never")) not in amiss
+
+
+@pytest.mark.parametrize(
+    ("tables", "sentence"),
+    [
+        (
+            {"defaults": {"model": "ray-3"}},
+            "[defaults] model: no video service here has 'ray-3'. Did you mean 'ray-2'? Use ray-",
+        ),
+        (
+            {"limits": {"models": ["ray-2", "ray-flsh-2"]}},
+            "[limits] models: no video service here has 'ray-flsh-2'. Did you mean 'ray-flash-2'?",
+        ),
+        (
+            {"limits": {"roles": [{"role": "9", "models": ["kling"]}]}},
+            "[[limits.roles]] models: no video service here has 'kling'. Use ray-",
+        ),
+        (
+            {"limits": {"models": ["ray-2"]}},
+            "[limits] refuse a clip with the defaults. Here you can use ray-2.",
+        ),
+        (
+            {"limits": {"resolutions": ["720p"]}},
+            "[limits] refuse a clip with the defaults. 540p is off here.",
+        ),
+    ],
+)
+async def test_a_model_that_nobody_has_or_may_use_is_said(
+    tmp_path: Path, simulator: Simulator, tables: dict[str, Any], sentence: str
+) -> None:
+    well, [amiss] = await said(to_test_config(tmp_path, simulator, **tables))
+    assert amiss.startswith(sentence)
+    assert not [each for each in well if "is made by" in each]
+
+
+async def test_a_model_of_any_service_here_is_no_mistake() -> None:
+    keys = {name: {"api_key": "k" * 20} for name in ("luma", "luma_agents")}
+    for defaults in (
+        {"providers": ["luma", "luma_agents"], "model": "ray-3.2"},
+        # Nobody named the model that holds where none is named.
+        {"providers": ["luma_agents"]},
+    ):
+        limits = {"models": ["ray-3.2", "uni-1"]}
+        config = to_config({"defaults": defaults, "limits": limits, "providers": keys})
+        async with checkup._providers(config) as found:
+            assert misnamed(config.defaults, config.limits, found) is None
 
 
 @pytest.mark.parametrize("cents", [0, -50])

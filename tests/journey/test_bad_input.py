@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from adapters.command_text import Draft, parse, to_work
-from bot.errors import FrameRejected, InvalidRequest
+from bot.errors import ConfigError, FrameRejected, InvalidRequest
 from bot.job import JobState
 from bot.refs import Attachment
 from bot.request import ImageFrame, LinkFrame
@@ -135,6 +135,17 @@ async def test_a_link_into_the_house_is_never_followed(house: House, url: str) -
     assert "attach" in refused.value.sentence
     assert "secret" not in refused.value.sentence
     assert house.simulator.generations == {}
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [("defaults", {"model": "ray-3"}), ("limits", {"models": ["ray-flash-2", "ray-3"]})],
+)
+async def test_it_does_not_start_on_a_model_that_nobody_has(
+    open_house: Callable[..., Any], table: str, values: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=r"has 'ray-3'. Did you mean 'ray-2'\?"):
+        await open_house(**{table: values})
 
 
 async def test_without_a_public_address_an_image_is_refused_before_money(
