@@ -200,7 +200,7 @@ async def _look_at_choice(config: Config) -> list[Finding]:
     """What each service sells here, and who would make a clip with the defaults, in order."""
     async with _providers(config) as found:
         sold = [_well(words) for each in found if (words := _sold_by(each))]
-        if wrong := misnamed(config.defaults, config.limits, found):
+        if wrong := misnamed(config.defaults, found, config.limits):
             return [*sold, _amiss(wrong)]
         house = config.defaults.model_dump(include=set(CHOOSABLE))
         try:

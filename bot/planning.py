@@ -51,8 +51,8 @@ class Kept:
 class Planner:
     """Settles a request's parameters with the providers in the configured order.
 
-    Raises `ConfigError` for a model that is named and that none of them has; where all are tests,
-    the names may be meant for others.
+    Raises `ConfigError` for a default model that none of them has; where all are tests, it may be
+    meant for others. What limits name besides only makes them narrower.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Planner:
         self._defaults = defaults
         self._limits = limits
         self._failover = failover
-        wrong = misnamed(defaults, limits, providers)
+        wrong = misnamed(defaults, providers)
         if wrong and not all(each.is_test for each in providers):
             raise ConfigError(wrong)
 
@@ -363,20 +363,16 @@ class Planner:
 
 
 def misnamed(
-    defaults: DefaultsTable, limits: LimitsTable, providers: Sequence[Provider]
+    defaults: DefaultsTable, providers: Sequence[Provider], limits: LimitsTable | None = None
 ) -> str | None:
     """What is wrong with a model that the configuration names and no provider here has."""
     clips = [model for each in providers for model in choice.usable(each)]
     every = [model for each in providers for model in each.capabilities]
-    asked = (
-        [("[defaults] model", defaults.model, clips)]
-        if "model" in defaults.model_fields_set
-        else []
-    )
-    asked += [("[limits] models", name, every) for name in limits.models]
-    asked += [
-        ("[[limits.roles]] models", name, every) for role in limits.roles for name in role.models
-    ]
+    is_named = "model" in defaults.model_fields_set
+    asked = [("[defaults] model", defaults.model, clips)] if is_named else []
+    asked += [("[limits] models", name, every) for name in (limits.models if limits else ())]
+    for role in limits.roles if limits else ():
+        asked += [("[[limits.roles]] models", name, every) for name in role.models]
     for key, name, known in asked:
         if known and name not in known:
             there = ", ".join(dict.fromkeys(known))

@@ -128,7 +128,7 @@ async def test_a_model_of_any_service_here_is_no_mistake() -> None:
         limits = {"models": ["ray-3.2", "uni-1"]}
         config = to_config({"defaults": defaults, "limits": limits, "providers": keys})
         async with checkup._providers(config) as found:
-            assert misnamed(config.defaults, config.limits, found) is None
+            assert misnamed(config.defaults, found, config.limits) is None
 
 
 @pytest.mark.parametrize("cents", [0, -50])
