@@ -7,7 +7,7 @@ from datetime import timedelta
 from bot import quota
 from bot.clock import Clock
 from bot.disk import has_room
-from bot.errors import NotAllowed, NotServed, Paused, StoreBusy, WrongChannel
+from bot.errors import NoRoom, NotAllowed, NotServed, Paused, WrongChannel
 from bot.house import House
 from bot.request import GenerationRequest, Requester
 from bot.store import places, settings
@@ -78,9 +78,7 @@ class Access:
         self._check_channel(request, standing.rules)
         self._check_person(requester, standing)
         if not has_room(self._house.data_dir, self._house.min_free_bytes):
-            raise StoreBusy(
-                "The disk is nearly full, so nothing new is started. Ask the operator."
-            )
+            raise NoRoom
 
     def _check_channel(self, request: GenerationRequest, rules: places.Rules) -> None:
         if self._house.moderation.require_age_restricted and not request.is_age_restricted:

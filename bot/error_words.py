@@ -34,6 +34,7 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.StoreError: ("Raybot cannot use its database", _OPERATOR),
     errors.CommitUnknown: ("Raybot lost its database", _LOOK),
     errors.StoreBusy: ("Raybot is busy", "Try again in a moment."),
+    errors.NoRoom: ("Raybot has no room left", "Tell its operator, and ask again later."),
 }
 #: After these nobody knows whether something was begun, now or when it was asked for before.
 _UNKNOWN = (errors.BotError, errors.StoreError, errors.CommitUnknown)

@@ -12,7 +12,7 @@ BotError
 │  └─ ProviderClosed ── ProviderAuthError, ProviderOutOfCredits, ProviderRetired
 ├─ ClipError ── ClipUnavailable, ClipBroken
 ├─ DeliveryError ── DeliveryUnavailable (EditsPaused), ThreadGone (PostedBefore), ClipTooLarge
-└─ StoreError ── SchemaTooNew, StoreBusy, CommitUnknown, Stale
+└─ StoreError ── SchemaTooNew, StoreBusy (NoRoom), CommitUnknown, Stale
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Paused(NotAllowed):
 
 
 class WrongChannel(NotAllowed):
-    """Raybot is not used in this channel."""
+    """Raybot is not used in this channel. Its operator can say in which it is."""
 
     def __init__(self, message: str | None = None, *, channels: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -222,6 +222,10 @@ class SchemaTooNew(StoreError):
 
 class StoreBusy(StoreError):
     """Raybot is very busy. Nothing was started; please try again in a moment."""
+
+
+class NoRoom(StoreBusy):
+    """The disk is nearly full, so nothing new is started."""
 
 
 class CommitUnknown(StoreError):

@@ -20,7 +20,7 @@ from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema
 from bot.studio import Receipt
 from bot.tables import ModerationTable
-from bot.text import describe, describe_rules
+from bot.text import describe, describe_error, describe_rules
 from tests import rendered
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -139,8 +139,13 @@ async def test_where_remix_is_own_nobody_goes_on_from_the_clips_of_others(school
 
 async def test_only_named_channels_are_served(school: House) -> None:
     studio = school.studio_with(moderation=ModerationTable(allow_in_channels=("art",)))
-    with pytest.raises(WrongChannel):
+    with pytest.raises(WrongChannel) as refused:
         await studio.submit(to_request(key="elsewhere"))
+    # "There" is told, or who knows it.
+    assert describe_error(refused.value).lines[:2] == (
+        "Raybot is not used in this channel. Its operator can say in which it is.",
+        "Ask again there.",
+    )
 
 
 # ---- consent and rules -----------------------------------------------------------------------

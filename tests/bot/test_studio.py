@@ -19,10 +19,10 @@ from bot.errors import (
     FrameRejected,
     InvalidRequest,
     JobNotFound,
+    NoRoom,
     NotAllowed,
     QuotaExceeded,
     Refusal,
-    StoreBusy,
     ThreadGone,
 )
 from bot.job import Job, JobState
@@ -47,6 +47,7 @@ from bot.request import (
 )
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import ledger, schema, settings
+from bot.text import describe_error
 from tests import rendered
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -425,8 +426,15 @@ async def test_a_nearly_full_disk_starts_nothing_new_and_finishes_the_old(
         await house.until(old, JobState.GENERATING)
     full = {"min_free_bytes": 10**18}
     async with open_inn(simulator, tmp_path, house.chat, bot=full) as house:
-        with pytest.raises(StoreBusy, match="disk is nearly full"):
+        with pytest.raises(NoRoom) as refused:
             await house.submit(key="new")
+        told = describe_error(refused.value)
+        assert told.title == "Raybot has no room left"
+        assert told.lines == (
+            "The disk is nearly full, so nothing new is started.",
+            "Tell its operator, and ask again later.",
+            "Nothing was charged.",
+        )
         assert len(await house.studio.jobs(to_requester())) == 1
         await finish(house, old)
 
