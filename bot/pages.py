@@ -138,7 +138,7 @@ def limits_line(limits: LimitsTable) -> str:
         _confirm(limits.confirm_above_usd),
         ", ".join(each for each in RESOLUTIONS if each in limits.resolutions),
         ", ".join(limits.models),
-        f"others for {len(limits.roles)} roles" if limits.roles else "",
+        f"others for {_many(len(limits.roles), 'role')}" if limits.roles else "",
     ]
     return f"Limits: {' · '.join(part for part in parts if part)} (days in {limits.timezone})"
 
@@ -155,8 +155,12 @@ def _part(limit: Limit, allowed: float) -> str:
         return f"{amount} in all per {limit.per}"
     if not limit.per:
         return f"{amount} at once per {whom}"
-    what = "" if limit.is_money else " clips"
-    return f"{amount}{what} per {whom} and {limit.per}"
+    what = amount if limit.is_money else _many(int(allowed), "clip")
+    return f"{what} per {whom} and {limit.per}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _confirm(above: float | None) -> str:

@@ -67,7 +67,10 @@ def _settle(path: Path, now: datetime) -> Restored:
 
 def describe(done: Restored, kept: Path | None) -> str:
     """What the operator has to know and to do."""
-    said = [f"Restored. {done.looked_up} jobs on their way are looked up at the next start."]
+    jobs = (
+        "1 job on its way is" if done.looked_up == 1 else f"{done.looked_up} jobs on their way are"
+    )
+    said = [f"Restored. {jobs} looked up at the next start."]
     if done.ended:
         said.append(f"{done.ended} that nobody had confirmed yet were ended.")
     if done.aside:

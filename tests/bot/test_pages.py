@@ -155,12 +155,14 @@ def test_every_limit_that_is_set_is_named() -> None:
             "usd_total_per_month": None,
             "confirm_above_usd": 0,
             "models": ["ray-2"],
+            "roles": [{"role": "9"}],
             "resolutions": ["4k", "540p"],
         }
     )
     assert limits_line(limits) == (
         "Limits: $2.00 per person and day · $0.50 per guest and day · $5.00 per channel and day · "
         "$2,000.00 per place and month · 20 clips per person and day · "
-        "1 clips per guest and day · 3 at once per person · "
-        "confirm above $0.00 · 540p, 4k · ray-2 (days in Europe/Berlin)"
+        "1 clip per guest and day · 3 at once per person · "
+        "confirm above $0.00 · 540p, 4k · ray-2 · "
+        "others for 1 role (days in Europe/Berlin)"
     )

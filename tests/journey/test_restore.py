@@ -153,7 +153,7 @@ async def test_a_dump_of_postgresql_is_gone_on_from(
         target = other.replace("+psycopg", "")
         run_tool("pg_restore", "--no-owner", f"--dbname={target}", str(tmp_path / "raybot.dump"))
         said = restore.settle(open_database(other), since.isoformat())
-        assert said.startswith("Restored. 1 jobs on their way are looked up at the next start.")
+        assert said.startswith("Restored. 1 job on its way is looked up at the next start.")
         assert f"ends it: {waiting}" in said
         bot["database_url"] = other
         async with again(**tables) as house:

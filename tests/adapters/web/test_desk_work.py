@@ -179,6 +179,7 @@ async def test_people_and_their_limits_and_what_nobody_has(visitor: Visitor) -> 
     await studio.admin.grant("recording:local", "bo", 5, actor=ana)
     people = (await visitor.get("/desk/people?name=BO")).html
     assert ">Bo</a>" in people
+    assert "1 person asked for clips" in people
     assert "for good" in people
     assert "Nobody like that" in (await visitor.get("/desk/people?name=carol")).html
     person = (await visitor.get("/desk/person?key=recording:local:bo")).html
