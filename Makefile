@@ -36,7 +36,7 @@ FIND_PYTHON = for python in $(PYTHONS) ''; do \
 $(shell $(PY) -c 'import pip' >/dev/null 2>&1 || rm -f .venv/made .venv/run.stamp .venv/dev.stamp)
 
 help: ## list these targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 demo: .venv/run.stamp ## play one whole conversation without any account or key
 	@$(PY) -m bot demo

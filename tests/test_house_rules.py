@@ -10,7 +10,7 @@ import subprocess
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from bot.config import HOUSE, SHARED, load_config, to_config
 from bot.supply import SimulatorTable
+from bot.tables import DefaultsTable
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("bot", "adapters", "bench")
@@ -240,6 +241,13 @@ def test_every_dependency_is_locked() -> None:
         assert asked - set(_pins(f"{name}.txt")) == set()
 
 
+def test_what_make_lists_stands_in_two_columns() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    [column] = map(int, re.findall(r"expand -t (\d+)", makefile))
+    names = re.findall(r"(?m)^([a-z]+):.*## ", makefile)
+    assert max(len(f"  make {name}") for name in names) < column
+
+
 # ---- the example configuration -----------------------------------------------------------------
 
 EXAMPLE = (ROOT / "config.example.toml").read_text("utf-8")
@@ -292,6 +300,14 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.upper().startswith("RAYBOT_"):
             monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("key", ["aspect_ratio", "resolution", "duration"])
+def test_the_example_names_every_value_that_can_be_a_default(key: str) -> None:
+    said = re.findall(rf"(?m)^# (.+)\n#{key} = ", EXAMPLE)
+    values = get_args(DefaultsTable.model_fields[key].annotation)
+    assert values
+    assert set(re.findall(r"[\w:]+", said[0])) >= set(values)
 
 
 def test_the_example_loads_as_it_is_and_changes_nothing() -> None:
