@@ -75,6 +75,7 @@ def of_chat(there: There) -> dict[tuple[str, str], Asked]:
     of_jobs: Asked = [{"job": each} for each in there.jobs]
     acts = ("cancel", "delete", "retry")
     return {
+        ("GET", "/"): NOTHING,
         ("GET", "/web/chat"): NOTHING,
         ("GET", "/web/thread"): of_jobs,
         ("GET", "/web/usage"): NOTHING,
