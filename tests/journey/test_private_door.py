@@ -55,21 +55,21 @@ async def parked(house: House) -> JobId:
     return job_id
 
 
+async def rename(house: House, old: str, new: str) -> None:
+    """Take a table away from the bot, or give it back."""
+    statement = text(f"ALTER TABLE {old} RENAME TO {new}")
+    await house.app.database.write(lambda tx: tx.conn.execute(statement).rowcount)
+
+
 async def test_ready_while_the_database_writes_and_reads(
     house: House, door: aiohttp.ClientSession
 ) -> None:
     assert await problems(door) == (200, {})
-    database = house.app.database
-
-    async def rename(old: str, new: str) -> None:
-        statement = text(f"ALTER TABLE {old} RENAME TO {new}")
-        await database.write(lambda tx: tx.conn.execute(statement).rowcount)
-
-    await rename("settings", "lost")
+    await rename(house, "settings", "lost")
     status, said = await problems(door)
     assert status == 503
     assert "no such table: settings" in said["database"]
-    await rename("lost", "settings")
+    await rename(house, "lost", "settings")
     assert await problems(door) == (200, {})
 
 
@@ -80,9 +80,11 @@ async def test_the_figures_say_so_too_and_say_it_of_this_moment(
     assert (await figures(door))["raybot_disk_free_bytes"] > 0
     assert (await figures(door))["raybot_chat_trouble"] == 0
     house.chat.trouble = "It is not connected."
-    await house.app.database.stop()
+    await rename(house, "settings", "lost")
     told = await figures(door)
     assert (told["raybot_ready"], told["raybot_chat_trouble"]) == (0, 1)
+    await rename(house, "lost", "settings")
+    assert (await figures(door))["raybot_ready"] == 1
 
 
 async def test_ready_is_answered_while_many_write(
