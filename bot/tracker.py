@@ -181,8 +181,6 @@ class JobTracker:
             if job.state is JobState.ACCEPTED:
                 # What cannot be prepared yet keeps no slot from those who can go.
                 columns["admitted_at"] = None
-            # A step that ended, however it did, ended no process.
-            columns["crashes"] = 0
             return jobs.change(
                 tx, current, tries=current.tries + 1, next_at=now + delay, **columns
             )

@@ -243,10 +243,7 @@ def running(conn: Connection, provider: str, stale_before: datetime) -> dict[str
 
 
 def count_crashes(tx: Tx, now: datetime, park_at: int, *, only: JobId | None) -> list[JobId]:
-    """After an unclean stop: blame jobs whose file or post may have been in hand.
-
-    Returns those that are put aside, after so many in a row with no step of theirs between.
-    """
+    """After an unclean stop: blame jobs whose file or post was in hand; those it put aside."""
     which = [] if only is None else [jobs.c.id == only]
     in_hand = and_(jobs.c.state.in_([JobState.FETCHING, JobState.DELIVERING]), *which)
     tx.conn.execute(update(jobs).where(in_hand).values(crashes=jobs.c.crashes + 1))

@@ -104,17 +104,6 @@ async def test_a_day_of_downtime_is_no_day_of_trying(house: House) -> None:
     await house.check_books()
 
 
-async def test_crashes_while_a_clip_waits_for_the_chat_do_not_put_it_aside(house: House) -> None:
-    job_id = await refused_post(house)
-    await change(house, job_id, crashes=2)
-    tries = (await house.job(job_id)).tries
-    house.clock.move(minutes=5)
-    async with asyncio.timeout(15):
-        while (job := await house.job(job_id)).tries <= tries:
-            await asyncio.sleep(0.01)
-    assert job.crashes == 0
-
-
 async def test_a_day_of_trying_in_vain_keeps_the_clip(house: House) -> None:
     job_id = await refused_post(house)
     await change(house, job_id, tries=POSTS_IN_VAIN)
