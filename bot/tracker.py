@@ -30,6 +30,8 @@ log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5
 BROKEN_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
+#: So often a job that cannot be prepared is tried before its slot is given to others.
+KEEPS_ITS_SLOT = 2
 #: What was perhaps taken is looked for soon after an outage, and what is paid is shown soon after
 #: one: each minute at the latest. After so many tries the operator hears of it.
 PATIENCE = {JobState.SUBMITTING: (60.0, 75), JobState.DELIVERING: (60.0, 30)}
@@ -178,11 +180,13 @@ class JobTracker:
                 if job.state is JobState.FETCHING:
                     sentence += f" `raybot resolve {job.id} charge`, or `… release`, gives it up."
                 settings.note_operator(tx, f"stuck:{job.id}:{job.state}", sentence, now, job.id)
-            if job.state is JobState.ACCEPTED:
-                # What cannot be prepared yet keeps no slot from those who can go.
+            pause = delay
+            if job.state is JobState.ACCEPTED and current.tries >= KEEPS_ITS_SLOT:
+                # It keeps no slot from those who can go, and is let in again ever more rarely.
                 columns["admitted_at"] = None
+                pause = max(delay, timedelta(seconds=min(2.0 ** min(current.tries, 9), longest)))
             return jobs.change(
-                tx, current, tries=current.tries + 1, next_at=now + delay, **columns
+                tx, current, tries=current.tries + 1, next_at=now + pause, **columns
             )
 
         await self._shop.result(job, write)
