@@ -215,16 +215,18 @@ class Deliverer:
         return True
 
     async def _note_lost(self, job: Job) -> None:
-        """Somebody else removed the file before it was posted: nobody pays for that now."""
+        """Somebody else removed the file before it was posted: nobody is charged for that now."""
         assert job.clip is not None
-        then = EACH_IS_KEPT if job.is_film else "Ask for it again."
-        sentence = f"The file of the {thing(job.work)} is gone, so it cannot be posted. {then}"
-        failure = Failure(code="clip_broken", sentence=sentence)
         clip, now = job.clip, self._shop.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             is_paid = job.is_film or ledger.is_settled(tx.conn, job.id)
             unpaid = Micros(0) if is_paid else price_of(job, clip)
+            then = EACH_IS_KEPT if job.is_film else "Ask for it again."
+            if is_paid and not job.is_film:
+                then = "It was charged before: ask those who run Raybot for that."
+            gone = f"The file of the {thing(job.work)} is gone, so it cannot be posted. {then}"
+            failure = Failure(code="clip_broken", sentence=gone)
             settings.note_operator(
                 tx,
                 f"lost:{job.id}",

@@ -171,8 +171,12 @@ class JobTracker:
 
     async def _again(self, job: Job, retry_after: float | None, **columns: object) -> None:
         longest, last = PATIENCE.get(job.state, (LONGEST_PAUSE, TRIES_BEFORE_TELLING))
-        delay = timedelta(seconds=retry_after or min(2.0 ** min(job.tries, 9), longest))
-        now = self._shop.clock.now()
+        growing = min(2.0 ** min(job.tries, 9), longest)
+        delay, now = timedelta(seconds=retry_after or growing), self._shop.clock.now()
+        if job.state is JobState.ACCEPTED and job.tries >= KEEPS_ITS_SLOT:
+            # It keeps no slot from those who can go, and is let in again ever more rarely.
+            columns["admitted_at"] = None
+            delay = max(delay, timedelta(seconds=growing))
 
         def write(tx: Tx, current: Job) -> Job:
             if current.tries + 1 == last:
@@ -180,13 +184,8 @@ class JobTracker:
                 if job.state is JobState.FETCHING:
                     sentence += f" `raybot resolve {job.id} charge`, or `… release`, gives it up."
                 settings.note_operator(tx, f"stuck:{job.id}:{job.state}", sentence, now, job.id)
-            pause = delay
-            if job.state is JobState.ACCEPTED and current.tries >= KEEPS_ITS_SLOT:
-                # It keeps no slot from those who can go, and is let in again ever more rarely.
-                columns["admitted_at"] = None
-                pause = max(delay, timedelta(seconds=min(2.0 ** min(current.tries, 9), longest)))
             return jobs.change(
-                tx, current, tries=current.tries + 1, next_at=now + pause, **columns
+                tx, current, tries=current.tries + 1, next_at=now + delay, **columns
             )
 
         await self._shop.result(job, write)

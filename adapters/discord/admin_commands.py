@@ -186,7 +186,7 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
 
 def _has_channel(interaction: Interaction, value: str) -> bool:
     """Whether this is the id of a channel or thread of the server itself."""
-    guild, is_id = interaction.guild, value.isascii() and value.isdecimal()
+    guild, is_id = interaction.guild, re.fullmatch(r"[0-9]{1,20}", value) is not None
     return is_id and guild is not None and guild.get_channel_or_thread(int(value)) is not None
 
 
