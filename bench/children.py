@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import multiprocessing
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,8 +25,9 @@ class Child(Generic[R]):
     def __init__(self, function: Callable[..., R], *arguments: object) -> None:
         self._name = function.__name__
         self._ours, theirs = CONTEXT.Pipe()
+        module, name = function.__module__, function.__qualname__
         self._process = CONTEXT.Process(
-            target=_answer, args=(theirs, function, arguments), daemon=True
+            target=_answer, args=(theirs, module, name, arguments), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -91,6 +94,11 @@ def end(process: Any) -> None:
         process.join()
 
 
-def _answer(pipe: Connection, function: Callable[..., object], arguments: Any) -> None:
+def _answer(pipe: Connection, module: str, name: str, arguments: Any) -> None:
+    # As the command itself does while it loads.
+    gc.disable()
+    function = getattr(importlib.import_module(module), name)
+    gc.freeze()
+    gc.enable()
     pipe.send(function(*arguments))
     pipe.close()

@@ -373,7 +373,7 @@ def test_every_make_target_that_is_named_exists_and_is_explained() -> None:
 
 
 def test_every_command_that_is_named_exists() -> None:
-    source = (ROOT / "bot" / "__main__.py").read_text("utf-8")
+    source = (ROOT / "bot" / "cli.py").read_text("utf-8")
     commands = {
         node.name.strip("_").replace("_", "-")
         for node in ast.walk(ast.parse(source))

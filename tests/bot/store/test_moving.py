@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from bot import restore
-from bot.__main__ import migrate
+from bot.cli import migrate
 from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
 from bot.overview import Grant, Sitting
