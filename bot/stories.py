@@ -61,8 +61,8 @@ class Stories:
         shot: int,
         requester: Requester,
         *,
+        dedupe_key: str,
         prompt: str = "",
-        dedupe_key: str = "",
     ) -> Receipt:
         """Make the failed shot of a film again, with other words if given, at its own price.
 
@@ -82,7 +82,7 @@ class Stories:
         standing = (await self._intake.check_again(again)).standing
         plan = await self._planner.plan(film, work)
         await self._screening.check(again, plan, self._screening.policy(standing))
-        await self._replace(failed, plan, dedupe_key or f"{failed.id}:again")
+        await self._replace(failed, plan, dedupe_key)
         self._house.nudge(plan.provider)
         return await self._receipt(film)
 

@@ -259,13 +259,8 @@ class Answers:
             case Confirm(job_id=job_id):
                 receipt = await self._studio.confirm(job_id, requester)
                 await self.reply(message, render.draw_receipt(receipt, None))
-            case Redo(job_id=job_id, shot=shot, prompt=prompt):
-                receipt = await self._studio.stories.redo(job_id, shot, requester, prompt=prompt)
-                await self.reply(message, render.draw_receipt(receipt, None))
-            case Finish(job_id=job_id):
-                notice = await self._studio.stories.finish(job_id, requester)
-                drawn = render.draw(notice, now=self._clock.now())
-                await self.reply(message, drawn.content)
+            case Redo() | Finish():
+                await self.reply(message, await self._decide(command, requester, message.id))
             case Delete(job_id=job_id):
                 work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester)
@@ -321,8 +316,10 @@ class Answers:
                 receipt = await self._studio.confirm(parse.to_job_id(target), requester)
                 said = render.draw_receipt(receipt, None)
             case "redo" | "finish":
-                key = f"{parse.NAME}:{interaction.id}"
-                said = await self._decide(action, target, requester, dedupe_key=key)
+                film, _, shot = target.partition(":")
+                job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
+                chosen = Finish(job_id) if action == "finish" else Redo(job_id, number)
+                said = await self._decide(chosen, requester, interaction.id)
             case "delete":
                 job_id = parse.to_job_id(target)
                 work = await self._studio.work_of(job_id, requester)
@@ -340,16 +337,15 @@ class Answers:
                 said = await self._operate(action, target, requester)
         await tell(interaction, said, drawn=drawn)
 
-    async def _decide(
-        self, action: str, target: str, requester: Requester, *, dedupe_key: str
-    ) -> str:
-        """What is to become of a film of which a shot failed."""
-        film, _, shot = target.partition(":")
-        job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
-        if action == "finish":
-            notice = await self._studio.stories.finish(job_id, requester)
+    async def _decide(self, chosen: Redo | Finish, requester: Requester, said_in: int) -> str:
+        """What is to become of a film of which a shot failed; `said_in` has it done once."""
+        stories, key = self._studio.stories, f"{parse.NAME}:{said_in}"
+        if isinstance(chosen, Finish):
+            notice = await stories.finish(chosen.job_id, requester)
             return render.draw(notice, now=self._clock.now()).content
-        receipt = await self._studio.stories.redo(job_id, number, requester, dedupe_key=dedupe_key)
+        receipt = await stories.redo(
+            chosen.job_id, chosen.shot, requester, dedupe_key=key, prompt=chosen.prompt
+        )
         return render.draw_receipt(receipt, None)
 
     async def _operate(self, action: str, target: str, actor: Requester) -> str:

@@ -46,7 +46,7 @@ class Answers:
         self._clock = clock
 
     async def obey(self, command: Command, requester: Requester, channel: str) -> Drawn:
-        """A verb that was typed; `retry` starts something, which is not for here."""
+        """A verb that was typed; what starts something anew is not for here."""
         match command:
             case Help():
                 return pages.draw_help(
@@ -69,13 +69,13 @@ class Answers:
                 return pages.draw_text(describe_settings_in(held))
             case Show(job_id=job_id):
                 return await self._show(await self._studio.show(job_id, requester), requester)
-            case Cancel() | Redo() | Finish():
+            case Cancel() | Finish():
                 return await self._decide(command, requester)
             case _:
                 return await self._change(command, requester)
 
     async def _change(
-        self, command: Confirm | Delete | Retry | Follow, requester: Requester
+        self, command: Confirm | Delete | Retry | Redo | Follow, requester: Requester
     ) -> Drawn:
         match command:
             case Confirm(job_id=job_id):
@@ -84,21 +84,17 @@ class Answers:
                 work = await self._studio.work_of(job_id, requester)
                 await self._studio.delete(job_id, requester)
                 return render.draw_sentence(f"The {thing(work)} of {job_id} is deleted.")
-            case Retry() | Follow():
+            case Retry() | Redo() | Follow():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)
 
-    async def _decide(self, command: Cancel | Redo | Finish, requester: Requester) -> Drawn:
+    async def _decide(self, command: Cancel | Finish, requester: Requester) -> Drawn:
         """What is to become of a job under way."""
-        job_id, stories = command.job_id, self._studio.stories
-        if isinstance(command, Redo):
-            receipt = await stories.redo(job_id, command.shot, requester, prompt=command.prompt)
-            return render.draw_receipt(receipt, None)
         if isinstance(command, Finish):
-            notice = await stories.finish(job_id, requester)
+            notice = await self._studio.stories.finish(command.job_id, requester)
         else:
-            notice = await self._studio.cancel(job_id, requester)
+            notice = await self._studio.cancel(command.job_id, requester)
         return self._draw(render.draw(notice, now=self._clock.now()))
 
     def _draw(self, drawn: Drawn) -> Drawn:
@@ -130,12 +126,9 @@ class Answers:
             case "cancel":
                 notice = await self._studio.cancel(job_id, requester, is_moderator=person.is_admin)
                 return self._draw(render.draw(notice, now=self._clock.now()))
-            case "redo" | "finish":
-                film, _, shot = target.partition(":")
-                number = int(shot) if shot.isdecimal() else 0
-                is_redo = action == "redo"
-                again = Redo(JobId(film), number) if is_redo else Finish(JobId(film))
-                return await self._decide(again, requester)
+            case "finish":
+                film, _, _ = target.partition(":")
+                return await self._decide(Finish(JobId(film)), requester)
             case "confirm":
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case "delete":

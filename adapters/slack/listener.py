@@ -30,6 +30,7 @@ from adapters.slack.session import Session
 from adapters.slack.settings import Settings
 from adapters.slack.tokens import Installations, OneWorkspace
 from adapters.slack.voice import Voice
+from adapters.work_text import Redo
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryError, InvalidRequest, NotAllowed, StoreError
 from bot.log import get_logger, naming
@@ -244,6 +245,8 @@ class Slack(Delivery):
                 await self._ask(heard, account, requester, command)
             case Retry(job_id=job_id):
                 await self._retry(heard, requester, job_id)
+            case Redo():
+                await self._redo(heard, requester, command)
             case Follow():
                 await self._follow_up(heard, requester, command)
             case _:
@@ -305,6 +308,11 @@ class Slack(Delivery):
         if heard.action == "retry":
             await self._retry(heard, requester, JobId(heard.target))
             return
+        if heard.action == "redo":
+            film, _, shot = heard.target.partition(":")
+            number = int(shot) if shot.isdecimal() else 0
+            await self._redo(heard, requester, Redo(JobId(film), number))
+            return
         if (act := act_of(heard.action)) is not None:
             place = Place(channel=heard.channel, job=heard.target)
             await self._on_deed(heard, requester, act_forms.Deed(act=act, place=place))
@@ -330,6 +338,12 @@ class Slack(Delivery):
             is_private=asked.is_private,
         )
         await self._follow(heard, receipt, is_private=is_private)
+
+    async def _redo(self, heard: Heard, requester: Requester, redo: Redo) -> None:
+        receipt = await self._studio.stories.redo(
+            redo.job_id, redo.shot, requester, dedupe_key=heard.key, prompt=redo.prompt
+        )
+        await self._voice.say(heard, render.draw_receipt(receipt, None))
 
     async def _on_deed(self, heard: Heard, requester: Requester, deed: act_forms.Deed) -> None:
         """What is to be made of a clip, by its buttons, its list, or a form behind them."""

@@ -307,16 +307,18 @@ async def test_a_failed_shot_is_made_again_without_the_others(house: House) -> N
     assert isinstance(waiting, ShotFailed)
     assert (waiting.number, waiting.can_finish) == (2, True)
     with pytest.raises(InvalidRequest, match="It is shot 2"):
-        await house.studio.stories.redo(film, 1, ANA)
+        await house.studio.stories.redo(film, 1, ANA, dedupe_key="first")
     with pytest.raises(Refusal, match="somebody else's"):
-        await house.studio.stories.redo(film, 2, to_requester("ben"))
+        await house.studio.stories.redo(film, 2, to_requester("ben"), dedupe_key="bens")
     with pytest.raises(InvalidRequest, match=f"redo {film} 2"):
         await house.studio.retry(failed.id, ANA, dedupe_key="again", thread=first.request.thread)
     here = ANA.tenant
     await house.studio.admin.set_words(here, actor=ANA, words=["limps"])
     with pytest.raises(Moderated):
-        await house.studio.stories.redo(film, 2, ANA, prompt="the fox limps")
-    receipt = await house.studio.stories.redo(film, 2, ANA, prompt="the fox walks")
+        await house.studio.stories.redo(film, 2, ANA, dedupe_key="limps", prompt="the fox limps")
+    receipt = await house.studio.stories.redo(
+        film, 2, ANA, dedupe_key="walks", prompt="the fox walks"
+    )
     assert isinstance(receipt.notice, Filming)
     await make(house, film, 2)
     await make(house, film, 3)
@@ -383,7 +385,7 @@ async def test_a_clip_of_an_open_film_is_kept_however_old_it_is(
         await make(house, film, number)
     await fail(house, film, 3)
     house.clock.move(hours=20)
-    await house.studio.stories.redo(film, 3, ANA, prompt="the fox naps")
+    await house.studio.stories.redo(film, 3, ANA, dedupe_key="naps", prompt="the fox naps")
     await fail(house, film, 3)
     house.clock.move(hours=5)
     await house.app._housekeeping().clean()
@@ -402,7 +404,7 @@ async def test_a_film_is_not_finished_while_a_shot_is_made_again(
     decide = service._decide
 
     async def decide_late(*given: Any) -> Notice:
-        await service.redo(film, 2, ANA, prompt="it walks")
+        await service.redo(film, 2, ANA, dedupe_key="walks", prompt="it walks")
         await at_service(house, film, 2)
         return await decide(*given)
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from adapters.command_text import Draft
 from adapters.slack.filled import SHOTS, STORY, Place, read_story, story_errors
 from adapters.slack.stories import story_view
+from bot.errors import StoreError
+from bot.inbox import Inbox
+from bot.job import Job, JobState
 from bot.request import StoryWork
-from tests.adapters.slack.conftest import Lane
+from bot.store import stories
+from tests.adapters.slack.conftest import Lane, Town
 from tests.adapters.slack.kit import check_view
 from tests.adapters.slack.test_deeds import all_jobs
+from tests.conftest import House
 from tests.slack_server import View
 
 
@@ -66,3 +74,35 @@ def test_the_form_of_a_story_is_one_that_slack_takes() -> None:
     filled = {**view, "state": {"values": {SHOTS: {SHOTS: {"value": "a fox|it runs"}}}}}
     assert read_story(filled).draft == Draft(shots=("a fox", "it runs"))
     assert story_errors({"callback_id": "other"}, lambda _: None) == {}
+
+
+async def shots_of(house: House, film: Job) -> list[Job]:
+    """Its shots, those that were made again too, as they were asked for."""
+    found = await house.app.database.read(lambda conn: stories.every(conn, film.id))
+    return sorted(found, key=lambda each: (each.retry_of is not None, each.created_at))
+
+
+async def test_a_shot_is_made_again_once_where_the_click_is_carried_out_twice(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(self: Inbox, adapter: str, key: str) -> None:
+        raise StoreError("Not now.")
+
+    async with town.lane() as lane:
+        for _ in range(2):
+            lane.house.simulator.faults.fail("It broke")
+        await lane.ana.slash("/ray", "story a fox wakes | it runs", lane.general)
+        asks = await lane.status("To make it again")
+        [film] = [job for job in await all_jobs(lane) if job.is_film]
+        monkeypatch.setattr(Inbox, "done", never)
+        await lane.ana.click(asks, "Redo")
+        await lane.hurry(lambda: len(lane.house.simulator.generations) == 2)
+        *_, again = await shots_of(lane.house, film)
+        await lane.house.until(again.id, JobState.FAILED)
+        monkeypatch.undo()
+    async with town.lane() as lane:
+        while await lane.house.studio.inbox.undone("slack"):
+            await asyncio.sleep(0.02)
+        assert len(await shots_of(lane.house, film)) == 3
+        assert len(lane.house.simulator.generations) == 2
+        await lane.house.check_books()
