@@ -222,16 +222,17 @@ class Deliverer:
         def write(tx: Tx, current: Job) -> Job:
             is_paid = job.is_film or ledger.is_settled(tx.conn, job.id)
             unpaid = Micros(0) if is_paid else price_of(job, clip)
-            then = EACH_IS_KEPT if job.is_film else "Ask for it again."
+            then, told = (EACH_IS_KEPT if job.is_film else "Ask for it again."), ""
             if is_paid and not job.is_film:
                 then = "It was charged before: ask those who run Raybot for that."
+                told = f" Its person was charged {money(job.cost)} for it before."
             gone = f"The file of the {thing(job.work)} is gone, so it cannot be posted. {then}"
             failure = Failure(code="clip_broken", sentence=gone)
             settings.note_operator(
                 tx,
                 f"lost:{job.id}",
                 f"The file of {job.id} is gone from the media store and was never posted; the "
-                "video service may still have it. Does anything else delete files there?",
+                f"video service may still have it. Does anything else delete files there?{told}",
                 now,
                 job.id,
             )

@@ -15,10 +15,10 @@ from bot.desk.acts import can_retry
 from bot.errors import DeliveryUnavailable, InvalidRequest, JobNotFound, NotAllowed
 from bot.job import Job, JobState
 from bot.notices import Delivered, Done, Failed, Notice, Reviewed, Reviewing, ReviewNeeded
-from bot.refs import JobId, MessageRef, ThreadRef
+from bot.refs import JobId, MessageRef, ThreadRef, money
 from bot.request import ClipFrame, StoryWork
 from bot.simulator import Simulator
-from bot.store import desk_acts, jobs, schema, stories
+from bot.store import desk_acts, jobs, schema, settings, stories
 from bot.store.database import Tx
 from bot.text import describe, describe_audit
 from tests.bot.lasting import simulator
@@ -102,6 +102,24 @@ async def test_a_clip_is_posted_once_a_moderator_says_so(house: House) -> None:
     other = await reviews.decide(job.id, "reject", actor=to_requester("moe"))
     assert (other.verdict, other.decided_by) == ("post", "mia")
     assert (await house.job(job.id)).cost == job.cost
+    await house.check_books()
+
+
+async def test_a_charged_clip_whose_file_somebody_removed_is_told_as_charged(
+    house: House,
+) -> None:
+    job = await made(house, "removed", user="rae")
+    await asked(house, job.id)
+    [kept] = Path(house.config.bot.data_dir).rglob(f"{job.id}.mp4")
+    kept.unlink()
+    await house.studio.reviews.decide(job.id, "post", actor=MIA)
+    lost = await house.until(job.id, JobState.FAILED)
+    assert (lost.cost, house.chat.clips(job.id)) == (job.cost, [])
+    assert lost.failure is not None
+    assert "It was charged before" in lost.failure.sentence
+    told = await house.app.database.read(settings.untold)
+    [note] = [each.sentence for each in told if each.job_id == job.id]
+    assert f"was charged {money(job.cost)}" in note
     await house.check_books()
 
 
