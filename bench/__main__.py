@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from bench import desk, lane, machine, street
+from bench import desk, discord_latency, machine, slack_latency
 from bench.accept import accepting
 from bench.children import ChildFailed
 from bench.contest import hundred_running, thousand_running
@@ -19,27 +19,27 @@ from bench.guilds import knowing
 from bench.killed import killing
 from bench.lag import one_running
 from bench.memory import holding
-from bench.paper import to_paper
+from bench.options import SOAK_MINUTES, RunOptions
+from bench.peer_scale import scaling_peers
+from bench.report import to_paper
 from bench.restart import restarting
 from bench.soak import soaking
-from bench.ten import ten_running
-from bench.terms import SOAK_MINUTES, Terms
-from bench.throng import thronging
+from bench.ten_slots import ten_running
 from bot.clock import SystemClock
 
-Measure = Callable[[Terms], list[Figure]]
+Measure = Callable[[RunOptions], list[Figure]]
 MEASURES: dict[str, Measure] = {
     "one": one_running,
     "ten": ten_running,
     "hundred": hundred_running,
     "thousand": thousand_running,
-    "throng": thronging,
+    "throng": scaling_peers,
     "restart": restarting,
     "kill": killing,
     "accept": accepting,
     "memory": holding,
-    "discord": street.acknowledging,
-    "slack": lane.acknowledging,
+    "discord": discord_latency.acknowledging,
+    "slack": slack_latency.acknowledging,
     "guilds": knowing,
     "clips": desk.turning,
     "pages": desk.following,
@@ -56,7 +56,7 @@ def main() -> None:
     asked = _read_arguments()
     # An end in order, which takes the children along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    terms = Terms(
+    options = RunOptions(
         is_quick=asked.quick,
         minutes=asked.minutes,
         database_url=asked.database,
@@ -64,28 +64,28 @@ def main() -> None:
     )
     load, began = machine.load(), perf_counter()
     names = asked.names or (QUICK if asked.quick else tuple(MEASURES))
-    figures = _measure(names, terms)
+    figures = _measure(names, options)
     show(figures, title=f"Figures, measured in {perf_counter() - began:.0f} s")
     shared: dict[int, list[Figure]] = {}
     for processes in PROCESSES if asked.beside else ():
-        there = replace(terms, database_url=asked.beside, processes=processes, has_peers=False)
+        there = replace(options, database_url=asked.beside, processes=processes, has_peers=False)
         shared[processes] = _measure([each for each in names if each in SHARED], there)
         show(shared[processes], title=f"On PostgreSQL, processes: {processes}")
     minutes = (perf_counter() - began) / 60
     if asked.write is not None:
         page = to_paper(
-            figures, shared, terms, when=SystemClock().now(), minutes=minutes, load=load
+            figures, shared, options, when=SystemClock().now(), minutes=minutes, load=load
         )
         asked.write.write_text(page, "utf-8")
 
 
-def _measure(names: Iterable[str], terms: Terms) -> list[Figure]:
+def _measure(names: Iterable[str], options: RunOptions) -> list[Figure]:
     figures: list[Figure] = []
     for name in names:
         since = perf_counter()
         print(f"{name} …", end=" ", flush=True)
         try:
-            figures += MEASURES[name](terms)
+            figures += MEASURES[name](options)
         except ChildFailed as error:
             figures.append(Figure(name=name, measured=f"{error}", is_reached=False))
         print(f"{perf_counter() - since:.0f} s", flush=True)

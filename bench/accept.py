@@ -11,13 +11,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 
-from bench.children import Partner
+from bench.children import PipedChild
 from bench.figures import Figure, percentile
-from bench.home import Home, home
+from bench.options import RunOptions
 from bench.pace import paced
 from bench.program import Program, running, to_bench_config
 from bench.service import Account, Service
-from bench.terms import Terms
+from bench.workspace import Workspace, temporary_workspace
 from bot.errors import StoreBusy
 
 RUN_SECONDS = 240.0
@@ -47,18 +47,18 @@ class Acceptance:
     fsync: float
 
 
-def run_acceptance(pipe: Connection, place: Home, url: str, part: Part) -> None:
+def run_acceptance(pipe: Connection, workspace: Workspace, url: str, part: Part) -> None:
     """Arrivals by chance at a mean rate, whether or not earlier ones were answered.
 
     Says when it is warm, begins when it is told to, and sends what it found.
     """
-    asyncio.run(_run_acceptance(pipe, place, url, part))
+    asyncio.run(_run_acceptance(pipe, workspace, url, part))
 
 
-async def _run_acceptance(pipe: Connection, place: Home, url: str, part: Part) -> None:
-    fsync = _time_fsync(place.folder)
+async def _run_acceptance(pipe: Connection, workspace: Workspace, url: str, part: Part) -> None:
+    fsync = _time_fsync(workspace.folder)
     numbers = iter(range(part.number, 10_000_000, part.count))
-    async with running(to_bench_config(place, url)) as program:
+    async with running(to_bench_config(workspace, url)) as program:
         await _without_pause(program, [next(numbers) for _ in range(WARM // part.count)])
         pipe.send(None)
         await asyncio.to_thread(pipe.recv)
@@ -101,21 +101,21 @@ def _time_fsync(folder: Path) -> float:
     return percentile(times, 50)
 
 
-def accepting(terms: Terms) -> list[Figure]:
+def accepting(options: RunOptions) -> list[Figure]:
     """`Studio.submit` with its hold, the whole program running, nothing of it relaxed."""
-    seconds = dict.fromkeys(GOALS, 8.0 if terms.is_quick else 15.0)
-    with Service([Account()]) as service, home(terms.database_url) as place:
-        partners = []
+    seconds = dict.fromkeys(GOALS, 8.0 if options.is_quick else 15.0)
+    with Service([Account()]) as service, temporary_workspace(options.database_url) as workspace:
+        children = []
         try:
-            for number in range(terms.processes):
-                part = Part(seconds=seconds, number=number, count=terms.processes)
-                partners.append(Partner(run_acceptance, place, service.urls[0], part))
-                partners[-1].hear(RUN_SECONDS)
-            for each in partners:
-                each.say("go")
-            found: list[Acceptance] = [each.hear(RUN_SECONDS) for each in partners]
+            for number in range(options.processes):
+                part = Part(seconds=seconds, number=number, count=options.processes)
+                children.append(PipedChild(run_acceptance, workspace, service.urls[0], part))
+                children[-1].recv(RUN_SECONDS)
+            for each in children:
+                each.send("go")
+            found: list[Acceptance] = [each.recv(RUN_SECONDS) for each in children]
         finally:
-            for each in partners:
+            for each in children:
                 each.end()
     most = sum(each.most for each in found)
     return [
@@ -125,7 +125,7 @@ def accepting(terms: Terms) -> list[Figure]:
         Figure(
             name="accepting without pause",
             measured=f"{most:.0f} a second",
-            remark=f"{AT_ONCE * terms.processes} at a time; "
+            remark=f"{AT_ONCE * options.processes} at a time; "
             f"one fsync here takes {found[0].fsync * 1000:.1f} ms",
         )
     ]

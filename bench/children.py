@@ -53,7 +53,7 @@ class Child(Generic[R]):
         end(self._process)
 
 
-class Partner:
+class PipedChild:
     """A child that talks: its function's first argument is a pipe, and None asks it to end."""
 
     def __init__(self, function: Callable[..., None], *arguments: object) -> None:
@@ -62,11 +62,11 @@ class Partner:
         self._child = Child(function, theirs, *arguments)
         theirs.close()
 
-    def say(self, what: object) -> None:
+    def send(self, what: object) -> None:
         """Send it something."""
         self._pipe.send(what)
 
-    def hear(self, seconds: float) -> Any:
+    def recv(self, seconds: float) -> Any:
         """What it sends next; raises `ChildFailed` where it takes longer or fails."""
         try:
             if not self._pipe.poll(seconds):

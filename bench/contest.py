@@ -7,26 +7,26 @@ from collections.abc import Sequence
 
 from bench.children import Child
 from bench.figures import PEER, Figure, Score
-from bench.home import home
 from bench.lag import RUN_SECONDS, Orders, Outcome, run_programs
+from bench.lag_stats import LagStats, remark, to_lag_stats, to_peer_stats
 from bench.loop import idle_worst, worst
+from bench.options import RunOptions
 from bench.peers import PEERS
 from bench.race import Race, Showing, run_peers
 from bench.service import Account, Report, Service
-from bench.tally import Tally, remark, to_peer_tally, to_tally
-from bench.terms import Terms
+from bench.workspace import temporary_workspace
 
 SEED = 7
 
 
 def to_peer_figure(who: str, running: int, showing: Showing, report: Report) -> Figure:
     """How a peer did, with what it lost on the way and what it paid twice."""
-    tally = to_peer_tally([showing.visible], [report])
+    stats = to_peer_stats([showing.visible], [report])
     return Figure(
         name=f"{PEER}{who}, {running:,} running",
-        measured=tally.words,
-        remark=f"{remark(tally)}{went_wrong(showing, report)}",
-        score=tally.to_score(who, running, late=showing.late, job_bytes=showing.job_bytes),
+        measured=stats.words,
+        remark=f"{remark(stats)}{went_wrong(showing, report)}",
+        score=stats.to_score(who, running, late=showing.late, job_bytes=showing.job_bytes),
     )
 
 
@@ -39,71 +39,71 @@ def went_wrong(showing: Showing, report: Report) -> str:
 
 
 def to_callback_figure(
-    running: int, tally: Tally, *, late: Sequence[float], pace: str = ""
+    running: int, stats: LagStats, *, late: Sequence[float], pace: str = ""
 ) -> Figure:
     """What callbacks must reach, whatever the number; `pace` where it is not the usual one."""
     return Figure(
         name=f"lag with callbacks, {running:,} running{pace}",
         goal="p95 < 1 s, GETs ≤ 0.5",
-        measured=tally.words,
-        remark=remark(tally),
-        is_reached=tally.p95 < 1.0 and tally.looks <= 0.5,
-        score=tally.to_score(f"Raybot, callbacks{pace}", running, late=late),
+        measured=stats.words,
+        remark=remark(stats),
+        is_reached=stats.p95 < 1.0 and stats.looks <= 0.5,
+        score=stats.to_score(f"Raybot, callbacks{pace}", running, late=late),
     )
 
 
-def hundred_running(terms: Terms) -> list[Figure]:
+def hundred_running(options: RunOptions) -> list[Figure]:
     """A hundred at once: the peers, then the program by polling, then with callbacks.
 
     Where it has to be quick, the first two share the machine and the third is left out.
     """
-    count, names = 100, PEERS if terms.has_peers else ()
+    count, names = 100, PEERS if options.has_peers else ()
     idle_worst()
     with Service([Account(seed=SEED)] * len(names)) as service:
         races = [
             Child(run_peers, [Race(peer=who, url=url, jobs=count)])
             for who, url in zip(names, service.urls, strict=True)
         ]
-        polled = at_once(count, Account(seed=SEED), terms) if terms.is_quick else None
+        polled = at_once(count, Account(seed=SEED), options) if options.is_quick else None
         showings = [each.result(RUN_SECONDS)[0] for each in races]
         reports = [service.report(number) for number in range(len(names))]
     peers = [
         to_peer_figure(who, count, showing, report)
         for who, showing, report in zip(names, showings, reports, strict=True)
     ]
-    tally, outcome = polled or at_once(count, Account(seed=SEED), terms)
+    stats, outcome = polled or at_once(count, Account(seed=SEED), options)
     figures = [
         *peers,
         Figure(
             name="lag by polling, 100 running",
             goal="p50 ≤ 0.8 s, p95 ≤ 1.5 s, GETs ≤ 3",
-            measured=tally.words,
-            remark=remark(tally),
-            is_reached=tally.p50 <= 0.8 and tally.p95 <= 1.5 and tally.looks <= 3,
-            score=_to_score(count, tally, outcome),
+            measured=stats.words,
+            remark=remark(stats),
+            is_reached=stats.p50 <= 0.8 and stats.p95 <= 1.5 and stats.looks <= 3,
+            score=_to_score(count, stats, outcome),
         ),
     ]
-    if not terms.is_quick:
-        called, outcome = at_once(count, Account(seed=SEED, callbacks=True), terms)
+    if not options.is_quick:
+        called, outcome = at_once(count, Account(seed=SEED, callbacks=True), options)
         figures.append(to_callback_figure(count, called, late=outcome.late))
     return figures
 
 
-def thousand_running(terms: Terms) -> list[Figure]:
+def thousand_running(options: RunOptions) -> list[Figure]:
     """A thousand at once, with a quarter of the clips' sides: verifying takes two cores else."""
     count = 1000
     small = Account(seed=SEED, full_size=False)
     idle_worst()
-    tally, outcome = at_once(count, small, terms, gets_per_second=10.0)
+    stats, outcome = at_once(count, small, options, gets_per_second=10.0)
     above = worst(outcome.late) - idle_worst()
     figures = [
         Figure(
             name="lag by polling, 1,000 running, 10 GET/s",
             goal="p95 ≤ 3 s",
-            measured=tally.words,
-            remark=f"{remark(tally)}; small clips",
-            is_reached=tally.p95 <= 3.0,
-            score=_to_score(count, tally, outcome),
+            measured=stats.words,
+            remark=f"{remark(stats)}; small clips",
+            is_reached=stats.p95 <= 3.0,
+            score=_to_score(count, stats, outcome),
         ),
         Figure(
             name="event-loop stall, 1,000 running, p99.9",
@@ -113,23 +113,23 @@ def thousand_running(terms: Terms) -> list[Figure]:
             is_reached=above <= 20,
         ),
     ]
-    if not terms.is_quick:
+    if not options.is_quick:
         # Here the goal bounds the GETs by job.
         account = Account(seed=SEED, full_size=False, callbacks=True)
-        called, outcome = at_once(count, account, terms, gets_per_second=20.0)
+        called, outcome = at_once(count, account, options, gets_per_second=20.0)
         figures.append(to_callback_figure(count, called, late=outcome.late, pace=", 20 GET/s"))
     return figures
 
 
-def _to_score(count: int, tally: Tally, outcome: Outcome) -> Score:
-    return tally.to_score("Raybot, polling", count, late=outcome.late, job_bytes=outcome.job_bytes)
+def _to_score(count: int, stats: LagStats, outcome: Outcome) -> Score:
+    return stats.to_score("Raybot, polling", count, late=outcome.late, job_bytes=outcome.job_bytes)
 
 
 def at_once(
-    count: int, account: Account, terms: Terms, *, gets_per_second: float = 5.0
-) -> tuple[Tally, Outcome]:
-    """So many jobs, shared by as many processes as the terms say; the outcome is of all."""
-    with Service([account]) as service, home(terms.database_url) as place:
+    count: int, account: Account, options: RunOptions, *, gets_per_second: float = 5.0
+) -> tuple[LagStats, Outcome]:
+    """So many jobs, shared by as many processes as the options say; the outcome is of all."""
+    with Service([account]) as service, temporary_workspace(options.database_url) as workspace:
         children = [
             Child(
                 run_programs,
@@ -139,12 +139,12 @@ def at_once(
                         at_once=count,
                         jobs=count,
                         gets_per_second=gets_per_second,
-                        home=place,
-                        share=range(number, count, terms.processes),
+                        workspace=workspace,
+                        share=range(number, count, options.processes),
                     )
                 ],
             )
-            for number in range(terms.processes)
+            for number in range(options.processes)
         ]
         outcomes = [child.result(RUN_SECONDS)[0] for child in children]
         report = service.report()
@@ -156,4 +156,4 @@ def at_once(
         late=late,
         job_bytes=sum(weights) / len(weights) if weights else math.nan,
     )
-    return to_tally([journeys], [report]), outcome
+    return to_lag_stats([journeys], [report]), outcome

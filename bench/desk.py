@@ -19,15 +19,15 @@ from sqlalchemy import insert, select
 
 from adapters import web
 from adapters.web.desk.addresses import to_mark
-from bench.children import Child, Partner
+from bench.children import Child, PipedChild
 from bench.figures import Figure, percentile
 from bench.history import add_past
-from bench.home import Home, home
 from bench.loop import idle_worst, watch_stalls, worst
+from bench.options import RunOptions
 from bench.pace import paced
 from bench.program import NAME, Chat, Program, running, to_bench_config
 from bench.service import Account, Service
-from bench.terms import Terms
+from bench.workspace import Workspace, temporary_workspace
 from bot.clock import SystemClock
 from bot.records import Spot
 from bot.refs import JobId
@@ -67,9 +67,9 @@ async def _at_desk(program: Program) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @asynccontextmanager
-async def _running(place: Home, url: str) -> AsyncIterator[Program]:
-    config, clock = to_bench_config(place, url, running=100), SystemClock()
-    settings = web.Settings(enabled=True, folder=place.folder / "web")
+async def _running(workspace: Workspace, url: str) -> AsyncIterator[Program]:
+    config, clock = to_bench_config(workspace, url, running=100), SystemClock()
+    settings = web.Settings(enabled=True, folder=workspace.folder / "web")
 
     def create(studio: Any) -> Any:
         return web.create(settings, studio, clock=clock)
@@ -89,13 +89,13 @@ class Took:
     cpu: float = 0.0
 
 
-def run_clips(place: Home, url: str, count: int) -> dict[str, Took]:
+def run_clips(workspace: Workspace, url: str, count: int) -> dict[str, Took]:
     """What pages took with so many jobs in the book."""
-    return asyncio.run(_run_clips(place, url, count))
+    return asyncio.run(_run_clips(workspace, url, count))
 
 
-async def _run_clips(place: Home, url: str, count: int) -> dict[str, Took]:
-    await _fill(place, url, count)
+async def _run_clips(workspace: Workspace, url: str, count: int) -> dict[str, Took]:
+    await _fill(workspace, url, count)
     old = Spot(at=SystemClock().now() - AGE - GAP * count * 0.99, job_id=JobId("r-z"))
     paths = {
         "the newest page": "/desk/clips",
@@ -104,7 +104,7 @@ async def _run_clips(place: Home, url: str, count: int) -> dict[str, Took]:
         "a search that finds nothing": "/desk/clips?q=unheard",
         "of one person": f"/desk/clips?person={NAME}:local:person-7",
     }
-    async with _running(place, url) as program, _at_desk(program) as session:
+    async with _running(workspace, url) as program, _at_desk(program) as session:
         taken = {name: Took() for name in paths}
         for _ in range(TIMES):
             for name, path in paths.items():
@@ -117,9 +117,9 @@ async def _run_clips(place: Home, url: str, count: int) -> dict[str, Took]:
         return taken
 
 
-async def _fill(place: Home, url: str, count: int) -> None:
+async def _fill(workspace: Workspace, url: str, count: int) -> None:
     """Copies of one delivered job, each of its own time, person and prompt."""
-    config = to_bench_config(place, url)
+    config = to_bench_config(workspace, url)
     await add_past(config, [30.0])
     database = open_database(database_url(config))
     await database.start()
@@ -156,11 +156,11 @@ def _copy(one: dict[str, Any], request: str, number: int, now: Any) -> dict[str,
     return {**one, **own}
 
 
-def turning(terms: Terms) -> list[Figure]:
+def turning(options: RunOptions) -> list[Figure]:
     """The page of clips with many of them, and searches in it."""
-    count = FEW if terms.is_quick else MANY
-    with Service([Account()]) as service, home(terms.database_url) as place:
-        taken = Child(run_clips, place, service.urls[0], count).result(RUN_SECONDS)
+    count = FEW if options.is_quick else MANY
+    with Service([Account()]) as service, temporary_workspace(options.database_url) as workspace:
+        taken = Child(run_clips, workspace, service.urls[0], count).result(RUN_SECONDS)
     return [_to_figure(name, count, took) for name, took in taken.items()]
 
 
@@ -188,13 +188,13 @@ class Flow:
     stall: float
 
 
-def run_desk(pipe: Connection, place: Home, url: str) -> None:
+def run_desk(pipe: Connection, workspace: Workspace, url: str) -> None:
     """Jobs at a steady pace, before and while pages are open; sends a `Flow` for each."""
-    asyncio.run(_run_desk(pipe, place, url))
+    asyncio.run(_run_desk(pipe, workspace, url))
 
 
-async def _run_desk(pipe: Connection, place: Home, url: str) -> None:
-    async with _running(place, url) as program, _at_desk(program) as session:
+async def _run_desk(pipe: Connection, workspace: Workspace, url: str) -> None:
+    async with _running(workspace, url) as program, _at_desk(program) as session:
         numbers = iter(range(1_000_000))
         await _flow(program, numbers)  # To be warm.
         pipe.send(await _flow(program, numbers))
@@ -266,21 +266,21 @@ async def _run_readers(
         await asyncio.gather(*reading, return_exceptions=True)
 
 
-def following(terms: Terms) -> list[Figure]:
+def following(options: RunOptions) -> list[Figure]:
     """Pages of the queue that are open while jobs come and go."""
     idle_worst()
     account = Account(min_seconds=2.0, max_seconds=6.0, full_size=False)
-    with Service([account]) as service, home(terms.database_url) as place:
-        desk = Partner(run_desk, place, service.urls[0])
-        readers: Partner | None = None
+    with Service([account]) as service, temporary_workspace(options.database_url) as workspace:
+        desk = PipedChild(run_desk, workspace, service.urls[0])
+        readers: PipedChild | None = None
         try:
-            without: Flow = desk.hear(RUN_SECONDS)
-            readers = Partner(run_readers, *desk.hear(RUN_SECONDS), PAGES)
-            readers.hear(RUN_SECONDS)
-            desk.say("go")
-            with_pages: Flow = desk.hear(RUN_SECONDS)
-            readers.say("enough")
-            got: list[int] = readers.hear(RUN_SECONDS)
+            without: Flow = desk.recv(RUN_SECONDS)
+            readers = PipedChild(run_readers, *desk.recv(RUN_SECONDS), PAGES)
+            readers.recv(RUN_SECONDS)
+            desk.send("go")
+            with_pages: Flow = desk.recv(RUN_SECONDS)
+            readers.send("enough")
+            got: list[int] = readers.recv(RUN_SECONDS)
         finally:
             desk.end()
             if readers is not None:

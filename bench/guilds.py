@@ -9,13 +9,13 @@ from multiprocessing.connection import Connection
 import discord
 import yarl
 
-from bench.children import Partner
+from bench.children import PipedChild
+from bench.discord_latency import GUILD, Address, bot_at
 from bench.figures import Figure
+from bench.options import RunOptions
 from bench.program import settled_bytes
 from bench.service import Account, Service
 from bench.steady import START_SECONDS
-from bench.street import GUILD, Address, bot_at
-from bench.terms import Terms
 from tests.discord_server import DiscordServer, Intent, Person, Size
 
 SIZE = Size(channels=39, roles=28, threads=5)  # With those of every server: 40 and 30.
@@ -123,20 +123,23 @@ async def _tell(pipe: Connection, hear: Callable[[], Awaitable[object]] | None =
 # ---- the figure --------------------------------------------------------------------------------
 
 
-def knowing(terms: Terms) -> list[Figure]:
+def knowing(options: RunOptions) -> list[Figure]:
     """What each further server takes, with as many as asked for."""
-    more = 600 if terms.is_quick else 2000
+    more = 600 if options.is_quick else 2000
     with Service([Account(manual=True)]) as service:
-        town = Partner(run_town)
-        partners = [town]
+        town = PipedChild(run_town)
+        children = [town]
         try:
-            address = town.hear(START_SECONDS)
-            listeners = [Partner(run_bot, service.urls[0], address), Partner(run_peer, address)]
-            partners[:0] = listeners
+            address = town.recv(START_SECONDS)
+            listeners = [
+                PipedChild(run_bot, service.urls[0], address),
+                PipedChild(run_peer, address),
+            ]
+            children[:0] = listeners
             few, many = (_measure(town, listeners, count) for count in (FIRST, FIRST + more))
         finally:
-            for partner in partners:
-                partner.end()
+            for child in children:
+                child.end()
     ours, own = ((after - before) / more / 1024 for before, after in zip(few, many, strict=True))
     return [
         Figure(
@@ -150,10 +153,10 @@ def knowing(terms: Terms) -> list[Figure]:
     ]
 
 
-def _measure(town: Partner, listeners: Sequence[Partner], count: int) -> list[int]:
+def _measure(town: PipedChild, listeners: Sequence[PipedChild], count: int) -> list[int]:
     """The memory of each listener once it knows so many servers."""
-    town.say(count)
-    town.hear(RUN_SECONDS)
+    town.send(count)
+    town.recv(RUN_SECONDS)
     for each in listeners:
-        each.say(count)
-    return [each.hear(RUN_SECONDS) for each in listeners]
+        each.send(count)
+    return [each.recv(RUN_SECONDS) for each in listeners]

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bench.home import Home
 from bench.program import to_bench_config, to_request
+from bench.workspace import Workspace
 from bot import pricing
 from bot.clock import SystemClock
 from bot.config import Config
@@ -78,9 +78,9 @@ async def add_past(config: Config, seconds: list[float]) -> None:
     await database.stop()
 
 
-async def add_generating(home: Home, url: str, generations: Sequence[str]) -> None:
+async def add_generating(workspace: Workspace, url: str, generations: Sequence[str]) -> None:
     """Jobs whose generations run, left by a process that was killed."""
-    config = to_bench_config(home, url, running=len(generations))
+    config = to_bench_config(workspace, url, running=len(generations))
     database = open_database(database_url(config))
     await database.start()
     await database.write(lambda tx: settings.boot(tx, SystemClock().now()))

@@ -12,15 +12,15 @@ from multiprocessing.connection import Connection
 from threading import Event
 from time import perf_counter
 
-from bench.children import Partner
+from bench.children import PipedChild
 from bench.figures import PEER, Figure
-from bench.home import Home, home
+from bench.options import RunOptions
 from bench.peers import PEERS
+from bench.post_log import PostLog
 from bench.program import Chat, running, to_bench_config
-from bench.race import RATE, Race, stand
+from bench.race import RATE, Race, run_until_told
 from bench.service import Account, Service, to_prompt
-from bench.terms import Terms
-from bench.wall import Wall
+from bench.workspace import Workspace, temporary_workspace
 from bot.clock import SystemClock
 from bot.notices import Delivered, Notice
 from bot.ports import FIRST_TRY, Memo
@@ -42,9 +42,9 @@ class KeyedChat(Chat):
     After so many `answers` a clip is still shown, and whoever posts it does not hear of that.
     """
 
-    def __init__(self, wall: Wall, *, answers: float = math.inf) -> None:
-        super().__init__(wall)
-        self._shown, self._answers = wall, answers
+    def __init__(self, post_log: PostLog, *, answers: float = math.inf) -> None:
+        super().__init__(post_log)
+        self._shown, self._answers = post_log, answers
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """As the memo has it: the first try is not looked for, and each later one is."""
@@ -58,7 +58,7 @@ class KeyedChat(Chat):
         return message
 
 
-def live(pipe: Connection, place: Home, url: str, asked: range) -> None:
+def run_bot(pipe: Connection, workspace: Workspace, url: str, asked: range) -> None:
     """A life of Raybot: the first is asked for clips until it is killed, the next ends them all.
 
     The first hears no answers any more for the last clips before it is killed.
@@ -66,8 +66,8 @@ def live(pipe: Connection, place: Home, url: str, asked: range) -> None:
     answers = HEARD if asked else math.inf
 
     async def run() -> None:
-        config = to_bench_config(place, url, running=JOBS)
-        async with running(config, chat=KeyedChat(place.wall, answers=answers)) as program:
+        config = to_bench_config(workspace, url, running=JOBS)
+        async with running(config, chat=KeyedChat(workspace.post_log, answers=answers)) as program:
             await program.ask_at_pace(asked, RATE)
             if not asked:
                 with suppress(TimeoutError):
@@ -79,43 +79,43 @@ def live(pipe: Connection, place: Home, url: str, asked: range) -> None:
 
 
 class _Stage:
-    """Raybot and the peers side by side, each with an account and a wall of its own."""
+    """Raybot and the peers side by side, each with an account and a post_log of its own."""
 
     def __init__(
         self,
         service: Service,
-        place: Home,
-        theirs: Home,
+        workspace: Workspace,
+        theirs: Workspace,
         peers: Sequence[str],
         processes: int,
     ) -> None:
-        self._service, self._place = service, place
+        self._service, self._workspace = service, workspace
         self._own = [self._live(range(n, JOBS, processes)) for n in range(processes)]
-        self._peers, self.walls = [], [place.wall]
+        self._peers, self.post_logs = [], [workspace.post_log]
         for who, url in zip(peers, service.urls[1:], strict=True):
-            wall = theirs.folder / who
-            race = Race(peer=who, url=url, jobs=JOBS, wall=wall)
-            self._peers.append(Partner(stand, race, RUN_SECONDS))
-            self.walls.append(Wall(wall))
+            post_log = theirs.folder / who
+            race = Race(peer=who, url=url, jobs=JOBS, post_log=post_log)
+            self._peers.append(PipedChild(run_until_told, race, RUN_SECONDS))
+            self.post_logs.append(PostLog(post_log))
 
-    def _live(self, asked: range) -> Partner:
-        return Partner(live, self._place, self._service.urls[0], asked)
+    def _live(self, asked: range) -> PipedChild:
+        return PipedChild(run_bot, self._workspace, self._service.urls[0], asked)
 
     def kill(self) -> list[int]:
         """Each of them once some of its clips are shown; how many those were."""
         for each in (*self._own, *self._peers):
-            each.hear(RUN_SECONDS)
+            each.recv(RUN_SECONDS)
         alive = dict(enumerate([self._own, *([each] for each in self._peers)]))
         pause, until = Event(), perf_counter() + RUN_SECONDS
         while alive and perf_counter() < until:
             for number in list(alive):
-                if len(set(self.walls[number].clips())) >= SHOWN:
+                if len(set(self.post_logs[number].clips())) >= SHOWN:
                     for each in alive.pop(number):
                         each.kill()
             pause.wait(LOOK_SECONDS)
         for each in (process for group in alive.values() for process in group):
             each.kill()
-        return [len(set(wall.clips())) for wall in self.walls]
+        return [len(set(post_log.clips())) for post_log in self.post_logs]
 
     def start_again(self) -> float:
         """The next life of Raybot; seconds until everybody has a clip, or patience is over.
@@ -125,13 +125,13 @@ class _Stage:
         """
         began, pause = perf_counter(), Event()
         self._own = [self._live(range(0)) for _ in self._own]
-        while len(set(self.walls[0].clips())) < JOBS:
+        while len(set(self.post_logs[0].clips())) < JOBS:
             if perf_counter() - began > PATIENCE_SECONDS:
                 break
             pause.wait(LOOK_SECONDS)
         seconds = perf_counter() - began
         for each in self._own:
-            each.hear(PATIENCE_SECONDS + RUN_SECONDS)
+            each.recv(PATIENCE_SECONDS + RUN_SECONDS)
         return seconds
 
     def end(self) -> None:
@@ -140,23 +140,27 @@ class _Stage:
             each.end()
 
 
-def killing(terms: Terms) -> list[Figure]:
+def killing(options: RunOptions) -> list[Figure]:
     """What of a hundred requests was lost, paid twice, or posted twice."""
-    peers = tuple(PEERS) if terms.has_peers else ()
+    peers = tuple(PEERS) if options.has_peers else ()
     accounts = [ACCOUNT] * (1 + len(peers))
-    with Service(accounts) as service, home(terms.database_url) as place, home() as theirs:
-        stage = _Stage(service, place, theirs, peers, terms.processes)
+    with (
+        Service(accounts) as service,
+        temporary_workspace(options.database_url) as workspace,
+        temporary_workspace() as theirs,
+    ):
+        stage = _Stage(service, workspace, theirs, peers, options.processes)
         try:
             before = stage.kill()
             seconds = stage.start_again()
         finally:
             stage.end()
         ordered = [service.orders(number) for number in range(len(accounts))]
-        shown = [wall.clips() for wall in stage.walls]
+        shown = [post_log.clips() for post_log in stage.post_logs]
     names = ["Raybot", *(f"{PEER}{who}" for who in peers)]
-    # A peer's wall has the generations, which only the service has words for.
+    # A peer's post_log has the generations, which only the service has words for.
     fates = [
-        Fate(
+        KillOutcome(
             asked=[to_prompt(number) for number in range(JOBS)],
             paid=list(orders.values()),
             shown=[orders.get(each, each) for each in clips],
@@ -176,7 +180,7 @@ def killing(terms: Terms) -> list[Figure]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fate:
+class KillOutcome:
     """What was asked for, paid and shown, each in the words of its request.
 
     Counted by request: one that is lost does not make up for another one that came twice.
@@ -211,11 +215,11 @@ def _too_many(found: Sequence[str], asked: Sequence[str]) -> int:
     return (Counter(found) - Counter(asked)).total()
 
 
-def _ended(fate: Fate, seconds: float) -> str:
+def _ended(fate: KillOutcome, seconds: float) -> str:
     return f"{'NOT all' if fate.lost else 'all'} shown {seconds:.0f} s after the next start"
 
 
-def _to_figure(who: str, before: int, fate: Fate) -> Figure:
+def _to_figure(who: str, before: int, fate: KillOutcome) -> Figure:
     return Figure(
         name=f"{who}, kill -9 amid {JOBS} jobs",
         measured=f"{fate.lost} of {JOBS - before} open ones lost, {fate.paid_twice} paid twice, "

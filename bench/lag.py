@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from bench.children import Child
 from bench.figures import PEER, Figure
 from bench.history import add_past
-from bench.home import Home, home
+from bench.lag_stats import remark, to_lag_stats, to_peer_stats
 from bench.loop import watch_stalls
+from bench.options import RunOptions
 from bench.program import Chat, Journey, Program, resident_bytes, running, to_bench_config
 from bench.race import FIRST, RATE, Race, run_peers
 from bench.service import Account, Service
-from bench.tally import remark, to_peer_tally, to_tally
-from bench.terms import Terms
+from bench.workspace import Workspace, temporary_workspace
 
 RUN_SECONDS = 200.0
 LOOK_SECONDS = 0.2
@@ -29,7 +29,7 @@ class Orders:
     """One program: its service, how many generations at once, and how many jobs in all.
 
     With `has_past` it has delivered fifty clips before, so it knows how long they take. Where it
-    shares its home, it asks for `share` of the jobs and stays until all are delivered.
+    shares its workspace, it asks for `share` of the jobs and stays until all are delivered.
     """
 
     url: str
@@ -37,7 +37,7 @@ class Orders:
     jobs: int
     gets_per_second: float = 5.0
     has_past: bool = False
-    home: Home | None = None
+    workspace: Workspace | None = None
     share: range | None = None
 
 
@@ -64,18 +64,20 @@ def run_programs(orders: Sequence[Orders]) -> list[Outcome]:
 async def _run(orders: Orders, opening: asyncio.Lock) -> Outcome:
     late: list[float] = []
     async with AsyncExitStack() as stack:
-        place = orders.home or stack.enter_context(home())
+        workspace = orders.workspace or stack.enter_context(temporary_workspace())
         config = to_bench_config(
-            place, orders.url, running=orders.at_once, gets_per_second=orders.gets_per_second
+            workspace, orders.url, running=orders.at_once, gets_per_second=orders.gets_per_second
         )
         async with opening:
             if orders.has_past:
                 await add_past(config, [random.uniform(20, 40) for _ in range(50)])
-            program = await stack.enter_async_context(running(config, chat=Chat(place.wall)))
+            program = await stack.enter_async_context(
+                running(config, chat=Chat(workspace.post_log))
+            )
         watching = asyncio.ensure_future(watch_stalls(late))
         async with asyncio.timeout(RUN_SECONDS):
             job_bytes = await _ask(program, orders.share or range(orders.jobs))
-            while len(set(place.wall.clips())) < orders.jobs:
+            while len(set(workspace.post_log.clips())) < orders.jobs:
                 await asyncio.sleep(LOOK_SECONDS)
         journeys = await program.journeys()
         watching.cancel()
@@ -98,9 +100,9 @@ async def _ask(program: Program, numbers: range) -> float:
 # ---- one at a time -----------------------------------------------------------------------------
 
 
-def one_running(terms: Terms) -> list[Figure]:
+def one_running(options: RunOptions) -> list[Figure]:
     """Programs and peers with one job each at a time, several pairs side by side."""
-    pairs, rounds = (4, 1) if terms.is_quick else (6, 2)
+    pairs, rounds = (4, 1) if options.is_quick else (6, 2)
     with Service([Account(seed=number) for number in range(pairs)] * 3) as service:
         urls = [service.urls[start : start + pairs] for start in range(0, 3 * pairs, pairs)]
         programs = [
@@ -113,10 +115,10 @@ def one_running(terms: Terms) -> list[Figure]:
         visible = [each.visible for each in peers.result(RUN_SECONDS)]
         reports = [service.report(number) for number in range(3 * pairs)]
     new, known = (
-        to_tally([each.journeys for each in part], reports[number * pairs :][:pairs])
+        to_lag_stats([each.journeys for each in part], reports[number * pairs :][:pairs])
         for number, part in enumerate(outcomes)
     )
-    peer = to_peer_tally(visible, reports[2 * pairs :])
+    peer = to_peer_stats(visible, reports[2 * pairs :])
     goal = "p50 ≤ 1.0 s, GETs ≤ 1.5 × the peer's"
     return [
         Figure(name=f"{PEER}SDK loop, 1 running", measured=peer.words, remark=remark(peer)),

@@ -7,29 +7,29 @@ import asyncio
 from bench.children import Child
 from bench.figures import Figure
 from bench.history import add_generating
-from bench.home import Home, home
+from bench.options import RunOptions
 from bench.program import Chat, running, settled_bytes, to_bench_config
 from bench.service import Account, Service
-from bench.terms import Terms
+from bench.workspace import Workspace, temporary_workspace
 
 RUN_SECONDS = 240.0
 WARM = 100
 MOST_MB = 150
 
 
-def prepare(place: Home, url: str) -> None:
+def prepare(workspace: Workspace, url: str) -> None:
     """A database as any but the first start finds it."""
-    asyncio.run(add_generating(place, url, []))
+    asyncio.run(add_generating(workspace, url, []))
 
 
-def run_waiting(place: Home, url: str, run: int, wait: int) -> tuple[int, int]:
+def run_waiting(workspace: Workspace, url: str, run: int, wait: int) -> tuple[int, int]:
     """Resident bytes with so many running and a few waiting, and with `wait` waiting."""
-    return asyncio.run(_run_waiting(place, url, run, wait))
+    return asyncio.run(_run_waiting(workspace, url, run, wait))
 
 
-async def _run_waiting(place: Home, url: str, run: int, wait: int) -> tuple[int, int]:
+async def _run_waiting(workspace: Workspace, url: str, run: int, wait: int) -> tuple[int, int]:
     chat = Chat(upload_seconds=0.0)
-    config = to_bench_config(place, url, running=run, gets_per_second=10.0)
+    config = to_bench_config(workspace, url, running=run, gets_per_second=10.0)
     async with asyncio.timeout(RUN_SECONDS), running(config, chat=chat) as program:
         few = run + WARM
         await program.ask_for(range(few))
@@ -41,12 +41,15 @@ async def _run_waiting(place: Home, url: str, run: int, wait: int) -> tuple[int,
         return base, settled_bytes()
 
 
-def holding(terms: Terms) -> list[Figure]:
+def holding(options: RunOptions) -> list[Figure]:
     """Jobs that run for ever and jobs that wait for ever, each with its status message."""
-    run, wait = (200, 2000) if terms.is_quick else (1000, 10_000)
-    with Service([Account(manual=True)]) as service, home(terms.database_url) as place:
-        Child(prepare, place, service.urls[0]).result(RUN_SECONDS)
-        child = Child(run_waiting, place, service.urls[0], run, wait)
+    run, wait = (200, 2000) if options.is_quick else (1000, 10_000)
+    with (
+        Service([Account(manual=True)]) as service,
+        temporary_workspace(options.database_url) as workspace,
+    ):
+        Child(prepare, workspace, service.urls[0]).result(RUN_SECONDS)
+        child = Child(run_waiting, workspace, service.urls[0], run, wait)
         base, full = child.result(RUN_SECONDS)
     each = (full - base) / (wait - WARM) / 1024
     return [

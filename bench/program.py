@@ -17,10 +17,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from bench.home import Home
 from bench.pace import paced
+from bench.post_log import UPLOAD_SECONDS, PostLog
 from bench.service import KEY, to_prompt
-from bench.wall import UPLOAD_SECONDS, Wall
+from bench.workspace import Workspace
 from bot.about import About
 from bot.addresses import load_early
 from bot.app import App
@@ -48,10 +48,12 @@ class Chat:
     trouble = None
     routes: Mapping[tuple[str, str], WebHandler] = MappingProxyType({})
 
-    def __init__(self, wall: Wall | None = None, upload_seconds: float = UPLOAD_SECONDS) -> None:
+    def __init__(
+        self, post_log: PostLog | None = None, upload_seconds: float = UPLOAD_SECONDS
+    ) -> None:
         self.clips: dict[JobId, float] = {}
         self.posts = 0
-        self._wall = wall
+        self._post_log = post_log
         self._upload_seconds = upload_seconds
         self._posted = asyncio.Event()
 
@@ -69,8 +71,8 @@ class Chat:
         match notice:
             case Delivered(about=About(job_id=job_id, work=VideoWork(prompt=prompt))):
                 self.clips.setdefault(job_id, SystemClock().now().timestamp())
-                if self._wall is not None:
-                    self._wall.show(prompt, key)
+                if self._post_log is not None:
+                    self._post_log.show(prompt, key)
         self.posts += 1
         self._posted.set()
         return MessageRef(thread=thread, message=key)
@@ -131,7 +133,7 @@ class Program:
     chat: Chat
 
     def now(self) -> float:
-        """Wall time in seconds, as the simulator's report has it."""
+        """PostLog time in seconds, as the simulator's report has it."""
         return SystemClock().now().timestamp()
 
     async def ask(self, number: int, *, person: str = "") -> JobId:
@@ -210,7 +212,7 @@ def to_request(number: int, *, person: str = "") -> GenerationRequest:
 
 
 def to_bench_config(
-    home: Home,
+    workspace: Workspace,
     url: str,
     *,
     running: int = 10,
@@ -221,7 +223,7 @@ def to_bench_config(
     """The defaults everywhere but for limits, which must not bind, and the service's address."""
     tables: dict[str, dict[str, Any]] = {
         "bot": {
-            "data_dir": str(home.folder / "data"),
+            "data_dir": str(workspace.folder / "data"),
             "public_port": 0,
             "private_port": 0,
             "shutdown_grace_seconds": 1,
@@ -238,10 +240,10 @@ def to_bench_config(
             }
         },
     }
-    if home.database_url:
+    if workspace.database_url:
         # Its replicas are processes here, so they share the folder and the key.
         tables["bot"] |= {
-            "database_url": home.database_url,
+            "database_url": workspace.database_url,
             "single_host": True,
             "secret_key": "of the bench, and of nothing else",
         }

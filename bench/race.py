@@ -15,8 +15,8 @@ from bench.loop import watch_stalls
 from bench.pace import paced
 from bench.peers import GIVES_UP, PEERS
 from bench.peers.channel import Channel
+from bench.post_log import PostLog
 from bench.program import resident_bytes
-from bench.wall import Wall
 
 #: Jobs come at this rate, after the first few have shown what the process takes without them.
 RATE = 200.0
@@ -33,7 +33,7 @@ class Race:
     jobs: int
     at_once: int | None = None
     seconds: float = 120.0
-    wall: Path | None = None
+    post_log: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def run_peers(races: Sequence[Race]) -> list[Showing]:
     return asyncio.run(run_all())
 
 
-def stand(pipe: Connection, race: Race, patience: float) -> None:
+def run_until_told(pipe: Connection, race: Race, patience: float) -> None:
     """Bring all to run; send the generations that do; once told, send what became of them."""
 
     async def run() -> None:
@@ -79,7 +79,7 @@ def stand(pipe: Connection, race: Race, patience: float) -> None:
 
 class _Runner:
     def __init__(self, race: Race) -> None:
-        self.channel = Channel(Wall(race.wall) if race.wall else None)
+        self.channel = Channel(PostLog(race.post_log) if race.post_log else None)
         self._race = race
         self._late: list[float] = []
         self._gave_up: Counter[str] = Counter()

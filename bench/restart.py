@@ -11,15 +11,15 @@ from time import perf_counter
 
 from sqlalchemy import func, select
 
-from bench.children import Child, Partner
+from bench.children import Child, PipedChild
 from bench.figures import Figure
 from bench.history import add_generating
-from bench.home import Home, home
 from bench.loop import idle_worst, watch_stalls
+from bench.options import RunOptions
 from bench.program import Chat, Journey, running, settled_bytes, to_bench_config
 from bench.sample import Sample, take_sample
 from bench.service import Account, Service
-from bench.terms import Terms
+from bench.workspace import Workspace, temporary_workspace
 from bot.store.schema import attempts
 
 RUN_SECONDS = 240.0
@@ -38,20 +38,20 @@ class Life:
     resident: int
 
 
-def prepare(place: Home, url: str, generations: Sequence[str]) -> None:
+def prepare(workspace: Workspace, url: str, generations: Sequence[str]) -> None:
     """The rows, through the store, in a process that then ends."""
-    asyncio.run(add_generating(place, url, generations))
+    asyncio.run(add_generating(workspace, url, generations))
 
 
-def run_again(pipe: Connection, place: Home, url: str, count: int) -> None:
+def run_again(pipe: Connection, workspace: Workspace, url: str, count: int) -> None:
     """The next life, until it is told to send what became of it."""
-    asyncio.run(_run_again(pipe, place, url, count))
+    asyncio.run(_run_again(pipe, workspace, url, count))
 
 
-async def _run_again(pipe: Connection, place: Home, url: str, count: int) -> None:
+async def _run_again(pipe: Connection, workspace: Workspace, url: str, count: int) -> None:
     late: list[float] = []
-    config = to_bench_config(place, url, running=count, gets_per_second=10.0)
-    async with running(config, chat=Chat(place.wall)) as program:
+    config = to_bench_config(workspace, url, running=count, gets_per_second=10.0)
+    async with running(config, chat=Chat(workspace.post_log)) as program:
         watching = asyncio.ensure_future(watch_stalls(late))
         await asyncio.to_thread(pipe.recv)
         watching.cancel()
@@ -77,43 +77,45 @@ class Restart:
     sample: Sample
 
 
-def start_again(count: int, terms: Terms, *, is_sampled: bool = True) -> Restart:
+def start_again(count: int, options: RunOptions, *, is_sampled: bool = True) -> Restart:
     """Leave so many running, start all processes, then let some of all ages finish."""
     with (
         Service([Account(manual=True, full_size=False)]) as service,
-        home(terms.database_url) as place,
+        temporary_workspace(options.database_url) as workspace,
     ):
         url = service.urls[0]
         ids = service.begin(count)
-        Child(prepare, place, url, ids).result(RUN_SECONDS)
+        Child(prepare, workspace, url, ids).result(RUN_SECONDS)
         began = perf_counter()
-        partners = [Partner(run_again, place, url, count) for _ in range(terms.processes)]
+        children = [PipedChild(run_again, workspace, url, count) for _ in range(options.processes)]
         try:
             pause = Event()
             while not service.report().looks and perf_counter() < began + RUN_SECONDS:
                 pause.wait(0.02)
             seconds = perf_counter() - began
             sample = take_sample(service, ids if is_sampled else [])
-            for each in partners:
-                each.say("enough")
-            lives: list[Life] = [each.hear(RUN_SECONDS) for each in partners]
+            for each in children:
+                each.send("enough")
+            lives: list[Life] = [each.recv(RUN_SECONDS) for each in children]
         finally:
-            for each in partners:
+            for each in children:
                 each.end()
     return Restart(seconds=seconds, lives=lives, sample=sample)
 
 
-def restarting(terms: Terms) -> list[Figure]:
+def restarting(options: RunOptions) -> list[Figure]:
     """From the start of the new process to its first sweep; then lag and memory with so many."""
-    count = 2000 if terms.is_quick else 10_000
+    count = 2000 if options.is_quick else 10_000
     idle_worst()
-    again = start_again(count, terms)
-    few = start_again(FEW, terms, is_sampled=False)
+    again = start_again(count, options)
+    few = start_again(FEW, options, is_sampled=False)
     report = again.sample.report
     posts = sum(n for kind, n in report.requests.items() if kind.startswith("POST"))
     # What was sent, and what the books say of it: of the two whichever knows of more.
     twice = max(posts, again.lives[0].attempts)
-    tally = again.sample.to_tally({k: j for life in again.lives for k, j in life.journeys.items()})
+    stats = again.sample.to_lag_stats(
+        {k: j for life in again.lives for k, j in life.journeys.items()}
+    )
     more = sum(life.resident for life in again.lives) - sum(life.resident for life in few.lives)
     late = again.lives[0].late
     return [
@@ -126,9 +128,9 @@ def restarting(terms: Terms) -> list[Figure]:
         ),
         Figure(
             name=f"lag by polling, {count:,} running, 10 GET/s",
-            measured=tally.words,
+            measured=stats.words,
             remark=again.sample.words,
-            score=tally.to_score(
+            score=stats.to_score(
                 "Raybot, polling", count, late=late, job_bytes=more / (count - FEW)
             ),
         ),

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from threading import Event
 from time import perf_counter
 
+from bench.lag_stats import LagStats
 from bench.program import Journey
 from bench.service import Report, Service
-from bench.tally import Tally
 
 FINISHED, RATE = 80, 5.0
 #: Before the first, so that what follows a start has passed; after the last, to be delivered:
@@ -31,13 +31,13 @@ class Sample:
     report: Report
     looks: float
 
-    def to_tally(self, journeys: Mapping[str, Journey]) -> Tally:
+    def to_lag_stats(self, journeys: Mapping[str, Journey]) -> LagStats:
         """The lags of those that were finished; of one that was not delivered, infinite."""
         lags = [
             journeys[each].visible - self.report.completed[each] if each in journeys else math.inf
             for each in self.ids
         ]
-        return Tally(lags=lags, looks=self.looks, calls=self.looks + 1)
+        return LagStats(lags=lags, looks=self.looks, calls=self.looks + 1)
 
     @property
     def words(self) -> str:

@@ -11,11 +11,11 @@ from time import perf_counter
 from bench.children import Child
 from bench.figures import Figure
 from bench.history import add_generating
-from bench.home import Home, home
+from bench.options import RunOptions
 from bench.pace import paced
 from bench.program import Chat, Program, resident_bytes, running, to_bench_config
 from bench.service import Account, Service
-from bench.terms import Terms
+from bench.workspace import Workspace, temporary_workspace
 
 RATE = 2.0
 LOOK_SECONDS = 1.0
@@ -37,21 +37,21 @@ class Soaked:
     delivered: int
 
 
-def prepare(place: Home, url: str) -> None:
+def prepare(workspace: Workspace, url: str) -> None:
     """A database as any but the first start finds it."""
-    asyncio.run(add_generating(place, url, []))
+    asyncio.run(add_generating(workspace, url, []))
 
 
-def run_soak(place: Home, url: str, seconds: float) -> Soaked:
+def run_soak(workspace: Workspace, url: str, seconds: float) -> Soaked:
     """Ask at the steady rate, look every second, then wait for the last clips."""
-    return asyncio.run(_run_soak(place, url, seconds))
+    return asyncio.run(_run_soak(workspace, url, seconds))
 
 
-async def _run_soak(place: Home, url: str, seconds: float) -> Soaked:
+async def _run_soak(workspace: Workspace, url: str, seconds: float) -> Soaked:
     looks: list[tuple[float, int]] = []
     files: list[int] = []
     count = round(RATE * seconds)
-    async with running(to_bench_config(place, url), chat=Chat(place.wall)) as program:
+    async with running(to_bench_config(workspace, url), chat=Chat(workspace.post_log)) as program:
         watching = asyncio.ensure_future(_watch(program, looks, files))
         numbers = iter(range(count))
         async with asyncio.TaskGroup() as group:
@@ -59,9 +59,9 @@ async def _run_soak(place: Home, url: str, seconds: float) -> Soaked:
                 group.create_task(program.ask(next(numbers)))
         watching.cancel()
         until = perf_counter() + PATIENCE_SECONDS
-        while len(set(place.wall.clips())) < count and perf_counter() < until:
+        while len(set(workspace.post_log.clips())) < count and perf_counter() < until:
             await asyncio.sleep(LOOK_SECONDS)
-    delivered = len(set(place.wall.clips()))
+    delivered = len(set(workspace.post_log.clips()))
     return Soaked(looks=looks, files=(files[0], files[-1]), asked=count, delivered=delivered)
 
 
@@ -90,21 +90,21 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - middle) * (y - level) for x, y in points) / spread
 
 
-def soaking(terms: Terms) -> list[Figure]:
+def soaking(options: RunOptions) -> list[Figure]:
     """Ten running all the time, each clip fetched, verified and posted."""
-    seconds = terms.minutes * 60
+    seconds = options.minutes * 60
     account = Account(min_seconds=2, max_seconds=6, full_size=False)
-    with Service([account]) as service, home(terms.database_url) as place:
-        Child(prepare, place, service.urls[0]).result(PATIENCE_SECONDS)
-        child = Child(run_soak, place, service.urls[0], seconds)
+    with Service([account]) as service, temporary_workspace(options.database_url) as workspace:
+        Child(prepare, workspace, service.urls[0]).result(PATIENCE_SECONDS)
+        child = Child(run_soak, workspace, service.urls[0], seconds)
         found = child.result(seconds + 3 * PATIENCE_SECONDS)
     settled = [each for each in found.looks if each[0] >= WARM_SHARE * seconds]
     rise = slope(settled) * 3600 / 1e6
-    is_long = terms.minutes >= JUDGED_MINUTES
+    is_long = options.minutes >= JUDGED_MINUTES
     is_flat = abs(rise) < MOST_MB_AN_HOUR and found.delivered == found.asked
     return [
         Figure(
-            name=f"soak, {terms.minutes:g} minutes at {RATE:.0f} clips a second",
+            name=f"soak, {options.minutes:g} minutes at {RATE:.0f} clips a second",
             goal=f"slope within ±{MOST_MB_AN_HOUR:.0f} MB an hour" if is_long else "",
             measured=f"{rise:+.1f} MB an hour, {found.delivered:,} of {found.asked:,} delivered",
             remark=f"{settled[0][1] / 1e6:.0f} MB, then {settled[-1][1] / 1e6:.0f} MB; open files "

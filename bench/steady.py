@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from bench.children import Partner
+from bench.children import PipedChild
 from bench.figures import Figure, percentile
+from bench.options import RunOptions
 from bench.pace import paced
 from bench.service import Account, Service
-from bench.terms import Terms
 from bot.app import App
 from bot.config import Config
 from bot.supply import AdapterFactory
@@ -54,20 +54,20 @@ async def bot(config: Config, adapters: Mapping[str, AdapterFactory]) -> AsyncIt
 
 
 def acknowledging(
-    chat: str, run_chat: RunChat, run_bot: RunBot, *, goal: int, remark: str, terms: Terms
+    chat: str, run_chat: RunChat, run_bot: RunBot, *, goal: int, remark: str, options: RunOptions
 ) -> list[Figure]:
     """Beside as many running jobs as asked for; `goal` is in milliseconds."""
-    running, seconds = (200, 5.0) if terms.is_quick else (1000, 15.0)
+    running, seconds = (200, 5.0) if options.is_quick else (1000, 15.0)
     with Service([Account(min_seconds=90, max_seconds=120, full_size=False)]) as service:
-        partner = Partner(run_chat, running, seconds)
-        partners = [partner]
+        child = PipedChild(run_chat, running, seconds)
+        children = [child]
         try:
-            address = partner.hear(START_SECONDS)
-            partners.insert(0, Partner(run_bot, service.urls[0], address))
-            waited: list[float] = partner.hear(RUN_SECONDS)
+            address = child.recv(START_SECONDS)
+            children.insert(0, PipedChild(run_bot, service.urls[0], address))
+            waited: list[float] = child.recv(RUN_SECONDS)
             report = service.report()
         finally:
-            for each in partners:
+            for each in children:
                 each.end()
     beside = len(report.created) - len(report.completed)
     middle, high = (percentile(waited, each) * 1000 for each in (50, 99))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from itertools import count
 
+from bench.post_log import UPLOAD_SECONDS, PostLog
 from bench.service import to_prompt
-from bench.wall import UPLOAD_SECONDS, Wall
 from bot.clock import SystemClock
 
 #: What every peer orders, each time with other words.
@@ -21,10 +21,10 @@ ORDER = {
 class Channel:
     """Knows which generations a peer has begun, and when the clip of each was visible."""
 
-    def __init__(self, wall: Wall | None = None) -> None:
+    def __init__(self, post_log: PostLog | None = None) -> None:
         self.begun: list[str] = []
         self.visible: dict[str, float] = {}
-        self._wall = wall
+        self._post_log = post_log
         self._numbers = count()
 
     def order(self) -> dict[str, str]:
@@ -41,5 +41,5 @@ class Channel:
         if not clip:
             raise ValueError("there is nothing to upload")
         self.visible[generation] = SystemClock().now().timestamp()
-        if self._wall is not None:
-            self._wall.show(generation)
+        if self._post_log is not None:
+            self._post_log.show(generation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.service import Report
-from bench.ten import SLOTS, busy_share, most_running
+from bench.ten_slots import SLOTS, busy_share, most_running
 
 
 def _report(spans: list[tuple[float, float]]) -> Report:

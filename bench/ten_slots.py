@@ -10,14 +10,14 @@ from itertools import accumulate
 from bench.children import Child
 from bench.contest import to_callback_figure, to_peer_figure
 from bench.figures import Figure
-from bench.home import home
+from bench.lag_stats import LagStats, remark, to_lag_stats
 from bench.loop import idle_worst, watch_stalls
+from bench.options import RunOptions
 from bench.peers import PEERS
 from bench.program import Journey, Program, running, to_bench_config
 from bench.race import Race, run_peers
 from bench.service import Account, Report, Service
-from bench.tally import Tally, remark, to_tally
-from bench.terms import Terms
+from bench.workspace import temporary_workspace
 from bot.refs import GenerationId, JobId
 
 SLOTS, FLOOD = 10, 100
@@ -44,8 +44,8 @@ def run_flood(url: str, seconds: float) -> FloodOutcome:
 
 async def _run_flood(url: str, seconds: float) -> FloodOutcome:
     late: list[float] = []
-    with home() as place:
-        async with running(to_bench_config(place, url, running=SLOTS)) as program:
+    with temporary_workspace() as workspace:
+        async with running(to_bench_config(workspace, url, running=SLOTS)) as program:
             watching = asyncio.ensure_future(watch_stalls(late))
             flood = await program.ask_for(range(FLOOD), person="flood")
             await asyncio.sleep(NEWCOMER_AFTER)
@@ -96,10 +96,10 @@ def most_running(report: Report) -> int:
     return max(accumulate(step for _, step in sorted([*ends, *begins])), default=0)
 
 
-def ten_running(terms: Terms) -> list[Figure]:
+def ten_running(options: RunOptions) -> list[Figure]:
     """The peers, the program by polling, and with callbacks, side by side on a service each."""
-    seconds = 70.0 if terms.is_quick else 90.0
-    count = SLOTS if terms.is_quick else 3 * SLOTS
+    seconds = 70.0 if options.is_quick else 90.0
+    count = SLOTS if options.is_quick else 3 * SLOTS
     idle_worst()
     with Service([Account(), Account(callbacks=True), *[Account()] * len(PEERS)]) as service:
         polling, calling = (Child(run_flood, url, seconds) for url in service.urls[:2])
@@ -114,8 +114,8 @@ def ten_running(terms: Terms) -> list[Figure]:
         to_peer_figure(who, SLOTS, showing, report)
         for who, showing, report in zip(PEERS, showings, reports[2:], strict=True)
     ]
-    by_polling = to_tally([polled.journeys], reports[:1])
-    by_callback = to_tally([called.journeys], reports[1:2])
+    by_polling = to_lag_stats([polled.journeys], reports[:1])
+    by_callback = to_lag_stats([called.journeys], reports[1:2])
     return [
         *peers,
         Figure(
@@ -132,9 +132,9 @@ def ten_running(terms: Terms) -> list[Figure]:
     ]
 
 
-def _is_quick_enough(tally: Tally, peer: Figure) -> bool:
+def _is_quick_enough(stats: LagStats, peer: Figure) -> bool:
     assert peer.score is not None
-    return tally.p50 <= 0.8 and tally.p95 <= 1.5 and tally.looks <= peer.score.looks
+    return stats.p50 <= 0.8 and stats.p95 <= 1.5 and stats.looks <= peer.score.looks
 
 
 def _slot_figures(how: str, outcome: FloodOutcome, report: Report) -> list[Figure]:

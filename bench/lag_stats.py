@@ -13,7 +13,7 @@ from bench.service import Report
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class LagStats:
     """Lags in seconds, and how many looks (GETs) and calls in all each job took.
 
     `stages` is where the median lag was spent, if that is known.
@@ -60,7 +60,7 @@ class Tally:
         )
 
 
-def to_tally(journeys: Iterable[Mapping[str, Journey]], reports: Sequence[Report]) -> Tally:
+def to_lag_stats(journeys: Iterable[Mapping[str, Journey]], reports: Sequence[Report]) -> LagStats:
     """Put what the programs did beside what their services know."""
     pairs = [
         (journey, report.completed[generation])
@@ -75,7 +75,7 @@ def to_tally(journeys: Iterable[Mapping[str, Journey]], reports: Sequence[Report
     }
     lags = [journey.visible - completed for journey, completed in pairs]
     count = sum(len(report.created) for report in reports)
-    return Tally(
+    return LagStats(
         lags=lags,
         looks=sum(report.looks for report in reports) / count,
         calls=sum(report.calls for report in reports) / count,
@@ -83,16 +83,16 @@ def to_tally(journeys: Iterable[Mapping[str, Journey]], reports: Sequence[Report
     )
 
 
-def remark(tally: Tally) -> str:
+def remark(stats: LagStats) -> str:
     """How many were measured, all calls, and where the time went."""
-    where = f"; p50 of stages: {tally.stages} s" if tally.stages else ""
-    return f"{len(tally.lags)} clips; {tally.calls:.2f} calls per job with the POST{where}"
+    where = f"; p50 of stages: {stats.stages} s" if stats.stages else ""
+    return f"{len(stats.lags)} clips; {stats.calls:.2f} calls per job with the POST{where}"
 
 
-def to_peer_tally(visible: Iterable[Mapping[str, float]], reports: Sequence[Report]) -> Tally:
+def to_peer_stats(visible: Iterable[Mapping[str, float]], reports: Sequence[Report]) -> LagStats:
     """The same of peers, of whom only the end is known."""
     journeys = [
         {each: Journey(seen=at, kept=at, visible=at) for each, at in own.items()}
         for own in visible
     ]
-    return replace(to_tally(journeys, reports), stages="")
+    return replace(to_lag_stats(journeys, reports), stages="")

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from bench import machine
 from bench.figures import PEER, Figure, Score, number
-from bench.terms import Terms
-from bench.throng import PATIENCE_SECONDS
+from bench.options import RunOptions
+from bench.peer_scale import PATIENCE_SECONDS
 
 HEAD = """\
 # Benchmarks
@@ -103,16 +103,16 @@ GROWING = [COLUMNS[0], COLUMNS[1], COLUMNS[5]]
 def to_paper(
     figures: Sequence[Figure],
     shared: Mapping[int, Sequence[Figure]],
-    terms: Terms,
+    options: RunOptions,
     *,
     when: datetime,
     minutes: float,
     load: str,
 ) -> str:
     """The whole page; `shared` is what so many processes reached on PostgreSQL."""
-    of_several = f"a PostgreSQL database that {terms.processes} processes share"
+    of_several = f"a PostgreSQL database that {options.processes} processes share"
     head = HEAD.format(
-        database=of_several if terms.database_url else "a SQLite file",
+        database=of_several if options.database_url else "a SQLite file",
         when=f"{when:%d %B %Y}".lstrip("0"),
         minutes=minutes,
         machine=machine.describe(),

@@ -8,7 +8,7 @@ SOAK_MINUTES = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class RunOptions:
     """Smaller or whole, minutes of soak, the program's database, and how many processes share it.
 
     With `database_url`, a PostgreSQL server's, each measure has a new database there; without it

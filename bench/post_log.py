@@ -7,7 +7,7 @@ from pathlib import Path
 UPLOAD_SECONDS = 0.1
 
 
-class Wall:
+class PostLog:
     """One line for each post of a clip, with its key; several processes may write to it."""
 
     def __init__(self, path: Path) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
-from bench.children import Child, ChildFailed, Partner
+from bench.children import Child, ChildFailed, PipedChild
 from bench.contest import SEED, to_peer_figure, went_wrong
 from bench.figures import PEER, Figure
 from bench.loop import idle_worst
+from bench.options import RunOptions
 from bench.peers import PEERS
 from bench.program import Journey
-from bench.race import Race, Showing, run_peers, stand
+from bench.race import Race, Showing, run_peers, run_until_told
 from bench.sample import take_sample
 from bench.service import Account, Service
-from bench.terms import Terms
 
 FEWER = 1000
 #: To get all of them running; a peer that needs longer is measured with what it has by then.
@@ -23,19 +23,19 @@ RUN_SECONDS = 100.0
 HOPELESS_SECONDS = 10.0
 
 
-def thronging(terms: Terms) -> list[Figure]:
+def scaling_peers(options: RunOptions) -> list[Figure]:
     """Each peer for itself, with the whole machine but for the service.
 
     What Raybot does with as many stands under `thousand` and `restart`.
     """
-    more = 2000 if terms.is_quick else 10_000
+    more = 2000 if options.is_quick else 10_000
     idle_worst()
     figures = []
     for who in PEERS:
-        figure, holds = _carry(who, FEWER)
+        figure, holds = _measure_finishing(who, FEWER)
         figures.append(figure)
         if holds:
-            figures.append(_hold(who, more))
+            figures.append(_measure_running(who, more))
         else:
             measured = f"not tried: it did not hold {FEWER:,}"
             figures.append(Figure(name=_to_name(who, more), measured=measured))
@@ -46,7 +46,7 @@ def _to_name(who: str, count: int) -> str:
     return f"{PEER}{who}, {count:,} running"
 
 
-def _carry(who: str, count: int) -> tuple[Figure, bool]:
+def _measure_finishing(who: str, count: int) -> tuple[Figure, bool]:
     """All of them at once, as Raybot gets them; and whether more can be asked of it."""
     with Service([Account(seed=SEED, full_size=False)]) as service:
         race = Race(peer=who, url=service.urls[0], jobs=count, seconds=RUN_SECONDS)
@@ -60,25 +60,25 @@ def _carry(who: str, count: int) -> tuple[Figure, bool]:
     return figure, figure.score.p95 < HOPELESS_SECONDS and len(showing.visible) == count
 
 
-def _hold(who: str, count: int) -> Figure:
+def _measure_running(who: str, count: int) -> Figure:
     with Service([Account(manual=True, full_size=False)]) as service:
         race = Race(peer=who, url=service.urls[0], jobs=count, seconds=math.inf)
-        partner = Partner(stand, race, PATIENCE_SECONDS)
+        child = PipedChild(run_until_told, race, PATIENCE_SECONDS)
         try:
-            ids: list[str] = partner.hear(PATIENCE_SECONDS + RUN_SECONDS)
+            ids: list[str] = child.recv(PATIENCE_SECONDS + RUN_SECONDS)
             sample = take_sample(service, ids)
-            partner.say("enough")
-            showing: Showing = partner.hear(RUN_SECONDS)
+            child.send("enough")
+            showing: Showing = child.recv(RUN_SECONDS)
         except ChildFailed as error:
             return Figure(name=_to_name(who, count), measured=f"fell over: {error}")
         finally:
-            partner.end()
+            child.end()
     journeys = {id_: Journey(seen=at, kept=at, visible=at) for id_, at in showing.visible.items()}
-    tally = sample.to_tally(journeys)
+    stats = sample.to_lag_stats(journeys)
     return Figure(
         name=_to_name(who, count),
-        measured=tally.words,
+        measured=stats.words,
         remark=f"{len(ids):,} of {count:,} running after {PATIENCE_SECONDS:.0f} s at the most; "
         f"{sample.words}{went_wrong(showing, sample.report)}",
-        score=tally.to_score(who, count, late=showing.late, job_bytes=showing.job_bytes),
+        score=stats.to_score(who, count, late=showing.late, job_bytes=showing.job_bytes),
     )

@@ -12,10 +12,10 @@ from typing import Self
 from adapters.discord import Settings, create
 from bench import steady
 from bench.figures import Figure
-from bench.home import home
+from bench.options import RunOptions
 from bench.program import to_bench_config
 from bench.steady import PEOPLE, RATE, RUN_SECONDS, START_SECONDS
-from bench.terms import Terms
+from bench.workspace import temporary_workspace
 from bot.clock import SystemClock
 from bot.log import setup_logging
 from bot.ports import Adapter
@@ -100,8 +100,8 @@ async def bot_at(address: Address, url: str) -> AsyncIterator[None]:
             "shard_count": 1,
         }
     )
-    with home() as place:
-        config = to_bench_config(place, url, running=10_000, servers=(str(GUILD),))
+    with temporary_workspace() as workspace:
+        config = to_bench_config(workspace, url, running=10_000, servers=(str(GUILD),))
 
         def to_adapter(studio: Studio) -> Adapter:
             return create(settings, studio, clock=SystemClock())
@@ -110,7 +110,7 @@ async def bot_at(address: Address, url: str) -> AsyncIterator[None]:
             yield
 
 
-def acknowledging(terms: Terms) -> list[Figure]:
+def acknowledging(options: RunOptions) -> list[Figure]:
     """Commands at a steady rate beside as many running jobs as asked for."""
     return steady.acknowledging(
         "Discord",
@@ -118,5 +118,5 @@ def acknowledging(terms: Terms) -> list[Figure]:
         run_bot,
         goal=250,
         remark="as the local Discord sees them",
-        terms=terms,
+        options=options,
     )

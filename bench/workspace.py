@@ -9,26 +9,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.wall import Wall
+from bench.post_log import PostLog
 
 
 @dataclass(frozen=True, kw_only=True)
-class Home:
+class Workspace:
     """Given to every process that shares it; `database_url` is empty for a file in the folder."""
 
     folder: Path
     database_url: str = ""
 
     @property
-    def wall(self) -> Wall:
+    def post_log(self) -> PostLog:
         """What people were shown by any of them."""
-        return Wall(self.folder / "wall")
+        return PostLog(self.folder / "post_log")
 
 
 @contextmanager
-def home(server_url: str = "") -> Iterator[Home]:
+def temporary_workspace(server_url: str = "") -> Iterator[Workspace]:
     """A new one while the block runs; its database is made at that server, if one is named."""
-    # The usual place for short-lived files is often memory, without fsync.
+    # The usual workspace for short-lived files is often memory, without fsync.
     disk = Path("/var/tmp")
     with (
         tempfile.TemporaryDirectory(
@@ -36,7 +36,7 @@ def home(server_url: str = "") -> Iterator[Home]:
         ) as folder,
         _database(server_url) as url,
     ):
-        yield Home(folder=Path(folder), database_url=url)
+        yield Workspace(folder=Path(folder), database_url=url)
 
 
 @contextmanager
