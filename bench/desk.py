@@ -29,7 +29,7 @@ from bench.program import NAME, Chat, Program, running, to_bench_config
 from bench.service import Account, Service
 from bench.workspace import Workspace, temporary_workspace
 from bot.clock import SystemClock
-from bot.records import Spot
+from bot.desk_job_views import Spot
 from bot.refs import JobId
 from bot.store.database import Tx, open_database
 from bot.store.schema import jobs

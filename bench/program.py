@@ -84,7 +84,7 @@ class Chat:
     async def delete(self, message: MessageRef) -> None:
         """Nothing to remove."""
 
-    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+    async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
         """Its conversations have no names."""
 
     async def direct(self, requester: Requester) -> ThreadRef | None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot import consent
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import QuotaExceeded, Refusal
-from bot.failover import alone
-from bot.house import House
+from bot.failover import without_alternatives
 from bot.job import Job, JobState, Plan
 from bot.log import name_job
 from bot.planning import Planner
@@ -33,20 +33,20 @@ class Acceptance:
         database: Database,
         planner: Planner,
         screening: Screening,
-        house: House,
+        context: BotContext,
         clock: Clock,
         write: Callable[[Callable[[Tx], list[Job]]], Awaitable[list[Job]]],
     ) -> None:
         self._database = database
         self._planner = planner
         self._screening = screening
-        self._house = house
+        self._context = context
         self._clock = clock
         self._write = write
 
     def is_dear(self, price: int) -> bool:
         """Whether so much, in micro-dollars, is confirmed first."""
-        most = self._house.limits.confirm_above_usd
+        most = self._context.limits.confirm_above_usd
         return most is not None and price > micros(most)
 
     async def of(self, planned: Sequence[Job]) -> list[Job]:
@@ -57,22 +57,22 @@ class Acceptance:
         except QuotaExceeded as refused:
             full = refused
             await self._database.write(
-                lambda tx: ledger.note_refusal(tx, full, self._house.limits, now)
+                lambda tx: ledger.note_refusal(tx, full, self._context.limits, now)
             )
             raise
         for provider in {
             (job.plan.shots or (job.plan,))[0].provider for job in planned if job.plan
         }:
-            self._house.nudge(provider)
+            self._context.nudge(provider)
         return accepted
 
     async def _hold(self, planned: Sequence[Job], now: datetime) -> list[Job]:
         """Hold enough for every way; where a limit has no room for that, for the first alone."""
-        limits, accept = self._house.limits, stories.accept_all
+        limits, accept = self._context.limits, stories.accept_all
         if any(job.plan.others or job.plan.shots for job in planned if job.plan):
             with suppress(QuotaExceeded):
                 return await self._write(lambda tx: accept(tx, planned, limits, now))
-        own = [replace(job, plan=job.plan and alone(job.plan)) for job in planned]
+        own = [replace(job, plan=job.plan and without_alternatives(job.plan)) for job in planned]
         return await self._write(lambda tx: accept(tx, own, limits, now))
 
     async def outright(
@@ -115,7 +115,7 @@ class Acceptance:
     async def _start(
         self, request: GenerationRequest, plan: Plan, now: datetime, retry_of: JobId | None
     ) -> Job | None:
-        limits = self._house.limits
+        limits = self._context.limits
 
         def start(tx: Tx) -> list[Job]:
             job, is_new = ledger.start(tx, request, plan, limits, now, retry_of=retry_of)
@@ -124,7 +124,7 @@ class Acceptance:
         started = await self._write(start)
         for job in started:
             name_job(job.id)
-            self._house.nudge(plan.provider)
+            self._context.nudge(plan.provider)
         return started[0] if started else None
 
     def _is_plain(self, request: GenerationRequest) -> bool:
@@ -133,5 +133,5 @@ class Acceptance:
             isinstance(work, VideoWork | ImageWork)
             and frames_of(work) == (None, None)
             and not self._screening.asks_others
-            and not self._house.is_placed_first(request.thread)
+            and not self._context.is_placed_first(request.thread)
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot import quota
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.disk import has_room
 from bot.errors import NoRoom, NotAllowed, NotServed, Paused, WrongChannel
-from bot.house import House
 from bot.request import GenerationRequest, Requester
 from bot.store import places, settings
 from bot.store.database import Database, Tx
@@ -23,10 +23,10 @@ NAMES_SHOWN = 10
 class Access:
     """The house's door: closed by default. Every refusal is a `NotAllowed` with its reason."""
 
-    def __init__(self, *, database: Database, clock: Clock, house: House) -> None:
+    def __init__(self, *, database: Database, clock: Clock, context: BotContext) -> None:
         self._database = database
         self._clock = clock
-        self._house = house
+        self._context = context
 
     def is_served(self, tenant: str, state: PlaceState | None) -> bool:
         """Whether a place is served: this machine, the configuration's, and approved ones."""
@@ -34,7 +34,7 @@ class Access:
 
     def is_configured(self, tenant: str) -> bool:
         """Whether the configuration names a place, whatever the rows say."""
-        access = self._house.access
+        access = self._context.access
         return tenant.partition(":")[2] in (LOCAL, *access.servers, *access.workspaces)
 
     async def check_place(
@@ -53,7 +53,7 @@ class Access:
             raise NotServed
 
     def _check_outside(self, requester: Requester, *, is_served: bool) -> None:
-        access = self._house.access
+        access = self._context.access
         if requester.is_install and not access.user_installs:
             raise NotServed("Raybot cannot be used as a personal app. Ask in a place it serves.")
         if not requester.is_install and not access.direct_messages:
@@ -77,18 +77,18 @@ class Access:
         await self.check_place(requester, standing.state, name=name)
         self._check_channel(request, standing.rules)
         self._check_person(requester, standing)
-        if not has_room(self._house.data_dir, self._house.min_free_bytes):
+        if not has_room(self._context.data_dir, self._context.min_free_bytes):
             raise NoRoom
 
     def _check_channel(self, request: GenerationRequest, rules: places.Rules) -> None:
-        if self._house.moderation.require_age_restricted and not request.is_age_restricted:
+        if self._context.moderation.require_age_restricted and not request.is_age_restricted:
             raise NotAllowed("Raybot makes clips only in age-restricted channels here.")
         if rules.paused_at is not None:
             raise Paused(clean(rules.paused_message) or None)
         # What lies outside every place is no channel of it; who may ask there is decided before.
         if request.requester.is_outside:
             return
-        channel, allowed = request.thread.channel, self._house.moderation.allow_in_channels
+        channel, allowed = request.thread.channel, self._context.moderation.allow_in_channels
         if allowed and channel not in allowed:
             raise WrongChannel(channels=allowed)
         if not rules.channels or channel in rules.channels:
@@ -102,10 +102,10 @@ class Access:
         )
 
     def _check_person(self, requester: Requester, standing: Standing) -> None:
-        least, since = self._house.limits.min_member_days, requester.member_since
+        least, since = self._context.limits.min_member_days, requester.member_since
         if since is not None and self._clock.now() - since < timedelta(days=least):
             raise NotAllowed(f"You can use Raybot here {least} days after you joined.")
-        if requester.is_guest and quota.keeps_guests_out(self._house.limits):
+        if requester.is_guest and quota.keeps_guests_out(self._context.limits):
             raise NotAllowed(quota.NO_GUESTS)
         if (block := standing.block) is not None:
             until = f" until {moment(block.until)}" if block.until else ""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
+from bot.bot_context import Resolution
 from bot.errors import InvalidRequest, NotAllowed
-from bot.house import Resolution
 from bot.notices import Notice
 from bot.overview import AuditLine, PlaceRules, QueueView
 from bot.place_decisions import Rulings
@@ -60,7 +60,7 @@ class Administration(Rulings):
 
     async def queue(self, tenant: str) -> QueueView:
         """What waits and runs for a place, oldest first, and how its video services do."""
-        return await view_queue(self._database, self._planner, self._house, tenant)
+        return await view_queue(self._database, self._planner, self._context, tenant)
 
     async def audit(self, tenant: str, page: int = 1) -> tuple[AuditLine, ...]:
         """A page of who did what to whom in a place, the latest first."""
@@ -185,13 +185,15 @@ class Administration(Rulings):
     async def resolve(self, job_id: JobId, how: Resolution, *, actor: Requester) -> Notice:
         """End a job that nobody can tell about: charge for it, or give its hold back."""
         self._check_operator(actor)
-        job = await self._house.resolve(job_id, how, generation_id=None, actor=actor.person)
-        return await self._house.to_notice(job)
+        job = await self._context.resolve(job_id, how, generation_id=None, actor=actor.person)
+        return await self._context.to_notice(job)
 
     async def unpark(self, job_id: JobId, *, actor: Requester) -> Notice:
         """Let a job that was put aside go on."""
         self._check_operator(actor)
-        return await self._house.to_notice(await self._house.unpark(job_id, actor=actor.person))
+        return await self._context.to_notice(
+            await self._context.unpark(job_id, actor=actor.person)
+        )
 
     def _check_operator(self, actor: Requester) -> None:
         if not self._rights.is_operator(actor):

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bot.budget import CircuitBreaker, TokenBucket
 from bot.clock import Clock, to_wall
+from bot.desk_views import Health
 from bot.errors import (
     ProviderClosed,
     ProviderError,
@@ -23,7 +24,6 @@ from bot.ports import Dispatcher, Provider
 from bot.queue import line as in_turn
 from bot.queue import next_up, positions
 from bot.refs import JobId, Micros, money
-from bot.sights import Health
 from bot.store import jobs, settings
 from bot.store.database import Database, Tx
 

@@ -33,10 +33,10 @@ from bot.platform_calls import Check, Reach, no_check
 from bot.ports import Adapter
 from bot.reception import Reception
 from bot.status import Status
-from bot.step import Wiring, Workshop
-from bot.store import jobs, marks, settings
+from bot.step import StepContext, StepHooks
+from bot.store import copy_marker, jobs, settings
 from bot.store.database import open_database
-from bot.studio import House, Studio
+from bot.studio import BotContext, Studio
 from bot.tracker import JobTracker
 from bot.vault import Vault
 from bot.watch_signals import Relay
@@ -120,7 +120,7 @@ class App:
         self.database = open_database(url)
         self.database.lock()
         self._stack.push_async_callback(self.database.stop)
-        await marks.start(self.database)
+        await copy_marker.open_for_bot(self.database)
         dispatch = await open_dispatch(
             url,
             self._clock,
@@ -163,7 +163,7 @@ class App:
         )
         self._build_watchers()
         self._tracker = JobTracker(
-            Workshop(
+            StepContext(
                 database=database,
                 providers=self._providers,
                 adapters=self._adapters,
@@ -171,7 +171,7 @@ class App:
                 clips=self._clips,
                 dispatcher=self._dispatcher,
                 clock=clock,
-                wiring=self._wiring(),
+                hooks=self._step_hooks(),
             )
         )
         self.operations = Operations(
@@ -215,8 +215,8 @@ class App:
             replicas=self._replicas,
         )
 
-    def _wiring(self) -> Wiring:
-        return Wiring(
+    def _step_hooks(self) -> StepHooks:
+        return StepHooks(
             announce=self._announcer.touch,
             watch=self._relay.watch,
             trouble=self._relay.trouble,
@@ -226,7 +226,7 @@ class App:
             failover=self._failover,
             acts=self._menu.of,
             nudge=self._relay.nudge,
-            hurry=self._courier.hurry,
+            wake_courier=self._courier.wake,
             public_url=self.public_url,
         )
 
@@ -247,15 +247,15 @@ class App:
             clips=self._clips,
             dispatcher=self._dispatcher,
             clock=clock,
-            house=self._build_house(),
+            context=self._build_context(),
             courier=self._courier,
             vault=Vault(database=self.database, clock=clock, secret_key=self._secret),
         )
 
-    def _build_house(self) -> House:
+    def _build_context(self) -> BotContext:
         config, clock = self._config, self._clock
         reach = Reach(adapters=self._adapters, providers=self._providers)
-        return House(
+        return BotContext(
             limits=config.limits,
             access=config.access,
             data_dir=config.bot.data_dir,

@@ -6,10 +6,10 @@ import asyncio
 from datetime import timedelta
 from typing import Literal
 
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import BotError, InvalidRequest, JobNotFound, StoreError
-from bot.house import House
 from bot.job import TERMINAL, Job
 from bot.log import get_logger
 from bot.notices import Outcome
@@ -38,14 +38,14 @@ class Care:
         *,
         database: Database,
         clock: Clock,
-        house: House,
+        context: BotContext,
         rights: Rights,
         removal: Removal,
         courier: Courier,
     ) -> None:
         self._database = database
         self._clock = clock
-        self._house = house
+        self._context = context
         self._rights = rights
         self._removal = removal
         self._courier = courier
@@ -86,7 +86,7 @@ class Care:
         else:
             targets = {
                 messages.report_key(job.id, f":{short(each.identity)}"): each.address
-                for each in self._house.contacts
+                for each in self._context.contacts
             }
         if not targets:
             sentence = f"{job.id} was reported, but {tenant} has no channel for its moderators."
@@ -94,7 +94,7 @@ class Care:
         errands.renew(tx, job.id, now, kind="report")
         for key, to in targets.items():
             errands.begin(tx, key, job.id, "report", to, now)
-        tx.after_commit(self._courier.hurry)
+        tx.after_commit(self._courier.wake)
 
     async def decide(self, job_id: JobId, outcome: Outcome, *, actor: Requester) -> None:
         """Remove a clip that was reported, block its maker, or keep it; decided once.
@@ -126,7 +126,7 @@ class Care:
             if outcome == "blocked":
                 settings.block(tx, owner, until=None, reason=f"report of {job_id}", now=now)
             errands.renew(tx, job_id, now, kind="report")
-            tx.after_commit(self._courier.hurry)
+            tx.after_commit(self._courier.wake)
 
         await self._database.write(write)
         await self.remove_decided()

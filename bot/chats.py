@@ -13,7 +13,7 @@ from typing import Any
 from bot.config import Config, to_config
 from bot.errors import ConfigError, DeliveryError, InvalidRequest
 from bot.ports import Introduction
-from bot.questions import Given, Person, Question, proved, refuse
+from bot.prompts import Given, Person, Question, proved, refuse
 from bot.supply import has_account, has_secret, introduction, invitation
 from bot.words import clean
 

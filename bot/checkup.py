@@ -26,7 +26,7 @@ from bot.presets import CHOOSABLE, with_defaults
 from bot.public_listener import LOOPBACK
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
-from bot.store import jobs, ledger, marks, places, reports
+from bot.store import copy_marker, jobs, ledger, places, reports
 from bot.store.database import Database, open_database
 from bot.supply import (
     SIMULATOR,
@@ -124,8 +124,8 @@ async def _look_at_database(config: Config) -> list[Finding]:
             return [_well(new)]
         await database.start_reading()
         found = await _look_inside(config, database)
-        mark = await database.read(marks.read)
-        return [*found, _amiss(marks.describe(database.place, mark))] if mark else found
+        mark = await database.read(copy_marker.read)
+        return [*found, _amiss(copy_marker.describe(database.place, mark))] if mark else found
     except (ConfigError, StoreError) as error:
         return [_amiss(error.sentence)]
     finally:

@@ -15,7 +15,7 @@ from bot import commands
 from bot.config import Config, load_config
 from bot.errors import BotError, CommitUnknown, ConfigError, InvalidRequest
 from bot.pages import Form, Period
-from bot.questions import Given
+from bot.prompts import Given
 from bot.store.reports import Grouping
 
 cli = typer.Typer(

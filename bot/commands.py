@@ -26,11 +26,11 @@ from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import setup_logging
 from bot.overview import UsageRow
 from bot.pages import Form, Period, limits_line, moved_text, usage_text
-from bot.questions import Given, Person, Script, Typed
+from bot.prompts import Given, Person, Script, Typed
 from bot.reception import DESK_LINK
 from bot.store import moving, reports
 from bot.store.database import open_database
-from bot.store.swap import is_there
+from bot.store.replace_file import is_there
 from bot.studio import LOCAL
 from bot.supply import (
     database_url,

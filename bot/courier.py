@@ -85,7 +85,7 @@ class Courier:
         self._replicas = replicas
         self._due = asyncio.Event()
 
-    def hurry(self) -> None:
+    def wake(self) -> None:
         """There is something to do."""
         self._due.set()
 
@@ -146,10 +146,10 @@ class Courier:
                 await self._database.write(lambda tx: self._note_failure(tx, errand, failure))
                 raise
 
-    async def unname(self, job: Job, message: MessageRef) -> None:
+    async def clear_thread_title(self, job: Job, message: MessageRef) -> None:
         """Take a job's words off the thread that was opened for it; raises `DeliveryError`s."""
         if (adapter := self._adapters.get(message.thread.adapter)) is not None:
-            await adapter.unname(job.request.thread, message)
+            await adapter.clear_thread_title(job.request.thread, message)
 
     def _note_failure(self, tx: Tx, errand: Errand, error: BotError) -> None:
         """What cannot be said there is given up; a report then goes to the operator."""

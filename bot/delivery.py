@@ -29,7 +29,7 @@ from bot.outlook import charge_of, to_about, took
 from bot.ports import Adapter
 from bot.refs import MessageRef, Micros, ThreadRef, money
 from bot.request import ClipWork, VideoWork
-from bot.step import Workshop
+from bot.step import StepContext
 from bot.store import jobs, ledger, lineage, messages, reviews, settings, stories
 from bot.store.database import Tx
 from bot.text import gist, thing
@@ -51,8 +51,8 @@ NONE_IS_SEEN = (
 class Deliverer:
     """Keeps a finished clip and puts it into its thread."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self._shop = shop
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     async def fetch(self, job: Job) -> None:
         """Keep the finished file; raises `ClipError`, or `ProviderError` for a fresh link."""
@@ -62,12 +62,14 @@ class Deliverer:
         assert job.plan is not None
         url = job.clip_url
         if job.tries > 0 and job.generation_id is not None:
-            provider = self._shop.provider(job.plan.provider)
+            provider = self._context.provider(job.plan.provider)
             fresh = (await provider.check([job.generation_id])).get(job.generation_id)
             url = (fresh.clip_url if fresh else None) or url
-        clip = await self._shop.clips.fetch(url or "", job.id, is_still=job.work.kind == "image")
+        clip = await self._context.clips.fetch(
+            url or "", job.id, is_still=job.work.kind == "image"
+        )
         charged = price_of(job, clip)
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             columns: dict[str, Any] = {"clip": clip, "seconds": clip.seconds, "tries": 0}
@@ -77,15 +79,15 @@ class Deliverer:
                 return ledger.end(tx, current, JobState.CANCELLED, now, charged=charged, **columns)
             return _to_next(tx, current, now, charged, **columns)
 
-        await self._shop.result(job, write)
+        await self._context.result(job, write)
 
     async def ask_moderators(self, job: Job) -> None:
         """Show them the clip, and ask again while nobody decides; the operator helps out."""
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             has_channel = reviews.ask(tx, current, now)
-            tx.after_commit(self._shop.wiring.hurry)
+            tx.after_commit(self._context.hooks.wake_courier)
             if not has_channel or current.tries > 0:
                 sentence = f"{current.id} waits for a moderator. `raybot review {current.id} post`"
                 sentence += ", or `… reject`, decides about it, too."
@@ -94,23 +96,23 @@ class Deliverer:
             again = None if is_last else now + ASK_AGAIN
             return jobs.change(tx, current, tries=current.tries + 1, next_at=again)
 
-        await self._shop.result(job, write)
+        await self._context.result(job, write)
 
     async def _join(self, film: Job) -> None:
         """Keep the film, made of the shots that there are."""
         shots = await self._shots(film)
         made = [each.clip for each in shots if each.state is JobState.DELIVERED and each.clip]
-        clip, now = await self._shop.clips.join(film.id, made), self._shop.clock.now()
+        clip, now = await self._context.clips.join(film.id, made), self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             return _to_next(tx, current, now, Micros(0), clip=clip, seconds=clip.seconds)
 
-        await self._shop.result(film, write)
+        await self._context.result(film, write)
 
     async def _shots(self, job: Job) -> list[Job]:
         if not job.is_film:
             return []
-        return await self._shop.database.read(lambda conn: stories.shots(conn, job.id))
+        return await self._context.database.read(lambda conn: stories.shots(conn, job.id))
 
     async def deliver(self, job: Job) -> None:
         """Post the clip, then remember the message and settle in one transaction.
@@ -118,11 +120,11 @@ class Deliverer:
         A shot is posted with its film.
         """
         if job.film is not None:
-            await self._shop.result(
+            await self._context.result(
                 job, lambda tx, current: self._settle(tx, current, JobState.DELIVERED, None)
             )
             return
-        adapter = self._shop.adapters.get(job.request.thread.adapter)
+        adapter = self._context.adapters.get(job.request.thread.adapter)
         if adapter is None:
             raise DeliveryUnavailable("This chat platform is not configured any more.")
         thread = job.request.thread
@@ -136,17 +138,17 @@ class Deliverer:
                 await self.keep(job, gone)
                 return
             message = await self._post(job, adapter, direct)
-        await self._shop.result(
+        await self._context.result(
             job, lambda tx, current: self._settle(tx, current, JobState.DELIVERED, message)
         )
 
     async def _post(self, job: Job, adapter: Adapter, thread: ThreadRef) -> MessageRef:
         assert job.clip is not None
         key = messages.clip_key(job.id)
-        memo = await messages.open_memo(self._shop.database, key, job.id)
+        memo = await messages.open_memo(self._context.database, key, job.id)
         limit = adapter.limits(thread).max_upload_bytes
-        link = self._shop.wiring.clip_link(job)
-        path, form = await fitted(self._shop.clips, job.clip, limit, has_link=link is not None)
+        link = self._context.hooks.clip_link(job)
+        path, form = await fitted(self._context.clips, job.clip, limit, has_link=link is not None)
         shots = await self._shots(job)
         notice = Delivered(
             about=await self._about(job, shots),
@@ -160,14 +162,14 @@ class Deliverer:
             took=took(job),
             form=form,
             original_link=None if form == "original" else link,
-            acts=self._shop.wiring.acts(job),
+            acts=self._context.hooks.acts(job),
         )
         return await adapter.post(thread, notice, key=key, memo=memo)
 
     async def _about(self, job: Job, shots: list[Job]) -> About:
         """A clip answers what asked for it, else the job's status message."""
         key = messages.status_key(job.id)
-        status, parent = await self._shop.database.read(
+        status, parent = await self._context.database.read(
             lambda conn: (messages.get(conn, key), lineage.parent(conn, job))
         )
         about = to_about(job, parent, shots)
@@ -182,7 +184,7 @@ class Deliverer:
         failure: Failure | None = None,
     ) -> Job:
         assert job.clip is not None
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         if message is not None:
             messages.put(tx, messages.clip_key(job.id), job.id, message, "clip")
         return ledger.end(
@@ -202,14 +204,14 @@ class Deliverer:
             return
         is_kept = f"The {thing(job.work)} is kept: `show {job.id}` gives it to you."
         failure = Failure(code="kept", sentence=f"{error.sentence} {is_kept}")
-        await self._shop.result(
+        await self._context.result(
             job, lambda tx, current: self._settle(tx, current, JobState.FAILED, None, failure)
         )
 
     async def _is_kept(self, job: Job) -> bool:
         assert job.clip is not None
         try:
-            await self._shop.clips.local(job.clip)
+            await self._context.clips.local(job.clip)
         except ClipBroken:
             return False
         return True
@@ -217,7 +219,7 @@ class Deliverer:
     async def _note_lost(self, job: Job) -> None:
         """Somebody else removed the file before it was posted: nobody is charged for that now."""
         assert job.clip is not None
-        clip, now = job.clip, self._shop.clock.now()
+        clip, now = job.clip, self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             is_paid = job.is_film or ledger.is_settled(tx.conn, job.id)
@@ -238,13 +240,13 @@ class Deliverer:
             )
             return ledger.fail(tx, current, now, failure, provider_cost=unpaid)
 
-        await self._shop.result(job, write)
+        await self._context.result(job, write)
 
     async def write_off(self, job: Job, error: BotError) -> None:
         """A clip that stays broken: its person pays nothing, we note what we paid."""
         assert job.plan is not None
         cost = job.plan.price.charged
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         if job.is_film:
             await self._write_off_film(job, error)
             return
@@ -261,17 +263,17 @@ class Deliverer:
             )
             return ledger.fail(tx, current, now, failure, provider_cost=cost)
 
-        await self._shop.result(job, write)
+        await self._context.result(job, write)
 
     async def _write_off_film(self, film: Job, error: BotError) -> None:
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             then = NONE_IS_SEEN if reviews.is_asked(tx.conn, current) else EACH_IS_KEPT
             sentence = f"Its shots could not be joined: {error.sentence} {then}"
             return ledger.fail(tx, current, now, Failure(code="kept", sentence=sentence))
 
-        await self._shop.result(film, write)
+        await self._context.result(film, write)
 
 
 def _to_next(tx: Tx, job: Job, now: datetime, charged: Micros, **columns: Any) -> Job:

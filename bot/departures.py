@@ -15,12 +15,12 @@ class Departures:
     """Remembers when a place left, so that its content goes some days later."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, access: Access, hurry: Callable[[], None]
+        self, *, database: Database, clock: Clock, access: Access, wake_erasure: Callable[[], None]
     ) -> None:
         self._database = database
         self._clock = clock
         self._access = access
-        self._hurry = hurry
+        self._wake_erasure = wake_erasure
 
     async def left(self, tenant: str) -> None:
         """A place removed the bot: its content goes in seven days, unless it comes back."""
@@ -35,7 +35,7 @@ class Departures:
                     "unless it adds Raybot again before."
                 )
                 settings.note_operator(tx, f"left:{tenant}:{now:%Y-%m-%d}", sentence, now)
-                tx.after_commit(self._hurry)
+                tx.after_commit(self._wake_erasure)
 
         await self._database.write(write)
 

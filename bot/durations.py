@@ -27,7 +27,7 @@ STALE_FACTOR = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Likeness:
+class WorkClass:
     """What makes two generations take about as long; stills have no length and no size."""
 
     model: str
@@ -46,7 +46,7 @@ class Running:
     """
 
     job_id: JobId
-    key: Likeness
+    key: WorkClass
     since: float
     first_at: float
     seen_at: float | None = None
@@ -66,12 +66,12 @@ class Running:
 class Durations:
     """The last 50 generation times of each kind, from submission to completion, as far as seen."""
 
-    def __init__(self, past: Iterable[tuple[Likeness, float]] = ()) -> None:
-        self._seconds: dict[Likeness, deque[float]] = {}
+    def __init__(self, past: Iterable[tuple[WorkClass, float]] = ()) -> None:
+        self._seconds: dict[WorkClass, deque[float]] = {}
         for key, seconds in past:
             self.record(key, seconds)
 
-    def record(self, key: Likeness, seconds: float) -> None:
+    def record(self, key: WorkClass, seconds: float) -> None:
         """Remember one finished generation."""
         self._seconds.setdefault(key, deque(maxlen=REMEMBERED)).append(max(seconds, 0.0))
 
@@ -86,7 +86,7 @@ class Durations:
         if now - last <= max(LATE_SECONDS, seconds * LATE_SHARE):
             self.record(running.key, seconds * (LESS_UNSEEN if is_unseen else 1))
 
-    def first_look(self, key: Likeness, default: float) -> float:
+    def first_look(self, key: WorkClass, default: float) -> float:
         """Seconds after submission before which looking is in vain: the 5th percentile.
 
         `default` is for clips, where nothing is known.
@@ -94,33 +94,33 @@ class Durations:
         unknown = default / SOONER_FOR_STILLS if key.is_still else default
         return self._percentile(key, 5) or unknown
 
-    def knows(self, key: Likeness) -> bool:
+    def knows(self, key: WorkClass) -> bool:
         """Whether enough of them were seen to say when to look."""
         return len(self._seconds.get(key, ())) >= ENOUGH
 
-    def expected(self, key: Likeness) -> timedelta | None:
+    def expected(self, key: WorkClass) -> timedelta | None:
         """The median time of one generation; None while nothing is known."""
         known = self._seconds.get(key)
         return timedelta(seconds=_percentile(known, 50)) if known else None
 
-    def expected_wait(self, key: Likeness, *, position: int, slots: int) -> timedelta | None:
+    def expected_wait(self, key: WorkClass, *, position: int, slots: int) -> timedelta | None:
         """From now to the clip for the one that waits in this place (from 1) for busy slots."""
         each = self.expected(key)
         return None if each is None else each * (position / max(slots, 1)) + each
 
-    def is_slow(self, key: Likeness, age: timedelta) -> bool:
+    def is_slow(self, key: WorkClass, age: timedelta) -> bool:
         """Whether a generation takes so much longer than usual that its person should hear."""
         usual = self._percentile(key, 95)
         if usual is None:
             return age > SLOW_WITHOUT_KNOWLEDGE
         return age > timedelta(seconds=usual * SLOW_FACTOR)
 
-    def stale_after(self, key: Likeness) -> timedelta:
+    def stale_after(self, key: WorkClass) -> timedelta:
         """The age at which a generation no longer counts as occupying a slot."""
         usual = timedelta(seconds=self._percentile(key, 95) or 0.0)
         return max(STALE_AT_LEAST, usual * STALE_FACTOR)
 
-    def _percentile(self, key: Likeness, percent: int) -> float | None:
+    def _percentile(self, key: WorkClass, percent: int) -> float | None:
         return _percentile(self._seconds[key], percent) if self.knows(key) else None
 
 
@@ -130,17 +130,17 @@ def _percentile(values: deque[float] | tuple[float, ...], percent: int) -> float
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-def to_likeness(work: Work) -> Likeness:
+def to_work_class(work: Work) -> WorkClass:
     """What this work has in common with others that take about as long."""
     if work.kind != "video":
-        return Likeness(
+        return WorkClass(
             model=to_kind(work),
             resolution=None,
             duration=None,
             has_frames=False,
             is_still=work.kind == "image",
         )
-    return Likeness(
+    return WorkClass(
         model=work.model,
         resolution=work.resolution,
         duration=work.duration,

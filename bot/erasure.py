@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import BotError, Stale, StoreError, ThreadGone
-from bot.house import House
 from bot.job import TERMINAL, Job
 from bot.log import get_logger
 from bot.overview import Forgetting
@@ -51,7 +51,7 @@ class Erasure:
         planner: Planner,
         clips: Clips,
         clock: Clock,
-        house: House,
+        context: BotContext,
         rights: Rights,
         courier: Courier,
         cancel: Cancel,
@@ -61,13 +61,13 @@ class Erasure:
         self._providers = {each.name: each for each in planner.providers}
         self._clips = clips
         self._clock = clock
-        self._house = house
+        self._context = context
         self._rights = rights
         self._courier = courier
         self._cancel = cancel
         self._due = asyncio.Event()
 
-    def hurry(self) -> None:
+    def wake(self) -> None:
         """There is something to do."""
         self._due.set()
 
@@ -114,8 +114,8 @@ class Erasure:
 
     def _begin(self, tx: Tx, person: str, now: datetime) -> None:
         erasing.begin(tx, person, now)
-        tx.after_commit(self.hurry)
-        tx.after_commit(self._courier.hurry)
+        tx.after_commit(self.wake)
+        tx.after_commit(self._courier.wake)
 
     # ---- what goes -----------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class Erasure:
                 await self._clips.delete(job.clip)
             await self._planner.forget_images(job)
             await self._database.write(lambda tx: erasing.blank(tx, job.id, now, is_gone=is_gone))
-            self._courier.hurry()
+            self._courier.wake()
         # In direct messages the bot is still there.
         if not is_gone or job.request.requester.is_outside:
             await self._unpost(job)
@@ -220,10 +220,10 @@ class Erasure:
         posted = await self._database.read(lambda conn: erasing.posts(conn, job))
         for message in posted:
             with suppress(ThreadGone):
-                await self._house.delete_post(message)
+                await self._context.delete_post(message)
         for message in posted[-1:]:
             with suppress(ThreadGone):
-                await self._courier.unname(job, message)
+                await self._courier.clear_thread_title(job, message)
 
     async def _end(self, job: Job) -> bool:
         """Whether a job has ended that its person cannot wait for; what runs on ends later."""

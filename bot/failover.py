@@ -33,10 +33,10 @@ def explain(route: Route, instead_of: Route) -> str:
     return f"{instead_of.provider} takes nothing right now, so {route.provider} makes it{price}."
 
 
-def alone(plan: Plan) -> Plan:
+def without_alternatives(plan: Plan) -> Plan:
     """The plan without any other way, and so with no more held than its own price asks for."""
     if plan.shots:
-        shots = tuple(alone(each) for each in plan.shots)
+        shots = tuple(without_alternatives(each) for each in plan.shots)
         held = Micros(sum(each.hold for each in shots))
         return plan.model_copy(update={"shots": shots, "hold": held})
     return plan.model_copy(update={"others": (), "hold": hold_for(plan.price, plan.rate)})

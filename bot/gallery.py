@@ -66,7 +66,7 @@ class Gallery:
         there = ThreadRef(adapter=own.adapter, workspace=own.workspace, channel=channel)
         key, now = messages.gallery_key(job.id), self._clock.now()
         if errands.begin(tx, key, job.id, "gallery", there, now):
-            tx.after_commit(self._courier.hurry)
+            tx.after_commit(self._courier.wake)
 
     async def send(self, job_id: JobId, requester: Requester) -> SendAnswer:
         """Send somebody a copy of a clip by direct message, once.

@@ -29,7 +29,7 @@ from bot.errors import (
     ProviderUnavailable,
 )
 from bot.log import redact
-from bot.timely import TimelyConnector
+from bot.send_guard import GuardedConnector
 
 #: Nothing can have been sent: no connection was made for it.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
@@ -93,7 +93,7 @@ class _Transport(httpx.AsyncBaseTransport):
         )
 
     def _create_session(self) -> aiohttp.ClientSession:
-        connector = TimelyConnector(
+        connector = GuardedConnector(
             ssl=_ssl_context(), limit=self._max_connections, force_close=not self._keep_alive
         )
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -11,6 +11,7 @@ from bot import consent
 from bot.acceptance import Acceptance
 from bot.access import Access
 from bot.acts import to_asked
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.dispatch.single import SingleProcess
 from bot.errors import (
@@ -25,7 +26,6 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.house import House
 from bot.job import Failure, Job, JobState, Question
 from bot.log import name_job
 from bot.planning import Planner
@@ -58,21 +58,25 @@ class Intake(Receipts):
         planner: Planner,
         dispatcher: Dispatcher,
         clock: Clock,
-        house: House,
+        context: BotContext,
         access: Access,
-        hurry: Callable[[], None],
+        wake_courier: Callable[[], None],
     ) -> None:
         super().__init__(
-            database=database, dispatcher=dispatcher, clock=clock, house=house, hurry=hurry
+            database=database,
+            dispatcher=dispatcher,
+            clock=clock,
+            context=context,
+            wake_courier=wake_courier,
         )
         self._planner = planner
         self._access = access
-        self._screening = Screening(planner=planner, house=house)
+        self._screening = Screening(planner=planner, context=context)
         self._acceptance = Acceptance(
             database=database,
             planner=planner,
             screening=self._screening,
-            house=house,
+            context=context,
             clock=clock,
             write=self.write_all,
         )
@@ -138,7 +142,7 @@ class Intake(Receipts):
 
     async def _read(self, request: GenerationRequest, retry_of: JobId | None) -> Known:
         """All that is looked up before a row is written, in one read."""
-        now, house = self._clock.now(), self._house.limits
+        now, house = self._clock.now(), self._context.limits
         named = {each for each in (retry_of, request.parent) if each is not None}
         known = await self._database.read(lambda conn: look_up(conn, request, named, house, now))
         for job_id in named - known.earlier.keys():
@@ -181,7 +185,7 @@ class Intake(Receipts):
     async def _place(self, job: Job) -> None:
         """Show it before anything is paid where only that proves that a clip can be shown."""
         try:
-            await self._house.place(job)
+            await self._context.place(job)
         except ThreadGone as gone:
             raise NotAllowed(gone.sentence) from gone
 
@@ -288,7 +292,7 @@ class Intake(Receipts):
 
     async def _send_elsewhere(self, job: Job) -> Job:
         """Take the way that its person was offered, if it still is one."""
-        now, failover = self._clock.now(), self._house.failover
+        now, failover = self._clock.now(), self._context.failover
 
         def send(tx: Tx) -> Job:
             current = jobs.get(tx.conn, job.id)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import BotError, StoreError
-from bot.house import House
 from bot.intake import Intake
 from bot.job import JobState
 from bot.log import get_logger, naming
@@ -23,11 +23,13 @@ LOOK_EVERY = timedelta(seconds=5)
 class Leftovers:
     """Looks for requests that nobody prepares any more."""
 
-    def __init__(self, *, database: Database, intake: Intake, clock: Clock, house: House) -> None:
+    def __init__(
+        self, *, database: Database, intake: Intake, clock: Clock, context: BotContext
+    ) -> None:
         self._database = database
         self._intake = intake
         self._clock = clock
-        self._replicas, moderation = house.replicas, house.moderation
+        self._replicas, moderation = context.replicas, context.moderation
         hook_for = moderation.hook_timeout_seconds if moderation.hook_url else 0.0
         # What waits for the hook is in good hands.
         self._left_soon = LEFT_SOON + timedelta(seconds=hook_for)

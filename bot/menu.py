@@ -45,12 +45,12 @@ class Menu:
         if job.clip is None:
             again: tuple[Act, ...] = ("remix", "retry") if job.ended_at is not None else ()
             return tuple(Offered(act=act) for act in again if is_for(act, job))
-        if (likeness := _to_likeness(job, job.clip)) is None:
+        if (work_class := _to_likeness(job, job.clip)) is None:
             return self._of_clip(job)
-        if (known := self._remembered.get(likeness)) is None:
+        if (known := self._remembered.get(work_class)) is None:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
-            known = self._remembered[likeness] = self._of_clip(job)
+            known = self._remembered[work_class] = self._of_clip(job)
         return known
 
     def _of_clip(self, job: Job) -> tuple[Offered, ...]:

@@ -25,9 +25,9 @@ from bot.errors import (
     ProviderUnavailable,
 )
 from bot.ports import Introduction
-from bot.questions import Given, Person, Question, proved, refuse
+from bot.prompts import Given, Person, Question, proved, refuse
 from bot.refs import Micros, money
-from bot.store.swap import is_there
+from bot.store.replace_file import is_there
 from bot.supply import SIMULATOR, open_provider
 from bot.tables import DefaultsTable, nearest
 from bot.words import clean

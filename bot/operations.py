@@ -16,7 +16,7 @@ from bot.errors import (
     InvalidRequest,
     StoreError,
 )
-from bot.failover import Failover, alone
+from bot.failover import Failover, without_alternatives
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import VERDICTS, Operator
@@ -358,7 +358,7 @@ def _situation(job: Job) -> str:
 
 def _at_most(job: Job) -> Micros:
     """The most that its provider can have taken: the hold may be for a dearer one."""
-    return min(alone(job.plan).hold, job.cost) if job.plan else job.cost
+    return min(without_alternatives(job.plan).hold, job.cost) if job.plan else job.cost
 
 
 def _taken(job: Job) -> Micros:

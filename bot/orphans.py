@@ -12,7 +12,7 @@ from bot.errors import ClipError
 from bot.media import Media
 from bot.ports import Finding
 from bot.refs import JobId, MediaKey
-from bot.store import keeping
+from bot.store import integrity
 from bot.store.database import Database
 
 CLIPS, FOLDERS = "clips", ("clips", "frames", "uploads")
@@ -28,9 +28,9 @@ async def look(database: Database, media: Media, now: datetime, *, days: int) ->
     except ClipError as error:
         return [Finding(is_well=False, sentence=f"The kept files: {error.sentence}")]
     # After the files: a job's row is there before any file of it.
-    jobs = await database.read(keeping.known)
+    jobs = await database.read(integrity.known)
     since = now - timedelta(days=days) + MARGIN
-    named = await database.read(partial(keeping.clips, since=since))
+    named = await database.read(partial(integrity.clips, since=since))
     # There may be very many, and the loop has others to serve.
     strays, gone = await asyncio.to_thread(compare, files, jobs, named)
     findings = []
@@ -38,7 +38,7 @@ async def look(database: Database, media: Media, now: datetime, *, days: int) ->
         names = ", ".join(strays[:SHOWN])
         told = f"{len(strays)} kept files belong to no job; they go with their time: {names}"
         findings.append(Finding(is_well=True, sentence=told))
-    if jobless := await database.read(keeping.without_job):
+    if jobless := await database.read(integrity.without_job):
         told = f"Rows tell of jobs that there are not: {', '.join(jobless[:SHOWN])}"
         findings.append(Finding(is_well=False, sentence=told))
     if gone:
@@ -49,7 +49,7 @@ async def look(database: Database, media: Media, now: datetime, *, days: int) ->
             is_well=True,
             sentence=f"Generation {generation} of {job_id} was probably paid and went to nobody",
         )
-        for job_id, generation in await database.read(keeping.given_up)
+        for job_id, generation in await database.read(integrity.given_up)
     ]
 
 

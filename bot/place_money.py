@@ -10,9 +10,9 @@ from datetime import datetime
 
 from bot import choice, quota
 from bot.access import Access
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import InvalidRequest
-from bot.house import House
 from bot.limits import MOST_DOLLARS, settable, to_settings
 from bot.overview import Document, Grant, PlaceLimit, PlaceLimits, PlaceUsage, UsageRow
 from bot.planning import Planner
@@ -41,14 +41,14 @@ class Treasury:
         database: Database,
         planner: Planner,
         clock: Clock,
-        house: House,
+        context: BotContext,
         access: Access,
         rights: Rights,
     ) -> None:
         self._database = database
         self._planner = planner
         self._clock = clock
-        self._house = house
+        self._context = context
         self._access = access
         self._rights = rights
 
@@ -98,7 +98,7 @@ class Treasury:
         since = quota.days_before(until, self._zone, days)
         by_day = await self.usage_by_day(tenant, since, until)
         details = await self.usage_csv(tenant, since, until)
-        drawn = await self._house.chart(by_day)
+        drawn = await self._context.chart(by_day)
         name = f"{by_day[0].label}-{by_day[-1].label}"
         alt = f"Chart of usage by day. {charge_words(reports.total(by_day).charged)}"
         return PlaceUsage(
@@ -130,7 +130,7 @@ class Treasury:
 
         What holds for a role or in one channel is in `rules`.
         """
-        house, now = self._house.limits, self._clock.now()
+        house, now = self._context.limits, self._clock.now()
         adapter, _, workspace = tenant.partition(":")
         anybody = Requester(adapter=adapter, workspace=workspace, user="")
         span = quota.windows(now, house.timezone)
@@ -161,7 +161,7 @@ class Treasury:
 
     @property
     def _zone(self) -> str:
-        return self._house.limits.timezone
+        return self._context.limits.timezone
 
     # ---- what they decide ----------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class Treasury:
         scope = settings.rules_scope(tenant, channel)
         models = [each.model for each in choice.offered(self._planner.providers)]
         written = to_settings(
-            changes, self._house.limits, channel=channel, role=role, models=models
+            changes, self._context.limits, channel=channel, role=role, models=models
         )
         where = ":".join(part for part in (tenant, channel) if part)
         await self._rights.act(

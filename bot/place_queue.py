@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.house import House
+from bot.bot_context import BotContext
 from bot.job import Job
 from bot.notices import ConfirmNeeded, Notice, Queued, Received, Waiting
 from bot.overview import ProviderLoad, QueueLine, QueueView
@@ -16,7 +16,9 @@ QUEUE_LINES = 50
 NAME_CHARS = 80
 
 
-async def view_queue(database: Database, planner: Planner, house: House, tenant: str) -> QueueView:
+async def view_queue(
+    database: Database, planner: Planner, context: BotContext, tenant: str
+) -> QueueView:
     """The first jobs of a place that have not ended, oldest first."""
     found, running = await database.read(
         lambda conn: (
@@ -25,13 +27,13 @@ async def view_queue(database: Database, planner: Planner, house: House, tenant:
         )
     )
     first = await database.read(lambda conn: desk_clips.nameless(conn, found[:QUEUE_LINES]))
-    shown = [(job, await house.to_notice(job)) for job in first]
+    shown = [(job, await context.to_notice(job)) for job in first]
     loads = (
         ProviderLoad(
             name=each.name,
             running=running[each.name],
             slots=each.limits.running,
-            trouble=house.trouble_of(each.name) or "",
+            trouble=context.trouble_of(each.name) or "",
         )
         for each in planner.providers
     )

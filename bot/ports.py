@@ -323,7 +323,7 @@ class Adapter(Protocol):
     async def delete(self, message: MessageRef) -> None:
         """Remove an own message; fine if it is gone."""
 
-    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+    async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
         """Take the words of a request off the thread that was opened for it, where `message` was.
 
         `asked` is where it was asked for.

@@ -12,7 +12,7 @@ from pathlib import Path
 from bot.config import Config
 from bot.disk import has_room
 from bot.errors import ConfigError
-from bot.store.swap import is_there
+from bot.store.replace_file import is_there
 from bot.supply import KEY_FILE, check_shared, secret_key, table_of, web_settings
 from bot.web import to_networks
 

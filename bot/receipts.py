@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import StoreError
-from bot.house import House
 from bot.job import Job
 from bot.notices import Accepted, Notice
 from bot.outlook import to_about
@@ -30,7 +30,7 @@ class Receipt:
 class Receipts:
     """Answers about jobs, and changes them so that everybody hears of it.
 
-    `hurry` has brought what is said beside a job's own messages.
+    `wake_courier` has brought what is said beside a job's own messages.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class Receipts:
         database: Database,
         dispatcher: Dispatcher,
         clock: Clock,
-        house: House,
-        hurry: Callable[[], None],
+        context: BotContext,
+        wake_courier: Callable[[], None],
     ) -> None:
         self._database = database
-        self._hurry = hurry
+        self._wake_courier = wake_courier
         self._clock = clock
         self._dispatcher = dispatcher
-        self._house = house
+        self._context = context
 
     async def write(self, work: Callable[[Tx], Job]) -> Job:
         """Change a job, let it be advanced when it is due, and show how it stands."""
@@ -62,16 +62,16 @@ class Receipts:
                     self._dispatcher.wake(tx, changed.id, changed.next_at)
                 if changed.film is not None and changed.ended_at is not None:
                     self._dispatcher.wake(tx, changed.film, changed.ended_at)
-                tx.after_commit(partial(self._house.announce, changed.id))
+                tx.after_commit(partial(self._context.announce, changed.id))
                 if changed.plan is not None and (changed.plan.question or changed.plan.granted):
                     errands.renew(tx, changed.id, self._clock.now(), kind="consent")
-                    tx.after_commit(self._hurry)
+                    tx.after_commit(self._wake_courier)
             return every
 
         return await self._database.write(write)
 
     async def _first_answer(self, job: Job) -> Receipt:
-        return Receipt(job_id=job.id, notice=await self._house.to_notice(job))
+        return Receipt(job_id=job.id, notice=await self._context.to_notice(job))
 
     async def _first_answers(self, job: Job) -> tuple[Receipt, ...]:
         """Of a job, and of those that were asked for with it."""

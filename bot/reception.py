@@ -14,7 +14,7 @@ from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.ports import Adapter, Provider, WebHandler
 from bot.sign_in import Entry
-from bot.store import pulse
+from bot.store import health
 from bot.store.database import Database
 from bot.tables import BotTable
 from bot.watch_signals import Relay
@@ -116,7 +116,7 @@ class Reception:
         if self._is_closing:
             return {"bot": "It is stopping."}
         problems = {}
-        if trouble := await pulse.feel(self._database, seconds=READY_WITHIN):
+        if trouble := await health.check_database(self._database, seconds=READY_WITHIN):
             problems["database"] = trouble
         if not has_room(self._table.data_dir, self._table.min_free_bytes):
             problems["disk"] = "It is nearly full, so nothing new is started."

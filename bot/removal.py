@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import ThreadGone
-from bot.house import House
 from bot.job import DELETED, Failure, Job
 from bot.planning import Planner
 from bot.refs import JobId
@@ -27,14 +27,14 @@ class Removal:
         planner: Planner,
         clips: Clips,
         clock: Clock,
-        house: House,
+        context: BotContext,
         courier: Courier,
     ) -> None:
         self._database = database
         self._planner = planner
         self._clips = clips
         self._clock = clock
-        self._house = house
+        self._context = context
         self._courier = courier
 
     async def remove(self, job: Job, *, by: str) -> Job:
@@ -52,7 +52,7 @@ class Removal:
         await self._courier.settle(job.id)
         if job.message is not None:
             with suppress(ThreadGone):
-                await self._house.delete_post(job.message)
+                await self._context.delete_post(job.message)
         for each in every:
             if each.clip is not None:
                 await self._clips.delete(each.clip)
@@ -76,8 +76,8 @@ class Removal:
         who = "the person who asked for it" if is_own else "a moderator"
         failure = Failure(code=DELETED, sentence=f"The {thing(job.work)} was deleted by {who}.")
         errands.renew(tx, job_id, now)
-        tx.after_commit(self._courier.hurry)
-        tx.after_commit(lambda: self._house.announce(job_id))
+        tx.after_commit(self._courier.wake)
+        tx.after_commit(lambda: self._context.announce(job_id))
         return jobs.change(tx, job, clip=None, clip_url=None, failure=failure)
 
 

@@ -10,9 +10,9 @@ from bot.errors import InvalidRequest
 from bot.http import read_time
 from bot.store import restoring
 from bot.store.database import Database
+from bot.store.replace_file import is_there, remove, take_place
 from bot.store.restoring import Restored
 from bot.store.sqlite import SqliteDatabase, copy_into, writer_engine
-from bot.store.swap import is_there, remove, take_place
 
 
 def put_back(database: Database, copy: Path) -> str:

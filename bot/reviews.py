@@ -53,7 +53,7 @@ class Reviews:
         def write(tx: Tx) -> Job:
             if reviews.is_over(tx.conn, job_id):
                 return jobs.get(tx.conn, job_id)
-            tx.after_commit(self._courier.hurry)
+            tx.after_commit(self._courier.wake)
             return reviews.decide(tx, job_id, verdict, by=actor.person, now=now, reason=reason)
 
         decided = await self._intake.write(write)

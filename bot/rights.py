@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bot.access import Access
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed, NotServed
-from bot.house import House
 from bot.request import Requester
 from bot.store import places, settings
 from bot.store.database import Database, Tx
@@ -21,10 +21,12 @@ class Rights:
     An act on a place must come from that place, or from an operator.
     """
 
-    def __init__(self, *, database: Database, clock: Clock, house: House, access: Access) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, context: BotContext, access: Access
+    ) -> None:
         self._database = database
         self._clock = clock
-        self._house = house
+        self._context = context
         self._access = access
 
     def check(self, tenant: str, *, actor: Requester) -> None:
@@ -40,7 +42,7 @@ class Rights:
         if actor.adapter == OPERATOR:
             return True
         names = {f"{actor.adapter}:{actor.user}", actor.person}
-        return not names.isdisjoint(self._house.operators)
+        return not names.isdisjoint(self._context.operators)
 
     async def act(
         self,
@@ -74,7 +76,7 @@ class Rights:
             return True
         tenant = actor.tenant
         state = await self._database.read(lambda conn: places.state(conn, tenant))
-        return self._access.is_served(tenant, state) and await self._house.is_admin(actor)
+        return self._access.is_served(tenant, state) and await self._context.is_admin(actor)
 
     def _check_served(self, tx: Tx, tenant: str, actor: Requester) -> None:
         """A place that is not served leaves nothing behind."""

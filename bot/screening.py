@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bot.bot_context import BotContext
 from bot.errors import ClipUnavailable, NotAllowed, NotChecked
-from bot.house import House
 from bot.job import Job, Plan
 from bot.moderators import Inspected
 from bot.planning import Planner
@@ -17,19 +17,19 @@ from bot.store.places import Standing
 class Screening:
     """Asks the moderators before money is held. Every refusal is a `Moderated` or `NotChecked`."""
 
-    def __init__(self, *, planner: Planner, house: House) -> None:
+    def __init__(self, *, planner: Planner, context: BotContext) -> None:
         self._planner = planner
-        self._house = house
+        self._context = context
 
     @property
     def asks_others(self) -> bool:
         """Whether a moderator takes a while, so that a request is written down before."""
-        return any(each.asks_others for each in self._house.moderators)
+        return any(each.asks_others for each in self._context.moderators)
 
     def policy(self, standing: Standing) -> Policy:
         """What holds where somebody asks."""
         chosen = standing.chosen
-        return read_policy(self._house.moderation, chosen.rules, chosen.channel_rules)
+        return read_policy(self._context.moderation, chosen.rules, chosen.channel_rules)
 
     def check_remix(self, asking: Requester, policy: Policy, sources: Iterable[Job]) -> None:
         """Raise `NotAllowed` where people may go on from clips of their own only."""
@@ -54,5 +54,5 @@ class Screening:
             frames=frames,
             blocked=policy.blocked,
         )
-        for moderator in self._house.moderators:
+        for moderator in self._context.moderators:
             await moderator.check(asked)

@@ -7,10 +7,10 @@ from datetime import datetime, time, timedelta
 from pathlib import Path, PurePosixPath
 
 from bot import quota
+from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed
-from bot.house import House
 from bot.job import DELICATE, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
@@ -39,7 +39,7 @@ class Shelf:
         planner: Planner,
         clips: Clips,
         clock: Clock,
-        house: House,
+        context: BotContext,
         menu: Menu,
         rights: Rights,
     ) -> None:
@@ -47,7 +47,7 @@ class Shelf:
         self._planner = planner
         self._clips = clips
         self._clock = clock
-        self._house = house
+        self._context = context
         self._menu = menu
         self._rights = rights
 
@@ -61,7 +61,7 @@ class Shelf:
                 reviews.is_held_back(conn, job),
             )
         )
-        notice = await self._house.to_notice(job)
+        notice = await self._context.to_notice(job)
         is_own = job.request.requester.person == requester.person
         notice = notice if is_own else for_all(notice)
         is_shown = job.state is not JobState.DELIVERING and not is_held_back
@@ -71,7 +71,7 @@ class Shelf:
                 notice = to_kept(
                     job, await self._clips.local(job.clip), notice, acts=self._menu.of(job)
                 )
-                link = self._house.sign(
+                link = self._context.sign(
                     f"/clips/{job_id}{PurePosixPath(job.clip.key).suffix}", self._link_ends()
                 )
             except BotError as error:
@@ -122,7 +122,7 @@ class Shelf:
 
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
         """What a person used today and this month, and what is left."""
-        now, limits, person = self._clock.now(), self._house.limits, requester.person
+        now, limits, person = self._clock.now(), self._context.limits, requester.person
         report, own = await self._database.read(
             lambda conn: (
                 ledger.report(conn, requester, channel, limits, now),
@@ -142,7 +142,7 @@ class Shelf:
 
     async def usage_by_day(self, requester: Requester) -> tuple[UsageRow, ...]:
         """What a person used on each day of this month."""
-        now, timezone = self._clock.now(), self._house.limits.timezone
+        now, timezone = self._clock.now(), self._context.limits.timezone
         start, person = quota.windows(now, timezone).month_start, requester.person
         rows = await self._database.read(
             lambda conn: reports.by_day(conn, start, now, timezone=timezone, person=person)

@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.access import LOCAL
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import DeliveryError, InvalidRequest, LinkSpent, NotAllowed
-from bot.house import House
 from bot.log import get_logger
 from bot.overview import Invitation, Sitting
 from bot.page_words import describe_invitation
@@ -47,21 +47,23 @@ _TAKEN = tuple(f"{each}-" for each in (OPERATOR, "discord", "slack"))
 class Entry:
     """Invites, lets in, and knows who is in."""
 
-    def __init__(self, *, database: Database, clock: Clock, house: House, rights: Rights) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, context: BotContext, rights: Rights
+    ) -> None:
         self._database = database
         self._clock = clock
-        self._house = house
+        self._context = context
         self._rights = rights
 
     @property
     def address(self) -> str:
         """Where the desk is, e.g. `https://ray.example`; empty where there is none."""
-        return self._house.desk_address
+        return self._context.desk_address
 
     @property
     def is_public(self) -> bool:
         """Whether others than this machine reach it; then whoever comes must be signed in."""
-        return self._house.is_desk_public
+        return self._context.is_desk_public
 
     async def invite(self, actor: Requester) -> Invitation:
         """A link for somebody who may run their place, as their platform said just now.
@@ -190,7 +192,7 @@ class Entry:
         return await self._rights.holds(sitting.who)
 
     def _check_open(self) -> None:
-        if not self._house.desk_address:
+        if not self._context.desk_address:
             raise InvalidRequest(
                 "The desk is not open here. Whoever runs Raybot opens it with enabled = true in "
                 "[adapters.web], and to others than their own machine with public_url in [bot]."
@@ -199,9 +201,9 @@ class Entry:
     def _make_link(self) -> tuple[str, Invitation]:
         key = secrets.token_urlsafe(32)
         return key, Invitation(
-            link=f"{self._house.desk_address.rstrip('/')}{ENTER}?key={key}",
+            link=f"{self._context.desk_address.rstrip('/')}{ENTER}?key={key}",
             ends_at=self._clock.now() + LINK_FOR,
-            is_local=not self._house.is_desk_public,
+            is_local=not self._context.is_desk_public,
         )
 
     def _sitting(self, who: Requester, *, tenant: str, until: datetime, has_desk: bool) -> Sitting:

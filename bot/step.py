@@ -35,14 +35,14 @@ NOTHING_TO_START_FROM = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wiring:
+class StepHooks:
     """What steps tell others: a status to show, a generation to watch, a provider's state.
 
     `trouble(provider, error)` slows admission down; `taken(provider)` ends the trouble;
     `failover` finds another provider for what one certainly did not take. `pseudonym(person)` is
     what a service may know a person by: always the same, and nobody else can tell who it is.
     `acts(job)` is what can be done with its clip; `nudge` lets a provider look for who waits,
-    `hurry` has brought what is said beside a job's own messages.
+    `wake_courier` has brought what is said beside a job's own messages.
     """
 
     announce: Callable[[JobId], None]
@@ -54,12 +54,12 @@ class Wiring:
     failover: Failover
     acts: Callable[[Job], tuple[Offered, ...]]
     nudge: Callable[[str], None]
-    hurry: Callable[[], None]
+    wake_courier: Callable[[], None]
     public_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class StepContext:
     """The parts that steps work with."""
 
     database: Database
@@ -69,7 +69,7 @@ class Workshop:
     clips: Clips
     dispatcher: Dispatcher
     clock: Clock
-    wiring: Wiring
+    hooks: StepHooks
 
     def provider(self, name: str) -> Provider:
         """A provider by name; raises `ProviderUnavailable` where it is configured no more."""
@@ -94,9 +94,9 @@ class Workshop:
             self.dispatcher.go_on(tx, job.id, changed.next_at)
             if changed.film is not None and changed.ended_at is not None:
                 self.dispatcher.wake(tx, changed.film, changed.ended_at)
-            tx.after_commit(lambda: self.wiring.announce(job.id))
+            tx.after_commit(lambda: self.hooks.announce(job.id))
             if changed.failure is not None:
-                tx.after_commit(self.wiring.hurry)
+                tx.after_commit(self.hooks.wake_courier)
             return changed
 
         changed = await self.database.write(work)
@@ -172,7 +172,7 @@ class Workshop:
 
         def write(tx: Tx) -> None:
             messages.put(tx, messages.images_key(job_id), job_id, letter, "images")
-            tx.after_commit(lambda: self.wiring.announce(job_id))
+            tx.after_commit(lambda: self.hooks.announce(job_id))
 
         await self.database.write(write)
 

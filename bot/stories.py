@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import InvalidRequest, QuotaExceeded, Stale
-from bot.failover import alone
-from bot.house import House
+from bot.failover import without_alternatives
 from bot.intake import Intake
 from bot.job import TERMINAL, Job, JobState, Plan
 from bot.notices import Notice
@@ -38,7 +38,7 @@ class Stories:
         planner: Planner,
         intake: Intake,
         clock: Clock,
-        house: House,
+        context: BotContext,
         own: Own,
         audit: Audit,
     ) -> None:
@@ -46,10 +46,10 @@ class Stories:
         self._planner = planner
         self._intake = intake
         self._clock = clock
-        self._house = house
+        self._context = context
         self._own = own
         self._audit = audit
-        self._screening = Screening(planner=planner, house=house)
+        self._screening = Screening(planner=planner, context=context)
 
     def check(self, shots: Sequence[str]) -> None:
         """Raise `InvalidRequest` where these lines are no film, before anybody asks for one."""
@@ -83,7 +83,7 @@ class Stories:
         plan = await self._planner.plan(film, work)
         await self._screening.check(again, plan, self._screening.policy(standing))
         await self._replace(failed, plan, dedupe_key)
-        self._house.nudge(plan.provider)
+        self._context.nudge(plan.provider)
         return await self._receipt(film)
 
     async def _failed(self, film: Job) -> Job:
@@ -95,7 +95,7 @@ class Stories:
         raise InvalidRequest(f"{film.id} {what}.")
 
     async def _replace(self, failed: Job, plan: Plan, dedupe_key: str) -> None:
-        limits, now = self._house.limits, self._clock.now()
+        limits, now = self._context.limits, self._clock.now()
 
         def write(tx: Tx, taken: Plan) -> Job:
             shot = jobs.get(tx.conn, failed.id)
@@ -109,7 +109,7 @@ class Stories:
             with suppress(QuotaExceeded):
                 await self._intake.write(lambda tx: write(tx, plan))
                 return
-        await self._intake.write(lambda tx: write(tx, alone(plan)))
+        await self._intake.write(lambda tx: write(tx, without_alternatives(plan)))
 
     async def finish(self, job_id: JobId, requester: Requester) -> Notice:
         """Make the film of the shots before the one that failed; the others cost nothing."""
@@ -125,7 +125,7 @@ class Stories:
             raise InvalidRequest(f"{film.id} has already ended or is being put together.")
         running = [each for each in await self.shots(film) if each.state is JobState.GENERATING]
         stopped = frozenset(
-            [each.id for each in running if await self._house.cancel_generation(each)]
+            [each.id for each in running if await self._context.cancel_generation(each)]
         )
         notice = await self._decide(
             film,
@@ -134,7 +134,7 @@ class Stories:
             lambda tx, job, now: stories.cancel(tx, job, now, stopped=stopped),
         )
         for provider in self._planner.providers:
-            self._house.nudge(provider.name)
+            self._context.nudge(provider.name)
         return notice
 
     async def _decide(
@@ -151,11 +151,11 @@ class Stories:
             self._audit(tx, current, requester, act)
             return work(tx, current, self._clock.now())
 
-        return await self._house.to_notice(await self._intake.write(write))
+        return await self._context.to_notice(await self._intake.write(write))
 
     async def _receipt(self, film: Job) -> Receipt:
         now = await self._database.read(lambda conn: jobs.get(conn, film.id))
-        return Receipt(job_id=film.id, notice=await self._house.to_notice(now))
+        return Receipt(job_id=film.id, notice=await self._context.to_notice(now))
 
     async def shots(self, job: Job) -> list[Job]:
         """The shots of a film; none of any other job."""

@@ -12,6 +12,7 @@ from typing import assert_never
 from bot.access import LOCAL, Access
 from bot.acts import Act, Offered, Option
 from bot.administration import Administration
+from bot.bot_context import BotContext
 from bot.care import Care
 from bot.clips import Clips
 from bot.clock import Clock
@@ -21,7 +22,6 @@ from bot.desk import Desk
 from bot.erasure import Erasure
 from bot.errors import InvalidRequest
 from bot.gallery import Gallery
-from bot.house import House
 from bot.inbox import Inbox, Noted
 from bot.intake import Intake
 from bot.job import TERMINAL, Job, JobState
@@ -77,10 +77,10 @@ __all__ = [
     "Allowance",
     "AuditLine",
     "Blocked",
+    "BotContext",
     "Document",
     "Forgetting",
     "Grant",
-    "House",
     "Inbox",
     "Invitation",
     "JobLine",
@@ -127,63 +127,63 @@ class Studio(Shelf):
         clips: Clips,
         dispatcher: Dispatcher,
         clock: Clock,
-        house: House,
+        context: BotContext,
         vault: Vault,
         courier: Courier,
     ) -> None:
         by_name = {provider.name: provider for provider in planner.providers}
-        self._access = Access(database=database, clock=clock, house=house)
+        self._access = Access(database=database, clock=clock, context=context)
         super().__init__(
             database=database,
             planner=planner,
             clips=clips,
             clock=clock,
-            house=house,
-            menu=Menu(providers=by_name, limits=house.limits),
-            rights=Rights(database=database, clock=clock, house=house, access=self._access),
+            context=context,
+            menu=Menu(providers=by_name, limits=context.limits),
+            rights=Rights(database=database, clock=clock, context=context, access=self._access),
         )
         self._intake = Intake(
             database=database,
             planner=planner,
             dispatcher=dispatcher,
             clock=clock,
-            house=house,
+            context=context,
             access=self._access,
-            hurry=courier.hurry,
+            wake_courier=courier.wake,
         )
         self.vault = vault
-        self.replicas = house.replicas
+        self.replicas = context.replicas
         self.leftovers = Leftovers(
-            database=database, intake=self._intake, clock=clock, house=house
+            database=database, intake=self._intake, clock=clock, context=context
         )
         self.inbox = Inbox(database=database, clock=clock)
         self._open_works(planner)
         self._open_community(courier)
 
     def _open_works(self, planner: Planner) -> None:
-        database, clock, house = self._database, self._clock, self._house
+        database, clock, context = self._database, self._clock, self._context
         self.works = Works(database=database, intake=self._intake, menu=self._menu)
         self.preferences = Preferences(
-            database=database, planner=planner, access=self._access, limits=house.limits
+            database=database, planner=planner, access=self._access, limits=context.limits
         )
         self.stories = Stories(
             database=database,
             planner=planner,
             intake=self._intake,
             clock=clock,
-            house=house,
+            context=context,
             own=self._own,
             audit=self._audit,
         )
 
     def _open_community(self, courier: Courier) -> None:
-        database, clock, house = self._database, self._clock, self._house
+        database, clock, context = self._database, self._clock, self._context
         self._courier, rights = courier, self._rights
         self.admin = Administration(
             database=database,
             planner=self._planner,
             clock=clock,
-            house=house,
+            context=context,
             access=self._access,
             rights=rights,
         )
@@ -192,7 +192,7 @@ class Studio(Shelf):
             planner=self._planner,
             clips=self._clips,
             clock=clock,
-            house=house,
+            context=context,
             courier=courier,
         )
         self.gallery = Gallery(
@@ -208,7 +208,7 @@ class Studio(Shelf):
         self.care = Care(
             database=database,
             clock=clock,
-            house=house,
+            context=context,
             rights=rights,
             removal=self._removal,
             courier=courier,
@@ -217,15 +217,15 @@ class Studio(Shelf):
         self._open_erasure(courier)
 
     def _open_erasure(self, courier: Courier) -> None:
-        database, clock, house = self._database, self._clock, self._house
+        database, clock, context = self._database, self._clock, self._context
         rights = self._rights
-        self.entry = Entry(database=database, clock=clock, house=house, rights=rights)
+        self.entry = Entry(database=database, clock=clock, context=context, rights=rights)
         self.desk = Desk(
             database=database,
             planner=self._planner,
             clips=self._clips,
             clock=clock,
-            house=house,
+            context=context,
             rights=rights,
         )
         self.erasure = Erasure(
@@ -233,13 +233,13 @@ class Studio(Shelf):
             planner=self._planner,
             clips=self._clips,
             clock=clock,
-            house=house,
+            context=context,
             rights=rights,
             courier=courier,
             cancel=self.cancel,
         )
         self.departures = Departures(
-            database=database, clock=clock, access=self._access, hurry=self.erasure.hurry
+            database=database, clock=clock, access=self._access, wake_erasure=self.erasure.wake
         )
 
     # ---- submit --------------------------------------------------------------------------
@@ -293,7 +293,9 @@ class Studio(Shelf):
         check_whole(job)
         if job.is_film and job.state is not JobState.REVIEWING:
             return await self.stories.cancel(job, requester)
-        is_stopped = job.state is JobState.GENERATING and await self._house.cancel_generation(job)
+        is_stopped = job.state is JobState.GENERATING and await self._context.cancel_generation(
+            job
+        )
 
         def cancel(tx: Tx) -> list[Job]:
             self._audit(tx, job, requester, "cancel")
@@ -306,8 +308,8 @@ class Studio(Shelf):
 
         ended = (await self._intake.write_all(cancel))[0]
         if job.plan is not None:
-            self._house.nudge(job.plan.provider)
-        return await self._house.to_notice(ended)
+            self._context.nudge(job.plan.provider)
+        return await self._context.to_notice(ended)
 
     def _cancel(self, tx: Tx, job_id: JobId, *, is_stopped: bool) -> Job:
         job = jobs.get(tx.conn, job_id)
@@ -321,7 +323,7 @@ class Studio(Shelf):
             case JobState.GENERATING:
                 is_free = is_stopped
             case JobState.REVIEWING:
-                tx.after_commit(self._courier.hurry)
+                tx.after_commit(self._courier.wake)
                 return reviews.withdraw(tx, job, self._clock.now())
             case _:
                 assert_never(job.state)
@@ -371,7 +373,7 @@ class Studio(Shelf):
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         if is_deleted(job):
-            return await self._house.to_notice(job)
+            return await self._context.to_notice(job)
         check_whole(job)
         if job.state not in TERMINAL:
             raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
@@ -379,7 +381,7 @@ class Studio(Shelf):
         if not any(each.clip for each in every):
             raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")
         removed = await self._removal.remove(job, by=requester.person)
-        return await self._house.to_notice(removed)
+        return await self._context.to_notice(removed)
 
     def _audit(self, tx: Tx, job: Job, requester: Requester, act: str) -> None:
         """Remember what a moderator did to somebody else's job."""

@@ -30,10 +30,10 @@ from bot.ports import (
     Submission,
 )
 from bot.request import ClipFrame, ClipWork, as_sent, frames_of
-from bot.step import TRIES_BEFORE_TELLING, Workshop
+from bot.send_guard import send_only_while
+from bot.step import TRIES_BEFORE_TELLING, StepContext
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx
-from bot.timely import only_while
 
 log = get_logger(__name__)
 FREEZE_SECONDS = 5.0
@@ -49,8 +49,8 @@ WAIT_FOR_OPERATOR = timedelta(hours=24)
 class Submitter:
     """Takes an admitted job to the provider, and finds out what became of a lost answer."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self._shop = shop
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
         #: By provider: since when it takes nothing for its operator's sake, and when it last took.
         self._closed_since: dict[str, datetime] = {}
         self._took_at: dict[str, datetime] = {}
@@ -58,23 +58,23 @@ class Submitter:
     async def submit(self, job: Job) -> None:
         """Write the intent, send one POST, write what came of it."""
         if job.cancel_requested:
-            await self._shop.result(job, self._take_back)
+            await self._context.result(job, self._take_back)
             return
         if job.admitted_at is None:
             await self._release_if_hopeless(job)
             return
-        job = await self._shop.with_start(job)
+        job = await self._context.with_start(job)
         assert job.plan is not None
-        provider = self._shop.provider(job.plan.provider)
+        provider = self._context.provider(job.plan.provider)
         submission = await self._prepare(job, provider, secrets.token_urlsafe(32))
-        frozen_since = self._shop.clock.boottime()
+        frozen_since = self._context.clock.boottime()
         await self._write_intent(job, provider, submission)
-        if self._shop.clock.boottime() - frozen_since >= FREEZE_SECONDS:
+        if self._context.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
         # Whoever takes over looks for it after as long as this, and then some more.
         until = frozen_since + FREEZE_SECONDS + provider.limits.submit_seconds
-        with only_while(lambda: self._shop.clock.boottime() < until):
+        with send_only_while(lambda: self._context.clock.boottime() < until):
             await self._send(job, provider, submission)
 
     async def _send(self, job: Job, provider: Provider, submission: Submission) -> None:
@@ -82,12 +82,12 @@ class Submitter:
             generation = await provider.submit(submission)
         except SubmissionUncertain:
             # Those who wait read of it: whether it took this one is no matter of theirs.
-            self._shop.wiring.trouble(provider.name, ProviderUnavailable(provider=provider.name))
+            self._context.hooks.trouble(provider.name, ProviderUnavailable(provider=provider.name))
             log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
-            await self._shop.result(
+            await self._context.result(
                 _at(job, submission),
                 lambda tx, current: jobs.change(
-                    tx, current, next_at=self._shop.clock.now() + VISIBLE
+                    tx, current, next_at=self._context.clock.now() + VISIBLE
                 ),
             )
         except ProviderRejected as error:
@@ -97,23 +97,23 @@ class Submitter:
             failure = Failure(code=error.code, sentence=error.sentence)
             await self._end_attempt(job, submission, failure)
         except ProviderError as error:
-            self._shop.wiring.trouble(provider.name, error)
+            self._context.hooks.trouble(provider.name, error)
             await self._not_taken(job, submission, error)
         else:
-            self._shop.wiring.taken(provider.name)
-            now = self._shop.clock.now()
+            self._context.hooks.taken(provider.name)
+            now = self._context.clock.now()
             self._took_at[provider.name] = now
             self._closed_since.pop(provider.name, None)
-            taken = await self._shop.result(
+            taken = await self._context.result(
                 _at(job, submission),
                 lambda tx, current: _take(tx, current, generation, "taken", now),
             )
-            self._shop.wiring.watch(taken)
+            self._context.hooks.watch(taken)
 
     def _is_worth_a_fresh_link(self, job: Job, provider: Provider, submission: Submission) -> bool:
         """Whether an image that could not be fetched may only have had a link that ended."""
         model = provider.capabilities[job.work.model]
-        return submission.attempt == 1 and self._shop.is_hosted(job, model.image_input)
+        return submission.attempt == 1 and self._context.is_hosted(job, model.image_input)
 
     async def _prepare(self, job: Job, provider: Provider, token: str) -> Submission:
         attempt = job.attempt + 1
@@ -125,18 +125,18 @@ class Submitter:
             job_id=job.id,
             attempt=attempt,
             work=as_sent(job.work),
-            sent_at=self._shop.clock.now(),
+            sent_at=self._context.clock.now(),
             token_hash=hashlib.sha256(token.encode()).hexdigest(),
             start_frame=start,
             end_frame=end,
             source=source,
             callback_url=callback,
             has_callback=callback is not None,
-            requester_hash=self._shop.wiring.pseudonym(job.request.requester.person),
+            requester_hash=self._context.hooks.pseudonym(job.request.requester.person),
         )
 
     async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> None:
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         patience = timedelta(seconds=FREEZE_SECONDS + provider.limits.submit_seconds) + VISIBLE
 
         def write(tx: Tx, current: Job) -> Job:
@@ -152,12 +152,12 @@ class Submitter:
                 next_at=now + patience,
             )
 
-        await self._shop.result(job, write)
+        await self._context.result(job, write)
 
     def _callback_url(self, provider: Provider, token: str) -> str | None:
-        if not self._shop.wiring.public_url:
+        if not self._context.hooks.public_url:
             return None
-        return f"{self._shop.wiring.public_url.rstrip('/')}/callbacks/{provider.name}/{token}"
+        return f"{self._context.hooks.public_url.rstrip('/')}/callbacks/{provider.name}/{token}"
 
     async def _hand_over(
         self, job: Job, slot: Literal["start", "end"], attempt: int, provider: Provider
@@ -167,19 +167,19 @@ class Submitter:
         asked = frames_of(job.work)[0 if is_start else 1]
         stored = job.plan.start_frame if is_start else job.plan.end_frame
         if stored is None and isinstance(asked, ClipFrame):
-            parent = await self._shop.database.read(lambda conn: jobs.get(conn, asked.job_id))
+            parent = await self._context.database.read(lambda conn: jobs.get(conn, asked.job_id))
             return FrameHandle(generation_id=parent.generation_id)
         if stored is None:
             return None
         model = provider.capabilities[job.work.model]
-        return await self._shop.frames.hand_over(
+        return await self._context.frames.hand_over(
             stored,
             job_id=job.id,
             attempt=attempt,
             slot=slot,
             image_input=model.image_input,
-            now=self._shop.clock.now(),
-            chat_link=await self._shop.chat_link(
+            now=self._context.clock.now(),
+            chat_link=await self._context.chat_link(
                 job, stored, slot=slot, image_input=model.image_input
             ),
         )
@@ -189,7 +189,7 @@ class Submitter:
         if not isinstance(job.work, ClipWork):
             return None
         named = job.work.source.job_id
-        made = await self._shop.database.read(lambda conn: jobs.get(conn, named))
+        made = await self._context.database.read(lambda conn: jobs.get(conn, named))
         if made.generation_id is None:
             raise InvalidRequest(f"{named} has no finished clip any more.", field="source")
         seen = (await provider.check([made.generation_id])).get(made.generation_id)
@@ -207,13 +207,13 @@ class Submitter:
             since = self._note_closed(job, error.provider)
             failure = Failure(code="operator", sentence=error.sentence, since=since)
         assert job.plan is not None
-        failover = self._shop.wiring.failover
+        failover = self._context.hooks.failover
         plan = job.plan
         route = failover.next(plan) if may_leave(error) else None
         offer = failover.offer(plan) if may_leave(error) else None
         pause = min(2.0 ** max(0, min(submission.attempt - PATIENT_TRIES, 9)), LONGEST_PAUSE)
         delay = timedelta(seconds=error.retry_after or pause if error else 0.0)
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             attempts.finish(tx, job.id, submission.attempt, "refused")
@@ -234,14 +234,14 @@ class Submitter:
                 return jobs.change(tx, waiting, plan=plan.model_copy(update={"offered": offer}))
             return waiting
 
-        await self._shop.result(_at(job, submission), write)
+        await self._context.result(_at(job, submission), write)
 
     def _note_closed(self, job: Job, provider: str) -> datetime:
         """Since when no job is taken for want of credits or a good key; the row outlives us."""
         since = job.provider_failure.since if job.provider_failure else None
         took = self._took_at.get(provider)
         if since is None or (took is not None and since < took):
-            since = self._shop.clock.now()
+            since = self._context.clock.now()
         since = min(since, self._closed_since.get(provider, since))
         self._closed_since[provider] = since
         return since
@@ -249,13 +249,13 @@ class Submitter:
     async def _end_attempt(self, job: Job, submission: Submission, failure: Failure) -> None:
         def write(tx: Tx, current: Job) -> Job:
             attempts.finish(tx, job.id, submission.attempt, "refused")
-            return ledger.fail(tx, current, self._shop.clock.now(), failure)
+            return ledger.fail(tx, current, self._context.clock.now(), failure)
 
-        await self._shop.result(_at(job, submission), write)
+        await self._context.result(_at(job, submission), write)
 
     def _take_back(self, tx: Tx, job: Job) -> Job:
         """Its person cancelled while nobody knew yet that the provider had not taken it."""
-        return ledger.end(tx, job, JobState.CANCELLED, self._shop.clock.now(), charged=None)
+        return ledger.end(tx, job, JobState.CANCELLED, self._context.clock.now(), charged=None)
 
     async def _release_if_hopeless(self, job: Job) -> None:
         """Give the hold back when the operator mended nothing for a day of its waiting."""
@@ -264,17 +264,17 @@ class Submitter:
         if closed_since is None or refusal is None or refusal.since is None:
             return
         since = max(closed_since, job.accepted_at or job.created_at)
-        if self._shop.clock.now() < since + WAIT_FOR_OPERATOR:
+        if self._context.clock.now() < since + WAIT_FOR_OPERATOR:
             return
         failure = Failure(
             code="provider_closed",
             sentence="The video service took no jobs for a day, so this one was given up.",
         )
-        await self._shop.fail(job, failure)
+        await self._context.fail(job, failure)
 
     async def reconcile(self, job: Job) -> None:
         """Look for a submission whose answer was lost: adopt it, send it again once, or ask."""
-        attempt, was_restored = await self._shop.database.read(
+        attempt, was_restored = await self._context.database.read(
             lambda conn: (
                 attempts.get(conn, job.id, job.attempt),
                 attempts.was_restored(conn, job.id),
@@ -283,28 +283,28 @@ class Submitter:
         if attempt is None:
             await self._become_uncertain(job)
             return
-        provider = self._shop.provider(attempt.provider)
+        provider = self._context.provider(attempt.provider)
         if provider.finding_may_buy and (job.cancel_requested or was_restored):
             await self._become_uncertain(job)
             return
-        owned = await self._shop.database.read(
+        owned = await self._context.database.read(
             lambda conn: attempts.owned(conn, provider.name, job.created_at - CLOCKS_APART)
         )
         match await provider.find(attempt.submission, owned):
             case Found(generations=found):
-                now = self._shop.clock.now()
-                generating = await self._shop.result(
+                now = self._context.clock.now()
+                generating = await self._context.result(
                     job,
                     lambda tx, current: _take(tx, current, found[0], "adopted", now),
                 )
-                self._shop.wiring.watch(generating)
+                self._context.hooks.watch(generating)
             case Absent():
-                await self._shop.result(job, self._count_absence)
+                await self._context.result(job, self._count_absence)
             case CannotTell():
                 await self._become_uncertain(job)
 
     def _count_absence(self, tx: Tx, job: Job) -> Job:
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         if attempts.count_absence(tx, job.id, job.attempt) < 2:
             return jobs.change(tx, job, next_at=now + ABSENCE_GAP)
         attempts.finish(tx, job.id, job.attempt, "absent")
@@ -315,10 +315,10 @@ class Submitter:
         )
 
     async def _become_uncertain(self, job: Job) -> None:
-        await self._shop.result(job, self._ask_operator)
+        await self._context.result(job, self._ask_operator)
 
     def _ask_operator(self, tx: Tx, job: Job) -> Job:
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
         wish = " Its person has cancelled it." if job.cancel_requested else ""
         settings.note_operator(
             tx,

@@ -21,7 +21,7 @@ from bot.errors import (
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger, naming
 from bot.refs import JobId
-from bot.step import TRIES_BEFORE_TELLING, Workshop
+from bot.step import TRIES_BEFORE_TELLING, StepContext
 from bot.store import attempts, errands, jobs, ledger, settings, stories
 from bot.store.database import Tx
 from bot.submission import Submitter
@@ -40,10 +40,10 @@ PATIENCE = {JobState.SUBMITTING: (60.0, 75), JobState.DELIVERING: (60.0, 30)}
 class JobTracker:
     """Advances jobs; every write is guarded by the state it was decided on."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self._shop = shop
-        self._submitter = Submitter(shop)
-        self._deliverer = Deliverer(shop)
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._submitter = Submitter(context)
+        self._deliverer = Deliverer(context)
 
     async def advance(self, job_id: JobId, at: datetime) -> None:
         """Take one step of one job, if it is due; never raises but for cancellation.
@@ -51,8 +51,8 @@ class JobTracker:
         `at` has come even if the wall clock was set back meanwhile: its pause was waited for.
         """
         try:
-            job = await self._shop.database.read(lambda conn: jobs.get_or_none(conn, job_id))
-            now = self._shop.clock.now()
+            job = await self._context.database.read(lambda conn: jobs.get_or_none(conn, job_id))
+            now = self._context.clock.now()
             if job is None or job.state in TERMINAL or job.parked_at:
                 return
             if job.next_at is None or job.next_at > max(now, at):
@@ -81,7 +81,7 @@ class JobTracker:
     async def _step(self, job: Job) -> None:
         match job.state:
             case JobState.RECEIVED:
-                await self._shop.result(job, self._expire_confirm)
+                await self._context.result(job, self._expire_confirm)
             case JobState.ACCEPTED:
                 await self._submitter.submit(job)
             case JobState.SUBMITTING:
@@ -103,17 +103,17 @@ class JobTracker:
 
     async def _follow(self, film: Job) -> None:
         """Let a film go on from what became of its shots."""
-        now = self._shop.clock.now()
-        await self._shop.result(film, lambda tx, current: stories.follow(tx, current, now))
-        for name in self._shop.providers:
-            self._shop.wiring.nudge(name)
+        now = self._context.clock.now()
+        await self._context.result(film, lambda tx, current: stories.follow(tx, current, now))
+        for name in self._context.providers:
+            self._context.hooks.nudge(name)
 
     def _expire_confirm(self, tx: Tx, job: Job) -> Job:
-        now, question = self._shop.clock.now(), job.plan.question if job.plan else None
+        now, question = self._context.clock.now(), job.plan.question if job.plan else None
         if question is None:
             return ledger.end(tx, job, JobState.CANCELLED, now, charged=None)
         errands.renew(tx, job.id, now, kind="consent")
-        tx.after_commit(self._shop.wiring.hurry)
+        tx.after_commit(self._context.hooks.wake_courier)
         # Of rules that were not accepted nobody else need read.
         code = ledger.REFUSED if question.kind == "rules" else ledger.LATE_REFUSAL
         failure = Failure(code=code, sentence=UNANSWERED[question.kind])
@@ -124,7 +124,7 @@ class JobTracker:
         failure = job.provider_failure
         if failure is None:
             return
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             is_last = attempts.generations(tx.conn, job.id) > 1 or current.cancel_requested
@@ -143,19 +143,19 @@ class JobTracker:
                 next_at=now,
             )
 
-        await self._shop.result(job, write)
+        await self._context.result(job, write)
 
     async def _after(self, job: Job, error: BotError) -> None:
         """The error's type decides: try again later, or end the job."""
         log.warning("job.step_failed", job=job.id, state=job.state, cause=error.sentence)
         match error:
             case Refusal() if job.state is JobState.ACCEPTED:
-                await self._shop.fail(job, Failure(code="refused", sentence=error.sentence))
+                await self._context.fail(job, Failure(code="refused", sentence=error.sentence))
             case ClipBroken() if job.state is JobState.FETCHING:
                 await self._after_broken(job, error)
             case ClipTooLarge() | ThreadGone() | ClipBroken():
                 await self._deliverer.keep(job, error)
-            case DeliveryUnavailable() if is_past_posting(job, self._shop.clock.now()):
+            case DeliveryUnavailable() if is_past_posting(job, self._context.clock.now()):
                 await self._deliverer.keep(job, error)
             case ProviderUnavailable() | DeliveryUnavailable():
                 await self._again(job, error.retry_after)
@@ -172,7 +172,7 @@ class JobTracker:
     async def _again(self, job: Job, retry_after: float | None, **columns: object) -> None:
         longest, last = PATIENCE.get(job.state, (LONGEST_PAUSE, TRIES_BEFORE_TELLING))
         growing = min(2.0 ** min(job.tries, 9), longest)
-        delay, now = timedelta(seconds=retry_after or growing), self._shop.clock.now()
+        delay, now = timedelta(seconds=retry_after or growing), self._context.clock.now()
         if job.state is JobState.ACCEPTED and job.tries >= KEEPS_ITS_SLOT:
             # It keeps no slot from those who can go, and is let in again ever more rarely.
             columns["admitted_at"] = None
@@ -188,14 +188,14 @@ class JobTracker:
                 tx, current, tries=current.tries + 1, next_at=now + delay, **columns
             )
 
-        await self._shop.result(job, write)
+        await self._context.result(job, write)
 
     async def _after_fault(self, job: Job, error: Exception) -> None:
         """A fault of our own: again later, and after five of them aside, for the operator."""
         if job.faults + 1 < FAULTS_BEFORE_PARKING:
             await self._again(job, None, faults=job.faults + 1)
             return
-        now = self._shop.clock.now()
+        now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
             settings.note_operator(
@@ -208,4 +208,4 @@ class JobTracker:
             )
             return jobs.change(tx, current, parked_at=now, next_at=None)
 
-        await self._shop.result(job, write)
+        await self._context.result(job, write)

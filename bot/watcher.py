@@ -14,7 +14,7 @@ from datetime import timedelta
 from bot.admission import Admission, Announce
 from bot.callbacks import UNDER_WAY, Callbacks, Hint
 from bot.clock import Clock, to_boottime, to_wall
-from bot.durations import REMEMBERED, STALE_AT_LEAST, Durations, Running, to_likeness
+from bot.durations import REMEMBERED, STALE_AT_LEAST, Durations, Running, to_work_class
 from bot.errors import ProviderError, StoreError
 from bot.failover import Failover
 from bot.job import Failure, Job, JobState, UnderWay
@@ -87,7 +87,7 @@ class ProviderWatcher:
         """Look after this job's generation from now on, where that is done here."""
         if job.generation_id is None or not self._is_on_duty:
             return
-        key = to_likeness(job.work)
+        key = to_work_class(job.work)
         since = to_boottime(self._clock, job.submitted_at or self._clock.now())
         at = since + self._durations.first_look(key, self._provider.limits.first_look_seconds)
         running = Running(job_id=job.id, key=key, since=since, first_at=at)
@@ -110,15 +110,15 @@ class ProviderWatcher:
 
     async def outlook(self, job: Job) -> Outlook:
         """Its place in line, how long it should take, and what is wrong with the provider."""
-        likeness = to_likeness(job.work)
+        work_class = to_work_class(job.work)
         if not self._is_on_duty and self._clock.boottime() - self._learnt_at > LEARN_SECONDS:
             await self.learn()
         if job.state is not JobState.ACCEPTED:
             # Where it is watched elsewhere, the row tells as much.
             age = self._clock.now() - (job.submitted_at or self._clock.now())
-            is_slow = not self._is_on_duty and self._durations.is_slow(likeness, age)
+            is_slow = not self._is_on_duty and self._durations.is_slow(work_class, age)
             return Outlook(
-                expected=self._durations.expected(likeness),
+                expected=self._durations.expected(work_class),
                 is_slow=is_slow or job.generation_id in self._slow,
             )
         places = await self.admission.positions()
@@ -126,7 +126,7 @@ class ProviderWatcher:
         slots = self._provider.limits.running
         return Outlook(
             position=position,
-            expected=self._durations.expected_wait(likeness, position=position, slots=slots),
+            expected=self._durations.expected_wait(work_class, position=position, slots=slots),
             provider_trouble=self.admission.trouble_sentence,
         )
 
@@ -141,7 +141,7 @@ class ProviderWatcher:
         """Know how long it took lately, by whomever it was watched; raises `StoreError`."""
         name, self._learnt_at = self._provider.name, self._clock.boottime()
         past = await self._database.read(lambda conn: under_way.finished(conn, name, REMEMBERED))
-        self._durations = Durations((to_likeness(job.work), seconds) for job, seconds in past)
+        self._durations = Durations((to_work_class(job.work), seconds) for job, seconds in past)
 
     async def run(self) -> None:
         """Take up what runs, then admit and look until cancelled."""

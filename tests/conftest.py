@@ -95,7 +95,7 @@ class House:
         return self.app.studio
 
     def studio_with(self, **rules: Any) -> Studio:
-        """Another face of this bot, under changed rules of the house."""
+        """Another face of this bot, under changed rules."""
         studio = self.app.studio
         return Studio(
             database=self.app.database,
@@ -103,7 +103,7 @@ class House:
             clips=studio._clips,
             dispatcher=self.app._dispatcher,
             clock=self.clock,
-            house=replace(studio._house, **rules),
+            context=replace(studio._context, **rules),
             vault=studio.vault,
             courier=self.app._courier,
         )

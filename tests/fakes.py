@@ -115,7 +115,7 @@ class RecordingAdapter:
         self.posts = [post for post in self.posts if post.ref != message]
         await self._tell()
 
-    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+    async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
         """Its conversations have no names."""
 
     async def direct(self, requester: Requester) -> ThreadRef | None:

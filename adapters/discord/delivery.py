@@ -33,7 +33,7 @@ from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Jobless, Noti
 from bot.ports import FIRST_TRY, AdapterLimits, Hosted, Hosting, Memo, WebHandler
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
-from bot.timely import only_while
+from bot.send_guard import send_only_while
 
 log = get_logger(__name__)
 #: What a thread is called that was opened for a request that is forgotten.
@@ -126,7 +126,7 @@ class Delivery:
                 message = await self._posted.find(client, thread, notice, nonce=nonce, memo=memo)
                 if message is None:
                     # Whoever tries after that does not count on the nonce any more.
-                    with only_while(lambda: self._clock.boottime() < until):
+                    with send_only_while(lambda: self._clock.boottime() < until):
                         message = await self._send(thread, notice, nonce=nonce)
         except DeliveryError as error:
             if is_first and refusals.is_certain(error.__cause__):
@@ -230,7 +230,7 @@ class Delivery:
             except discord.NotFound:
                 return
 
-    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+    async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
         """Take the words of a request off the name of the thread that was opened for it."""
         inner = message.thread.thread or ""
         if not is_unopened(asked) or not inner.isdecimal():

@@ -21,7 +21,7 @@ from adapters.discord.replies import tell
 from bot.clock import Clock, to_wall
 from bot.errors import ConfigError, DeliveryUnavailable, StoreError
 from bot.log import get_logger
-from bot.timely import TimelyConnector
+from bot.send_guard import GuardedConnector
 
 log = get_logger(__name__)
 Interaction = discord.Interaction[Any]
@@ -135,7 +135,7 @@ class Client(discord.AutoShardedClient):
             allowed_mentions=discord.AllowedMentions.none(),
             max_ratelimit_timeout=60.0,
             shard_count=wire.shard_count,
-            connector=TimelyConnector(limit=0),
+            connector=GuardedConnector(limit=0),
             **shards,
         )
         self._desk = desk

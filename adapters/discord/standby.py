@@ -11,8 +11,8 @@ import discord
 from adapters.discord.session import AWAY, Wire
 from bot.clock import Clock
 from bot.log import get_logger
+from bot.send_guard import GuardedConnector
 from bot.studio import Studio
-from bot.timely import TimelyConnector
 
 log = get_logger(__name__)
 AGAIN = timedelta(seconds=15)
@@ -58,7 +58,7 @@ class StandBy:
                 intents=discord.Intents(guilds=True),  # Without, a warning is logged.
                 allowed_mentions=discord.AllowedMentions.none(),
                 max_ratelimit_timeout=60.0,
-                connector=TimelyConnector(limit=0),
+                connector=GuardedConnector(limit=0),
             ) as client:
                 try:
                     await client.login(self._wire.token)

@@ -19,7 +19,7 @@ from adapters.slack import refusals
 from adapters.slack.addresses import Account, Accounts
 from bot.errors import DeliveryError, DeliveryUnavailable
 from bot.log import get_logger
-from bot.timely import TimelyConnector
+from bot.send_guard import GuardedConnector
 
 log = get_logger(__name__)
 API_SECONDS, UPLOAD_SECONDS, DOWNLOAD_SECONDS = 10.0, 120.0, 60.0
@@ -51,7 +51,7 @@ class Clients:
     async def __aenter__(self) -> Self:
         for seconds in (API_SECONDS, UPLOAD_SECONDS, DOWNLOAD_SECONDS):
             session = aiohttp.ClientSession(
-                connector=TimelyConnector(), timeout=aiohttp.ClientTimeout(total=seconds)
+                connector=GuardedConnector(), timeout=aiohttp.ClientTimeout(total=seconds)
             )
             self._sessions[seconds] = await self._stack.enter_async_context(session)
         return self

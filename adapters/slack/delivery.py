@@ -29,7 +29,7 @@ from bot.notices import Aside, Cancelled, Done, Failed, Jobless, Notice, Operato
 from bot.ports import FIRST_TRY, AdapterLimits, Hosted, Hosting, Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import Requester
-from bot.timely import only_while
+from bot.send_guard import send_only_while
 
 if TYPE_CHECKING:
     from bot.studio import Document
@@ -147,7 +147,7 @@ class Delivery:
         if found is not None:
             return found
         try:
-            with only_while(lambda: self._clock.boottime() < until):
+            with send_only_while(lambda: self._clock.boottime() < until):
                 return await self._send(thread, notice, key=key)
         except DeliveryError as error:
             if is_first and refusals.is_certain(error):
@@ -217,7 +217,7 @@ class Delivery:
             if refusals.code_of(error) not in fine:
                 raise
 
-    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+    async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
         """Conversations have no names here."""
 
     async def direct(self, requester: Requester) -> ThreadRef:

@@ -195,7 +195,7 @@ class Delivery:
             except OSError as error:
                 raise self._unwritable(error) from error
 
-    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+    async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
         """Conversations have no names here."""
 
     async def direct(self, requester: Requester) -> ThreadRef | None:

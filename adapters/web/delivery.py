@@ -91,7 +91,7 @@ class Delivery:
             return
         await self._rooms.show(JobId(message.message.partition(":")[0]))
 
-    async def unname(self, asked: ThreadRef, message: MessageRef) -> None:
+    async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
         """Threads have no names of their own here."""
 
     async def direct(self, requester: Requester) -> ThreadRef | None:

@@ -5,6 +5,7 @@ Whoever asks is a `Sitting`, and gets what lies in its reach: one place, or all 
 
 from __future__ import annotations
 
+from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.desk.acts import OpeningsView
@@ -17,7 +18,6 @@ from bot.desk.pace import PaceView
 from bot.desk.people import PeopleView
 from bot.desk.places import PlacesView
 from bot.desk.services import ServicesView
-from bot.house import House
 from bot.planning import Planner
 from bot.rights import Rights
 from bot.store.database import Database
@@ -35,16 +35,22 @@ class Desk:
         planner: Planner,
         clips: Clips,
         clock: Clock,
-        house: House,
+        context: BotContext,
         rights: Rights,
     ) -> None:
-        self.spending = SpendingView(database=database, clock=clock, house=house)
+        self.spending = SpendingView(database=database, clock=clock, context=context)
         self.openings = OpeningsView(database=database, clock=clock, rights=rights)
-        self.places = PlacesView(database=database, planner=planner, clock=clock, house=house)
-        self.turning = TurningView(database=database, clips=clips, clock=clock, house=house)
-        self.work = WorkView(database=database, planner=planner, house=house, turning=self.turning)
-        self.people = PeopleView(database=database, clock=clock, house=house, turning=self.turning)
-        self.pace = PaceView(database=database, clock=clock, house=house)
-        self.services = ServicesView(database=database, planner=planner, clock=clock, house=house)
+        self.places = PlacesView(database=database, planner=planner, clock=clock, context=context)
+        self.turning = TurningView(database=database, clips=clips, clock=clock, context=context)
+        self.work = WorkView(
+            database=database, planner=planner, context=context, turning=self.turning
+        )
+        self.people = PeopleView(
+            database=database, clock=clock, context=context, turning=self.turning
+        )
+        self.pace = PaceView(database=database, clock=clock, context=context)
+        self.services = ServicesView(
+            database=database, planner=planner, clock=clock, context=context
+        )
         self.moderation = ModerationView(database=database, clock=clock)
-        self.checks = ChecksView(database=database, clock=clock, house=house)
+        self.checks = ChecksView(database=database, clock=clock, context=context)

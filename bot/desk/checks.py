@@ -7,13 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from bot.bot_context import BotContext
 from bot.clock import Clock
+from bot.desk_views import Checkup
 from bot.errors import BotError, InvalidRequest, NotAllowed
-from bot.house import House
 from bot.log import get_logger
 from bot.overview import Sitting
 from bot.ports import Finding
-from bot.sights import Checkup
 from bot.store import settings
 from bot.store.database import Database, Tx
 
@@ -29,10 +29,10 @@ LATE = "It was not finished in time, or Raybot was stopped meanwhile. Run it aga
 class ChecksView:
     """The last run, which any process of this bot may have begun."""
 
-    def __init__(self, *, database: Database, clock: Clock, house: House) -> None:
+    def __init__(self, *, database: Database, clock: Clock, context: BotContext) -> None:
         self._database = database
         self._clock = clock
-        self._house = house
+        self._context = context
         self._wanted = asyncio.Event()
 
     async def read(self, sitting: Sitting) -> Checkup | None:
@@ -70,7 +70,7 @@ class ChecksView:
 
     async def _look(self) -> tuple[Sequence[Finding], str]:
         """What it finds; whatever goes wrong in it is told here, and ends nothing else."""
-        task = asyncio.ensure_future(self._house.check())
+        task = asyncio.ensure_future(self._context.check())
         try:
             await asyncio.wait({task}, timeout=MOST.total_seconds())
         finally:

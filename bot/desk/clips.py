@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 
+from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
+from bot.desk_job_views import ClipLine, ClipPage, Search, Spot
 from bot.errors import JobNotFound
-from bot.house import House
 from bot.job import Job
 from bot.overview import Sitting
-from bot.records import ClipLine, ClipPage, Search, Spot
 from bot.refs import JobId
 from bot.store import desk_clips, jobs
 from bot.store.database import Database
@@ -26,16 +26,18 @@ MOST_IN_FILE, CHUNK = 50_000, 500
 class TurningView:
     """What lies in the reach of a sitting; of the rest nothing is there (`JobNotFound`)."""
 
-    def __init__(self, *, database: Database, clips: Clips, clock: Clock, house: House) -> None:
+    def __init__(
+        self, *, database: Database, clips: Clips, clock: Clock, context: BotContext
+    ) -> None:
         self._database = database
         self._clips = clips
         self._clock = clock
-        self._house = house
+        self._context = context
 
     @property
     def zone(self) -> str:
         """The time zone in which days begin and end here."""
-        return self._house.limits.timezone
+        return self._context.limits.timezone
 
     async def tenants(self, sitting: Sitting) -> list[str]:
         """The places of a sitting, where it has several."""
@@ -72,11 +74,11 @@ class TurningView:
 
     def signed(self, line: ClipLine) -> ClipLine:
         """A line with links: to its message, and one that opens its file for some hours."""
-        chat = self._house.link_to(line.message) if line.message is not None else ""
+        chat = self._context.link_to(line.message) if line.message is not None else ""
         if not line.has_clip:
             return replace(line, chat=chat)
         path = f"/clips/{line.job_id}{PurePosixPath(line.link).suffix}"
-        return replace(line, chat=chat, link=self._house.sign(path, self._link_ends()))
+        return replace(line, chat=chat, link=self._context.sign(path, self._link_ends()))
 
     def _link_ends(self) -> datetime:
         """A full hour, so that a page that is drawn again says the same."""

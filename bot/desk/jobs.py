@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.bot_context import BotContext
 from bot.desk.clips import TurningView
-from bot.house import House
+from bot.desk_job_views import ClipLine, JobSight, Queue, Standing
 from bot.job import Failure, Job, JobState
 from bot.notices import ConfirmNeeded, ConsentNeeded, Notice, Queued, Received, RulesFirst, Waiting
 from bot.overview import ProviderLoad, Sitting
 from bot.planning import Planner
-from bot.records import ClipLine, JobSight, Queue, Standing
 from bot.refs import JobId, Micros
 from bot.request import AnyWork, VideoWork, Work, without_words
 from bot.store import desk_jobs, queues
@@ -25,11 +25,11 @@ class WorkView:
     """Jobs in the reach of a sitting; the others are not there (`JobNotFound`)."""
 
     def __init__(
-        self, *, database: Database, planner: Planner, house: House, turning: TurningView
+        self, *, database: Database, planner: Planner, context: BotContext, turning: TurningView
     ) -> None:
         self._database = database
         self._planner = planner
-        self._house = house
+        self._context = context
         self._turning = turning
 
     async def pulse(self) -> int:
@@ -50,12 +50,12 @@ class WorkView:
                 name=each.name,
                 running=running[each.name],
                 slots=each.limits.running,
-                trouble=self._house.trouble_of(each.name) or "",
+                trouble=self._context.trouble_of(each.name) or "",
             )
             for each in self._planner.providers
         )
         lines = [
-            _to_standing(job, await self._house.to_notice(job), waits_for)
+            _to_standing(job, await self._context.to_notice(job), waits_for)
             for job, waits_for in found
         ]
         return Queue(lines=lines, count=count, providers=tuple(loads))

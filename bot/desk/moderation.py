@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.clock import Clock
+from bot.desk_views import AuditSearch, Moderation
 from bot.errors import JobNotFound
 from bot.overview import AuditLine, Sitting
-from bot.sights import AuditSearch, Moderation
 from bot.store import desk_moderation
 from bot.store.database import Database
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot import quota
+from bot.bot_context import BotContext
 from bot.clock import Clock
-from bot.house import House
+from bot.desk_views import Spending
 from bot.overview import Sitting, UsageRow
-from bot.sights import Spending
 from bot.store import desk_budgets, desk_money, reports
 from bot.store.database import Database
 from bot.store.desk_days import Days
@@ -26,10 +26,10 @@ MOST_PLACES_KEPT = 200
 class SpendingView:
     """Sums of the reach of a sitting."""
 
-    def __init__(self, *, database: Database, clock: Clock, house: House) -> None:
+    def __init__(self, *, database: Database, clock: Clock, context: BotContext) -> None:
         self._database = database
         self._clock = clock
-        self._house = house
+        self._context = context
         self._days: Days[UsageRow] = Days(reports.of_days, database=database, clock=clock)
         #: With when each was read.
         self._months: dict[str, tuple[float, Month]] = {}
@@ -37,12 +37,12 @@ class SpendingView:
 
     async def read(self, sitting: Sitting, *, days: int = DAYS) -> Spending:
         """Today, this month, and each of the last days."""
-        now, zone = self._clock.now(), self._house.limits.timezone
+        now, zone = self._clock.now(), self._context.limits.timezone
         span, tenant = quota.windows(now, zone), sitting.tenant or None
         since = quota.days_before(now, zone, days)
         by_day = await self._days.read(reports.days_between(since, span.day_end, zone), tenant)
         month = await self._month(sitting.tenant, span)
-        others, house = [row.label for row in month.places[:BUDGETED]], self._house.limits
+        others, house = [row.label for row in month.places[:BUDGETED]], self._context.limits
         held, budgets = await self._database.read(
             lambda conn: (
                 desk_money.held(conn, tenant),
@@ -77,7 +77,7 @@ class SpendingView:
 
     async def _sums(self, tenant: str, span: quota.Windows) -> Sums:
         """What changes no more is read once a day."""
-        zone, start, end = self._house.limits.timezone, span.month_start, span.month_end
+        zone, start, end = self._context.limits.timezone, span.month_start, span.month_end
         settled = await self._days.settled(reports.days_between(start, span.day_end, zone))
         until, past = settled[-1].until if settled else start, self._past.get(tenant)
         if past is None or past[:2] != (start, until):

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bot import quota
+from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.desk.acts import NOBODY
 from bot.desk.clips import TurningView
+from bot.desk_job_views import People, PersonLine, PersonSight, Search
 from bot.errors import JobNotFound
-from bot.house import House
 from bot.overview import Blocked, Sitting, UsageRow
-from bot.records import People, PersonLine, PersonSight, Search
 from bot.refs import Micros
 from bot.request import Requester
 from bot.store import desk_acts, desk_people, ledger, reports
@@ -30,11 +30,11 @@ class PeopleView:
     """People of the reach of a sitting; the others are not there (`JobNotFound`)."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, house: House, turning: TurningView
+        self, *, database: Database, clock: Clock, context: BotContext, turning: TurningView
     ) -> None:
         self._database = database
         self._clock = clock
-        self._house = house
+        self._context = context
         self._turning = turning
 
     async def page(
@@ -51,7 +51,7 @@ class PeopleView:
         self, sitting: Sitting, named: str, tenant: str, *, limit: int, offset: int
     ) -> People:
         now, where = self._clock.now(), sitting.tenant or tenant
-        span = quota.windows(now, self._house.limits.timezone)
+        span = quota.windows(now, self._context.limits.timezone)
         found, count = await self._database.read(
             lambda conn: desk_people.seen(
                 conn, where, now, named=named, limit=limit, offset=offset
@@ -71,7 +71,7 @@ class PeopleView:
     async def one(self, sitting: Sitting, person: str) -> PersonSight:
         """What one person used and may use, and what they asked for last."""
         tenant = person.rpartition(":")[0]
-        now, limits = self._clock.now(), self._house.limits
+        now, limits = self._clock.now(), self._context.limits
         zone = limits.timezone
         if not sitting.sees(tenant):
             raise JobNotFound(NOBODY)

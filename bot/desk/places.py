@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bot import choice, quota
+from bot.bot_context import BotContext
 from bot.clock import Clock
+from bot.desk_views import LimitSight, PlaceSight
 from bot.errors import InvalidRequest
-from bot.house import House
 from bot.limits import BY_KEY, LISTS, Limit, settable
 from bot.overview import PlaceLimit, Sitting
 from bot.planning import Planner
 from bot.refs import money
 from bot.request import RESOLUTIONS
-from bot.sights import LimitSight, PlaceSight
 from bot.store import desk_acts
 from bot.store.database import Database
 from bot.store.desk_acts import FoundPlace
@@ -27,12 +27,12 @@ class PlacesView:
     """Reads places; one that is out of reach does not exist."""
 
     def __init__(
-        self, *, database: Database, planner: Planner, clock: Clock, house: House
+        self, *, database: Database, planner: Planner, clock: Clock, context: BotContext
     ) -> None:
         self._database = database
         self._planner = planner
         self._clock = clock
-        self._house = house
+        self._context = context
 
     async def every(self, sitting: Sitting) -> tuple[PlaceSight, ...]:
         """All that can be seen, by their keys; those that wait for a word first."""
@@ -62,7 +62,7 @@ class PlacesView:
         self, place: PlaceSight
     ) -> tuple[tuple[LimitSight, ...], tuple[PlaceLimit, ...]]:
         """Each limit that can be set for a place, and those set for a role or a channel of it."""
-        house, now = self._house.limits, self._clock.now()
+        house, now = self._context.limits, self._clock.now()
         found = await self._database.read(
             lambda conn: desk_acts.limits(conn, place.tenant, house, now)
         )
@@ -76,12 +76,12 @@ class PlacesView:
 
     @property
     def _configured(self) -> set[str]:
-        access = self._house.access
+        access = self._context.access
         named = {"discord": access.servers, "slack": access.workspaces}
         return {f"{name}:{each}" for name, ids in named.items() for each in ids}
 
     def _to_sight(self, tenant: str, found: FoundPlace) -> PlaceSight:
-        access = self._house.access
+        access = self._context.access
         always = ("local", *access.servers, *access.workspaces)
         is_configured = tenant.partition(":")[2] in always
         return PlaceSight(
@@ -103,11 +103,11 @@ class PlacesView:
                 unit="names with commas between them",
                 in_force=", ".join(getattr(held, name)) or "every one",
                 own=own,
-                house=", ".join(getattr(self._house.limits, name)) or "every one",
+                house=", ".join(getattr(self._context.limits, name)) or "every one",
                 choices=models if name == "models" else RESOLUTIONS,
             )
         limit = BY_KEY[name]
-        ceiling = getattr(self._house.limits, name)
+        ceiling = getattr(self._context.limits, name)
         return LimitSight(
             name=name,
             title=limit.title,

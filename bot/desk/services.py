@@ -6,14 +6,14 @@ import asyncio
 from datetime import datetime, timedelta
 
 from bot import choice
+from bot.bot_context import BotContext
 from bot.clock import Clock
+from bot.desk_views import Balance, Chat, Service, Services
 from bot.errors import ProviderError
-from bot.house import House
 from bot.overview import Sitting
 from bot.planning import Planner
 from bot.ports import Provider
 from bot.refs import Micros
-from bot.sights import Balance, Chat, Service, Services
 from bot.store import desk_services
 from bot.store.database import Database
 from bot.store.desk_services import Load
@@ -30,12 +30,12 @@ class ServicesView:
     """What is known of each service; balances are asked beside the pages."""
 
     def __init__(
-        self, *, database: Database, planner: Planner, clock: Clock, house: House
+        self, *, database: Database, planner: Planner, clock: Clock, context: BotContext
     ) -> None:
         self._database = database
         self._providers = planner.providers
         self._clock = clock
-        self._house = house
+        self._context = context
         self._balances: dict[str, Balance] = {}
         self._asked_at: datetime | None = None
         self._wanted, self._known = asyncio.Event(), asyncio.Event()
@@ -56,14 +56,14 @@ class ServicesView:
             ],
             chats=[
                 Chat(name=name, trouble=said)
-                for name, said in self._house.chats().items()
+                for name, said in self._context.chats().items()
                 if tenant is None or name == tenant.partition(":")[0]
             ],
-            is_alone=self._house.replicas.is_single,
+            is_alone=self._context.replicas.is_single,
         )
 
     def _to_service(self, provider: Provider, load: Load, *, is_whole: bool) -> Service:
-        name, health = provider.name, self._house.health_of(provider.name)
+        name, health = provider.name, self._context.health_of(provider.name)
         return Service(
             name=name,
             is_test=provider.is_test,
@@ -81,7 +81,7 @@ class ServicesView:
 
     def _detour(self, provider: Provider) -> str:
         """The first other service that works, where its line may go."""
-        is_well = self._house.failover.is_well
+        is_well = self._context.failover.is_well
         others = (each.name for each in self._providers if each is not provider)
         return next((name for name in others if is_well(name)), "")
 

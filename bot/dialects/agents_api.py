@@ -81,7 +81,7 @@ LAST_OF_10S = 240
 SAYS = {
     r"prompt must be|prompt is": "prompt",
     r"(frame|image|file).*(moderat|flagged|guideline|policy)": "image_moderation",
-    r"copyright|trademark|celebrit|public figure|likeness|protected (name|person)": "names",
+    r"copyright|trademark|celebrit|public figure|work_class|protected (name|person)": "names",
     r"moderat|flagged|guideline|content policy": "moderation",
     r"generation.*(not found|not (yet )?complete)": "frames",
     r"(source|video).*(too long|longer|or shorter|at most|exceed)": "length",

@@ -72,7 +72,7 @@ SAYS = {
     "extend or interpolate is not available": "extend",
     "concepts are not supported": "concepts",
     "frame moderation failed": "image_moderation",
-    r"copyright|trademark|celebrit|public figure|likeness|protected (name|person)": "names",
+    r"copyright|trademark|celebrit|public figure|work_class|protected (name|person)": "names",
     "blacklisted|moderation failed|prompt not allowed": "moderation",
     "failed to moderate image": "image",
     "failed to read user input frames": "service image",

@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bot import quota
+from bot.desk_views import Budget
 from bot.limits import LIMITS, Whose
 from bot.request import Requester
-from bot.sights import Budget
 from bot.store import allowances
 from bot.tables import LimitsTable
 

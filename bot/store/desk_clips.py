@@ -26,8 +26,8 @@ from sqlalchemy import (
     tuple_,
 )
 
+from bot.desk_job_views import ClipLine, ClipPage, Search, Spot
 from bot.job import Job, JobState
-from bot.records import ClipLine, ClipPage, Search, Spot
 from bot.refs import JobId, MessageRef, Micros
 from bot.store.schema import UtcTime, erasures, jobs
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
+from bot.desk_job_views import Complaint, Entry, Kin, Sent, Step
 from bot.job import OPEN, Job
-from bot.records import Complaint, Entry, Kin, Sent, Step
 from bot.refs import GenerationId, JobId, Micros
 from bot.request import Relation
 from bot.store import complaints, desk_clips, timeline

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
+from bot.desk_views import AuditSearch, Held, Paused, Report, Told
 from bot.job import JobState
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
-from bot.sights import AuditSearch, Held, Paused, Report, Told
 from bot.store.schema import (
     audit_log,
     blocks,

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from bot.desk_views import Pace, Spread
 from bot.job import OPEN, JobState
-from bot.sights import Pace, Spread
 from bot.store import ledger, reports
 from bot.store.portable import beside, seconds_between
 from bot.store.reports import Day

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
+from bot.desk_views import Ending
 from bot.job import AT_PROVIDER, JobState
 from bot.refs import JobId
-from bot.sights import Ending
 from bot.store import desk_clips
 from bot.store.schema import jobs
 

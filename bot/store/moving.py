@@ -22,9 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
-from bot.store import ledger, marks
+from bot.store import copy_marker, ledger
 from bot.store.database import Database, cause, open_database
-from bot.store.plain import to_plain
+from bot.store.plain_text import to_plain
 from bot.store.portable import total
 from bot.store.schema import ledger_entries, metadata
 from bot.store.sqlite import SqliteDatabase
@@ -99,8 +99,8 @@ def _refuse_unfit(source: Database, target: Database) -> None:
         with source.alone() as old, target.alone() as new:
             if VERSION not in inspect(old).get_table_names():
                 raise InvalidRequest(f"{source.place} holds no Raybot.")
-            if (mark := marks.read(old)) is not None:
-                raise InvalidRequest(marks.describe(source.place, mark))
+            if (mark := copy_marker.read(old)) is not None:
+                raise InvalidRequest(copy_marker.describe(source.place, mark))
             if (found := _filled(new)) is not None:
                 raise InvalidRequest(
                     f"{target.place} is not empty: there are rows in {found}. "
@@ -126,7 +126,7 @@ def _move(source: Database, target: Database, on_progress: OnProgress) -> Moved:
                 moved = _copy(old, new, on_progress)
             is_there = True
             # Still alone with the source: nobody can have begun on it since it was read.
-            marks.leave(old, target.place, SystemClock().now())
+            copy_marker.leave(old, target.place, SystemClock().now())
     except SQLAlchemyError as error:
         if moved is None:
             raise StoreError(f"Nothing was moved, because: {cause(error)}.") from error

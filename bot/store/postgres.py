@@ -30,7 +30,7 @@ from sqlalchemy.pool import QueuePool
 from bot.errors import CommitUnknown, ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger, register_secret
 from bot.store.database import Database, cause
-from bot.store.plain import keep_plain, to_json
+from bot.store.plain_text import keep_plain, to_json
 from bot.store.revision import refuse_other
 from bot.store.schema import COPY, HEAD, settings
 

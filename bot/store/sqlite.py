@@ -26,9 +26,9 @@ from sqlalchemy.util import LRUCache
 from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.log import get_logger
-from bot.store import swap
+from bot.store import replace_file
 from bot.store.database import SQLITE, Database
-from bot.store.plain import keep_plain, to_json
+from bot.store.plain_text import keep_plain, to_json
 from bot.store.revision import refuse_other
 from bot.store.schema import COPY, HEAD
 
@@ -77,7 +77,9 @@ class SqliteDatabase(Database):
 
     def exists(self) -> bool:
         """Whether there is such a file."""
-        return swap.is_there(self.path) or swap.is_there(swap.decided(self.path))
+        return replace_file.is_there(self.path) or replace_file.is_there(
+            replace_file.pending_path(self.path)
+        )
 
     def lock(self) -> None:
         """Make this the only process that writes; raises `ConfigError` if another one runs."""
@@ -98,12 +100,12 @@ class SqliteDatabase(Database):
 
     def _finish_restore(self) -> None:
         try:
-            kept = swap.finish(self.path)
+            kept = replace_file.finish(self.path)
         except OSError as error:
             self.unlock()
             raise ConfigError(
-                f"{swap.decided(self.path)} cannot be put in the place of {self.path}: "
-                f"{error.strerror}."
+                f"{replace_file.pending_path(self.path)} cannot be put in the place of "
+                f"{self.path}: {error.strerror}."
             ) from error
         if kept is not None:
             log.warning("store.restore_finished", kept=str(kept))
@@ -136,7 +138,7 @@ class SqliteDatabase(Database):
         self._check_copy(target)
         unfinished = target.with_name(f"{target.name}.new")
         try:
-            swap.remove(unfinished)
+            replace_file.remove(unfinished)
             unfinished.touch(mode=0o600)
             await self._copy_to(unfinished)
             unfinished.replace(target)
@@ -145,13 +147,13 @@ class SqliteDatabase(Database):
         except sqlite3.Error as error:
             raise StoreError(f"{self.path} was not copied, because: {error}.") from error
         finally:
-            swap.remove(unfinished)
+            replace_file.remove(unfinished)
         return f"Copied to {target}."
 
     def _check_copy(self, target: Path) -> None:
-        if not swap.is_there(self.path):
+        if not replace_file.is_there(self.path):
             raise InvalidRequest(f"There is no database at {self.path}.")
-        if swap.is_there(target):
+        if replace_file.is_there(target):
             raise InvalidRequest(f"{target} exists already.")
         if not target.parent.is_dir():
             raise InvalidRequest(f"There is no folder {target.parent}. Make it first.")
@@ -179,9 +181,9 @@ class SqliteDatabase(Database):
 
     async def start_reading(self) -> None:
         """Open only the readers, for commands that change nothing."""
-        if swap.is_there(swap.decided(self.path)):
+        if replace_file.is_there(replace_file.pending_path(self.path)):
             raise ConfigError(f"A restore of {self.path} is not finished yet. Start the bot once.")
-        if not swap.is_there(self.path):
+        if not replace_file.is_there(self.path):
             raise ConfigError(f"There is no database at {self.path} yet. Start the bot once.")
         refuse_other(await asyncio.to_thread(_revision, self.path))
         self._open_reading(reader_engine(self.path))
@@ -199,7 +201,7 @@ def copy_into(copy: Path, target: Path) -> Path:
     """A backup as a file of this version; raises `InvalidRequest` and `StoreError`."""
     if _revision(copy) is None:
         raise InvalidRequest(f"{copy} is no backup of Raybot.")
-    swap.remove(target)  # What a restore that was killed left there belongs to none.
+    replace_file.remove(target)  # What a restore that was killed left there belongs to none.
     with (
         contextlib.closing(sqlite3.connect(f"{sqlite_uri(copy)}?mode=ro", uri=True)) as old,
         contextlib.closing(sqlite3.connect(target)) as new,

@@ -10,15 +10,15 @@ from bot.durations import (
     REMEMBERED,
     STALE_AT_LEAST,
     Durations,
-    Likeness,
     Running,
-    to_likeness,
+    WorkClass,
+    to_work_class,
 )
 from bot.refs import JobId
 from bot.request import ImageWork
 
-FLASH = Likeness(model="ray-flash-2", resolution="540p", duration="5s", has_frames=False)
-FLASH_FRAMES = Likeness(model="ray-flash-2", resolution="540p", duration="5s", has_frames=True)
+FLASH = WorkClass(model="ray-flash-2", resolution="540p", duration="5s", has_frames=False)
+FLASH_FRAMES = WorkClass(model="ray-flash-2", resolution="540p", duration="5s", has_frames=True)
 
 
 def learned(*seconds: float) -> Durations:
@@ -100,7 +100,7 @@ def test_what_nobody_looked_at_for_long_tells_nothing(
 
 def test_stills_are_looked_at_sooner_while_none_is_known() -> None:
     durations = Durations()
-    still = to_likeness(ImageWork(prompt="a fox", model="photon-flash-1"))
+    still = to_work_class(ImageWork(prompt="a fox", model="photon-flash-1"))
     assert durations.first_look(still, 15.0) == 5.0
     for _ in range(ENOUGH):
         durations.record(still, 8.0)

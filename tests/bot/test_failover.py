@@ -15,7 +15,7 @@ from bot.errors import (
     ProviderUnavailable,
     SubmissionUncertain,
 )
-from bot.failover import Failover, alone, explain, may_leave, move
+from bot.failover import Failover, explain, may_leave, move, without_alternatives
 from bot.job import Plan, Route
 from bot.refs import Micros, Price
 from bot.request import VideoWork
@@ -113,9 +113,12 @@ def test_an_offer_stands_while_it_is_needed_and_can_be_kept() -> None:
 
 def test_alone_holds_what_its_own_price_asks_for() -> None:
     by_pixels = plan(route("luma", 14, rate=2200), route("fal", 20))
-    assert (alone(by_pixels).hold, alone(by_pixels).others) == (156_800, ())
+    assert (without_alternatives(by_pixels).hold, without_alternatives(by_pixels).others) == (
+        156_800,
+        (),
+    )
     by_clip = plan(route("fal", 20), route("luma", 14, rate=2200))
-    assert alone(by_clip).hold == 200_000
+    assert without_alternatives(by_clip).hold == 200_000
 
 
 def test_its_person_reads_who_makes_it_and_what_that_changes() -> None:

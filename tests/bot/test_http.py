@@ -33,7 +33,7 @@ from bot.http import (
     read_time,
     to_error,
 )
-from bot.timely import only_while
+from bot.send_guard import send_only_while
 from tests.ports import free_port
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -158,7 +158,7 @@ async def test_what_is_late_once_there_is_a_connection_was_certainly_not_sent(
     """As when a process freezes while it connects, and is thawed after another took over."""
     server.talks = [server.say(OK, OK)]
     in_time = iter([True, False])
-    with only_while(lambda: next(in_time)):
+    with send_only_while(lambda: next(in_time)):
         await client.post(server.url, json={})
         with pytest.raises(NOT_SENT):
             await client.post(server.url, json={})

@@ -20,7 +20,7 @@ from bot.onboarding import (
     to_toml,
     write,
 )
-from bot.questions import Given, Question, Script
+from bot.prompts import Given, Question, Script
 from bot.simulator import Simulator
 from tests.conftest import KEY
 from tests.discord_server import DiscordServer

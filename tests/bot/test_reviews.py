@@ -200,7 +200,7 @@ async def test_what_is_said_elsewhere_of_a_forgotten_clip_goes_and_its_thread_is
     async def note(asked: ThreadRef, message: MessageRef) -> None:
         unnamed.append(message)
 
-    monkeypatch.setattr(house.chat, "unname", note)
+    monkeypatch.setattr(house.chat, "clear_thread_title", note)
     job = await made(house, "unnamed", "hal")
     await asked(house, job.id)
     await house.studio.reviews.decide(job.id, "reject", actor=MIA)

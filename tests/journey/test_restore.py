@@ -24,7 +24,7 @@ from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
-from bot.store import attempts, jobs, moving, swap
+from bot.store import attempts, jobs, moving, replace_file
 from bot.store.database import open_database
 from bot.store.schema import COPY
 from bot.store.sqlite import SqliteDatabase
@@ -300,7 +300,7 @@ def test_a_restore_that_is_killed_anywhere_leaves_a_whole_database(tmp_path: Pat
         ended = put_back_until(len(found) + 1, path, backup)
         database = SqliteDatabase(f"sqlite:///{path}")
         assert database.exists()
-        if swap.decided(path).exists():
+        if replace_file.pending_path(path).exists():
             with pytest.raises(ConfigError, match="not finished yet"):
                 asyncio.run(database.start_reading())
         # Whoever starts next finishes it, or it never was.

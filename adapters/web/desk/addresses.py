@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
+from bot.desk_job_views import Spot
 from bot.errors import InvalidRequest
-from bot.records import Spot
 from bot.refs import JobId
 
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)

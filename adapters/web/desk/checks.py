@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, as_file
 from adapters.web.site import reply
+from bot.desk_views import Checkup
 from bot.ports import WebCall, WebReply
-from bot.sights import Checkup
 from bot.text import clean
 
 if TYPE_CHECKING:

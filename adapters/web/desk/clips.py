@@ -14,10 +14,10 @@ from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, to_csv
 from adapters.web.parse import image_type, to_job_id
 from adapters.web.site import FILE_POLICY, reply
+from bot.desk_job_views import ClipLine, Search
 from bot.errors import InvalidRequest, JobNotFound
 from bot.job import JobState
 from bot.ports import WebCall, WebReply
-from bot.records import ClipLine, Search
 from bot.words import clean
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from adapters.web.desk.addresses import job_path, person_path, to_path
 from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Passed, Table, as_file
 from adapters.web.parse import to_job_id
+from bot.desk_job_views import JobSight, Kin, Step
 from bot.errors import InvalidRequest, JobNotFound
 from bot.job import OPEN
 from bot.ports import WebCall, WebReply
-from bot.records import JobSight, Kin, Step
 from bot.refs import JobId
 from bot.request import (
     AnyWork,

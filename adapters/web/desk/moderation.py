@@ -12,11 +12,11 @@ from adapters.web import render
 from adapters.web.desk.addresses import person_path
 from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table, as_file
+from bot.desk_views import AuditSearch
+from bot.desk_views import Moderation as Seen
 from bot.errors import JobNotFound
 from bot.ports import WebCall, WebReply
 from bot.refs import JobId
-from bot.sights import AuditSearch
-from bot.sights import Moderation as Seen
 from bot.text import clean, describe_rules
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from adapters.web.desk.charts import CHOICES, Chart, Series, days_of
 from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, as_file
+from bot.desk_views import Budget, Spending
 from bot.ports import WebCall, WebReply
-from bot.sights import Budget, Spending
 from bot.text import clean
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from adapters.web.desk.addresses import person_path, to_path
 from adapters.web.desk.money import to_usage
 from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table, as_file
+from bot.desk_job_views import ClipLine, People, PersonLine, PersonSight
 from bot.errors import JobNotFound
 from bot.ports import WebCall, WebReply
-from bot.records import ClipLine, People, PersonLine, PersonSight
 from bot.refs import money
 from bot.words import clean
 

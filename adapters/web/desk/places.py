@@ -11,7 +11,7 @@ from adapters.web.desk.tables import Column, Link, Table
 from bot.ports import WebCall, WebReply
 
 if TYPE_CHECKING:
-    from bot.sights import PlaceSight
+    from bot.desk_views import PlaceSight
     from bot.studio import PlaceLimit, Studio
 
 HERE = "/desk/places"

@@ -13,8 +13,8 @@ from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table, as_file
 from adapters.web.site import reply
 from bot.clock import Clock
+from bot.desk_job_views import Queue, Standing
 from bot.ports import WebCall, WebReply
-from bot.records import Queue, Standing
 
 if TYPE_CHECKING:
     from bot.studio import Studio

@@ -11,9 +11,9 @@ from adapters.web.desk.charts import CHOICES, Chart, Series, days_of
 from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, as_file
 from bot.clock import Clock
+from bot.desk_views import Balance, Chat, Pace, Service, Spread
 from bot.ports import WebCall, WebReply
 from bot.refs import money
-from bot.sights import Balance, Chat, Pace, Service, Spread
 from bot.text import clean, span
 
 if TYPE_CHECKING:

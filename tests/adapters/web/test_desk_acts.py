@@ -16,11 +16,11 @@ from sqlalchemy import func, select
 from adapters.web import render
 from adapters.web.desk.acts import to_back
 from adapters.web.desk.said import Said, seal, unseal
+from bot.desk_views import JobActs, PersonActs, PlaceSight
 from bot.job import Job, JobState
 from bot.overview import Blocked
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
-from bot.sights import JobActs, PersonActs, PlaceSight
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, schema
 from tests.adapters.web.sitting import Sitter, nonce, operating, running_place, told

@@ -21,9 +21,9 @@ from adapters.web.desk.charts import Chart, Series, ticks_to
 from adapters.web.desk.money import SHOWN, TABLES, dearest
 from adapters.web.desk.seat import FIELD
 from adapters.web.desk.tables import Column, Table, as_file
+from bot.desk_views import Spending
 from bot.job import JobState
 from bot.refs import JobId, Micros
-from bot.sights import Spending
 from bot.simulator import Simulator
 from bot.store import reports, settings
 from bot.store.database import Tx

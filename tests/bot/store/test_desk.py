@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bot.desk_job_views import ClipPage, Search, Spot
 from bot.job import Job, JobState
 from bot.overview import Blocked
-from bot.records import ClipPage, Search, Spot
 from bot.refs import JobId
 from bot.store import (
     desk_acts,

@@ -10,9 +10,9 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection
 
+from bot.desk_views import AuditSearch, Pace
 from bot.job import Job, JobState
 from bot.overview import UsageRow
-from bot.sights import AuditSearch, Pace
 from bot.store import (
     complaints,
     desk_budgets,

@@ -25,11 +25,11 @@ from bot.request import Requester
 from bot.store import (
     allowances,
     complaints,
+    copy_marker,
     errands,
     inbox,
     jobs,
     ledger,
-    marks,
     messages,
     moving,
     places,
@@ -248,14 +248,14 @@ async def test_no_bot_begins_on_what_was_moved_until_it_is_said_what_became_of_t
         await asyncio.to_thread(moved, source, target)
         bot = open_database(source)
         with pytest.raises(ConfigError, match=f"was moved to {re.escape(to)} at ") as refused:
-            await marks.start(bot)
+            await copy_marker.open_for_bot(bot)
         await bot.stop()
         sentences.append(str(refused.value))
         with pytest.raises(InvalidRequest, match="was moved to"):
             await asyncio.to_thread(moved, source, to_url(tmp_path / "third.db"))
     await back_from(path, sentences[0])
     new = open_database(to_url(there))
-    await marks.start(new)
+    await copy_marker.open_for_bot(new)
     await new.stop()
 
 
@@ -270,7 +270,7 @@ async def back_from(path: Path, sentence: str) -> None:
             restore.settle, open_database(to_url(each)), since[1]
         )
         old = open_database(to_url(each))
-        await marks.start(old)
+        await copy_marker.open_for_bot(old)
         await old.stop()
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.limits import LIMITS
-from bot.store import jobs, ledger, marks, places, settings
+from bot.store import copy_marker, jobs, ledger, places, settings
 from bot.store.database import Database, Tx, open_database
 from bot.store.postgres import PostgresDatabase
 from bot.tables import LimitsTable
@@ -127,10 +127,10 @@ async def test_nobody_begins_on_what_is_being_moved_elsewhere(url: str) -> None:
     mover, late = PostgresDatabase(url), PostgresDatabase(url)
     late.migrate()
     with mover.alone() as conn:
-        begun = asyncio.create_task(marks.start(late))
+        begun = asyncio.create_task(copy_marker.open_for_bot(late))
         while conn.execute(AWAITED).scalar_one() == 0:
             await asyncio.sleep(0)
-        marks.leave(conn, "the new one", NOW)
+        copy_marker.leave(conn, "the new one", NOW)
     with pytest.raises((ConfigError, StoreError), match="moved"):
         await begun
     await late.stop()
@@ -143,7 +143,7 @@ async def test_who_was_cut_off_during_a_move_writes_nothing_more(
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
         admin.execute(OTHERS_ENDED)
     with PostgresDatabase(url).alone() as conn:
-        marks.leave(conn, "the new one", NOW)
+        copy_marker.leave(conn, "the new one", NOW)
     with pytest.raises(StoreError, match="moved elsewhere"):
         await database.write(add)
     assert await database.read(count) == 1

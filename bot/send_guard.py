@@ -17,8 +17,8 @@ _MAY_LEAVE: ContextVar[Callable[[], bool]] = ContextVar("may_leave", default=lam
 
 
 @contextmanager
-def only_while(may_leave: Callable[[], bool]) -> Iterator[None]:
-    """Requests inside leave only while this is so, where a `TimelyConnector` connects them."""
+def send_only_while(may_leave: Callable[[], bool]) -> Iterator[None]:
+    """Requests inside leave only while this is so, where a `GuardedConnector` connects them."""
     token = _MAY_LEAVE.set(may_leave)
     try:
         yield
@@ -26,7 +26,7 @@ def only_while(may_leave: Callable[[], bool]) -> Iterator[None]:
         _MAY_LEAVE.reset(token)
 
 
-class TimelyConnector(aiohttp.TCPConnector):
+class GuardedConnector(aiohttp.TCPConnector):
     """Gives out no connection for what may not leave any more; to aiohttp that is a timeout."""
 
     async def connect(

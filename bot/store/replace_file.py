@@ -20,19 +20,19 @@ _SIDES = ("-wal", "-shm", "-journal", "")
 
 def take_place(fresh: Path, path: Path) -> Path | None:
     """Put a closed database in the place of another; where that is now, if there was one."""
-    fresh.replace(decided(path))
+    fresh.replace(pending_path(path))
     sync_folder(path.parent)
     return finish(path)
 
 
-def decided(path: Path) -> Path:
+def pending_path(path: Path) -> Path:
     """What is to take the place of this one, once that is decided."""
     return path.with_name(f"{path.name}.restored")
 
 
 def finish(path: Path) -> Path | None:
     """Go on where it was killed; where the old database is, if anything was to be done."""
-    fresh = decided(path)
+    fresh = pending_path(path)
     if not fresh.exists():
         return None
     # The time is the file's, so that all that belongs together gets the same name.

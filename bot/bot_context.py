@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from bot.desk_views import Health
 from bot.errors import InvalidRequest
 from bot.failover import Failover
 from bot.job import Job
@@ -18,7 +19,6 @@ from bot.ports import Finding
 from bot.refs import GenerationId, JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.request import Requester
-from bot.sights import Health
 from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 
 Resolution = Literal["charge", "release"]
@@ -108,7 +108,7 @@ async def _unpark_elsewhere(job_id: JobId, *, actor: str) -> Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class BotContext:
     """The rules of this bot, and whom the studio tells of a change.
 
     `operators` are people at their platform who may act for every place, e.g. `discord:123`, or

@@ -32,7 +32,7 @@ def leave(conn: Connection, to: str, at: datetime) -> None:
     choose(Tx(conn), COPY, {"at": at.isoformat(), "to": to})
 
 
-async def start(database: Database) -> None:
+async def open_for_bot(database: Database) -> None:
     """Start a database for a bot; raises `ConfigError` where it would pay again what others do."""
     await database.start()
     mark = await database.read(read)

@@ -15,7 +15,7 @@ SCOPE = "house"
 KEY = "pulse"
 
 
-async def feel(database: Database, *, seconds: float) -> str | None:
+async def check_database(database: Database, *, seconds: float) -> str | None:
     """Why the database cannot be used, or None where it can; it takes at most so long to tell."""
     try:
         async with asyncio.timeout(seconds):
