@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from bot.desk_views import Health
-from bot.errors import InvalidRequest
 from bot.failover import Failover
 from bot.job import Job
 from bot.moderators import Moderator
@@ -24,59 +23,6 @@ from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 Resolution = Literal["charge", "release"]
 
 
-async def _leave_post(_message: MessageRef) -> None:
-    """Where nothing can be removed."""
-
-
-def _place_never(_thread: ThreadRef) -> bool:
-    """Where nothing is shown before it is paid."""
-    return False
-
-
-async def _place_nowhere(_job: Job) -> None:
-    """Where nothing must be shown before it is paid."""
-
-
-async def _nobody(_requester: Requester) -> bool:
-    """Where no platform is asked."""
-    return False
-
-
-def _no_link(_message: MessageRef) -> str:
-    """Where messages have no addresses."""
-    return ""
-
-
-def _no_trouble(_provider: str) -> str | None:
-    """Where nobody watches the video services."""
-    return None
-
-
-def _unwatched(_provider: str) -> Health:
-    """Where nobody watches them."""
-    return Health()
-
-
-def _no_chats() -> Mapping[str, str]:
-    """Where there are none."""
-    return {}
-
-
-async def _look_nowhere() -> Sequence[Finding]:
-    """Where nobody looks."""
-    raise InvalidRequest("Checks run on the machine that Raybot runs on: raybot check")
-
-
-async def _draw_nothing(_days: Sequence[UsageRow]) -> bytes | None:
-    """Where no picture can be drawn."""
-    return None
-
-
-def _sign_nothing(_path: str, _until: datetime) -> str:
-    """Where nobody serves files."""
-    return ""
-
-
 class Resolve(Protocol):
     """How an open question about a job is answered."""
 
@@ -86,25 +32,11 @@ class Resolve(Protocol):
         """End the job, and remember who did it."""
 
 
-async def _resolve_elsewhere(
-    job_id: JobId, how: Resolution, *, generation_id: GenerationId | None, actor: str
-) -> Job:
-    """Where nobody can decide."""
-    del how, generation_id, actor
-    raise InvalidRequest(f"{job_id} can be resolved on the machine that Raybot runs on.")
-
-
 class Unpark(Protocol):
     """How a job that was put aside is let go on."""
 
     async def __call__(self, job_id: JobId, *, actor: str) -> Job:
         """Let it go on, and remember who did it."""
-
-
-async def _unpark_elsewhere(job_id: JobId, *, actor: str) -> Job:
-    """Where nobody can decide."""
-    del actor
-    raise InvalidRequest(f"{job_id} can be unparked on the machine that Raybot runs on.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,22 +70,22 @@ class BotContext:
     cancel_generation: Callable[[Job], Awaitable[bool]]
     failover: Failover
     replicas: Replicas
-    moderation: ModerationTable = field(default_factory=ModerationTable)
-    moderators: Sequence[Moderator] = ()
-    operators: frozenset[str] = frozenset()
-    contacts: Sequence[Contact] = ()
-    delete_post: Callable[[MessageRef], Awaitable[None]] = _leave_post
-    place: Callable[[Job], Awaitable[None]] = _place_nowhere
-    is_placed_first: Callable[[ThreadRef], bool] = _place_never
-    resolve: Resolve = _resolve_elsewhere
-    unpark: Unpark = _unpark_elsewhere
-    trouble_of: Callable[[str], str | None] = _no_trouble
-    chart: Callable[[Sequence[UsageRow]], Awaitable[bytes | None]] = _draw_nothing
-    sign: Callable[[str, datetime], str] = _sign_nothing
-    is_admin: Callable[[Requester], Awaitable[bool]] = _nobody
-    link_to: Callable[[MessageRef], str] = _no_link
-    desk_address: str = ""
-    is_desk_public: bool = False
-    health_of: Callable[[str], Health] = _unwatched
-    chats: Callable[[], Mapping[str, str]] = _no_chats
-    check: Callable[[], Awaitable[Sequence[Finding]]] = _look_nowhere
+    moderation: ModerationTable
+    moderators: Sequence[Moderator]
+    operators: frozenset[str]
+    contacts: Sequence[Contact]
+    delete_post: Callable[[MessageRef], Awaitable[None]]
+    place: Callable[[Job], Awaitable[None]]
+    is_placed_first: Callable[[ThreadRef], bool]
+    resolve: Resolve
+    unpark: Unpark
+    trouble_of: Callable[[str], str | None]
+    chart: Callable[[Sequence[UsageRow]], Awaitable[bytes | None]]
+    sign: Callable[[str, datetime], str]
+    is_admin: Callable[[Requester], Awaitable[bool]]
+    link_to: Callable[[MessageRef], str]
+    desk_address: str
+    is_desk_public: bool
+    health_of: Callable[[str], Health]
+    chats: Callable[[], Mapping[str, str]]
+    check: Callable[[], Awaitable[Sequence[Finding]]]
