@@ -23,8 +23,8 @@ from bot.log import get_logger
 from bot.ports import Dispatcher, Provider
 from bot.queue import line as in_turn
 from bot.queue import next_up, positions
-from bot.refs import JobId, Micros, money
-from bot.store import jobs, settings
+from bot.refs import JobId
+from bot.store import jobs
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -43,7 +43,6 @@ SAFETY_SECONDS = 1.0
 #: While a provider takes nothing, so many of its line look for another way, this often.
 LEAVE_AT_ONCE, ELSEWHERE_SECONDS = 50, 5.0
 STORE_PAUSE_SECONDS = 5.0
-BALANCE_EVERY = timedelta(minutes=10)
 
 
 class Announce(Protocol):
@@ -92,12 +91,6 @@ class Admission:
         self._places: dict[JobId, int] = {}
         self._counted_at = -math.inf
         self._counting = asyncio.Lock()
-
-    async def run(self) -> None:
-        """Admit, and watch the balance, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._admit_forever())
-            group.create_task(self._watch_account())
 
     def nudge(self) -> None:
         """A job was accepted or a slot became free."""
@@ -176,7 +169,8 @@ class Admission:
         if is_news:
             log.warning("provider.paused", provider=self._provider.name, reason=sentence)
 
-    async def _admit_forever(self) -> None:
+    async def run(self) -> None:
+        """Admit until cancelled."""
         while True:
             self._changed.clear()
             try:
@@ -320,37 +314,3 @@ class Admission:
         """How many slots are free still: for a moment, two processes may be in charge."""
         busy = jobs.running(tx.conn, self._provider.name, stale)
         return self._provider.limits.running - sum(busy.values())
-
-    async def _watch_account(self) -> None:
-        least = self._provider.limits.min_balance
-        while True:
-            if least:
-                await self._note_balance(least)
-            if (sunset := self._provider.sunset) is not None:
-                await self._note(
-                    f"sunset:{self._provider.name}:{sunset}",
-                    f"{self._provider.name} says that it will close its address ({sunset}). "
-                    "Put another provider with a key behind it in [defaults] providers.",
-                )
-            await self._clock.wait(asyncio.Event(), self._clock.now() + BALANCE_EVERY)
-
-    async def _note_balance(self, least: Micros) -> None:
-        try:
-            balance = await self._provider.balance()
-        except ProviderError as error:
-            log.warning("provider.balance_failed", cause=error.sentence)
-            return
-        if balance is not None and balance < least:
-            await self._note(
-                f"balance:{self._provider.name}:{self._clock.now():%Y-%m-%d}",
-                f"{self._provider.name} has {money(balance)} left, less than the {money(least)} "
-                "you want to be told about.",
-            )
-
-    async def _note(self, key: str, sentence: str) -> None:
-        """Tell the operator, once for each key."""
-        now = self._clock.now()
-        try:
-            await self._database.write(lambda tx: settings.note_operator(tx, key, sentence, now))
-        except StoreError as error:
-            log.error("admission.store_failed", cause=error.sentence)  # noqa: TRY400

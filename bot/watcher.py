@@ -9,20 +9,21 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from bot.account_watch import AccountWatch
 from bot.admission import Admission, Announce
 from bot.callbacks import UNDER_WAY, Callbacks, Hint
 from bot.clock import Clock, to_boottime, to_wall
 from bot.durations import REMEMBERED, STALE_AT_LEAST, Durations, Running, to_work_class
-from bot.errors import ProviderError, StoreError
+from bot.errors import ProviderError, ProviderUnavailable, StoreError
 from bot.failover import Failover
 from bot.job import Failure, Job, JobState, UnderWay
 from bot.log import get_logger
 from bot.outlook import Outlook
 from bot.ports import Dispatcher, Generation, Provider
-from bot.refs import GenerationId, JobId
-from bot.store import attempts, jobs, settings, under_way
+from bot.refs import GenerationId
+from bot.store import attempts, jobs, under_way
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -68,8 +69,7 @@ class ProviderWatcher:
         self._ended: deque[GenerationId] = deque(maxlen=ENDED)
         self._callbacks = Callbacks(database=database, clock=clock, announce=announce)
         self._called_at = self._reread_at = self._learnt_at = -math.inf
-        # Alone, it is from the start: a callback may come before the first look.
-        self._is_on_duty = not database.is_shared
+        self._is_on_duty = not database.is_shared  # A callback may come before the first look.
         self.admission = Admission(
             provider,
             database=database,
@@ -79,6 +79,7 @@ class ProviderWatcher:
             announce=announce,
             failover=failover,
         )
+        self._account = AccountWatch(provider, database=database, clock=clock)
         self._looking = asyncio.Event()
 
     # ---- what others tell it -------------------------------------------------------------
@@ -152,6 +153,7 @@ class ProviderWatcher:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.admission.run(), name=f"admit {self._provider.name}")
                 group.create_task(self._look_forever(), name=f"look {self._provider.name}")
+                group.create_task(self._account.run(), name=f"account {self._provider.name}")
         finally:
             self._is_on_duty = False
 
@@ -183,28 +185,36 @@ class ProviderWatcher:
                 await self._look()
                 failures = 0
                 self.admission.looked()
-            except ProviderError as error:
-                failures, why = min(failures + 1, 5), error.sentence
-                self.admission.could_not_look(why)
-                log.warning("provider.look_failed", provider=self._provider.name, cause=why)
-                await self._rest(began + (error.retry_after or min(2.0**failures, 30.0)))
             except StoreError as error:
                 log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
                 await self._rest(began + STORE_PAUSE_SECONDS)
-            next_look = self._next_look(began)
-            until = None if next_look is None else to_wall(self._clock, next_look)
-            await self._clock.wait(self._looking, until)
+            except Exception as error:  # noqa: BLE001 - it is logged, and ends no other's work
+                failures = min(failures + 1, 5)
+                asked_for = await self._could_not_look(error)
+                await self._rest(began + (asked_for or min(2.0**failures, 30.0)))
+            await self._clock.wait(self._looking, self._next_look(began))
+
+    async def _could_not_look(self, error: Exception) -> float | None:
+        """Say why; returns for how many seconds the provider asked to be left alone, if it did."""
+        name = self._provider.name
+        if not isinstance(error, ProviderError):
+            log.error("provider.look_fault", provider=name, exc_info=error)
+            await self._account.unread()
+            error = ProviderUnavailable("Its answer cannot be read.", provider=name)
+        self.admission.could_not_look(error.sentence)
+        log.warning("provider.look_failed", provider=name, cause=error.sentence)
+        return error.retry_after
 
     async def _rest(self, until: float) -> None:
         await self._clock.wait(asyncio.Event(), to_wall(self._clock, until))
 
-    def _next_look(self, last: float) -> float | None:
+    def _next_look(self, last: float) -> datetime | None:
         if self._callbacks.since is not None:
-            return self._clock.boottime()
+            return self._clock.now()
         reread = last + REREAD_SECONDS if self._database.is_shared else math.inf
         look = max(last + self._pace(), min(self._look_at.values(), default=math.inf))
         soon = min(look, reread, self._callbacks.next_at)
-        return soon if soon < math.inf else None
+        return to_wall(self._clock, soon) if soon < math.inf else None
 
     def _pace(self) -> float:
         """Seconds from one look to the next; fewer where one call tells of many."""
@@ -286,9 +296,8 @@ class ProviderWatcher:
 
     def _is_news(self, generation_id: GenerationId, hint: Hint) -> bool:
         """Whether it is worth a look; the answer to a submission may come after its first call."""
-        if generation_id in self._ended:
-            return False
-        return generation_id not in self._running or hint.generation.state not in UNDER_WAY
+        is_end = hint.generation.state not in UNDER_WAY
+        return generation_id not in self._ended and (is_end or generation_id not in self._running)
 
     def _with_company(self, due: set[GenerationId], news: set[GenerationId]) -> set[GenerationId]:
         """In a crowd, whoever is not slow comes along: a list tells of all.
@@ -357,15 +366,7 @@ class ProviderWatcher:
                 failure = Failure(code="gone", sentence="The simulator was restarted. Ask again.")
                 await self._record(Generation(id=generation_id, state="failed", failure=failure))
             elif missing_for > PAID_IS_MISSING_SECONDS:
-                await self._report_missing(running.job_id, generation_id)
-
-    async def _report_missing(self, job_id: JobId, generation_id: GenerationId) -> None:
-        told = (
-            f"{self._provider.name} no longer knows generation {generation_id} of {job_id}. "
-            "Raybot keeps looking; please look there, too."
-        )
-        now, key = self._clock.now(), f"missing:{generation_id}"
-        await self._database.write(lambda tx: settings.note_operator(tx, key, told, now, job_id))
+                await self._account.missing(running.job_id, generation_id)
 
     async def _record(self, generation: Generation) -> None:
         """Write down a generation that ended; its job goes on from there."""

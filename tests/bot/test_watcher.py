@@ -21,6 +21,7 @@ from bot.ports import Generation
 from bot.refs import GenerationId, JobId
 from bot.request import Resolution
 from bot.simulator import Simulator
+from bot.store import settings
 from bot.store.database import SQLITE, open_database
 from bot.watcher import RARER_WITH_CALLBACKS, ProviderWatcher
 from tests.conftest import House, running, to_test_config
@@ -315,3 +316,32 @@ async def test_only_the_loop_reads_what_the_loop_changes(
         async with running(config, simulator, chat, clock) as house:
             await made(house, "540p")
     assert readers == {threading.current_thread()}
+
+
+async def test_an_answer_that_trips_the_reader_ends_nothing_and_is_told(
+    open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house: House = await open_house(luma={"first_look_seconds": 20, "look_seconds": 1})
+    house.simulator.faults.break_callback("lost", times=100)
+    tripped = asyncio.Event()
+
+    def trip(_said: object) -> Generation:
+        tripped.set()
+        raise RecursionError
+
+    [job_id] = await run(house, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("bot.providers.luma.read_generation", trip)
+        await finish(house, job_id)
+        while not tripped.is_set():
+            house.clock.move(seconds=21)
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while not (told := await house.app.database.read(settings.untold)):
+                await asyncio.sleep(0.01)
+    assert "cannot read what luma says" in told[0].sentence
+    async with asyncio.timeout(10):
+        while (await house.job(job_id)).state is not JobState.DELIVERED:
+            house.clock.move(seconds=31)
+            await asyncio.sleep(0.01)
+    await house.check_books()
