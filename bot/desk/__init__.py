@@ -8,12 +8,12 @@ from __future__ import annotations
 from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
-from bot.desk.acts import OpeningsView
+from bot.desk.acts import ActsView
 from bot.desk.checks import ChecksView
-from bot.desk.clips import TurningView
-from bot.desk.jobs import WorkView
+from bot.desk.clips import ClipsView
+from bot.desk.jobs import JobsView
 from bot.desk.moderation import ModerationView
-from bot.desk.money import SpendingView
+from bot.desk.money import MoneyView
 from bot.desk.pace import PaceView
 from bot.desk.people import PeopleView
 from bot.desk.places import PlacesView
@@ -38,16 +38,12 @@ class Desk:
         context: BotContext,
         rights: Rights,
     ) -> None:
-        self.spending = SpendingView(database=database, clock=clock, context=context)
-        self.openings = OpeningsView(database=database, clock=clock, rights=rights)
+        self.money = MoneyView(database=database, clock=clock, context=context)
+        self.acts = ActsView(database=database, clock=clock, rights=rights)
         self.places = PlacesView(database=database, planner=planner, clock=clock, context=context)
-        self.turning = TurningView(database=database, clips=clips, clock=clock, context=context)
-        self.work = WorkView(
-            database=database, planner=planner, context=context, turning=self.turning
-        )
-        self.people = PeopleView(
-            database=database, clock=clock, context=context, turning=self.turning
-        )
+        self.clips = ClipsView(database=database, clips=clips, clock=clock, context=context)
+        self.jobs = JobsView(database=database, planner=planner, context=context, clips=self.clips)
+        self.people = PeopleView(database=database, clock=clock, context=context, clips=self.clips)
         self.pace = PaceView(database=database, clock=clock, context=context)
         self.services = ServicesView(
             database=database, planner=planner, clock=clock, context=context

@@ -20,7 +20,7 @@ NOBODY = "There is nobody like that here."
 _OVER = frozenset({*TERMINAL, JobState.DELIVERING})
 
 
-class OpeningsView:
+class ActsView:
     """Finds what is in the reach of a sitting; all else does not exist for it."""
 
     def __init__(self, *, database: Database, clock: Clock, rights: Rights) -> None:

@@ -23,7 +23,7 @@ PAGE = 24
 MOST_IN_FILE, CHUNK = 50_000, 500
 
 
-class TurningView:
+class ClipsView:
     """What lies in the reach of a sitting; of the rest nothing is there (`JobNotFound`)."""
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.bot_context import BotContext
-from bot.desk.clips import TurningView
+from bot.desk.clips import ClipsView
 from bot.desk_job_views import ClipLine, JobSight, Queue, Standing
 from bot.job import Failure, Job, JobState
 from bot.notices import ConfirmNeeded, ConsentNeeded, Notice, Queued, Received, RulesFirst, Waiting
@@ -21,16 +21,16 @@ LINES = 50
 IDLE = (Queued, Waiting, Received, ConfirmNeeded, ConsentNeeded, RulesFirst)
 
 
-class WorkView:
+class JobsView:
     """Jobs in the reach of a sitting; the others are not there (`JobNotFound`)."""
 
     def __init__(
-        self, *, database: Database, planner: Planner, context: BotContext, turning: TurningView
+        self, *, database: Database, planner: Planner, context: BotContext, clips: ClipsView
     ) -> None:
         self._database = database
         self._planner = planner
         self._context = context
-        self._turning = turning
+        self._clips = clips
 
     async def pulse(self) -> int:
         """A number that grows whenever something may have changed."""
@@ -62,7 +62,7 @@ class WorkView:
 
     async def job(self, sitting: Sitting, job_id: JobId) -> JobSight:
         """Everything of one job."""
-        line, job = await self._turning.job(sitting, job_id)
+        line, job = await self._clips.job(sitting, job_id)
         reader = sitting.who.person
         steps, sent, entries, cost, said = await self._database.read(
             lambda conn: (

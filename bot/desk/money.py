@@ -23,7 +23,7 @@ NAMED, BUDGETED = 100, 50
 MOST_PLACES_KEPT = 200
 
 
-class SpendingView:
+class MoneyView:
     """Sums of the reach of a sitting."""
 
     def __init__(self, *, database: Database, clock: Clock, context: BotContext) -> None:

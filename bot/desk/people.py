@@ -10,7 +10,7 @@ from bot import quota
 from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.desk.acts import NOBODY
-from bot.desk.clips import TurningView
+from bot.desk.clips import ClipsView
 from bot.desk_job_views import People, PersonLine, PersonSight, Search
 from bot.errors import JobNotFound
 from bot.overview import Blocked, Sitting, UsageRow
@@ -30,12 +30,12 @@ class PeopleView:
     """People of the reach of a sitting; the others are not there (`JobNotFound`)."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, context: BotContext, turning: TurningView
+        self, *, database: Database, clock: Clock, context: BotContext, clips: ClipsView
     ) -> None:
         self._database = database
         self._clock = clock
         self._context = context
-        self._turning = turning
+        self._clips = clips
 
     async def page(
         self, sitting: Sitting, *, named: str = "", tenant: str = "", page: int = 1
@@ -88,7 +88,7 @@ class PeopleView:
                 reports.by_day(conn, month, now, timezone=zone, person=person),
             )
         )
-        last = await self._turning.page(sitting, Search(person=person))
+        last = await self._clips.page(sitting, Search(person=person))
         line = PersonLine(
             person=person,
             tenant=tenant,

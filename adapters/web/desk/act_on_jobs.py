@@ -21,7 +21,7 @@ class ActsOnJobs:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._openings = studio.desk.openings
+        self._acts = studio.desk.acts
 
     @property
     def acts(self) -> Mapping[str, DeskAct]:
@@ -37,7 +37,7 @@ class ActsOnJobs:
         }
 
     async def _cancel(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_job(sitting, form.job)
+        found = await self._acts.of_job(sitting, form.job)
         notice = await self._studio.cancel(found.job_id, sitting.who, is_moderator=True)
         await self._studio.admin.note_own("cancel", found.job_id, actor=sitting.who)
         said = f"{found.job_id} of {found.name} is cancelled."
@@ -46,7 +46,7 @@ class ActsOnJobs:
         return Said(sentence=said)
 
     async def _retry(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_job(sitting, form.job)
+        found = await self._acts.of_job(sitting, form.job)
         key = f"desk:{found.job_id}:{form.nonce}"
         try:
             receipt = await self._studio.retries.retry(
@@ -66,7 +66,7 @@ class ActsOnJobs:
         return Said(sentence=f"{said}: {describe(receipt.notice).title}")
 
     async def _delete(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_job(sitting, form.job)
+        found = await self._acts.of_job(sitting, form.job)
         await self._studio.delete(found.job_id, sitting.who, is_moderator=True)
         await self._studio.admin.note_own("delete", found.job_id, actor=sitting.who)
         return Said(sentence=f"What {found.job_id} made for {found.name} is deleted.")
@@ -74,7 +74,7 @@ class ActsOnJobs:
     # ---- what waits for a word -----------------------------------------------------------
 
     async def _report(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_job(sitting, form.job)
+        found = await self._acts.of_job(sitting, form.job)
         outcome = next((each for each in OUTCOMES if each == form.text("outcome")), None)
         if outcome is None:
             raise InvalidRequest("Choose whether to remove the clip, block its maker, or keep it.")
@@ -82,7 +82,7 @@ class ActsOnJobs:
         return Said(sentence=f"{found.job_id}: {DECIDED[outcome]}")
 
     async def _review(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_job(sitting, form.job)
+        found = await self._acts.of_job(sitting, form.job)
         verdict = next((each for each in VERDICTS if each == form.text("verdict")), None)
         if verdict is None:
             raise InvalidRequest("Choose whether to post the clip or to reject it.")
@@ -94,7 +94,7 @@ class ActsOnJobs:
     # ---- what only an operator can mend --------------------------------------------------
 
     async def _resolve(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_job(sitting, form.job)
+        found = await self._acts.of_job(sitting, form.job)
         match form.text("how"):
             case "charge":
                 await self._studio.admin.resolve(found.job_id, "charge", actor=sitting.who)
@@ -106,6 +106,6 @@ class ActsOnJobs:
                 raise InvalidRequest("Choose whether to charge for it or to give the money back.")
 
     async def _unpark(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_job(sitting, form.job)
+        found = await self._acts.of_job(sitting, form.job)
         await self._studio.admin.unpark(found.job_id, actor=sitting.who)
         return Said(sentence=f"{found.job_id} goes on.")

@@ -25,7 +25,7 @@ class ActsOnPeople:
 
     def __init__(self, studio: Studio, *, clock: Clock) -> None:
         self._admin = studio.admin
-        self._openings = studio.desk.openings
+        self._acts = studio.desk.acts
         self._clock = clock
 
     @property
@@ -38,7 +38,7 @@ class ActsOnPeople:
         }
 
     async def _block(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_person(sitting, form.text("person"))
+        found = await self._acts.of_person(sitting, form.text("person"))
         days, reason = form.days, form.text("reason")
         until = self._clock.now() + timedelta(days=days) if days else None
         await self._admin.block(
@@ -49,12 +49,12 @@ class ActsOnPeople:
         return Said(sentence=f"{found.name} is blocked until {moment(until)}.", times=(until,))
 
     async def _unblock(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_person(sitting, form.text("person"))
+        found = await self._acts.of_person(sitting, form.text("person"))
         await self._admin.unblock(found.tenant, found.user, actor=sitting.who)
         return Said(sentence=f"{found.name} can ask again.")
 
     async def _grant(self, form: Form, sitting: Sitting) -> Said:
-        found = await self._openings.of_person(sitting, form.text("person"))
+        found = await self._acts.of_person(sitting, form.text("person"))
         days = form.days
         until = self._clock.now() + timedelta(days=days) if days else None
         given = await self._admin.grant(

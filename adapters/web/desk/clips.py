@@ -53,7 +53,7 @@ class Clips:
     """The page, its posters, and all of it as a file."""
 
     def __init__(self, studio: Studio) -> None:
-        self._turning = studio.desk.turning
+        self._clips = studio.desk.clips
 
     @property
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
@@ -69,7 +69,7 @@ class Clips:
         if _JOB.fullmatch(asked["q"].lower()):
             return _go(job_path(to_job_id(asked["q"].lower())))
         search, after = self._search(asked), read_mark(call.query.get("after", ""))
-        page = await self._turning.page(seat.sitting, search, after)
+        page = await self._clips.page(seat.sitting, search, after)
         older = to_path(HERE, **asked, after=to_mark(page.older)) if page.older else ""
         return seat.page(
             "clips.html",
@@ -84,9 +84,9 @@ class Clips:
             without_person=to_path(HERE, **{**asked, "person": ""}),
             file=to_path("/desk/clips.csv", **asked),
             states=[each.value for each in JobState],
-            places=await self._turning.tenants(seat.sitting),
+            places=await self._clips.tenants(seat.sitting),
             has_places=not seat.sitting.tenant,
-            zone=self._turning.zone,
+            zone=self._clips.zone,
         )
 
     def _search(self, asked: Mapping[str, str]) -> Search:
@@ -109,7 +109,7 @@ class Clips:
             return None
         try:
             day = date.fromisoformat(text).replace(year=min(2999, max(2000, int(text[:4]))))
-            return datetime.combine(day, time(), ZoneInfo(self._turning.zone))
+            return datetime.combine(day, time(), ZoneInfo(self._clips.zone))
         except (ValueError, OverflowError):
             raise InvalidRequest("A day looks like 2026-11-27.", field="since") from None
 
@@ -118,7 +118,7 @@ class Clips:
             job_id = to_job_id(call.query.get("job", ""))
         except InvalidRequest as error:
             raise JobNotFound(error.sentence) from None
-        path = await self._turning.poster(seat.sitting, job_id)
+        path = await self._clips.poster(seat.sitting, job_id)
         content = await asyncio.to_thread(path.read_bytes)
         kind = image_type(content[:16]) or "application/octet-stream"
         return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
@@ -130,7 +130,7 @@ class Clips:
         search = self._search(asked)
         named = ("Content-Disposition", 'attachment; filename="raybot-clips.csv"')
         answer = reply("", kind="text/csv; charset=utf-8", headers=(named,))
-        parts = self._turning.everything(seat.sitting, search)
+        parts = self._clips.everything(seat.sitting, search)
         return WebReply(headers=answer.headers, stream=self._rows(parts))
 
     async def _rows(

@@ -37,8 +37,8 @@ class JobPage:
     """A page for each job, and its tables as files."""
 
     def __init__(self, studio: Studio) -> None:
-        self._work = studio.desk.work
-        self._openings = studio.desk.openings
+        self._jobs = studio.desk.jobs
+        self._acts = studio.desk.acts
 
     @property
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
@@ -50,7 +50,7 @@ class JobPage:
             job_id = to_job_id(call.query.get("id", ""))
         except InvalidRequest as error:
             raise JobNotFound(error.sentence) from None
-        return await self._work.job(seat.sitting, job_id)
+        return await self._jobs.job(seat.sitting, job_id)
 
     async def _page(self, call: WebCall, seat: Seat) -> WebReply:
         job = await self._read(call, seat)
@@ -59,7 +59,7 @@ class JobPage:
             here="/desk/clips",
             job=job,
             line=job.line,
-            acts=await self._openings.of_job(seat.sitting, job.line.job_id),
+            acts=await self._acts.of_job(seat.sitting, job.line.job_id),
             back=job_path(job.line.job_id),
             person=person_path(job.line.person),
             parameters=parameters(job.work),

@@ -74,7 +74,7 @@ class Live:
         self, studio: Studio, draw: Callable[[View], Awaitable[str]], *, clock: Clock
     ) -> None:
         self._entry = studio.entry
-        self._work = studio.desk.work
+        self._jobs = studio.desk.jobs
         self._draw = draw
         self._clock = clock
         self._watched: OrderedDict[View, _Watched] = OrderedDict()
@@ -86,7 +86,7 @@ class Live:
         watched = self._of(view)
         # In order: else what was read first could be told last.
         async with watched.drawing:
-            watched.pulse, watched.drawn_at = await self._work.pulse(), self._clock.now()
+            watched.pulse, watched.drawn_at = await self._jobs.pulse(), self._clock.now()
             watched.drawn = await self._draw(view)
             watched.news.tell(NAME, watched.drawn)
             return watched.drawn, watched.news.seen
@@ -129,7 +129,7 @@ class Live:
             await self._clock.wait(asyncio.Event(), self._clock.now() + EVERY)
 
     async def _look(self) -> None:
-        pulse, now = await self._work.pulse(), self._clock.now()
+        pulse, now = await self._jobs.pulse(), self._clock.now()
         for view, watched in list(self._watched.items()):
             is_old = watched.drawn_at is None or now >= watched.drawn_at + ANYWAY
             if watched.pages and (is_old or watched.pulse != pulse):

@@ -35,7 +35,7 @@ class Moderation:
 
     def __init__(self, studio: Studio) -> None:
         self._view = studio.desk.moderation
-        self._openings = studio.desk.openings
+        self._acts = studio.desk.acts
         self._rules = studio.admin.rules
 
     @property
@@ -57,7 +57,7 @@ class Moderation:
             "moderation.html",
             here=HERE,
             back=_with(HERE, call, page=page),
-            waiting=[await self._openings.of_job(seat.sitting, each) for each in to_waiting(seen)],
+            waiting=[await self._acts.of_job(seat.sitting, each) for each in to_waiting(seen)],
             place=place,
             is_whole=not seat.sitting.tenant,
             rules=rules,

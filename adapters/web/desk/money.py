@@ -36,7 +36,7 @@ class Money:
     """The first page."""
 
     def __init__(self, studio: Studio) -> None:
-        self._view = studio.desk.spending
+        self._view = studio.desk.money
 
     @property
     def handlers(self) -> Mapping[tuple[str, str], Handler]:

@@ -30,8 +30,8 @@ class PeoplePage:
 
     def __init__(self, studio: Studio) -> None:
         self._people = studio.desk.people
-        self._openings = studio.desk.openings
-        self._turning = studio.desk.turning
+        self._acts = studio.desk.acts
+        self._clips = studio.desk.clips
 
     @property
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
@@ -60,7 +60,7 @@ class PeoplePage:
             here=HERE,
             named=named,
             place=place,
-            places=await self._turning.tenants(seat.sitting),
+            places=await self._clips.tenants(seat.sitting),
             count=found.count,
             page=page,
             table=table,
@@ -79,7 +79,7 @@ class PeoplePage:
             here=HERE,
             person=person,
             line=person.line,
-            acts=await self._openings.of_person(seat.sitting, person.line.person),
+            acts=await self._acts.of_person(seat.sitting, person.line.person),
             # Who never asked has no page any more once they are unblocked.
             back=person_path(person.line.person) if person.line.asked_ever else HERE,
             clips=to_path("/desk/clips", person=person.line.person),

@@ -47,8 +47,8 @@ class QueuePage:
     """The page, its file, and the stream of what changes."""
 
     def __init__(self, studio: Studio, *, clock: Clock) -> None:
-        self._work = studio.desk.work
-        self._turning = studio.desk.turning
+        self._jobs = studio.desk.jobs
+        self._clips = studio.desk.clips
         self.live = Live(studio, self._draw, clock=clock)
 
     @property
@@ -70,11 +70,11 @@ class QueuePage:
             drawn=drawn,
             events=to_path("/desk/events", after=seen, place=place),
             place=place,
-            places=await self._turning.tenants(seat.sitting),
+            places=await self._clips.tenants(seat.sitting),
         )
 
     async def _draw(self, view: View) -> str:
-        queue = await self._work.queue(view.tenant)
+        queue = await self._jobs.queue(view.tenant)
         place = view.tenant if view.has_places else ""
         table = to_table(
             queue, has_places=view.has_places, file=to_path(f"{HERE}.csv", place=place)
@@ -83,7 +83,7 @@ class QueuePage:
 
     async def _file(self, call: WebCall, seat: Seat) -> WebReply:
         view = _view(call, seat)
-        queue = await self._work.queue(view.tenant, most=MOST_IN_FILE)
+        queue = await self._jobs.queue(view.tenant, most=MOST_IN_FILE)
         if call.query.get("of") == "services":
             return await as_file(partial(to_services, queue), "services")
         to_file = partial(to_table, queue, has_places=view.has_places)
