@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from bot.bot_context import Resolution
-from bot.errors import InvalidRequest, NotAllowed
+from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.notices import Notice
 from bot.overview import AuditLine, PlaceRules, QueueView
 from bot.place_decisions import Rulings
@@ -16,7 +17,7 @@ from bot.policy import PATTERNS, WORDS, decided
 from bot.refs import JobId
 from bot.request import Requester
 from bot.rights import to_person
-from bot.store import digests, jobs, places, settings
+from bot.store import digests, jobs, places, settings, stops
 from bot.store.database import Tx
 from bot.words import NAME_CHARS, clean
 
@@ -78,9 +79,9 @@ class Administration(Rulings):
             )
 
     async def pause(self, tenant: str, *, actor: Requester, message: str = "") -> None:
-        """Let nothing new be started in a place; what is under way goes on.
+        """Let nothing be started in a place; what waits stays in line, what runs goes on.
 
-        `message` is what people read who ask meanwhile.
+        `message` is what people read who ask meanwhile or wait.
         """
         said = clean(message, limit=REASON_CHARS)
 
@@ -89,6 +90,7 @@ class Administration(Rulings):
             places.pause(tx, tenant, at=at, by=actor.person, message=said)
 
         await self._rights.act(tenant, actor, "pause", change, detail=said)
+        await self._tell_who_waits(tenant)
 
     async def resume(self, tenant: str, *, actor: Requester) -> None:
         """Let a place go on."""
@@ -98,6 +100,11 @@ class Administration(Rulings):
             "resume",
             lambda tx, _: places.pause(tx, tenant, at=None, by=actor.person),
         )
+        await self._tell_who_waits(tenant)
+
+    async def _tell_who_waits(self, tenant: str) -> None:
+        for job in await self._database.read(lambda conn: stops.in_line(conn, tenant=tenant)):
+            self._context.announce(job.id)
 
     async def block(
         self,
@@ -108,7 +115,10 @@ class Administration(Rulings):
         until: datetime | None = None,
         reason: str = "",
     ) -> None:
-        """Let somebody ask for nothing more, for good or until a time; jobs under way go on."""
+        """Let somebody ask for nothing more, for good or until a time.
+
+        What waits is taken back and costs nothing; what runs goes on.
+        """
         person = to_person(tenant, user)
         why = clean(reason, limit=REASON_CHARS)
         if until is not None and until <= self._clock.now():
@@ -122,6 +132,10 @@ class Administration(Rulings):
             target=person,
             detail=f"{end} {why}".strip(),
         )
+        for job in await self._database.read(lambda conn: stops.in_line(conn, person=person)):
+            # Their own word is not asked: it may have ended or begun meanwhile.
+            with suppress(BotError):
+                await self._cancel(job.id, job.request.requester)
 
     async def unblock(self, tenant: str, user: str, *, actor: Requester) -> None:
         """Let somebody ask again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -21,10 +21,10 @@ from bot.failover import Failover
 from bot.job import JobState, Route
 from bot.log import get_logger
 from bot.ports import Dispatcher, Provider
+from bot.queue import Waiting, next_up, positions
 from bot.queue import line as in_turn
-from bot.queue import next_up, positions
 from bot.refs import JobId
-from bot.store import jobs
+from bot.store import jobs, stops
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -217,11 +217,7 @@ class Admission:
             free = min(free, 1)
         if free <= 0:
             return began + SAFETY_SECONDS
-        line = await self._database.read(
-            lambda conn: jobs.waiting(
-                conn, name, now, slots=free, busy=len(busy), served=self._served
-            )
-        )
+        line = await self._first_in_line(busy, free, now)
         people = {each.job_id: each.person for each in line}
         picked = deque(next_up(line, busy, self._served, slots=free))
         if not picked:
@@ -235,6 +231,22 @@ class Admission:
                 self._note_served(people[job_id])
         await self._announce_line()
         return began + SAFETY_SECONDS
+
+    async def _first_in_line(
+        self, busy: Mapping[str, int], free: int, now: datetime
+    ) -> list[Waiting]:
+        """As many as may be chosen for the free slots, without those whose place is paused."""
+        return await self._database.read(
+            lambda conn: jobs.waiting(
+                conn,
+                self._provider.name,
+                now,
+                slots=free,
+                busy=len(busy),
+                served=self._served,
+                unless=stops.is_stopped(now),
+            )
+        )
 
     def _take_turns(self, picked: deque[JobId], boottime: float) -> list[JobId]:
         """The next of them, as far as creates are left this minute."""

@@ -116,6 +116,21 @@ def chat(
 
 
 @cli.command()
+def pause(
+    message: Annotated[str, typer.Argument(help="What people read who ask or wait.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Start nothing anywhere from now on: the end of spending, but for what runs already."""
+    _exit(asyncio.run(commands.act(_load(config), "pause", {"message": message})))
+
+
+@cli.command()
+def resume(config: ConfigOption = None) -> None:
+    """Go on after `raybot pause`."""
+    _exit(asyncio.run(commands.act(_load(config), "resume", {})))
+
+
+@cli.command()
 def playground(config: ConfigOption = None) -> None:
     """Try Raybot as a page in your browser, on this machine alone; without a key it costs nothing.
 

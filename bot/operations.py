@@ -20,6 +20,7 @@ from bot.failover import Failover, without_alternatives
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import VERDICTS, Operator
+from bot.pause import Pause
 from bot.ports import Adapter, Dispatcher, Provider
 from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.step import TRIES_BEFORE_TELLING
@@ -72,6 +73,7 @@ class Operations:
         #: Who was told already of a notice that somebody else could not be told yet.
         self._told: dict[str, set[Contact]] = {}
         self._failover = failover
+        self._pause = Pause(database=database, clock=clock, announce=announce)
 
     async def act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
         """An act of the operator by its name and arguments, as a command or a button sends them.
@@ -92,10 +94,12 @@ class Operations:
                 job = await self._review(job_id, values)
             case "learn":
                 return {"sentence": await self._learn(values)}
+            case "pause" | "resume":
+                return {"sentence": await self._pause.act(name, values, actor=OPERATOR)}
             case _:
                 raise InvalidRequest(f"There is no act {name!r}.")
-        sentence = f"{job.id} is now {job.state}."
-        return {"job_id": job.id, "state": job.state, "sentence": sentence}
+        said = f"{job.id} is now {job.state}."
+        return {"job_id": job.id, "state": job.state, "sentence": said}
 
     async def _learn(self, values: Mapping[str, object]) -> str:
         """Keep what was observed of a provider, and let it look accordingly from now on."""
@@ -241,7 +245,9 @@ class Operations:
             provider.learn(await self._database.read(partial(settings.chosen, scope=scope)))
         now = self._clock.now()
         if not self._database.is_shared:
-            for job_id in await self._database.write(lambda tx: _count_crashes(tx, now)):
+            for job_id in await self._database.write(
+                lambda tx: _park(tx, now) if settings.boot(tx, now) else []
+            ):
                 log.error("job.parked", job=job_id)
         await self._database.write(lambda tx: self._end_unserved(tx, providers))
 
@@ -380,10 +386,6 @@ def _last_words(job: Job, how: How) -> Failure:
     else:
         why = "ended it, because it could not go on. Please ask again."
     return Failure(code="resolved", sentence=f"The operator {why}")
-
-
-def _count_crashes(tx: Tx, now: datetime) -> list[JobId]:
-    return _park(tx, now) if settings.boot(tx, now) else []
 
 
 def _park(tx: Tx, now: datetime, *, only: JobId | None = None) -> list[JobId]:

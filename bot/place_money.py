@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,9 +14,10 @@ from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.errors import InvalidRequest
 from bot.limits import MOST_DOLLARS, settable, to_settings
+from bot.notices import Notice
 from bot.overview import Document, Grant, PlaceLimit, PlaceLimits, PlaceUsage, UsageRow
 from bot.planning import Planner
-from bot.refs import money
+from bot.refs import JobId, money
 from bot.request import Requester
 from bot.rights import Rights, to_person
 from bot.store import allowances, digests, reports, settings
@@ -44,6 +45,7 @@ class Treasury:
         context: BotContext,
         access: Access,
         rights: Rights,
+        cancel: Callable[[JobId, Requester], Awaitable[Notice]],
     ) -> None:
         self._database = database
         self._planner = planner
@@ -51,6 +53,7 @@ class Treasury:
         self._context = context
         self._access = access
         self._rights = rights
+        self._cancel = cancel
 
     def check(self, tenant: str, *, actor: Requester) -> None:
         """Raise unless somebody may read and decide for this place, if the platform lets them."""

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from bot.clock import Clock
 from bot.job import Job, JobState
 from bot.menu import Menu
 from bot.notices import Notice
 from bot.outlook import Outlook, to_film_status, to_status
-from bot.store import lineage, stories
+from bot.store import lineage, stops, stories
 from bot.store.database import Database
 
 
@@ -26,9 +27,10 @@ class Status:
     """Says what is so now."""
 
     def __init__(
-        self, *, database: Database, watchers: Mapping[str, Foresees], menu: Menu
+        self, *, database: Database, clock: Clock, watchers: Mapping[str, Foresees], menu: Menu
     ) -> None:
         self._database = database
+        self._clock = clock
         self._watchers = watchers
         self._menu = menu
 
@@ -49,7 +51,14 @@ class Status:
             outlook = await self._watchers[job.plan.provider].outlook(job)
             if outlook.provider_trouble:
                 outlook = replace(outlook, offer=job.plan.offered)
+            if job.state is JobState.ACCEPTED and job.admitted_at is None:
+                outlook = await self._unless_stopped(job, outlook)
         parent = None
         if job.parent is not None:
             parent = await self._database.read(partial(lineage.parent, job=job))
         return replace(outlook, parent=parent, acts=self._menu.of(job))
+
+    async def _unless_stopped(self, job: Job, outlook: Outlook) -> Outlook:
+        now = self._clock.now()
+        stopped = await self._database.read(lambda conn: stops.why(conn, job, now))
+        return replace(outlook, provider_trouble=stopped, offer=None) if stopped else outlook

@@ -186,6 +186,7 @@ class Studio(Shelf):
             context=context,
             access=self._access,
             rights=rights,
+            cancel=self.cancel,
         )
         self._removal = Removal(
             database=database,

@@ -32,7 +32,7 @@ from bot.ports import (
 from bot.request import ClipFrame, ClipWork, as_sent, frames_of
 from bot.send_guard import send_only_while
 from bot.step import TRIES_BEFORE_TELLING, StepContext
-from bot.store import attempts, jobs, ledger, settings
+from bot.store import attempts, jobs, ledger, settings, stops
 from bot.store.database import Tx
 
 log = get_logger(__name__)
@@ -68,7 +68,8 @@ class Submitter:
         provider = self._context.provider(job.plan.provider)
         submission = await self._prepare(job, provider, secrets.token_urlsafe(32))
         frozen_since = self._context.clock.boottime()
-        await self._write_intent(job, provider, submission)
+        if (await self._write_intent(job, provider, submission)).state is JobState.ACCEPTED:
+            return
         if self._context.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
@@ -135,11 +136,14 @@ class Submitter:
             requester_hash=self._context.hooks.pseudonym(job.request.requester.person),
         )
 
-    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> None:
+    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> Job:
+        """The job with its intent; back in line where it may not be started at this moment."""
         now = self._context.clock.now()
         patience = timedelta(seconds=FREEZE_SECONDS + provider.limits.submit_seconds) + VISIBLE
 
         def write(tx: Tx, current: Job) -> Job:
+            if stops.why(tx.conn, current, now) is not None:
+                return jobs.change(tx, current, admitted_at=None, next_at=None)
             attempts.begin(tx, provider.name, submission)
             return jobs.move(
                 tx,
@@ -152,7 +156,7 @@ class Submitter:
                 next_at=now + patience,
             )
 
-        await self._context.result(job, write)
+        return await self._context.result(job, write)
 
     def _callback_url(self, provider: Provider, token: str) -> str | None:
         if not self._context.hooks.public_url:

@@ -78,7 +78,7 @@ def known_places(conn: Connection) -> set[str]:
     found: set[str] = set()
     for column in (places.c.tenant, place_rules.c.tenant, jobs.c.tenant):
         found.update(conn.execute(select(column).distinct()).scalars())
-    return found
+    return found - {place_rows.EVERYWHERE}
 
 
 def is_known_place(conn: Connection, tenant: str) -> bool:

@@ -7,7 +7,19 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import JobNotFound, Stale, StoreError
@@ -185,18 +197,19 @@ def waiting(
     slots: int,
     busy: int,
     served: Collection[str] = (),
+    unless: ColumnElement[bool] | None = None,
 ) -> list[Waiting]:
     """Waiting jobs that may go now: enough to fill `slots` fairly where `busy` people run some.
 
     Of each person the oldest come first, and before those of people who were `served` lately;
-    whoever is cut off would not be chosen anyway.
+    whoever is cut off would not be chosen anyway. `unless` leaves others out.
     """
     oldest = (jobs.c.accepted_at, jobs.c.id)
     rank = func.row_number().over(partition_by=jobs.c.person, order_by=oldest).label("rank")
     ready = or_(jobs.c.next_at.is_(None), jobs.c.next_at <= now)
     ranked = (
         select(jobs.c.id, jobs.c.person, jobs.c.accepted_at, rank)
-        .where(_is_waiting(provider), ready)
+        .where(_is_waiting(provider), ready, true() if unless is None else not_(unless))
         .subquery()
     )
     rows = conn.execute(

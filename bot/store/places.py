@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, String, and_, bindparam, delete, exists, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    String,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    literal_column,
+    select,
+    update,
+)
 
 from bot.overview import Blocked
 from bot.refs import JobId
@@ -21,24 +32,34 @@ from bot.store.schema import blocks, jobs, place_rules, places
 #: something of it, or it is named in the configuration, and it removed the bot.
 PlaceState = Literal["asked", "approved", "closed", "listed"]
 _PLACE = select(places.c.state).where(places.c.tenant == bindparam("of_tenant"))
-_RULES = select(place_rules).where(place_rules.c.tenant == bindparam("of_tenant"))
+#: What is paused under this name is paused in every place.
+EVERYWHERE = "*"
+PAUSE = ("paused_at", "paused_by", "paused_message")
 _ASKED = select(jobs.c.id).where(jobs.c.dedupe_key == bindparam("key"))
 _HERE = select(bindparam("of_tenant", type_=String).label("tenant")).subquery()
+_EVERY = place_rules.alias("every")
+_DECIDED = (
+    place_rules.c.channels,
+    *(getattr(place_rules.c, name) for name in PAUSE),
+    *(getattr(_EVERY.c, name).label(f"every_{name}") for name in PAUSE),
+)
+#: One row, whatever there is of a place.
+_WITH_RULES = _HERE.outerjoin(place_rules, place_rules.c.tenant == _HERE.c.tenant).outerjoin(
+    _EVERY, _EVERY.c.tenant == literal_column(f"'{EVERYWHERE}'")
+)
+_RULES = select(*_DECIDED).select_from(_WITH_RULES)
 #: One row, whatever there is of a place and a person.
 _STANDING = select(
     places.c.state,
-    place_rules.c.paused_at,
-    place_rules.c.paused_by,
-    place_rules.c.paused_message,
-    place_rules.c.channels,
+    *_DECIDED,
     blocks.c.at.label("blocked_at"),
     blocks.c.until,
     blocks.c.reason,
     _ASKED.scalar_subquery().label("asked"),
 ).select_from(
-    _HERE.outerjoin(places, places.c.tenant == _HERE.c.tenant)
-    .outerjoin(place_rules, place_rules.c.tenant == _HERE.c.tenant)
-    .outerjoin(blocks, and_(blocks.c.person == bindparam("who"), settings.IS_BLOCKED))
+    _WITH_RULES.outerjoin(places, places.c.tenant == _HERE.c.tenant).outerjoin(
+        blocks, and_(blocks.c.person == bindparam("who"), settings.IS_BLOCKED)
+    )
 )
 
 
@@ -76,7 +97,7 @@ def standing(
     is_blocked = row.blocked_at is not None
     return Standing(
         state=row.state,
-        rules=_to_rules(row) if row.channels is not None else Rules(),
+        rules=_to_rules(row),
         block=Blocked(person=person, at=row.blocked_at, until=row.until, reason=row.reason)
         if is_blocked
         else None,
@@ -165,9 +186,8 @@ def forget(tx: Tx, tenant: str) -> None:
 
 
 def rules(conn: Connection, tenant: str) -> Rules:
-    """What was decided for a place."""
-    row = conn.execute(_RULES, {"of_tenant": tenant}).one_or_none()
-    return _to_rules(row) if row is not None else Rules()
+    """What was decided for a place; a pause everywhere comes before its own."""
+    return _to_rules(conn.execute(_RULES, {"of_tenant": tenant}).one())
 
 
 def served(conn: Connection, configured: Iterable[str]) -> dict[str, list[str]]:
@@ -178,16 +198,18 @@ def served(conn: Connection, configured: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _to_rules(row: Row[*tuple[Any, ...]]) -> Rules:
+    prefix = "every_" if row.every_paused_at is not None else ""
+    at, by, message = (getattr(row, f"{prefix}{name}") for name in PAUSE)
     return Rules(
-        paused_at=row.paused_at,
-        paused_by=row.paused_by,
-        paused_message=row.paused_message or "",
-        channels=row.channels,
+        paused_at=at,
+        paused_by=by or "",
+        paused_message=message or "",
+        channels=row.channels or {},
     )
 
 
 def pause(tx: Tx, tenant: str, *, at: datetime | None, by: str, message: str = "") -> None:
-    """Pause a place and say why, or let it go on where `at` is None."""
+    """Pause a place, or `EVERYWHERE`, and say why; or let it go on where `at` is None."""
     _put(tx, tenant, {"paused_at": at, "paused_by": by, "paused_message": message})
 
 

@@ -259,6 +259,7 @@ async def test_a_paused_place_starts_nothing_and_goes_on_later(inn: House) -> No
     await open_studio(inn).admin.approve("recording:pa", actor=BOSS)
     here, admin = to_requester("guard", workspace="pa"), inn.studio.admin
     running_job = await inn.studio.submit(asked("pa1", place="pa"))
+    await inn.until(running_job.job_id, JobState.GENERATING)
     dear = asked("pa2", place="pa").model_copy(
         update={"work": to_request(duration="9s").work},
     )
@@ -273,7 +274,7 @@ async def test_a_paused_place_starts_nothing_and_goes_on_later(inn: House) -> No
     inn.clock.move(seconds=5)
     await admin.pause("recording:pa", actor=here)
     assert (await admin.rules("recording:pa")).paused_at == paused_at
-    await inn.until(running_job.job_id, JobState.GENERATING)
+    assert (await inn.job(running_job.job_id)).state is JobState.GENERATING
     await admin.resume("recording:pa", actor=here)
     assert (await admin.rules("recording:pa")).paused_at is None
     for receipt in (

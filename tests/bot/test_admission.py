@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.account_watch import AccountWatch
 from bot.admission import SHOWN_IN_LINE, TOLD_A_SECOND, Admission
 from bot.dispatch.local import LocalDispatcher
 from bot.durations import STALE_AT_LEAST
@@ -86,9 +87,11 @@ async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
     taken = await opened.books.accept(await opened.books.received(user="early"))
     await opened.books.change(taken, admitted_at=clock.now())
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(opened.admission.run())
+        account = AccountWatch(opened.admission._provider, database=database, clock=clock)
+        tasks = [group.create_task(each.run()) for each in (opened.admission, account)]
         yield opened
-        task.cancel()
+        for task in tasks:
+            task.cancel()
     await database.stop()
 
 
