@@ -216,9 +216,21 @@ def _describe_question(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded)
         free = f"Nothing is charged unless they allow it, until {until}."
         return _text(about_it, "Waiting for consent", ask, free, tone="wait")
     offer, size = f"Nothing is charged unless you confirm, until {until}.", notice.batch_size
-    whole = f"One of {size}, together {whole_price(notice)}. To confirm or cancel one is "
-    every = f"{whole}to do so with all." if size > 1 else ""
-    return _text(about_it, "Please confirm the price", offer, every, tone="wait")
+    every = f"If you confirm or cancel one of the {size}, you do so with all." if size > 1 else ""
+    return _text(about_it, _price_question(notice), offer, every, tone="wait")
+
+
+def _price_question(asks: n.ConfirmNeeded) -> str:
+    """The whole price and what it is for, as a question: a title, so a receipt has it, too."""
+    price, size, what = asks.about.price, asks.batch_size, thing(asks.about.work)
+    if price is None:
+        return "Please confirm the price"
+    test = "test " if price.is_test else ""
+    cost = f"about {money(price.micros * size)}"
+    verb = "would cost" if price.is_test else "cost" if size > 1 else "costs"
+    if size > 1:
+        return f"These {size} {test}{what}s {verb} {cost} together. Make them?"
+    return f"This {test}{what} {verb} {cost}. Make it?"
 
 
 def _describe_made(notice: n.Fetching | n.Reviewing) -> Text:

@@ -588,7 +588,7 @@ async def test_an_earlier_job_may_be_a_frame(session: Session) -> None:
 
 async def test_a_script_does_not_spend_much_unasked(session: Session) -> None:
     shown = await session.play("dear")
-    assert "Please confirm the price" in shown
+    assert "This clip costs about $0.14. Make it?" in shown
     assert "This clip costs ≈ $0.14, and a script starts that only with --yes." in shown
     assert [call for call, _ in session.studio.calls] == ["submit", "cancel"]
 

@@ -169,7 +169,7 @@ def test_every_notice_says_what_and_for_which_job(notice: n.Notice) -> None:
         (EVERY[2], "Accepted", ["≈ $0.14 · job r-0abcd12345"], "info"),
         (
             EVERY[1],
-            "Please confirm the price",
+            "This clip costs about $0.14. Make it?",
             ["Nothing is charged unless you confirm, until 5 Nov 14:00 UTC."],
             "wait",
         ),
@@ -210,6 +210,17 @@ def test_words(notice: n.Notice, title: str, lines: list[str], tone: str) -> Non
     assert (text.title, text.tone) == (title, tone)
     for line in lines:
         assert line in "\n".join(text.lines)
+
+
+def test_a_price_question_says_the_whole_price_and_what_it_is_for() -> None:
+    def asked(told: n.About, size: int = 1) -> str:
+        return describe(n.ConfirmNeeded(about=told, expires_at=NOW, batch_size=size)).title
+
+    still = replace(ABOUT, work=ImageWork(prompt="a fox", model="photon-1"))
+    assert asked(still) == "This picture costs about $0.14. Make it?"
+    assert asked(replace(FILM, price=ABOUT.price)) == "This film costs about $0.14. Make it?"
+    assert asked(TEST_ABOUT) == "This test clip would cost about $0.14. Make it?"
+    assert asked(ABOUT, 3) == "These 3 clips cost about $0.42 together. Make them?"
 
 
 def test_nothing_is_expected_where_nothing_is_known() -> None:

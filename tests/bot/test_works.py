@@ -168,7 +168,7 @@ async def test_one_confirm_starts_all_and_one_cancel_takes_all_back(inn: House) 
     asked = await follow(inn, job, "variation", "zoe", count=3)
     notices = [each.notice for each in asked]
     assert all(isinstance(each, ConfirmNeeded) and each.batch_size == 3 for each in notices)
-    assert "together ≈ $0.74" in " ".join(describe(notices[0]).lines)
+    assert describe(notices[0]).title == "These 3 clips cost about $0.74 together. Make them?"
     await inn.studio.confirm(asked[1].job_id, to_requester("zoe"))
     held = [await inn.job(each.job_id) for each in asked]
     assert all(each.accepted_at is not None for each in held)

@@ -187,7 +187,8 @@ async def test_several_are_confirmed_together(open_street: OpenStreet) -> None:
     waiting = await street.discord.wait_message(
         street.general, lambda each: "Confirm" in each.buttons
     )
-    assert "One of 4, together ≈ $0.55" in waiting.content.replace("\\", "")
+    said = waiting.content.replace("\\", "")
+    assert "These 4 clips cost about $0.55 together. Make them?" in said
     assert {job.cost for job in (await all_jobs(street))[:-1]} == {0}
     await street.ana.answer(await street.ana.click(waiting, "Confirm"))
     await street.discord.wait_for(lambda: len(street.clips()) == 5, 20)

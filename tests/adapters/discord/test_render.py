@@ -222,7 +222,7 @@ def foreign(content: str) -> list[str]:
     ("index", "title", "buttons"),
     [
         (0, "**Reading your request**", ["cancel"]),
-        (1, "**Please confirm the price**", ["confirm", "cancel"]),
+        (1, "**This clip costs about $0.22\\. Make it?**", ["confirm", "cancel"]),
         (2, "**Accepted**", ["cancel"]),
         (3, f"**In line, place 3** · ready <t:{UNIX + 40}:R>", ["cancel"]),
         (4, f"**Generating** · ready <t:{UNIX + 40}:R>", ["cancel"]),
@@ -594,6 +594,12 @@ def test_a_job_of_many_moves_tells_the_first_and_the_last() -> None:
     assert "move199 " in content
     assert "move50 " not in content
     assert content.count("Go to the") == 1
+
+
+def test_the_receipt_of_a_question_names_the_price() -> None:
+    asks = n.ConfirmNeeded(about=about(), expires_at=NOW, batch_size=2)
+    drawn = render.draw_receipt(Receipt(job_id=JOB, notice=asks), None)
+    assert "$0.44 together" in drawn
 
 
 def test_a_receipt_is_one_line_that_leads_to_the_status() -> None:

@@ -95,7 +95,7 @@ async def test_a_story_a_still_and_presets(stage: Stage) -> None:
         assert await all_jobs(stage, house) == []
         await send(stage, again, {"Shots": "a fox wakes\nit runs"})
         [asks] = stage.of_bot()
-        assert "confirm the price" in asks.content
+        assert "Make it?" in asks.content
         stage.simulator.faults.fail("It broke")
         await stage.ana.click(asks, label="Confirm")
         async with asyncio.timeout(10):

@@ -15,7 +15,7 @@ LIMITS = {"confirm_above_usd": 0.2}
 
 async def status(street: Street) -> Message:
     return await street.discord.wait_message(
-        street.general, lambda each: "confirm the price" in each.content
+        street.general, lambda each: "Make it?" in each.content
     )
 
 
@@ -60,7 +60,7 @@ async def test_a_story_can_be_given_with_the_command_or_in_a_message(
     refused = await street.ana.answer(
         await street.ana.slash("ray story", lines="a fox | it runs", model="ray-2", private=True)
     )
-    assert "confirm the price" in refused.content
+    assert "Make it?" in refused.content
     [film] = await all_jobs(street)
     assert (film.work.kind, film.work.model, film.request.is_private) == ("story", "ray-2", True)
     bot = f"<@{street.discord.app.bot.id}>"

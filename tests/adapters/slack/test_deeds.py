@@ -50,7 +50,7 @@ def forge(view: View, value: str) -> None:
 
 def asking(lane: Lane, count: int) -> list[Message] | None:
     """So many status messages that ask for one word for all of them."""
-    words = f"One of {count}, together "
+    words = f"These {count} clips cost about "
     asks = [each for each in lane.slack.said(lane.general) if words in each.plain]
     return asks if len(asks) == count else None
 
@@ -260,7 +260,7 @@ async def test_several_are_confirmed_by_one_word_and_told_in_one_line(
     view.is_open = True
     assert (await lane.ben.submit(view, {"choice": "3"})).closed
     told = await lane.ben.wait_ephemeral(lambda each: "3 at once" in each.plain)
-    assert "confirm the price" in told.plain
+    assert "together. Make them?" in told.plain
     every = [job for job in await all_jobs(lane) if job.parent]
     assert all(job.id in told.plain for job in every)
     assert len(every) == 3

@@ -133,7 +133,7 @@ async def test_a_refusal_after_the_status_message_takes_it_away(
 async def test_a_dear_clip_waits_for_a_confirmation(open_lane: Callable[..., Any]) -> None:
     lane = await open_lane(limits={"confirm_above_usd": 0.01})
     await lane.ana.slash("/ray", "a fox", lane.general)
-    status = await lane.status("confirm the price")
+    status = await lane.status("Make it?")
     assert set(status.buttons) == {"Confirm", "Cancel"}
     assert generations(lane) == []
     refused = await lane.ben.click(status, "Confirm")

@@ -111,7 +111,7 @@ def test_a_prompt_stands_literally_in_a_quote() -> None:
     ("index", "title", "expected"),
     [
         (0, "*Reading your request*", ["cancel"]),
-        (1, "*Please confirm the price*", ["confirm", "cancel"]),
+        (1, "*This clip costs about $0.22. Make it?*", ["confirm", "cancel"]),
         (2, "*Accepted*", ["cancel"]),
         (3, "*In line, place 3* · ready <!date", ["cancel"]),
         (4, "*Generating* · ready <!date", ["cancel"]),
@@ -314,6 +314,12 @@ def test_other_news_has_no_buttons(code: str) -> None:
 
 
 # ---- answers ---------------------------------------------------------------------------------
+
+
+def test_the_receipt_of_a_question_names_the_price() -> None:
+    asks = n.ConfirmNeeded(about=about(), expires_at=NOW, batch_size=2)
+    drawn = render.draw_receipt(Receipt(job_id=JOB, notice=asks), None).text
+    assert "$0.44 together" in drawn
 
 
 def test_a_receipt_is_one_line_that_leads_to_the_status() -> None:

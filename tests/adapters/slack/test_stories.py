@@ -39,7 +39,7 @@ async def test_a_story_is_told_in_a_form_and_confirmed_as_a_whole(
     assert await all_jobs(lane) == []
     sent = await lane.ana.submit(view, {SHOTS: "a fox wakes\n\n it runs --loop \n"})
     assert sent.closed
-    status = await lane.status("confirm the price")
+    status = await lane.status("Make it?")
     assert status.buttons == ["Confirm", "Cancel"]
     [film] = await all_jobs(lane)
     assert isinstance(film.work, StoryWork)
@@ -53,7 +53,7 @@ async def test_a_story_is_told_in_a_form_and_confirmed_as_a_whole(
 async def test_a_typed_story_goes_without_a_form(open_lane: Callable[..., Any]) -> None:
     lane: Lane = await open_lane(limits={"confirm_above_usd": 0.2})
     await lane.ana.slash("/ray", "story a fox wakes | it runs", lane.general)
-    await lane.status("confirm the price")
+    await lane.status("Make it?")
     image = await lane.ben.say("look", lane.general, files=[("fox.png", b"x", "image/png")])
     mention = f"{lane.team.mention} story\na wolf wakes\nit runs"
     await lane.ana.say(mention, lane.general, thread=image)

@@ -189,7 +189,7 @@ async def test_a_price_is_confirmed_and_a_limit_is_told(
         tmp_path, simulator, clock, confirm_above_usd=0.1, usd_per_person_per_day=0.2
     ) as visitor:
         asked = await visitor.say("a red fox in snow")
-        assert "Please confirm the price" in asked.html
+        assert "Make it?" in asked.html
         assert re.search(r'Nothing is charged unless.*<time datetime="', asked.html)
         assert simulator.generations == {}
         sure = await visitor.press("confirm", asked.job)
