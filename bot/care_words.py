@@ -132,6 +132,8 @@ def _describe_reviewed(notice: n.Reviewed) -> Text:
 def open_until(notice: n.Notice) -> datetime | None:
     """Until when something can be answered, where it asks for that."""
     asks = n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded | n.ConsentAsked
+    if isinstance(notice, n.ShotFailed):
+        return notice.until
     return notice.expires_at if isinstance(notice, asks) else None
 
 

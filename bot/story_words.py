@@ -48,8 +48,10 @@ def decision_lines(notice: ShotFailed) -> tuple[str, ...]:
     again = f"To make it again: redo {film} {number} (or other words after it)"
     stop = f"To stop here, without the rest: cancel {film}"
     charged = charge_words(Micros(sum(each.charged for each in notice.about.shots)))
+    undecided = f"If you decide nothing by {moment(notice.until)},"
     if notice.can_finish:
-        end = f"To take the shots before it as the film: finish {film}"
-        rest = f"Unless you say so, that happens {moment(notice.until)}."
-        return (again, end, stop, rest, charged)
-    return (again, stop, f"Unless you say so, it ends {moment(notice.until)}.", charged)
+        before = "the shot before it" if number == 2 else "the shots before it"
+        end = f"To take {before} as the film: finish {film}"
+        becomes = "becomes" if number == 2 else "become"
+        return (again, end, stop, f"{undecided} {before} {becomes} the film.", charged)
+    return (again, stop, f"{undecided} it ends without a film.", charged)

@@ -589,6 +589,17 @@ def test_a_failed_shot_leaves_its_person_the_choice() -> None:
     assert "finish" not in " ".join(first.lines)
 
 
+def test_a_failed_shot_tells_what_becomes_of_the_film_if_nobody_decides() -> None:
+    said = n.ShotFailed(about=FILM, number=3, sentence="No.", until=NOW, can_finish=True)
+    third, second, first = (
+        describe(replace(said, number=number, can_finish=number > 1)).lines for number in (3, 2, 1)
+    )
+    begin = "If you decide nothing by 5 Nov 14:00 UTC,"
+    assert f"{begin} the shots before it become the film." in third
+    assert f"{begin} the shot before it becomes the film." in second
+    assert f"{begin} it ends without a film." in first
+
+
 def test_a_film_lists_when_each_shot_begins() -> None:
     shots = tuple(
         replace(shot, state=JobState.DELIVERED, seconds=5.04, number=number)

@@ -282,6 +282,11 @@ def test_a_price_is_confirmed_until_a_time_in_the_readers_zone() -> None:
     assert [each.style for each in drawn.buttons] == ["success", "secondary"]
 
 
+def test_a_film_is_decided_until_a_time_in_the_readers_zone() -> None:
+    notice = n.ShotFailed(about=about(), number=3, sentence="No.", until=NOW, can_finish=True)
+    assert f"If you decide nothing by <t:{UNIX}:f>, the shots" in draw(notice, now=NOW).content
+
+
 def test_a_clip_comes_with_its_facts_its_charge_and_its_name() -> None:
     drawn = draw(delivered(about()), now=NOW)
     assert drawn.content == (

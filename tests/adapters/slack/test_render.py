@@ -171,6 +171,8 @@ def test_nothing_is_foretold_that_is_past_or_unknown(notice: n.Notice) -> None:
 def test_a_price_is_confirmed_until_a_time_in_the_readers_zone() -> None:
     drawn = draw(n.ConfirmNeeded(about=about(), expires_at=NOW), now=NOW)
     assert f"Nothing is charged unless you confirm, until {STAMP}." in drawn.text
+    failed = n.ShotFailed(about=about(), number=3, sentence="No.", until=NOW, can_finish=True)
+    assert f"If you decide nothing by {STAMP}, the shots" in draw(failed, now=NOW).text
     assert [each["timestamp"] for each in parts(drawn.blocks, "date")] == [UNIX]
     found = [each for each in walk(drawn.blocks) if each.get("type") == "button"]
     assert [each.get("style") for each in found] == ["primary", None]
