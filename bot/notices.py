@@ -208,10 +208,14 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelled:
-    """The person took it back; `charged` is not zero where the provider kept running."""
+    """The person took it back; `charged` is not zero where it was made all the same.
+
+    `was_made`: it waited for a moderator, who need not look at it any more.
+    """
 
     about: About
     charged: Micros
+    was_made: bool = False
 
 
 Ended = Done | Failed | Cancelled

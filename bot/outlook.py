@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.acts import Offered
-from bot.job import DECIDE_WITHIN, Failure, Job, JobState, Plan, Route
+from bot.job import DECIDE_WITHIN, WITHHELD, Failure, Job, JobState, Plan, Route
 from bot.notices import (
     About,
     Cancelled,
@@ -189,7 +189,8 @@ def _to_end(job: Job, outlook: Outlook) -> Notice:
         charged, clip = job.cost, job.message
         return Done(about=about, charged=charged, took=took(job), clip=clip, acts=outlook.acts)
     if job.state is JobState.CANCELLED:
-        return Cancelled(about=about, charged=job.cost)
+        was_made = job.failure is not None and job.failure.code == WITHHELD
+        return Cancelled(about=about, charged=job.cost, was_made=was_made)
     failure = job.failure or Failure(code="unknown", sentence="It ended without a clip.")
     return Failed(about=about, code=failure.code, sentence=failure.sentence, charged=job.cost)
 

@@ -290,15 +290,20 @@ def _describe_end(
             title = f"No {thing(about_it.work)} this time"
             return _text(about_it, title, *told, tone="bad", cost="")
         case n.Cancelled(about=about_it):
-            late = (
-                "The video service does not stop a running generation." if notice.charged else ""
-            )
-            cost = charge_words(notice.charged)
-            return _text(about_it, "Cancelled", late, cost, tone="info", cost="")
+            why, cost = _why_charged(notice), charge_words(notice.charged)
+            return _text(about_it, "Cancelled", why, cost, tone="info", cost="")
         case n.Operator():
             job = (f"job {notice.job_id}",) if notice.job_id else ()
             return Text(title="For the operator", lines=(clean(notice.sentence), *job), tone="bad")
     assert_never(notice)
+
+
+def _why_charged(notice: n.Cancelled) -> str:
+    """Why what was cancelled is charged all the same, where it is."""
+    if notice.was_made:
+        stays = ", so it stays charged" if notice.charged else ""
+        return f"The {thing(notice.about.work)} was already made{stays}; it is not posted."
+    return "The video service does not stop a running generation." if notice.charged else ""
 
 
 def _describe_veiled(notice: n.Failed) -> Text:

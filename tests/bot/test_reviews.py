@@ -232,6 +232,10 @@ async def test_what_waits_is_shown_to_nobody_and_used_for_nothing(house: House) 
     assert (await house.job(job.id)).cost == job.cost
     shown = await house.studio.show(job.id, ANA)
     assert not isinstance(shown.notice, Delivered)
+    told = describe(shown.notice).lines
+    assert "The clip was already made, so it stays charged; it is not posted." in told
+    shown = await house.studio.show(second.job_id, ANA)
+    assert "already made" not in " ".join(describe(shown.notice).lines)
     await house.check_books()
 
 
@@ -273,6 +277,8 @@ async def test_a_film_that_waits_is_taken_back_and_forgotten_like_a_clip(house: 
     await asked(house, film)
     await house.studio.cancel(film, eve)
     assert (await house.job(film)).state is JobState.CANCELLED
+    told = describe((await house.studio.show(film, eve)).notice).lines
+    assert "The film was already made, so it stays charged; it is not posted." in told
     await house.chat.until(lambda: isinstance(last(house, film, "review"), Reviewed))
     assert (await house.studio.reviews.decide(film, "post", actor=MIA)).verdict is None
     for each in (film, *(shot.id for shot in shots)):

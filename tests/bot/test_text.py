@@ -202,6 +202,21 @@ def test_every_notice_says_what_and_for_which_job(notice: n.Notice) -> None:
             ["does not stop a running generation.", "$0.14 was charged."],
             "info",
         ),
+        (
+            n.Cancelled(about=ABOUT, charged=Micros(140_000), was_made=True),
+            "Cancelled",
+            [
+                "The clip was already made, so it stays charged; it is not posted.",
+                "$0.14 was charged.",
+            ],
+            "info",
+        ),
+        (
+            n.Cancelled(about=TEST_ABOUT, charged=Micros(0), was_made=True),
+            "Cancelled",
+            ["The clip was already made; it is not posted.", "Nothing was charged."],
+            "info",
+        ),
         (EVERY[12], "For the operator", ["80 % of the budget is used.", f"job {JOB}"], "bad"),
     ],
 )
