@@ -29,7 +29,7 @@ VERDICTS: dict[n.Verdict, str] = {"post": "Post", "reject": "Reject"}
 REVIEWED: dict[n.Verdict | None, str] = {
     "post": "Approved, so it is posted.",
     "reject": "Rejected, so it is not posted.",
-    None: "Its person took it back, so it is not posted.",
+    None: "It was taken back, so it is not posted.",
 }
 #: What is pressed to lend an image, or not; and what became of the question.
 CONSENTS = {"allow": "Allow", "deny": "Do not allow"}
@@ -40,7 +40,10 @@ ANSWERED = {
     "over": "Nobody needs to know any more: it is not made.",
 }
 RULE_CHARS, RULE_LINE = 1200, 350
-PAID = "It is posted only if somebody says so. If not, its person is told, and it stays charged."
+PAID = (
+    "It is posted only if somebody says so. If not, the person who asked is told, and it stays "
+    "charged."
+)
 REASONS_SHOWN = 5
 NOBODY_KNOWN = "somebody"
 NAME_CHARS, DETAIL_CHARS = 80, 160
@@ -52,7 +55,7 @@ MINDED: dict[Filtered, str] = {
     "image": "A filter of the video service minded the image.",
     "names": "A filter of the video service minded a name that is protected.",
 }
-NOT_FOR_ALL = "It could not be made; only its person is told why."
+NOT_FOR_ALL = "It could not be made; only the person who asked is told why."
 Beside = n.Reported | n.Gallery | n.Letter | n.ReviewNeeded | n.Reviewed | n.ConsentAsked
 
 

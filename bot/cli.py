@@ -193,7 +193,7 @@ def unpark(job_id: JobArgument, config: ConfigOption = None) -> None:
 def review(
     job_id: JobArgument,
     how: Annotated[str, typer.Argument(help="post or reject.")],
-    reason: Annotated[str, typer.Argument(help="Of a rejection: its person is told.")] = "",
+    reason: Annotated[str, typer.Argument(help="Told to the person who asked.")] = "",
     config: ConfigOption = None,
 ) -> None:
     """Decide about a clip that waits for a moderator before it is posted."""

@@ -227,7 +227,7 @@ class Deliverer:
             then, told = (EACH_IS_KEPT if job.is_film else "Ask for it again."), ""
             if is_paid and not job.is_film:
                 then = "It was charged before: ask those who run Raybot for that."
-                told = f" Its person was charged {money(job.cost)} for it before."
+                told = f" The person who asked was charged {money(job.cost)} for it before."
             gone = f"The file of the {thing(job.work)} is gone, so it cannot be posted. {then}"
             failure = Failure(code="clip_broken", sentence=gone)
             settings.note_operator(
@@ -257,7 +257,7 @@ class Deliverer:
                 tx,
                 f"broken:{job.id}",
                 f"The {thing(job.work)} of {job.id} stayed broken after {BROKEN_FETCHES} fetches; "
-                f"its person was not charged. Ask the video service for {money(cost)} back.",
+                f"the person who asked was not charged. Ask the service for {money(cost)} back.",
                 now,
                 job.id,
             )

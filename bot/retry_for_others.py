@@ -77,11 +77,11 @@ def _check(job: Job, charged: Micros) -> None:
     if job.state is not JobState.FAILED:
         why = f"is {job.state}; only what failed can be tried again from here."
     elif charged:
-        why = f"was charged ({money(charged)}), so only its person can ask for it again."
+        why = f"was charged ({money(charged)}), so only the person who asked can retry it."
     elif job.erased_at is not None:
-        why = "was forgotten, as its person wished."
+        why = "was forgotten, as the person who asked wished."
     else:
-        why = "was asked for in private, so only its person can ask for it again."
+        why = "was asked for in private, so only the person who asked can retry it."
     raise InvalidRequest(f"{job.id} {why}")
 
 

@@ -201,5 +201,5 @@ class Shelf:
 def check_whole(job: Job) -> None:
     """Raise `InvalidRequest` for a shot, which goes with its film."""
     if job.film is not None:
-        redo = f" To make it again: redo {job.film} {job.shot}" if job.shot else ""
+        redo = f" To make it again: `redo {job.film} {job.shot}`" if job.shot else ""
         raise InvalidRequest(f"{job.id} is a shot of the film {job.film}; that goes whole.{redo}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.job import JobState
 from bot.notices import About, ShotFailed
 from bot.refs import Micros, money
@@ -43,15 +45,31 @@ def cut_list(about: About) -> tuple[str, ...]:
 
 
 def decision_lines(notice: ShotFailed) -> tuple[str, ...]:
-    """What its person can do about a shot that failed, and what happens by itself."""
-    film, number = notice.about.job_id, notice.number
-    again = f"To make it again: redo {film} {number} (or other words after it)"
-    stop = f"To stop here, without the rest: cancel {film}"
+    """What can be typed about a shot that failed, and what happens by itself."""
     charged = charge_words(Micros(sum(each.charged for each in notice.about.shots)))
     undecided = f"If you decide nothing by {moment(notice.until)},"
+    then = "it ends without a film"
     if notice.can_finish:
-        before = "the shot before it" if number == 2 else "the shots before it"
-        end = f"To take {before} as the film: finish {film}"
-        becomes = "becomes" if number == 2 else "become"
-        return (again, end, stop, f"{undecided} {before} {becomes} the film.", charged)
-    return (again, stop, f"{undecided} it ends without a film.", charged)
+        become = "becomes" if notice.number == 2 else "become"
+        then = f"{_before(notice)} {become} the film"
+    return (*_typed(notice), f"{undecided} {then}.", charged)
+
+
+def pressed_lines(notice: ShotFailed, lines: Sequence[str]) -> list[str]:
+    """The `lines` of a shot that failed with what its buttons do in place of what is typed."""
+    first, *others = _typed(notice)
+    finish = f"Finish takes {_before(notice)} as the film. " if notice.can_finish else ""
+    pressed = f"Redo makes this shot again. {finish}Cancel stops without a film."
+    return [pressed if line == first else line for line in lines if line not in others]
+
+
+def _typed(notice: ShotFailed) -> tuple[str, ...]:
+    film = notice.about.job_id
+    again = f"To make it again: redo {film} {notice.number} (or other words after it)"
+    end = f"To take {_before(notice)} as the film: finish {film}"
+    stop = f"To stop here, without the rest: cancel {film}"
+    return (again, end, stop) if notice.can_finish else (again, stop)
+
+
+def _before(notice: ShotFailed) -> str:
+    return "the shot before it" if notice.number == 2 else "the shots before it"

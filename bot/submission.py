@@ -323,7 +323,7 @@ class Submitter:
 
     def _ask_operator(self, tx: Tx, job: Job) -> Job:
         now = self._context.clock.now()
-        wish = " Its person has cancelled it." if job.cancel_requested else ""
+        wish = " It was cancelled meanwhile." if job.cancel_requested else ""
         settings.note_operator(
             tx,
             f"uncertain:{job.id}",

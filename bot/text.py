@@ -52,7 +52,7 @@ from bot.page_words import (
     timeline,
 )
 from bot.refs import JobId, Micros, Price, money
-from bot.story_words import cut_list, decision_lines, shot_lines
+from bot.story_words import cut_list, decision_lines, pressed_lines, shot_lines
 from bot.words import (
     QUOTE_CHARS,
     Table,
@@ -209,8 +209,8 @@ def _describe_question(notice: n.ConfirmNeeded | n.RulesFirst | n.ConsentNeeded)
     if isinstance(notice, n.RulesFirst):
         if not notice.is_for_all:
             return describe_rules_first(notice)
-        told = "Who asked for it was shown the rules of this place, and has to accept them."
-        return _text(about_it, "Waiting for its person", told, tone="wait")
+        told = "They were shown the rules of this place, and have to accept them."
+        return _text(about_it, "Waiting for the person who asked", told, tone="wait")
     if isinstance(notice, n.ConsentNeeded):
         ask = "Whoever posted the image is asked whether it may be animated."
         free = f"Nothing is charged unless they allow it, until {until}."
@@ -264,7 +264,11 @@ def _describe_filming(notice: n.Filming | n.ShotFailed) -> Text:
 
 def _offer_words(offer: Route, job_id: JobId) -> str:
     price = money(offer.price.micros)
-    return f"{offer.provider} could make it now, for {price}. To have it so: confirm {job_id}"
+    return f"{offer.provider} could make it now, for {price}. {_offer_typed(job_id)}"
+
+
+def _offer_typed(job_id: JobId) -> str:
+    return f"To have it so: confirm {job_id}"
 
 
 def _describe_end(
@@ -310,7 +314,7 @@ def _describe_veiled(notice: n.Failed) -> Text:
     """What everybody may read: not why, and not even what was asked for."""
     title = "Not posted" if notice.code == WITHHELD else "Not made"
     job_id = notice.about.job_id
-    told = (f"Only its person can read why: show {job_id}", f"job {job_id}")
+    told = (f"Only the person who asked can read why: `show {job_id}`", f"job {job_id}")
     return Text(title=title, lines=told, tone="info")
 
 
@@ -347,13 +351,19 @@ def ready_at(notice: n.Notice, now: datetime) -> datetime | None:
 
 
 def lines_beside(notice: n.Notice, ready: datetime | None) -> list[str]:
-    """A notice's lines where a button offers another try and a time says when it is `ready`."""
+    """A notice's lines where buttons stand under it and a time says when it is `ready`."""
     said = set()
     if isinstance(notice, n.Queued) and notice.expected is not None and ready:
         said.add(about(notice.expected))
     if isinstance(notice, n.Failed):
         said.add(_again(notice.about.job_id))
-    return [line for line in describe(notice).lines if not any(each in line for each in said)]
+    lines = [line for line in describe(notice).lines if not any(each in line for each in said)]
+    if isinstance(notice, n.ShotFailed):
+        return pressed_lines(notice, lines)
+    if isinstance(notice, n.Waiting):
+        typed = _offer_typed(notice.about.job_id)
+        return [line.replace(typed, "Press Confirm to have it so.") for line in lines]
+    return lines
 
 
 def _delivered_cost(about_it: n.About, charged: Micros) -> str:

@@ -168,4 +168,4 @@ def _check(job: Job, act: Act, *, is_private: bool) -> None:
         raise InvalidRequest(f"{job.id} is not finished yet. Ask again once its {what} is here.")
     if job.failure is not None and job.failure.code == "deleted":
         raise InvalidRequest(f"The {what} of {job.id} was deleted, so nothing comes of it.")
-    raise InvalidRequest(f"{job.id} has no {what}. To try it again: retry {job.id}")
+    raise InvalidRequest(f"{job.id} has no {what}. To try it again: `retry {job.id}`")

@@ -65,6 +65,8 @@ _JOB = re.compile(r"\bjob (r-[0-9a-z]+)$")
 _NAMED = re.compile(r"(?<=channel )([0-9]{15,20})\b|(?<=\. Decided by )([0-9]{15,20})(?=\.$)")
 _VERBS = "usage|jobs|show|cancel|settings|help"
 _TYPED = re.compile(rf"\\`((?:{_VERBS})(?: r-[0-9a-z]+)?)\\`|(?<=\bType )({_VERBS})\b")
+#: Commands that have no slash command here; a message that mentions the bot can hold them.
+_MENTIONED = re.compile(r"\\`((?:retry|redo|finish|confirm) r-[0-9a-z]+(?: [0-9]+)?)\\`")
 
 
 def units(text: str) -> int:
@@ -92,6 +94,7 @@ def _line(text: str, *, times: Iterable[datetime] = ()) -> str:
         shown = shown.replace(escape(words.moment(time)), stamp(time, "f"))
     shown = _NAMED.sub(lambda found: f"<#{found[1]}>" if found[1] else f"<@{found[2]}>", shown)
     shown = _TYPED.sub(lambda verb: f"`/ray {verb[1] or verb[2]}`", shown)
+    shown = _MENTIONED.sub(r"mention Raybot with `\1`", shown)
     return _JOB.sub(r"job `\1`", shown)
 
 

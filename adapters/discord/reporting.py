@@ -48,7 +48,7 @@ REPORTING = Asks(
 REJECTING = Asks(
     title="Reject a clip",
     question="Why is it not posted?",
-    told="Goes to its person alone, and into the audit log. You can leave it empty.",
+    told="Goes only to the person who asked, and into the audit log. You can leave it empty.",
 )
 
 

@@ -22,7 +22,7 @@ REASON = "reason"
 #: As much as is kept of it.
 REASON_CHARS = 300
 TO_WHOM = "To those who run this place. Nobody else learns that it was you."
-TO_ITS_PERSON = "To its person alone, and into the audit log."
+TO_WHO_ASKED = "Only to the person who asked, and into the audit log."
 
 
 def list_view(offers: Sequence[Offered], place: Place) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def report_view(place: Place) -> dict[str, Any]:
 def reject_view(place: Place) -> dict[str, Any]:
     """The form with which a moderator rejects the clip of `place`."""
     return _reason_view(
-        place, REJECTING, "Why is it not posted?", TO_ITS_PERSON, ("Reject a clip", "Reject")
+        place, REJECTING, "Why is it not posted?", TO_WHO_ASKED, ("Reject a clip", "Reject")
     )
 
 

@@ -142,8 +142,8 @@ def _to_rich(rows: Sequence[Row]) -> list[Block]:
 
 # ---- words as parts --------------------------------------------------------------------------
 
-_VERBS = "usage|jobs|show|cancel|settings|help"
-_TYPED = rf"`(?P<quoted>(?:{_VERBS})(?: r-[0-9a-z]+)?)`|(?<=\bType )(?P<typed>{_VERBS})\b"
+_VERBS = "usage|jobs|show|cancel|settings|help|retry|redo|finish|confirm"
+_TYPED = rf"`(?P<quoted>(?:{_VERBS})(?: r-[0-9a-z]+)?(?: \d+)?)`|(?<=\bType )(?P<typed>{_VERBS})\b"
 
 
 def line_of(text: str, *, times: Iterable[datetime] = ()) -> tuple[Part, ...]:

@@ -28,7 +28,7 @@ _LABELS = {
     "cancel": "Cancel",
     "accept": "Accept the rules",
     "finish": "Finish the film",
-    "redo": "Make this shot again",
+    "redo": "Redo this shot",
     "retry": "Retry",
     "remix": "Change it",
     "delete": words.act_label("delete"),
@@ -41,7 +41,7 @@ _LABELS = {
 }
 #: What is asked where no clip comes of it, before it is done.
 REASONS = {
-    "reject": "Why? Its person is told what you write",
+    "reject": "Why? The person who asked is told what you write",
     REPORT: "What is wrong with it?",
 }
 _LOOKS: dict[str, Look] = {

@@ -100,7 +100,7 @@ async def test_what_was_cancelled_while_in_doubt_is_not_bought_by_asking(
         told = await house.app.database.read(
             lambda conn: conn.execute(operator_notices.select()).all()
         )
-        assert any("Its person has cancelled it." in str(each) for each in told)
+        assert any("It was cancelled meanwhile." in str(each) for each in told)
         await house.app.operations.resolve(job_id, "release", generation_id=None, actor="test")
         ended = await house.until(job_id, JobState.FAILED)
         assert ended.cost == 0

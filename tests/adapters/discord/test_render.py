@@ -18,6 +18,7 @@ from adapters.discord import render
 from adapters.discord.render import draw
 from bot import errors
 from bot import notices as n
+from bot.job import Route
 from bot.overview import Allowance, JobLine, UsageReport, UsageRow
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
 from bot.request import ImageFrame, LinkFrame, Requester, SourceClip, UpscaleWork, VideoWork
@@ -385,6 +386,27 @@ def test_the_same_again_is_offered_only_where_it_can_help() -> None:
     assert "retry" not in drawn.content
     assert "Nothing was charged." in drawn.content.splitlines()
     assert actions(draw(replace(failed, code="moderation"), now=NOW)) == ["edit"]
+
+
+def test_what_everybody_may_read_names_a_command_that_works_here() -> None:
+    veiled = n.Failed(
+        about=about(), code="prompt", sentence="", charged=Micros(0), is_for_all=True
+    )
+    said = draw(veiled, now=NOW).content
+    assert f"Only the person who asked can read why: `/ray show {JOB}`" in said
+    sentence = f"To make it again: `redo {JOB} 2`"
+    failed = n.Failed(about=about(), code="kept", sentence=sentence, charged=Micros(0))
+    assert f"To make it again: mention Raybot with `redo {JOB} 2`" in draw(failed, now=NOW).content
+
+
+def test_a_failed_shot_names_its_buttons_and_nothing_to_type() -> None:
+    failed = n.ShotFailed(about=about(), number=2, sentence="No.", until=NOW, can_finish=True)
+    said = draw(failed, now=NOW).content
+    assert "Finish takes the shot before it as the film. Cancel stops without a film." in said
+    assert all(f"{verb} {JOB}" not in said for verb in ("redo", "finish", "cancel"))
+    route = Route(provider="fal", price=Price(micros=Micros(180_000)), work=about().work)
+    waiting = n.Waiting(about=about(), sentence="It is full.", offer=route)
+    assert "Press Confirm to have it so." in draw(waiting, now=NOW).content
 
 
 def test_commands_are_named_as_they_are_called_here() -> None:

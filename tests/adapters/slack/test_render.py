@@ -17,6 +17,7 @@ from adapters.slack import blocks, buttons, render
 from adapters.slack.render import draw
 from bot import errors
 from bot import notices as n
+from bot.job import Route
 from bot.refs import MessageRef, Micros, Price, ThreadRef
 from bot.request import SourceClip, UpscaleWork
 from bot.studio import Receipt
@@ -270,6 +271,27 @@ def test_a_test_says_what_it_would_have_cost() -> None:
     test = about(price=Price(micros=Micros(220_000), is_test=True))
     text = draw(delivered(test, charged=Micros(0)), now=NOW).text
     assert "would have cost ≈ $0.22 (a test, nothing charged)" in text
+
+
+def test_what_everybody_may_read_names_a_command_that_works_here() -> None:
+    veiled = n.Failed(
+        about=about(), code="prompt", sentence="", charged=Micros(0), is_for_all=True
+    )
+    said = draw(veiled, now=NOW).text
+    assert f"Only the person who asked can read why: `/ray show {JOB}`" in said
+    sentence = f"To make it again: `redo {JOB} 2`"
+    failed = n.Failed(about=about(), code="kept", sentence=sentence, charged=Micros(0))
+    assert f"To make it again: `/ray redo {JOB} 2`" in draw(failed, now=NOW).text
+
+
+def test_a_failed_shot_names_its_buttons_and_nothing_to_type() -> None:
+    failed = n.ShotFailed(about=about(), number=2, sentence="No.", until=NOW, can_finish=True)
+    said = draw(failed, now=NOW).text
+    assert "Finish takes the shot before it as the film. Cancel stops without a film." in said
+    assert all(f"{verb} {JOB}" not in said for verb in ("redo", "finish", "cancel"))
+    route = Route(provider="fal", price=Price(micros=Micros(180_000)), work=about().work)
+    waiting = n.Waiting(about=about(), sentence="It is full.", offer=route)
+    assert "Press Confirm to have it so." in draw(waiting, now=NOW).text
 
 
 def test_commands_are_named_as_they_are_called_here() -> None:

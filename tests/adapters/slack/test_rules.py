@@ -123,7 +123,7 @@ async def test_a_workspaces_rules_are_shown_once_before_the_first_clip(lane: Lan
     await asked.wait_said(lambda text: "Be kind, always." in text)
     shown = lane.ana.ephemerals[-1]
     assert shown.buttons == ["Accept", "Cancel"]
-    status = await lane.status("Waiting for its person")
+    status = await lane.status("Waiting for the person who asked")
     assert "Be kind" not in status.plain
     await lane.ana.click(shown, "Accept")
     assert "red fox" in str((await lane.clip()).blocks)

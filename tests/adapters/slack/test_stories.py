@@ -92,7 +92,7 @@ async def test_a_shot_is_made_again_once_where_the_click_is_carried_out_twice(
         for _ in range(2):
             lane.house.simulator.faults.fail("It broke")
         await lane.ana.slash("/ray", "story a fox wakes | it runs", lane.general)
-        asks = await lane.status("To make it again")
+        asks = await lane.status("Redo makes this shot again")
         [film] = [job for job in await all_jobs(lane) if job.is_film]
         monkeypatch.setattr(Inbox, "done", never)
         await lane.ana.click(asks, "Redo")

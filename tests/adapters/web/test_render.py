@@ -103,7 +103,7 @@ def _draw(shown: Shown) -> str:
         (DONE, []),
         (
             n.ShotFailed(about=ABOUT, number=2, sentence="No.", until=NOW, can_finish=True),
-            ["Make this shot again", "Finish the film", "Cancel"],
+            ["Redo this shot", "Finish the film", "Cancel"],
         ),
     ],
 )
