@@ -222,7 +222,7 @@ def _allowed(config: Config, ways: list[Way]) -> tuple[list[Way], str]:
     left, refused = [], ""
     for way in ways:
         try:
-            quota.check_work(config.limits, way[1])
+            quota.check_work(config.limits, way[1], way[0].capabilities[way[1].model].resolutions)
             left.append(way)
         except NotAllowed as error:
             refused = refused or error.sentence

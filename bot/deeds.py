@@ -12,6 +12,7 @@ from bot.errors import InvalidRequest
 from bot.ports import ModelCapabilities, Operation
 from bot.request import (
     RESOLUTIONS,
+    AnyWork,
     AspectRatio,
     ClipWork,
     ModifyWork,
@@ -132,3 +133,12 @@ def _fit_target(work: UpscaleWork, can: ModelCapabilities, remarks: list[str]) -
 def _is_larger(target: Resolution, work: UpscaleWork) -> bool:
     width, height = pricing.SIZES[target]
     return width * height > work.source.width * work.source.height * LARGER
+
+
+def sizes_of(work: AnyWork, can: ModelCapabilities) -> tuple[Resolution, ...]:
+    """The sizes in which a model can make a work, as far as it has any to choose from."""
+    if isinstance(work, UpscaleWork):
+        return can.targets
+    if isinstance(work, ReframeWork | ModifyWork):
+        return can.sizes.get((work.kind, work.aspect_ratio), ())
+    return can.resolutions

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from bot import choice, failover, pricing, quota, storyline
+from bot.deeds import sizes_of
 from bot.errors import ConfigError, FrameRejected, InvalidRequest, NotAllowed, Refusal
 from bot.failover import Failover, move
 from bot.frames import Frames
@@ -109,9 +110,10 @@ class Planner:
             return storyline.settle(work, lambda shot: self.settle(shot, chosen, limits))
         filled = with_defaults(work, self._house_defaults(), chosen)
         refusals: list[NotAllowed] = []
-        for _, settled, _ in choice.candidates(filled, self._able(filled)):
+        for provider, settled, _ in choice.candidates(filled, self._able(filled)):
+            sizes = sizes_of(settled, provider.capabilities[settled.model])
             try:
-                quota.check_work(limits or self._limits, settled)
+                quota.check_work(limits or self._limits, settled, sizes)
             except NotAllowed as error:
                 refusals.append(error)
             else:
@@ -146,8 +148,9 @@ class Planner:
         for provider, settled, remarks in found:
             if among is not None and provider.name not in among:
                 continue
+            sizes = sizes_of(settled, provider.capabilities[settled.model])
             try:
-                quota.check_work(limits, settled)
+                quota.check_work(limits, settled, sizes)
                 routes.append(await self._route(job, provider, settled, remarks, kept))
             except Refusal as error:
                 first_refusal = first_refusal or error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from bot.errors import NotAllowed, QuotaExceeded
 from bot.limits import BY_KEY, LIMITS, Limit, lower
 from bot.overview import Allowance, Grant
 from bot.refs import Micros, money
-from bot.request import AnyWork
+from bot.request import RESOLUTIONS, AnyWork, Resolution
 from bot.tables import LimitsTable, micros
 
 NO_GUESTS = "Guests cannot use Raybot here."
@@ -67,14 +67,22 @@ def keeps_guests_out(limits: LimitsTable) -> bool:
     return 0 in (limits.clips_per_guest_per_day, limits.usd_per_guest_per_day)
 
 
-def check_work(limits: LimitsTable, work: AnyWork) -> None:
-    """Raise `NotAllowed` for a model or a resolution that may not be used."""
+def check_work(
+    limits: LimitsTable, work: AnyWork, sizes: Collection[Resolution] = RESOLUTIONS
+) -> None:
+    """Raise `NotAllowed` for a model or a resolution that may not be used.
+
+    `sizes` are those in which its model can make it: no other is proposed.
+    """
     if limits.models and work.model not in limits.models:
         raise NotAllowed(f"Here you can use {', '.join(limits.models)}.")
     resolution = getattr(work, "resolution", None)
     if resolution is not None and resolution not in limits.resolutions:
-        allowed = ", ".join(limits.resolutions) or "no resolution"
-        raise NotAllowed(f"{resolution} is off here. You can use {allowed}.")
+        allowed = ", ".join(each for each in limits.resolutions if each in sizes)
+        refused = f"{resolution} is off here"
+        if not allowed:
+            raise NotAllowed(f"{refused}, and so is every other size of {work.model}.")
+        raise NotAllowed(f"{refused}. You can use {allowed}.")
 
 
 def allowances(limits: LimitsTable, used: Used, now: datetime) -> tuple[Allowance, ...]:

@@ -362,7 +362,7 @@ async def test_settings_are_ones_own(inn: House) -> None:
         ({"duration": "7s"}, InvalidRequest, "duration: .*'5s', '9s' or '10s'"),
         ({"duration": "10s"}, InvalidRequest, "nearest it can is 9s"),
         ({"resolution": "360p"}, InvalidRequest, "nearest it can is 540p"),
-        ({"resolution": "4k"}, NotAllowed, "4k is off here. You can use 360p, 540p"),
+        ({"resolution": "4k"}, NotAllowed, "4k is off here. You can use 540p, 720p"),
         ({"aspect_ratio": "16:10"}, InvalidRequest, "'16:9'"),
         ({"loop": "perhaps"}, InvalidRequest, "loop"),
     ],
