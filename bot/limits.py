@@ -64,6 +64,11 @@ class Limit:
         return f"{_PLACES[self.whose]} {what}{when}"
 
     @property
+    def owner(self) -> str:
+        """Whose it is, to whoever meets it: `your`, `this channel's`."""
+        return _PLACES.get(self.whose, "your")
+
+    @property
     def title(self) -> str:
         """What those who run a place call it."""
         if self.whose == "total":

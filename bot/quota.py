@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.errors import NotAllowed, QuotaExceeded
-from bot.limits import BY_KEY, LIMITS, Limit, lower
+from bot.limits import BY_KEY, LIMITS, Limit, Per, lower
 from bot.overview import Allowance, Grant
 from bot.refs import Micros, money
 from bot.request import RESOLUTIONS, AnyWork, Resolution
 from bot.tables import LimitsTable, micros
 
 NO_GUESTS = "Guests cannot use Raybot here."
+_PERIODS: Mapping[Per, str] = {"day": "today", "month": "this month"}
 #: What already counts, by the limit's key: open and delivered clips, held and settled money.
 Used = Mapping[str, int]
 #: When a person's job was accepted, and what it costs now.
@@ -203,10 +204,11 @@ def crossed(before: int, after: int, allowed: int | None) -> int | None:
 def _sentence(limit: Limit, allowance: Allowance, more: int) -> str:
     assert allowance.allowed is not None
     if limit.is_money:
-        left = max(0, allowance.allowed - allowance.used)
+        left = money(max(0, allowance.allowed - allowance.used))
+        whole = f"{limit.owner} {money(allowance.allowed)} for {_PERIODS[limit.per]}"
         return (
-            f"This would hold {money(more)}, and {money(left)} of {money(allowance.allowed)} "
-            f"is left in {allowance.name}. A shorter or smaller clip costs less."
+            f"This costs about {money(more)}; {left} of {whole} is left. "
+            "A shorter or smaller clip costs less."
         )
     used = f"{allowance.used} of {allowance.allowed}"
     further = "" if more == 1 else f" This would be {more} more."

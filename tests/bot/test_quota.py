@@ -132,10 +132,10 @@ DAY_END, MONTH_END = at("2026-11-23T00:00"), at("2026-12-01T00:00")
 CASES: list[tuple[dict[str, Any], Used, datetime | None, str]] = [
     ({"running_per_person": 3}, {"running_per_person": 3}, None, "clips running at once"),
     ({"clips_per_person_per_day": 5}, {"clips_per_person_per_day": 5}, DAY_END, "clips per day"),
-    ({"usd_per_person_per_day": 1}, {"usd_per_person_per_day": 900_001}, DAY_END, "your budget"),
+    ({"usd_per_person_per_day": 1}, {"usd_per_person_per_day": 900_001}, DAY_END, "of your "),
     ({"usd_per_channel_per_day": 1}, {"usd_per_channel_per_day": 900_001}, DAY_END, "channel's"),
     ({"usd_per_tenant_per_month": 1}, {"usd_per_tenant_per_month": 900_001}, MONTH_END, "place's"),
-    ({"usd_total_per_month": 1}, {"usd_total_per_month": 900_001}, MONTH_END, "whole budget"),
+    ({"usd_total_per_month": 1}, {"usd_total_per_month": 900_001}, MONTH_END, "of the whole "),
 ]
 ASKED = Micros(100_000)
 
@@ -167,7 +167,9 @@ def test_what_is_not_limited_may_start(
 
 def test_the_sentences_say_what_is_left_and_what_to_do() -> None:
     limits = NONE.model_copy(update={"usd_per_person_per_day": 0.5})
-    with pytest.raises(QuotaExceeded, match=r"hold \$0\.15, and \$0\.04 of \$0\.50 is left"):
+    with pytest.raises(
+        QuotaExceeded, match=r"about \$0\.15; \$0\.04 of your \$0\.50"
+    ):
         quota.check(limits, {"usd_per_person_per_day": 460_000}, Micros(153_000), NOW)
     with pytest.raises(QuotaExceeded, match="A shorter or smaller clip costs less"):
         quota.check(limits, {}, Micros(500_001), NOW)
@@ -179,10 +181,26 @@ def test_the_sentences_say_what_is_left_and_what_to_do() -> None:
         quota.check(limits, {}, Micros(0), NOW)
 
 
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("usd_per_person_per_month", "your $1.00 for this month"),
+        ("usd_per_channel_per_day", "this channel's $1.00 for today"),
+        ("usd_per_tenant_per_month", "this place's $1.00 for this month"),
+        ("usd_total_per_month", "the whole $1.00 for this month"),
+    ],
+)
+def test_a_budget_is_told_with_whose_it_is_and_for_when(key: str, words: str) -> None:
+    limits = NONE.model_copy(update={key: 1.0})
+    with pytest.raises(QuotaExceeded) as refused:
+        quota.check(limits, {key: 900_000}, Micros(200_000), NOW)
+    assert f"This costs about $0.20; $0.10 of {words} is left." in refused.value.sentence
+
+
 def test_what_is_left_is_never_less_than_nothing() -> None:
     """The operator may lower a limit in the middle of a day."""
     limits = NONE.model_copy(update={"usd_per_person_per_day": 0.5})
-    with pytest.raises(QuotaExceeded, match=r"\$0\.00 of \$0\.50 is left"):
+    with pytest.raises(QuotaExceeded, match=r"\$0\.00 of your \$0\.50 for today is left"):
         quota.check(limits, {"usd_per_person_per_day": 900_000}, Micros(1), NOW)
 
 

@@ -212,7 +212,7 @@ async def test_the_whole_is_held_against_the_budget(open_house: Callable[..., An
     house: House = await open_house(
         limits={"usd_per_person_per_day": 0.4, "running_per_person": 1, "confirm_above_usd": None}
     )
-    with pytest.raises(QuotaExceeded, match=r"would hold \$0\.4[0-9]"):
+    with pytest.raises(QuotaExceeded, match=r"costs about \$0\.4[0-9]"):
         await house.studio.submit(to_story(*LINES))
     assert await house.app.database.read(jobs.open_ids) == []
     assert house.simulator.generations == {}

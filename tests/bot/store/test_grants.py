@@ -113,14 +113,14 @@ async def test_a_grant_raises_ones_own_money_and_nobody_elses(books: Books) -> N
     await books.database.write(lambda tx: allowances.grant(tx, person, given, by="guard"))
     await books.accept(await books.received(), 1_000_000, limits=limits)
     await books.accept(await books.received(), 1_500_000, limits=limits)
-    with pytest.raises(QuotaExceeded, match=r"\$0\.00 of \$2\.50 is left in your budget"):
+    with pytest.raises(QuotaExceeded, match=r"\$0\.00 of your \$2\.50 for today is left"):
         await books.accept(await books.received(), 1, limits=limits)
-    with pytest.raises(QuotaExceeded, match="the whole budget"):
+    with pytest.raises(QuotaExceeded, match="of the whole "):
         await books.accept(await books.received(user="ben"), 600_000, limits=limits)
-    with pytest.raises(QuotaExceeded, match=r"\$1\.00 is left in your budget per day"):
+    with pytest.raises(QuotaExceeded, match=r"of your \$1\.00 for today is left"):
         await books.accept(await books.received(user="ben"), 1_000_001, limits=limits)
     later = NOW + 3 * DAY
-    with pytest.raises(QuotaExceeded, match=r"of \$2\.50 is left in your budget per month"):
+    with pytest.raises(QuotaExceeded, match=r"of your \$2\.50 for this month is left"):
         await books.accept(await books.received(at=later), 1, limits=limits, at=later)
     assert await books.broken() == {}
 
