@@ -217,7 +217,7 @@ def _fit_prompt(work: W, can: ModelCapabilities, remarks: list[str]) -> W:
         )
     if not shortest <= len(prompt) <= longest:
         raise InvalidRequest(
-            f"The prompt has {len(prompt):,} characters; {shortest} to {longest:,} are possible.",
+            f"A prompt needs {shortest} to {longest:,} characters; yours has {len(prompt):,}.",
             field="prompt",
         )
     if estimate_tokens(prompt) > CONTEXT_TOKENS:

@@ -221,6 +221,11 @@ def test_too_short_and_too_long_prompts_are_refused(prompt: str) -> None:
     assert refusal(typed(prompt)).field == "prompt"
 
 
+def test_a_prompt_that_is_too_short_is_told_how_long_one_has_to_be() -> None:
+    needs = "A prompt needs 3 to 5,000 characters; yours has 2."
+    assert refusal(typed("hi")).sentence == needs
+
+
 @pytest.mark.parametrize("prompt", ["fox", "🦊🦊🦊", "x" * 3000, "a fox\n\tin snow", "狐狸跑"])
 def test_prompts_of_three_to_five_thousand_characters_fit(prompt: str) -> None:
     assert fit(typed(prompt), FLASH)[0].prompt == prompt
