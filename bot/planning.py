@@ -108,7 +108,7 @@ class Planner:
         """
         if isinstance(work, StoryWork):
             return storyline.settle(work, lambda shot: self.settle(shot, chosen, limits))
-        filled = with_defaults(work, self._house_defaults(), chosen)
+        filled = with_defaults(work, self._house_defaults(), chosen, models=self._models)
         refusals: list[NotAllowed] = []
         for provider, settled, _ in choice.candidates(filled, self._able(filled)):
             sizes = sizes_of(settled, provider.capabilities[settled.model])
@@ -212,12 +212,16 @@ class Planner:
             end_frame=kept.end,
         )
 
-    def check_chosen(self, chosen: Mapping[str, str]) -> None:
-        """Raise `InvalidRequest` if chosen defaults are nothing a provider can do."""
-        check_names(chosen)
+    def check_chosen(self, chosen: Mapping[str, str], *, others: Sequence[str] = ()) -> None:
+        """Raise `InvalidRequest` if chosen defaults are nothing a provider can do.
+
+        `others` are names of what can be set besides.
+        """
+        check_names(chosen, others=others)
         values = {name: value for name, value in chosen.items() if value}
         work = VideoWork.model_validate({"prompt": "settings", "typed": frozenset(values)})
-        self.settle(with_defaults(work, {}, values, is_typed=True), {})
+        filled = with_defaults(work, {}, values, is_typed=True, models=self._models)
+        self.settle(filled, {})
 
     def offers(
         self, chosen: Mapping[str, str], limits: LimitsTable | None = None
@@ -258,6 +262,9 @@ class Planner:
             )
             for name in CHOOSABLE
         )
+
+    def _models(self) -> Sequence[ModelCapabilities]:
+        return choice.offered(self._providers)
 
     def _house_defaults(self) -> dict[str, Any]:
         return self._defaults.model_dump(include=set(CHOOSABLE))

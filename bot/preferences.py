@@ -58,7 +58,7 @@ class Preferences:
             )
         )
         await self._access.check_place(requester, state)
-        self._planner.check_chosen({**own, **changes})
+        self._planner.check_chosen({**own, **changes}, others=(consent.ANIMATE_MINE,))
 
         def write(tx: Tx) -> dict[str, str]:
             if trust:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, assert_never
@@ -118,6 +118,12 @@ def price_words(price: Price, *, is_over: bool = False) -> str:
 def charge_words(charged: Micros) -> str:
     """Whether a job was charged, as a sentence."""
     return f"{money(charged)} was charged." if charged else "Nothing was charged."
+
+
+def either(choices: Sequence[str]) -> str:
+    """What can be chosen: `5s`, `5s or 9s`, `5s, 9s or 10s`."""
+    *first, last = choices
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def thing(work: Work) -> str:

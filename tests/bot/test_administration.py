@@ -262,7 +262,7 @@ async def test_a_person_and_a_channel_of_the_same_number_are_two(inn: House) -> 
     ("changes", "sentence"),
     [
         ({"colour": "red"}, "no setting 'colour'"),
-        ({"duration": "7s"}, "duration"),
+        ({"duration": "7s"}, "Choose 5s or 9s"),
         ({"resolution": "4k"}, "4k is off here"),
         ({"model": "ray-9"}, "nearest is ray-2"),
     ],

@@ -44,6 +44,11 @@ def test_what_is_typed_wins_and_a_clip_that_is_worked_on_keeps_its_own() -> None
     assert with_defaults(upscale, {}, chosen) == upscale
 
 
+def test_where_no_model_is_known_every_value_there_is_can_be_chosen() -> None:
+    with pytest.raises(InvalidRequest, match=r"^7s is not possible\. Choose 5s, 9s or 10s\.$"):
+        with_defaults(VideoWork(prompt="a fox"), {}, {"duration": "7s"})
+
+
 def test_how_values_are_shown() -> None:
     assert shown("loop", True) == "true"
     assert shown("concepts", ("pov", "static")) == shown("concepts", "pov,static") == "pov, static"
@@ -98,7 +103,7 @@ async def test_what_is_made_again_has_the_style_of_then(house: House) -> None:
 async def test_a_style_that_cannot_be_is_refused(house: House) -> None:
     person = to_requester()
     for wrong, sentence in (
-        ({"suffix": "x" * 301}, "suffix: .*300"),
+        ({"suffix": "x" * 301}, "The suffix is too long. At most 300 characters"),
         ({"concepts": "orbit_lefft"}, "no camera move. The nearest is orbit_left"),
     ):
         with pytest.raises(InvalidRequest, match=sentence):
