@@ -16,7 +16,7 @@ from adapters.admin_text import DAYS, change_words, limits_line, page_in, words_
 from adapters.command_text import SettingsCommand
 from adapters.opinions import Opinions
 from bot.clock import Clock
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, of_no_clip
 from bot.refs import money
 from bot.request import Requester
 from bot.text import (
@@ -118,6 +118,10 @@ class Admin:
 
     async def answer(self, said: str, actor: Requester, *, form: str | None = None) -> Page:
         """Carry out one act, a grant once for each `form`; raises `InvalidRequest`."""
+        with of_no_clip():
+            return await self._answer(said, actor, form)
+
+    async def _answer(self, said: str, actor: Requester, form: str | None) -> Page:
         name, _, rest = said.strip().partition(" ")
         if name.lower() == "grant":
             return await self._grant(actor, rest.strip(), form)

@@ -14,6 +14,7 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.BotError: ("Something went wrong", _LOOK),
     errors.Refusal: ("That cannot be done", "Change it and ask again."),
     errors.InvalidRequest: ("That is not understood", "Correct it and send it again."),
+    errors.DeskClosed: ("The desk is not open here", "Ask whoever runs Raybot for it."),
     errors.FrameRejected: ("The image cannot be used", "Try another JPEG, PNG, WebP or HEIC."),
     errors.QuotaExceeded: ("A limit is reached", "Type usage to see what is left."),
     errors.NotAllowed: ("Not allowed", "If that is wrong, ask those who run this place."),
@@ -45,14 +46,17 @@ def describe_error(
 ) -> Text:
     """What is wrong and what to do, the job, and whether it was charged.
 
-    `charged` None: a job that is under way. Without a job nothing was started, if that is known.
+    `charged` None: a job that is under way. Without a job nothing was started, if that is known;
+    where no clip was asked for, nothing is said of money.
     """
     title, advice = next(_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS)
     is_unknown = type(error) in _UNKNOWN
-    lines = [clean(error.sentence, limit=500), advice]
+    is_advised = isinstance(error, errors.Moderated) and error.is_advised
+    lines = [clean(error.sentence, limit=500), *([] if is_advised else [advice])]
     if isinstance(error, errors.QuotaExceeded) and error.resets_at:
         lines.append(f"The limit resets {moment(error.resets_at)}.")
-    if charged is not None or (job_id is None and not is_unknown):
+    is_free = job_id is None and not is_unknown and error.is_of_clip
+    if charged is not None or is_free:
         lines.append(charge_words(charged or Micros(0)))
     lines += [f"job {job_id}"] if job_id else []
     return Text(title=title, lines=tuple(dict.fromkeys(lines)), tone="bad")

@@ -3,7 +3,8 @@
 BotError
 ├─ ConfigError
 ├─ Refusal
-│  ├─ InvalidRequest   ├─ FrameRejected   ├─ QuotaExceeded
+│  ├─ InvalidRequest ── DeskClosed
+│  ├─ FrameRejected    ├─ QuotaExceeded
 │  ├─ NotAllowed ── NotServed, Paused, WrongChannel
 │  ├─ Moderated        ├─ NotChecked
 │  ├─ JobNotFound      └─ AddressRefused
@@ -18,6 +19,8 @@ BotError
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ Filtered = Literal["words", "image", "names"]
 class BotError(Exception):
     """Something went wrong on our side."""
 
+    #: Whether a clip was asked for, so that people wonder what it cost.
+    is_of_clip = True
+
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or inspect.getdoc(type(self)) or "")
 
@@ -38,6 +44,16 @@ class BotError(Exception):
     def sentence(self) -> str:
         """The plain sentence a person may read."""
         return str(self)
+
+
+@contextmanager
+def of_no_clip() -> Iterator[None]:
+    """Let what goes wrong in it say nothing of money: no clip was asked for."""
+    try:
+        yield
+    except BotError as error:
+        error.is_of_clip = False
+        raise
 
 
 class ConfigError(BotError):
@@ -54,6 +70,12 @@ class InvalidRequest(Refusal):
     def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class DeskClosed(InvalidRequest):
+    """Whoever runs Raybot can open the desk."""
+
+    is_of_clip = False
 
 
 class FrameRejected(Refusal):
@@ -106,9 +128,13 @@ class Moderated(Refusal):
     #: The job that was refused, once there is one.
     job_id = ""
 
-    def __init__(self, message: str | None = None, *, kind: Filtered) -> None:
+    def __init__(
+        self, message: str | None = None, *, kind: Filtered, is_advised: bool = False
+    ) -> None:
         super().__init__(message)
         self.kind = kind
+        #: Whether its sentence says what to change.
+        self.is_advised = is_advised
 
 
 class NotChecked(Refusal):

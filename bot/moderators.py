@@ -84,7 +84,7 @@ class WordModerator:
         """Raise `Moderated` where something on a list is asked for."""
         texts = [text for text in (asked.prompt, asked.negative_prompt) if text]
         if any(each.blocks(text) for each in (self._blocked, asked.blocked) for text in texts):
-            raise Moderated(ADVICE["words"], kind="words")
+            raise Moderated(ADVICE["words"], kind="words", is_advised=True)
 
     async def aclose(self) -> None:
         """There is nothing to close."""
@@ -184,7 +184,7 @@ def _to_refusal(said: dict[str, Any]) -> Moderated:
     kind: Filtered = next((each for each in get_args(Filtered) if each == told), "words")
     sentence = said.get("sentence")
     own = clean(sentence) if isinstance(sentence, str) else ""
-    return Moderated(own or ADVICE[kind], kind=kind)
+    return Moderated(own or ADVICE[kind], kind=kind, is_advised=not own)
 
 
 def open_moderators(

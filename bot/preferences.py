@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bot import choice, consent
 from bot.access import Access
+from bot.errors import of_no_clip
 from bot.overview import Offer, Setting
 from bot.planning import Planner
 from bot.ports import ModelCapabilities, Operation
@@ -49,7 +50,8 @@ class Preferences:
         `animate_mine` says whether others may animate one's images, whatever a place decides.
         """
         trust = {name: value for name, value in changes.items() if name == consent.ANIMATE_MINE}
-        trust = {name: consent.to_choice(value) for name, value in trust.items()}
+        with of_no_clip():
+            trust = {name: consent.to_choice(value) for name, value in trust.items()}
         changes = {name: value for name, value in changes.items() if name not in trust}
         own, state = await self._database.read(
             lambda conn: (
@@ -57,8 +59,9 @@ class Preferences:
                 places.state(conn, requester.tenant),
             )
         )
-        await self._access.check_place(requester, state)
-        self._planner.check_chosen({**own, **changes}, others=(consent.ANIMATE_MINE,))
+        with of_no_clip():
+            await self._access.check_place(requester, state)
+            self._planner.check_chosen({**own, **changes}, others=(consent.ANIMATE_MINE,))
 
         def write(tx: Tx) -> dict[str, str]:
             if trust:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from bot.access import LOCAL
 from bot.bot_context import BotContext
 from bot.clock import Clock
-from bot.errors import DeliveryError, InvalidRequest, LinkSpent, NotAllowed
+from bot.errors import DeliveryError, DeskClosed, InvalidRequest, LinkSpent, NotAllowed
 from bot.log import get_logger
 from bot.overview import Invitation, Sitting
 from bot.page_words import describe_invitation
@@ -68,7 +68,7 @@ class Entry:
     async def invite(self, actor: Requester) -> Invitation:
         """A link for somebody who may run their place, as their platform said just now.
 
-        An operator sees every place. Raises `NotAllowed`, and `InvalidRequest` without a desk.
+        An operator sees every place. Raises `NotAllowed`, and `DeskClosed` without a desk.
         """
         self._check_open()
         tenant = "" if self._rights.is_operator(actor) else actor.tenant
@@ -193,9 +193,9 @@ class Entry:
 
     def _check_open(self) -> None:
         if not self._context.desk_address:
-            raise InvalidRequest(
-                "The desk is not open here. Whoever runs Raybot opens it with enabled = true in "
-                "[adapters.web], and to others than their own machine with public_url in [bot]."
+            raise DeskClosed(
+                "Whoever runs Raybot can open the desk with enabled = true in [adapters.web], and "
+                "to others than their own machine with public_url in [bot]."
             )
 
     def _make_link(self) -> tuple[str, Invitation]:

@@ -13,7 +13,7 @@ from adapters.discord import community, forgetting, render
 from adapters.discord.admin_commands import checked
 from adapters.discord.replies import tell
 from bot.clock import Clock
-from bot.errors import InvalidRequest, NotAllowed
+from bot.errors import InvalidRequest, NotAllowed, of_no_clip
 from bot.request import Requester
 from bot.text import (
     Text,
@@ -45,6 +45,12 @@ class Admin:
         self, interaction: Interaction, act: str, actor: Requester, given: Given
     ) -> None:
         """Carry out one act; Discord's own setting of who sees the command can be too generous."""
+        with of_no_clip():
+            await self._answer(interaction, act, actor, given)
+
+    async def _answer(
+        self, interaction: Interaction, act: str, actor: Requester, given: Given
+    ) -> None:
         if not (interaction.permissions.manage_guild or self._admin.is_operator(actor)):
             raise NotAllowed("Only who may manage this server can do that.")
         self._admin.check(actor.tenant, actor=actor)

@@ -16,7 +16,7 @@ from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
 from adapters.slack.render import Drawn
 from bot.clock import Clock
-from bot.errors import DeliveryError, InvalidRequest, NotAllowed
+from bot.errors import DeliveryError, InvalidRequest, NotAllowed, of_no_clip
 from bot.request import Requester
 from bot.text import (
     DIGEST,
@@ -85,6 +85,10 @@ class Admin:
 
     async def answer(self, said: str, actor: Requester, person: Person) -> Drawn:
         """Carry out one act; raises `NotAllowed`, and `InvalidRequest` that says what would do."""
+        with of_no_clip():
+            return await self._answer(said, actor, person)
+
+    async def _answer(self, said: str, actor: Requester, person: Person) -> Drawn:
         if not (person.is_admin or self._admin.is_operator(actor)):
             raise NotAllowed("Only admins of this workspace can do that.")
         self._admin.check(actor.tenant, actor=actor)

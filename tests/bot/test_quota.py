@@ -167,9 +167,7 @@ def test_what_is_not_limited_may_start(
 
 def test_the_sentences_say_what_is_left_and_what_to_do() -> None:
     limits = NONE.model_copy(update={"usd_per_person_per_day": 0.5})
-    with pytest.raises(
-        QuotaExceeded, match=r"about \$0\.15; \$0\.04 of your \$0\.50"
-    ):
+    with pytest.raises(QuotaExceeded, match=r"about \$0\.15; \$0\.04 of your \$0\.50"):
         quota.check(limits, {"usd_per_person_per_day": 460_000}, Micros(153_000), NOW)
     with pytest.raises(QuotaExceeded, match="A shorter or smaller clip costs less"):
         quota.check(limits, {}, Micros(500_001), NOW)

@@ -472,8 +472,25 @@ def test_an_error_before_there_is_a_job_costs_nothing_where_that_is_known(
     if kind in (errors.BotError, errors.StoreError, errors.CommitUnknown):
         assert "charged" not in " ".join(lines)
         assert "operator has to look" in lines[-1]
+    elif kind is errors.DeskClosed:
+        assert "charged" not in " ".join(lines)
     else:
         assert lines[-1] == "Nothing was charged."
+
+
+def test_where_no_clip_was_asked_for_nothing_is_said_of_money() -> None:
+    error = errors.InvalidRequest("No.")
+    with pytest.raises(errors.InvalidRequest), errors.of_no_clip():
+        raise error
+    assert describe_error(error).lines == ("No.", "Correct it and send it again.")
+
+
+def test_what_is_not_allowed_is_advised_once() -> None:
+    told = "It is not allowed. Say it in other words."
+    advised = errors.Moderated(told, kind="words", is_advised=True)
+    assert describe_error(advised).lines == (told, "Nothing was charged.")
+    bare = describe_error(errors.Moderated("No cats.", kind="words")).lines
+    assert bare == ("No cats.", "Change it and ask again.", "Nothing was charged.")
 
 
 def test_of_a_job_that_goes_on_nothing_is_claimed_about_money() -> None:

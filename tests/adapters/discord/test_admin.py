@@ -190,6 +190,7 @@ async def test_defaults_of_server_and_channel_hold_in_this_order(
     assert "this place" in shown.content
     wrong = await told(boss, "defaults", setting="duration", value="7s")
     assert "7s is not possible" in wrong.content
+    assert "charged" not in wrong.content
 
 
 async def test_somebody_is_blocked_and_let_in_again(street: Street, boss: Person) -> None:

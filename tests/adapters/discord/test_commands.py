@@ -355,6 +355,7 @@ async def test_own_settings_win_over_the_channels_and_are_taken_back(street: Str
     )
     assert wrong.is_ephemeral
     assert "7s is not possible" in wrong.content
+    assert "charged" not in wrong.content
 
 
 async def test_help_names_commands_that_can_be_clicked(street: Street) -> None:

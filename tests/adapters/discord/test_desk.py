@@ -70,7 +70,9 @@ async def test_who_manages_a_server_gets_a_link_to_its_desk_while_they_do(town: 
 async def test_without_a_desk_it_is_said_how_to_get_one(street: Street) -> None:
     boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
     answer = await boss.answer(await boss.slash("ray-admin desk"))
+    assert "The desk is not open here" in answer.content
     assert "enabled = true in" in answer.content
+    assert "charged" not in answer.content
 
 
 # ---- what Discord says of somebody -------------------------------------------------------------

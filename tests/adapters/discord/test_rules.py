@@ -87,6 +87,7 @@ async def test_what_a_filter_refused_is_told_to_its_person_who_edits_it(street: 
     await studio.admin.set_words(here, actor=admin_of(street), words=["grim"])
     told = await street.ana.answer(await street.ana.slash("ray create", prompt="a grim fox"))
     assert "Something in your words is not allowed here" in told.content
+    assert "Change it and ask again" not in told.content
     asked = await street.ana.click(told, "Edit and retry")
     await street.ana.modal(asked)
     await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "a mild fox"}))

@@ -54,7 +54,13 @@ async def test_an_admin_gets_a_link_to_the_workspaces_desk_while_they_are_one(to
 async def test_without_a_desk_it_is_said_how_to_get_one(lane: Lane) -> None:
     boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
     asked = await boss.slash("/ray", "admin desk", lane.general)
-    await asked.wait_said(lambda text: "enabled = true in" in text)
+    await asked.wait_said(
+        lambda text: (
+            "The desk is not open here" in text
+            and "enabled = true in" in text
+            and "charged" not in text
+        )
+    )
 
 
 async def test_slack_says_who_runs_a_workspace_now(town: Town) -> None:
