@@ -8,7 +8,7 @@ from bot import quota
 from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.disk import has_room
-from bot.errors import NoRoom, NotAllowed, NotServed, Paused, WrongChannel
+from bot.errors import NoRoom, NotAllowed, NotOutside, NotServed, Paused, WrongChannel
 from bot.request import GenerationRequest, Requester
 from bot.store import places, settings
 from bot.store.database import Database, Tx
@@ -55,9 +55,9 @@ class Access:
     def _check_outside(self, requester: Requester, *, is_served: bool) -> None:
         access = self._context.access
         if requester.is_install and not access.user_installs:
-            raise NotServed("Raybot cannot be used as a personal app. Ask in a place it serves.")
+            raise NotOutside("I take no requests as a personal app.")
         if not requester.is_install and not access.direct_messages:
-            raise NotServed("Raybot answers no direct messages. Ask in a place it serves.")
+            raise NotOutside("I take no requests in direct messages.")
         if not is_served or requester.home != requester.tenant:
             raise NotServed("Raybot answers only members of a place that it serves.")
 

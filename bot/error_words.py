@@ -19,6 +19,7 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.QuotaExceeded: ("A limit is reached", "Type usage to see what is left."),
     errors.NotAllowed: ("Not allowed", "If that is wrong, ask those who run this place."),
     errors.NotServed: ("Not open here", "Ask the operator of this bot."),
+    errors.NotOutside: ("Not open here", "Use /ray in a server or workspace that has me."),
     errors.Paused: ("Raybot is paused", "Ask again once it goes on."),
     errors.WrongChannel: ("Not in this channel", "Ask again there."),
     errors.Moderated: ("Not made here", "Change it and ask again."),

@@ -5,7 +5,7 @@ BotError
 ├─ Refusal
 │  ├─ InvalidRequest ── DeskClosed
 │  ├─ FrameRejected    ├─ QuotaExceeded
-│  ├─ NotAllowed ── NotServed, Paused, WrongChannel
+│  ├─ NotAllowed ── NotServed (NotOutside), Paused, WrongChannel
 │  ├─ Moderated        ├─ NotChecked
 │  ├─ JobNotFound      └─ AddressRefused
 ├─ ProviderError
@@ -99,6 +99,10 @@ class NotAllowed(Refusal):
 
 class NotServed(NotAllowed):
     """This place is not set up for Raybot. Its operator can add it."""
+
+
+class NotOutside(NotServed):
+    """I take no requests here."""
 
 
 class LinkSpent(NotAllowed):

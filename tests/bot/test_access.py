@@ -181,10 +181,10 @@ async def test_bad_names_of_places_are_refused(inn: House) -> None:
 @pytest.mark.parametrize(
     ("who", "sentence"),
     [
-        ({"is_direct": True}, "answers no direct messages"),
-        ({}, "answers no direct messages"),
-        ({"is_install": True}, "cannot be used as a personal app"),
-        ({"is_install": True, "is_direct": True}, "cannot be used as a personal app"),
+        ({"is_direct": True}, "no requests in direct messages"),
+        ({}, "no requests in direct messages"),
+        ({"is_install": True}, "no requests as a personal app"),
+        ({"is_install": True, "is_direct": True}, "no requests as a personal app"),
     ],
 )
 async def test_who_asks_from_outside_is_refused_by_default(

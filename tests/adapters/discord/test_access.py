@@ -49,7 +49,7 @@ def abroad(street: Street, person: Person) -> Channel:
 async def test_a_personal_install_is_closed_by_default(street: Street) -> None:
     there = abroad(street, street.ana)
     answer = await refused(street, street.ana, there)
-    assert "cannot be used as a personal app" in answer.content
+    assert "no requests as a personal app" in answer.content
     await nothing_was_spent(street)
 
 
@@ -142,9 +142,11 @@ async def test_time_at_home_counts_for_who_asks_from_abroad(town: Town) -> None:
 async def test_direct_messages_are_closed_by_default(street: Street) -> None:
     await street.ana.say(street.ana.dm, "a red fox")
     told = await street.discord.wait_message(street.ana.dm)
-    assert "answers no direct messages" in told.content
+    assert "no requests in direct messages" in told.content
+    assert "in a server or workspace that has me." in told.content
+    assert "operator" not in told.content
     answer = await refused(street, street.ana, street.ana.dm)
-    assert "answers no direct messages" in answer.content
+    assert "no requests in direct messages" in answer.content
     await nothing_was_spent(street)
 
 

@@ -325,7 +325,7 @@ async def test_direct_messages_work_where_they_are_open(open_lane: Callable[...,
 
 async def test_direct_messages_are_closed_by_default(lane: Lane) -> None:
     await lane.ana.say("a fox", lane.ana.direct)
-    await lane.slack.wait_message(lane.ana.direct, lambda each: "no direct messages" in each.plain)
+    await lane.slack.wait_message(lane.ana.direct, lambda each: "no requests in direct messages" in each.plain)
     assert generations(lane) == []
 
 
@@ -439,7 +439,7 @@ async def test_a_form_in_direct_messages_needs_them_open(lane: Lane) -> None:
     asked = await lane.ana.slash("/ray", "", lane.ana.direct)
     view = await asked.wait_view()
     await lane.ana.submit(view, {"prompt": "a fox"})
-    await lane.slack.wait_message(lane.ana.direct, lambda each: "no direct messages" in each.plain)
+    await lane.slack.wait_message(lane.ana.direct, lambda each: "no requests in direct messages" in each.plain)
     assert generations(lane) == []
 
 
