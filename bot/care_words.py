@@ -244,8 +244,8 @@ FORGET = "Forget it all"
 
 
 def describe_forgetting(page: Forgetting) -> Text:
-    """What goes of a person, and what stays."""
-    whose = "theirs" if page.of else "yours"
+    """What goes of a person, and what stays; adapters make a mention of somebody else's id."""
+    whose = clean(page.of, limit=NAME_CHARS) if page.of else "yours"
     if page.what.is_empty:
         if not page.what.going:
             return Text(title=f"Nothing of {whose} is kept here")

@@ -38,7 +38,7 @@ async def show(
 
 def draw(page: Forgetting, requester: Requester) -> tuple[str, Button | None]:
     """The page, and its button where there is something to decide."""
-    words = render.draw_text(describe_forgetting(page))
+    words = _words(page)
     if not page.can_begin:
         return words, None
     action, user = (OTHER, page.of) if page.of else (OWN, requester.user)
@@ -62,4 +62,10 @@ async def act(
         if target != requester.user:
             raise NotAllowed("Only they themselves can do that. For yourself: /ray forget-me")
         page = await studio.erasure.forget(requester, is_confirmed=True)
-    await tell(interaction, render.draw_text(describe_forgetting(page)))
+    await tell(interaction, _words(page))
+
+
+def _words(page: Forgetting) -> str:
+    """The page; its title comes first, and names whom it is about, who is not called."""
+    words = render.draw_text(describe_forgetting(page))
+    return words.replace(page.of, f"<@{page.of}>", 1) if page.of else words

@@ -165,14 +165,14 @@ class Admin:
             actor.tenant, found[1], actor=actor, until=until, reason=found[3] or ""
         )
         how_long = f"for {found[2]} days" if found[2] else "until you unblock them"
-        return render.draw_sentence(f"They can ask for nothing more, {how_long}.")
+        return render.draw_sentence(f"{found[1]} can ask for nothing more, {how_long}.", found[1])
 
     async def _unblock(self, actor: Requester, rest: str) -> Drawn:
         found = USER.fullmatch(rest)
         if found is None:
             raise InvalidRequest("Say /ray admin unblock @person.")
         await self._admin.unblock(actor.tenant, found[1], actor=actor)
-        return render.draw_sentence("They can ask again.")
+        return render.draw_sentence(f"{found[1]} can ask again.", found[1])
 
     async def _forget(self, actor: Requester, rest: str) -> Drawn:
         found = USER.fullmatch(rest)

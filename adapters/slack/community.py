@@ -100,7 +100,8 @@ class Community:
             actor.tenant, found[1], float(found[2]), actor=actor, until=until
         )
         end = moment(given.until)
-        return render.draw_sentence(f"They can spend {money(given.micros)} more, until {end}.")
+        said = f"{found[1]} can spend {money(given.micros)} more, until {end}."
+        return render.draw_sentence(said, found[1])
 
     async def _words(self, actor: Requester, rest: str) -> Drawn:
         words, patterns = await self._admin.words(actor.tenant, actor=actor)

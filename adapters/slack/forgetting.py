@@ -22,12 +22,22 @@ ACTS = frozenset({OWN, OTHER})
 
 def draw(page: Forgetting, requester: Requester) -> Drawn:
     """The page, with its button where there is something to decide."""
-    drawn = pages.draw_text(describe_forgetting(page))
+    drawn = _named(pages.draw_text(describe_forgetting(page)), page.of)
     if not page.can_begin:
         return drawn
     action, user = (OTHER, page.of) if page.of else (OWN, requester.user)
     row: Block = {"type": "actions", "elements": [buttons.button(action, user, FORGET)]}
     return Drawn(text=drawn.text, blocks=[*drawn.blocks, row])
+
+
+def _named(drawn: Drawn, user: str) -> Drawn:
+    """The page with the name of whom its title is about; only its reader sees it."""
+    if not user:
+        return drawn
+    title, *rest = drawn.blocks
+    said = {**title["text"], "text": title["text"]["text"].replace(user, f"<@{user}>", 1)}
+    text = drawn.text.replace(user, f"<@{user}>", 1)
+    return Drawn(text=text, blocks=[{**title, "text": said}, *rest])
 
 
 async def act(

@@ -394,7 +394,7 @@ def draw_error(
     return to_drawn(fit(said_rows(text, times=times)), buttons=buttons.row(edited, "edit"))
 
 
-def draw_sentence(text: str) -> Drawn:
-    """One sentence of ours, whatever it quotes."""
-    parts = b.named(b.within(text, MAX_CHARS) or "…")
+def draw_sentence(text: str, person: str = "") -> Drawn:
+    """One sentence of ours, whatever it quotes, in which this person shows by their name."""
+    parts = b.named(b.within(text, MAX_CHARS) or "…", person)
     return to_drawn([Row(weight=KEEP, look="said", parts=parts)])

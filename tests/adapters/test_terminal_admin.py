@@ -55,7 +55,7 @@ SAYS = {
     "a badger": "You cannot use Raybot here",
     f"admin unblock {ME}": f"{ME} can ask again",
     "admin grant ben 5": "ben can spend $5.00 more",
-    "admin forget ben": "Nothing of theirs is kept",
+    "admin forget ben": "Nothing of ben is kept",
     "admin rule": "You can set remix",
     "settings animate_mine=nobody": "nobody",
     "admin desk": "/desk/enter?key=",

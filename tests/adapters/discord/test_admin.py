@@ -349,9 +349,13 @@ async def test_people_are_forgotten_who_ask_and_whom_a_manager_names(
     await street.ben.answer(await street.ben.slash("ray settings", setting="loop", value="true"))
     page = await told(boss, "forget", member=street.ben.user)
     assert "1 own setting" in page.content
+    assert f"Shall everything of <@{street.ben.id}> be forgotten here?" in page.content
     said = await boss.answer(await boss.click(page, "Forget it all"))
     assert "being removed" in said.content
-    assert "Nothing of theirs" in (await told(boss, "forget", member=street.ben.user)).content
+    assert (
+        f"Nothing of <@{street.ben.id}>"
+        in (await told(boss, "forget", member=street.ben.user)).content
+    )
     assert "forget" in (await told(boss, "audit")).content
     await street.ana.say(street.general, f"<@{street.discord.app.id}> forget me")
     behind = await street.discord.wait_message(street.general, lambda each: each.buttons)

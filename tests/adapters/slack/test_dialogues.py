@@ -232,9 +232,10 @@ async def test_people_are_forgotten_who_ask_and_whom_an_admin_names(lane: Lane) 
 
     await lane.ben.slash("/ray", "settings ar=9:16", lane.general)
     page = await boss.slash("/ray", f"admin forget <@{lane.ben.id}|ben>", lane.general)
-    await page.wait_said(lambda text: "1 own setting" in text)
+    shown = await page.wait_said(lambda text: "1 own setting" in text)
+    assert f"Shall everything of <@{lane.ben.id}> be forgotten here?" in shown
     asked = await boss.click(page.messages[-1], "Forget it all")
-    await asked.wait_said(lambda text: "Everything of theirs is being removed" in text)
+    await asked.wait_said(lambda text: f"Everything of <@{lane.ben.id}> is being removed" in text)
 
 
 async def test_a_failed_clip_says_why_and_costs_nothing(lane: Lane) -> None:
@@ -325,7 +326,9 @@ async def test_direct_messages_work_where_they_are_open(open_lane: Callable[...,
 
 async def test_direct_messages_are_closed_by_default(lane: Lane) -> None:
     await lane.ana.say("a fox", lane.ana.direct)
-    await lane.slack.wait_message(lane.ana.direct, lambda each: "no requests in direct messages" in each.plain)
+    await lane.slack.wait_message(
+        lane.ana.direct, lambda each: "no requests in direct messages" in each.plain
+    )
     assert generations(lane) == []
 
 
@@ -394,15 +397,18 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
         ("admin words remove word clown", "Blocked words: none."),
         ("admin limit clips_per_person_per_day 9", "clips_per_person_per_day 9"),
         ("admin limit clips_per_persn_per_day 9", "clips_per_person_per_day"),
-        (f"admin grant <@{lane.ana.id}|ana> 5", "$5.00 more"),
+        (f"admin grant <@{lane.ana.id}|ana> 5", " can spend $5.00 more"),
         ("admin queue", "Nothing waits"),
         ("admin audit", "grant"),
-        (f"admin block <@{lane.ben.id}|ben> 3 too loud", "3 days"),
+        (f"admin block <@{lane.ben.id}|ben> 3 too loud", " can ask for nothing more, for 3 days"),
         ("admin pause", "Paused"),
     ):
         asked = await boss.slash("/ray", typed, lane.general)
         # The first chart takes a process a while.
         assert says in await asked.wait_said(seconds=45)
+        if says.startswith(" can "):
+            shown = str(asked.messages[-1].blocks)
+            assert f"'user_id': '{typed.partition('<@')[2].partition('|')[0]}'" in shown
     letters = [each for each in lane.slack.said(boss.direct) if each.files]
     kinds = ["png"] * bool(find_spec("matplotlib")) + ["csv", "csv"]
     assert [[f.name[-3:] for f in each.files] for each in letters] == [kinds]
@@ -414,7 +420,7 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
     asked = await lane.ben.slash("/ray", "a fox", lane.general)
     await asked.wait_said(lambda text: "You cannot use Raybot here" in text)
     asked = await boss.slash("/ray", f"admin unblock <@{lane.ben.id}|ben>", lane.general)
-    await asked.wait_said(lambda text: "again" in text)
+    await asked.wait_said(lambda text: " can ask again" in text)
     await lane.ben.slash("/ray", "a fox", lane.general)
     await lane.clip()
 
@@ -439,7 +445,9 @@ async def test_a_form_in_direct_messages_needs_them_open(lane: Lane) -> None:
     asked = await lane.ana.slash("/ray", "", lane.ana.direct)
     view = await asked.wait_view()
     await lane.ana.submit(view, {"prompt": "a fox"})
-    await lane.slack.wait_message(lane.ana.direct, lambda each: "no requests in direct messages" in each.plain)
+    await lane.slack.wait_message(
+        lane.ana.direct, lambda each: "no requests in direct messages" in each.plain
+    )
     assert generations(lane) == []
 
 
