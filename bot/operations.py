@@ -98,8 +98,7 @@ class Operations:
                 return {"sentence": await self._pause.act(name, values, actor=OPERATOR)}
             case _:
                 raise InvalidRequest(f"There is no act {name!r}.")
-        said = f"{job.id} is now {job.state}."
-        return {"job_id": job.id, "state": job.state, "sentence": said}
+        return {"job_id": job.id, "state": job.state, "sentence": f"{job.id} is now {job.state}."}
 
     async def _learn(self, values: Mapping[str, object]) -> str:
         """Keep what was observed of a provider, and let it look accordingly from now on."""
@@ -112,8 +111,6 @@ class Operations:
         provider.learn(await self._database.write(lambda tx: settings.choose(tx, scope, told)))
         since = "each process's next start" if self._database.is_shared else "now"
         return f"{name} is looked at accordingly from {since} on."
-
-    # ---- resolve -------------------------------------------------------------------------
 
     async def resolve(
         self, job_id: JobId, how: How, *, generation_id: GenerationId | None, actor: str
@@ -215,7 +212,9 @@ class Operations:
                 raise InvalidRequest(f"{job_id} was not put aside.")
             settings.write_audit(tx, now, actor=actor, act="unpark", target=job_id, detail="")
             self._dispatcher.wake(tx, job_id, now)
-            return jobs.change(tx, job, parked_at=None, next_at=now, crashes=0, tries=0)
+            settings.withdraw(tx, f"parked:{job_id}", f"crashed:{job_id}")
+            tx.after_commit(lambda: self._announce(job_id))
+            return jobs.change(tx, job, parked_at=None, next_at=now, **jobs.FRESH)
 
         return await self._database.write(work)
 

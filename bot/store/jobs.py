@@ -144,6 +144,8 @@ def _write(tx: Tx, job: Job, columns: dict[str, Any]) -> Job:
             },
         ).one_or_none()
     except IntegrityError as error:
+        if "generation_id" not in columns:
+            raise
         raise Stale(f"{job.id}: this generation belongs to another job.") from error
     if row is None:
         raise Stale

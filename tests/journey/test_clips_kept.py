@@ -9,13 +9,16 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import select
 
 from bot.delivery import POSTS_IN_VAIN
 from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.job import JobState
-from bot.notices import Delivered, Notice
+from bot.notices import Delivered, Notice, Waiting
+from bot.outlook import PUT_ASIDE
 from bot.refs import JobId
 from bot.store import jobs, settings
+from bot.store.schema import operator_notices
 from tests.conftest import House
 from tests.fakes import to_requester
 from tests.ports import free_port
@@ -193,6 +196,10 @@ async def test_a_clip_too_large_and_no_link_is_kept(house: House) -> None:
     await house.check_books()
 
 
+def says_put_aside(notice: Notice | None) -> bool:
+    return isinstance(notice, Waiting) and notice.sentence == PUT_ASIDE
+
+
 async def test_a_job_whose_step_faults_is_put_aside(house: House) -> None:
     """An adapter that breaks its promise and raises something unknown stops only its own job."""
 
@@ -204,11 +211,23 @@ async def test_a_job_whose_step_faults_is_put_aside(house: House) -> None:
 
     house.chat.before_post = fault
     job_id = await run_to_completion(house)
-    async with asyncio.timeout(15):
-        while (await house.job(job_id)).parked_at is None:
-            house.clock.move(seconds=30)
-            await asyncio.sleep(0.05)
+
+    async def told() -> list[str]:
+        query = select(operator_notices.c.sentence).where(operator_notices.c.job_id == job_id)
+        rows = await house.app.database.read(lambda conn: conn.execute(query).scalars().all())
+        return [each for each in rows if "was put aside" in each]
+
+    for _ in range(2):
+        async with asyncio.timeout(15):
+            while (await house.job(job_id)).parked_at is None:
+                house.clock.move(seconds=30)
+                await asyncio.sleep(0.05)
+        assert len(await told()) == 1
+        await house.chat.until(lambda: says_put_aside(house.chat.status(job_id)))
+        unparked = await house.app.operations.unpark(job_id, actor="test")
+        # It begins anew: five faults put it aside again, and that is told again.
+        assert (unparked.faults, unparked.broken, await told()) == (0, 0, [])
+        await house.chat.until(lambda: not says_put_aside(house.chat.status(job_id)))
     house.chat.before_post = lambda _: None
-    await house.app.operations.unpark(job_id, actor="test")
     await house.delivered(job_id)
     await house.check_books()
