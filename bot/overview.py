@@ -76,7 +76,10 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class JobLine:
-    """One job in a list of one's own; `price` is what it cost, or is to cost while it is open."""
+    """One job in a list of one's own; `price` is what it cost, or is to cost while it is open.
+
+    Of a test it is what the same would have cost.
+    """
 
     job_id: JobId
     state: str
@@ -85,6 +88,7 @@ class JobLine:
     price: Micros
     message: MessageRef | None = None
     is_private: bool = False
+    is_test: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

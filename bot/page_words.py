@@ -81,8 +81,13 @@ def _grant_words(grant: Grant) -> str:
 
 
 def _job_words(job: JobLine) -> str:
-    asked = f"{job.job_id}: {job.state}, {moment(job.created_at)}, {money(job.price)}"
+    asked = f"{job.job_id}: {job.state}, {moment(job.created_at)}, {line_price(job)}"
     return f"{asked}, {clean(job.prompt, limit=40)}" if job.prompt else asked
+
+
+def line_price(job: JobLine) -> str:
+    """What a job in a list costs; nobody is charged for a test."""
+    return money(job.price) + (" (test)" if job.is_test else "")
 
 
 def describe_jobs(jobs: Sequence[JobLine]) -> Text:
@@ -90,7 +95,7 @@ def describe_jobs(jobs: Sequence[JobLine]) -> Text:
     if not jobs:
         return Text(title="No jobs here", lines=("Type what you want to see to start one.",))
     rows = [
-        (j.job_id, j.state, money(j.price), moment(j.created_at), clean(j.prompt, limit=40))
+        (j.job_id, j.state, line_price(j), moment(j.created_at), clean(j.prompt, limit=40))
         for j in jobs
     ]
     return Text(title="Your jobs", table=(("job", "state", "price", "asked", "prompt"), *rows))

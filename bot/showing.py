@@ -29,6 +29,7 @@ def to_line(job: Job) -> JobLine:
         price=_price_of(job),
         message=job.message if not is_deleted(job) else None,
         is_private=job.request.is_private,
+        is_test=job.plan is not None and job.plan.price.is_test,
     )
 
 

@@ -48,6 +48,7 @@ from bot.page_words import (
     describe_usage,
     describe_usage_by_day,
     help_text,
+    line_price,
     short_help,
     timeline,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "family_lines",
     "gist",
     "help_text",
+    "line_price",
     "lines_beside",
     "maker",
     "moment",

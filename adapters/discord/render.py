@@ -17,7 +17,7 @@ from adapters.discord.choices import Button, Told, buttons_for, choices_of
 from bot import notices as n
 from bot import text as words
 from bot.errors import BotError, QuotaExceeded
-from bot.refs import JobId, MessageRef, Micros, money
+from bot.refs import JobId, MessageRef, Micros
 from bot.request import Work, is_spoiler
 from bot.studio import Invitation, JobLine, Receipt, Relative, Shown
 from bot.text import Table, Text, clean
@@ -358,7 +358,7 @@ def draw_jobs(lines: Sequence[JobLine], *, page: int = 1, max_chars: int = MAX_C
 
 
 def _job(line: JobLine, room: int) -> str:
-    facts = [f"`{line.job_id}`", escape(line.state), money(line.price)]
+    facts = [f"`{line.job_id}`", escape(line.state), words.line_price(line)]
     facts.append(stamp(line.created_at, "d"))
     facts += [f"[open]({jump(line.message)})"] if line.message else []
     # Last, so that words from right to left turn nothing else around.

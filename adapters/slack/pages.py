@@ -13,9 +13,8 @@ from adapters.slack.render import FACTS, KEEP, Drawn, Row
 from bot import notices as n
 from bot import text as words
 from bot.ports import ModelCapabilities
-from bot.refs import money
 from bot.studio import Invitation, JobLine, Shown
-from bot.text import Table, Text, clean
+from bot.text import Table, Text, clean, line_price
 
 CELL_CHARS = 48
 PROMPT_CHARS = 120
@@ -152,7 +151,7 @@ def job_parts(line: JobLine, room: int) -> list[Part]:
     """A job in one line: what it is, where it stands, what it cost, and as much of its prompt."""
     parts: list[Part] = [
         b.said(line.job_id, code=True),
-        b.said(f" · {clean(line.state)} · {money(line.price)} · "),
+        b.said(f" · {clean(line.state)} · {line_price(line)} · "),
         b.date(line.created_at, b.DAY),
     ]
     if line.message is not None:

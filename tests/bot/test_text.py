@@ -546,6 +546,11 @@ def test_usage() -> None:
             ("today", "3", "2", "1", "0", "14 s", "$0.28"),
         ),
     )
+    shot = JobLine(job_id=JOB, state="delivered", prompt="", created_at=NOW, price=Micros(140_000))
+    last = (shot, replace(shot, is_test=True))
+    lines = describe_usage(UsageReport(today=ROW, month=ROW, last=last)).lines
+    paid = f"{JOB}: delivered, 5 Nov 14:00 UTC, $0.14"
+    assert lines == (paid, f"{paid} (test)")
     two = UsageReport(today=ROW, month=ROW, test_clips=2, test_micros=Micros(280_000))
     assert describe_usage(two).lines[0].startswith("2 test clips")
     assert describe_usage(UsageReport(today=ROW, month=ROW)).lines == ()
