@@ -109,4 +109,4 @@ class Access:
             raise NotAllowed(quota.NO_GUESTS)
         if (block := standing.block) is not None:
             until = f" until {moment(block.until)}" if block.until else ""
-            raise NotAllowed(f"You cannot use Raybot here{until}.")
+            raise NotAllowed(f"You cannot use Raybot here{until}.", until=block.until)

@@ -36,6 +36,8 @@ class BotError(Exception):
 
     #: Whether a clip was asked for, so that people wonder what it cost.
     is_of_clip = True
+    #: The times that people are told, each of whom may see them in their own zone.
+    times: tuple[datetime, ...] = ()
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or inspect.getdoc(type(self)) or "")
@@ -90,11 +92,16 @@ class QuotaExceeded(Refusal):
     ) -> None:
         super().__init__(message)
         self.resets_at = resets_at
+        self.times = (resets_at,) if resets_at is not None else ()
         self.limit = limit
 
 
 class NotAllowed(Refusal):
     """You may not do that here."""
+
+    def __init__(self, message: str | None = None, *, until: datetime | None = None) -> None:
+        super().__init__(message)
+        self.times = (until,) if until is not None else ()
 
 
 class NotServed(NotAllowed):

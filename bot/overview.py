@@ -63,6 +63,13 @@ class UsageReport:
     grants: tuple[Grant, ...] = ()
     last: tuple[JobLine, ...] = ()
 
+    @property
+    def times(self) -> list[datetime]:
+        """Those that its lines name."""
+        resets = [each.resets_at for each in self.allowances if each.resets_at is not None]
+        ends = [each.until for each in self.grants]
+        return [*resets, *ends, *(each.created_at for each in self.last)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -94,9 +94,11 @@ class Admin:
         )
 
     async def _limits(self, interaction: Interaction, actor: Requester) -> None:
-        limits = describe_limits(await self._admin.limits(actor.tenant))
-        rules = describe_rules(await self._admin.rules(actor.tenant))
-        await tell(interaction, _draw_all([limits, rules]))
+        limits = await self._admin.limits(actor.tenant)
+        rules = await self._admin.rules(actor.tenant)
+        times = [limits.month_ends, *filter(None, [rules.paused_at])]
+        pages = [describe_limits(limits), describe_rules(rules)]
+        await tell(interaction, _draw_all(pages, times=times))
 
     async def _channel(self, interaction: Interaction, actor: Requester, given: Given) -> None:
         rules = await self._admin.rules(actor.tenant)
@@ -139,10 +141,10 @@ class Admin:
         await tell(interaction, f"<@{user}> can ask for nothing more, {how_long}.")
 
 
-def _draw_all(pages: Sequence[Text]) -> str:
+def _draw_all(pages: Sequence[Text], *, times: Sequence[datetime] = ()) -> str:
     """Several pages as one message, each with the same room."""
     room = render.MAX_CHARS // len(pages) - 1
-    return "\n".join(render.draw_text(each, max_chars=room) for each in pages)
+    return "\n".join(render.draw_text(each, max_chars=room, times=times) for each in pages)
 
 
 def _to_file(document: Document) -> discord.File:

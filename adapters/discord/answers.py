@@ -181,8 +181,7 @@ class Answers:
                 return self._help()
             case Usage():
                 report = await self._studio.usage(requester, channel=channel)
-                resets = [each.resets_at for each in report.allowances if each.resets_at]
-                return render.draw_text(describe_usage(report), times=resets)
+                return render.draw_text(describe_usage(report), times=report.times)
             case Jobs(search=search, page=page):
                 return await self._jobs(requester, search, page, is_public=is_public)
             case SettingsCommand(changes=changes):

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from adapters.discord.choices import Button, Told, buttons_for, choices_of
 from bot import notices as n
 from bot import text as words
-from bot.errors import BotError, QuotaExceeded
+from bot.errors import BotError
 from bot.refs import JobId, MessageRef, Micros
 from bot.request import Work, is_spoiler
 from bot.studio import Invitation, JobLine, Receipt, Relative, Shown
@@ -305,8 +305,7 @@ def draw_error(
     error: BotError, job_id: JobId | None = None, *, charged: Micros | None = None
 ) -> str:
     """A refusal or an error, for its person's eyes only."""
-    times = [error.resets_at] if isinstance(error, QuotaExceeded) and error.resets_at else []
-    return draw_text(words.describe_error(error, job_id, charged), times=times)
+    return draw_text(words.describe_error(error, job_id, charged), times=error.times)
 
 
 def to_block(table: Table, room: int) -> str:

@@ -125,9 +125,11 @@ class Admin:
         return render.draw_sentence(f"The weekly digest comes {where}")
 
     async def _limits(self, actor: Requester, _rest: str) -> Drawn:
-        limits = pages.draw_text(describe_limits(await self._admin.limits(actor.tenant)))
-        rules = pages.draw_text(describe_rules(await self._admin.rules(actor.tenant)))
-        return _joined([limits, rules])
+        limits = await self._admin.limits(actor.tenant)
+        rules = await self._admin.rules(actor.tenant)
+        paused = [*filter(None, [rules.paused_at])]
+        held = pages.draw_text(describe_limits(limits), times=[limits.month_ends])
+        return _joined([held, pages.draw_text(describe_rules(rules), times=paused)])
 
     async def _channel(self, actor: Requester, rest: str) -> Drawn:
         found, word = CHANNEL.match(rest), rest.rpartition(" ")[2].lower()

@@ -54,8 +54,7 @@ class Answers:
                 )
             case Usage():
                 report = await self._studio.usage(requester, channel=channel)
-                resets = [each.resets_at for each in report.allowances if each.resets_at]
-                return pages.draw_text(describe_usage(report), times=resets)
+                return pages.draw_text(describe_usage(report), times=report.times)
             case Forget(is_confirmed=is_confirmed):
                 page = await self._studio.erasure.forget(requester, is_confirmed=is_confirmed)
                 return forgetting.draw(page, requester)

@@ -20,7 +20,7 @@ from adapters.slack.blocks import Block, Part, jump
 from bot import notices as n
 from bot import text as words
 from bot.acts import FIRST_ROW
-from bot.errors import BotError, Moderated, QuotaExceeded
+from bot.errors import BotError, Moderated
 from bot.refs import JobId, MessageRef, Micros
 from bot.studio import Receipt, Relative
 from bot.text import Text, clean
@@ -388,10 +388,9 @@ def draw_error(
     error: BotError, job_id: JobId | None = None, *, charged: Micros | None = None
 ) -> Drawn:
     """A refusal or an error, for its person's eyes only."""
-    times = [error.resets_at] if isinstance(error, QuotaExceeded) and error.resets_at else []
     text = words.describe_error(error, job_id, charged)
     edited = error.job_id if isinstance(error, Moderated) else ""
-    return to_drawn(fit(said_rows(text, times=times)), buttons=buttons.row(edited, "edit"))
+    return to_drawn(fit(said_rows(text, times=error.times)), buttons=buttons.row(edited, "edit"))
 
 
 def draw_sentence(text: str, person: str = "") -> Drawn:

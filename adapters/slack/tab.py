@@ -63,8 +63,7 @@ def _facts(job: JobLine) -> list[Part]:
 
 def _usage(usage: UsageReport) -> list[Block]:
     """The page, with the name of a part instead of a page's title."""
-    resets = [each.resets_at for each in usage.allowances if each.resets_at]
-    return _part(words.describe_usage(usage), times=resets)
+    return _part(words.describe_usage(usage), times=usage.times)
 
 
 def _part(text: words.Text, *, times: Sequence[datetime] = ()) -> list[Block]:

@@ -55,7 +55,7 @@ from bot.text import (
 )
 
 if TYPE_CHECKING:
-    from bot.studio import Receipt, Studio, UsageReport
+    from bot.studio import Receipt, Studio
 
 HERE = (
     "Drop or paste images to start from one and to end on another; without words they stay in the "
@@ -267,7 +267,7 @@ class Conversation:
         """What was used, and the times that its lines name."""
         report = await self._studio.usage(self._who, channel=THREAD.channel)
         days = await self._studio.usage_by_day(self._who)
-        return describe_usage(report, days), _times_of(report)
+        return describe_usage(report, days), report.times
 
     async def _forget(self, *, is_confirmed: bool) -> Answer:
         page = await self._studio.erasure.forget(self._who, is_confirmed=is_confirmed)
@@ -286,12 +286,6 @@ def _allowed(command: Obeyed, *, runs_it: bool) -> Obeyed:
     if not runs_it and (decides or isinstance(command, AdminAct)):
         raise NotAllowed("That is up to those who run this place.")
     return command
-
-
-def _times_of(report: UsageReport) -> list[datetime]:
-    resets = [each.resets_at for each in report.allowances if each.resets_at is not None]
-    ends = [each.until for each in report.grants]
-    return [*resets, *ends, *(each.created_at for each in report.last)]
 
 
 def _jobs(*receipts: Receipt) -> Answer:

@@ -35,7 +35,6 @@ from bot.errors import (
     ClipError,
     FrameRejected,
     JobNotFound,
-    QuotaExceeded,
     Refusal,
     SignedOut,
 )
@@ -156,9 +155,8 @@ class Playground(Delivery):
         if is_doubtful:
             text = replace(text, lines=(error.sentence, SEND_AGAIN))
         if "hx-request" in call.headers:
-            ends = error.resets_at if isinstance(error, QuotaExceeded) else None
             headers = (DOUBTFUL,) if is_doubtful else ()
-            return reply(render.draw_note(text, [ends] if ends else []), headers=headers)
+            return reply(render.draw_note(text, error.times), headers=headers)
         gone = isinstance(error, JobNotFound | ClipError | FrameRejected) and call.method == "GET"
         status = 404 if gone else 400 if isinstance(error, Refusal) else 500
         return reply(render.draw("error.html", text=text), status=status)

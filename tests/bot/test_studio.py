@@ -413,8 +413,11 @@ async def test_a_blocked_person_may_ask_for_nothing_until_then(inn: House) -> No
         )
     with pytest.raises(NotAllowed, match=r"You cannot use Raybot here\.$"):
         await inn.ask(user="bad1", key="bad1")
-    with pytest.raises(NotAllowed, match=r"You cannot use Raybot here until \d+ \w+ \d+:\d+ UTC"):
+    with pytest.raises(
+        NotAllowed, match=r"You cannot use Raybot here until \d+ \w+ \d+:\d+ UTC"
+    ) as refused:
         await inn.ask(user="bad2", key="bad2")
+    assert refused.value.times == (now + timedelta(hours=1),)
     await inn.ask(user="bad3")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 
@@ -103,6 +104,7 @@ async def test_a_digest_is_found_by_the_process_after_the_one_that_posted_it(tow
 async def test_limits_and_rules_are_shown(street: Street, boss: Person) -> None:
     answer = await told(boss, "limits")
     assert "Limits here" in answer.content
+    assert re.search(r"It ends <t:\d+:f>\.", answer.content)
     assert "Rules here" in answer.content
 
 

@@ -339,6 +339,7 @@ async def test_usage_counts_what_was_made(street: Street) -> None:
     answer = await street.ana.answer(await street.ana.slash("ray usage"))
     assert answer.is_ephemeral
     assert "Your usage" in answer.content
+    assert re.search(r"delivered, <t:\d+:f>, \$", answer.content)
 
 
 async def test_own_settings_win_over_the_channels_and_are_taken_back(street: Street) -> None:

@@ -518,6 +518,12 @@ def test_settings_without_a_table() -> None:
     )
 
 
+def test_a_block_ends_at_a_time_in_the_readers_zone() -> None:
+    until = "You cannot use Raybot here until 22 Nov 14:30 UTC."
+    shown = render.draw_error(errors.NotAllowed(until, until=NOW))
+    assert f"You cannot use Raybot here until <t:{UNIX}:f>." in shown
+
+
 def test_a_refusal_says_when_a_limit_resets_and_how_to_look() -> None:
     refused = errors.QuotaExceeded("Your day is used up.", resets_at=NOW)
     assert render.draw_error(refused).splitlines() == [

@@ -406,6 +406,8 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
         asked = await boss.slash("/ray", typed, lane.general)
         # The first chart takes a process a while.
         assert says in await asked.wait_said(seconds=45)
+        if typed == "admin limits":
+            assert "'type': 'date'" in str(asked.messages[-1].blocks)
         if says.startswith(" can "):
             shown = str(asked.messages[-1].blocks)
             assert f"'user_id': '{typed.partition('<@')[2].partition('|')[0]}'" in shown

@@ -361,6 +361,12 @@ def test_a_receipt_is_one_line_that_leads_to_the_status() -> None:
     assert three.text == f"*3 at once* · Accepted · {way} · `{JOB}` · {way}"
 
 
+def test_a_block_ends_at_a_time_in_the_readers_zone() -> None:
+    until = "You cannot use Raybot here until 22 Nov 14:30 UTC."
+    shown = render.draw_error(errors.NotAllowed(until, until=NOW)).text
+    assert f"You cannot use Raybot here until {STAMP}." in shown
+
+
 def test_a_refusal_says_when_a_limit_resets_and_how_to_look() -> None:
     refused = errors.QuotaExceeded("Your day is used up.", resets_at=NOW)
     drawn = render.draw_error(refused)
