@@ -56,6 +56,7 @@ __all__ = [
     "Usage",
     "format_draft",
     "parse",
+    "parse_prompt",
     "read_link",
     "to_draft",
     "to_work",
@@ -111,6 +112,20 @@ _SETTINGS = re.compile(rf"settings((?:{_PAIR.pattern})*)", re.IGNORECASE)
 
 def parse(text: str) -> Draft | Command:
     """Read what a person typed; raises `InvalidRequest` with one line that says what would do."""
+    _check(text)
+    text = text.strip()
+    return (
+        _parse_verb(text) or work_text.read_verb(text) or _parse_story(text) or _parse_draft(text)
+    )
+
+
+def parse_prompt(text: str) -> Draft:
+    """Read what is a prompt whatever its words are; raises `InvalidRequest`."""
+    _check(text)
+    return _parse_draft(text.strip())
+
+
+def _check(text: str) -> None:
     if len(text) > MAX_CHARS:
         raise InvalidRequest(f"The text is longer than {MAX_CHARS:,} characters.", field="prompt")
     if _NOT_TEXT.search(text):
@@ -118,10 +133,6 @@ def parse(text: str) -> Draft | Command:
             "The prompt holds characters that are no text. Paste it as plain text.",
             field="prompt",
         )
-    text = text.strip()
-    return (
-        _parse_verb(text) or work_text.read_verb(text) or _parse_story(text) or _parse_draft(text)
-    )
 
 
 def _parse_verb(text: str) -> Draft | Command | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 from discord import app_commands
 
-from adapters.discord import commands, parse, remakes, render
+from adapters.discord import commands, drafts, parse, remakes, render
 from adapters.discord.act_forms import Deeds
 from adapters.discord.admin import Admin
 from adapters.discord.answers import Answers
@@ -149,7 +149,7 @@ class Discord(Delivery):
             ]
             start = parse.to_frame(uploads[0], options.start_link, field="start_frame")
             end = parse.to_frame(uploads[1], options.end_link, field="end_frame")
-            draft = parse.to_draft(options)
+            draft = drafts.to_draft(options)
             asked = await self.asked(interaction, is_private=options.is_private)
             request = parse.to_request(asked, draft, start=start, end=end)
             await self.submit(interaction, request)
@@ -202,8 +202,8 @@ class Discord(Delivery):
             mark=interaction.client.mark,
             on_filled=on_filled,
             sizes=[] if is_still else await self._answers.sizes(requester, place, work),
-            prompt=work.prompt if work else "",
-            flags=parse.to_flags(work) if work else "",
+            prompt=drafts.to_prompt(work) if work else "",
+            flags=drafts.to_flags(work) if work else "",
             pictures=pictures,
             is_prompt_needed=needs_prompt,
             is_still=is_still,
@@ -225,7 +225,7 @@ class Discord(Delivery):
         if not await acknowledge(interaction):
             return
         async with self.boundary(partial(refuse, interaction)):
-            draft = parse.read_form(filled.prompt, filled.flags, size=filled.size)
+            draft = drafts.read_form(filled.prompt, filled.flags, size=filled.size)
             draft = replace(draft, is_still=is_still or draft.is_still)
             if filled.end_frame is not None:
                 upload = parse.to_upload(filled.end_frame, interaction_id=interaction.id)

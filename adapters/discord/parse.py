@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import discord
 
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft
-from adapters.discord.commands import Options
 from bot.errors import InvalidRequest, NotAllowed, ThreadGone
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
-from bot.request import Frame, GenerationRequest, ImageFrame, Requester, Work
+from bot.request import Frame, GenerationRequest, ImageFrame, Requester
 
 NAME = "discord"
 DIRECT = "@me"
@@ -348,48 +347,3 @@ def to_request(
         is_age_restricted=asked.is_age_restricted,
         is_private=asked.is_private,
     )
-
-
-def to_draft(options: Options) -> Draft:
-    """A command's options as if they had been typed; raises `InvalidRequest`."""
-    given = {
-        "--model": options.model,
-        "--ar": options.aspect_ratio,
-        "--res": options.resolution,
-        "--dur": options.duration,
-        "--camera": options.camera,
-    }
-    flags = " ".join(f'{flag} "{value}"' for flag, value in given.items() if value)
-    typed = command_text.parse(f"x {flags}")
-    assert isinstance(typed, Draft)
-    return replace(
-        typed,
-        prompt=options.prompt.strip(),
-        loop=options.loop,
-        is_still=options.is_still,
-        is_draft=options.is_draft,
-    )
-
-
-def read_form(prompt: str, flags: str, *, size: str) -> Draft:
-    """The fields of a form; flags win over the list of sizes. Raises `InvalidRequest`."""
-    read = command_text.parse(f"x\n{flags}") if flags.strip() else Draft()
-    if not isinstance(read, Draft) or read.prompt not in ("", "x"):
-        raise InvalidRequest("Flags look like --ar 16:9 --loop.", field="flags")
-    duration, _, resolution = size.partition(" ")
-    has_size = size and not read.is_still
-    sized = command_text.parse(f"x --dur {duration} --res {resolution}") if has_size else Draft()
-    assert isinstance(sized, Draft)
-    return replace(
-        read,
-        prompt=prompt.strip(),
-        duration=read.duration or sized.duration,
-        resolution=read.resolution or sized.resolution,
-    )
-
-
-def to_flags(work: Work) -> str:
-    """What was typed for a work, but for what the form has a field for, or knows itself."""
-    draft = command_text.to_draft(work)
-    typed = replace(draft, prompt="x", duration=None, resolution=None, is_still=False)
-    return command_text.format_draft(typed).removeprefix('"x"').removeprefix("x").strip()

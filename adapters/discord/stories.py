@@ -14,7 +14,7 @@ import discord
 from discord import ui
 
 from adapters import command_text, work_text
-from adapters.discord import parse, render
+from adapters.discord import drafts, parse, render
 from adapters.discord.buttons import (
     FLAGS_CHARS,
     FORM,
@@ -117,11 +117,11 @@ class Stories:
         if not await acknowledge(interaction):
             return
         async with self._desk.boundary(partial(self._refuse, interaction, told)):
-            shots = tuple(work_text.lines_of(told.shots))
+            draft = drafts.read_form(told.shots, told.flags, size=told.size)
+            shots = tuple(work_text.lines_of(draft.prompt))
             self._studio.stories.check(shots)
-            draft = parse.read_form("", told.flags, size=told.size)
             asked = await self._desk.asked(interaction, is_private=told.is_private)
-            request = parse.to_request(asked, replace(draft, shots=shots))
+            request = parse.to_request(asked, replace(draft, prompt="", shots=shots))
             await self._desk.submit(interaction, request)
 
     async def _refuse(self, interaction: Interaction, told: Told, error: BotError) -> None:
@@ -192,5 +192,5 @@ def _chosen(sizes: Sequence[Choice], told: Told) -> list[Choice]:
 
 def _to_flags(options: Options) -> str:
     """What was chosen with the command, as it is typed; raises `InvalidRequest`."""
-    draft = replace(parse.to_draft(options), prompt="x")
+    draft = replace(drafts.to_draft(replace(options, prompt="")), prompt="x")
     return command_text.format_draft(draft).removeprefix("x").strip()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from adapters import admin_text, verbs, work_text
 from adapters.command_text import Draft, format_draft, parse, read_link, to_work
+from adapters.discord import drafts
 from adapters.discord import parse as discord_parse
 from adapters.discord.commands import Options
 from adapters.slack import parse as slack_parse
@@ -72,7 +73,7 @@ def test_a_typed_line_is_understood_or_refused_with_a_sentence(text: str) -> Non
 @fuzz
 @given(WORDS, WORDS, st.sampled_from(("", "5s 720p", "x", "9s", "\ud800 \x00")))
 def test_a_form_is_understood_or_refused(prompt: str, flags: str, size: str) -> None:
-    tried(lambda: discord_parse.read_form(prompt, flags, size=size))
+    tried(lambda: drafts.read_form(prompt, flags, size=size))
     tried(lambda: discord_parse.to_job_id(flags))
     tried(lambda: discord_parse.said_to(f"<@7> {prompt}", 7))
     tried(lambda: discord_parse.to_frame(None, flags, field="start_frame"))
@@ -80,7 +81,7 @@ def test_a_form_is_understood_or_refused(prompt: str, flags: str, size: str) -> 
     tried(lambda: admin_text.page_in(flags))
     tried(lambda: work_text.to_job_id(flags))
     options = Options(prompt=prompt, model=flags, camera=size)
-    tried(lambda: discord_parse.to_draft(options))
+    tried(lambda: drafts.to_draft(options))
 
 
 @fuzz

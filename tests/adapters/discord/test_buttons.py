@@ -118,6 +118,32 @@ async def test_remix_opens_what_was_asked_to_be_changed(street: Street) -> None:
     assert (work.concepts, work.duration) == (("zoom_in",), "9s")
 
 
+async def test_flags_among_the_words_of_a_form_are_read_and_what_is_none_stays(
+    street: Street,
+) -> None:
+    clip = await made(street, '"a sign says --seed 4"')
+    asked = await street.ana.click(clip, "Remix")
+    form = await street.ana.modal(asked)
+    [prompt] = [each["component"] for each in form["components"] if each["label"] == "Prompt"]
+    assert prompt["value"] == '"a sign says --seed 4"'
+    answer = await street.ana.answer(
+        await street.ana.submit_modal(asked, {"Prompt": "a fox --ar 9:16", "Flags": "--ar 1:1"})
+    )
+    assert "aspect ratio in the prompt is another" in answer.content
+    assert len(await all_jobs(street)) == 1
+    again = await street.ana.click(clip, "Remix")
+    await street.ana.modal(again)
+    sent = {"Prompt": "a blue fox --dur 9s --ar 9:16", "Length and size": ["5s 540p"]}
+    await street.ana.answer(await street.ana.submit_modal(again, sent))
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
+    newest, first = await all_jobs(street)
+    assert first.work.prompt == "a sign says --seed 4"
+    work = to_video(newest.work)
+    assert (work.prompt, work.aspect_ratio) == ("a blue fox", "9:16")
+    assert (work.duration, work.resolution) == ("9s", "540p")
+    await street.house.check_books()
+
+
 async def test_a_remix_says_that_it_leaves_out_the_end_of_a_long_prompt(street: Street) -> None:
     says = "The end had no room here and is left out."
     for prompt, said in (("x" * 4000, None), ("x" * 4001, says)):

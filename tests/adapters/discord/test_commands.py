@@ -92,6 +92,37 @@ async def test_every_option_counts(street: Street) -> None:
     assert job.plan.end_frame is not None
 
 
+async def test_flags_among_the_words_are_read_as_in_a_message(street: Street) -> None:
+    words = "a red fox -- in snow --ar 9:16 --dur 9s"
+    await street.ana.slash("ray create", prompt=words, resolution="540p", duration="9s")
+    await street.clip()
+    [job] = await all_jobs(street)
+    work = to_video(job.work)
+    assert (work.prompt, work.aspect_ratio) == ("a red fox -- in snow", "9:16")
+    assert (work.duration, work.resolution) == ("9s", "540p")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"prompt": "a red fox --seed 4"}, "belongs to other tools"),
+        ({"prompt": "a red fox --arr 16:9"}, "Did you mean --ar?"),
+        (
+            {"prompt": "a red fox --ar 16:9", "aspect_ratio": "1:1"},
+            "The aspect ratio in the prompt is another than the one beside it",
+        ),
+        ({"prompt": "a red fox --loop", "loop": False}, "The loop in the prompt is another"),
+    ],
+)
+async def test_a_flag_that_cannot_be_followed_is_not_paid(
+    street: Street, given: dict[str, object], says: str
+) -> None:
+    answer = await street.ana.answer(await street.ana.slash("ray create", **given))
+    assert answer.is_ephemeral
+    assert says in answer.content
+    assert await all_jobs(street) == []
+
+
 async def test_choices_are_what_the_provider_can_do(street: Street) -> None:
     [ray] = [each for each in street.discord.commands.all() if each["name"] == "ray"]
     [create] = [each for each in ray["options"] if each["name"] == "create"]

@@ -70,6 +70,15 @@ async def test_a_story_can_be_given_with_the_command_or_in_a_message(
     assert list(answer.buttons) == ["Change the story"]
 
 
+async def test_flags_among_the_lines_of_a_story_are_no_shots(open_street: OpenStreet) -> None:
+    street = await open_street(limits=LIMITS)
+    await street.ana.slash("ray story", lines="a fox wakes | it runs --ar 9:16")
+    await status(street)
+    [film] = await all_jobs(street)
+    assert isinstance(film.work, StoryWork)
+    assert (film.work.shots, film.work.aspect_ratio) == (("a fox wakes", "it runs"), "9:16")
+
+
 async def test_after_a_restart_the_story_has_to_be_told_again(street: Street) -> None:
     answer = await street.ana.answer(await street.ana.slash("ray story", lines="only one"))
     [button] = answer.components[0]["components"]
