@@ -23,7 +23,7 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.discord import care, forgetting, parse, render
+from adapters.discord import care, deleting, forgetting, parse, render
 from adapters.discord.buttons import Choice, to_view
 from adapters.discord.choices import DESK, Button, choices_under
 from adapters.discord.commands import ANIMATE
@@ -306,6 +306,9 @@ class Answers:
         if action in forgetting.ACTS:
             await forgetting.act(interaction, self._studio, action, target, requester)
             return
+        if action in deleting.ACTS:
+            await deleting.act(interaction, self._studio, action, target, requester)
+            return
         match action:
             case "cancel":
                 job_id = parse.to_job_id(target)
@@ -319,11 +322,6 @@ class Answers:
                 job_id, number = parse.to_job_id(film), int(shot) if shot.isdecimal() else 0
                 chosen = Finish(job_id) if action == "finish" else Redo(job_id, number)
                 said = await self._decide(chosen, requester, interaction.id)
-            case "delete":
-                job_id = parse.to_job_id(target)
-                work = await self._studio.work_of(job_id, requester)
-                await self._studio.delete(job_id, requester, is_moderator=can_moderate)
-                said = f"The {thing(work)} of `{job_id}` is deleted."
             case "why":
                 said, drawn = self._why(target, requester)
             case "usage":

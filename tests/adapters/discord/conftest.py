@@ -66,6 +66,11 @@ class Street:
                 self.later(**(by or {"seconds": 6}))
                 await asyncio.sleep(0.02)
 
+    async def delete(self, person: Person, clip: Message) -> Message:
+        """Somebody deletes a clip by its button, and means it; what they read then."""
+        asks = await person.answer(await person.click(clip, "Delete"))
+        return await person.answer(await person.click(asks, "Delete"))
+
     async def clip(self, channel: Channel | None = None) -> Message:
         """The next clip in a channel."""
         where = channel or self.general

@@ -153,10 +153,26 @@ async def test_a_remix_says_that_it_leaves_out_the_end_of_a_long_prompt(street: 
         assert field.get("description") == said
 
 
+async def test_delete_asks_once_more_even_after_a_restart(town: Town) -> None:
+    async with town.street() as street:
+        await street.ana.slash("ray create", prompt="a red fox")
+        clip = await finished(street)
+        asks = await street.ana.answer(await street.ana.click(clip, "Delete"))
+        assert asks.is_ephemeral
+        assert "for good" in asks.content
+        assert list(asks.buttons) == ["Delete"]
+        assert (await street.house.job(job_of(clip))).failure is None
+        assert not clip.is_deleted
+    async with town.street() as street:
+        answer = await street.ana.answer(await street.ana.click(asks, "Delete"))
+        assert "is deleted" in answer.content
+        assert clip.is_deleted
+
+
 async def test_delete_takes_the_clip_away(street: Street) -> None:
     await street.ana.slash("ray create", prompt="a red fox")
     clip = await finished(street)
-    answer = await street.ana.answer(await street.ana.click(clip, "Delete"))
+    answer = await street.delete(street.ana, clip)
     assert answer.is_ephemeral
     assert "is deleted" in answer.content
     assert clip.is_deleted
@@ -165,7 +181,7 @@ async def test_delete_takes_the_clip_away(street: Street) -> None:
 async def test_somebody_elses_clip_is_not_theirs_to_delete(street: Street) -> None:
     await street.ana.slash("ray create", prompt="a red fox")
     clip = await finished(street)
-    answer = await street.ben.answer(await street.ben.click(clip, "Delete"))
+    answer = await street.delete(street.ben, clip)
     assert answer.is_ephemeral
     assert "somebody else's" in answer.content
     assert not clip.is_deleted
@@ -176,7 +192,7 @@ async def test_a_moderator_may_delete_everybodys(street: Street) -> None:
     mod = street.discord.person("Mod", street.guild, allows=allows)
     await street.ana.slash("ray create", prompt="a red fox")
     clip = await finished(street)
-    await mod.answer(await mod.click(clip, "Delete"))
+    await street.delete(mod, clip)
     assert clip.is_deleted
     job = await street.house.job(job_of(clip))
     assert job.failure is not None
@@ -247,7 +263,7 @@ async def test_buttons_outlive_the_bot(town: Town) -> None:
         await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "a blue fox"}))
         await street.ana.answer(await street.ana.click(clip, "Variation"))
         await street.discord.wait_for(lambda: len(street.clips()) == 3, 15)
-        await street.ana.answer(await street.ana.click(clip, "Delete"))
+        await street.delete(street.ana, clip)
         assert clip.is_deleted
 
 

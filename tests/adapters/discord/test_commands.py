@@ -340,7 +340,7 @@ async def test_show_brings_the_clip_again(street: Street) -> None:
     assert shown.is_ephemeral
     assert list(shown.files.values()) == list(clip.files.values())
     # The post goes first and what is kept of it then: only the answer comes after both.
-    told = await street.ana.answer(await street.ana.click(shown, "Delete"))
+    told = await street.delete(street.ana, shown)
     assert "is deleted" in told.content
     assert clip.is_deleted
     gone = await street.ana.answer(await street.ana.slash("ray show", id=job_of(clip)))

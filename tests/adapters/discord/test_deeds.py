@@ -118,7 +118,7 @@ async def test_what_cannot_be_made_is_refused_in_private(street: Street) -> None
         [choice] = [each["component"] for each in form["components"] if each["label"] == field]
         assert value not in [each["value"] for each in choice["options"]]
 
-    await street.ana.answer(await street.ana.click(clip, "Delete"))
+    await street.delete(street.ana, clip)
     assert "was deleted" in await refusal("loop", first)
     assert "was deleted" in await refusal("extend", first)
     offered = await street.ana.autocomplete("ray more", "id", "fox", act="loop")

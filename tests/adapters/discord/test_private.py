@@ -77,7 +77,7 @@ async def test_each_of_several_private_variations_is_seen(street: Street) -> Non
     assert all(each.seen_by == street.ana.id for each in street.ana.ephemeral(sent))
     assert [*street.discord.said(street.ana.dm), *street.discord.said(street.general)] == []
     deleted = sent.followups[0]
-    await street.ana.answer(await street.ana.click(deleted, "Delete"))
+    await street.delete(street.ana, deleted)
     await street.discord.wait_for(lambda: not deleted.attachments)
     assert len(shown(street.ana.ephemeral(sent))) == 3
     await street.house.check_books()
@@ -98,7 +98,7 @@ async def test_a_private_clip_is_deleted_where_it_stands(street: Street) -> None
     asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
     clip = await private_clip(street, asked)
     await street.house.delivered(job_of(clip))
-    await street.ana.answer(await street.ana.click(clip, "Delete"))
+    await street.delete(street.ana, clip)
     street.house.clock.move(seconds=6)
     await street.discord.wait_for(lambda: not clip.attachments)
 
@@ -195,7 +195,7 @@ async def test_after_a_restart_a_private_clip_comes_directly(town: Town) -> None
         clip = await finished(street, street.ana.dm)
         assert street.discord.said(street.general) == []
         # Its buttons work there, although nobody may ask for clips in direct messages.
-        answer = await street.ana.answer(await street.ana.click(clip, "Delete"))
+        answer = await street.delete(street.ana, clip)
         assert "is deleted" in answer.content
         assert clip.is_deleted
         assert len(await all_jobs(street)) == 1

@@ -56,7 +56,7 @@ async def test_all_that_is_said_in_a_long_day_fits_the_schema(street: Street) ->
     await street.discord.wait_for(lambda: asked.answer)
     await street.hurry(lambda: street.clips(thread), minutes=3)
 
-    await street.ana.click(clip, "Delete")
+    await street.delete(street.ana, clip)
     await street.discord.wait_for(lambda: clip.is_deleted)
 
     seen = {f"{each.method} {each.route}" for each in street.discord.requests}

@@ -111,7 +111,7 @@ async def test_a_picture_is_asked_for_again_shown_again_and_deleted(
     await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
     page = await street.ana.answer(await street.ana.slash("ray show", id=job_of(shown)))
     assert page.attachments[0].filename.endswith(".jpg")
-    answer = await street.ana.answer(await street.ana.click(shown, "Delete"))
+    answer = await street.delete(street.ana, shown)
     assert answer.content == f"The picture of `{job_of(shown)}` is deleted."
     await street.discord.wait_for(lambda: len(street.clips()) == 1, 15)
 
