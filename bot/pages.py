@@ -41,7 +41,7 @@ CIRCLES: tuple[Whose, ...] = ("person", "guest", "channel", "tenant", "total")
 
 @dataclass(frozen=True, kw_only=True)
 class Period:
-    """From one day to another, both included, as they were typed; else the last `days`."""
+    """From one day to another, both included, as they were typed; else the last `days`, whole."""
 
     since: str | None = None
     until: str | None = None
@@ -52,7 +52,9 @@ class Period:
         zone = ZoneInfo(timezone)
         end = now if self.until is None else _midnight(self.until, "--until", zone, days=1)
         if self.since is None:
-            start = end - timedelta(days=self.days)
+            last = (end - timedelta(microseconds=1)).astimezone(zone).date()
+            first = last - timedelta(days=self.days - 1)
+            start = datetime.combine(first, time(), tzinfo=zone).astimezone(UTC)
         else:
             start = _midnight(self.since, "--since", zone)
         if start >= end:

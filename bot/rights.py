@@ -86,7 +86,8 @@ class Rights:
 
 
 def to_person(tenant: str, user: str) -> str:
-    """The key of somebody in a place; raises `InvalidRequest`."""
-    if not user or ":" in user:
-        raise InvalidRequest("Say whom.", field="user")
-    return f"{tenant}:{user}"
+    """The key of somebody in a place, by their id or that key; raises `InvalidRequest`."""
+    own = user.removeprefix(f"{tenant}:")
+    if not own or ":" in own:
+        raise InvalidRequest(f"Say whom, by an id of somebody in {tenant}.", field="user")
+    return f"{tenant}:{own}"

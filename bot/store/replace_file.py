@@ -57,6 +57,12 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def make_private(path: Path) -> None:
+    """An empty file that nobody else reads, if there is none; what SQLite adds is like it."""
+    if not path.exists():
+        path.touch(mode=0o600)
+
+
 def with_sides(path: Path) -> Iterator[Path]:
     """The file and what SQLite keeps beside it."""
     return (path.with_name(path.name + suffix) for suffix in _SIDES)

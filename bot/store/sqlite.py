@@ -131,6 +131,7 @@ class SqliteDatabase(Database):
         # Here, because Alembic takes half a second that most starts need not spend.
         from bot.store.migrations import migrate
 
+        replace_file.make_private(self.path)
         migrate(self.path)
 
     async def back_up(self, target: Path) -> str:
@@ -139,7 +140,7 @@ class SqliteDatabase(Database):
         unfinished = target.with_name(f"{target.name}.new")
         try:
             replace_file.remove(unfinished)
-            unfinished.touch(mode=0o600)
+            replace_file.make_private(unfinished)
             await self._copy_to(unfinished)
             unfinished.replace(target)
         except OSError as error:
@@ -202,6 +203,7 @@ def copy_into(copy: Path, target: Path) -> Path:
     if _revision(copy) is None:
         raise InvalidRequest(f"{copy} is no backup of Raybot.")
     replace_file.remove(target)  # What a restore that was killed left there belongs to none.
+    replace_file.make_private(target)
     with (
         contextlib.closing(sqlite3.connect(f"{sqlite_uri(copy)}?mode=ro", uri=True)) as old,
         contextlib.closing(sqlite3.connect(target)) as new,

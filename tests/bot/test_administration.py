@@ -353,12 +353,19 @@ async def test_where_ids_are_of_one_workspace_an_operator_is_one_there_alone(inn
     assert not admin.is_operator(to_requester("ben", workspace="T1"))
 
 
+async def test_somebody_is_named_by_their_id_or_as_lists_name_them(inn: House) -> None:
+    here, admin = guard("named"), inn.studio.admin
+    await admin.block(here.tenant, "ben", actor=here)
+    await admin.unblock(here.tenant, f"{here.tenant}:ben", actor=here)
+    assert (await admin.rules(here.tenant)).blocked == ()
+
+
 async def test_bad_acts_change_nothing(inn: House) -> None:
     here, admin = guard("empty"), inn.studio.admin
     now = inn.clock.now()
     for attempt, sentence in (
         (admin.block(here.tenant, "", actor=here), "Say whom"),
-        (admin.block(here.tenant, "other:ben", actor=here), "Say whom"),
+        (admin.block(here.tenant, "other:ben", actor=here), "by an id of somebody in"),
         (admin.block(here.tenant, "ben", actor=here, until=now), "still to come"),
         (admin.unblock(here.tenant, "ben", actor=here), "not blocked"),
     ):

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.errors import SchemaTooNew, StoreError
 from bot.log import get_logger
 from bot.store.database import cause
+from bot.store.replace_file import make_private
 from bot.store.sqlite import writer_engine
 
 log = get_logger(__name__)
@@ -78,6 +79,7 @@ def _current(conn: Connection, script: ScriptDirectory) -> str | None:
 
 
 def _back_up(path: Path, target: Path) -> None:
+    make_private(target)
     with (
         contextlib.closing(sqlite3.connect(path)) as source,
         contextlib.closing(sqlite3.connect(target)) as copy,

@@ -72,6 +72,19 @@ async def test_a_full_disk_tells_nobody_of_success_that_was_undone(database: Dat
     assert await database.read(noted) == ["kept", "small"]
 
 
+async def test_nobody_else_reads_a_new_file_whoever_made_its_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    async with opened(to_url(tmp_path / "raybot.db")) as database:
+        await database.write(note("kept"))
+        modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.glob("raybot.db*")}
+        await database.back_up(tmp_path / "copy.db")
+    del modes["raybot.db.lock"]  # It is always empty.
+    assert set(modes) == {"raybot.db", "raybot.db-wal", "raybot.db-shm"}
+    assert set(modes.values()) == {0o600}
+    restored = sqlite.copy_into(tmp_path / "copy.db", tmp_path / "new.db")
+    assert restored.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A true file system of two megabytes."""
