@@ -17,6 +17,7 @@ from bot.errors import FrameRejected, InvalidRequest, NotAllowed
 from bot.job import Job, JobState
 from bot.refs import JobId, ThreadRef
 from bot.request import LinkFrame, Requester, to_video
+from bot.rights import to_person
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import schema
 from bot.studio import Administration, Setting, UsageRow
@@ -353,11 +354,11 @@ async def test_where_ids_are_of_one_workspace_an_operator_is_one_there_alone(inn
     assert not admin.is_operator(to_requester("ben", workspace="T1"))
 
 
-async def test_somebody_is_named_by_their_id_or_as_lists_name_them(inn: House) -> None:
-    here, admin = guard("named"), inn.studio.admin
-    await admin.block(here.tenant, "ben", actor=here)
-    await admin.unblock(here.tenant, f"{here.tenant}:ben", actor=here)
-    assert (await admin.rules(here.tenant)).blocked == ()
+async def test_somebody_is_named_by_their_id_or_as_lists_name_them() -> None:
+    here = "slack:T1"
+    assert to_person(here, "U1") == to_person(here, "slack:T1:U1") == "slack:T1:U1"
+    with pytest.raises(InvalidRequest, match="by an id of somebody in slack:T1"):
+        to_person(here, "slack:T2:U1")
 
 
 async def test_bad_acts_change_nothing(inn: House) -> None:
