@@ -146,7 +146,8 @@ class Delivery:
         """Send it, without what the place refuses of it: a reply, or the words of its person."""
         place, said, has_reply = self._place(thread), notice, True
         while True:
-            message = to_message(said, now=self._clock.now())
+            is_public = thread.workspace != DIRECT
+            message = to_message(said, now=self._clock.now(), is_public=is_public)
             if has_reply and (answered := self._answered(thread, notice)) is not None:
                 message["reference"] = answered
             try:
@@ -196,7 +197,8 @@ class Delivery:
 
     async def _rewrite(self, message: MessageRef, notice: Notice, *, is_last: bool) -> None:
         async def write(said: Notice) -> None:
-            drawn = render.draw(said, now=self._clock.now())
+            is_public = message.thread.workspace != DIRECT
+            drawn = render.draw(said, now=self._clock.now(), is_public=is_public)
             changed: dict[str, Any] = {"attachments": []} if is_last else {}
             view = buttons.to_view(drawn.buttons) if drawn.buttons else None
             await self._message(message).edit(content=drawn.content, view=view, **changed)

@@ -17,9 +17,9 @@ from bot.text import describe
 NONCE_CHARS = 25
 
 
-def to_message(notice: Notice, *, now: datetime) -> dict[str, Any]:
+def to_message(notice: Notice, *, now: datetime, is_public: bool) -> dict[str, Any]:
     """What to send; nobody is called but those the notice is for."""
-    drawn = render.draw(notice, now=now)
+    drawn = render.draw(notice, now=now, is_public=is_public)
     message: dict[str, Any] = {
         "content": drawn.content,
         "suppress_embeds": True,

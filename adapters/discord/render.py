@@ -151,8 +151,13 @@ def _whole(lines: Sequence[str], room: int, *, mark: str = "") -> str:
 # ---- notices ---------------------------------------------------------------------------------
 
 
-def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Drawn:
-    """A notice as a message. Only a clip calls its requester, and a question who is asked."""
+def draw(
+    notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS, is_public: bool = False
+) -> Drawn:
+    """A notice as a message. Only a clip calls its requester, and a question who is asked.
+
+    Where it `is_public`, what is under way names its requester, who is not called by that.
+    """
     if isinstance(notice, n.Operator):
         return draw_operator(notice)
     if isinstance(notice, n.Digest):
@@ -161,7 +166,7 @@ def draw(notice: n.Notice, *, now: datetime, max_chars: int = MAX_CHARS) -> Draw
     pings = (int(user),) if user.isdecimal() else ()
     calls = "".join(f"<@{each}> " for each in pings)
     return Drawn(
-        content=calls + fit(_rows(notice, now), max_chars - units(calls)),
+        content=calls + fit(_rows(notice, now, is_public=is_public), max_chars - units(calls)),
         buttons=choices_of(notice),
         file=_file(notice) if isinstance(notice, n.WithFile) else None,
         pings=pings,
@@ -174,11 +179,14 @@ def _called(notice: Told) -> str:
     return notice.about.requester.user if isinstance(notice, n.Delivered) else ""
 
 
-def _rows(notice: Told, now: datetime | None) -> list[Row]:
+def _rows(notice: Told, now: datetime | None, *, is_public: bool = False) -> list[Row]:
     """A notice's lines; without `now` nothing is foretold."""
     text = words.describe(notice)
     ready = words.ready_at(notice, now) if now else None
-    title = f"**{_line(text.title)}**" + (f" · ready {stamp(ready, 'R')}" if ready else "")
+    user = notice.about.requester.user
+    is_named = is_public and isinstance(notice, words.Running) and user.isdecimal()
+    title = f"**{_line(text.title)}**" + (f" · <@{user}>" if is_named else "")
+    title += f" · ready {stamp(ready, 'R')}" if ready else ""
     rows = [(KEEP, title)]
     if text.quote:
         rows.append((QUOTED, _quoted(text.quote, notice.about.work)))

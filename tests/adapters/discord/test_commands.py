@@ -14,7 +14,7 @@ from bot.refs import JobId
 from bot.request import ClipFrame, to_video
 from bot.store import jobs, schema
 from tests.adapters.discord.conftest import Street, Town, picture
-from tests.discord_server import Channel, Kind, Message, Permission, Pings
+from tests.discord_server import Channel, Kind, Message, Permission, Person, Pings
 
 OpenStreet = Callable[..., Awaitable[Street]]
 
@@ -61,6 +61,24 @@ async def test_a_prompt_becomes_a_clip_in_the_channel(street: Street) -> None:
     [status] = [each for each in street.discord.said(street.general) if not each.attachments]
     assert f"/{status.id}" in answer.content
     await street.house.check_books()
+
+
+async def test_what_is_under_way_says_who_asked_and_calls_nobody(street: Street) -> None:
+    street.house.simulator.faults.slow(100_000)
+
+    async def ask(person: Person) -> None:
+        await person.slash("ray create", prompt="a red fox")
+        who = f"<@{person.id}>"
+        status = await street.discord.wait_message(
+            street.general, lambda each: who in each.content
+        )
+        first = status.content
+        await street.hurry(lambda: status.content != first)
+        assert who in status.content
+        assert status.pings.users == set()
+
+    await ask(street.ana)
+    await ask(street.ben)
 
 
 async def test_a_picture_is_animated(street: Street) -> None:
