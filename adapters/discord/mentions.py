@@ -21,6 +21,7 @@ from adapters.follow_ups import follow_up
 from bot.errors import InvalidRequest
 from bot.refs import JobId, MessageRef
 from bot.request import ClipFrame, Frame, Requester
+from bot.text import price_words
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -98,6 +99,9 @@ class Mentions:
 
     async def _ask(self, message: discord.Message, draft: Draft, ears: Ears) -> None:
         start, end = await self._frames_of(message, ears)
+        if draft == Draft() and start is None:
+            await self._greet(message, await self._requester(message, ears))
+            return
         if draft.is_bare and start is None:
             raise InvalidRequest("Say what you want to see, or reply to an image.")
         asked = await self._asked(message, await self._requester(message, ears))
@@ -105,6 +109,17 @@ class Mentions:
         name = message.guild.name if message.guild is not None else ""
         receipt = await self._studio.submit(request, place_name=name)
         await ask_for_rules(self._answers, message, receipt)
+
+    async def _greet(self, message: discord.Message, requester: Requester) -> None:
+        """What to say to us, to somebody who only called, and what it would cost."""
+        place = parse.place_of(message.channel)
+        offers = await self._studio.preferences.offers(requester, place)
+        usual = next((f" ({price_words(each.price)})" for each in offers if each.is_default), "")
+        await self._answers.reply(
+            message,
+            f"Tell me what to show: `/ray create` a red fox in snow{usual}. "
+            "`/ray help` lists the rest.",
+        )
 
     async def _retry(self, message: discord.Message, job_id: JobId, ears: Ears) -> None:
         asked = await self._asked(message, await self._requester(message, ears, job=job_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -145,7 +146,12 @@ async def test_a_deleted_message_replied_to_is_told(reader: Street) -> None:
 
 async def test_a_bare_mention_is_told_what_to_say(street: Street) -> None:
     said = await street.ana.say(street.general, ray(street))
-    assert "Say what you want to see" in (await reply_to(street, said)).content
+    told = (await reply_to(street, said)).content
+    assert re.fullmatch(
+        r"Tell me what to show: `/ray create` a red fox in snow \(≈ \$\d+\.\d\d\)\. "
+        r"`/ray help` lists the rest\.",
+        told,
+    )
 
 
 async def test_a_mention_of_our_role_is_told_whom_to_mention(street: Street) -> None:
