@@ -9,7 +9,7 @@ import re
 from dataclasses import fields, replace
 from typing import Any
 
-from adapters import work_text
+from adapters import near_words, work_text
 from adapters.drafts import to_draft, to_work
 from adapters.verbs import (
     Cancel,
@@ -114,9 +114,10 @@ def parse(text: str) -> Draft | Command:
     """Read what a person typed; raises `InvalidRequest` with one line that says what would do."""
     _check(text)
     text = text.strip()
-    return (
-        _parse_verb(text) or work_text.read_verb(text) or _parse_story(text) or _parse_draft(text)
-    )
+    if found := _parse_verb(text) or work_text.read_verb(text) or _parse_story(text):
+        return found
+    near_words.check_no_admin(text)
+    return _parse_draft(text)
 
 
 def parse_prompt(text: str) -> Draft:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from adapters import command_text
+from adapters import command_text, near_words
 from adapters.admin_text import DAYS, change_words, limits_line, page_in, words_line
 from adapters.command_text import SettingsCommand
 from adapters.opinions import Opinions
@@ -46,17 +46,13 @@ HELP = (
 IN_SHORT = (
     "To run it: admin usage, limits, rules, words, pause, block, queue, …; admin lists them."
 )
+#: The last one is typed in a chat alone; here it is answered with what there is.
 _ACTS = (
-    "usage|limits|limit|rules|rule|defaults|words|pause|resume|block|unblock|forget|grant|digest|"
-    "queue|audit|desk"
+    "usage|limits|limit|rules|rule|defaults|words|pause|resume|block|unblock|forget|grant|"
+    "digest|queue|audit|desk|channel"
 )
-#: What is typed in a chat alone; here it is answered with what there is, and makes no clip.
-_ELSEWHERE = "channel"
 _BLOCK = re.compile(r"(\S+)(?:\s+([1-9][0-9]{0,3}))?(?:\s+(.+))?", re.DOTALL)
 _GRANT = re.compile(r"(\S+)\s+\$?([0-9]{1,6}(?:\.[0-9]{1,2})?)(?:\s+([1-9][0-9]{0,2}))?")
-_TYPED = re.compile(
-    rf"admin(?:\s+(?P<act>(?:{_ACTS}|{_ELSEWHERE})\b.*|help))?", re.IGNORECASE | re.DOTALL
-)
 
 
 @dataclass(frozen=True)
@@ -78,9 +74,8 @@ Act = Callable[[Requester, str], Coroutine[Any, Any, Page]]
 
 
 def read_admin(text: str) -> str | None:
-    """What follows `admin`; None where it is no act: an admin can be in a clip, too."""
-    found = _TYPED.fullmatch(text.strip())
-    return (found["act"] or "") if found else None
+    """What follows `admin`; None where it is a prompt. Raises `InvalidRequest` for a typo."""
+    return near_words.read_admin(text, _ACTS.split("|"))
 
 
 class Admin:

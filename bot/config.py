@@ -141,6 +141,7 @@ SHARED = frozenset(
         "drafts",
         "follow_ups",
         "login",
+        "near_words",
         "statuses",
         "typed_frames",
         "verbs",

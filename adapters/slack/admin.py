@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from adapters import command_text
+from adapters import command_text, near_words
 from adapters.admin_text import DAYS
 from adapters.command_text import SettingsCommand
 from adapters.slack import forgetting, pages, render
@@ -41,10 +41,9 @@ HELP = (
 )
 FILES = "What this workspace used, as you asked: for your eyes only."
 _ACTS = (
-    "usage|digest|limits|limit|channel|defaults|block|unblock|forget|pause|resume|rule|grant|words|"
-    "queue|audit|desk"
+    "usage|digest|limits|limit|channel|defaults|block|unblock|forget|pause|resume|rule|"
+    "grant|words|queue|audit|desk"
 )
-_TYPED = re.compile(rf"admin(?:\s+(?P<act>(?:{_ACTS})\b.*|help))?", re.IGNORECASE | re.DOTALL)
 _BLOCK = re.compile(rf"{USER.pattern}(?:\s+([0-9]{{1,4}}))?(?:\s+(.+))?", re.DOTALL)
 MOST_DAYS = 3650
 Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]
@@ -53,10 +52,9 @@ Act = Callable[[Requester, str], Coroutine[Any, Any, Drawn]]
 def read_admin(text: str) -> str | None:
     """What follows `admin`, with Slack's own names of people and channels.
 
-    None where it is no act: an admin can be in a clip, too.
+    None where it is a prompt. Raises `InvalidRequest` for a typo.
     """
-    found = _TYPED.fullmatch(text.strip())
-    return (found["act"] or "") if found else None
+    return near_words.read_admin(text, _ACTS.split("|"))
 
 
 class Admin:

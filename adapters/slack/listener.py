@@ -233,7 +233,7 @@ class Slack(Delivery):
             return
         requester = await self._requester(heard, account)
         said = parse.to_text(heard.text, own=account.bot_user)
-        if (rest := read_admin(heard.text)) is not None and heard.kind == "command":
+        if heard.kind == "command" and (rest := read_admin(heard.text)) is not None:
             person = await self._people.of(account, heard.user)
             await self._voice.say(heard, await self._admin.answer(rest, requester, person))
             return

@@ -143,7 +143,9 @@ def _to_rich(rows: Sequence[Row]) -> list[Block]:
 # ---- words as parts --------------------------------------------------------------------------
 
 _VERBS = "usage|jobs|show|cancel|settings|help|retry|redo|finish|confirm"
-_TYPED = rf"`(?P<quoted>(?:{_VERBS})(?: r-[0-9a-z]+)?(?: \d+)?)`|(?<=\bType )(?P<typed>{_VERBS})\b"
+_TYPED = (
+    rf"`(?P<quoted>(?:{_VERBS}|admin)(?: [\w-]+)?(?: \d+)?)`|(?<=\bType )(?P<typed>{_VERBS})\b"
+)
 
 
 def line_of(text: str, *, times: Iterable[datetime] = ()) -> tuple[Part, ...]:
