@@ -12,6 +12,7 @@ from typing import Any
 from adapters import near_words, work_text
 from adapters.drafts import to_draft, to_work
 from adapters.verbs import (
+    OF_JOBS,
     Cancel,
     Command,
     Confirm,
@@ -117,6 +118,7 @@ def parse(text: str) -> Draft | Command:
     if found := _parse_verb(text) or work_text.read_verb(text) or _parse_story(text):
         return found
     near_words.check_no_admin(text)
+    near_words.check_prompt(text, OF_JOBS)
     return _parse_draft(text)
 
 

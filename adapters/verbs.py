@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from adapters.near_words import NEEDS_ID
 from adapters.work_text import Finish, Redo, to_job_id
 from bot.acts import Act
 from bot.errors import InvalidRequest
@@ -182,16 +183,12 @@ _DEEDS: tuple[tuple[Act, str], ...] = (
     ("remix", rf"remix\s+{SURE_ID}{_REST}"),
 )
 #: What lacks its job where nothing else is said.
-_LONE = frozenset(
+OF_JOBS = frozenset(
     {
         *_OF_JOB,
         *("extend", "prequel", "join", "loop", "vary", "variation", "final", "upscale", "sound"),
         *("audio", "reframe", "modify", "remix", "redo", "finish", "animate"),
     }
-)
-_LONE_SAYS = (
-    "{0} needs a job's id: {0} r-0yb7k2m9q, for example; jobs lists yours. For a clip of that "
-    "word, say more of what there is to see."
 )
 _FORGET = re.compile(r"forget\s+me(\s+yes)?", re.IGNORECASE)
 _JOBS = re.compile(r"jobs(?:\s+[\"“”„]([^\"“”„]+)[\"“”])?(?:\s+([1-9][0-9]{0,3}))?", re.IGNORECASE)
@@ -215,8 +212,8 @@ def read_verb(text: str) -> Command | Deed | None:
             return _to_deed(act, match)
     if text.lower() == "forget":
         raise InvalidRequest("Say forget me, and read first what goes.", field="prompt")
-    if text.lower() in _LONE:
-        raise InvalidRequest(_LONE_SAYS.format(text.lower()), field="prompt")
+    if text.lower() in OF_JOBS:
+        raise InvalidRequest(NEEDS_ID.format(text.lower()), field="prompt")
     return None
 
 

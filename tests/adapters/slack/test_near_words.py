@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tests.adapters.slack.conftest import Lane
+from tests.adapters.slack.conftest import Lane, picture
 from tests.adapters.slack.kit import parts
+
+PNG = ("fox.png", picture(), "image/png")
 
 
 async def test_an_admins_typo_buys_no_clip(lane: Lane) -> None:
@@ -25,3 +27,17 @@ async def test_an_admins_typo_buys_no_clip(lane: Lane) -> None:
     await lane.slack.wait_for(lambda: len(boss.ephemerals) > told)
     assert "is no mention, but a command" in boss.ephemerals[-1].plain
     assert lane.house.simulator.generations == {}
+
+
+async def test_what_is_said_to_the_bot_buys_no_clip(lane: Lane) -> None:
+    for typed, says in (("usages", "/ray usage"), ("cancel 5", "needs a job's id")):
+        asked = await lane.ana.slash("/ray", typed, lane.general)
+        assert says in await asked.wait_said()
+    image = await lane.ben.say("look", lane.general, files=[PNG])
+    told = len(lane.ana.ephemerals)
+    await lane.ana.say(f"{lane.team.mention} thanks!", lane.general, thread=image)
+    await lane.slack.wait_for(lambda: len(lane.ana.ephemerals) > told)
+    assert "That is no clip yet" in lane.ana.ephemerals[-1].plain
+    assert lane.house.simulator.generations == {}
+    await lane.ana.say(f"{lane.team.mention} zoom", lane.general, thread=image)
+    await lane.clip()
