@@ -31,13 +31,29 @@ if TYPE_CHECKING:
 
 USAGE = "usage [today|week|month|year]"
 HELP = (
-    f"Say /ray admin with one of: {USAGE} · digest #name or off · limits · channel #name on|off · "
-    "defaults [#name] ar=9:16 … · block @person [days] [reason] · unblock @person · "
-    "pause [what people read] · resume · rule remix own [#name] · "
-    "rule review before_post [#name] · rule animate_others ask [#name] · "
-    "rule rules [#name] what everybody accepts · rule moderators_channel #name · "
-    "rule gallery_channel #name · rule gallery_stars 3 · limit NAME VALUE [#name] · "
-    "forget @person · grant @person 5 [days] · words [add word X] · queue · audit [page] · desk"
+    USAGE,
+    "digest #name|off",
+    "limits",
+    "limit NAME VALUE [#name]",
+    "channel #name on|off",
+    "defaults [#name] ar=9:16 …",
+    "block @person [days] [reason]",
+    "unblock @person",
+    "pause [what people read]",
+    "resume",
+    "rule remix own [#name]",
+    "rule review before_post [#name]",
+    "rule animate_others ask [#name]",
+    "rule rules [#name] what everybody accepts",
+    "rule moderators_channel #name",
+    "rule gallery_channel #name",
+    "rule gallery_stars 3",
+    "forget @person",
+    "grant @person 5 [days]",
+    "words [add word X]",
+    "queue",
+    "audit [page]",
+    "desk",
 )
 FILES = "What this workspace used, as you asked: for your eyes only."
 _ACTS = (
@@ -93,7 +109,8 @@ class Admin:
         name, _, rest = said.strip().partition(" ")
         act = self._acts.get(name.lower())
         if act is None:
-            raise InvalidRequest(HELP)
+            choices = (f"/ray admin {each}" for each in HELP)
+            return pages.draw_choices("To run Raybot in this workspace, type", *choices)
         return await act(actor, rest.strip())
 
     async def _usage(self, actor: Requester, rest: str) -> Drawn:

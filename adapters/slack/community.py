@@ -78,12 +78,13 @@ class Community:
         return render.draw_sentence(f"The rules of {where} {done}.")
 
     async def _limit(self, actor: Requester, rest: str) -> Drawn:
+        if not rest:
+            return pages.draw_choices("Names of limits", *self._admin.settable())
         found = _LIMIT.fullmatch(rest)
         if found is None:
-            known = ", ".join(self._admin.settable())
             raise InvalidRequest(
                 "Say /ray admin limit NAME VALUE, then a channel or role ID if wanted; without a "
-                f"value it is taken back. Names: {known}."
+                "value it is taken back. /ray admin limit lists the names."
             )
         name, value, channel, _, role = found.groups()
         every = await self._admin.set_limits(

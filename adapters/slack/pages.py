@@ -98,6 +98,15 @@ def draw_help(
     return draw_text(replace(text, lines=(*text.lines, HELP)))
 
 
+def draw_choices(title: str, *choices: str) -> Drawn:
+    """What can be typed, word for word, one on a line."""
+    head = render.to_drawn([render.title_row(title)])
+    every: list[Sequence[Part]] = [(b.said(each, code=True),) for each in choices]
+    listed = whole(every, MAX_CHARS - b.units(head.text) - 1)
+    told = "\n".join(b.to_mrkdwn(each) for each in listed)
+    return Drawn(text=f"{head.text}\n{told}", blocks=[*head.blocks, b.rich(b.bullets(listed))])
+
+
 # ---- jobs ------------------------------------------------------------------------------------
 
 

@@ -41,3 +41,16 @@ async def test_what_is_said_to_the_bot_buys_no_clip(lane: Lane) -> None:
     assert lane.house.simulator.generations == {}
     await lane.ana.say(f"{lane.team.mention} zoom", lane.general, thread=image)
     await lane.clip()
+
+
+async def test_an_admin_who_asks_what_there_is_reads_all_of_it(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_owner=True)
+    for typed, says in (
+        ("admin", "/ray admin audit"),
+        ("admin help", "/ray admin desk"),
+        ("admin limit", "clips_per_person_per_day"),
+    ):
+        asked = await boss.slash("/ray", typed, lane.general)
+        shown = await asked.wait_said()
+        assert says in shown
+        assert "charged" not in shown

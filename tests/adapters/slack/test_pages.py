@@ -10,6 +10,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from adapters.slack import pages, render
+from adapters.slack.admin import HELP
 from bot import notices as n
 from bot.overview import Allowance
 from bot.ports import FrameRule, ModelCapabilities
@@ -27,6 +28,7 @@ from tests.adapters.slack.kit import (
     STATUS,
     UNIX,
     about,
+    check_blocks,
     check_drawn,
     delivered,
     job_line,
@@ -124,6 +126,14 @@ def test_help_names_what_the_models_take_and_what_slack_has() -> None:
     assert "Animate with Ray" in shown(drawn.blocks)
     crowd = [MODEL] * 40
     check_drawn(pages.draw_help(crowd))
+
+
+def test_what_admins_can_type_is_there_to_its_end() -> None:
+    drawn = pages.draw_choices("Type", *(f"/ray admin {each}" for each in HELP))
+    check_blocks(drawn.blocks)
+    lists = [each for each in walk(drawn.blocks) if each.get("type") == "rich_text_list"]
+    assert len(lists[0]["elements"]) == len(HELP)
+    assert drawn.text.splitlines()[-1] == "`/ray admin desk`"
 
 
 # ---- own jobs --------------------------------------------------------------------------------
