@@ -143,9 +143,8 @@ def _to_rich(rows: Sequence[Row]) -> list[Block]:
 # ---- words as parts --------------------------------------------------------------------------
 
 _VERBS = "usage|jobs|show|cancel|settings|help|retry|redo|finish|confirm"
-_TYPED = (
-    rf"`(?P<quoted>(?:{_VERBS}|admin)(?: [\w-]+)?(?: \d+)?)`|(?<=\bType )(?P<typed>{_VERBS})\b"
-)
+_QUOTED = rf"`(?P<quoted>(?:{_VERBS}|admin)(?: [\w-]+)?(?: \d+)?)`"
+_TYPED = rf"{_QUOTED}|(?<=\bType )(?P<typed>{_VERBS})\b"
 
 
 def line_of(text: str, *, times: Iterable[datetime] = ()) -> tuple[Part, ...]:
