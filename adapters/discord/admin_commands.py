@@ -25,6 +25,29 @@ RULES = {
     "whether images of others are animated (anyone, own, ask)": "animate_others",
     "the rules that everybody accepts once": "rules",
 }
+#: What can be set for a server, a channel or a role, as `bot.limits` has it.
+LIMITS = {
+    "a person's clips at once": "running_per_person",
+    "a person's clips per day": "clips_per_person_per_day",
+    "a person's clips per month": "clips_per_person_per_month",
+    "a person's dollars per day": "usd_per_person_per_day",
+    "a person's dollars per month": "usd_per_person_per_month",
+    "a channel's clips at once": "running_per_channel",
+    "a channel's clips per day": "clips_per_channel_per_day",
+    "a channel's clips per month": "clips_per_channel_per_month",
+    "a channel's dollars per day": "usd_per_channel_per_day",
+    "a channel's dollars per month": "usd_per_channel_per_month",
+    "this server's clips at once": "running_per_tenant",
+    "this server's clips per day": "clips_per_tenant_per_day",
+    "this server's clips per month": "clips_per_tenant_per_month",
+    "this server's dollars per day": "usd_per_tenant_per_day",
+    "this server's dollars per month": "usd_per_tenant_per_month",
+    "a guest's clips per day": "clips_per_guest_per_day",
+    "a guest's dollars per day": "usd_per_guest_per_day",
+    "the models that may be used": "models",
+    "the sizes that may be used": "resolutions",
+}
+LIMIT_WORDS = {name: words for words, name in LIMITS.items()}
 
 
 class RunsPlaces(Protocol):
@@ -209,9 +232,8 @@ def _add_community(admin: Group, desk: RunsPlaces) -> None:
         )
 
     @admin.command(name="limit", description="Set a limit of this server, a channel or a role")
-    @app_commands.describe(
-        name="Such as usd_per_person_per_day", value="Empty takes it back", channel="Only there"
-    )
+    @app_commands.describe(name="Which limit", value="Empty takes it back", channel="Only there")
+    @app_commands.choices(name=named(LIMITS))
     async def limit(
         interaction: Interaction,
         name: str,

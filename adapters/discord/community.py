@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters.admin_text import limits_line, words_line
 from adapters.discord import render
-from adapters.discord.admin_commands import checked
+from adapters.discord.admin_commands import LIMIT_WORDS, checked
 from bot.clock import Clock
 from bot.errors import InvalidRequest
 from bot.refs import money
 from bot.request import Requester
-from bot.text import DIGEST, clean, describe_audit, describe_queue
+from bot.text import DIGEST, clean, describe_queue
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -48,7 +49,7 @@ class Community:
                 return render.draw_text(describe_queue(view))
             case _:
                 lines = await self._admin.audit(actor.tenant, int(given["page"]))
-                return render.draw_text(describe_audit(lines))
+                return render.draw_audit(lines)
 
     async def _rule(self, actor: Requester, given: Given) -> str:
         channel = given["channel"]
@@ -70,7 +71,11 @@ class Community:
             channel=given["channel"],
             role=given["role"],
         )
-        return render.draw_line(limits_line(every))
+        shown = [
+            replace(each, name=f"{each.name} ({LIMIT_WORDS.get(each.name, 'unknown')})")
+            for each in every
+        ]
+        return render.draw_line(limits_line(shown))
 
     async def _grant(self, actor: Requester, given: Given) -> str:
         days, user = given["days"], given["user"]

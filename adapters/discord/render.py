@@ -19,7 +19,7 @@ from bot import text as words
 from bot.errors import BotError
 from bot.refs import JobId, MessageRef, Micros
 from bot.request import Work, is_spoiler
-from bot.studio import Invitation, JobLine, Receipt, Relative, Shown
+from bot.studio import AuditLine, Invitation, JobLine, Receipt, Relative, Shown
 from bot.text import Table, Text, clean
 
 MAX_CHARS = 2000
@@ -320,6 +320,33 @@ def to_block(table: Table, room: int) -> str:
     """A table in a code block of at most `room` units, cut by whole rows; numbers to the right."""
     cells = tuple(tuple(_cell(cell) for cell in row) for row in table)
     return "```\n" + _whole(words.aligned(cells), room - 8) + "\n```"
+
+
+_PERSON = re.compile(r"discord:[0-9]+:([0-9]{1,20})")
+
+
+def draw_audit(lines: Sequence[AuditLine]) -> str:
+    """Who did what to whom, by the names that people have; nobody is called."""
+    text = words.describe_audit(lines)
+    if not lines:
+        return draw_text(text)
+    head, listed = f"**{_line(text.title)}**", []
+    for line, (_, who, what, whom, detail) in zip(lines, text.table[1:], strict=True):
+        owner = _PERSON.fullmatch(line.detail)
+        said = (
+            stamp(line.at, "f"),
+            _named(line.actor, who),
+            _within(what, CELL_CHARS),
+            _named(line.target, whom) if whom else "",
+            f"of <@{owner[1]}>" if owner else _within(detail, CELL_CHARS),
+        )
+        listed.append("- " + " · ".join(each for each in said if each))
+    return f"{head}\n{_whole(listed, MAX_CHARS - units(head) - 1, mark='-# ')}"
+
+
+def _named(key: str, otherwise: str) -> str:
+    person = _PERSON.fullmatch(key)
+    return f"<@{person[1]}>" if person else _within(otherwise, CELL_CHARS)
 
 
 def _cell(text: str) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from bot.digest import last_due
 from bot.job import Job, JobState
+from bot.limits import settable
 from bot.request import Requester
 from bot.store import digests, places, settings
 from tests.adapters.discord.conftest import GUILD, Street, Town
@@ -101,6 +102,13 @@ async def test_a_digest_is_found_by_the_process_after_the_one_that_posted_it(tow
         await street.hurry(lambda: len(street.discord.said(street.general)) == 2)
 
 
+async def test_every_limit_that_can_be_set_is_a_choice(street: Street) -> None:
+    [admin] = [each for each in street.discord.commands.all() if each["name"] == "ray-admin"]
+    [limit] = [each for each in admin["options"] if each["name"] == "limit"]
+    offered = {each["value"] for each in limit["options"][0]["choices"]}
+    assert offered == set(settable(channel="", role=""))
+
+
 async def test_limits_and_rules_are_shown(street: Street, boss: Person) -> None:
     answer = await told(boss, "limits")
     assert "Limits here" in answer.content
@@ -120,9 +128,8 @@ async def test_a_community_is_run_from_its_server(street: Street, boss: Person) 
     assert "not allowed here" in refusal.content
     assert "Blocked words: none" in (await told(boss, "words", entry="clown")).content
     answer = await told(boss, "limit", name="clips_per_person_per_day", value="1")
-    assert "Set here: clips\\_per\\_person\\_per\\_day 1" in answer.content
-    answer = await told(boss, "limit", name="clips_per_persn_per_day", value="1")
-    assert "clips\\_per\\_person\\_per\\_day" in answer.content
+    words = "clips\\_per\\_person\\_per\\_day (a person's clips per day) 1"
+    assert f"Set here: {words}" in answer.content
     answer = await told(boss, "grant", member=street.ana.user, dollars=5.0)
     assert f"<@{street.ana.id}> can spend $5.00 more" in answer.content
     await street.ana.slash("ray create", prompt="a red fox")
@@ -132,6 +139,8 @@ async def test_a_community_is_run_from_its_server(street: Street, boss: Person) 
     assert "Nothing waits" in (await told(boss, "queue")).content
     audit = (await told(boss, "audit")).content
     assert all(act in audit for act in ("grant", "limits", "words", "policy"))
+    assert f" · <@{boss.id}> · grant · <@{street.ana.id}> · " in audit
+    assert "```" not in audit
     await told(boss, "pause", message="Back at noon.")
     paused = await street.ana.answer(await street.ana.slash("ray create", prompt="a red fox"))
     assert "Back at noon." in paused.content
