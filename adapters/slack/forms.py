@@ -57,9 +57,7 @@ class Forms:
         """“Animate with Ray” on a message, or “Create a Ray clip” from anywhere."""
         models = self._studio.preferences.models()
         if heard.action == CREATE:
-            await self._voice.open(
-                heard, views.create_view(models, (), Place(channel=""), asks_where=True)
-            )
+            await self._anywhere(heard)
             return
         if heard.action != ANIMATE:
             raise InvalidRequest("This shortcut belongs to another version of Raybot.")
@@ -78,8 +76,17 @@ class Forms:
         pictures = [(each.name or f"image {at}", each.id) for at, each in enumerate(shown, 1)]
         await self._voice.open(heard, _animating(models, (), place, pictures))
 
+    async def _anywhere(self, heard: Heard) -> None:
+        """The whole form, which asks for the channel, too."""
+        models = self._studio.preferences.models()
+        view = views.create_view(models, (), Place(channel=""), asks_where=True)
+        await self._voice.open(heard, view)
+
     async def for_button(self, heard: Heard, requester: Requester) -> None:
-        """Remix or Animate under a clip, or Change on the Home tab."""
+        """Remix or Animate under a clip, or Create and Change on the Home tab."""
+        if heard.action == "create":
+            await self._anywhere(heard)
+            return
         models = self._studio.preferences.models()
         if heard.action == "settings":
             held = await self._studio.preferences.in_channel(requester, "")

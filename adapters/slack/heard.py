@@ -15,7 +15,9 @@ from bot.refs import Frozen
 
 Kind = Literal["command", "message", "form", "button", "shortcut", "reaction", "home", "gone"]
 #: What is answered by a form, which Slack takes for three seconds only: it is not kept.
-OPENS_FORM = frozenset({"remix", "edit", "animate", "settings", MORE, REPORT, REJECT}) | HAS_FORM
+OPENS_FORM = (
+    frozenset({"create", "remix", "edit", "animate", "settings", MORE, REPORT, REJECT}) | HAS_FORM
+)
 #: The reactions that mean something to us, by Slack's names of them, and what is done.
 REACTIONS = {"star": "star", "email": "letter", "envelope": "letter"}
 KEPT_OF_VIEW = ("id", "callback_id", "private_metadata")

@@ -1,8 +1,9 @@
-"""The Home tab as a view: one person's jobs on the way, usage, last clips and defaults. Pure."""
+"""The Home tab as a view: one person's jobs on the way, usage, last jobs and defaults. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from adapters.slack import blocks as b
@@ -17,6 +18,10 @@ MOST_OPEN = 20
 MOST_LAST = 10
 PROMPT_CHARS = 300
 ROOM = 3000
+ABOUT = (
+    "Ray turns words and images into short video clips. Create one here, or type /ray and what "
+    "you want to see in a channel."
+)
 
 
 def home_view(
@@ -31,6 +36,7 @@ def home_view(
     running = [each for each in open_jobs if each.state != JobState.CANCELLED]
     ended = [each for each in last if each.job_id not in {job.job_id for job in running}]
     blocks = [
+        _begin(),
         *_open(running),
         *_usage(usage),
         *_last(ended[:MOST_LAST]),
@@ -43,6 +49,12 @@ def home_view(
 def shut_view(sentence: str) -> Block:
     """Where nothing can be asked for, so that there is nothing else to show."""
     return {"type": "home", "blocks": [{"type": "section", "text": b.plain(sentence)}]}
+
+
+def _begin() -> Block:
+    """What Ray does, and the way to a clip: nothing can be typed on this tab."""
+    button = buttons.button("create", "own", "Create a clip")
+    return {"type": "section", "text": b.plain(ABOUT), "accessory": button}
 
 
 def _open(jobs: Sequence[JobLine]) -> list[Block]:
@@ -62,8 +74,9 @@ def _facts(job: JobLine) -> list[Part]:
 
 
 def _usage(usage: UsageReport) -> list[Block]:
-    """The page, with the name of a part instead of a page's title."""
-    return _part(words.describe_usage(usage), times=usage.times)
+    """The page, with the name of a part instead of a page's title; jobs have their own part."""
+    own = replace(usage, last=())
+    return _part(words.describe_usage(own), times=own.times)
 
 
 def _part(text: words.Text, *, times: Sequence[datetime] = ()) -> list[Block]:
@@ -72,8 +85,8 @@ def _part(text: words.Text, *, times: Sequence[datetime] = ()) -> list[Block]:
 
 def _last(jobs: Sequence[JobLine]) -> list[Block]:
     if not jobs:
-        return _part(words.describe_jobs(()))
-    return [b.header("Your last clips"), b.rich(b.bullets(pages.to_list(jobs, ROOM)))]
+        return []
+    return [b.header("Your last jobs"), b.rich(b.bullets(pages.to_list(jobs, ROOM)))]
 
 
 def _defaults(held: Sequence[Setting]) -> list[Block]:

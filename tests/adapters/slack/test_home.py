@@ -26,7 +26,7 @@ async def test_it_shows_what_runs_and_goes_with_it(lane: Lane) -> None:
     await lane.ana.slash("/ray", "a fox", lane.general)
     assert "a fox" in await shows(lane, "On the way")
     await lane.hurry(lane.clips)
-    told = await shows(lane, "Your last clips")
+    told = await shows(lane, "Your last jobs")
     assert "a fox" in told
     assert "slack.com/app_redirect" in told, "each has the way to its message"
     assert "On the way" not in told
@@ -95,3 +95,15 @@ async def test_a_tab_is_kept_up_to_date_after_a_restart(town: Town) -> None:
     async with town.lane() as lane:
         await lane.ana.slash("/ray", "a fox", lane.general)
         await shows(lane, "a fox")
+
+
+async def test_a_new_person_begins_there(lane: Lane) -> None:
+    await lane.ana.open_home()
+    home = await lane.ana.wait_home()
+    assert "Ray turns words and images into short video clips" in home.plain
+    assert "Type what you want to see" not in home.plain, "there is no field for it"
+    view = await (await lane.ana.click(home, "Create a clip")).wait_view()
+    await lane.ana.submit(view, {"prompt": "a fox", "where": lane.general.id})
+    await lane.clip()
+    told = await shows(lane, "Your last jobs")
+    assert told.count(job_of(await lane.status())) == 1, "every job is listed once"

@@ -382,8 +382,8 @@ def test_an_empty_home_tab_says_what_is_left_and_how_to_begin() -> None:
     check_view(view)
     assert view["type"] == "home"
     heads = [each["text"]["text"] for each in view["blocks"] if each["type"] == "header"]
-    assert heads == ["Your usage", "No jobs here", "What holds here"]
-    assert buttons_in(view) == [("settings", "own")]
+    assert heads == ["Your usage", "What holds here"]
+    assert buttons_in(view) == [("create", "own"), ("settings", "own")]
     dates = [each["timestamp"] for each in walk(view["blocks"]) if each.get("type") == "date"]
     assert dates == [int(NOW.timestamp())]
 
@@ -395,8 +395,12 @@ def test_what_is_on_the_way_comes_first_and_can_be_cancelled() -> None:
     view = home(open_jobs=(running, taken_back), last=(taken_back, running, ended))
     check_view(view)
     heads = [each["text"]["text"] for each in view["blocks"] if each["type"] == "header"]
-    assert heads == ["On the way", "Your usage", "Your last clips", "What holds here"]
-    assert buttons_in(view) == [("cancel", running.job_id), ("settings", "own")]
+    assert heads == ["On the way", "Your usage", "Your last jobs", "What holds here"]
+    assert buttons_in(view) == [
+        ("create", "own"),
+        ("cancel", running.job_id),
+        ("settings", "own"),
+    ]
     assert "a *red* fox" in shown(view["blocks"])
     for each in (ended, taken_back):
         assert shown(view["blocks"]).count(each.job_id) == 1
