@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from datetime import datetime
 from adapters.slack import blocks as b
 from adapters.slack import render
 from adapters.slack.blocks import Block, Part
-from adapters.slack.render import FACTS, KEEP, Drawn, Row
+from adapters.slack.render import FACTS, KEEP, SENTENCE, Drawn, Row
 from bot import notices as n
 from bot import text as words
 from bot.ports import ModelCapabilities
@@ -23,11 +24,22 @@ MAX_CHARS = b.TEXT_CHARS
 #: For the lines under a long table; and what it takes to say that there are more.
 LINES_CHARS, MORE_CHARS = 1200, 24
 BETWEEN = " · "
-HELP = (
-    "Mention me in the thread of an image or a clip to start from it, or choose Animate with Ray "
-    "in the menu of a message. /ray alone opens a form, and /ray story one for a film. The "
-    "buttons under a clip go on from it; More… lists the rest with prices."
+#: How most people begin here; commands that are typed come after.
+WAYS: tuple[tuple[str, str, str], ...] = (
+    ("", "/ray", " alone opens a form, with every camera move in it."),
+    ("", "/ray a red fox in snow --ar 9:16", " makes a clip of words; flags may stand behind."),
+    (
+        "Mention me in the thread of an image or a clip to start from it, or choose Animate with "
+        "Ray in the menu of a message.",
+        "",
+        "",
+    ),
+    ("", "/ray story", " opens a form for a film of several shots."),
+    ("The buttons under a clip go on from it; More… lists the rest with prices.", "", ""),
 )
+MOVES_NAMED = 4
+_LABEL = re.compile(r"(?P<label>[A-Z][^:]*: )?(?P<commands>.*)", re.DOTALL)
+_COMMAND = re.compile(r"(?P<typed>.*?)(?P<after> \(.*\))?", re.DOTALL)
 
 
 # ---- pages of lines and tables ---------------------------------------------------------------
@@ -93,9 +105,46 @@ def _told(row: Sequence[str]) -> str:
 def draw_help(
     models: Sequence[ModelCapabilities], stills: Sequence[ModelCapabilities] = ()
 ) -> Drawn:
-    """What can be typed, and what Slack has buttons and menus for."""
+    """The form, mentions and menus first; then what can be typed, as it is typed here."""
     text = words.help_text(models, stills)
-    return draw_text(replace(text, lines=(*text.lines, HELP)))
+    ways = [_code_line(*way) for way in WAYS]
+    typed = [_commands(line) for line in text.lines if BETWEEN in line]
+    lines = [*ways, *typed, *_moves_named(models)]
+    said = (Row(weight=SENTENCE, look="said", parts=line) for line in lines)
+    flags = whole([(b.said(_told(row)),) for row in text.table], LINES_CHARS)
+    told = "\n".join(b.to_mrkdwn(row) for row in flags)
+    above = render.to_drawn(
+        render.fit([render.title_row(text.title), *said], MAX_CHARS - b.units(told) - 1)
+    )
+    return Drawn(text=f"{above.text}\n{told}", blocks=[*above.blocks, to_table(text.table)])
+
+
+def _code_line(before: str, typed: str, after: str) -> tuple[Part, ...]:
+    parts = (b.said(before), b.said(typed, code=True), b.said(after))
+    return tuple(each for each in parts if each["text"])
+
+
+def _commands(line: str) -> tuple[Part, ...]:
+    """A line of commands as people type them here, so that nobody types them into a channel."""
+    found = _LABEL.fullmatch(line)
+    label, commands = (found["label"] or "", found["commands"]) if found else ("", line)
+    parts: list[Part] = [b.said(label)] if label else []
+    for at, each in enumerate(commands.split(BETWEEN)):
+        typed = _COMMAND.fullmatch(each)
+        said, after = (typed["typed"], typed["after"] or "") if typed else (each, "")
+        before = BETWEEN if at else ""
+        parts += _code_line(before, f"/ray {said}", after)
+    return tuple(parts)
+
+
+def _moves_named(models: Sequence[ModelCapabilities]) -> list[tuple[Part, ...]]:
+    """A few camera moves, and where the others are."""
+    every = list(dict.fromkeys(each for model in models for each in model.concepts))
+    if not every:
+        return []
+    named, left = ", ".join(every[:MOVES_NAMED]), len(every) - MOVES_NAMED
+    more = f" and {left} more, which the form lists" if left > 0 else ""
+    return [_code_line(f"Camera moves, behind --camera: {named}{more}.", "", "")]
 
 
 def draw_choices(title: str, *choices: str) -> Drawn:

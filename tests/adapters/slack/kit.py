@@ -229,7 +229,7 @@ def shown(blocks: list[dict[str, Any]]) -> str:
 OURS = re.compile(
     r"<!date\^\d+\^[^|<>]+\|[^<>]+>"
     r"|<https://(?:slack\.com/app_redirect\?|ray\.example/)[^|<>]+\|[\w -]+>"
-    r"|<@U5>|`/ray [\w -]+`|`r-[0-9a-z]+`"
+    r"|<@U5>|`/ray[^`]*`|`r-[0-9a-z]+`"
 )
 MARKUP = (
     r"[<>`]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -16,7 +17,7 @@ from bot.overview import Allowance
 from bot.ports import FrameRule, ModelCapabilities
 from bot.refs import Micros
 from bot.studio import Shown
-from bot.text import Text, describe_settings, describe_settings_in, describe_usage
+from bot.text import Text, describe_settings, describe_settings_in, describe_usage, help_text
 from tests.adapters.slack.kit import (
     CLIP,
     HELD,
@@ -28,7 +29,6 @@ from tests.adapters.slack.kit import (
     STATUS,
     UNIX,
     about,
-    check_blocks,
     check_drawn,
     delivered,
     job_line,
@@ -122,15 +122,35 @@ def test_help_names_what_the_models_take_and_what_slack_has() -> None:
     drawn = pages.draw_help([MODEL])
     check_drawn(drawn)
     assert "9:16" in table_of(drawn)
-    assert "orbit_left, static" in shown(drawn.blocks)
+    assert "orbit_left, static." in shown(drawn.blocks)
     assert "Animate with Ray" in shown(drawn.blocks)
     crowd = [MODEL] * 40
     check_drawn(pages.draw_help(crowd))
 
 
+def test_help_begins_with_the_form_and_names_few_camera_moves() -> None:
+    many = replace(MODEL, concepts=tuple(f"move_{at}" for at in range(34)))
+    drawn = pages.draw_help([many])
+    lines = drawn.text.splitlines()
+    assert lines[1].startswith("`/ray` alone opens a form")
+    told = shown(drawn.blocks)
+    assert "move_3 and 30 more, which the form lists" in told
+    assert "move_4" not in told
+
+
+def test_help_writes_commands_as_they_are_typed_in_slack() -> None:
+    drawn = pages.draw_help([MODEL])
+    codes = [e["text"] for e in parts(drawn.blocks, "text") if e.get("style", {}).get("code")]
+    assert all(each.startswith("/ray") for each in codes)
+    asked = [line for line in help_text([MODEL]).lines if " · " in line]
+    names = {each.split()[0] for line in asked for each in line.split(": ")[-1].split(" · ")}
+    assert names <= {each.split()[1] for each in codes if " " in each}
+    assert {"/ray usage", "/ray show ID", "/ray redo ID 2"} <= set(codes)
+
+
 def test_what_admins_can_type_is_there_to_its_end() -> None:
     drawn = pages.draw_choices("Type", *(f"/ray admin {each}" for each in HELP))
-    check_blocks(drawn.blocks)
+    check_drawn(drawn)
     lists = [each for each in walk(drawn.blocks) if each.get("type") == "rich_text_list"]
     assert len(lists[0]["elements"]) == len(HELP)
     assert drawn.text.splitlines()[-1] == "`/ray admin desk`"
