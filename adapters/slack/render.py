@@ -14,7 +14,7 @@ from typing import Any, Literal, assert_never
 
 from adapters.follow_ups import remix_of
 from adapters.slack import blocks as b
-from adapters.slack import buttons
+from adapters.slack import buttons, spoken
 from adapters.slack.addresses import NAME
 from adapters.slack.blocks import Block, Part, jump
 from bot import notices as n
@@ -228,8 +228,7 @@ def _to_row(notice: Told, line: str) -> Row:
     if original and line.endswith(original):
         return Row(weight=KEEP, look="said", parts=(b.link("Original clip", original),))
     if line.endswith(f"job {told.job_id}"):
-        made = " · AI-generated" if isinstance(notice, n.WithFile) else ""
-        return _small(KEEP, line + made)
+        return _small(KEEP, line + spoken.beside(notice))
     if line == words.parameters(told.work):
         return _small(SETTLED, line)
     if told.parent is not None and line == words.parent_line(told.parent):

@@ -148,7 +148,7 @@ def test_a_running_clip_shows_price_and_estimate() -> None:
         f"*In line, place 1* · ready {until}\n"
         "> a red fox\n"
         "ray-flash-2 · 5s · 540p · 1:1\n"
-        f"≈ $0.22 · job {JOB}"
+        f"≈ $0.22 · job {JOB} · for Ann"
     )
     kinds = [each["type"] for each in drawn.blocks]
     assert kinds == ["section", "rich_text", "context", "actions"]
@@ -248,7 +248,7 @@ def test_the_last_words_lead_to_the_clip() -> None:
     drawn = draw(done, now=NOW)
     link = f"{JUMP}&message_ts=12.7&thread_ts=10.1"
     assert [each["url"] for each in parts(drawn.blocks, "link")] == [link]
-    assert f"$0.18 was charged · job {JOB}" in drawn.text.splitlines()
+    assert f"$0.18 was charged · job {JOB} · for Ann" in drawn.text.splitlines()
     assert "Go to" not in draw(replace(done, clip=None), now=NOW).text
 
 
@@ -423,3 +423,19 @@ def test_a_jump_leads_to_where_the_message_stands(
 def test_blocks_are_what_slack_knows() -> None:
     for notice in every_notice(about()):
         check_blocks(draw(notice, now=NOW).blocks)
+
+
+def test_a_status_message_says_who_asked_and_calls_nobody() -> None:
+    told = about(requester=REQUESTER.model_copy(update={"display_name": "<!here> *Ann*"}))
+    for notice in every_notice(told):
+        drawn = render.draw(notice, now=NOW)
+        check_drawn(drawn)
+        if isinstance(notice, n.Received | n.Queued | n.Generating | n.Done | n.Failed):
+            assert f"{JOB} · for &lt;!here&gt; ∗Ann∗" in drawn.text
+            assert parts(drawn.blocks, "user") == []
+
+
+def test_nobody_is_named_where_no_name_is_known_or_they_are_alone() -> None:
+    for changed in ({"display_name": ""}, {"is_direct": True}):
+        told = about(requester=REQUESTER.model_copy(update=changed))
+        assert " · for " not in render.draw(n.Accepted(about=told), now=NOW).text
