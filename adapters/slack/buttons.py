@@ -55,14 +55,19 @@ LABELS = {
 }
 
 
-def button(action: str, target: str, label: str = "") -> Block:
-    """A button that works for months: its id is all there is to know."""
+def button(action: str, target: str, label: str = "", *, about: str = "") -> Block:
+    """A button that works for months: its id is all there is to know.
+
+    `about` tells those who hear it what it is for: "the clip: a fox in snow".
+    """
     shown = label or LABELS.get(action) or action.capitalize()
+    between = " " if shown.isalpha() else ": "
+    heard = f"{shown}{between}{about}" if about else f"{shown}: {target}"
     drawn: Block = {
         "type": "button",
         "action_id": action_id(action, target),
         "text": {"type": "plain_text", "text": shown, "emoji": False},
-        "accessibility_label": f"{shown}: {target}"[:LABEL_CHARS],
+        "accessibility_label": blocks.within(heard, LABEL_CHARS),
     }
     if action in _STYLES:
         drawn["style"] = _STYLES[action]
@@ -82,8 +87,8 @@ def _asks_twice() -> Block:
     }
 
 
-def row(target: str, *actions: str) -> list[Block]:
+def row(target: str, *actions: str, about: str = "") -> list[Block]:
     """A row of buttons, where there are any; a target that no button can name has none."""
-    drawn = [button(each, target) for each in actions]
+    drawn = [button(each, target, about=about) for each in actions]
     can_be_read = all(read_action(each["action_id"]) for each in drawn)
     return [{"type": "actions", "elements": drawn}] if drawn and can_be_read else []

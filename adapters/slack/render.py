@@ -17,6 +17,7 @@ from adapters.slack import blocks as b
 from adapters.slack import buttons, spoken
 from adapters.slack.addresses import NAME
 from adapters.slack.blocks import Block, Part, jump
+from adapters.slack.spoken import Told
 from bot import notices as n
 from bot import text as words
 from bot.acts import FIRST_ROW
@@ -40,8 +41,6 @@ __all__ = [
     "said_rows",
     "to_drawn",
 ]
-#: Every notice about a job.
-Told = words.Running | n.Delivered | n.Done | n.Failed | n.Cancelled | words.Beside
 #: Of a whole message, so that its text and each of its blocks fit.
 MAX_CHARS = b.TEXT_CHARS
 ALT_CHARS = 1000
@@ -262,18 +261,19 @@ def _small(weight: int, line: str) -> Row:
 
 def _buttons(notice: Told) -> list[Block]:
     """What can be done under a notice."""
-    job = notice.about.job_id
+    job, about = notice.about.job_id, spoken.of_buttons(notice)
     if not isinstance(notice, n.Delivered):
-        drawn = buttons.row(job, *_choices(notice))
+        drawn = buttons.row(job, *_choices(notice), about=about)
         if isinstance(notice, n.ShotFailed) and drawn:
-            drawn[0]["elements"].insert(0, buttons.button("redo", f"{job}:{notice.number}"))
+            again = buttons.button("redo", f"{job}:{notice.number}", about=f"shot {notice.number}")
+            drawn[0]["elements"].insert(0, again)
         return drawn
     if not notice.acts:
-        return buttons.row(job, "retry", *remix_of(notice.about.work), "delete")
+        return buttons.row(job, "retry", *remix_of(notice.about.work), "delete", about=about)
     possible = {each.act for each in notice.acts}
     row = [each for each in FIRST_ROW if each in possible and each != "retry"]
     last = ["delete"] if "delete" in possible else []
-    return buttons.row(job, *row, buttons.MORE, *last)
+    return buttons.row(job, *row, buttons.MORE, *last, about=about)
 
 
 def _choices(notice: Told) -> tuple[str, ...]:

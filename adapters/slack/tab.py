@@ -53,7 +53,7 @@ def shut_view(sentence: str) -> Block:
 
 def _begin() -> Block:
     """What Ray does, and the way to a clip: nothing can be typed on this tab."""
-    button = buttons.button("create", "own", "Create a clip")
+    button = buttons.button("create", "own", "Create a clip", about="opens a form")
     return {"type": "section", "text": b.plain(ABOUT), "accessory": button}
 
 
@@ -63,7 +63,8 @@ def _open(jobs: Sequence[JobLine]) -> list[Block]:
     drawn = [b.header("On the way")]
     for job in jobs[:MOST_OPEN]:
         prompt = b.plain(words.clean(job.prompt, limit=PROMPT_CHARS) or "A clip of an image")
-        cancel = buttons.button("cancel", job.job_id)
+        about = f"the clip: {words.clean(job.prompt)}" if job.prompt else ""
+        cancel = buttons.button("cancel", job.job_id, about=about)
         drawn += [{"type": "section", "text": prompt, "accessory": cancel}, b.small([_facts(job)])]
     more = len(jobs) - MOST_OPEN
     return [*drawn, *([b.small([[b.said(f"… and {more} more")]])] if more > 0 else [])]
@@ -90,6 +91,6 @@ def _last(jobs: Sequence[JobLine]) -> list[Block]:
 
 
 def _defaults(held: Sequence[Setting]) -> list[Block]:
-    change = buttons.button("settings", "own", "Change")
+    change = buttons.button("settings", "own", "Change", about="your settings")
     page = _part(words.describe_settings_in(held))
     return [*page, {"type": "actions", "elements": [change]}]

@@ -17,6 +17,7 @@ from adapters.slack import blocks, buttons, render
 from adapters.slack.render import draw
 from bot import errors
 from bot import notices as n
+from bot.acts import Offered
 from bot.job import Route
 from bot.refs import MessageRef, Micros, Price, ThreadRef
 from bot.request import SourceClip, UpscaleWork
@@ -439,3 +440,23 @@ def test_nobody_is_named_where_no_name_is_known_or_they_are_alone() -> None:
     for changed in ({"display_name": ""}, {"is_direct": True}):
         told = about(requester=REQUESTER.model_copy(update=changed))
         assert " · for " not in render.draw(n.Accepted(about=told), now=NOW).text
+
+
+def heard(drawn: render.Drawn) -> list[str]:
+    found = [each for each in walk(drawn.blocks) if each.get("type") == "button"]
+    return [each["accessibility_label"] for each in found]
+
+
+def test_who_hears_a_button_is_told_what_it_is_for() -> None:
+    acts = tuple(Offered(act=each) for each in ("extend", "delete"))
+    ready = draw(replace(delivered(about("a fox in snow")), acts=acts), now=NOW)
+    assert heard(ready) == [
+        "Extend the clip: a fox in snow",
+        "More…: the clip: a fox in snow",
+        "Delete the clip: a fox in snow",
+    ]
+    [label] = heard(draw(n.Accepted(about=about("fox & <owl> " * 20)), now=NOW))
+    assert label.startswith("Cancel the clip: fox")
+    assert len(label) <= buttons.LABEL_CHARS
+    unsaid = heard(draw(n.RulesFirst(about=about(), rules="Be kind.", expires_at=NOW), now=NOW))
+    assert unsaid == [f"Accept: {JOB}", f"Cancel: {JOB}"], "its words are not shown there"
