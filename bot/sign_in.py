@@ -79,7 +79,7 @@ class Entry:
             actor,
             "desk_link",
             lambda tx, _: sittings.add_link(tx, _hashed(key), sitting),
-            detail=tenant or "every place",
+            detail=_scope(sitting),
         )
         return invitation
 
@@ -106,7 +106,7 @@ class Entry:
                 actor=OPERATOR,
                 act="desk_link",
                 target=who.person,
-                detail="every place" if has_desk else "playground",
+                detail=_scope(sitting),
             )
 
         await self._database.write(write)
@@ -139,7 +139,7 @@ class Entry:
                 return None
             sitting = replace(invited, ends_at=now + SESSION_FOR)
             sittings.sit_down(tx, _hashed(session), sitting)
-            by, where = sitting.who.person, sitting.tenant or "every place"
+            by, where = sitting.who.person, _scope(sitting)
             settings.write_audit(tx, now, actor=by, act="desk_entered", target=by, detail=where)
             return sitting
 
@@ -209,6 +209,11 @@ class Entry:
     def _sitting(self, who: Requester, *, tenant: str, until: datetime, has_desk: bool) -> Sitting:
         now = self._clock.now()
         return Sitting(who=who, tenant=tenant, has_desk=has_desk, ends_at=until, checked_at=now)
+
+
+def _scope(sitting: Sitting) -> str:
+    """What somebody is let in to, for the audit log."""
+    return (sitting.tenant or "every place") if sitting.has_desk else "playground"
 
 
 def _to_operator(name: str) -> Requester:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from bot.errors import InvalidRequest
 from bot.job import JobState
 from bot.refs import JobId
 from bot.request import Requester
 from bot.simulator import Simulator
+from bot.store import schema
 from tests.adapters.web.visitor import Reply, Visitor, browsing, pages_in
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
@@ -242,3 +244,19 @@ async def test_a_stream_ends_within_seconds_of_leaving(house: House, clock: Mova
         clock.move(seconds=1)
         while "signed-out" not in await news.line():
             pass
+
+
+async def test_the_audit_log_says_where_each_was_let_in(house: House) -> None:
+    link = (await house.studio.entry.invite_here("root")).link
+    async with guest(house, "Ana"), guest(house, link=link):
+        pass
+    log = schema.audit_log.c
+    rows = await house.app.database.read(
+        lambda conn: conn.execute(select(log.act, log.target, log.detail)).all()
+    )
+    assert {tuple(each) for each in rows} == {
+        ("desk_link", "web:local:Ana", "playground"),
+        ("desk_entered", "web:local:Ana", "playground"),
+        ("desk_link", "operator:local:root", "every place"),
+        ("desk_entered", "operator:local:root", "every place"),
+    }
