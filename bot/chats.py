@@ -101,6 +101,8 @@ class Joining:
     async def run(self) -> Joined:
         """Ask and prove; raises `ConfigError` where a script gave too little or a wrong thing."""
         chat = CHATS.get(await self._choose())
+        if chat is None:
+            self._check_unneeded()
         bot = await self._sign_in(chat) if chat is not None else None
         if chat is None or bot is None:
             return Joined(tables={f"adapters.{TERMINAL}": {}})
@@ -124,6 +126,13 @@ class Joining:
         while (name := (await self._person.ask(question)).strip().lower()) not in known:
             self._person.say(f"There is no chat {clean(name)!r}.")
         return name
+
+    def _check_unneeded(self) -> None:
+        """The terminal has no servers and no operator: what was said of them would be lost."""
+        given = {"--server": self._given.servers, "--operator": self._given.operator}
+        for flag in (flag for flag, said in given.items() if said):
+            tokens = " or ".join(chat.tokens[0].flag for chat in CHATS.values())
+            raise ConfigError(f"{flag} is of a chat, and none was named. Give {tokens}, too.")
 
     def _is_given(self, name: str) -> bool:
         return any(self._given.tokens.get(name, {}).values())

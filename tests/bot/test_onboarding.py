@@ -324,6 +324,8 @@ async def test_a_script_gives_everything_by_flags(discord_server: DiscordServer)
         ({"key": "luma-wrong-key"}, "Luma refuses this key"),
         ({"key": "luma-…"}, "api_key: a character in it can be in no key"),
         ({"provider": "simulator", "discord_token": "x"}, "Discord does not accept it"),
+        ({"provider": "simulator", "servers": ("abc",)}, "^--server is of a chat, and none was"),
+        ({"provider": "simulator", "operator": "1"}, "^--operator is of a chat, .* --discord-tok"),
         ({"provider": "simulator", "discord_token": "", "servers": ("Foxes",)}, ""),
     ],
 )
