@@ -290,25 +290,22 @@ def simulator(
     is_child: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Serve a stand-in for a video service's API, with real clips and no costs."""
-    from bot.simulator import Faults, SimulatorSettings, face_of, run_simulator
+    from bot.simulator import Faults, SimulatorSettings, face_of, run_simulator, snippet
 
     face = face_of(api)
     settings = SimulatorSettings(speed=speed, same_clip=is_same_clip)
     faults = Faults.parse(fault or [])
 
+    def on_ready(address: str) -> None:
+        # The address alone is the first line, for whoever started it to read.
+        lines = [address] if is_child else [address, snippet(api, address, settings, face)]
+        print(*lines, sep="\n", flush=True)  # noqa: T201 - read by our parent
+
     async def serve() -> None:
         stop = _stop_signal()
         if is_child:
             _stop_with_parent(stop)
-        await run_simulator(
-            settings,
-            host,
-            port,
-            lambda address: print(address, flush=True),  # noqa: T201 - read by our parent
-            stop,
-            faults=faults,
-            face=face,
-        )
+        await run_simulator(settings, host, port, on_ready, stop, faults=faults, face=face)
 
     asyncio.run(serve())
 

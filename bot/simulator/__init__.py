@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.simulator.account import Generation, SimulatorSettings
 from bot.simulator.faults import FAULT_NAMES, Faults
 from bot.simulator.order import clip_size
-from bot.simulator.server import Simulator, face_of, run_simulator
+from bot.simulator.server import Simulator, face_of, run_simulator, snippet
 
 __all__ = [
     "FAULT_NAMES",
@@ -16,4 +16,5 @@ __all__ = [
     "clip_size",
     "face_of",
     "run_simulator",
+    "snippet",
 ]

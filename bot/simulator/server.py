@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import json
 import pkgutil
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
@@ -345,6 +346,21 @@ def face_of(api: str) -> type[Face]:
         raise ConfigError(f"The simulator speaks {', '.join(names)}; not {api!r}.")
     face: type[Face] = importlib.import_module(f"bot.simulator.faces.{api}").FACE
     return face
+
+
+def snippet(api: str, address: str, settings: SimulatorSettings, face: type[Face]) -> str:
+    """What a configuration has to say of a service that is simulated at this address."""
+    table = {"api_key": settings.api_key, "base_url": address, **face.table}
+    head = ("# For config.toml:", "[defaults]", f'providers = ["{api}"]', f"[providers.{api}]")
+    return "\n".join([*head, *(f"{key} = {_as_toml(each)}" for key, each in table.items())])
+
+
+def _as_toml(value: Any) -> str:
+    """A value as TOML writes it; only tables differ from JSON."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    inner = ", ".join(f"{json.dumps(key)} = {_as_toml(each)}" for key, each in value.items())
+    return f"{{ {inner} }}"
 
 
 async def run_simulator(

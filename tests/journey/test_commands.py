@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bot.simulator import face_of
 from tests.rendered import png
 
 ROOT = Path(__file__).parents[2]
@@ -190,6 +191,22 @@ def test_a_simulator_that_cannot_listen_says_so(tmp_path: Path, service: dict[st
     assert done.returncode == 2
     assert "65535" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("api", ["luma", "fal", "mindstudio"])
+def test_a_simulator_says_what_a_configuration_of_it_needs(api: str, tmp_path: Path) -> None:
+    process = start(*SIMULATOR, "--api", api, cwd=tmp_path)
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    said = "".join(process.stdout.readline() for _ in range(6 + len(face_of(api).table)))
+    try:
+        (tmp_path / "config.toml").write_text(said)
+        done = raybot("check", cwd=tmp_path)
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+    assert f'base_url = "{address}"' in said
+    assert f"ok    {api}: the key is good" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_second_bot_on_the_same_folder_is_refused(
