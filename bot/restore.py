@@ -30,7 +30,7 @@ def put_back(database: Database, copy: Path) -> str:
     fresh = database.path.with_name(f"{database.path.name}.new")
     database.lock()
     try:
-        done = _settle(copy_into(copy, fresh), now)
+        done = _settle(copy_into(copy, fresh), now, said=copy)
         kept = take_place(fresh, database.path)
     finally:
         remove(fresh)
@@ -53,13 +53,17 @@ def settle(database: Database, told: str) -> str:
     return describe(restoring.settle(database, since, now), None)
 
 
-def _settle(path: Path, now: datetime) -> Restored:
+def _settle(path: Path, now: datetime, *, said: Path) -> Restored:
     engine = writer_engine(path)
     try:
         with engine.begin() as conn:
             since = restoring.copied_at(conn)
             if since is None:
-                raise InvalidRequest(f"{path} is no copy that `raybot backup` made.")
+                raise InvalidRequest(
+                    f"{said} is no copy that `raybot backup` made, so nobody knows of when it is. "
+                    "Name one that is; for a copy made otherwise, put it in the database's place "
+                    "yourself while no bot runs, then `raybot restore --since TIME`."
+                )
             return restoring.restore(conn, since, now)
     finally:
         engine.dispose()

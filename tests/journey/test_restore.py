@@ -221,6 +221,12 @@ async def test_a_backup_is_not_started_from_by_mistake(
         moving.move(SqliteDatabase(f"sqlite:///{backup}"), elsewhere, lambda *_: None)
     with pytest.raises(StoreError, match="cannot be read as a database"):
         put_back(house, tmp_path / "data" / "secret.key")
+    (live := tmp_path / "live.db").write_bytes(backup.read_bytes())
+    with closing(sqlite3.connect(live)) as conn:
+        conn.execute("DELETE FROM settings WHERE scope = ?", (COPY,))
+        conn.commit()
+    with pytest.raises(InvalidRequest, match=rf"^{live} is no copy .* --since TIME"):
+        put_back(house, live)
     # One that was copied by other means, and is in place already.
     put_back(house, backup)
     said = restore.settle(open_database(database_url(house.config)), "2026-11-01T00:00Z")
