@@ -95,6 +95,14 @@ def free_bytes(folder: Path) -> int | None:
         return None
 
 
+def too_little(folder: Path, least_bytes: int) -> str:
+    """What the operator is told of a folder without room."""
+    return (
+        f"The disk of {folder} has less free than the {least_bytes / 1e6:,.0f} MB of "
+        "[bot] min_free_bytes, so nothing new is started"
+    )
+
+
 class Scratch:
     """One folder for each process's unfinished files; those of dead processes are removed.
 

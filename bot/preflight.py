@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bot.config import Config
-from bot.disk import has_room
+from bot.disk import has_room, too_little
 from bot.errors import ConfigError
 from bot.store.replace_file import is_there
 from bot.supply import KEY_FILE, check_shared, secret_key, table_of, web_settings
@@ -31,10 +31,7 @@ def shortage(config: Config) -> str | None:
     least = config.bot.min_free_bytes
     if has_room(_nearest(config.bot.data_dir), least):
         return None
-    return (
-        f"The disk of {config.bot.data_dir} has less free than the {least / 1e6:,.0f} MB of "
-        "[bot] min_free_bytes, so nothing new is started"
-    )
+    return too_little(config.bot.data_dir, least)
 
 
 def _check_doors(config: Config) -> None:

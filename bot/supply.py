@@ -19,6 +19,7 @@ from pydantic import Field, SecretStr
 
 from bot.clock import Clock, SystemClock
 from bot.config import Config, parts_of, refuse_unsendable
+from bot.disk import has_room, too_little
 from bot.errors import ConfigError
 from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
@@ -302,10 +303,13 @@ async def introduction(
 
 
 def say_what_holds(config: Config, providers: Iterable[str]) -> None:
-    """Log the limits in force."""
+    """Log the limits in force, and whether the disk has too little room for new jobs."""
     limits = config.limits.model_dump().items()
     in_force = {name: value for name, value in limits if value is not None}
     log.info("limits.in_force", providers=list(providers), **in_force)
+    if not has_room(config.bot.data_dir, config.bot.min_free_bytes):
+        sentence = too_little(config.bot.data_dir, config.bot.min_free_bytes)
+        log.warning("disk.too_little", sentence=sentence)
 
 
 def web_settings(config: Config) -> WebSettings:

@@ -30,6 +30,7 @@ from tests.conftest import running, to_test_config
 from tests.discord_server import DiscordServer, Permission
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.ports import free_port
+from tests.secrecy import read_logs
 from tests.slack_portal import BOT_TOKEN, WORKSPACE, SlackPortal
 
 
@@ -420,9 +421,11 @@ async def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path, simulator: Sim
     config = to_test_config(tmp_path, simulator, bot={"min_free_bytes": 10**18})
     [amiss] = (await said(config))[1]
     assert "less free than the 1,000,000,000,000 MB of [bot] min_free_bytes" in amiss
-    async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
-        within = await checkup.look_within(config, house.app.database)
+    with read_logs() as log:
+        async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
+            within = await checkup.look_within(config, house.app.database)
     assert amiss in [each.sentence for each in within if not each.is_well]
+    assert log.getvalue().count("so nothing new is started") == 1, "a start says it once"
 
 
 @pytest.mark.parametrize("mark", [{}, {"to": "PostgreSQL database fox on this machine"}])
