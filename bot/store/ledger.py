@@ -6,7 +6,7 @@ Entries are only ever added. `jobs.cost` repeats what a job counts now, in the s
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -45,13 +45,25 @@ _IS_PAID = jobs.c.state.in_(_MAY_BE_PAID) & exists().where(ledger_entries.c.clos
 CHARGED = case((jobs.c.state.in_(TERMINAL) | _IS_PAID, jobs.c.cost), else_=0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What was found when there was room: whose limits, what counted for them, what was asked."""
+
+    tenant: str
+    limits: LimitsTable
+    used: quota.Used
+    asked: Micros
+
+
 def accept(tx: Tx, job: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
     """Hold the money and put the job in line; all or nothing.
 
     Raises `QuotaExceeded`, or `NotAllowed` for a model or resolution. `limits` are the house's.
     """
-    check(tx, job.request, (plan, *plan.others), plan.hold, limits, now)
-    return hold(tx, job, plan, now)
+    room = check(tx, job.request, (plan, *plan.others), plan.hold, limits, now)
+    accepted = hold(tx, job, plan, now)
+    note_budgets(tx, room, now)
+    return accepted
 
 
 def start(
@@ -64,11 +76,12 @@ def start(
     retry_of: JobId | None,
 ) -> tuple[Job, bool]:
     """Insert a job that is accepted already, and whether it is new; raises as `accept` does."""
-    check(tx, request, (plan, *plan.others), plan.hold, limits, now)
+    room = check(tx, request, (plan, *plan.others), plan.hold, limits, now)
     accepted = {**_accepted(plan, now), "state": JobState.ACCEPTED, "retry_of": retry_of}
     job, is_new = job_rows.insert(tx, request, now, **accepted)
     if is_new:
         _enter_hold(tx, job, plan, now)
+        note_budgets(tx, room, now)
     return job, is_new
 
 
@@ -81,14 +94,14 @@ def check(
     now: datetime,
     *,
     clips: int = 1,
-) -> None:
+) -> Room:
     """Raise as `accept` does unless so much may be held for so many clips; nothing is held yet."""
     requester, channel = request.requester, request.thread.channel
     own, counted = allowances.holding(tx.conn, requester, channel, limits, now)
     for way in ways:
         quota.check_work(own, way.work)
     quota.check(own, counted, asked, now, is_guest=requester.is_guest, clips=clips)
-    _note_budgets(tx, requester.tenant, counted, asked, own, now)
+    return Room(tenant=requester.tenant, limits=own, used=counted, asked=asked)
 
 
 def hold(tx: Tx, job: Job, plan: Plan, now: datetime, **columns: Any) -> Job:
@@ -193,14 +206,14 @@ def fail(tx: Tx, job: Job, now: datetime, failure: Failure, **columns: Any) -> J
     return end(tx, job, JobState.FAILED, now, charged=None, failure=failure, **columns)
 
 
-def _note_budgets(
-    tx: Tx, tenant: str, before: quota.Used, hold: Micros, limits: LimitsTable, now: datetime
-) -> None:
+def note_budgets(tx: Tx, room: Room, now: datetime) -> None:
+    """Tell the operator of each share of a month's budget that what was just held reaches."""
+    limits, hold = room.limits, room.asked
     for scope, key, dollars in (
         ("everyone", "usd_total_per_month", limits.usd_total_per_month),
-        (tenant, "usd_per_tenant_per_month", limits.usd_per_tenant_per_month),
+        (room.tenant, "usd_per_tenant_per_month", limits.usd_per_tenant_per_month),
     ):
-        allowed, used_before = None if dollars is None else micros(dollars), before.get(key, 0)
+        allowed, used_before = None if dollars is None else micros(dollars), room.used.get(key, 0)
         share = quota.crossed(used_before, used_before + hold, allowed)
         if share is not None and allowed is not None:
             month = quota.windows(now, limits.timezone).month_start

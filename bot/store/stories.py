@@ -62,7 +62,7 @@ def charged(conn: Connection, job: Job) -> Micros:
 def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) -> Job:
     """Hold the money of all shots and put the first in line, or raise `QuotaExceeded`."""
     ways = [way for shot in plan.shots for way in (shot, *shot.others)]
-    ledger.check(tx, film.request, ways, plan.hold, limits, now, clips=len(plan.shots))
+    room = ledger.check(tx, film.request, ways, plan.hold, limits, now, clips=len(plan.shots))
     last: JobId | None = None
     for number, each in enumerate(plan.shots, start=1):
         request = film.request.model_copy(
@@ -75,6 +75,7 @@ def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) ->
         place = {"story": film.id, "shot": number, "waits_for": last}
         shot, _ = job_rows.insert(tx, request, now, **place)
         last = ledger.hold(tx, shot, each, now).id
+    ledger.note_budgets(tx, room, now)
     bare = plan.model_copy(update={"shots": (), "hold": Micros(0)})
     accepted = ledger.hold(tx, film, bare, now, provider=None, is_test=False, list_price=0)
     return job_rows.move(tx, accepted, JobState.GENERATING, now, submitted_at=now, next_at=None)
@@ -93,14 +94,16 @@ def replace(
 ) -> Job:
     """Put another try in the place of a shot that failed, or raise `QuotaExceeded`."""
     assert shot.film is not None
-    ledger.check(tx, shot.request, (plan, *plan.others), plan.hold, limits, now)
+    room = ledger.check(tx, shot.request, (plan, *plan.others), plan.hold, limits, now)
     request = shot.request.model_copy(update={"dedupe_key": request_key, "work": plan.work})
     job_rows.change(tx, shot, shot=None)
     place = {"story": shot.film, "shot": shot.shot, "retry_of": shot.id}
     again, _ = job_rows.insert(tx, request, now, **place)
     film = job_rows.get(tx.conn, shot.film)
     job_rows.change(tx, film, next_at=None)
-    return ledger.hold(tx, again, plan, now)
+    held = ledger.hold(tx, again, plan, now)
+    ledger.note_budgets(tx, room, now)
+    return held
 
 
 def follow(tx: Tx, film: Job, now: datetime) -> Job:

@@ -313,6 +313,18 @@ async def test_a_place_has_its_own_budget_notice(books: Books) -> None:
     )
 
 
+async def test_a_request_that_is_told_twice_counts_once_for_the_budget(books: Books) -> None:
+    """What holds nothing, since its job is there already, tells the operator nothing."""
+    limits, request = to_limits(usd_total_per_month=0.001), to_request(key="same")
+    plan = to_plan(request, 300)
+    for is_first in (True, False):
+        _, is_new = await books.database.write(
+            lambda tx: ledger.start(tx, request, plan, limits, NOW, retry_of=None)
+        )
+        assert is_new is is_first
+    assert await books.database.read(settings.untold) == []
+
+
 # ---- what must always be true -----------------------------------------------------------------
 
 #: How each rule is broken, on a delivered job (:id) with a second one (:other) beside it.
