@@ -117,7 +117,7 @@ def _meant(said: list[str]) -> str:
             return f"show {found[1]}"
         known = (*_ALONE, "cancel", "retry", "delete")
         return _ALSO.get(said[0]) or _nearest(said[0], known, _CLOSE)
-    if said[0] in _ALONE and said[1].isdecimal():
+    if said[0] == "help" or (said[0] in _ALONE and said[1].isdecimal()):
         return said[0]
     left = [each for each in said if each not in _BESIDE]
     return _nearest(left[0], _ALONE, _CLOSE) if len(left) == 1 else ""
@@ -173,7 +173,9 @@ def read_admin(text: str, acts: Collection[str]) -> str | None:
     if name == "help" and is_short:
         return "help"
     meant = _CALLED.get(name, "") if is_short else ""
-    meant = meant if meant in acts else _nearest(name, acts, _SURELY)
+    if meant not in acts:
+        # Whoever goes on may well tell of a clip: "admin queen on a throne".
+        meant = _nearest(name, acts, _SURELY if is_short else _CLOSE)
     if not meant and len(said.split()) > 1:
         return None
     hint = f"Did you mean `admin {meant}`? " if meant else ""

@@ -354,6 +354,7 @@ def test_verbs(text: str, command: object) -> None:
         "show r-evolution in snow",
         "show r-7k2m9q in snow",
         "help me over the river",
+        "admin queen on a throne of wires",
         "usage of light",
         "forget me not in the snow",
         "jobs fox",
@@ -364,6 +365,12 @@ def test_verbs(text: str, command: object) -> None:
 )
 def test_a_verb_that_does_not_fit_the_whole_text_is_a_prompt(prompt: str) -> None:
     assert parse(prompt) == Draft(prompt=prompt)
+
+
+@pytest.mark.parametrize("typed", ["help camera", "Help me", "help story"])
+def test_who_asks_for_help_with_something_pays_nothing(typed: str) -> None:
+    with pytest.raises(InvalidRequest, match="Did you mean `help`"):
+        parse(typed)
 
 
 @pytest.mark.parametrize("verb", ["show", "Extend", "vary", "final", "redo", "forget"])
