@@ -63,6 +63,9 @@ def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) ->
     """Hold the money of all shots and put the first in line, or raise `QuotaExceeded`."""
     ways = [way for shot in plan.shots for way in (shot, *shot.others)]
     room = ledger.check(tx, film.request, ways, plan.hold, limits, now, clips=len(plan.shots))
+    # The guarded move first: a film that was accepted meanwhile is `Stale`, and so are its shots.
+    bare = plan.model_copy(update={"shots": (), "hold": Micros(0)})
+    accepted = ledger.hold(tx, film, bare, now, provider=None, is_test=False, list_price=0)
     last: JobId | None = None
     for number, each in enumerate(plan.shots, start=1):
         request = film.request.model_copy(
@@ -76,8 +79,6 @@ def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) ->
         shot, _ = job_rows.insert(tx, request, now, **place)
         last = ledger.hold(tx, shot, each, now).id
     ledger.note_budgets(tx, room, now)
-    bare = plan.model_copy(update={"shots": (), "hold": Micros(0)})
-    accepted = ledger.hold(tx, film, bare, now, provider=None, is_test=False, list_price=0)
     return job_rows.move(tx, accepted, JobState.GENERATING, now, submitted_at=now, next_at=None)
 
 

@@ -241,6 +241,17 @@ async def test_one_word_starts_a_dear_story(open_house: Callable[..., Any]) -> N
     await house.check_books()
 
 
+async def test_a_film_whose_price_is_confirmed_twice_at_once_is_made_once(
+    open_house: Callable[..., Any],
+) -> None:
+    house: House = await open_house(limits={"confirm_above_usd": 0.3})
+    receipt = await house.studio.submit(to_story(*LINES))
+    told = await asyncio.gather(*(house.studio.confirm(receipt.job_id, ANA) for _ in range(3)))
+    assert {each.job_id for each in told} == {receipt.job_id}
+    assert [shot.shot for shot in await shots_of(house, receipt.job_id)] == [1, 2, 3]
+    await house.check_books()
+
+
 # ---- at the terminal -------------------------------------------------------------------------
 
 
