@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,9 @@ from bot.config import Config, load_config
 from bot.errors import BotError, CommitUnknown, ConfigError, InvalidRequest
 from bot.pages import Form, Period
 from bot.prompts import Given
+from bot.store.database import open_database
 from bot.store.reports import Grouping
+from bot.supply import database_url
 
 cli = typer.Typer(
     name="raybot",
@@ -180,13 +183,13 @@ def resolve(
     Adopt a generation (uncertain jobs only), charge for it, or release the hold.
     """
     values = {"job_id": job_id, "how": how, "generation_id": generation}
-    _exit(asyncio.run(commands.act(_load(config), "resolve", values)))
+    _decide(config, "resolve", values)
 
 
 @cli.command()
 def unpark(job_id: JobArgument, config: ConfigOption = None) -> None:
     """Let a job that was put aside after repeated faults go on."""
-    _exit(asyncio.run(commands.act(_load(config), "unpark", {"job_id": job_id})))
+    _decide(config, "unpark", {"job_id": job_id})
 
 
 @cli.command()
@@ -198,7 +201,7 @@ def review(
 ) -> None:
     """Decide about a clip that waits for a moderator before it is posted."""
     values = {"job_id": job_id, "how": how, "reason": reason}
-    _exit(asyncio.run(commands.act(_load(config), "review", values)))
+    _decide(config, "review", values)
 
 
 @cli.command("desk-link")
@@ -308,6 +311,15 @@ def simulator(
         await run_simulator(settings, host, port, on_ready, stop, faults=faults, face=face)
 
     asyncio.run(serve())
+
+
+def _decide(path: Path | None, act: str, values: Mapping[str, object]) -> None:
+    """An act on a job; a database that is not there has none, and is not made for that."""
+    config = _load(path)
+    database = open_database(database_url(config))
+    if not database.exists():
+        raise ConfigError(f"There is no database at {database.place} yet. Start the bot once.")
+    _exit(asyncio.run(commands.act(config, act, values)))
 
 
 def _load(path: Path | None) -> Config:

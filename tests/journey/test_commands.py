@@ -291,6 +291,17 @@ def test_a_migration_says_that_there_was_no_database(tmp_path: Path) -> None:
     assert raybot("migrate", cwd=tmp_path).stdout == "data/raybot.db is up to date.\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["usage", "unpark r-0y8xk7m2q4", "review r-0y8xk7m2q4 post", "resolve r-0y8xk7m2q4 release"],
+)
+def test_what_needs_a_database_makes_none(words: str, tmp_path: Path) -> None:
+    done = raybot(*words.split(), cwd=tmp_path)
+    missing = "raybot: There is no database at data/raybot.db yet. Start the bot once.\n"
+    assert (done.returncode, done.stderr) == (2, missing)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_manifest_is_printed_without_any_configuration(tmp_path: Path) -> None:
     plain = raybot("manifest", "slack", cwd=tmp_path)
     assert (plain.returncode, plain.stderr) == (0, "")
@@ -313,6 +324,7 @@ def test_init_then_resolve_of_an_unknown_job(tmp_path: Path, service: dict[str, 
     assert again.returncode == 1
     assert "exists already" in again.stderr
     assert raybot(*first, "--force", cwd=tmp_path).returncode == 0
+    assert raybot("migrate", cwd=tmp_path, **service).returncode == 0
     missing = raybot("resolve", "r-0000000000", "release", cwd=tmp_path, **service)
     assert missing.returncode == 1
     assert "no job" in missing.stderr
