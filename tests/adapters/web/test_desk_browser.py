@@ -45,6 +45,17 @@ MISSED = """() => {
     const missed = window.wanted.filter((each, index) => found[index] !== each);
     return missed.slice(0, 3).map((each) => each.outerHTML.slice(0, 120));
 }"""
+#: What is drawn of a chart: how much at its very edge, and how much in the colour of a line.
+DRAWN = """(canvas) => {
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    const seen = { edge: 0, line: 0 };
+    for (let at = 0; at < data.length; at += 4) {
+        seen.edge += (at / 4) % width < 2 && data[at + 3] > 0;
+        seen.line += data[at] === 0xb3 && data[at + 1] === 0x26 && data[at + 2] === 0x1e;
+    }
+    return seen;
+}"""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -217,6 +228,24 @@ async def test_a_limit_that_is_changed_here_refuses_in_the_playground(desk: Desk
         await budget.get_by_role("textbox").fill("")
         await budget.get_by_role("textbox").press("Enter")
         await _told(page, "from the next request on")
+
+
+async def test_a_chart_of_one_day_has_its_dot_and_whole_words_at_its_side(desk: Desk) -> None:
+    house = desk.here.visitor.house
+    job = await house.ask("a heron that takes its time")
+    await desk.here.generation(job)
+    house.clock.move(minutes=3)
+    await desk.here.finish(job)
+    await house.delivered(job)
+    for is_phone in (False, True):
+        async with desk.here.page(
+            "/desk/services", storage_state=desk.state, is_phone=is_phone
+        ) as page:
+            for title in ("From a clip's completion", "From acceptance to delivery"):
+                figure = page.locator("figure", has_text=title)
+                seen = await figure.locator("canvas").evaluate(DRAWN)
+                assert seen["edge"] == 0, title
+                assert seen["line"] > 0, title
 
 
 @pytest.mark.parametrize("is_dark", [False, True])
