@@ -11,12 +11,15 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from bot.job import Failure, JobState
 from bot.refs import JobId, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.simulator import Simulator
 from bot.store import jobs, settings
+from bot.store.database import Tx
+from bot.store.schema import jobs as jobs_table
 from bot.streams import MOST_EACH
 from tests.adapters.web.sitting import running_place
 from tests.adapters.web.visitor import Stream, Visitor, visiting
@@ -136,6 +139,20 @@ async def test_each_sees_what_is_theirs_to_see(visitor: Visitor) -> None:
     assert not any("garden" in text for text in (clips, private))
 
     await check_that_another_place_is_not_there(visitor, job, other)
+
+
+async def test_a_test_is_never_said_to_be_charged(visitor: Visitor) -> None:
+    job = await ask(visitor, "a red fox")
+    await sit(visitor)
+    assert "$0.14 to be charged" in (await visitor.get("/desk/clips")).html
+
+    def make_test(tx: Tx) -> None:
+        tx.conn.execute(update(jobs_table).where(jobs_table.c.id == job).values(is_test=True))
+
+    await visitor.house.app.database.write(make_test)
+    page = (await visitor.get("/desk/clips")).html
+    assert "would cost $0.14 · test" in page
+    assert "to be charged" not in page
 
 
 async def check_that_another_place_is_not_there(
