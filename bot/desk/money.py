@@ -39,8 +39,13 @@ class MoneyView:
         """Today, this month, and each of the last days."""
         now, zone = self._clock.now(), self._context.limits.timezone
         span, tenant = quota.windows(now, zone), sitting.tenant or None
-        since = quota.days_before(now, zone, days)
-        by_day = await self._days.read(reports.days_between(since, span.day_end, zone), tenant)
+        since = min(quota.days_before(now, zone, days), span.month_start)
+        every = reports.days_between(since, span.day_end, zone)
+        # Read at once: today and this month stand side by side.
+        usage = await self._days.read(every, tenant)
+        this_month = [
+            row for day, row in zip(every, usage, strict=True) if day.since >= span.month_start
+        ]
         month = await self._month(sitting.tenant, span)
         others, house = [row.label for row in month.places[:BUDGETED]], self._context.limits
         held, budgets = await self._database.read(
@@ -50,11 +55,11 @@ class MoneyView:
             )
         )
         return Spending(
-            today=replace(by_day[-1], label="today"),
-            month=replace(reports.total(month.places), label="this month"),
+            today=replace(usage[-1], label="today"),
+            month=replace(reports.total(this_month), label="this month"),
             month_ends=span.month_end,
             held=held,
-            days=by_day,
+            days=usage[-days:],
             models=month.models,
             people=month.people,
             places=month.places,

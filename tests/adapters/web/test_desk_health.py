@@ -33,6 +33,7 @@ from tests.fakes import MovableClock
 
 OTHER = "recording:other"
 BALANCE = re.compile(r'<dt>Balance</dt><dd>\$[\d,.]+ <small>asked <time datetime="([^"]+)')
+SUMS = re.compile(r"<small>(\d+ of \d+) delivered</small>")
 FILES = (
     *("days", "money/budgets", "money/models", "money/people", "money/places"),
     *("services", "services/chats", "services/days"),
@@ -134,6 +135,22 @@ async def test_a_place_sees_its_own_alone_and_the_operator_all(visitor: Visitor)
         page = (await visitor.get(path)).html
         assert word in page, path
         assert "SECRET-WITNESS" not in page, path
+
+
+async def test_today_and_this_month_are_of_one_moment(visitor: Visitor) -> None:
+    house = visitor.house
+    job = await house.ask("a red fox in snow")
+    await sit_down(visitor, is_operator=True)
+    assert SUMS.findall((await visitor.get("/desk")).html) == ["0 of 1", "0 of 1"]
+    found = await house.until(job, JobState.GENERATING)
+    assert found.generation_id
+    await house.simulator.finish(found.generation_id)
+    await house.delivered(job)
+    for days in (7, 90):
+        page = (await visitor.get(f"/desk?days={days}")).html
+        assert SUMS.findall(page) == ["1 of 1", "1 of 1"]
+        file = rows(await visitor.get(f"/desk/days.csv?days={days}"))
+        assert len(file) == 1 + days
 
 
 async def test_the_log_is_read_page_by_page_and_searched(visitor: Visitor) -> None:
