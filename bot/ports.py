@@ -302,7 +302,7 @@ class Adapter(Protocol):
 
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
-        """What it answers on the public listener, by method and path (`/<its name>/…`)."""
+        """What it answers in public, by method and path; `/…/*`: whatever has no own answer."""
 
     @property
     def trouble(self) -> str | None:

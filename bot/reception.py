@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from bot.callbacks import Hint, token_hash
@@ -100,8 +101,10 @@ class Reception:
             raise StoreBusy
         found = self._adapters.get(adapter)
         asked = [found] if found is not None else self._adapters.values()
-        answers = (each.routes.get((method, path)) for each in asked)
-        return next((each for each in answers if each is not None), None)
+        every = [each.routes for each in asked]
+        own = (each.get((method, path)) for each in every)
+        others = (each.get((method, f"/{adapter}/*")) for each in every)
+        return next((each for each in chain(own, others) if each is not None), None)
 
     async def _act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
         if self._operations is None:

@@ -48,7 +48,7 @@ STOP_SECONDS = 5.0
 REMEMBERED_KEYS = 10_000
 JOB_ID = r"{job_id:r-[0-9a-z]{4,20}}"
 #: What an adapter answers, the bare address, too; what has a route keeps to its own methods.
-OF_ADAPTERS = r"/{adapter:(?!(?:callbacks|frames|clips)/)[a-z_]{0,40}}{tail:(?:/.+)?}"
+OF_ADAPTERS = r"/{adapter:(?!(?:callbacks|frames|clips)/)[a-z_]{0,40}}{tail:(?:/.*)?}"
 #: Of clips and of stills, with what a browser is told.
 KINDS = {
     ".mp4": "video/mp4",

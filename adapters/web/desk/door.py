@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from bot.studio import Studio
 
 ENTER, LEAVE = "/desk/enter", "/desk/leave"
+#: Whatever else is asked for below the desk.
+ELSE = "/desk/*"
 GUEST = "You were let into the playground; the desk is for those who run Raybot or a place."
 NOT_IN, NO_WAY = "You are not signed in", "This link opens nothing"
 NOT_HERE, NOT_CLEAR = "Not here", "Not understood"
@@ -87,6 +89,7 @@ class Door:
             each: partial(self._seated, handler) for each, handler in self._handlers.items()
         }
         answers["POST", LEAVE] = partial(self._seated, self._leave, is_for_guests=True)
+        answers["GET", ELSE] = partial(self._seated, self._find_none)
         answers["GET", ENTER] = self._show_link
         answers["POST", ENTER] = self._enter
         return answers
@@ -147,6 +150,13 @@ class Door:
         await self._entry.leave(seat.key)
         gone = self._site.keep("", 0)
         return reply(render.draw("desk/left.html"), headers=(gone,))
+
+    async def _find_none(self, call: WebCall, seat: Seat) -> WebReply:
+        """What is not there; with a slash too many, somebody meant the page before it."""
+        meant = call.path.rstrip("/")
+        if ("GET", meant) in self._handlers:
+            return reply("", status=303, headers=(("Location", meant),))
+        return seat.page("nothing.html", here="", status=NOT_FOUND)
 
     async def _check_open(self, key: str, client: str) -> None:
         if not await self._entry.is_open(key):

@@ -168,6 +168,24 @@ async def test_every_answer_is_protected_and_nothing_on_the_pages_is_foreign(
     assert {200, 400, 401, 403, 404} <= set(statuses)
 
 
+async def test_a_wrong_address_leads_back_whoever_is_in_and_tells_others_nothing(
+    visitor: Visitor,
+) -> None:
+    wrong = ("/desk/", "/desk/queue/", "/desk/nothing", "/desk/nothing/", "/desk/a/b?x=1")
+    shut = [await visitor.get(path) for path in (*wrong, "/desk")]
+    assert {(each.status, each.body) for each in shut} == {(401, shut[-1].body)}
+    await visitor.enter(await link_of(visitor))
+    for path, heading in (("/desk/", "Money"), ("/desk/queue/", "Queue")):
+        page = await visitor.get(path)
+        assert page.status == 200
+        assert f"<h1>{heading}</h1>" in page.html
+    for path in wrong[2:]:
+        page = await visitor.get(path)
+        assert page.status == 404
+        assert "The desk has no such page." in page.html
+        assert 'aria-label="Pages"' in page.html
+
+
 async def test_whoever_signs_out_is_out_and_a_foreign_form_does_nothing(visitor: Visitor) -> None:
     page = await visitor.enter(await link_of(visitor))
     token = re.search(r'name="csrf" value="([0-9a-f]{64})"', page.html)

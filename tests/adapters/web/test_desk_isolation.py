@@ -100,7 +100,7 @@ def of_pages(there: There) -> dict[tuple[str, str], Asked]:
     ids: Asked = [{"id": each} for each in there.jobs]
     words: Asked = [{"q": PROMPT}, {"q": there.jobs[0]}, {"name": NAME}, {"person": there.person}]
     read: dict[str, Asked] = {
-        **dict.fromkeys(("", "/enter", "/checks", "/checks.csv"), NOTHING),
+        **dict.fromkeys(("", "/*", "/enter", "/checks", "/checks.csv"), NOTHING),
         **dict.fromkeys(("/services.csv", "/services/chats.csv"), NOTHING),
         **dict.fromkeys(("/queue", "/events", "/services", "/services/days.csv"), place),
         "/queue.csv": [*place, {"place": THERE, "of": "services"}],
