@@ -109,9 +109,9 @@ def to_people(
     return Table(
         title="Who asked, the last seen first",
         columns=(
-            Column(name="name"),
+            Column(name="name", kind="name"),
             *places,
-            Column(name="id"),
+            Column(name="id", kind="name"),
             Column(name="last seen", kind="time"),
             Column(name="asked ever", kind="number"),
             Column(name="asked this month", kind="number"),

@@ -25,7 +25,7 @@ MOST_IN_FILE = 2000
 BEFORE = (
     Column(name="job", kind="job"),
     Column(name="state", kind="state"),
-    Column(name="person"),
+    Column(name="person", kind="name"),
 )
 AFTER = (
     Column(name="model"),

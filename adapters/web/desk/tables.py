@@ -16,8 +16,10 @@ from bot.words import cell
 
 CELL_CHARS = 2000
 #: How a value is drawn: money is micro-dollars, a time is aware; a span is seconds, and so are
-#: `seconds`, of which parts matter. A `text` is long.
-Kind = Literal["words", "text", "number", "money", "time", "span", "seconds", "state", "job"]
+#: `seconds`, of which parts matter. A `text` is long; a `name` is cut where it would be long.
+Kind = Literal[
+    "words", "name", "text", "number", "money", "time", "span", "seconds", "state", "job"
+]
 
 
 @dataclass(frozen=True, kw_only=True)

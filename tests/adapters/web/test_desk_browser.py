@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import AsyncIterator
+from io import BytesIO
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, StorageState, expect
+from PIL import Image
+from playwright.async_api import Locator, Page, StorageState, expect
 
 from bot.job import JobState
 from bot.refs import JobId
@@ -246,6 +248,40 @@ async def test_a_chart_of_one_day_has_its_dot_and_whole_words_at_its_side(desk: 
                 seen = await figure.locator("canvas").evaluate(DRAWN)
                 assert seen["edge"] == 0, title
                 assert seen["line"] > 0, title
+
+
+async def test_a_long_name_leaves_room_for_the_rest_and_what_scrolls_shows_it(desk: Desk) -> None:
+    name = "Bartholomäus-Maximilian von Hohenzollern-Sigmaringen"
+    job = await desk.here.visitor.house.ask("a red kite", user=name)
+    await desk.here.finish(job)
+    await desk.here.visitor.house.delivered(job)
+    async with desk.here.page("/desk/people", storage_state=desk.state) as page:
+        table = page.get_by_role("region", name="Who asked")
+        await expect(table.get_by_role("columnheader", name="blocked")).to_be_in_viewport(ratio=1)
+        await expect(table.get_by_role("rowheader", name=name)).to_have_attribute("title", name)
+        assert (await _sides(table))[0] == (255, 255)
+        await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+        first, last = await _sides(table)
+        assert first[0] == last[1] == 255, "the ends of a table have no shade"
+        assert max(first[1], last[0]) < 225, "where it goes on, it has one"
+        head = await table.locator("thead").bounding_box()
+        assert head
+        assert head["height"] < 50, "no heading is broken where it cannot be seen"
+        await page.goto(f"{desk.here.visitor.address}/desk/queue")
+        for link in await page.get_by_role("link", name="CSV").all():
+            assert await link.evaluate("(link) => link.getClientRects()[0].height") < 30
+
+
+async def _sides(table: Locator) -> list[tuple[int, int]]:
+    """How bright a table is at its left and right, scrolled to its beginning and to its end."""
+    seen = []
+    for left in (0, 10_000):
+        await table.evaluate("(table, left) => { table.scrollLeft = left; }", left)
+        with Image.open(BytesIO(await table.screenshot())) as image:
+            grey = image.convert("L")
+            sides = [grey.getpixel((x, grey.height // 4)) for x in (4, grey.width - 4)]
+        seen.append((int(sides[0]), int(sides[1])))
+    return seen
 
 
 @pytest.mark.parametrize("is_dark", [False, True])
