@@ -35,6 +35,35 @@ HAS_METADATA = (
     "(video) => video.readyState >= 1 || new Promise((done) => { video.onloadedmetadata = done; })"
 )
 
+#: Fields whose edge, or whose example, is too faint to be seen; axe does not look at those.
+FAINT = """() => {
+    const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const light = (colour) => {
+        pen.fillStyle = colour;
+        pen.fillRect(0, 0, 1, 1);
+        const parts = [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).map((each) => each / 255);
+        const [red, green, blue] = parts.map(
+            (each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    const contrast = (one, other) => {
+        const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    };
+    const behind = (each) => {
+        const own = getComputedStyle(each).backgroundColor;
+        return own === "rgba(0, 0, 0, 0)" ? behind(each.parentElement) : own;
+    };
+    document.querySelectorAll("details").forEach((each) => { each.open = true; });
+    const fields = [...document.querySelectorAll("input:not([type=hidden]), select, textarea")];
+    return fields.filter((each) => {
+        const edge = getComputedStyle(each).borderTopColor;
+        const example = getComputedStyle(each, "::placeholder").color;
+        return contrast(edge, behind(each.parentElement)) < 3
+            || (each.placeholder && contrast(example, behind(each)) < 4.5);
+    }).map((each) => each.outerHTML.slice(0, 120));
+}"""
+
 
 @dataclass
 class Surroundings:

@@ -14,6 +14,7 @@ from playwright.async_api import Locator, Page, StorageState, expect
 from bot.job import JobState
 from bot.refs import JobId
 from tests.adapters.web.chromium import (
+    FAINT,
     HAS_METADATA,
     IS_TOO_WIDE,
     PHONE,
@@ -58,6 +59,7 @@ DRAWN = """(canvas) => {
     }
     return seen;
 }"""
+ACCENT = (0x51, 0x42, 0xD6)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -250,6 +252,16 @@ async def test_a_chart_of_one_day_has_its_dot_and_whole_words_at_its_side(desk: 
                 assert seen["line"] > 0, title
 
 
+async def test_the_focus_is_seen_whole_where_a_table_cuts_what_is_long(desk: Desk) -> None:
+    async with desk.here.page("/desk/people", storage_state=desk.state) as page:
+        cell = page.get_by_role("rowheader").first
+        await cell.get_by_role("link").focus()
+        with Image.open(BytesIO(await cell.screenshot())) as image:
+            wide, high = image.size
+            sides = ((1, high // 2), (wide - 2, high // 2), (wide // 2, 1), (wide // 2, high - 2))
+            assert {image.convert("RGB").getpixel(each) for each in sides} == {ACCENT}
+
+
 async def test_a_long_name_leaves_room_for_the_rest_and_what_scrolls_shows_it(desk: Desk) -> None:
     name = "Bartholomäus-Maximilian von Hohenzollern-Sigmaringen"
     job = await desk.here.visitor.house.ask("a red kite", user=name)
@@ -297,6 +309,7 @@ async def test_nobody_is_shut_out(desk: Desk, is_dark: bool) -> None:
             await page.set_viewport_size(seen)  # type: ignore[arg-type]
             assert not await page.evaluate(IS_TOO_WIDE), path
             assert await grave(page) == [], path
+            assert await page.evaluate(FAINT) == [], path
 
 
 async def test_the_keyboard_alone_reaches_everything_in_order(desk: Desk) -> None:
