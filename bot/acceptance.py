@@ -67,7 +67,7 @@ class Acceptance:
         return accepted
 
     async def _hold(self, planned: Sequence[Job], now: datetime) -> list[Job]:
-        """Hold enough for every way; where a limit has no room for that, for the first alone."""
+        """Hold the dearest route's price; if over a limit, only the first's."""
         limits, accept = self._context.limits, stories.accept_all
         if any(job.plan.others or job.plan.shots for job in planned if job.plan):
             with suppress(QuotaExceeded):
@@ -85,7 +85,7 @@ class Acceptance:
     ) -> Job | None:
         """The accepted job; None where nothing was written, because it takes the longer way.
 
-        So does what is refused: there its row says so, and its person hears why.
+        Refusals also take the slow path, which records them.
         """
         if not self._is_plain(request):
             return None

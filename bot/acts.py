@@ -53,9 +53,9 @@ Act = Literal[
     "delete",
 ]
 ACTS: tuple[Act, ...] = get_args(Act)
-#: Those with a button of their own; the others, but for `delete`, are a list.
+#: Acts with a button of their own; the others, but for `delete`, are a list.
 FIRST_ROW: tuple[Act, ...] = ("animate", "extend", "variation", "remix", "loop", "retry")
-#: So many variations may be asked for at once.
+#: Maximum of variations that may be asked for at once.
 MOST_VARIATIONS = 4
 
 Prompting = Literal["none", "optional", "needed"]
@@ -184,7 +184,7 @@ def to_work(act: Act, job: Job, wish: Wish) -> Work:
 
 
 def _again(work: Work, **changes: object) -> Work:
-    """The same work, whatever its person's defaults are now."""
+    """A copy of the work that keeps to itself, whatever its person's defaults are now."""
     if not isinstance(work, VideoWork):
         changes.pop("is_draft", None)
         kept = work.typed | STYLE | {"prompt", "model", "aspect_ratio"}

@@ -29,18 +29,18 @@ from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
 OPERATOR_PAUSE_SECONDS = 300.0
-#: So many of those who wait see their new place at once.
+#: How many waiting people see their new place at once.
 SHOWN_IN_LINE = 50
 #: The others hear of a provider's trouble a few at a time; chats take about one edit a second.
 TOLD_A_SECOND = 2
-#: So many of those who were let in last stand behind others who run as much.
+#: How many recently served people rank last among equals.
 REMEMBERED = 100
-#: So many are let in by one transaction.
+#: Maximum of jobs that one transaction lets in.
 TOGETHER = 20
 #: Places in line that are counted exactly; reading ten thousand each second would stall.
 PLACES = 1000
 SAFETY_SECONDS = 1.0
-#: While a provider takes nothing, so many of its line look for another way, this often.
+#: How many of a line look for another way while a provider takes nothing, and how often.
 LEAVE_AT_ONCE, ELSEWHERE_SECONDS = 50, 5.0
 STORE_PAUSE_SECONDS = 5.0
 
@@ -150,12 +150,12 @@ class Admission:
         self._unseen, self._looked_at = None, self._clock.now()
 
     def could_not_look(self, sentence: str) -> None:
-        """It was not, for this reason."""
+        """Record why the last look failed."""
         self._unseen = sentence
 
     @property
     def health(self) -> Health:
-        """All of this as a value."""
+        """A snapshot of this provider's health."""
         return Health(
             trouble=self._trouble or "",
             unseen=self._unseen or "",
@@ -263,7 +263,7 @@ class Admission:
             del self._served[next(iter(self._served))]
 
     async def _send_elsewhere(self) -> bool:
-        """Let those who wait go to others that take jobs; whether somebody stays who could go."""
+        """Reroute waiting jobs; return whether any that was looked at has alternatives."""
         name, now = self._provider.name, self._clock.now()
 
         line = await self._database.read(lambda conn: jobs.line(conn, name))
@@ -304,7 +304,7 @@ class Admission:
         await self._database.write(write)
 
     async def _let_in(self, job_ids: Sequence[JobId]) -> None:
-        """Those who still wait, as far as slots are free."""
+        """Let in jobs that still wait, as far as slots are free."""
         now, name = self._clock.now(), self._provider.name
         # Now, because what is written is written in another thread.
         stale = now - self._stale_after()

@@ -43,10 +43,10 @@ from bot.store.database import Database, Tx
 log = get_logger(__name__)
 AT_ONCE = 8
 AGAIN_SECONDS = 30.0
-#: So long a bot that is stopped goes on telling.
+#: How long a bot that is stopped goes on telling.
 LAST_WORDS_SECONDS = 5.0
 TOLD_OF_LATE = timedelta(days=1)
-#: So soon what a process did not show any more is shown by another.
+#: How often a process shows what another one left unshown.
 SWEEP_EVERY = timedelta(seconds=10)
 #: Ends of which the status message alone tells: no clip comes that would.
 TOLD_NOWHERE_ELSE = frozenset({JobState.FAILED, JobState.CANCELLED})
@@ -73,7 +73,7 @@ class Announcer:
         self._due: dict[JobId, float] = {}
         self._heap: list[tuple[float, JobId]] = []
         self._not_before: dict[JobId, float] = {}
-        #: Those whose platform asked us to wait, which is for more than politeness.
+        #: Jobs whose platform rate-limited us; `drain` does not override it.
         self._put_off: set[JobId] = set()
         #: Whose message is in somebody's hands, and what is set once it no longer is.
         self._in_hand: dict[JobId, asyncio.Event] = {}
@@ -234,7 +234,7 @@ class Announcer:
                 raise
 
     async def _take_down(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
-        """Remove what stands, or may stand, of a request that was refused to its person's face."""
+        """Remove what stands, or may, of a request that was refused directly to the requester."""
         key, message = messages.status_key(job.id), posted.message
         if message is None and not posted.is_begun:
             return

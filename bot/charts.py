@@ -17,7 +17,7 @@ from bot.refs import money
 from bot.words import day_words, days_between
 
 log = get_logger(__name__)
-#: So many steps of an axis at most, each 1, 2 or 5 times a power of ten.
+#: Maximum of steps on an axis, each 1, 2 or 5 times a power of ten.
 MOST_STEPS = 4
 MONEY, CLIPS = "#2f6f4f", "#3b5bdb"
 CENT = 10_000

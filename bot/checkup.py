@@ -75,7 +75,7 @@ async def look(config: Config, *, seconds: float = ANSWER_WITHIN) -> list[Findin
 
 
 async def look_within(config: Config, database: Database) -> list[Finding]:
-    """The same from inside the bot that runs on this database."""
+    """What is found from inside the bot that runs on this database."""
     return [
         *_look_at_tables(config),
         *await _look_inside(config, database),

@@ -27,9 +27,9 @@ from bot.refs import JobId, MediaKey
 MAX_BYTES = 500_000_000
 FETCH_SECONDS = 600.0
 TRIES = 3
-#: Most of a short clip's time is the way to its host; more than so many finish no sooner.
+#: Maximum of fetches at once: most of a short clip's time is the way to its host.
 AT_ONCE = 24
-#: A picture that stands for something larger has at most so many bytes.
+#: Maximum of bytes of a picture that stands for something larger.
 POSTER_BYTES = 1_000_000
 _STILL_SIDES = (4096, 2048, 1280, 768, 512)
 _FOLDER = "clips"

@@ -87,14 +87,14 @@ class Config:
         return tuple(self._tables.get("adapters", {}))
 
     def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> Config:
-        """The same with some keys changed, whatever the file and the environment say."""
+        """A copy with some keys changed, whatever the file and the environment say."""
         changed = copy.copy(self)
         for name, values in changes.items():
             setattr(changed, name, getattr(self, name).model_copy(update=values))
         return changed
 
     def told_at(self, contact: Contact) -> Config:
-        """The same, where what the operator hears is told in one place more."""
+        """A copy that tells the operator in one place more."""
         changed = copy.copy(self)
         changed.also_told = (*self.also_told, contact)
         return changed

@@ -35,11 +35,10 @@ from bot.store.database import Tx
 from bot.text import gist, thing
 
 GIVE_UP_POSTING = timedelta(hours=24)
-#: So many posts in vain, a minute apart, are a day of trying; a day in which Raybot did not run
-#: is none.
+#: How many posts in vain, a minute apart, are a day of trying; a stopped bot's days do not count.
 POSTS_IN_VAIN = 1440
 BROKEN_FETCHES = 3
-#: So long moderators have for a clip before they are asked once more, and so often in all.
+#: How long before moderators are asked again.
 ASK_AGAIN = timedelta(days=1)
 EACH_IS_KEPT = "Each shot is kept by its own id."
 NONE_IS_SEEN = (

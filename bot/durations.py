@@ -14,11 +14,11 @@ from bot.request import Duration, Resolution, Work
 REMEMBERED = 50
 #: Below this many, a percentile says nothing.
 ENOUGH = 8
-#: What was done when first looked at took less than it seems: nobody knows how much less.
+#: Correction for jobs already finished at the first look.
 LESS_UNSEEN = 0.9
-#: Who was not looked at for so long, and for such a share of its age, tells nothing.
+#: Maximum time since the look before, in seconds or as a share of its age, to learn from one.
 LATE_SECONDS, LATE_SHARE = 30.0, 0.5
-#: While no still is known, its first look comes so many times sooner than a clip's.
+#: How many times sooner than a clip's a still's first look comes, while no still is known.
 SOONER_FOR_STILLS = 3
 SLOW_WITHOUT_KNOWLEDGE = timedelta(minutes=5)
 SLOW_FACTOR = 1.5

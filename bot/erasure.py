@@ -26,16 +26,16 @@ from bot.store import erasing, jobs, messages, places, settings
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
-#: So long a place may come back to its content.
+#: How long a place that left may come back to its content.
 KEPT_FOR_PLACES = timedelta(days=7)
 LOOK_EVERY = timedelta(hours=1)
 #: How soon it is looked again for what is still being made, or cannot be reached.
 SOON, LATER = timedelta(minutes=1), timedelta(minutes=10)
-#: So long after its end the images of a request may still be being read.
+#: How long after its end a request's images may still be in the middle of being read.
 SETTLED_AFTER = timedelta(minutes=2)
-#: So long after its end it is waited for a message of it of which nobody knows whether it stands.
+#: How long to wait for a message that may have been posted.
 TOLD_WITHIN = timedelta(hours=1)
-#: After so long what cannot be reached is the operator's to remove.
+#: How long before what cannot be reached is the operator's to remove.
 GIVE_UP_AFTER = timedelta(days=7)
 #: Takes a job back for its person.
 Cancel = Callable[[JobId, Requester], Awaitable[object]]
@@ -94,7 +94,7 @@ class Erasure:
     async def forget_other(
         self, tenant: str, user: str, *, actor: Requester, is_confirmed: bool = False
     ) -> Forgetting:
-        """The same for somebody in a place, by who runs it, which is remembered.
+        """Forget somebody in a place on behalf of who runs it, which is remembered.
 
         The adapter has checked that `actor` may. Raises `NotAllowed` and `InvalidRequest`.
         """

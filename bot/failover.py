@@ -61,7 +61,7 @@ class Failover:
         return next((each for each in self._tried(plan) if self._is_agreed(plan, each)), None)
 
     def next_of_line(self, plan: Plan) -> Route | None:
-        """The same for one of many who wait: a way that works now, so that nobody comes back."""
+        """Like `next`, for one of many who wait: a way that works now, so nobody comes back."""
         well = (each for each in self._tried(plan) if self.is_well(each.provider))
         return next((each for each in well if self._is_agreed(plan, each)), None)
 

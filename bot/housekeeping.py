@@ -17,11 +17,11 @@ from bot.tables import BotTable
 
 log = get_logger(__name__)
 CLEAN_EVERY = timedelta(hours=1)
-#: So long after its end a job may still be spoken of where it was not for want of an answer.
+#: How long adapter state is kept after a job ends.
 KEPT_FOR_JOBS = timedelta(days=3)
-#: A platform delivers again for a day what it takes for lost: so long its keys are known.
+#: Platforms redeliver for up to a day, so keys are kept longer.
 KNOWN_KEYS = timedelta(hours=25)
-#: Nobody waits any more for an answer to what came in before.
+#: How long an unanswered delivery is kept: nobody waits for an answer any longer.
 UNDONE_FOR = timedelta(days=1)
 
 

@@ -58,7 +58,7 @@ FILTERS: Mapping[str, Filtered] = {
 }
 #: Failures whose reason is for one's person alone.
 DELICATE = frozenset({WITHHELD, *FILTERS})
-#: So long a film waits for its person's word on a shot that failed.
+#: How long a film waits for its person's word on a shot that failed.
 DECIDE_WITHIN = timedelta(days=1)
 
 S = JobState

@@ -95,7 +95,7 @@ _KINDS: tuple[tuple[What, Per], ...] = (
     ("usd", "month"),
 )
 _WHOSE: tuple[Whose, ...] = ("person", "channel", "tenant")
-#: Those that a job is held to; of guests there is one more of two of them.
+#: What a job is held to; for guests, two of these have a stricter twin.
 LIMITS = (
     *(Limit(whose=whose, what=what, per=per) for whose in _WHOSE for what, per in _KINDS),
     Limit(whose="total", what="usd", per="month"),

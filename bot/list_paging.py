@@ -14,7 +14,7 @@ from bot.refs import GenerationId
 
 Times = Sequence[datetime | None]
 Page = TypeVar("Page")
-#: Where rows are removed, the others move up; so many may be, and none is passed over.
+#: How many rows may be removed between two pages, so that the others move up and none is missed.
 OVERLAP = 10
 
 
@@ -95,13 +95,13 @@ class ReadAhead(Generic[Page]):
 
 
 class Turns:
-    """Of many, so many at a time, each in its turn."""
+    """Takes a few of many at a time, each in its turn."""
 
     def __init__(self, count: int) -> None:
         self._count, self._next = count, 0
 
     def take(self, ids: Iterable[GenerationId]) -> list[GenerationId]:
-        """Those of these whose turn it is."""
+        """The generations whose turn it is."""
         waiting = sorted(ids)
         if len(waiting) <= self._count:
             return waiting  # Nobody's turn is over because somebody else was alone.
@@ -132,7 +132,7 @@ class Horizon:
         self._created.pop(generation_id, None)
 
     def of(self, ids: Set[GenerationId]) -> tuple[Set[GenerationId], datetime | None]:
-        """Those that a list may hold, and when the oldest began, once that is known of all."""
+        """What a list may hold, and when the oldest of it began, once that is known of all."""
         wanted = ids - self._missed
         times = [self._created[each] for each in wanted if each in self._created]
         return wanted, min(times, default=None) if len(times) == len(wanted) else None

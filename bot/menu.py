@@ -28,7 +28,7 @@ from bot.tables import LimitsTable
 ANY_WORDS, ANY_CLIP = "any words", JobId("another clip")
 #: What any service may do, whoever made the clip; their prices depend on who asks, and how.
 ANYWHERE: tuple[Act, ...] = ("animate", "remix")
-#: So many menus are remembered; most clips of a place are alike.
+#: How many menus are remembered; most clips of a place are alike.
 REMEMBERED = 256
 
 

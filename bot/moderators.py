@@ -190,7 +190,7 @@ def _to_refusal(said: dict[str, Any]) -> Moderated:
 def open_moderators(
     table: ModerationTable, *, clock: Clock, pseudonym: Callable[[str], str]
 ) -> Sequence[Moderator]:
-    """Those that the configuration asks for, the quickest first."""
+    """The moderators that the configuration asks for, the quickest first."""
     blocked = Blocklist(words=table.blocked_words, patterns=table.blocked_patterns)
     words = WordModerator(blocked)
     if not table.hook_url or table.hook_secret is None:

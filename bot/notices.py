@@ -386,7 +386,7 @@ WithFile = Delivered | Gallery | Letter | ReviewNeeded
 
 
 def for_all(notice: Notice) -> Notice:
-    """The same where others read along: some reasons are for one's person alone."""
+    """A notice as others may read it: some reasons are for one's person alone."""
     if isinstance(notice, RulesFirst):
         return replace(notice, is_for_all=True)
     if isinstance(notice, Failed | ShotFailed) and notice.code in DELICATE:

@@ -388,7 +388,7 @@ class Dispatcher(Protocol):
         """Let this job be advanced at this time, if the transaction commits."""
 
     def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
-        """The same, said by a step of this job: what is due already goes on in the same hands.
+        """Reschedule the job from its own step; work due now continues here.
 
         None: nothing is to be done until somebody wakes it; what the step said before is void.
         """

@@ -35,7 +35,7 @@ from bot.request import VideoWork
 from bot.supply import Opened, open_provider, simulator_table
 
 PROMPT = "A paper boat drifts slowly over calm water"
-#: The clip may be watched for so long; afterwards only its service knows of it.
+#: How long the clip is watched; afterwards only its service knows of it.
 PATIENCE = timedelta(minutes=30)
 #: Parts of a link that say how long it holds; all others may open it, so they are left out.
 LIFETIMES = {"expires", "x-amz-expires", "x-amz-date", "x-goog-expires", "ex", "se"}

@@ -30,7 +30,7 @@ class Receipt:
 class Receipts:
     """Answers about jobs, and changes them so that everybody hears of it.
 
-    `wake_courier` has brought what is said beside a job's own messages.
+    `wake_courier` makes the courier bring what is said beside a job's own messages.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Receipts:
         return (await self.write_all(lambda tx: [work(tx)]))[0]
 
     async def write_all(self, work: Callable[[Tx], list[Job]]) -> list[Job]:
-        """The same with several jobs, in one transaction."""
+        """Change several jobs in one transaction; otherwise like `write`."""
 
         def write(tx: Tx) -> list[Job]:
             every = work(tx)

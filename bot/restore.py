@@ -39,7 +39,7 @@ def put_back(database: Database, copy: Path) -> str:
 
 
 def settle(database: Database, told: str) -> str:
-    """The same for a database that is in its place already, as it was at a time.
+    """Settle a database that is in its place already, as it was at a time.
 
     Raises `ConfigError` while a bot runs, `InvalidRequest` and `StoreError`; then nothing changed.
     """

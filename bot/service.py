@@ -41,7 +41,7 @@ DOUBTFUL = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT}
 #: What a service says beforehand of an address that it is going to close (RFC 8594, RFC 9745).
 FAREWELLS = ("sunset", "deprecation")
 LONGEST_DATE = 60
-#: So many GETs may leave at once.
+#: Maximum of GETs that may leave at once.
 BURST = 5
 
 

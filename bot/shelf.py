@@ -25,7 +25,7 @@ from bot.store import jobs, ledger, lineage, messages, reports, reviews, setting
 from bot.store.database import Database
 
 log = get_logger(__name__)
-#: So many of one's own jobs stand beside one's usage.
+#: How many of one's own jobs stand beside one's usage.
 LAST_JOBS = 5
 
 

@@ -31,9 +31,9 @@ log = get_logger(__name__)
 LINK_FOR = timedelta(minutes=10)
 SESSION_FOR = timedelta(hours=12)
 CHECKED_FOR = timedelta(minutes=5)
-#: So long a platform may not answer before rights that it gave are doubted.
+#: How long a platform may not answer before rights that it gave are doubted.
 DOUBTED_AFTER = timedelta(minutes=15)
-#: Whoever signs out reads on for so long at the most.
+#: Maximum time that whoever signs out reads on.
 LOOKED_EVERY = timedelta(seconds=15)
 NAME_CHARS = 80
 ENTER = "/desk/enter"

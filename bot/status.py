@@ -24,7 +24,7 @@ class Foresees(Protocol):
 
 
 class Status:
-    """Says what is so now."""
+    """Builds a job's current status notice."""
 
     def __init__(
         self, *, database: Database, clock: Clock, watchers: Mapping[str, Foresees], menu: Menu

@@ -27,7 +27,7 @@ from bot.request import PreviousShot, frames_of, is_spoiler
 from bot.store import jobs, ledger, messages, stories
 from bot.store.database import Database, Tx
 
-#: So many tries in vain, the last ones ten minutes apart, are the operator's matter.
+#: How many tries in vain, the last ones ten minutes apart, are the operator's matter.
 TRIES_BEFORE_TELLING = 12
 NOTHING_TO_START_FROM = (
     "The shot before is not kept any more, so this one has nothing to start from."
@@ -42,7 +42,7 @@ class StepHooks:
     `failover` finds another provider for what one certainly did not take. `pseudonym(person)` is
     what a service may know a person by: always the same, and nobody else can tell who it is.
     `acts(job)` is what can be done with its clip; `nudge` lets a provider look for who waits,
-    `wake_courier` has brought what is said beside a job's own messages.
+    `wake_courier` makes the courier bring what is said beside a job's own messages.
     """
 
     announce: Callable[[JobId], None]

@@ -11,9 +11,9 @@ from aiohttp import web
 from bot.log import get_logger
 from bot.ports import WebReply
 
-#: So many callers may be told of what happens; each costs a connection.
+#: Maximum of callers that are told of what happens; each costs a connection.
 MOST = 256
-#: So many of them each reader has, such as a browser with a page in each tab.
+#: Maximum of them that one reader has, such as a browser with a page in each tab.
 MOST_EACH = 10
 AGAIN_SECONDS = 5
 

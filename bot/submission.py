@@ -39,9 +39,9 @@ log = get_logger(__name__)
 FREEZE_SECONDS = 5.0
 VISIBLE = timedelta(seconds=10)
 ABSENCE_GAP = timedelta(seconds=15)
-#: What was sent so long before a job was asked for is not taken for its generation by anybody.
+#: How long before its job was asked for a generation may seem to be sent: clocks differ.
 CLOCKS_APART = timedelta(days=2)
-#: A job that is refused again and again makes room for others to be the next that tries.
+#: How many refusals have a short pause, and the longest one later, in which others try.
 PATIENT_TRIES, LONGEST_PAUSE = 5, 300.0
 WAIT_FOR_OPERATOR = timedelta(hours=24)
 
@@ -73,7 +73,7 @@ class Submitter:
         if self._context.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
-        # Whoever takes over looks for it after as long as this, and then some more.
+        # Reconciliation starts only after this deadline.
         until = frozen_since + FREEZE_SECONDS + provider.limits.submit_seconds
         with send_only_while(lambda: self._context.clock.boottime() < until):
             await self._send(job, provider, submission)
@@ -82,7 +82,7 @@ class Submitter:
         try:
             generation = await provider.submit(submission)
         except SubmissionUncertain:
-            # Those who wait read of it: whether it took this one is no matter of theirs.
+            # Waiting jobs see an outage, not this job's uncertainty.
             self._context.hooks.trouble(provider.name, ProviderUnavailable(provider=provider.name))
             log.warning("job.submission_uncertain", job=job.id, provider=provider.name)
             await self._context.result(

@@ -30,10 +30,10 @@ log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5
 BROKEN_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
-#: So often a job that cannot be prepared is tried before its slot is given to others.
+#: How many times a job that cannot be prepared is tried before its slot is given to others.
 KEEPS_ITS_SLOT = 2
-#: What was perhaps taken is looked for soon after an outage, and what is paid is shown soon after
-#: one: each minute at the latest. After so many tries the operator hears of it.
+#: Maximum pause, and how many tries before the operator hears of it, where people wait for what is
+#: perhaps taken or is paid: soon after an outage it is looked for, or shown.
 PATIENCE = {JobState.SUBMITTING: (60.0, 75), JobState.DELIVERING: (60.0, 30)}
 
 

@@ -30,14 +30,14 @@ log = get_logger(__name__)
 #: Calls that come this soon after others are many, and share a look after this little pause.
 MANY_CALLS_SECONDS, HINTS_GATHER_SECONDS = 1.0, 0.3
 CALLBACKS_ARE_FRESH_SECONDS = 600.0
-#: Looks are so much rarer where callbacks arrive, and while nobody knows how long one takes.
+#: How many times rarer looks are where callbacks arrive, or nobody knows how long one takes.
 RARER_WITH_CALLBACKS, RARER_UNKNOWN = 10, 1.25
-#: From so many on, a list is asked, where there is one.
+#: How many must run before a list is asked, where there is one.
 CROWD = 3
-#: So many are on the pages that one look reads at most.
+#: Maximum of generations on the pages that one look reads.
 COMPANY = 2000
 FASTER_TOGETHER = 3
-#: So many that ended are remembered: a call for one of them is no news.
+#: How many ended generations are remembered, to ignore late callbacks.
 ENDED = 1000
 TEST_IS_GONE_SECONDS = 120.0
 PAID_IS_MISSING_SECONDS = 1800.0

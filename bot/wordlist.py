@@ -66,7 +66,7 @@ def normalise(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """The same with letters of other scripts that look like Latin ones as those."""
+    """Normalise, with letters of other scripts as the Latin ones that they look like."""
     return normalise(text).translate(LOOK_ALIKE)
 
 

@@ -20,7 +20,7 @@ from bot.text import thing
 
 #: Acts that need no clip: the same is asked for again, as it is or with changes.
 OF_REQUESTS: frozenset[Act] = frozenset({"retry", "remix"})
-#: Those that ask for the same work, with its images as they were kept.
+#: Acts that ask for the same work, with its images as they were kept.
 OF_THE_SAME: frozenset[Act] = OF_REQUESTS | {"variation", "loop", "final"}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 _INCHES, _DOTS = (9.0, 5.4), 110
 _INK, _FAINT = "#1f2328", "#d8dee4"
-#: So many days have room on the axis for a label each.
+#: Maximum of days that have room on the axis for a label each.
 _LABELLED = 10
-#: A day is never drawn wider than if there were so many.
+#: How many days a chart is laid out for at least, so that none is drawn wider.
 _LEAST_DAYS = 14
 #: Above, gaps between bars would be thinner than a dot.
 _MOST_GAPS = 62

@@ -19,7 +19,7 @@ from bot.store import desk_clips, jobs
 from bot.store.database import Database
 
 PAGE = 24
-#: So many rows a file has at the most, and so many are read for it at a time.
+#: Maximum of rows in a file, and how many are read for it at a time.
 MOST_IN_FILE, CHUNK = 50_000, 500
 
 
@@ -108,7 +108,7 @@ class ClipsView:
 
 
 def _within(sitting: Sitting, search: Search) -> Search:
-    """The same, kept to what a sitting sees."""
+    """A search that is kept to what a sitting sees."""
     if not sitting.tenant:
         return search
     if search.person and not search.person.startswith(f"{sitting.tenant}:"):

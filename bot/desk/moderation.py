@@ -11,7 +11,7 @@ from bot.overview import AuditLine, Sitting
 from bot.store import desk_moderation
 from bot.store.database import Database
 
-#: So many lines are on the page of each table, and in its file.
+#: Maximum of lines on the page of each table, of the log, and in a file.
 SHOWN, AUDIT_PAGE, WRITTEN = 20, 50, 10_000
 
 
@@ -41,7 +41,7 @@ class ModerationView:
         )
 
     async def every(self, sitting: Sitting, *, place: str = "") -> Moderation:
-        """The same without the log, as far as it goes into files."""
+        """What goes into files: every table without the log."""
         tenant, now = _reach(sitting, place), self._clock.now()
         return await self._database.read(
             lambda conn: Moderation(

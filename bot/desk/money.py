@@ -18,7 +18,7 @@ from bot.store.desk_money import Month, Sums
 DAYS = 30
 #: What others may read anew; the sums of a month take a moment at a hundred thousand jobs.
 FRESH_SECONDS = 10.0
-#: So many people are named, and of so many places the budgets are shown: the dearest.
+#: Maximum of people that are named, and of places whose budgets are shown: the dearest.
 NAMED, BUDGETED = 100, 50
 MOST_PLACES_KEPT = 200
 

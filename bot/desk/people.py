@@ -22,7 +22,7 @@ from bot.store.desk_people import Seen
 from bot.words import labels
 
 PAGE = 50
-#: So many people a file has at the most.
+#: Maximum of people in a file.
 MOST_IN_FILE = 5000
 
 

@@ -18,10 +18,10 @@ from bot.store import desk_services
 from bot.store.database import Database
 from bot.store.desk_services import Load
 
-#: So often a service is asked for its balance at most, however many look.
+#: How long between two questions for a service's balance, however many look.
 ASK_EVERY = timedelta(minutes=5)
 ANSWER_SECONDS = 5.0
-#: So long a page waits for the first answers.
+#: How long a page waits for the first answers.
 PATIENCE_SECONDS = 1.5
 NO_ANSWER = f"It did not answer within {ANSWER_SECONDS:g} s."
 

@@ -14,7 +14,7 @@ from bot.errors import ProviderError
 from bot.log import register_secret
 from bot.service import Service
 
-#: A signed call is believed for so long; the secret is asked for at most so often.
+#: How long a signed call is believed, and how long between two questions for the secret.
 SIGNATURE_SECONDS, SECRET_SECONDS = 300.0, 60.0
 
 

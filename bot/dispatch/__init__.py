@@ -33,8 +33,8 @@ async def open_dispatch(
 ) -> Dispatch:
     """What the database at this address, which is open, asks for; raises `StoreError`.
 
-    `stalled` hears of each job that a process had in hand which died or froze, and says when its
-    row is due; None: whoever takes it will see.
+    `stalled` is called with each job whose worker died or froze; it returns the job's next due
+    time, or None where whoever takes it will see.
     """
     if not url.startswith(POSTGRES):
         dispatcher = LocalDispatcher(clock, due_times)

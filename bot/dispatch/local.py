@@ -56,7 +56,7 @@ class LocalDispatcher:
         tx.after_commit(lambda: self._push(job_id, at))
 
     def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
-        """The same: a job in hand that is due again stays there; None: it is due no more."""
+        """Like `wake`, but called by the job's own step; None cancels it."""
         if at is None:
             tx.after_commit(lambda: self._forget(job_id))
         else:

@@ -36,11 +36,11 @@ from bot.store.postgres import MIGRATING, connect_args, conninfo
 
 QUEUE = "raybot"
 ADVANCE, RETRY_STALLED, SWEEP = "raybot:advance", "raybot:retry_stalled", "raybot:sweep"
-#: Who says nothing for so long has died; others look for such as often as they beat themselves.
+#: How often a process says that it lives, and how long one is silent before it counts as dead.
 HEARTBEAT_SECONDS, STALLED_SECONDS = 1.0, 5.0
 POLL_SECONDS = 1.0
 AGAIN_SECONDS = 1.0
-#: Rows that are due for so long without a nudge get one.
+#: How long a row may be due without a nudge before it gets one.
 OVERDUE = timedelta(seconds=15)
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 _HAS_TABLES = "SELECT to_regclass('procrastinate_jobs')"
@@ -107,9 +107,9 @@ class ProcrastinateDispatcher:
             raise StoreError("The database did not take it.") from error
 
     def go_on(self, tx: Transaction, job_id: JobId, at: datetime | None) -> None:
-        """The same, said by a step of this job: while it is in hand, its task is enough.
+        """Like `wake`, but called by the job's own step, whose task is enough while it is in hand.
 
-        None: it is due no more.
+        None cancels it.
         """
         is_here = job_id in self._in_hand
         if at is not None and (not is_here or (self._is_draining and at <= self._clock.now())):

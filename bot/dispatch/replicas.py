@@ -26,7 +26,7 @@ from bot.store.postgres import connect_args, conninfo
 
 CHANNEL = "raybot"
 IDLE_SECONDS, PING_SECONDS = 10, 3.0
-#: So soon a role is taken over whose process died.
+#: How often a process tries to take over a role, whose holder may have died.
 TRY_SECONDS = 0.3
 AGAIN_SECONDS = 1.0
 LISTEN_SECONDS = 5.0

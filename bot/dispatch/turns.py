@@ -16,7 +16,7 @@ import psycopg
 from bot.errors import StoreError
 
 AT_ONCE = 16
-#: So long a turn is waited for, while too many others are.
+#: How long a turn is waited for while too many others wait.
 PATIENCE_SECONDS = 30.0
 #: The server ends a connection that says nothing for longer than twice that.
 PING_SECONDS, FRESH_SECONDS = 3.0, 5.0

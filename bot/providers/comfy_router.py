@@ -34,7 +34,7 @@ GATE = 'Comfy has not switched this on for the key; delivery = "sync" does witho
 REFUSALS = {400, 413, 422}
 #: A key is kept for 24 hours; after that the same POST would be a new one.
 KEPT, CLOCKS_APART = timedelta(hours=20), timedelta(minutes=10)
-#: So long a fault of theirs is met by asking again; then a person has to look.
+#: How long a fault of theirs is met by asking again; then a person has to look.
 PATIENCE = timedelta(hours=1)
 QUEUE_SECONDS = 60.0
 

@@ -41,7 +41,7 @@ from bot.tariffs import Tariff
 CLOSED = "There is no ComfyUI with Luma's nodes at this address. Update it, and allow API nodes."
 #: What a server says of a graph with a node that it does not have.
 NO_NODE = {"missing_node_type", "invalid_prompt"}
-#: Its history holds 10,000, whole graphs with them; so many of the newest reach back far enough.
+#: How many of the newest are read of its history, which holds 10,000 with their whole graphs.
 NEWEST = 200
 #: How much older another one must be to show that nothing was forgotten since.
 OLDER = timedelta(seconds=60)

@@ -149,7 +149,7 @@ def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)
         return "other"
     age = (created_at or submission.sent_at) - submission.sent_at
     is_near = -BEFORE - slack <= age <= AFTER + slack
-    # The same but far off in time is ours where a clock was set since: a person has to tell.
+    # Equal but far off in time: ours if a clock was set since, which a person has to tell.
     if abs(age) > WRONG_CLOCK or (not is_near and asked != shown):
         return "other"
     is_certain = created_at is not None and is_near and asked == shown

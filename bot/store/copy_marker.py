@@ -1,4 +1,4 @@
-"""A database that says of itself that others go on: a copy, or one that was moved elsewhere."""
+"""Marks a database as superseded: a backup, or moved."""
 
 from __future__ import annotations
 

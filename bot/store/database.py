@@ -29,7 +29,7 @@ from bot.log import get_logger
 
 BATCH = 256
 QUEUE = 1000
-#: So long what was cut off is written again, before its callers hear of it.
+#: How long a cut-off write is tried again before its callers hear of it, and the pause between.
 AGAIN_SECONDS, AGAIN_PAUSE_SECONDS = 2.0, 0.2
 #: What fails for the same cause is logged no more often.
 TELL_SECONDS = 10.0
@@ -116,7 +116,7 @@ class Database(ABC):
     #: What a commit fails with, and what one transaction does where the database is at fault.
     commit_errors: tuple[type[Exception], ...]
     item_errors: tuple[type[Exception], ...]
-    #: So many reads at the same time, each on a connection of its own.
+    #: Maximum of reads at the same time, each on a connection of its own.
     reads_at_once: int
 
     def __init__(self) -> None:
@@ -299,7 +299,7 @@ class Database(ABC):
             return
 
     def _fail(self, batch: list[_Item[Any]], error: Exception) -> None:
-        # Who asked in a chat need not read of hosts and ports.
+        # Do not leak connection details into chat.
         why = (
             "cannot be reached" if self._is_cut_off(error) else f"did not take it: {cause(error)}"
         )
@@ -324,7 +324,7 @@ class Database(ABC):
         # Asked of the driver itself: through SQLAlchemy a savepoint costs as much as a query.
         driver: Any = whole.conn.connection.driver_connection
         if not is_alone:
-            # None is released: the commit does that at once, and the last one is the one meant.
+            # Savepoints reuse one name and are never released; COMMIT drops them.
             driver.execute("SAVEPOINT item")
         try:
             item.result = item.work(tx)

@@ -18,7 +18,7 @@ from bot.tables import LimitsTable
 def in_reach(
     conn: Connection, tenant: str, others: Sequence[str], house: LimitsTable, now: datetime
 ) -> list[Budget]:
-    """Those of one place, or with no `tenant` those of all together and of the `others`."""
+    """The budgets of one place; without a `tenant`, the house's own and those of the `others`."""
     if tenant:
         return _of_places(conn, [tenant], house, now)
     return _of_house(conn, house, now) + _of_places(conn, others, house, now)

@@ -31,7 +31,7 @@ from bot.job import Job, JobState
 from bot.refs import JobId, MessageRef, Micros
 from bot.store.schema import UtcTime, erasures, jobs
 
-#: So many are looked through for one answer: a few hundredths of a second.
+#: Maximum of jobs looked through for one answer: a few hundredths of a second.
 WINDOW = 2000
 MOST_TENANTS = 500
 _IS_PRIVATE = func.coalesce(jobs.c.request["is_private"].as_boolean(), false())
@@ -117,7 +117,7 @@ def one(conn: Connection, job_id: JobId, reader: str) -> ClipLine | None:
 
 
 def nameless(conn: Connection, found: Sequence[Job]) -> list[Job]:
-    """The same, without the names of those who asked that these be forgotten."""
+    """These jobs without the names of people who asked to be forgotten."""
     ids = [each.id for each in found]
     going = set(conn.execute(select(jobs.c.id).where(jobs.c.id.in_(ids), _IS_GOING)).scalars())
     return [_without_name(each) if each.id in going else each for each in found]

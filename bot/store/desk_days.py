@@ -16,7 +16,7 @@ from bot.store.database import Database
 from bot.store.reports import Day
 
 T = TypeVar("T")
-#: So many days of places are kept in this process.
+#: Maximum of days of places that this process keeps.
 MOST_KEPT = 4000
 #: What was asked just before midnight may be written a little later.
 MARGIN = timedelta(minutes=5)

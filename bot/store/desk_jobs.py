@@ -14,7 +14,7 @@ from bot.store import complaints, desk_clips, timeline
 from bot.store.jobs import to_job
 from bot.store.schema import attempts, job_events, jobs, ledger_entries
 
-#: So many of each are shown.
+#: Maximum of earlier and later jobs that are shown.
 MOST_PARENTS, MOST_CHILDREN = 10, 50
 
 

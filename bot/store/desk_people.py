@@ -121,7 +121,7 @@ def requester(conn: Connection, person: str) -> Requester | None:
 
 
 def blocked(conn: Connection, people: Sequence[str], now: datetime) -> dict[str, Blocked]:
-    """Those of them who may ask for nothing now."""
+    """Who of these people may ask for nothing now."""
     rows = conn.execute(
         select(blocks).where(blocks.c.person.in_(people), IS_BLOCKED), {"now": now}
     )

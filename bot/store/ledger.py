@@ -27,7 +27,7 @@ from bot.tables import LimitsTable, micros
 
 #: Why a request ended before it was accepted: refused, or a fault of ours. Its person was told.
 REFUSED, NOT_PREPARED = "refused", "not_prepared"
-#: The same, found after a restart, when nobody waited for an answer any more.
+#: A refusal or a fault found after a restart, when nobody waited for an answer any more.
 LATE_REFUSAL, LATE_FAULT = "late_refusal", "late_fault"
 REFUSALS = (REFUSED, LATE_REFUSAL)
 #: Whoever asked was told as they asked.

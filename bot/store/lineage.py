@@ -14,7 +14,7 @@ from bot.request import Requester
 from bot.store import jobs as rows
 from bot.store.schema import jobs
 
-#: So many of each are shown.
+#: Maximum of earlier and later jobs that are shown.
 MOST_PARENTS, MOST_CHILDREN = 10, 20
 
 

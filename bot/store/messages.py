@@ -14,7 +14,7 @@ from bot.store.database import Database, Tx
 from bot.store.portable import insert
 from bot.store.schema import messages
 
-#: So soon a post is looked at again that another process took over.
+#: How long before a post that another process took over is looked at again.
 TAKEN_SECONDS = 1.0
 _BY_KEY = select(messages).where(messages.c.key == bindparam("of_key"))
 # Not IN, for which PostgreSQL reads the whole of a table that it does not know yet.
@@ -66,7 +66,7 @@ def letter_key(job_id: JobId, of: str) -> str:
     return f"{job_id}:letter:{of}"
 
 
-#: So many times the moderators of a place are asked about a clip.
+#: How many times the moderators of a place are asked about a clip.
 MOST_ASKED = 3
 
 

@@ -36,7 +36,7 @@ from bot.store.schema import COPY, HEAD, settings
 
 READERS = 6
 CONNECT_SECONDS = 5
-#: So long the outcome of a commit is asked for whose answer was lost.
+#: How long the outcome of a commit is asked for whose answer was lost.
 VERDICT_SECONDS = 10.0
 VERDICT_PAUSE_SECONDS = 0.2
 #: A connection that was closed is seen for a moment longer.

@@ -1,7 +1,7 @@
 """A file takes the place of SQLite's, which is kept beside it; what is killed midway can go on.
 
-Until the new file has its first new name, the old database is whole and in its place; from then on
-whoever has its lock finishes the rest before the database is opened.
+Until the first rename, the old database is untouched; from then on whoever has its lock finishes
+the rest before the database is opened.
 """
 
 from __future__ import annotations

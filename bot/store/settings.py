@@ -45,7 +45,7 @@ class Chosen:
 
     @property
     def merged(self) -> dict[str, str]:
-        """What holds of them."""
+        """Defaults merged; person over channel over place."""
         return {**self.place, **self.channel, **self.person}
 
 

@@ -44,7 +44,7 @@ def migrate(path: Path) -> None:
 
 
 def migrate_shared(engine: Engine, lock: int) -> None:
-    """The same on PostgreSQL, by one process while others wait; raises `SchemaTooNew`.
+    """Migrate PostgreSQL in one process while others wait; raises `SchemaTooNew`.
 
     Its backup is its operator's: a dump may take longer than a start should.
     """
