@@ -332,7 +332,7 @@ def to_shots(work: StoryWork) -> tuple[VideoWork, ...]:
     )
 
 
-def without_words(work: AnyWork) -> AnyWork:
+def without_words(work: W) -> W:
     """The work without what its person wrote."""
     written = {"prompt": "", "prefix": "", "suffix": "", "negative_prompt": "", "shots": ()}
     held = {name: value for name, value in written.items() if name in type(work).model_fields}

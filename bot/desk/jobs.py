@@ -12,7 +12,7 @@ from bot.notices import ConfirmNeeded, ConsentNeeded, Notice, Queued, Received, 
 from bot.overview import ProviderLoad, Sitting
 from bot.planning import Planner
 from bot.refs import JobId, Micros
-from bot.request import AnyWork, VideoWork, Work, without_words
+from bot.request import VideoWork, Work, without_words
 from bot.store import desk_jobs, queues
 from bot.store.database import Database
 from bot.words import NAME_CHARS, clean
@@ -139,10 +139,10 @@ def _to_standing(job: Job, notice: Notice, waits_for: JobId | None) -> Standing:
 
 def _bare(work: Work) -> Work:
     """What was asked for without words and images."""
-    bare: AnyWork = without_words(work)
+    bare = without_words(work)
     if isinstance(bare, VideoWork):
         bare = bare.model_copy(update={"start_frame": None, "end_frame": None})
-    return bare  # type: ignore[return-value]  # a copy is of the same kind
+    return bare
 
 
 def _told(failure: Failure | None, line: ClipLine) -> tuple[str, str] | None:

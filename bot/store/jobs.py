@@ -181,7 +181,7 @@ def worth_showing(conn: Connection, since: datetime) -> list[JobId]:
     return [JobId(row.id) for row in rows]
 
 
-def _is_waiting(provider: str) -> Any:
+def _is_waiting(provider: str) -> ColumnElement[bool]:
     return and_(
         jobs.c.provider == provider,
         jobs.c.state == JobState.ACCEPTED,
