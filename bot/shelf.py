@@ -21,7 +21,7 @@ from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester, Work
 from bot.rights import Rights
 from bot.showing import to_kept, to_line
-from bot.store import jobs, ledger, lineage, messages, reports, reviews, settings, timeline
+from bot.store import jobs, ledger, lineage, lookup, messages, reports, reviews, settings, timeline
 from bot.store.database import Database
 
 log = get_logger(__name__)
@@ -164,10 +164,7 @@ class Shelf:
     # ---- who may -------------------------------------------------------------------------
 
     async def _visible(self, job_id: JobId, requester: Requester) -> Job:
-        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
-        if not job.request.is_seen_by(requester):
-            raise JobNotFound(f"There is no job {job_id}.")
-        return job
+        return await self._database.read(lambda conn: lookup.visible(conn, job_id, requester))
 
     async def _own(
         self, job_id: JobId, requester: Requester, *, is_moderator: bool = False

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from bot.acts import NEEDS, RELATIONS, USUAL, Act, Offered, Wish, to_work
-from bot.errors import InvalidRequest, JobNotFound, NotAllowed
+from bot.errors import InvalidRequest, NotAllowed
 from bot.intake import Intake
 from bot.job import DELICATE, TERMINAL, Job
 from bot.menu import Menu, firm
 from bot.receipts import Receipt
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Frame, GenerationRequest, Requester, Work
-from bot.store import jobs
+from bot.store import lookup
 from bot.store.database import Database
 from bot.store.lineage import keys_of
 from bot.text import thing
@@ -140,10 +140,7 @@ class Works:
         return usual if usual in possible else possible[-1]
 
     async def _visible(self, job_id: JobId, requester: Requester) -> Job:
-        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
-        if not job.request.is_seen_by(requester):
-            raise JobNotFound(f"There is no job {job_id}.")
-        return job
+        return await self._database.read(lambda conn: lookup.visible(conn, job_id, requester))
 
 
 def _to_batch(request: GenerationRequest, size: int) -> list[GenerationRequest]:

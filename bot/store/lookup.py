@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bot import consent
+from bot.errors import JobNotFound
 from bot.job import Job
 from bot.limits import Rules
 from bot.refs import JobId
@@ -62,6 +63,14 @@ def look_up(
         closed=frozenset(each for each in others if _is_closed(conn, each)),
         asked=_asked(conn, request) if others else frozenset(),
     )
+
+
+def visible(conn: Connection, job_id: JobId, requester: Requester) -> Job:
+    """A job that somebody may read of; raises `JobNotFound`."""
+    job = jobs.get(conn, job_id)
+    if not _is_seen(job, requester):
+        raise JobNotFound(f"There is no job {job_id}.")
+    return job
 
 
 def _is_seen(job: Job, requester: Requester) -> bool:
