@@ -24,7 +24,7 @@ from bot.pause import Pause
 from bot.ports import Adapter, Dispatcher, Provider
 from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.step import TRIES_BEFORE_TELLING
-from bot.store import attempts, jobs, ledger, reports, reviews, settings
+from bot.store import attempts, jobs, ledger, reports, reviews, settings, stories
 from bot.store.database import Database, Tx
 from bot.tables import OPERATOR, Contact
 
@@ -135,8 +135,7 @@ class Operations:
             if how == "release" and ledger.is_settled(tx.conn, job_id):
                 raise InvalidRequest(f"{job_id} was charged before it was reviewed. Say charge.")
             resolved = self._resolve(tx, job, how, generation_id)
-            if job.film is not None:
-                self._dispatcher.wake(tx, job.film, self._clock.now())
+            stories.wake(tx, self._dispatcher, resolved)
             settings.write_audit(
                 tx,
                 self._clock.now(),
@@ -278,11 +277,12 @@ class Operations:
     async def tell(self) -> None:
         """Say what the operators were not told yet: in the log, and where they chat."""
         for notice in await self._database.read(settings.untold):
-            if not await self._tell_all(notice):
-                continue
-            log.warning("operator.notice", sentence=notice.sentence, job=notice.job_id)
-            now, key = self._clock.now(), notice.key
-            await self._database.write(lambda tx: settings.tell(tx, key, now))  # noqa: B023 - awaited here
+            if await self._tell_all(notice):
+                await self._note_told(notice)
+
+    async def _note_told(self, notice: settings.OperatorNotice) -> None:
+        log.warning("operator.notice", sentence=notice.sentence, job=notice.job_id)
+        await self._database.write(lambda tx: settings.tell(tx, notice.key, self._clock.now()))
 
     async def _tell_all(self, notice: settings.OperatorNotice) -> bool:
         """Write to each contact; False where a chat is out of reach and must be tried again."""

@@ -15,7 +15,7 @@ from bot.notices import Accepted, Notice
 from bot.outlook import to_about
 from bot.ports import Dispatcher
 from bot.refs import JobId
-from bot.store import errands, jobs, lineage
+from bot.store import errands, jobs, lineage, stories
 from bot.store.database import Database, Tx
 
 
@@ -60,8 +60,7 @@ class Receipts:
             for changed in every:
                 if changed.next_at is not None:
                     self._dispatcher.wake(tx, changed.id, changed.next_at)
-                if changed.film is not None and changed.ended_at is not None:
-                    self._dispatcher.wake(tx, changed.film, changed.ended_at)
+                stories.wake(tx, self._dispatcher, changed)
                 tx.after_commit(partial(self._context.announce, changed.id))
                 if changed.plan is not None and (changed.plan.question or changed.plan.granted):
                     errands.renew(tx, changed.id, self._clock.now(), kind="consent")

@@ -92,8 +92,7 @@ class StepContext:
                 raise Stale
             changed = write(tx, current)
             self.dispatcher.go_on(tx, job.id, changed.next_at)
-            if changed.film is not None and changed.ended_at is not None:
-                self.dispatcher.wake(tx, changed.film, changed.ended_at)
+            stories.wake(tx, self.dispatcher, changed)
             tx.after_commit(lambda: self.hooks.announce(job.id))
             if changed.failure is not None:
                 tx.after_commit(self.hooks.wake_courier)

@@ -175,7 +175,7 @@ def end(
     if to is JobState.FAILED and failure is not None and failure.code in DELICATE:
         errands.explain(tx, ended, now)
     if job.film is not None:
-        _wake_film(tx, job.film, now)
+        _make_film_due(tx, job.film, now)
     return ended
 
 
@@ -194,7 +194,7 @@ def settle(tx: Tx, job: Job, now: datetime, *, charged: Micros, **columns: Any) 
     return kept
 
 
-def _wake_film(tx: Tx, film_id: JobId, now: datetime) -> None:
+def _make_film_due(tx: Tx, film_id: JobId, now: datetime) -> None:
     """One of its shots has ended, so that the film goes on; written in the same breath."""
     film = job_rows.get(tx.conn, film_id)
     if film.state is JobState.GENERATING:

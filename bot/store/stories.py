@@ -12,6 +12,7 @@ from sqlalchemy import Connection, or_, select
 
 from bot.errors import Stale
 from bot.job import DECIDE_WITHIN, OPEN, TERMINAL, Failure, Job, JobState, Plan
+from bot.ports import Dispatcher
 from bot.refs import JobId, Micros
 from bot.store import jobs as job_rows
 from bot.store import ledger
@@ -105,6 +106,12 @@ def replace(
     held = ledger.hold(tx, again, plan, now)
     ledger.note_budgets(tx, room, now)
     return held
+
+
+def wake(tx: Tx, dispatcher: Dispatcher, job: Job) -> None:
+    """Let the film of a shot that has ended go on at once; when it is due, `ledger.end` wrote."""
+    if job.film is not None and job.ended_at is not None:
+        dispatcher.wake(tx, job.film, job.ended_at)
 
 
 def follow(tx: Tx, film: Job, now: datetime) -> Job:
