@@ -143,8 +143,11 @@ class Care:
     async def remove_decided(self) -> None:
         """Remove the clips that were to be removed; what cannot be yet is left for later."""
         for job_id, by in await self._database.read(complaints.not_removed):
-            job = await self._database.read(lambda conn: jobs.get(conn, job_id))  # noqa: B023 - awaited here
-            try:
-                await self._removal.remove(job, by=by)
-            except BotError as error:
-                log.warning("care.not_removed", job=job_id, cause=type(error).__name__)
+            await self._remove(job_id, by)
+
+    async def _remove(self, job_id: JobId, by: str) -> None:
+        job = await self._database.read(lambda conn: jobs.get(conn, job_id))
+        try:
+            await self._removal.remove(job, by=by)
+        except BotError as error:
+            log.warning("care.not_removed", job=job_id, cause=type(error).__name__)

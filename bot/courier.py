@@ -93,16 +93,19 @@ class Courier:
         """Do what is due until cancelled; what fails is tried again later."""
         while True:
             self._due.clear()
-            now = self._clock.now()
             try:
-                for errand in await self._database.read(lambda conn: errands.due(conn, now)):  # noqa: B023 - awaited here
-                    await self._try(errand)
+                await self._carry_due()
                 soon = await self._database.read(errands.next_due)
             except StoreError as error:
                 log.error("courier.store_failed", cause=error.sentence)  # noqa: TRY400
                 soon = None
             until = self._clock.now() + LOOK_EVERY
             await self._clock.wait(self._due, min(until, soon) if soon else until)
+
+    async def _carry_due(self) -> None:
+        now = self._clock.now()
+        for errand in await self._database.read(lambda conn: errands.due(conn, now)):
+            await self._try(errand)
 
     async def _try(self, errand: Errand) -> None:
         try:

@@ -151,11 +151,17 @@ class Erasure:
         long_ago = self._clock.now() - KEPT_FOR_PLACES
         await self._database.write(places.come_back_used)
         for tenant in await self._database.read(places.away):
-            for job in await self._database.read(lambda conn: erasing.waiting(conn, tenant)):  # noqa: B023 - awaited here
-                with suppress(BotError):
-                    await self._cancel(job.id, job.request.requester)
+            await self._take_back(tenant)
         for tenant in await self._gone(long_ago):
-            await self._database.write(lambda tx: erasing.begin_place(tx, tenant, long_ago))  # noqa: B023 - awaited here
+            await self._begin_place(tenant, long_ago)
+
+    async def _take_back(self, tenant: str) -> None:
+        for job in await self._database.read(lambda conn: erasing.waiting(conn, tenant)):
+            with suppress(BotError):
+                await self._cancel(job.id, job.request.requester)
+
+    async def _begin_place(self, tenant: str, long_ago: datetime) -> None:
+        await self._database.write(lambda tx: erasing.begin_place(tx, tenant, long_ago))
 
     async def _gone(self, long_ago: datetime) -> list[str]:
         return await self._database.read(lambda conn: places.away(conn, before=long_ago))
@@ -163,11 +169,11 @@ class Erasure:
     async def _end_places(self) -> None:
         long_ago = self._clock.now() - KEPT_FOR_PLACES
         for tenant in await self._gone(long_ago):
-            is_done = await self._database.write(
-                lambda tx: erasing.finish_place(tx, tenant, long_ago)  # noqa: B023 - awaited here
-            )
-            if is_done:
-                log.info("place.forgotten", tenant=tenant)
+            await self._end_place(tenant, long_ago)
+
+    async def _end_place(self, tenant: str, long_ago: datetime) -> None:
+        if await self._database.write(lambda tx: erasing.finish_place(tx, tenant, long_ago)):
+            log.info("place.forgotten", tenant=tenant)
 
     # ---- one job -------------------------------------------------------------------------
 

@@ -78,12 +78,13 @@ class Housekeeping:
 
         Reads every row: a fifth of a second at ten thousand jobs.
         """
-        now = self._clock.now()
         broken = await self._database.read(ledger.broken_invariants)
         self._metrics.broken_rules.set(len(broken))
         for rule, ids in broken.items():
-            sentence = f"The books break a rule ({rule}): {', '.join(ids[:5])}."
-            key = f"invariant:{rule}:{now:%Y-%m-%d}"
-            await self._database.write(
-                lambda tx: settings.note_operator(tx, key, sentence, now)  # noqa: B023 - awaited here
-            )
+            await self._note_broken(rule, ids)
+
+    async def _note_broken(self, rule: str, ids: list[str]) -> None:
+        now = self._clock.now()
+        sentence = f"The books break a rule ({rule}): {', '.join(ids[:5])}."
+        key = f"invariant:{rule}:{now:%Y-%m-%d}"
+        await self._database.write(lambda tx: settings.note_operator(tx, key, sentence, now))
