@@ -63,7 +63,7 @@ faults: .venv/dev.stamp ## break every wire in every way and see that it heals: 
 replicas: .venv/dev.stamp ## kill, freeze, replace and cut off several processes on PostgreSQL: minutes
 	@$(PY) -m tests.replicas
 
-bench: .venv/dev.stamp ## measure Raybot and its peer side by side and print a table
+bench: .venv/dev.stamp ## measure Raybot and its peers side by side and print a table
 	@$(PY) -m bench
 
 init: .venv/run.stamp ## answer a few questions; writes config.toml

@@ -5,7 +5,7 @@ BotError
 ├─ Refusal
 │  ├─ InvalidRequest ── DeskClosed
 │  ├─ FrameRejected    ├─ QuotaExceeded
-│  ├─ NotAllowed ── NotServed (NotOutside), Paused, WrongChannel
+│  ├─ NotAllowed ── NotServed, LinkSpent, SignedOut, Paused, WrongChannel
 │  ├─ Moderated        ├─ NotChecked
 │  ├─ JobNotFound      └─ AddressRefused
 ├─ ProviderError
