@@ -229,12 +229,12 @@ def _parse_story(text: str) -> Draft | None:
     is_quoted = body.lstrip().startswith(('"', "“", "”", "„"))
     if not is_quoted and not work_text.is_story(_parse_draft(body.partition("\n")[0]).prompt):
         return None
-    draft = _parse_draft(body)
+    draft = _parse_draft(body, is_lines=True)
     shots = tuple(_unquote(line) for line in work_text.lines_of(draft.prompt))
     return replace(draft, prompt="", shots=shots)
 
 
-def _parse_draft(text: str) -> Draft:
+def _parse_draft(text: str, *, is_lines: bool = False) -> Draft:
     given: dict[str, Any] = {}
     pieces: list[str] = []
     begun = at = 0
@@ -250,8 +250,10 @@ def _parse_draft(text: str) -> Draft:
             begun = at = _take(text, spot, name, given)
     pieces.append(text[begun:])
     prose = [piece.strip() for piece in pieces if piece.strip()]
-    prompt = _unquote(prose[0]) if len(prose) == 1 else " ".join(prose)
-    return Draft(prompt=prompt, **given)
+    if len(prose) == 1:
+        return Draft(prompt=_unquote(prose[0]), **given)
+    # The end of a line stands before or behind a flag, if it is to be kept.
+    return Draft(prompt=" ".join(pieces if is_lines else prose).strip(), **given)
 
 
 def _known_flag(dash: str, name: str) -> str | None:

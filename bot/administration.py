@@ -86,11 +86,11 @@ class Administration(Rulings):
         said = clean(message, limit=REASON_CHARS)
 
         def change(tx: Tx, now: datetime) -> None:
-            at = places.rules(tx.conn, tenant).paused_at or now
+            here = places.rules(tx.conn, tenant)
+            at = now if here.is_everywhere else here.paused_at or now
             places.pause(tx, tenant, at=at, by=actor.person, message=said)
 
         await self._rights.act(tenant, actor, "pause", change, detail=said)
-        await self._tell_who_waits(tenant)
 
     async def resume(self, tenant: str, *, actor: Requester) -> None:
         """Let a place go on."""
@@ -100,11 +100,12 @@ class Administration(Rulings):
             "resume",
             lambda tx, _: places.pause(tx, tenant, at=None, by=actor.person),
         )
-        await self._tell_who_waits(tenant)
-
-    async def _tell_who_waits(self, tenant: str) -> None:
-        for job in await self._database.read(lambda conn: stops.in_line(conn, tenant=tenant)):
-            self._context.announce(job.id)
+        here = await self._database.read(lambda conn: places.rules(conn, tenant))
+        if here.paused_at is not None:
+            raise InvalidRequest(
+                "This place is not paused by itself any more. Its operator has paused everything, "
+                "though, so it goes on with that."
+            )
 
     async def block(
         self,
@@ -117,7 +118,8 @@ class Administration(Rulings):
     ) -> None:
         """Let somebody ask for nothing more, for good or until a time.
 
-        What waits is taken back and costs nothing; what runs goes on.
+        What waits is taken back and costs nothing, a shot of a film when its turn comes; what
+        runs goes on.
         """
         person = to_person(tenant, user)
         why = clean(reason, limit=REASON_CHARS)
@@ -132,7 +134,7 @@ class Administration(Rulings):
             target=person,
             detail=f"{end} {why}".strip(),
         )
-        for job in await self._database.read(lambda conn: stops.in_line(conn, person=person)):
+        for job in await self._database.read(lambda conn: stops.unstarted(conn, person)):
             # Their own word is not asked: it may have ended or begun meanwhile.
             with suppress(BotError):
                 await self._cancel(job.id, job.request.requester)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -82,6 +82,7 @@ class Admission:
         self._trouble: str | None = None
         self._told_trouble: str | None = None
         self._unseen: str | None = None
+        self._paused: frozenset[str] = frozenset()
         self._looked_at: datetime | None = None
         self._changed = asyncio.Event()
         self._left_off = 0
@@ -102,7 +103,9 @@ class Admission:
             boottime = self._clock.boottime()
             if boottime - self._counted_at >= 1.0:
                 name, stale = self._provider.name, self._clock.now() - self._stale_after()
-                line = await self._database.read(lambda conn: jobs.line(conn, name, PLACES))
+                line = await self._database.read(
+                    lambda conn: jobs.line(conn, name, PLACES, unless=stops.is_paused())
+                )
                 busy = await self._database.read(lambda conn: jobs.running(conn, name, stale))
                 self._places, self._counted_at = positions(line, busy, self._served), boottime
             return self._places
@@ -175,6 +178,7 @@ class Admission:
             self._changed.clear()
             try:
                 await self._tell_trouble()
+                await self._tell_paused()
                 again = await self._admit()
             except StoreError as error:
                 log.error("watcher.store_failed", cause=error.sentence)  # noqa: TRY400
@@ -191,12 +195,28 @@ class Admission:
             return
         waiting = await self._database.read(lambda conn: jobs.line(conn, name))
         self._told_trouble = news
-        for place, job_id in enumerate(in_turn(waiting, {}), start=1):
+        self._announce_all(in_turn(waiting, {}))
+
+    async def _tell_paused(self) -> None:
+        """Who waits in a place that was paused, or goes on, hears of it, whoever decided it."""
+        paused, name = await self._database.read(stops.paused), self._provider.name
+        if not (changed := paused ^ self._paused):
+            return
+        waiting = await self._database.read(
+            lambda conn: stops.in_line(conn, changed, provider=name)
+        )
+        self._paused = paused
+        self._announce_all(waiting)
+
+    def _announce_all(self, job_ids: Iterable[JobId]) -> None:
+        for place, job_id in enumerate(job_ids, start=1):
             self._announce(job_id, after=max(0, place - SHOWN_IN_LINE) / TOLD_A_SECOND)
 
     async def _announce_line(self) -> None:
         name = self._provider.name
-        line = await self._database.read(lambda conn: jobs.line(conn, name, SHOWN_IN_LINE))
+        line = await self._database.read(
+            lambda conn: jobs.line(conn, name, SHOWN_IN_LINE, unless=stops.is_paused())
+        )
         for waiting in line:
             self._announce(waiting.job_id)
 
@@ -244,7 +264,7 @@ class Admission:
                 slots=free,
                 busy=len(busy),
                 served=self._served,
-                unless=stops.is_stopped(now),
+                unless=stops.is_paused(),
             )
         )
 

@@ -152,7 +152,7 @@ class App:
     def _build_work(self) -> None:
         database, clock = self.database, self._clock
         self._menu = Menu(providers=self._providers, limits=self._config.limits)
-        status = Status(database=database, clock=clock, watchers=self._watchers, menu=self._menu)
+        status = Status(database=database, watchers=self._watchers, menu=self._menu)
         self._to_notice = status.to_notice
         self._announcer = Announcer(
             database=database,

@@ -73,7 +73,7 @@ class Operations:
         #: Who was told already of a notice that somebody else could not be told yet.
         self._told: dict[str, set[Contact]] = {}
         self._failover = failover
-        self._pause = Pause(database=database, clock=clock, announce=announce)
+        self._pause = Pause(database=database, clock=clock)
 
     async def act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
         """An act of the operator by its name and arguments, as a command or a button sends them.

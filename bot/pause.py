@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from bot.clock import Clock
-from bot.refs import JobId
 from bot.store import places, settings, stops
 from bot.store.database import Database, Tx
 from bot.words import clean
@@ -16,12 +15,9 @@ MESSAGE_CHARS = 300
 class Pause:
     """Stops and starts all; jobs that wait stay in line, and what runs goes on."""
 
-    def __init__(
-        self, *, database: Database, clock: Clock, announce: Callable[[JobId], None]
-    ) -> None:
+    def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._announce = announce
 
     async def act(self, name: str, values: Mapping[str, object], *, actor: str) -> str:
         """`pause`, with a `message` that people read meanwhile, or `resume`; what came of it."""
@@ -43,7 +39,4 @@ class Pause:
             settings.write_audit(tx, now, actor=actor, act=act, target=everywhere, detail=message)
 
         await self._database.write(write)
-        waiting = await self._database.read(stops.in_line)
-        for job in waiting:
-            self._announce(job.id)
-        return len(waiting)
+        return len(await self._database.read(lambda conn: stops.in_line(conn, {everywhere})))

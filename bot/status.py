@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from bot.clock import Clock
 from bot.job import Job, JobState
 from bot.menu import Menu
 from bot.notices import Notice
@@ -27,10 +26,9 @@ class Status:
     """Builds a job's current status notice."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, watchers: Mapping[str, Foresees], menu: Menu
+        self, *, database: Database, watchers: Mapping[str, Foresees], menu: Menu
     ) -> None:
         self._database = database
-        self._clock = clock
         self._watchers = watchers
         self._menu = menu
 
@@ -52,13 +50,12 @@ class Status:
             if outlook.provider_trouble:
                 outlook = replace(outlook, offer=job.plan.offered)
             if job.state is JobState.ACCEPTED and job.admitted_at is None:
-                outlook = await self._unless_stopped(job, outlook)
+                outlook = await self._unless_paused(job, outlook)
         parent = None
         if job.parent is not None:
             parent = await self._database.read(partial(lineage.parent, job=job))
         return replace(outlook, parent=parent, acts=self._menu.of(job))
 
-    async def _unless_stopped(self, job: Job, outlook: Outlook) -> Outlook:
-        now = self._clock.now()
-        stopped = await self._database.read(lambda conn: stops.why(conn, job, now))
-        return replace(outlook, provider_trouble=stopped, offer=None) if stopped else outlook
+    async def _unless_paused(self, job: Job, outlook: Outlook) -> Outlook:
+        paused = await self._database.read(lambda conn: stops.why_paused(conn, job))
+        return replace(outlook, provider_trouble=paused, offer=None) if paused else outlook

@@ -57,7 +57,7 @@ class Submitter:
 
     async def submit(self, job: Job) -> None:
         """Write the intent, send one POST, write what came of it."""
-        if job.cancel_requested:
+        if job.cancel_requested or await self._is_blocked(job):
             await self._context.result(job, self._take_back)
             return
         if job.admitted_at is None:
@@ -68,7 +68,7 @@ class Submitter:
         provider = self._context.provider(job.plan.provider)
         submission = await self._prepare(job, provider, secrets.token_urlsafe(32))
         frozen_since = self._context.clock.boottime()
-        if (await self._write_intent(job, provider, submission)).state is JobState.ACCEPTED:
+        if not await self._write_intent(job, provider, submission):
             return
         if self._context.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
@@ -136,13 +136,19 @@ class Submitter:
             requester_hash=self._context.hooks.pseudonym(job.request.requester.person),
         )
 
-    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> Job:
-        """The job with its intent; back in line where it may not be started at this moment."""
+    async def _is_blocked(self, job: Job) -> bool:
+        now = self._context.clock.now()
+        return await self._context.database.read(lambda conn: stops.is_blocked(conn, job, now))
+
+    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> bool:
+        """Whether it may be sent: its place or person may have been stopped just now."""
         now = self._context.clock.now()
         patience = timedelta(seconds=FREEZE_SECONDS + provider.limits.submit_seconds) + VISIBLE
 
         def write(tx: Tx, current: Job) -> Job:
-            if stops.why(tx.conn, current, now) is not None:
+            if stops.is_blocked(tx.conn, current, now):
+                return self._take_back(tx, current)
+            if stops.why_paused(tx.conn, current) is not None:
                 return jobs.change(tx, current, admitted_at=None, next_at=None)
             attempts.begin(tx, provider.name, submission)
             return jobs.move(
@@ -156,7 +162,7 @@ class Submitter:
                 next_at=now + patience,
             )
 
-        return await self._context.result(job, write)
+        return (await self._context.result(job, write)).state is JobState.SUBMITTING
 
     def _callback_url(self, provider: Provider, token: str) -> str | None:
         if not self._context.hooks.public_url:
@@ -258,7 +264,7 @@ class Submitter:
         await self._context.result(_at(job, submission), write)
 
     def _take_back(self, tx: Tx, job: Job) -> Job:
-        """Its person cancelled while nobody knew yet that the provider had not taken it."""
+        """Its person may have nothing started, or cancelled while nobody knew whether it was."""
         return ledger.end(tx, job, JobState.CANCELLED, self._context.clock.now(), charged=None)
 
     async def _release_if_hopeless(self, job: Job) -> None:

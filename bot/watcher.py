@@ -239,7 +239,7 @@ class ProviderWatcher:
             self._running[generation_id].seen_at = now
         try:
             seen = await self._check(self._with_company(due, news))
-        except ProviderError:
+        except Exception:
             self._callbacks.put_back({each: calls[each] for each in calls.keys() - strangers})
             for generation_id in strangers:
                 self._callbacks.put_off(calls[generation_id])

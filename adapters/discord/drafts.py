@@ -8,6 +8,7 @@ from typing import Any
 from adapters import command_text
 from adapters.command_text import Draft
 from adapters.discord.commands import Options
+from adapters.work_text import lines_of
 from bot.errors import InvalidRequest
 from bot.request import Work
 
@@ -33,10 +34,24 @@ def to_draft(options: Options) -> Draft:
 
 def read_form(prompt: str, flags: str, *, size: str) -> Draft:
     """The fields of a form; flags win over the list of sizes. Raises `InvalidRequest`."""
+    return _read_beside(command_text.parse_prompt(prompt), flags, size=size)
+
+
+def read_story(shots: str, flags: str, *, size: str) -> Draft:
+    """The same of a story, a line for each shot; flags of any hold for all."""
+    read, said = list[str](), Draft()
+    for line in lines_of(shots):
+        draft = command_text.parse_prompt(line)
+        read.append(draft.prompt)
+        said = _join(said, replace(draft, prompt=""))
+    return replace(_read_beside(said, flags, size=size), shots=tuple(read))
+
+
+def _read_beside(said: Draft, flags: str, *, size: str) -> Draft:
     beside = command_text.parse_prompt(flags)
     if beside.prompt:
         raise InvalidRequest("Flags look like --ar 16:9 --loop.", field="flags")
-    read = _join(command_text.parse_prompt(prompt), beside)
+    read = _join(said, beside)
     if not size or read.is_still:
         return read
     duration, _, resolution = size.partition(" ")
@@ -51,7 +66,8 @@ def read_form(prompt: str, flags: str, *, size: str) -> Draft:
 def _join(said: Draft, beside: Draft) -> Draft:
     """The words with their flags, and what was chosen beside them, which may not contradict."""
     unset = Draft()
-    changes: dict[str, Any] = {"concepts": (*said.concepts, *beside.concepts)}
+    concepts = tuple(dict.fromkeys((*said.concepts, *beside.concepts)))
+    changes: dict[str, Any] = {"concepts": concepts}
     for name in (each.name for each in fields(Draft) if each.name not in {"prompt", "concepts"}):
         typed, chosen = getattr(said, name), getattr(beside, name)
         if chosen == getattr(unset, name):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import discord
 from discord import ui
 
-from adapters import command_text, work_text
+from adapters import command_text
 from adapters.discord import drafts, parse, render
 from adapters.discord.buttons import (
     FLAGS_CHARS,
@@ -117,11 +117,10 @@ class Stories:
         if not await acknowledge(interaction):
             return
         async with self._desk.boundary(partial(self._refuse, interaction, told)):
-            draft = drafts.read_form(told.shots, told.flags, size=told.size)
-            shots = tuple(work_text.lines_of(draft.prompt))
-            self._studio.stories.check(shots)
+            draft = drafts.read_story(told.shots, told.flags, size=told.size)
+            self._studio.stories.check(draft.shots or ())
             asked = await self._desk.asked(interaction, is_private=told.is_private)
-            request = parse.to_request(asked, replace(draft, prompt="", shots=shots))
+            request = parse.to_request(asked, draft)
             await self._desk.submit(interaction, request)
 
     async def _refuse(self, interaction: Interaction, told: Told, error: BotError) -> None:

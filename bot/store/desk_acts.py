@@ -84,7 +84,7 @@ def known_places(conn: Connection) -> set[str]:
 def is_known_place(conn: Connection, tenant: str) -> bool:
     """Whether there is anything of a place."""
     columns = (places.c.tenant, place_rules.c.tenant, jobs.c.tenant)
-    return any(
+    return tenant != place_rows.EVERYWHERE and any(
         conn.execute(select(exists().where(column == tenant))).scalar_one() for column in columns
     )
 

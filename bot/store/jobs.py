@@ -223,11 +223,17 @@ def waiting(
     return _in_line(sorted(rows, key=lambda row: (row.accepted_at, row.id)))
 
 
-def line(conn: Connection, provider: str, limit: int | None = None) -> list[Waiting]:
-    """Waiting jobs, oldest first, whether or not they may go now."""
+def line(
+    conn: Connection,
+    provider: str,
+    limit: int | None = None,
+    *,
+    unless: ColumnElement[bool] | None = None,
+) -> list[Waiting]:
+    """Waiting jobs, oldest first, whether or not they may go now; `unless` leaves some out."""
     rows = conn.execute(
         select(jobs.c.id, jobs.c.person)
-        .where(_is_waiting(provider))
+        .where(_is_waiting(provider), true() if unless is None else not_(unless))
         .order_by(jobs.c.accepted_at, jobs.c.id)
         .limit(limit)
     )

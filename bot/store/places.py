@@ -65,11 +65,15 @@ _STANDING = select(
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What those who run a place decided; `channels` maps ids to names, empty: all are allowed."""
+    """What those who run a place decided; `channels` maps ids to names, empty: all are allowed.
+
+    `is_everywhere`: it is paused because everything is.
+    """
 
     paused_at: datetime | None = None
     paused_by: str = ""
     paused_message: str = ""
+    is_everywhere: bool = False
     channels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -204,6 +208,7 @@ def _to_rules(row: Row[*tuple[Any, ...]]) -> Rules:
         paused_at=at,
         paused_by=by or "",
         paused_message=message or "",
+        is_everywhere=row.every_paused_at is not None,
         channels=row.channels or {},
     )
 

@@ -1,50 +1,71 @@
 """Whose jobs may not be started now: everybody's, those of a paused place, of a blocked person.
 
-They stay in line: nothing was paid for them, and what is paused goes on.
+What is paused stays in line and goes on later; what a blocked person waits for is taken back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true
 
-from bot.errors import NotAllowed, Paused
-from bot.job import OPEN, Job, JobState
-from bot.store.jobs import IS_WHOLE, to_job
+from bot.errors import Paused
+from bot.job import Job, JobState
+from bot.refs import JobId
+from bot.store.jobs import to_job
 from bot.store.places import EVERYWHERE, rules
 from bot.store.schema import blocks, jobs, place_rules
 
 _PAUSED = select(place_rules.c.tenant).where(place_rules.c.paused_at.is_not(None))
+_IS_IN_LINE = and_(
+    jobs.c.state == JobState.ACCEPTED,
+    jobs.c.admitted_at.is_(None),
+    jobs.c.parked_at.is_(None),
+    jobs.c.waits_for.is_(None),
+)
 
 
-def is_stopped(now: datetime) -> ColumnElement[bool]:
-    """Whether a row of `jobs` is of somebody whose jobs may not be started now."""
-    holds = or_(blocks.c.until.is_(None), blocks.c.until > now)
-    return or_(
-        jobs.c.tenant.in_(_PAUSED),
-        exists(_PAUSED.where(place_rules.c.tenant == EVERYWHERE)),
-        jobs.c.person.in_(select(blocks.c.person).where(holds)),
-    )
+def is_paused() -> ColumnElement[bool]:
+    """Whether a row of `jobs` is of a place that is paused, or everything is."""
+    is_all = exists(_PAUSED.where(place_rules.c.tenant == EVERYWHERE))
+    return or_(jobs.c.tenant.in_(_PAUSED), is_all)
 
 
-def why(conn: Connection, job: Job, now: datetime) -> str | None:
-    """Why a job may not be started now, in a sentence that its thread may read."""
-    if conn.execute(select(jobs.c.id).where(jobs.c.id == job.id, is_stopped(now))).first() is None:
-        return None
+def paused(conn: Connection) -> frozenset[str]:
+    """The places that are paused; `EVERYWHERE` is all of them."""
+    return frozenset(conn.execute(_PAUSED).scalars())
+
+
+def why_paused(conn: Connection, job: Job) -> str | None:
+    """What people are told where a job may not be started now, but later."""
     here = rules(conn, job.request.requester.tenant)
-    if here.paused_at is not None:
-        return Paused(here.paused_message or None).sentence
-    return NotAllowed("Those who run this place have stopped it.").sentence
+    return None if here.paused_at is None else Paused(here.paused_message or None).sentence
 
 
-def in_line(conn: Connection, **of: str) -> list[Job]:
-    """What waits and was paid to nobody, films whole; `of` are columns with their values."""
-    # A film runs as long as one of its shots waits.
-    is_film = and_(jobs.c.story == jobs.c.id, jobs.c.state.in_(OPEN - {JobState.REVIEWING}))
+def is_blocked(conn: Connection, job: Job, now: datetime) -> bool:
+    """Whether the person of a job may have nothing started."""
+    holds = or_(blocks.c.until.is_(None), blocks.c.until > now)
+    person = job.request.requester.person
+    found = conn.execute(select(blocks.c.person).where(blocks.c.person == person, holds))
+    return found.first() is not None
+
+
+def in_line(conn: Connection, tenants: Collection[str], *, provider: str = "") -> list[JobId]:
+    """Who waits for a slot in these places, the oldest first; for a shot that is its film."""
+    is_there = true() if EVERYWHERE in tenants else jobs.c.tenant.in_(tenants)
+    is_its = jobs.c.provider == provider if provider else true()
+    told = func.coalesce(jobs.c.story, jobs.c.id).label("told")
+    rows = conn.execute(
+        select(told).where(_IS_IN_LINE, is_there, is_its).order_by(jobs.c.accepted_at, jobs.c.id)
+    )
+    return list(dict.fromkeys(JobId(row.told) for row in rows))
+
+
+def unstarted(conn: Connection, person: str) -> list[Job]:
+    """What somebody asked for that was paid to nobody; films, whose shots may be, are none."""
     is_asked = jobs.c.state == JobState.RECEIVED
-    is_waiting = and_(jobs.c.state == JobState.ACCEPTED, jobs.c.admitted_at.is_(None))
-    wanted: list[Any] = [jobs.c[name] == value for name, value in of.items()]
-    query = select(jobs).where(IS_WHOLE, or_(is_film, is_asked, is_waiting), *wanted)
+    query = select(jobs).where(
+        jobs.c.person == person, jobs.c.story.is_(None), or_(is_asked, _IS_IN_LINE)
+    )
     return [to_job(row) for row in conn.execute(query.order_by(jobs.c.created_at, jobs.c.id))]

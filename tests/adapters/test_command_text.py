@@ -539,6 +539,14 @@ def test_links(text: str, url: str | None) -> None:
             'story "a fox wakes" | "it runs" --9s',
             Draft(shots=("a fox wakes", "it runs"), duration="9s"),
         ),
+        (
+            "story\na fox runs --9s\na dog jumps\n--ar 16:9 a cat sleeps",
+            Draft(
+                shots=("a fox runs", "a dog jumps", "a cat sleeps"),
+                duration="9s",
+                aspect_ratio="16:9",
+            ),
+        ),
         ("story a fox | ", Draft(shots=("a fox",))),
         ('story "a fox" --9s', Draft(shots=("a fox",), duration="9s")),
         ("story of a fox", Draft(prompt="story of a fox")),

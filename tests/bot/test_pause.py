@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from bot.errors import Paused
+from bot.errors import InvalidRequest, Paused
 from bot.job import JobState
-from bot.notices import Cancelled, Notice, Waiting
+from bot.notices import Cancelled, Notice, Queued, ShotFailed, Waiting
 from bot.ports import Submission
 from bot.refs import JobId
+from bot.request import StoryWork
+from bot.store import stories
 from bot.submission import Submitter
 from tests.conftest import House
 from tests.fakes import to_request, to_requester
@@ -48,9 +50,10 @@ async def finish(house: House, job_id: JobId) -> None:
 
 
 async def shows(house: House, job_id: JobId, notice: type[Notice]) -> Notice:
-    await house.chat.until(lambda: isinstance(house.chat.status(job_id), notice))
-    found = house.chat.status(job_id)
-    assert found is not None
+    async with asyncio.timeout(10):
+        while not isinstance(found := house.chat.status(job_id), notice):
+            house.clock.move(seconds=2)
+            await asyncio.sleep(0.01)
     return found
 
 
@@ -113,6 +116,51 @@ async def test_what_a_blocked_person_waits_for_is_taken_back_and_free(house: Hou
     await finish(house, bens)
     assert len(house.simulator.generations) == 2
     await house.check_books()
+
+
+async def test_the_film_of_a_blocked_person_keeps_what_was_made_of_it(house: House) -> None:
+    story = to_request(key="film").model_copy(
+        update={"work": StoryWork(shots=("a fox", "a wolf", "an owl"))}
+    )
+    film = (await house.studio.submit(story)).job_id
+    first, second, _ = await house.app.database.read(lambda conn: stories.shots(conn, film))
+    await house.until(first.id, JobState.GENERATING)
+    await house.studio.admin.block(HERE, "ana", actor=BOSS)
+    await finish(house, first.id)
+    async with asyncio.timeout(10):
+        while (await house.job(second.id)).state is not JobState.CANCELLED:
+            house.clock.move(seconds=2)
+            await asyncio.sleep(0.01)
+    told = await shows(house, film, ShotFailed)
+    assert isinstance(told, ShotFailed)
+    assert told.number == 2
+    assert len(house.simulator.generations) == 1
+    await house.check_books()
+
+
+def is_next(notice: Notice) -> bool:
+    return isinstance(notice, Queued) and notice.position == 1
+
+
+async def test_who_waits_elsewhere_does_not_count_those_of_a_paused_place(house: House) -> None:
+    await house.until(await ask(house, "1"), JobState.GENERATING)
+    for number in range(2, 5):
+        await ask(house, str(number))
+    last, who = await ask(house, "5", place="named"), to_requester("ana", workspace="named")
+    await house.studio.admin.pause(HERE, actor=BOSS)
+    async with asyncio.timeout(10):
+        while not is_next((await house.studio.show(last, who)).notice):
+            house.clock.move(seconds=2)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_place_does_not_go_on_while_everything_is_paused(house: House) -> None:
+    await house.app.operations.act("pause", {})
+    await house.studio.admin.pause(HERE, actor=BOSS)
+    with pytest.raises(InvalidRequest, match="Its operator has paused everything"):
+        await house.studio.admin.resume(HERE, actor=BOSS)
+    await house.app.operations.act("resume", {})
+    await house.until(await ask(house, "1"), JobState.GENERATING)
 
 
 async def test_a_pause_holds_for_who_was_just_let_in(

@@ -188,7 +188,12 @@ def _paused(seen: Seen, place: str) -> Table:
             Column(name="people are told", kind="text"),
         ),
         rows=[
-            (each.tenant, each.at, each.by, clean(each.message, limit=REASON_CHARS) or None)
+            (
+                each.tenant if each.tenant != "*" else "everywhere",
+                each.at,
+                each.by,
+                clean(each.message, limit=REASON_CHARS) or None,
+            )
             for each in seen.paused
         ],
         file=_file("paused", place),

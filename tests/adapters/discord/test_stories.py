@@ -40,7 +40,8 @@ async def test_a_story_is_told_in_a_form_that_keeps_what_was_written(
     chosen = [each["value"] for each in fields["Length and size"]["options"] if each["default"]]
     assert chosen == ["9s 540p"]
     assert await all_jobs(street) == []
-    values["Shots"] = "a fox wakes\n\nit runs | it sleeps"
+    # A flag in a line is none of its words, and leaves the lines as they are.
+    values["Shots"] = "a fox wakes --ar 16:9\n\nit runs | it sleeps"
     await street.ana.answer(await street.ana.submit_modal(again, values))
     asks = await status(street)
     assert list(asks.buttons) == ["Confirm", "Cancel"]

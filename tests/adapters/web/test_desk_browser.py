@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import AsyncIterator
 from io import BytesIO
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -292,7 +293,7 @@ async def _sides(table: Locator) -> list[tuple[int, int]]:
         with Image.open(BytesIO(await table.screenshot())) as image:
             grey = image.convert("L")
             sides = [grey.getpixel((x, grey.height // 4)) for x in (4, grey.width - 4)]
-        seen.append((int(sides[0]), int(sides[1])))
+        seen.append((cast("int", sides[0]), cast("int", sides[1])))
     return seen
 
 
