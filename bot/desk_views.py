@@ -175,12 +175,16 @@ class Paused:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What the operator was told, or is to be told."""
+    """What the operator was told, or is to be told.
+
+    What kept a video service from taking anything is over since it took a job again.
+    """
 
     at: datetime
     sentence: str
     job_id: JobId | None = None
     told_at: datetime | None = None
+    over_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

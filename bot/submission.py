@@ -356,7 +356,7 @@ def _note_refusal(
 def _key_of(error: ProviderClosed, now: datetime) -> str:
     """The operator hears once that an address is closed for good, else once a day."""
     when = "" if isinstance(error, ProviderRetired) else f":{now:%Y-%m-%d}"
-    return f"provider:{error.provider}:{type(error).__name__}{when}"
+    return f"{settings.PROVIDER}:{error.provider}:{type(error).__name__}{when}"
 
 
 def _take(

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from bot.desk_views import AuditSearch, Held, Paused, Report, Told
 from bot.job import JobState
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.store.schema import (
+    attempts,
     audit_log,
     blocks,
     job_events,
@@ -21,7 +22,7 @@ from bot.store.schema import (
     place_rules,
     reports,
 )
-from bot.store.settings import IS_BLOCKED
+from bot.store.settings import IS_BLOCKED, PROVIDER
 
 
 def reported(conn: Connection, tenant: str | None, limit: int) -> list[Report]:
@@ -157,6 +158,23 @@ def told(conn: Connection, limit: int) -> list[Told]:
             sentence=row.sentence,
             job_id=JobId(row.job_id) if row.job_id else None,
             told_at=row.told_at,
+            over_at=_taken_since(conn, row.key, row.at),
         )
-        for row in rows
+        for row in rows.all()
     ]
+
+
+def _taken_since(conn: Connection, key: str, at: datetime) -> datetime | None:
+    """When the service of a notice took a job for the first time after it, where it is of one."""
+    about, _, rest = key.partition(":")
+    if about != PROVIDER:
+        return None
+    is_taken = (
+        attempts.c.provider == rest.partition(":")[0],
+        attempts.c.sent_at > at,
+        attempts.c.generation_id.is_not(None),
+    )
+    first: datetime | None = conn.execute(
+        select(func.min(attempts.c.sent_at)).where(*is_taken)
+    ).scalar_one()
+    return first

@@ -237,6 +237,10 @@ def last_act(conn: Connection, target: str, act: str) -> AuditLine | None:
     return AuditLine(at=row.at, actor=row.actor, act=row.act, target=row.target, detail=row.detail)
 
 
+#: So begins the key of a notice that a video service takes nothing; the service comes next.
+PROVIDER = "provider"
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperatorNotice:
     """A sentence for whoever runs the bot, told once."""

@@ -209,9 +209,16 @@ def _notices(seen: Seen, place: str) -> Table:
             Column(name="what", kind="text"),
             Column(name="job", kind="job"),
             Column(name="told", kind="time"),
+            Column(name="over", kind="time"),
         ),
         rows=[
-            (each.at, clean(each.sentence, limit=REASON_CHARS), each.job_id, each.told_at)
+            (
+                each.at,
+                clean(each.sentence, limit=REASON_CHARS),
+                each.job_id,
+                each.told_at,
+                each.over_at,
+            )
             for each in seen.told
         ],
         file=_file("notices", place),

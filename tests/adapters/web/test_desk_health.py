@@ -288,3 +288,24 @@ async def test_a_file_is_made_beside_the_loop() -> None:
 
     made = await as_file(to_table, "own")
     assert made.body == b"holds others up\nFalse\n"
+
+
+async def test_a_notice_of_a_service_is_over_once_it_takes_a_job_again(visitor: Visitor) -> None:
+    house = visitor.house
+    house.simulator.faults.refuse("create", 401, "Invalid API key is provided")
+    job = await house.ask()
+    await sit_down(visitor, is_operator=True)
+
+    async def told() -> list[list[str]]:
+        return rows(await visitor.get("/desk/moderation/notices.csv"))[1:]
+
+    async with asyncio.timeout(10):
+        while not (notices := await told()):
+            await asyncio.sleep(0.01)
+    [[_, sentence, _, _, over]] = notices
+    assert sentence.startswith("Luma refuses this key.")
+    assert over == ""
+    house.clock.move(minutes=10)
+    await house.until(job, JobState.GENERATING)
+    [[since, *_, over]] = await told()
+    assert over > since
