@@ -128,8 +128,7 @@ class Admin:
     async def _usage(self, actor: Requester, rest: str) -> Page:
         if rest.lower() not in DAYS:
             raise InvalidRequest("Type admin usage today, week, month or year.")
-        until = self._clock.now()
-        since = until - timedelta(days=DAYS[rest.lower()])
+        since, until = self._admin.last_days(DAYS[rest.lower()])
         people = await self._admin.usage(actor.tenant, since, until)
         models = await self._admin.usage_by_model(actor.tenant, since, until)
         text = describe_server_usage(people, models, since=since, until=until)

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from bot import quota
 from bot.errors import InvalidRequest
 from bot.limits import BY_KEY, Limit, What, Whose
 from bot.overview import UsageRow
@@ -41,7 +42,10 @@ CIRCLES: tuple[Whose, ...] = ("person", "guest", "channel", "tenant", "total")
 
 @dataclass(frozen=True, kw_only=True)
 class Period:
-    """From one day to another, both included, as they were typed; else the last `days`, whole."""
+    """From one day to another, both included, as they were typed; else the last `days`.
+
+    Of those, the last is the day of `until` or today, and the first begins at midnight.
+    """
 
     since: str | None = None
     until: str | None = None
@@ -52,14 +56,20 @@ class Period:
         zone = ZoneInfo(timezone)
         end = now if self.until is None else _midnight(self.until, "--until", zone, days=1)
         if self.since is None:
-            last = (end - timedelta(microseconds=1)).astimezone(zone).date()
-            first = last - timedelta(days=self.days - 1)
-            start = datetime.combine(first, time(), tzinfo=zone).astimezone(UTC)
+            start = self._first_of(end, timezone)
         else:
             start = _midnight(self.since, "--since", zone)
         if start >= end:
             raise InvalidRequest("--since must be before --until, and not in the future.")
         return start, end
+
+    def _first_of(self, end: datetime, timezone: str) -> datetime:
+        """The midnight with which the last `days` before this moment begin."""
+        last = end - timedelta(microseconds=1)
+        try:
+            return quota.days_before(last, timezone, self.days)
+        except OverflowError:
+            raise InvalidRequest(f"--days: {self.days} days ago there was no calendar.") from None
 
 
 def _midnight(said: str, option: str, zone: ZoneInfo, *, days: int = 0) -> datetime:

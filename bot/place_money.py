@@ -95,10 +95,14 @@ class Treasury:
         )
         return tuple(rows)
 
+    def last_days(self, days: int) -> tuple[datetime, datetime]:
+        """The midnight with which so many days begin, of which today is the last, and now."""
+        until = self._clock.now()
+        return quota.days_before(until, self._zone, days), until
+
     async def usage_of_days(self, tenant: str, days: int) -> PlaceUsage:
         """All that a place used on so many days up to now, with files and a picture."""
-        until = self._clock.now()
-        since = quota.days_before(until, self._zone, days)
+        since, until = self.last_days(days)
         by_day = await self.usage_by_day(tenant, since, until)
         details = await self.usage_csv(tenant, since, until)
         drawn = await self._context.chart(by_day)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ SAYS = {
     "admin rule rules Be kind.": "rules Be kind.",
     "a wolf": "a script accepts them only with --yes",
     "admin usage today": "Usage",
+    "admin usage week": "Usage",
     "admin usage tomorrow": "today, week, month or year",
     "admin queue": "Nothing waits",
     "admin audit": "limits",
@@ -95,6 +97,10 @@ async def test_the_operator_runs_the_own_place_by_typing(
     said = shown.getvalue()
     for line, words in SAYS.items():
         assert words in said.partition(line)[2], line
+    today = clock.now()
+    for line, first in {"today": today, "week": today - timedelta(days=6)}.items():
+        shown_of = said.partition(f"admin usage {line}\n")[2].partition("admin usage")[0]
+        assert f"From {first.day} {first:%b} 00:00 UTC to {today.day} {today:%b} " in shown_of
     assert simulator.generations == {}
 
 

@@ -73,6 +73,8 @@ def test_days_are_whole_ones_of_the_time_zone(period: Period, start: str, end: s
         (Period(since="\x1b[31m2026"), "--since: '2026' is no day"),
         (Period(since="2026-11-23"), "--since must be before"),
         (Period(since="2026-11-02", until="2026-11-01"), "--since must be before"),
+        (Period(days=99_999_999), "--days: 99999999 days ago there was no calendar."),
+        (Period(days=9_999_999_999), "--days: 9999999999 days ago there was no calendar."),
     ],
 )
 def test_a_wrong_day_is_named(period: Period, sentence: str) -> None:

@@ -16,12 +16,15 @@
   const long = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
+  const isToday = (time) => new Date(time.dateTime).toDateString() === new Date().toDateString();
+
   function localise(within) {
     for (const time of all("time[datetime]:not([title])", within)) {
       const when = new Date(time.dateTime);
       if (Number.isNaN(when.getTime())) continue;
-      const isToday = when.toDateString() === new Date().toDateString();
-      time.textContent = (isToday ? short : long).format(when);
+      // From a day to a time would be half a period.
+      const isShort = [...time.parentElement.querySelectorAll(":scope > time")].every(isToday);
+      time.textContent = (isShort ? short : long).format(when);
       time.title = full.format(when);
     }
   }

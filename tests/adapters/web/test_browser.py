@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
@@ -199,6 +200,13 @@ async def test_what_fails_is_tried_again_and_markup_is_shown_as_it_was_typed(
         await expect(page.locator(f"#{again} .prompt")).to_have_text(HOSTILE)
         await expect(page).to_have_title("Playground · Raybot")
         assert await card.locator("b", has_text="fox").count() == 0
+
+
+async def test_a_period_names_the_days_of_both_its_ends(here: Surroundings) -> None:
+    async with here.page() as page:
+        await _send(page, "admin usage week")
+        period = page.locator("main").get_by_text(re.compile("^From .* to ")).last
+        await expect(period).to_have_text(re.compile(r"^From \w+ \d+, .* to \w+ \d+, "))
 
 
 async def test_whoever_runs_it_sets_a_limit_and_decides_by_clicks(here: Surroundings) -> None:
