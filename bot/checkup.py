@@ -94,8 +94,8 @@ def _amiss(sentence: str) -> Finding:
 
 def _look_at_tables(config: Config) -> list[Finding]:
     found = [_amiss(sentence) for sentence in preflight.refusals(config)]
-    short = preflight.shortage(config)
-    found += [_amiss(short)] if short else []
+    lacks = (preflight.shortage(config), preflight.exposure(config))
+    found += [_amiss(sentence) for sentence in lacks if sentence]
     return found or [_well("The configuration is understood")]
 
 

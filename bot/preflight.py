@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,8 +13,16 @@ from pathlib import Path
 from bot.config import Config
 from bot.disk import has_room, too_little
 from bot.errors import ConfigError
+from bot.store.database import open_database
 from bot.store.replace_file import is_there
-from bot.supply import KEY_FILE, check_shared, secret_key, table_of, web_settings
+from bot.supply import (
+    KEY_FILE,
+    check_shared,
+    database_url,
+    secret_key,
+    table_of,
+    web_settings,
+)
 from bot.web import to_networks
 
 
@@ -32,6 +41,20 @@ def shortage(config: Config) -> str | None:
     if has_room(_nearest(config.bot.data_dir), least):
         return None
     return too_little(config.bot.data_dir, least)
+
+
+def exposure(config: Config) -> str | None:
+    """What is said where everybody on this machine may read the database's file."""
+    with suppress(ConfigError, OSError):  # The look at the database says so.
+        database = open_database(database_url(config))
+        path = Path(database.place).absolute()
+        is_open = not database.is_shared and path.stat().st_mode & stat.S_IROTH
+        if is_open and all(each.stat().st_mode & stat.S_IXOTH for each in path.parents):
+            return (
+                f"Everybody on this machine may read {database.place}. Let its owner alone: "
+                f"`chmod o-rwx {database.place}*`"
+            )
+    return None
 
 
 def _check_doors(config: Config) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -415,6 +416,21 @@ async def test_what_a_start_refuses_is_said_before_it(
         async with App(config, {}):
             pass
     assert refused.value.sentence == amiss
+
+
+async def test_a_database_that_everybody_may_read_is_said(simulator: Simulator) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        config = to_test_config(Path(folder), simulator)
+        database = open_database(database_url(config))
+        (data := Path(folder, "data")).mkdir(mode=0o755)
+        database.migrate()
+        assert (await said(config))[1] == []
+        Path(database.place).chmod(0o644)
+        [amiss] = (await said(config))[1]
+        assert amiss.startswith(f"Everybody on this machine may read {database.place}.")
+        data.chmod(0o750)
+        assert (await said(config))[1] == [], "nobody else gets there"
 
 
 async def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path, simulator: Simulator) -> None:

@@ -269,6 +269,26 @@ def test_the_data_folder_is_made_for_its_owner_alone_and_one_that_is_there_is_ke
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o750
 
 
+def test_others_read_no_database_in_a_folder_that_was_there(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    assert raybot("migrate", cwd=tmp_path).returncode == 0
+    with closing(sqlite3.connect(tmp_path / "data" / "raybot.db")) as conn:
+        conn.execute("SELECT count(*) FROM jobs").fetchone()
+        beside = [each for each in (tmp_path / "data").iterdir() if "raybot.db-" in each.name]
+        modes = {stat.S_IMODE(each.stat().st_mode) for each in (*beside, path_of(tmp_path))}
+    assert (len(beside), modes) == (2, {0o600})
+    assert raybot("backup", "copy.db", cwd=tmp_path).returncode == 0
+    assert raybot("restore", "copy.db", cwd=tmp_path).returncode == 0
+    assert stat.S_IMODE(path_of(tmp_path).stat().st_mode) == 0o600
+    path_of(tmp_path).chmod(0o660)
+    raybot("migrate", cwd=tmp_path)
+    assert stat.S_IMODE(path_of(tmp_path).stat().st_mode) == 0o660, "it is shared on purpose"
+
+
+def path_of(folder: Path) -> Path:
+    return folder / "data" / "raybot.db"
+
+
 def test_without_a_key_one_sentence_says_what_to_set(tmp_path: Path) -> None:
     done = raybot("chat", cwd=tmp_path)
     assert done.returncode == 2
