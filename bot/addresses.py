@@ -26,6 +26,7 @@ Connect = Callable[[], httpx.AsyncBaseTransport]
 
 REDIRECTS = 3
 _PORTS = {"http": 80, "https": 443}
+MOST_PORT = 65_535
 
 # `is_global` of the standard library lets NAT64 and 6to4 forms of private addresses, multicast
 # and anycast relays pass, and changes between releases; so this list is our own.
@@ -174,19 +175,23 @@ class Guard:
         """Check what the spelling of a link tells; the addresses are vetted later."""
         try:
             url = httpx.URL(link)
+            # A name that begins with xn-- is read only here.
+            host = url.host
         except (httpx.InvalidURL, UnicodeError) as error:
             raise AddressRefused("This is not a link that can be opened.") from error
         if url.scheme not in _PORTS or not url.raw_host:
             raise AddressRefused("Only links that begin with https:// or http:// can be opened.")
         if url.userinfo:
             raise AddressRefused("A link with a user name or password in it is not opened.")
-        if url.host in self._trusted:
+        if url.port is not None and not 0 < url.port <= MOST_PORT:
+            raise AddressRefused("This link has a port that there is not.")
+        if host in self._trusted:
             return url
         if self._needs_tls and url.scheme != "https":
             raise AddressRefused("Only a link that begins with https:// can be opened here.")
         if url.port not in (None, *_PORTS.values()):
             raise AddressRefused("A link with a port other than 80 or 443 is not opened.")
-        if _is_odd_number(url.host):
+        if _is_odd_number(host):
             raise AddressRefused
         return url
 

@@ -38,6 +38,7 @@ from bot.store import copy_marker, jobs, settings
 from bot.store.database import open_database
 from bot.studio import BotContext, Studio
 from bot.tracker import JobTracker
+from bot.upkeep import keep_going
 from bot.vault import Vault
 from bot.watch_signals import Relay
 from bot.watcher import ProviderWatcher
@@ -343,12 +344,8 @@ class App:
         return {"housekeeping": self._keep_house, **watching}
 
     async def _keep_house(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._housekeeping().run(), name="chores")
-            group.create_task(self.operations.tell_forever(), name="tell")
-            group.create_task(self._digests().run(), name="digest")
-            group.create_task(self.studio.run(), name="studio")
-            group.create_task(self._announcer.sweep(), name="sweep")
+        chores = (self._housekeeping().run, self.operations.tell_forever, self._digests().run)
+        await keep_going((*chores, self.studio.run, self._announcer.sweep), self._clock)
 
     async def _listen(self, adapter: Adapter, stop: asyncio.Event, until: str | None) -> None:
         await adapter.run()

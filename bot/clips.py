@@ -233,7 +233,8 @@ def _check_answer(response: httpx.Response) -> None:
     if status != httpx.codes.OK:
         raise ClipUnavailable(f"The clip's link answers with status {status}.")
     if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise ClipBroken("The clip's link leads to a web page.")
+        # As a service shows it while it is being mended.
+        raise ClipUnavailable("The clip's link leads to a web page.")
 
 
 def is_still(clip: Clip) -> bool:

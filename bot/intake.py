@@ -45,6 +45,7 @@ ANSWER_WITHIN = timedelta(hours=12)
 #: After a longer break a person has asked again; paying for the old request would surprise them.
 RESUME_WITHIN = timedelta(minutes=10)
 #: Where others read along, a limit, a block or a filter that met somebody is not named.
+OUR_FAULT = "Something went wrong on our side, so this was not started. Please ask again."
 NOT_RESUMED = "After a restart it could not be started any more. Ask again, and you are told why."
 
 
@@ -133,7 +134,7 @@ class Intake(Receipts):
                 for job in started:
                     await self._place(job)
                 return await self._prepare(started, known, is_confirmed=is_confirmed)
-            except BotError as error:
+            except Exception as error:  # Its person is told so: nothing may be bought later.
                 for job in started:
                     await self._end(job, error, is_late=False)
                 if isinstance(error, Moderated):
@@ -233,7 +234,7 @@ class Intake(Receipts):
 
         return tuple([await self._first_answer(job) for job in await self.write_all(wait)])
 
-    async def _end(self, job: Job, error: BotError, *, is_late: bool) -> None:
+    async def _end(self, job: Job, error: Exception, *, is_late: bool) -> None:
         """End a request that cannot be carried out; shown where nobody waits for the answer.
 
         Where somebody does, it is told to them alone, and what was placed of it is taken down.
@@ -244,7 +245,8 @@ class Intake(Receipts):
         else:
             code = ledger.REFUSED if is_refusal else ledger.NOT_PREPARED
         is_theirs = isinstance(error, NotAllowed | QuotaExceeded | Moderated)
-        sentence = NOT_RESUMED if is_late and is_theirs else error.sentence
+        sentence = error.sentence if isinstance(error, BotError) else OUR_FAULT
+        sentence = NOT_RESUMED if is_late and is_theirs else sentence
         failure, now = Failure(code=code, sentence=sentence), self._clock.now()
 
         def end(tx: Tx) -> Job:
@@ -385,7 +387,7 @@ class Intake(Receipts):
                 await self._prepare(batch, known, is_confirmed=False)
             except StoreError:
                 raise
-            except BotError as error:
+            except Exception as error:
                 for each in batch:
                     await self._end(each, error, is_late=True)
                 raise

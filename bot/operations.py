@@ -211,7 +211,6 @@ class Operations:
                 raise InvalidRequest(f"{job_id} was not put aside.")
             settings.write_audit(tx, now, actor=actor, act="unpark", target=job_id, detail="")
             self._dispatcher.wake(tx, job_id, now)
-            settings.withdraw(tx, f"parked:{job_id}", f"crashed:{job_id}")
             tx.after_commit(lambda: self._announce(job_id))
             return jobs.change(tx, job, parked_at=None, next_at=now, **jobs.FRESH)
 
@@ -395,5 +394,5 @@ def _park(tx: Tx, now: datetime, *, only: JobId | None = None) -> list[JobId]:
             f"{job_id} was put aside: the bot stopped {PARK_AFTER_CRASHES} times while it was in "
             f"hand. `raybot unpark {job_id}` lets it go on."
         )
-        settings.note_operator(tx, f"crashed:{job_id}", sentence, now, job_id)
+        settings.note_operator(tx, f"crashed:{job_id}:{now:%Y%m%dT%H%M%S}", sentence, now, job_id)
     return parked

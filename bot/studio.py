@@ -6,7 +6,6 @@ What a request goes through is in `bot.intake`, what those who run a place do in
 
 from __future__ import annotations
 
-import asyncio
 from typing import assert_never
 
 from bot.access import LOCAL, Access
@@ -67,6 +66,7 @@ from bot.store import jobs, ledger, lineage, places, reviews, settings
 from bot.store.database import Database, Tx
 from bot.stories import Stories
 from bot.text import thing
+from bot.upkeep import keep_going
 from bot.vault import Vault
 from bot.works import Works
 
@@ -276,10 +276,7 @@ class Studio(Shelf):
 
     async def run(self) -> None:
         """Take up what other processes left, and remove what is to go, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.leftovers.run(), name="leftovers")
-            group.create_task(self.care.run(), name="care")
-            group.create_task(self.erasure.run(), name="erasure")
+        await keep_going((self.leftovers.run, self.care.run, self.erasure.run), self._clock)
 
     # ---- cancel, retry, delete -----------------------------------------------------------
 

@@ -200,7 +200,7 @@ class JobTracker:
         def write(tx: Tx, current: Job) -> Job:
             settings.note_operator(
                 tx,
-                f"parked:{job.id}",
+                f"parked:{job.id}:{current.version}",  # It may happen again.
                 f"{job.id} was put aside after {FAULTS_BEFORE_PARKING} faults "
                 f"({type(error).__name__}); `raybot check` lists such jobs.",
                 now,

@@ -25,6 +25,7 @@ from bot.ports import Dispatcher, Generation, Provider
 from bot.refs import GenerationId
 from bot.store import attempts, jobs, under_way
 from bot.store.database import Database, Tx
+from bot.upkeep import keep_going
 
 log = get_logger(__name__)
 #: Calls that come this soon after others are many, and share a look after this little pause.
@@ -39,8 +40,7 @@ COMPANY = 2000
 FASTER_TOGETHER = 3
 #: How many ended generations are remembered, to ignore late callbacks.
 ENDED = 1000
-TEST_IS_GONE_SECONDS = 120.0
-PAID_IS_MISSING_SECONDS = 1800.0
+TEST_IS_GONE_SECONDS, PAID_IS_MISSING_SECONDS = 120.0, 1800.0
 STORE_PAUSE_SECONDS, REREAD_SECONDS, LEARN_SECONDS = 5.0, 1.0, 60.0
 
 
@@ -153,7 +153,7 @@ class ProviderWatcher:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.admission.run(), name=f"admit {self._provider.name}")
                 group.create_task(self._look_forever(), name=f"look {self._provider.name}")
-                group.create_task(self._account.run(), name=f"account {self._provider.name}")
+                group.create_task(keep_going((self._account.run,), self._clock))
         finally:
             self._is_on_duty = False
 

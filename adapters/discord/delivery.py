@@ -27,7 +27,13 @@ from adapters.discord.posted import NONCE_WINDOW, Posted, place_in
 from adapters.discord.private import PrivateAnswers
 from adapters.statuses import Statuses
 from bot.clock import Clock
-from bot.errors import ClipTooLarge, DeliveryError, DeliveryUnavailable
+from bot.errors import (
+    ClipTooLarge,
+    DeliveryError,
+    DeliveryUnavailable,
+    PostedBefore,
+    ThreadGone,
+)
 from bot.log import get_logger
 from bot.notices import Aside, Cancelled, Delivered, Done, Failed, Jobless, Notice, WithFile
 from bot.ports import FIRST_TRY, AdapterLimits, Hosted, Hosting, Memo, WebHandler
@@ -131,6 +137,9 @@ class Delivery:
         except DeliveryError as error:
             if is_first and refusals.is_certain(error.__cause__):
                 await memo.put(FIRST_TRY, "")
+            if not is_first and isinstance(error, ThreadGone):
+                # It would be posted elsewhere, too, and nobody can look for it here any more.
+                raise PostedBefore(f"It may have been posted already. {error.sentence}") from error
             raise
         if not isinstance(notice, Delivered | Aside):
             self._statuses.note(notice.about.job_id, message)

@@ -82,6 +82,7 @@ class Admin:
         self._entry = studio.entry
         self._delivery = delivery
         self._clock = clock
+        self._community = Community(studio, clock=clock)
         self._acts: dict[str, Act] = {
             "usage": self._usage,
             "digest": self._digest,
@@ -94,19 +95,24 @@ class Admin:
             "pause": self._pause,
             "resume": self._resume,
             "desk": self._desk,
-            **Community(studio, clock=clock).acts,
+            **self._community.acts,
         }
 
-    async def answer(self, said: str, actor: Requester, person: Person) -> Drawn:
-        """Carry out one act; raises `NotAllowed`, and `InvalidRequest` that says what would do."""
-        with of_no_clip():
-            return await self._answer(said, actor, person)
+    async def answer(self, said: str, actor: Requester, person: Person, *, key: str) -> Drawn:
+        """Carry out one act, what gives money once for each key.
 
-    async def _answer(self, said: str, actor: Requester, person: Person) -> Drawn:
+        Raises `NotAllowed`, and `InvalidRequest` that says what would do.
+        """
+        with of_no_clip():
+            return await self._answer(said, actor, person, key)
+
+    async def _answer(self, said: str, actor: Requester, person: Person, key: str) -> Drawn:
         if not (person.is_admin or self._admin.is_operator(actor)):
             raise NotAllowed("Only admins of this workspace can do that.")
         self._admin.check(actor.tenant, actor=actor)
         name, _, rest = said.strip().partition(" ")
+        if name.lower() == "grant":
+            return await self._community.grant(actor, rest.strip(), form=key)
         act = self._acts.get(name.lower())
         if act is None:
             choices = (f"/ray admin {each}" for each in HELP)

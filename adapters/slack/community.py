@@ -46,7 +46,6 @@ class Community:
         self.acts: dict[str, Act] = {
             "rule": self._rule,
             "limit": self._limit,
-            "grant": self._grant,
             "words": self._words,
             "queue": self._queue,
             "audit": self._audit,
@@ -92,13 +91,14 @@ class Community:
         )
         return render.draw_sentence(limits_line(every))
 
-    async def _grant(self, actor: Requester, rest: str) -> Drawn:
+    async def grant(self, actor: Requester, rest: str, *, form: str) -> Drawn:
+        """Let somebody spend more, once for each `form`; raises `InvalidRequest`."""
         found = _GRANT.fullmatch(rest)
         if found is None:
             raise InvalidRequest("Say /ray admin grant @person 5, then for how many days.")
         until = self._clock.now() + timedelta(days=int(found[3])) if found[3] else None
         given = await self._admin.grant(
-            actor.tenant, found[1], float(found[2]), actor=actor, until=until
+            actor.tenant, found[1], float(found[2]), actor=actor, until=until, form=form
         )
         end = moment(given.until)
         said = f"{found[1]} can spend {money(given.micros)} more, until {end}."

@@ -235,7 +235,8 @@ class Slack(Delivery):
         said = parse.to_text(heard.text, own=account.bot_user)
         if heard.kind == "command" and (rest := read_admin(heard.text)) is not None:
             person = await self._people.of(account, heard.user)
-            await self._voice.say(heard, await self._admin.answer(rest, requester, person))
+            answer = await self._admin.answer(rest, requester, person, key=heard.key)
+            await self._voice.say(heard, answer)
             return
         command = command_text.parse(said) if said else Draft()
         match command:

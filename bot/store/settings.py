@@ -262,11 +262,6 @@ def note_operator(
     )
 
 
-def withdraw(tx: Tx, *keys: str) -> None:
-    """Drop notices, so that the operator is told anew if it happens again."""
-    tx.conn.execute(delete(operator_notices).where(operator_notices.c.key.in_(keys)))
-
-
 def untold(conn: Connection) -> list[OperatorNotice]:
     """Notices that the operator was not told yet, oldest first."""
     rows = conn.execute(

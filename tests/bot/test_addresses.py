@@ -332,6 +332,19 @@ async def test_a_trusted_host_may_be_private_and_without_tls(host: PublicHost) -
         await read(Guard(), link)
 
 
+@pytest.mark.parametrize("link", ["https://xn--/fox.png", "https://xn--a/fox.png"])
+async def test_a_name_that_cannot_be_read_is_refused(link: str) -> None:
+    with pytest.raises(AddressRefused):
+        await read(Guard(), link)
+
+
+async def test_a_trusted_host_leads_to_no_port_that_there_is_not(host: PublicHost) -> None:
+    host.pages["/a"] = redirect("http://127.0.0.1:99999/fox.png")
+    trusting = Guard(trusted=frozenset({"127.0.0.1"}))
+    with pytest.raises(AddressRefused):
+        await read(trusting, str(host.server.make_url("/a")))
+
+
 async def test_trust_does_not_reach_beyond_a_redirect(host: PublicHost) -> None:
     host.pages["/a"] = redirect("http://localhost/fox.png")
     trusting = Guard(trusted=frozenset({"127.0.0.1"}))

@@ -154,7 +154,6 @@ async def test_a_still_is_fetched_verified_and_kept_as_what_it_is(
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        (web.Response(text="<html>", content_type="text/html"), "leads to a web page"),
         (b"<!doctype html><title>Expired</title>", "no JPEG, PNG or WebP"),
         (CONTENT, "no JPEG, PNG or WebP"),
         (rendered.animation(), "no JPEG, PNG or WebP"),
@@ -163,7 +162,7 @@ async def test_a_still_is_fetched_verified_and_kept_as_what_it_is(
         (rendered.png()[:1000], "damaged, incomplete"),
         (rendered.png_bomb(9000, 9000), "far too large"),
     ],
-    ids=["web page", "hidden page", "clip", "gif", "empty", "cut jpeg", "cut png", "bomb"],
+    ids=["hidden page", "clip", "gif", "empty", "cut jpeg", "cut png", "bomb"],
 )
 async def test_a_file_that_is_no_whole_picture_is_broken_and_not_kept(
     clips: Clips, host: PublicHost, media: Media, page: bytes | web.Response, sentence: str
@@ -289,17 +288,24 @@ async def test_a_second_try_that_is_whole_is_enough(clips: Clips, host: PublicHo
     assert clip.sha256 == hashlib.sha256(CONTENT).hexdigest()
 
 
+async def test_a_page_that_a_service_shows_meanwhile_is_waited_out(
+    clips: Clips, host: PublicHost
+) -> None:
+    host.pages["/result.mp4"] = web.Response(text="<html>", content_type="text/html")
+    with pytest.raises(ClipUnavailable, match="leads to a web page"):
+        await clips.fetch(URL, JOB)
+
+
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        (web.Response(text="<html>", content_type="text/html"), "leads to a web page"),
         (b"<!doctype html><title>Expired</title>", "cannot be read as MP4"),
         (os.urandom(20_000), "cannot be read as MP4"),
         (b"", "cannot be read as MP4"),
         (CONTENT[:9000], "damaged|holds"),
         (rendered.clip(codec="mpeg4"), "not H.264"),
     ],
-    ids=["web page", "hidden web page", "noise", "empty", "cut at the source", "mpeg4"],
+    ids=["hidden web page", "noise", "empty", "cut at the source", "mpeg4"],
 )
 async def test_a_file_that_is_no_whole_clip_is_broken_and_not_kept(
     clips: Clips,

@@ -25,7 +25,7 @@ from bot.ports import Memo
 from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, ImageFrame
 from bot.simulator import Simulator
-from bot.store import ledger, messages, timeline
+from bot.store import jobs, ledger, messages, timeline
 from tests import rendered
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
@@ -282,3 +282,23 @@ async def test_a_database_that_is_away_ends_no_request(house: House) -> None:
     house.chat.before_post = away
     await house.studio.leftovers.take_up()
     assert (await house.job(job.id)).state is JobState.RECEIVED
+
+
+async def test_what_its_person_was_told_had_failed_is_not_bought_later(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    config = to_test_config(tmp_path, simulator, bot={"public_url": "https://ray.example"})
+    frame = ImageFrame(attachment=Attachment(adapter="recording", id="a", filename="fox.png"))
+    async with running(config, simulator, chat, clock) as house:
+        # An adapter that breaks its promise: its people read that something went wrong.
+        with pytest.raises(KeyError):
+            await house.studio.submit(to_request("a fox", key="first", start_frame=frame))
+        chat.images["a"] = rendered.png()
+        again = await house.studio.submit(to_request("a fox", key="again", start_frame=frame))
+        await house.until(again.job_id, JobState.GENERATING)
+    async with running(config, simulator, chat, clock) as house:
+        first = await house.app.database.read(lambda conn: jobs.by_dedupe_key(conn, "first"))
+        assert first is not None
+        ended = await house.until(first.id, JobState.FAILED)
+        assert (ended.accepted_at, ended.cost) == (None, 0)
+        assert len(simulator.generations) == 1

@@ -232,6 +232,25 @@ async def test_the_lacking_permission_is_named(desk: Desk) -> None:
     assert "Attach Files" in (await refused(desk)).sentence
 
 
+async def test_what_may_have_been_posted_is_not_posted_elsewhere_once_nothing_is_let_in(
+    desk: Desk,
+) -> None:
+    desk.discord.faults.drop(*POST, when="after")
+    assert isinstance(await refused(desk), DeliveryUnavailable)
+    desk.discord.faults.error(*POST, 403, 50013)
+    assert isinstance(await refused(desk), PostedBefore)
+    assert len(desk.said) == 1
+
+
+async def test_a_clock_that_was_put_back_posts_nothing_twice(desk: Desk) -> None:
+    desk.discord.faults.drop(*POST, when="after")
+    assert isinstance(await refused(desk), DeliveryUnavailable)
+    desk.clock.set_wall(hours=-1)
+    desk.clock.move(minutes=10)
+    await desk.post()
+    assert len(desk.said) == 1
+
+
 async def test_a_message_that_was_deleted_meanwhile_is_not_posted_again(desk: Desk) -> None:
     await desk.post()
     desk.discord.posting.remove(desk.said[0])

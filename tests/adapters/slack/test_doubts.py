@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, func, select
 
 from adapters.slack.heard import Heard
+from bot.store.schema import grants, inbox
 from tests.adapters.slack.conftest import Lane, Town, is_clip
 from tests.adapters.slack.test_dialogues import generations, job_of
 from tests.adapters.slack.test_installs import House, Open, bot, open_bot
@@ -40,6 +42,30 @@ async def is_empty(lane: Lane) -> None:
 
 
 # ---- what was kept ---------------------------------------------------------------------------
+
+
+async def test_a_grant_that_is_carried_out_twice_is_given_once(town: Town) -> None:
+    heard = Heard(
+        kind="command",
+        key=f"slack:{town.team.id}:77.1",
+        workspace=town.team.id,
+        user=town.ana.id,
+        channel=town.general.id,
+        text=f"admin grant <@{town.ben.id}|ben> 5",
+    )
+    may = {"admins": [f"{town.team.id}/{town.ana.id}"]}
+    query = select(func.count()).select_from(grants)
+    for _ in range(2):
+        async with town.lane(may) as lane:
+            # As if the process had died before it noted that it was done.
+            await lane.house.app.database.write(lambda tx: tx.conn.execute(delete(inbox)))
+            await leave(lane, heard)
+        async with town.lane(may) as lane:
+            await is_empty(lane)
+            assert (
+                await lane.house.app.database.read(lambda conn: conn.execute(query).scalar_one())
+                == 1
+            )
 
 
 async def test_what_was_started_is_not_said_to_be_lost_after_a_long_break(town: Town) -> None:
