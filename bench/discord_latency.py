@@ -41,16 +41,16 @@ class Address:
         )
 
 
-def run_street(pipe: Connection, running: int, seconds: float) -> None:
+def run_chat(pipe: Connection, running: int, seconds: float) -> None:
     """The local Discord: start so many jobs, then ask at a steady rate.
 
     Sends its address, then for each command of the second part the seconds until it was
     acknowledged; ends when it is told to.
     """
-    asyncio.run(_run_street(pipe, running, seconds))
+    asyncio.run(_run_chat(pipe, running, seconds))
 
 
-async def _run_street(pipe: Connection, running: int, seconds: float) -> None:
+async def _run_chat(pipe: Connection, running: int, seconds: float) -> None:
     server = DiscordServer()
     await server.start()
     try:
@@ -114,7 +114,7 @@ def acknowledging(options: RunOptions) -> list[Figure]:
     """Commands at a steady rate beside as many running jobs as asked for."""
     return steady.acknowledging(
         "Discord",
-        run_street,
+        run_chat,
         run_bot,
         goal=250,
         remark="as the local Discord sees them",

@@ -27,15 +27,15 @@ MOST = 1.10
 RUN_SECONDS = 100.0
 
 
-def run_town(pipe: Connection) -> None:
+def run_discord(pipe: Connection) -> None:
     """The local Discord: sends its address, then for each number once so many guilds are heard.
 
     Ends when it is told None.
     """
-    asyncio.run(_run_town(pipe))
+    asyncio.run(_run_discord(pipe))
 
 
-async def _run_town(pipe: Connection) -> None:
+async def _run_discord(pipe: Connection) -> None:
     server = DiscordServer()
     server.app.granted = Intent.MESSAGE_CONTENT
     await server.start()
@@ -127,16 +127,16 @@ def knowing(options: RunOptions) -> list[Figure]:
     """What each further server takes, with as many as asked for."""
     more = 600 if options.is_quick else 2000
     with Service([Account(manual=True)]) as service:
-        town = PipedChild(run_town)
-        children = [town]
+        discord = PipedChild(run_discord)
+        children = [discord]
         try:
-            address = town.recv(START_SECONDS)
+            address = discord.recv(START_SECONDS)
             listeners = [
                 PipedChild(run_bot, service.urls[0], address),
                 PipedChild(run_peer, address),
             ]
             children[:0] = listeners
-            few, many = (_measure(town, listeners, count) for count in (FIRST, FIRST + more))
+            few, many = (_measure(discord, listeners, count) for count in (FIRST, FIRST + more))
         finally:
             for child in children:
                 child.end()
@@ -153,10 +153,10 @@ def knowing(options: RunOptions) -> list[Figure]:
     ]
 
 
-def _measure(town: PipedChild, listeners: Sequence[PipedChild], count: int) -> list[int]:
+def _measure(discord: PipedChild, listeners: Sequence[PipedChild], count: int) -> list[int]:
     """The memory of each listener once it knows so many servers."""
-    town.send(count)
-    town.recv(RUN_SECONDS)
+    discord.send(count)
+    discord.recv(RUN_SECONDS)
     for each in listeners:
         each.send(count)
     return [each.recv(RUN_SECONDS) for each in listeners]

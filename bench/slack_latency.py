@@ -47,16 +47,16 @@ class Address:
         )
 
 
-def run_lane(pipe: Connection, running: int, seconds: float) -> None:
+def run_chat(pipe: Connection, running: int, seconds: float) -> None:
     """The local Slack: start so many jobs, then ask at a steady rate.
 
     Sends its address, then for each command of the second part the seconds until it was
     acknowledged; ends when it is told to.
     """
-    asyncio.run(_run_lane(pipe, running, seconds))
+    asyncio.run(_run_chat(pipe, running, seconds))
 
 
-async def _run_lane(pipe: Connection, running: int, seconds: float) -> None:
+async def _run_chat(pipe: Connection, running: int, seconds: float) -> None:
     server = SlackServer()
     await server.start()
     try:
@@ -127,7 +127,7 @@ def acknowledging(options: RunOptions) -> list[Figure]:
     """Commands at a steady rate beside as many running jobs as asked for."""
     return steady.acknowledging(
         "Slack",
-        run_lane,
+        run_chat,
         run_bot,
         goal=500,
         remark=f"over {SOCKETS} sockets, as the local Slack sees them; each is kept on disk first",
