@@ -57,7 +57,7 @@ class Submitter:
 
     async def submit(self, job: Job) -> None:
         """Write the intent, send one POST, write what came of it."""
-        if job.cancel_requested or await self._is_blocked(job):
+        if job.cancel_requested:
             await self._context.result(job, self._take_back)
             return
         if job.admitted_at is None:
@@ -67,9 +67,10 @@ class Submitter:
         assert job.plan is not None
         provider = self._context.provider(job.plan.provider)
         submission = await self._prepare(job, provider, secrets.token_urlsafe(32))
-        frozen_since = self._context.clock.boottime()
-        if not await self._write_intent(job, provider, submission):
+        if await self._is_stopped(job):
             return
+        frozen_since = self._context.clock.boottime()
+        await self._write_intent(job, provider, submission)
         if self._context.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
@@ -136,20 +137,25 @@ class Submitter:
             requester_hash=self._context.hooks.pseudonym(job.request.requester.person),
         )
 
-    async def _is_blocked(self, job: Job) -> bool:
+    async def _is_stopped(self, job: Job) -> bool:
+        """Whether its place or its person was stopped meanwhile: back in line, or taken back."""
         now = self._context.clock.now()
-        return await self._context.database.read(lambda conn: stops.is_blocked(conn, job, now))
+        is_blocked, paused = await self._context.database.read(
+            lambda conn: (stops.is_blocked(conn, job, now), stops.why_paused(conn, job))
+        )
+        if is_blocked:
+            await self._context.result(job, self._take_back)
+        elif paused is not None:
+            await self._context.result(
+                job, lambda tx, current: jobs.change(tx, current, admitted_at=None, next_at=None)
+            )
+        return is_blocked or paused is not None
 
-    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> bool:
-        """Whether it may be sent: its place or person may have been stopped just now."""
+    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> None:
         now = self._context.clock.now()
         patience = timedelta(seconds=FREEZE_SECONDS + provider.limits.submit_seconds) + VISIBLE
 
         def write(tx: Tx, current: Job) -> Job:
-            if stops.is_blocked(tx.conn, current, now):
-                return self._take_back(tx, current)
-            if stops.why_paused(tx.conn, current) is not None:
-                return jobs.change(tx, current, admitted_at=None, next_at=None)
             attempts.begin(tx, provider.name, submission)
             return jobs.move(
                 tx,
@@ -162,7 +168,7 @@ class Submitter:
                 next_at=now + patience,
             )
 
-        return (await self._context.result(job, write)).state is JobState.SUBMITTING
+        await self._context.result(job, write)
 
     def _callback_url(self, provider: Provider, token: str) -> str | None:
         if not self._context.hooks.public_url:

@@ -177,7 +177,6 @@ async def test_people_and_jobs_are_acted_on_by_clicks(desk: Desk) -> None:
     house = desk.here.visitor.house
     running = await house.ask("a glass whale at night")
     await desk.here.generation(running)
-    waiting = await house.ask("a paper boat in the rain")
     async with desk.here.page(PERSON, storage_state=desk.state) as page:
         # Nothing is done by the first button: it asks.
         await page.locator("summary", has_text="Block").click()
@@ -188,6 +187,8 @@ async def test_people_and_jobs_are_acted_on_by_clicks(desk: Desk) -> None:
         await page.get_by_role("button", name="Unblock").press("Enter")
         await expect(page.locator(".told.bad")).to_have_count(0)
 
+        waiting = await house.ask("a paper boat in the rain")
+        await page.reload()
         await page.get_by_role("link", name=waiting).click()
         await page.locator("summary", has_text="Cancel").press("Enter")
         await page.get_by_role("button", name="Yes, cancel it").press("Enter")

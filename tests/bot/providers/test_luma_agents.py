@@ -230,7 +230,7 @@ def test_a_still_has_one_price_whatever_its_shape(
     ("work", "words"),
     [
         ({"prompt": " "}, "Describe the picture"),
-        ({"prompt": "x" * 6001}, "6,001 characters"),
+        ({"prompt": "x" * 6001}, "yours has 6,001"),
         ({"aspect_ratio": "9:21"}, "cannot make 9:21"),
         ({"model": "ray-3.2"}, "ray-3.2 makes clips alone. Leave the still out."),
         ({"model": "uni-2"}, "The nearest is uni-1."),

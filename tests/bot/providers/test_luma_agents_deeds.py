@@ -199,7 +199,7 @@ def test_it_does_what_luma_documents_with_clips_and_nothing_else() -> None:
         (modify(clip(19.0)), "up to 18 s"),
         (reframe(clip(31.0)), "up to 30 s"),
         (modify(prompt=" "), "Describe the clip"),
-        (modify(prompt="x" * 6001), "6,001 characters"),
+        (modify(prompt="x" * 6001), "yours has 6,001"),
         (reframe(aspect_ratio="9:21", typed={"aspect_ratio"}), "cannot make 9:21"),
         (reframe(aspect_ratio="16:9"), "is 16:9 already"),
     ],
