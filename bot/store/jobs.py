@@ -39,6 +39,13 @@ PREPARE_WITHIN = timedelta(hours=1)
 FRESH = {"crashes": 0, "tries": 0, "broken": 0, "faults": 0}
 #: What a person asked for as one thing: not the shots of a film.
 IS_WHOLE = or_(jobs.c.story.is_(None), jobs.c.story == jobs.c.id)
+#: What waits for a free slot of its provider.
+IS_IN_LINE = and_(
+    jobs.c.state == JobState.ACCEPTED,
+    jobs.c.admitted_at.is_(None),
+    jobs.c.parked_at.is_(None),
+    jobs.c.waits_for.is_(None),
+)
 M = TypeVar("M", bound=Frozen)
 
 # What every step runs is built once: building a statement costs more than running it.
@@ -182,13 +189,7 @@ def worth_showing(conn: Connection, since: datetime) -> list[JobId]:
 
 
 def _is_waiting(provider: str) -> ColumnElement[bool]:
-    return and_(
-        jobs.c.provider == provider,
-        jobs.c.state == JobState.ACCEPTED,
-        jobs.c.admitted_at.is_(None),
-        jobs.c.parked_at.is_(None),
-        jobs.c.waits_for.is_(None),
-    )
+    return and_(jobs.c.provider == provider, IS_IN_LINE)
 
 
 def waiting(

@@ -8,22 +8,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, true
 
 from bot.errors import Paused
 from bot.job import Job, JobState
 from bot.refs import JobId
-from bot.store.jobs import to_job
+from bot.store.jobs import IS_IN_LINE, to_job
 from bot.store.places import EVERYWHERE, rules
 from bot.store.schema import blocks, jobs, place_rules
+from bot.store.settings import IS_BLOCKED
 
 _PAUSED = select(place_rules.c.tenant).where(place_rules.c.paused_at.is_not(None))
-_IS_IN_LINE = and_(
-    jobs.c.state == JobState.ACCEPTED,
-    jobs.c.admitted_at.is_(None),
-    jobs.c.parked_at.is_(None),
-    jobs.c.waits_for.is_(None),
-)
 
 
 def is_paused() -> ColumnElement[bool]:
@@ -45,9 +40,8 @@ def why_paused(conn: Connection, job: Job) -> str | None:
 
 def is_blocked(conn: Connection, job: Job, now: datetime) -> bool:
     """Whether the person of a job may have nothing started."""
-    holds = or_(blocks.c.until.is_(None), blocks.c.until > now)
-    person = job.request.requester.person
-    found = conn.execute(select(blocks.c.person).where(blocks.c.person == person, holds))
+    is_it = blocks.c.person == job.request.requester.person
+    found = conn.execute(select(blocks.c.person).where(is_it, IS_BLOCKED), {"now": now})
     return found.first() is not None
 
 
@@ -57,7 +51,7 @@ def in_line(conn: Connection, tenants: Collection[str], *, provider: str = "") -
     is_its = jobs.c.provider == provider if provider else true()
     told = func.coalesce(jobs.c.story, jobs.c.id).label("told")
     rows = conn.execute(
-        select(told).where(_IS_IN_LINE, is_there, is_its).order_by(jobs.c.accepted_at, jobs.c.id)
+        select(told).where(IS_IN_LINE, is_there, is_its).order_by(jobs.c.accepted_at, jobs.c.id)
     )
     return list(dict.fromkeys(JobId(row.told) for row in rows))
 
@@ -66,6 +60,6 @@ def unstarted(conn: Connection, person: str) -> list[Job]:
     """What somebody asked for that was paid to nobody; films, whose shots may be, are none."""
     is_asked = jobs.c.state == JobState.RECEIVED
     query = select(jobs).where(
-        jobs.c.person == person, jobs.c.story.is_(None), or_(is_asked, _IS_IN_LINE)
+        jobs.c.person == person, jobs.c.story.is_(None), or_(is_asked, IS_IN_LINE)
     )
     return [to_job(row) for row in conn.execute(query.order_by(jobs.c.created_at, jobs.c.id))]
