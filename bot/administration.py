@@ -48,6 +48,7 @@ class Administration(Rulings):
             is_served=self._access.is_served(tenant, state),
             paused_at=rules.paused_at,
             paused_message=rules.paused_message,
+            is_paused_everywhere=rules.is_everywhere,
             channels=rules.channels,
             defaults=defaults,
             channel_defaults=by_channel,

@@ -262,7 +262,10 @@ class PersonActs:
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceSight:
-    """A place: `state` is what it asked or what was decided, `is_configured`: by [access]."""
+    """A place: `state` is what it asked or what was decided, `is_configured`: by [access].
+
+    `is_paused_everywhere`: it is paused with every other place, by the operator.
+    """
 
     tenant: str
     name: str
@@ -271,6 +274,7 @@ class PlaceSight:
     is_served: bool
     paused_at: datetime | None = None
     paused_message: str = ""
+    is_paused_everywhere: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

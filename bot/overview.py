@@ -215,14 +215,16 @@ class PlaceLimits:
 class PlaceRules:
     """What was decided for a place: `channels` are the allowed ones by id with their names.
 
-    `words` and `patterns` are how many its people may not use; which is not shown. `digest` is the
-    channel of the weekly digest.
+    `is_paused_everywhere`: it is paused with every other place, by the operator. `words` and
+    `patterns` are how many its people may not use; which is not shown. `digest` is the channel of
+    the weekly digest.
     """
 
     tenant: str
     is_served: bool
     paused_at: datetime | None = None
     paused_message: str = ""
+    is_paused_everywhere: bool = False
     channels: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     channel_defaults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

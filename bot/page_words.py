@@ -270,7 +270,8 @@ def describe_rules(page: PlaceRules) -> Text:
     """What was decided for a place; the table lists who may ask for nothing."""
     lines = [] if page.is_served else ["This place is not served."]
     if page.paused_at is not None:
-        lines.append(f"Paused since {moment(page.paused_at)}; nothing new is started.")
+        by = " by the operator, as every place is," if page.is_paused_everywhere else ""
+        lines.append(f"Paused{by} since {moment(page.paused_at)}; nothing new is started.")
     if page.paused_at is not None and page.paused_message:
         lines.append(f"People are told: {clean(page.paused_message)}")
     names = [_channel(page, each) for each in page.channels]

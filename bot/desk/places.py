@@ -92,6 +92,7 @@ class PlacesView:
             is_served=is_configured or found.state == "approved",
             paused_at=found.rules.paused_at,
             paused_message=clean(found.rules.paused_message),
+            is_paused_everywhere=found.rules.is_everywhere,
         )
 
     def _to_limit(self, name: str, held: LimitsTable, own: str, used: quota.Used) -> LimitSight:

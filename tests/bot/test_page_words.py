@@ -149,6 +149,15 @@ def test_rules_of_a_place() -> None:
     )
 
 
+def test_a_place_that_is_paused_as_every_place_is_says_so() -> None:
+    rules = PlaceRules(
+        tenant="discord:1", is_served=True, paused_at=NOW, is_paused_everywhere=True
+    )
+    assert describe_rules(rules).lines[0] == (
+        "Paused by the operator, as every place is, since 5 Nov 14:00 UTC; nothing new is started."
+    )
+
+
 # ---- by day ------------------------------------------------------------------------------------
 
 

@@ -76,6 +76,8 @@ def to_words(place: PlaceSight) -> str:
     """How a place stands."""
     if not place.is_served:
         return "waits for your word" if place.state == "asked" else "not served"
+    if place.is_paused_everywhere:
+        return "paused by the operator, as every place is"
     return "paused" if place.paused_at is not None else "served"
 
 

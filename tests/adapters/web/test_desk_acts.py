@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from bot.overview import Blocked
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import jobs, schema
+from bot.store import jobs, places, schema
 from tests.adapters.web.sitting import Sitter, nonce, operating, running_place, told
 from tests.adapters.web.visitor import Visitor, visiting
 from tests.fakes import MovableClock, to_request, to_requester
@@ -357,6 +358,21 @@ async def test_the_operator_lets_places_in_and_closes_them(inn: Inn) -> None:
     assert (await inn.operator.act("close", place=far))[0] == "status"
     assert "not served" in (await inn.operator.get(f"/desk/place?id={far}")).html
     assert [act for _, act, _ in await inn.log(far)] == ["approve", "close"]
+
+
+async def test_a_place_that_is_paused_as_all_are_offers_no_resume(inn: Inn) -> None:
+    database, address = inn.visitor.house.app.database, f"/desk/place?id={THERE}"
+    now = datetime.now(UTC)
+    await database.write(lambda tx: places.pause(tx, places.EVERYWHERE, at=now, by="op"))
+    try:
+        page = (await inn.bea.get(address)).html
+        assert "paused by the operator, as every place is" in page
+        assert "Resume" not in page
+    finally:
+        await database.write(lambda tx: places.pause(tx, places.EVERYWHERE, at=None, by=""))
+    assert (await inn.bea.act("pause", place=THERE))[0] == "status"
+    assert "Resume" in (await inn.bea.get(address)).html
+    assert (await inn.bea.act("resume", place=THERE))[0] == "status"
 
 
 # ---- what is said, and who may send it --------------------------------------------------------
