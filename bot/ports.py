@@ -202,7 +202,7 @@ class Provider(Protocol):
     async def find(
         self, submission: Submission, owned: Collection[GenerationId]
     ) -> Found | Absent | CannotTell:
-        """Look for a submission whose answer was lost; leave out what others own (`owned`)."""
+        """Look for a submission whose answer was lost; `owned`, newest first, are others'."""
 
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Stop it where the service can; True only if it then costs nothing."""

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -43,6 +44,8 @@ FAREWELLS = ("sunset", "deprecation")
 LONGEST_DATE = 60
 #: Maximum of GETs that may leave at once.
 BURST = 5
+#: How many generations of ours are looked for in an account, to know it by them.
+ENOUGH_TO_KNOW = 5
 
 
 def _address(url: str) -> str:
@@ -79,6 +82,20 @@ async def look_at_each(
     if trouble is not None and not found:
         raise trouble
     return found
+
+
+async def shows_one_of(
+    owned: Collection[GenerationId], look: Callable[[GenerationId], Awaitable[Generation | None]]
+) -> bool:
+    """Whether an account is the one in which the newest of these were made; so, too, without any.
+
+    What is not in the list of another account, whose key was put in meanwhile, may well run.
+    """
+    newest = list(islice(owned, ENOUGH_TO_KNOW))
+    for each in newest:
+        if await look(each) is not None:
+            return True
+    return not newest
 
 
 class ServiceTable(Frozen):

@@ -306,7 +306,7 @@ class Submitter:
         owned = await self._context.database.read(
             lambda conn: attempts.owned(conn, provider.name, job.created_at - CLOCKS_APART)
         )
-        match await provider.find(attempt.submission, owned):
+        match await provider.find(attempt.submission, dict.fromkeys(owned)):
             case Found(generations=found):
                 now = self._context.clock.now()
                 generating = await self._context.result(

@@ -185,16 +185,18 @@ def generations(conn: Connection, job_id: JobId) -> int:
     return len(rows.all())
 
 
-def owned(conn: Connection, provider: str, since: datetime) -> set[GenerationId]:
-    """Generations that attempts own which were sent since a time, failed ones included."""
+def owned(conn: Connection, provider: str, since: datetime) -> list[GenerationId]:
+    """Generations that attempts own, sent since a time, failed ones, too; the newest first."""
     rows = conn.execute(
-        select(attempts.c.generation_id).where(
+        select(attempts.c.generation_id)
+        .where(
             attempts.c.provider == provider,
             attempts.c.sent_at >= since,
             attempts.c.generation_id.is_not(None),
         )
+        .order_by(attempts.c.sent_at.desc())
     )
-    return {GenerationId(row.generation_id) for row in rows}
+    return [GenerationId(row.generation_id) for row in rows]
 
 
 def _is(job_id: JobId, attempt: int) -> tuple[Any, ...]:
