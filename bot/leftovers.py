@@ -35,10 +35,9 @@ class Leftovers:
         self._left_soon = LEFT_SOON + timedelta(seconds=hook_for)
 
     async def run(self) -> None:
-        """Take up what is left: alone, once, at a start; among others until cancelled."""
+        """Take up what is left, until cancelled; alone, at a start, all that there is."""
         if self._replicas.is_single:
             await self.take_up()
-            return
         while True:
             await self.take_up(after=LEFT_AFTER)
             await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)

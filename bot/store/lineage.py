@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
@@ -10,12 +11,14 @@ from bot.job import DELETED, DELICATE, Job
 from bot.notices import Parent
 from bot.overview import Relative
 from bot.refs import JobId, MessageRef
-from bot.request import Requester
+from bot.request import GenerationRequest, Requester
 from bot.store import jobs as rows
 from bot.store.schema import jobs
 
 #: Maximum of earlier and later jobs that are shown.
 MOST_PARENTS, MOST_CHILDREN = 10, 20
+#: A second press of the same button so soon is a slip of the finger.
+PRESSED_TWICE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,24 @@ def retries(conn: Connection, job_id: JobId) -> list[Job]:
     return [each for each in every if each.request.relation == "retry"]
 
 
+def pressed_before(conn: Connection, request: GenerationRequest, now: datetime) -> Job | None:
+    """The job for which its person asked the very same of the same clip a moment ago.
+
+    Each press of a button has a key of its own, so that the key alone would buy both.
+    """
+    found = conn.execute(
+        select(jobs)
+        .where(
+            jobs.c.parent == request.parent,
+            jobs.c.person == request.requester.person,
+            jobs.c.created_at > now - PRESSED_TWICE,
+        )
+        .order_by(jobs.c.created_at, jobs.c.id)
+    )
+    asked = _asked(request)
+    return next((job for job in map(rows.to_job, found) if _asked(job.request) == asked), None)
+
+
 def keys_of(dedupe_key: str, count: int) -> list[str]:
     """The keys of so many jobs that are asked for at once; the first is that of asking."""
     return [dedupe_key, *(f"{dedupe_key}#{number}" for number in range(2, count + 1))]
@@ -82,6 +103,10 @@ def batch(conn: Connection, job: Job) -> list[Job]:
 def stands_at(job: Job) -> MessageRef | None:
     """The message with its clip, unless that was deleted."""
     return None if job.failure is not None and job.failure.code == DELETED else job.message
+
+
+def _asked(request: GenerationRequest) -> tuple[object, ...]:
+    return request.relation, request.work, request.batch_size, request.thread
 
 
 def _above(conn: Connection, job: Job) -> Job | None:

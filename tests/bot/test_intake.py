@@ -284,6 +284,28 @@ async def test_a_database_that_is_away_ends_no_request(house: House) -> None:
     assert (await house.job(job.id)).state is JobState.RECEIVED
 
 
+async def test_what_a_database_that_is_away_does_not_let_end_goes_on_as_its_person_is_told(
+    house: House, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: object) -> None:
+        raise StoreError
+
+    def go(_: Notice) -> None:
+        monkeypatch.setattr(house.app.database, "write", away)
+        raise DeliveryUnavailable
+
+    house.chat.before_post = go
+    with pytest.raises(StoreError, match=r"so r-\w+ has to wait.* do not ask for it again") as told:
+        await house.studio.submit(to_request(key="k"))
+    monkeypatch.undo()
+    house.chat.before_post = lambda _: None
+    [job] = await house.studio.jobs(to_request().requester)
+    assert job.job_id in told.value.sentence
+    clock.move(seconds=LEFT_SOON.total_seconds())
+    await house.delivered(job.job_id)
+    assert len(house.simulator.generations) == 1
+
+
 async def test_what_its_person_was_told_had_failed_is_not_bought_later(
     tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
 ) -> None:
