@@ -5,7 +5,7 @@ BotError
 ├─ Refusal
 │  ├─ InvalidRequest ── DeskClosed
 │  ├─ FrameRejected    ├─ QuotaExceeded
-│  ├─ NotAllowed ── NotServed, LinkSpent, SignedOut, Paused, WrongChannel
+│  ├─ NotAllowed ── NotServed (NotOutside), LinkSpent, SignedOut, Paused, WrongChannel
 │  ├─ Moderated        ├─ NotChecked
 │  ├─ JobNotFound      └─ AddressRefused
 ├─ ProviderError

@@ -151,7 +151,7 @@ class Reviewing:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivered:
-    """The clip itself. `path` is a local copy to post; `sizes` pixels, seconds and bytes.
+    """The clip itself. `path` is a local copy to post, `width` and `height` its pixels.
 
     `acts` is what can be done with it, in the order to offer it in.
     """
