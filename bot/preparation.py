@@ -42,7 +42,7 @@ ANSWER_WITHIN = timedelta(hours=12)
 OUR_FAULT = "Something went wrong on our side, so this was not started. Please ask again."
 GOES_ON_LATER = (
     "The database does not answer, so {job_id} has to wait. Raybot goes on with it by itself or "
-    "says here why not. Please do not ask for it again."
+    "says here why not. Please do not ask again."
 )
 #: Where others read along, a limit, a block or a filter that met somebody is not named.
 NOT_RESUMED = "After a restart it could not be started any more. Ask again, and you are told why."

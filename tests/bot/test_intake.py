@@ -295,7 +295,7 @@ async def test_what_a_database_that_is_away_does_not_let_end_goes_on_as_its_pers
         raise DeliveryUnavailable
 
     house.chat.before_post = go
-    with pytest.raises(StoreError, match=r"so r-\w+ has to wait.* do not ask for it again") as told:
+    with pytest.raises(StoreError, match=r"so r-\w+ has to wait.* do not ask again") as told:
         await house.studio.submit(to_request(key="k"))
     monkeypatch.undo()
     house.chat.before_post = lambda _: None
