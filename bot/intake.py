@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -50,10 +51,8 @@ class Intake(Preparation):
         also: Also | None = None,
     ) -> tuple[Receipt, ...]:
         """Start all of a batch, which ask the same, and do `also` with their rows, or nothing."""
-        first = requests[0]
-        # Presses under one clip wait for each other, too, so that the second sees the first.
-        under = f"{first.requester.person} {first.parent or first.dedupe_key}"
-        async with self._alone(under), self._alone(first.dedupe_key):
+        first, asked_at = requests[0], self._clock.now()
+        async with self._alone(first.dedupe_key):
             known = await self._read(first, retry_of)
             if known.job is not None:
                 return await self._first_answers(known.job)
@@ -62,15 +61,18 @@ class Intake(Preparation):
             seen = await self._planner.look_up(first.model_copy(update={"work": marked}))
             work = self._planner.settle(seen, known.standing.chosen.merged, known.limits)
             asked = [to_asked(each, work, retry_of) for each in requests]
-            if (before := await self._pressed_before(asked[0])) is not None:
-                return await self._first_answers(before)
-            if len(asked) == 1 and also is None:
-                job = await self._acceptance.outright(
-                    asked[0], known, is_confirmed=is_confirmed, retry_of=retry_of
-                )
-                if job is not None:
-                    return (await self._to_accepted(job),)
-            started = await self._insert(asked, retry_of, also)
+            async with self._turn(first):
+                before = await self._pressed_before(asked[0], asked_at)
+                if before is not None:
+                    every = await self._first_answers(before)
+                    return tuple(replace(each, is_repeat=True) for each in every)
+                if len(asked) == 1 and also is None:
+                    job = await self._acceptance.outright(
+                        asked[0], known, is_confirmed=is_confirmed, retry_of=retry_of
+                    )
+                    if job is not None:
+                        return (await self._to_accepted(job),)
+                started = await self._insert(asked, retry_of, also)
             if started is None:
                 return await self._first_answers(await self._job_of(first.dedupe_key))
             name_job(started[0].id)
@@ -84,11 +86,19 @@ class Intake(Preparation):
                     error.job_id = started[0].id
                 raise
 
-    async def _pressed_before(self, request: GenerationRequest) -> Job | None:
+    def _turn(self, request: GenerationRequest) -> AbstractAsyncContextManager[None]:
+        """Presses under one clip wait for each other, in any process: one sees the other's row."""
+        if request.parent is None:
+            return nullcontext()
+        return self._context.replicas.turn(f"{request.requester.person} {request.parent}")
+
+    async def _pressed_before(self, request: GenerationRequest, asked_at: datetime) -> Job | None:
         now = self._clock.now()
         if request.parent is None:
             return None
-        return await self._database.read(lambda conn: lineage.pressed_before(conn, request, now))
+        return await self._database.read(
+            lambda conn: lineage.pressed_before(conn, request, asked_at, now)
+        )
 
     async def _insert(
         self,

@@ -21,10 +21,14 @@ from bot.store.database import Database, Tx
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What became of a request at once."""
+    """What became of a request at once.
+
+    `is_repeat`: it was a second press for what is under way already.
+    """
 
     job_id: JobId
     notice: Notice
+    is_repeat: bool = False
 
 
 class Receipts:

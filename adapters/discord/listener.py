@@ -260,7 +260,7 @@ class Discord(Delivery):
 
     async def follow(self, interaction: Interaction, receipts: Sequence[Receipt]) -> None:
         """End the acknowledgement as private lines with links to the public messages."""
-        if str(interaction.id) in self._private:
+        if str(interaction.id) in self._private and not receipts[0].is_repeat:
             return
         if isinstance(first := receipts[0].notice, RulesFirst):
             drawn = render.draw(first, now=self._clock.now())

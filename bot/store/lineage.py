@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from bot.job import DELETED, DELICATE, Job
+from bot.job import DELETED, DELICATE, Job, JobState
 from bot.notices import Parent
 from bot.overview import Relative
 from bot.refs import JobId, MessageRef
@@ -67,7 +67,9 @@ def retries(conn: Connection, job_id: JobId) -> list[Job]:
     return [each for each in every if each.request.relation == "retry"]
 
 
-def pressed_before(conn: Connection, request: GenerationRequest, now: datetime) -> Job | None:
+def pressed_before(
+    conn: Connection, request: GenerationRequest, asked_at: datetime, now: datetime
+) -> Job | None:
     """The job for which its person asked the very same of the same clip a moment ago.
 
     Each press of a button has a key of its own, so that the key alone would buy both.
@@ -77,7 +79,8 @@ def pressed_before(conn: Connection, request: GenerationRequest, now: datetime) 
         .where(
             jobs.c.parent == request.parent,
             jobs.c.person == request.requester.person,
-            jobs.c.created_at > now - PRESSED_TWICE,
+            jobs.c.created_at.between(asked_at - PRESSED_TWICE, now + PRESSED_TWICE),
+            jobs.c.state.not_in((JobState.FAILED, JobState.CANCELLED)),
         )
         .order_by(jobs.c.created_at, jobs.c.id)
     )
@@ -106,7 +109,9 @@ def stands_at(job: Job) -> MessageRef | None:
 
 
 def _asked(request: GenerationRequest) -> tuple[object, ...]:
-    return request.relation, request.work, request.batch_size, request.thread
+    # Where it is answered in private, each press has a thread of its own.
+    place = request.thread.channel, request.is_private
+    return request.relation, request.work, request.batch_size, place
 
 
 def _above(conn: Connection, job: Job) -> Job | None:
