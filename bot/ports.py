@@ -84,6 +84,7 @@ class Submission(Frozen):
 
     `callback_url` holds the attempt's secret and is never stored; `token_hash` is its SHA-256 hex,
     and `has_callback` keeps that one was sent. `requester_hash` is a salted one of the person.
+    `account` is the provider's then, empty in rows that older versions wrote.
     """
 
     job_id: JobId
@@ -97,6 +98,7 @@ class Submission(Frozen):
     callback_url: str | None = None
     has_callback: bool = False
     requester_hash: str = ""
+    account: str = ""
 
 
 GenerationState = Literal["queued", "running", "completed", "failed"]
@@ -166,6 +168,10 @@ class Provider(Protocol):
         """The name of its table in the configuration."""
 
     @property
+    def account(self) -> str:
+        """A fingerprint of the address and key of its calls; another may be another account."""
+
+    @property
     def is_test(self) -> bool:
         """Whether its clips are a test: nothing is charged and clips are marked."""
 
@@ -202,7 +208,7 @@ class Provider(Protocol):
     async def find(
         self, submission: Submission, owned: Collection[GenerationId]
     ) -> Found | Absent | CannotTell:
-        """Look for a submission whose answer was lost; `owned`, newest first, are others'."""
+        """Look for a submission whose answer was lost; leave out what others own (`owned`)."""
 
     async def cancel(self, generation_id: GenerationId) -> bool:
         """Stop it where the service can; True only if it then costs nothing."""
@@ -324,19 +330,13 @@ class Adapter(Protocol):
         """Remove an own message; fine if it is gone."""
 
     async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
-        """Take the words of a request off the thread that was opened for it, where `message` was.
-
-        `asked` is where it was asked for.
-        """
+        """Take a request's words off the thread opened for it: `asked` there, `message` in it."""
 
     async def direct(self, requester: Requester) -> ThreadRef | None:
         """The conversation with this person alone, where there is one."""
 
     async def is_admin(self, requester: Requester) -> bool:
-        """Whether somebody may run their place, as the platform says now.
-
-        Raises `DeliveryError`s where it does not answer.
-        """
+        """Whether somebody may run their place, as the platform says now; `DeliveryError`s."""
 
     def link_to(self, message: MessageRef) -> str:
         """Where an own message is read in a browser; empty where it has no address."""

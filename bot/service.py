@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -44,8 +44,8 @@ FAREWELLS = ("sunset", "deprecation")
 LONGEST_DATE = 60
 #: Maximum of GETs that may leave at once.
 BURST = 5
-#: How many generations of ours are looked for in an account, to know it by them.
-ENOUGH_TO_KNOW = 5
+#: Enough to tell accounts apart, and too little to tell anything of a key.
+FINGERPRINT_CHARS = 16
 
 
 def _address(url: str) -> str:
@@ -82,20 +82,6 @@ async def look_at_each(
     if trouble is not None and not found:
         raise trouble
     return found
-
-
-async def shows_one_of(
-    owned: Collection[GenerationId], look: Callable[[GenerationId], Awaitable[Generation | None]]
-) -> bool:
-    """Whether an account is the one in which the newest of these were made; so, too, without any.
-
-    What is not in the list of another account, whose key was put in meanwhile, may well run.
-    """
-    newest = list(islice(owned, ENOUGH_TO_KNOW))
-    for each in newest:
-        if await look(each) is not None:
-            return True
-    return not newest
 
 
 class ServiceTable(Frozen):
@@ -135,7 +121,7 @@ class Service:
     `slack` is how far its clock and ours are apart, as its last reply shows. `sunset` is what it
     says of the end of this address, None where it says nothing; `rate_headers` what it said last
     of how often it may be asked. The key goes with every request, in `key_header`, behind the word
-    `scheme` where there is one.
+    `scheme` where there is one. `account` is a fingerprint of the address and the key.
     """
 
     def __init__(
@@ -156,6 +142,7 @@ class Service:
         self.slack = timedelta(0)
         self.sunset: str | None = None
         self.rate_headers: dict[str, str] = {}
+        self.account = _to_fingerprint(base_url, key)
         self._name, self._pace, self._clock, self._read_error = name, pace, clock, read_error
         connect = functools.partial(
             create_client,
@@ -278,6 +265,11 @@ class OverHttp:
     finding_may_buy: bool = False
 
     @property
+    def account(self) -> str:
+        """Which account it is, by its address and key."""
+        return self._api.account
+
+    @property
     def sunset(self) -> str | None:
         """What the service says of the end of this address."""
         return self._api.sunset
@@ -324,6 +316,11 @@ def open_service(
         key_header=key_header,
         scheme=scheme,
     )
+
+
+def _to_fingerprint(base_url: str, key: SecretStr | None) -> str:
+    secret = key.get_secret_value() if key is not None else ""
+    return hashlib.sha256(f"{base_url}\n{secret}".encode()).hexdigest()[:FINGERPRINT_CHARS]
 
 
 def _to_headers(key: SecretStr | None, header: str, scheme: str) -> dict[str, str]:

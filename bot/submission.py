@@ -1,11 +1,14 @@
-"""Submit and reconcile: the steps that may cost money, and how they never do so twice."""
+"""Submit: the step that costs money, and how it never does so twice."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain, repeat
 from typing import Literal
 
 from bot.errors import (
@@ -15,17 +18,15 @@ from bot.errors import (
     ProviderRejected,
     ProviderRetired,
     ProviderUnavailable,
+    Stale,
+    StoreError,
     SubmissionUncertain,
 )
 from bot.failover import may_leave
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.ports import (
-    Absent,
-    CannotTell,
-    Found,
     FrameHandle,
-    Generation,
     Provider,
     Submission,
 )
@@ -38,16 +39,15 @@ from bot.store.database import Tx
 log = get_logger(__name__)
 FREEZE_SECONDS = 5.0
 VISIBLE = timedelta(seconds=10)
-ABSENCE_GAP = timedelta(seconds=15)
-#: How long before its job was asked for a generation may seem to be sent: clocks differ.
-CLOCKS_APART = timedelta(days=2)
 #: How many refusals have a short pause, and the longest one later, in which others try.
 PATIENT_TRIES, LONGEST_PAUSE = 5, 300.0
+#: Before an answer is written again, in seconds; nobody else may touch the job meanwhile.
+PAUSES = (0.5, 1.0, 2.0, 5.0)
 WAIT_FOR_OPERATOR = timedelta(hours=24)
 
 
 class Submitter:
-    """Takes an admitted job to the provider, and finds out what became of a lost answer."""
+    """Takes an admitted job to the provider."""
 
     def __init__(self, context: StepContext) -> None:
         self._context = context
@@ -67,10 +67,10 @@ class Submitter:
         assert job.plan is not None
         provider = self._context.provider(job.plan.provider)
         submission = await self._prepare(job, provider, secrets.token_urlsafe(32))
-        if await self._is_stopped(job):
-            return
         frozen_since = self._context.clock.boottime()
-        await self._write_intent(job, provider, submission)
+        intent = await self._write_intent(job, provider, submission)
+        if intent.state is not JobState.SUBMITTING:
+            return
         if self._context.clock.boottime() - frozen_since >= FREEZE_SECONDS:
             await self._not_taken(job, submission, None)
             return
@@ -106,9 +106,9 @@ class Submitter:
             now = self._context.clock.now()
             self._took_at[provider.name] = now
             self._closed_since.pop(provider.name, None)
-            taken = await self._context.result(
+            taken = await self._keep(
                 _at(job, submission),
-                lambda tx, current: _take(tx, current, generation, "taken", now),
+                lambda tx, current: attempts.take(tx, current, generation, "taken", now),
             )
             self._context.hooks.watch(taken)
 
@@ -135,27 +135,19 @@ class Submitter:
             callback_url=callback,
             has_callback=callback is not None,
             requester_hash=self._context.hooks.pseudonym(job.request.requester.person),
+            account=provider.account,
         )
 
-    async def _is_stopped(self, job: Job) -> bool:
-        """Whether its place or its person was stopped meanwhile: back in line, or taken back."""
-        now = self._context.clock.now()
-        is_blocked, paused = await self._context.database.read(
-            lambda conn: (stops.is_blocked(conn, job, now), stops.why_paused(conn, job))
-        )
-        if is_blocked:
-            await self._context.result(job, self._take_back)
-        elif paused is not None:
-            await self._context.result(
-                job, lambda tx, current: jobs.change(tx, current, admitted_at=None, next_at=None)
-            )
-        return is_blocked or paused is not None
-
-    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> None:
+    async def _write_intent(self, job: Job, provider: Provider, submission: Submission) -> Job:
+        """The job as it goes out; else back in line or taken back, as it was stopped meanwhile."""
         now = self._context.clock.now()
         patience = timedelta(seconds=FREEZE_SECONDS + provider.limits.submit_seconds) + VISIBLE
 
         def write(tx: Tx, current: Job) -> Job:
+            if stops.is_blocked(tx.conn, current, now):
+                return self._take_back(tx, current)
+            if stops.why_paused(tx.conn, current) is not None:
+                return jobs.change(tx, current, admitted_at=None, next_at=None)
             attempts.begin(tx, provider.name, submission)
             return jobs.move(
                 tx,
@@ -168,7 +160,7 @@ class Submitter:
                 next_at=now + patience,
             )
 
-        await self._context.result(job, write)
+        return await self._context.result(job, write)
 
     def _callback_url(self, provider: Provider, token: str) -> str | None:
         if not self._context.hooks.public_url:
@@ -250,7 +242,7 @@ class Submitter:
                 return jobs.change(tx, waiting, plan=plan.model_copy(update={"offered": offer}))
             return waiting
 
-        await self._context.result(_at(job, submission), write)
+        await self._keep(_at(job, submission), write)
 
     def _note_closed(self, job: Job, provider: str) -> datetime:
         """Since when no job is taken for want of credits or a good key; the row outlives us."""
@@ -267,7 +259,19 @@ class Submitter:
             attempts.finish(tx, job.id, submission.attempt, "refused")
             return ledger.fail(tx, current, self._context.clock.now(), failure)
 
-        await self._context.result(_at(job, submission), write)
+        await self._keep(_at(job, submission), write)
+
+    async def _keep(self, job: Job, write: Callable[[Tx, Job], Job]) -> Job:
+        """Write what the provider answered, however long the database is away: it answers once."""
+        clock, pauses = self._context.clock, chain(PAUSES, repeat(PAUSES[-1]))
+        while True:
+            try:
+                return await self._context.result(job, write)
+            except Stale:
+                raise
+            except StoreError as error:
+                log.error("job.answer_waits", job=job.id, cause=error.sentence)  # noqa: TRY400
+                await clock.wait(asyncio.Event(), clock.now() + timedelta(seconds=next(pauses)))
 
     def _take_back(self, tx: Tx, job: Job) -> Job:
         """Its person may have nothing started, or cancelled while nobody knew whether it was."""
@@ -288,64 +292,6 @@ class Submitter:
         )
         await self._context.fail(job, failure)
 
-    async def reconcile(self, job: Job) -> None:
-        """Look for a submission whose answer was lost: adopt it, send it again once, or ask."""
-        attempt, was_restored = await self._context.database.read(
-            lambda conn: (
-                attempts.get(conn, job.id, job.attempt),
-                attempts.was_restored(conn, job.id),
-            )
-        )
-        if attempt is None:
-            await self._become_uncertain(job)
-            return
-        provider = self._context.provider(attempt.provider)
-        if provider.finding_may_buy and (job.cancel_requested or was_restored):
-            await self._become_uncertain(job)
-            return
-        owned = await self._context.database.read(
-            lambda conn: attempts.owned(conn, provider.name, job.created_at - CLOCKS_APART)
-        )
-        match await provider.find(attempt.submission, dict.fromkeys(owned)):
-            case Found(generations=found):
-                now = self._context.clock.now()
-                generating = await self._context.result(
-                    job,
-                    lambda tx, current: _take(tx, current, found[0], "adopted", now),
-                )
-                self._context.hooks.watch(generating)
-            case Absent():
-                await self._context.result(job, self._count_absence)
-            case CannotTell():
-                await self._become_uncertain(job)
-
-    def _count_absence(self, tx: Tx, job: Job) -> Job:
-        now = self._context.clock.now()
-        if attempts.count_absence(tx, job.id, job.attempt) < 2:
-            return jobs.change(tx, job, next_at=now + ABSENCE_GAP)
-        attempts.finish(tx, job.id, job.attempt, "absent")
-        if attempts.doubtful(tx.conn, job.id) > 1:
-            return self._ask_operator(tx, job)
-        return jobs.move(
-            tx, job, JobState.ACCEPTED, now, admitted_at=None, submitted_at=None, next_at=now
-        )
-
-    async def _become_uncertain(self, job: Job) -> None:
-        await self._context.result(job, self._ask_operator)
-
-    def _ask_operator(self, tx: Tx, job: Job) -> Job:
-        now = self._context.clock.now()
-        wish = " It was cancelled meanwhile." if job.cancel_requested else ""
-        settings.note_operator(
-            tx,
-            f"uncertain:{job.id}",
-            f"Nobody can tell whether {job.id} was taken by the video service.{wish} Look there, "
-            f"then run `raybot resolve {job.id} adopt GENERATION`, `… charge` or `… release`.",
-            now,
-            job.id,
-        )
-        return jobs.move(tx, job, JobState.UNCERTAIN, now, next_at=None)
-
 
 def _note_refusal(
     tx: Tx, submission: Submission, error: ProviderError | None, now: datetime
@@ -363,16 +309,6 @@ def _key_of(error: ProviderClosed, now: datetime) -> str:
     """The operator hears once that an address is closed for good, else once a day."""
     when = "" if isinstance(error, ProviderRetired) else f":{now:%Y-%m-%d}"
     return f"{settings.PROVIDER}:{error.provider}:{type(error).__name__}{when}"
-
-
-def _take(
-    tx: Tx, job: Job, generation: Generation, outcome: Literal["taken", "adopted"], now: datetime
-) -> Job:
-    """The provider runs it, or has run it: a link that is told only once is kept at once."""
-    running = attempts.adopt(tx, job, generation.id, outcome, now)
-    if generation.state != "completed":
-        return running
-    return attempts.complete(tx, running, generation.clip_url, now)
 
 
 def _at(job: Job, submission: Submission) -> Job:

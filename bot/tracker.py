@@ -20,6 +20,7 @@ from bot.errors import (
 )
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger, naming
+from bot.reconciliation import Reconciler
 from bot.refs import JobId
 from bot.step import TRIES_BEFORE_TELLING, StepContext
 from bot.store import attempts, errands, jobs, ledger, settings, stories
@@ -43,6 +44,7 @@ class JobTracker:
     def __init__(self, context: StepContext) -> None:
         self._context = context
         self._submitter = Submitter(context)
+        self._reconciler = Reconciler(context)
         self._deliverer = Deliverer(context)
 
     async def advance(self, job_id: JobId, at: datetime) -> None:
@@ -85,7 +87,7 @@ class JobTracker:
             case JobState.ACCEPTED:
                 await self._submitter.submit(job)
             case JobState.SUBMITTING:
-                await self._submitter.reconcile(job)
+                await self._reconciler.reconcile(job)
             case JobState.GENERATING if job.is_film:
                 await self._follow(job)
             case JobState.GENERATING:

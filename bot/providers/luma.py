@@ -42,14 +42,7 @@ from bot.list_paging import Horizon, ReadAhead, Rounds, Times, Turns, reaches
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
-from bot.service import (
-    Address,
-    OverHttp,
-    ServiceTable,
-    look_at_each,
-    open_service,
-    shows_one_of,
-)
+from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
 from bot.tariffs import PerPiece, PerPixel, Tariff
 
@@ -295,9 +288,7 @@ class Luma(OverHttp):
             return ports.CannotTell()
         if ours:
             return ports.Found(generations=tuple(ours.values()))
-        if is_doubtful or not is_complete or not await shows_one_of(owned, self._look):
-            return ports.CannotTell()
-        return ports.Absent()
+        return ports.Absent() if is_complete and not is_doubtful else ports.CannotTell()
 
     async def _judge(
         self, row: Row, submission: Submission, owned: Collection[GenerationId]

@@ -39,14 +39,7 @@ from bot.metrics import Metrics
 from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.request import to_video
-from bot.service import (
-    Address,
-    OverHttp,
-    ServiceTable,
-    look_at_each,
-    open_service,
-    shows_one_of,
-)
+from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
 from bot.tables import Dollars, micros
 
 CREDITS = "The account at Replicate has no credit left; its owner can add some there."
@@ -205,9 +198,7 @@ class Replicate(OverHttp):
             pages = 0 if is_complete or not cursor else pages - 1
         if ours:
             return ports.Found(generations=tuple(ours.values()))
-        if is_doubtful or not is_complete or not await shows_one_of(owned, self._look):
-            return ports.CannotTell()
-        return ports.Absent()
+        return ports.Absent() if is_complete and not is_doubtful else ports.CannotTell()
 
     async def _judge(
         self, row: Row, submission: Submission, owned: Collection[GenerationId]

@@ -23,6 +23,7 @@ _INSERT = attempts.insert()
 _UPDATE = update(attempts).where(
     attempts.c.job_id == bindparam("of_job"), attempts.c.attempt == bindparam("number")
 )
+_OWNED = select(attempts.c.generation_id).where(attempts.c.generation_id.is_not(None))
 _BY_TOKEN_HASH = select(attempts).where(attempts.c.token_hash == bindparam("hash"))
 
 
@@ -112,6 +113,16 @@ def complete(tx: Tx, job: Job, clip_url: str | None, now: datetime) -> Job:
     )
 
 
+def take(
+    tx: Tx, job: Job, generation: Generation, outcome: Literal["taken", "adopted"], now: datetime
+) -> Job:
+    """The provider runs it, or has run it: a link that is told only once is kept at once."""
+    running = adopt(tx, job, generation.id, outcome, now)
+    if generation.state != "completed":
+        return running
+    return complete(tx, running, generation.clip_url, now)
+
+
 def end(tx: Tx, job: Job, generation: Generation, now: datetime) -> Job:
     """The provider is done with it, or gave up: a failure is the tracker's to judge."""
     if generation.state == "completed":
@@ -185,17 +196,18 @@ def generations(conn: Connection, job_id: JobId) -> int:
     return len(rows.all())
 
 
-def owned(conn: Connection, provider: str, since: datetime) -> list[GenerationId]:
-    """Generations that attempts own, sent since a time, failed ones, too; the newest first."""
-    rows = conn.execute(
-        select(attempts.c.generation_id)
-        .where(
-            attempts.c.provider == provider,
-            attempts.c.sent_at >= since,
-            attempts.c.generation_id.is_not(None),
-        )
-        .order_by(attempts.c.sent_at.desc())
-    )
+def owned(conn: Connection, provider: str, since: datetime) -> set[GenerationId]:
+    """Generations that attempts own which were sent since a time, failed ones included."""
+    rows = conn.execute(_OWNED.where(attempts.c.provider == provider, attempts.c.sent_at >= since))
+    return {GenerationId(row.generation_id) for row in rows}
+
+
+def newest_owned(
+    conn: Connection, provider: str, before: datetime, *, most: int
+) -> list[GenerationId]:
+    """So many generations that attempts own which were sent before a time, the newest first."""
+    query = _OWNED.where(attempts.c.provider == provider, attempts.c.sent_at < before)
+    rows = conn.execute(query.order_by(attempts.c.sent_at.desc()).limit(most))
     return [GenerationId(row.generation_id) for row in rows]
 
 

@@ -83,8 +83,17 @@ def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) ->
     return job_rows.move(tx, accepted, JobState.GENERATING, now, submitted_at=now, next_at=None)
 
 
+def _check_unchanged(tx: Tx, job: Job) -> None:
+    """Raise `Stale` where it was accepted meanwhile: its own hold would count against it."""
+    current = job_rows.get(tx.conn, job.id)
+    if (current.state, current.version) != (job.state, job.version):
+        raise Stale
+
+
 def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetime) -> list[Job]:
     """Hold for all of them, or raise `QuotaExceeded`; a film is asked for alone."""
+    for job in planned:
+        _check_unchanged(tx, job)
     film = planned[0]
     if film.plan is not None and film.plan.shots:
         return [accept(tx, film, film.plan, limits, now)]

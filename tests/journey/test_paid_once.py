@@ -10,13 +10,16 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import select
 
 from bot.dispatch.local import LocalDispatcher
 from bot.errors import InvalidRequest, NotAllowed, QuotaExceeded, StoreError
 from bot.job import Job, JobState
 from bot.notices import Cancelled, Failed, Uncertain, Waiting
 from bot.refs import GenerationId, JobId
-from bot.simulator import Simulator
+from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store.database import Tx
+from bot.store.schema import operator_notices
 from tests.conftest import KEY, House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
@@ -329,6 +332,90 @@ async def test_cancelled_while_in_doubt_and_never_taken_is_free(house: House) ->
     assert job.cost == 0
     assert house.simulator.generations == {}
     await house.check_books()
+
+
+async def test_another_account_cannot_tell_what_was_taken(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    """Its operator put another key in, with a submission in doubt that had been taken."""
+    simulator.faults.break_callback("lost", times=100)
+    simulator.faults.drop("create", accepted=True)
+    async with running(to_test_config(tmp_path, simulator), simulator, chat, clock) as house:
+        job_id = await house.ask()
+        await house.until(job_id, JobState.SUBMITTING)
+        await simulator.wait_for_creates(1)
+    async with Simulator(SimulatorSettings(manual=True, same_clip=True), Faults()) as another:
+        config = to_test_config(tmp_path, another)
+        async with running(config, another, chat, clock) as house:
+            # What is made there meanwhile does not make it the account that was asked.
+            await house.until(await house.ask("a wolf", key="later"), JobState.GENERATING)
+            job = await _let_reconcile(house, job_id, JobState.UNCERTAIN)
+            assert job.cost > 0
+            assert len(another.generations) == 1
+            await house.check_books()
+
+
+async def test_the_same_account_behind_another_key_is_known_by_what_it_made(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, chat, clock) as house:
+        first = await house.ask("a wolf")
+        await house.until(first, JobState.GENERATING)
+        await finish_all(house)
+        await house.delivered(first)
+        simulator.faults.drop("create", accepted=False)
+        job_id = await house.ask()
+        await house.until(job_id, JobState.SUBMITTING)
+    moved = simulator.base_url.replace("127.0.0.1", "localhost")
+    config = to_test_config(tmp_path, simulator, luma={"base_url": moved})
+    async with running(config, simulator, chat, clock) as house:
+        job = await _let_reconcile(house, job_id, JobState.GENERATING)
+        assert (job.attempt, len(simulator.generations)) == (2, 2)
+        await house.check_books()
+
+
+async def test_an_answer_waits_for_a_database_that_is_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, refused = house.app.database.write, 0
+    house.simulator.faults.break_callback("lost", times=100)
+
+    async def away(work: Callable[[Tx], Any]) -> Any:
+        nonlocal refused
+        if house.simulator.generations and refused < 3:
+            refused += 1
+            raise StoreError
+        return await write(work)
+
+    monkeypatch.setattr(house.app.database, "write", away)
+    job_id = await house.ask()
+    async with asyncio.timeout(15):
+        while (job := await house.job(job_id)).state is not JobState.GENERATING:
+            house.clock.move(seconds=0.5)
+            await asyncio.sleep(0.01)
+    assert (job.attempt, refused) == (1, 3)
+    await finish_all(house)
+    await house.delivered(job_id)
+    assert len(house.simulator.generations) == 1
+    await house.check_books()
+
+
+async def test_a_second_doubt_about_a_job_is_told_too(house: House) -> None:
+    faults = house.simulator.faults
+    faults.drop("create", accepted=False, times=2)
+    job_id = await house.ask()
+    await house.until(job_id, JobState.SUBMITTING)
+    await _let_reconcile(house, job_id, JobState.UNCERTAIN)
+    stray = await _generate_elsewhere(house)
+    await house.app.operations.resolve(job_id, "adopt", generation_id=stray, actor="test")
+    faults.drop("create", accepted=False)
+    await house.simulator.fail(stray, "Job failed")
+    await house.until(job_id, JobState.SUBMITTING)
+    await _let_reconcile(house, job_id, JobState.UNCERTAIN)
+    told = select(operator_notices.c.key).where(operator_notices.c.job_id == job_id)
+    keys = await house.app.database.read(lambda conn: conn.execute(told).scalars().all())
+    assert len([each for each in keys if each.startswith("uncertain:")]) == 2
 
 
 async def test_everyone_in_line_hears_that_the_provider_is_down_and_back(

@@ -1135,16 +1135,6 @@ async def test_an_empty_list_is_absent(luma: Luma) -> None:
     assert await luma.find(to_submission(), []) == Absent()
 
 
-async def test_the_list_of_another_account_proves_nothing(luma: Luma, server: LumaServer) -> None:
-    """Its operator has put another key in since: what was bought with the first may well run."""
-    submission = stored(to_submission(callback=True))
-    assert await luma.find(submission, names("bought", "earlier")) == CannotTell()
-    server.generations = [token_row("other", id="o")]
-    assert await luma.find(submission, names("bought", "earlier")) == CannotTell()
-    server.generations.append(token_row("another", id="earlier"))
-    assert await luma.find(submission, names("bought", "earlier")) == Absent()
-
-
 async def test_one_that_another_job_owns_is_left_out(luma: Luma, server: LumaServer) -> None:
     server.generations = [token_row(id="mine")]
     assert await luma.find(stored(to_submission(callback=True)), names("mine")) == Absent()

@@ -849,14 +849,6 @@ async def test_what_others_own_is_left_out(replicate: Replicate, server: Replica
     assert await replicate.find(FULL, names("mine")) == Absent()
 
 
-async def test_the_list_of_another_account_proves_nothing(
-    replicate: Replicate, server: ReplicateServer
-) -> None:
-    assert await replicate.find(FULL, names("bought")) == CannotTell()
-    server.rows = [echo(FULL, id="bought")]
-    assert await replicate.find(FULL, names("bought")) == Absent()
-
-
 async def test_reading_ends_where_all_are_older(
     replicate: Replicate, server: ReplicateServer
 ) -> None:
