@@ -229,6 +229,11 @@ class Operator:
     sentence: str
     job_id: JobId | None = None
 
+    @property
+    def target(self) -> str:
+        """The job, else the place, that can be decided about at once."""
+        return self.job_id or self.code.partition(":")[2]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reported:

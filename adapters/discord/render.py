@@ -257,7 +257,7 @@ def _file(notice: n.WithFile) -> FileSpec:
 
 def draw_operator(notice: n.Operator) -> Drawn:
     """What the operator is told, with what they can do about it at once."""
-    code, _, target = notice.code.partition(":")
+    code, target = notice.code.partition(":")[0], notice.target
     acts = {"place": ("approve", "close"), "uncertain": ("charge", "release")}.get(code, ())
     buttons = buttons_for(target, *acts) if 0 < len(target) <= TARGET_CHARS else ()
     return Drawn(content=draw_text(words.describe(notice)), buttons=buttons)

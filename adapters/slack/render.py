@@ -344,10 +344,10 @@ def _file(notice: n.WithFile) -> FileSpec:
 
 def _draw_operator(notice: n.Operator) -> Drawn:
     """What the operator is told, with what they can do about it at once."""
-    code, _, target = notice.code.partition(":")
+    code = notice.code.partition(":")[0]
     acts = {"place": ("approve", "close"), "uncertain": ("charge", "release")}.get(code, ())
     rows = fit(said_rows(words.describe(notice)))
-    return to_drawn(rows, buttons=buttons.row(target, *acts))
+    return to_drawn(rows, buttons=buttons.row(notice.target, *acts))
 
 
 def _draw_digest(notice: n.Digest) -> Drawn:

@@ -442,7 +442,7 @@ def test_the_operator_can_act_at_once() -> None:
         ("approve", "discord:10", "success"),
         ("close", "discord:10", "secondary"),
     ]
-    unsure = n.Operator(code=f"uncertain:{JOB}", sentence="Nobody can tell.", job_id=JOB)
+    unsure = n.Operator(code=f"uncertain:{JOB}:2", sentence="Nobody can tell.", job_id=JOB)
     assert actions(render.draw_operator(unsure)) == ["charge", "release"]
     assert f"job `{JOB}`" in render.draw_operator(unsure).content
 

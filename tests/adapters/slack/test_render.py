@@ -328,7 +328,7 @@ def test_the_operator_can_act_at_once() -> None:
     assert drawn.text.splitlines()[0] == "*For the operator*"
     assert "*Foxes* asks <!channel> to be served." in shown(drawn.blocks)
     assert buttons_in(drawn) == [("approve", "slack:T9"), ("close", "slack:T9")]
-    unsure = n.Operator(code=f"uncertain:{JOB}", sentence="Nobody can tell.", job_id=JOB)
+    unsure = n.Operator(code=f"uncertain:{JOB}:2", sentence="Nobody can tell.", job_id=JOB)
     assert actions(draw(unsure, now=NOW)) == ["charge", "release"]
     assert f"job {JOB}" in draw(unsure, now=NOW).text
 
