@@ -62,7 +62,7 @@ class Intake(Preparation):
             work = self._planner.settle(seen, known.standing.chosen.merged, known.limits)
             asked = [to_asked(each, work, retry_of) for each in requests]
             async with self._turn(first):
-                before = await self._pressed_before(asked[0], asked_at)
+                before = await self._pressed_before(asked[0], asked_at) if also is None else None
                 if before is not None:
                     every = await self._first_answers(before)
                     return tuple(replace(each, is_repeat=True) for each in every)

@@ -228,6 +228,8 @@ async def test_where_others_are_at_work_only_what_is_old_is_taken_up(
     """A request whose images are being read may be in the hands of a living process."""
     insert, leftovers = house.studio._intake._insert, house.studio.leftovers
     image = attach(house, rendered.png())
+    # The look at the start, which takes up all that there is, is over.
+    await house.until(await house.ask(key="j"), JobState.GENERATING)
     [job] = await insert([to_request(key="k")], None) or []
     [reading] = await insert([to_request(key="l", start_frame=image)], None) or []
     await leftovers.take_up(after=LEFT_AFTER)
@@ -302,7 +304,7 @@ async def test_what_a_database_that_is_away_does_not_let_end_goes_on_as_its_pers
     [job] = await house.studio.jobs(to_request().requester)
     assert job.job_id in told.value.sentence
     clock.move(seconds=LEFT_SOON.total_seconds())
-    await house.delivered(job.job_id)
+    await house.until(job.job_id, JobState.GENERATING)
     assert len(house.simulator.generations) == 1
 
 
