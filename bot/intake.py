@@ -18,6 +18,7 @@ from bot.refs import JobId
 from bot.request import GenerationRequest, Requester, has_frames
 from bot.store import jobs, lineage, settings
 from bot.store.database import Tx
+from bot.store.lookup import Known
 
 Also = Callable[[Tx, Job], None]
 #: After a longer break a person has asked again; paying for the old request would surprise them.
@@ -57,15 +58,10 @@ class Intake(Preparation):
             if known.job is not None:
                 return await self._first_answers(known.job)
             await self._check(first, known, name=place_name)
-            marked = consent.with_authors(first, known.earlier.values())
-            seen = await self._planner.look_up(first.model_copy(update={"work": marked}))
-            work = self._planner.settle(seen, known.standing.chosen.merged, known.limits)
-            asked = [to_asked(each, work, retry_of) for each in requests]
+            asked = await self._settle(requests, known, retry_of)
             async with self._turn(first):
-                before = await self._pressed_before(asked[0], asked_at) if also is None else None
-                if before is not None:
-                    every = await self._first_answers(before)
-                    return tuple(replace(each, is_repeat=True) for each in every)
+                if also is None and (repeated := await self._repeated(asked[0], asked_at)):
+                    return repeated
                 if len(asked) == 1 and also is None:
                     job = await self._acceptance.outright(
                         asked[0], known, is_confirmed=is_confirmed, retry_of=retry_of
@@ -86,19 +82,34 @@ class Intake(Preparation):
                     error.job_id = started[0].id
                 raise
 
+    async def _settle(
+        self, requests: Sequence[GenerationRequest], known: Known, retry_of: JobId | None
+    ) -> list[GenerationRequest]:
+        """The requests with what their person did not say filled in."""
+        first = requests[0]
+        marked = consent.with_authors(first, known.earlier.values())
+        seen = await self._planner.look_up(first.model_copy(update={"work": marked}))
+        work = self._planner.settle(seen, known.standing.chosen.merged, known.limits)
+        return [to_asked(each, work, retry_of) for each in requests]
+
     def _turn(self, request: GenerationRequest) -> AbstractAsyncContextManager[None]:
         """Presses under one clip wait for each other, in any process: one sees the other's row."""
         if request.parent is None:
             return nullcontext()
         return self._context.replicas.turn(f"{request.requester.person} {request.parent}")
 
-    async def _pressed_before(self, request: GenerationRequest, asked_at: datetime) -> Job | None:
-        now = self._clock.now()
+    async def _repeated(
+        self, request: GenerationRequest, asked_at: datetime
+    ) -> tuple[Receipt, ...]:
+        """What the first of two presses started; nothing where it was the only one."""
         if request.parent is None:
-            return None
-        return await self._database.read(
+            return ()
+        now = self._clock.now()
+        job = await self._database.read(
             lambda conn: lineage.pressed_before(conn, request, asked_at, now)
         )
+        every = await self._first_answers(job) if job is not None else ()
+        return tuple(replace(each, is_repeat=True) for each in every)
 
     async def _insert(
         self,
