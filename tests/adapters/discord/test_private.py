@@ -50,6 +50,19 @@ async def test_what_is_asked_under_a_private_clip_stays_private(street: Street) 
     assert street.discord.said(street.general) == []
 
 
+async def test_a_button_that_is_pressed_twice_buys_one_private_clip_and_answers_both(
+    street: Street,
+) -> None:
+    asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    clip = await private_clip(street, asked)
+    await street.house.delivered(job_of(clip))
+    first, second = [await street.ana.click(clip, "Variation") for _ in range(2)]
+    assert (await private_clip(street, first)).is_ephemeral
+    newest, _ = await all_jobs(street)
+    assert newest.id in (await street.ana.answer(second)).content
+    await street.house.check_books()
+
+
 async def variations(street: Street, count: int) -> tuple[Interaction, list[JobId]]:
     """So many variations of a private clip, asked for and made."""
     asked = await street.ana.slash("ray create", prompt="a secret fox", private=True)
