@@ -7,7 +7,6 @@ from datetime import timedelta
 from bot import quota
 from bot.bot_context import BotContext
 from bot.clock import Clock
-from bot.disk import has_room
 from bot.errors import NoRoom, NotAllowed, NotOutside, NotServed, Paused, WrongChannel
 from bot.request import GenerationRequest, Requester
 from bot.store import places, settings
@@ -77,7 +76,7 @@ class Access:
         await self.check_place(requester, standing.state, name=name)
         self._check_channel(request, standing.rules)
         self._check_person(requester, standing)
-        if not has_room(self._context.data_dir, self._context.min_free_bytes):
+        if not await self._context.has_room():
             raise NoRoom
 
     def _check_channel(self, request: GenerationRequest, rules: places.Rules) -> None:

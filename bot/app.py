@@ -90,7 +90,8 @@ class App:
         supply.make_data_dir(self._config)
         self._secret = supply.secret_key(self._config)
         await self._open_database()
-        media = open_media(table.media_url, table.data_dir)
+        media = open_media(table.media_url, table.data_dir, min_free_bytes=table.min_free_bytes)
+        self._has_room = media.has_room
         self._stack.callback(media.close)
         self._stack.push_async_callback(self._codec.aclose)
         self._signer = LinkSigner(self._secret.encode())
@@ -142,6 +143,7 @@ class App:
             relay=self._relay,
             adapters=self._adapters,
             table=self._config.bot,
+            has_room=self._has_room,
         )
         self._web = self._build_web()
         await self._web.start()
@@ -259,8 +261,7 @@ class App:
         return BotContext(
             limits=config.limits,
             access=config.access,
-            data_dir=config.bot.data_dir,
-            min_free_bytes=config.bot.min_free_bytes,
+            has_room=self._has_room,
             announce=self._announcer.touch,
             nudge=self._relay.nudge,
             to_notice=self._to_notice,

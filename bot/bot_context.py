@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Literal, Protocol
 
 from bot.desk_views import Health
@@ -43,6 +42,7 @@ class Unpark(Protocol):
 class BotContext:
     """The rules of this bot, and whom the studio tells of a change.
 
+    `has_room` says whether the disk takes what a new job needs.
     `operators` are people at their platform who may act for every place, e.g. `discord:123`, or
     `slack:T0123:U0456` where an id is of one workspace only. `contacts` are who is told what only
     they can mend.
@@ -62,8 +62,7 @@ class BotContext:
 
     limits: LimitsTable
     access: AccessTable
-    data_dir: Path
-    min_free_bytes: int
+    has_room: Callable[[], Awaitable[bool]]
     announce: Callable[[JobId], None]
     nudge: Callable[[str], None]
     to_notice: Callable[[Job], Awaitable[Notice]]

@@ -23,8 +23,10 @@ from bot.errors import ClipUnavailable
 
 CHUNK = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-#: Files this fresh may still be on their way to a chat, so no cache lets them go.
+#: The newest copies may still be on their way to a chat, so no cache lets so many of them go.
 _CACHE_KEEPS = 32
+#: On a full disk they go as well, once nobody has used them for so long.
+_IDLE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,11 +188,15 @@ def sync_folder(folder: Path) -> None:
 
 
 class Cache:
-    """Local copies of what is kept elsewhere, within a bound; the longest unused go first."""
+    """Local copies of what is kept elsewhere; the longest unused go first.
 
-    def __init__(self, root: Path, *, max_bytes: int) -> None:
+    They keep within a bound, and leave so many bytes of their disk `unused`.
+    """
+
+    def __init__(self, root: Path, *, max_bytes: int, unused: int = 0) -> None:
         self._root = root
         self._max_bytes = max_bytes
+        self._unused = unused
 
     def find(self, name: str) -> Path | None:
         """The copy, which thereby counts as just used."""
@@ -207,7 +213,7 @@ class Cache:
         with disk_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished.replace(path)
-            self._trim()
+        self.trim()
         return path
 
     def drop(self, name: str) -> None:
@@ -215,16 +221,37 @@ class Cache:
         with disk_errors():
             (self._root / name).unlink(missing_ok=True)
 
-    def _trim(self) -> None:
+    def trim(self) -> None:
+        """Let go what is too much."""
+        if not self._root.is_dir():
+            return
+        with disk_errors():
+            files = self._by_use()
+            newest = {path for _, path in files[-_CACHE_KEEPS:]}
+            over = sum(entry.st_size for entry, _ in files) - self._max_bytes
+            free = free_bytes(self._root)
+            lacking = 0 if free is None else self._unused - free
+            idle_since = self._disk_time() - _IDLE_SECONDS
+            for entry, path in files:
+                if path not in newest:
+                    excess = max(over, lacking)
+                else:
+                    excess = lacking if entry.st_mtime < idle_since else 0
+                if excess <= 0:
+                    return
+                path.unlink(missing_ok=True)
+                over -= entry.st_size
+                lacking -= entry.st_size
+
+    def _disk_time(self) -> float:
+        """How late it is for the disk, by which the copies are dated."""
+        os.utime(self._root)
+        return self._root.stat().st_mtime
+
+    def _by_use(self) -> list[tuple[os.stat_result, Path]]:
         files = []
         for path in self._root.rglob("*"):
             with suppress(FileNotFoundError):  # Somebody else let it go meanwhile.
                 if stat.S_ISREG((entry := path.stat()).st_mode):
                     files.append((entry, path))
-        files.sort(key=lambda entry: entry[0].st_mtime_ns)
-        size = sum(entry.st_size for entry, _ in files)
-        for entry, path in files[:-_CACHE_KEEPS]:
-            if size <= self._max_bytes:
-                return
-            path.unlink(missing_ok=True)
-            size -= entry.st_size
+        return sorted(files, key=lambda entry: entry[0].st_mtime_ns)

@@ -22,11 +22,13 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from bot.disk import CHUNK, Cache, Scratch, copy_durably, disk_errors, save
+from bot.disk import CHUNK, Cache, Scratch, copy_durably, disk_errors, has_room, save
 from bot.errors import ClipBroken, ClipUnavailable, ConfigError
 from bot.refs import MediaKey
 
 CACHE_BYTES = 2_000_000_000
+#: So many times `min_free_bytes` are left by copies: files under way need room beside them.
+ROOM_FACTOR = 6
 _KEY = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[a-z0-9_.-]+(/[a-z0-9_.-]+)*")
 
 
@@ -43,17 +45,34 @@ class Media:
     """Keeps files under keys. Raises `ClipUnavailable` where disk or bucket cannot serve now."""
 
     def __init__(
-        self, store: ObjectStore, data_dir: Path, *, folder: Path | None, cache_bytes: int
+        self,
+        store: ObjectStore,
+        data_dir: Path,
+        *,
+        folder: Path | None,
+        cache_bytes: int,
+        min_free_bytes: int,
     ) -> None:
         self._store = store
         self._folder = folder
-        self._cache = Cache(data_dir / "cache", max_bytes=cache_bytes)
+        self._data_dir = data_dir
+        self._min_free_bytes = min_free_bytes
+        unused = ROOM_FACTOR * min_free_bytes
+        self._cache = Cache(data_dir / "cache", max_bytes=cache_bytes, unused=unused)
         self._scratch = Scratch(data_dir / "tmp")
 
     @property
     def is_shared(self) -> bool:
         """Whether other machines see it too."""
         return self._folder is None
+
+    async def has_room(self) -> bool:
+        """Whether the disk has `min_free_bytes` left, if need be once old copies are let go."""
+        if has_room(self._data_dir, self._min_free_bytes):
+            return True
+        with suppress(ClipUnavailable):
+            await asyncio.to_thread(self._cache.trim)
+        return has_room(self._data_dir, self._min_free_bytes)
 
     def scratch(self, suffix: str = "") -> AbstractContextManager[Path]:
         """A path for an unfinished file, which is gone afterwards, also after a crash."""
@@ -136,6 +155,7 @@ def open_media(
     data_dir: Path,
     *,
     cache_bytes: int = CACHE_BYTES,
+    min_free_bytes: int = 0,
     options: Mapping[str, str] | None = None,
 ) -> Media:
     """Open the store: a folder in `data_dir`, or the bucket at `s3://`, `gs://` or `az://`.
@@ -143,11 +163,12 @@ def open_media(
     Options (`endpoint`, `access_key_id`, …) win over the cloud's own environment variables;
     plain HTTP is allowed only where an endpoint asks for it. Raises `ConfigError`.
     """
+    room = {"cache_bytes": cache_bytes, "min_free_bytes": min_free_bytes}
     if not url:
         folder = data_dir / "media"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return Media(LocalStore(folder), data_dir, folder=folder, cache_bytes=cache_bytes)
+            return Media(LocalStore(folder), data_dir, folder=folder, **room)
         except OSError as error:
             raise ConfigError(
                 f"[bot] data_dir: {folder} cannot be used: {error.strerror}."
@@ -165,7 +186,7 @@ def open_media(
         )
     except (BaseError, ValueError) as error:
         raise ConfigError(f"media_url cannot be used: {error}.") from error
-    return Media(store, data_dir, folder=None, cache_bytes=cache_bytes)
+    return Media(store, data_dir, folder=None, **room)
 
 
 class LinkSigner:

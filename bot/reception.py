@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import chain
 from pathlib import Path
 
 from bot.callbacks import Hint, token_hash
-from bot.disk import free_bytes, has_room
+from bot.disk import free_bytes
 from bot.errors import StoreBusy
 from bot.links import Links
 from bot.media import LinkSigner
@@ -43,9 +43,11 @@ class Reception:
         relay: Relay,
         adapters: Mapping[str, Adapter],
         table: BotTable,
+        has_room: Callable[[], Awaitable[bool]],
     ) -> None:
         self._database = database
         self._table = table
+        self._has_room = has_room
         self._signer = signer
         self._metrics = metrics
         self._providers = providers
@@ -121,7 +123,7 @@ class Reception:
         problems = {}
         if trouble := await health.check_database(self._database, seconds=READY_WITHIN):
             problems["database"] = trouble
-        if not has_room(self._table.data_dir, self._table.min_free_bytes):
+        if not await self._has_room():
             problems["disk"] = "It is nearly full, so nothing new is started."
         return problems
 

@@ -186,6 +186,20 @@ def test_the_newest_stay_even_in_a_cache_that_is_too_small(tmp_path: Path) -> No
     assert kept(tmp_path) == list(range(8, 40))
 
 
+def test_a_full_disk_keeps_no_copy_that_nobody_uses(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", max_bytes=10**9, unused=10**18)
+    for number in range(40):
+        cache.take(f"clips/{number}", write(tmp_path / "new", b"x" * 100))
+    assert kept(tmp_path) == list(range(8, 40))
+
+    for path in (tmp_path / "cache" / "clips").iterdir():
+        os.utime(path, (int(path.name), int(path.name)))
+    assert cache.find("clips/20") is not None
+    cache.trim()
+
+    assert kept(tmp_path) == [20]
+
+
 def test_many_may_let_go_of_the_same_copies_at_once(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", max_bytes=1)
 

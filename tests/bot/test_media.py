@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -278,6 +280,50 @@ async def test_the_cache_forgets_but_the_bucket_does_not(bucket: Bucket, tmp_pat
 
     assert len(files(tmp_path / "cache")) == 32
     assert [read(await media.fetch(key)).decode() for key in keys] == keys
+    media.close()
+
+
+def shrink_disk(monkeypatch: pytest.MonkeyPatch, cache: Path, size: int) -> None:
+    """From now on every disk seems to have so many bytes, used by nothing but a cache."""
+
+    def usage(_folder: Path) -> SimpleNamespace:
+        used = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+        return SimpleNamespace(free=size - used)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+
+async def test_copies_never_fill_a_small_disk(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"s3://{NAME}"
+    media = open_media(url, tmp_path, min_free_bytes=200, options=bucket.options)
+    shrink_disk(monkeypatch, tmp_path / "cache", 5000)
+    for number in range(60):
+        source = write(tmp_path / "source", b"x" * 100)
+        await media.put(MediaKey(f"clips/r-{number}.mp4"), source)
+        assert await media.has_room()
+
+    assert len(files(tmp_path / "cache")) == 38
+    assert len(bucket.objects) == 60
+    media.close()
+
+
+async def test_a_disk_that_new_clips_filled_has_room_again_once_nobody_uses_them(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"s3://{NAME}"
+    media = open_media(url, tmp_path, min_free_bytes=200, options=bucket.options)
+    shrink_disk(monkeypatch, tmp_path / "cache", 5000)
+    for number in range(32):
+        source = write(tmp_path / "source", b"x" * 155)
+        await media.put(MediaKey(f"clips/r-{number}.mp4"), source)
+    assert not await media.has_room()
+
+    for path in (tmp_path / "cache" / "clips").iterdir():
+        os.utime(path, (0, 0))
+
+    assert await media.has_room()
     media.close()
 
 
