@@ -17,6 +17,7 @@ import yaml
 
 from bot.config import load_config
 from bot.dialects.one_answer import AnswerTable
+from bot.media import ROOM_FACTOR
 from bot.supply import check_shared
 from bot.tables import BotTable
 
@@ -88,6 +89,25 @@ def test_replicas_are_told_what_they_must_share(monkeypatch: pytest.MonkeyPatch)
         assert _seconds(each["stop_grace_period"]) > GRACE
     # `docker compose up -d` alone starts what one machine needs.
     assert [name for name, each in services.items() if "profiles" not in each] == ["raybot"]
+
+
+def test_a_replica_has_memory_for_what_lies_in_it_and_room_for_copies_of_clips() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    one, replica = services["raybot"], services["replica"]
+    sizes = dict(re.findall(r"(\S+?):size=(\w+)", " ".join(replica["tmpfs"])))
+    assert set(sizes) == {"/tmp", "/data"}
+    beside = _bytes(replica["mem_limit"]) - sum(map(_bytes, sizes.values()))
+    assert beside >= _bytes(one["mem_limit"])
+    left_free = ROOM_FACTOR * BotTable.model_fields["min_free_bytes"].default
+    assert _bytes(sizes["/data"]) - left_free > 500_000_000
+    # Copies leave more than what an alarm goes off at.
+    paper = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    [alarm] = re.findall(r"raybot_disk_free_bytes < (\S+)", paper)
+    assert left_free > float(alarm)
+
+
+def _bytes(size: str) -> int:
+    return int(size[:-1]) * {"m": 1 << 20, "g": 1 << 30}[size[-1]]
 
 
 def test_what_stops_it_waits_until_it_has_stopped() -> None:
