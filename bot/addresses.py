@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
 
 import anyio.lowlevel
 import httpx
@@ -26,6 +27,7 @@ Connect = Callable[[], httpx.AsyncBaseTransport]
 
 REDIRECTS = 3
 _PORTS = {"http": 80, "https": 443}
+_LOCAL_NAMES = (".local", ".localhost", ".localdomain", ".internal", ".lan", ".home.arpa")
 MOST_PORT = 65_535
 
 # `is_global` of the standard library lets NAT64 and 6to4 forms of private addresses, multicast
@@ -66,6 +68,18 @@ def is_public_address(text: str) -> bool:
     except ValueError:
         return False
     return _is_public(address)
+
+
+def is_link_for_all(url: str) -> bool:
+    """Whether a link can be opened from everywhere, as far as its host's name tells."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "https":
+        return False
+    try:
+        return _is_public(ip_address(host))
+    except ValueError:
+        return "." in host and not host.endswith(_LOCAL_NAMES)
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bot import choice, orphans, preflight, quota
+from bot import choice, handover, orphans, preflight, quota
 from bot.clock import SystemClock
 from bot.config import Config
 from bot.errors import (
@@ -23,7 +23,6 @@ from bot.media import open_media
 from bot.planning import misnamed, to_price
 from bot.ports import Finding, ModelCapabilities, Provider
 from bot.presets import CHOOSABLE, with_defaults
-from bot.public_listener import LOOPBACK
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
 from bot.store import copy_marker, jobs, ledger, places, reports
@@ -31,10 +30,8 @@ from bot.store.database import Database, open_database
 from bot.supply import (
     SIMULATOR,
     Opened,
-    can_host,
     check_adapter,
     database_url,
-    needs_account,
     open_provider,
     simulator_table,
     switched_on,
@@ -54,10 +51,6 @@ NO_MEMBER_SINCE = (
 NO_ADAPTER = (
     "No adapter is configured: `raybot run` wants a table such as [adapters.terminal], "
     "`raybot chat` wants none."
-)
-GIVE_IMAGES = (
-    "set [bot] public_url or media_url, or name a service that takes files, such as fal or "
-    "replicate, in [defaults] providers"
 )
 #: A service may be slow; an operator who waits is not asked for more patience than this.
 ANSWER_WITHIN = 15.0
@@ -252,7 +245,8 @@ async def _look_at_service(
         missing = f"{name}: no api_key, so it is not used ({where})"
         return [Finding(is_well=not is_needed, sentence=missing)]
     try:
-        return [await _ask(opened, seconds), *_look_at_links(config, opened)]
+        links = await handover.look(config, opened, seconds=seconds)
+        return [await _ask(opened, seconds), *links]
     finally:
         await opened.provider.aclose()
 
@@ -296,36 +290,6 @@ def _to_finding(provider: Provider, balance: Micros | None) -> Finding:
             "min_balance_usd"
         )
     return _well(f"{provider.name}: the key is good, {money(balance)} is left")
-
-
-def _look_at_links(config: Config, opened: Opened) -> list[Finding]:
-    """Whether the images that people attach can reach a service that takes links only."""
-    models = opened.provider.capabilities.values()
-    takes_links = any(
-        model.image_input == "link" and any("image" in pair for pair in model.frames)
-        for model in models
-    )
-    has_way = config.bot.public_url or config.bot.media_url or opened.host in LOOPBACK
-    if not takes_links or has_way:
-        return []
-    name, hosts = opened.provider.name, _hosts(config)
-    lend = ", ".join(chat for chat, can in hosts.items() if can)
-    lack = ", ".join(chat for chat, can in hosts.items() if not can and needs_account(chat))
-    if not lend:
-        return [_amiss(f"Images cannot be given to {name}: {GIVE_IMAGES}")]
-    findings = [_well(f"{name} fetches images from Raybot's own messages in {lend}")]
-    if lack:
-        findings.append(_amiss(f"Images in {lack} cannot be given to {name}: {GIVE_IMAGES}"))
-    return findings
-
-
-def _hosts(config: Config) -> dict[str, bool]:
-    """The chats, and whether images can be handed over by their own links."""
-    found = {}
-    for name in config.adapters:
-        with suppress(ConfigError):  # Its own line says so.
-            found[name] = can_host(config, name)
-    return found
 
 
 # ---- the chat platforms ------------------------------------------------------------------------

@@ -14,7 +14,14 @@ from typing import Literal
 
 import httpx
 
-from bot.addresses import Connect, Guard, Resolve, connect_directly, system_resolve
+from bot.addresses import (
+    Connect,
+    Guard,
+    Resolve,
+    connect_directly,
+    is_link_for_all,
+    system_resolve,
+)
 from bot.codec import Codec
 from bot.disk import save
 from bot.errors import AddressRefused, ClipBroken, ClipUnavailable, FrameRejected
@@ -143,14 +150,19 @@ class Frames:
             link=link,
         )
 
-    def can_hand_over(self, image_input: Literal["link", "bytes"], *, has_link: bool) -> bool:
+    async def can_hand_over(
+        self, image_input: Literal["link", "bytes"], *, has_link: bool
+    ) -> bool:
         """Whether a provider could get an image at all; asked before money is held.
 
         `has_link`: the chat can make a public link, or the person typed an https one.
         """
-        return (
-            image_input == "bytes" or has_link or self._media.is_shared or bool(self._public_url)
-        )
+        if image_input == "bytes" or has_link or self._public_url:
+            return True
+        try:
+            return await self._bucket_link(MediaKey(_FOLDER)) is not None
+        except ClipUnavailable:
+            return True  # A link can be made once the bucket is back.
 
     async def hand_over(
         self,
@@ -170,12 +182,9 @@ class Frames:
         if image_input == "bytes":
             path = await self.local(frame)
             return FrameHandle(path=str(path), content_type=frame.content_type)
-        url = await self._media.presign(frame.key, RELAY_HOURS * 3600)
-        if url is None and self._public_url:
-            until = now + timedelta(hours=RELAY_HOURS)
-            url = self._public_url + self._signer.sign(relay_path(job_id, attempt, slot), until)
-        if url is None:
-            url = chat_link or _typed(frame)
+        relay = self._relay_link(relay_path(job_id, attempt, slot), now)
+        url = relay if is_link_for_all(relay) else await self._bucket_link(frame.key)
+        url = url or relay or chat_link or _typed(frame)
         if url is None:
             raise FrameRejected(
                 "The video service fetches images by a public link, and Raybot cannot make one "
@@ -183,6 +192,17 @@ class Frames:
                 "or give the image as an https:// link."
             )
         return FrameHandle(url=url, content_type=frame.content_type)
+
+    def _relay_link(self, path: str, now: datetime) -> str:
+        """A link of our own; empty where we have no address."""
+        if not self._public_url:
+            return ""
+        return self._public_url + self._signer.sign(path, now + timedelta(hours=RELAY_HOURS))
+
+    async def _bucket_link(self, key: MediaKey) -> str | None:
+        """A link of the bucket; None where others could not open it."""
+        link = await self._media.presign(key, RELAY_HOURS * 3600)
+        return link if link is not None and is_link_for_all(link) else None
 
     async def local(self, frame: StoredFrame) -> Path:
         """A local copy of the image; raises `FrameRejected` where it is no longer kept."""

@@ -61,11 +61,6 @@ class Media:
         self._cache = Cache(data_dir / "cache", max_bytes=cache_bytes, unused=unused)
         self._scratch = Scratch(data_dir / "tmp")
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other machines see it too."""
-        return self._folder is None
-
     async def has_room(self) -> bool:
         """Whether the disk has `min_free_bytes` left, if need be once old copies are let go."""
         if has_room(self._data_dir, self._min_free_bytes):
@@ -173,12 +168,23 @@ def open_media(
             raise ConfigError(
                 f"[bot] data_dir: {folder} cannot be used: {error.strerror}."
             ) from error
+    return Media(_open_bucket(url, options or {}), data_dir, folder=None, **room)
+
+
+async def sample_link(url: str) -> str:
+    """A link of a bucket, to see where they lead; raises `ConfigError` and `ClipUnavailable`."""
+    store: Any = _open_bucket(url, {})
+    with _bucket_errors():
+        return await obstore.sign_async(store, "GET", "frames", timedelta(minutes=1))
+
+
+def _open_bucket(url: str, options: Mapping[str, str]) -> ObjectStore:
     if not url.startswith(("s3://", "gs://", "az://")):
         raise ConfigError("media_url must begin with s3://, gs:// or az://, or be empty.")
-    settings: Any = options or {}
+    settings: Any = options
     plain = settings.get("endpoint", "").startswith("http://")
     try:
-        store = from_url(
+        return from_url(
             url,
             client_options={"allow_http": plain} if plain else None,
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
@@ -186,7 +192,6 @@ def open_media(
         )
     except (BaseError, ValueError) as error:
         raise ConfigError(f"media_url cannot be used: {error}.") from error
-    return Media(store, data_dir, folder=None, **room)
 
 
 class LinkSigner:

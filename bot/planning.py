@@ -177,9 +177,9 @@ class Planner:
         can = provider.capabilities[settled.model]
         for frame, stored in zip(frames_of(settled), (kept.start, kept.end), strict=True):
             if stored is not None:
-                self._check_hand_over(job, stored, can)
+                await self._check_hand_over(job, stored, can)
             elif isinstance(frame, PreviousShot):
-                self._check_hand_over(job, None, can)
+                await self._check_hand_over(job, None, can)
             elif isinstance(frame, ClipFrame):
                 await self._check_parent(job, frame, provider)
         shape = kept.start or kept.end
@@ -333,12 +333,12 @@ class Planner:
         if any(frames_of(job.request.work)):
             await self._frames.forget(job.id)
 
-    def _check_hand_over(
+    async def _check_hand_over(
         self, job: Job, stored: StoredFrame | None, can: ModelCapabilities
     ) -> None:
         """Refuse before money is held if the provider could not be given this image."""
         has_link = stored is not None and (stored.link or "").startswith("https://")
-        if self._frames.can_hand_over(can.image_input, has_link=has_link):
+        if await self._frames.can_hand_over(can.image_input, has_link=has_link):
             return
         adapter = self._adapters.get(job.request.thread.adapter)
         if adapter is None or not adapter.limits(job.request.thread).can_host:

@@ -136,7 +136,7 @@ class StepContext:
         Raises `FrameRejected` where the image may be shown nowhere.
         """
         adapter = self.adapters.get(job.request.thread.adapter)
-        if adapter is None or not self.is_hosted(job, image_input):
+        if adapter is None or not await self.is_hosted(job, image_input):
             return None
         hosting = await self._to_hosting(job, slot)
         try:
@@ -175,11 +175,11 @@ class StepContext:
 
         await self.database.write(write)
 
-    def is_hosted(self, job: Job, image_input: Literal["link", "bytes"]) -> bool:
+    async def is_hosted(self, job: Job, image_input: Literal["link", "bytes"]) -> bool:
         """Whether the chat must show the images of a job, as nothing else can."""
         thread = job.request.thread
         adapter = self.adapters.get(thread.adapter)
-        if adapter is None or self.frames.can_hand_over(image_input, has_link=False):
+        if adapter is None or await self.frames.can_hand_over(image_input, has_link=False):
             return False
         return adapter.limits(thread).can_host
 

@@ -93,7 +93,9 @@ class Submitter:
                 ),
             )
         except ProviderRejected as error:
-            if error.code == "image" and self._is_worth_a_fresh_link(job, provider, submission):
+            if error.code == "image" and await self._is_worth_a_fresh_link(
+                job, provider, submission
+            ):
                 await self._not_taken(job, submission, None)
                 return
             failure = Failure(code=error.code, sentence=error.sentence)
@@ -112,10 +114,12 @@ class Submitter:
             )
             self._context.hooks.watch(taken)
 
-    def _is_worth_a_fresh_link(self, job: Job, provider: Provider, submission: Submission) -> bool:
+    async def _is_worth_a_fresh_link(
+        self, job: Job, provider: Provider, submission: Submission
+    ) -> bool:
         """Whether an image that could not be fetched may only have had a link that ended."""
         model = provider.capabilities[job.work.model]
-        return submission.attempt == 1 and self._context.is_hosted(job, model.image_input)
+        return submission.attempt == 1 and await self._context.is_hosted(job, model.image_input)
 
     async def _prepare(self, job: Job, provider: Provider, token: str) -> Submission:
         attempt = job.attempt + 1

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -23,6 +23,13 @@ NAME = "clips"
 
 class Bucket:
     """Objects by key. `is_down` answers everything with 503."""
+
+    #: What is signed with, wherever it listens.
+    keys: ClassVar = {
+        "access_key_id": ACCESS_KEY,
+        "secret_access_key": SECRET_KEY,
+        "region": REGION,
+    }
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -49,12 +56,7 @@ class Bucket:
     @property
     def options(self) -> dict[str, str]:
         """What the store needs to find and use this bucket."""
-        return {
-            "endpoint": self.endpoint,
-            "access_key_id": ACCESS_KEY,
-            "secret_access_key": SECRET_KEY,
-            "region": REGION,
-        }
+        return {"endpoint": self.endpoint, **self.keys}
 
     @property
     def endpoint(self) -> str:

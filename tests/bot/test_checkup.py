@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from discord.http import Route
 
-from bot import checkup
+from bot import checkup, handover
 from bot.app import App
 from bot.clock import SystemClock
 from bot.config import Config, to_config
@@ -27,6 +27,7 @@ from bot.store.database import Tx, open_database
 from bot.store.schema import COPY
 from bot.store.sqlite import wal_flaw
 from bot.supply import database_url, open_provider
+from tests.bucket import Bucket
 from tests.conftest import running, to_test_config
 from tests.discord_server import DiscordServer, Permission
 from tests.fakes import MovableClock, RecordingAdapter
@@ -293,25 +294,52 @@ async def test_a_service_that_does_not_exist_is_named(tmp_path: Path) -> None:
     ("bot", "is_said"),
     [({}, True), ({"public_url": "https://example.org"}, False), ({"media_url": "s3://b"}, False)],
 )
-def test_a_service_that_takes_links_needs_a_way_to_give_them(
-    tmp_path: Path, bot: dict[str, str], *, is_said: bool
+async def test_a_service_that_takes_links_needs_a_way_to_give_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bot: dict[str, str], *, is_said: bool
 ) -> None:
+    sign_with(monkeypatch, "https://storage.example.org")
     config = to_config(
         {"bot": {"data_dir": str(tmp_path), **bot}, "providers": {"luma": {"api_key": "luma-key"}}}
     )
     opened = open_provider(config, "luma", clock=SystemClock())
     assert opened is not None
-    found = [each.sentence for each in checkup._look_at_links(config, opened)]
+    found = [each.sentence for each in await handover.look(config, opened, seconds=5)]
     says = "Images cannot be given to luma: set [bot] public_url or media_url, or name a service"
     assert [each.startswith(says) for each in found] == [True] * is_said
 
 
-def test_a_service_that_takes_no_images_needs_no_way_to_give_them(tmp_path: Path) -> None:
+def sign_with(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """The cloud's own variables, as an operator sets them."""
+    monkeypatch.setenv("AWS_ENDPOINT", endpoint)
+    for name, value in Bucket.keys.items():
+        monkeypatch.setenv(f"AWS_{name.upper()}", value)
+
+
+@pytest.mark.parametrize("address", ["", "https://ray.example.org"])
+async def test_links_of_a_bucket_inside_are_no_way_to_give_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    sign_with(monkeypatch, "http://minio:9000")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    bot = {"data_dir": str(tmp_path), "media_url": "s3://raybot", "public_url": address}
+    config = to_config({"bot": bot, "providers": {"luma": {"api_key": "luma-key"}}})
+    opened = open_provider(config, "luma", clock=SystemClock())
+    assert opened is not None
+    found = [each.sentence for each in await handover.look(config, opened, seconds=5)]
+    says = (
+        "Images cannot be given to luma: links of the bucket lead to http://minio:9000, which "
+        "others cannot open. Set [bot] public_url, or name a service that takes files, such "
+        "as fal or replicate, in [defaults] providers"
+    )
+    assert found == ([] if address else [says])
+
+
+async def test_a_service_that_takes_no_images_needs_no_way_to_give_them(tmp_path: Path) -> None:
     table = {"api_key": "a-key", "base_url": "https://acme.example.org", "result": "url"}
     config = to_config_of(tmp_path, providers={"intersect": table})
     opened = open_provider(config, "intersect", clock=SystemClock())
     assert opened is not None
-    assert checkup._look_at_links(config, opened) == []
+    assert await handover.look(config, opened, seconds=5) == []
 
 
 # ---- tables and the database ------------------------------------------------------------------
@@ -567,7 +595,7 @@ async def test_a_rule_that_a_platform_cannot_keep_is_said(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("hosting", "is_said"), [("chat", False), ("off", True)])
-def test_a_chat_that_shows_images_is_a_way_to_give_them(
+async def test_a_chat_that_shows_images_is_a_way_to_give_them(
     tmp_path: Path, hosting: str, *, is_said: bool
 ) -> None:
     config = to_config_of(
@@ -577,26 +605,29 @@ def test_a_chat_that_shows_images_is_a_way_to_give_them(
     )
     opened = open_provider(config, "luma", clock=SystemClock())
     assert opened is not None
-    [found] = checkup._look_at_links(config, opened)
+    [found] = await handover.look(config, opened, seconds=5)
     assert found.is_well is not is_said
     assert is_said or found.sentence.endswith("from Raybot's own messages in discord")
 
 
-def test_images_in_slack_need_an_address_or_a_service_that_takes_files(tmp_path: Path) -> None:
+async def test_images_in_slack_need_an_address_or_a_service_that_takes_files(
+    tmp_path: Path,
+) -> None:
     keys = {"luma": {"api_key": "luma-key"}, "replicate": {"api_key": "r8_key"}}
 
-    def found(name: str, **chats: dict[str, Any]) -> list[tuple[bool, str]]:
+    async def found(name: str, **chats: dict[str, Any]) -> list[tuple[bool, str]]:
         config = to_config_of(tmp_path, providers=keys, adapters={"terminal": {}, **chats})
         opened = open_provider(config, name, clock=SystemClock())
         assert opened is not None
-        return [(each.is_well, each.sentence) for each in checkup._look_at_links(config, opened)]
+        seen = await handover.look(config, opened, seconds=5)
+        return [(each.is_well, each.sentence) for each in seen]
 
     cure = "set [bot] public_url or media_url, or name a service that takes files, such as fal or "
-    [(is_well, sentence)] = found("luma", slack={})
+    [(is_well, sentence)] = await found("luma", slack={})
     assert not is_well
     assert sentence.startswith(f"Images cannot be given to luma: {cure}")
-    lent, (is_well, sentence) = found("luma", slack={}, discord={})
+    lent, (is_well, sentence) = await found("luma", slack={}, discord={})
     assert lent == (True, "luma fetches images from Raybot's own messages in discord")
     assert not is_well
     assert sentence.startswith(f"Images in slack cannot be given to luma: {cure}")
-    assert found("replicate", slack={}) == []
+    assert await found("replicate", slack={}) == []

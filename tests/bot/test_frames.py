@@ -30,6 +30,7 @@ JOB = JobId("r-1a2b3c4d5e")
 KEY = MediaKey("frames/r-1a2b3c4d5e/start.jpg")
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SIGNER = LinkSigner(b"a secret")
+CLOSED = "https://10.1.2.3:9000"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -282,21 +283,42 @@ async def test_our_own_relay_is_signed_for_a_day(
     assert not SIGNER.verify(url.path, exp, sig, NOW + timedelta(hours=24))
 
 
-async def test_a_link_of_the_bucket_comes_before_all_others(
+def bucket_at(endpoint: str, folder: Path) -> Media:
+    """A bucket that is asked for links alone, which takes no network."""
+    return open_media(f"s3://{NAME}", folder, options=Bucket.keys | {"endpoint": endpoint})
+
+
+async def test_a_link_of_the_bucket_comes_before_those_of_others(
     codec: Codec, host: PublicHost, tmp_path: Path
 ) -> None:
-    async with Bucket() as bucket:
-        media = open_media(f"s3://{NAME}", tmp_path, options=bucket.options)
-        frames = frames_of(media, codec, host, public_url="https://ray.example")
-        frame = await frames.keep(JOB, "start", stream(rendered.png()))
+    media = bucket_at("https://storage.example", tmp_path)
+    chat = "https://chat.example/fox.jpg"
 
-        url = await link_from(frames, frame, chat_link="https://chat.example/fox.jpg")
+    for address in ("", "http://127.0.0.1:8080"):
+        frames = frames_of(media, codec, host, public_url=address)
+        url = httpx.URL(await link_from(frames, kept(), chat_link=chat))
+        assert (url.host, url.path) == ("storage.example", f"/{NAME}/{KEY}")
+        assert url.params["X-Amz-Expires"] == "86400"
+    media.close()
 
-        async with httpx.AsyncClient() as provider:
-            answer = await provider.get(url)
-        assert answer.headers["Content-Type"] == "image/jpeg"
-        assert answer.content == bucket.objects[KEY]
-        media.close()
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://minio:9000", "http://storage.example", "https://minio:9000", CLOSED]
+)
+async def test_a_link_of_a_bucket_that_others_cannot_reach_is_never_handed_over(
+    codec: Codec, host: PublicHost, tmp_path: Path, endpoint: str
+) -> None:
+    media = bucket_at(endpoint, tmp_path)
+    bare = frames_of(media, codec, host)
+    public = frames_of(media, codec, host, public_url="https://ray.example")
+    chat = "https://chat.example/fox.jpg"
+
+    assert httpx.URL(await link_from(public, kept())).host == "ray.example"
+    assert await link_from(bare, kept(), chat_link=chat) == chat
+    with pytest.raises(FrameRejected, match=r"bot\.public_url or bot\.media_url"):
+        await link_from(bare, kept())
+    assert not await bare.can_hand_over("link", has_link=False)
+    media.close()
 
 
 async def test_without_both_the_chats_link_or_the_typed_one_serves(frames: Frames) -> None:
@@ -319,15 +341,14 @@ async def test_whether_it_can_be_handed_over_is_known_before(
     bare = frames_of(media, codec, host)
     public = frames_of(media, codec, host, public_url="https://ray.example")
 
-    assert bare.can_hand_over("bytes", has_link=False)
-    assert bare.can_hand_over("link", has_link=True)
-    assert not bare.can_hand_over("link", has_link=False)
-    assert public.can_hand_over("link", has_link=False)
+    assert await bare.can_hand_over("bytes", has_link=False)
+    assert await bare.can_hand_over("link", has_link=True)
+    assert not await bare.can_hand_over("link", has_link=False)
+    assert await public.can_hand_over("link", has_link=False)
 
-    async with Bucket() as bucket:
-        shared = open_media(f"s3://{NAME}", tmp_path / "other", options=bucket.options)
-        assert frames_of(shared, codec, host).can_hand_over("link", has_link=False)
-        shared.close()
+    shared = bucket_at("https://storage.example", tmp_path / "other")
+    assert await frames_of(shared, codec, host).can_hand_over("link", has_link=False)
+    shared.close()
 
 
 # ---- forgetting ------------------------------------------------------------------------------

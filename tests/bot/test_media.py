@@ -147,7 +147,6 @@ async def test_nothing_unfinished_stays(media: Media, tmp_path: Path) -> None:
 async def test_a_folder_is_for_one_machine(folder: Media, tmp_path: Path) -> None:
     await folder.put(CLIP, write(tmp_path / "source", b"content"))
 
-    assert not folder.is_shared
     assert await folder.presign(CLIP, 60) is None
     assert await folder.fetch(CLIP) == tmp_path / "media" / CLIP
 
@@ -227,7 +226,6 @@ async def test_a_presigned_link_works_for_anyone_and_only_as_signed(
 
     link = await shared.presign(key, 60)
 
-    assert shared.is_shared
     assert link is not None
     async with httpx.AsyncClient() as anyone:
         answer = await anyone.get(link)
