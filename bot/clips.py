@@ -177,14 +177,16 @@ class Clips:
             await self._media.delete(key)
 
     async def sweep(self, now: datetime, *, days: int, spare: Collection[JobId] = ()) -> int:
-        """Delete files older than so many days, but for these jobs'; how many."""
+        """Delete files older than so many days, but for these jobs'; how many.
+
+        Raises `ClipUnavailable` where one is left.
+        """
         old = [
             each.key
             for each in await self._media.list(_FOLDER)
             if each.modified < now - timedelta(days=days) and _owner(each.key) not in spare
         ]
-        for key in old:
-            await self._media.delete(key)
+        await self._media.delete_all(old)
         return len(old)
 
     async def _download(self, url: str, path: Path) -> Saved:

@@ -224,7 +224,8 @@ class Frames:
     ) -> int:
         """Delete images older than so many hours, but for these jobs'; how many.
 
-        One that nobody else has is kept for so many `days`, for another try.
+        One that nobody else has is kept for so many `days`, for another try. Raises
+        `ClipUnavailable` where one is left.
         """
         old = [
             each.key
@@ -235,8 +236,7 @@ class Frames:
             for each in await self._media.list(folder)
             if each.modified < now - age and _owner(each.key) not in spare
         ]
-        for key in old:
-            await self._media.delete(key)
+        await self._media.delete_all(old)
         return len(old)
 
 

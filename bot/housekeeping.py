@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from bot.clips import Clips
 from bot.clock import Clock
-from bot.errors import BotError
+from bot.errors import BotError, StoreError
 from bot.frames import Frames
 from bot.log import get_logger
 from bot.metrics import Metrics
+from bot.refs import JobId
 from bot.store import inbox, jobs, ledger, settings, sittings, stories
 from bot.store.database import Database
 from bot.tables import BotTable
@@ -47,29 +50,64 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Do the chores every hour until cancelled; one that fails spoils no other."""
-        chores = [self.verify_books]
+        await self._try("the books", self.verify_books)
         while True:
-            for chore in chores:
-                try:
-                    await chore()
-                except BotError as error:
-                    log.error("housekeeping.failed", cause=error.sentence)  # noqa: TRY400
-            chores = [self.clean, self.verify_books]
             await self._clock.wait(asyncio.Event(), self._clock.now() + CLEAN_EVERY)
+            await self.clean()
+            await self._try("the books", self.verify_books)
 
     async def clean(self) -> None:
-        """Drop what is past its time."""
-        table, now = self._table, self._clock.now()
-        hours, days = table.frame_retention_hours, table.upload_retention_days
-        in_use = await self._database.read(stories.in_use)
-        await self._clips.sweep(now, days=table.clip_retention_days, spare=in_use)
-        await self._frames.sweep(now, hours=hours, days=days, spare=in_use)
-        await self._database.write(lambda tx: settings.forget_ended(tx, now - KEPT_FOR_JOBS))
-        await self._database.write(
-            lambda tx: inbox.forget(tx, done=now - KNOWN_KEYS, undone=now - UNDONE_FOR)
-        )
+        """Drop what is past its time, as far as it can be."""
+        chores = {
+            "old clips": self._clean_clips,
+            "old images": self._clean_images,
+            "what chats keep of old jobs": self._forget_ended,
+            "old deliveries": self._forget_deliveries,
+            "old sessions": self._end_sittings,
+            "old prompts": self._forget_prompts,
+        }
+        for what, chore in chores.items():
+            await self._try(what, chore)
+
+    async def _try(self, what: str, chore: Callable[[], Awaitable[None]]) -> None:
+        """Do a chore; where it fails, the operator hears of it once a day."""
+        try:
+            await chore()
+        except BotError as error:
+            log.error("housekeeping.failed", chore=what, cause=error.sentence)  # noqa: TRY400
+            now = self._clock.now()
+            key = f"housekeeping:{what}:{now:%Y-%m-%d}"
+            sentence = f"Housekeeping fails at {what}, and tries again each hour: {error.sentence}"
+            with suppress(StoreError):
+                await self._note(key, sentence, now)
+
+    async def _clean_clips(self) -> None:
+        days, in_use = self._table.clip_retention_days, await self._in_use()
+        await self._clips.sweep(self._clock.now(), days=days, spare=in_use)
+
+    async def _clean_images(self) -> None:
+        hours, days = self._table.frame_retention_hours, self._table.upload_retention_days
+        in_use = await self._in_use()
+        await self._frames.sweep(self._clock.now(), hours=hours, days=days, spare=in_use)
+
+    async def _in_use(self) -> Collection[JobId]:
+        return await self._database.read(stories.in_use)
+
+    async def _forget_ended(self) -> None:
+        before = self._clock.now() - KEPT_FOR_JOBS
+        await self._database.write(lambda tx: settings.forget_ended(tx, before))
+
+    async def _forget_deliveries(self) -> None:
+        now = self._clock.now()
+        done, undone = now - KNOWN_KEYS, now - UNDONE_FOR
+        await self._database.write(lambda tx: inbox.forget(tx, done=done, undone=undone))
+
+    async def _end_sittings(self) -> None:
+        now = self._clock.now()
         await self._database.write(lambda tx: sittings.sweep(tx, now))
-        before = now - timedelta(days=self._table.prompt_retention_days)
+
+    async def _forget_prompts(self) -> None:
+        before = self._clock.now() - timedelta(days=self._table.prompt_retention_days)
         while await self._database.write(lambda tx: jobs.forget_prompts(tx, before)):
             pass
 
@@ -86,5 +124,7 @@ class Housekeeping:
     async def _note_broken(self, rule: str, ids: list[str]) -> None:
         now = self._clock.now()
         sentence = f"The books break a rule ({rule}): {', '.join(ids[:5])}."
-        key = f"invariant:{rule}:{now:%Y-%m-%d}"
+        await self._note(f"invariant:{rule}:{now:%Y-%m-%d}", sentence, now)
+
+    async def _note(self, key: str, sentence: str, now: datetime) -> None:
         await self._database.write(lambda tx: settings.note_operator(tx, key, sentence, now))

@@ -11,7 +11,7 @@ import hmac
 import mimetypes
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +29,8 @@ from bot.refs import MediaKey
 CACHE_BYTES = 2_000_000_000
 #: So many times `min_free_bytes` are left by copies: files under way need room beside them.
 ROOM_FACTOR = 6
+#: After so many files that could not be deleted the store is taken for one out of reach.
+MOST_KEPT = 20
 _KEY = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[a-z0-9_.-]+(/[a-z0-9_.-]+)*")
 
 
@@ -118,6 +120,20 @@ class Media:
             await obstore.delete_async(self._store, key)
         # Only now, so that who asks for it meanwhile does not bring it back.
         await asyncio.to_thread(self._cache.drop, key)
+
+    async def delete_all(self, keys: Iterable[MediaKey]) -> None:
+        """Forget files, past those that the store keeps; raises `ClipUnavailable` for these."""
+        kept: list[MediaKey] = []
+        for key in keys:
+            try:
+                await self.delete(key)
+            except ClipUnavailable:
+                kept.append(key)
+            if len(kept) == MOST_KEPT:
+                break
+        if kept:
+            more = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
+            raise ClipUnavailable(f"Raybot's media store does not delete {kept[0]}{more}.")
 
     async def list(self, prefix: str) -> list[StoredObject]:
         """Everything of ours under a folder such as `clips/`; what others left there is no key."""

@@ -22,7 +22,7 @@ NAME = "clips"
 
 
 class Bucket:
-    """Objects by key. `is_down` answers everything with 503."""
+    """Objects by key; those that are `locked` are not deleted. `is_down` answers all with 503."""
 
     #: What is signed with, wherever it listens.
     keys: ClassVar = {
@@ -36,6 +36,7 @@ class Bucket:
         self.types: dict[str, str] = {}
         self.calls: list[str] = []
         self.is_down = False
+        self.locked: set[str] = set()
         self.before_delete: Callable[[], Awaitable[object]] | None = None
 
     async def __aenter__(self) -> Self:
@@ -91,9 +92,15 @@ class Bucket:
 
     def _delete(self, order: str) -> web.Response:
         keys = re.findall(r"<Key>(.*?)</Key>", order)
+        body = ""
         for key in keys:
-            self.objects.pop(key, None)
-        body = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
+            named = f"<Key>{escape(key)}</Key>"
+            if key in self.locked:
+                code = "<Code>AccessDenied</Code><Message>Access Denied</Message>"
+                body += f"<Error>{named}{code}</Error>"
+            else:
+                self.objects.pop(key, None)
+                body += f"<Deleted>{named}</Deleted>"
         return web.Response(text=f"<DeleteResult>{body}</DeleteResult>")
 
     def _list(self, prefix: str) -> web.Response:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -41,6 +42,7 @@ from bot.store import settings
 from bot.store.database import open_database
 from bot.tables import BotTable, Contact
 from tests.bot.store.conftest import NOW, Books
+from tests.bucket import NAME, Bucket
 from tests.conftest import House
 from tests.fakes import MovableClock, RecordingAdapter
 
@@ -646,7 +648,14 @@ class Home:
 
 @pytest.fixture
 async def home(office: Office, tmp_path: Path) -> AsyncIterator[Home]:
-    media, codec, metrics = open_media("", tmp_path), Codec(), Metrics()
+    async with at_home(office, open_media("", tmp_path), tmp_path) as home:
+        yield home
+
+
+@asynccontextmanager
+async def at_home(office: Office, media: Media, folder: Path) -> AsyncIterator[Home]:
+    """The chores on any store of media."""
+    codec, metrics = Codec(), Metrics()
     chores = Housekeeping(
         database=office.books.database,
         clips=Clips(media, codec),
@@ -655,9 +664,11 @@ async def home(office: Office, tmp_path: Path) -> AsyncIterator[Home]:
         clock=office.clock,
         metrics=metrics,
     )
-    yield Home(office, media, tmp_path, chores, metrics)
-    await codec.aclose()
-    media.close()
+    try:
+        yield Home(office, media, folder, chores, metrics)
+    finally:
+        await codec.aclose()
+        media.close()
 
 
 async def test_old_clips_and_frames_go_but_not_those_of_open_jobs(home: Home) -> None:
@@ -765,6 +776,31 @@ async def test_cleaning_is_done_each_hour_even_after_it_failed(home: Home) -> No
         await home.keep("clips/r-older.mp4", timedelta(days=32))
         await until_gone()
         task.cancel()
+
+
+async def test_a_file_that_cannot_be_deleted_spoils_no_other_chore(
+    office: Office, tmp_path: Path
+) -> None:
+    books, now = office.books, office.clock.now()
+    old = await books.reach(S.DELIVERED, at=now - timedelta(days=366), prompt="an old wish")
+    async with Bucket() as bucket:
+        kept = {"clips/r-1.mp4", "clips/r-3.mp4"}
+        names = {*kept, "clips/r-2.mp4", "clips/r-4.mp4", "frames/r-1/start.jpg"}
+        bucket.objects, bucket.locked = dict.fromkeys(names, b"content"), kept
+        media = open_media(f"s3://{NAME}", tmp_path, options=bucket.options)
+        async with at_home(office, media, tmp_path) as home:
+            await home.chores.clean()
+            assert set(bucket.objects) == kept
+            assert (await books.get(old.id)).work.prompt == ""
+            await home.chores.clean()
+            [notice] = await books.database.read(settings.untold)
+            assert notice.sentence == (
+                "Housekeeping fails at old clips, and tries again each hour: Raybot's media store "
+                "does not delete clips/r-1.mp4 and 1 more."
+            )
+            office.clock.move(days=1)
+            await home.chores.clean()
+            assert len(await office.untold()) == 2
 
 
 # ---- what `raybot check` says of the database -------------------------------------------------
