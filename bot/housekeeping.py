@@ -50,11 +50,15 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Do the chores every hour until cancelled; one that fails spoils no other."""
-        await self._try("the books", self.verify_books)
-        while True:
-            await self._clock.wait(asyncio.Event(), self._clock.now() + CLEAN_EVERY)
-            await self.clean()
+        try:
             await self._try("the books", self.verify_books)
+            while True:
+                await self._clock.wait(asyncio.Event(), self._clock.now() + CLEAN_EVERY)
+                await self.clean()
+                await self._try("the books", self.verify_books)
+        finally:
+            # Another process looks from now on, and this one would not hear that they are mended.
+            self._metrics.broken_rules.set(0)
 
     async def clean(self) -> None:
         """Drop what is past its time, as far as it can be."""

@@ -106,8 +106,8 @@ class ProviderWatcher:
 
     @property
     def running(self) -> int:
-        """How many generations are under watch."""
-        return len(self._running)
+        """How many generations are under watch here."""
+        return len(self._running) if self._is_on_duty else 0
 
     async def outlook(self, job: Job) -> Outlook:
         """Its place in line, how long it should take, and what is wrong with the provider."""

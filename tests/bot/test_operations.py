@@ -755,6 +755,18 @@ async def test_the_books_are_looked_at_at_the_start_and_each_hour(home: Home) ->
         task.cancel()
 
 
+async def test_who_no_longer_keeps_house_calls_no_rule_broken(home: Home) -> None:
+    job = await home.office.books.reach(S.DELIVERED)
+    await home.office.books.sql("UPDATE jobs SET cost = 7 WHERE id = :id", id=job.id)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(home.chores.run())
+        async with asyncio.timeout(5):
+            while home.broken_rules() != 1:
+                await asyncio.sleep(0.01)
+        task.cancel()
+    assert home.broken_rules() == 0
+
+
 async def test_cleaning_is_done_each_hour_even_after_it_failed(home: Home) -> None:
     office = home.office
 

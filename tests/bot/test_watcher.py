@@ -294,6 +294,19 @@ async def test_who_stands_by_and_takes_over_knows_how_long_it_took_elsewhere(
                         await asyncio.sleep(0.05)
 
 
+async def test_who_no_longer_watches_calls_no_slot_used(
+    tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
+) -> None:
+    config = to_test_config(tmp_path, simulator)
+    async with running(config, simulator, chat, clock) as house:
+        await run(house, 1)
+        [watcher] = house.app._watchers.values()
+        async with asyncio.timeout(5):
+            while watcher.running != 1:
+                await asyncio.sleep(0.01)
+    assert watcher.running == 0
+
+
 async def test_only_the_loop_reads_what_the_loop_changes(
     tmp_path: Path,
     simulator: Simulator,
