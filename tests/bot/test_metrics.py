@@ -93,6 +93,18 @@ def test_what_alarms_and_the_dashboard_ask_can_be_answered(question: str) -> Non
     assert asked - known == set()
 
 
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
+def test_what_several_processes_say_of_the_same_is_asked_once(question: str) -> None:
+    """A gauge is the same in all of them, but for those of the process itself; counts add up."""
+    families = {each.name: each.type for each in Metrics().registry.collect()}
+    for before, name in re.findall(r"(?:(\w+)(?: by \([\w, ]+\))? ?\()?(raybot_\w+)", question):
+        if name in {"raybot_ready", "raybot_disk_free_bytes"} or 'job="raybot"' in question:
+            continue
+        kind = families.get(name)
+        assert before == "max" if kind == "gauge" else before in {"rate", "increase"}
+        assert kind == "gauge" or question.count("sum by (") == question.count(f"{before}(")
+
+
 def test_the_alarms_look_for_the_name_under_which_prometheus_is_told_to_ask() -> None:
     [scraped] = [each for text in CONFIGS for each in yaml.safe_load(text)["scrape_configs"]]
     named = set(re.findall(r'job="(\w+)"', " ".join(QUESTIONS.values())))
