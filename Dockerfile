@@ -39,5 +39,5 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8081/livez', timeout=4)"]
+    CMD ["python", "-c", "import http.client, os, sys; at = http.client.HTTPConnection(os.environ.get('RAYBOT_BOT__PRIVATE_HOST') or '127.0.0.1', int(os.environ['RAYBOT_BOT__PRIVATE_PORT']), timeout=4); at.request('GET', '/livez'); sys.exit(at.getresponse().status != 200)"]
 CMD ["raybot", "run", "--config", "/data/config.toml"]

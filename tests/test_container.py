@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
+import json
 import os
 import re
 import shutil
@@ -14,6 +16,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from bot.config import load_config
 from bot.dialects.one_answer import AnswerTable
@@ -71,6 +75,28 @@ def test_nothing_that_builds_is_left_in_the_image() -> None:
     assert "pip uninstall --yes pip" in FINAL
     assert re.findall(r"(?m)^USER (\d+)", FINAL) == ["10001"]
     assert all("--require-hashes" in line for line in re.findall(r"pip .*-r .*", BUILD))
+
+
+@pytest.mark.parametrize("host", [None, "", "127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"])
+@pytest.mark.parametrize("status", [200, 503])
+async def test_the_health_check_asks_where_the_private_port_is(
+    host: str | None, status: int
+) -> None:
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
+    async with TestServer(app, host=host or "127.0.0.1") as server:
+        [command] = re.findall(r"(?s)HEALTHCHECK.*?CMD (\[.*?\])\n", FINAL)
+        told = {} if host is None else {"RAYBOT_BOT__PRIVATE_HOST": host}
+        checking = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *json.loads(command)[1:],
+            env={**os.environ, **told, "RAYBOT_BOT__PRIVATE_PORT": str(server.port)},
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert (await checking.wait() == 0) is (status == 200)
 
 
 def test_replicas_are_told_what_they_must_share(monkeypatch: pytest.MonkeyPatch) -> None:
