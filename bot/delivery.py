@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from bot import pricing
 from bot.clips import Clips
@@ -31,6 +31,7 @@ from bot.refs import MessageRef, Micros, ThreadRef, money
 from bot.request import ClipWork, VideoWork
 from bot.step import StepContext
 from bot.store import jobs, ledger, lineage, messages, reviews, settings, stories
+from bot.store.columns import JobColumns
 from bot.store.database import Tx
 from bot.text import gist, thing
 
@@ -71,7 +72,7 @@ class Deliverer:
         now = self._context.clock.now()
 
         def write(tx: Tx, current: Job) -> Job:
-            columns: dict[str, Any] = {"clip": clip, "seconds": clip.seconds, "tries": 0}
+            columns: JobColumns = {"clip": clip, "seconds": clip.seconds, "tries": 0}
             if current.cancel_requested:
                 if reviews.is_asked(tx.conn, current):
                     columns["failure"] = reviews.NEVER_LOOKED_AT
@@ -275,11 +276,14 @@ class Deliverer:
         await self._context.result(film, write)
 
 
-def _to_next(tx: Tx, job: Job, now: datetime, charged: Micros, **columns: Any) -> Job:
+def _to_next(
+    tx: Tx, job: Job, now: datetime, charged: Micros, **columns: Unpack[JobColumns]
+) -> Job:
     """A clip that was kept is posted, or waits for a moderator where its place wants that."""
     if reviews.is_asked(tx.conn, job):
         return ledger.settle(tx, job, now, charged=charged, **columns)
-    return jobs.move(tx, job, JobState.DELIVERING, now, next_at=now, **columns)
+    values: JobColumns = {**columns, "next_at": now}
+    return jobs.move(tx, job, JobState.DELIVERING, now, **values)
 
 
 async def fitted(clips: Clips, clip: Clip, limit: int, *, has_link: bool) -> tuple[Path, ClipForm]:

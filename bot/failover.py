@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from bot.errors import ProviderClosed, ProviderError, ProviderUnavailable
 from bot.job import Job, Plan, Route
 from bot.pricing import hold_for
 from bot.refs import Micros, money
 from bot.store import jobs
+from bot.store.columns import JobColumns
 from bot.store.database import Tx
 from bot.tables import micros
 
@@ -90,14 +90,13 @@ class Failover:
         """Put a job that waits in line at its provider in line at another."""
         assert job.plan is not None
         was, plan = job.plan.provider, move(job.plan, route)
-        moved = jobs.change(
-            tx,
-            job,
+        values: JobColumns = {
             **columns_of(plan),
-            provider_failure=None,
-            admitted_at=None,
-            next_at=now,
-        )
+            "provider_failure": None,
+            "admitted_at": None,
+            "next_at": now,
+        }
+        moved = jobs.change(tx, job, **values)
         tx.after_commit(lambda: self.moved(was, route.provider))
         return moved
 
@@ -127,7 +126,7 @@ def go_back(tx: Tx, job: Job, provider: str) -> Job | None:
     return jobs.change(tx, job, **columns_of(move(job.plan, route)))
 
 
-def columns_of(plan: Plan) -> dict[str, Any]:
+def columns_of(plan: Plan) -> JobColumns:
     """What a job's row repeats of its plan."""
     return {
         "plan": plan,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Unpack, assert_never
 
 from bot.consent import UNANSWERED
 from bot.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
@@ -24,6 +24,7 @@ from bot.reconciliation import Reconciler
 from bot.refs import JobId
 from bot.step import TRIES_BEFORE_TELLING, StepContext
 from bot.store import attempts, errands, jobs, ledger, settings, stories
+from bot.store.columns import JobColumns
 from bot.store.database import Tx
 from bot.submission import Submitter
 
@@ -171,7 +172,9 @@ class JobTracker:
             return
         await self._again(job, BROKEN_PAUSE * 10**job.broken, broken=job.broken + 1)
 
-    async def _again(self, job: Job, retry_after: float | None, **columns: object) -> None:
+    async def _again(
+        self, job: Job, retry_after: float | None, **columns: Unpack[JobColumns]
+    ) -> None:
         longest, last = PATIENCE.get(job.state, (LONGEST_PAUSE, TRIES_BEFORE_TELLING))
         growing = min(2.0 ** min(job.tries, 9), longest)
         delay, now = timedelta(seconds=retry_after or growing), self._context.clock.now()
@@ -186,9 +189,8 @@ class JobTracker:
                 if job.state is JobState.FETCHING:
                     sentence += f" `raybot resolve {job.id} charge`, or `… release`, gives it up."
                 settings.note_operator(tx, f"stuck:{job.id}:{job.state}", sentence, now, job.id)
-            return jobs.change(
-                tx, current, tries=current.tries + 1, next_at=now + delay, **columns
-            )
+            values: JobColumns = {**columns, "tries": current.tries + 1, "next_at": now + delay}
+            return jobs.change(tx, current, **values)
 
         await self._context.result(job, write)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from pydantic import ValidationError
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from bot.queue import Waiting
 from bot.refs import Frozen, GenerationId, JobId, MessageRef, Micros, new_job_id
 from bot.request import GenerationRequest, without_words
 from bot.store import timeline
+from bot.store.columns import Counts, JobColumns
 from bot.store.database import Tx
 from bot.store.portable import insert as insert_into
 from bot.store.schema import HAS_WORDS, attempts, jobs
@@ -36,7 +37,7 @@ PAGE = 20
 #: A request that is not accepted by then is given up; nothing is held for it.
 PREPARE_WITHIN = timedelta(hours=1)
 #: What starts anew with every move.
-FRESH = {"crashes": 0, "tries": 0, "broken": 0, "faults": 0}
+FRESH: Counts = {"crashes": 0, "tries": 0, "broken": 0, "faults": 0}
 #: What a person asked for as one thing: not the shots of a film.
 IS_WHOLE = or_(jobs.c.story.is_(None), jobs.c.story == jobs.c.id)
 #: What waits for a free slot of its provider.
@@ -63,16 +64,24 @@ _UPDATE = (
 )
 
 
-def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) -> tuple[Job, bool]:
+def insert(
+    tx: Tx,
+    request: GenerationRequest,
+    now: datetime,
+    /,
+    *,
+    state: JobState = JobState.RECEIVED,
+    **columns: Unpack[JobColumns],
+) -> tuple[Job, bool]:
     """The job of this request and whether it is new; a redelivered request finds the first one.
 
-    With the `columns` of an accepted one it is received and accepted in the same moment.
+    With the `state` and columns of an accepted one it is received and accepted in one moment.
     """
-    job_id, to = new_job_id(now), columns.get("state", JobState.RECEIVED)
+    job_id = new_job_id(now)
     values = {
         "dedupe_key": request.dedupe_key,
-        "state": JobState.RECEIVED,
-        "version": 1 if to is JobState.RECEIVED else 2,
+        "state": state,
+        "version": 1 if state is JobState.RECEIVED else 2,
         "adapter": request.requester.adapter,
         "tenant": request.requester.tenant,
         "channel": f"{request.requester.tenant}:{request.thread.channel}",
@@ -86,15 +95,14 @@ def insert(tx: Tx, request: GenerationRequest, now: datetime, **columns: Any) ->
         **columns,
     }
     values = {name: _json(value) for name, value in values.items()}
-    is_film = request.work.kind == "story"
-    while (row := _insert(tx, job_id, values, is_film=is_film)) is None:
+    while (row := _insert(tx, job_id, values, is_film=request.work.kind == "story")) is None:
         first = by_dedupe_key(tx.conn, request.dedupe_key)
         if first is not None:
             return first, False
         job_id = new_job_id(now)  # Another job has this id.
     timeline.append(tx, job_id, now, None, JobState.RECEIVED, 1)
-    if to is not JobState.RECEIVED:
-        timeline.append(tx, job_id, now, JobState.RECEIVED, to, 2)
+    if state is not JobState.RECEIVED:
+        timeline.append(tx, job_id, now, JobState.RECEIVED, state, 2)
     return to_job(row), True
 
 
@@ -123,7 +131,7 @@ def by_dedupe_key(conn: Connection, key: str) -> Job | None:
     return to_job(row) if row is not None else None
 
 
-def move(tx: Tx, job: Job, to: JobState, now: datetime, **columns: Any) -> Job:
+def move(tx: Tx, job: Job, to: JobState, now: datetime, **columns: Unpack[JobColumns]) -> Job:
     """Move a job on, once: raises `Stale` where its state or version is no longer `job`'s."""
     if to not in MOVES[job.state]:
         raise Stale(f"{job.id} cannot go from {job.state} to {to}.")
@@ -132,12 +140,12 @@ def move(tx: Tx, job: Job, to: JobState, now: datetime, **columns: Any) -> Job:
     return moved
 
 
-def change(tx: Tx, job: Job, **columns: Any) -> Job:
+def change(tx: Tx, job: Job, **columns: Unpack[JobColumns]) -> Job:
     """Write columns without a move; raises `Stale` like `move`."""
     return _write(tx, job, columns)
 
 
-def _write(tx: Tx, job: Job, columns: dict[str, Any]) -> Job:
+def _write(tx: Tx, job: Job, columns: Mapping[str, object]) -> Job:
     values = {name: _json(value) for name, value in columns.items()}
     try:
         row = tx.conn.execute(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 from sqlalchemy import Connection, and_, bindparam, case, exists, func, or_, select, text
 
@@ -20,6 +20,7 @@ from bot.refs import JobId, Micros, money
 from bot.request import GenerationRequest, Requester
 from bot.store import allowances, errands, settings
 from bot.store import jobs as job_rows
+from bot.store.columns import JobColumns
 from bot.store.database import Tx
 from bot.store.portable import total
 from bot.store.schema import jobs, ledger_entries
@@ -77,8 +78,8 @@ def start(
 ) -> tuple[Job, bool]:
     """Insert a job that is accepted already, and whether it is new; raises as `accept` does."""
     room = check(tx, request, (plan, *plan.others), plan.hold, limits, now)
-    accepted = {**_accepted(plan, now), "state": JobState.ACCEPTED, "retry_of": retry_of}
-    job, is_new = job_rows.insert(tx, request, now, **accepted)
+    values: JobColumns = {**_accepted(plan, now), "retry_of": retry_of}
+    job, is_new = job_rows.insert(tx, request, now, state=JobState.ACCEPTED, **values)
     if is_new:
         _enter_hold(tx, job, plan, now)
         note_budgets(tx, room, now)
@@ -104,15 +105,15 @@ def check(
     return Room(tenant=requester.tenant, limits=own, used=counted, asked=asked)
 
 
-def hold(tx: Tx, job: Job, plan: Plan, now: datetime, **columns: Any) -> Job:
+def hold(tx: Tx, job: Job, plan: Plan, now: datetime, /, **columns: Unpack[JobColumns]) -> Job:
     """Hold the money of a job that was checked, and put it in line."""
-    values = {**_accepted(plan, now), **columns}
+    values: JobColumns = {**_accepted(plan, now), **columns}
     accepted = job_rows.move(tx, job, JobState.ACCEPTED, now, **values)
     _enter_hold(tx, accepted, plan, now)
     return accepted
 
 
-def _accepted(plan: Plan, now: datetime) -> dict[str, Any]:
+def _accepted(plan: Plan, now: datetime) -> JobColumns:
     return {
         "plan": plan,
         "provider": plan.provider,
@@ -151,7 +152,13 @@ def accept_all(tx: Tx, planned: Sequence[Job], limits: LimitsTable, now: datetim
 
 
 def end(
-    tx: Tx, job: Job, to: JobState, now: datetime, *, charged: Micros | None, **columns: Any
+    tx: Tx,
+    job: Job,
+    to: JobState,
+    now: datetime,
+    *,
+    charged: Micros | None,
+    **columns: Unpack[JobColumns],
 ) -> Job:
     """End a job: settle `charged` (at most its hold), or release the hold where it is None.
 
@@ -160,10 +167,10 @@ def end(
     hold = job.plan.hold if job.plan is not None and job.accepted_at is not None else None
     is_paid = job.state in _MAY_BE_PAID and is_settled(tx.conn, job.id)
     cost = job.cost if is_paid else Micros(min(charged or 0, hold or 0))
+    over: JobColumns = {"cost": cost, "ended_at": now, "next_at": None, "parked_at": None}
+    values: JobColumns = {**columns, **over}
     # The guarded move first: a job that has ended meanwhile is `Stale`, not a second entry.
-    ended = job_rows.move(
-        tx, job, to, now, cost=cost, ended_at=now, next_at=None, parked_at=None, **columns
-    )
+    ended = job_rows.move(tx, job, to, now, **values)
     if hold is not None and not is_paid:
         kind = "release" if charged is None else "settle"
         amount = hold if charged is None else cost
@@ -184,11 +191,14 @@ def is_settled(conn: Connection, job_id: JobId) -> bool:
     return conn.execute(_SETTLED, {"of_job": job_id}).one_or_none() is not None
 
 
-def settle(tx: Tx, job: Job, now: datetime, *, charged: Micros, **columns: Any) -> Job:
+def settle(
+    tx: Tx, job: Job, now: datetime, *, charged: Micros, **columns: Unpack[JobColumns]
+) -> Job:
     """Charge a clip that is kept and waits for a moderator: it is paid, whatever they say."""
     assert job.plan is not None
     cost = Micros(min(charged, job.plan.hold))
-    kept = job_rows.move(tx, job, JobState.REVIEWING, now, cost=cost, next_at=now, **columns)
+    values: JobColumns = {**columns, "cost": cost, "next_at": now}
+    kept = job_rows.move(tx, job, JobState.REVIEWING, now, **values)
     entry = {"job_id": job.id, "kind": "settle", "micros": cost, "at": now, "closes": job.id}
     tx.conn.execute(_INSERT, entry)
     return kept
@@ -201,9 +211,12 @@ def _make_film_due(tx: Tx, film_id: JobId, now: datetime) -> None:
         job_rows.change(tx, film, next_at=now)
 
 
-def fail(tx: Tx, job: Job, now: datetime, failure: Failure, **columns: Any) -> Job:
+def fail(
+    tx: Tx, job: Job, now: datetime, failure: Failure, /, **columns: Unpack[JobColumns]
+) -> Job:
     """End a job without a clip and give its hold back."""
-    return end(tx, job, JobState.FAILED, now, charged=None, failure=failure, **columns)
+    values: JobColumns = {**columns, "failure": failure}
+    return end(tx, job, JobState.FAILED, now, charged=None, **values)
 
 
 def note_budgets(tx: Tx, room: Room, now: datetime) -> None:

@@ -66,7 +66,7 @@ def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) ->
     room = ledger.check(tx, film.request, ways, plan.hold, limits, now, clips=len(plan.shots))
     # The guarded move first: a film that was accepted meanwhile is `Stale`, and so are its shots.
     bare = plan.model_copy(update={"shots": (), "hold": Micros(0)})
-    accepted = ledger.hold(tx, film, bare, now, provider=None, is_test=False, list_price=0)
+    accepted = ledger.hold(tx, film, bare, now, provider=None, is_test=False, list_price=Micros(0))
     last: JobId | None = None
     for number, each in enumerate(plan.shots, start=1):
         request = film.request.model_copy(
@@ -76,8 +76,7 @@ def accept(tx: Tx, film: Job, plan: Plan, limits: LimitsTable, now: datetime) ->
                 "asked_in": None,
             }
         )
-        place = {"story": film.id, "shot": number, "waits_for": last}
-        shot, _ = job_rows.insert(tx, request, now, **place)
+        shot, _ = job_rows.insert(tx, request, now, story=film.id, shot=number, waits_for=last)
         last = ledger.hold(tx, shot, each, now).id
     ledger.note_budgets(tx, room, now)
     return job_rows.move(tx, accepted, JobState.GENERATING, now, submitted_at=now, next_at=None)
@@ -108,8 +107,7 @@ def replace(
     room = ledger.check(tx, shot.request, (plan, *plan.others), plan.hold, limits, now)
     request = shot.request.model_copy(update={"dedupe_key": request_key, "work": plan.work})
     job_rows.change(tx, shot, shot=None)
-    place = {"story": shot.film, "shot": shot.shot, "retry_of": shot.id}
-    again, _ = job_rows.insert(tx, request, now, **place)
+    again, _ = job_rows.insert(tx, request, now, story=shot.film, shot=shot.shot, retry_of=shot.id)
     film = job_rows.get(tx.conn, shot.film)
     job_rows.change(tx, film, next_at=None)
     held = ledger.hold(tx, again, plan, now)

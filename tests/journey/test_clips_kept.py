@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import aiohttp
 import pytest
@@ -18,6 +18,7 @@ from bot.notices import Delivered, Notice, Waiting
 from bot.outlook import PUT_ASIDE
 from bot.refs import JobId
 from bot.store import jobs, settings
+from bot.store.columns import JobColumns
 from bot.store.schema import operator_notices
 from tests.conftest import House
 from tests.fakes import to_requester
@@ -86,7 +87,7 @@ async def refused_post(house: House) -> JobId:
     return job_id
 
 
-async def change(house: House, job_id: JobId, **columns: Any) -> None:
+async def change(house: House, job_id: JobId, **columns: Unpack[JobColumns]) -> None:
     await house.app.database.write(
         lambda tx: jobs.change(tx, jobs.get(tx.conn, job_id), **columns)
     )

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 import pytest_asyncio
@@ -24,6 +24,7 @@ from bot.refs import JobId, ThreadRef
 from bot.request import Requester
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, places, schema
+from bot.store.columns import JobColumns
 from tests.adapters.web.sitting import Sitter, nonce, operating, running_place, told
 from tests.adapters.web.visitor import Visitor, visiting
 from tests.fakes import MovableClock, to_request, to_requester
@@ -67,7 +68,7 @@ class Inn:
     async def job(self, job_id: JobId) -> Job:
         return await self.visitor.house.job(job_id)
 
-    async def change(self, job_id: JobId, **values: Any) -> None:
+    async def change(self, job_id: JobId, **values: Unpack[JobColumns]) -> None:
         """As if something had gone wrong with a job."""
         await self.visitor.house.app.database.write(
             lambda tx: jobs.change(tx, jobs.get(tx.conn, job_id), **values)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import pytest
 from sqlalchemy import Connection, select, text
@@ -21,6 +21,7 @@ from bot.ports import Submission
 from bot.refs import GenerationId, JobId, MediaKey, MessageRef, Micros, Price
 from bot.request import GenerationRequest
 from bot.store import attempts, jobs, ledger
+from bot.store.columns import JobColumns
 from bot.store.database import Database, Tx, open_database
 from bot.store.schema import settings
 from bot.tables import LimitsTable
@@ -170,10 +171,12 @@ class Books:
             lambda tx: ledger.end(tx, job, to, at, charged=paid, failure=failure)
         )
 
-    async def move(self, job: Job, to: JobState, at: datetime = NOW, **columns: Any) -> Job:
+    async def move(
+        self, job: Job, to: JobState, at: datetime = NOW, **columns: Unpack[JobColumns]
+    ) -> Job:
         return await self.database.write(lambda tx: jobs.move(tx, job, to, at, **columns))
 
-    async def change(self, job: Job, **columns: Any) -> Job:
+    async def change(self, job: Job, **columns: Unpack[JobColumns]) -> Job:
         return await self.database.write(lambda tx: jobs.change(tx, job, **columns))
 
     async def get(self, job_id: JobId) -> Job:
