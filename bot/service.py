@@ -118,10 +118,10 @@ class ServiceTable(Frozen):
 class Service:
     """One provider's API.
 
-    `slack` is how far its clock and ours are apart, as its last reply shows. `sunset` is what it
-    says of the end of this address, None where it says nothing; `rate_headers` what it said last
-    of how often it may be asked. The key goes with every request, in `key_header`, behind the word
-    `scheme` where there is one. `account` is a fingerprint of the address and the key.
+    `clock_skew` is how far its clock and ours are apart, as its last reply shows. `sunset` is
+    what it says of the end of this address, None where it says nothing; `rate_headers` what it
+    said last of how often it may be asked. The key goes with every request, in `key_header`,
+    behind the word `scheme` where there is one. `account` is a fingerprint of the address and key.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Service:
         key_header: str = "Authorization",
         scheme: str = "Bearer",
     ) -> None:
-        self.slack = timedelta(0)
+        self.clock_skew = timedelta(0)
         self.sunset: str | None = None
         self.rate_headers: dict[str, str] = {}
         self.account = _to_fingerprint(base_url, key)
@@ -243,7 +243,7 @@ class Service:
             await self._clock.wait(asyncio.Event(), self._clock.now() + left)
 
     def _note(self, response: httpx.Response) -> None:
-        self.slack = _slack(response, self._clock.now())
+        self.clock_skew = _read_clock_skew(response, self._clock.now())
         said = next((response.headers[each] for each in FAREWELLS if each in response.headers), "")
         self.sunset = said[:LONGEST_DATE] or self.sunset
         self.rate_headers |= {
@@ -330,7 +330,7 @@ def _to_headers(key: SecretStr | None, header: str, scheme: str) -> dict[str, st
     return {header: f"{scheme} {key.get_secret_value()}".strip()}
 
 
-def _slack(response: httpx.Response, now: datetime) -> timedelta:
+def _read_clock_skew(response: httpx.Response, now: datetime) -> timedelta:
     try:
         return abs(parsedate_to_datetime(response.headers.get("date", "")) - now)
     except (ValueError, TypeError):

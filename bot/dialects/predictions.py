@@ -171,8 +171,8 @@ def is_bare(row: Row) -> bool:
     return row.get("status") == "succeeded" and _link(row.get("output")) is None
 
 
-def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)) -> Verdict:
-    """Whether a prediction came from this submission; `slack` is doubt about clocks."""
+def compare(row: Row, submission: Submission, *, clock_skew: timedelta = timedelta(0)) -> Verdict:
+    """Whether a prediction came from this submission; `clock_skew` is doubt about clocks."""
     if (told := _echoed_hash(row)) is not None:
         return "ours" if hmac.compare_digest(told, submission.token_hash) else "other"
     if (
@@ -182,7 +182,7 @@ def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)
         return "other"
     created_at = http.read_time(row.get("created_at"))
     age = (created_at or submission.sent_at) - submission.sent_at
-    is_near = -BEFORE - slack <= age <= AFTER + slack
+    is_near = -BEFORE - clock_skew <= age <= AFTER + clock_skew
     if not part(row, "input"):  # It is taken away after an hour.
         return "maybe" if is_near else "other"
     given = dict.fromkeys(to_frames(submission), "given")

@@ -181,7 +181,7 @@ class ComfyUI(OverHttp):
         for each in seen:
             if each.generation.id == own_id or each.seed == to_seed(own_id):
                 return ports.Found(generations=(each.generation,))
-        since = submission.sent_at - OLDER - self._api.slack
+        since = submission.sent_at - OLDER - self._api.clock_skew
         has_memory = any(each.created_at and each.created_at < since for each in seen)
         return ports.Absent() if has_memory else ports.CannotTell()
 

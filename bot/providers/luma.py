@@ -133,8 +133,8 @@ def _to_post(submission: Submission) -> tuple[str, Row]:
     return to_deed(submission)
 
 
-def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)) -> Verdict:
-    """Whether a listed generation came from this submission; `slack` is doubt about clocks."""
+def compare(row: Row, submission: Submission, *, clock_skew: timedelta = timedelta(0)) -> Verdict:
+    """Whether a listed generation is of this submission; `clock_skew` is doubt about clocks."""
     if (token_hash := echoed_token_hash(part(row, "request"))) is not None:
         is_same = hmac.compare_digest(token_hash, submission.token_hash)
         return "ours" if is_same and submission.has_callback else "other"
@@ -148,7 +148,7 @@ def compare(row: Row, submission: Submission, *, slack: timedelta = timedelta(0)
     if any(asked[key] != shown[key] for key in told):
         return "other"
     age = (created_at or submission.sent_at) - submission.sent_at
-    is_near = -BEFORE - slack <= age <= AFTER + slack
+    is_near = -BEFORE - clock_skew <= age <= AFTER + clock_skew
     # Equal but far off in time: ours if a clock was set since, which a person has to tell.
     if abs(age) > WRONG_CLOCK or (not is_near and asked != shown):
         return "other"
@@ -282,7 +282,9 @@ class Luma(OverHttp):
                 is_doubtful |= verdict == "maybe"
                 if verdict == "ours" and (generation := read_generation(row)):
                     ours[generation.id] = to_own(generation, submission)
-            is_complete = is_last or reaches(times, submission.sent_at - BEFORE - self._api.slack)
+            is_complete = is_last or reaches(
+                times, submission.sent_at - BEFORE - self._api.clock_skew
+            )
             offset = rounds.after(len(rows), is_end=is_complete)
         if len(ours) > 1 and submission.work.kind in NAMELESS and not submission.has_callback:
             return ports.CannotTell()
@@ -297,12 +299,12 @@ class Luma(OverHttp):
             return await self._judge_source(row, submission)
         if str(row.get("id")) in owned:
             return "other"
-        verdict = compare(row, submission, slack=self._api.slack)
+        verdict = compare(row, submission, clock_skew=self._api.clock_skew)
         if verdict != "maybe":
             return verdict
         # A row of the list may tell less than the generation itself.
         whole = await self._row(GenerationId(str(row.get("id"))))
-        return compare(whole, submission, slack=self._api.slack) if whole else "other"
+        return compare(whole, submission, clock_skew=self._api.clock_skew) if whole else "other"
 
     async def _judge_source(self, row: Row, submission: Submission) -> Verdict:
         """What was to be worked on is another's, unless it goes on under the same name."""

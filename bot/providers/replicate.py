@@ -194,7 +194,9 @@ class Replicate(OverHttp):
                 if verdict == "ours" and (generation := read_generation(row)):
                     ours[generation.id] = generation
             times = [http.read_time(row.get("created_at")) for row in rows]
-            is_complete = is_last or reaches(times, submission.sent_at - BEFORE - self._api.slack)
+            is_complete = is_last or reaches(
+                times, submission.sent_at - BEFORE - self._api.clock_skew
+            )
             pages = 0 if is_complete or not cursor else pages - 1
         if ours:
             return ports.Found(generations=tuple(ours.values()))
@@ -205,12 +207,12 @@ class Replicate(OverHttp):
     ) -> Verdict:
         if str(row.get("id")) in owned:
             return "other"
-        slack = self._api.slack
-        if (verdict := compare(row, submission, slack=slack)) == "other":
+        clock_skew = self._api.clock_skew
+        if (verdict := compare(row, submission, clock_skew=clock_skew)) == "other":
             return verdict
         # A row of the list may tell less than the prediction itself.
         whole = await self._row(GenerationId(str(row.get("id"))))
-        return compare(whole, submission, slack=slack) if whole else "other"
+        return compare(whole, submission, clock_skew=clock_skew) if whole else "other"
 
     async def _page(self, cursor: str) -> tuple[list[Row], str, bool] | None:
         """A page's rows, the cursor of the next, whether the list ends; None without a list."""

@@ -190,14 +190,14 @@ async def test_nobody_there_means_not_taken(clock: MovableClock) -> None:
     await service.aclose()
 
 
-async def test_the_slack_between_the_clocks_is_seen(
+async def test_how_far_the_clocks_are_apart_is_seen(
     api: Api, service: Service, clock: MovableClock
 ) -> None:
     await service.get("things")
-    assert service.slack.total_seconds() < 5
+    assert service.clock_skew.total_seconds() < 5
     clock.move(hours=2)
     await service.get("things")
-    assert service.slack.total_seconds() == pytest.approx(7200, abs=5)
+    assert service.clock_skew.total_seconds() == pytest.approx(7200, abs=5)
 
 
 async def test_a_key_can_have_another_header_or_word(api: Api, clock: MovableClock) -> None:
