@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from bot.bot_context import Resolution
+from bot.bot_context import OpenResolution
 from bot.errors import BotError, InvalidRequest, NotAllowed
 from bot.notices import Notice
 from bot.overview import AuditLine, PlaceRules, QueueView
@@ -199,7 +199,7 @@ class Administration(Rulings):
             raise InvalidRequest("This place is named in [access]. Take it out there.")
         await self._decide(tenant, "closed", actor, "close")
 
-    async def resolve(self, job_id: JobId, how: Resolution, *, actor: Requester) -> Notice:
+    async def resolve(self, job_id: JobId, how: OpenResolution, *, actor: Requester) -> Notice:
         """End a job that nobody can tell about: charge for it, or give its hold back."""
         self._check_operator(actor)
         job = await self._context.resolve(job_id, how, generation_id=None, actor=actor.person)

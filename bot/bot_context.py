@@ -19,14 +19,15 @@ from bot.replicas import Replicas
 from bot.request import Requester
 from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 
-Resolution = Literal["charge", "release"]
+#: How an operator answers the open question about a job without naming a generation.
+OpenResolution = Literal["charge", "release"]
 
 
 class Resolve(Protocol):
     """How an open question about a job is answered."""
 
     async def __call__(
-        self, job_id: JobId, how: Resolution, *, generation_id: GenerationId | None, actor: str
+        self, job_id: JobId, how: OpenResolution, *, generation_id: GenerationId | None, actor: str
     ) -> Job:
         """End the job, and remember who did it."""
 

@@ -29,7 +29,7 @@ from bot.store.database import Database, Tx
 from bot.tables import OPERATOR, Contact
 
 log = get_logger(__name__)
-How = Literal["adopt", "charge", "release"]
+ResolveHow = Literal["adopt", "charge", "release"]
 TELL_EVERY = timedelta(seconds=10)
 PARK_AFTER_CRASHES = 3
 
@@ -113,7 +113,7 @@ class Operations:
         return f"{name} is looked at accordingly from {since} on."
 
     async def resolve(
-        self, job_id: JobId, how: How, *, generation_id: GenerationId | None, actor: str
+        self, job_id: JobId, how: ResolveHow, *, generation_id: GenerationId | None, actor: str
     ) -> Job:
         """End what needs a person: `adopt` a generation, `charge` for it, or `release` the hold.
 
@@ -187,7 +187,9 @@ class Operations:
             )
         return generation_id
 
-    def _resolve(self, tx: Tx, job: Job, how: How, generation_id: GenerationId | None) -> Job:
+    def _resolve(
+        self, tx: Tx, job: Job, how: ResolveHow, generation_id: GenerationId | None
+    ) -> Job:
         now = self._clock.now()
         match how:
             case "adopt":
@@ -324,7 +326,7 @@ async def _thread_of(contact: Contact, adapter: Adapter) -> ThreadRef | None:
     return address if isinstance(address, ThreadRef) else await adapter.direct(address)
 
 
-def _check_open_question(job: Job, how: How, gone: GenerationId | None) -> None:
+def _check_open_question(job: Job, how: ResolveHow, gone: GenerationId | None) -> None:
     """Whether a person may end this job now, decided where nothing else can change it."""
     if job.state is JobState.UNCERTAIN:
         return
@@ -372,7 +374,7 @@ def _taken(job: Job) -> Micros:
     return job.plan.price.charged if job.clip is None else price_of(job, job.clip)
 
 
-def _last_words(job: Job, how: How) -> Failure:
+def _last_words(job: Job, how: ResolveHow) -> Failure:
     """What the person is told who asked for it."""
     if job.clip is not None:
         kept = f"The clip could not be posted. It is kept: `show {job.id}` gives it to you."
