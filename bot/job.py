@@ -182,8 +182,11 @@ class Job:
     created_at: datetime
     plan: Plan | None = None
     attempt: int = 0
+    #: How often its step came to nothing in this state: a move sets it, like each count, to zero.
     tries: int = 0
+    #: How many of them brought a damaged file.
     broken: int = 0
+    #: How many ended with a fault of our own; after some it is put aside.
     faults: int = 0
     next_at: datetime | None = None
     accepted_at: datetime | None = None
@@ -198,6 +201,7 @@ class Job:
     provider_failure: Failure | None = None
     message: MessageRef | None = None
     cost: Micros = Micros(0)
+    #: How often a process died with its file or post in hand; after some it is put aside, too.
     crashes: int = 0
     parked_at: datetime | None = None
     cancel_requested: bool = False
