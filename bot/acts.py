@@ -93,23 +93,9 @@ NEEDS: Mapping[Act, Needs] = {
     "delete": Needs(),
 }
 #: What is chosen where a person chooses nothing; of the resolutions, it depends.
-USUAL: Mapping[Choosing, str] = {"count": "1", "mode": "flex_1", "resolution": "1080p"}
+DEFAULT_CHOICES: Mapping[Choosing, str] = {"count": "1", "mode": "flex_1", "resolution": "1080p"}
 #: What each act makes of a job, for its lineage.
-RELATIONS: Mapping[Act, Relation] = {
-    "animate": "animate",
-    "extend": "extend",
-    "variation": "variation",
-    "remix": "remix",
-    "loop": "loop",
-    "final": "final",
-    "upscale": "upscale",
-    "audio": "audio",
-    "reframe": "reframe",
-    "modify": "modify",
-    "prequel": "prequel",
-    "join": "join",
-    "retry": "retry",
-}
+RELATIONS: Mapping[Act, Relation] = {each: each for each in get_args(Relation)}
 #: What a clip keeps of the one it came of.
 KEPT: frozenset[Parameter] = frozenset(
     {"prompt", "model", "duration", "resolution", "aspect_ratio", "loop", "concepts"}

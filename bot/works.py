@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypedDict, Unpack
 
-from bot.acts import NEEDS, RELATIONS, USUAL, Act, Offered, Wish, to_work
+from bot.acts import DEFAULT_CHOICES, NEEDS, RELATIONS, Act, Offered, Wish, to_work
 from bot.errors import InvalidRequest, NotAllowed
 from bot.intake import Intake
 from bot.job import DELICATE, TERMINAL, Job
@@ -133,7 +133,7 @@ class Works:
 
     def _usual(self, act: Act, job: Job) -> str:
         """What holds where nothing was chosen: of the sizes, the usual one or the largest."""
-        usual = USUAL.get(NEEDS[act].choice, "")
+        usual = DEFAULT_CHOICES.get(NEEDS[act].choice, "")
         if NEEDS[act].choice != "resolution":
             return usual
         possible = [each.value for each in self._offer(act, job).options]

@@ -24,7 +24,7 @@ from adapters.discord.parse import Asked, Picture
 from adapters.discord.recent import Recent
 from adapters.discord.replies import acknowledge, refuse, show_form
 from adapters.follow_ups import AT_ONCE, CHOOSE, WORDS, act_of
-from bot.acts import USUAL, Act, Offered
+from bot.acts import DEFAULT_CHOICES, Act, Offered
 from bot.errors import BotError
 from bot.refs import JobId
 from bot.request import Frame, Requester
@@ -194,7 +194,7 @@ class DeedForm(ui.Modal):
 
 
 def _select(offer: Offered) -> ui.Select[Any]:
-    usual = USUAL.get(offer.needs.choice) if offer.act != "variation" else None
+    usual = DEFAULT_CHOICES.get(offer.needs.choice) if offer.act != "variation" else None
     options = [
         discord.SelectOption(
             label=option_line(offer, each)[:LABEL_CHARS],

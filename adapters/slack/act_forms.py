@@ -24,7 +24,7 @@ from adapters.slack.filled import (
     written_in,
 )
 from adapters.work_text import to_job_id
-from bot.acts import NEEDS, USUAL, Act, Offered
+from bot.acts import DEFAULT_CHOICES, NEEDS, Act, Offered
 from bot.errors import InvalidRequest
 from bot.refs import JobId
 from bot.text import act_label, option_line
@@ -62,7 +62,7 @@ def deed_view(offer: Offered, place: Place, *, prompt: str = "") -> dict[str, An
         CHOICE,
         CHOOSE.get(needs.choice, "Which?"),
         options,
-        chosen=USUAL.get(needs.choice),
+        chosen=DEFAULT_CHOICES.get(needs.choice),
         is_optional=False,
     )
     drawn += _words(offer, prompt)

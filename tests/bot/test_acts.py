@@ -10,6 +10,7 @@ import pytest
 from bot.acts import (
     ACTS,
     NEEDS,
+    RELATIONS,
     Act,
     Offered,
     Wish,
@@ -59,6 +60,10 @@ def made(work: Work = VIDEO, **clip: int) -> Job:
         created_at=datetime(2026, 11, 5, tzinfo=UTC),
         clip=CLIP.model_copy(update=clip),
     )
+
+
+def test_all_that_an_act_makes_came_of_a_job_by_it() -> None:
+    assert set(RELATIONS) == set(ACTS) - {"delete"}
 
 
 def test_every_act_says_what_it_is_and_needs() -> None:
