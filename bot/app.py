@@ -9,6 +9,7 @@ from functools import partial
 
 from bot import public_listener, supply
 from bot.announcer import Announcer
+from bot.bot_context import BotContext, DeskContext
 from bot.charts import Charts
 from bot.clips import Clips
 from bot.clock import Clock, SystemClock
@@ -36,7 +37,7 @@ from bot.status import Status
 from bot.step import StepContext, StepHooks
 from bot.store import copy_marker, jobs, settings
 from bot.store.database import open_database
-from bot.studio import BotContext, Studio
+from bot.studio import Studio
 from bot.tracker import JobTracker
 from bot.upkeep import keep_going
 from bot.vault import Vault
@@ -282,11 +283,13 @@ class App:
             sign=self._signer.sign,
             is_admin=reach.is_admin,
             link_to=reach.link_to,
-            desk_address=self.public_url or self.address if DESK in self._factories else "",
-            is_desk_public=public_listener.is_public(config.bot),
-            health_of=lambda name: self._watchers[name].admission.health,
-            chats=reach.chats,
-            check=partial(self._check, config, self.database),
+            desk=DeskContext(
+                address=self.public_url or self.address if DESK in self._factories else "",
+                is_public=public_listener.is_public(config.bot),
+                health_of=lambda name: self._watchers[name].admission.health,
+                chats=reach.chats,
+                check=partial(self._check, config, self.database),
+            ),
         )
 
     def _build_web(self) -> Web:

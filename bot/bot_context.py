@@ -40,52 +40,68 @@ class Unpark(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeskContext:
+    """What only the desk asks of this process."""
+
+    #: Where it is, e.g. `https://ray.example`; empty where there is none.
+    address: str
+    #: Others than this machine reach it.
+    is_public: bool
+    #: What this process knows of a video service, by its name.
+    health_of: Callable[[str], Health]
+    #: Why nobody is heard at each platform; empty where all is well.
+    chats: Callable[[], Mapping[str, str]]
+    #: Looks at all that `raybot check` does.
+    check: Callable[[], Awaitable[Sequence[Finding]]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BotContext:
-    """The rules of this bot, and whom the studio tells of a change.
+    """The rules of this bot, and whom the studio tells of a change."""
 
-    `has_room` says whether the disk takes what a new job needs.
-    `operators` are people at their platform who may act for every place, e.g. `discord:123`, or
-    `slack:T0123:U0456` where an id is of one workspace only. `contacts` are who is told what only
-    they can mend.
-    `delete_post` removes a message of ours; raises `DeliveryError`s. `place` shows a new job where
-    a platform wants that first, as `is_placed_first` says; raises `ThreadGone` where it may not be
-    shown. `resolve` ends a job that waits for an operator's word, `unpark` lets one that was put
-    aside go on. `trouble_of` says why a video service takes nothing. `moderators` check each
-    request before it is paid. `chart` draws days as a PNG, where it can.
-    `sign` makes a path on the public listener one that may be opened until a time; empty where
-    there is none. `replicas` are this process and those beside it. `is_admin` asks a platform
-    whether somebody may run their place; raises `DeliveryError`s. `link_to` is where a
-    message is read in a browser, empty where nobody knows. `desk_address` is where the desk
-    is, empty where there is none; `is_desk_public`: others than this machine reach it.
-    `health_of` tells what this process knows of a video service, `chats` why nobody is heard at a
-    platform, empty where all is well, and `check` looks at all that `raybot check` does.
-    """
-
+    #: The house's own; what a place or a grant changes of them is looked up for each request.
     limits: LimitsTable
     access: AccessTable
-    has_room: Callable[[], Awaitable[bool]]
-    announce: Callable[[JobId], None]
-    nudge: Callable[[str], None]
-    to_notice: Callable[[Job], Awaitable[Notice]]
-    cancel_generation: Callable[[Job], Awaitable[bool]]
-    failover: Failover
-    replicas: Replicas
     moderation: ModerationTable
+    #: Each checks every request before it is paid.
     moderators: Sequence[Moderator]
+    #: People at their platform who may act for every place: `discord:123`, or
+    #: `slack:T0123:U0456` where an id is of one workspace only.
     operators: frozenset[str]
+    #: Who is told what only they can mend.
     contacts: Sequence[Contact]
-    delete_post: Callable[[MessageRef], Awaitable[None]]
-    place: Callable[[Job], Awaitable[None]]
-    is_placed_first: Callable[[ThreadRef], bool]
-    resolve: Resolve
-    unpark: Unpark
+    #: Whether the disk takes what a new job needs.
+    has_room: Callable[[], Awaitable[bool]]
+    #: Shows how a job stands now.
+    announce: Callable[[JobId], None]
+    #: Lets a video service look for who waits.
+    nudge: Callable[[str], None]
+    #: How a job stands, in words for people.
+    to_notice: Callable[[Job], Awaitable[Notice]]
+    #: Stops a generation where its service can; False where it goes on.
+    cancel_generation: Callable[[Job], Awaitable[bool]]
+    #: Why a video service takes nothing; None while it does.
     trouble_of: Callable[[str], str | None]
+    #: Finds another way for what a video service did not take.
+    failover: Failover
+    #: This process and those beside it.
+    replicas: Replicas
+    #: Removes a message of ours; raises `DeliveryError`s.
+    delete_post: Callable[[MessageRef], Awaitable[None]]
+    #: Shows a new job where a platform wants that first; raises `ThreadGone` where it may not be.
+    place: Callable[[Job], Awaitable[None]]
+    #: Whether a platform wants that.
+    is_placed_first: Callable[[ThreadRef], bool]
+    #: Ends a job that waits for an operator's word.
+    resolve: Resolve
+    #: Lets a job that was put aside go on.
+    unpark: Unpark
+    #: Draws days as a PNG; None where it cannot.
     chart: Callable[[Sequence[UsageRow]], Awaitable[bytes | None]]
+    #: Makes a path on the public listener one that opens until a time; empty where there is none.
     sign: Callable[[str, datetime], str]
+    #: Asks a platform whether somebody may run their place; raises `DeliveryError`s.
     is_admin: Callable[[Requester], Awaitable[bool]]
+    #: Where a message is read in a browser; empty where nobody knows.
     link_to: Callable[[MessageRef], str]
-    desk_address: str
-    is_desk_public: bool
-    health_of: Callable[[str], Health]
-    chats: Callable[[], Mapping[str, str]]
-    check: Callable[[], Awaitable[Sequence[Finding]]]
+    desk: DeskContext

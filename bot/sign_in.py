@@ -58,12 +58,12 @@ class Entry:
     @property
     def address(self) -> str:
         """Where the desk is, e.g. `https://ray.example`; empty where there is none."""
-        return self._context.desk_address
+        return self._context.desk.address
 
     @property
     def is_public(self) -> bool:
         """Whether others than this machine reach it; then whoever comes must be signed in."""
-        return self._context.is_desk_public
+        return self._context.desk.is_public
 
     async def invite(self, actor: Requester) -> Invitation:
         """A link for somebody who may run their place, as their platform said just now.
@@ -192,7 +192,7 @@ class Entry:
         return await self._rights.holds(sitting.who)
 
     def _check_open(self) -> None:
-        if not self._context.desk_address:
+        if not self._context.desk.address:
             raise DeskClosed(
                 "Whoever runs Raybot can open the desk with enabled = true in [adapters.web], and "
                 "to others than their own machine with public_url in [bot]."
@@ -201,9 +201,9 @@ class Entry:
     def _make_link(self) -> tuple[str, Invitation]:
         key = secrets.token_urlsafe(32)
         return key, Invitation(
-            link=f"{self._context.desk_address.rstrip('/')}{ENTER}?key={key}",
+            link=f"{self._context.desk.address.rstrip('/')}{ENTER}?key={key}",
             ends_at=self._clock.now() + LINK_FOR,
-            is_local=not self._context.is_desk_public,
+            is_local=not self._context.desk.is_public,
         )
 
     def _sitting(self, who: Requester, *, tenant: str, until: datetime, has_desk: bool) -> Sitting:

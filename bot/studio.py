@@ -77,7 +77,6 @@ __all__ = [
     "Allowance",
     "AuditLine",
     "Blocked",
-    "BotContext",
     "Document",
     "Forgetting",
     "Grant",

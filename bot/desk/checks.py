@@ -70,7 +70,7 @@ class ChecksView:
 
     async def _look(self) -> tuple[Sequence[Finding], str]:
         """What it finds; whatever goes wrong in it is told here, and ends nothing else."""
-        task = asyncio.ensure_future(self._context.check())
+        task = asyncio.ensure_future(self._context.desk.check())
         try:
             await asyncio.wait({task}, timeout=MOST.total_seconds())
         finally:

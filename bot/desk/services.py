@@ -56,14 +56,14 @@ class ServicesView:
             ],
             chats=[
                 Chat(name=name, trouble=said)
-                for name, said in self._context.chats().items()
+                for name, said in self._context.desk.chats().items()
                 if tenant is None or name == tenant.partition(":")[0]
             ],
             is_alone=self._context.replicas.is_single,
         )
 
     def _to_service(self, provider: Provider, load: Load, *, is_whole: bool) -> Service:
-        name, health = provider.name, self._context.health_of(provider.name)
+        name, health = provider.name, self._context.desk.health_of(provider.name)
         return Service(
             name=name,
             is_test=provider.is_test,
