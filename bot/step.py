@@ -36,25 +36,29 @@ NOTHING_TO_START_FROM = (
 
 @dataclass(frozen=True, kw_only=True)
 class StepHooks:
-    """What steps tell others: a status to show, a generation to watch, a provider's state.
+    """What steps tell others, and what they ask of them. Providers go by their names."""
 
-    `trouble(provider, error)` slows admission down; `taken(provider)` ends the trouble;
-    `failover` finds another provider for what one certainly did not take. `pseudonym(person)` is
-    what a service may know a person by: always the same, and nobody else can tell who it is.
-    `acts(job)` is what can be done with its clip; `nudge` lets a provider look for who waits,
-    `wake_courier` makes the courier bring what is said beside a job's own messages.
-    """
-
+    #: Shows how a job stands now.
     announce: Callable[[JobId], None]
+    #: Follows a generation that runs now.
     watch: Callable[[Job], None]
+    #: Slows admission down: a provider did not take a submission.
     trouble: Callable[[str, ProviderError], None]
+    #: Ends the trouble: a provider took one.
     taken: Callable[[str], None]
+    #: Where people watch a job's clip; None where no link can be made.
     clip_link: Callable[[Job], str | None]
+    #: What a service may know a person by: always the same, and nobody else can tell who it is.
     pseudonym: Callable[[str], str]
+    #: Finds another provider for what one certainly did not take.
     failover: Failover
+    #: What can be done with a job's clip.
     acts: Callable[[Job], tuple[Offered, ...]]
+    #: Lets a provider look for who waits.
     nudge: Callable[[str], None]
+    #: Makes the courier bring what is said beside a job's own messages.
     wake_courier: Callable[[], None]
+    #: Where services call back; empty: nowhere.
     public_url: str = ""
 
 
