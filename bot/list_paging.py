@@ -85,7 +85,7 @@ class ReadAhead(Generic[Page]):
         return await page
 
     def _ask(self, offset: int) -> asyncio.Future[Page]:
-        return asyncio.ensure_future(self._read(offset))
+        return asyncio.ensure_future(self._read(offset))  # noqa: TID251 - all end in `aclose`
 
     async def aclose(self) -> None:
         """Give up what was asked for in vain."""

@@ -276,7 +276,7 @@ class ProviderWatcher:
         def hear(told: Generation) -> None:
             is_end = told.state not in UNDER_WAY and told.id in self._running
             if is_end and told.id not in recorded:
-                recorded[told.id] = asyncio.ensure_future(self._record(told))
+                recorded[told.id] = asyncio.ensure_future(self._record(told))  # noqa: TID251
 
         try:
             return dict(await self._provider.check(ids, hear))

@@ -18,6 +18,7 @@ from discord import app_commands
 
 from adapters.discord import buttons, registered
 from adapters.discord.replies import tell
+from bot.alongside import alongside
 from bot.clock import Clock, to_wall
 from bot.errors import ConfigError, DeliveryUnavailable, StoreError
 from bot.log import get_logger
@@ -296,16 +297,15 @@ class Session:
 
     async def _stay(self, client: Client) -> None:
         """Stay connected until cancelled; `wait_for`, up to Python 3.11, may lose one cancel."""
-        staying = asyncio.ensure_future(self._wire.connect(client, self._wire.token))
-        watching = asyncio.ensure_future(self._until_lost(client))
-        try:
-            await asyncio.wait({staying, watching}, return_when=asyncio.FIRST_COMPLETED)
-            is_lost = not staying.done()
-        finally:
-            watching.cancel()
-            while not staying.done():
-                staying.cancel()
-                await asyncio.wait({staying}, timeout=CANCEL_AGAIN_SECONDS)
+        async with alongside(self._wire.connect(client, self._wire.token)) as staying:
+            try:
+                async with alongside(self._until_lost(client)) as watching:
+                    await asyncio.wait({staying, watching}, return_when=asyncio.FIRST_COMPLETED)
+                    is_lost = not staying.done()
+            finally:
+                while not staying.done():
+                    staying.cancel()
+                    await asyncio.wait({staying}, timeout=CANCEL_AGAIN_SECONDS)
         if is_lost:
             raise DeliveryUnavailable("Discord was away for minutes.")
         await staying

@@ -12,6 +12,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.alongside import alongside
 from bot.clock import Clock
 from bot.log import get_logger
 
@@ -75,9 +76,8 @@ class Sockets:
 
     async def _watch(self, handler: AsyncSocketModeHandler, number: int) -> None:
         """Stay while it is well; with a dead ticket the SDK would knock forever."""
-        connecting = asyncio.ensure_future(self._connect(handler, number))
-        well_at = self._clock.boottime()
-        try:
+        async with alongside(self._connect(handler, number)):
+            well_at = self._clock.boottime()
             while self._clock.boottime() - well_at < DOWN_SECONDS:
                 await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK)
                 if await handler.client.is_connected():
@@ -85,9 +85,6 @@ class Sockets:
                     self.well.add(number)
                 else:
                     self.well.discard(number)
-        finally:
-            connecting.cancel()
-            await asyncio.wait({connecting})
 
     async def _connect(self, handler: AsyncSocketModeHandler, number: int) -> None:
         await handler.connect_async()  # type: ignore[no-untyped-call]  # slack-bolt's

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from bot.alongside import alongside
 from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.desk_views import Checkup
@@ -70,13 +71,10 @@ class ChecksView:
 
     async def _look(self) -> tuple[Sequence[Finding], str]:
         """What it finds; whatever goes wrong in it is told here, and ends nothing else."""
-        task = asyncio.ensure_future(self._context.desk.check())
-        try:
+        async with alongside(self._context.desk.check()) as task:
             await asyncio.wait({task}, timeout=MOST.total_seconds())
-        finally:
-            task.cancel()
-        if not task.done():
-            return (), LATE
+            if not task.done():
+                return (), LATE
         error = task.exception()
         if error is None:
             return task.result(), ""

@@ -25,6 +25,7 @@ from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.worker import Worker
 from sqlalchemy import URL
 
+from bot.alongside import alongside
 from bot.clock import Clock
 from bot.dispatch.connector import Connector
 from bot.errors import StoreError
@@ -126,13 +127,8 @@ class ProcrastinateDispatcher:
         self._advance = advance
         is_lost = False
         while not self._is_draining:
-            self._worker = asyncio.ensure_future(self._work())
-            try:
+            async with alongside(self._work()) as self._worker:
                 await asyncio.wait({self._worker})
-            finally:
-                if not self._worker.done():
-                    self._worker.cancel()
-                    await asyncio.wait({self._worker})
             if self._worker.cancelled():
                 break
             error = self._worker.exception()
@@ -159,13 +155,8 @@ class ProcrastinateDispatcher:
             delete_jobs="always",
             install_signal_handlers=False,
         )
-        async with self._app.open_async():
-            beating = asyncio.ensure_future(self._beat(worker))
-            try:
-                await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
-            finally:
-                beating.cancel()
-                await asyncio.wait({beating})
+        async with self._app.open_async(), alongside(self._beat(worker)):
+            await worker.run()  # type: ignore[no-untyped-call]  # procrastinate says nothing of it
 
     async def _beat(self, worker: Worker) -> None:
         """Show that we live also while steps end, and look whether others do.

@@ -19,6 +19,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 import psycopg
 from sqlalchemy import URL
 
+from bot.alongside import alongside
 from bot.dispatch.turns import Turns
 from bot.log import get_logger
 from bot.store.database import cause
@@ -138,14 +139,14 @@ class PostgresReplicas:
 
     async def _hold(self, conn: psycopg.AsyncConnection) -> None:
         while True:
-            trying = asyncio.ensure_future(self._try(conn))
-            try:
-                await asyncio.wait({trying}, timeout=PING_SECONDS)
-                if not trying.done():
-                    raise TimeoutError
-                trying.result()
-            finally:
-                await _give_up(trying)
+            async with alongside(self._try(conn)) as trying:
+                try:
+                    await asyncio.wait({trying}, timeout=PING_SECONDS)
+                    if not trying.done():
+                        raise TimeoutError
+                    trying.result()
+                finally:
+                    await _give_up(trying)
             await asyncio.sleep(TRY_SECONDS)
 
     async def _try(self, conn: psycopg.AsyncConnection) -> None:
@@ -217,19 +218,12 @@ class _Role:
         self._lost.clear()
         if not self.held.is_set():
             return False
-        doing = asyncio.ensure_future(work())
-        losing = asyncio.ensure_future(self._lost.wait())
-        try:
+        async with alongside(work()) as doing, alongside(self._lost.wait()) as losing:
             await asyncio.wait({doing, losing}, return_when=asyncio.FIRST_COMPLETED)
             if doing.done():
                 doing.result()
                 return True
             return False
-        finally:
-            losing.cancel()
-            if not doing.done():
-                doing.cancel()
-                await asyncio.wait({doing})
 
 
 def to_number(kind: str, name: str) -> int:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 
 import psycopg
 
+from bot.alongside import alongside
 from bot.errors import StoreError
 
 AT_ONCE = 16
@@ -44,7 +45,7 @@ class Turns:
         try:
             conn = await self._lock(number)
             try:
-                async with _pinged(conn):
+                async with alongside(_ping(conn)):
                     yield
             finally:
                 await self._unlock(conn, number)
@@ -98,18 +99,8 @@ class Turns:
             self._idle.append((time.monotonic(), conn))
 
 
-@asynccontextmanager
-async def _pinged(conn: psycopg.AsyncConnection) -> AsyncIterator[None]:
-    """Show that we are alive; where the connection is lost the turn is, too, and nobody hears."""
-    pinging = asyncio.ensure_future(_ping(conn))
-    try:
-        yield
-    finally:
-        pinging.cancel()
-        await asyncio.wait({pinging})
-
-
 async def _ping(conn: psycopg.AsyncConnection) -> None:
+    """Show that we are alive; where the connection is lost the turn is, too, and nobody hears."""
     with suppress(psycopg.Error):
         while True:
             await asyncio.sleep(PING_SECONDS)

@@ -1,0 +1,25 @@
+"""Work that goes on while something else is done, and ends with it. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def alongside(work: Awaitable[T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Carry it out while the block runs, then give it up; its own end is no end of the block.
+
+    What it met is for the block to ask.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
