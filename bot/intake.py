@@ -71,16 +71,22 @@ class Intake(Preparation):
                 started = await self._insert(asked, retry_of, also)
             if started is None:
                 return await self._first_answers(await self._job_of(first.dedupe_key))
-            name_job(started[0].id)
-            try:
-                for job in started:
-                    await self._place(job)
-                return await self._prepare(started, known, is_confirmed=is_confirmed)
-            except Exception as error:  # Its person is told so: nothing may be bought later.
-                await self._end_all(started, error)
-                if isinstance(error, Moderated):
-                    error.job_id = started[0].id
-                raise
+            return await self._prepare_new(started, known, is_confirmed=is_confirmed)
+
+    async def _prepare_new(
+        self, started: Sequence[Job], known: Known, *, is_confirmed: bool
+    ) -> tuple[Receipt, ...]:
+        """Take further what was just written down; what cannot be is ended, and raises."""
+        name_job(started[0].id)
+        try:
+            for job in started:
+                await self._place(job)
+            return await self._prepare(started, known, is_confirmed=is_confirmed)
+        except Exception as error:  # Its person is told so: nothing may be bought later.
+            await self._end_all(started, error)
+            if isinstance(error, Moderated):
+                error.job_id = started[0].id
+            raise
 
     async def _settle(
         self, requests: Sequence[GenerationRequest], known: Known, retry_of: JobId | None
