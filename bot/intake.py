@@ -8,16 +8,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot import consent
+from bot.access import Access
 from bot.acts import to_asked
+from bot.bot_context import BotContext
+from bot.clock import Clock
+from bot.dispatch.single import SingleProcess
 from bot.errors import BotError, JobNotFound, Moderated, NotAllowed, Refusal, Stale, StoreError
 from bot.job import Job, JobState, Question
 from bot.log import name_job
+from bot.planning import Planner
+from bot.ports import Dispatcher
 from bot.preparation import Preparation
-from bot.receipts import Receipt
+from bot.receipts import Receipt, Receipts
 from bot.refs import JobId
 from bot.request import GenerationRequest, Requester, has_frames
 from bot.store import jobs, lineage, settings
-from bot.store.database import Tx
+from bot.store.database import Database, Tx
 from bot.store.lookup import Known
 
 Also = Callable[[Tx, Job], None]
@@ -25,8 +31,42 @@ Also = Callable[[Tx, Job], None]
 RESUME_WITHIN = timedelta(minutes=10)
 
 
-class Intake(Preparation):
-    """Takes requests in, once for each `dedupe_key`."""
+class Intake:
+    """Takes requests in, once for each `dedupe_key`; `receipts` are what became of them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        planner: Planner,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        context: BotContext,
+        access: Access,
+        wake_courier: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._planner = planner
+        self._clock = clock
+        self._failover = context.failover
+        self._turn_in_any = context.replicas.turn
+        self.receipts = Receipts(
+            database=database,
+            dispatcher=dispatcher,
+            clock=clock,
+            context=context,
+            wake_courier=wake_courier,
+        )
+        self.preparation = Preparation(
+            database=database,
+            planner=planner,
+            clock=clock,
+            context=context,
+            access=access,
+            receipts=self.receipts,
+        )
+        #: One preparation of a request at a time here; the next finds what the first wrote.
+        self._alone = SingleProcess().turn
 
     async def submit(
         self,
@@ -54,23 +94,23 @@ class Intake(Preparation):
         """Start all of a batch, which ask the same, and do `also` with their rows, or nothing."""
         first, asked_at = requests[0], self._clock.now()
         async with self._alone(first.dedupe_key):
-            known = await self._read(first, retry_of)
+            known = await self.preparation.read(first, retry_of)
             if known.job is not None:
-                return await self._first_answers(known.job)
-            await self._check(first, known, name=place_name)
+                return await self.receipts.first_answers(known.job)
+            await self.preparation.check(first, known, name=place_name)
             asked = await self._settle(requests, known, retry_of)
             async with self._turn(first):
                 if also is None and (repeated := await self._repeated(asked[0], asked_at)):
                     return repeated
                 if len(asked) == 1 and also is None:
-                    job = await self._acceptance.outright(
+                    receipt = await self.preparation.outright(
                         asked[0], known, is_confirmed=is_confirmed, retry_of=retry_of
                     )
-                    if job is not None:
-                        return (await self._to_accepted(job),)
+                    if receipt is not None:
+                        return (receipt,)
                 started = await self._insert(asked, retry_of, also)
             if started is None:
-                return await self._first_answers(await self._job_of(first.dedupe_key))
+                return await self.receipts.of(first.dedupe_key)
             return await self._prepare_new(started, known, is_confirmed=is_confirmed)
 
     async def _prepare_new(
@@ -80,10 +120,10 @@ class Intake(Preparation):
         name_job(started[0].id)
         try:
             for job in started:
-                await self._place(job)
-            return await self._prepare(started, known, is_confirmed=is_confirmed)
+                await self.preparation.place(job)
+            return await self.preparation.prepare(started, known, is_confirmed=is_confirmed)
         except Exception as error:  # Its person is told so: nothing may be bought later.
-            await self._end_all(started, error)
+            await self.preparation.end_all(started, error)
             if isinstance(error, Moderated):
                 error.job_id = started[0].id
             raise
@@ -102,7 +142,7 @@ class Intake(Preparation):
         """Presses under one clip wait for each other, in any process: one sees the other's row."""
         if request.parent is None:
             return nullcontext()
-        return self._context.replicas.turn(f"{request.requester.person} {request.parent}")
+        return self._turn_in_any(f"{request.requester.person} {request.parent}")
 
     async def _repeated(
         self, request: GenerationRequest, asked_at: datetime
@@ -114,7 +154,7 @@ class Intake(Preparation):
         job = await self._database.read(
             lambda conn: lineage.pressed_before(conn, request, asked_at, now)
         )
-        every = await self._first_answers(job) if job is not None else ()
+        every = await self.receipts.first_answers(job) if job is not None else ()
         return tuple(replace(each, is_repeat=True) for each in every)
 
     async def _insert(
@@ -151,11 +191,11 @@ class Intake(Preparation):
         because its provider takes nothing goes where it costs more.
         """
         if job.state is JobState.ACCEPTED:
-            await self.check_again(job)
-            return await self._first_answer(await self._send_elsewhere(job))
+            await self.preparation.check_again(job)
+            return await self.receipts.first_answer(await self._send_elsewhere(job))
         if job.state is not JobState.RECEIVED or job.plan is None or job.plan.question:
-            return await self._first_answer(job)
-        await self.check_again(job)
+            return await self.receipts.first_answer(job)
+        await self.preparation.check_again(job)
         batch = await self._database.read(lambda conn: lineage.batch(conn, job))
         waiting = [
             replace(each, plan=self._planner.served(each.plan))
@@ -163,14 +203,14 @@ class Intake(Preparation):
             if each.state is JobState.RECEIVED and each.plan is not None
         ]
         try:
-            receipts = await self._accept(waiting)
+            receipts = await self.preparation.accept(waiting)
         except Stale:
-            return await self._answer_now(job.id)
+            return await self.receipts.answer_now(job.id)
         return next(each for each in receipts if each.job_id == job.id)
 
     async def _send_elsewhere(self, job: Job) -> Job:
         """Take the way that its person was offered, if it still is one."""
-        now, failover = self._clock.now(), self._context.failover
+        now, failover = self._clock.now(), self._failover
 
         def send(tx: Tx) -> Job:
             current = jobs.get(tx.conn, job.id)
@@ -181,7 +221,7 @@ class Intake(Preparation):
                 return current
             return failover.take(tx, current, plan.offered, now)
 
-        return await self.write(send)
+        return await self.receipts.write(send)
 
     async def answer(self, job_id: JobId, actor: Requester, *, is_allowed: bool) -> Receipt:
         """Take the answer to what a request waits for; those asked for with it wait for the same.
@@ -196,11 +236,11 @@ class Intake(Preparation):
             job = await self._database.read(lambda conn: jobs.get(conn, job_id))
             question = job.plan.question if job.plan is not None else None
             if question is None:
-                return await self._first_answer(job)
+                return await self.receipts.first_answer(job)
             if not consent.is_same(question.person or job.request.requester.person, actor):
                 raise NotAllowed("Only whoever is asked can answer that.")
             if job.state is not JobState.RECEIVED:
-                return await self._first_answer(job)
+                return await self.receipts.first_answer(job)
             batch = await self._database.read(lambda conn: lineage.batch(conn, job))
             try:
                 if not is_allowed:
@@ -210,10 +250,10 @@ class Intake(Preparation):
                 pass
             except BotError as error:
                 for each in batch:
-                    await self._end(each, error, is_late=True)
+                    await self.preparation.end(each, error, is_late=True)
                 if is_allowed and question.kind == "rules":
                     raise
-            return await self._answer_now(job_id)
+            return await self.receipts.answer_now(job_id)
 
     async def _go_on_with(self, batch: Sequence[Job], question: Question) -> None:
         """Let requests go on whose question was answered with yes."""
@@ -223,7 +263,7 @@ class Intake(Preparation):
                     tx, batch[0].request.requester, question.rules, self._clock.now()
                 )
             )
-        known = await self.check_again(batch[0])
+        known = await self.preparation.check_again(batch[0])
         lent = (question.person,) if question.kind == "consent" else ()
         answered = []
         for job in batch:
@@ -231,7 +271,7 @@ class Intake(Preparation):
             plan = self._planner.served(job.plan)
             granted = {"granted": (*plan.granted, *lent)}
             answered.append(replace(job, plan=plan.model_copy(update=granted)))
-        await self._go_on(answered, known, is_confirmed=False)
+        await self.preparation.go_on(answered, known, is_confirmed=False)
 
     async def take_up(self, job_id: JobId, *, until: datetime, soon: datetime) -> None:
         """Prepare a request whose preparation was cut off: begun before `until`, or `soon`.
@@ -251,13 +291,13 @@ class Intake(Preparation):
             if not all(each.state is JobState.RECEIVED and each.plan is None for each in batch):
                 return
             try:
-                known = await self.check_again(job)
+                known = await self.preparation.check_again(job)
                 for each in batch:
-                    await self._place(each)
-                await self._prepare(batch, known, is_confirmed=False)
+                    await self.preparation.place(each)
+                await self.preparation.prepare(batch, known, is_confirmed=False)
             except StoreError:
                 raise
             except Exception as error:
                 for each in batch:
-                    await self._end(each, error, is_late=True)
+                    await self.preparation.end(each, error, is_late=True)
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +12,6 @@ from bot.acceptance import Acceptance
 from bot.access import Access
 from bot.bot_context import BotContext
 from bot.clock import Clock
-from bot.dispatch.single import SingleProcess
 from bot.errors import (
     BotError,
     ClipUnavailable,
@@ -27,7 +26,6 @@ from bot.errors import (
 )
 from bot.job import Failure, Job, JobState
 from bot.planning import Planner
-from bot.ports import Dispatcher
 from bot.receipts import Receipt, Receipts
 from bot.refs import JobId
 from bot.request import GenerationRequest
@@ -48,7 +46,7 @@ GOES_ON_LATER = (
 NOT_RESUMED = "After a restart it could not be started any more. Ask again, and you are told why."
 
 
-class Preparation(Receipts):
+class Preparation:
     """Takes a request that is written down as far as the line, or as far as what is open."""
 
     def __init__(
@@ -56,21 +54,17 @@ class Preparation(Receipts):
         *,
         database: Database,
         planner: Planner,
-        dispatcher: Dispatcher,
         clock: Clock,
         context: BotContext,
         access: Access,
-        wake_courier: Callable[[], None],
+        receipts: Receipts,
     ) -> None:
-        super().__init__(
-            database=database,
-            dispatcher=dispatcher,
-            clock=clock,
-            context=context,
-            wake_courier=wake_courier,
-        )
+        self._database = database
         self._planner = planner
+        self._clock = clock
+        self._context = context
         self._access = access
+        self._receipts = receipts
         self._screening = Screening(planner=planner, context=context)
         self._acceptance = Acceptance(
             database=database,
@@ -78,12 +72,10 @@ class Preparation(Receipts):
             screening=self._screening,
             context=context,
             clock=clock,
-            write=self.write_all,
+            write=receipts.write_all,
         )
-        #: One preparation of a request at a time here; the next finds what the first wrote.
-        self._alone = SingleProcess().turn
 
-    async def _read(self, request: GenerationRequest, retry_of: JobId | None) -> Known:
+    async def read(self, request: GenerationRequest, retry_of: JobId | None) -> Known:
         """All that is looked up before a row is written, in one read."""
         now, house = self._clock.now(), self._context.limits
         named = {each for each in (retry_of, request.parent) if each is not None}
@@ -92,7 +84,7 @@ class Preparation(Receipts):
             raise JobNotFound(f"There is no job {job_id}.")
         return known
 
-    async def _check(self, request: GenerationRequest, known: Known, *, name: str = "") -> None:
+    async def check(self, request: GenerationRequest, known: Known, *, name: str = "") -> None:
         """Raise unless this may be asked here and now, with the images and clips that it uses."""
         standing = known.standing
         sources, policy = known.earlier.values(), self._screening.policy(standing)
@@ -102,18 +94,18 @@ class Preparation(Receipts):
 
     async def check_again(self, job: Job) -> Known:
         """Its place may have been closed or paused, and its person blocked."""
-        known = await self._read(job.request, None)
-        await self._check(job.request, known)
+        known = await self.read(job.request, None)
+        await self.check(job.request, known)
         return known
 
-    async def _place(self, job: Job) -> None:
+    async def place(self, job: Job) -> None:
         """Show it before anything is paid where only that proves that a clip can be shown."""
         try:
             await self._context.place(job)
         except ThreadGone as gone:
             raise NotAllowed(gone.sentence) from gone
 
-    async def _prepare(
+    async def prepare(
         self, started: Sequence[Job], known: Known, *, is_confirmed: bool
     ) -> tuple[Receipt, ...]:
         """Read the images and have it all checked, then accept it, or ask first."""
@@ -126,11 +118,11 @@ class Preparation(Receipts):
             # The others of a batch ask for the same.
             await self._screening.check(started[0], plans[0], policy)
             planned = [replace(job, plan=p) for job, p in zip(started, plans, strict=True)]
-            return await self._go_on(planned, known, is_confirmed=is_confirmed)
+            return await self.go_on(planned, known, is_confirmed=is_confirmed)
         except Stale:
-            return tuple([await self._answer_now(job.id) for job in started])
+            return tuple([await self._receipts.answer_now(job.id) for job in started])
 
-    async def _go_on(
+    async def go_on(
         self, planned: Sequence[Job], known: Known, *, is_confirmed: bool
     ) -> tuple[Receipt, ...]:
         """Accept them, or ask what is open: the rules, somebody's consent, the price."""
@@ -142,7 +134,7 @@ class Preparation(Receipts):
         asked = [plan.model_copy(update={"question": question}) for plan in plans]
         if question is None and (is_confirmed or not is_dear):
             accepted = zip(planned, asked, strict=True)
-            return await self._accept([replace(job, plan=plan) for job, plan in accepted])
+            return await self.accept([replace(job, plan=plan) for job, plan in accepted])
         now = self._clock.now()
         until = now + (CONFIRM_WITHIN if question is None else ANSWER_WITHIN)
 
@@ -155,20 +147,37 @@ class Preparation(Receipts):
                 errands.ask_consent(tx, waiting[0], now)
             return waiting
 
-        return tuple([await self._first_answer(job) for job in await self.write_all(wait)])
+        waiting = await self._receipts.write_all(wait)
+        return tuple([await self._receipts.first_answer(job) for job in waiting])
 
-    async def _accept(self, planned: Sequence[Job]) -> tuple[Receipt, ...]:
-        return tuple([await self._to_accepted(job) for job in await self._acceptance.of(planned)])
+    async def outright(
+        self,
+        request: GenerationRequest,
+        known: Known,
+        *,
+        is_confirmed: bool,
+        retry_of: JobId | None,
+    ) -> Receipt | None:
+        """Accept a request that needs nothing of all this; None where it does."""
+        job = await self._acceptance.outright(
+            request, known, is_confirmed=is_confirmed, retry_of=retry_of
+        )
+        return await self._receipts.to_accepted(job) if job is not None else None
 
-    async def _end_all(self, started: Sequence[Job], error: Exception) -> None:
+    async def accept(self, planned: Sequence[Job]) -> tuple[Receipt, ...]:
+        """Accept what was planned, all of it or nothing."""
+        accepted = await self._acceptance.of(planned)
+        return tuple([await self._receipts.to_accepted(job) for job in accepted])
+
+    async def end_all(self, started: Sequence[Job], error: Exception) -> None:
         """End what was just asked for; what cannot be ended goes on later, and is told to."""
         try:
             for job in started:
-                await self._end(job, error, is_late=False)
+                await self.end(job, error, is_late=False)
         except StoreError as away:
             raise StoreError(GOES_ON_LATER.format(job_id=started[0].id)) from away
 
-    async def _end(self, job: Job, error: Exception, *, is_late: bool) -> None:
+    async def end(self, job: Job, error: Exception, *, is_late: bool) -> None:
         """End a request that cannot be carried out; shown where nobody waits for the answer.
 
         Where somebody does, it is told to them alone, and what was placed of it is taken down.
@@ -191,7 +200,7 @@ class Preparation(Receipts):
             return ledger.fail(tx, current, now, failure)
 
         with suppress(Stale):
-            await self.write(end)
+            await self._receipts.write(end)
             if not is_late:
                 # It has no message with a button, so that nobody can ask for another try of it.
                 with suppress(ClipUnavailable):

@@ -73,31 +73,28 @@ class Receipts:
 
         return await self._database.write(write)
 
-    async def _first_answer(self, job: Job) -> Receipt:
+    async def first_answer(self, job: Job) -> Receipt:
+        """How a job stands."""
         return Receipt(job_id=job.id, notice=await self._context.to_notice(job))
 
-    async def _first_answers(self, job: Job) -> tuple[Receipt, ...]:
+    async def first_answers(self, job: Job) -> tuple[Receipt, ...]:
         """Of a job, and of those that were asked for with it."""
         batch = await self._database.read(lambda conn: lineage.batch(conn, job))
-        return tuple([await self._first_answer(each) for each in batch])
+        return tuple([await self.first_answer(each) for each in batch])
 
-    async def _job_of(self, dedupe_key: str) -> Job:
-        job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
-        assert job is not None
-        return job
-
-    async def receipts(self, dedupe_key: str) -> tuple[Receipt, ...]:
+    async def of(self, dedupe_key: str) -> tuple[Receipt, ...]:
         """What became of a request, and of those asked for with it; none where there is none."""
         job = await self._database.read(lambda conn: jobs.by_dedupe_key(conn, dedupe_key))
-        return await self._first_answers(job) if job is not None else ()
+        return await self.first_answers(job) if job is not None else ()
 
-    async def _answer_now(self, job_id: JobId) -> Receipt:
+    async def answer_now(self, job_id: JobId) -> Receipt:
         """For who came too late: how the job stands after somebody else changed it."""
-        return await self._first_answer(
+        return await self.first_answer(
             await self._database.read(lambda conn: jobs.get(conn, job_id))
         )
 
-    async def _to_accepted(self, job: Job) -> Receipt:
+    async def to_accepted(self, job: Job) -> Receipt:
+        """That a job was accepted just now."""
         parent = None
         if job.parent is not None:
             # It is accepted, so no fault of a read may say that it is not.

@@ -56,7 +56,7 @@ class Reviews:
             tx.after_commit(self._courier.wake)
             return reviews.decide(tx, job_id, verdict, by=actor.person, now=now, reason=reason)
 
-        decided = await self._intake.write(write)
+        decided = await self._intake.receipts.write(write)
         holds, by = await self._database.read(lambda conn: reviews.decision(conn, job_id))
         about = to_about(decided)
         return Reviewed(about=about, verdict=holds, decided_by=by.rpartition(":")[2])

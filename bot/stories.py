@@ -79,7 +79,7 @@ class Stories:
         work = work.model_copy(update={"prompt": prompt.strip() or work.prompt})
         request = failed.request.model_copy(update={"work": work})
         again = replace(failed, request=request)
-        standing = (await self._intake.check_again(again)).standing
+        standing = (await self._intake.preparation.check_again(again)).standing
         plan = await self._planner.plan(film, work)
         await self._screening.check(again, plan, self._screening.policy(standing))
         await self._replace(failed, plan, dedupe_key)
@@ -107,9 +107,9 @@ class Stories:
 
         if plan.others:
             with suppress(QuotaExceeded):
-                await self._intake.write(lambda tx: write(tx, plan))
+                await self._intake.receipts.write(lambda tx: write(tx, plan))
                 return
-        await self._intake.write(lambda tx: write(tx, without_alternatives(plan)))
+        await self._intake.receipts.write(lambda tx: write(tx, without_alternatives(plan)))
 
     async def finish(self, job_id: JobId, requester: Requester) -> Notice:
         """Make the film of the shots before the one that failed; the others cost nothing."""
@@ -151,7 +151,7 @@ class Stories:
             self._audit(tx, current, requester, act)
             return work(tx, current, self._clock.now())
 
-        return await self._context.to_notice(await self._intake.write(write))
+        return await self._context.to_notice(await self._intake.receipts.write(write))
 
     async def _receipt(self, film: Job) -> Receipt:
         now = await self._database.read(lambda conn: jobs.get(conn, film.id))

@@ -271,7 +271,7 @@ class Studio(Shelf):
 
     async def receipt(self, dedupe_key: str) -> Receipt | None:
         """What became of what was asked with this key; None where no job was made of it."""
-        return next(iter(await self._intake.receipts(dedupe_key)), None)
+        return next(iter(await self._intake.receipts.of(dedupe_key)), None)
 
     async def run(self) -> None:
         """Take up what other processes left, and remove what is to go, until cancelled."""
@@ -303,7 +303,7 @@ class Studio(Shelf):
             waiting = [each.id for each in others if each.state is JobState.RECEIVED]
             return [ended, *(self._cancel(tx, each, is_stopped=False) for each in waiting)]
 
-        ended = (await self._intake.write_all(cancel))[0]
+        ended = (await self._intake.receipts.write_all(cancel))[0]
         if job.plan is not None:
             self._context.nudge(job.plan.provider)
         return await self._context.to_notice(ended)

@@ -79,7 +79,7 @@ class Works:
         Of several variations (`count`) all are started, or none. `work` is what a remix asks for,
         where more than its prompt was changed.
         """
-        if known := await self._intake.receipts(dedupe_key):
+        if known := await self._intake.receipts.of(dedupe_key):
             return known
         if act == "variation" and not given.get("choice"):
             given["choice"] = str(count)
