@@ -152,15 +152,17 @@ class Studio(Shelf):
         )
         self.vault = vault
         self.replicas = context.replicas
-        self.leftovers = Leftovers(
-            database=database, intake=self._intake, clock=clock, context=context
-        )
         self.inbox = Inbox(database=database, clock=clock)
         self._open_works(planner)
         self._open_community(courier)
+        self._open_desk()
+        self._open_erasure(courier)
 
     def _open_works(self, planner: Planner) -> None:
         database, clock, context = self._database, self._clock, self._context
+        self.leftovers = Leftovers(
+            database=database, intake=self._intake, clock=clock, context=context
+        )
         self.works = Works(database=database, intake=self._intake, menu=self._menu)
         self.preferences = Preferences(
             database=database, planner=planner, access=self._access, limits=context.limits
@@ -214,9 +216,8 @@ class Studio(Shelf):
             courier=courier,
         )
         self.retries = Retries(database=database, intake=self._intake, rights=rights)
-        self._open_erasure(courier)
 
-    def _open_erasure(self, courier: Courier) -> None:
+    def _open_desk(self) -> None:
         database, clock, context = self._database, self._clock, self._context
         rights = self._rights
         self.entry = Entry(database=database, clock=clock, context=context, rights=rights)
@@ -228,13 +229,16 @@ class Studio(Shelf):
             context=context,
             rights=rights,
         )
+
+    def _open_erasure(self, courier: Courier) -> None:
+        database, clock = self._database, self._clock
         self.erasure = Erasure(
             database=database,
             planner=self._planner,
             clips=self._clips,
             clock=clock,
-            context=context,
-            rights=rights,
+            context=self._context,
+            rights=self._rights,
             courier=courier,
             cancel=self.cancel,
         )
