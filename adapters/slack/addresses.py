@@ -33,8 +33,14 @@ class Accounts(Protocol):
     async def of(self, workspace: str) -> Account:
         """Our account there; raises `ThreadGone` where we have none any more."""
 
-    async def lose(self, workspace: str) -> None:
-        """Slack said that our token there ended (`token_revoked`, `account_inactive`, …)."""
+    async def renewed(self, workspace: str) -> Account:
+        """The same as it is kept now, whatever this process knew of it."""
+
+    async def lose(self, workspace: str, token: str) -> None:
+        """Slack said that this token of ours ended (`token_revoked`, `account_inactive`, …).
+
+        Raises `DeliveryUnavailable` where the workspace has given us another one since.
+        """
 
 
 # ---- places ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack import refusals
 from adapters.slack.addresses import Account, Accounts
-from bot.errors import DeliveryError, DeliveryUnavailable
+from bot.errors import DeliveryUnavailable
 from bot.log import get_logger
 from bot.send_guard import GuardedConnector
 
@@ -103,21 +103,18 @@ class Clients:
     @asynccontextmanager
     async def translated(self, workspace: str, *, is_clip: bool = False) -> AsyncIterator[None]:
         """Call Slack inside; what goes wrong is raised as a `DeliveryError`."""
+        # What is called inside has this token or a newer one.
+        token = (await self.account(workspace)).token
         try:
             yield
         except SlackApiError as error:
-            raise await self._to_error(error, workspace, is_clip=is_clip) from error
+            refused = refusals.read_refusal(error)
+            if refused.code in refusals.ENDED:
+                await self._accounts.lose(workspace, token)
+            raise refusals.to_error(refused, is_clip=is_clip) from error
         except (aiohttp.ClientError, OSError) as error:
             raise DeliveryUnavailable("Slack cannot be reached right now.") from error
         except (SlackClientError, AttributeError) as error:
             # The SDK trips over an answer that is no JSON object, as one of a proxy.
             log.exception("slack.strange_answer")
             raise DeliveryUnavailable("Slack does not answer as it should.") from error
-
-    async def _to_error(
-        self, error: SlackApiError, workspace: str, *, is_clip: bool
-    ) -> DeliveryError:
-        refused = refusals.read_refusal(error)
-        if refused.code in refusals.ENDED:
-            await self._accounts.lose(workspace)
-        return refusals.to_error(refused, is_clip=is_clip)

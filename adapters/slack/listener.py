@@ -211,13 +211,15 @@ class Slack(Delivery):
 
     async def _leave(self, workspace: str) -> None:
         """Forget a token that ended, unless the workspace has installed us again since."""
+        token = ""
         try:
+            token = (await self._accounts.renewed(workspace)).token
             async with self.clients.translated(workspace):
                 await (await self.clients.api(workspace)).auth_test()
         except DeliveryError as error:
             # One that ended is forgotten already; a mute Slack says nothing of it.
             if refusals.is_final(error):
-                await self._accounts.lose(workspace)
+                await self._accounts.lose(workspace, token)
                 await self._places.on_gone(workspace)
 
     async def _requester(self, heard: Heard, account: Account) -> Requester:

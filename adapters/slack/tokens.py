@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 REMOVED = "Raybot was removed from that workspace."
+RENEWED = "Raybot was installed anew in that workspace."
 UNREADABLE = "Raybot cannot read its token of this workspace. Its operator can mend that."
-LATER_SECONDS = 300.0
+SOON_SECONDS, LATER_SECONDS = 1.0, 300.0
 #: So long somebody may take to agree to an installation.
 STATE_LIVES = timedelta(minutes=10)
 #: So many that came back are known; Slack takes the code beside each only once, too.
@@ -60,8 +61,13 @@ class OneWorkspace:
         del workspace
         return await self.of("")
 
-    async def lose(self, workspace: str) -> None:
+    async def renewed(self, workspace: str) -> Account:
+        """Ours; another one comes with a new start only."""
+        return await self.of(workspace)
+
+    async def lose(self, workspace: str, token: str) -> None:
         """The operator has to mend it; the next start refuses the token."""
+        del token
         log.error(
             "slack.token_refused",
             workspace=workspace,
@@ -102,9 +108,21 @@ class Installations(AsyncInstallationStore):
             log.error("slack.token_unreadable", workspace=workspace, cause=error.sentence)  # noqa: TRY400
             raise DeliveryUnavailable(UNREADABLE, retry_after=LATER_SECONDS) from error
 
-    async def lose(self, workspace: str) -> None:
-        """Forget a token that ended; its workspace can install the bot again."""
+    async def renewed(self, workspace: str) -> Account:
+        """Our account there as it is kept now: another process may have been installed anew."""
         self._known.pop(workspace, None)
+        return await self.of(workspace)
+
+    async def lose(self, workspace: str, token: str) -> None:
+        """Forget a token that ended; its workspace can install the bot again.
+
+        Raises `DeliveryUnavailable` where it has done so already, with whichever process.
+        """
+        self._known.pop(workspace, None)
+        kept = await self._kept(workspace)
+        if kept is not None and json.loads(kept)["token"] != token:
+            log.info("slack.token_renewed", workspace=workspace)
+            raise DeliveryUnavailable(RENEWED, retry_after=SOON_SECONDS)
         await self._vault.delete(NAME, _name(workspace))
         await self._places.on_gone(workspace)
         log.warning("slack.removed", workspace=workspace)
@@ -138,8 +156,8 @@ class Installations(AsyncInstallationStore):
     async def async_delete_bot(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """Forget a workspace's token."""
         del enterprise_id
-        if team_id:
-            await self.lose(team_id)
+        if team_id and (account := await self.at(team_id)) is not None:
+            await self.lose(team_id, account.token)
 
     async def async_delete_all(self, *, enterprise_id: str | None, team_id: str | None) -> None:
         """The same: a token is all that is kept."""

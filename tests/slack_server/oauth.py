@@ -75,7 +75,8 @@ class OAuth:
         if code is None or self._world.clock.now() - code.at > CODE_LIVES:
             raise Refused("invalid_code")
         team = code.team
-        team.scopes, team.token_error = set(code.scopes), ""
+        team.install_anew()
+        team.scopes = set(code.scopes)
         return {
             "access_token": team.bot_token,
             "token_type": "bot",

@@ -190,6 +190,8 @@ class WebApi:
         if not token:
             raise Refused("not_authed")
         for team in self._world.teams.values():
+            if token in team.ended:
+                raise Refused(team.ended[token])
             if team.bot_token == token:
                 if team.token_error:
                     raise Refused(team.token_error)

@@ -29,7 +29,10 @@ SCOPES = (
 
 @dataclass(kw_only=True, eq=False)
 class Team:
-    """A workspace, with the bot in it. `token_error` is what its token gets for an answer."""
+    """A workspace, with the bot in it. `token_error` is what its token gets for an answer.
+
+    `ended` are the tokens of earlier installations, each with what it gets.
+    """
 
     id: str
     name: str
@@ -39,6 +42,7 @@ class Team:
     scopes: set[str]
     enterprise_id: str | None = None
     token_error: str = ""
+    ended: dict[str, str] = field(default_factory=dict)
 
     @property
     def domain(self) -> str:
@@ -48,6 +52,12 @@ class Team:
     def mention(self) -> str:
         """How people mention the bot."""
         return f"<@{self.bot_user}>"
+
+    def install_anew(self) -> None:
+        """Bring the app in once more; a token that ended gets a successor."""
+        if self.token_error:
+            self.ended[self.bot_token] = self.token_error
+            self.bot_token, self.token_error = _new_token(), ""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -272,7 +282,7 @@ class World:
         team = Team(
             id=self.id("T"),
             name=name,
-            bot_token=f"xoxb-{secrets.token_hex(8)}",
+            bot_token=_new_token(),
             bot_user=self.id("U"),
             bot_id=self.id("B"),
             scopes=set(SCOPES),
@@ -322,6 +332,10 @@ class World:
 
 
 # ---- blocks ------------------------------------------------------------------------------------
+
+
+def _new_token() -> str:
+    return f"xoxb-{secrets.token_hex(8)}"
 
 
 def elements_of(blocks: list[Json]) -> list[Json]:

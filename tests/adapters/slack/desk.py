@@ -59,7 +59,11 @@ class OneAccount:
             raise ThreadGone("Raybot was removed from that workspace.")
         return self.account
 
-    async def lose(self, workspace: str) -> None:
+    async def renewed(self, workspace: str) -> Account:
+        return await self.of(workspace)
+
+    async def lose(self, workspace: str, token: str) -> None:
+        assert self.account is None or token == self.account.token
         self.lost.append(workspace)
         self.account = None
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from slack_sdk.oauth.installation_store import Installation
+from slack_sdk.oauth.installation_store import Bot, Installation
 
+from adapters.slack.clients import Clients
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
 from adapters.slack.places import Places
 from adapters.slack.tokens import Installations
-from bot.errors import ThreadGone
+from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.store import places
 from tests.adapters.slack.conftest import Lane, Town
 from tests.adapters.slack.test_http import is_open
@@ -232,6 +233,64 @@ async def test_late_news_of_an_end_does_not_undo_a_new_installation(
     await bot.lane.slack.wait_request("auth.test", 2)
     await town.ana.slash("/ray", "a fox", town.general)
     await bot.lane.clip()
+
+
+async def test_a_process_that_knew_an_earlier_token_keeps_the_next_one(
+    bot: House, town: Town
+) -> None:
+    """As one of several does, when another one of them was installed anew."""
+    studio, slack = bot.lane.house.studio, bot.lane.slack
+    other = Installations(studio.vault, Places(studio))
+    await bot.install(town.team)
+    earlier = await other.of(town.team.id)
+    await slack.uninstall(town.team)
+    async with asyncio.timeout(10):
+        while not await bot.lane.house.app.database.read(places.away):
+            await asyncio.sleep(0.01)
+    await bot.install(town.team)
+    async with Clients(other, base_url=slack.api_base_url) as clients:
+
+        async def ask() -> None:
+            async with clients.translated(town.team.id):
+                await (await clients.api(town.team.id)).auth_test()
+
+        with pytest.raises(DeliveryUnavailable):
+            await ask()
+        await ask()
+    assert (await other.of(town.team.id)).token != earlier.token
+    assert await still_there(bot, town.team)
+
+
+async def test_late_news_of_an_end_finds_what_another_process_was_given(
+    bot: House, town: Town
+) -> None:
+    studio, team = bot.lane.house.studio, town.team
+    await bot.install(team)
+    team.token_error = "account_inactive"
+    team.install_anew()
+    await Installations(studio.vault, Places(studio)).async_save_bot(
+        Bot(
+            team_id=team.id,
+            bot_token=team.bot_token,
+            bot_id=team.bot_id,
+            bot_user_id=team.bot_user,
+            bot_scopes=sorted(team.scopes),
+            installed_at=0.0,
+        )
+    )
+    asked_before = len(bot.lane.slack.requests_to("auth.test"))
+    await bot.lane.slack.happenings.event(team, {"type": "app_uninstalled"})
+    await bot.lane.slack.wait_request("auth.test", asked_before + 1)
+    await town.ana.slash("/ray", "a fox", town.general)
+    await bot.lane.clip()
+    assert await still_there(bot, team)
+
+
+async def still_there(bot: House, team: Team) -> bool:
+    """Whether a workspace's token is kept, and nobody thinks that it removed the bot."""
+    kept = await bot.lane.house.studio.vault.names("slack", "bot:")
+    away = await bot.lane.house.app.database.read(places.away)
+    return (kept, away) == ((f"bot:{team.id}",), [])
 
 
 async def test_a_whole_organisation_cannot_install_the_bot(bot: House) -> None:
