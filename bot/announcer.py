@@ -14,7 +14,6 @@ import heapq
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 from bot.clock import Clock, to_wall
 from bot.errors import (
@@ -37,7 +36,7 @@ from bot.outlook import to_about
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
-from bot.store import figures, jobs, ledger, messages
+from bot.store import jobs, ledger, messages
 from bot.store.database import Database, Tx
 
 log = get_logger(__name__)
@@ -45,9 +44,6 @@ AT_ONCE = 8
 AGAIN_SECONDS = 30.0
 #: How long a bot that is stopped goes on telling.
 LAST_WORDS_SECONDS = 5.0
-TOLD_OF_LATE = timedelta(days=1)
-#: How often a process shows what another one left unshown.
-SWEEP_EVERY = timedelta(seconds=10)
 #: Ends of which the status message alone tells: no clip comes that would.
 TOLD_NOWHERE_ELSE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
@@ -106,36 +102,6 @@ class Announcer:
                 is_full = self._at_once >= AT_ONCE or not self._heap
                 until = None if is_full else to_wall(self._clock, self._heap[0][0])
                 await self._clock.wait(self._changed, until)
-
-    async def sweep(self) -> None:
-        """Show what nobody here touched, until cancelled; the news of a process died with it.
-
-        At first all that is open, and what ended of late: its last word may have been lost, too.
-        """
-        seen: int | None = None
-        while True:
-            try:
-                seen = await self._sweep(seen)
-            except StoreError as error:
-                log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
-            else:
-                if not self._database.is_shared:
-                    return
-            await self._clock.wait(asyncio.Event(), self._clock.now() + SWEEP_EVERY)
-
-    async def _sweep(self, seen: int | None) -> int:
-        """Touch what moved after the event that was seen last; the newest one that is seen now."""
-        since = self._clock.now() - TOLD_OF_LATE
-        newest = await self._database.read(figures.last_event)
-        for job_id in await self._database.read(
-            lambda conn: (
-                {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
-                if seen is None
-                else figures.moved(conn, seen, newest)
-            )
-        ):
-            self.touch(job_id)
-        return newest
 
     async def drain(self, seconds: float) -> None:
         """Show what has changed now and not later, in a few seconds at most; `run` goes on.

@@ -39,6 +39,7 @@ from bot.store import copy_marker, jobs, settings
 from bot.store.database import open_database
 from bot.studio import Studio
 from bot.tracker import JobTracker
+from bot.unshown import Unshown
 from bot.upkeep import keep_going
 from bot.vault import Vault
 from bot.watch_signals import Relay
@@ -349,7 +350,8 @@ class App:
 
     async def _keep_house(self) -> None:
         chores = (self._housekeeping().run, self.operations.tell_forever, self._digests().run)
-        await keep_going((*chores, self.studio.run, self._announcer.sweep), self._clock)
+        unshown = Unshown(self.database, self._clock, self._announcer.touch)
+        await keep_going((*chores, self.studio.run, unshown.run), self._clock)
 
     async def _listen(self, adapter: Adapter, stop: asyncio.Event, until: str | None) -> None:
         await adapter.run()

@@ -24,6 +24,8 @@ _CHARGED = (
     .where(ledger_entries.c.kind == "settle", jobs.c.provider.is_not(None))
     .group_by(jobs.c.provider, jobs.c.model)
 )
+#: A person is asked something before their job is accepted.
+_IS_QUESTION = (jobs.c.state == JobState.RECEIVED) & jobs.c.plan.is_not(None)
 #: A job's parts: from which state to which, and through which it must not have gone.
 PARTS = {
     "wait": (JobState.ACCEPTED, JobState.SUBMITTING, None),
@@ -52,8 +54,7 @@ def read(conn: Connection) -> Figures:
     is_open = jobs.c.state.in_(OPEN)
     parked = select(func.count()).select_from(jobs).where(jobs.c.parked_at.is_not(None))
     charged = conn.execute(_CHARGED)
-    is_question = (jobs.c.state == JobState.RECEIVED) & jobs.c.plan.is_not(None)
-    is_ours = is_open & ~is_question
+    is_ours = is_open & ~_IS_QUESTION
     begun = func.coalesce(jobs.c.accepted_at, jobs.c.created_at)
     return Figures(
         by_state={row[0]: row[1] for row in states},
@@ -75,6 +76,12 @@ def moved(conn: Connection, after: int, last: int) -> list[JobId]:
     return [
         JobId(row[0]) for row in conn.execute(select(job_events.c.job_id).where(is_new).distinct())
     ]
+
+
+def asking(conn: Connection) -> set[tuple[JobId, int]]:
+    """The jobs that wait for an answer of their person's, with their versions."""
+    found = conn.execute(select(jobs.c.id, jobs.c.version).where(_IS_QUESTION))
+    return {(JobId(row.id), row.version) for row in found}
 
 
 def spans(conn: Connection, after: int, last: int) -> list[tuple[str, float]]:

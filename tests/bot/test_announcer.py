@@ -28,7 +28,8 @@ from bot.ports import AdapterLimits, Memo
 from bot.refs import MessageRef, ThreadRef
 from bot.store import ledger, messages
 from bot.store.database import open_database
-from tests.bot.store.conftest import Books
+from bot.unshown import Unshown
+from tests.bot.store.conftest import NOW, Books, to_plan
 from tests.fakes import MovableClock, RecordingAdapter
 
 S = JobState
@@ -115,7 +116,7 @@ class Desk:
         )
 
     async def _to_notice(self, job: Job) -> Notice:
-        return to_status(job, Outlook())
+        return to_status(job, Outlook(confirm_until=NOW))
 
     async def show(self, job: Job) -> None:
         """Touch a job and wait until it was looked at, whatever came of that."""
@@ -364,6 +365,49 @@ async def test_a_wall_clock_set_back_delays_no_message(desk: Desk) -> None:
     desk.clock.set_wall(hours=-1)
     desk.clock.move(seconds=6)
     await desk.until(job, "Received", "Queued")
+
+
+# ---- what another process left unshown ---------------------------------------------------------
+
+
+@pytest.fixture
+def unshown(desk: Desk) -> Unshown:
+    return Unshown(desk.books.database, desk.clock, desk.announcer.touch)
+
+
+async def ask_elsewhere(desk: Desk, job: Job) -> Job:
+    """Another process plans a job that its person is to confirm, and dies."""
+    return await desk.books.change(job, plan=to_plan(job.request))
+
+
+async def test_what_moved_or_asks_in_another_process_is_shown(
+    desk: Desk, unshown: Unshown
+) -> None:
+    job, other = await desk.books.received(), await desk.books.received()
+    await unshown.look()
+    await desk.settle()
+    await ask_elsewhere(desk, job)
+    await desk.books.accept(other)
+    await unshown.look()
+    await desk.settle()
+    assert desk.chat.said(job) == ["Received", "ConfirmNeeded"]
+    assert desk.chat.said(other) == ["Received", "Queued"]
+
+
+async def test_a_question_that_cannot_be_shown_is_tried_again_once_it_changed(
+    desk: Desk, unshown: Unshown
+) -> None:
+    await unshown.look()
+    job = await ask_elsewhere(desk, await desk.books.received())
+    desk.chat.faults[job.id] = ThreadGone()
+    for _ in range(3):
+        await unshown.look()
+        await desk.settle()
+    assert desk.chat.refused == 1
+    desk.chat.faults.clear()
+    await desk.books.change(job, tries=1)
+    await unshown.look()
+    await desk.until(job, "ConfirmNeeded")
 
 
 # ---- where old messages cannot be changed ------------------------------------------------------

@@ -1,0 +1,64 @@
+"""Finds the news that nobody shows any more: those of a process died with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from bot.clock import Clock
+from bot.errors import StoreError
+from bot.log import get_logger
+from bot.refs import JobId
+from bot.store import figures, jobs, messages
+from bot.store.database import Database
+
+log = get_logger(__name__)
+TOLD_OF_LATE = timedelta(days=1)
+#: How often a process shows what another one left unshown.
+LOOK_EVERY = timedelta(seconds=10)
+
+
+class Unshown:
+    """Has the status messages looked at of jobs that nobody here touched."""
+
+    def __init__(self, database: Database, clock: Clock, touch: Callable[[JobId], None]) -> None:
+        self._database = database
+        self._clock = clock
+        self._touch = touch
+        #: The newest move at the last look.
+        self._seen: int | None = None
+        #: The jobs, and their versions, that asked their person something then: that is no move.
+        self._asking: set[tuple[JobId, int]] = set()
+
+    async def run(self) -> None:
+        """Look until cancelled; once is enough for a process that has no others."""
+        while True:
+            try:
+                await self.look()
+            except StoreError as error:
+                log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+            else:
+                if not self._database.is_shared:
+                    return
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
+
+    async def look(self) -> None:
+        """Touch what moved, or began to ask, since the last look.
+
+        At first all that is open, and what ended of late: its last word may have been lost, too.
+        """
+        since, seen = self._clock.now() - TOLD_OF_LATE, self._seen
+        newest, asking = await self._database.read(
+            lambda conn: (figures.last_event(conn), figures.asking(conn))
+        )
+        found = await self._database.read(
+            lambda conn: (
+                {*jobs.worth_showing(conn, since), *messages.showing_images(conn)}
+                if seen is None
+                else {*figures.moved(conn, seen, newest)}
+            )
+        )
+        for job_id in found | {job_id for job_id, _ in asking - self._asking}:
+            self._touch(job_id)
+        self._seen, self._asking = newest, asking
