@@ -239,7 +239,7 @@ class Announcer:
             elif adapter is not None and _was_told(job):
                 await self._take_down(job, adapter, posted)
             elif adapter is not None:
-                await self._post_or_edit(job, adapter, posted)
+                await self._say(job, adapter, posted)
         except DeliveryUnavailable as error:
             self._delay(job_id, error)
         except DeliveryError as error:
@@ -276,6 +276,19 @@ class Announcer:
         """Leave this job's message alone for so long."""
         self._not_before[job_id] = self._clock.boottime() + seconds
 
+    async def _say(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
+        """Post or edit it; a private answer that has ended is left alone until there is news."""
+        try:
+            await self._post_or_edit(job, adapter, posted)
+        except PostedBefore:
+            raise
+        except ThreadGone:
+            if job.request.is_private:
+                # Processes that cannot know that it ended would ask the others again and again.
+                key, unsaid = messages.status_key(job.id), _unsaid(job, await self._to_notice(job))
+                await self._database.write(lambda tx: messages.give_up(tx, key, job.id, unsaid))
+            raise
+
     async def _post_or_edit(self, job: Job, adapter: Adapter, posted: messages.Posted) -> None:
         key, message = messages.status_key(job.id), posted.message
         notice = await self._to_notice(job)
@@ -284,7 +297,7 @@ class Announcer:
         if message is None and is_shared and _is_silent(job):
             return
         digest = hashlib.sha256(repr(notice).encode()).hexdigest()
-        if posted.digest == digest:
+        if posted.digest in (digest, _unsaid(job, notice)):
             return
         if message is None:
             memo = messages.StoredMemo(self._database, key, job.id, posted.kept)
@@ -349,6 +362,13 @@ class Announcer:
         except DeliveryError as error:
             log.warning("status.not_removed", job=job.id, cause=error.sentence)
         return placed
+
+
+def _unsaid(job: Job, notice: Notice) -> str:
+    """Stands for the digest of what could not be said, the same in each process."""
+    # Not each process knows what a job in line waits for.
+    kind = "" if job.state is JobState.ACCEPTED else type(notice).__name__
+    return f"unsaid {job.state} {kind}"
 
 
 def _is_silent(job: Job) -> bool:

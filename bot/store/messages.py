@@ -34,6 +34,9 @@ _UPSERT = _WRITTEN.on_conflict_do_update(
     index_elements=["key"],
     set_={name: getattr(_WRITTEN.excluded, name) for name in ("message", "digest", "posted")},
 )
+_GIVEN_UP = _WRITTEN.on_conflict_do_update(
+    index_elements=["key"], set_={"digest": _WRITTEN.excluded.digest}
+)
 
 
 def status_key(job_id: JobId) -> str:
@@ -94,7 +97,8 @@ def images_key(job_id: JobId) -> str:
 class Posted:
     """Where a message is and the digest of what it says, None where it was not posted yet.
 
-    `kept` is what its adapter must not forget. `is_begun`: it was to be posted, and perhaps was.
+    A digest without a message stands for what could not be said. `kept` is what its adapter must
+    not forget. `is_begun`: it was to be posted, and perhaps was.
     """
 
     message: MessageRef | None = None
@@ -118,7 +122,8 @@ def _to_posted(row: Row[Any] | None) -> Posted:
     if row is None:
         return Posted()
     message = MessageRef.model_validate(row.message) if row.message else None
-    return Posted(message=message, digest=row.digest, kept=row.memo, is_begun=row.message is None)
+    is_begun = row.message is None and row.digest is None
+    return Posted(message=message, digest=row.digest, kept=row.memo, is_begun=is_begun)
 
 
 def job_at(conn: Connection, message: MessageRef) -> JobId | None:
@@ -149,6 +154,12 @@ def put(tx: Tx, key: str, job_id: JobId, message: MessageRef, digest: str) -> No
     row = {"key": key, "job_id": job_id, "memo": {}, "message": placed, "digest": digest}
     row["posted"] = message.message
     tx.conn.execute(_UPSERT, row)
+
+
+def give_up(tx: Tx, key: str, job_id: JobId, unsaid: str) -> None:
+    """Remember instead what could not be said, so that nobody tries it again."""
+    row = {"key": key, "job_id": job_id, "memo": {}, "digest": unsaid}
+    tx.conn.execute(_GIVEN_UP, row)
 
 
 def remove(tx: Tx, key: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from bot.notices import (
 from bot.outlook import Outlook, to_status
 from bot.ports import AdapterLimits, Memo
 from bot.refs import MessageRef, ThreadRef
+from bot.replicas import Replicas
 from bot.store import ledger, messages
 from bot.store.database import open_database
 from bot.unshown import Unshown
@@ -75,6 +76,7 @@ class Chat(RecordingAdapter):
 
     async def edit(self, message: MessageRef, notice: Notice) -> None:
         if self.edit_trouble is not None:
+            self.refused += 1
             raise self.edit_trouble
         await super().edit(message, notice)
 
@@ -106,13 +108,15 @@ class Desk:
         self.books, self.chat, self.clock = books, chat, clock
         self.announcer = self.new_announcer()
 
-    def new_announcer(self) -> Announcer:
+    def new_announcer(
+        self, chat: Chat | None = None, replicas: Replicas | None = None
+    ) -> Announcer:
         return Announcer(
             database=self.books.database,
-            adapters={"recording": self.chat},
+            adapters={"recording": chat or self.chat},
             clock=self.clock,
             to_notice=self._to_notice,
-            replicas=SingleProcess(),
+            replicas=replicas or SingleProcess(),
         )
 
     async def _to_notice(self, job: Job) -> Notice:
@@ -408,6 +412,64 @@ async def test_a_question_that_cannot_be_shown_is_tried_again_once_it_changed(
     await desk.books.change(job, tries=1)
     await unshown.look()
     await desk.until(job, "ConfirmNeeded")
+
+
+# ---- private answers, among several processes ---------------------------------------------------
+
+
+class Among(SingleProcess):
+    """One of several processes, in the same test."""
+
+    def __init__(self, others: list[Among]) -> None:
+        super().__init__()
+        self._others = others
+        self._ears: dict[str, Callable[[Mapping[str, str]], None]] = {}
+        others.append(self)
+
+    def on(self, subject: str, hear: Callable[[Mapping[str, str]], None]) -> None:
+        self._ears[subject] = hear
+
+    def tell(self, subject: str, **said: str) -> None:
+        for each in self._others:
+            if each is not self:
+                each._ears[subject](said)
+
+
+@pytest.mark.parametrize("is_placed", [True, False])
+async def test_a_private_answer_that_ended_is_asked_for_once_for_each_news(
+    desk: Desk, is_placed: bool
+) -> None:
+    """Only the process that listens finds that it ended; another one has to ask it."""
+    job = await desk.books.received()
+    request = job.request.model_copy(update={"is_private": True})
+    job = await desk.books.change(job, request=request)
+    if is_placed:
+        await desk.show(job)
+    here, there, processes = Chat(), Chat(), list[Among]()
+    for chat, trouble in ((here, DeliveryUnavailable(retry_after=1.0)), (there, ThreadGone())):
+        chat.posts, chat.edit_trouble = desk.chat.posts, trouble
+        chat.faults[job.id] = trouble
+    pair = [desk.new_announcer(chat, Among(processes)) for chat in (here, there)]
+
+    async def asked(job: Job) -> int:
+        """How often the one asked the other to say this in the next seconds."""
+        before = here.refused
+        pair[0].touch(job.id)
+        for _ in range(10):
+            desk.clock.move(seconds=2)
+            while any(each._in_hand or each._is_due() for each in pair):
+                await asyncio.sleep(0.005)
+        return here.refused - before
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each.run()) for each in pair]
+        job = await desk.books.accept(job)
+        assert await asked(job) == 1
+        job = await desk.books.end(job)
+        assert await asked(job) == 1
+        for task in tasks:
+            task.cancel()
+    assert there.refused
 
 
 # ---- where old messages cannot be changed ------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.errors import DeliveryUnavailable
+from bot.refs import MessageRef
 from bot.store import messages
 from tests.bot.store.conftest import Books
 
@@ -29,3 +30,18 @@ async def test_a_process_that_another_took_over_from_keeps_nothing(books: Books)
         await frozen.put("file", "F1")
     assert frozen.get("file") is None
     assert (await messages.open_memo(books.database, key, job.id)).get("file") == "F2"
+
+
+async def test_what_could_not_be_said_is_known_and_keeps_what_stands_there(books: Books) -> None:
+    job = await books.received()
+    key, placed = messages.status_key(job.id), MessageRef(thread=job.request.thread, message="1")
+
+    async def known() -> tuple[MessageRef | None, str | None, bool]:
+        found = await books.database.read(lambda conn: messages.get(conn, key))
+        return found.message, found.digest, found.is_begun
+
+    await books.database.write(lambda tx: messages.give_up(tx, key, job.id, "unsaid"))
+    assert await known() == (None, "unsaid", False), "nobody waits for its answer"
+    await books.database.write(lambda tx: messages.put(tx, key, job.id, placed, "said"))
+    await books.database.write(lambda tx: messages.give_up(tx, key, job.id, "unsaid"))
+    assert await known() == (placed, "unsaid", False)
