@@ -189,6 +189,7 @@ class App:
             adapters=self._adapters,
             contacts=self._config.contacts,
             failover=self._failover,
+            replicas=self._replicas,
         )
         self.studio = self._build_studio()
         self._adapters.update({name: new(self.studio) for name, new in self._factories.items()})
@@ -345,12 +346,11 @@ class App:
 
     def _roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """What one process does for all, each of these maybe another one."""
-        watching = {f"watch {name}": each.run for name, each in self._watchers.items()}
-        return {"housekeeping": self._keep_house, **watching}
+        return {"housekeeping": self._keep_house, **self._relay.roles()}
 
     async def _keep_house(self) -> None:
-        chores = (self._housekeeping().run, self.operations.tell_forever, self._digests().run)
         unshown = Unshown(self.database, self._clock, self._announcer.touch)
+        chores = (self._housekeeping().run, *self.operations.chores, self._digests().run)
         await keep_going((*chores, self.studio.run, unshown.run), self._clock)
 
     async def _listen(self, adapter: Adapter, stop: asyncio.Event, until: str | None) -> None:

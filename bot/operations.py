@@ -10,12 +10,7 @@ from typing import Literal
 
 from bot.clock import Clock
 from bot.delivery import price_of
-from bot.errors import (
-    DeliveryError,
-    DeliveryUnavailable,
-    InvalidRequest,
-    StoreError,
-)
+from bot.errors import DeliveryError, DeliveryUnavailable, InvalidRequest, StoreError
 from bot.failover import Failover, without_alternatives
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
@@ -23,27 +18,18 @@ from bot.notices import VERDICTS, Operator
 from bot.pause import Pause
 from bot.ports import Adapter, Dispatcher, Provider
 from bot.refs import GenerationId, JobId, Micros, ThreadRef
+from bot.replicas import Replicas
 from bot.step import TRIES_BEFORE_TELLING
-from bot.store import attempts, jobs, ledger, reports, reviews, settings, stories
+from bot.store import attempts, jobs, ledger, messages, reports, reviews, settings, stories
 from bot.store.database import Database, Tx
 from bot.tables import OPERATOR, Contact
+from bot.unserved import Unserved
+from bot.upkeep import Chore
 
 log = get_logger(__name__)
 ResolveHow = Literal["adopt", "charge", "release"]
 TELL_EVERY = timedelta(seconds=10)
 PARK_AFTER_CRASHES = 3
-
-
-class Forgetful:
-    """The memo of a message that may come twice after a crash: better than never."""
-
-    def get(self, name: str) -> str | None:
-        """Nothing was kept."""
-        del name
-        return None
-
-    async def put(self, name: str, value: str) -> None:
-        """Keep nothing."""
 
 
 class Operations:
@@ -61,6 +47,7 @@ class Operations:
         adapters: Mapping[str, Adapter],
         contacts: Sequence[Contact],
         failover: Failover,
+        replicas: Replicas,
     ) -> None:
         self._database = database
         self._dispatcher = dispatcher
@@ -72,7 +59,14 @@ class Operations:
         self._contacts = contacts
         #: Who was told already of a notice that somebody else could not be told yet.
         self._told: dict[str, set[Contact]] = {}
-        self._failover = failover
+        self.unserved = Unserved(
+            database=database,
+            clock=clock,
+            replicas=replicas,
+            failover=failover,
+            announce=announce,
+            providers=providers,
+        )
         self._pause = Pause(database=database, clock=clock)
 
     async def act(self, name: str, values: Mapping[str, object]) -> Mapping[str, object]:
@@ -248,7 +242,7 @@ class Operations:
                 lambda tx: _park(tx, now) if settings.boot(tx, now) else []
             ):
                 log.error("job.parked", job=job_id)
-        await self._database.write(lambda tx: self._end_unserved(tx, providers))
+            await self.unserved.give_up(providers)
 
     async def blame(self, job_id: JobId) -> datetime | None:
         """Another process died or froze with this job in its hands; returns when it is due."""
@@ -259,21 +253,6 @@ class Operations:
         if parked:
             log.error("job.parked", job=job_id)
         return job.next_at if job else None
-
-    def _end_unserved(self, tx: Tx, providers: Collection[str]) -> None:
-        """Jobs of a provider that is configured no more: waiting ones go elsewhere, or end."""
-        now = self._clock.now()
-        for job in jobs.unserved(tx.conn, providers):
-            assert job.plan is not None
-            name, route = job.plan.provider, self._failover.next(job.plan)
-            if job.state is not JobState.ACCEPTED:
-                sentence = f"{job.id} is {job.state} at {name}, which is not configured any more."
-                settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
-            elif route is not None:
-                self._failover.take(tx, job, route, now)
-            else:
-                sentence = f"The video service {name} is not set up here any more. Ask again."
-                ledger.fail(tx, job, now, Failure(code="refused", sentence=sentence))
 
     async def tell(self) -> None:
         """Say what the operators were not told yet: in the log, and where they chat."""
@@ -304,12 +283,17 @@ class Operations:
         try:
             thread = await _thread_of(contact, adapter)
             if thread is not None:
-                await adapter.post(thread, said, key=notice.key, memo=Forgetful())
+                await adapter.post(thread, said, key=notice.key, memo=messages.Forgetful())
         except DeliveryUnavailable:
             return False
         except DeliveryError as error:
             log.warning("operator.not_told", adapter=contact.adapter, cause=error.sentence)
         return True
+
+    @property
+    def chores(self) -> tuple[Chore, ...]:
+        """What goes on until it is cancelled."""
+        return self.tell_forever, self.unserved.run
 
     async def tell_forever(self) -> None:
         """Tell every few seconds until cancelled."""

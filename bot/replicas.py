@@ -7,6 +7,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 
+def watch_role(provider: str) -> str:
+    """The role of whoever watches what a provider makes."""
+    return f"watch {provider}"
+
+
 class Replicas(Protocol):
     """This process among those that work on the same database."""
 
@@ -19,6 +24,9 @@ class Replicas(Protocol):
 
         Begins anew where the role is lost and comes back; ends when the work does.
         """
+
+    async def is_held(self, role: str) -> bool:
+        """Whether any process has this role now; raises `StoreError`."""
 
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         """Be the only one, in any process, who is busy with this; others wait for their turn.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from pydantic import TypeAdapter
 
@@ -10,7 +10,7 @@ from bot.callbacks import Hint
 from bot.errors import ProviderClosed, ProviderError, ProviderUnavailable
 from bot.job import Job, JobState
 from bot.ports import Generation
-from bot.replicas import Replicas
+from bot.replicas import Replicas, watch_role
 from bot.watcher import ProviderWatcher
 
 _GENERATION: TypeAdapter[Generation] = TypeAdapter(Generation)
@@ -29,6 +29,10 @@ class Relay:
         replicas.on("callback", self._on_callback)
         replicas.on("trouble", self._on_trouble)
         replicas.on("taken", self._on_taken)
+
+    def roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """The watching of each provider, which one process does for all."""
+        return {watch_role(name): each.run for name, each in self._watchers.items()}
 
     def watch(self, job: Job) -> None:
         """A generation runs."""

@@ -21,6 +21,7 @@ from sqlalchemy import URL
 
 from bot.alongside import alongside
 from bot.dispatch.turns import Turns
+from bot.errors import StoreError
 from bot.log import get_logger
 from bot.store.database import cause
 from bot.store.postgres import connect_args, conninfo
@@ -36,6 +37,12 @@ CANCEL_AGAIN_SECONDS = 0.1
 GOOD_SECONDS = 1.0
 #: PostgreSQL takes no longer notices.
 LONGEST_NOTICE = 7900
+#: Any session's, as PostgreSQL shows the halves of a lock's number.
+_IS_HELD = (
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND (classid::bigint << 32) | objid::bigint = %s)"
+)
 _TRY = "SELECT n, pg_try_advisory_lock(n) FROM unnest(%s::bigint[]) AS n"
 log = get_logger(__name__)
 Work = Callable[[], Awaitable[None]]
@@ -69,6 +76,16 @@ class PostgresReplicas:
             if await mine.do(work):
                 return
             log.warning("replica.off_duty", role=role)
+
+    async def is_held(self, role: str) -> bool:
+        """Ask the database, over a connection of its own."""
+        try:
+            async with await self._connect() as conn:
+                found = await conn.execute(_IS_HELD, (to_number("role", role),))
+                row = await found.fetchone()
+        except psycopg.Error as error:
+            raise StoreError("The database cannot be reached. Try again.") from error
+        return row is not None and bool(row[0])
 
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         """Wait for whoever is busy with this, in any process."""

@@ -204,6 +204,18 @@ class StoredMemo:
         self._kept = kept
 
 
+class Forgetful:
+    """The memo of a message that may come twice after a crash: better than never."""
+
+    def get(self, name: str) -> str | None:
+        """Nothing was kept."""
+        del name
+        return None
+
+    async def put(self, name: str, value: str) -> None:
+        """Keep nothing."""
+
+
 async def open_memo(database: Database, key: str, job_id: JobId) -> StoredMemo:
     """The memo of one post as it was last written."""
     posted = await database.read(lambda conn: get(conn, key))

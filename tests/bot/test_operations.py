@@ -19,6 +19,7 @@ from bot.checkup import inspect
 from bot.clips import Clips
 from bot.codec import Codec
 from bot.dispatch.local import LocalDispatcher
+from bot.dispatch.single import SingleProcess
 from bot.errors import (
     DeliveryUnavailable,
     InvalidRequest,
@@ -37,6 +38,7 @@ from bot.metrics import Metrics
 from bot.notices import Operator
 from bot.operations import TELL_EVERY, Operations
 from bot.refs import GenerationId, JobId, MediaKey, Micros, Price, ThreadRef
+from bot.replicas import Replicas
 from bot.request import Requester
 from bot.store import settings
 from bot.store.database import open_database
@@ -60,6 +62,7 @@ class Office:
     chat: RecordingAdapter = field(default_factory=RecordingAdapter)
     slack: RecordingAdapter = field(default_factory=RecordingAdapter)
     contacts: list[Contact] = field(default_factory=lambda: [Contact(adapter="discord", id="7")])
+    replicas: Replicas = field(default_factory=SingleProcess)
 
     def __post_init__(self) -> None:
         self.dispatcher = LocalDispatcher(self.clock, self._nothing_due)
@@ -78,6 +81,7 @@ class Office:
                 confirm_above_usd=1.0,
                 moved=lambda *_: None,
             ),
+            replicas=self.replicas,
         )
 
     async def _nothing_due(self) -> list[Any]:

@@ -1,0 +1,111 @@
+"""What becomes of the jobs of a provider that is configured no more.
+
+Those that wait go elsewhere, or end; the operator is told of the others. Of several processes each
+may know other providers while their configuration is changed, so there it takes a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from datetime import timedelta
+
+from bot.clock import Clock
+from bot.errors import StoreError
+from bot.failover import Failover
+from bot.job import Failure, Job, JobState
+from bot.log import get_logger
+from bot.refs import JobId
+from bot.replicas import Replicas, watch_role
+from bot.store import jobs, ledger, settings
+from bot.store.database import Database, Tx
+
+log = get_logger(__name__)
+LOOK_EVERY = timedelta(minutes=1)
+#: How long nobody may have watched a provider before its jobs are given up.
+PATIENCE = timedelta(minutes=10)
+
+
+class Unserved:
+    """Gives up what no process can carry out."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        replicas: Replicas,
+        failover: Failover,
+        announce: Callable[[JobId], None],
+        providers: Collection[str],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._replicas = replicas
+        self._failover = failover
+        self._announce = announce
+        self._providers = providers
+        #: Since when nobody watches a provider that has jobs, in boot time.
+        self._free_since: dict[str, float] = {}
+
+    async def give_up(self, providers: Collection[str]) -> None:
+        """At the start of a process that has no others, with these providers."""
+        await self._database.write(lambda tx: self._end(tx, jobs.unserved(tx.conn, providers)))
+
+    async def run(self) -> None:
+        """Look until cancelled, where there may be other processes."""
+        while self._database.is_shared:
+            try:
+                await self.look()
+            except StoreError as error:
+                log.error("unserved.store_failed", cause=error.sentence)  # noqa: TRY400
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
+
+    async def look(self) -> None:
+        """Tell of each provider that nobody watches any more, and give its jobs up in the end."""
+        left = await self._database.read(lambda conn: jobs.unserved(conn, self._providers))
+        now, free = self._clock.boottime(), dict[str, float]()
+        for name in {_provider_of(job) for job in left}:
+            if not await self._replicas.is_held(watch_role(name)):
+                free[name] = self._free_since.get(name, now)
+        new = free.keys() - self._free_since.keys()
+        over = {name for name, since in free.items() if now - since >= PATIENCE.total_seconds()}
+        if new or over:
+            await self._database.write(lambda tx: self._tell_and_end(tx, new, over))
+        self._free_since = free
+
+    def _tell_and_end(self, tx: Tx, new: Collection[str], over: Collection[str]) -> None:
+        now = self._clock.now()
+        for name in sorted(new):
+            sentence = (
+                f"Jobs are left at {name}, which no process of Raybot serves. If none does in "
+                f"{PATIENCE.seconds // 60} minutes, those that wait go elsewhere, or end."
+            )
+            settings.note_operator(tx, f"unserved:{name}:{now:%Y%m%dT%H%M%S}", sentence, now)
+        if over:
+            left = jobs.unserved(tx.conn, self._providers)
+            self._end(tx, [job for job in left if _provider_of(job) in over])
+
+    def _end(self, tx: Tx, left: Iterable[Job]) -> None:
+        now = self._clock.now()
+        for job in left:
+            assert job.plan is not None
+            name, route = job.plan.provider, self._failover.next(job.plan)
+            if job.state is not JobState.ACCEPTED:
+                sentence = f"{job.id} is {job.state} at {name}, which is not configured any more."
+                settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
+                continue
+            if route is not None:
+                self._failover.take(tx, job, route, now)
+            else:
+                sentence = f"The video service {name} is not set up here any more. Ask again."
+                ledger.fail(tx, job, now, Failure(code="refused", sentence=sentence))
+            self._announce_later(tx, job.id)
+
+    def _announce_later(self, tx: Tx, job_id: JobId) -> None:
+        tx.after_commit(lambda: self._announce(job_id))
+
+
+def _provider_of(job: Job) -> str:
+    assert job.plan is not None
+    return job.plan.provider
