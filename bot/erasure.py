@@ -24,6 +24,7 @@ from bot.request import Requester
 from bot.rights import Rights, to_person
 from bot.store import erasing, jobs, messages, places, settings
 from bot.store.database import Database, Tx
+from bot.upkeep import for_each
 
 log = get_logger(__name__)
 #: How long a place that left may come back to its content.
@@ -134,17 +135,22 @@ class Erasure:
         """Remove all that can go now; how long to wait with the rest."""
         await self._look_at_places()
         await self._database.write(erasing.begin_strewn)
-        left, before = await self._database.read(erasing.due), None
-        while left and len(left) != before:
-            before = len(left)
-            for each in left:
-                await self._try(each.job, is_gone=each.is_gone)
-            # One may have waited for another.
-            left = await self._database.read(erasing.due)
-        await self._end_places()
+        try:
+            left = await self._erase_due()
+        finally:
+            await self._end_places()
         if not left:
             return LOOK_EVERY
         return SOON if any(each.job.ended_at is None for each in left) else LATER
+
+    async def _erase_due(self) -> list[erasing.Erasing]:
+        left, before = await self._database.read(erasing.due), None
+        while left and len(left) != before:
+            before = len(left)
+            await for_each(left, self._try, name=lambda each: each.job.id)
+            # One may have waited for another.
+            left = await self._database.read(erasing.due)
+        return left
 
     async def _look_at_places(self) -> None:
         """What waits in a place that left is taken back, and what was there goes in time."""
@@ -177,10 +183,10 @@ class Erasure:
 
     # ---- one job -------------------------------------------------------------------------
 
-    async def _try(self, job: Job, *, is_gone: bool) -> None:
-        now = self._clock.now()
+    async def _try(self, due: erasing.Erasing) -> None:
+        job, now = due.job, self._clock.now()
         try:
-            is_done = await self._erase(job, is_gone=is_gone)
+            is_done = await self._erase(job, is_gone=due.is_gone)
         except BotError as error:
             if isinstance(error, StoreError) and not isinstance(error, Stale):
                 raise

@@ -24,7 +24,7 @@ from bot.store import attempts, jobs, ledger, messages, reports, reviews, settin
 from bot.store.database import Database, Tx
 from bot.tables import OPERATOR, Contact
 from bot.unserved import Unserved
-from bot.upkeep import Chore
+from bot.upkeep import Chore, for_each
 
 log = get_logger(__name__)
 ResolveHow = Literal["adopt", "charge", "release"]
@@ -256,9 +256,12 @@ class Operations:
 
     async def tell(self) -> None:
         """Say what the operators were not told yet: in the log, and where they chat."""
-        for notice in await self._database.read(settings.untold):
-            if await self._tell_all(notice):
-                await self._note_told(notice)
+        untold = await self._database.read(settings.untold)
+        await for_each(untold, self._tell_notice, name=lambda notice: notice.key)
+
+    async def _tell_notice(self, notice: settings.OperatorNotice) -> None:
+        if await self._tell_all(notice):
+            await self._note_told(notice)
 
     async def _note_told(self, notice: settings.OperatorNotice) -> None:
         log.warning("operator.notice", sentence=notice.sentence, job=notice.job_id)
@@ -267,9 +270,12 @@ class Operations:
     async def _tell_all(self, notice: settings.OperatorNotice) -> bool:
         """Write to each contact; False where a chat is out of reach and must be tried again."""
         told = self._told.setdefault(notice.key, set())
-        for contact in self._contacts:
+
+        async def tell(contact: Contact) -> None:
             if contact not in told and await self._tell_one(contact, notice):
                 told.add(contact)
+
+        await for_each(self._contacts, tell, name=lambda contact: contact.adapter)
         if len(told) < len(self._contacts):
             return False
         del self._told[notice.key]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
+from typing import TypeVar
 
 from bot.clock import Clock
+from bot.errors import StoreError
 from bot.log import get_logger
 
 BEGINS_ANEW_AFTER = timedelta(seconds=60)
 Chore = Callable[[], Awaitable[None]]
+T = TypeVar("T")
 log = get_logger(__name__)
 
 
@@ -22,6 +25,27 @@ async def keep_going(chores: Iterable[Chore], clock: Clock) -> None:
     async with asyncio.TaskGroup() as group:
         for chore in chores:
             group.create_task(_keep_one(chore, clock))
+
+
+async def for_each(
+    items: Iterable[T], act: Callable[[T], Awaitable[object]], *, name: Callable[[T], str]
+) -> None:
+    """Do this with each item, whatever one of them meets; the last fault is raised in the end.
+
+    A chore begins anew with the same item, so that all after it would wait for ever.
+    """
+    fault: Exception | None = None
+    for item in items:
+        try:
+            await act(item)
+        except StoreError as error:
+            log.error("chore.store_failed", item=name(item), cause=error.sentence)  # noqa: TRY400
+            fault = error
+        except Exception as error:
+            log.exception("chore.item_fault", item=name(item))
+            fault = error
+    if fault is not None:
+        raise fault
 
 
 async def _keep_one(chore: Chore, clock: Clock) -> None:

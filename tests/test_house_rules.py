@@ -31,7 +31,7 @@ BOUNDARIES = {
     "bot/announcer.py": 1,
     "bot/courier.py": 1,
     "bot/watcher.py": 1,
-    "bot/upkeep.py": 1,
+    "bot/upkeep.py": 2,
 }
 LISTENERS = re.compile(r"adapters/(\w+/listener|terminal)\.py")
 

@@ -278,6 +278,32 @@ async def test_shots_begun_while_their_film_goes_are_forgotten_and_what_is_asked
     await house.check_books()
 
 
+async def test_a_clip_that_trips_the_chat_keeps_no_other_from_going(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pia, delete = to_requester("pia"), house.chat.delete
+    other, clip = await clip_of(house, pia, TENT), await clip_of(house, pia, TENT)
+
+    async def trip(message: MessageRef) -> None:
+        if message == clip.message:
+            raise RuntimeError("The library tripped.")
+        await delete(message)
+
+    monkeypatch.setattr(house.chat, "delete", trip)
+    await house.studio.erasure.forget(pia, is_confirmed=True)
+    query = select(schema.erasures.c.job_id)
+    async with asyncio.timeout(20):
+        while await house.app.database.read(lambda c: c.execute(query).scalars().all()) != [
+            clip.id
+        ]:
+            house.clock.move(minutes=1)
+            await asyncio.sleep(0.02)
+    assert not house.chat.clips(other.id)
+    monkeypatch.undo()
+    await forgotten(house)
+    assert not house.chat.clips(clip.id)
+
+
 async def follow(house: House, job: Job, act: Any, who: Requester, **more: Any) -> JobId:
     key = f"{who.person}:{len(house.jobs)}"
     thread = job.request.thread

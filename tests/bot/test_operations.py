@@ -35,7 +35,7 @@ from bot.inbox import Inbox
 from bot.job import Failure, Job, JobState, Route
 from bot.media import LinkSigner, Media, open_media
 from bot.metrics import Metrics
-from bot.notices import Operator
+from bot.notices import Notice, Operator
 from bot.operations import TELL_EVERY, Operations
 from bot.refs import GenerationId, JobId, MediaKey, Micros, Price, ThreadRef
 from bot.replicas import Replicas
@@ -486,6 +486,20 @@ async def test_a_chat_out_of_reach_is_tried_again(office: Office) -> None:
     office.chat.before_post = lambda _: ThreadGone()
     await office.operations.tell()
     assert await office.untold() == [], "who closed their messages has the log"
+
+
+async def test_a_chat_that_trips_keeps_no_other_contact_from_a_notice(office: Office) -> None:
+    def trip(_: Notice) -> None:
+        raise RuntimeError("The library tripped.")
+
+    office.contacts.insert(0, Contact(adapter="slack", id="C1", workspace="T1", is_channel=True))
+    office.slack.before_post = trip
+    await office.note("first")
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await office.operations.tell()
+    assert [post.ref.thread.channel for post in office.chat.posts] == ["dm-7"]
+    assert await office.untold() == ["first"]
 
 
 async def test_who_was_told_is_not_told_again_while_another_chat_is_out_of_reach(

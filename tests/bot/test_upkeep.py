@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from bot.notices import Notice, Operator
 from bot.store import settings
+from bot.store.database import Tx
 from bot.tables import Contact
 from tests.conftest import House
+
+
+async def test_a_notice_that_trips_the_chat_holds_up_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trip(notice: Notice) -> None:
+        if isinstance(notice, Operator) and notice.code == "first":
+            raise RuntimeError("The library tripped.")
+
+    house.chat.before_post = trip
+    monkeypatch.setattr(house.app.operations, "_contacts", [Contact(adapter="recording", id="7")])
+    now = house.clock.now()
+
+    def note(tx: Tx) -> None:
+        settings.note_operator(tx, "first", "Look.", now)
+        settings.note_operator(tx, "second", "Look.", now + timedelta(seconds=1))
+
+    await house.app.database.write(note)
+    async with asyncio.timeout(10):
+        while [each.key for each in await house.app.database.read(settings.untold)] != ["first"]:
+            house.clock.move(seconds=11)
+            await asyncio.sleep(0.01)
 
 
 async def test_a_notice_that_trips_the_chat_ends_nothing_and_is_said_later(
