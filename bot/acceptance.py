@@ -55,9 +55,9 @@ class Acceptance:
         try:
             accepted = await self._hold(planned, now)
         except QuotaExceeded as refused:
-            full = refused
+            full, tenant = refused, planned[0].request.requester.tenant
             await self._database.write(
-                lambda tx: ledger.note_refusal(tx, full, self._context.limits, now)
+                lambda tx: ledger.note_refusal(tx, full, tenant, self._context.limits, now)
             )
             raise
         for provider in {

@@ -34,7 +34,8 @@ REFUSALS = (REFUSED, LATE_REFUSAL)
 #: Whoever asked was told as they asked.
 TOLD = (REFUSED, NOT_PREPARED)
 #: The budgets of a month whose end concerns more than one person.
-SHARED = ("usd_per_tenant_per_month", "usd_total_per_month")
+OF_PLACE, OF_ALL = "usd_per_tenant_per_month", "usd_total_per_month"
+SHARED = (OF_PLACE, OF_ALL)
 #: What usage counts: clips, and films that came to nothing before they had shots.
 IS_ASKED = or_(allowances.IS_CLIP, jobs.c.accepted_at.is_(None))
 _INSERT = ledger_entries.insert()
@@ -223,8 +224,8 @@ def note_budgets(tx: Tx, room: Room, now: datetime) -> None:
     """Tell the operator of each share of a month's budget that what was just held reaches."""
     limits, hold = room.limits, room.asked
     for scope, key, dollars in (
-        ("everyone", "usd_total_per_month", limits.usd_total_per_month),
-        (room.tenant, "usd_per_tenant_per_month", limits.usd_per_tenant_per_month),
+        ("everyone", OF_ALL, limits.usd_total_per_month),
+        (room.tenant, OF_PLACE, limits.usd_per_tenant_per_month),
     ):
         allowed, used_before = None if dollars is None else micros(dollars), room.used.get(key, 0)
         share = quota.crossed(used_before, used_before + hold, allowed)
@@ -239,12 +240,16 @@ def note_budgets(tx: Tx, room: Room, now: datetime) -> None:
             )
 
 
-def note_refusal(tx: Tx, refused: QuotaExceeded, limits: LimitsTable, now: datetime) -> None:
-    """Tell the operator once a month that a month's budget has no room for a request."""
+def note_refusal(
+    tx: Tx, refused: QuotaExceeded, tenant: str, limits: LimitsTable, now: datetime
+) -> None:
+    """Tell the operator once a month of each month's budget that has no room for a request."""
     if refused.limit in SHARED:
         month = quota.windows(now, limits.timezone).month_start
-        key = f"budget:full:{month:%Y-%m-%d}"
-        settings.note_operator(tx, key, f"A request was refused. {refused.sentence}", now)
+        scope = tenant if refused.limit == OF_PLACE else "everyone"
+        key = f"budget:full:{scope}:{month:%Y-%m-%d}"
+        sentence = f"A request in {tenant} was refused. {refused.sentence}"
+        settings.note_operator(tx, key, sentence, now)
 
 
 # ---- what was used ---------------------------------------------------------------------------

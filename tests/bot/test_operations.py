@@ -25,6 +25,7 @@ from bot.errors import (
     InvalidRequest,
     JobNotFound,
     ProviderUnavailable,
+    QuotaExceeded,
     StoreError,
     ThreadGone,
 )
@@ -46,7 +47,7 @@ from bot.tables import BotTable, Contact
 from tests.bot.store.conftest import NOW, Books
 from tests.bucket import NAME, Bucket
 from tests.conftest import House
-from tests.fakes import MovableClock, RecordingAdapter
+from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 S = JobState
 
@@ -590,6 +591,40 @@ async def test_half_most_and_all_of_a_budget_are_told_once(
     keys = await told_by(house, "budget:")
     assert len(keys) == 4
     assert keys[-1].endswith(":50")
+
+
+async def test_a_full_budget_is_told_for_each_place_and_for_all_of_them(
+    open_house: Callable[..., Any],
+) -> None:
+    """There is room for one clip of 15 cents in a place, and for two in all."""
+    limits = {"usd_per_tenant_per_month": 0.2, "usd_total_per_month": 0.35}
+    access = {"servers": ["lab", "shop", "club"]}
+    house: House = await open_house(limits=limits, access=access)
+
+    async def ask(workspace: str, key: str) -> None:
+        asked = to_request(key=key)
+        thread = asked.thread.model_copy(update={"workspace": workspace})
+        own = {"requester": to_requester(workspace=workspace), "thread": thread}
+        await house.studio.submit(asked.model_copy(update=own))
+
+    for workspace in ("lab", "shop"):
+        await ask(workspace, f"{workspace} 1")
+        for again in (2, 3):
+            with pytest.raises(QuotaExceeded):
+                await ask(workspace, f"{workspace} {again}")
+    for again in (1, 2):
+        with pytest.raises(QuotaExceeded):
+            await ask("club", f"club {again}")
+    query = "SELECT sentence FROM operator_notices WHERE key LIKE 'budget:full:%' ORDER BY at, key"
+    said = await house.app.database.read(lambda conn: conn.execute(text(query)).scalars().all())
+    assert sorted(each.split(" A shorter")[0] for each in said) == [
+        "A request in recording:club was refused. This costs about $0.15; $0.043 of the whole "
+        "$0.35 for this month is left.",
+        "A request in recording:lab was refused. This costs about $0.15; $0.047 of this place's "
+        "$0.20 for this month is left.",
+        "A request in recording:shop was refused. This costs about $0.15; $0.047 of this place's "
+        "$0.20 for this month is left.",
+    ]
 
 
 async def test_a_low_balance_is_told_once_a_day(open_house: Callable[..., Any]) -> None:
