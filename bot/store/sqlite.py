@@ -165,7 +165,9 @@ class SqliteDatabase(Database):
             aiosqlite.connect(target) as copy,
         ):
             await old.backup(copy)
-            await _mark(copy)
+            if await copy.execute_fetchall(_HAS_REVISION):  # A new file has no tables yet.
+                await copy.execute(*as_copy())
+                await copy.commit()
             verdicts = await copy.execute_fetchall("PRAGMA integrity_check")
         if (verdict := next(iter(verdicts))[0]) != "ok":
             raise StoreError(f"{self.path} was not copied: the copy is damaged ({verdict}).")
@@ -213,20 +215,19 @@ def copy_into(copy: Path, target: Path) -> Path:
     if verdict != "ok":
         raise StoreError(f"{copy} is damaged: {verdict}.")
     if _revision(target) != HEAD:
-        SqliteDatabase(f"{SQLITE[1]}{target}").migrate()
+        from bot.store.migrations import migrate  # It takes half a second, as in `migrate` above.
+
+        migrate(target, is_copy=True)
     return target
 
 
-async def _mark(copy: aiosqlite.Connection) -> None:
-    """Let a copy say that it is one: it must not be gone on from as if nothing had been since.
+def as_copy() -> tuple[str, tuple[str, str]]:
+    """What lets a copy say that it is one: nobody goes on from it as if nothing had been since.
 
     What is a copy itself, or was moved elsewhere, says since when already.
     """
     at = json.dumps({"at": SystemClock().now().isoformat()})
-    if not await copy.execute_fetchall(_HAS_REVISION):
-        return  # A new file has no tables yet.
-    await copy.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (COPY, at))
-    await copy.commit()
+    return "INSERT OR IGNORE INTO settings VALUES (?, ?)", (COPY, at)
 
 
 def _revision(path: Path) -> str | None:

@@ -18,20 +18,21 @@ from bot.errors import SchemaTooNew, StoreError
 from bot.log import get_logger
 from bot.store.database import cause
 from bot.store.replace_file import make_private
-from bot.store.sqlite import writer_engine
+from bot.store.sqlite import as_copy, writer_engine
 
 log = get_logger(__name__)
 
 
-def migrate(path: Path) -> None:
+def migrate(path: Path, *, is_copy: bool = False) -> None:
     """Bring the file to this version's schema; raises `SchemaTooNew` or `StoreError`.
 
-    A file that has an older schema is copied to `<name>.<revision>.bak` first.
+    One that has an older schema, and is no copy itself, goes to `<name>.<revision>.bak` first.
     """
     engine = writer_engine(path)
 
     def back_up(current: str) -> None:
-        _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
+        if not is_copy:
+            _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
 
     try:
         # One transaction, DDL included: a crash in the middle leaves the old schema.
@@ -85,3 +86,5 @@ def _back_up(path: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         source.backup(copy)
+        copy.execute(*as_copy())
+        copy.commit()

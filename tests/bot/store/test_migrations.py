@@ -16,8 +16,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from bot.errors import SchemaTooNew, StoreError
-from bot.store import migrations, schema
+from bot import restore
+from bot.errors import ConfigError, SchemaTooNew, StoreError
+from bot.store import copy_marker, migrations, schema
 from bot.store.database import open_database
 from bot.store.migrations import migrate
 from bot.store.sqlite import writer_engine
@@ -36,6 +37,13 @@ def dump(path: Path) -> list[str]:
     """All that a file holds, as SQL."""
     with closing(sqlite3.connect(path)) as conn:
         return list(conn.iterdump())
+
+
+def without_mark(path: Path) -> list[str]:
+    """The same of a copy, which says that it is one and when it was made."""
+    held = dump(path)
+    [mark] = [line for line in held if line.startswith("INSERT INTO \"settings\" VALUES('copy',")]
+    return [line for line in held if line != mark]
 
 
 def sql(path: Path, *statements: str) -> None:
@@ -197,7 +205,7 @@ async def test_every_earlier_schema_is_brought_here_with_what_it_held(
     await start(path)
     assert revision(path) == schema.HEAD
     assert agrees(path)
-    assert dump(path.with_name(f"raybot.db.{before}.bak")) == held
+    assert without_mark(path.with_name(f"raybot.db.{before}.bak")) == held
     assert {line for line in held if "INSERT" in line and "alembic" not in line} <= set(dump(path))
 
 
@@ -266,9 +274,40 @@ async def test_an_older_schema_is_migrated_after_a_backup(
         assert conn.execute("SELECT id, prompt, mood FROM jobs").fetchall() == [
             (job.id, "kept over the update", "glad")
         ]
-    assert dump(path.with_name(f"raybot.db.{schema.HEAD}.bak")) == before
+    assert without_mark(path.with_name(f"raybot.db.{schema.HEAD}.bak")) == before
     with pytest.raises(SchemaTooNew):
         await start(path)
+
+
+async def test_the_copy_before_a_migration_is_restored_and_not_started_from(
+    books: Books, path: Path, tmp_path: Path
+) -> None:
+    """What waited then may have been made and paid by the next release."""
+    job = await books.accept(await books.received(), 100)
+    await books.database.stop()
+    assert start_next_release(tmp_path, path).returncode == 0
+    kept = path.with_name(f"raybot.db.{schema.HEAD}.bak")
+    by_hand = tmp_path / "by hand.db"
+    by_hand.write_bytes(kept.read_bytes())
+    database = open_database(to_url(by_hand))
+    with pytest.raises(ConfigError, match=r"is a backup.*raybot restore"):
+        await copy_marker.open_for_bot(database)
+    await database.stop()
+    said = restore.put_back(open_database(to_url(path)), kept)
+    assert f"ends it: {job.id}" in said
+    await start(path)
+
+
+async def test_a_restored_backup_of_an_earlier_schema_leaves_no_copy_of_itself(
+    tmp_path: Path,
+) -> None:
+    earlier, backup = tmp_path / "earlier.db", tmp_path / "backup.db"
+    migrate_to(earlier, "0005")
+    await open_database(to_url(earlier)).back_up(backup)
+    path = tmp_path / "data" / "raybot.db"
+    restore.put_back(open_database(to_url(path)), backup)
+    assert revision(path) == schema.HEAD
+    assert sorted(each.name for each in path.parent.iterdir()) == ["raybot.db", "raybot.db.lock"]
 
 
 async def test_a_migration_that_fails_leaves_the_old_schema(
