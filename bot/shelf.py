@@ -179,7 +179,7 @@ class Shelf:
             raise NotAllowed(f"{job_id} is somebody else's. Only they can do that.")
         return job
 
-    # ---- what an adapter wants to know again --------------------------------------------
+    # ---- what an adapter wants kept -----------------------------------------------------
 
     async def recall(self, adapter: str, name: str, *, job_id: JobId | None = None) -> str:
         """What an adapter wants to know again after a restart; empty where it never said."""
@@ -193,6 +193,12 @@ class Shelf:
         """Keep something for an adapter; what is about a job, until some days after its end."""
         scope = settings.adapter_scope(adapter, job_id)
         await self._database.write(lambda tx: settings.choose(tx, scope, {name: value}))
+
+    async def tell_operator(self, about: str, sentence: str) -> None:
+        """Leave a notice for the operator, once a day for what it is `about`."""
+        now = self._clock.now()
+        key = f"{about}:{now:%Y-%m-%d}"
+        await self._database.write(lambda tx: settings.note_operator(tx, key, sentence, now))
 
 
 def check_whole(job: Job) -> None:

@@ -67,7 +67,7 @@ class Discord(Delivery):
         self._opening = opening
         self._threads = Threads(studio)
         self._session = Session(self, wire, places=Places(studio), clock=clock)
-        self._stand_by = StandBy(wire, studio, clock=clock, ready=self.stand_by)
+        self._stand_by = StandBy(wire, studio, self._session, clock=clock, ready=self.stand_by)
         self._homes = Homes(studio, clock=clock)
         self._answers = Answers(studio, clock=clock)
         self._admin = Admin(studio, clock=clock)
@@ -86,8 +86,8 @@ class Discord(Delivery):
         return self._session.trouble
 
     async def run(self) -> None:
-        """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
-        await self._stand_by.run(self._session.run)
+        """Connect and listen until cancelled; raises `ConfigError` where it was never let in."""
+        await self._stand_by.run()
 
     async def on_online(self, client: Client) -> None:
         """Signed in: posts can go out, and the commands are brought up to date."""

@@ -1,4 +1,4 @@
-"""Which servers have the bot, as Discord tells it."""
+"""Where the bot is, as Discord tells it: in which servers, and whether it is let in at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ log = get_logger(__name__)
 
 
 class Places:
-    """Passes on who added the bot, and who removed it, after which its content goes some time."""
+    """Passes on who added the bot, and who removed it, after which its content goes some time.
+
+    The operator hears where Discord itself turns it away.
+    """
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
@@ -36,3 +39,10 @@ class Places:
             await self._studio.departures.present(NAME, tenants, is_all=is_all)
         except StoreError as error:
             log.warning("discord.places_not_noted", cause=error.sentence)
+
+    async def on_refused(self, sentence: str) -> None:
+        """Discord takes our token no more; other chats can tell the operator."""
+        try:
+            await self._studio.tell_operator(f"{NAME}:refused", sentence)
+        except StoreError as error:
+            log.warning("discord.refusal_not_noted", cause=error.sentence)

@@ -1,4 +1,4 @@
-"""What Discord's refusals mean for a message of ours; its error codes decide. Sends nothing."""
+"""What Discord's refusals mean for a message or the sign-in; its codes decide. Sends nothing."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ WORDS_REFUSED = frozenset({200000, 240000})
 BLOCKED = 40333
 FAULTS_OF_OURS = frozenset({50006, 50035})
 TOO_MANY_EDITS = 30046
+BAD_TOKEN, BAD_SHARD, NEEDS_SHARDS = 4004, 4010, 4011
+SIGN_IN_REFUSED = (
+    "[adapters.discord] token: Discord does not accept it. Reset it at "
+    "discord.com/developers and set RAYBOT_ADAPTERS__DISCORD__TOKEN."
+)
+SHARDS_REFUSED = (
+    "[adapters.discord] shard_count: Discord does not accept it. Leave it out, and shard_ids, too."
+)
 
 _NOT_THERE = "That channel takes no messages of Raybot's."
 GONE = {
@@ -116,6 +124,14 @@ class OldEdits:
         self._until = {each: until for each, until in self._until.items() if until > now}
         self._until[channel] = now + seconds
         return EditsPaused(retry_after=seconds)
+
+
+def read_sign_in(error: Exception) -> str | None:
+    """What only the operator can mend; None for what passes by itself."""
+    code = error.code if isinstance(error, discord.ConnectionClosed) else None
+    if isinstance(error, discord.LoginFailure) or code == BAD_TOKEN:
+        return SIGN_IN_REFUSED
+    return SHARDS_REFUSED if code in (BAD_SHARD, NEEDS_SHARDS) else None
 
 
 def is_shut_out(error: discord.HTTPException) -> bool:

@@ -17,6 +17,7 @@ import yarl
 from discord import app_commands
 
 from adapters.discord import buttons, registered
+from adapters.discord.refusals import SIGN_IN_REFUSED, read_sign_in
 from adapters.discord.replies import tell
 from bot.alongside import alongside
 from bot.clock import Clock, to_wall
@@ -35,14 +36,8 @@ GOOD_SECONDS = 600.0
 #: Discord takes one IDENTIFY of a bot in so many seconds.
 IDENTIFY_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 0.5
-BAD_TOKEN, BAD_SHARD, NEEDS_SHARDS = 4004, 4010, 4011
-SIGN_IN_REFUSED = (
-    "[adapters.discord] token: Discord does not accept it. Reset it at "
-    "discord.com/developers and set RAYBOT_ADAPTERS__DISCORD__TOKEN."
-)
-SHARDS_REFUSED = (
-    "[adapters.discord] shard_count: Discord does not accept it. Leave it out, and shard_ids, too."
-)
+REFUSED_LATER = f"{SIGN_IN_REFUSED} Then restart Raybot. All but Discord goes on until then."
+NOT_CONNECTED = "Raybot is not connected to Discord right now. It tries again by itself."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +104,9 @@ class HearsPlaces(Protocol):
 
     async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
         """These servers have the bot: all that do, or those of some shards."""
+
+    async def on_refused(self, sentence: str) -> None:
+        """Discord takes our token no more, anywhere."""
 
 
 class Client(discord.AutoShardedClient):
@@ -222,6 +220,9 @@ class Session:
         self._clock = clock
         self.reads_messages = wire.message_content == "on"
         self.client: Client | None = None
+        #: Whether Discord took the token once since this process began.
+        self.is_proven = False
+        self._refusal: str | None = None
         self._is_refused = False
         self._identify_from = 0.0
         self._failures = 0
@@ -235,13 +236,13 @@ class Session:
         client = self.client
         shards = set(client.shards) if client is not None else set()
         if client is None or not shards or not client.online:
-            return "Raybot is not connected to Discord right now. It tries again by itself."
+            return self._refusal or NOT_CONNECTED
         if away := sorted(shards - client.online):
             return f"Raybot has no connection to Discord for shards {away}. It tries again."
         return None
 
     async def run(self) -> None:
-        """Connect and listen until cancelled; raises `ConfigError` for a token that is refused."""
+        """Connect and listen until cancelled; raises `ConfigError` where it was never let in."""
         self._wire.use()
         self._is_listening = True
         try:
@@ -258,8 +259,7 @@ class Session:
                 log.warning("discord.no_message_content")
                 self._is_refused, self.reads_messages = True, False
             except AWAY as error:
-                _refuse_for_good(error)
-                log.warning("discord.not_reachable", cause=type(error).__name__)
+                await self._bear(error)
                 await self._rest(began)
             except StoreError as error:
                 log.error("discord.store_failed", cause=error.sentence)  # noqa: TRY400
@@ -271,14 +271,31 @@ class Session:
             else:
                 return
 
+    async def _bear(self, error: Exception) -> None:
+        """Note why there is no connection; raise `ConfigError` where the bot cannot begin with it.
+
+        A token that was good once may end while other chats and jobs go on, and Discord may err.
+        """
+        refusal = read_sign_in(error)
+        if refusal is None:
+            log.warning("discord.not_reachable", cause=type(error).__name__)
+            return
+        if refusal != SIGN_IN_REFUSED or not self.is_proven:
+            raise ConfigError(refusal) from error
+        log.error("discord.token_refused")
+        self._refusal = REFUSED_LATER
+        await self._places.on_refused(REFUSED_LATER)
+
     async def _rest(self, began: float) -> None:
         """Pause ever longer between connections that do not last."""
         is_good = self._clock.boottime() - began >= GOOD_SECONDS
         pause = min(RECONNECT * 2 ** (0 if is_good else self._failures), LONGEST_PAUSE)
+        pause = LONGEST_PAUSE if self._refusal else pause
         self._failures = 0 if is_good else min(self._failures + 1, 10)
         await self._clock.wait(asyncio.Event(), self._clock.now() + pause)
 
     async def _connect(self) -> None:
+        self._refusal = None
         if self._wire.message_content == "auto" and not self._is_refused:
             self.reads_messages = await self._may_read_messages()
         client = Client(
@@ -294,6 +311,7 @@ class Session:
                 await self._stay(client)
         finally:
             self.client = None
+            self.is_proven |= client.user is not None
 
     async def _stay(self, client: Client) -> None:
         """Stay connected until cancelled; `wait_for`, up to Python 3.11, may lose one cancel."""
@@ -370,12 +388,3 @@ async def _has(
     """Whether Discord has these commands, and no others."""
     theirs = await client.tree.fetch_commands(guild=guild)
     return not registered.differences(payload, theirs, is_global=guild is None)
-
-
-def _refuse_for_good(error: Exception) -> None:
-    """Raise `ConfigError` where only the operator can mend it."""
-    code = error.code if isinstance(error, discord.ConnectionClosed) else None
-    if isinstance(error, discord.LoginFailure) or code == BAD_TOKEN:
-        raise ConfigError(SIGN_IN_REFUSED) from error
-    if code in (BAD_SHARD, NEEDS_SHARDS):
-        raise ConfigError(SHARDS_REFUSED) from error

@@ -17,7 +17,8 @@ import discord
 from discord import app_commands
 
 from adapters.discord import commands, registered
-from adapters.discord.session import SIGN_IN_REFUSED, Wire
+from adapters.discord.refusals import SIGN_IN_REFUSED
+from adapters.discord.session import Wire
 from bot.errors import BotError, ConfigError, DeliveryUnavailable
 from bot.ports import Finding, Introduction, ModelCapabilities
 from bot.text import clean

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 import discord
 
-from adapters.discord.session import AWAY, Wire
+from adapters.discord.session import AWAY, Session, Wire
 from bot.clock import Clock
 from bot.log import get_logger
 from bot.send_guard import GuardedConnector
@@ -27,24 +27,26 @@ class StandBy:
         self,
         wire: Wire,
         studio: Studio,
+        session: Session,
         *,
         clock: Clock,
         ready: Callable[[discord.Client], None],
     ) -> None:
         self._wire = wire
         self._replicas = studio.replicas
+        self._session = session
         self._clock = clock
         self._ready = ready
 
-    async def run(self, listen: Callable[[], Awaitable[None]]) -> None:
+    async def run(self) -> None:
         """Listen whenever that is ours to do, until cancelled."""
         self._wire.use()
         if self._replicas.is_single:
-            await listen()
+            await self._session.run()
             return
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stay_ready(), name="discord, standing by")
-            group.create_task(self._replicas.alone(self._role, listen), name="discord")
+            group.create_task(self._replicas.alone(self._role, self._session.run), name="discord")
 
     @property
     def _role(self) -> str:
@@ -66,5 +68,6 @@ class StandBy:
                     log.warning("discord.not_reachable", cause=type(error).__name__)
                     await self._clock.wait(asyncio.Event(), self._clock.now() + AGAIN)
                     continue
+                self._session.is_proven = True
                 self._ready(client)
                 await asyncio.Event().wait()

@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import discord
 import pytest
 from discord import app_commands
+from sqlalchemy import text
 
 from adapters.discord import Settings, create
 from adapters.discord.session import Client, Session, Wire
+from adapters.discord.standby import StandBy
 from bot.errors import ConfigError, StoreError
 from tests.adapters.discord.conftest import Street, Town
 from tests.discord_server import DiscordServer, Guild, Intent, Person
@@ -29,12 +32,16 @@ class Desk:
     online: int = 0
     fault: Exception | None = None
     places: set[int] = field(default_factory=set)
+    refusals: list[str] = field(default_factory=list)
 
     async def on_place(self, guild_id: int, *, is_here: bool) -> None:
         (self.places.add if is_here else self.places.remove)(guild_id)
 
     async def on_places(self, guild_ids: Collection[int], *, is_all: bool) -> None:
         self.places = set(guild_ids) if is_all else self.places | set(guild_ids)
+
+    async def on_refused(self, sentence: str) -> None:
+        self.refusals.append(sentence)
 
     async def on_online(self, client: Client) -> None:
         fault, self.fault = self.fault, None
@@ -129,15 +136,74 @@ async def test_a_token_that_is_refused_says_what_to_do(line: Line) -> None:
     assert line.discord.invalid_requests == 1
 
 
-@pytest.mark.parametrize(("code", "word"), [(4004, "token"), (4010, "shard"), (4011, "shard")])
-async def test_what_only_the_operator_can_mend_ends_the_bot(
-    line: Line, code: int, word: str
-) -> None:
-    with pytest.RaisesGroup(pytest.RaisesExc(ConfigError, match=word)):
+@pytest.mark.parametrize("code", [4010, 4011])
+async def test_shards_that_are_refused_end_the_bot(line: Line, code: int) -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(ConfigError, match="shard")):
         async with line.open():
             await line.discord.wait_connected()
             line.discord.gateway.close_all(code)
             await asyncio.Event().wait()
+
+
+async def test_a_token_that_is_refused_later_is_told_and_tried_again(line: Line) -> None:
+    token = line.discord.app.token
+    async with line.open() as session:
+        await line.discord.wait_connected()
+        line.discord.app.token = "reset meanwhile"
+        began = line.clock.boottime()
+        line.discord.gateway.close_all(4004)
+        await line.hurry(lambda: line.desk.refusals)
+        assert "token: Discord does not accept it." in (session.trouble or "")
+        await line.hurry(lambda: line.discord.invalid_requests == 2)
+        assert line.clock.boottime() - began >= 2 * 300
+        line.discord.app.token = token
+        await line.hurry(lambda: line.discord.gateway.connected)
+        await line.heard("hello again")
+        assert session.trouble is None
+    assert set(line.desk.refusals) == {line.desk.refusals[0]}
+
+
+@dataclass
+class Standing:
+    """The replicas of a process that listens once another one has ended."""
+
+    is_single: bool = False
+    other_ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def alone(self, _role: str, work: Callable[[], Awaitable[None]]) -> None:
+        await self.other_ended.wait()
+        await work()
+
+
+async def test_who_was_let_in_while_it_stood_by_bears_a_refusal_as_well(line: Line) -> None:
+    replicas, ready = Standing(), asyncio.Event()
+    studio: Any = SimpleNamespace(replicas=replicas)
+    session = Session(line.desk, line.wire(), places=line.desk, clock=line.clock)
+    stand_by = StandBy(line.wire(), studio, session, clock=line.clock, ready=lambda _: ready.set())
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(stand_by.run())
+        await ready.wait()
+        line.discord.app.token = "reset meanwhile"
+        replicas.other_ended.set()
+        await line.hurry(lambda: line.desk.refusals)
+        task.cancel()
+
+
+async def test_a_token_that_is_refused_later_leaves_all_else_to_go_on(town: Town) -> None:
+    async with town.street() as street:
+        town.discord.app.token = "reset meanwhile"
+        town.discord.gateway.close_all(4004)
+        query = text("SELECT sentence FROM operator_notices")
+        async with asyncio.timeout(10):
+            while not (
+                said := await street.house.app.database.read(
+                    lambda conn: conn.execute(query).scalars().all()
+                )
+            ):
+                await asyncio.sleep(0.02)
+        [sentence] = said
+        assert sentence.endswith("Then restart Raybot. All but Discord goes on until then.")
+        await street.house.delivered(await street.house.ask())
 
 
 async def test_discord_that_is_away_is_waited_for(line: Line) -> None:

@@ -10,7 +10,7 @@ import discord
 import pytest
 
 from adapters.discord import Settings, check, install, introduce, setup
-from adapters.discord.session import SIGN_IN_REFUSED
+from adapters.discord.refusals import SIGN_IN_REFUSED
 from bot.dialects import dream_machine
 from bot.errors import ConfigError, DeliveryUnavailable
 from bot.ports import ModelCapabilities
