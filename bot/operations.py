@@ -57,7 +57,7 @@ class Operations:
         self._providers = providers
         self._adapters = adapters
         self._contacts = contacts
-        #: Who was told already of a notice that somebody else could not be told yet.
+        #: Who was told already of a notice that is in the log, but not told to everybody yet.
         self._told: dict[str, set[Contact]] = {}
         self.unserved = Unserved(
             database=database,
@@ -257,6 +257,10 @@ class Operations:
     async def tell(self) -> None:
         """Say what the operators were not told yet: in the log, and where they chat."""
         untold = await self._database.read(settings.untold)
+        for notice in untold:  # First all of them: a chat may be away for long.
+            if notice.key not in self._told:
+                log.warning("operator.notice", sentence=notice.sentence, job=notice.job_id)
+                self._told[notice.key] = set()
         await for_each(untold, self._tell_notice, name=lambda notice: notice.key)
 
     async def _tell_notice(self, notice: settings.OperatorNotice) -> None:
@@ -264,22 +268,19 @@ class Operations:
             await self._note_told(notice)
 
     async def _note_told(self, notice: settings.OperatorNotice) -> None:
-        log.warning("operator.notice", sentence=notice.sentence, job=notice.job_id)
         await self._database.write(lambda tx: settings.tell(tx, notice.key, self._clock.now()))
+        del self._told[notice.key]
 
     async def _tell_all(self, notice: settings.OperatorNotice) -> bool:
         """Write to each contact; False where a chat is out of reach and must be tried again."""
-        told = self._told.setdefault(notice.key, set())
+        told = self._told[notice.key]
 
         async def tell(contact: Contact) -> None:
             if contact not in told and await self._tell_one(contact, notice):
                 told.add(contact)
 
         await for_each(self._contacts, tell, name=lambda contact: contact.adapter)
-        if len(told) < len(self._contacts):
-            return False
-        del self._told[notice.key]
-        return True
+        return len(told) >= len(self._contacts)
 
     async def _tell_one(self, contact: Contact, notice: settings.OperatorNotice) -> bool:
         adapter = self._adapters.get(contact.adapter)

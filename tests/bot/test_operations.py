@@ -503,6 +503,25 @@ async def test_a_chat_that_trips_keeps_no_other_contact_from_a_notice(office: Of
     assert await office.untold() == ["first"]
 
 
+async def test_a_notice_is_in_the_log_once_while_its_chat_is_out_of_reach(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    def logged() -> list[str]:
+        said = (str(record.msg) for record in caplog.records)
+        return [each for each in said if "operator.notice" in each]
+
+    office.chat.before_post = lambda _: DeliveryUnavailable()
+    await office.note("first", "The balance is low.")
+    with caplog.at_level(logging.WARNING):
+        await office.operations.tell()
+        [line] = logged()
+        assert "The balance is low." in line
+        assert await office.untold() == ["first"]
+        office.chat.before_post = lambda _: None
+        await office.operations.tell()
+    assert (logged(), await office.untold()) == ([line], [])
+
+
 async def test_who_was_told_is_not_told_again_while_another_chat_is_out_of_reach(
     office: Office,
 ) -> None:
