@@ -167,6 +167,7 @@ class App:
             replicas=self._replicas,
         )
         self._build_watchers()
+        hooks = self._step_hooks()
         self._tracker = JobTracker(
             StepContext(
                 database=database,
@@ -176,15 +177,16 @@ class App:
                 clips=self._clips,
                 dispatcher=self._dispatcher,
                 clock=clock,
-                hooks=self._step_hooks(),
+                hooks=hooks,
             )
         )
         self.operations = Operations(
             database=database,
             dispatcher=self._dispatcher,
             clock=clock,
-            announce=self._announcer.touch,
-            watch=self._relay.watch,
+            announce=hooks.announce,
+            watch=hooks.watch,
+            wake_courier=hooks.wake_courier,
             providers=self._providers,
             adapters=self._adapters,
             contacts=self._config.contacts,

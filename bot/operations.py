@@ -17,10 +17,11 @@ from bot.log import get_logger
 from bot.notices import VERDICTS, Operator
 from bot.pause import Pause
 from bot.ports import Adapter, Dispatcher, Provider
+from bot.receipts import hand_on
 from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.replicas import Replicas
 from bot.step import TRIES_BEFORE_TELLING
-from bot.store import attempts, jobs, ledger, messages, reports, reviews, settings, stories
+from bot.store import attempts, jobs, ledger, messages, reports, reviews, settings
 from bot.store.database import Database, Tx
 from bot.tables import OPERATOR, Contact
 from bot.unserved import Unserved
@@ -43,6 +44,7 @@ class Operations:
         clock: Clock,
         announce: Callable[[JobId], None],
         watch: Callable[[Job], None],
+        wake_courier: Callable[[], None],
         providers: Mapping[str, Provider],
         adapters: Mapping[str, Adapter],
         contacts: Sequence[Contact],
@@ -50,10 +52,10 @@ class Operations:
         replicas: Replicas,
     ) -> None:
         self._database = database
-        self._dispatcher = dispatcher
         self._clock = clock
-        self._announce = announce
+        self._hand_on = partial(hand_on, dispatcher=dispatcher, announce=announce)
         self._watch = watch
+        self._wake_courier = wake_courier
         self._providers = providers
         self._adapters = adapters
         self._contacts = contacts
@@ -129,7 +131,6 @@ class Operations:
             if how == "release" and ledger.is_settled(tx.conn, job_id):
                 raise InvalidRequest(f"{job_id} was charged before it was reviewed. Say charge.")
             resolved = self._resolve(tx, job, how, generation_id)
-            stories.wake(tx, self._dispatcher, resolved)
             settings.write_audit(
                 tx,
                 self._clock.now(),
@@ -138,8 +139,7 @@ class Operations:
                 target=job_id,
                 detail=generation_id or _situation(job),
             )
-            tx.after_commit(lambda: self._announce(job_id))
-            return resolved
+            return self._hand_on(tx, resolved)
 
         job = await self._database.write(work)
         self._watch(job)
@@ -206,9 +206,8 @@ class Operations:
             if job.parked_at is None:
                 raise InvalidRequest(f"{job_id} was not put aside.")
             settings.write_audit(tx, now, actor=actor, act="unpark", target=job_id, detail="")
-            self._dispatcher.wake(tx, job_id, now)
-            tx.after_commit(lambda: self._announce(job_id))
-            return jobs.change(tx, job, parked_at=None, next_at=now, **jobs.FRESH)
+            changes = {"parked_at": None, "next_at": now, **jobs.FRESH}
+            return self._hand_on(tx, jobs.change(tx, job, **changes))
 
         return await self._database.write(work)
 
@@ -220,11 +219,9 @@ class Operations:
             raise InvalidRequest("Say post or reject.")
 
         def work(tx: Tx) -> Job:
-            job = reviews.decide(tx, job_id, found, by=OPERATOR, now=now, reason=why)
-            if job.next_at is not None:
-                self._dispatcher.wake(tx, job_id, job.next_at)
-            tx.after_commit(lambda: self._announce(job_id))
-            return job
+            tx.after_commit(self._wake_courier)
+            decided = reviews.decide(tx, job_id, found, by=OPERATOR, now=now, reason=why)
+            return self._hand_on(tx, decided)
 
         return await self._database.write(work)
 

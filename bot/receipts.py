@@ -31,6 +31,15 @@ class Receipt:
     is_repeat: bool = False
 
 
+def hand_on(tx: Tx, job: Job, *, dispatcher: Dispatcher, announce: Callable[[JobId], None]) -> Job:
+    """Let a job that was changed be advanced when it is due, and show how it stands."""
+    if job.next_at is not None:
+        dispatcher.wake(tx, job.id, job.next_at)
+    stories.wake(tx, dispatcher, job)
+    tx.after_commit(partial(announce, job.id))
+    return job
+
+
 class Receipts:
     """Answers about jobs, and changes them so that everybody hears of it.
 
@@ -49,8 +58,8 @@ class Receipts:
         self._database = database
         self._wake_courier = wake_courier
         self._clock = clock
-        self._dispatcher = dispatcher
         self._context = context
+        self._hand_on = partial(hand_on, dispatcher=dispatcher, announce=context.announce)
 
     async def write(self, work: Callable[[Tx], Job]) -> Job:
         """Change a job, let it be advanced when it is due, and show how it stands."""
@@ -62,10 +71,7 @@ class Receipts:
         def write(tx: Tx) -> list[Job]:
             every = work(tx)
             for changed in every:
-                if changed.next_at is not None:
-                    self._dispatcher.wake(tx, changed.id, changed.next_at)
-                stories.wake(tx, self._dispatcher, changed)
-                tx.after_commit(partial(self._context.announce, changed.id))
+                self._hand_on(tx, changed)
                 if changed.plan is not None and (changed.plan.question or changed.plan.granted):
                     errands.renew(tx, changed.id, self._clock.now(), kind="consent")
                     tx.after_commit(self._wake_courier)

@@ -73,6 +73,7 @@ class Office:
             clock=self.clock,
             announce=self.announced.append,
             watch=lambda job: self.watched.append(job.id),
+            wake_courier=lambda: None,
             providers={},
             adapters={"discord": self.chat, "slack": self.slack},
             contacts=self.contacts,

@@ -341,6 +341,14 @@ async def test_what_waits_cannot_be_reported_and_so_not_removed(house: House) ->
         await house.studio.care.report(job.id, MIA)
 
 
+async def test_what_the_operator_decides_is_shown_at_once(house: House) -> None:
+    job = await made(house, "operator", "ned")
+    await asked(house, job.id)
+    await house.app.operations.act("review", {"job_id": job.id, "how": "reject"})
+    await house.chat.until(lambda: isinstance(last(house, job.id, "review"), Reviewed))
+    await house.chat.until(lambda: last(house, job.id, "why") is not None)
+
+
 async def test_moderators_of_other_places_decide_nothing(house: House) -> None:
     job = await made(house, "foreign", "cem")
     stranger = to_requester("zoe", workspace="elsewhere")
