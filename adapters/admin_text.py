@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: How far back usage goes.
 DAYS = {"": 31, "today": 1, "week": 7, "month": 31, "year": 366}
+#: What becomes of the jobs of somebody who is blocked.
+AFTER_BLOCK = "What waits of theirs is taken back and costs nothing; what runs goes on."
 _WORDS = re.compile(r"(add|remove)\s+(word|pattern)\s+(.+)", re.DOTALL | re.IGNORECASE)
 
 

@@ -12,7 +12,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text, near_words
-from adapters.admin_text import DAYS, change_words, limits_line, page_in, words_line
+from adapters.admin_text import (
+    AFTER_BLOCK,
+    DAYS,
+    change_words,
+    limits_line,
+    page_in,
+    words_line,
+)
 from adapters.command_text import SettingsCommand
 from adapters.opinions import Opinions
 from bot.clock import Clock
@@ -192,7 +199,8 @@ class Admin:
         who, days, why = found.groups()
         until = self._clock.now() + timedelta(days=int(days)) if days else None
         await self._admin.block(actor.tenant, who, actor=actor, until=until, reason=why or "")
-        return _said(f"{who} can ask for nothing more{f' for {days} days' if days else ''}.")
+        how_long = f" for {days} days" if days else ""
+        return _said(f"{who} can ask for nothing more{how_long}. {AFTER_BLOCK}")
 
     async def _unblock(self, actor: Requester, rest: str) -> Page:
         await self._admin.unblock(actor.tenant, rest, actor=actor)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
+from adapters.admin_text import AFTER_BLOCK
 from adapters.discord import community, forgetting, render
 from adapters.discord.admin_commands import checked
 from adapters.discord.replies import tell
@@ -138,7 +139,8 @@ class Admin:
             actor.tenant, user, actor=actor, until=until, reason=given["reason"]
         )
         how_long = f"for {days} days" if days else "until you unblock them"
-        await tell(interaction, f"<@{user}> can ask for nothing more, {how_long}.")
+        said = f"<@{user}> can ask for nothing more, {how_long}. {AFTER_BLOCK}"
+        await tell(interaction, said)
 
 
 def _draw_all(pages: Sequence[Text], *, times: Sequence[datetime] = ()) -> str:

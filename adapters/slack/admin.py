@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters import command_text, near_words
-from adapters.admin_text import DAYS
+from adapters.admin_text import AFTER_BLOCK, DAYS
 from adapters.command_text import SettingsCommand
 from adapters.slack import forgetting, pages, render
 from adapters.slack.community import CHANNEL, USER, Community, channel_words
@@ -188,7 +188,8 @@ class Admin:
             actor.tenant, found[1], actor=actor, until=until, reason=found[3] or ""
         )
         how_long = f"for {found[2]} days" if found[2] else "until you unblock them"
-        return render.draw_sentence(f"{found[1]} can ask for nothing more, {how_long}.", found[1])
+        said = f"{found[1]} can ask for nothing more, {how_long}. {AFTER_BLOCK}"
+        return render.draw_sentence(said, found[1])
 
     async def _unblock(self, actor: Requester, rest: str) -> Drawn:
         found = USER.fullmatch(rest)

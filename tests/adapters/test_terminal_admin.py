@@ -51,7 +51,7 @@ SAYS = {
     "admin channel": "admin with one of",
     "admin digest": "digest on, or",
     "admin digest on": "comes here",
-    "admin block ben 3 spam": "ben can ask for nothing more for 3 days",
+    "admin block ben 3 spam": "ben can ask for nothing more for 3 days. What waits of theirs is",
     "admin unblock ben": "ben can ask again",
     f"admin block {ME}": f"{ME} can ask for nothing more",
     "a badger": "You cannot use Raybot here",

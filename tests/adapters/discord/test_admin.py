@@ -205,7 +205,8 @@ async def test_defaults_of_server_and_channel_hold_in_this_order(
 
 
 async def test_somebody_is_blocked_and_let_in_again(street: Street, boss: Person) -> None:
-    await told(boss, "block", member=street.ana.user, days=3, reason="too many foxes")
+    answer = await told(boss, "block", member=street.ana.user, days=3, reason="too many foxes")
+    assert answer.content.endswith("taken back and costs nothing; what runs goes on.")
     refusal = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
     assert "You cannot use Raybot here" in refusal.content
     assert await all_jobs(street) == []

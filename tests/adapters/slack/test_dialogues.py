@@ -400,7 +400,10 @@ async def test_admins_run_their_workspace_and_others_do_not(lane: Lane) -> None:
         (f"admin grant <@{lane.ana.id}|ana> 5", " can spend $5.00 more"),
         ("admin queue", "Nothing waits"),
         ("admin audit", "grant"),
-        (f"admin block <@{lane.ben.id}|ben> 3 too loud", " can ask for nothing more, for 3 days"),
+        (
+            f"admin block <@{lane.ben.id}|ben> 3 too loud",
+            " can ask for nothing more, for 3 days. What waits of theirs is taken back",
+        ),
         ("admin pause", "Paused"),
     ):
         asked = await boss.slash("/ray", typed, lane.general)

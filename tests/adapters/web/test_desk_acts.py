@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from adapters.web import render
 from adapters.web.desk.acts import to_back
+from adapters.web.desk.addresses import person_path
 from adapters.web.desk.said import Said, seal, unseal
 from bot.desk_views import JobActs, PersonActs, PlaceSight
 from bot.job import Job, JobState
@@ -252,6 +253,8 @@ async def test_a_job_that_cannot_go_on_is_ended(inn: Inn) -> None:
 async def test_somebody_is_blocked_and_unblocked(inn: Inn) -> None:
     await inn.ask("ben")
     person = "recording:local:ben"
+    page = await inn.ana.get(person_path(person))
+    assert "What waits of theirs is taken back and costs nothing; what runs goes on." in page.html
     role, words = await inn.ana.act("block", person=person, days="3", reason="spam <b>")
     assert role == "status"
     assert words.startswith("Ben is blocked until ")
