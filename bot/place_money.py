@@ -202,7 +202,7 @@ class Treasury:
             "limits",
             lambda tx, _: settings.choose(tx, scope, written),
             target=where,
-            detail=", ".join(f"{name}={value}" for name, value in written.items()),
+            detail=_changes(written, role),
         )
         return await self._database.read(lambda conn: allowances.rules_in(conn, tenant))
 
@@ -249,6 +249,12 @@ class Treasury:
             target=f"{tenant}:{channel}" if channel else tenant,
             detail="on" if channel else "off",
         )
+
+
+def _changes(written: Mapping[str, str], role: str) -> str:
+    """What was set, as it is said in chat: what a value is written down under is not."""
+    said = (f"{key.rpartition('.')[2]} {value or 'taken back'}" for key, value in written.items())
+    return ", ".join(said) + (f" for role {role}" if role else "")
 
 
 def _named(rows: Sequence[UsageRow], names: Mapping[str, str]) -> tuple[UsageRow, ...]:

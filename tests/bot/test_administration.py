@@ -25,7 +25,7 @@ from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-PLACES = ("use", "names", "csv", "lim", "rul", "def", "act", "boss", "empty", "day")
+PLACES = ("use", "names", "csv", "lim", "set", "rul", "def", "act", "boss", "empty", "day")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -161,6 +161,20 @@ async def test_a_place_without_jobs_has_an_empty_file(inn: House) -> None:
     text = await inn.studio.admin.usage_csv("recording:empty", *today(inn))
     assert text.splitlines() == [
         "day,person,name,model,asked,delivered,refused,failed,seconds,charged_usd"
+    ]
+
+
+async def test_the_audit_log_says_limits_as_they_are_said_in_chat(inn: House) -> None:
+    here, admin = guard("set"), inn.studio.admin
+    changes = {"usd_per_person_per_day": "$2.50", "resolutions": "540p"}
+    await admin.set_limits(here.tenant, changes, actor=here)
+    await admin.set_limits(here.tenant, {"clips_per_person_per_day": "9"}, actor=here, role="77")
+    taken_back = {"usd_per_person_per_day": ""}
+    await admin.set_limits(here.tenant, taken_back, actor=here, channel="1")
+    assert await audit(inn, "set") == [
+        ("limits", here.tenant, "usd_per_person_per_day 2.5, resolutions 540p"),
+        ("limits", here.tenant, "clips_per_person_per_day 9 for role 77"),
+        ("limits", f"{here.tenant}:1", "usd_per_person_per_day taken back"),
     ]
 
 
