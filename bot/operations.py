@@ -206,8 +206,8 @@ class Operations:
             if job.parked_at is None:
                 raise InvalidRequest(f"{job_id} was not put aside.")
             settings.write_audit(tx, now, actor=actor, act="unpark", target=job_id, detail="")
-            changes = {"parked_at": None, "next_at": now, **jobs.FRESH}
-            return self._hand_on(tx, jobs.change(tx, job, **changes))
+            fresh = jobs.change(tx, job, parked_at=None, next_at=now, **jobs.FRESH)
+            return self._hand_on(tx, fresh)
 
         return await self._database.write(work)
 
