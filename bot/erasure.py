@@ -20,6 +20,7 @@ from bot.log import get_logger
 from bot.overview import Forgetting
 from bot.planning import Planner
 from bot.refs import JobId
+from bot.removal import take_down
 from bot.request import Requester
 from bot.rights import Rights, to_person
 from bot.store import erasing, jobs, messages, places, settings
@@ -230,9 +231,9 @@ class Erasure:
 
     async def _unpost(self, job: Job) -> None:
         posted = await self._database.read(lambda conn: erasing.posts(conn, job))
-        for message in posted:
-            with suppress(ThreadGone):
-                await self._context.delete_post(message)
+        left = await take_down(self._context, job.id, posted)
+        if left is not None:
+            await self._database.write(lambda tx: left.note(tx, self._clock.now()))
         for message in posted[-1:]:
             with suppress(ThreadGone):
                 await self._courier.clear_thread_title(job, message)

@@ -12,7 +12,8 @@ BotError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ SubmissionUncertain
 │  └─ ProviderClosed ── ProviderAuthError, ProviderOutOfCredits, ProviderRetired
 ├─ ClipError ── ClipUnavailable, ClipBroken
-├─ DeliveryError ── DeliveryUnavailable (EditsPaused), ThreadGone (PostedBefore), ClipTooLarge
+├─ DeliveryError ── DeliveryUnavailable (EditsPaused), ThreadGone (PostedBefore), PostStays,
+│                   ClipTooLarge
 └─ StoreError ── SchemaTooNew, StoreBusy (NoRoom), CommitUnknown, Stale
 """
 
@@ -239,6 +240,12 @@ class ThreadGone(DeliveryError):
 
 class PostedBefore(ThreadGone):
     """It was posted before, or may have been, so it is not posted again."""
+
+
+class PostStays(DeliveryError):
+    """The platform does not let Raybot remove its message, which still stands there."""
+
+    is_of_clip = False
 
 
 class ClipTooLarge(DeliveryError):

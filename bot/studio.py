@@ -374,6 +374,8 @@ class Studio(Shelf):
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         if is_deleted(job):
+            # A message that its platform kept then may be let go of now.
+            await self._removal.remove_post(job)
             return await self._context.to_notice(job)
         check_whole(job)
         if job.state not in TERMINAL:

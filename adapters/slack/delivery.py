@@ -202,7 +202,7 @@ class Delivery:
         if file_id := addresses.file_of(message):
             await self._remove(message, "files.delete", {"file": file_id}, fine=fine)
             # Without its file a message may be gone already, or not be for us to remove.
-            fine |= refusals.GONE.keys()
+            fine |= refusals.GONE.keys() - {refusals.KEEPS_ALL}
         place = {"channel": addresses.channel_of(message.thread), "ts": addresses.ts_of(message)}
         await self._remove(message, "chat.delete", place, fine=fine)
 

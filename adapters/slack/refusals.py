@@ -54,6 +54,8 @@ FAULTS_OF_OURS = BLOCKS_REFUSED | {
 NO_REPLY = frozenset({"cannot_reply_to_message", "message_not_found", "thread_not_found"})
 #: What was to be removed is not there any more.
 ALREADY_GONE = frozenset({"file_deleted", "file_not_found", "message_not_found"})
+#: Nothing is removed in that workspace, whatever is asked.
+KEEPS_ALL = "compliance_exports_prevent_deletion"
 #: It stands there, but cannot be changed any more.
 UNCHANGEABLE = frozenset({"cant_update_message", "edit_window_closed"})
 
@@ -72,7 +74,7 @@ GONE = {
     "cant_delete_message": "Slack does not let Raybot delete that message.",
     "cant_update_message": "Slack does not let Raybot change that message.",
     "channel_not_found": f"Raybot cannot see that channel. {_INVITE}",
-    "compliance_exports_prevent_deletion": "That workspace keeps everything; nothing is deleted.",
+    KEEPS_ALL: "That workspace keeps everything; nothing is deleted.",
     "edit_window_closed": "That message is too old to be changed.",
     "ekm_access_denied": "The admins of that workspace have suspended posting there.",
     "enterprise_is_restricted": _ACCESS,

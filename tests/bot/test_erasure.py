@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from bot.errors import DeliveryUnavailable, InvalidRequest, NotAllowed
+from bot.errors import DeliveryUnavailable, InvalidRequest, NotAllowed, ThreadGone
 from bot.job import Job, JobState
 from bot.notices import Gallery, Letter, Reported
 from bot.overview import Belongings
@@ -393,6 +393,22 @@ async def test_what_was_just_being_posted_goes_too_and_what_stays_is_told(house:
     chat.delete = delete  # type: ignore[method-assign]
     notes = await rows(house)
     assert f"{job_id} is forgotten, but something of it could not be removed" in notes
+
+
+async def test_a_post_that_its_platform_keeps_is_the_operators_to_remove(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, lea = house.chat, to_requester("lea")
+    job = await clip_of(house, lea)
+
+    async def keep(message: MessageRef) -> None:
+        raise ThreadGone("The channel is closed to Raybot.")
+
+    monkeypatch.setattr(chat, "delete", keep)
+    await house.studio.erasure.forget(lea, is_confirmed=True)
+    await forgotten(house)
+    assert chat.clips(job.id)
+    assert (await rows(house)).count("closed to Raybot") == 1, "told once for the channel"
 
 
 async def test_a_copy_goes_too_whose_platform_has_not_answered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from bot.errors import (
     JobNotFound,
     NoRoom,
     NotAllowed,
+    PostStays,
     QuotaExceeded,
     Refusal,
     ThreadGone,
@@ -748,16 +749,48 @@ async def test_a_moderator_may_delete_which_is_remembered(inn: House) -> None:
 async def test_a_post_that_cannot_be_reached_now_is_deleted_when_asked_again(inn: House) -> None:
     job = await finish(inn, await inn.ask(user="del5"))
     owner = to_requester("del5")
-    faults: list[DeliveryError] = [DeliveryUnavailable(), ThreadGone()]
-
-    async def delete_post(_message: MessageRef) -> None:
-        raise faults.pop(0)
-
-    studio = inn.studio_with(delete_post=delete_post)
+    faults: list[DeliveryError] = [DeliveryUnavailable()]
+    studio = inn.studio_with(delete_post=delete_after(faults, inn))
     with pytest.raises(DeliveryUnavailable):
         await studio.delete(job.id, owner)
     assert isinstance((await studio.show(job.id, owner)).notice, Delivered)
     assert isinstance(await studio.delete(job.id, owner), Failed)
+    assert inn.chat.clips(job.id) == []
+
+
+async def test_a_post_that_its_platform_keeps_is_told_of_and_goes_once_it_may(inn: House) -> None:
+    job = await finish(inn, await inn.ask(user="del10", key="del10"))
+    owner, why = to_requester("del10"), "The workspace keeps everything."
+    shown = (await inn.studio.show(job.id, owner)).notice
+    assert isinstance(shown, Delivered)
+    studio = inn.studio_with(delete_post=delete_after([ThreadGone(why)], inn))
+    with pytest.raises(PostStays) as told:
+        await studio.delete(job.id, owner)
+    assert describe_error(told.value).lines == (
+        f"The clip of {job.id} is deleted, but its message still stands there. {why}",
+        "Delete it there yourself, or ask those who run that place to.",
+    )
+    assert inn.chat.clips(job.id)
+    assert not Path(shown.path).exists()
+    of = schema.operator_notices.c
+    notices = select(of.sentence).where(of.job_id == job.id)
+    [sentence] = await inn.app.database.read(lambda conn: conn.execute(notices).scalars().all())
+    assert job.message is not None
+    assert inn.chat.link_to(job.message) in sentence
+    assert why in sentence
+    assert isinstance(await studio.delete(job.id, owner), Failed)
+    assert inn.chat.clips(job.id) == []
+
+
+def delete_after(faults: list[DeliveryError], inn: House) -> Callable[..., Awaitable[None]]:
+    """Deletes a post once these have happened."""
+
+    async def delete_post(message: MessageRef) -> None:
+        if faults:
+            raise faults.pop(0)
+        await inn.chat.delete(message)
+
+    return delete_post
 
 
 async def test_only_a_clip_can_be_deleted(inn: House) -> None:

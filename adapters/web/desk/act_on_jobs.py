@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapters.web.desk.act import DeskAct, Form
 from adapters.web.desk.said import Said
-from bot.errors import InvalidRequest, NotAllowed, Refusal
+from bot.errors import InvalidRequest, NotAllowed, PostStays, Refusal
 from bot.notices import OUTCOMES, VERDICTS, Accepted, Cancelled, ConfirmNeeded
 from bot.text import DECIDED, describe
 from bot.words import charge_words
@@ -67,7 +67,11 @@ class ActsOnJobs:
 
     async def _delete(self, form: Form, sitting: Sitting) -> Said:
         found = await self._acts.of_job(sitting, form.job)
-        await self._studio.delete(found.job_id, sitting.who, is_moderator=True)
+        try:
+            await self._studio.delete(found.job_id, sitting.who, is_moderator=True)
+        except PostStays:
+            await self._studio.admin.note_own("delete", found.job_id, actor=sitting.who)
+            raise
         await self._studio.admin.note_own("delete", found.job_id, actor=sitting.who)
         return Said(sentence=f"What {found.job_id} made for {found.name} is deleted.")
 

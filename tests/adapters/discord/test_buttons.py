@@ -178,6 +178,22 @@ async def test_delete_takes_the_clip_away(street: Street) -> None:
     assert clip.is_deleted
 
 
+async def test_a_clip_that_cannot_be_taken_away_is_told_of_and_goes_once_it_can(
+    street: Street,
+) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    street.discord.faults.error("DELETE", f"/messages/{clip.id}", 403, 50001)
+    answer = await street.delete(street.ana, clip)
+    assert "its message still stands there" in answer.content
+    assert "cannot see that channel" in answer.content
+    assert "charged" not in answer.content
+    assert not clip.is_deleted
+    assert (await street.house.job(job_of(clip))).clip is None
+    assert "is deleted." in (await street.delete(street.ana, clip)).content
+    assert clip.is_deleted
+
+
 async def test_somebody_elses_clip_is_not_theirs_to_delete(street: Street) -> None:
     await street.ana.slash("ray create", prompt="a red fox")
     clip = await finished(street)

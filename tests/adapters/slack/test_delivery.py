@@ -408,6 +408,13 @@ async def test_a_clip_without_its_file_is_removed_as_far_as_may_be(desk: Desk) -
     assert desk.clips() == []
 
 
+async def test_a_clip_stays_where_its_workspace_keeps_everything(desk: Desk) -> None:
+    ref: MessageRef = await desk.show()
+    desk.refuse("chat.delete", "compliance_exports_prevent_deletion")
+    with pytest.raises(ThreadGone, match="keeps everything"):
+        await desk.delivery.delete(ref)
+
+
 async def test_a_person_is_written_to_directly(desk: Desk) -> None:
     thread = await desk.delivery.direct(desk.about().requester)
     assert thread == desk.direct

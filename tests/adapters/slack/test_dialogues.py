@@ -212,6 +212,19 @@ async def test_only_who_asked_or_an_admin_deletes_a_clip(lane: Lane) -> None:
     assert (await lane.house.job(job_id)).clip is None
 
 
+async def test_who_deletes_a_clip_reads_that_its_workspace_keeps_it(lane: Lane) -> None:
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    clip = await lane.clip()
+    job_id = job_of(await lane.status("Delivered"))
+    await lane.house.delivered(job_id)
+    lane.slack.faults.fail("files.delete", "cant_delete_file")
+    asked = await lane.ana.click(clip, "Delete")
+    said = await asked.wait_said(lambda text: "still stands there" in text)
+    assert "Delete it there yourself" in said
+    assert [clip] == lane.clips()
+    assert (await lane.house.job(job_id)).clip is None
+
+
 async def test_people_are_forgotten_who_ask_and_whom_an_admin_names(lane: Lane) -> None:
     boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
     await lane.ana.slash("/ray", "my red fox", lane.general)

@@ -19,9 +19,10 @@ from adapters.web.desk.acts import to_back
 from adapters.web.desk.addresses import person_path
 from adapters.web.desk.said import Said, seal, unseal
 from bot.desk_views import JobActs, PersonActs, PlaceSight
+from bot.errors import ThreadGone
 from bot.job import Job, JobState
 from bot.overview import Blocked
-from bot.refs import JobId, ThreadRef
+from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store import jobs, places, schema
@@ -143,6 +144,21 @@ async def test_a_clip_is_deleted(inn: Inn) -> None:
     for path in ("/desk/clips", f"/desk/job?id={job.id}"):
         states = re.findall(r'class="state (\w+)">(\w+)<', (await inn.operator.get(path)).html)
         assert states[0] == ("deleted", "deleted"), path
+
+
+async def test_a_deletion_that_left_the_post_there_is_told_and_remembered(
+    inn: Inn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await inn.finish(await inn.ask("ana"))
+
+    async def keep(message: MessageRef) -> None:
+        raise ThreadGone("It is kept there.")
+
+    monkeypatch.setattr(inn.visitor.house.chat, "delete", keep)
+    role, words = await inn.ana.act("delete", job=job.id)
+    assert (role, "still stands there. It is kept there." in words) == ("alert", True)
+    assert (await inn.job(job.id)).clip is None
+    assert await inn.log(job.id) == [(ANA.person, "delete", ANA.person)]
 
 
 async def test_a_retry_is_its_persons_and_happens_once(inn: Inn) -> None:
