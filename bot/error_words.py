@@ -33,6 +33,7 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.ClipUnavailable: ("The clip cannot be fetched yet", _AGAIN),
     errors.DeliveryError: ("The clip could not be posted", "It is kept: show it by its job id."),
     errors.DeliveryUnavailable: ("The clip cannot be posted yet", _AGAIN),
+    errors.NotRemoved: ("Not deleted yet", "Delete it again in a moment."),
     errors.PostStays: (
         "Its message still stands there",
         "Delete it there yourself, or ask those who run that place to.",

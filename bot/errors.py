@@ -12,8 +12,8 @@ BotError
 │  ├─ ProviderUnavailable   ├─ ProviderRejected   ├─ SubmissionUncertain
 │  └─ ProviderClosed ── ProviderAuthError, ProviderOutOfCredits, ProviderRetired
 ├─ ClipError ── ClipUnavailable, ClipBroken
-├─ DeliveryError ── DeliveryUnavailable (EditsPaused), ThreadGone (PostedBefore), PostStays,
-│                   ClipTooLarge
+├─ DeliveryError ── DeliveryUnavailable (EditsPaused, NotRemoved), ThreadGone (PostedBefore),
+│                   PostStays, ClipTooLarge
 └─ StoreError ── SchemaTooNew, StoreBusy (NoRoom), CommitUnknown, Stale
 """
 
@@ -232,6 +232,12 @@ class DeliveryUnavailable(DeliveryError):
 
 class EditsPaused(DeliveryUnavailable):
     """Old messages there cannot be changed right now; new ones can be posted."""
+
+
+class NotRemoved(DeliveryUnavailable):
+    """It could not be removed now."""
+
+    is_of_clip = False
 
 
 class ThreadGone(DeliveryError):

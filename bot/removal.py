@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import PostStays, ThreadGone
+from bot.errors import ClipUnavailable, DeliveryUnavailable, NotRemoved, PostStays, ThreadGone
 from bot.job import DELETED, Failure, Job
 from bot.planning import Planner
 from bot.refs import JobId, MessageRef
@@ -80,21 +81,22 @@ class Removal:
     async def remove(self, job: Job, *, by: str) -> Job:
         """Remove what an ended job made, so that every link to it is dead; `by` is a person.
 
-        The job and what it cost stay; a film goes with its shots. Raises `ClipUnavailable` and
-        `DeliveryError`s: `PostStays` where all went but a message that its platform keeps.
+        The job and what it cost stay; a film goes with its shots. Raises `NotRemoved`, and
+        `PostStays` where all went but a message that its platform keeps.
         """
         every = [job]
         if job.is_film:
             every += await self._database.read(lambda conn: stories.every(conn, job.id))
         if not any(each.clip for each in every):
             return job
-        # A copy that is just being posted is known first, or it would outlive its clip.
-        await self._courier.settle(job.id)
-        left = await self._take_down(job)
-        for each in every:
-            if each.clip is not None:
-                await self._clips.delete(each.clip)
-            await self._planner.forget_images(each)
+        with _told():
+            # A copy that is just being posted is known first, or it would outlive its clip.
+            await self._courier.settle(job.id)
+            left = await self._take_down(job)
+            for each in every:
+                if each.clip is not None:
+                    await self._clips.delete(each.clip)
+                await self._planner.forget_images(each)
 
         def note(tx: Tx) -> Job:
             if left is not None:
@@ -110,7 +112,9 @@ class Removal:
 
     async def remove_post(self, job: Job) -> None:
         """Remove the message of a clip that was deleted before; raises as `remove` does."""
-        _check(job, await self._take_down(job))
+        with _told():
+            left = await self._take_down(job)
+        _check(job, left)
 
     async def _take_down(self, job: Job) -> Stays | None:
         posts = [job.message] if job.message is not None else []
@@ -134,6 +138,18 @@ class Removal:
 def is_deleted(job: Job) -> bool:
     """Whether what it made was removed."""
     return job.failure is not None and job.failure.code == DELETED
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Let what cannot be reached now say what it means here, where nobody tries again."""
+    try:
+        yield
+    except DeliveryUnavailable as error:
+        said = f"It could not be removed now and still stands there. {error.sentence}"
+        raise NotRemoved(said, retry_after=error.retry_after) from error
+    except ClipUnavailable as error:
+        raise NotRemoved(f"Not all of it could be removed now. {error.sentence}") from error
 
 
 def _check(job: Job, left: Stays | None) -> None:

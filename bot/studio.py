@@ -370,7 +370,7 @@ class Studio(Shelf):
         """Remove a clip: its post, the kept file, its images, and so every link to it.
 
         The job and what it cost stay. A moderator of its place may, too, which is remembered.
-        Raises `InvalidRequest` where there is no clip, and `DeliveryError`s: then ask again.
+        Raises `InvalidRequest` without a clip, `PostStays`, and `NotRemoved`: then ask again.
         """
         job = await self._own(job_id, requester, is_moderator=is_moderator)
         if is_deleted(job):

@@ -21,6 +21,7 @@ from bot.errors import (
     JobNotFound,
     NoRoom,
     NotAllowed,
+    NotRemoved,
     PostStays,
     QuotaExceeded,
     Refusal,
@@ -749,10 +750,14 @@ async def test_a_moderator_may_delete_which_is_remembered(inn: House) -> None:
 async def test_a_post_that_cannot_be_reached_now_is_deleted_when_asked_again(inn: House) -> None:
     job = await finish(inn, await inn.ask(user="del5"))
     owner = to_requester("del5")
-    faults: list[DeliveryError] = [DeliveryUnavailable()]
+    faults: list[DeliveryError] = [DeliveryUnavailable("It is away.")]
     studio = inn.studio_with(delete_post=delete_after(faults, inn))
-    with pytest.raises(DeliveryUnavailable):
+    with pytest.raises(NotRemoved) as told:
         await studio.delete(job.id, owner)
+    assert describe_error(told.value).lines == (
+        "It could not be removed now and still stands there. It is away.",
+        "Delete it again in a moment.",
+    )
     assert isinstance((await studio.show(job.id, owner)).notice, Delivered)
     assert isinstance(await studio.delete(job.id, owner), Failed)
     assert inn.chat.clips(job.id) == []

@@ -178,6 +178,19 @@ async def test_delete_takes_the_clip_away(street: Street) -> None:
     assert clip.is_deleted
 
 
+async def test_a_clip_that_cannot_be_removed_now_promises_nothing(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    street.discord.faults.error("DELETE", f"/messages/{clip.id}", 400, 0)
+    answer = await street.delete(street.ana, clip)
+    assert "could not be removed now and still stands there" in answer.content
+    assert "Delete it again" in answer.content
+    assert not [each for each in ("by itself", "charged") if each in answer.content]
+    assert not clip.is_deleted
+    await street.delete(street.ana, clip)
+    assert clip.is_deleted
+
+
 async def test_a_clip_that_cannot_be_taken_away_is_told_of_and_goes_once_it_can(
     street: Street,
 ) -> None:
