@@ -26,12 +26,7 @@ from bot.errors import (
 )
 from bot.job import Job, JobState
 from bot.log import get_logger, name_job, naming
-from bot.notices import (
-    Notice,
-    Received,
-    ShotFailed,
-    for_all,
-)
+from bot.notices import Notice, Received, ShotFailed, for_all
 from bot.outlook import to_about
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
@@ -236,7 +231,7 @@ class Announcer:
             if job.film is not None:
                 # Nobody reads of a shot alone.
                 self.touch(job.film)
-            elif adapter is not None and _was_told(job):
+            elif adapter is not None and ledger.was_told(job):
                 await self._take_down(job, adapter, posted)
             elif adapter is not None:
                 await self._say(job, adapter, posted)
@@ -300,8 +295,7 @@ class Announcer:
         if posted.digest in (digest, _unsaid(job, notice)):
             return
         if message is None:
-            memo = messages.StoredMemo(self._database, key, job.id, posted.kept)
-            message = await adapter.post(job.request.thread, notice, key=key, memo=memo)
+            message = await self._post(job, adapter, notice, posted)
         elif adapter.limits(job.request.thread).can_edit:
             message = await self._edit(job, adapter, message, notice)
         placed = message
@@ -315,6 +309,20 @@ class Announcer:
         await self._database.write(write)
         if job.ended_at is None:
             self._rest(job.id, adapter.limits(job.request.thread).edit_seconds)
+
+    async def _post(
+        self, job: Job, adapter: Adapter, notice: Notice, posted: messages.Posted
+    ) -> MessageRef:
+        """Post a status message; a private one directly where its own answer cannot say it."""
+        key, thread, own = messages.status_key(job.id), job.request.thread, job.request.requester
+        memo = messages.StoredMemo(self._database, key, job.id, posted.kept)
+        try:
+            return await adapter.post(thread, notice, key=key, memo=memo)
+        except ThreadGone:
+            direct = await adapter.direct(own) if job.request.is_private else None
+            if direct is None or direct == thread:
+                raise
+            return await adapter.post(direct, notice, key=key, memo=memo)
 
     async def _edit(
         self, job: Job, adapter: Adapter, message: MessageRef, notice: Notice
@@ -375,9 +383,3 @@ def _is_silent(job: Job) -> bool:
     """Whether only its person knows of it as yet: they have not accepted the rules."""
     question = job.plan.question if job.plan is not None else None
     return question is not None and question.kind == "rules"
-
-
-def _was_told(job: Job) -> bool:
-    """Whether a request was refused to its person's face, so that nobody else need read of it."""
-    is_refused = job.failure is not None and job.failure.code in ledger.TOLD
-    return is_refused and job.accepted_at is None

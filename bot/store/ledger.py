@@ -187,6 +187,12 @@ def end(
     return ended
 
 
+def was_told(job: Job) -> bool:
+    """Whether a request was refused to its person's face, so that nobody else need read of it."""
+    is_refused = job.failure is not None and job.failure.code in TOLD
+    return is_refused and job.accepted_at is None
+
+
 def is_settled(conn: Connection, job_id: JobId) -> bool:
     """Whether a job is charged already, or its hold given back."""
     return conn.execute(_SETTLED, {"of_job": job_id}).one_or_none() is not None
