@@ -26,7 +26,7 @@ from bot.errors import (
 )
 from bot.job import Job, JobState
 from bot.log import get_logger, name_job, naming
-from bot.notices import Notice, Received, ShotFailed, for_all
+from bot.notices import ConfirmNeeded, Notice, Received, ShotFailed, for_all
 from bot.outlook import to_about
 from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
@@ -328,7 +328,8 @@ class Announcer:
         self, job: Job, adapter: Adapter, message: MessageRef, notice: Notice
     ) -> MessageRef:
         """Let this message say it, or a new one in its place; returns the one that does."""
-        if job.state not in TOLD_NOWHERE_ELSE and not isinstance(notice, ShotFailed):
+        asks = isinstance(notice, ConfirmNeeded | ShotFailed)
+        if job.state not in TOLD_NOWHERE_ELSE and not asks:
             await adapter.edit(message, notice)
             return message
         key = messages.last_key(job.id)

@@ -193,7 +193,8 @@ class Courier:
         is_over = posted.message is not None and errand.kind not in EDITED
         # Nobody need hear of an answer who was not asked yet.
         is_late = posted.message is None and not posted.is_begun and _is_answered(errand, job)
-        is_alone = errand.kind == "why" and not adapter.limits(job.request.thread).is_shared
+        is_direct = errand.kind in ("why", "price")
+        is_alone = is_direct and not adapter.limits(job.request.thread).is_shared
         if is_over or is_late or is_alone:
             await self._database.write(lambda tx: errands.finish(tx, errand))
             return
@@ -260,8 +261,8 @@ class Courier:
         if errand.kind == "consent":
             status = await self._status_of(job.id)
             return replace(_to_asking(errand, job), about=replace(to_about(job), asked_in=status))
-        if errand.kind == "why":
-            return to_status(job, Outlook())
+        if errand.kind in ("why", "price"):
+            return to_status(job, Outlook(confirm_until=job.next_at))
         if errand.kind == "review" and job.state is not JobState.REVIEWING:
             verdict, by = await self._database.read(lambda conn: reviews.decision(conn, job.id))
             by = by.rpartition(":")[2]
@@ -302,9 +303,11 @@ def _to_about(job: Job) -> About:
 
 
 def _has_content(errand: Errand, job: Job) -> bool:
-    """Whether there still is something to say: a copy goes with its clip."""
+    """Whether there still is something to say: a copy goes with its clip, a price if answered."""
     if errand.kind == "recall":
         return False
+    if errand.kind == "price":
+        return job.state is JobState.RECEIVED
     return errand.kind in ("report", "why", "consent") or job.clip is not None
 
 

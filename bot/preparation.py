@@ -136,7 +136,10 @@ class Preparation:
             accepted = zip(planned, asked, strict=True)
             return await self.accept([replace(job, plan=plan) for job, plan in accepted])
         now = self._clock.now()
-        until = now + (CONFIRM_WITHIN if question is None else ANSWER_WITHIN)
+        # Whoever waited for the answer of others may be away by now, too.
+        is_late = question is None and bool(plans[0].granted)
+        is_here = question is None and not is_late
+        until = now + (CONFIRM_WITHIN if is_here else ANSWER_WITHIN)
 
         def wait(tx: Tx) -> list[Job]:
             waiting = [
@@ -145,6 +148,8 @@ class Preparation:
             ]
             if question is not None and question.kind == "consent":
                 errands.ask_consent(tx, waiting[0], now)
+            if is_late:
+                errands.ask_price(tx, waiting[0], now)
             return waiting
 
         waiting = await self._receipts.write_all(wait)

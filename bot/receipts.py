@@ -73,7 +73,7 @@ class Receipts:
             for changed in every:
                 self._hand_on(tx, changed)
                 if changed.plan is not None and (changed.plan.question or changed.plan.granted):
-                    errands.renew(tx, changed.id, self._clock.now(), kind="consent")
+                    errands.renew_questions(tx, changed.id, self._clock.now())
                     tx.after_commit(self._wake_courier)
             return every
 

@@ -113,10 +113,10 @@ class JobTracker:
 
     def _expire_confirm(self, tx: Tx, job: Job) -> Job:
         now, question = self._context.clock.now(), job.plan.question if job.plan else None
+        errands.renew_questions(tx, job.id, now)
+        tx.after_commit(self._context.hooks.wake_courier)
         if question is None:
             return ledger.end(tx, job, JobState.CANCELLED, now, charged=None)
-        errands.renew(tx, job.id, now, kind="consent")
-        tx.after_commit(self._context.hooks.wake_courier)
         # Of rules that were not accepted nobody else need read.
         code = ledger.REFUSED if question.kind == "rules" else ledger.LATE_REFUSAL
         failure = Failure(code=code, sentence=UNANSWERED[question.kind])

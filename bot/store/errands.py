@@ -18,9 +18,9 @@ from bot.store.portable import insert_new
 from bot.store.schema import errands
 
 #: A report for moderators, a copy in the gallery, a copy by direct message, a clip for moderators,
-#: what only its person is told, and what whoever posted its image is asked; `recall`: what was one
-#: of them goes, and with it what is known of it.
-ErrandKind = Literal["report", "gallery", "letter", "review", "why", "consent", "recall"]
+#: what only its person is told, what whoever posted its image is asked, and what its person is
+#: asked then; `recall`: what was one of them goes, and with it what is known of it.
+ErrandKind = Literal["report", "gallery", "letter", "review", "why", "consent", "price", "recall"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,17 @@ def ask_consent(tx: Tx, job: Job, now: datetime) -> None:
     assert job.plan is not None
     key = messages.consent_key(job.id, len(job.plan.granted))
     begin(tx, key, job.id, "consent", job.request.thread, now)
+
+
+def ask_price(tx: Tx, job: Job, now: datetime) -> None:
+    """Let its person be asked directly to confirm the price; who waited for others is away."""
+    begin(tx, messages.price_key(job.id), job.id, "price", job.request.requester, now)
+
+
+def renew_questions(tx: Tx, job_id: JobId, now: datetime) -> None:
+    """Let what people are asked before a job is accepted say what became of it, or go."""
+    renew(tx, job_id, now, kind="consent")
+    renew(tx, job_id, now, kind="price")
 
 
 def renew(tx: Tx, job_id: JobId, now: datetime, *, kind: ErrandKind | None = None) -> None:

@@ -83,6 +83,11 @@ def consent_key(job_id: JobId, at: int) -> str:
     return f"{job_id}:consent:{at}"
 
 
+def price_key(job_id: JobId) -> str:
+    """The key of what asks one's person directly to confirm a price."""
+    return f"{job_id}:price"
+
+
 def why_key(job_id: JobId) -> str:
     """The key of what tells one's person alone why there is no clip."""
     return f"{job_id}:why"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import select
 
 from bot.errors import InvalidRequest, JobNotFound, Moderated, NotAllowed, WrongChannel
 from bot.job import JobState
-from bot.notices import Accepted, ConsentAsked, ConsentNeeded, Failed, RulesFirst
+from bot.notices import Accepted, ConfirmNeeded, ConsentAsked, ConsentNeeded, Failed, RulesFirst
 from bot.policy import check_policy, read_policy
 from bot.refs import Attachment, JobId, ThreadRef
 from bot.request import ClipFrame, GenerationRequest, ImageFrame, VideoWork
@@ -23,7 +24,7 @@ from bot.tables import ModerationTable
 from bot.text import describe, describe_error, describe_rules
 from tests import rendered
 from tests.conftest import House, running, to_test_config
-from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
+from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ADMIN, HERE = to_requester("ada"), "recording:local"
@@ -213,6 +214,33 @@ async def test_who_posted_an_image_is_asked_and_says_yes_no_or_nothing(school: H
         )
     own = await studio.submit(with_image_of(school, "ana", key="ask5", channel="pics"))
     assert isinstance(own.notice, Accepted)
+    await school.check_books()
+
+
+async def test_who_waited_for_an_answer_is_asked_for_the_price_directly_and_has_time(
+    school: House,
+) -> None:
+    studio, chat, uli = school.studio, school.chat, to_requester("uli")
+    await studio.admin.set_policy(HERE, {"animate_others": "ask"}, actor=ADMIN, channel="dear")
+    asked = with_image_of(school, "ben", key="dear", channel="dear", user="uli")
+    dear = {"model": "ray-2", "resolution": "1080p", "duration": "9s"}
+    work = asked.work.model_copy(update={**dear, "typed": frozenset({"prompt", *dear})})
+    job_id = (await studio.submit(asked.model_copy(update={"work": work}))).job_id
+    await chat.until(lambda: asking(school, job_id) is not None)
+    school.clock.move(hours=5)
+    await studio.answer(job_id, to_requester("ben"), is_allowed=True)
+
+    def letters() -> list[Post]:
+        return [each for each in chat.posts if each.key == f"{job_id}:price"]
+
+    await chat.until(lambda: len(letters()) == 1)
+    [letter] = letters()
+    asks = letter.notices[0]
+    assert isinstance(asks, ConfirmNeeded)
+    assert letter.ref.thread == await chat.direct(uli)
+    assert asks.expires_at - school.clock.now() > timedelta(hours=11)
+    assert isinstance((await studio.confirm(job_id, uli)).notice, Accepted)
+    await chat.until(lambda: not letters())
     await school.check_books()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from adapters.discord.commands import ANIMATE
 from bot.request import Requester
 from tests.adapters.discord.conftest import Street, picture
 from tests.discord_server import Channel
 from tests.discord_server.permissions import Permission
+
+OpenStreet = Callable[..., Awaitable[Street]]
 
 
 def admin_of(street: Street) -> Requester:
@@ -92,6 +96,28 @@ async def test_what_a_filter_refused_is_told_to_its_person_who_edits_it(street: 
     await street.ana.modal(asked)
     await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "a mild fox"}))
     await street.discord.wait_for(lambda: len(street.clips()) == 2, seconds=15)
+
+
+async def test_a_price_that_is_asked_late_is_asked_directly_and_confirmed_there(
+    open_street: OpenStreet,
+) -> None:
+    street = await open_street(limits={"confirm_above_usd": 0.01})
+    await decide(street, animate_others="ask")
+    shown = await street.ben.say(street.general, "my cat", files=[("cat.png", picture())])
+    asked = await street.ana.message_command(ANIMATE, shown)
+    await street.ana.modal(asked)
+    await street.ana.answer(await street.ana.submit_modal(asked, {"Prompt": "it jumps"}))
+    question = await street.discord.wait_message(
+        street.general, lambda each: len(each.buttons) == 2
+    )
+    street.later(hours=5)
+    await street.ben.answer(await street.ben.click(question, "Allow"))
+    letter = await street.discord.wait_message(street.ana.dm, lambda each: each.buttons)
+    assert "Make it?" in letter.content
+    street.later(hours=6)
+    await street.ana.answer(await street.ana.click(letter, "Confirm"))
+    assert "it jumps" in (await street.clip()).content
+    await street.discord.wait_for(lambda: letter.is_deleted)
 
 
 async def test_who_posted_an_image_is_asked_in_the_channel(street: Street) -> None:
