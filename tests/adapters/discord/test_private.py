@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from bot.job import JobState
 from bot.refs import JobId
+from bot.store import jobs
 from tests.adapters.discord.conftest import Street, Town, picture
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Interaction, Message
+
+OpenStreet = Callable[..., Awaitable[Street]]
 
 
 async def private_clip(street: Street, asked: Interaction) -> Message:
@@ -194,6 +199,58 @@ async def test_a_private_clip_whose_answer_was_closed_comes_directly(street: Str
     clip = await finished(street, street.ana.dm)
     assert job_of(clip) == job_of(status)
     assert (await street.house.delivered(job_of(clip))).cost > 0
+
+
+async def test_a_private_request_whose_first_answer_was_closed_goes_on_directly(
+    open_street: OpenStreet,
+) -> None:
+    street = await open_street(limits={"confirm_above_usd": 0.1})
+    street.discord.faults.error("PATCH", "/messages/@original$", 404, 10008, times=99)
+    await street.ana.slash("ray create", prompt="a secret fox", duration="9s", private=True)
+    asks = await told_directly(street, "Make it?")
+    await street.ana.click(asks, "Confirm")
+    clip = await finished(street, street.ana.dm)
+    assert job_of(clip) == job_of(asks)
+    assert street.discord.said(street.general) == []
+
+
+async def test_what_is_told_directly_is_told_once_although_its_answer_is_lost(
+    street: Street,
+) -> None:
+    original = ("PATCH", "/messages/@original$")
+    street.house.simulator.faults.slow(100_000)
+    street.discord.faults.error(*original, 404, 10008, times=99)
+    street.discord.faults.drop("POST", r"/channels/\d+/messages$", when="after")
+    await street.ana.slash("ray create", prompt="a secret fox", private=True)
+    await street.house.simulator.wait_for_creates(1)
+    await street.hurry(lambda: len(street.discord.requests_to(*original)) > 1)
+    [generation] = street.house.simulator.generations.values()
+    await street.house.simulator.finish(generation.id)
+    await finished(street, street.ana.dm)
+    await street.hurry(lambda: "Delivered" in statuses(street)[0].content)
+    assert len(statuses(street)) == 1
+
+
+def statuses(street: Street) -> list[Message]:
+    return [each for each in street.discord.said(street.ana.dm) if not each.attachments]
+
+
+async def test_a_private_request_that_a_crash_cut_off_is_told_directly(town: Town) -> None:
+    async with town.street() as street:
+        asked = await street.ana.slash("ray animate", image=picture(), private=True)
+        await street.house.delivered(job_of(await private_clip(street, asked)))
+        [job] = await all_jobs(street)
+        request = job.request.model_copy(update={"dedupe_key": "cut off"})
+        # As the bot leaves it that is killed while it reads the image.
+        await street.house.app.database.write(
+            lambda tx: jobs.insert(tx, request, street.house.clock.now(), retry_of=None)
+        )
+    town.discord.cdn.lose_ephemeral()
+    async with town.street() as street:
+        told = await told_directly(street, "Nothing was charged")
+        ended = await street.house.until(job_of(told), JobState.FAILED)
+        assert ended.request.dedupe_key == "cut off"
+        assert street.discord.said(street.general) == []
 
 
 async def test_after_a_restart_a_private_clip_comes_directly(town: Town) -> None:
