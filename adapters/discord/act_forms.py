@@ -81,7 +81,7 @@ class Deeds:
                 others = await self._recent.clips(interaction, requester, but=job_id)
             form = DeedForm(
                 offer,
-                mark=interaction.client.mark,
+                mark=interaction.client.forms.mark,
                 on_filled=self._on_filled(job_id),
                 others=others,
             )

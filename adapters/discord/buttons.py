@@ -18,6 +18,8 @@ Interaction = discord.Interaction[Any]
 #: Longer than anybody writes, and what Discord leaves open to us at most.
 FORM_SECONDS = 900.0
 FORM = "ray-form:"
+RESTARTED = "I was restarted while this form was open. Nothing was started; please open it again."
+ENDED = "This form has ended. Copy your words and open it again."
 PROMPT_CHARS = 4000
 FLAGS_CHARS = 300
 #: A command takes a longer prompt than a form.
@@ -222,6 +224,27 @@ def to_select(choices: Sequence[Choice]) -> ui.Select[Any]:
     return ui.Select(options=options, required=False, min_values=0, max_values=1)
 
 
-def is_stale(custom_id: str, mark: str) -> bool:
-    """Whether this is a form that another client opened: forms do not outlive theirs."""
-    return custom_id.startswith(FORM) and not custom_id.startswith(f"{FORM}{mark}:")
+class OpenForms:
+    """The forms of one client; discord.py drops each once it was sent, or after its time.
+
+    What is sent then, or after a restart, would be answered by nobody.
+    """
+
+    def __init__(self) -> None:
+        #: Part of the id of every form that this client opens.
+        self.mark = secrets.token_hex(4)
+        self._open: dict[str, ui.Modal] = {}
+
+    def add(self, form: ui.Modal) -> None:
+        """Remember a form that was opened."""
+        self._open = {key: each for key, each in self._open.items() if not each.is_finished()}
+        self._open[form.custom_id] = form
+
+    def why_ended(self, custom_id: str) -> str:
+        """What to say where nobody takes this form any more; empty for others."""
+        if not custom_id.startswith(FORM):
+            return ""
+        if not custom_id.startswith(f"{FORM}{self.mark}:"):
+            return RESTARTED
+        form = self._open.get(custom_id)
+        return ENDED if form is None or form.is_finished() else ""

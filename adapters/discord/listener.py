@@ -199,7 +199,7 @@ class Discord(Delivery):
         is_still = work is not None and work.kind == "image"
         form = Form(
             title=title,
-            mark=interaction.client.mark,
+            mark=interaction.client.forms.mark,
             on_filled=on_filled,
             sizes=[] if is_still else await self._answers.sizes(requester, place, work),
             prompt=drafts.to_prompt(work) if work else "",

@@ -50,6 +50,8 @@ async def show_form(interaction: Interaction, form: ui.Modal) -> None:
         if error.code not in LOST:
             raise
         log.warning("discord.form_lost", code=error.code)
+    else:
+        interaction.client.forms.add(form)
 
 
 async def tell(

@@ -110,7 +110,7 @@ class Reports:
                 await tell(filled, await act(filled, requester, reason))
 
         async with self._desk.boundary(partial(refuse, interaction)):
-            form = ReasonForm(asks, mark=interaction.client.mark, on_filled=on_filled)
+            form = ReasonForm(asks, mark=interaction.client.forms.mark, on_filled=on_filled)
             await show_form(interaction, form)
 
 

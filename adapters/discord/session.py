@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,9 +69,6 @@ class Wire:
             discord.http.Route.BASE = self.api_base_url
         if self.gateway_url:
             discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self.gateway_url)
-
-
-RESTARTED = "I was restarted while this form was open. Nothing was started; please open it again."
 
 
 class Hears(Protocol):
@@ -140,8 +136,7 @@ class Client(discord.AutoShardedClient):
         self._desk = desk
         self._places = places
         self._may_identify = may_identify
-        #: Part of the id of every form that this client opens.
-        self.mark = secrets.token_hex(4)
+        self.forms = buttons.OpenForms()
         #: The shards that have a session now.
         self.online: set[int] = set()
         self.tree = app_commands.CommandTree(self)
@@ -202,12 +197,12 @@ class Client(discord.AutoShardedClient):
         await self._desk.on_action(interaction, action, target)
 
     async def on_interaction(self, interaction: Interaction) -> None:
-        """A form that was open when the last process ended is nobody's any more."""
+        """A form that has ended, or was open when the last process did, is nobody's any more."""
+        if interaction.type is not discord.InteractionType.modal_submit or self.is_closed():
+            return
         given: Any = interaction.data or {}
-        form = str(given.get("custom_id", ""))
-        is_form = interaction.type is discord.InteractionType.modal_submit
-        if is_form and buttons.is_stale(form, self.mark):
-            await tell(interaction, RESTARTED)
+        if why := self.forms.why_ended(str(given.get("custom_id", ""))):
+            await tell(interaction, why)
 
 
 class Session:

@@ -109,7 +109,7 @@ class Stories:
         requester = await self._desk.requester(interaction)
         sizes = await self._sizes.sizes(requester, parse.place_of(interaction.channel), None)
         form = StoryForm(
-            told, _chosen(sizes, told), mark=interaction.client.mark, on_filled=self._submit
+            told, _chosen(sizes, told), mark=interaction.client.forms.mark, on_filled=self._submit
         )
         await show_form(interaction, form)
 

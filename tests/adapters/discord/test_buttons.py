@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
+from adapters.discord import buttons
 from bot.job import JobState
 from bot.request import to_video
 from tests.adapters.discord.conftest import Street, Town, picture
@@ -359,6 +362,34 @@ async def test_a_form_that_was_open_during_a_restart_is_told_so(town: Town) -> N
         assert answer.is_ephemeral
         assert "I was restarted while this form was open" in answer.content
         assert len(await all_jobs(street)) == 1
+
+
+async def test_a_form_that_was_sent_in_vain_is_told_to_have_ended(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    asked = await street.ana.click(await finished(street), "Remix")
+    await street.ana.modal(asked)
+    street.discord.faults.error("POST", "/callback$", 404, 10062)
+    await street.ana.submit_modal(asked, {"Prompt": "a blue fox"})
+    await street.ana.answer(await street.ana.slash("ray usage"))
+    assert street.discord.faults.left == 0
+    sent = await street.ana.submit_modal(asked, {"Prompt": "a blue fox"})
+    answer = await street.ana.answer(sent)
+    assert answer.is_ephemeral
+    assert "This form has ended. Copy your words" in answer.content
+    assert len(await all_jobs(street)) == 1
+
+
+async def test_a_form_that_was_open_for_too_long_is_told_to_have_ended(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buttons, "FORM_SECONDS", 1e-9)
+    await street.ana.slash("ray create", prompt="a red fox")
+    asked = await street.ana.click(await finished(street), "Remix")
+    await street.ana.modal(asked)
+    await street.ana.answer(await street.ana.slash("ray usage"))
+    sent = await street.ana.submit_modal(asked, {"Prompt": "a blue fox"})
+    assert "This form has ended" in (await street.ana.answer(sent)).content
+    assert len(await all_jobs(street)) == 1
 
 
 async def test_a_button_of_another_version_is_told_so(street: Street) -> None:
