@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import ui
@@ -20,50 +19,28 @@ from adapters.discord.buttons import (
     Choice,
     to_select,
 )
-from adapters.discord.parse import Asked, Picture
+from adapters.discord.interactions import InteractionHost
 from adapters.discord.recent import Recent
 from adapters.discord.replies import acknowledge, refuse, show_form
 from adapters.follow_ups import AT_ONCE, CHOOSE, WORDS, act_of
 from bot.acts import DEFAULT_CHOICES, Act, Offered
-from bot.errors import BotError
 from bot.refs import JobId
-from bot.request import Frame, Requester
+from bot.request import Frame
 from bot.text import act_label, option_line
 
 if TYPE_CHECKING:
-    from bot.studio import Receipt, Studio
+    from bot.studio import Studio
 
 Interaction = discord.Interaction[Any]
 ID_CHARS = 40
 
 
-class Desk(Protocol):
-    """What the listener does for every request."""
-
-    def boundary(
-        self, say: Callable[[BotError], Awaitable[object]]
-    ) -> AbstractAsyncContextManager[None]:
-        """Whatever happens inside, the person gets a sentence."""
-
-    async def asked(self, interaction: Interaction, *, job: JobId | None = None) -> Asked:
-        """Who asks, and where it is answered."""
-
-    async def requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
-        """Who asks."""
-
-    async def follow(self, interaction: Interaction, receipts: Sequence[Receipt]) -> None:
-        """End the acknowledgement with the way to what was started."""
-
-    def keep(self, picture: Picture) -> Picture:
-        """Have an uploaded image at hand."""
-
-
 class Deeds:
     """Acts on finished clips: at once, or with a form first."""
 
-    def __init__(self, studio: Studio, desk: Desk, recent: Recent) -> None:
+    def __init__(self, studio: Studio, host: InteractionHost, recent: Recent) -> None:
         self._studio = studio
-        self._desk = desk
+        self._host = host
         self._recent = recent
 
     async def on_act(self, interaction: Interaction, action: str, job_id: JobId) -> None:
@@ -73,8 +50,8 @@ class Deeds:
         if action in AT_ONCE:
             await self._carry_out(interaction, act, job_id)
             return
-        async with self._desk.boundary(partial(refuse, interaction)):
-            requester = await self._desk.requester(interaction, job=job_id)
+        async with self._host.boundary(partial(refuse, interaction)):
+            requester = await self._host.requester(interaction, job=job_id)
             offer = await self._studio.works.offer(job_id, act, requester)
             others: list[Choice] = []
             if offer.needs.other_clip:
@@ -98,13 +75,13 @@ class Deeds:
     ) -> None:
         if not await acknowledge(interaction):
             return
-        async with self._desk.boundary(partial(refuse, interaction)):
+        async with self._host.boundary(partial(refuse, interaction)):
             frame: Frame | None = None
             if form is not None and (image := form.end_frame) is not None:
                 upload = parse.to_upload(image, interaction_id=interaction.id)
-                frame = parse.to_frame(self._desk.keep(upload), None, field="end_frame")
+                frame = parse.to_frame(self._host.keep(upload), None, field="end_frame")
             other = parse.to_job_id(form.other) if form is not None and form.other else None
-            asked = await self._desk.asked(interaction, job=job_id)
+            asked = await self._host.asked(interaction, job=job_id)
             receipts = await self._studio.works.follow(
                 job_id,
                 act,
@@ -119,7 +96,7 @@ class Deeds:
                 is_private=asked.is_private,
                 is_age_restricted=asked.is_age_restricted,
             )
-            await self._desk.follow(interaction, receipts)
+            await self._host.follow(interaction, receipts)
 
 
 OnDeed = Callable[[Interaction, "DeedForm"], Awaitable[None]]

@@ -108,7 +108,7 @@ OWN_SETTINGS = {**SETTINGS, "who animates my images (anyone, nobody)": "animate_
 DAYS = {"today": 1, "week": 7, "month": 31, "year": 366}
 
 
-def ray_admin(desk: RunsPlaces) -> Group:
+def ray_admin(handler: RunsPlaces) -> Group:
     """`/ray-admin` with all its commands."""
     admin = Group(
         name="ray-admin",
@@ -122,29 +122,29 @@ def ray_admin(desk: RunsPlaces) -> Group:
     async def usage(
         interaction: Interaction, since: Literal["today", "week", "month", "year"] = "month"
     ) -> None:
-        await desk.on_admin(interaction, "usage", days=DAYS[since])
+        await handler.on_admin(interaction, "usage", days=DAYS[since])
 
     @admin.command(name="digest", description="What was made here, each Monday in a channel")
     @app_commands.describe(channel="Which one; none: no digest any more")
     async def digest(interaction: Interaction, channel: PlaceOption | None = None) -> None:
-        await desk.on_admin(interaction, "digest", place=channel)
+        await handler.on_admin(interaction, "digest", place=channel)
 
     @admin.command(name="desk", description="A link for you alone to this server's desk: a page")
     async def page(interaction: Interaction) -> None:
-        await desk.on_admin(interaction, "desk")
+        await handler.on_admin(interaction, "desk")
 
     @admin.command(name="limits", description="The limits and rules in force here")
     async def limits(interaction: Interaction) -> None:
-        await desk.on_admin(interaction, "limits")
+        await handler.on_admin(interaction, "limits")
 
-    _add_rules(admin, desk)
-    _add_community(admin, desk)
-    _add_views(admin, desk)
-    _add_people(admin, desk)
+    _add_rules(admin, handler)
+    _add_community(admin, handler)
+    _add_views(admin, handler)
+    _add_people(admin, handler)
     return admin
 
 
-def _add_rules(admin: Group, desk: RunsPlaces) -> None:
+def _add_rules(admin: Group, handler: RunsPlaces) -> None:
     @admin.command(name="channel", description="Allow a channel, or take that back")
     @app_commands.describe(channel="Which one", allowed="No channel allowed: all of them are")
     async def channel(
@@ -152,7 +152,7 @@ def _add_rules(admin: Group, desk: RunsPlaces) -> None:
         channel: PlaceOption,
         allowed: bool,  # noqa: FBT001 - an option
     ) -> None:
-        await desk.on_admin(interaction, "channel", place=channel, is_allowed=allowed)
+        await handler.on_admin(interaction, "channel", place=channel, is_allowed=allowed)
 
     @admin.command(name="defaults", description="What holds where nobody says otherwise")
     @app_commands.describe(
@@ -165,10 +165,12 @@ def _add_rules(admin: Group, desk: RunsPlaces) -> None:
         value: str = "",
         channel: PlaceOption | None = None,
     ) -> None:
-        await desk.on_admin(interaction, "defaults", setting=setting, value=value, place=channel)
+        await handler.on_admin(
+            interaction, "defaults", setting=setting, value=value, place=channel
+        )
 
 
-def _add_people(admin: Group, desk: RunsPlaces) -> None:
+def _add_people(admin: Group, handler: RunsPlaces) -> None:
     @admin.command(name="block", description="Let somebody ask for nothing more")
     @app_commands.describe(member="Whom", days="For so long; else for good", reason="Why")
     async def block(
@@ -177,15 +179,15 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
         days: Range[int, 1, 3650] | None = None,
         reason: str = "",
     ) -> None:
-        await desk.on_admin(interaction, "block", user=str(member.id), days=days, reason=reason)
+        await handler.on_admin(interaction, "block", user=str(member.id), days=days, reason=reason)
 
     @admin.command(name="unblock", description="Let somebody ask again")
     async def unblock(interaction: Interaction, member: discord.User) -> None:
-        await desk.on_admin(interaction, "unblock", user=str(member.id))
+        await handler.on_admin(interaction, "unblock", user=str(member.id))
 
     @admin.command(name="forget", description="Remove all that is kept of somebody here")
     async def forget(interaction: Interaction, member: discord.User) -> None:
-        await desk.on_admin(interaction, "forget", user=str(member.id))
+        await handler.on_admin(interaction, "forget", user=str(member.id))
 
     @admin.command(name="grant", description="Let somebody spend more, once")
     @app_commands.describe(member="Whom", dollars="How much", days="Else until the month ends")
@@ -195,16 +197,18 @@ def _add_people(admin: Group, desk: RunsPlaces) -> None:
         dollars: Range[float, 0.01, 100_000.0],
         days: Range[int, 1, 366] | None = None,
     ) -> None:
-        await desk.on_admin(interaction, "grant", user=str(member.id), dollars=dollars, days=days)
+        await handler.on_admin(
+            interaction, "grant", user=str(member.id), dollars=dollars, days=days
+        )
 
     @admin.command(name="pause", description="Start nothing new in this server")
     @app_commands.describe(message="What people read who ask meanwhile")
     async def pause(interaction: Interaction, message: Range[str, 0, 300] = "") -> None:
-        await desk.on_admin(interaction, "pause", message=message)
+        await handler.on_admin(interaction, "pause", message=message)
 
     @admin.command(name="resume", description="Go on after a pause")
     async def resume(interaction: Interaction) -> None:
-        await desk.on_admin(interaction, "resume")
+        await handler.on_admin(interaction, "resume")
 
 
 def _has_channel(interaction: Interaction, value: str) -> bool:
@@ -213,7 +217,7 @@ def _has_channel(interaction: Interaction, value: str) -> bool:
     return is_id and guild is not None and guild.get_channel_or_thread(int(value)) is not None
 
 
-def _add_community(admin: Group, desk: RunsPlaces) -> None:
+def _add_community(admin: Group, handler: RunsPlaces) -> None:
     @admin.command(name="rule", description="Decide about clips and people here")
     @app_commands.describe(
         name="Which rule", value="Empty takes it back; a channel as #name", channel="Only there"
@@ -227,7 +231,7 @@ def _add_community(admin: Group, desk: RunsPlaces) -> None:
         mention = MENTION.fullmatch(value.strip())
         given = mention[1] if mention else value.strip()
         is_ours = _has_channel(interaction, given)
-        await desk.on_admin(
+        await handler.on_admin(
             interaction, "rule", name=name, value=given, channel=where, is_ours=is_ours
         )
 
@@ -241,7 +245,7 @@ def _add_community(admin: Group, desk: RunsPlaces) -> None:
         channel: PlaceOption | None = None,
         role: discord.Role | None = None,
     ) -> None:
-        await desk.on_admin(
+        await handler.on_admin(
             interaction,
             "limit",
             name=name.strip(),
@@ -251,7 +255,7 @@ def _add_community(admin: Group, desk: RunsPlaces) -> None:
         )
 
 
-def _add_views(admin: Group, desk: RunsPlaces) -> None:
+def _add_views(admin: Group, handler: RunsPlaces) -> None:
     @admin.command(name="words", description="Words and patterns that nobody may ask for")
     @app_commands.describe(
         entry="Add it or, where it is on the list, take it off", kind="Of which"
@@ -259,12 +263,12 @@ def _add_views(admin: Group, desk: RunsPlaces) -> None:
     async def words(
         interaction: Interaction, entry: str = "", kind: Literal["word", "pattern"] = "word"
     ) -> None:
-        await desk.on_admin(interaction, "words", entry=entry, kind=kind)
+        await handler.on_admin(interaction, "words", entry=entry, kind=kind)
 
     @admin.command(name="queue", description="What waits and runs in this server")
     async def queue(interaction: Interaction) -> None:
-        await desk.on_admin(interaction, "queue")
+        await handler.on_admin(interaction, "queue")
 
     @admin.command(name="audit", description="Who did what to whom")
     async def audit(interaction: Interaction, page: Range[int, 1, 1000] = 1) -> None:
-        await desk.on_admin(interaction, "audit", page=page)
+        await handler.on_admin(interaction, "audit", page=page)

@@ -42,7 +42,7 @@ class Options:
     is_private: bool = False
 
 
-class Desk(Protocol):
+class CommandHandler(Protocol):
     """Who carries commands out."""
 
     async def on_ask(self, interaction: Interaction, options: Options) -> None:
@@ -73,14 +73,16 @@ class Desk(Protocol):
 
 
 def build(
-    tree: app_commands.CommandTree[Any], desk: Desk, models: Sequence[ModelCapabilities]
+    tree: app_commands.CommandTree[Any],
+    handler: CommandHandler,
+    models: Sequence[ModelCapabilities],
 ) -> None:
     """Put every command into the tree; what can be chosen is what the providers can do."""
-    tree.add_command(_ray(desk, models))
-    tree.add_command(ray_admin(desk))
+    tree.add_command(_ray(handler, models))
+    tree.add_command(ray_admin(handler))
 
     async def animate(interaction: Interaction, message: discord.Message) -> None:
-        await desk.on_menu(interaction, message)
+        await handler.on_menu(interaction, message)
 
     tree.add_command(app_commands.ContextMenu(name=ANIMATE, callback=animate))
 
@@ -120,10 +122,10 @@ def _camera_moves(
 
 
 def _own_jobs(
-    desk: Desk, *, is_clip: bool
+    handler: CommandHandler, *, is_clip: bool
 ) -> Callable[[Interaction, str], Coroutine[Any, Any, list[Choice[str]]]]:
     async def suggest(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await desk.suggest_jobs(interaction, typed, is_clip=is_clip)
+        return await handler.suggest_jobs(interaction, typed, is_clip=is_clip)
 
     return suggest
 
@@ -147,21 +149,21 @@ OPTION_WORDS = {
 }
 
 
-def _ray(desk: Desk, models: Sequence[ModelCapabilities]) -> Group:
+def _ray(handler: CommandHandler, models: Sequence[ModelCapabilities]) -> Group:
     ray = Group(name="ray", description="Short video clips from words and pictures")
     clips = [each for each in models if "video" in each.operations]
     stills = [each for each in models if "image" in each.operations]
-    _add_create(ray, desk, clips)
-    _add_animate(ray, desk, clips)
-    _add_story(ray, desk, clips)
+    _add_create(ray, handler, clips)
+    _add_animate(ray, handler, clips)
+    _add_story(ray, handler, clips)
     if stills:
-        _add_still(ray, desk, stills)
-    _add_more(ray, desk)
-    _add_pages(ray, desk)
+        _add_still(ray, handler, stills)
+    _add_more(ray, handler)
+    _add_pages(ray, handler)
     return ray
 
 
-def _add_create(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> None:
+def _add_create(ray: Group, handler: CommandHandler, models: Sequence[ModelCapabilities]) -> None:
     @ray.command(name="create", description="Make a clip from words, and pictures if you like")
     @app_commands.describe(**{k: v for k, v in OPTION_WORDS.items() if k != "image"})
     @_describe_options(models)
@@ -196,10 +198,10 @@ def _add_create(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> 
             is_draft=draft,
             is_private=private,
         )
-        await desk.on_ask(interaction, options)
+        await handler.on_ask(interaction, options)
 
 
-def _add_animate(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> None:
+def _add_animate(ray: Group, handler: CommandHandler, models: Sequence[ModelCapabilities]) -> None:
     @ray.command(name="animate", description="Set a picture in motion")
     @app_commands.describe(
         **{k: v for k, v in OPTION_WORDS.items() if not k.startswith("start_frame")}
@@ -234,10 +236,10 @@ def _add_animate(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) ->
             is_draft=draft,
             is_private=private,
         )
-        await desk.on_ask(interaction, options)
+        await handler.on_ask(interaction, options)
 
 
-def _add_still(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> None:
+def _add_still(ray: Group, handler: CommandHandler, models: Sequence[ModelCapabilities]) -> None:
     @ray.command(name="still", description="Make a picture from words, which you can then animate")
     @app_commands.describe(
         prompt=OPTION_WORDS["prompt"],
@@ -263,10 +265,10 @@ def _add_still(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> N
             aspect_ratio=aspect_ratio,
             is_private=private,
         )
-        await desk.on_ask(interaction, options)
+        await handler.on_ask(interaction, options)
 
 
-def _add_story(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> None:
+def _add_story(ray: Group, handler: CommandHandler, models: Sequence[ModelCapabilities]) -> None:
     @ray.command(name="story", description="One film of several shots, a line for each")
     @app_commands.describe(
         lines="The shots, parted by |; without them a form asks for a line each",
@@ -299,42 +301,42 @@ def _add_story(ray: Group, desk: Desk, models: Sequence[ModelCapabilities]) -> N
             duration=duration,
             is_private=private,
         )
-        await desk.on_story(interaction, options)
+        await handler.on_story(interaction, options)
 
 
-def _add_more(ray: Group, desk: Desk) -> None:
+def _add_more(ray: Group, handler: CommandHandler) -> None:
     made = [Choice(name=words, value=act) for act, words in MADE_OF_CLIPS.items()]
 
     @ray.command(name="more", description="Make something of a clip: go on, vary, enlarge, change")
     @app_commands.describe(id=ID_WORDS, act="What to make of it")
-    @app_commands.autocomplete(id=_own_jobs(desk, is_clip=True))
+    @app_commands.autocomplete(id=_own_jobs(handler, is_clip=True))
     @app_commands.choices(act=made)
     async def more(interaction: Interaction, id: str, act: str) -> None:  # noqa: A002
-        await desk.on_more(interaction, act, id)
+        await handler.on_more(interaction, act, id)
 
 
-def _add_pages(ray: Group, desk: Desk) -> None:
+def _add_pages(ray: Group, handler: CommandHandler) -> None:
     @ray.command(name="jobs", description="Your clips, newest first")
     @app_commands.describe(search="Words of the prompt", page="Which page")
     async def jobs(
         interaction: Interaction, search: str = "", page: Range[int, 1, 1000] = 1
     ) -> None:
-        await desk.on_page(interaction, "jobs", search=search, page=page)
+        await handler.on_page(interaction, "jobs", search=search, page=page)
 
     @ray.command(name="show", description="One clip, where it stands, and the clip again")
     @app_commands.describe(id=ID_WORDS)
-    @app_commands.autocomplete(id=_own_jobs(desk, is_clip=False))
+    @app_commands.autocomplete(id=_own_jobs(handler, is_clip=False))
     async def show(interaction: Interaction, id: str) -> None:  # noqa: A002 - the option's name
-        await desk.on_page(interaction, "show", job=id)
+        await handler.on_page(interaction, "show", job=id)
 
     @ray.command(name="cancel", description="Take a request back")
     @app_commands.describe(id=ID_WORDS)
     async def cancel(interaction: Interaction, id: str) -> None:  # noqa: A002 - the option's name
-        await desk.on_action(interaction, "cancel", id.strip())
+        await handler.on_action(interaction, "cancel", id.strip())
 
     @ray.command(name="usage", description="What you used, and what is left")
     async def usage(interaction: Interaction) -> None:
-        await desk.on_page(interaction, "usage")
+        await handler.on_page(interaction, "usage")
 
     @ray.command(name="settings", description="Your own defaults")
     @app_commands.describe(
@@ -342,12 +344,12 @@ def _add_pages(ray: Group, desk: Desk) -> None:
     )
     @app_commands.choices(setting=named(OWN_SETTINGS))
     async def settings(interaction: Interaction, setting: str = "", value: str = "") -> None:
-        await desk.on_page(interaction, "settings", setting=setting, value=value)
+        await handler.on_page(interaction, "settings", setting=setting, value=value)
 
     @ray.command(name="forget-me", description="Remove all that is kept of you here")
     async def forget_me(interaction: Interaction) -> None:
-        await desk.on_page(interaction, "forget-me")
+        await handler.on_page(interaction, "forget-me")
 
     @ray.command(name="help", description="What Raybot can do here")
     async def help_(interaction: Interaction) -> None:
-        await desk.on_page(interaction, "help")
+        await handler.on_page(interaction, "help")

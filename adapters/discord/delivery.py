@@ -13,7 +13,7 @@ import aiohttp
 import discord
 
 from adapters.discord import buttons, refusals, render
-from adapters.discord.hosting import Shelf, attach, send
+from adapters.discord.hosting import HostedImages, attach, send
 from adapters.discord.images import Images
 from adapters.discord.messages import to_message, to_nonce, without_prompt
 from adapters.discord.parse import (
@@ -81,7 +81,7 @@ class Delivery:
         self._private = PrivateAnswers(clock)
         self._posted = Posted(clock, tried_for=patience_seconds)
         self.images = Images()
-        self._shelf = Shelf()
+        self._hosted = HostedImages()
         self._statuses = Statuses()
 
     # ---- what the listener tells it ------------------------------------------------------
@@ -192,7 +192,7 @@ class Delivery:
     async def edit(self, message: MessageRef, notice: Notice) -> None:
         """Replace what an own message says; its last word takes hosted images away."""
         if is_last := isinstance(notice, Done | Failed | Cancelled):
-            self._shelf.forget(notice.about.job_id)
+            self._hosted.forget(notice.about.job_id)
         async with self._translated(message.thread, notice):
             await self._learn_boost(message.thread)
             if is_private(message.thread):
@@ -292,14 +292,14 @@ class Delivery:
             return await self._send_letter(image, hosting)
         if place is None:
             raise DeliveryUnavailable("The status message is not posted yet.", retry_after=1.0)
-        own, shown = self._message(place), self._shelf.of(hosting.job_id)
+        own, shown = self._message(place), self._hosted.of(hosting.job_id)
         async with self._translated(place.thread, None):
             found = await self._awake(place.thread, lambda: attach(own, image, hosting, shown))
         return Hosted(url=found.url, letter=hosting.letter)
 
     async def _send_letter(self, image: Path, hosting: Hosting) -> Hosted:
         """A direct message of ours shows a job's images where nobody else sees them."""
-        thread, shown = await self.direct(hosting.requester), self._shelf.of(hosting.job_id)
+        thread, shown = await self.direct(hosting.requester), self._hosted.of(hosting.job_id)
         async with self._translated(thread, None):
             sent = await send(self._place(thread), image, hosting, shown)
         letter = MessageRef(thread=thread, message=str(sent.id))

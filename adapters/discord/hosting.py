@@ -17,7 +17,7 @@ Shown = dict[str, discord.Attachment]
 """The images that are shown for one job, by their slot."""
 
 
-class Shelf:
+class HostedImages:
     """Which images are shown, while this process lives."""
 
     def __init__(self) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import discord
 
-from adapters.discord.act_forms import Desk
-from adapters.discord.buttons import Filled, OnFilled
+from adapters.discord.buttons import Filled
 from adapters.discord.choices import EDIT
 from adapters.discord.commands import ANIMATE
+from adapters.discord.interactions import InteractionHost
 from adapters.discord.parse import DIRECT, Asked, is_private, where_asked
 from adapters.discord.replies import refuse
 from adapters.follow_ups import check_remix
 from bot.refs import JobId, ThreadRef
-from bot.request import ClipFrame, Frame, Work, frames_of
+from bot.request import ClipFrame, frames_of
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -25,51 +25,23 @@ Interaction = discord.Interaction[Any]
 ACTS = frozenset({"remix", "animate", "edit"})
 
 
-class FormDesk(Desk, Protocol):
-    """What the listener does for every form."""
-
-    async def open_form(
-        self,
-        interaction: Interaction,
-        title: str,
-        on_filled: OnFilled,
-        *,
-        work: Work | None = None,
-        needs_prompt: bool = True,
-    ) -> None:
-        """Show the form, filled in with a work."""
-
-    async def on_filled(
-        self,
-        interaction: Interaction,
-        filled: Filled,
-        start: Frame | None,
-        end: Frame | None = None,
-        *,
-        retry_of: JobId | None = None,
-        is_still: bool = False,
-        place: ThreadRef | None = None,
-    ) -> None:
-        """Ask for what was filled in, to be answered as `place` was, else where it was said."""
-
-
 class Remakes:
     """Opens the form for a job, and asks for what is filled in."""
 
-    def __init__(self, studio: Studio, desk: FormDesk) -> None:
+    def __init__(self, studio: Studio, host: InteractionHost) -> None:
         self._studio = studio
-        self._desk = desk
+        self._host = host
 
     async def open(self, interaction: Interaction, job_id: JobId, *, action: str) -> None:
         """Open the form that a button stands for."""
-        async with self._desk.boundary(partial(refuse, interaction)):
+        async with self._host.boundary(partial(refuse, interaction)):
             if action == "animate":
                 await self._animate(interaction, job_id)
             else:
                 await self._remake(interaction, job_id, is_edit=action == "edit")
 
     async def _remake(self, interaction: Interaction, job_id: JobId, *, is_edit: bool) -> None:
-        requester = await self._desk.requester(interaction, job=job_id)
+        requester = await self._host.requester(interaction, job=job_id)
         work = await self._studio.draft_of(job_id, requester)
         check_remix(work, job_id)
         # A letter with this button tells of what was asked for in a channel, and belongs there.
@@ -79,20 +51,20 @@ class Remakes:
         async def on_filled(submitted: Interaction, filled: Filled) -> None:
             start, end = frames_of(work)
             is_still = work.kind == "image"
-            await self._desk.on_filled(
+            await self._host.on_filled(
                 submitted, filled, start, end, retry_of=job_id, is_still=is_still, place=place
             )
 
         title = EDIT if is_edit else "Remix"
-        await self._desk.open_form(interaction, title, on_filled, work=work)
+        await self._host.open_form(interaction, title, on_filled, work=work)
 
     async def _animate(self, interaction: Interaction, job_id: JobId) -> None:
         """The form for a picture that we made."""
 
         async def on_filled(submitted: Interaction, filled: Filled) -> None:
-            await self._desk.on_filled(submitted, filled, ClipFrame(job_id=job_id))
+            await self._host.on_filled(submitted, filled, ClipFrame(job_id=job_id))
 
-        await self._desk.open_form(interaction, ANIMATE, on_filled, needs_prompt=False)
+        await self._host.open_form(interaction, ANIMATE, on_filled, needs_prompt=False)
 
 
 def is_kept_private(interaction: Interaction, before: ThreadRef | None) -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import ui
@@ -15,9 +14,9 @@ from discord import ui
 from adapters.discord import render
 from adapters.discord.buttons import FORM, FORM_SECONDS
 from adapters.discord.care import Care
+from adapters.discord.interactions import InteractionHost
 from adapters.discord.parse import is_moderator
 from adapters.discord.replies import acknowledge, refuse, show_form, tell
-from bot.errors import BotError
 from bot.refs import JobId
 from bot.request import Requester
 from bot.text import describe_report
@@ -52,24 +51,12 @@ REJECTING = Asks(
 )
 
 
-class Desk(Protocol):
-    """What the listener does for every request."""
-
-    def boundary(
-        self, say: Callable[[BotError], Awaitable[object]]
-    ) -> AbstractAsyncContextManager[None]:
-        """Whatever happens inside, the person gets a sentence."""
-
-    async def requester(self, interaction: Interaction, *, job: JobId | None = None) -> Requester:
-        """Who asks."""
-
-
 class Reports:
     """Asks what is wrong with a clip, and tells those who run its place, or its person."""
 
-    def __init__(self, studio: Studio, desk: Desk, care: Care) -> None:
+    def __init__(self, studio: Studio, host: InteractionHost, care: Care) -> None:
         self._studio = studio
-        self._desk = desk
+        self._host = host
         self._care = care
 
     async def on_report(self, interaction: Interaction, job_id: JobId) -> None:
@@ -90,8 +77,8 @@ class Reports:
                 REJECT, job_id, requester, can_moderate=is_theirs, reason=reason
             )
 
-        async with self._desk.boundary(partial(refuse, interaction)):
-            requester = await self._desk.requester(interaction, job=job_id)
+        async with self._host.boundary(partial(refuse, interaction)):
+            requester = await self._host.requester(interaction, job=job_id)
             self._care.check(requester, can_moderate=is_moderator(interaction))
             await self._ask(interaction, job_id, REJECTING, reject)
 
@@ -105,11 +92,11 @@ class Reports:
         async def on_filled(filled: Interaction, reason: str) -> None:
             if not await acknowledge(filled):
                 return
-            async with self._desk.boundary(partial(refuse, filled)):
-                requester = await self._desk.requester(filled, job=job_id)
+            async with self._host.boundary(partial(refuse, filled)):
+                requester = await self._host.requester(filled, job=job_id)
                 await tell(filled, await act(filled, requester, reason))
 
-        async with self._desk.boundary(partial(refuse, interaction)):
+        async with self._host.boundary(partial(refuse, interaction)):
             form = ReasonForm(asks, mark=interaction.client.forms.mark, on_filled=on_filled)
             await show_form(interaction, form)
 

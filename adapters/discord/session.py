@@ -71,7 +71,7 @@ class Wire:
             discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self.gateway_url)
 
 
-class Hears(Protocol):
+class GatewayHandler(Protocol):
     """Who hears what comes in."""
 
     async def on_online(self, client: Client) -> None:
@@ -110,7 +110,7 @@ class Client(discord.AutoShardedClient):
 
     def __init__(
         self,
-        desk: Hears,
+        handler: GatewayHandler,
         places: HearsPlaces,
         wire: Wire,
         *,
@@ -133,19 +133,19 @@ class Client(discord.AutoShardedClient):
             connector=GuardedConnector(limit=0),
             **shards,
         )
-        self._desk = desk
+        self._handler = handler
         self._places = places
         self._may_identify = may_identify
         self.forms = buttons.OpenForms()
         #: The shards that have a session now.
         self.online: set[int] = set()
         self.tree = app_commands.CommandTree(self)
-        self.tree.error(desk.on_command_error)
+        self.tree.error(handler.on_command_error)
 
     async def setup_hook(self) -> None:
         """Once, after the sign-in and before anything is heard."""
         self.add_dynamic_items(buttons.ActionButton, buttons.ActionList)
-        await self._desk.on_online(self)
+        await self._handler.on_online(self)
 
     async def before_identify_hook(self, _shard_id: int | None, *, initial: bool = False) -> None:
         """Wait for our turn; discord.py's own rule knows nothing of clients before this one."""
@@ -182,19 +182,19 @@ class Client(discord.AutoShardedClient):
 
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote."""
-        await self._desk.on_message(message)
+        await self._handler.on_message(message)
 
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
         """Somebody reacted."""
-        await self._desk.on_reaction(payload, is_on=True)
+        await self._handler.on_reaction(payload, is_on=True)
 
     async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
         """Somebody took a reaction back."""
-        await self._desk.on_reaction(payload, is_on=False)
+        await self._handler.on_reaction(payload, is_on=False)
 
     async def on_action(self, interaction: Interaction, action: str, target: str) -> None:
         """A button was clicked."""
-        await self._desk.on_action(interaction, action, target)
+        await self._handler.on_action(interaction, action, target)
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """A form that has ended, or was open when the last process did, is nobody's any more."""
@@ -208,8 +208,10 @@ class Client(discord.AutoShardedClient):
 class Session:
     """Stays connected, with the intents that were granted."""
 
-    def __init__(self, desk: Hears, wire: Wire, *, places: HearsPlaces, clock: Clock) -> None:
-        self._desk = desk
+    def __init__(
+        self, handler: GatewayHandler, wire: Wire, *, places: HearsPlaces, clock: Clock
+    ) -> None:
+        self._handler = handler
         self._places = places
         self._wire = wire
         self._clock = clock
@@ -294,7 +296,7 @@ class Session:
         if self._wire.message_content == "auto" and not self._is_refused:
             self.reads_messages = await self._may_read_messages()
         client = Client(
-            self._desk,
+            self._handler,
             self._places,
             self._wire,
             reads_messages=self.reads_messages,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,10 +24,10 @@ from adapters.discord.buttons import (
 )
 from adapters.discord.choices import Button
 from adapters.discord.commands import Options
-from adapters.discord.parse import Asked
+from adapters.discord.interactions import InteractionHost
 from adapters.discord.replies import acknowledge, refuse, show_form, tell
 from bot.errors import BotError, InvalidRequest
-from bot.request import GenerationRequest, Requester, Work
+from bot.request import Requester, Work
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -41,24 +40,6 @@ FORGOTTEN = (
     "I have been restarted since and do not have your story any more. Use /ray story again."
 )
 EXAMPLE = "A fox wakes in the snow\nIt runs through the wood\nIt finds a friend"
-
-
-class Desk(Protocol):
-    """What the listener does for every request."""
-
-    def boundary(
-        self, say: Callable[[BotError], Awaitable[object]]
-    ) -> AbstractAsyncContextManager[None]:
-        """Whatever happens inside, the person gets a sentence."""
-
-    async def asked(self, interaction: Interaction, *, is_private: bool | None = None) -> Asked:
-        """Who asks, and where it is answered."""
-
-    async def requester(self, interaction: Interaction) -> Requester:
-        """Who asks."""
-
-    async def submit(self, interaction: Interaction, request: GenerationRequest) -> None:
-        """Ask for it, and end the acknowledgement with the way to it."""
 
 
 class Sizes(Protocol):
@@ -81,15 +62,15 @@ class Told:
 class Stories:
     """Asks for films; of a story that is refused nothing has to be written again."""
 
-    def __init__(self, studio: Studio, desk: Desk, sizes: Sizes) -> None:
+    def __init__(self, studio: Studio, host: InteractionHost, sizes: Sizes) -> None:
         self._studio = studio
-        self._desk = desk
+        self._host = host
         self._sizes = sizes
         self._kept: OrderedDict[str, Told] = OrderedDict()
 
     async def on_story(self, interaction: Interaction, options: Options) -> None:
         """With lines they are asked for; without, there is a form for them."""
-        async with self._desk.boundary(partial(refuse, interaction)):
+        async with self._host.boundary(partial(refuse, interaction)):
             told = Told(
                 shots=options.prompt, flags=_to_flags(options), is_private=options.is_private
             )
@@ -100,13 +81,13 @@ class Stories:
 
     async def on_again(self, interaction: Interaction, token: str) -> None:
         """The button under a refusal: the form again, as it was filled in."""
-        async with self._desk.boundary(partial(refuse, interaction)):
+        async with self._host.boundary(partial(refuse, interaction)):
             if (told := self._kept.get(token)) is None:
                 raise InvalidRequest(FORGOTTEN)
             await self._open(interaction, told)
 
     async def _open(self, interaction: Interaction, told: Told) -> None:
-        requester = await self._desk.requester(interaction)
+        requester = await self._host.requester(interaction)
         sizes = await self._sizes.sizes(requester, parse.place_of(interaction.channel), None)
         form = StoryForm(
             told, _chosen(sizes, told), mark=interaction.client.forms.mark, on_filled=self._submit
@@ -116,12 +97,12 @@ class Stories:
     async def _submit(self, interaction: Interaction, told: Told) -> None:
         if not await acknowledge(interaction):
             return
-        async with self._desk.boundary(partial(self._refuse, interaction, told)):
+        async with self._host.boundary(partial(self._refuse, interaction, told)):
             draft = drafts.read_story(told.shots, told.flags, size=told.size)
             self._studio.stories.check(draft.shots or ())
-            asked = await self._desk.asked(interaction, is_private=told.is_private)
+            asked = await self._host.asked(interaction, is_private=told.is_private)
             request = parse.to_request(asked, draft)
-            await self._desk.submit(interaction, request)
+            await self._host.submit(interaction, request)
 
     async def _refuse(self, interaction: Interaction, told: Told, error: BotError) -> None:
         """Why not, and the way back to what was written."""
