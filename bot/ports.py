@@ -327,7 +327,7 @@ class Adapter(Protocol):
         """Replace what an own message says."""
 
     async def delete(self, message: MessageRef) -> None:
-        """Remove an own message; fine if it is gone."""
+        """Remove an own message; fine if it is gone, `ThreadGone` where it has to stay."""
 
     async def clear_thread_title(self, asked: ThreadRef, message: MessageRef) -> None:
         """Take a request's words off the thread opened for it: `asked` there, `message` in it."""
