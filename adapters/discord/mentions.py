@@ -35,6 +35,10 @@ OUR_ROLE = (
     "You mentioned my role, so Discord hides from me what you said. Mention the app itself, or "
     "use /ray create."
 )
+NO_PICTURE = (
+    "There is no picture in that message that I can start from. Give one with your mention, or "
+    "reply to a picture or to a clip of mine; where words alone are to do, reply to nothing."
+)
 SPOKEN = {discord.MessageType.default, discord.MessageType.reply}
 MOST_FRAMES = 2
 
@@ -98,7 +102,7 @@ class Mentions:
             await self._answers.obey(message, command, requester)
 
     async def _ask(self, message: discord.Message, draft: Draft, ears: Ears) -> None:
-        start, end = await self._frames_of(message, ears)
+        start, end = await self._frames_of(message, draft, ears)
         if draft == Draft() and start is None:
             await self._greet(message, await self._requester(message, ears))
             return
@@ -179,17 +183,21 @@ class Mentions:
 
     # ---- images --------------------------------------------------------------------------
 
-    async def _frames_of(self, message: discord.Message, ears: Ears) -> Frames:
+    async def _frames_of(self, message: discord.Message, draft: Draft, ears: Ears) -> Frames:
         """Images of the message itself, else of the one it replies to; two are start and end."""
-        shown = self._pictures(message)
-        if not shown and (replied := await self._replied_to(message)) is not None:
+        meant, shown = message, self._pictures(message)
+        is_mute = not shown and not parse.shows_anything(message)
+        if is_mute and (replied := await self._replied_to(message)) is not None:
             is_own = replied.author.id == ears.own_id
             if is_own and (clip := parse.clip_of(replied)) is not None:
                 return ClipFrame(job_id=clip), None
-            shown = self._pictures(replied)
+            meant, shown = replied, self._pictures(replied)
             may_be_hidden = not is_own and message.guild is not None and not ears.reads_messages
             if not shown and may_be_hidden and _is_bare(replied):
                 raise InvalidRequest(STRIPPED)
+        # Words alone would be paid where something else was meant, unless they name a picture.
+        if not shown and draft.start is None and _is_of_more_than_words(meant, ears.own_id):
+            raise InvalidRequest(NO_PICTURE)
         if len(shown) > MOST_FRAMES:
             raise InvalidRequest(
                 f"There are {len(shown)} images, and a clip has one to begin and one to end with. "
@@ -217,6 +225,13 @@ class Mentions:
         return [self._images.keep(each) for each in parse.pictures_of(message, at=at)]
 
 
+def _is_of_more_than_words(message: discord.Message, own_id: int) -> bool:
+    """Whether it shows a video or the like, or is what we say of a job."""
+    is_about_job = message.author.id == own_id and parse.names_job(message.content)
+    return is_about_job or parse.shows_anything(message)
+
+
 def _is_bare(message: discord.Message) -> bool:
     """Whether nothing is left of a message, as where Discord hides it from us."""
-    return not (message.content or message.attachments or message.embeds or message.components)
+    is_silent = not (message.content or message.embeds or message.components)
+    return is_silent and not (message.attachments or message.stickers)

@@ -209,6 +209,12 @@ def pictures_of(
     return list({picture.url.partition("?")[0]: picture for picture in found}.values())
 
 
+def shows_anything(message: discord.Message | discord.MessageSnapshot) -> bool:
+    """Whether there is more in a message than words, be it a picture or not."""
+    seen = (message, *getattr(message, "message_snapshots", ()))
+    return any(True for _ in _media_of(message)) or any(each.stickers for each in seen)
+
+
 def author_of(message: discord.Message | discord.MessageSnapshot) -> str:
     """The person who posted a message in a server; empty for programs, and where nobody knows."""
     author, guild = getattr(message, "author", None), getattr(message, "guild", None)
@@ -301,6 +307,11 @@ def clip_of(message: discord.Message) -> JobId | None:
         if found is not None and found["action"] == "delete":
             return JobId(found["target"])
     return None
+
+
+def names_job(content: str) -> bool:
+    """Whether a message of ours tells of a job, as each does that is about one."""
+    return re.search(r"\br-[0-9a-z]{4,16}\b", content) is not None
 
 
 def said_to(content: str, user_id: int) -> str | None:

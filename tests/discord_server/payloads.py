@@ -76,6 +76,11 @@ class Payloads(PlacePayloads):
                 "application_id": str(self.app.id),
                 "interaction_metadata": message.interaction_metadata,
             }
+        if message.stickers:
+            body["sticker_items"] = [
+                {"id": str(message.id + at), "name": name, "format_type": 1}
+                for at, name in enumerate(message.stickers)
+            ]
         if message.thread is not None:
             body["thread"] = self.channel(message.thread)
         return body

@@ -63,6 +63,7 @@ class Person:
         reply_to: Message | None = None,
         ping: bool = True,
         files: Iterable[File] = (),
+        stickers: Iterable[str] = (),
         embeds: list[Json] | None = None,
         components: list[Json] | None = None,
         nonce: str | None = None,
@@ -70,7 +71,7 @@ class Person:
         """Write a message. Embeds and components are for other bots (V2, if not only rows)."""
         self._require(channel, _speaking(channel))
         message = self._new(channel, text, files)
-        message.nonce = nonce
+        message.nonce, message.stickers = nonce, list(stickers)
         message.embeds, message.components = embeds or [], components or []
         if any(each["type"] != 1 for each in message.components):
             message.flags |= Flag.COMPONENTS_V2

@@ -154,6 +154,8 @@ class Message:
     embeds: list[Json] = field(default_factory=list)
     components: list[Json] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
+    #: The names of its stickers.
+    stickers: list[str] = field(default_factory=list)
     flags: Flag = Flag.NONE
     nonce: str | int | None = None
     reference: Reference | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,55 @@ async def test_with_the_intent_a_reply_to_words_takes_only_the_words(reader: Str
     shown = await reader.ben.say(reader.general, "what about a fox?")
     await reader.ana.say(reader.general, f"{ray(reader)} a red fox", reply_to=shown)
     assert "a red fox" in (await reader.clip()).content
+
+
+async def no_picture(street: Street, said: Message) -> None:
+    """This starts nothing, and its person reads how to ask for it."""
+    assert "There is no picture in that message" in (await reply_to(street, said)).content
+    assert await all_jobs(street) == []
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [{"files": [("fox.mp4", b"a video")]}, {"stickers": ["a fox"]}],
+    ids=["video", "sticker"],
+)
+async def test_a_reply_to_what_shows_no_picture_buys_no_clip_of_words_alone(
+    reader: Street, shown: dict[str, Any]
+) -> None:
+    message = await reader.ben.say(reader.general, "look", **shown)
+    said = await reader.ana.say(reader.general, f"{ray(reader)} make it snow", reply_to=message)
+    await no_picture(reader, said)
+
+
+async def test_a_video_on_the_message_itself_buys_no_clip_of_words_alone(street: Street) -> None:
+    files = [("fox.mp4", b"a video")]
+    said = await street.ana.say(street.general, f"{ray(street)} make it snow", files=files)
+    await no_picture(street, said)
+
+
+async def test_a_reply_to_what_we_say_of_a_job_buys_no_clip_of_words_alone(street: Street) -> None:
+    street.house.simulator.faults.slow(100_000)
+    await street.ben.slash("ray create", prompt="a fox wakes")
+    status = await street.discord.wait_message(street.general, lambda each: "r-" in each.content)
+    said = await street.ana.say(street.general, f"{ray(street)} make it snow", reply_to=status)
+    await no_picture(street, said)
+
+
+async def test_a_reply_to_our_greeting_is_taken_at_its_words(street: Street) -> None:
+    greeting = await reply_to(street, await street.ana.say(street.general, ray(street)))
+    await street.ana.say(street.general, f"{ray(street)} a red fox", reply_to=greeting)
+    assert "a red fox" in (await street.clip()).content
+
+
+async def test_words_that_name_their_picture_need_none_beside_them(street: Street) -> None:
+    await street.ana.say(street.general, f"{ray(street)} a fox wakes")
+    clip = await finished(street)
+    files = [("fox.mp4", b"a video")]
+    await street.ana.say(
+        street.general, f"{ray(street)} it snows --start {job_of(clip)}", files=files
+    )
+    await street.discord.wait_for(lambda: len(street.clips()) == 2, 15)
 
 
 async def test_without_the_intent_the_way_that_works_is_shown(street: Street) -> None:
