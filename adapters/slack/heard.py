@@ -44,6 +44,16 @@ class File(Frozen):
         """Whether it can be a frame; what it is, its bytes will tell."""
         return self.mimetype.startswith("image/") or self.filetype.lower() in _IMAGES
 
+    @property
+    def is_video(self) -> bool:
+        """Whether it moves, so that no frame is made of it."""
+        return self.mimetype.startswith("video/")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a message still shows it; of one that was deleted only the id is left."""
+        return bool(self.is_stub or self.name or self.mimetype or self.filetype)
+
 
 class Heard(Frozen):
     """One thing that somebody did, or that Slack tells of our bot.

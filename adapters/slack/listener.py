@@ -265,7 +265,7 @@ class Slack(Delivery):
         end: Frame | None = None
         # A story begins with words: images that others sent before are none of it.
         if heard.kind == "message" and (draft.shots is None or heard.files):
-            start, end = await self._mentions.frames_of(heard, account)
+            start, end = await self._mentions.frames_of(heard, account, draft)
         if draft.is_bare and start is None:
             raise InvalidRequest(NOTHING_SAID)
         asked = await self._asked(heard, requester, is_private=draft.is_private)

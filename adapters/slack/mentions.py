@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapters.command_text import Draft
 from adapters.slack import buttons, parse
 from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
@@ -21,6 +22,10 @@ Message = Mapping[str, Any]
 #: Slack gives so many replies of a thread at once, or fewer to some apps.
 PAGE, MOST_PAGES = 200, 5
 _CLIP = re.compile(r"(r-[0-9a-z]{4,16})\b.*\.(?:mp4|jpg|png|webp)", re.DOTALL)
+NO_PICTURE = (
+    "There is no picture in that message that I can start from. Give one with your mention; where "
+    "words alone are to do, ask outside of this thread and without a file."
+)
 UNREADABLE = (
     "I cannot read this conversation, so I do not see which image you mean. Give it with your "
     "mention, or use “Animate with Ray” in its message's menu."
@@ -33,10 +38,13 @@ class Mentions:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
-    async def frames_of(self, heard: Heard, account: Account) -> Frames:
-        """Start and end frame; raises `InvalidRequest` where they cannot be told."""
-        if own := await self._images(heard.files or (), account):
-            return parse.to_frames(account.workspace, own)
+    async def frames_of(self, heard: Heard, account: Account, draft: Draft) -> Frames:
+        """Start and end frame; raises `InvalidRequest` where they cannot be told.
+
+        Words that name no picture would be paid alone where a video or the like was meant.
+        """
+        if found := await self._frames_in(heard.files or (), account, draft):
+            return found
         if heard.files is None or heard.thread:
             try:
                 thread = await self._thread(heard)
@@ -45,10 +53,12 @@ class Mentions:
                 if heard.thread:
                     raise InvalidRequest(UNREADABLE) from error
                 return None, None
-            return await self._choose(thread, heard, account)
+            return await self._choose(thread, heard, account, draft)
         return None, None
 
-    async def _choose(self, thread: Sequence[Message], heard: Heard, account: Account) -> Frames:
+    async def _choose(
+        self, thread: Sequence[Message], heard: Heard, account: Account, draft: Draft
+    ) -> Frames:
         """The message's own images, else the parent's, else what came last in the thread."""
         own = [each for each in thread if each.get("ts") == heard.ts]
         parent = [each for each in thread[:1] if each not in own]
@@ -57,13 +67,27 @@ class Mentions:
             if (clip := clip_in(message, account)) is not None:
                 return clip, None
             files = read_files(message.get("files") or (), is_of_bot=bool(message.get("bot_id")))
-            if shown := await self._images(files, account):
-                return parse.to_frames(account.workspace, shown)
+            is_meant = message not in before
+            if found := await self._frames_in(files, account, draft, is_meant=is_meant):
+                return found
+        if draft.start is None and any(_is_ours(each, account) for each in parent):
+            raise InvalidRequest(NO_PICTURE)
         return None, None
 
-    async def _images(self, files: Sequence[File], account: Account) -> list[File]:
-        """Those that can be frames, once Slack has said what another organisation's are."""
-        return parse.pictures_of([await self._told(each, account) for each in files])
+    async def _frames_in(
+        self, files: Sequence[File], account: Account, draft: Draft, *, is_meant: bool = True
+    ) -> Frames | None:
+        """Those of one message, once Slack has said what another organisation's files are.
+
+        A thread may hold papers of any kind; only a video there may be what somebody means.
+        """
+        told = [await self._told(each, account) for each in files]
+        if parse.pictures_of(told):
+            return parse.to_frames(account.workspace, told)
+        is_other = any(each.is_there if is_meant else each.is_video for each in told)
+        if is_other and draft.start is None:
+            raise InvalidRequest(NO_PICTURE)
+        return None
 
     async def _told(self, file: File, account: Account) -> File:
         if not file.is_stub:
@@ -101,9 +125,13 @@ class Mentions:
 
 def clip_in(message: Message, account: Account) -> ClipFrame | None:
     """Our own clip that a message shows, by its buttons or its file's name."""
-    if message.get("user") != account.bot_user and message.get("bot_id") != account.bot_id:
+    if not _is_ours(message, account):
         return None
     names = [str(each.get("name", "")) for each in message.get("files") or ()]
     named = [JobId(found[1]) for each in names if (found := _CLIP.match(each))]
     job_id = buttons.clip_of(action_ids(message)) or (*named, None)[0]
     return ClipFrame(job_id=job_id) if job_id is not None else None
+
+
+def _is_ours(message: Message, account: Account) -> bool:
+    return message.get("user") == account.bot_user or message.get("bot_id") == account.bot_id

@@ -64,6 +64,66 @@ async def test_a_mention_in_a_clips_thread_goes_on_from_that_clip(lane: Lane) ->
     assert lane.clips()[1].thread_ts == status.ts
 
 
+async def no_picture(lane: Lane) -> None:
+    """This starts nothing, and Ana reads how to ask for it."""
+    await lane.ana.wait_ephemeral(lambda each: "There is no picture in that message" in each.plain)
+    assert generations(lane) == []
+
+
+VIDEO = ("fox.mp4", b"a video", "video/mp4")
+
+
+@pytest.mark.parametrize("tells_files", [True, False])
+async def test_a_video_with_a_mention_buys_no_clip_of_words_alone(
+    lane: Lane, *, tells_files: bool
+) -> None:
+    lane.slack.tells_files = tells_files
+    await lane.ana.say(f"{lane.team.mention} make it snow", lane.general, files=[VIDEO])
+    await no_picture(lane)
+
+
+async def test_a_video_in_a_thread_is_not_taken_for_an_image_before_it(lane: Lane) -> None:
+    parent = await lane.ben.say("ideas?", lane.general)
+    await lane.ben.say("a cat", lane.general, thread=parent, files=[PNG])
+    await lane.ben.say("a fox", lane.general, thread=parent, files=[VIDEO])
+    await lane.ana.say(f"{lane.team.mention} make it snow", lane.general, thread=parent)
+    await no_picture(lane)
+
+
+async def test_papers_in_a_thread_are_no_reason_to_refuse_words(lane: Lane) -> None:
+    parent = await lane.ben.say("ideas?", lane.general)
+    paper = ("plan.pdf", b"%PDF", "application/pdf")
+    await lane.ben.say("the plan", lane.general, thread=parent, files=[paper])
+    await lane.ana.say(f"{lane.team.mention} a red fox", lane.general, thread=parent)
+    await lane.clip()
+
+
+async def test_a_mention_in_the_thread_of_a_video_buys_no_clip_of_words_alone(lane: Lane) -> None:
+    parent = await lane.ben.say("a fox", lane.general, files=[VIDEO])
+    await lane.ana.say(f"{lane.team.mention} make it snow", lane.general, thread=parent)
+    await no_picture(lane)
+
+
+async def test_a_mention_in_the_thread_of_a_job_without_a_clip_buys_none_of_words_alone(
+    lane: Lane,
+) -> None:
+    lane.house.simulator.faults.slow(100_000)
+    await lane.ben.slash("/ray", "a fox", lane.general)
+    status = await lane.status("Generating")
+    await lane.ana.say(f"{lane.team.mention} make it snow", lane.general, thread=status)
+    await lane.ana.wait_ephemeral(lambda each: "There is no picture in that message" in each.plain)
+    assert len(generations(lane)) == 1
+
+
+async def test_words_that_name_their_picture_need_none_beside_them(lane: Lane) -> None:
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    await lane.clip()
+    first = job_of(await lane.status("Delivered"))
+    words = f"{lane.team.mention} make it snow --start {first}"
+    await lane.ana.say(words, lane.general, files=[VIDEO])
+    await lane.slack.wait_for(lambda: len(lane.clips()) == 2)
+
+
 async def test_what_another_organisation_shares_is_asked_for(lane: Lane) -> None:
     eve = lane.slack.person("Eve", lane.team, lane.general, team_id="T999999999")
     image = await eve.say("look", lane.general, files=[PNG])
