@@ -9,7 +9,14 @@ from typing import Literal
 from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import BotError, InvalidRequest, JobNotFound, StoreError
+from bot.errors import (
+    BotError,
+    InvalidRequest,
+    JobNotFound,
+    StoreError,
+    TooLate,
+    asks_for_no_clip,
+)
 from bot.job import TERMINAL, Job
 from bot.log import get_logger
 from bot.notices import Outcome
@@ -50,6 +57,7 @@ class Care:
         self._removal = removal
         self._courier = courier
 
+    @asks_for_no_clip
     async def report(self, job_id: JobId, requester: Requester, reason: str = "") -> ReportAnswer:
         """Let those who run its place look at a clip; once for each person.
 
@@ -96,6 +104,7 @@ class Care:
             errands.begin(tx, key, job.id, "report", to, now)
         tx.after_commit(self._courier.wake)
 
+    @asks_for_no_clip
     async def decide(self, job_id: JobId, outcome: Outcome, *, actor: Requester) -> None:
         """Remove a clip that was reported, block its maker, or keep it; decided once.
 
@@ -110,7 +119,7 @@ class Care:
         def write(tx: Tx) -> None:
             said = complaints.of_job(tx.conn, job_id)
             if said.outcome is not None:
-                raise InvalidRequest(f"{job_id} was decided already: {DECIDED[said.outcome]}")
+                raise TooLate(f"{job_id} was decided already: {DECIDED[said.outcome]}")
             if said.count == 0:
                 raise InvalidRequest(f"Nobody reported {job_id}.")
             complaints.decide(tx, job_id, outcome, by=actor.person, now=now)

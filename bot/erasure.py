@@ -14,7 +14,7 @@ from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import BotError, Stale, StoreError, ThreadGone
+from bot.errors import BotError, Stale, StoreError, ThreadGone, asks_for_no_clip
 from bot.job import TERMINAL, Job
 from bot.log import get_logger
 from bot.overview import Forgetting
@@ -75,6 +75,7 @@ class Erasure:
 
     # ---- what is asked for ---------------------------------------------------------------
 
+    @asks_for_no_clip
     async def forget(self, requester: Requester, *, is_confirmed: bool = False) -> Forgetting:
         """What there is of a person in this place; once `is_confirmed` all of it goes.
 

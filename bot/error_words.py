@@ -9,12 +9,15 @@ from bot.words import Text, charge_words, clean, moment
 _OPERATOR = "Nothing you typed is wrong; the operator has to look into it."
 _LOOK = "Type jobs to see whether it was taken. The operator has to look into it."
 _AGAIN = "Nothing is lost; Raybot tries again by itself."
-#: Title and advice by type; a type without a row has its parent's.
+#: Title and advice by type, none where its sentence says all; a type without a row has its
+#: parent's.
 _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
     errors.BotError: ("Something went wrong", _LOOK),
     errors.Refusal: ("That cannot be done", "Change it and ask again."),
     errors.InvalidRequest: ("That is not understood", "Correct it and send it again."),
     errors.DeskClosed: ("The desk is not open here", "Ask whoever runs Raybot for it."),
+    errors.NotNow: ("Not possible now", ""),
+    errors.TooLate: ("Too late for that", ""),
     errors.FrameRejected: ("The image cannot be used", "Try another JPEG, PNG, WebP or HEIC."),
     errors.QuotaExceeded: ("A limit is reached", "Type usage to see what is left."),
     errors.NotAllowed: ("Not allowed", "If that is wrong, ask those who run this place."),
@@ -39,6 +42,7 @@ _WORDS: dict[type[errors.BotError], tuple[str, str]] = {
         "Delete it there yourself, or ask those who run that place to.",
     ),
     errors.StoreError: ("Raybot cannot use its database", _OPERATOR),
+    errors.Stale: ("Too late for that", "Type jobs to see how it stands."),
     errors.CommitUnknown: ("Raybot lost its database", _LOOK),
     errors.StoreBusy: ("Raybot is busy", "Try again in a moment."),
     errors.NoRoom: ("Raybot has no room left", "Tell its operator, and ask again later."),
@@ -58,7 +62,7 @@ def describe_error(
     title, advice = next(_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS)
     is_unknown = type(error) in _UNKNOWN
     is_advised = isinstance(error, errors.Moderated) and error.is_advised
-    lines = [clean(error.sentence, limit=500), *([] if is_advised else [advice])]
+    lines = [clean(error.sentence, limit=500), *([advice] if advice and not is_advised else [])]
     if isinstance(error, errors.QuotaExceeded) and error.resets_at:
         lines.append(f"The limit resets {moment(error.resets_at)}.")
     is_free = job_id is None and not is_unknown and error.is_of_clip

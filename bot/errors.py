@@ -3,7 +3,7 @@
 BotError
 ├─ ConfigError
 ├─ Refusal
-│  ├─ InvalidRequest ── DeskClosed
+│  ├─ InvalidRequest ── DeskClosed, NotNow (TooLate)
 │  ├─ FrameRejected    ├─ QuotaExceeded
 │  ├─ NotAllowed ── NotServed (NotOutside), LinkSpent, SignedOut, Paused, WrongChannel
 │  ├─ Moderated        ├─ NotChecked
@@ -20,14 +20,17 @@ BotError
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 
+Given = ParamSpec("Given")
+Got = TypeVar("Got")
 #: What a filter minds: the words, an image, or the name of somebody or something protected.
 Filtered = Literal["words", "image", "names"]
 
@@ -59,6 +62,19 @@ def of_no_clip() -> Iterator[None]:
         raise
 
 
+def asks_for_no_clip(
+    act: Callable[Given, Coroutine[Any, Any, Got]],
+) -> Callable[Given, Coroutine[Any, Any, Got]]:
+    """The same act, of whose failure nothing is said of money."""
+
+    @wraps(act)
+    async def carry_out(*args: Given.args, **kwargs: Given.kwargs) -> Got:
+        with of_no_clip():
+            return await act(*args, **kwargs)
+
+    return carry_out
+
+
 class ConfigError(BotError):
     """The configuration cannot be used."""
 
@@ -79,6 +95,16 @@ class DeskClosed(InvalidRequest):
     """Whoever runs Raybot can open the desk."""
 
     is_of_clip = False
+
+
+class NotNow(InvalidRequest):
+    """It has not come so far."""
+
+    is_of_clip = False
+
+
+class TooLate(NotNow):
+    """It has gone too far for that."""
 
 
 class FrameRejected(Refusal):
@@ -283,4 +309,11 @@ class CommitUnknown(StoreError):
 
 
 class Stale(StoreError):
-    """Somebody else moved this job first."""
+    """It has gone on meanwhile."""
+
+    is_of_clip = False
+
+    @property
+    def sentence(self) -> str:
+        """The same for everybody: which states did not fit is for developers."""
+        return inspect.getdoc(Stale) or ""

@@ -7,7 +7,7 @@ from typing import Literal
 from bot.access import Access
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import InvalidRequest, JobNotFound, NotAllowed, ThreadGone
+from bot.errors import InvalidRequest, JobNotFound, NotAllowed, ThreadGone, asks_for_no_clip
 from bot.job import Job, JobState
 from bot.policy import GALLERY_STARS
 from bot.refs import JobId, ThreadRef
@@ -33,6 +33,7 @@ class Gallery:
         self._access = access
         self._courier = courier
 
+    @asks_for_no_clip
     async def star(self, job_id: JobId, requester: Requester, *, is_on: bool = True) -> StarAnswer:
         """Star a clip, or take that back; enough stars bring it into the gallery for good.
 
@@ -68,6 +69,7 @@ class Gallery:
         if errands.begin(tx, key, job.id, "gallery", there, now):
             tx.after_commit(self._courier.wake)
 
+    @asks_for_no_clip
     async def send(self, job_id: JobId, requester: Requester) -> SendAnswer:
         """Send somebody a copy of a clip by direct message, once.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.clock import Clock
 from bot.courier import Courier
-from bot.errors import JobNotFound
+from bot.errors import JobNotFound, asks_for_no_clip
 from bot.intake import Intake
 from bot.job import Job
 from bot.notices import Reviewed, Verdict
@@ -34,6 +34,7 @@ class Reviews:
         self._rights = rights
         self._courier = courier
 
+    @asks_for_no_clip
     async def decide(
         self, job_id: JobId, verdict: Verdict, *, actor: Requester, reason: str = ""
     ) -> Reviewed:

@@ -10,7 +10,7 @@ from bot import quota
 from bot.bot_context import BotContext
 from bot.clips import Clips
 from bot.clock import Clock
-from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed
+from bot.errors import BotError, InvalidRequest, JobNotFound, NotAllowed, asks_for_no_clip
 from bot.job import DELICATE, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
@@ -101,6 +101,7 @@ class Shelf:
             raise JobNotFound(f"There is no picture of {job_id}.")
         return await self._clips.poster(job.clip)
 
+    @asks_for_no_clip
     async def jobs(
         self, requester: Requester, *, search: str = "", page: int = 1
     ) -> tuple[JobLine, ...]:
@@ -120,6 +121,7 @@ class Shelf:
             if job.plan is None or job.is_film or job.plan.provider in names
         )
 
+    @asks_for_no_clip
     async def usage(self, requester: Requester, *, channel: str = "") -> UsageReport:
         """What a person used today and this month, and what is left."""
         now, limits, person = self._clock.now(), self._context.limits, requester.person

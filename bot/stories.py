@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bot.bot_context import BotContext
 from bot.clock import Clock
-from bot.errors import InvalidRequest, QuotaExceeded, Stale
+from bot.errors import InvalidRequest, NotNow, QuotaExceeded, Stale, TooLate, asks_for_no_clip
 from bot.failover import without_alternatives
 from bot.intake import Intake
 from bot.job import TERMINAL, Job, JobState, Plan
@@ -91,8 +91,9 @@ class Stories:
         ahead = next((each for each in await self.shots(film) if each.state != "delivered"), None)
         if film.state is JobState.GENERATING and ahead is not None and ahead.state in TERMINAL:
             return ahead
-        what = "is no film" if not film.is_film else "has no shot that failed and waits for a word"
-        raise InvalidRequest(f"{film.id} {what}.")
+        if not film.is_film:
+            raise InvalidRequest(f"{film.id} is no film.")
+        raise TooLate(f"{film.id} has no shot that failed and waits for a word.")
 
     async def _replace(self, failed: Job, plan: Plan, dedupe_key: str) -> None:
         limits, now = self._context.limits, self._clock.now()
@@ -111,18 +112,19 @@ class Stories:
                 return
         await self._intake.receipts.write(lambda tx: write(tx, without_alternatives(plan)))
 
+    @asks_for_no_clip
     async def finish(self, job_id: JobId, requester: Requester) -> Notice:
         """Make the film of the shots before the one that failed; the others cost nothing."""
         film = await self._own(job_id, requester)
         failed = await self._failed(film)
         if failed.shot == 1:
-            raise InvalidRequest(f"No shot of {job_id} is made yet. Cancel it instead.")
+            raise NotNow(f"No shot of {job_id} is made yet. Cancel it instead.")
         return await self._decide(film, requester, "finish", stories.finish)
 
     async def cancel(self, film: Job, requester: Requester) -> Notice:
         """Take a film back: what has not run is free, what ran is charged and kept."""
         if film.state not in TO_COME_BACK:
-            raise InvalidRequest(f"{film.id} has already ended or is being put together.")
+            raise TooLate(f"{film.id} has already ended or is being put together.")
         running = [each for each in await self.shots(film) if each.state is JobState.GENERATING]
         stopped = frozenset(
             [each.id for each in running if await self._context.cancel_generation(each)]

@@ -19,7 +19,7 @@ from bot.courier import Courier
 from bot.departures import Departures
 from bot.desk import Desk
 from bot.erasure import Erasure
-from bot.errors import InvalidRequest
+from bot.errors import InvalidRequest, NotNow, TooLate, asks_for_no_clip
 from bot.gallery import Gallery
 from bot.inbox import Inbox, Noted
 from bot.intake import Intake
@@ -283,6 +283,7 @@ class Studio(Shelf):
 
     # ---- cancel, retry, delete -----------------------------------------------------------
 
+    @asks_for_no_clip
     async def cancel(
         self, job_id: JobId, requester: Requester, *, is_moderator: bool = False
     ) -> Notice:
@@ -316,7 +317,7 @@ class Studio(Shelf):
         job = jobs.get(tx.conn, job_id)
         match job.state:
             case JobState.DELIVERING | JobState.DELIVERED | JobState.FAILED | JobState.CANCELLED:
-                raise InvalidRequest(f"{job_id} has already ended or is being posted.")
+                raise TooLate(f"{job_id} has already ended or is being posted.")
             case JobState.RECEIVED | JobState.ACCEPTED:
                 is_free = True
             case JobState.SUBMITTING | JobState.UNCERTAIN | JobState.FETCHING:
@@ -364,6 +365,7 @@ class Studio(Shelf):
         )
         return await self.submit(request, retry_of=job.id)
 
+    @asks_for_no_clip
     async def delete(
         self, job_id: JobId, requester: Requester, *, is_moderator: bool = False
     ) -> Notice:
@@ -379,7 +381,7 @@ class Studio(Shelf):
             return await self._context.to_notice(job)
         check_whole(job)
         if job.state not in TERMINAL:
-            raise InvalidRequest(f"{job_id} is still being made. Cancel it instead.")
+            raise NotNow(f"{job_id} is still being made. Cancel it instead.")
         every = await self.stories.every(job)
         if not any(each.clip for each in every):
             raise InvalidRequest(f"{job_id} has no {thing(job.work)}.")

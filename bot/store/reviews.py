@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from bot.errors import InvalidRequest
+from bot.errors import TooLate
 from bot.job import WITHHELD, Failure, Job, JobState
 from bot.notices import Verdict
 from bot.policy import is_reviewed
@@ -47,7 +47,7 @@ def ask(tx: Tx, job: Job, now: datetime) -> bool:
 def decide(
     tx: Tx, job_id: JobId, verdict: Verdict, *, by: str, now: datetime, reason: str = ""
 ) -> Job:
-    """Let a clip be posted, or never; raises `InvalidRequest` where none waits any more.
+    """Let a clip be posted, or never; raises `TooLate` where none waits any more.
 
     It is paid, and stays paid. The `reason` of a rejection is for its person alone.
     """
@@ -55,7 +55,7 @@ def decide(
     if job.state is not JobState.REVIEWING:
         earlier, _ = decision(tx.conn, job_id)
         known = f"was decided already: {SAID[earlier]}" if earlier else "waits for no moderator"
-        raise InvalidRequest(f"{job_id} {known}.")
+        raise TooLate(f"{job_id} {known}.")
     why = clean(reason, limit=REASON_CHARS) if verdict == "reject" else ""
     detail = ": ".join(filter(None, (job.request.requester.person, why)))
     settings.write_audit(tx, now, actor=by, act=f"{_ACT}{verdict}", target=job_id, detail=detail)

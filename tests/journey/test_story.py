@@ -36,7 +36,7 @@ from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.render import read_frame, read_image
 from bot.store import jobs, stories
 from bot.studio import Studio
-from bot.text import describe
+from bot.text import describe, describe_error
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
@@ -420,8 +420,9 @@ async def test_a_film_is_not_finished_while_a_shot_is_made_again(
         return await decide(*given)
 
     monkeypatch.setattr(service, "_decide", decide_late)
-    with pytest.raises(Stale, match="is being made again"):
+    with pytest.raises(Stale, match="is being made again") as late:
         await service.finish(film, ANA)
+    assert "charged" not in str(describe_error(late.value))
     for number in (2, 3):
         await make(house, film, number)
     done = await house.delivered(film)

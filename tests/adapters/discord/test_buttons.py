@@ -255,6 +255,16 @@ async def test_a_command_cancels_too(street: Street) -> None:
     assert "Cancelled" in answer.content
 
 
+async def test_a_cancel_that_comes_too_late_says_nothing_untrue_of_money(street: Street) -> None:
+    await street.ana.slash("ray create", prompt="a red fox")
+    clip = await finished(street)
+    answer = await street.ana.answer(await street.ana.slash("ray cancel", id=job_of(clip)))
+    assert "Too late for that" in answer.content
+    assert "already ended" in answer.content
+    assert "charged" not in answer.content
+    assert "send it again" not in answer.content
+
+
 async def test_a_high_price_is_confirmed_by_who_asked(open_street: OpenStreet) -> None:
     street = await open_street(limits={"confirm_above_usd": 0.01})
     await street.ana.slash("ray create", prompt="a red fox")
