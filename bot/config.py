@@ -141,6 +141,7 @@ SHARED = frozenset(
         "drafts",
         "follow_ups",
         "login",
+        "names",
         "near_words",
         "statuses",
         "typed_frames",

@@ -20,6 +20,7 @@ from adapters.discord.buttons import (
     to_select,
 )
 from adapters.discord.interactions import InteractionHost
+from adapters.discord.names import spell
 from adapters.discord.recent import Recent
 from adapters.discord.replies import acknowledge, refuse, show_form
 from adapters.follow_ups import AT_ONCE, CHOOSE, WORDS, act_of
@@ -89,8 +90,8 @@ class Deeds:
                 dedupe_key=asked.dedupe_key,
                 thread=asked.thread,
                 choice=form.choice if form else "",
-                prompt=form.prompt if form else "",
-                negative_prompt=form.without if form else "",
+                prompt=spell(form.prompt, interaction) if form else "",
+                negative_prompt=spell(form.without, interaction) if form else "",
                 other=other,
                 frame=frame,
                 is_private=asked.is_private,

@@ -20,6 +20,7 @@ from adapters.discord.commands import Options
 from adapters.discord.delivery import Delivery
 from adapters.discord.homes import Homes
 from adapters.discord.mentions import Ears, Mentions
+from adapters.discord.names import spell
 from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.places import Places
 from adapters.discord.recent import Recent
@@ -149,7 +150,7 @@ class Discord(Delivery):
             ]
             start = parse.to_frame(uploads[0], options.start_link, field="start_frame")
             end = parse.to_frame(uploads[1], options.end_link, field="end_frame")
-            draft = drafts.to_draft(options)
+            draft = drafts.to_draft(replace(options, prompt=spell(options.prompt, interaction)))
             asked = await self.asked(interaction, is_private=options.is_private)
             request = parse.to_request(asked, draft, start=start, end=end)
             await self.submit(interaction, request)
@@ -225,7 +226,8 @@ class Discord(Delivery):
         if not await acknowledge(interaction):
             return
         async with self.boundary(partial(refuse, interaction)):
-            draft = drafts.read_form(filled.prompt, filled.flags, size=filled.size)
+            prompt = spell(filled.prompt, interaction)
+            draft = drafts.read_form(prompt, filled.flags, size=filled.size)
             draft = replace(draft, is_still=is_still or draft.is_still)
             if filled.end_frame is not None:
                 upload = parse.to_upload(filled.end_frame, interaction_id=interaction.id)

@@ -14,6 +14,7 @@ from adapters.discord.answers import Answers
 from adapters.discord.commands import ANIMATE
 from adapters.discord.homes import Homes
 from adapters.discord.images import Images
+from adapters.discord.names import spell
 from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.rules import ask_for_rules
 from adapters.discord.threads import Opening
@@ -85,7 +86,7 @@ class Mentions:
         said = parse.said_to(message.content, ears.own_id)
         if said is None and message.guild is not None:
             raise InvalidRequest(OUR_ROLE)
-        said = message.content if said is None else said
+        said = spell(message.content if said is None else said, message)
         command = command_text.parse(said) if said.strip() else Draft()
         if isinstance(command, Draft):
             await self._ask(message, command, ears)

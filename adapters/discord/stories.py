@@ -25,6 +25,7 @@ from adapters.discord.buttons import (
 from adapters.discord.choices import Button
 from adapters.discord.commands import Options
 from adapters.discord.interactions import InteractionHost
+from adapters.discord.names import spell
 from adapters.discord.replies import acknowledge, refuse, show_form, tell
 from bot.errors import BotError, InvalidRequest
 from bot.request import Requester, Work
@@ -98,7 +99,8 @@ class Stories:
         if not await acknowledge(interaction):
             return
         async with self._host.boundary(partial(self._refuse, interaction, told)):
-            draft = drafts.read_story(told.shots, told.flags, size=told.size)
+            shots = spell(told.shots, interaction)
+            draft = drafts.read_story(shots, told.flags, size=told.size)
             self._studio.stories.check(draft.shots or ())
             asked = await self._host.asked(interaction, is_private=told.is_private)
             request = parse.to_request(asked, draft)

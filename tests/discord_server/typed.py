@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -124,7 +125,22 @@ class Typing:
         }
         if option["type"] in convert:
             return convert[option["type"]](value)
+        if option["type"] == rules.STRING:
+            self._resolve_named(str(value))
         return _plain(option, value)
+
+    def _resolve_named(self, text: str) -> None:
+        """People, roles and channels that words name are told of as those that are chosen."""
+        if (guild := self._guild) is None:
+            return
+        for kind, number in re.findall(r"<(@!?|@&|#)(\d+)>", text):
+            key = int(number)
+            if kind == "#" and key in guild.channels:
+                self.channel(guild.channels[key])
+            elif kind == "@&" and key in guild.roles:
+                self.role(guild.roles[key])
+            elif key in guild.members:
+                self.user(guild.members[key].user)
 
     # ---- components ---------------------------------------------------------------------------
 

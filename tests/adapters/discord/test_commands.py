@@ -81,6 +81,16 @@ async def test_what_is_under_way_says_who_asked_and_calls_nobody(street: Street)
     await ask(street.ben)
 
 
+async def test_whom_and_what_a_command_names_is_in_the_prompt_by_name(street: Street) -> None:
+    street.guild.members[street.ben.id].nick = "Benny"
+    role = street.guild.bot_role
+    words = f"{street.ben.mention} and <@&{role.id}> ride <:red_fox:77>"
+    await street.ana.slash("ray create", prompt=words)
+    await street.clip()
+    [job] = await all_jobs(street)
+    assert job.work.prompt == f"Benny and {role.name} ride red fox"
+
+
 async def test_a_picture_is_animated(street: Street) -> None:
     await street.ana.slash("ray animate", image=picture(), prompt="slow zoom")
     clip = await street.clip()

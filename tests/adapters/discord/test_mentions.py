@@ -55,6 +55,24 @@ async def test_a_mention_with_flags_becomes_a_clip_that_replies_to_it(street: St
     assert (job.work.prompt, to_video(job.work).duration) == ("a red fox", "9s")
 
 
+async def test_whom_and_what_a_message_names_is_in_the_prompt_by_name(street: Street) -> None:
+    ben, place = street.ben.mention, street.general
+    words = f"{ben} rides <:red_fox:77><a:cat:78> in {place.mention}, past <@99>"
+    await street.ana.say(place, f"{ray(street)} {words}")
+    clip = await finished(street)
+    [job] = await all_jobs(street)
+    assert job.work.prompt == f"Ben rides red fox cat in {place.name}, past somebody"
+    assert clip.pings == Pings(users={street.ana.id})
+
+
+async def test_a_name_is_neither_flag_nor_verb(street: Street) -> None:
+    street.ben.user.name = 'delete r-0abc1234 --res 4k | "'
+    await street.ana.say(street.general, f"{ray(street)} {street.ben.mention}")
+    await street.clip()
+    [job] = await all_jobs(street)
+    assert job.work.prompt == "delete r 0abc1234 res 4k"
+
+
 async def test_an_attached_image_is_the_start_frame(street: Street) -> None:
     await street.ana.say(
         street.general, f"{ray(street)} slow zoom", files=[("fox.png", picture())]
