@@ -234,7 +234,9 @@ class Slack(Delivery):
             await self._forms.create(heard, await self._requester(heard, account))
             return
         requester = await self._requester(heard, account)
-        said = parse.to_text(heard.text, own=account.bot_user)
+        own = account.bot_user
+        names = await self._people.names(account, parse.unnamed(heard.text, own=own))
+        said = parse.to_text(heard.text, own=own, names=names)
         if heard.kind == "command" and (rest := read_admin(heard.text)) is not None:
             person = await self._people.of(account, heard.user)
             answer = await self._admin.answer(rest, requester, person, key=heard.key)

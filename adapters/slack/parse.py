@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft
+from adapters.names import SOMEBODY, SOMEWHERE, to_words
 from adapters.slack import addresses
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.filled import read_place, where_of
@@ -18,6 +19,7 @@ from bot.request import Frame, GenerationRequest, ImageFrame, Requester
 
 MOST_FRAMES = 2
 _SPECIAL = re.compile(r"<([^<>]*)>")
+_UNNAMED = re.compile(r"<@(\w+)\|?>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,24 +126,33 @@ def to_placed(heard: Heard) -> Heard:
 # ---- words -----------------------------------------------------------------------------------
 
 
-def to_text(said: str, *, own: str = "") -> str:
+def unnamed(said: str, *, own: str) -> list[str]:
+    """The people but us of whom a message tells only their ids, each once."""
+    return [each for each in dict.fromkeys(_UNNAMED.findall(said)) if each != own]
+
+
+def to_text(said: str, *, own: str = "", names: Mapping[str, str] | None = None) -> str:
     """What somebody typed, without Slack's dress: links as typed, names without their calls.
 
-    `own` is our user, who is spoken to and not spoken of.
+    `own` is our user, who is spoken to and not spoken of; `names` are those of people by their
+    ids, where a message does not tell them.
     """
-    bare = _SPECIAL.sub(lambda found: _undress(found[1], own), said)
+    known = names or {}
+    bare = _SPECIAL.sub(lambda found: _undress(found[1], own, known), said)
     # The last one, so that nothing is read twice.
     bare = bare.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     return "\n".join(" ".join(line.split(" ")) for line in bare.split("\n")).strip()
 
 
-def _undress(inner: str, own: str) -> str:
+def _undress(inner: str, own: str, names: Mapping[str, str]) -> str:
     target, _, label = inner.partition("|")
     match target[:1]:
+        case "@" if target == f"@{own}":
+            return ""
         case "@":
-            return "" if target == f"@{own}" else label.removeprefix("@")
+            return to_words(label or names.get(target[1:], "")) or SOMEBODY
         case "#":
-            return f"#{label}" if label else ""
+            return f"#{label}" if label else SOMEWHERE
         case "!":
             return ""
     is_as_typed = label and target.partition("://")[2].rstrip("/") == label.rstrip("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,8 @@ from bot.log import get_logger
 log = get_logger(__name__)
 KNOWN_FOR = timedelta(minutes=10)
 REMEMBERED = 10_000
+#: So many people of one message are asked for; a prompt hardly speaks of more.
+MOST_NAMED = 20
 #: Slack shows nothing of somebody whom no channel of ours has.
 STRANGERS = frozenset({"user_not_found", "user_not_visible"})
 
@@ -49,6 +51,16 @@ class People:
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return person
+
+    async def names(self, account: Account, users: Sequence[str]) -> Mapping[str, str]:
+        """What people are called; who is not known right now is left out."""
+        found: dict[str, str] = {}
+        for user in users[:MOST_NAMED]:
+            try:
+                found[user] = (await self.of(account, user)).name
+            except NotAllowed:
+                log.info("slack.name_unknown")
+        return found
 
     async def anew(self, account: Account, user: str) -> Person:
         """Who this is now, not some minutes ago; raises `DeliveryError`s."""

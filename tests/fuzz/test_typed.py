@@ -89,7 +89,7 @@ def test_a_form_is_understood_or_refused(prompt: str, flags: str, size: str) -> 
 def test_slacks_dress_is_taken_off_any_text(text: str) -> None:
     with bounded():
         bare = slack_parse.to_text(text, own="U1")
-        assert len(bare) <= len(text)
+        assert len(bare) <= len(text) + len("somebody") * text.count("<")
         clean(text)
 
 

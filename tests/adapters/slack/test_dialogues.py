@@ -63,6 +63,14 @@ async def test_what_a_person_writes_calls_nobody_and_is_no_markup(lane: Lane) ->
     assert not any(each.unfurls for each in lane.slack.said(lane.general) if each.metadata)
 
 
+async def test_whom_a_message_names_is_in_the_prompt_by_name(lane: Lane) -> None:
+    words = f"{lane.team.mention} {lane.ben.mention} rides a fox, and <@U0NOBODY00> looks on"
+    await lane.ana.say(words, lane.general)
+    await lane.clip()
+    job = await lane.house.delivered(job_of(await lane.status()))
+    assert job.work.prompt == "Ben rides a fox, and somebody looks on"
+
+
 @pytest.mark.parametrize(
     ("typed", "says"),
     [

@@ -45,12 +45,16 @@ def said(text: str = "a fox", **more: Any) -> Heard:
         ("x --start <https://a.test/f.png>", "x --start https://a.test/f.png"),
         ("x --start <https://a.test/f.png|a picture>", "x --start https://a.test/f.png"),
         ("<!channel> <!subteam^S1|@all> hello", "hello"),
+        ("<@U2> and <@U2|> in <#C9|>", "Ben and Ben in a channel"),
+        ("<@U9> rides", "somebody rides"),
+        ("<@U3> <@U4|--res 4k>", "delete r 0abc1234 res 4k"),
         ("write to <mailto:a@b.test|a@b.test>", "write to a@b.test"),
         ("two  spaces\nand a line", "two  spaces\nand a line"),
     ],
 )
 def test_words_come_without_slacks_dress(typed: str, meant: str) -> None:
-    assert parse.to_text(typed, own="U0BOT") == meant
+    names = {"U2": "Ben", "U3": "delete r-0abc1234"}
+    assert parse.to_text(typed, own="U0BOT", names=names) == meant
 
 
 @given(st.text(max_size=60))
