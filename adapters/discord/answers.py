@@ -252,7 +252,8 @@ class Answers:
                 await self._show_again(message, await self._studio.show(job_id, requester))
             case Cancel(job_id=job_id):
                 # Others need not read what a private one was about.
-                notice = without_prompt(await self._studio.cancel(job_id, requester))
+                may, studio = parse.may_moderate(message), self._studio
+                notice = without_prompt(await studio.cancel(job_id, requester, is_moderator=may))
                 drawn = render.draw(notice, now=self._clock.now())
                 await self.reply(message, drawn.content)
             case Confirm(job_id=job_id):
@@ -261,9 +262,9 @@ class Answers:
             case Redo() | Finish():
                 await self.reply(message, await self._decide(command, requester, message.id))
             case Delete(job_id=job_id):
-                work = await self._studio.work_of(job_id, requester)
-                await self._studio.delete(job_id, requester)
-                await self.reply(message, f"The {thing(work)} of `{job_id}` is deleted.")
+                what = thing(await self._studio.work_of(job_id, requester))
+                words, sure = deleting.question(job_id, what)
+                await self.reply(message, words, button=sure)
             case Retry() | Follow() | Forget():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:

@@ -1,4 +1,4 @@
-"""Delete under a clip, which asks once more: what is deleted does not come back."""
+"""Delete, pressed or typed, which asks once more: what is deleted does not come back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import discord
 from adapters.discord import parse
 from adapters.discord.choices import Button
 from adapters.discord.replies import tell
+from bot.refs import JobId
 from bot.request import Requester
 from bot.text import thing
 
@@ -21,6 +22,15 @@ ASK, SURE = "delete", "deletesure"
 ACTS = frozenset({ASK, SURE})
 
 
+def question(job_id: JobId, what: str) -> tuple[str, Button]:
+    """Whether this thing is to be deleted, and the button that does it."""
+    said = (
+        f"Delete the {what} of `{job_id}`? It is removed here and wherever Raybot keeps it, "
+        "for good. What it cost stays charged."
+    )
+    return said, Button(label="Delete", action=SURE, job=job_id, style="danger")
+
+
 async def act(
     interaction: Interaction, studio: Studio, action: str, target: str, requester: Requester
 ) -> None:
@@ -28,11 +38,7 @@ async def act(
     job_id = parse.to_job_id(target)
     what = thing(await studio.work_of(job_id, requester))
     if action == ASK:
-        sure = Button(label="Delete", action=SURE, job=job_id, style="danger")
-        said = (
-            f"Delete the {what} of `{job_id}`? It is removed here and wherever Raybot keeps it, "
-            "for good. What it cost stays charged."
-        )
+        said, sure = question(job_id, what)
         await tell(interaction, said, drawn=[sure])
         return
     await studio.delete(job_id, requester, is_moderator=parse.is_moderator(interaction))

@@ -189,6 +189,14 @@ def is_moderator(interaction: discord.Interaction[Any]) -> bool:
     return interaction.guild_id is not None and interaction.permissions.manage_messages
 
 
+def may_moderate(message: discord.Message) -> bool:
+    """The same of who wrote a message."""
+    author = message.author
+    if not isinstance(author, discord.Member):
+        return False
+    return message.channel.permissions_for(author).manage_messages
+
+
 # ---- images ----------------------------------------------------------------------------------
 
 

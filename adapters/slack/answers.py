@@ -18,7 +18,8 @@ from adapters.command_text import (
     Show,
     Usage,
 )
-from adapters.slack import forgetting, pages, render
+from adapters.slack import buttons, forgetting, pages, render
+from adapters.slack.buttons import FOR_GOOD
 from adapters.slack.delivery import Delivery
 from adapters.slack.parse import Person
 from adapters.slack.posted import Note
@@ -45,7 +46,9 @@ class Answers:
         self._delivery = delivery
         self._clock = clock
 
-    async def obey(self, command: Command, requester: Requester, channel: str) -> Drawn:
+    async def obey(
+        self, command: Command, requester: Requester, person: Person, channel: str
+    ) -> Drawn:
         """A verb that was typed; what starts something anew is not for here."""
         match command:
             case Help():
@@ -68,8 +71,10 @@ class Answers:
                 return pages.draw_text(describe_settings_in(held))
             case Show(job_id=job_id):
                 return await self._show(await self._studio.show(job_id, requester), requester)
-            case Cancel() | Finish():
-                return await self._decide(command, requester)
+            case Cancel(job_id=job_id):
+                return await self._cancel(job_id, requester, person)
+            case Finish(job_id=job_id):
+                return await self._finish(job_id, requester)
             case _:
                 return await self._change(command, requester)
 
@@ -80,20 +85,21 @@ class Answers:
             case Confirm(job_id=job_id):
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case Delete(job_id=job_id):
-                work = await self._studio.work_of(job_id, requester)
-                await self._studio.delete(job_id, requester)
-                return render.draw_sentence(f"The {thing(work)} of {job_id} is deleted.")
+                what = thing(await self._studio.work_of(job_id, requester))
+                asked = render.draw_sentence(f"Delete the {what} of {job_id}? {FOR_GOOD}")
+                button = buttons.row(job_id, "delete")
+                return Drawn(text=asked.text, blocks=[*asked.blocks, *button])
             case Retry() | Redo() | Follow():
                 raise InvalidRequest("Use the Retry button under it.")
             case _:
                 assert_never(command)
 
-    async def _decide(self, command: Cancel | Finish, requester: Requester) -> Drawn:
-        """What is to become of a job under way."""
-        if isinstance(command, Finish):
-            notice = await self._studio.stories.finish(command.job_id, requester)
-        else:
-            notice = await self._studio.cancel(command.job_id, requester)
+    async def _cancel(self, job_id: JobId, requester: Requester, person: Person) -> Drawn:
+        notice = await self._studio.cancel(job_id, requester, is_moderator=person.is_admin)
+        return self._draw(render.draw(notice, now=self._clock.now()))
+
+    async def _finish(self, job_id: JobId, requester: Requester) -> Drawn:
+        notice = await self._studio.stories.finish(job_id, requester)
         return self._draw(render.draw(notice, now=self._clock.now()))
 
     def _draw(self, drawn: Drawn) -> Drawn:
@@ -123,11 +129,10 @@ class Answers:
             return await forgetting.act(self._studio, action, target, requester, person)
         match action:
             case "cancel":
-                notice = await self._studio.cancel(job_id, requester, is_moderator=person.is_admin)
-                return self._draw(render.draw(notice, now=self._clock.now()))
+                return await self._cancel(job_id, requester, person)
             case "finish":
                 film, _, _ = target.partition(":")
-                return await self._decide(Finish(JobId(film)), requester)
+                return await self._finish(JobId(film), requester)
             case "confirm":
                 return render.draw_receipt(await self._studio.confirm(job_id, requester), None)
             case "delete":

@@ -16,6 +16,8 @@ _ACTION = re.compile(r"ray:(?P<action>[a-z_]{1,20}):(?P<target>[A-Za-z0-9:._-]{1
 #: moderator presses who does.
 MORE, REPORT, REJECT = "more", "report", "reject"
 EDIT = "Edit and retry"
+#: What is to be known before a clip is deleted.
+FOR_GOOD = "It is removed here and wherever Raybot keeps it. What it cost stays charged."
 
 
 # ---- their ids -------------------------------------------------------------------------------
@@ -77,10 +79,9 @@ def button(action: str, target: str, label: str = "", *, about: str = "") -> Blo
 
 
 def _asks_twice() -> Block:
-    what = "The clip is removed here and wherever Raybot keeps it. What it cost stays charged."
     return {
         "title": blocks.plain("Delete this clip?", 100),
-        "text": blocks.plain(what, 300),
+        "text": blocks.plain(FOR_GOOD, 300),
         "confirm": blocks.plain("Delete", 30),
         "deny": blocks.plain("Keep it", 30),
         "style": "danger",

@@ -234,11 +234,11 @@ class Slack(Delivery):
             await self._forms.create(heard, await self._requester(heard, account))
             return
         requester = await self._requester(heard, account)
+        person = await self._people.of(account, heard.user)
         own = account.bot_user
         names = await self._people.names(account, parse.unnamed(heard.text, own=own))
         said = parse.to_text(heard.text, own=own, names=names)
         if heard.kind == "command" and (rest := read_admin(heard.text)) is not None:
-            person = await self._people.of(account, heard.user)
             answer = await self._admin.answer(rest, requester, person, key=heard.key)
             await self._voice.say(heard, answer)
             return
@@ -255,7 +255,7 @@ class Slack(Delivery):
             case Follow():
                 await self._follow_up(heard, requester, command)
             case _:
-                drawn = await self._answers.obey(command, requester, heard.channel)
+                drawn = await self._answers.obey(command, requester, person, heard.channel)
                 if isinstance(command, SettingsCommand) and command.changes:
                     self._home.touch(requester)
                 await self._voice.say(heard, drawn)

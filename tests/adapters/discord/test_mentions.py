@@ -257,6 +257,40 @@ async def test_verbs_are_answered_beside_the_message(street: Street) -> None:
     assert len(await all_jobs(street)) == 1
 
 
+async def test_a_typed_delete_asks_as_the_button_does(street: Street) -> None:
+    await street.ana.say(street.general, f"{ray(street)} a red fox")
+    clip = await finished(street)
+    said = await street.ana.say(street.general, f"{ray(street)} delete {job_of(clip)}")
+    question = await reply_to(street, said)
+    assert "for good" in question.content
+    assert not clip.is_deleted
+    other = await street.ben.answer(await street.ben.click(question, "Delete"))
+    assert "somebody else's" in other.content
+    done = await street.ana.answer(await street.ana.click(question, "Delete"))
+    assert "is deleted" in done.content
+    assert clip.is_deleted
+
+
+async def test_who_moderates_cancels_and_deletes_by_words_too(
+    town: Town, open_street: OpenStreet
+) -> None:
+    boss = town.discord.person("Boss", town.guild, allows=Permission.MANAGE_MESSAGES)
+    street = await open_street()
+    await street.ana.say(street.general, f"{ray(street)} a red fox")
+    clip = await finished(street)
+    said = await boss.say(street.general, f"{ray(street)} delete {job_of(clip)}")
+    question = await reply_to(street, said)
+    assert "is deleted" in (await boss.answer(await boss.click(question, "Delete"))).content
+    street.house.simulator.faults.slow(100_000)
+    asked = await street.ana.slash("ray create", prompt="a slow fox")
+    words = f"{ray(street)} cancel {job_of(await street.ana.answer(asked))}"
+    await street.ben.say(street.general, words)
+    await street.discord.wait_message(
+        street.ben.dm, lambda each: "somebody else's" in each.content
+    )
+    assert "Cancelled" in (await reply_to(street, await boss.say(street.general, words))).content
+
+
 async def test_what_somebody_used_is_for_their_eyes_only(street: Street) -> None:
     said = await street.ana.say(street.general, f"{ray(street)} usage")
     public = await reply_to(street, said)

@@ -175,6 +175,31 @@ async def test_a_job_can_be_looked_at_listed_and_cancelled_by_words(lane: Lane) 
     await lane.hurry(lambda: "Cancelled" in status.plain)
 
 
+async def test_an_admin_cancels_by_words_what_others_asked_for(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
+    lane.house.simulator.faults.slow(100_000)
+    await lane.ana.slash("/ray", "a slow fox", lane.general)
+    words = f"cancel {job_of(await lane.status('Generating'))}"
+    refused = await lane.ben.slash("/ray", words, lane.general)
+    await refused.wait_said(lambda text: "somebody else's" in text)
+    asked = await boss.slash("/ray", words, lane.general)
+    await asked.wait_said(lambda text: "Cancelled" in text)
+
+
+async def test_a_typed_delete_asks_as_the_button_does(lane: Lane) -> None:
+    boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
+    await lane.ana.slash("/ray", "a fox", lane.general)
+    clip = await lane.clip()
+    job_id = job_of(await lane.status("Delivered"))
+    await lane.house.delivered(job_id)
+    await boss.say(f"{lane.team.mention} delete {job_id}", lane.general)
+    question = await boss.wait_ephemeral(lambda each: "Delete the clip" in each.plain)
+    assert lane.clips() == [clip]
+    asked = await boss.click(question, "Delete")
+    await asked.wait_said(lambda text: "is deleted" in text)
+    assert lane.clips() == []
+
+
 # ---- buttons ---------------------------------------------------------------------------------
 
 
