@@ -36,6 +36,7 @@ SOURCES: dict[Source, str] = {
 USAGE_HEAD = ("asked", "delivered", "refused", "failed", "video", "charged")
 NAME_CHARS = 60
 CAMERA_MOVES = "Camera moves"
+PRIVATE = "--private"
 
 
 # ---- one's own -------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def help_text(
         ("--camera", "orbit_left, …", "camera moves, several if you like"),
         ("--start, --end", "a link, an image, or an ID", "first and last picture"),
         ("--draft", "", "the smallest size; final ID makes it large"),
-        ("--private", "", "only you see it"),
+        (PRIVATE, "", "only you see it"),
     )
     if stills:
         names = choices(tuple(model.model for model in stills))
@@ -180,9 +181,13 @@ def help_text(
 def short_help(
     models: Sequence[ModelCapabilities], stills: Sequence[ModelCapabilities] = ()
 ) -> Text:
-    """The same where there is little room: the flags in one line, and no list of camera moves."""
+    """The same where there is little room: the flags in one line, and no list of camera moves.
+
+    To be private is an option of the commands there, and no flag.
+    """
     page = help_text(models, stills)
-    flags = " · ".join(" ".join(row[:2]).strip() for row in page.table[1:])
+    rows = (row for row in page.table[1:] if row[0] != PRIVATE)
+    flags = " · ".join(" ".join(row[:2]).strip() for row in rows)
     lines = (line for line in page.lines if not line.startswith(CAMERA_MOVES))
     return replace(page, lines=(f"Flags: {flags}", *lines), table=())
 

@@ -424,6 +424,7 @@ async def test_help_names_commands_that_can_be_clicked(street: Street) -> None:
     assert f"</ray create:{ray['id']}>" in answer.content
     assert "Apps → Animate with Ray" in answer.content
     assert "--ar" in answer.content
+    assert "--private" not in answer.content, "here it is an option of the commands"
     assert "forget me" in answer.content, "the last of it has room, too"
 
 
