@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 Interaction = discord.Interaction[Any]
 Given = Mapping[str, Any]
+NONE_LEFT = (
+    "That would leave no channel on the list, and then all of them are allowed. Allow another one "
+    "first, or stop me everywhere with /ray-admin pause."
+)
 #: More may be allowed than a message has room for.
 CHANNELS_SHOWN = 60
 
@@ -103,10 +107,16 @@ class Admin:
 
     async def _channel(self, interaction: Interaction, actor: Requester, given: Given) -> None:
         rules = await self._admin.rules(actor.tenant)
-        place = checked(given["place"])
-        channels = {**rules.channels, place.id: place.name}
-        if not given["is_allowed"]:
-            channels.pop(place.id)
+        channels, is_allowed = dict(rules.channels), given["is_allowed"]
+        if given["place"] is None:
+            channels.clear()
+        elif is_allowed:
+            place = checked(given["place"])
+            channels[place.id] = place.name
+        else:
+            channels.pop(checked(given["place"]).id, None)
+        if not (channels or is_allowed):
+            raise InvalidRequest(NONE_LEFT)
         await self._admin.set_channels(actor.tenant, channels, actor=actor)
         # The last ones: what was just allowed is among them.
         names = [f"<#{each}>" for each in channels][-CHANNELS_SHOWN:]

@@ -146,11 +146,13 @@ def ray_admin(handler: RunsPlaces) -> Group:
 
 def _add_rules(admin: Group, handler: RunsPlaces) -> None:
     @admin.command(name="channel", description="Allow a channel, or take that back")
-    @app_commands.describe(channel="Which one", allowed="No channel allowed: all of them are")
+    @app_commands.describe(
+        allowed="Whether I may be used there", channel="Which one; without it, every channel"
+    )
     async def channel(
         interaction: Interaction,
-        channel: PlaceOption,
         allowed: bool,  # noqa: FBT001 - an option
+        channel: PlaceOption | None = None,
     ) -> None:
         await handler.on_admin(interaction, "channel", place=channel, is_allowed=allowed)
 

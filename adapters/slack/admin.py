@@ -36,6 +36,7 @@ HELP = (
     "limits",
     "limit NAME VALUE [#name]",
     "channel #name on|off",
+    "channel all on",
     "defaults [#name] ar=9:16 …",
     "block @person [days] [reason]",
     "unblock @person",
@@ -54,6 +55,10 @@ HELP = (
     "queue",
     "audit [page]",
     "desk",
+)
+NONE_LEFT = (
+    "That would leave no channel on the list, and then all of them are allowed. Allow another one "
+    "first, or stop me everywhere with /ray admin pause."
 )
 FILES = "What this workspace used, as you asked: for your eyes only."
 _ACTS = (
@@ -153,13 +158,18 @@ class Admin:
         return _joined([held, pages.draw_text(describe_rules(rules), times=paused)])
 
     async def _channel(self, actor: Requester, rest: str) -> Drawn:
-        found, word = CHANNEL.match(rest), rest.rpartition(" ")[2].lower()
-        if found is None or word not in ("on", "off"):
+        found, (which, _, word) = CHANNEL.match(rest), rest.lower().rpartition(" ")
+        if (found is None and which.strip() != "all") or word not in ("on", "off"):
             raise InvalidRequest("Say /ray admin channel #name on, or off.")
-        rules = await self._admin.rules(actor.tenant)
-        channels = {**rules.channels, found[1]: found[2] or ""}
-        if word == "off":
-            channels.pop(found[1])
+        channels = dict((await self._admin.rules(actor.tenant)).channels)
+        if found is None:
+            channels.clear()
+        elif word == "on":
+            channels[found[1]] = found[2] or ""
+        else:
+            channels.pop(found[1], None)
+        if not channels and word == "off":
+            raise InvalidRequest(NONE_LEFT)
         await self._admin.set_channels(actor.tenant, channels, actor=actor)
         names = ", ".join(channel_words(*each) for each in channels.items()) or "every channel"
         return render.draw_sentence(f"Raybot can be used in {names}.")

@@ -154,7 +154,12 @@ async def test_a_channel_can_be_the_only_one(street: Street, boss: Person) -> No
     assert "studio" in refusal.content
     await street.ana.slash("ray create", studio, prompt="a fox")
     await street.clip(studio)
-    await told(boss, "channel", channel=studio, allowed=False)
+    kept = await told(boss, "channel", channel=studio, allowed=False)
+    assert "Allow another one first" in kept.content
+    assert "/ray-admin pause" in kept.content
+    still = await street.ana.answer(await street.ana.slash("ray create", prompt="a fox"))
+    assert "studio" in still.content
+    assert "every channel" in (await told(boss, "channel", allowed=True)).content
     await street.ana.slash("ray create", prompt="a fox")
     await street.clip()
 
