@@ -15,9 +15,9 @@ from adapters.slack.filled import OTHER_VERSION, PICTURE
 from adapters.slack.heard import File, Heard, read_files
 from adapters.slack.manifest import ANIMATE, CREATE
 from adapters.slack.mentions import clip_in
+from adapters.slack.replies import PrivateReplies
 from adapters.slack.stories import story_view
 from adapters.slack.views import Filled, Place
-from adapters.slack.voice import Voice
 from bot.acts import Act
 from bot.errors import InvalidRequest
 from bot.ports import ModelCapabilities
@@ -33,9 +33,9 @@ Frames = tuple[Frame | None, Frame | None, JobId | None]
 class Forms:
     """Opens forms at once, because Slack takes them for three seconds only."""
 
-    def __init__(self, studio: Studio, voice: Voice) -> None:
+    def __init__(self, studio: Studio, replies: PrivateReplies) -> None:
         self._studio = studio
-        self._voice = voice
+        self._replies = replies
 
     async def create(self, heard: Heard, requester: Requester) -> None:
         """The whole form, for a clip in this channel."""
@@ -44,14 +44,14 @@ class Forms:
             await self._studio.preferences.offers(requester, heard.channel),
             Place(channel=heard.channel, thread=heard.thread or None),
         )
-        await self._voice.open(heard, view)
+        await self._replies.open(heard, view)
 
     async def story(self, heard: Heard, requester: Requester, draft: Draft) -> None:
         """The form for a film in this channel, with what was typed of its shape."""
         models = self._studio.preferences.models()
         offers = await self._studio.preferences.offers(requester, heard.channel)
         place = Place(channel=heard.channel, thread=heard.thread or None)
-        await self._voice.open(heard, story_view(models, offers, place, draft))
+        await self._replies.open(heard, story_view(models, offers, place, draft))
 
     async def for_shortcut(self, heard: Heard, account: Account) -> None:
         """“Animate with Ray” on a message, or “Create a Ray clip” from anywhere."""
@@ -74,13 +74,13 @@ class Forms:
             author=shown[0].user if shown else "",
         )
         pictures = [(each.name or f"image {at}", each.id) for at, each in enumerate(shown, 1)]
-        await self._voice.open(heard, _animating(models, (), place, pictures))
+        await self._replies.open(heard, _animating(models, (), place, pictures))
 
     async def _anywhere(self, heard: Heard) -> None:
         """The whole form, which asks for the channel, too."""
         models = self._studio.preferences.models()
         view = views.create_view(models, (), Place(channel=""), asks_where=True)
-        await self._voice.open(heard, view)
+        await self._replies.open(heard, view)
 
     async def for_button(self, heard: Heard, requester: Requester) -> None:
         """Remix or Animate under a clip, or Create and Change on the Home tab."""
@@ -90,7 +90,7 @@ class Forms:
         models = self._studio.preferences.models()
         if heard.action == "settings":
             held = await self._studio.preferences.in_channel(requester, "")
-            await self._voice.open(heard, views.settings_view(held, models, Place(channel="")))
+            await self._replies.open(heard, views.settings_view(held, models, Place(channel="")))
             return
         job_id = JobId(heard.target)
         if heard.action in (buttons.MORE, buttons.REPORT, buttons.REJECT):
@@ -117,28 +117,28 @@ class Forms:
             view = views.create_view(
                 known, offers, place, title=title, prompt=work.prompt, work=work
             )
-        await self._voice.open(heard, view)
+        await self._replies.open(heard, view)
 
     async def _of_list(self, heard: Heard, job_id: JobId, requester: Requester) -> None:
         """More… under a clip, Report on that list, or Reject under one that waits."""
         place = _place(heard, job_id)
         if heard.action == buttons.REJECT:
-            await self._voice.open(heard, more.reject_view(place))
+            await self._replies.open(heard, more.reject_view(place))
             return
         if heard.action == buttons.REPORT:
-            await self._voice.open(heard, more.report_view(place))
+            await self._replies.open(heard, more.report_view(place))
             return
         # Where there is no clip any more, that is what is to be said.
         await self._studio.works.offer(job_id, "delete", requester)
         offers = await self._studio.works.offered(job_id, requester)
-        await self._voice.open(heard, more.list_view(offers, place))
+        await self._replies.open(heard, more.list_view(offers, place))
 
     async def _for_deed(self, heard: Heard, act: Act, job_id: JobId, requester: Requester) -> None:
         """What is on the list under a clip, or Extend."""
         offer = await self._studio.works.offer(job_id, act, requester)
         work = await self._studio.work_of(job_id, requester)
         view = deed_view(offer, _place(heard, job_id), prompt=work.prompt)
-        await self._voice.open(heard, view)
+        await self._replies.open(heard, view)
 
     async def frames_of(self, filled: Filled, requester: Requester) -> Frames:
         """Start and end frame of a filled form, and the job that it is another try of."""

@@ -26,10 +26,10 @@ from adapters.slack.mentions import Mentions
 from adapters.slack.more import LIST, REJECTING, REPORTING
 from adapters.slack.parse import Asked
 from adapters.slack.places import Places
+from adapters.slack.replies import PrivateReplies
 from adapters.slack.session import Session
 from adapters.slack.settings import Settings
 from adapters.slack.tokens import Installations, OneWorkspace
-from adapters.slack.voice import Voice
 from adapters.work_text import Redo
 from bot.clock import Clock
 from bot.errors import BotError, DeliveryError, InvalidRequest, NotAllowed, StoreError
@@ -74,12 +74,12 @@ class Slack(Delivery):
         )
         self._accounts = accounts
         self._session = Session(self, accounts, settings, clock=clock)
-        self._voice = Voice(self.clients)
+        self._replies = PrivateReplies(self.clients)
         self._answers = Answers(studio, self, clock=clock)
         self._care = Care(studio, self._people)
         self._admin = Admin(studio, self, clock=clock)
         self._mentions = Mentions(self.clients)
-        self._forms = Forms(studio, self._voice)
+        self._forms = Forms(studio, self._replies)
         self._home = Home(studio, self.clients, accounts, self._people, clock=clock)
         self._kept = Kept(
             studio, clock=clock, carry_out=self._carry_out, tell_late=self._tell_late
@@ -150,7 +150,7 @@ class Slack(Delivery):
         async with self._boundary(heard):
             receipt = await self._studio.receipt(heard.key)
             drawn = render.draw_receipt(receipt, None) if receipt else TOO_LATE
-            await self._voice.say(heard, drawn)
+            await self._replies.say(heard, drawn)
 
     async def _carry_out(self, heard: Heard) -> None:
         async with self._boundary(heard):
@@ -175,7 +175,7 @@ class Slack(Delivery):
 
     async def _refuse(self, heard: Heard, error: BotError) -> None:
         if heard.user:
-            await self._voice.say(heard, render.draw_error(error))
+            await self._replies.say(heard, render.draw_error(error))
 
     async def _attend(self, heard: Heard) -> None:
         """The same, where its place is known: who asked there is answered there."""
@@ -240,7 +240,7 @@ class Slack(Delivery):
         said = parse.to_text(heard.text, own=own, names=names)
         if heard.kind == "command" and (rest := read_admin(heard.text)) is not None:
             answer = await self._admin.answer(rest, requester, person, key=heard.key)
-            await self._voice.say(heard, answer)
+            await self._replies.say(heard, answer)
             return
         command = command_text.parse(said) if said else Draft()
         match command:
@@ -258,7 +258,7 @@ class Slack(Delivery):
                 drawn = await self._answers.obey(command, requester, person, heard.channel)
                 if isinstance(command, SettingsCommand) and command.changes:
                     self._home.touch(requester)
-                await self._voice.say(heard, drawn)
+                await self._replies.say(heard, drawn)
 
     async def _ask(
         self, heard: Heard, account: Account, requester: Requester, draft: Draft
@@ -295,7 +295,7 @@ class Slack(Delivery):
             self._home.touch(requester)
             return
         if heard.view.get("callback_id") in (REPORTING, REJECTING):
-            await self._voice.say(heard, await self._care.hear_why(heard, requester, account))
+            await self._replies.say(heard, await self._care.hear_why(heard, requester, account))
             return
         if heard.view.get("callback_id") == act_forms.DEED:
             await self._on_deed(heard, requester, act_forms.read_deed(heard.view))
@@ -327,7 +327,7 @@ class Slack(Delivery):
         drawn = await answer(heard.action, JobId(heard.target), requester, person)
         self._home.touch(requester)
         if heard.channel:
-            await self._voice.say(heard, drawn)
+            await self._replies.say(heard, drawn)
 
     async def _retry(self, heard: Heard, requester: Requester, job_id: JobId) -> None:
         is_private = False
@@ -348,7 +348,7 @@ class Slack(Delivery):
         receipt = await self._studio.stories.redo(
             redo.job_id, redo.shot, requester, dedupe_key=heard.key, prompt=redo.prompt
         )
-        await self._voice.say(heard, render.draw_receipt(receipt, None))
+        await self._replies.say(heard, render.draw_receipt(receipt, None))
 
     async def _on_deed(self, heard: Heard, requester: Requester, deed: act_forms.Deed) -> None:
         """What is to be made of a clip, by its buttons, its list, or a form behind them."""
@@ -389,7 +389,7 @@ class Slack(Delivery):
     async def _follow(self, heard: Heard, *receipts: Receipt, is_private: bool) -> None:
         """Tell who asked where it goes on, in one line, where they do not see it happen anyway."""
         if isinstance(first := receipts[0].notice, RulesFirst) and not is_private:
-            await self._voice.say(heard, render.draw(first, now=self._clock.now()))
+            await self._replies.say(heard, render.draw(first, now=self._clock.now()))
             return
         is_seen = heard.kind in ("command", "message") and not is_private
         places = await asyncio.gather(
@@ -397,4 +397,4 @@ class Slack(Delivery):
         )
         if None in places or not is_seen:
             drawn = render.draw_receipts(list(zip(receipts, places, strict=True)))
-            await self._voice.say(heard, drawn)
+            await self._replies.say(heard, drawn)

@@ -20,7 +20,7 @@ OK = 200
 NOT_OPENED = "The form was not opened; please try again."
 
 
-class Voice:
+class PrivateReplies:
     """Speaks to one person: by the link of what they did, in its place, or in direct messages."""
 
     def __init__(self, clients: Clients) -> None:
