@@ -19,7 +19,7 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.addresses import Account
-from adapters.slack.heard import Heard, read
+from adapters.slack.events import SlackEvent, read
 from bot.errors import DeliveryUnavailable, StoreError
 from bot.log import get_logger
 
@@ -32,7 +32,7 @@ ANY = re.compile(r".*", re.DOTALL)
 class Hears(Protocol):
     """Who hears what comes in."""
 
-    async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
+    async def on_heard(self, heard: SlackEvent) -> Mapping[str, Any] | None:
         """Keep it, so that it can be acknowledged; what Slack is answered with, if anything.
 
         Raises `StoreError` where it cannot be kept; then Slack tells it again, or its person.
@@ -115,7 +115,7 @@ async def _acknowledge(ack: AsyncAck) -> None:
     await ack()
 
 
-def _not_kept(heard: Heard | None, error: StoreError) -> BoltResponse:
+def _not_kept(heard: SlackEvent | None, error: StoreError) -> BoltResponse:
     kind = heard.kind if heard is not None else ""
     log.error("slack.not_kept", kind=kind, cause=error.sentence)
     if kind != "command":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from adapters.slack import addresses, parse, render
 from adapters.slack.addresses import NAME, Account
-from adapters.slack.heard import Heard
+from adapters.slack.events import SlackEvent
 from adapters.slack.more import REPORTING, read_reason
 from adapters.slack.pages import draw_text
 from adapters.slack.parse import Person
@@ -36,7 +36,7 @@ class Care:
         self._people = people
         self._in_turn = asyncio.Lock()
 
-    async def on_reaction(self, heard: Heard, account: Account) -> None:
+    async def on_reaction(self, heard: SlackEvent, account: Account) -> None:
         """A star counts for the gallery, a letter sends a copy; nobody is answered in public.
 
         Raises what keeps a letter back.
@@ -51,7 +51,7 @@ class Care:
         except BotError as error:
             log.info("slack.star_refused", kind=type(error).__name__)
 
-    async def _star(self, heard: Heard, account: Account) -> None:
+    async def _star(self, heard: SlackEvent, account: Account) -> None:
         if (found := await self._clip_at(heard, account)) is None:
             return
         (job_id, who), name = found, f"star:{heard.user}"
@@ -62,7 +62,7 @@ class Care:
         await self._studio.gallery.star(job_id, who, is_on=heard.action == "star")
         await self._studio.remember(NAME, name, heard.at, job_id=job_id)
 
-    async def _send(self, heard: Heard, account: Account) -> None:
+    async def _send(self, heard: SlackEvent, account: Account) -> None:
         if found := await self._clip_at(heard, account):
             try:
                 await self._studio.gallery.send(*found)
@@ -70,7 +70,9 @@ class Care:
                 # It comes later.
                 log.info("slack.letter_late", cause=error.sentence)
 
-    async def _clip_at(self, heard: Heard, account: Account) -> tuple[JobId, Requester] | None:
+    async def _clip_at(
+        self, heard: SlackEvent, account: Account
+    ) -> tuple[JobId, Requester] | None:
         """The job of a clip of ours and who reacted; None for other messages, and for bots."""
         place = addresses.to_thread(account.workspace, heard.channel)
         job_id = await self._studio.job_at(addresses.to_message(place, heard.ts))
@@ -83,7 +85,7 @@ class Care:
             return None
         return job_id, parse.to_requester(person, account, is_typed_directly=False)
 
-    async def hear_why(self, heard: Heard, requester: Requester, account: Account) -> Drawn:
+    async def hear_why(self, heard: SlackEvent, requester: Requester, account: Account) -> Drawn:
         """A filled form: somebody reports a clip, or a moderator rejects one."""
         job_id, reason = read_reason(dict(heard.view))
         if heard.view.get("callback_id") == REPORTING:

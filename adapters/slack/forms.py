@@ -11,8 +11,8 @@ from adapters.follow_ups import act_of, check_remix
 from adapters.slack import buttons, more, parse, views
 from adapters.slack.act_forms import deed_view
 from adapters.slack.addresses import Account, channel_of, parent_of
+from adapters.slack.events import File, SlackEvent, read_files
 from adapters.slack.filled import OTHER_VERSION, PICTURE
-from adapters.slack.heard import File, Heard, read_files
 from adapters.slack.manifest import ANIMATE, CREATE
 from adapters.slack.mentions import clip_in
 from adapters.slack.replies import PrivateReplies
@@ -37,7 +37,7 @@ class Forms:
         self._studio = studio
         self._replies = replies
 
-    async def create(self, heard: Heard, requester: Requester) -> None:
+    async def create(self, heard: SlackEvent, requester: Requester) -> None:
         """The whole form, for a clip in this channel."""
         view = views.create_view(
             self._studio.preferences.models(),
@@ -46,14 +46,14 @@ class Forms:
         )
         await self._replies.open(heard, view)
 
-    async def story(self, heard: Heard, requester: Requester, draft: Draft) -> None:
+    async def story(self, heard: SlackEvent, requester: Requester, draft: Draft) -> None:
         """The form for a film in this channel, with what was typed of its shape."""
         models = self._studio.preferences.models()
         offers = await self._studio.preferences.offers(requester, heard.channel)
         place = Place(channel=heard.channel, thread=heard.thread or None)
         await self._replies.open(heard, story_view(models, offers, place, draft))
 
-    async def for_shortcut(self, heard: Heard, account: Account) -> None:
+    async def for_shortcut(self, heard: SlackEvent, account: Account) -> None:
         """“Animate with Ray” on a message, or “Create a Ray clip” from anywhere."""
         models = self._studio.preferences.models()
         if heard.action == CREATE:
@@ -76,13 +76,13 @@ class Forms:
         pictures = [(each.name or f"image {at}", each.id) for at, each in enumerate(shown, 1)]
         await self._replies.open(heard, _animating(models, (), place, pictures))
 
-    async def _anywhere(self, heard: Heard) -> None:
+    async def _anywhere(self, heard: SlackEvent) -> None:
         """The whole form, which asks for the channel, too."""
         models = self._studio.preferences.models()
         view = views.create_view(models, (), Place(channel=""), asks_where=True)
         await self._replies.open(heard, view)
 
-    async def for_button(self, heard: Heard, requester: Requester) -> None:
+    async def for_button(self, heard: SlackEvent, requester: Requester) -> None:
         """Remix or Animate under a clip, or Create and Change on the Home tab."""
         if heard.action == "create":
             await self._anywhere(heard)
@@ -119,7 +119,7 @@ class Forms:
             )
         await self._replies.open(heard, view)
 
-    async def _of_list(self, heard: Heard, job_id: JobId, requester: Requester) -> None:
+    async def _of_list(self, heard: SlackEvent, job_id: JobId, requester: Requester) -> None:
         """More… under a clip, Report on that list, or Reject under one that waits."""
         place = _place(heard, job_id)
         if heard.action == buttons.REJECT:
@@ -133,7 +133,9 @@ class Forms:
         offers = await self._studio.works.offered(job_id, requester)
         await self._replies.open(heard, more.list_view(offers, place))
 
-    async def _for_deed(self, heard: Heard, act: Act, job_id: JobId, requester: Requester) -> None:
+    async def _for_deed(
+        self, heard: SlackEvent, act: Act, job_id: JobId, requester: Requester
+    ) -> None:
         """What is on the list under a clip, or Extend."""
         offer = await self._studio.works.offer(job_id, act, requester)
         work = await self._studio.work_of(job_id, requester)
@@ -162,7 +164,7 @@ class Forms:
         return start, end, JobId(place.job) if place.job else None
 
 
-def _place(heard: Heard, job_id: JobId) -> Place:
+def _place(heard: SlackEvent, job_id: JobId) -> Place:
     """Where a button was pressed, for what is done with a job."""
     thread = heard.thread or heard.ts
     return Place(channel=heard.channel, thread=thread, message=heard.ts, job=job_id)
@@ -186,7 +188,7 @@ def _animating(
     )
 
 
-def _images(heard: Heard) -> list[File]:
+def _images(heard: SlackEvent) -> list[File]:
     """The images of a message; what another organisation's file is, is not told yet."""
     is_of_bot = bool(heard.message.get("bot_id"))
     files = read_files(heard.message.get("files") or (), is_of_bot=is_of_bot)

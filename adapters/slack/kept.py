@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from adapters.slack.addresses import NAME
-from adapters.slack.heard import Heard, read_kept
+from adapters.slack.events import SlackEvent, read_kept
 from bot.clock import Clock
 from bot.errors import StoreError
 from bot.log import get_logger
@@ -31,8 +31,8 @@ class Kept:
         studio: Studio,
         *,
         clock: Clock,
-        carry_out: Callable[[Heard], Awaitable[None]],
-        tell_late: Callable[[Heard], Awaitable[None]],
+        carry_out: Callable[[SlackEvent], Awaitable[None]],
+        tell_late: Callable[[SlackEvent], Awaitable[None]],
     ) -> None:
         self._inbox = studio.inbox
         self._replicas = studio.replicas

@@ -17,9 +17,9 @@ from adapters.slack.answers import Answers
 from adapters.slack.buttons import REJECT
 from adapters.slack.care import OUTCOMES, Care
 from adapters.slack.delivery import Delivery
+from adapters.slack.events import OPENS_FORM, File, SlackEvent
 from adapters.slack.filled import STORY, Place, read_story, story_errors
 from adapters.slack.forms import Forms
-from adapters.slack.heard import OPENS_FORM, File, Heard
 from adapters.slack.home import Home
 from adapters.slack.kept import Kept
 from adapters.slack.mentions import Mentions
@@ -119,7 +119,7 @@ class Slack(Delivery):
         if not isinstance(notice, Aside):
             self._home.touch(notice.about.requester)
 
-    async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
+    async def on_heard(self, heard: SlackEvent) -> Mapping[str, Any] | None:
         """Keep it, so that it can be acknowledged; raises `StoreError` where it cannot be kept."""
         if heard.kind == "form":
             of_story = story_errors(heard.view, self._studio.stories.check)
@@ -141,18 +141,18 @@ class Slack(Delivery):
         while True:
             for workspace, user in await self._home.stale():
                 async with self._boundary(
-                    Heard(kind="home", key="home", workspace=workspace, user="")
+                    SlackEvent(kind="home", key="home", workspace=workspace, user="")
                 ):
                     await self._home.refresh((workspace, user))
 
-    async def _tell_late(self, heard: Heard) -> None:
+    async def _tell_late(self, heard: SlackEvent) -> None:
         """That it was not started; where it was, only its end was not noted any more."""
         async with self._boundary(heard):
             receipt = await self._studio.receipt(heard.key)
             drawn = render.draw_receipt(receipt, None) if receipt else TOO_LATE
             await self._replies.say(heard, drawn)
 
-    async def _carry_out(self, heard: Heard) -> None:
+    async def _carry_out(self, heard: SlackEvent) -> None:
         async with self._boundary(heard):
             is_placed = heard.view.get("callback_id") in PLACED
             await self._attend(parse.to_placed(heard) if is_placed else heard)
@@ -160,7 +160,7 @@ class Slack(Delivery):
             await self._kept.done(heard.key)
 
     @asynccontextmanager
-    async def _boundary(self, heard: Heard) -> AsyncIterator[None]:
+    async def _boundary(self, heard: SlackEvent) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence, and the bot goes on."""
         with naming():
             try:
@@ -173,18 +173,18 @@ class Slack(Delivery):
                 log.exception("slack.fault", kind=heard.kind)
                 await self._refuse(heard, BotError())
 
-    async def _refuse(self, heard: Heard, error: BotError) -> None:
+    async def _refuse(self, heard: SlackEvent, error: BotError) -> None:
         if heard.user:
             await self._replies.say(heard, render.draw_error(error))
 
-    async def _attend(self, heard: Heard) -> None:
+    async def _attend(self, heard: SlackEvent) -> None:
         """The same, where its place is known: who asked there is answered there."""
         async with self._boundary(heard):
             await self._obey(heard)
 
     # ---- what was heard ------------------------------------------------------------------
 
-    async def _obey(self, heard: Heard) -> None:
+    async def _obey(self, heard: SlackEvent) -> None:
         if heard.kind == "gone":
             await self._leave(heard.workspace)
             return
@@ -222,13 +222,13 @@ class Slack(Delivery):
                 await self._accounts.lose(workspace, token)
                 await self._places.on_gone(workspace)
 
-    async def _requester(self, heard: Heard, account: Account) -> Requester:
+    async def _requester(self, heard: SlackEvent, account: Account) -> Requester:
         person = await self._people.of(account, heard.user)
         return parse.to_requester(
             person, account, is_typed_directly=parse.is_typed_directly(heard)
         )
 
-    async def _on_words(self, heard: Heard, account: Account) -> None:
+    async def _on_words(self, heard: SlackEvent, account: Account) -> None:
         """A command, a mention or a direct message."""
         if heard.kind == "command" and not heard.text.strip():
             await self._forms.create(heard, await self._requester(heard, account))
@@ -261,7 +261,7 @@ class Slack(Delivery):
                 await self._replies.say(heard, drawn)
 
     async def _ask(
-        self, heard: Heard, account: Account, requester: Requester, draft: Draft
+        self, heard: SlackEvent, account: Account, requester: Requester, draft: Draft
     ) -> None:
         start: Frame | None = None
         end: Frame | None = None
@@ -275,7 +275,7 @@ class Slack(Delivery):
         receipt = await self._studio.submit(request, place_name=account.name)
         await self._follow(heard, receipt, is_private=draft.is_private)
 
-    async def _asked(self, heard: Heard, requester: Requester, *, is_private: bool) -> Asked:
+    async def _asked(self, heard: SlackEvent, requester: Requester, *, is_private: bool) -> Asked:
         """Where it is answered; in private that is the person's direct messages."""
         asked = parse.to_asked(heard, requester)
         if heard.is_direct and heard.target:
@@ -288,7 +288,7 @@ class Slack(Delivery):
         except DeliveryError as error:
             raise NotAllowed(f"I cannot write to you directly: {error.sentence}") from error
 
-    async def _on_form(self, heard: Heard, account: Account) -> None:
+    async def _on_form(self, heard: SlackEvent, account: Account) -> None:
         requester = await self._requester(heard, account)
         if heard.view.get("callback_id") == views.SETTINGS:
             await self._studio.preferences.change(requester, views.read_settings(heard.view))
@@ -308,7 +308,7 @@ class Slack(Delivery):
         receipt = await self._studio.submit(request, retry_of=retry_of, place_name=account.name)
         await self._follow(heard, receipt, is_private=filled.is_private)
 
-    async def _on_button(self, heard: Heard, account: Account) -> None:
+    async def _on_button(self, heard: SlackEvent, account: Account) -> None:
         requester = await self._requester(heard, account)
         if heard.action == "retry":
             await self._retry(heard, requester, JobId(heard.target))
@@ -329,7 +329,7 @@ class Slack(Delivery):
         if heard.channel:
             await self._replies.say(heard, drawn)
 
-    async def _retry(self, heard: Heard, requester: Requester, job_id: JobId) -> None:
+    async def _retry(self, heard: SlackEvent, requester: Requester, job_id: JobId) -> None:
         is_private = False
         if heard.kind != "button":
             # Where it was typed says nothing of who may read of that job.
@@ -344,13 +344,15 @@ class Slack(Delivery):
         )
         await self._follow(heard, receipt, is_private=is_private)
 
-    async def _redo(self, heard: Heard, requester: Requester, redo: Redo) -> None:
+    async def _redo(self, heard: SlackEvent, requester: Requester, redo: Redo) -> None:
         receipt = await self._studio.stories.redo(
             redo.job_id, redo.shot, requester, dedupe_key=heard.key, prompt=redo.prompt
         )
         await self._replies.say(heard, render.draw_receipt(receipt, None))
 
-    async def _on_deed(self, heard: Heard, requester: Requester, deed: act_forms.Deed) -> None:
+    async def _on_deed(
+        self, heard: SlackEvent, requester: Requester, deed: act_forms.Deed
+    ) -> None:
         """What is to be made of a clip, by its buttons, its list, or a form behind them."""
         asked = await self._asked(heard, requester, is_private=False)
         end = File(id=deed.end_file) if deed.end_file else None
@@ -369,7 +371,7 @@ class Slack(Delivery):
         )
         await self._follow(heard, *receipts, is_private=False)
 
-    async def _follow_up(self, heard: Heard, requester: Requester, command: Follow) -> None:
+    async def _follow_up(self, heard: SlackEvent, requester: Requester, command: Follow) -> None:
         """What was typed to be made of a clip; of a private one that stays so."""
         shown = await self._studio.show(command.job_id, requester)
         is_private = command.is_private or shown.line.is_private
@@ -386,7 +388,7 @@ class Slack(Delivery):
         )
         await self._follow(heard, *receipts, is_private=is_private)
 
-    async def _follow(self, heard: Heard, *receipts: Receipt, is_private: bool) -> None:
+    async def _follow(self, heard: SlackEvent, *receipts: Receipt, is_private: bool) -> None:
         """Tell who asked where it goes on, in one line, where they do not see it happen anyway."""
         if isinstance(first := receipts[0].notice, RulesFirst) and not is_private:
             await self._replies.say(heard, render.draw(first, now=self._clock.now()))

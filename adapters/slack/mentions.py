@@ -10,7 +10,7 @@ from adapters.command_text import Draft
 from adapters.slack import buttons, parse
 from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
-from adapters.slack.heard import File, Heard, action_ids, read_files
+from adapters.slack.events import File, SlackEvent, action_ids, read_files
 from bot.errors import DeliveryError, InvalidRequest
 from bot.log import get_logger
 from bot.refs import JobId
@@ -38,7 +38,7 @@ class Mentions:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
-    async def frames_of(self, heard: Heard, account: Account, draft: Draft) -> Frames:
+    async def frames_of(self, heard: SlackEvent, account: Account, draft: Draft) -> Frames:
         """Start and end frame; raises `InvalidRequest` where they cannot be told.
 
         Words that name no picture would be paid alone where a video or the like was meant.
@@ -57,7 +57,7 @@ class Mentions:
         return None, None
 
     async def _choose(
-        self, thread: Sequence[Message], heard: Heard, account: Account, draft: Draft
+        self, thread: Sequence[Message], heard: SlackEvent, account: Account, draft: Draft
     ) -> Frames:
         """The message's own images, else the parent's, else what came last in the thread."""
         own = [each for each in thread if each.get("ts") == heard.ts]
@@ -101,7 +101,7 @@ class Mentions:
             return file
         return (*read_files([got["file"]]), file)[0]
 
-    async def _thread(self, heard: Heard) -> list[Message]:
+    async def _thread(self, heard: SlackEvent) -> list[Message]:
         """What was said in the thread up to this message, its first message first."""
         found: list[Message] = []
         cursor = ""

@@ -11,8 +11,8 @@ from adapters.command_text import Draft
 from adapters.names import SOMEBODY, SOMEWHERE, to_words
 from adapters.slack import addresses
 from adapters.slack.addresses import NAME, Account
+from adapters.slack.events import File, SlackEvent
 from adapters.slack.filled import read_place, where_of
-from adapters.slack.heard import File, Heard
 from bot.errors import InvalidRequest
 from bot.refs import MessageRef, ThreadRef
 from bot.request import Frame, GenerationRequest, ImageFrame, Requester
@@ -62,7 +62,7 @@ def to_requester(person: Person, account: Account, *, is_typed_directly: bool) -
     )
 
 
-def is_typed_directly(heard: Heard) -> bool:
+def is_typed_directly(heard: SlackEvent) -> bool:
     """Whether somebody asks us alone for something new.
 
     A button there, and the form behind it, belong to what stands there.
@@ -70,7 +70,7 @@ def is_typed_directly(heard: Heard) -> bool:
     return heard.is_direct and heard.kind != "button" and not heard.target
 
 
-def to_thread(heard: Heard) -> ThreadRef:
+def to_thread(heard: SlackEvent) -> ThreadRef:
     """Where the answer belongs: the thread it was asked in, or one under what was said.
 
     A command has neither, so its status message begins a thread.
@@ -79,7 +79,7 @@ def to_thread(heard: Heard) -> ThreadRef:
     return addresses.to_thread(heard.workspace, heard.channel, ts)
 
 
-def to_asked(heard: Heard, requester: Requester) -> Asked:
+def to_asked(heard: SlackEvent, requester: Requester) -> Asked:
     """Where and by whom this was asked, to be answered where everybody reads it."""
     said = heard.kind == "message"
     place = addresses.to_thread(heard.workspace, heard.channel, heard.thread)
@@ -107,7 +107,7 @@ def to_place_before(asked: Asked, before: ThreadRef) -> Asked:
     return replace(asked, thread=before)
 
 
-def to_placed(heard: Heard) -> Heard:
+def to_placed(heard: SlackEvent) -> SlackEvent:
     """A filled form where it was opened, or where its person said; what it is about is `target`.
 
     Raises `InvalidRequest` for a form of another version.

@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from adapters.slack.clients import Clients
-from adapters.slack.heard import Heard
+from adapters.slack.events import SlackEvent
 from adapters.slack.render import Drawn, draw_sentence
 from bot.errors import BotError, DeliveryError
 from bot.log import get_logger
@@ -26,7 +26,7 @@ class PrivateReplies:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
-    async def say(self, heard: Heard, drawn: Drawn) -> None:
+    async def say(self, heard: SlackEvent, drawn: Drawn) -> None:
         """Tell who did this. Where no way is left it is logged, and nobody is told."""
         if heard.kind == "button" and heard.view and await self._show(heard, _to_view(drawn)):
             return
@@ -66,7 +66,7 @@ class PrivateReplies:
             return False
         return bool(got.status_code == OK)
 
-    async def open(self, heard: Heard, view: dict[str, Any]) -> None:
+    async def open(self, heard: SlackEvent, view: dict[str, Any]) -> None:
         """Show a form, within three seconds of its trigger, or say that it was not opened.
 
         Asked for in a form, it takes that one's place.
@@ -81,7 +81,7 @@ class PrivateReplies:
             log.warning("slack.form_not_opened", cause=error.sentence)
             await self.say(heard, draw_sentence(f"{error.sentence} {NOT_OPENED}"))
 
-    async def _show(self, heard: Heard, view: dict[str, Any]) -> bool:
+    async def _show(self, heard: SlackEvent, view: dict[str, Any]) -> bool:
         """Let the form that somebody looks at show this; False where they closed it."""
         try:
             async with self._clients.translated(heard.workspace):
@@ -93,7 +93,7 @@ class PrivateReplies:
         return True
 
 
-def _places(heard: Heard) -> list[dict[str, Any]]:
+def _places(heard: SlackEvent) -> list[dict[str, Any]]:
     """Where to try, the nearest first."""
     thread = {"thread_ts": heard.thread} if heard.thread else {}
     alone = {"channel": heard.user}

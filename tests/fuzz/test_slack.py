@@ -17,7 +17,7 @@ from adapters.slack import buttons, filled, parse
 from adapters.slack.addresses import Account
 from adapters.slack.app import to_app
 from adapters.slack.calls import is_signed, to_request, to_routes
-from adapters.slack.heard import Heard, action_ids, read, read_files, read_kept
+from adapters.slack.events import SlackEvent, action_ids, read, read_files, read_kept
 from adapters.slack.people import to_person
 from bot.ports import WebCall
 from bot.request import Requester
@@ -116,7 +116,7 @@ def test_a_payload_is_heard_or_is_nothing_to_us(body: Any) -> None:
         _attend(heard)
 
 
-def _attend(heard: Heard) -> None:
+def _attend(heard: SlackEvent) -> None:
     """What the listener asks of it."""
     kept = heard.model_dump(mode="json")
     again = read_kept(json.loads(json.dumps(kept)))
@@ -184,7 +184,7 @@ def test_only_what_slack_signed_is_signed(body: bytes, at: str, signature: str) 
 class Ears:
     """Keeps what is heard."""
 
-    async def on_heard(self, heard: Heard) -> Mapping[str, Any] | None:
+    async def on_heard(self, heard: SlackEvent) -> Mapping[str, Any] | None:
         json.dumps(heard.model_dump(mode="json"))
         return None
 

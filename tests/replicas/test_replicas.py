@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from adapters.slack.heard import Heard
+from adapters.slack.events import SlackEvent
 from adapters.slack.kept import LEFT_AFTER
 from bot.store.postgres import postgres_url
 from tests.replicas import stories
@@ -53,7 +53,7 @@ async def _leave(place: Town) -> str:
     """What a process kept and acknowledged, just before it died; returns its words."""
     ana = place.slack_people[0]
     words = "fox number 99 in snow"
-    heard = Heard(
+    heard = SlackEvent(
         kind="command",
         key=f"slack:{ana.team.id}:left",
         text=words,

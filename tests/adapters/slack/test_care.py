@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from adapters.slack.events import read
 from adapters.slack.filled import Place, read_place
-from adapters.slack.heard import read
 from adapters.slack.more import list_view, report_view
 from bot.acts import Offered
 from bot.store import errands

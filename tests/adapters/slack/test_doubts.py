@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, func, select
 
-from adapters.slack.heard import Heard
+from adapters.slack.events import SlackEvent
 from bot.store.schema import grants, inbox
 from tests.adapters.slack.conftest import Lane, Town, is_clip
 from tests.adapters.slack.test_dialogues import generations, job_of
@@ -22,13 +22,13 @@ __all__ = ["bot", "open_bot"]
 pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 
 
-def kept(town: Town, key: str, **more: Any) -> Heard:
+def kept(town: Town, key: str, **more: Any) -> SlackEvent:
     """A command of Ana's as it was kept."""
     given = {"workspace": town.team.id, "user": town.ana.id, "channel": town.general.id, **more}
-    return Heard(kind="command", key=f"slack:{town.team.id}:{key}", text="a fox", **given)
+    return SlackEvent(kind="command", key=f"slack:{town.team.id}:{key}", text="a fox", **given)
 
 
-async def leave(lane: Lane, heard: Heard) -> None:
+async def leave(lane: Lane, heard: SlackEvent) -> None:
     """It was kept, and the process ended before it was dealt with."""
     payload = heard.model_dump(mode="json")
     assert await lane.house.studio.inbox.note("slack", heard.key, payload)
@@ -45,7 +45,7 @@ async def is_empty(lane: Lane) -> None:
 
 
 async def test_a_grant_that_is_carried_out_twice_is_given_once(town: Town) -> None:
-    heard = Heard(
+    heard = SlackEvent(
         kind="command",
         key=f"slack:{town.team.id}:77.1",
         workspace=town.team.id,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapters.command_text import Draft
 from adapters.slack import parse
 from adapters.slack.addresses import Account, channel_of, parent_of
-from adapters.slack.heard import File, Heard, read, read_files
+from adapters.slack.events import File, SlackEvent, read, read_files
 from adapters.slack.people import to_person
 from bot.errors import InvalidRequest
 from bot.refs import ThreadRef
@@ -21,7 +21,7 @@ ACCOUNT = Account(token="xoxb-1", workspace="T1", bot_user="U0BOT", bot_id="B1")
 ANA = parse.Person(user="U1", name="Ana")
 
 
-def said(text: str = "a fox", **more: Any) -> Heard:
+def said(text: str = "a fox", **more: Any) -> SlackEvent:
     event = {
         "type": "app_mention",
         "user": "U1",
@@ -109,14 +109,14 @@ def test_what_lives_for_a_moment_is_never_kept() -> None:
     kept = heard.model_dump_json()
     assert "secret" not in kept
     assert "secret" not in repr(heard)
-    again = Heard.model_validate_json(kept)
+    again = SlackEvent.model_validate_json(kept)
     assert (again.key, again.text, again.response_url) == (heard.key, "a fox", "")
     assert heard.is_kept
     assert not heard.model_copy(update={"text": "  "}).is_kept
 
 
 def test_a_command_begins_a_thread_and_a_mention_is_answered_in_its_own() -> None:
-    command = Heard(kind="command", key="k", workspace="T1", user="U1", channel="C1")
+    command = SlackEvent(kind="command", key="k", workspace="T1", user="U1", channel="C1")
     assert parse.to_thread(command).thread is None
     assert parse.to_thread(said()).thread == "10.1"
     assert parse.to_thread(said(thread_ts="9.0")).thread == "9.0"
@@ -136,7 +136,7 @@ def test_who_types_to_us_alone_asks_outside_every_channel() -> None:
     assert parse.is_typed_directly(heard)
     requester = parse.to_requester(ANA, ACCOUNT, is_typed_directly=True)
     assert (requester.is_direct, requester.home, requester.is_outside) == (True, "slack:T1", True)
-    button = Heard(kind="button", key="k", workspace="T1", user="U1", channel="D1")
+    button = SlackEvent(kind="button", key="k", workspace="T1", user="U1", channel="D1")
     assert not parse.is_typed_directly(button)
 
 

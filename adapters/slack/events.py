@@ -55,7 +55,7 @@ class File(Frozen):
         return bool(self.is_stub or self.name or self.mimetype or self.filetype)
 
 
-class Heard(Frozen):
+class SlackEvent(Frozen):
     """One thing that somebody did, or that Slack tells of our bot.
 
     `at` is the time of it by Slack's clock, where things may be told in another order.
@@ -99,7 +99,7 @@ class Heard(Frozen):
                 return False
 
 
-def read(body: Mapping[str, Any], workspace: str, *, own: str = "") -> Heard | None:
+def read(body: Mapping[str, Any], workspace: str, *, own: str = "") -> SlackEvent | None:
     """What a payload of Slack says, for our account in this workspace; None: nothing to us.
 
     `own` is our user there, where it is known. What is not as Slack documents it is nothing.
@@ -110,7 +110,7 @@ def read(body: Mapping[str, Any], workspace: str, *, own: str = "") -> Heard | N
         return None
 
 
-def _read(body: Mapping[str, Any], workspace: str, own: str) -> Heard | None:
+def _read(body: Mapping[str, Any], workspace: str, own: str) -> SlackEvent | None:
     match body.get("type"):
         case "event_callback":
             event = body["event"]
@@ -126,17 +126,17 @@ def _read(body: Mapping[str, Any], workspace: str, own: str) -> Heard | None:
     return _read_command(body, workspace) if body.get("command") else None
 
 
-def read_kept(payload: Mapping[str, Any]) -> Heard | None:
+def read_kept(payload: Mapping[str, Any]) -> SlackEvent | None:
     """What was kept of it; None where another version kept it otherwise."""
     try:
-        return Heard.model_validate(payload)
+        return SlackEvent.model_validate(payload)
     except ValidationError:
         return None
 
 
-def _read_command(body: Mapping[str, Any], workspace: str) -> Heard:
+def _read_command(body: Mapping[str, Any], workspace: str) -> SlackEvent:
     trigger = str(body.get("trigger_id", ""))
-    return Heard(
+    return SlackEvent(
         kind="command",
         key=f"{NAME}:{workspace}:{trigger}",
         workspace=workspace,
@@ -148,7 +148,7 @@ def _read_command(body: Mapping[str, Any], workspace: str) -> Heard:
     )
 
 
-def _read_event(event: Mapping[str, Any], workspace: str, *, told: str) -> Heard | None:
+def _read_event(event: Mapping[str, Any], workspace: str, *, told: str) -> SlackEvent | None:
     match event.get("type"):
         case "app_mention":
             return _read_message(event, workspace)
@@ -156,7 +156,7 @@ def _read_event(event: Mapping[str, Any], workspace: str, *, told: str) -> Heard
             return _read_message(event, workspace)
         case "app_home_opened" if event.get("tab", "home") == "home":
             user = event["user"]
-            return Heard(kind="home", key=f"home:{user}", workspace=workspace, user=user)
+            return SlackEvent(kind="home", key=f"home:{user}", workspace=workspace, user=user)
         case "app_uninstalled":
             return _read_gone(workspace, told)
         # The tokens of people are none of ours.
@@ -165,7 +165,7 @@ def _read_event(event: Mapping[str, Any], workspace: str, *, told: str) -> Heard
     return None
 
 
-def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard | None:
+def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> SlackEvent | None:
     """A star put or taken, or a letter, on what may be a clip of ours in a channel.
 
     Of some messages Slack does not say who wrote them.
@@ -180,7 +180,7 @@ def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard 
     if not (action and user and ts) or is_others or user == own or is_direct(channel):
         return None
     action = "unstar" if is_removed else action
-    return Heard(
+    return SlackEvent(
         kind="reaction",
         key=f"{NAME}:{workspace}:{channel}:{ts}:{user}:{action}:{at}",
         workspace=workspace,
@@ -192,18 +192,18 @@ def _read_reaction(event: Mapping[str, Any], workspace: str, own: str) -> Heard 
     )
 
 
-def _read_gone(workspace: str, told: str) -> Heard:
+def _read_gone(workspace: str, told: str) -> SlackEvent:
     """It may be said again of the same workspace, once that has installed us anew."""
-    return Heard(kind="gone", key=f"gone:{workspace}:{told}", workspace=workspace, user="")
+    return SlackEvent(kind="gone", key=f"gone:{workspace}:{told}", workspace=workspace, user="")
 
 
-def _read_message(event: Mapping[str, Any], workspace: str) -> Heard | None:
+def _read_message(event: Mapping[str, Any], workspace: str) -> SlackEvent | None:
     """Of one message Slack may tell in several events; channel and time stamp are the same."""
     is_own = event.get("bot_id") or not event.get("user")
     if is_own or event.get("subtype") not in SPOKEN or event.get("hidden"):
         return None
     channel, ts = event["channel"], event["ts"]
-    return Heard(
+    return SlackEvent(
         kind="message",
         key=f"{NAME}:{workspace}:{channel}:{ts}",
         workspace=workspace,
@@ -216,7 +216,7 @@ def _read_message(event: Mapping[str, Any], workspace: str) -> Heard | None:
     )
 
 
-def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:
+def _read_button(body: Mapping[str, Any], workspace: str) -> SlackEvent | None:
     done = (body.get("actions") or [{}])[0]
     if (action := read_action(str(done.get("action_id", "")))) is None:
         return None
@@ -226,7 +226,7 @@ def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:
     kept = KEPT_OF_VIEW if view.get("type") == "modal" else ()
     user = body["user"]["id"]
     ts = str(where.get("message_ts") or "")
-    return Heard(
+    return SlackEvent(
         kind="button",
         key=f"{NAME}:{workspace}:{done.get('action_ts', '')}:{user}",
         workspace=workspace,
@@ -243,10 +243,10 @@ def _read_button(body: Mapping[str, Any], workspace: str) -> Heard | None:
     )
 
 
-def _read_form(body: Mapping[str, Any], workspace: str) -> Heard:
+def _read_form(body: Mapping[str, Any], workspace: str) -> SlackEvent:
     view = body["view"]
     urls = body.get("response_urls") or [{}]
-    return Heard(
+    return SlackEvent(
         kind="form",
         key=f"{NAME}:{workspace}:{view['id']}",
         workspace=workspace,
@@ -257,10 +257,10 @@ def _read_form(body: Mapping[str, Any], workspace: str) -> Heard:
     )
 
 
-def _read_shortcut(body: Mapping[str, Any], workspace: str) -> Heard:
+def _read_shortcut(body: Mapping[str, Any], workspace: str) -> SlackEvent:
     message = body.get("message") or {}
     trigger = body.get("trigger_id") or ""
-    return Heard(
+    return SlackEvent(
         kind="shortcut",
         key=f"{NAME}:{workspace}:{trigger}",
         workspace=workspace,
