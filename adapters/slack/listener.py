@@ -21,7 +21,7 @@ from adapters.slack.events import OPENS_FORM, File, SlackEvent
 from adapters.slack.filled import STORY, Place, read_story, story_errors
 from adapters.slack.forms import Forms
 from adapters.slack.home import Home
-from adapters.slack.kept import Kept
+from adapters.slack.inbox import SlackInbox
 from adapters.slack.mentions import Mentions
 from adapters.slack.more import LIST, REJECTING, REPORTING
 from adapters.slack.parse import Asked
@@ -81,7 +81,7 @@ class Slack(Delivery):
         self._mentions = Mentions(self.clients)
         self._forms = Forms(studio, self._replies)
         self._home = Home(studio, self.clients, accounts, self._people, clock=clock)
-        self._kept = Kept(
+        self._inbox = SlackInbox(
             studio, clock=clock, carry_out=self._carry_out, tell_late=self._tell_late
         )
         self._works: asyncio.TaskGroup | None = None
@@ -105,10 +105,10 @@ class Slack(Delivery):
             if isinstance(self._accounts, OneWorkspace):
                 await self._places.on_here((await self._accounts.of("")).workspace)
             # Read before anything new is kept: what comes in from now on is not among it.
-            left = await self._kept.at_start()
+            left = await self._inbox.at_start()
             self._works = group
             group.create_task(self._keep_homes(), name="slack home")
-            group.create_task(self._kept.run(left), name="slack inbox")
+            group.create_task(self._inbox.run(left), name="slack inbox")
             try:
                 await self._session.run()
             finally:
@@ -157,7 +157,7 @@ class Slack(Delivery):
             is_placed = heard.view.get("callback_id") in PLACED
             await self._attend(parse.to_placed(heard) if is_placed else heard)
         if heard.is_kept:
-            await self._kept.done(heard.key)
+            await self._inbox.done(heard.key)
 
     @asynccontextmanager
     async def _boundary(self, heard: SlackEvent) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from adapters.slack.events import SlackEvent
-from adapters.slack.kept import LEFT_AFTER
+from adapters.slack.inbox import LEFT_AFTER
 from bot.store.postgres import postgres_url
 from tests.replicas import stories
 from tests.replicas.stories import Told, ready, under_load

@@ -23,7 +23,7 @@ CARRIED_OUT_WITHIN = timedelta(minutes=10)
 LEFT_AFTER, LOOK_EVERY = timedelta(seconds=30), timedelta(seconds=15)
 
 
-class Kept:
+class SlackInbox:
     """Carries it out late, or tells its person that it is too late."""
 
     def __init__(
