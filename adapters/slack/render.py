@@ -14,10 +14,10 @@ from typing import Any, Literal, assert_never
 
 from adapters.follow_ups import remix_of
 from adapters.slack import blocks as b
-from adapters.slack import buttons, spoken
+from adapters.slack import buttons, labels
 from adapters.slack.addresses import NAME
 from adapters.slack.blocks import Block, Part, jump
-from adapters.slack.spoken import Told
+from adapters.slack.labels import Told
 from bot import notices as n
 from bot import text as words
 from bot.acts import FIRST_ROW
@@ -227,7 +227,7 @@ def _to_row(notice: Told, line: str) -> Row:
     if original and line.endswith(original):
         return Row(weight=KEEP, look="said", parts=(b.link("Original clip", original),))
     if line.endswith(f"job {told.job_id}"):
-        return _small(KEEP, line + spoken.beside(notice))
+        return _small(KEEP, line + labels.beside(notice))
     if line == words.parameters(told.work):
         return _small(SETTLED, line)
     if told.parent is not None and line == words.parent_line(told.parent):
@@ -261,7 +261,7 @@ def _small(weight: int, line: str) -> Row:
 
 def _buttons(notice: Told) -> list[Block]:
     """What can be done under a notice."""
-    job, about = notice.about.job_id, spoken.of_buttons(notice)
+    job, about = notice.about.job_id, labels.of_buttons(notice)
     if not isinstance(notice, n.Delivered):
         drawn = buttons.row(job, *_choices(notice), about=about)
         if isinstance(notice, n.ShotFailed) and drawn:
