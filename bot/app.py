@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
-from bot import public_listener, supply
+from bot import public_listener, startup, supply
 from bot.announcer import Announcer
 from bot.bot_context import BotContext, DeskContext
 from bot.charts import Charts
@@ -88,9 +88,9 @@ class App:
 
     async def _build(self) -> None:
         table = self._config.bot
-        supply.check_shared(self._config)
-        supply.make_data_dir(self._config)
-        self._secret = supply.secret_key(self._config)
+        startup.check_shared(self._config)
+        startup.make_data_dir(self._config)
+        self._secret = startup.secret_key(self._config)
         await self._open_database()
         media = open_media(table.media_url, table.data_dir, min_free_bytes=table.min_free_bytes)
         self._has_room = media.has_room
@@ -120,7 +120,7 @@ class App:
         )
 
     async def _open_database(self) -> None:
-        url, table = supply.database_url(self._config), self._config.bot
+        url, table = startup.database_url(self._config), self._config.bot
         self.database = open_database(url)
         self.database.lock()
         self._stack.push_async_callback(self.database.stop)
@@ -230,7 +230,7 @@ class App:
             trouble=self._relay.trouble,
             taken=self._relay.taken,
             clip_link=self._links.clip_link,
-            pseudonym=partial(supply.pseudonym, self._secret),
+            pseudonym=partial(startup.pseudonym, self._secret),
             failover=self._failover,
             acts=self._menu.of,
             nudge=self._relay.nudge,
@@ -298,7 +298,7 @@ class App:
 
     def _build_web(self) -> Web:
         return Web(
-            supply.web_settings(self._config),
+            startup.web_settings(self._config),
             self._reception.behind(self._heart.age),
             clock=self._clock,
             secret_key=self._secret,
@@ -316,7 +316,7 @@ class App:
 
     async def run(self, stop: asyncio.Event, *, until: str | None = None) -> None:
         """Work until `stop` is set or, where one is named, that adapter has nothing more to do."""
-        supply.say_what_holds(self._config, self._providers)
+        startup.say_what_holds(self._config, self._providers)
         await self._recover()
         async with asyncio.TaskGroup() as group:
             tasks = [

@@ -25,13 +25,13 @@ from bot.ports import Finding, ModelCapabilities, Provider
 from bot.presets import CHOOSABLE, with_defaults
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
+from bot.startup import database_url
 from bot.store import copy_marker, jobs, ledger, places, reports
 from bot.store.database import Database, open_database
 from bot.supply import (
     SIMULATOR,
     Opened,
     check_adapter,
-    database_url,
     open_provider,
     simulator_table,
     switched_on,

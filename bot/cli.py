@@ -17,9 +17,9 @@ from bot.config import Config, load_config
 from bot.errors import BotError, CommitUnknown, ConfigError, InvalidRequest
 from bot.pages import Form, Period
 from bot.prompts import Given
+from bot.startup import database_url
 from bot.store.database import open_database
 from bot.store.reports import Grouping
-from bot.supply import database_url
 
 cli = typer.Typer(
     name="raybot",

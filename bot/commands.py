@@ -28,19 +28,12 @@ from bot.overview import UsageRow
 from bot.pages import Form, Period, limits_line, moved_text, usage_text
 from bot.prompts import Given, Person, Script, Typed
 from bot.reception import DESK_LINK
+from bot.startup import database_url, make_data_dir, secret_key
 from bot.store import moving, reports
 from bot.store.database import open_database
 from bot.store.replace_file import is_there
 from bot.studio import LOCAL
-from bot.supply import (
-    database_url,
-    invitation,
-    load_adapter,
-    make_data_dir,
-    manifest,
-    secret_key,
-    switched_on,
-)
+from bot.supply import invitation, load_adapter, manifest, switched_on
 from bot.tables import Contact
 from bot.web import act_token
 

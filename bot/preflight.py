@@ -13,16 +13,10 @@ from pathlib import Path
 from bot.config import Config
 from bot.disk import has_room, too_little
 from bot.errors import ConfigError
+from bot.startup import KEY_FILE, check_shared, database_url, secret_key, web_settings
 from bot.store.database import open_database
 from bot.store.replace_file import is_there
-from bot.supply import (
-    KEY_FILE,
-    check_shared,
-    database_url,
-    secret_key,
-    table_of,
-    web_settings,
-)
+from bot.supply import table_of
 from bot.web import to_networks
 
 

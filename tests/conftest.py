@@ -30,12 +30,13 @@ from bot.config import Config, to_config
 from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.startup import database_url
 from bot.store import jobs, ledger
 from bot.store.database import SQLITE
 from bot.store.migrations import migrate
 from bot.store.sqlite import sqlite_path
 from bot.studio import Receipt, Studio
-from bot.supply import AdapterFactory, database_url
+from bot.supply import AdapterFactory
 from tests.fakes import MovableClock, RecordingAdapter, to_request
 from tests.warm_codec import warm_codec
 

@@ -22,7 +22,7 @@ from aiohttp.test_utils import TestServer
 from bot.config import load_config
 from bot.dialects.one_answer import AnswerTable
 from bot.media import ROOM_FACTOR
-from bot.supply import check_shared
+from bot.startup import check_shared
 from bot.tables import BotTable
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,11 +22,12 @@ from bot.errors import ConfigError
 from bot.planning import misnamed
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
+from bot.startup import database_url
 from bot.store import places, settings
 from bot.store.database import Tx, open_database
 from bot.store.schema import COPY
 from bot.store.sqlite import wal_flaw
-from bot.supply import database_url, open_provider
+from bot.supply import open_provider
 from tests.bucket import Bucket
 from tests.conftest import running, to_test_config
 from tests.discord_server import DiscordServer, Permission

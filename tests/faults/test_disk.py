@@ -15,7 +15,7 @@ import pytest
 from bot.config import to_config
 from bot.errors import ConfigError, StoreError
 from bot.job import JobState
-from bot.supply import secret_key
+from bot.startup import secret_key
 from tests.conftest import House
 from tests.faults.kit import finish_all, hurry, pass_time, readiness, spin, until
 

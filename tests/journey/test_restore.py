@@ -24,11 +24,11 @@ from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
+from bot.startup import database_url
 from bot.store import attempts, jobs, moving, replace_file
 from bot.store.database import open_database
 from bot.store.schema import COPY
 from bot.store.sqlite import SqliteDatabase
-from bot.supply import database_url
 from tests.conftest import House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.postgres import empty_database, postgres_database
