@@ -124,7 +124,8 @@ class Config:
             key = ".".join(str(part) for part in problem["loc"])
             reason = problem["msg"].removeprefix("Value error, ")
             end = "" if reason.endswith((".", "?")) else "."
-            raise ConfigError(f"[{path}] {key}: {reason}{end}") from None
+            where = f"[{path}] {key}:" if key else f"[{path}]"
+            raise ConfigError(f"{where} {reason}{end}") from None
 
 
 T = TypeVar("T", bound=BaseModel)

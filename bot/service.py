@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from bot.budget import TokenBucket
 from bot.clock import Clock
@@ -33,7 +33,7 @@ from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
 from bot.ports import Generation, ProviderLimits, Tell
 from bot.refs import Frozen, GenerationId
-from bot.tables import Dollars, micros
+from bot.tables import Dollars, micros, nearest
 
 log = get_logger(__name__)
 TRIES_AGAIN = "Raybot tries again by itself."
@@ -101,6 +101,19 @@ class ServiceTable(Frozen):
     connect_timeout_seconds: float = Field(default=5.0, gt=0)
     read_timeout_seconds: float = Field(default=30.0, gt=0)
     submit_timeout_seconds: float = Field(default=60.0, gt=0)
+
+    def priced(self) -> Collection[str]:
+        """What `prices` may name: a price under any other name would hold for nothing."""
+        return ()
+
+    @model_validator(mode="after")
+    def _know_prices(self) -> Self:
+        known = self.priced()
+        for name in self.prices:
+            if name not in known:
+                hint = nearest(name, known) or f" It can have {', '.join(known)}."
+                raise ValueError(f"prices has no key {name!r}.{hint}")
+        return self
 
     def to_limits(self, *, has_list: bool = False) -> ProviderLimits:
         """What the service allows, as everybody else reads it."""

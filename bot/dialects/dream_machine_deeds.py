@@ -31,6 +31,12 @@ MODELS_AND_DEEDS = {
 }
 #: Micro-dollars per million pixels to modify: Luma's docs. Of upscale and sound they tell none.
 MODIFY_RATES = {"ray-2": 15_820, "ray-flash-2": 5_440}
+#: What can have a price of the operator's.
+PRICED = tuple(
+    f"{model}/{kind}"
+    for model in MODELS_AND_DEEDS
+    for kind in ("reframe", "modify", "upscale", "audio")
+)
 #: How Luma's echo of a request names what was asked.
 TYPES = {
     "video": "video",

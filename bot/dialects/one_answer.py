@@ -70,6 +70,11 @@ class AnswerTable(ServiceTable):
     running_limit: int = Field(default=3, ge=1)
     submit_timeout_seconds: float = Field(default=600.0, gt=0)
 
+    def priced(self) -> Collection[str]:
+        """The model, and each kind of its clips."""
+        kinds = (f"{size} {length}" for size in self.resolutions for length in self.durations)
+        return (self.model, *kinds)
+
 
 T = TypeVar("T", bound=AnswerTable)
 

@@ -20,7 +20,7 @@ from pydantic import Field
 from bot import errors, http, ports
 from bot.clock import Clock
 from bot.dialects import dream_machine
-from bot.dialects.comfy import CREDITS, to_failure, to_models, to_tariffs, to_uuid
+from bot.dialects.comfy import CREDITS, PRICES, to_failure, to_models, to_tariffs, to_uuid
 from bot.dialects.dream_machine import read_generation
 from bot.metrics import Metrics
 from bot.ports import Generation, Submission, Tell, to_nobody
@@ -46,6 +46,10 @@ class Settings(ServiceTable):
     delivery: Literal["auto", "queue", "sync"] = "auto"
     look_seconds: float = Field(default=3.0, gt=0)
     submit_timeout_seconds: float = Field(default=630.0, gt=0)
+
+    def priced(self) -> Collection[str]:
+        """The models."""
+        return PRICES
 
 
 class NotSwitchedOn(errors.ProviderAuthError):

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from bot import errors, http, ports
 from bot.clock import Clock
-from bot.dialects.comfy import to_models, to_tariffs, to_uuid
+from bot.dialects.comfy import PRICES, to_models, to_tariffs, to_uuid
 from bot.dialects.comfy_graph import (
     FOLDER,
     IMAGES,
@@ -55,6 +55,10 @@ class Settings(ServiceTable):
 
     base_url: Address = "http://127.0.0.1:8188"
     running_limit: int = Field(default=1, ge=1)
+
+    def priced(self) -> Collection[str]:
+        """The models."""
+        return PRICES
 
 
 def read_error(response: httpx.Response, *, name: str = "comfyui") -> errors.ProviderError:

@@ -65,6 +65,10 @@ class Settings(ServiceTable):
     base_url: Address = QUEUE
     jwks_url: str = Field(default="", pattern=r"^(https?://[\w\[].*)?$")
 
+    def priced(self) -> Collection[str]:
+        """The models."""
+        return PRICES
+
     def to_jwks_url(self) -> str:
         """Where the keys are that sign calls."""
         base = self.base_url.rstrip("/")

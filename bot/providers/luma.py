@@ -28,6 +28,7 @@ from bot.dialects.dream_machine import (
 )
 from bot.dialects.dream_machine_deeds import (
     MODELS_AND_DEEDS,
+    PRICED,
     TYPES,
     as_shared,
     bare,
@@ -77,6 +78,10 @@ class Settings(ServiceTable):
     base_url: Address = "https://api.lumalabs.ai/dream-machine/v1"
     min_balance_usd: Dollars = 5.0
     retired_models: bool = False
+
+    def priced(self) -> Collection[str]:
+        """Clips and stills by their model, and what is done to clips."""
+        return (*RATES, *STILL_PRICES, *PRICED)
 
 
 def read_error(response: httpx.Response, *, name: str = "luma") -> errors.ProviderError:

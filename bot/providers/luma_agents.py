@@ -59,6 +59,10 @@ class Settings(ServiceTable):
     base_url: Address = "https://agents.lumalabs.ai/v1"
     look_seconds: float = Field(default=3.0, gt=0)
 
+    def priced(self) -> Collection[str]:
+        """Whatever has a price."""
+        return (*to_tariffs({}), *to_deed_tariffs({}))
+
 
 def read_error(response: httpx.Response, *, name: str = "luma_agents") -> errors.ProviderError:
     """The error that a reply other than 2xx stands for."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import httpx
-from pydantic import field_validator
 
 from bot import errors, http, ports
 from bot.clock import Clock
@@ -40,7 +39,7 @@ from bot.ports import FrameHandle, Generation, Submission, Tell, to_nobody
 from bot.refs import GenerationId, Micros
 from bot.request import to_video
 from bot.service import Address, OverHttp, ServiceTable, look_at_each, open_service
-from bot.tables import Dollars, micros
+from bot.tables import micros
 
 CREDITS = "The account at Replicate has no credit left; its owner can add some there."
 KEY = "Replicate refuses this key. Make a new one at replicate.com/account/api-tokens."
@@ -55,12 +54,9 @@ class Settings(ServiceTable):
 
     base_url: Address = "https://api.replicate.com/v1"
 
-    @field_validator("prices")
-    @classmethod
-    def _name_models(cls, prices: dict[str, Dollars]) -> dict[str, Dollars]:
-        if strangers := prices.keys() - PRICES.keys():
-            raise ValueError(f"{min(strangers)!r} is none of {', '.join(PRICES)}")
-        return prices
+    def priced(self) -> Collection[str]:
+        """Replicate's models: one for each size of Luma's."""
+        return PRICES
 
 
 def read_error(response: httpx.Response, *, name: str = "replicate") -> errors.ProviderError:
