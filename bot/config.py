@@ -83,8 +83,12 @@ class Config:
 
     @property
     def adapters(self) -> tuple[str, ...]:
-        """The adapters that have a table, in the order of the file."""
-        return tuple(self._tables.get("adapters", {}))
+        """The adapters that have a table, in the order of the file, or else a variable."""
+        return self._named("adapters")
+
+    def _named(self, kind: str) -> tuple[str, ...]:
+        by_variable = {key.partition("__")[0] for key in _environment(f"{PREFIX}{kind.upper()}__")}
+        return tuple(dict.fromkeys((*self._tables.get(kind, {}), *sorted(by_variable))))
 
     def with_changes(self, changes: Mapping[str, Mapping[str, Any]]) -> Config:
         """A copy with some keys changed, whatever the file and the environment say."""

@@ -27,7 +27,7 @@ from bot.store import places, settings
 from bot.store.database import Tx, open_database
 from bot.store.schema import COPY
 from bot.store.sqlite import wal_flaw
-from bot.supply import open_provider
+from bot.supply import open_provider, switched_on
 from tests.bucket import Bucket
 from tests.conftest import running, to_test_config
 from tests.discord_server import DiscordServer, Permission
@@ -486,6 +486,20 @@ async def test_a_database_that_others_go_on_from_is_said(
         async with App(config, {}):
             pass
     assert refused.value.sentence == amiss
+
+
+async def test_an_adapter_that_the_environment_alone_sets_up_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAYBOT_ADAPTERS__WEB__ENABLED", "true")
+    config = to_config_of(tmp_path, defaults={"providers": ["simulator"]})
+    assert switched_on(config) == ("web",)
+    found = await checkup.look(config, seconds=5)
+    assert [each.sentence for each in found if not each.is_well] == []
+    assert any(each.sentence.startswith("web: ") for each in found)
+    monkeypatch.setenv("RAYBOT_ADAPTERS__WEB__ENABLE", "true")
+    assert "[adapters.web] has no key 'enable'. Did you mean 'enabled'?" in (await said(config))[1]
 
 
 async def test_a_run_without_an_adapter_is_said_where_there_is_a_file(tmp_path: Path) -> None:

@@ -283,6 +283,18 @@ def test_every_part_has_its_table(kind: str, folder: str) -> None:
     assert parts_of(kind) - {"simulator"} == set(found)
 
 
+def test_an_adapter_is_there_by_its_table_or_by_a_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAYBOT_ADAPTERS__WEB__ENABLED", "true")
+    monkeypatch.setenv("raybot_adapters__discord__token", "MTIz.a.token")
+    monkeypatch.setenv("RAYBOT_ADAPTERS__TERMINAL__FOLDER", "clips")
+    monkeypatch.setenv("RAYBOT_ADAPTERS__SLACK__BOT_TOKEN", "")
+    assert to_config({}).adapters == ("discord", "terminal", "web")
+    config = to_config({"adapters": {"web": {}, "terminal": {}}})
+    assert config.adapters == ("web", "terminal", "discord"), "in the order of the file"
+
+
 # ---- operators -------------------------------------------------------------------------------
 
 

@@ -109,7 +109,7 @@ async def test_a_conversation_becomes_a_configuration(
     assert config.access.servers == (str(OWLS),)
     owner = f"discord:{discord_server.app.owner.id}"
     assert [each.identity for each in config.operators] == [owner]
-    assert config.adapters == ("discord",)
+    assert list(config.tables["adapters"]) == ["discord"]
     assert config.has_key("luma")
     assert "# Owls" in path.read_text("utf-8")
     assert "The key is good, $100.00 is left." in person.heard
@@ -228,7 +228,7 @@ async def test_slack_is_a_link_and_two_tokens(tmp_path: Path, portal: SlackPorta
         assert secret not in said
     write(path := tmp_path / "config.toml", to_toml(first))
     config = load_config(path)
-    assert config.adapters == ("slack",)
+    assert list(config.tables["adapters"]) == ["slack"]
     assert config.access.workspaces == (WORKSPACE,)
     assert [each.identity for each in config.operators] == [f"slack:{WORKSPACE}:U0ANA"]
     assert "# Foxes" in path.read_text("utf-8")
