@@ -32,6 +32,7 @@ from bot.supply import (
     SIMULATOR,
     Opened,
     check_adapter,
+    idle,
     open_provider,
     simulator_table,
     switched_on,
@@ -185,6 +186,7 @@ async def _look_at_services(config: Config, seconds: float) -> list[Finding]:
     findings: list[Finding] = []
     for name in names:
         findings += await _look_at_service(config, name, seconds, is_needed=not has_any)
+    findings += [_amiss(sentence) for sentence in idle(config)]
     findings += await _look_at_choice(config)
     return findings or [_amiss("[defaults] providers names no video service")]
 

@@ -33,7 +33,7 @@ from bot.store import moving, reports
 from bot.store.database import open_database
 from bot.store.replace_file import is_there
 from bot.studio import LOCAL
-from bot.supply import invitation, load_adapter, manifest, switched_on
+from bot.supply import invitation, key_elsewhere, load_adapter, manifest, switched_on
 from bot.tables import Contact
 from bot.web import act_token
 
@@ -43,6 +43,7 @@ NOT_RUNNING = (
     "No Raybot with a desk runs here. Start it first: `raybot run` with enabled = true in "
     "[adapters.web], or `raybot playground`."
 )
+NO_KEY_YET = "No video service has a key yet (RAYBOT_PROVIDERS__LUMA__API_KEY)."
 StopSignal = Callable[[], asyncio.Event]
 DEMO = (
     "/ray a red fox trotting through fresh snow, low sun --ar 16:9 --dur 5s --camera orbit_left",
@@ -93,7 +94,7 @@ def _offers_simulator(config: Config) -> bool:
     has_key = any(config.has_key(name) for name in config.defaults.providers)
     if has_key or not sys.stdin.isatty():
         return False
-    say("No video service has a key yet (RAYBOT_PROVIDERS__LUMA__API_KEY).")
+    say(key_elsewhere(config) or NO_KEY_YET)
     say("Use the simulator instead? Its clips are drawn here and cost nothing. [Y/n]")
     return sys.stdin.readline().strip().lower() in ("", "y", "yes")
 
@@ -117,6 +118,8 @@ def for_playground(config: Config) -> Config:
     changes: dict[str, Any] = {"bot": own}
     if not any(config.has_key(name) for name in config.defaults.providers):
         changes["defaults"] = {"providers": ["simulator"]}
+        if said := key_elsewhere(config):
+            whisper(f"{said} Until then the simulator draws the clips.")
     page = Contact(adapter="web", workspace=LOCAL, id="playground", is_channel=True)
     return config.with_changes(changes).told_at(page)
 

@@ -86,6 +86,15 @@ class Config:
         """The adapters that have a table, in the order of the file, or else a variable."""
         return self._named("adapters")
 
+    @property
+    def unlisted(self) -> tuple[str, ...]:
+        """The services that something is set for, and that [defaults] providers does not name."""
+        return tuple(
+            each
+            for each in self._named("providers")
+            if each not in self.defaults.providers and self._values(f"providers.{each}")
+        )
+
     def _named(self, kind: str) -> tuple[str, ...]:
         by_variable = {key.partition("__")[0] for key in _environment(f"{PREFIX}{kind.upper()}__")}
         return tuple(dict.fromkeys((*self._tables.get(kind, {}), *sorted(by_variable))))
@@ -105,9 +114,8 @@ class Config:
 
     def has_key(self, provider: str) -> bool:
         """Whether a provider has what it needs; the simulator needs nothing."""
-        name = f"{PREFIX}PROVIDERS__{provider.upper()}__API_KEY"
-        table = self._tables.get("providers", {}).get(provider, {})
-        return provider == "simulator" or bool(table.get("api_key") or os.environ.get(name))
+        table = self._values(f"providers.{provider}")
+        return provider == "simulator" or bool(table.get("api_key"))
 
     @property
     def tables(self) -> Mapping[str, Any]:
@@ -116,10 +124,7 @@ class Config:
 
     def load_table(self, settings: type[T], path: str) -> T:
         """Read one table, e.g. `providers.luma`; raises `ConfigError` that names the key."""
-        table: Any = self._tables
-        for part in path.split("."):
-            table = table.get(part, {})
-        values = {**table, **_environment(PREFIX + path.replace(".", "__").upper() + "__")}
+        values = self._values(path)
         _refuse_unknown(list(values), set(settings.model_fields), path)
         try:
             return settings.model_validate(values)
@@ -130,6 +135,12 @@ class Config:
             end = "" if reason.endswith((".", "?")) else "."
             where = f"[{path}] {key}:" if key else f"[{path}]"
             raise ConfigError(f"{where} {reason}{end}") from None
+
+    def _values(self, path: str) -> dict[str, Any]:
+        table: Any = self._tables
+        for part in path.split("."):
+            table = table.get(part, {})
+        return {**table, **_environment(PREFIX + path.replace(".", "__").upper() + "__")}
 
 
 T = TypeVar("T", bound=BaseModel)

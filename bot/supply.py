@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,10 @@ log = get_logger(__name__)
 SIMULATOR = "simulator"
 SIMULATOR_KEY = "luma-simulator"
 START_SECONDS = 20.0
+NO_KEY = (
+    "No video service has a key. Set RAYBOT_PROVIDERS__LUMA__API_KEY, or put "
+    'providers = ["simulator"] into [defaults] to try Raybot without one.'
+)
 
 
 class SimulatorTable(Frozen):
@@ -59,6 +63,8 @@ async def open_providers(
     config: Config, clock: Clock, stack: AsyncExitStack, metrics: Metrics
 ) -> Supply:
     """Every configured provider that has a key; raises `ConfigError` where none has."""
+    for name in config.unlisted:
+        check_unlisted(config, name)
     found: list[Provider] = []
     hosts: set[str] = set()
     for name in config.defaults.providers:
@@ -71,11 +77,43 @@ async def open_providers(
         found.append(opened.provider)
         hosts.add(opened.host)
     if not found:
-        raise ConfigError(
-            "No video service has a key. Set RAYBOT_PROVIDERS__LUMA__API_KEY, or put "
-            'providers = ["simulator"] into [defaults] to try Raybot without one.'
-        )
+        raise ConfigError(key_elsewhere(config) or NO_KEY)
     return Supply(providers=found, hosts=frozenset(hosts), is_local=hosts <= LOOPBACK)
+
+
+def check_unlisted(config: Config, name: str) -> None:
+    """Read the table of a service that is not used; raises `ConfigError`."""
+    if name == SIMULATOR:
+        simulator_table(config)
+    else:
+        settings = importlib.import_module(f"bot.providers.{name}").Settings
+        config.load_table(settings, f"providers.{name}")
+
+
+def idle(config: Config) -> Iterator[str]:
+    """What is wrong in the tables of services that are not used, and which keys are in vain."""
+    for name in config.unlisted:
+        try:
+            check_unlisted(config, name)
+        except ConfigError as error:
+            yield error.sentence
+        else:
+            if name in _keyed(config):
+                yield f"{name}: its key has no effect until [defaults] providers names {name}"
+
+
+def key_elsewhere(config: Config) -> str:
+    """What is said where no service on the list has a key, but others have; else empty."""
+    if not (names := _keyed(config)):
+        return ""
+    return (
+        "No video service of [defaults] providers has a key; there is one for "
+        f"{', '.join(names)}. Name it there, or set RAYBOT_DEFAULTS__PROVIDERS={','.join(names)}."
+    )
+
+
+def _keyed(config: Config) -> list[str]:
+    return [each for each in config.unlisted if each != SIMULATOR and config.has_key(each)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -223,6 +223,39 @@ async def test_a_key_is_missed_only_where_there_is_no_other(
     assert amiss == []
 
 
+async def test_a_key_of_a_service_that_is_not_on_the_list_is_said(
+    tmp_path: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYBOT_PROVIDERS__LUMA_AGENTS__API_KEY", "luma-api-0123")
+    tables: dict[str, Any] = {"fal": {"api_key": "fal-0123"}, "comfyui": {"running_limit": 2}}
+    config = to_test_config(tmp_path, simulator, providers=tables)
+    assert (await said(config))[1] == [
+        f"{name}: its key has no effect until [defaults] providers names {name}"
+        for name in ("fal", "luma_agents")
+    ]
+    async with App(config, {}):
+        pass
+
+
+async def test_a_wrong_key_in_the_table_of_a_service_that_is_not_used_is_refused(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    tables: dict[str, Any] = {"luma_agents": {"api_key": "luma-api-0123", "runing_limit": 3}}
+    config = to_test_config(tmp_path, simulator, providers=tables)
+    [amiss] = (await said(config))[1]
+    assert amiss == (
+        "[providers.luma_agents] has no key 'runing_limit'. Did you mean 'running_limit'?"
+    )
+    with pytest.raises(ConfigError) as refused:
+        async with App(config, {}):
+            pass
+    assert refused.value.sentence == amiss
+    simulated = to_test_config(tmp_path, simulator, providers={"simulator": {"sped": 2}})
+    assert (await said(simulated))[1] == [
+        "[providers.simulator] has no key 'sped'. Did you mean 'speed'?"
+    ]
+
+
 async def test_a_simulator_that_is_not_there_yet_is_no_trouble(tmp_path: Path) -> None:
     well, amiss = await said(to_config_of(tmp_path, defaults={"providers": ["simulator"]}))
     assert "simulator: starts together with Raybot; nothing is charged" in well

@@ -400,6 +400,20 @@ def test_a_provider_has_a_key_from_the_file_or_the_environment(
     assert not to_config({}).has_key("fal")
 
 
+def test_a_service_that_is_set_up_and_not_on_the_list_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("raybot_providers__luma_agents__api_key", "k")
+    monkeypatch.setenv("RAYBOT_PROVIDERS__LUMA__API_KEY", "k")
+    monkeypatch.setenv("RAYBOT_PROVIDERS__COMFYUI__API_KEY", "")
+    tables: dict[str, Any] = {"providers": {"mindstudio": {}, "intersect": {"model": "canvas"}}}
+    config = to_config(tables)
+    assert config.unlisted == ("intersect", "luma_agents")
+    assert config.has_key("luma_agents")
+    only = config.with_changes({"defaults": {"providers": ("luma_agents",)}})
+    assert only.unlisted == ("intersect", "luma")
+
+
 # ---- changes and money ------------------------------------------------------------------------
 
 

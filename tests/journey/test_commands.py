@@ -296,6 +296,15 @@ def test_without_a_key_one_sentence_says_what_to_set(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_key_of_a_service_that_is_not_on_the_list_is_named(tmp_path: Path) -> None:
+    done = raybot("chat", cwd=tmp_path, RAYBOT_PROVIDERS__LUMA_AGENTS__API_KEY="luma-api-0123")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(
+        "raybot: No video service of [defaults] providers has a key; there is one for "
+        "luma_agents. Name it there, or set RAYBOT_DEFAULTS__PROVIDERS=luma_agents.\n"
+    )
+
+
 def test_a_run_without_a_configuration_names_what_makes_one(tmp_path: Path) -> None:
     for words in ("run",), ("run", "--config", "config.toml"):
         done = raybot(*words, cwd=tmp_path)
