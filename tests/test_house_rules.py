@@ -358,6 +358,19 @@ def test_the_example_explains_every_key() -> None:
             pytest.fail(f"{header} {before} follows {key} without a word")
 
 
+def test_the_example_calls_nothing_unlimited_that_has_a_limit() -> None:
+    said = re.findall(r"(?m)((?:^# .*\n)+)((?:^#[a-z_]+ = .*\n)+)", EXAMPLE)
+    unlimited = [keys for words, keys in said if "Not set: no limit" in words]
+    assert len(unlimited) > 1
+    limited = [
+        line
+        for keys in unlimited
+        for line in keys.splitlines()
+        if not line.endswith("  # for example")
+    ]
+    assert limited == []
+
+
 # ---- what the papers promise -------------------------------------------------------------------
 
 PAPERS = [path for path in TRACKED if path.suffix == ".md"]
