@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -66,8 +66,7 @@ class App:
     ) -> None:
         self._config, self._check, self._codec = config, check, codec or Codec()
         self._factories = adapters
-        self._clock = clock or SystemClock()
-        self._stack = AsyncExitStack()
+        self._clock, self._stack = clock or SystemClock(), AsyncExitStack()
         self._adapters: dict[str, Adapter] = {}
         self._watchers: dict[str, ProviderWatcher] = {}
         self._metrics = Metrics()
@@ -87,19 +86,17 @@ class App:
         await self._stack.aclose()
 
     async def _build(self) -> None:
-        table = self._config.bot
-        startup.check_shared(self._config)
-        startup.make_data_dir(self._config)
-        self._secret = startup.secret_key(self._config)
+        config, table = self._config, self._config.bot
+        startup.check_shared(config)
+        startup.make_data_dir(config)
+        self._secret = startup.secret_key(config)
         await self._open_database()
         media = open_media(table.media_url, table.data_dir, min_free_bytes=table.min_free_bytes)
         self._has_room = media.has_room
         self._stack.callback(media.close)
         self._stack.push_async_callback(self._codec.aclose)
         self._signer = LinkSigner(self._secret.encode())
-        supplied = await supply.open_providers(
-            self._config, self._clock, self._stack, self._metrics
-        )
+        supplied = await supply.open_providers(config, self._clock, self._stack, self._metrics)
         self._providers = {provider.name: provider for provider in supplied.providers}
         await self._open_doors(is_local=supplied.is_local)
         self._frames = Frames(media, self._codec, signer=self._signer, public_url=self.public_url)
@@ -318,6 +315,8 @@ class App:
         """Work until `stop` is set or, where one is named, that adapter has nothing more to do."""
         startup.say_what_holds(self._config, self._providers)
         await self._recover()
+        # What one process does for all, each of these maybe another one.
+        roles = {"housekeeping": self._keep_house, **self._relay.roles()}
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._dispatcher.run(self._tracker.advance), name="dispatch"),
@@ -328,7 +327,7 @@ class App:
                 group.create_task(self._replicas.run(), name="replicas"),
                 *(
                     group.create_task(self._replicas.alone(role, work), name=role)
-                    for role, work in self._roles().items()
+                    for role, work in roles.items()
                 ),
                 *(
                     group.create_task(self._listen(adapter, stop, until), name=f"adapter {name}")
@@ -345,10 +344,6 @@ class App:
             await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
         except StoreError as error:
             log.error("app.stop_not_noted", cause=error.sentence)  # noqa: TRY400
-
-    def _roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What one process does for all, each of these maybe another one."""
-        return {"housekeeping": self._keep_house, **self._relay.roles()}
 
     async def _keep_house(self) -> None:
         unshown = Unshown(self.database, self._clock, self._announcer.touch)

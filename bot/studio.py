@@ -159,11 +159,9 @@ class Studio(Shelf):
         self._open_erasure(courier)
 
     def _open_works(self, planner: Planner) -> None:
-        database, clock, context = self._database, self._clock, self._context
-        self.leftovers = Leftovers(
-            database=database, intake=self._intake, clock=clock, context=context
-        )
-        self.works = Works(database=database, intake=self._intake, menu=self._menu)
+        database, clock, context, intake = self._database, self._clock, self._context, self._intake
+        self.leftovers = Leftovers(database=database, intake=intake, clock=clock, context=context)
+        self.works = Works(database=database, intake=intake, menu=self._menu)
         self.preferences = Preferences(
             database=database, planner=planner, access=self._access, limits=context.limits
         )

@@ -224,18 +224,16 @@ class Slack(Delivery):
 
     async def _requester(self, heard: SlackEvent, account: Account) -> Requester:
         person = await self._people.of(account, heard.user)
-        return parse.to_requester(
-            person, account, is_typed_directly=parse.is_typed_directly(heard)
-        )
+        is_typed = parse.is_typed_directly(heard)
+        return parse.to_requester(person, account, is_typed_directly=is_typed)
 
     async def _on_words(self, heard: SlackEvent, account: Account) -> None:
         """A command, a mention or a direct message."""
-        if heard.kind == "command" and not heard.text.strip():
-            await self._forms.create(heard, await self._requester(heard, account))
-            return
         requester = await self._requester(heard, account)
-        person = await self._people.of(account, heard.user)
-        own = account.bot_user
+        if heard.kind == "command" and not heard.text.strip():
+            await self._forms.create(heard, requester)
+            return
+        person, own = await self._people.of(account, heard.user), account.bot_user
         names = await self._people.names(account, parse.unnamed(heard.text, own=own))
         said = parse.to_text(heard.text, own=own, names=names)
         if heard.kind == "command" and (rest := read_admin(heard.text)) is not None:

@@ -189,8 +189,7 @@ def end(
 
 def was_told(job: Job) -> bool:
     """Whether a request was refused to its person's face, so that nobody else need read of it."""
-    is_refused = job.failure is not None and job.failure.code in TOLD
-    return is_refused and job.accepted_at is None
+    return job.failure is not None and job.failure.code in TOLD and job.accepted_at is None
 
 
 def is_settled(conn: Connection, job_id: JobId) -> bool:
