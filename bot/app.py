@@ -112,6 +112,7 @@ class App:
             clip_days=table.clip_retention_days,
         )
         self._build_work()
+        self._adapters.update({name: new(self.studio) for name, new in self._factories.items()})
         self._reception.open(
             links=self._links, operations=self.operations, entry=self.studio.entry
         )
@@ -191,7 +192,6 @@ class App:
             replicas=self._replicas,
         )
         self.studio = self._build_studio()
-        self._adapters.update({name: new(self.studio) for name, new in self._factories.items()})
 
     def _build_watchers(self) -> None:
         self._failover = Failover(
