@@ -84,7 +84,7 @@ class Submission(Frozen):
 
     `callback_url` holds the attempt's secret and is never stored; `token_hash` is its SHA-256 hex,
     and `has_callback` keeps that one was sent. `requester_hash` is a salted one of the person.
-    `account` is the provider's then, empty in rows that older versions wrote.
+    `account` is the provider's then, empty where an older version wrote it.
     """
 
     job_id: JobId

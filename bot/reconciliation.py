@@ -80,7 +80,7 @@ class Reconciler:
         Where its key was changed since, one that shows what was made before is the same: nothing
         that another one does not show is absent.
         """
-        if submission.account in ("", provider.account):
+        if provider.is_test or submission.account in ("", provider.account):
             return True
         earlier = await self._context.database.read(
             lambda conn: attempts.newest_owned(

@@ -43,7 +43,7 @@ class UtcTime(TypeDecorator[datetime]):
 #: The scope of the settings under which a copy says that it is one, and since when.
 COPY = "copy"
 #: The newest file in `migrations/versions`; a start on this schema need not load Alembic.
-HEAD = "0006"
+HEAD = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -184,6 +184,8 @@ attempts = Table(
     Column("outcome", String(16), nullable=False),
     Column("generation_id", String(120)),
     Column("absences", Integer, nullable=False, default=0),
+    # The fingerprint of the account that was asked.
+    Column("account", String(16)),
     # Covering: whose a generation is, is asked for each submission that is looked for.
     Index("ix_attempts_provider_sent_at", "provider", "sent_at", "generation_id"),
 )
