@@ -37,7 +37,7 @@ class Unshown:
             try:
                 await self.look()
             except StoreError as error:
-                log.error("announcer.store_failed", cause=error.sentence)  # noqa: TRY400
+                log.error("unshown.store_failed", cause=error.sentence)  # noqa: TRY400
             else:
                 if not self._database.is_shared:
                     return

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from bot.clock import Clock
-from bot.errors import StoreError
+from bot.errors import Stale, StoreError
 from bot.log import get_logger
 
 BEGINS_ANEW_AFTER = timedelta(seconds=60)
@@ -32,15 +32,17 @@ async def for_each(
 ) -> None:
     """Do this with each item, whatever one of them meets; the last fault is raised in the end.
 
-    A chore begins anew with the same item, so that all after it would wait for ever.
+    A chore begins anew with the same item, so that all after it would wait for ever. Where the
+    database is away, all of them wait.
     """
     fault: Exception | None = None
     for item in items:
         try:
             await act(item)
-        except StoreError as error:
-            log.error("chore.store_failed", item=name(item), cause=error.sentence)  # noqa: TRY400
+        except Stale as error:
             fault = error
+        except StoreError:
+            raise
         except Exception as error:
             log.exception("chore.item_fault", item=name(item))
             fault = error
