@@ -49,7 +49,7 @@ class Intake:
         self._planner = planner
         self._clock = clock
         self._failover = context.failover
-        self._turn_in_any = context.replicas.turn
+        self._replicas = context.replicas
         self.receipts = Receipts(
             database=database,
             dispatcher=dispatcher,
@@ -142,7 +142,7 @@ class Intake:
         """Presses under one clip wait for each other, in any process: one sees the other's row."""
         if request.parent is None:
             return nullcontext()
-        return self._turn_in_any(f"{request.requester.person} {request.parent}")
+        return self._replicas.turn(f"{request.requester.person} {request.parent}")
 
     async def _repeated(
         self, request: GenerationRequest, asked_at: datetime
@@ -249,8 +249,7 @@ class Intake:
             except Stale:
                 pass
             except BotError as error:
-                for each in batch:
-                    await self.preparation.end(each, error, is_late=True)
+                await self.preparation.end(batch, error, is_late=True)
                 if is_allowed and question.kind == "rules":
                     raise
             return await self.receipts.answer_now(job_id)
@@ -298,6 +297,5 @@ class Intake:
             except StoreError:
                 raise
             except Exception as error:
-                for each in batch:
-                    await self.preparation.end(each, error, is_late=True)
+                await self.preparation.end(batch, error, is_late=True)
                 raise

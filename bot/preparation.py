@@ -177,13 +177,12 @@ class Preparation:
     async def end_all(self, started: Sequence[Job], error: Exception) -> None:
         """End what was just asked for; what cannot be ended goes on later, and is told to."""
         try:
-            for job in started:
-                await self.end(job, error, is_late=False)
+            await self.end(started, error, is_late=False)
         except StoreError as away:
             raise StoreError(GOES_ON_LATER.format(job_id=started[0].id)) from away
 
-    async def end(self, job: Job, error: Exception, *, is_late: bool) -> None:
-        """End a request that cannot be carried out; shown where nobody waits for the answer.
+    async def end(self, batch: Sequence[Job], error: Exception, *, is_late: bool) -> None:
+        """End requests that cannot be carried out; shown where nobody waits for the answer.
 
         Where somebody does, it is told to them alone, and what was placed of it is taken down.
         """
@@ -197,16 +196,14 @@ class Preparation:
         sentence = NOT_RESUMED if is_late and is_theirs else sentence
         failure, now = Failure(code=code, sentence=sentence), self._clock.now()
 
-        def end(tx: Tx) -> Job:
-            current = jobs.get(tx.conn, job.id)
-            # Cancelled meanwhile; or accepted, and then it goes on, whatever its answer met.
-            if current.state is not JobState.RECEIVED:
-                raise Stale
-            return ledger.fail(tx, current, now, failure)
+        def end(tx: Tx) -> list[Job]:
+            every = (jobs.get(tx.conn, job.id) for job in batch)
+            # Not what was cancelled meanwhile, or accepted: that goes on, whatever its answer met.
+            open_ones = [each for each in every if each.state is JobState.RECEIVED]
+            return [ledger.fail(tx, each, now, failure) for each in open_ones]
 
-        with suppress(Stale):
-            await self._receipts.write(end)
+        for ended in await self._receipts.write_all(end):
             if not is_late:
                 # It has no message with a button, so that nobody can ask for another try of it.
                 with suppress(ClipUnavailable):
-                    await self._planner.forget_images(job)
+                    await self._planner.forget_images(ended)
