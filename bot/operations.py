@@ -66,7 +66,7 @@ class Operations:
             clock=clock,
             replicas=replicas,
             failover=failover,
-            announce=announce,
+            hand_on=self._hand_on,
             providers=providers,
         )
         self._pause = Pause(database=database, clock=clock)

@@ -15,7 +15,6 @@ from bot.errors import StoreError
 from bot.failover import Failover
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
-from bot.refs import JobId
 from bot.replicas import Replicas, watch_role
 from bot.store import jobs, ledger, settings
 from bot.store.database import Database, Tx
@@ -36,14 +35,14 @@ class Unserved:
         clock: Clock,
         replicas: Replicas,
         failover: Failover,
-        announce: Callable[[JobId], None],
+        hand_on: Callable[[Tx, Job], Job],
         providers: Collection[str],
     ) -> None:
         self._database = database
         self._clock = clock
         self._replicas = replicas
         self._failover = failover
-        self._announce = announce
+        self._hand_on = hand_on
         self._providers = providers
         #: Since when nobody watches a provider that has jobs, in boot time.
         self._free_since: dict[str, float] = {}
@@ -96,14 +95,11 @@ class Unserved:
                 settings.note_operator(tx, f"unserved:{job.id}", sentence, now, job.id)
                 continue
             if route is not None:
-                self._failover.take(tx, job, route, now)
+                self._hand_on(tx, self._failover.take(tx, job, route, now))
             else:
                 sentence = f"The video service {name} is not set up here any more. Ask again."
-                ledger.fail(tx, job, now, Failure(code="refused", sentence=sentence))
-            self._announce_later(tx, job.id)
-
-    def _announce_later(self, tx: Tx, job_id: JobId) -> None:
-        tx.after_commit(lambda: self._announce(job_id))
+                failure = Failure(code="refused", sentence=sentence)
+                self._hand_on(tx, ledger.fail(tx, job, now, failure))
 
 
 def _provider_of(job: Job) -> str:
