@@ -266,7 +266,7 @@ class Submitter:
         await self._keep(_at(job, submission), write)
 
     async def _keep(self, job: Job, write: Callable[[Tx, Job], Job]) -> Job:
-        """Write what the provider answered, however long the database is away: it answers once."""
+        """Write what the provider answered as soon as the database takes it: it answers once."""
         clock, pauses = self._context.clock, chain(PAUSES, repeat(PAUSES[-1]))
         while True:
             try:

@@ -198,7 +198,9 @@ class Client(discord.AutoShardedClient):
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """A form that has ended, or was open when the last process did, is nobody's any more."""
-        if interaction.type is not discord.InteractionType.modal_submit or self.is_closed():
+        is_form = interaction.type is discord.InteractionType.modal_submit
+        # What was answered already was taken by a form that has ended with it.
+        if not is_form or interaction.response.is_done() or self.is_closed():
             return
         given: Any = interaction.data or {}
         if why := self.forms.why_ended(str(given.get("custom_id", ""))):
