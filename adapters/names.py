@@ -1,8 +1,10 @@
-"""Names of people and places as words of a prompt. Pure."""
+"""Names of people and places as words of a prompt, and never as what is asked. Pure."""
 
 from __future__ import annotations
 
 import re
+
+from adapters.command_text import Command, Draft, Follow, Redo, parse
 
 #: What begins a flag, ends a shot or a quotation, makes a job's id of letters, or calls somebody.
 _MEANT = re.compile(r"[-–—|\"“”„`<>@#\\/=:\s]+")
@@ -13,3 +15,16 @@ SOMEBODY, SOME, SOMEWHERE = "somebody", "some people", "a channel"
 def to_words(name: str) -> str:
     """A name that people chose themselves, as words that mean nothing else; it may be empty."""
     return _MEANT.sub(" ", name).strip()[:MOST_CHARS].strip()
+
+
+def parse_named(text: str, bare: str) -> Draft | Command:
+    """Read what somebody typed; `bare` is the same without the names in it.
+
+    People choose their names: where nothing else was said nothing is asked, and only what takes
+    words at all has the names among them. Raises `InvalidRequest`.
+    """
+    command = parse(bare) if bare.strip() else Draft()
+    if command == Draft() or not isinstance(command, Draft | Follow | Redo):
+        return command
+    named = parse(text)
+    return named if type(named) is type(command) else command

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import discord
 
-from adapters import command_text, typed_frames
+from adapters import typed_frames
 from adapters.command_text import Draft, Follow, Forget, Retry
 from adapters.discord import parse
 from adapters.discord.answers import Answers
 from adapters.discord.commands import ANIMATE
 from adapters.discord.homes import Homes
 from adapters.discord.images import Images
-from adapters.discord.names import spell
+from adapters.discord.names import spell, unnamed
 from adapters.discord.parse import NAME, Asked, Picture
 from adapters.discord.rules import ask_for_rules
 from adapters.discord.threads import Opening
 from adapters.follow_ups import follow_up
+from adapters.names import parse_named
 from bot.errors import InvalidRequest
 from bot.refs import JobId, MessageRef
 from bot.request import ClipFrame, Frame, Requester
@@ -86,8 +87,8 @@ class Mentions:
         said = parse.said_to(message.content, ears.own_id)
         if said is None and message.guild is not None:
             raise InvalidRequest(OUR_ROLE)
-        said = spell(message.content if said is None else said, message)
-        command = command_text.parse(said) if said.strip() else Draft()
+        typed = message.content if said is None else said
+        command = parse_named(spell(typed, message), unnamed(typed))
         if isinstance(command, Draft):
             await self._ask(message, command, ears)
         elif isinstance(command, Retry):
@@ -186,19 +187,22 @@ class Mentions:
 
     async def _frames_of(self, message: discord.Message, draft: Draft, ears: Ears) -> Frames:
         """Images of the message itself, else of the one it replies to; two are start and end."""
-        meant, shown = message, self._pictures(message)
-        is_mute = not shown and not parse.shows_anything(message)
-        if is_mute and (replied := await self._replied_to(message)) is not None:
+        shown = self._pictures(message)
+        spoken = [message]
+        if not shown and (replied := await self._replied_to(message)) is not None:
             is_own = replied.author.id == ears.own_id
             if is_own and (clip := parse.clip_of(replied)) is not None:
                 return ClipFrame(job_id=clip), None
-            meant, shown = replied, self._pictures(replied)
+            shown = self._pictures(replied)
+            spoken.append(replied)
             may_be_hidden = not is_own and message.guild is not None and not ears.reads_messages
             if not shown and may_be_hidden and _is_bare(replied):
                 raise InvalidRequest(STRIPPED)
         # Words alone would be paid where something else was meant, unless they name a picture.
-        if not shown and draft.start is None and _is_of_more_than_words(meant, ears.own_id):
-            raise InvalidRequest(NO_PICTURE)
+        if not shown and draft.start is None:
+            for each in spoken:
+                if parse.shows_anything(each) or await self._is_of_job(each, ears):
+                    raise InvalidRequest(NO_PICTURE)
         if len(shown) > MOST_FRAMES:
             raise InvalidRequest(
                 f"There are {len(shown)} images, and a clip has one to begin and one to end with. "
@@ -206,6 +210,16 @@ class Mentions:
             )
         frames = [parse.to_frame(each, None, field="start_frame") for each in shown]
         return (*frames, None, None)[0], (*frames, None, None)[1]
+
+    async def _is_of_job(self, message: discord.Message, ears: Ears) -> bool:
+        """Whether it is what we say of a job."""
+        if message.author.id != ears.own_id:
+            return False
+        place = parse.to_thread(
+            message.channel, guild_id=message.guild.id if message.guild else None
+        )
+        shown = MessageRef(thread=place, message=str(message.id))
+        return await self._studio.job_at(shown) is not None
 
     async def _replied_to(self, message: discord.Message) -> discord.Message | None:
         reference = message.reference
@@ -226,13 +240,7 @@ class Mentions:
         return [self._images.keep(each) for each in parse.pictures_of(message, at=at)]
 
 
-def _is_of_more_than_words(message: discord.Message, own_id: int) -> bool:
-    """Whether it shows a video or the like, or is what we say of a job."""
-    is_about_job = message.author.id == own_id and parse.names_job(message.content)
-    return is_about_job or parse.shows_anything(message)
-
-
 def _is_bare(message: discord.Message) -> bool:
     """Whether nothing is left of a message, as where Discord hides it from us."""
     is_silent = not (message.content or message.embeds or message.components)
-    return is_silent and not (message.attachments or message.stickers)
+    return is_silent and not message.attachments

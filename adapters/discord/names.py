@@ -36,11 +36,19 @@ def spell(text: str, source: Source) -> str:
     return _SENT.sub(to_name, text)
 
 
+def unnamed(text: str) -> str:
+    """What somebody typed without whom and what it names by an id."""
+    return _SENT.sub(" ", text)
+
+
 def _names_in(source: Source) -> Iterator[tuple[str, str]]:
     """What the server tells of itself, and what Discord tells of those who are named."""
     guild = source.guild
+    author = source.author if isinstance(source, discord.Message) else source.user
     if guild is not None:
-        yield from ((f"#{each.id}", each.name) for each in (*guild.channels, *guild.threads))
+        for each in (*guild.channels, *guild.threads):
+            if isinstance(author, discord.Member) and each.permissions_for(author).view_channel:
+                yield f"#{each.id}", each.name
         yield from ((f"@&{each.id}", each.name) for each in guild.roles)
     if isinstance(source, discord.Message):
         yield from ((f"@{each.id}", each.display_name) for each in source.mentions)

@@ -317,11 +317,6 @@ def clip_of(message: discord.Message) -> JobId | None:
     return None
 
 
-def names_job(content: str) -> bool:
-    """Whether a message of ours tells of a job, as each does that is about one."""
-    return re.search(r"\br-[0-9a-z]{4,16}\b", content) is not None
-
-
 def said_to(content: str, user_id: int) -> str | None:
     """What somebody says to this user by mentioning them, without the mention; else None."""
     mention = re.compile(rf"<@!?{user_id}>")

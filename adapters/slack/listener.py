@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from adapters import command_text, typed_frames
+from adapters import typed_frames
 from adapters.command_text import Draft, Follow, Retry, SettingsCommand
 from adapters.follow_ups import act_of, follow_up
+from adapters.names import parse_named
 from adapters.slack import act_forms, parse, refusals, render, views
 from adapters.slack.addresses import NAME, Account
 from adapters.slack.admin import Admin, read_admin
@@ -78,7 +79,7 @@ class Slack(Delivery):
         self._answers = Answers(studio, self, clock=clock)
         self._care = Care(studio, self._people)
         self._admin = Admin(studio, self, clock=clock)
-        self._mentions = Mentions(self.clients)
+        self._mentions = Mentions(self.clients, studio.job_at)
         self._forms = Forms(studio, self._replies)
         self._home = Home(studio, self.clients, accounts, self._people, clock=clock)
         self._inbox = SlackInbox(
@@ -228,7 +229,6 @@ class Slack(Delivery):
         return parse.to_requester(person, account, is_typed_directly=is_typed)
 
     async def _on_words(self, heard: SlackEvent, account: Account) -> None:
-        """A command, a mention or a direct message."""
         requester = await self._requester(heard, account)
         if heard.kind == "command" and not heard.text.strip():
             await self._forms.create(heard, requester)
@@ -240,7 +240,7 @@ class Slack(Delivery):
             answer = await self._admin.answer(rest, requester, person, key=heard.key)
             await self._replies.say(heard, answer)
             return
-        command = command_text.parse(said) if said else Draft()
+        command = parse_named(said, parse.to_text(heard.text, own=own))
         match command:
             case Draft(shots=()) if heard.trigger:
                 await self._forms.story(heard, requester, command)

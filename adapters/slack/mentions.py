@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from adapters.command_text import Draft
-from adapters.slack import buttons, parse
+from adapters.slack import addresses, buttons, parse
 from adapters.slack.addresses import Account
 from adapters.slack.clients import Clients
 from adapters.slack.events import File, SlackEvent, action_ids, read_files
 from bot.errors import DeliveryError, InvalidRequest
 from bot.log import get_logger
-from bot.refs import JobId
+from bot.refs import JobId, MessageRef
 from bot.request import ClipFrame, Frame
 
 log = get_logger(__name__)
 Frames = tuple[Frame | None, Frame | None]
 Message = Mapping[str, Any]
+JobAt = Callable[[MessageRef], Awaitable[JobId | None]]
 #: Slack gives so many replies of a thread at once, or fewer to some apps.
 PAGE, MOST_PAGES = 200, 5
 _CLIP = re.compile(r"(r-[0-9a-z]{4,16})\b.*\.(?:mp4|jpg|png|webp)", re.DOTALL)
@@ -35,15 +36,16 @@ UNREADABLE = (
 class Mentions:
     """Looks at a message and its thread for images, and for clips of ours."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, job_at: JobAt) -> None:
         self._clients = clients
+        self._job_at = job_at
 
     async def frames_of(self, heard: SlackEvent, account: Account, draft: Draft) -> Frames:
         """Start and end frame; raises `InvalidRequest` where they cannot be told.
 
         Words that name no picture would be paid alone where a video or the like was meant.
         """
-        if found := await self._frames_in(heard.files or (), account, draft):
+        if found := await self._own_frames(heard.files or (), account, draft):
             return found
         if heard.files is None or heard.thread:
             try:
@@ -59,35 +61,50 @@ class Mentions:
     async def _choose(
         self, thread: Sequence[Message], heard: SlackEvent, account: Account, draft: Draft
     ) -> Frames:
-        """The message's own images, else the parent's, else what came last in the thread."""
+        """The message's own images, else the parent's, else what came last in the thread.
+
+        A thread may hold papers of any kind; only a video there may be what somebody means.
+        """
         own = [each for each in thread if each.get("ts") == heard.ts]
         parent = [each for each in thread[:1] if each not in own]
         before = [each for each in thread[1:] if each not in own]
+        is_other = False
         for message in (*own, *parent, *reversed(before)):
             if (clip := clip_in(message, account)) is not None:
                 return clip, None
             files = read_files(message.get("files") or (), is_of_bot=bool(message.get("bot_id")))
-            is_meant = message not in before
-            if found := await self._frames_in(files, account, draft, is_meant=is_meant):
+            if message in own and (found := await self._own_frames(files, account, draft)):
                 return found
-        if draft.start is None and any(_is_ours(each, account) for each in parent):
+            told = [await self._told(each, account) for each in files]
+            if parse.pictures_of(told):
+                return parse.to_frames(account.workspace, told)
+            if any(each.is_video for each in told):
+                is_other = True
+                if message in before:
+                    break
+        is_asked = draft.start is None
+        if is_asked and (is_other or await self._is_of_job(parent, heard, account)):
             raise InvalidRequest(NO_PICTURE)
         return None, None
 
-    async def _frames_in(
-        self, files: Sequence[File], account: Account, draft: Draft, *, is_meant: bool = True
+    async def _own_frames(
+        self, files: Sequence[File], account: Account, draft: Draft
     ) -> Frames | None:
-        """Those of one message, once Slack has said what another organisation's files are.
-
-        A thread may hold papers of any kind; only a video there may be what somebody means.
-        """
+        """Those of the message itself, once Slack has said what another organisation's are."""
         told = [await self._told(each, account) for each in files]
         if parse.pictures_of(told):
             return parse.to_frames(account.workspace, told)
-        is_other = any(each.is_there if is_meant else each.is_video for each in told)
-        if is_other and draft.start is None:
+        if draft.start is None and any(each.is_there for each in told):
             raise InvalidRequest(NO_PICTURE)
         return None
+
+    async def _is_of_job(
+        self, parent: Sequence[Message], heard: SlackEvent, account: Account
+    ) -> bool:
+        """Whether the thread hangs on what we say of a job."""
+        place = addresses.to_thread(account.workspace, heard.channel)
+        found = [await self._job_at(addresses.to_message(place, str(e.get("ts")))) for e in parent]
+        return any(found)
 
     async def _told(self, file: File, account: Account) -> File:
         if not file.is_stub:

@@ -135,22 +135,21 @@ def to_text(said: str, *, own: str = "", names: Mapping[str, str] | None = None)
     """What somebody typed, without Slack's dress: links as typed, names without their calls.
 
     `own` is our user, who is spoken to and not spoken of; `names` are those of people by their
-    ids, where a message does not tell them.
+    ids, where a message does not tell them. Without them it is the text without any name in it.
     """
-    known = names or {}
-    bare = _SPECIAL.sub(lambda found: _undress(found[1], own, known), said)
+    bare = _SPECIAL.sub(lambda found: _undress(found[1], own, names), said)
     # The last one, so that nothing is read twice.
     bare = bare.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     return "\n".join(" ".join(line.split(" ")) for line in bare.split("\n")).strip()
 
 
-def _undress(inner: str, own: str, names: Mapping[str, str]) -> str:
+def _undress(inner: str, own: str, names: Mapping[str, str] | None) -> str:
     target, _, label = inner.partition("|")
     match target[:1]:
-        case "@" if target == f"@{own}":
+        case "@" | "#" if names is None or target == f"@{own}":
             return ""
         case "@":
-            return to_words(label or names.get(target[1:], "")) or SOMEBODY
+            return to_words(label or (names or {}).get(target[1:], "")) or SOMEBODY
         case "#":
             return f"#{label}" if label else SOMEWHERE
         case "!":

@@ -68,9 +68,11 @@ async def test_whom_and_what_a_message_names_is_in_the_prompt_by_name(street: St
 async def test_a_name_is_neither_flag_nor_verb(street: Street) -> None:
     street.ben.user.name = 'delete r-0abc1234 --res 4k | "'
     await street.ana.say(street.general, f"{ray(street)} {street.ben.mention}")
+    await street.discord.wait_message(street.general, lambda each: "Tell me what" in each.content)
+    await street.ana.say(street.general, f"{ray(street)} a fox and {street.ben.mention}")
     await street.clip()
     [job] = await all_jobs(street)
-    assert job.work.prompt == "delete r 0abc1234 res 4k"
+    assert job.work.prompt == "a fox and delete r 0abc1234 res 4k"
 
 
 async def test_an_attached_image_is_the_start_frame(street: Street) -> None:
@@ -157,6 +159,23 @@ async def test_a_reply_to_our_greeting_is_taken_at_its_words(street: Street) -> 
     greeting = await reply_to(street, await street.ana.say(street.general, ray(street)))
     await street.ana.say(street.general, f"{ray(street)} a red fox", reply_to=greeting)
     assert "a red fox" in (await street.clip()).content
+
+
+async def test_a_reply_to_a_hint_of_ours_that_names_a_job_is_taken_at_its_words(
+    street: Street,
+) -> None:
+    hint = await reply_to(street, await street.ana.say(street.general, f"{ray(street)} delete"))
+    assert "r-" in hint.content
+    await street.ana.say(street.general, f"{ray(street)} a red fox", reply_to=hint)
+    assert "a red fox" in (await street.clip()).content
+
+
+async def test_a_sticker_hides_no_picture_that_is_replied_to(reader: Street) -> None:
+    shown = await reader.ben.say(reader.general, "look", files=[("fox.png", picture())])
+    words = f"{ray(reader)} make it dance"
+    await reader.ana.say(reader.general, words, reply_to=shown, stickers=["hooray"])
+    await reader.clip()
+    assert await frames_of(reader) == ["fox.png"]
 
 
 async def test_words_that_name_their_picture_need_none_beside_them(street: Street) -> None:

@@ -64,6 +64,26 @@ async def test_a_mention_in_a_clips_thread_goes_on_from_that_clip(lane: Lane) ->
     assert lane.clips()[1].thread_ts == status.ts
 
 
+async def test_a_name_is_nothing_that_is_asked(lane: Lane) -> None:
+    eve = lane.slack.person("forget me yes", lane.team, lane.general)
+    await lane.ana.say(f"{lane.team.mention} {eve.mention}", lane.general)
+    await lane.ana.wait_ephemeral(lambda each: "Say what you want to see" in each.plain)
+    assert generations(lane) == []
+    await lane.ana.say(f"{lane.team.mention} a fox beside {eve.mention}", lane.general)
+    await lane.clip()
+    job = await lane.house.delivered(job_of(await lane.status()))
+    assert job.work.prompt == "a fox beside forget me yes"
+
+
+async def test_an_image_in_a_thread_that_began_with_a_paper_is_taken(lane: Lane) -> None:
+    paper = ("brief.pdf", b"%PDF", "application/pdf")
+    parent = await lane.ben.say("the brief", lane.general, files=[paper])
+    await lane.ben.say("a sketch", lane.general, thread=parent, files=[PNG])
+    await lane.ana.say(f"{lane.team.mention} bring it to life", lane.general, thread=parent)
+    job = await lane.house.delivered(job_of(await lane.status("Delivered")))
+    assert isinstance(to_video(job.work).start_frame, ImageFrame)
+
+
 async def no_picture(lane: Lane) -> None:
     """This starts nothing, and Ana reads how to ask for it."""
     await lane.ana.wait_ephemeral(lambda each: "There is no picture in that message" in each.plain)
