@@ -41,6 +41,10 @@ from tests.fakes import MovableClock, RecordingAdapter, to_request
 from tests.warm_codec import warm_codec
 
 KEY = "luma-simulator"
+#: A simulator that finishes only when told, with small clips, and takes whatever comes.
+MANUAL = SimulatorSettings(
+    manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
+)
 ROOT = Path(__file__).parents[1]
 MEMORY, ROOM_BYTES = Path("/dev/shm"), 4_000_000_000
 # Where the machine has room for it, temporary folders lie in memory: the program still asks for
@@ -141,6 +145,12 @@ class House:
     async def delivered(self, job_id: JobId) -> Job:
         return await self.until(job_id, JobState.DELIVERED)
 
+    async def finish(self, job_id: JobId) -> Job:
+        """Let a job's generation end, and wait for its clip."""
+        job = await self.until(job_id, JobState.GENERATING)
+        await self.simulator.finish(str(job.generation_id))
+        return await self.delivered(job_id)
+
     async def check_books(self) -> None:
         """The rules of the ledger hold."""
         assert await self.app.database.read(ledger.broken_invariants) == {}
@@ -234,10 +244,7 @@ def logs_as_before() -> Iterator[None]:
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
     """A simulator that finishes only when told, with small clips."""
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(settings, Faults()) as running_simulator:
+    async with Simulator(MANUAL, Faults()) as running_simulator:
         yield running_simulator
 
 

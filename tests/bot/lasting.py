@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
+from tests.conftest import MANUAL
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def simulator() -> AsyncIterator[Simulator]:
     """It finishes only when told, with small clips."""
-    options = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
+    options = MANUAL
     async with Simulator(options, Faults()) as running_simulator:
         yield running_simulator

@@ -17,11 +17,11 @@ from bot.job import JobState
 from bot.notices import Accepted, ConfirmNeeded
 from bot.refs import ThreadRef
 from bot.request import GenerationRequest, Requester
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.store import schema, settings
 from bot.studio import Studio
 from bot.tables import AccessTable, ModerationTable
-from tests.conftest import House, running, to_test_config
+from tests.conftest import MANUAL, House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,10 +33,7 @@ UNKNOWN = r"This place is not set up for Raybot\. Its operator can add it\."
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One bot that serves `named` besides this machine; each test has places of its own."""
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(settings, Faults()) as simulator:
+    async with Simulator(MANUAL, Faults()) as simulator:
         config = to_test_config(
             tmp_path_factory.mktemp("inn"),
             simulator,

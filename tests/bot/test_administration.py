@@ -14,14 +14,13 @@ import pytest_asyncio
 from sqlalchemy import select
 
 from bot.errors import FrameRejected, InvalidRequest, NotAllowed
-from bot.job import Job, JobState
 from bot.refs import JobId, ThreadRef
 from bot.request import LinkFrame, Requester, to_video
 from bot.rights import to_person
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.store import schema
 from bot.studio import Administration, Setting, UsageRow
-from tests.conftest import House, running, to_test_config
+from tests.conftest import MANUAL, House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,10 +30,7 @@ PLACES = ("use", "names", "csv", "lim", "set", "rul", "def", "act", "boss", "emp
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One bot; each test has a place of its own."""
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(settings, Faults()) as simulator:
+    async with Simulator(MANUAL, Faults()) as simulator:
         config = to_test_config(
             tmp_path_factory.mktemp("inn"),
             simulator,
@@ -69,12 +65,6 @@ async def ask(
     return receipt.job_id
 
 
-async def finish(house: House, job_id: JobId) -> Job:
-    job = await house.until(job_id, JobState.GENERATING)
-    await house.simulator.finish(str(job.generation_id))
-    return await house.delivered(job_id)
-
-
 def today(house: House) -> tuple[datetime, datetime]:
     now = house.clock.now()
     return now - timedelta(days=1), now + timedelta(days=1)
@@ -96,8 +86,8 @@ async def draw_nothing(_days: Sequence[UsageRow]) -> None:
 
 
 async def test_usage_is_of_one_place_by_person_and_by_model(inn: House) -> None:
-    done = await finish(inn, await ask(inn, "use", "u1", name="Ana"))
-    dear = await finish(inn, await ask(inn, "use", "u2", name="Ben", model="ray-2"))
+    done = await inn.finish(await ask(inn, "use", "u1", name="Ana"))
+    dear = await inn.finish(await ask(inn, "use", "u2", name="Ben", model="ray-2"))
     with pytest.raises(FrameRejected):
         await ask(inn, "use", "u1", name="Ana", start_frame=LinkFrame(url="not a link"))
     await ask(inn, "names", "u1", name="Ana")
@@ -122,7 +112,7 @@ async def test_people_are_told_apart(inn: House) -> None:
 
 
 async def test_the_file_has_a_line_for_each_person_model_and_day(inn: House) -> None:
-    done = await finish(inn, await ask(inn, "csv", "c1", name="=HYPERLINK(evil)"))
+    done = await inn.finish(await ask(inn, "csv", "c1", name="=HYPERLINK(evil)"))
     await ask(inn, "csv", "c1", name="=HYPERLINK(evil)")
     await ask(inn, "csv", "c1", name="=HYPERLINK(evil)", model="ray-2")
     await ask(inn, "csv", "c2", name='Ana, "the\nbest"')
@@ -141,7 +131,7 @@ async def test_the_file_has_a_line_for_each_person_model_and_day(inn: House) -> 
 
 
 async def test_the_days_of_a_place_come_as_rows_and_files(inn: House) -> None:
-    done = await finish(inn, await ask(inn, "day", "d1", name="Ana"))
+    done = await inn.finish(await ask(inn, "day", "d1", name="Ana"))
     used = await inn.studio_with(chart=draw_nothing).admin.usage_of_days("recording:day", 7)
     assert [row.asked for row in used.days] == [0] * 6 + [1]
     assert used.days[-1].charged == done.cost
@@ -179,7 +169,7 @@ async def test_the_audit_log_says_limits_as_they_are_said_in_chat(inn: House) ->
 
 
 async def test_limits_say_what_holds_and_what_is_used(inn: House) -> None:
-    done = await finish(inn, await ask(inn, "lim", "l1"))
+    done = await inn.finish(await ask(inn, "lim", "l1"))
     held = await inn.job(await ask(inn, "lim", "l2"))
     page = await inn.studio.admin.limits("recording:lim")
     assert page.limits.usd_per_tenant_per_month == 5

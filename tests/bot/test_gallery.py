@@ -49,14 +49,7 @@ async def clip_of(house: House, user: str = "ana", **more: object) -> Job:
     request = to_request(user=user, key=f"{user}{len(house.jobs)}").model_copy(update=more)
     job_id = (await house.studio.submit(request)).job_id
     house.jobs.append(job_id)
-    return await finish(house, job_id)
-
-
-async def finish(house: House, job_id: JobId) -> Job:
-    job = await house.until(job_id, JobState.GENERATING)
-    assert job.generation_id is not None
-    await house.simulator.finish(job.generation_id)
-    return await house.delivered(job_id)
+    return await house.finish(job_id)
 
 
 def copies(chat: RecordingAdapter, job_id: JobId) -> list[Post]:
@@ -125,7 +118,7 @@ async def test_a_copy_has_the_name_that_the_clip_was_posted_under(house: House) 
         thread=first.request.thread,
         choice="9:16",
     )
-    changed = await finish(house, receipt.job_id)
+    changed = await house.finish(receipt.job_id)
     await house.studio.gallery.send(changed.id, to_requester("ben"))
     told = [note for each in house.chat.posts for note in each.notices]
     names = [

@@ -23,7 +23,7 @@ from bot.studio import Receipt
 from bot.tables import ModerationTable
 from bot.text import describe, describe_error, describe_rules
 from tests import rendered
-from tests.conftest import House, running, to_test_config
+from tests.conftest import MANUAL, House, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,10 +34,7 @@ ADMIN, HERE = to_requester("ada"), "recording:local"
 async def school(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One bot for all tests here; each has a channel and people of its own."""
     faults, clock = Faults(), MovableClock()
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(settings, faults) as simulator:
+    async with Simulator(MANUAL, faults) as simulator:
         folder = tmp_path_factory.mktemp("school")
         moderation = {"blocked_words": ["nazi"]}
         config = to_test_config(folder, simulator, moderation=moderation)

@@ -47,11 +47,11 @@ from bot.request import (
     Requester,
     to_video,
 )
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.store import ledger, schema, settings
 from bot.text import describe_error
 from tests import rendered
-from tests.conftest import House, running, to_test_config
+from tests.conftest import MANUAL, House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -80,10 +80,7 @@ class SlowChat(RecordingAdapter):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def simulator() -> AsyncIterator[Simulator]:
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(settings, Faults()) as running_simulator:
+    async with Simulator(MANUAL, Faults()) as running_simulator:
         yield running_simulator
 
 
@@ -121,14 +118,6 @@ async def entries(house: House, job_id: JobId) -> list[str]:
     """The kinds of a job's ledger entries."""
     query = select(schema.ledger_entries.c.kind).where(schema.ledger_entries.c.job_id == job_id)
     return await house.app.database.read(lambda conn: list(conn.execute(query).scalars()))
-
-
-async def finish(house: House, job_id: JobId) -> Job:
-    """Let a job's generation end, and wait for its clip."""
-    job = await house.until(job_id, JobState.GENERATING)
-    assert job.generation_id is not None
-    await house.simulator.finish(job.generation_id)
-    return await house.delivered(job_id)
 
 
 def hold_reads(house: House) -> SlowChat:
@@ -441,7 +430,7 @@ async def test_a_nearly_full_disk_starts_nothing_new_and_finishes_the_old(
             "Nothing was charged.",
         )
         assert len(await house.studio.jobs(to_requester())) == 1
-        await finish(house, old)
+        await house.finish(old)
 
 
 async def test_newcomers_wait_as_many_days_as_the_place_says(
@@ -488,7 +477,7 @@ async def test_a_job_is_shown_with_its_clip_to_everyone_in_its_place(inn: House)
     assert not isinstance(waiting.notice, Delivered)
     assert waiting.line.price == 136_858
     assert [state for _, state in waiting.events][:2] == ["received", "accepted"]
-    job = await finish(inn, job_id)
+    job = await inn.finish(job_id)
     shown = await inn.studio.show(job_id, to_requester("own3"))
     assert isinstance(shown.notice, Delivered)
     assert Path(shown.notice.path).stat().st_size == shown.notice.bytes
@@ -509,7 +498,7 @@ async def test_a_job_is_shown_with_its_clip_to_everyone_in_its_place(inn: House)
 
 async def test_a_clip_that_is_no_longer_kept_is_told_by_its_end(inn: House) -> None:
     job_id = await inn.ask(user="own4")
-    await finish(inn, job_id)
+    await inn.finish(job_id)
     shown = await inn.studio.show(job_id, to_requester("own4"))
     assert isinstance(shown.notice, Delivered)
     Path(shown.notice.path).unlink()
@@ -535,7 +524,7 @@ async def test_usage_counts_what_was_asked_delivered_and_refused(
 ) -> None:
     limits = {"usd_per_person_per_day": 0.35, "usd_per_channel_per_day": 100}
     async with open_inn(simulator, tmp_path, limits=limits) as house:
-        delivered = await finish(house, await house.ask())
+        delivered = await house.finish(await house.ask())
         await house.ask()
         with pytest.raises(QuotaExceeded) as refused:
             await house.ask(duration="9s")
@@ -588,7 +577,7 @@ async def test_what_is_not_there_cannot_be_remixed(inn: House) -> None:
 
 async def test_what_has_ended_cannot_be_cancelled(inn: House) -> None:
     job_id = await inn.ask(user="can1")
-    await finish(inn, job_id)
+    await inn.finish(job_id)
     with pytest.raises(InvalidRequest, match="already ended"):
         await inn.studio.cancel(job_id, to_requester("can1"))
 
@@ -682,7 +671,7 @@ async def test_nobody_is_made_to_pay_for_what_they_did_not_ask_for(inn: House) -
     guard = to_requester("guard")
     private = to_request(key="again2", user="again2").model_copy(update={"is_private": True})
     job_ids = {
-        (await finish(inn, await inn.ask(user="again3", key="again3"))).id: "only what failed",
+        (await inn.finish(await inn.ask(user="again3", key="again3"))).id: "only what failed",
         (await fail(inn, (await inn.studio.submit(private)).job_id)).id: "in private",
     }
     charged = await fail(inn, await inn.ask(user="again4", key="again4"))
@@ -710,7 +699,7 @@ async def test_nobody_is_made_to_pay_for_what_they_did_not_ask_for(inn: House) -
 
 
 async def test_a_deleted_clip_is_gone_and_its_cost_stays(inn: House) -> None:
-    job = await finish(inn, await inn.ask(user="del1"))
+    job = await inn.finish(await inn.ask(user="del1"))
     owner = to_requester("del1")
     shown = await inn.studio.show(job.id, owner)
     assert isinstance(shown.notice, Delivered)
@@ -734,7 +723,7 @@ async def test_a_deleted_clip_is_gone_and_its_cost_stays(inn: House) -> None:
 
 
 async def test_a_moderator_may_delete_which_is_remembered(inn: House) -> None:
-    job = await finish(inn, await inn.ask(user="del3"))
+    job = await inn.finish(await inn.ask(user="del3"))
     moderator = to_requester("del4")
     with pytest.raises(NotAllowed, match="somebody else's"):
         await inn.studio.delete(job.id, moderator)
@@ -748,7 +737,7 @@ async def test_a_moderator_may_delete_which_is_remembered(inn: House) -> None:
 
 
 async def test_a_post_that_cannot_be_reached_now_is_deleted_when_asked_again(inn: House) -> None:
-    job = await finish(inn, await inn.ask(user="del5"))
+    job = await inn.finish(await inn.ask(user="del5"))
     owner = to_requester("del5")
     faults: list[DeliveryError] = [DeliveryUnavailable("It is away.")]
     studio = inn.studio_with(delete_post=delete_after(faults, inn))
@@ -764,7 +753,7 @@ async def test_a_post_that_cannot_be_reached_now_is_deleted_when_asked_again(inn
 
 
 async def test_a_post_that_its_platform_keeps_is_told_of_and_goes_once_it_may(inn: House) -> None:
-    job = await finish(inn, await inn.ask(user="del10", key="del10"))
+    job = await inn.finish(await inn.ask(user="del10", key="del10"))
     owner, why = to_requester("del10"), "The workspace keeps everything."
     shown = (await inn.studio.show(job.id, owner)).notice
     assert isinstance(shown, Delivered)
@@ -812,7 +801,7 @@ async def test_only_a_clip_can_be_deleted(inn: House) -> None:
 
 
 async def test_a_deleted_clip_is_not_continued(inn: House) -> None:
-    job = await finish(inn, await inn.ask(user="del8"))
+    job = await inn.finish(await inn.ask(user="del8"))
     await inn.studio.delete(job.id, to_requester("del8"))
     with pytest.raises(InvalidRequest, match=f"The clip of {job.id} was deleted"):
         await inn.ask("go on", user="del8", key="del9", start_frame=ClipFrame(job_id=job.id))
@@ -860,12 +849,12 @@ async def test_an_image_that_its_chat_forgot_is_at_hand_for_try_after_try(inn: H
         "start_frame": attach(inn, rendered.png(), is_fleeting=True),
         "end_frame": attach(inn, rendered.png(), is_fleeting=True),
     }
-    job = await finish(inn, await inn.ask(user="img8", key="img8", **images))
+    job = await inn.finish(await inn.ask(user="img8", key="img8", **images))
     inn.chat.images.clear()
     owner = to_requester("img8")
     for again in ("img9", "img10"):
         receipt = await inn.studio.retry(job.id, owner, dedupe_key=again, thread=GENERAL)
-        job = await finish(inn, receipt.job_id)
+        job = await inn.finish(receipt.job_id)
         assert len(kept_images(inn, job.id)) == 2
     await inn.studio.delete(job.id, owner)
     assert kept_images(inn, job.id) == []
@@ -873,7 +862,7 @@ async def test_an_image_that_its_chat_forgot_is_at_hand_for_try_after_try(inn: H
 
 async def test_a_try_that_came_to_nothing_keeps_no_image_and_ends_no_chain(inn: House) -> None:
     frame = attach(inn, rendered.png(), is_fleeting=True)
-    first = await finish(inn, await inn.ask(user="img11", key="img11", start_frame=frame))
+    first = await inn.finish(await inn.ask(user="img11", key="img11", start_frame=frame))
     del inn.chat.images[frame.attachment.id]
     inn.chat.images["none"] = b"no image"
     none = ImageFrame(attachment=Attachment(adapter="recording", id="none"))
@@ -1031,7 +1020,7 @@ async def test_an_old_request_is_not_taken_up_but_given_up(
 
 
 async def test_an_earlier_clip_is_continued(inn: House) -> None:
-    parent = await finish(inn, await inn.ask(user="ext1"))
+    parent = await inn.finish(await inn.ask(user="ext1"))
     job_id = await inn.ask("and on", user="ext2", start_frame=ClipFrame(job_id=parent.id))
     job = await inn.until(job_id, JobState.GENERATING)
     order = inn.simulator.generations[str(job.generation_id)].order
@@ -1052,7 +1041,7 @@ async def test_a_clip_that_is_not_there_or_not_finished_is_not_continued(inn: Ho
 
 
 async def test_a_clip_of_another_place_looks_like_none(inn: House) -> None:
-    parent = await finish(inn, await inn.ask(user="ext4"))
+    parent = await inn.finish(await inn.ask(user="ext4"))
     request = elsewhere(
         to_request(key="ext4", user="ext4", start_frame=ClipFrame(job_id=parent.id))
     )
@@ -1061,7 +1050,7 @@ async def test_a_clip_of_another_place_looks_like_none(inn: House) -> None:
 
 
 async def test_a_clip_is_continued_only_where_it_was_made(inn: House) -> None:
-    parent = await finish(inn, await inn.ask(user="ext5"))
+    parent = await inn.finish(await inn.ask(user="ext5"))
     assert parent.plan is not None
     plan = parent.plan.model_copy(update={"provider": "fal"}).model_dump(mode="json")
     await inn.app.database.write(

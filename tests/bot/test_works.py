@@ -16,11 +16,11 @@ from bot.job import Job, JobState
 from bot.notices import Accepted, ConfirmNeeded, Done
 from bot.refs import JobId, Price, ThreadRef
 from bot.request import ClipFrame, VideoWork
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.studio import Receipt
 from bot.text import describe, family_lines, option_line
 from bot.works import Given
-from tests.conftest import House, running, to_test_config
+from tests.conftest import MANUAL, House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -30,10 +30,7 @@ GENERAL = ThreadRef(adapter="recording", workspace="local", channel="general")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One bot for all tests here; each comes with persons of its own."""
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(settings, Faults()) as simulator:
+    async with Simulator(MANUAL, Faults()) as simulator:
         config = to_test_config(
             tmp_path_factory.mktemp("inn"),
             simulator,
@@ -45,17 +42,9 @@ async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
             yield house
 
 
-async def finish(house: House, job_id: JobId) -> Job:
-    """Let a job's generation end, and wait for its clip."""
-    job = await house.until(job_id, JobState.GENERATING)
-    assert job.generation_id is not None
-    await house.simulator.finish(job.generation_id)
-    return await house.delivered(job_id)
-
-
 async def made(house: House, user: str, prompt: str = "a red fox in snow", **work: Any) -> Job:
     """A finished clip of somebody's."""
-    return await finish(house, await house.ask(prompt, key=f"{user}:{prompt}", user=user, **work))
+    return await house.finish(await house.ask(prompt, key=f"{user}:{prompt}", user=user, **work))
 
 
 async def follow(
@@ -84,7 +73,7 @@ def clip_frames(job: Job) -> tuple[JobId | None, JobId | None]:
 async def test_a_clip_goes_on_has_a_past_and_is_joined(inn: House) -> None:
     first = await made(inn, "eva", aspect_ratio="16:9", model="ray-2")
     (extended,) = await follow(inn, first, "extend", "otto")
-    second = await finish(inn, extended.job_id)
+    second = await inn.finish(extended.job_id)
     assert clip_frames(second) == (first.id, None)
     assert isinstance(second.work, VideoWork)
     kept = (second.work.model, second.work.resolution, second.work.aspect_ratio)
@@ -196,7 +185,7 @@ async def test_one_confirm_starts_all_and_one_cancel_takes_all_back(inn: House) 
 async def test_a_page_tells_where_a_clip_comes_from_and_what_came_of_it(inn: House) -> None:
     first = await made(inn, "lia")
     (again,) = await follow(inn, first, "remix", "lia", prompt="a blue fox")
-    second = await finish(inn, again.job_id)
+    second = await inn.finish(again.job_id)
     (looped,) = await follow(inn, second, "loop", "lia")
     hidden = await follow(inn, second, "variation", "kit", is_private=True)
     shown = await inn.studio.show(second.id, to_requester("lia"))

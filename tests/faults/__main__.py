@@ -14,10 +14,10 @@ from typing import get_args
 
 from bot.job import JobState
 from bot.log import setup_logging
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.simulator.faults import Operation
 from bot.store import ledger
-from tests.conftest import House, running, to_test_config
+from tests.conftest import MANUAL, House, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.faults import discord
 from tests.faults.kit import (
@@ -49,9 +49,7 @@ Break = Callable[[House, FaultProxy], Awaitable[None]]
 
 async def outage(begin: Break, *, steps: int, moment: float) -> Outcome:
     """One job runs when it begins, another is asked for meanwhile."""
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
+    settings = MANUAL
     clock, chat = MovableClock(), RecordingAdapter()
     with TemporaryDirectory() as folder:
         async with Simulator(settings, Faults()) as simulator, before(simulator.base_url) as wire:

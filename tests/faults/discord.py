@@ -21,9 +21,10 @@ import aiohttp
 from adapters.discord.delivery import PATIENCE_SECONDS, Delivery
 from bot.job import JobState
 from bot.refs import JobId
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.store import ledger
 from tests.adapters.discord.conftest import GUILD, Street, Town
+from tests.conftest import MANUAL
 from tests.discord_server import DiscordServer
 from tests.fakes import MovableClock
 from tests.faults.certificates import Authority
@@ -57,9 +58,7 @@ Break = Callable[[Scene], Awaitable[None]]
 @asynccontextmanager
 async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
     """A bot that serves a server."""
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
+    settings = MANUAL
     lost, authority = set[str](), Authority(folder)
     async with (
         Simulator(settings, Faults()) as simulator,

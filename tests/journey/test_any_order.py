@@ -20,11 +20,11 @@ from bot.job import JobState
 from bot.notices import Notice
 from bot.ports import Memo
 from bot.refs import JobId, MessageRef, ThreadRef
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.simulator.account import Generation
 from bot.store import jobs
 from bot.store.schema import jobs as table
-from tests.conftest import House, running, to_test_config
+from tests.conftest import MANUAL, House, running, to_test_config
 from tests.crash.books import Book, Kind, PostgresBook, book
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 from tests.ports import free_port
@@ -252,9 +252,7 @@ def test_nor_does_it_on_postgresql(story: list[Step]) -> None:
 
 
 async def _play(story: list[Step], database: Kind) -> None:
-    quick = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
+    quick = MANUAL
     with tempfile.TemporaryDirectory() as folder:
         async with Simulator(quick, Faults()) as simulator, AsyncExitStack() as stack:
             kept = stack.enter_context(book(database, Path(folder)))

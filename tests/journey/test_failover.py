@@ -17,11 +17,11 @@ from bot.errors import QuotaExceeded
 from bot.job import Job, JobState
 from bot.notices import Delivered, Generating, Waiting
 from bot.refs import JobId
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.simulator.faces.fal import FACE as FAL
 from bot.simulator.faces.luma import FACE as LUMA
 from bot.store import attempts, settings
-from tests.conftest import KEY, House, running
+from tests.conftest import KEY, MANUAL, House, running
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 
 #: 5 s at 540p cost this at fal, by the clip; at Luma it depends on the pixels.
@@ -98,13 +98,7 @@ async def open_street(
     tmp_path: Path, chat: RecordingAdapter, clock: MovableClock
 ) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
-        small = SimulatorSettings(
-            manual=True,
-            same_clip=True,
-            full_size=False,
-            running_limit=None,
-            creates_per_minute=None,
-        )
+        small = MANUAL
 
         async def open_(**limits: Any) -> Street:
             luma, fal = [

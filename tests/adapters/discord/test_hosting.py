@@ -14,9 +14,10 @@ from PIL import Image
 
 from bot.job import JobState
 from bot.refs import JobId
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.store import jobs, messages
 from tests.adapters.discord.conftest import Street, Town, picture
+from tests.conftest import MANUAL
 from tests.discord_server import Message, Person
 from tests.discord_server.cdn import Upload
 
@@ -29,9 +30,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 
     So the bot does not take it for a neighbour that could be given a local link.
     """
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
+    settings = MANUAL
     running = Simulator(settings, Faults())
     await running.start("127.0.0.2")
     yield running

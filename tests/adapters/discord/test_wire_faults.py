@@ -21,8 +21,9 @@ from bot.errors import FrameRejected
 from bot.job import Job, JobState
 from bot.log import setup_logging
 from bot.refs import Attachment, JobId
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from tests.adapters.discord.conftest import Street, Town, picture
+from tests.conftest import MANUAL
 from tests.discord_server import Channel, DiscordServer, Intent, Kind, Message, Permission
 from tests.discord_server.cdn import Upload
 
@@ -33,10 +34,7 @@ NONE = discord.Intents.none()
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
     """A simulator that finishes only when told."""
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
-    async with Simulator(settings, Faults()) as running:
+    async with Simulator(MANUAL, Faults()) as running:
         yield running
 
 

@@ -22,8 +22,9 @@ from playwright.async_api import (
 
 from bot.job import JobState
 from bot.refs import JobId
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from tests.adapters.web.visitor import Visitor, visiting
+from tests.conftest import MANUAL
 from tests.fakes import MovableClock
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -139,9 +140,7 @@ async def chromium(folder: Path, *, running_limit: int = 10) -> AsyncIterator[Su
     if not CHROMIUM.exists():
         pytest.skip(f"There is no {CHROMIUM}; `apt-get install chromium` brings it.")
     expect.set_options(timeout=PATIENCE)
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
+    settings = MANUAL
     async with (
         Simulator(settings, Faults()) as simulator,
         visiting(folder, simulator, MovableClock(), running_limit=running_limit) as visitor,

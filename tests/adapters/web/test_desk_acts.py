@@ -24,11 +24,12 @@ from bot.job import Job, JobState
 from bot.overview import Blocked
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.request import Requester
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.store import jobs, places, schema
 from bot.store.columns import JobColumns
 from tests.adapters.web.sitting import Sitter, nonce, operating, running_place, told
 from tests.adapters.web.visitor import Visitor, visiting
+from tests.conftest import MANUAL
 from tests.fakes import MovableClock, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -93,9 +94,7 @@ class Inn:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inn]:
-    settings = SimulatorSettings(
-        manual=True, same_clip=True, full_size=False, running_limit=None, creates_per_minute=None
-    )
+    settings = MANUAL
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(Simulator(settings, Faults()))
         folder = tmp_path_factory.mktemp("inn")

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, select
 from bot.job import JobState
 from bot.refs import JobId, ThreadRef, money
 from bot.request import Requester
-from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator import Faults, Simulator
 from bot.store import schema
 from tests.adapters.web.sitting import Sitter, nonce, running_place
 from tests.adapters.web.visitor import Visitor, browsing, visiting
-from tests.conftest import House
+from tests.conftest import MANUAL, House
 from tests.fakes import MovableClock, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -236,13 +236,7 @@ async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inn]:
 
 def simulating() -> Simulator:
     return Simulator(
-        SimulatorSettings(
-            manual=True,
-            same_clip=True,
-            full_size=False,
-            running_limit=None,
-            creates_per_minute=None,
-        ),
+        MANUAL,
         Faults(),
     )
 

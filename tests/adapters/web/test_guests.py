@@ -13,7 +13,6 @@ from sqlalchemy import select
 
 from bot.errors import InvalidRequest
 from bot.job import JobState
-from bot.refs import JobId
 from bot.request import Requester
 from bot.simulator import Simulator
 from bot.store import schema
@@ -100,7 +99,7 @@ async def test_everybody_uses_the_playground_as_themselves(house: House) -> None
             assert own in (await news.next()).html
         asked = (await house.job(job)).request.requester
         assert (asked.person, asked.display_name) == ("web:local:Ana", "Ana")
-        await finish(house, job)
+        await house.finish(job)
         assert job in (await ana.get("/web/chat")).html
         assert job not in (await ben.get("/web/chat")).html
         thread = (await ben.get(f"/web/thread?job={job}")).html
@@ -127,13 +126,6 @@ async def test_everybody_uses_the_playground_as_themselves(house: House) -> None
         assert (await ana.get(f"/web/image?id={image}")).status == 200
         # Who is forgotten is let out, too.
         assert (await ben.get("/web/chat")).status == 401
-
-
-async def finish(house: House, job: JobId) -> None:
-    generation = (await house.until(job, JobState.GENERATING)).generation_id
-    assert generation
-    await house.simulator.finish(generation)
-    await house.delivered(job)
 
 
 async def test_the_operator_comes_to_both_and_who_runs_one_place_to_the_desk(
