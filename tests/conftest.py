@@ -85,7 +85,7 @@ def pytest_collection_finish() -> None:
 
 
 @dataclass
-class House:
+class RunningBot:
     """One running bot with its surroundings."""
 
     app: App
@@ -204,7 +204,7 @@ async def running(
     chat: RecordingAdapter,
     clock: MovableClock,
     **adapters: AdapterFactory,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[RunningBot]:
     """Run the bot while the block runs; a fault in it ends the block with that fault."""
     url = database_url(config)
     if url.startswith(SQLITE) and not (path := sqlite_path(url)).exists():
@@ -223,7 +223,7 @@ async def running(
         stop = asyncio.Event()
         group.create_task(app.run(stop))
         try:
-            yield House(app, simulator, chat, clock, config)
+            yield RunningBot(app, simulator, chat, clock, config)
         finally:
             stop.set()
 
@@ -259,13 +259,13 @@ def chat() -> RecordingAdapter:
 
 
 @pytest.fixture
-async def open_house(
+async def start_bot(
     tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
 ) -> AsyncIterator[Callable[..., Any]]:
     """Starts the bot, with changed tables where they are given by name."""
     async with AsyncExitStack() as stack:
 
-        async def start(**tables: dict[str, Any]) -> House:
+        async def start(**tables: dict[str, Any]) -> RunningBot:
             config = to_test_config(tmp_path, simulator, **tables)
             return await stack.enter_async_context(running(config, simulator, chat, clock))
 
@@ -273,6 +273,6 @@ async def open_house(
 
 
 @pytest.fixture
-async def house(open_house: Callable[..., Any]) -> House:
-    opened: House = await open_house()
+async def bot(start_bot: Callable[..., Any]) -> RunningBot:
+    opened: RunningBot = await start_bot()
     return opened

@@ -22,7 +22,7 @@ from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.studio import Studio
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
 
@@ -60,8 +60,8 @@ class Typing:
 class Sitting:
     """Somebody at the terminal, and what they read."""
 
-    def __init__(self, house: House, typing: Typing, shown: io.StringIO) -> None:
-        self.house, self._typing, self._shown = house, typing, shown
+    def __init__(self, bot: RunningBot, typing: Typing, shown: io.StringIO) -> None:
+        self.bot, self._typing, self._shown = bot, typing, shown
         self.asked = typing.asked
 
     async def says(self, line: str) -> str:
@@ -84,10 +84,10 @@ class Sitting:
     async def makes(self, line: str, state: JobState = JobState.DELIVERED) -> JobId:
         """Ask for a clip and wait until it stands so."""
         job_id = await self.asks(line)
-        made = await self.house.until(job_id, JobState.GENERATING)
+        made = await self.bot.until(job_id, JobState.GENERATING)
         assert made.generation_id is not None
-        await self.house.simulator.finish(made.generation_id)
-        await self.house.until(job_id, state)
+        await self.bot.simulator.finish(made.generation_id)
+        await self.bot.until(job_id, state)
         return job_id
 
 
@@ -126,10 +126,10 @@ def sit(
             )
 
         config = to_test_config(tmp_path, simulator, **tables)
-        async with running(config, simulator, chat, clock, terminal=create) as house:
+        async with running(config, simulator, chat, clock, terminal=create) as bot:
             await asyncio.wait_for(typing.is_idle.wait(), 10)
-            yield Sitting(house, typing, shown)
-            await house.check_books()
+            yield Sitting(bot, typing, shown)
+            await bot.check_books()
 
     return at_the_terminal
 
@@ -186,9 +186,9 @@ async def test_people_who_take_turns_star_and_ask_each_other(sit: Sit) -> None:
         await ben.says("wait")
     async with sit("ana") as ana:
         await ana.says(f"allow {asked}")
-        await ana.house.until(asked, JobState.GENERATING)
+        await ana.bot.until(asked, JobState.GENERATING)
         assert "comes here" in await ana.says("admin digest on")
-        ana.house.clock.move(days=7)
+        ana.bot.clock.move(days=7)
         await ana.reads("The week with Raybot")
 
 

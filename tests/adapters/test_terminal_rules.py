@@ -23,7 +23,7 @@ async def test_what_a_filter_refused_is_explained_and_asked_for_otherwise(sit: S
     grim = ""
     async with sit("ana", limits={"running_per_person": 9}) as ana:
         for reason, minded, change, again in REFUSED:
-            ana.house.simulator.faults.fail(reason)
+            ana.bot.simulator.faults.fail(reason)
             grim = await ana.makes("a grim fox --loop --ar 16:9", JobState.FAILED)
             told = (await ana.reads(f"video service minded {minded}")).rpartition("✗ ")[2]
             shown = await ana.says(f"show {grim}")
@@ -63,7 +63,7 @@ async def test_who_confirms_it_is_forgotten_but_for_the_sums(sit: Sit, tmp_path:
         assert "being removed" in begun
         for stays in ("video service keeps", "backups", "sums of money", "audit log"):
             assert stays in begun
-        await forgotten(ana.house)
+        await forgotten(ana.bot)
 
         assert "Nothing of yours is kept here" in await ana.says("forget me")
         assert "my red house" not in await ana.says(f"show {fox}")
@@ -72,8 +72,8 @@ async def test_who_confirms_it_is_forgotten_but_for_the_sums(sit: Sit, tmp_path:
         left = [path.name for path in folder.iterdir()]
         assert [name for name in left if "blue-boat" in name]
         assert "my-red-house" not in " ".join(left) + (folder / ".transcript.jsonl").read_text()
-        assert "my-face" not in await rows(ana.house)
-        job, made = await ana.house.job(fox), ana.house.simulator.generations.values()
+        assert "my-face" not in await rows(ana.bot)
+        job, made = await ana.bot.job(fox), ana.bot.simulator.generations.values()
         assert {each.id for each in made if each.is_deleted} == {job.generation_id}
         assert f"your budget per day: {money(job.cost)} of" in await ana.says("usage")
         assert "forget" in await ana.says("admin audit")

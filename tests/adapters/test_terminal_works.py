@@ -39,7 +39,7 @@ async def test_everything_can_be_made_of_a_clip_by_typing(sit: Sit) -> None:
             assert "Accepted" in await ana.says(typed), typed
         shown = await ana.says(f"show {fox}")
         assert shown.count(" r-") >= len(RELATIONS)
-        read = ana.house.app.database.read
+        read = ana.bot.app.database.read
         every = await read(lambda c: jobs.of_person(c, "terminal:local:ana", search="", page=1))
         made = [each for each in every if each.parent == fox]
         assert sorted(each.request.relation or "" for each in made) == sorted(RELATIONS)

@@ -24,7 +24,7 @@ from tests.bot.store.conftest import NOW, UNLIMITED, Books, to_plan
 from tests.fakes import MovableClock, to_request
 
 
-class Desk:
+class AdmissionHarness:
     """The admission of a provider on a true database, and what it wanted to be shown."""
 
     def __init__(self, books: Books, clock: MovableClock) -> None:
@@ -79,10 +79,10 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
+async def harness(tmp_path: Path, clock: MovableClock) -> AsyncIterator[AdmissionHarness]:
     database = open_database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
     await database.start()
-    opened = Desk(Books(database), clock)
+    opened = AdmissionHarness(Books(database), clock)
     # The one slot is taken, so nobody goes.
     taken = await opened.books.accept(await opened.books.received(user="early"))
     await opened.books.change(taken, admitted_at=clock.now())
@@ -96,67 +96,73 @@ async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
 
 
 async def test_everyone_who_waits_hears_once_that_it_is_down_and_once_that_it_is_back(
-    desk: Desk,
+    harness: AdmissionHarness,
 ) -> None:
-    waiting = await desk.wait(people=20, each=4)
+    waiting = await harness.wait(people=20, each=4)
     for _ in range(3):
-        desk.admission.trouble(ProviderAuthError("The key is refused.", provider="luma"))
-    down = await desk.until_shown(len(waiting))
+        harness.admission.trouble(ProviderAuthError("The key is refused.", provider="luma"))
+    down = await harness.until_shown(len(waiting))
     assert {job_id for job_id, _ in down} == {job.id for job in waiting}
-    assert desk.admission.trouble_sentence == "The key is refused."
-    desk.clock.move(minutes=6)
-    desk.admission.trouble(ProviderAuthError("The key is refused.", provider="luma"))
-    desk.admission.taken()
-    back = await desk.until_shown(len(waiting))
+    assert harness.admission.trouble_sentence == "The key is refused."
+    harness.clock.move(minutes=6)
+    harness.admission.trouble(ProviderAuthError("The key is refused.", provider="luma"))
+    harness.admission.taken()
+    back = await harness.until_shown(len(waiting))
     assert {job_id for job_id, _ in back} == {job.id for job in waiting}
-    assert desk.shown == []
-    assert desk.admission.trouble_sentence is None
+    assert harness.shown == []
+    assert harness.admission.trouble_sentence is None
 
 
-async def test_news_for_a_long_line_comes_in_turn_and_not_as_a_flood(desk: Desk) -> None:
-    waiting = await desk.wait(people=20, each=4)
-    desk.admission.trouble(ProviderAuthError(provider="luma"))
-    shown = await desk.until_shown(len(waiting))
+async def test_news_for_a_long_line_comes_in_turn_and_not_as_a_flood(
+    harness: AdmissionHarness,
+) -> None:
+    waiting = await harness.wait(people=20, each=4)
+    harness.admission.trouble(ProviderAuthError(provider="luma"))
+    shown = await harness.until_shown(len(waiting))
     early = {job_id for job_id, after in shown if after == 0.0}
     assert len(early) == SHOWN_IN_LINE
     assert early >= {job.id for job in waiting[::4]}, "one of each person's"
     assert max(after for _, after in shown) == (len(waiting) - SHOWN_IN_LINE) / TOLD_A_SECOND
 
 
-async def test_whoever_asks_at_the_same_time_reads_the_same_line(desk: Desk) -> None:
-    waiting = await desk.wait(people=3, each=1)
-    places = await asyncio.gather(*(desk.admission.positions() for _ in waiting))
+async def test_whoever_asks_at_the_same_time_reads_the_same_line(
+    harness: AdmissionHarness,
+) -> None:
+    waiting = await harness.wait(people=3, each=1)
+    places = await asyncio.gather(*(harness.admission.positions() for _ in waiting))
     assert [found[job.id] for found, job in zip(places, waiting, strict=True)] == [1, 2, 3]
 
 
-async def test_a_farewell_of_the_service_is_told_once(desk: Desk) -> None:
-    provider = desk.admission._provider
+async def test_a_farewell_of_the_service_is_told_once(harness: AdmissionHarness) -> None:
+    provider = harness.admission._provider
     assert isinstance(provider, Luma)
     provider._api.sunset = "Sat, 24 Oct 2026 00:00:00 GMT"
     for _ in range(3):
-        desk.clock.move(minutes=11)
+        harness.clock.move(minutes=11)
         await asyncio.sleep(0.05)
     async with asyncio.timeout(5):
-        while not (told := await desk.books.database.read(settings.untold)):
-            desk.clock.move(minutes=11)
+        while not (told := await harness.books.database.read(settings.untold)):
+            harness.clock.move(minutes=11)
             await asyncio.sleep(0.05)
     [notice] = told
     assert "luma says that it will close its address (Sat, 24 Oct 2026" in notice.sentence
 
 
-async def test_a_wall_clock_set_back_does_not_prolong_a_pause(desk: Desk) -> None:
-    [job] = await desk.wait(people=1, each=1)
-    desk.admission.trouble(ProviderAuthError(provider="luma"))
-    await desk.until_shown(1)
-    await desk.books.sql("UPDATE jobs SET state = 'cancelled' WHERE person LIKE '%early'")
-    desk.clock.set_wall(hours=-1)
-    desk.clock.move(minutes=6)
+async def test_a_wall_clock_set_back_does_not_prolong_a_pause(harness: AdmissionHarness) -> None:
+    [job] = await harness.wait(people=1, each=1)
+    harness.admission.trouble(ProviderAuthError(provider="luma"))
+    await harness.until_shown(1)
+    await harness.books.sql("UPDATE jobs SET state = 'cancelled' WHERE person LIKE '%early'")
+    harness.clock.set_wall(hours=-1)
+    harness.clock.move(minutes=6)
     async with asyncio.timeout(5):
-        while (await desk.books.get(job.id)).admitted_at is None:
+        while (await harness.books.get(job.id)).admitted_at is None:
             await asyncio.sleep(0.01)
 
 
-async def test_two_hundred_of_one_do_not_stand_before_ten_others(desk: Desk) -> None:
+async def test_two_hundred_of_one_do_not_stand_before_ten_others(
+    harness: AdmissionHarness,
+) -> None:
     """With one slot, none of the ten waits behind more than one of the two hundred."""
 
     def flood(tx: Tx) -> None:
@@ -166,14 +172,14 @@ async def test_two_hundred_of_one_do_not_stand_before_ten_others(desk: Desk) -> 
             at = NOW + timedelta(milliseconds=number)
             ledger.accept(tx, job, to_plan(request), UNLIMITED, at)
 
-    await desk.books.database.write(flood)
-    others = await desk.wait(people=10, each=1)
+    await harness.books.database.write(flood)
+    others = await harness.wait(people=10, each=1)
     left, went = {job.id for job in others}, list[JobId]()
     while left:
-        await desk.books.sql(
+        await harness.books.sql(
             "UPDATE jobs SET state = 'cancelled', ended_at = created_at "
             "WHERE state = 'accepted' AND admitted_at IS NOT NULL"
         )
-        went.append(await desk.until_let_in())
+        went.append(await harness.until_let_in())
         left.discard(went[-1])
     assert len(went) <= 11

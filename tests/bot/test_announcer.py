@@ -101,7 +101,7 @@ class Chat(RecordingAdapter):
         return [(post.key.rpartition(":")[2], type(post.notices[-1]).__name__) for post in found]
 
 
-class Desk:
+class AnnouncerHarness:
     """A running announcer on a true database."""
 
     def __init__(self, books: Books, chat: Chat, clock: MovableClock) -> None:
@@ -141,277 +141,285 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Desk]:
+async def harness(tmp_path: Path, clock: MovableClock) -> AsyncIterator[AnnouncerHarness]:
     database = open_database(f"sqlite+aiosqlite:///{tmp_path / 'raybot.db'}")
     await database.start()
-    desk = Desk(Books(database), Chat(), clock)
+    harness = AnnouncerHarness(Books(database), Chat(), clock)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(desk.announcer.run())
-        yield desk
+        task = group.create_task(harness.announcer.run())
+        yield harness
         task.cancel()
     await database.stop()
 
 
-async def test_one_message_follows_its_job(desk: Desk) -> None:
-    job = await desk.books.received()
-    desk.announcer.touch(job.id)
-    await desk.until(job, "Received")
-    job = await desk.books.accept(job)
-    desk.announcer.touch(job.id)
-    await desk.until(job, "Received", "Queued")
-    job = await desk.books.end(job, S.CANCELLED)
-    desk.announcer.touch(job.id)
-    await desk.until(job, "Received", "Queued", "Cancelled")
+async def test_one_message_follows_its_job(harness: AnnouncerHarness) -> None:
+    job = await harness.books.received()
+    harness.announcer.touch(job.id)
+    await harness.until(job, "Received")
+    job = await harness.books.accept(job)
+    harness.announcer.touch(job.id)
+    await harness.until(job, "Received", "Queued")
+    job = await harness.books.end(job, S.CANCELLED)
+    harness.announcer.touch(job.id)
+    await harness.until(job, "Received", "Queued", "Cancelled")
 
 
-async def test_what_did_not_change_is_not_edited(desk: Desk) -> None:
-    job = await desk.books.received()
+async def test_what_did_not_change_is_not_edited(harness: AnnouncerHarness) -> None:
+    job = await harness.books.received()
     for _ in range(3):
-        await desk.show(job)
-    await desk.show(await desk.books.change(job, tries=1))
-    assert desk.chat.said(job) == ["Received"]
+        await harness.show(job)
+    await harness.show(await harness.books.change(job, tries=1))
+    assert harness.chat.said(job) == ["Received"]
 
 
-async def test_edits_wait_for_one_another_and_show_the_last(desk: Desk) -> None:
-    desk.chat.edit_seconds = 5
-    job = await desk.books.received()
-    await desk.show(job)
-    job = await desk.books.accept(job)
-    await desk.show(job)
-    assert desk.chat.said(job) == ["Received"]
-    job = await desk.books.end(job, S.CANCELLED)
-    desk.announcer.touch(job.id)
-    desk.clock.move(seconds=6)
-    await desk.until(job, "Received", "Cancelled")
+async def test_edits_wait_for_one_another_and_show_the_last(harness: AnnouncerHarness) -> None:
+    harness.chat.edit_seconds = 5
+    job = await harness.books.received()
+    await harness.show(job)
+    job = await harness.books.accept(job)
+    await harness.show(job)
+    assert harness.chat.said(job) == ["Received"]
+    job = await harness.books.end(job, S.CANCELLED)
+    harness.announcer.touch(job.id)
+    harness.clock.move(seconds=6)
+    await harness.until(job, "Received", "Cancelled")
 
 
-async def test_a_stop_waits_for_the_last_words_and_not_for_their_turn(desk: Desk) -> None:
-    desk.chat.edit_seconds = 5
-    job = await desk.books.received()
-    await desk.show(job)
-    job = await desk.books.end(job, S.CANCELLED)
-    desk.announcer.touch(job.id)
-    await desk.announcer.drain(2)
-    assert desk.chat.said(job) == ["Received", "Cancelled"]
+async def test_a_stop_waits_for_the_last_words_and_not_for_their_turn(
+    harness: AnnouncerHarness,
+) -> None:
+    harness.chat.edit_seconds = 5
+    job = await harness.books.received()
+    await harness.show(job)
+    job = await harness.books.end(job, S.CANCELLED)
+    harness.announcer.touch(job.id)
+    await harness.announcer.drain(2)
+    assert harness.chat.said(job) == ["Received", "Cancelled"]
 
 
-async def test_a_stop_hurries_no_platform_that_asked_us_to_wait(desk: Desk) -> None:
-    job = await desk.books.received()
-    desk.chat.faults[job.id] = DeliveryUnavailable(retry_after=60)
-    await desk.show(job)
-    await desk.announcer.drain(2)
-    assert desk.chat.refused == 1
+async def test_a_stop_hurries_no_platform_that_asked_us_to_wait(harness: AnnouncerHarness) -> None:
+    job = await harness.books.received()
+    harness.chat.faults[job.id] = DeliveryUnavailable(retry_after=60)
+    await harness.show(job)
+    await harness.announcer.drain(2)
+    assert harness.chat.refused == 1
 
 
-async def test_a_stop_waits_for_no_platform_for_ever(desk: Desk) -> None:
-    job = await desk.books.received()
-    desk.chat.slow[job.id] = asyncio.Event()
-    desk.announcer.touch(job.id)
-    began = desk.clock.boottime()
-    await desk.announcer.drain(0.1)
-    assert desk.clock.boottime() - began < LAST_WORDS_SECONDS
-    assert desk.chat.said(job) == []
+async def test_a_stop_waits_for_no_platform_for_ever(harness: AnnouncerHarness) -> None:
+    job = await harness.books.received()
+    harness.chat.slow[job.id] = asyncio.Event()
+    harness.announcer.touch(job.id)
+    began = harness.clock.boottime()
+    await harness.announcer.drain(0.1)
+    assert harness.clock.boottime() - began < LAST_WORDS_SECONDS
+    assert harness.chat.said(job) == []
 
 
-async def test_where_nothing_can_be_edited_the_first_words_stay(desk: Desk) -> None:
-    desk.chat.can_edit = False
-    job = await desk.books.received()
-    await desk.show(job)
-    await desk.show(await desk.books.accept(job))
-    assert desk.chat.said(job) == ["Received"]
+async def test_where_nothing_can_be_edited_the_first_words_stay(harness: AnnouncerHarness) -> None:
+    harness.chat.can_edit = False
+    job = await harness.books.received()
+    await harness.show(job)
+    await harness.show(await harness.books.accept(job))
+    assert harness.chat.said(job) == ["Received"]
 
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [(None, AGAIN_SECONDS), (7.0, 7.0)])
 async def test_a_platform_that_is_down_hears_the_last_word_later(
-    desk: Desk, retry_after: float | None, seconds: float
+    harness: AnnouncerHarness, retry_after: float | None, seconds: float
 ) -> None:
     """Else a person would never learn that their job failed."""
-    job = await desk.books.end(await desk.books.received())
-    desk.chat.faults[job.id] = DeliveryUnavailable(retry_after=retry_after)
-    await desk.show(job)
-    desk.clock.move(seconds=seconds - 2)
-    await desk.show(job)
-    assert desk.chat.refused == 1, "not asked again before its time"
-    desk.chat.faults.clear()
-    desk.clock.move(seconds=3)
-    await desk.until(job, "Failed")
+    job = await harness.books.end(await harness.books.received())
+    harness.chat.faults[job.id] = DeliveryUnavailable(retry_after=retry_after)
+    await harness.show(job)
+    harness.clock.move(seconds=seconds - 2)
+    await harness.show(job)
+    assert harness.chat.refused == 1, "not asked again before its time"
+    harness.chat.faults.clear()
+    harness.clock.move(seconds=3)
+    await harness.until(job, "Failed")
 
 
-async def test_a_thread_that_is_gone_is_left_alone(desk: Desk) -> None:
-    job = await desk.books.received()
-    desk.chat.faults[job.id] = ThreadGone()
-    await desk.show(job)
-    desk.chat.faults.clear()
-    desk.clock.move(hours=1)
-    await desk.show(await desk.books.received())
-    assert desk.chat.refused == 1
-    assert desk.chat.said(job) == []
+async def test_a_thread_that_is_gone_is_left_alone(harness: AnnouncerHarness) -> None:
+    job = await harness.books.received()
+    harness.chat.faults[job.id] = ThreadGone()
+    await harness.show(job)
+    harness.chat.faults.clear()
+    harness.clock.move(hours=1)
+    await harness.show(await harness.books.received())
+    assert harness.chat.refused == 1
+    assert harness.chat.said(job) == []
 
 
-async def test_a_fault_of_a_platform_does_not_end_the_bot(desk: Desk) -> None:
-    job = await desk.books.received()
-    desk.chat.faults[job.id] = ValueError("a broken promise")
-    await desk.show(job)
-    desk.chat.faults.clear()
-    await desk.show(job)
-    assert desk.chat.said(job) == ["Received"]
+async def test_a_fault_of_a_platform_does_not_end_the_bot(harness: AnnouncerHarness) -> None:
+    job = await harness.books.received()
+    harness.chat.faults[job.id] = ValueError("a broken promise")
+    await harness.show(job)
+    harness.chat.faults.clear()
+    await harness.show(job)
+    assert harness.chat.said(job) == ["Received"]
 
 
-async def test_a_platform_that_is_no_longer_set_up_is_passed_over(desk: Desk) -> None:
-    job = await desk.books.received()
-    await desk.books.sql(
+async def test_a_platform_that_is_no_longer_set_up_is_passed_over(
+    harness: AnnouncerHarness,
+) -> None:
+    job = await harness.books.received()
+    await harness.books.sql(
         'UPDATE jobs SET request = replace(request, \'"adapter": "recording"\', '
         '\'"adapter": "gone"\') WHERE id = :id',
         id=job.id,
     )
-    await desk.show(job)
-    assert desk.chat.said(job) == []
+    await harness.show(job)
+    assert harness.chat.said(job) == []
 
 
-async def showing_images(desk: Desk) -> tuple[Job, MessageRef]:
+async def showing_images(harness: AnnouncerHarness) -> tuple[Job, MessageRef]:
     """A job, and the message that shows its images to the video service."""
-    job = await desk.books.received()
+    job = await harness.books.received()
     shown = MessageRef(thread=job.request.thread, message="letter")
     key = messages.images_key(job.id)
-    await desk.books.database.write(lambda tx: messages.put(tx, key, job.id, shown, "images"))
+    await harness.books.database.write(lambda tx: messages.put(tx, key, job.id, shown, "images"))
     return job, shown
 
 
-async def test_what_showed_its_images_goes_when_a_job_has_ended(desk: Desk) -> None:
-    job, shown = await showing_images(desk)
-    await desk.show(job)
-    assert desk.chat.deleted == []
-    desk.chat.faults[job.id] = ThreadGone("Its status message is gone.")
-    await desk.show(await desk.books.end(job))
-    await desk.show(job)
-    assert desk.chat.deleted == [shown]
-    assert await desk.books.database.read(messages.showing_images) == []
+async def test_what_showed_its_images_goes_when_a_job_has_ended(harness: AnnouncerHarness) -> None:
+    job, shown = await showing_images(harness)
+    await harness.show(job)
+    assert harness.chat.deleted == []
+    harness.chat.faults[job.id] = ThreadGone("Its status message is gone.")
+    await harness.show(await harness.books.end(job))
+    await harness.show(job)
+    assert harness.chat.deleted == [shown]
+    assert await harness.books.database.read(messages.showing_images) == []
 
 
-async def test_what_showed_images_goes_later_where_the_platform_is_down(desk: Desk) -> None:
-    job, shown = await showing_images(desk)
-    desk.chat.delete_trouble = DeliveryUnavailable(retry_after=7.0)
-    await desk.show(await desk.books.end(job))
-    assert desk.chat.said(job) == ["Failed"], "its last word waits for nothing"
-    assert await desk.books.database.read(messages.showing_images) == [job.id]
-    desk.chat.delete_trouble = None
-    desk.clock.move(seconds=8)
-    await desk.settle()
-    assert desk.chat.deleted == [shown]
-    assert await desk.books.database.read(messages.showing_images) == []
+async def test_what_showed_images_goes_later_where_the_platform_is_down(
+    harness: AnnouncerHarness,
+) -> None:
+    job, shown = await showing_images(harness)
+    harness.chat.delete_trouble = DeliveryUnavailable(retry_after=7.0)
+    await harness.show(await harness.books.end(job))
+    assert harness.chat.said(job) == ["Failed"], "its last word waits for nothing"
+    assert await harness.books.database.read(messages.showing_images) == [job.id]
+    harness.chat.delete_trouble = None
+    harness.clock.move(seconds=8)
+    await harness.settle()
+    assert harness.chat.deleted == [shown]
+    assert await harness.books.database.read(messages.showing_images) == []
 
 
-async def test_what_showed_images_and_can_never_be_deleted_is_let_be(desk: Desk) -> None:
-    job, _ = await showing_images(desk)
-    desk.chat.delete_trouble = ThreadGone()
-    await desk.show(await desk.books.end(job))
-    assert await desk.books.database.read(messages.showing_images) == []
+async def test_what_showed_images_and_can_never_be_deleted_is_let_be(
+    harness: AnnouncerHarness,
+) -> None:
+    job, _ = await showing_images(harness)
+    harness.chat.delete_trouble = ThreadGone()
+    await harness.show(await harness.books.end(job))
+    assert await harness.books.database.read(messages.showing_images) == []
 
 
-async def test_many_at_once_are_all_shown(desk: Desk) -> None:
-    made = [await desk.books.received() for _ in range(30)]
+async def test_many_at_once_are_all_shown(harness: AnnouncerHarness) -> None:
+    made = [await harness.books.received() for _ in range(30)]
     for job in made:
-        desk.announcer.touch(job.id)
-    await desk.chat.until(lambda: len(desk.chat.posts) == len(made))
+        harness.announcer.touch(job.id)
+    await harness.chat.until(lambda: len(harness.chat.posts) == len(made))
 
 
-async def test_a_slow_message_holds_up_no_other(desk: Desk) -> None:
-    made = [await desk.books.received() for _ in range(3 * AT_ONCE)]
+async def test_a_slow_message_holds_up_no_other(harness: AnnouncerHarness) -> None:
+    made = [await harness.books.received() for _ in range(3 * AT_ONCE)]
     slow, *others = made
-    desk.chat.slow[slow.id] = asyncio.Event()
+    harness.chat.slow[slow.id] = asyncio.Event()
     for job in made:
-        desk.announcer.touch(job.id)
-    await desk.chat.until(lambda: len(desk.chat.posts) == len(others))
-    assert desk.chat.said(slow) == []
-    assert desk.chat.most_at_once <= AT_ONCE
-    desk.chat.slow[slow.id].set()
-    await desk.until(slow, "Received")
+        harness.announcer.touch(job.id)
+    await harness.chat.until(lambda: len(harness.chat.posts) == len(others))
+    assert harness.chat.said(slow) == []
+    assert harness.chat.most_at_once <= AT_ONCE
+    harness.chat.slow[slow.id].set()
+    await harness.until(slow, "Received")
 
 
-async def test_one_message_is_in_one_pair_of_hands(desk: Desk) -> None:
+async def test_one_message_is_in_one_pair_of_hands(harness: AnnouncerHarness) -> None:
     """Two posts of one status at the same time would be two messages."""
-    job = await desk.books.received()
-    desk.chat.slow[job.id] = asyncio.Event()
-    desk.announcer.touch(job.id)
-    while not desk.chat.most_at_once:
+    job = await harness.books.received()
+    harness.chat.slow[job.id] = asyncio.Event()
+    harness.announcer.touch(job.id)
+    while not harness.chat.most_at_once:
         await asyncio.sleep(0)
-    await desk.books.accept(job)
-    desk.announcer.touch(job.id)
-    mark = await desk.books.received(user="mark")
-    desk.announcer.touch(mark.id)
-    await desk.until(mark, "Received")
-    assert desk.chat.most_at_once == 2
-    desk.chat.slow[job.id].set()
-    await desk.until(job, "Received", "Queued")
+    await harness.books.accept(job)
+    harness.announcer.touch(job.id)
+    mark = await harness.books.received(user="mark")
+    harness.announcer.touch(mark.id)
+    await harness.until(mark, "Received")
+    assert harness.chat.most_at_once == 2
+    harness.chat.slow[job.id].set()
+    await harness.until(job, "Received", "Queued")
 
 
 async def test_news_for_many_may_take_its_time_and_is_told_early_with_other_news(
-    desk: Desk,
+    harness: AnnouncerHarness,
 ) -> None:
-    first, second = await desk.books.received(), await desk.books.received()
-    desk.announcer.touch(first.id, after=60)
-    desk.announcer.touch(second.id, after=60)
-    desk.announcer.touch(first.id, after=90)
-    await desk.show(second)
-    assert (desk.chat.said(first), desk.chat.said(second)) == ([], ["Received"])
-    desk.clock.move(seconds=59)
-    await desk.settle()
-    assert desk.chat.said(first) == []
-    desk.clock.move(seconds=2)
-    await desk.until(first, "Received")
+    first, second = await harness.books.received(), await harness.books.received()
+    harness.announcer.touch(first.id, after=60)
+    harness.announcer.touch(second.id, after=60)
+    harness.announcer.touch(first.id, after=90)
+    await harness.show(second)
+    assert (harness.chat.said(first), harness.chat.said(second)) == ([], ["Received"])
+    harness.clock.move(seconds=59)
+    await harness.settle()
+    assert harness.chat.said(first) == []
+    harness.clock.move(seconds=2)
+    await harness.until(first, "Received")
 
 
-async def test_a_wall_clock_set_back_delays_no_message(desk: Desk) -> None:
-    desk.chat.edit_seconds = 5
-    job = await desk.books.received()
-    await desk.show(job)
-    desk.announcer.touch((await desk.books.accept(job)).id)
-    desk.clock.set_wall(hours=-1)
-    desk.clock.move(seconds=6)
-    await desk.until(job, "Received", "Queued")
+async def test_a_wall_clock_set_back_delays_no_message(harness: AnnouncerHarness) -> None:
+    harness.chat.edit_seconds = 5
+    job = await harness.books.received()
+    await harness.show(job)
+    harness.announcer.touch((await harness.books.accept(job)).id)
+    harness.clock.set_wall(hours=-1)
+    harness.clock.move(seconds=6)
+    await harness.until(job, "Received", "Queued")
 
 
 # ---- what another process left unshown ---------------------------------------------------------
 
 
 @pytest.fixture
-def unshown(desk: Desk) -> Unshown:
-    return Unshown(desk.books.database, desk.clock, desk.announcer.touch)
+def unshown(harness: AnnouncerHarness) -> Unshown:
+    return Unshown(harness.books.database, harness.clock, harness.announcer.touch)
 
 
-async def ask_elsewhere(desk: Desk, job: Job) -> Job:
+async def ask_elsewhere(harness: AnnouncerHarness, job: Job) -> Job:
     """Another process plans a job that its person is to confirm, and dies."""
-    return await desk.books.change(job, plan=to_plan(job.request))
+    return await harness.books.change(job, plan=to_plan(job.request))
 
 
 async def test_what_moved_or_asks_in_another_process_is_shown(
-    desk: Desk, unshown: Unshown
+    harness: AnnouncerHarness, unshown: Unshown
 ) -> None:
-    job, other = await desk.books.received(), await desk.books.received()
+    job, other = await harness.books.received(), await harness.books.received()
     await unshown.look()
-    await desk.settle()
-    await ask_elsewhere(desk, job)
-    await desk.books.accept(other)
+    await harness.settle()
+    await ask_elsewhere(harness, job)
+    await harness.books.accept(other)
     await unshown.look()
-    await desk.settle()
-    assert desk.chat.said(job) == ["Received", "ConfirmNeeded"]
-    assert desk.chat.said(other) == ["Received", "Queued"]
+    await harness.settle()
+    assert harness.chat.said(job) == ["Received", "ConfirmNeeded"]
+    assert harness.chat.said(other) == ["Received", "Queued"]
 
 
 async def test_a_question_that_cannot_be_shown_is_tried_again_once_it_changed(
-    desk: Desk, unshown: Unshown
+    harness: AnnouncerHarness, unshown: Unshown
 ) -> None:
     await unshown.look()
-    job = await ask_elsewhere(desk, await desk.books.received())
-    desk.chat.faults[job.id] = ThreadGone()
+    job = await ask_elsewhere(harness, await harness.books.received())
+    harness.chat.faults[job.id] = ThreadGone()
     for _ in range(3):
         await unshown.look()
-        await desk.settle()
-    assert desk.chat.refused == 1
-    desk.chat.faults.clear()
-    await desk.books.change(job, tries=1)
+        await harness.settle()
+    assert harness.chat.refused == 1
+    harness.chat.faults.clear()
+    await harness.books.change(job, tries=1)
     await unshown.look()
-    await desk.until(job, "ConfirmNeeded")
+    await harness.until(job, "ConfirmNeeded")
 
 
 # ---- private answers, among several processes ---------------------------------------------------
@@ -437,35 +445,35 @@ class Among(SingleProcess):
 
 @pytest.mark.parametrize("is_placed", [True, False])
 async def test_a_private_answer_that_ended_is_asked_for_once_for_each_news(
-    desk: Desk, is_placed: bool
+    harness: AnnouncerHarness, is_placed: bool
 ) -> None:
     """Only the process that listens finds that it ended; another one has to ask it."""
-    job = await desk.books.received()
+    job = await harness.books.received()
     request = job.request.model_copy(update={"is_private": True})
-    job = await desk.books.change(job, request=request)
+    job = await harness.books.change(job, request=request)
     if is_placed:
-        await desk.show(job)
+        await harness.show(job)
     here, there, processes = Chat(), Chat(), list[Among]()
     for chat, trouble in ((here, DeliveryUnavailable(retry_after=1.0)), (there, ThreadGone())):
-        chat.posts, chat.edit_trouble = desk.chat.posts, trouble
+        chat.posts, chat.edit_trouble = harness.chat.posts, trouble
         chat.faults[job.id] = trouble
-    pair = [desk.new_announcer(chat, Among(processes)) for chat in (here, there)]
+    pair = [harness.new_announcer(chat, Among(processes)) for chat in (here, there)]
 
     async def asked(job: Job) -> int:
         """How often the one asked the other to say this in the next seconds."""
         before = here.refused
         pair[0].touch(job.id)
         for _ in range(10):
-            desk.clock.move(seconds=2)
+            harness.clock.move(seconds=2)
             while any(each._in_hand or each._is_due() for each in pair):
                 await asyncio.sleep(0.005)
         return here.refused - before
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(each.run()) for each in pair]
-        job = await desk.books.accept(job)
+        job = await harness.books.accept(job)
         assert await asked(job) == 1
-        job = await desk.books.end(job)
+        job = await harness.books.end(job)
         assert await asked(job) == 1
         for task in tasks:
             task.cancel()
@@ -476,228 +484,242 @@ async def test_a_private_answer_that_ended_is_asked_for_once_for_each_news(
 
 
 async def end_while_edits_are_paused(
-    desk: Desk, to: JobState, trouble: DeliveryError | None = None
+    harness: AnnouncerHarness, to: JobState, trouble: DeliveryError | None = None
 ) -> Job:
     """A job with a status message ends while the platform takes no edits."""
-    job = await desk.books.received()
-    await desk.show(job)
-    desk.chat.edit_trouble = EditsPaused(retry_after=60)
+    job = await harness.books.received()
+    await harness.show(job)
+    harness.chat.edit_trouble = EditsPaused(retry_after=60)
     if trouble is not None:
-        desk.chat.faults[job.id] = trouble
-    job = await desk.books.end(job, to)
-    await desk.show(job)
+        harness.chat.faults[job.id] = trouble
+    job = await harness.books.end(job, to)
+    await harness.show(job)
     return job
 
 
 @pytest.mark.parametrize("to", [S.FAILED, S.CANCELLED])
-async def test_a_last_word_that_no_edit_can_say_is_a_new_message(desk: Desk, to: JobState) -> None:
-    job = await end_while_edits_are_paused(desk, to)
-    assert desk.chat.stands(job) == [("last", to.name.capitalize())]
-    [post] = desk.chat.posts
+async def test_a_last_word_that_no_edit_can_say_is_a_new_message(
+    harness: AnnouncerHarness, to: JobState
+) -> None:
+    job = await end_while_edits_are_paused(harness, to)
+    assert harness.chat.stands(job) == [("last", to.name.capitalize())]
+    [post] = harness.chat.posts
     key = messages.status_key(job.id)
-    known = await desk.books.database.read(lambda conn: messages.get(conn, key))
+    known = await harness.books.database.read(lambda conn: messages.get(conn, key))
     assert known.message == post.ref
-    desk.clock.move(minutes=2)
-    await desk.show(job)
+    harness.clock.move(minutes=2)
+    await harness.show(job)
     assert len(post.notices) == 1, "said once"
 
 
-async def test_news_of_an_open_job_wait_for_the_edit(desk: Desk) -> None:
-    job = await desk.books.received()
-    await desk.show(job)
-    desk.chat.edit_trouble = EditsPaused(retry_after=60)
-    await desk.show(await desk.books.accept(job))
-    assert desk.chat.stands(job) == [("status", "Received")]
-    desk.chat.edit_trouble = None
-    desk.clock.move(seconds=61)
-    await desk.until(job, "Received", "Queued")
+async def test_news_of_an_open_job_wait_for_the_edit(harness: AnnouncerHarness) -> None:
+    job = await harness.books.received()
+    await harness.show(job)
+    harness.chat.edit_trouble = EditsPaused(retry_after=60)
+    await harness.show(await harness.books.accept(job))
+    assert harness.chat.stands(job) == [("status", "Received")]
+    harness.chat.edit_trouble = None
+    harness.clock.move(seconds=61)
+    await harness.until(job, "Received", "Queued")
 
 
-async def test_a_clip_that_came_needs_no_new_message(desk: Desk) -> None:
-    job = await desk.books.reach(S.DELIVERING)
-    await desk.show(job)
-    desk.chat.edit_trouble = EditsPaused(retry_after=60)
-    job = await desk.books.end(job, S.DELIVERED, charged=1)
-    await desk.show(job)
-    assert desk.chat.stands(job) == [("status", "Fetching")]
-    desk.chat.edit_trouble = None
-    desk.clock.move(seconds=61)
-    await desk.until(job, "Fetching", "Done")
+async def test_a_clip_that_came_needs_no_new_message(harness: AnnouncerHarness) -> None:
+    job = await harness.books.reach(S.DELIVERING)
+    await harness.show(job)
+    harness.chat.edit_trouble = EditsPaused(retry_after=60)
+    job = await harness.books.end(job, S.DELIVERED, charged=1)
+    await harness.show(job)
+    assert harness.chat.stands(job) == [("status", "Fetching")]
+    harness.chat.edit_trouble = None
+    harness.clock.move(seconds=61)
+    await harness.until(job, "Fetching", "Done")
 
 
-async def test_a_last_word_is_said_once_although_the_process_died_with_it(desk: Desk) -> None:
+async def test_a_last_word_is_said_once_although_the_process_died_with_it(
+    harness: AnnouncerHarness,
+) -> None:
     """It was posted, and the next process, whose edits are taken, knows only that it was to be."""
-    job = await desk.books.received()
-    await desk.show(job)
-    desk.chat.edit_trouble = EditsPaused(retry_after=60)
-    desk.chat.answers.clear()
-    job = await desk.books.end(job, S.CANCELLED)
+    job = await harness.books.received()
+    await harness.show(job)
+    harness.chat.edit_trouble = EditsPaused(retry_after=60)
+    harness.chat.answers.clear()
+    job = await harness.books.end(job, S.CANCELLED)
     async with asyncio.TaskGroup() as group:
-        first = desk.new_announcer()
+        first = harness.new_announcer()
         dying = group.create_task(first.run())
         first.touch(job.id)
-        await desk.chat.until(lambda: len(desk.chat.posts) == 2)
+        await harness.chat.until(lambda: len(harness.chat.posts) == 2)
         dying.cancel()
-    desk.chat.answers.set()
-    desk.chat.edit_trouble = None
-    await desk.show(job)
-    assert desk.chat.stands(job) == [("last", "Cancelled")]
+    harness.chat.answers.set()
+    harness.chat.edit_trouble = None
+    await harness.show(job)
+    assert harness.chat.stands(job) == [("last", "Cancelled")]
 
 
 async def test_where_nothing_new_can_be_posted_the_last_word_waits_for_the_edit(
-    desk: Desk,
+    harness: AnnouncerHarness,
 ) -> None:
-    job = await end_while_edits_are_paused(desk, S.FAILED, ThreadGone())
-    assert desk.chat.stands(job) == [("status", "Received")]
-    desk.chat.edit_trouble = None
-    desk.clock.move(seconds=61)
-    await desk.until(job, "Received", "Failed")
+    job = await end_while_edits_are_paused(harness, S.FAILED, ThreadGone())
+    assert harness.chat.stands(job) == [("status", "Received")]
+    harness.chat.edit_trouble = None
+    harness.clock.move(seconds=61)
+    await harness.until(job, "Received", "Failed")
 
 
-async def test_a_last_word_that_may_stand_there_is_not_said_again(desk: Desk) -> None:
-    job = await end_while_edits_are_paused(desk, S.FAILED, PostedBefore())
-    desk.chat.edit_trouble = None
-    desk.clock.move(minutes=2)
-    await desk.settle()
-    assert desk.chat.stands(job) == [("status", "Received")]
+async def test_a_last_word_that_may_stand_there_is_not_said_again(
+    harness: AnnouncerHarness,
+) -> None:
+    job = await end_while_edits_are_paused(harness, S.FAILED, PostedBefore())
+    harness.chat.edit_trouble = None
+    harness.clock.move(minutes=2)
+    await harness.settle()
+    assert harness.chat.stands(job) == [("status", "Received")]
 
 
-async def test_an_old_message_that_stays_does_not_hold_up_the_new_one(desk: Desk) -> None:
-    desk.chat.delete_trouble = DeliveryUnavailable()
-    job = await end_while_edits_are_paused(desk, S.FAILED)
-    assert desk.chat.stands(job) == [("status", "Received"), ("last", "Failed")]
-    desk.chat.edit_trouble = None
-    desk.clock.move(minutes=2)
-    await desk.show(job)
-    assert desk.chat.stands(job) == [("status", "Received"), ("last", "Failed")]
+async def test_an_old_message_that_stays_does_not_hold_up_the_new_one(
+    harness: AnnouncerHarness,
+) -> None:
+    harness.chat.delete_trouble = DeliveryUnavailable()
+    job = await end_while_edits_are_paused(harness, S.FAILED)
+    assert harness.chat.stands(job) == [("status", "Received"), ("last", "Failed")]
+    harness.chat.edit_trouble = None
+    harness.clock.move(minutes=2)
+    await harness.show(job)
+    assert harness.chat.stands(job) == [("status", "Received"), ("last", "Failed")]
 
 
 # ---- placed before anything is paid -----------------------------------------------------------
 
 
-async def refuse(desk: Desk, job: Job) -> Job:
+async def refuse(harness: AnnouncerHarness, job: Job) -> Job:
     """Its person was told, and nobody else need read of it."""
-    return await desk.books.end(job, code=ledger.REFUSED)
+    return await harness.books.end(job, code=ledger.REFUSED)
 
 
-async def rows_of(desk: Desk, job: Job) -> list[str]:
-    found = await desk.books.rows("SELECT key FROM messages WHERE job_id = :id", id=job.id)
+async def rows_of(harness: AnnouncerHarness, job: Job) -> list[str]:
+    found = await harness.books.rows("SELECT key FROM messages WHERE job_id = :id", id=job.id)
     return [key for (key,) in found]
 
 
-async def test_a_job_is_placed_once_whoever_else_shows_it(desk: Desk) -> None:
-    desk.chat.is_placed_first = True
-    job = await desk.books.received()
-    desk.chat.answers.clear()
+async def test_a_job_is_placed_once_whoever_else_shows_it(harness: AnnouncerHarness) -> None:
+    harness.chat.is_placed_first = True
+    job = await harness.books.received()
+    harness.chat.answers.clear()
     async with asyncio.TaskGroup() as group:
-        desk.announcer.touch(job.id)
+        harness.announcer.touch(job.id)
         for _ in range(3):
-            group.create_task(desk.announcer.place(job))
-        await desk.chat.until(lambda: desk.chat.said(job) == ["Received"])
-        desk.announcer.touch(job.id)
-        desk.chat.answers.set()
-    await desk.announcer.place(job)
-    await desk.settle()
-    assert [len(desk.chat.stands(job)), desk.chat.most_at_once] == [1, 1]
-    assert await rows_of(desk, job) == [messages.status_key(job.id)]
+            group.create_task(harness.announcer.place(job))
+        await harness.chat.until(lambda: harness.chat.said(job) == ["Received"])
+        harness.announcer.touch(job.id)
+        harness.chat.answers.set()
+    await harness.announcer.place(job)
+    await harness.settle()
+    assert [len(harness.chat.stands(job)), harness.chat.most_at_once] == [1, 1]
+    assert await rows_of(harness, job) == [messages.status_key(job.id)]
 
 
-async def test_what_was_touched_while_it_was_placed_is_shown_then(desk: Desk) -> None:
-    desk.chat.is_placed_first = True
-    job = await desk.books.received()
-    desk.chat.answers.clear()
+async def test_what_was_touched_while_it_was_placed_is_shown_then(
+    harness: AnnouncerHarness,
+) -> None:
+    harness.chat.is_placed_first = True
+    job = await harness.books.received()
+    harness.chat.answers.clear()
     async with asyncio.TaskGroup() as group:
-        group.create_task(desk.announcer.place(job))
-        await desk.chat.until(lambda: desk.chat.said(job) == ["Received"])
-        await desk.books.accept(job)
-        desk.announcer.touch(job.id)
-        desk.chat.answers.set()
-    await desk.until(job, "Received", "Queued")
+        group.create_task(harness.announcer.place(job))
+        await harness.chat.until(lambda: harness.chat.said(job) == ["Received"])
+        await harness.books.accept(job)
+        harness.announcer.touch(job.id)
+        harness.chat.answers.set()
+    await harness.until(job, "Received", "Queued")
 
 
-async def test_other_platforms_are_not_written_to_before(desk: Desk) -> None:
-    job = await desk.books.received()
-    await desk.announcer.place(job)
-    assert desk.chat.said(job) == []
-    assert await rows_of(desk, job) == []
+async def test_other_platforms_are_not_written_to_before(harness: AnnouncerHarness) -> None:
+    job = await harness.books.received()
+    await harness.announcer.place(job)
+    assert harness.chat.said(job) == []
+    assert await rows_of(harness, job) == []
 
 
-async def test_where_it_may_not_write_nothing_is_left_behind(desk: Desk) -> None:
-    desk.chat.is_placed_first = True
-    job = await desk.books.received()
-    desk.chat.faults[job.id] = ThreadGone("Invite me first.")
+async def test_where_it_may_not_write_nothing_is_left_behind(harness: AnnouncerHarness) -> None:
+    harness.chat.is_placed_first = True
+    job = await harness.books.received()
+    harness.chat.faults[job.id] = ThreadGone("Invite me first.")
     with pytest.raises(ThreadGone, match="Invite me"):
-        await desk.announcer.place(job)
-    assert await rows_of(desk, job) == []
-    desk.chat.faults.clear()
-    await desk.show(await refuse(desk, job))
-    assert desk.chat.said(job) == []
+        await harness.announcer.place(job)
+    assert await rows_of(harness, job) == []
+    harness.chat.faults.clear()
+    await harness.show(await refuse(harness, job))
+    assert harness.chat.said(job) == []
 
 
-async def test_what_cannot_be_placed_just_now_is_shown_later(desk: Desk) -> None:
-    desk.chat.is_placed_first = True
-    job = await desk.books.received()
-    desk.chat.faults[job.id] = DeliveryUnavailable(retry_after=7.0)
-    await desk.announcer.place(job)
-    await desk.books.accept(job)
-    desk.chat.faults.clear()
-    assert desk.chat.said(job) == []
-    desk.clock.move(seconds=8)
-    await desk.until(job, "Queued")
+async def test_what_cannot_be_placed_just_now_is_shown_later(harness: AnnouncerHarness) -> None:
+    harness.chat.is_placed_first = True
+    job = await harness.books.received()
+    harness.chat.faults[job.id] = DeliveryUnavailable(retry_after=7.0)
+    await harness.announcer.place(job)
+    await harness.books.accept(job)
+    harness.chat.faults.clear()
+    assert harness.chat.said(job) == []
+    harness.clock.move(seconds=8)
+    await harness.until(job, "Queued")
 
 
-async def test_what_may_have_been_placed_before_is_not_refused(desk: Desk) -> None:
-    desk.chat.is_placed_first = True
-    job = await desk.books.received()
-    desk.chat.faults[job.id] = PostedBefore()
-    await desk.announcer.place(job)
-    assert desk.chat.said(job) == []
+async def test_what_may_have_been_placed_before_is_not_refused(harness: AnnouncerHarness) -> None:
+    harness.chat.is_placed_first = True
+    job = await harness.books.received()
+    harness.chat.faults[job.id] = PostedBefore()
+    await harness.announcer.place(job)
+    assert harness.chat.said(job) == []
 
 
-async def test_what_was_placed_of_a_refused_request_goes_in_the_end(desk: Desk) -> None:
-    desk.chat.is_placed_first = True
-    job = await desk.books.received()
-    await desk.announcer.place(job)
-    [ref] = [post.ref for post in desk.chat.posts]
-    desk.chat.delete_trouble = DeliveryUnavailable(retry_after=7.0)
-    await desk.show(await refuse(desk, job))
-    assert desk.chat.said(job) == ["Received"], "the refusal is nobody else's"
-    desk.chat.delete_trouble = None
-    desk.clock.move(seconds=8)
-    await desk.settle()
-    assert desk.chat.deleted == [ref]
-    assert await rows_of(desk, job) == []
-    await desk.show(job)
-    assert (desk.chat.said(job), desk.chat.deleted) == ([], [ref])
+async def test_what_was_placed_of_a_refused_request_goes_in_the_end(
+    harness: AnnouncerHarness,
+) -> None:
+    harness.chat.is_placed_first = True
+    job = await harness.books.received()
+    await harness.announcer.place(job)
+    [ref] = [post.ref for post in harness.chat.posts]
+    harness.chat.delete_trouble = DeliveryUnavailable(retry_after=7.0)
+    await harness.show(await refuse(harness, job))
+    assert harness.chat.said(job) == ["Received"], "the refusal is nobody else's"
+    harness.chat.delete_trouble = None
+    harness.clock.move(seconds=8)
+    await harness.settle()
+    assert harness.chat.deleted == [ref]
+    assert await rows_of(harness, job) == []
+    await harness.show(job)
+    assert (harness.chat.said(job), harness.chat.deleted) == ([], [ref])
 
 
-async def test_a_message_whose_answer_was_lost_is_found_and_taken_down(desk: Desk) -> None:
+async def test_a_message_whose_answer_was_lost_is_found_and_taken_down(
+    harness: AnnouncerHarness,
+) -> None:
     """The process died with it; the next knows only that it was to be posted."""
-    desk.chat.is_placed_first = True
-    job = await desk.books.received()
-    desk.chat.answers.clear()
-    dying = asyncio.ensure_future(desk.announcer.place(job))
-    await desk.chat.until(lambda: desk.chat.said(job) == ["Received"])
+    harness.chat.is_placed_first = True
+    job = await harness.books.received()
+    harness.chat.answers.clear()
+    dying = asyncio.ensure_future(harness.announcer.place(job))
+    await harness.chat.until(lambda: harness.chat.said(job) == ["Received"])
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
-    desk.chat.answers.set()
-    await refuse(desk, job)
-    [ref] = [post.ref for post in desk.chat.posts]
-    next_process = desk.new_announcer()
+    harness.chat.answers.set()
+    await refuse(harness, job)
+    [ref] = [post.ref for post in harness.chat.posts]
+    next_process = harness.new_announcer()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(next_process.run())
         next_process.touch(job.id)
-        while await rows_of(desk, job):
+        while await rows_of(harness, job):
             await asyncio.sleep(0.005)
         task.cancel()
-    assert (desk.chat.said(job), desk.chat.deleted) == ([], [ref])
+    assert (harness.chat.said(job), harness.chat.deleted) == ([], [ref])
 
 
-async def test_a_message_that_cannot_be_removed_is_given_up(desk: Desk) -> None:
-    desk.chat.is_placed_first = True
-    job = await desk.books.received()
-    await desk.announcer.place(job)
-    desk.chat.delete_trouble = ThreadGone()
-    await desk.show(await refuse(desk, job))
-    assert await rows_of(desk, job) == []
-    assert desk.chat.said(job) == ["Received"]
+async def test_a_message_that_cannot_be_removed_is_given_up(harness: AnnouncerHarness) -> None:
+    harness.chat.is_placed_first = True
+    job = await harness.books.received()
+    await harness.announcer.place(job)
+    harness.chat.delete_trouble = ThreadGone()
+    await harness.show(await refuse(harness, job))
+    assert await rows_of(harness, job) == []
+    assert harness.chat.said(job) == ["Received"]

@@ -75,12 +75,12 @@ def test_days_are_named_with_their_year(first: str, last: str, words: str) -> No
 
 
 async def test_a_command_draws_the_days_into_a_file(
-    open_house: Callable[..., Any], tmp_path: Path
+    start_bot: Callable[..., Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib", reason="the extra `charts` is not installed")
-    house, target = await open_house(), tmp_path / "days.png"
-    await commands.usage(house.config, Period(days=31), "day", "csv", target)
+    bot, target = await start_bot(), tmp_path / "days.png"
+    await commands.usage(bot.config, Period(days=31), "day", "csv", target)
     picture = Image.open(io.BytesIO(target.read_bytes()))
     assert (picture.format, picture.size) == ("PNG", (990, 594))
-    left = [each.name for each in (house.config.bot.data_dir / "charts").iterdir()]
+    left = [each.name for each in (bot.config.bot.data_dir / "charts").iterdir()]
     assert all(each.startswith("fontlist") for each in left), "nothing else stays"

@@ -500,8 +500,8 @@ async def test_a_disk_that_is_nearly_full_is_said(tmp_path: Path, simulator: Sim
     [amiss] = (await said(config))[1]
     assert "less free than the 1,000,000,000,000 MB of [bot] min_free_bytes" in amiss
     with read_logs() as log:
-        async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
-            within = await checkup.look_within(config, house.app.database)
+        async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
+            within = await checkup.look_within(config, bot.app.database)
     assert amiss in [each.sentence for each in within if not each.is_well]
     assert log.getvalue().count("so nothing new is started") == 1, "a start says it once"
 
@@ -511,9 +511,9 @@ async def test_a_database_that_others_go_on_from_is_said(
     mark: dict[str, str], tmp_path: Path, simulator: Simulator
 ) -> None:
     config = to_test_config(tmp_path, simulator)
-    async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
         at = {"at": "2026-11-22T03:00:00+00:00", **mark}
-        await house.app.database.write(lambda tx: settings.choose(tx, COPY, at))
+        await bot.app.database.write(lambda tx: settings.choose(tx, COPY, at))
     [amiss] = (await said(config))[1]
     with pytest.raises(ConfigError) as refused:
         async with App(config, {}):

@@ -21,7 +21,7 @@ from bot.simulator import Simulator
 from bot.store import digests as digests_kept
 from bot.store import settings
 from tests.bot.lasting import simulator
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 
 __all__ = ["simulator"]
@@ -40,13 +40,13 @@ def to_config(folder: Path, simulator: Simulator) -> Any:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def inn(
+async def shared_bot(
     simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[House]:
+) -> AsyncIterator[RunningBot]:
     """One bot; each test has a place of its own."""
-    config = to_config(tmp_path_factory.mktemp("inn"), simulator)
-    async with running(config, simulator, RecordingAdapter(), MovableClock()) as house:
-        yield house
+    config = to_config(tmp_path_factory.mktemp("shared"), simulator)
+    async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
+        yield bot
 
 
 def guard(place: str) -> Requester:
@@ -54,23 +54,23 @@ def guard(place: str) -> Requester:
 
 
 async def clip_of(
-    house: House, place: str, user: str, *, is_direct: bool = False, **more: Any
+    bot: RunningBot, place: str, user: str, *, is_direct: bool = False, **more: Any
 ) -> Job:
     request = to_request(key=f"{place} {user}")
     asker = {"is_direct": True, "home": f"recording:{place}"} if is_direct else {}
     requester = to_requester(user, workspace=place).model_copy(update=asker)
     thread = ThreadRef(adapter="recording", workspace=place, channel="general")
     changes = {"requester": requester, "thread": thread, **more}
-    job_id = (await house.studio.submit(request.model_copy(update=changes))).job_id
-    job = await house.until(job_id, JobState.GENERATING)
-    await house.simulator.finish(str(job.generation_id))
-    return await house.delivered(job_id)
+    job_id = (await bot.studio.submit(request.model_copy(update=changes))).job_id
+    job = await bot.until(job_id, JobState.GENERATING)
+    await bot.simulator.finish(str(job.generation_id))
+    return await bot.delivered(job_id)
 
 
-async def star(house: House, job: Job, users: Collection[str]) -> None:
+async def star(bot: RunningBot, job: Job, users: Collection[str]) -> None:
     for user in users:
         place = job.request.requester.workspace
-        await house.studio.gallery.star(job.id, to_requester(user, workspace=place))
+        await bot.studio.gallery.star(job.id, to_requester(user, workspace=place))
 
 
 def to_monday(clock: MovableClock) -> None:
@@ -83,14 +83,14 @@ def digests(chat: RecordingAdapter, place: str) -> list[Post]:
     return [each for each in chat.posts if each.key.startswith(f"digest:recording:{place}:")]
 
 
-async def look(house: House) -> None:
+async def look(bot: RunningBot) -> None:
     """What a start of its own would post now; nothing that was shown before."""
-    await house.app._digests().post_due()
+    await bot.app._digests().post_due()
 
 
-async def told(house: House) -> str:
+async def told(bot: RunningBot) -> str:
     """What only the operator hears."""
-    notices = await house.app.database.read(settings.untold)
+    notices = await bot.app.database.read(settings.untold)
     return " ".join(each.sentence for each in notices)
 
 
@@ -113,37 +113,39 @@ async def test_it_is_due_on_mondays_at_nine_where_people_are(now: str, due: str)
 # ---- what --------------------------------------------------------------------------------------
 
 
-async def test_it_comes_once_a_week_with_sums_and_what_people_liked(inn: House) -> None:
-    here, admin = guard("week"), inn.studio.admin
-    to_monday(inn.clock)
+async def test_it_comes_once_a_week_with_sums_and_what_people_liked(
+    shared_bot: RunningBot,
+) -> None:
+    here, admin = guard("week"), shared_bot.studio.admin
+    to_monday(shared_bot.clock)
     liked, less, gone, hidden, letter, _ = await asyncio.gather(
-        clip_of(inn, "week", "ana"),
-        clip_of(inn, "week", "ben"),
-        clip_of(inn, "week", "bob"),
-        clip_of(inn, "week", "eve", is_age_restricted=True),
-        clip_of(inn, "week", "dan", is_direct=True),
-        clip_of(inn, "week", "pia", is_private=True),
+        clip_of(shared_bot, "week", "ana"),
+        clip_of(shared_bot, "week", "ben"),
+        clip_of(shared_bot, "week", "bob"),
+        clip_of(shared_bot, "week", "eve", is_age_restricted=True),
+        clip_of(shared_bot, "week", "dan", is_direct=True),
+        clip_of(shared_bot, "week", "pia", is_private=True),
     )
     for job, users in ((liked, "xy"), (less, "x"), (gone, "xyz"), (hidden, "xyz"), (letter, "x")):
-        await star(inn, job, users)
-    await inn.studio.delete(gone.id, to_requester("bob", workspace="week"))
+        await star(shared_bot, job, users)
+    await shared_bot.studio.delete(gone.id, to_requester("bob", workspace="week"))
     with pytest.raises(NotAllowed):
         await admin.set_digest(here.tenant, "news", actor=guard("left"))
     await admin.set_digest(here.tenant, "news", actor=here)
     assert (await admin.rules(here.tenant)).digest == "news"
-    await look(inn)
-    assert digests(inn.chat, "week") == [], "the week is not over"
+    await look(shared_bot)
+    assert digests(shared_bot.chat, "week") == [], "the week is not over"
 
-    inn.chat.before_post = lambda notice: (
+    shared_bot.chat.before_post = lambda notice: (
         DeliveryUnavailable("away") if isinstance(notice, Digest) else None
     )
-    to_monday(inn.clock)
-    await look(inn)
-    assert digests(inn.chat, "week") == []
-    inn.chat.before_post = lambda _: None
-    await look(inn)
-    await look(inn)
-    [post] = digests(inn.chat, "week")
+    to_monday(shared_bot.clock)
+    await look(shared_bot)
+    assert digests(shared_bot.chat, "week") == []
+    shared_bot.chat.before_post = lambda _: None
+    await look(shared_bot)
+    await look(shared_bot)
+    [post] = digests(shared_bot.chat, "week")
     week = post.notices[0]
     assert isinstance(week, Digest)
     assert post.ref.thread == ThreadRef(adapter="recording", workspace="week", channel="news")
@@ -159,15 +161,15 @@ async def test_it_comes_once_a_week_with_sums_and_what_people_liked(inn: House) 
     used = month.used["usd_total_per_month"], month.used["clips_per_tenant_per_month"]
     assert (week.money_left, week.clips_left) == (Micros(5_000_000 - used[0]), 9 - used[1])
 
-    to_monday(inn.clock)
-    await inn.chat.until(lambda: len(digests(inn.chat, "week")) == 2)
-    quiet = digests(inn.chat, "week")[1].notices[0]
+    to_monday(shared_bot.clock)
+    await shared_bot.chat.until(lambda: len(digests(shared_bot.chat, "week")) == 2)
+    quiet = digests(shared_bot.chat, "week")[1].notices[0]
     assert isinstance(quiet, Digest)
     assert (quiet.clips, quiet.starred, quiet.since > week.until) == (0, (), True)
     await admin.set_digest(here.tenant, "", actor=here)
-    to_monday(inn.clock)
-    await look(inn)
-    assert len(digests(inn.chat, "week")) == 2
+    to_monday(shared_bot.clock)
+    await look(shared_bot)
+    assert len(digests(shared_bot.chat, "week")) == 2
     acts = [each.act for each in await admin.audit(here.tenant)]
     assert acts.count("digest") == 2
 
@@ -175,23 +177,25 @@ async def test_it_comes_once_a_week_with_sums_and_what_people_liked(inn: House) 
 # ---- once, whatever happens --------------------------------------------------------------------
 
 
-async def test_a_place_that_is_gone_wants_none_any_more(inn: House) -> None:
-    left, admin, now = guard("left"), inn.studio.admin, inn.clock.now()
+async def test_a_place_that_is_gone_wants_none_any_more(shared_bot: RunningBot) -> None:
+    left, admin, now = guard("left"), shared_bot.studio.admin, shared_bot.clock.now()
     await admin.set_digest(left.tenant, "news", actor=left)
     shut = "recording:shut"
-    await inn.app.database.write(lambda tx: digests_kept.want(tx, shut, "news", now))
-    inn.chat.before_post = lambda notice: ThreadGone("It is gone.") if _is_of(notice) else None
-    to_monday(inn.clock)
-    await look(inn)
-    await look(inn)
+    await shared_bot.app.database.write(lambda tx: digests_kept.want(tx, shut, "news", now))
+    shared_bot.chat.before_post = lambda notice: (
+        ThreadGone("It is gone.") if _is_of(notice) else None
+    )
+    to_monday(shared_bot.clock)
+    await look(shared_bot)
+    await look(shared_bot)
     assert (await admin.rules(left.tenant)).digest == ""
-    assert "digest of recording:left was turned off. It is gone." in await told(inn)
+    assert "digest of recording:left was turned off. It is gone." in await told(shared_bot)
     # Its own round may be under way beside this one, so the rows tell what is wanted from now on.
-    due = last_due(inn.clock.now(), ZONE)
-    wanted = await inn.app.database.read(lambda conn: digests_kept.due(conn, due))
+    due = last_due(shared_bot.clock.now(), ZONE)
+    wanted = await shared_bot.app.database.read(lambda conn: digests_kept.due(conn, due))
     assert [each.tenant for each in wanted] == [shut]
-    assert digests(inn.chat, "shut") == [], "it is not served"
-    assert "recording:shut" not in await told(inn)
+    assert digests(shared_bot.chat, "shut") == [], "it is not served"
+    assert "recording:shut" not in await told(shared_bot)
 
 
 def _is_of(notice: Notice) -> bool:
@@ -217,12 +221,12 @@ async def test_what_was_posted_before_a_crash_is_not_posted_again(
 
     chat.post = post  # type: ignore[method-assign, assignment]  # the platform takes it and dies
     for start in range(3):
-        async with running(to_config(tmp_path, simulator), simulator, chat, clock) as house:
+        async with running(to_config(tmp_path, simulator), simulator, chat, clock) as bot:
             if start == 0:
-                await house.studio.admin.set_digest(here.tenant, "news", actor=here)
+                await bot.studio.admin.set_digest(here.tenant, "news", actor=here)
                 to_monday(clock)
                 await chat.until(lambda: bool(digests(chat, "crash")))
             else:
-                await look(house)
+                await look(bot)
     assert len(digests(chat, "crash")) == 1
     assert memos[:2] == [None, "yes"], "an adapter is told that it may have been posted"

@@ -18,7 +18,7 @@ from bot.log import get_logger, redact
 from bot.request import GenerationRequest, VideoWork
 from bot.store.database import Tx, open_database
 from bot.store.sqlite import reader_engine, writer_engine
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.secrecy import read_logs
 
 WORDS = "a red fox in snow"
@@ -67,18 +67,18 @@ def test_a_row_that_postgresql_shows_is_hidden(fmt: Literal["json", "text"]) -> 
 
 
 async def test_a_row_of_another_version_ends_nothing_and_is_not_quoted(
-    said: io.StringIO, house: House
+    said: io.StringIO, bot: RunningBot
 ) -> None:
-    spoilt = await house.ask(WORDS)
-    await house.simulator.wait_for_creates(1)
-    await house.until(spoilt, JobState.GENERATING)
-    await house.app.database.write(_spoil)
-    await house.simulator.finish(next(iter(house.simulator.generations)))
-    house.app._announcer.touch(spoilt)
-    other = await house.ask()
-    await house.simulator.wait_for_creates(2)
-    await house.simulator.finish(list(house.simulator.generations)[1])
-    await house.delivered(other)
+    spoilt = await bot.ask(WORDS)
+    await bot.simulator.wait_for_creates(1)
+    await bot.until(spoilt, JobState.GENERATING)
+    await bot.app.database.write(_spoil)
+    await bot.simulator.finish(next(iter(bot.simulator.generations)))
+    bot.app._announcer.touch(spoilt)
+    other = await bot.ask()
+    await bot.simulator.wait_for_creates(2)
+    await bot.simulator.finish(list(bot.simulator.generations)[1])
+    await bot.delivered(other)
     assert f"{spoilt} cannot be read" in said.getvalue()
 
 

@@ -46,7 +46,7 @@ from bot.store.database import open_database
 from bot.tables import BotTable, Contact
 from tests.bot.store.conftest import NOW, Books
 from tests.bucket import NAME, Bucket
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 S = JobState
@@ -325,32 +325,32 @@ async def test_a_job_that_was_put_aside_is_ended_or_taken_up_never_both(office: 
 # ---- a generation that is lost ----------------------------------------------------------------
 
 
-async def lose(house: House) -> tuple[JobId, str]:
+async def lose(bot: RunningBot) -> tuple[JobId, str]:
     """A paid generation that its service does not know any more."""
-    job_id = await house.ask()
-    await house.until(job_id, JobState.GENERATING)
-    [generation] = house.simulator.generations
-    house.simulator.generations[generation].is_deleted = True
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.GENERATING)
+    [generation] = bot.simulator.generations
+    bot.simulator.generations[generation].is_deleted = True
     return job_id, generation
 
 
-async def until_told_of_loss(house: House) -> None:
+async def until_told_of_loss(bot: RunningBot) -> None:
     async with asyncio.timeout(10):
-        while not await told_by(house, "missing:"):
-            house.clock.move(minutes=5)
+        while not await told_by(bot, "missing:"):
+            bot.clock.move(minutes=5)
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(("how", "share", "taken"), [("charge", 1, 0), ("release", 0, 1)])
 async def test_a_lost_generation_is_charged_or_released_once_its_loss_is_certain(
-    house: House, how: Any, share: int, taken: int
+    bot: RunningBot, how: Any, share: int, taken: int
 ) -> None:
-    job_id, generation = await lose(house)
-    resolve = house.app.operations.resolve
+    job_id, generation = await lose(bot)
+    resolve = bot.app.operations.resolve
     with pytest.raises(InvalidRequest, match=r"does not know generation .* just now"):
         await resolve(job_id, how, generation_id=None, actor="ada")
-    await until_told_of_loss(house)
-    findings = await inspect(house.app.database)
+    await until_told_of_loss(bot)
+    findings = await inspect(bot.app.database)
     assert [each.sentence for each in findings if not each.is_well] == [
         f"{job_id} waits for generation {generation}, which its video service does not know: "
         f"`raybot resolve {job_id} charge`, or `… release`"
@@ -359,34 +359,34 @@ async def test_a_lost_generation_is_charged_or_released_once_its_loss_is_certain
     assert job.plan is not None
     assert (job.state, job.cost) == (JobState.FAILED, job.plan.hold * share)
     query = text("SELECT provider_cost FROM jobs UNION ALL SELECT detail FROM audit_log")
-    rows = await house.app.database.read(lambda conn: conn.execute(query).scalars().all())
+    rows = await bot.app.database.read(lambda conn: conn.execute(query).scalars().all())
     assert rows == [job.plan.price.charged * taken, f"lost {generation}"]
-    assert len(house.simulator.generations) == 1, "nothing was sent again"
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1, "nothing was sent again"
+    await bot.check_books()
 
 
-async def test_a_generation_that_came_back_is_not_given_up(house: House) -> None:
-    job_id, generation = await lose(house)
-    await until_told_of_loss(house)
-    house.simulator.generations[generation].is_deleted = False
+async def test_a_generation_that_came_back_is_not_given_up(bot: RunningBot) -> None:
+    job_id, generation = await lose(bot)
+    await until_told_of_loss(bot)
+    bot.simulator.generations[generation].is_deleted = False
     with pytest.raises(InvalidRequest, match=f"luma knows its generation {generation}"):
-        await house.app.operations.resolve(job_id, "release", generation_id=None, actor="ada")
-    await house.simulator.finish(generation)
+        await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="ada")
+    await bot.simulator.finish(generation)
     async with asyncio.timeout(10):
-        while (await house.job(job_id)).state is not JobState.DELIVERED:
-            house.clock.move(minutes=1)
+        while (await bot.job(job_id)).state is not JobState.DELIVERED:
+            bot.clock.move(minutes=1)
             await asyncio.sleep(0.02)
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_a_generation_is_not_given_up_while_nobody_can_ask(house: House) -> None:
-    job_id, _ = await lose(house)
-    await until_told_of_loss(house)
-    await house.simulator.close_port()
+async def test_a_generation_is_not_given_up_while_nobody_can_ask(bot: RunningBot) -> None:
+    job_id, _ = await lose(bot)
+    await until_told_of_loss(bot)
+    await bot.simulator.close_port()
     with pytest.raises(ProviderUnavailable):
-        await house.app.operations.resolve(job_id, "release", generation_id=None, actor="ada")
-    assert (await house.job(job_id)).state is JobState.GENERATING
-    await house.simulator.open_port()
+        await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="ada")
+    assert (await bot.job(job_id)).state is JobState.GENERATING
+    await bot.simulator.open_port()
 
 
 # ---- a start after a stop ---------------------------------------------------------------------
@@ -581,51 +581,51 @@ async def test_telling_goes_on_after_the_database_failed(office: Office) -> None
         task.cancel()
 
 
-async def told_by(house: House, prefix: str) -> list[str]:
+async def told_by(bot: RunningBot, prefix: str) -> list[str]:
     """The keys of the notices that were left, oldest first."""
     query = text("SELECT key FROM operator_notices WHERE key LIKE :like ORDER BY at, key")
-    return await house.app.database.read(
+    return await bot.app.database.read(
         lambda conn: [row.key for row in conn.execute(query, {"like": f"{prefix}%"})]
     )
 
 
 async def test_half_most_and_all_of_a_budget_are_told_once(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
     """Five holds of 15 cents fill the month."""
     limits, luma = {"usd_total_per_month": 0.766405}, {"running_limit": 1}
-    house: House = await open_house(limits=limits, luma=luma)
+    bot: RunningBot = await start_bot(limits=limits, luma=luma)
     shares: list[list[str]] = []
     for _ in range(5):
-        await house.ask()
-        shares.append([key.rpartition(":")[2] for key in await told_by(house, "budget:everyone")])
+        await bot.ask()
+        shares.append([key.rpartition(":")[2] for key in await told_by(bot, "budget:everyone")])
     assert [len(each) for each in shares] == [0, 0, 1, 2, 3]
     assert sorted(shares[-1]) == ["100", "50", "80"]
-    last = house.jobs[-1]
-    await house.studio.cancel(last, (await house.job(last)).request.requester)
-    await house.ask(key="again")
-    assert len(await told_by(house, "budget:")) == 3
-    house.clock.move(days=40)
+    last = bot.jobs[-1]
+    await bot.studio.cancel(last, (await bot.job(last)).request.requester)
+    await bot.ask(key="again")
+    assert len(await told_by(bot, "budget:")) == 3
+    bot.clock.move(days=40)
     for number in range(3):
-        await house.ask(key=f"next month {number}")
-    keys = await told_by(house, "budget:")
+        await bot.ask(key=f"next month {number}")
+    keys = await told_by(bot, "budget:")
     assert len(keys) == 4
     assert keys[-1].endswith(":50")
 
 
 async def test_a_full_budget_is_told_for_each_place_and_for_all_of_them(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
     """There is room for one clip of 15 cents in a place, and for two in all."""
     limits = {"usd_per_tenant_per_month": 0.2, "usd_total_per_month": 0.35}
     access = {"servers": ["lab", "shop", "club"]}
-    house: House = await open_house(limits=limits, access=access)
+    bot: RunningBot = await start_bot(limits=limits, access=access)
 
     async def ask(workspace: str, key: str) -> None:
         asked = to_request(key=key)
         thread = asked.thread.model_copy(update={"workspace": workspace})
         own = {"requester": to_requester(workspace=workspace), "thread": thread}
-        await house.studio.submit(asked.model_copy(update=own))
+        await bot.studio.submit(asked.model_copy(update=own))
 
     for workspace in ("lab", "shop"):
         await ask(workspace, f"{workspace} 1")
@@ -636,7 +636,7 @@ async def test_a_full_budget_is_told_for_each_place_and_for_all_of_them(
         with pytest.raises(QuotaExceeded):
             await ask("club", f"club {again}")
     query = "SELECT sentence FROM operator_notices WHERE key LIKE 'budget:full:%' ORDER BY at, key"
-    said = await house.app.database.read(lambda conn: conn.execute(text(query)).scalars().all())
+    said = await bot.app.database.read(lambda conn: conn.execute(text(query)).scalars().all())
     assert sorted(each.split(" A shorter")[0] for each in said) == [
         "A request in recording:club was refused. This costs about $0.15; $0.043 of the whole "
         "$0.35 for this month is left.",
@@ -647,21 +647,21 @@ async def test_a_full_budget_is_told_for_each_place_and_for_all_of_them(
     ]
 
 
-async def test_a_low_balance_is_told_once_a_day(open_house: Callable[..., Any]) -> None:
-    house: House = await open_house(luma={"min_balance_usd": 1000})
+async def test_a_low_balance_is_told_once_a_day(start_bot: Callable[..., Any]) -> None:
+    bot: RunningBot = await start_bot(luma={"min_balance_usd": 1000})
 
     async def until(count: int, *, hours: int) -> list[str]:
         async with asyncio.timeout(10):
-            while len(keys := await told_by(house, "balance:luma")) < count:
+            while len(keys := await told_by(bot, "balance:luma")) < count:
                 # In steps: a round that is just about to wait does not see one that is over.
-                house.clock.move(hours=hours)
+                bot.clock.move(hours=hours)
                 await asyncio.sleep(0.01)
         return keys
 
     await until(1, hours=0)
     first, second = await until(2, hours=1)
     assert first != second
-    [sentence] = await house.app.database.read(
+    [sentence] = await bot.app.database.read(
         lambda conn: (
             conn.execute(
                 text("SELECT sentence FROM operator_notices WHERE key = :key"), {"key": first}
@@ -675,14 +675,14 @@ async def test_a_low_balance_is_told_once_a_day(open_house: Callable[..., Any]) 
     )
 
 
-async def test_a_good_balance_is_not_told(open_house: Callable[..., Any]) -> None:
-    house: House = await open_house(luma={"min_balance_usd": 100})
-    requests = house.simulator.requests
+async def test_a_good_balance_is_not_told(start_bot: Callable[..., Any]) -> None:
+    bot: RunningBot = await start_bot(luma={"min_balance_usd": 100})
+    requests = bot.simulator.requests
     async with asyncio.timeout(10):
         while not any("credits" in path for path in requests):
             await asyncio.sleep(0.01)
-    await house.until(await house.ask(), JobState.GENERATING)
-    assert await told_by(house, "balance:") == []
+    await bot.until(await bot.ask(), JobState.GENERATING)
+    assert await told_by(bot, "balance:") == []
 
 
 # ---- housekeeping -----------------------------------------------------------------------------

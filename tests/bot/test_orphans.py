@@ -14,7 +14,7 @@ from bot.orphans import compare
 from bot.refs import JobId, MediaKey
 from bot.store.database import Tx
 from bot.store.schema import attempts, messages
-from tests.conftest import House
+from tests.conftest import RunningBot
 
 
 @pytest.fixture(autouse=True)
@@ -24,34 +24,34 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-async def said(house: House) -> tuple[str, str]:
+async def said(bot: RunningBot) -> tuple[str, str]:
     """What is well, and what needs the operator."""
-    findings = await checkup._look_at_files(house.config, house.app.database)
-    findings += await checkup.inspect(house.app.database)
+    findings = await checkup._look_at_files(bot.config, bot.app.database)
+    findings += await checkup.inspect(bot.app.database)
     well = "\n".join(each.sentence for each in findings if each.is_well)
     return well, "\n".join(each.sentence for each in findings if not each.is_well)
 
 
-async def test_what_belongs_to_nobody_is_found(house: House, tmp_path: Path) -> None:
-    job_id = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    await house.simulator.finish(next(iter(house.simulator.generations)))
-    job = await house.delivered(job_id)
-    assert await said(house) == ("The books add up", "")
+async def test_what_belongs_to_nobody_is_found(bot: RunningBot, tmp_path: Path) -> None:
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.simulator.finish(next(iter(bot.simulator.generations)))
+    job = await bot.delivered(job_id)
+    assert await said(bot) == ("The books add up", "")
 
     media = tmp_path / "data" / "media"
     (media / "clips" / "r-nobody0000.mp4").write_bytes(b"clip")
     (media / "frames" / "r-nobody0001").mkdir(parents=True)
     (media / "frames" / "r-nobody0001" / "start.jpg").write_bytes(b"image")
-    well, amiss = await said(house)
+    well, amiss = await said(bot)
     assert "2 kept files belong to no job" in well
     assert "clips/r-nobody0000.mp4, frames/r-nobody0001/start.jpg" in well
     assert amiss == ""
 
     assert job.clip is not None
     (media / job.clip.key).unlink()
-    await house.app.database.write(_give_up)
-    well, amiss = await said(house)
+    await bot.app.database.write(_give_up)
+    well, amiss = await said(bot)
     assert f"The clips of 1 jobs are not kept any more: {job_id}" in amiss
     assert f"Generation {job.generation_id} of {job_id} was probably paid" in well
 
@@ -60,11 +60,11 @@ def _give_up(tx: Tx) -> None:
     tx.conn.execute(attempts.update().values(outcome="orphan"))
 
 
-async def test_a_row_without_its_job_is_found(house: House) -> None:
-    with closing(sqlite3.connect(house.app.database.place)) as file, file:
+async def test_a_row_without_its_job_is_found(bot: RunningBot) -> None:
+    with closing(sqlite3.connect(bot.app.database.place)) as file, file:
         row = ("r-nobody:status", "r-nobody", "{}")
         file.execute(f"INSERT INTO {messages.name} (key, job_id, memo) VALUES (?, ?, ?)", row)
-    assert "Rows tell of jobs that there are not: r-nobody" in (await said(house))[1]
+    assert "Rows tell of jobs that there are not: r-nobody" in (await said(bot))[1]
 
 
 class _Counted(str):

@@ -16,7 +16,7 @@ from bot.refs import JobId
 from bot.request import StoryWork
 from bot.store import stories
 from bot.submission import Submitter
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.fakes import to_request, to_requester
 
 ANA, BOSS = to_requester("ana"), to_requester("boss")
@@ -24,160 +24,162 @@ HERE = ANA.tenant
 
 
 @pytest.fixture
-async def house(open_house: Callable[..., Any]) -> House:
+async def bot(start_bot: Callable[..., Any]) -> RunningBot:
     """One slot, so whoever comes second waits; two places are served."""
-    opened: House = await open_house(
+    opened: RunningBot = await start_bot(
         luma={"running_limit": 1, "look_seconds": 1, "first_look_seconds": 1},
         access={"servers": ["named"]},
     )
     return opened
 
 
-async def ask(house: House, key: str, user: str = "ana", place: str = "local") -> JobId:
+async def ask(bot: RunningBot, key: str, user: str = "ana", place: str = "local") -> JobId:
     who = to_requester(user, workspace=place)
     there = to_request(key=key).model_copy(update={"requester": who})
-    return (await house.studio.submit(there)).job_id
+    return (await bot.studio.submit(there)).job_id
 
 
-async def finish(house: House, job_id: JobId) -> None:
-    job = await house.until(job_id, JobState.GENERATING)
+async def finish(bot: RunningBot, job_id: JobId) -> None:
+    job = await bot.until(job_id, JobState.GENERATING)
     assert job.generation_id is not None
-    await house.simulator.finish(job.generation_id)
+    await bot.simulator.finish(job.generation_id)
     async with asyncio.timeout(10):
-        while (await house.job(job_id)).state is not JobState.DELIVERED:
-            house.clock.move(seconds=2)
+        while (await bot.job(job_id)).state is not JobState.DELIVERED:
+            bot.clock.move(seconds=2)
             await asyncio.sleep(0.01)
 
 
-async def shows(house: House, job_id: JobId, notice: type[Notice]) -> Notice:
+async def shows(bot: RunningBot, job_id: JobId, notice: type[Notice]) -> Notice:
     async with asyncio.timeout(10):
-        while not isinstance(found := house.chat.status(job_id), notice):
-            house.clock.move(seconds=2)
+        while not isinstance(found := bot.chat.status(job_id), notice):
+            bot.clock.move(seconds=2)
             await asyncio.sleep(0.01)
     return found
 
 
-async def test_what_waits_in_a_paused_place_is_not_started_until_it_goes_on(house: House) -> None:
-    first, second = await ask(house, "1"), await ask(house, "2")
-    other = await ask(house, "3", place="named")
-    await house.until(first, JobState.GENERATING)
-    await house.studio.admin.pause(HERE, actor=BOSS, message="Back at noon.")
-    told = await shows(house, second, Waiting)
+async def test_what_waits_in_a_paused_place_is_not_started_until_it_goes_on(
+    bot: RunningBot,
+) -> None:
+    first, second = await ask(bot, "1"), await ask(bot, "2")
+    other = await ask(bot, "3", place="named")
+    await bot.until(first, JobState.GENERATING)
+    await bot.studio.admin.pause(HERE, actor=BOSS, message="Back at noon.")
+    told = await shows(bot, second, Waiting)
     assert isinstance(told, Waiting)
     assert told.sentence == "Back at noon."
-    await finish(house, first)
+    await finish(bot, first)
     # Who asked later, elsewhere, goes first.
-    await finish(house, other)
-    assert (await house.job(second)).state is JobState.ACCEPTED
-    await house.studio.admin.resume(HERE, actor=BOSS)
-    await finish(house, second)
-    assert len(house.simulator.generations) == 3
-    await house.check_books()
+    await finish(bot, other)
+    assert (await bot.job(second)).state is JobState.ACCEPTED
+    await bot.studio.admin.resume(HERE, actor=BOSS)
+    await finish(bot, second)
+    assert len(bot.simulator.generations) == 3
+    await bot.check_books()
 
 
-async def test_the_operator_pauses_every_place_at_once(house: House) -> None:
-    first, second = await ask(house, "1"), await ask(house, "2", place="named")
-    await house.until(first, JobState.GENERATING)
-    act = house.app.operations.act
+async def test_the_operator_pauses_every_place_at_once(bot: RunningBot) -> None:
+    first, second = await ask(bot, "1"), await ask(bot, "2", place="named")
+    await bot.until(first, JobState.GENERATING)
+    act = bot.app.operations.act
     said = await act("pause", {"message": "The budget is used up."})
     assert said["sentence"] == (
         "Paused everywhere: nothing is started. 1 job stays in line; what runs goes on."
     )
-    await shows(house, second, Waiting)
-    await finish(house, first)
+    await shows(bot, second, Waiting)
+    await finish(bot, first)
     for place in ("local", "named"):
         with pytest.raises(Paused, match=r"The budget is used up\."):
-            await ask(house, f"late {place}", place=place)
+            await ask(bot, f"late {place}", place=place)
     for _ in range(5):
-        house.clock.move(seconds=5)
+        bot.clock.move(seconds=5)
         await asyncio.sleep(0.02)
-    assert (await house.job(second)).state is JobState.ACCEPTED
-    await house.studio.admin.pause(HERE, actor=BOSS)
+    assert (await bot.job(second)).state is JobState.ACCEPTED
+    await bot.studio.admin.pause(HERE, actor=BOSS)
     assert "by themselves stay so" in str((await act("resume", {}))["sentence"])
-    await finish(house, second)
+    await finish(bot, second)
     with pytest.raises(Paused, match="paused here"):
-        await ask(house, "still")
-    await house.check_books()
+        await ask(bot, "still")
+    await bot.check_books()
 
 
-async def test_what_a_blocked_person_waits_for_is_taken_back_and_free(house: House) -> None:
+async def test_what_a_blocked_person_waits_for_is_taken_back_and_free(bot: RunningBot) -> None:
     first, second, bens = (
-        await ask(house, "1"),
-        await ask(house, "2"),
-        await ask(house, "3", user="ben"),
+        await ask(bot, "1"),
+        await ask(bot, "2"),
+        await ask(bot, "3", user="ben"),
     )
-    await house.until(first, JobState.GENERATING)
-    await house.studio.admin.block(HERE, "ana", actor=BOSS)
-    taken = await house.until(second, JobState.CANCELLED)
+    await bot.until(first, JobState.GENERATING)
+    await bot.studio.admin.block(HERE, "ana", actor=BOSS)
+    taken = await bot.until(second, JobState.CANCELLED)
     assert taken.cost == 0
-    await shows(house, second, Cancelled)
+    await shows(bot, second, Cancelled)
     # What ran is theirs.
-    await finish(house, first)
-    await finish(house, bens)
-    assert len(house.simulator.generations) == 2
-    await house.check_books()
+    await finish(bot, first)
+    await finish(bot, bens)
+    assert len(bot.simulator.generations) == 2
+    await bot.check_books()
 
 
-async def test_the_film_of_a_blocked_person_keeps_what_was_made_of_it(house: House) -> None:
+async def test_the_film_of_a_blocked_person_keeps_what_was_made_of_it(bot: RunningBot) -> None:
     story = to_request(key="film").model_copy(
         update={"work": StoryWork(shots=("a fox", "a wolf", "an owl"))}
     )
-    film = (await house.studio.submit(story)).job_id
-    first, second, _ = await house.app.database.read(lambda conn: stories.shots(conn, film))
-    await house.until(first.id, JobState.GENERATING)
-    await house.studio.admin.block(HERE, "ana", actor=BOSS)
-    await finish(house, first.id)
+    film = (await bot.studio.submit(story)).job_id
+    first, second, _ = await bot.app.database.read(lambda conn: stories.shots(conn, film))
+    await bot.until(first.id, JobState.GENERATING)
+    await bot.studio.admin.block(HERE, "ana", actor=BOSS)
+    await finish(bot, first.id)
     async with asyncio.timeout(10):
-        while (await house.job(second.id)).state is not JobState.CANCELLED:
-            house.clock.move(seconds=2)
+        while (await bot.job(second.id)).state is not JobState.CANCELLED:
+            bot.clock.move(seconds=2)
             await asyncio.sleep(0.01)
-    told = await shows(house, film, ShotFailed)
+    told = await shows(bot, film, ShotFailed)
     assert isinstance(told, ShotFailed)
     assert told.number == 2
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
 def is_next(notice: Notice) -> bool:
     return isinstance(notice, Queued) and notice.position == 1
 
 
-async def test_who_waits_elsewhere_does_not_count_those_of_a_paused_place(house: House) -> None:
-    await house.until(await ask(house, "1"), JobState.GENERATING)
+async def test_who_waits_elsewhere_does_not_count_those_of_a_paused_place(bot: RunningBot) -> None:
+    await bot.until(await ask(bot, "1"), JobState.GENERATING)
     for number in range(2, 5):
-        await ask(house, str(number))
-    last, who = await ask(house, "5", place="named"), to_requester("ana", workspace="named")
-    await house.studio.admin.pause(HERE, actor=BOSS)
+        await ask(bot, str(number))
+    last, who = await ask(bot, "5", place="named"), to_requester("ana", workspace="named")
+    await bot.studio.admin.pause(HERE, actor=BOSS)
     async with asyncio.timeout(10):
-        while not is_next((await house.studio.show(last, who)).notice):
-            house.clock.move(seconds=2)
+        while not is_next((await bot.studio.show(last, who)).notice):
+            bot.clock.move(seconds=2)
             await asyncio.sleep(0.01)
 
 
-async def test_a_place_does_not_go_on_while_everything_is_paused(house: House) -> None:
-    await house.app.operations.act("pause", {})
-    await house.studio.admin.pause(HERE, actor=BOSS)
+async def test_a_place_does_not_go_on_while_everything_is_paused(bot: RunningBot) -> None:
+    await bot.app.operations.act("pause", {})
+    await bot.studio.admin.pause(HERE, actor=BOSS)
     with pytest.raises(InvalidRequest, match="Its operator has paused everything"):
-        await house.studio.admin.resume(HERE, actor=BOSS)
-    await house.app.operations.act("resume", {})
-    await house.until(await ask(house, "1"), JobState.GENERATING)
+        await bot.studio.admin.resume(HERE, actor=BOSS)
+    await bot.app.operations.act("resume", {})
+    await bot.until(await ask(bot, "1"), JobState.GENERATING)
 
 
 async def test_a_pause_holds_for_who_was_just_let_in(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare = Submitter._prepare
 
     async def prepare_late(self: Submitter, *given: Any) -> Submission:
-        await house.app.operations.act("pause", {})
+        await bot.app.operations.act("pause", {})
         return await prepare(self, *given)
 
     monkeypatch.setattr(Submitter, "_prepare", prepare_late)
-    job_id = await ask(house, "1")
-    await shows(house, job_id, Waiting)
-    job = await house.job(job_id)
-    assert (job.state, job.attempt, house.simulator.generations) == (JobState.ACCEPTED, 0, {})
+    job_id = await ask(bot, "1")
+    await shows(bot, job_id, Waiting)
+    job = await bot.job(job_id)
+    assert (job.state, job.attempt, bot.simulator.generations) == (JobState.ACCEPTED, 0, {})
     monkeypatch.undo()
-    await house.app.operations.act("resume", {})
-    await finish(house, job_id)
-    await house.check_books()
+    await bot.app.operations.act("resume", {})
+    await finish(bot, job_id)
+    await bot.check_books()

@@ -10,7 +10,7 @@ from bot.job import JobState
 from bot.presets import shown, with_defaults
 from bot.refs import JobId
 from bot.request import ImageWork, SourceClip, UpscaleWork, VideoWork, as_sent
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.fakes import to_requester
 
 
@@ -55,16 +55,16 @@ def test_how_values_are_shown() -> None:
     assert shown("prefix", "Ink of") == "Ink of"
 
 
-async def test_a_style_is_paid_for_once_and_goes_to_the_service(house: House) -> None:
+async def test_a_style_is_paid_for_once_and_goes_to_the_service(bot: RunningBot) -> None:
     person = to_requester()
     style = {"prefix": "watercolour of", "suffix": ", soft light", "concepts": "orbit left"}
-    await house.studio.preferences.change(person, style)
-    job = await house.until(await house.ask("a fox"), JobState.GENERATING)
-    [generation] = house.simulator.generations.values()
+    await bot.studio.preferences.change(person, style)
+    job = await bot.until(await bot.ask("a fox"), JobState.GENERATING)
+    [generation] = bot.simulator.generations.values()
     assert generation.order.prompt == "watercolour of a fox, soft light"
     assert generation.order.concepts == ("orbit_left",)
     assert (job.work.prompt, job.request.work.prompt) == ("a fox", "a fox")
-    held = await house.studio.preferences.in_channel(person, "c")
+    held = await bot.studio.preferences.in_channel(person, "c")
     assert {each.name: (each.value, each.source) for each in held}["concepts"] == (
         "orbit_left",
         "yours",
@@ -72,17 +72,17 @@ async def test_a_style_is_paid_for_once_and_goes_to_the_service(house: House) ->
     assert {each.name: each.source for each in held}["prefix"] == "yours"
 
 
-async def test_what_is_made_again_has_the_style_of_then(house: House) -> None:
+async def test_what_is_made_again_has_the_style_of_then(bot: RunningBot) -> None:
     person = to_requester()
-    await house.studio.preferences.change(person, {"prefix": "watercolour of"})
-    fox = await house.until(await house.ask("a fox"), JobState.GENERATING)
-    await house.simulator.finish(str(fox.generation_id))
-    await house.delivered(fox.id)
+    await bot.studio.preferences.change(person, {"prefix": "watercolour of"})
+    fox = await bot.until(await bot.ask("a fox"), JobState.GENERATING)
+    await bot.simulator.finish(str(fox.generation_id))
+    await bot.delivered(fox.id)
     acts: tuple[tuple[Act, str], ...]
     acts = (("final", "ink of"), ("variation", ""), ("remix", "ink of"))
     for act, now in acts:
-        await house.studio.preferences.change(person, {"prefix": now})
-        [receipt] = await house.studio.works.follow(
+        await bot.studio.preferences.change(person, {"prefix": now})
+        [receipt] = await bot.studio.works.follow(
             fox.id,
             act,
             person,
@@ -90,22 +90,22 @@ async def test_what_is_made_again_has_the_style_of_then(house: House) -> None:
             thread=fox.request.thread,
             prompt="a wolf" if act == "remix" else "",
         )
-        made = await house.until(receipt.job_id, JobState.GENERATING)
+        made = await bot.until(receipt.job_id, JobState.GENERATING)
         assert made.work.full_prompt == f"watercolour of {made.work.prompt}"
-    await house.studio.preferences.change(person, {"prefix": "ink of"})
-    [receipt] = await house.studio.works.follow(
+    await bot.studio.preferences.change(person, {"prefix": "ink of"})
+    [receipt] = await bot.studio.works.follow(
         fox.id, "extend", person, dedupe_key="extend", thread=fox.request.thread, prompt="it runs"
     )
-    assert (await house.job(receipt.job_id)).work.full_prompt == "ink of it runs"
-    await house.studio.preferences.change(person, {"prefix": ""})
+    assert (await bot.job(receipt.job_id)).work.full_prompt == "ink of it runs"
+    await bot.studio.preferences.change(person, {"prefix": ""})
 
 
-async def test_a_style_that_cannot_be_is_refused(house: House) -> None:
+async def test_a_style_that_cannot_be_is_refused(bot: RunningBot) -> None:
     person = to_requester()
     for wrong, sentence in (
         ({"suffix": "x" * 301}, "The suffix is too long. At most 300 characters"),
         ({"concepts": "orbit_lefft"}, "no camera move. The nearest is orbit_left"),
     ):
         with pytest.raises(InvalidRequest, match=sentence):
-            await house.studio.preferences.change(person, wrong)
-    assert await house.studio.preferences.own(person) == {}
+            await bot.studio.preferences.change(person, wrong)
+    assert await bot.studio.preferences.own(person) == {}

@@ -168,21 +168,21 @@ async def test_a_running_bot_learns_and_so_does_the_next(
 ) -> None:
     config = to_test_config(tmp_path, simulator)
     known = {"list_page": "7", "list_order": "newest first"}
-    async with running(config, simulator, chat, clock) as house:
-        await house.app.operations.act("learn", {"provider": "luma", "known": known})
-        ids = [await house.ask() for _ in range(9)]
+    async with running(config, simulator, chat, clock) as bot:
+        await bot.app.operations.act("learn", {"provider": "luma", "known": known})
+        ids = [await bot.ask() for _ in range(9)]
         await simulator.wait_for_creates(9)
         for each in list(simulator.generations):
             await simulator.finish(each)
         for job_id in ids:
-            await house.delivered(job_id)
-        assert house.app._providers["luma"]._page_rows == 7  # type: ignore[attr-defined] # Luma's
-    async with running(config, simulator, chat, clock) as house:
-        job_id = await house.ask(key="later")
+            await bot.delivered(job_id)
+        assert bot.app._providers["luma"]._page_rows == 7  # type: ignore[attr-defined] # Luma's
+    async with running(config, simulator, chat, clock) as bot:
+        job_id = await bot.ask(key="later")
         await simulator.wait_for_creates(10)
-        assert house.app._providers["luma"]._page_rows == 7  # type: ignore[attr-defined] # Luma's
+        assert bot.app._providers["luma"]._page_rows == 7  # type: ignore[attr-defined] # Luma's
         await simulator.finish(list(simulator.generations)[-1])
-        await house.delivered(job_id)
+        await bot.delivered(job_id)
 
 
 @pytest.mark.parametrize(

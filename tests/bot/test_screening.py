@@ -23,7 +23,7 @@ from bot.studio import Receipt
 from bot.tables import ModerationTable
 from bot.text import describe, describe_error, describe_rules
 from tests import rendered
-from tests.conftest import MANUAL, House, running, to_test_config
+from tests.conftest import MANUAL, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,23 +31,23 @@ ADMIN, HERE = to_requester("ada"), "recording:local"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def school(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def school(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningBot]:
     """One bot for all tests here; each has a channel and people of its own."""
     faults, clock = Faults(), MovableClock()
     async with Simulator(MANUAL, faults) as simulator:
         folder = tmp_path_factory.mktemp("school")
         moderation = {"blocked_words": ["nazi"]}
         config = to_test_config(folder, simulator, moderation=moderation)
-        async with running(config, simulator, RecordingAdapter(), clock) as house:
-            yield house
+        async with running(config, simulator, RecordingAdapter(), clock) as bot:
+            yield bot
 
 
-async def count(house: House, table: str) -> int:
+async def count(bot: RunningBot, table: str) -> int:
     rows = select(schema.metadata.tables[table])
-    return len(await house.app.database.read(lambda conn: conn.execute(rows).all()))
+    return len(await bot.app.database.read(lambda conn: conn.execute(rows).all()))
 
 
-async def test_blocked_words_cost_nothing_and_are_not_told(school: House) -> None:
+async def test_blocked_words_cost_nothing_and_are_not_told(school: RunningBot) -> None:
     await school.studio.admin.set_words(HERE, actor=ADMIN, words=["clown"], patterns=[r"\bgun"])
     for at, prompt in enumerate(("a n4zi fox", "two cl0wns, no: a c l o w n", "a Gunman")):
         with pytest.raises(Moderated) as caught:
@@ -58,7 +58,7 @@ async def test_blocked_words_cost_nothing_and_are_not_told(school: House) -> Non
     await school.studio.submit(to_request("a clown", key="good"))
 
 
-async def test_what_admins_decide_is_shown_and_audited(school: House) -> None:
+async def test_what_admins_decide_is_shown_and_audited(school: RunningBot) -> None:
     admin = school.studio.admin
     held = await admin.set_policy(
         HERE, {"remix": "own", "moderators_channel": "mods"}, actor=ADMIN
@@ -80,7 +80,7 @@ async def test_what_admins_decide_is_shown_and_audited(school: House) -> None:
     await admin.set_words(HERE, actor=ADMIN, words=[])
 
 
-async def test_what_cannot_be_decided_changes_nothing(school: House) -> None:
+async def test_what_cannot_be_decided_changes_nothing(school: RunningBot) -> None:
     admin = school.studio.admin
     with pytest.raises(InvalidRequest, match="for the whole place"):
         await admin.set_policy(HERE, {"gallery_stars": "2"}, actor=ADMIN, channel="class")
@@ -116,7 +116,9 @@ async def test_a_channel_wins_over_its_place_and_that_over_the_configuration() -
     assert read_policy(table, {"remix": "what"}, {}).remix == "own"
 
 
-async def test_where_remix_is_own_nobody_goes_on_from_the_clips_of_others(school: House) -> None:
+async def test_where_remix_is_own_nobody_goes_on_from_the_clips_of_others(
+    school: RunningBot,
+) -> None:
     await school.studio.admin.set_policy(HERE, {"remix": "own"}, actor=ADMIN, channel="gallery")
     ana, ben = to_requester("ana"), to_requester("ben")
     there = ThreadRef(adapter="recording", workspace="local", channel="gallery")
@@ -135,7 +137,7 @@ async def test_where_remix_is_own_nobody_goes_on_from_the_clips_of_others(school
     await school.studio.retry(first, ben, dedupe_key="ben:3", thread=elsewhere)
 
 
-async def test_only_named_channels_are_served(school: House) -> None:
+async def test_only_named_channels_are_served(school: RunningBot) -> None:
     studio = school.studio_with(moderation=ModerationTable(allow_in_channels=("art",)))
     with pytest.raises(WrongChannel) as refused:
         await studio.submit(to_request(key="elsewhere"))
@@ -150,10 +152,10 @@ async def test_only_named_channels_are_served(school: House) -> None:
 
 
 def with_image_of(
-    house: House, author: str, *, key: str, channel: str, user: str = "ana", **more: Any
+    bot: RunningBot, author: str, *, key: str, channel: str, user: str = "ana", **more: Any
 ) -> GenerationRequest:
     """A request for somebody's image to move, in a channel."""
-    house.chat.images["fox"] = rendered.png(320, 320)
+    bot.chat.images["fox"] = rendered.png(320, 320)
     image = Attachment(
         adapter="recording", id="fox", author=to_requester(author).person if author else ""
     )
@@ -162,14 +164,14 @@ def with_image_of(
     return request.model_copy(update={"thread": there, **more})
 
 
-def asking(house: House, job_id: JobId) -> ConsentAsked | None:
+def asking(bot: RunningBot, job_id: JobId) -> ConsentAsked | None:
     """The question to who posted the image, as it stands."""
-    found = [each for each in house.chat.posts if each.key == f"{job_id}:consent:0"]
+    found = [each for each in bot.chat.posts if each.key == f"{job_id}:consent:0"]
     said = found[0].notices[-1] if found else None
     return said if isinstance(said, ConsentAsked) else None
 
 
-async def test_who_posted_an_image_is_asked_and_says_yes_no_or_nothing(school: House) -> None:
+async def test_who_posted_an_image_is_asked_and_says_yes_no_or_nothing(school: RunningBot) -> None:
     studio, ben, eve = school.studio, to_requester("ben"), to_requester("eve")
     await studio.admin.set_policy(HERE, {"animate_others": "ask"}, actor=ADMIN, channel="pics")
     first = await studio.submit(with_image_of(school, "ben", key="ask1", channel="pics"))
@@ -215,7 +217,7 @@ async def test_who_posted_an_image_is_asked_and_says_yes_no_or_nothing(school: H
 
 
 async def test_who_waited_for_an_answer_is_asked_for_the_price_directly_and_has_time(
-    school: House,
+    school: RunningBot,
 ) -> None:
     studio, chat, uli = school.studio, school.chat, to_requester("uli")
     await studio.admin.set_policy(HERE, {"animate_others": "ask"}, actor=ADMIN, channel="dear")
@@ -241,12 +243,12 @@ async def test_who_waited_for_an_answer_is_asked_for_the_price_directly_and_has_
     await school.check_books()
 
 
-def answer_of(house: House, job_id: JobId) -> str | None:
-    said = asking(house, job_id)
+def answer_of(bot: RunningBot, job_id: JobId) -> str | None:
+    said = asking(bot, job_id)
     return said.answer if said is not None else None
 
 
-async def test_nobody_animates_what_somebody_keeps_to_themselves(school: House) -> None:
+async def test_nobody_animates_what_somebody_keeps_to_themselves(school: RunningBot) -> None:
     studio, liz = school.studio, to_requester("liz")
     await studio.preferences.change(liz, {"animate_mine": "Nobody"})
     held = await studio.preferences.in_channel(liz, "open")
@@ -275,7 +277,7 @@ async def test_nobody_animates_what_somebody_keeps_to_themselves(school: House) 
         )
 
 
-async def test_what_somebody_agreed_to_is_forgotten_with_them(school: House) -> None:
+async def test_what_somebody_agreed_to_is_forgotten_with_them(school: RunningBot) -> None:
     preferences, max_ = school.studio.preferences, to_requester("max")
     await preferences.change(max_, {"animate_mine": "nobody"})
     await school.studio.erasure.forget(max_, is_confirmed=True)
@@ -283,7 +285,7 @@ async def test_what_somebody_agreed_to_is_forgotten_with_them(school: House) -> 
     assert ("animate_mine", "anyone") in {(each.name, each.value) for each in held}
 
 
-async def test_rules_are_accepted_once_and_again_when_they_change(school: House) -> None:
+async def test_rules_are_accepted_once_and_again_when_they_change(school: RunningBot) -> None:
     studio, kim = school.studio, to_requester("kim")
 
     async def ask(key: str) -> Receipt:
@@ -321,18 +323,18 @@ async def test_a_restart_between_question_and_answer_asks_nobody_twice(tmp_path:
     settings = SimulatorSettings(manual=True, same_clip=True, full_size=False)
     async with Simulator(settings, Faults()) as simulator:
         config = to_test_config(tmp_path, simulator)
-        async with running(config, simulator, chat, clock) as house:
+        async with running(config, simulator, chat, clock) as bot:
             rules = {"animate_others": "ask", "rules": "Be kind."}
-            await house.studio.admin.set_policy(HERE, rules, actor=ADMIN, channel="pics")
-            first = await house.studio.submit(with_image_of(house, "ben", key="1", channel="pics"))
+            await bot.studio.admin.set_policy(HERE, rules, actor=ADMIN, channel="pics")
+            first = await bot.studio.submit(with_image_of(bot, "ben", key="1", channel="pics"))
             assert isinstance(first.notice, RulesFirst)
-        async with running(config, simulator, chat, clock) as house:
-            went_on = await house.studio.answer(first.job_id, to_requester(), is_allowed=True)
+        async with running(config, simulator, chat, clock) as bot:
+            went_on = await bot.studio.answer(first.job_id, to_requester(), is_allowed=True)
             assert isinstance(went_on.notice, ConsentNeeded)
-            await chat.until(lambda: asking(house, first.job_id) is not None)
-        async with running(config, simulator, chat, clock) as house:
-            await house.studio.answer(first.job_id, ben, is_allowed=True)
-            await house.until(first.job_id, JobState.GENERATING)
-            await chat.until(lambda: answer_of(house, first.job_id) == "allowed")
+            await chat.until(lambda: asking(bot, first.job_id) is not None)
+        async with running(config, simulator, chat, clock) as bot:
+            await bot.studio.answer(first.job_id, ben, is_allowed=True)
+            await bot.until(first.job_id, JobState.GENERATING)
+            await chat.until(lambda: answer_of(bot, first.job_id) == "allowed")
             assert len([each for each in chat.posts if ":consent:" in each.key]) == 1
-            await house.check_books()
+            await bot.check_books()

@@ -12,7 +12,7 @@ from bot.errors import ConfigError
 from bot.log import HIDDEN, redact
 from bot.store.database import Database, open_database
 from bot.vault import Vault
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.fakes import MovableClock
 
 KEY = "a secret key of this test"
@@ -91,8 +91,8 @@ async def test_what_was_read_is_in_no_log(vault: Vault) -> None:
     assert redact("it is another value to hide!") == f"it is {HIDDEN}!"
 
 
-async def test_a_bot_has_one(house: House) -> None:
-    await house.studio.vault.put("slack", "bot:T1", TOKEN)
-    assert TOKEN not in (await sealed(house.app.database))[0]
-    assert await house.studio.vault.get("slack", "bot:T1") == TOKEN
-    assert await house.studio.inbox.note("slack", "k", {})
+async def test_a_bot_has_one(bot: RunningBot) -> None:
+    await bot.studio.vault.put("slack", "bot:T1", TOKEN)
+    assert TOKEN not in (await sealed(bot.app.database))[0]
+    assert await bot.studio.vault.get("slack", "bot:T1") == TOKEN
+    assert await bot.studio.inbox.note("slack", "k", {})

@@ -24,7 +24,7 @@ from bot.simulator import Simulator
 from bot.store import settings
 from bot.store.database import SQLITE, open_database
 from bot.watcher import RARER_WITH_CALLBACKS, ProviderWatcher
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.ports import free_port
 from tests.postgres import postgres_database
@@ -33,53 +33,53 @@ LIST, ONE = "GET /generations", "GET /generations/{id}"
 
 
 @pytest.fixture
-async def called(open_house: Callable[..., Any]) -> House:
+async def called(start_bot: Callable[..., Any]) -> RunningBot:
     """A bot that would look again only in an hour, were it not called."""
     port = free_port()
-    house: House = await open_house(
+    bot: RunningBot = await start_bot(
         luma={"look_seconds": 3600, "first_look_seconds": 3600},
         bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
     )
-    return house
+    return bot
 
 
-async def run(house: House, count: int) -> list[JobId]:
+async def run(bot: RunningBot, count: int) -> list[JobId]:
     """So many jobs, each begun after the one before it."""
     begun = []
     for number in range(count):
-        begun.append(await house.ask(user=f"person{number}"))
-        await house.until(begun[-1], JobState.GENERATING)
+        begun.append(await bot.ask(user=f"person{number}"))
+        await bot.until(begun[-1], JobState.GENERATING)
     return begun
 
 
-def lose_first_calls(house: House, count: int) -> None:
+def lose_first_calls(bot: RunningBot, count: int) -> None:
     """Let the calls that so many jobs have begun get lost.
 
     One that comes long before the answer to its submission is written down costs a look of its
     own, which a busy machine would add to those that are counted.
     """
-    house.simulator.faults.break_callback("lost", times=count)
+    bot.simulator.faults.break_callback("lost", times=count)
 
 
-async def finish(house: House, job_id: JobId) -> None:
-    generation = (await house.job(job_id)).generation_id
+async def finish(bot: RunningBot, job_id: JobId) -> None:
+    generation = (await bot.job(job_id)).generation_id
     assert generation is not None
-    await house.simulator.finish(generation)
+    await bot.simulator.finish(generation)
 
 
-async def finish_while_looked_at(house: House, first: JobId, *others: JobId) -> None:
+async def finish_while_looked_at(bot: RunningBot, first: JobId, *others: JobId) -> None:
     """The others end while a first one's call is being looked into."""
-    house.simulator.faults.delay("get", 0.3)
-    await finish(house, first)
+    bot.simulator.faults.delay("get", 0.3)
+    await finish(bot, first)
     async with asyncio.timeout(5):
-        while not house.simulator.requests[ONE]:
+        while not bot.simulator.requests[ONE]:
             await asyncio.sleep(0.01)
-    await asyncio.gather(*(finish(house, each) for each in others))
+    await asyncio.gather(*(finish(bot, each) for each in others))
 
 
-async def call(house: House, job_id: JobId, *states: str) -> None:
+async def call(bot: RunningBot, job_id: JobId, *states: str) -> None:
     """Say in these calls, one after the other, how a job's generation is."""
-    generation = house.simulator.generations[(await house.job(job_id)).generation_id or ""]
+    generation = bot.simulator.generations[(await bot.job(job_id)).generation_id or ""]
     async with aiohttp.ClientSession() as session:
         for state in states:
             body = {**generation.to_json(), "state": state}
@@ -92,68 +92,68 @@ async def call(house: House, job_id: JobId, *states: str) -> None:
 
 
 async def test_one_that_is_done_before_its_first_look_is_seen_with_the_others(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house: House = await open_house(luma={"first_look_seconds": 100, "look_seconds": 1})
-    house.simulator.faults.break_callback("lost", times=100)
-    await run(house, 3)
-    house.clock.move(seconds=80)
-    [young] = await run(house, 1)
-    await finish(house, young)
-    house.clock.move(seconds=21)
-    await house.delivered(young)
-    assert house.simulator.requests[ONE] == 0
+    bot: RunningBot = await start_bot(luma={"first_look_seconds": 100, "look_seconds": 1})
+    bot.simulator.faults.break_callback("lost", times=100)
+    await run(bot, 3)
+    bot.clock.move(seconds=80)
+    [young] = await run(bot, 1)
+    await finish(bot, young)
+    bot.clock.move(seconds=21)
+    await bot.delivered(young)
+    assert bot.simulator.requests[ONE] == 0
 
 
 async def test_a_wall_clock_set_back_does_not_delay_a_look(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house: House = await open_house(luma={"first_look_seconds": 20, "look_seconds": 1})
-    house.simulator.faults.break_callback("lost", times=100)
-    [job_id] = await run(house, 1)
-    await finish(house, job_id)
-    house.clock.set_wall(hours=-1)
-    house.clock.move(seconds=21)
-    await house.delivered(job_id)
-    await house.check_books()
+    bot: RunningBot = await start_bot(luma={"first_look_seconds": 20, "look_seconds": 1})
+    bot.simulator.faults.break_callback("lost", times=100)
+    [job_id] = await run(bot, 1)
+    await finish(bot, job_id)
+    bot.clock.set_wall(hours=-1)
+    bot.clock.move(seconds=21)
+    await bot.delivered(job_id)
+    await bot.check_books()
 
 
 async def test_a_clip_that_is_seen_does_not_wait_for_looks_at_others(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house: House = await open_house(luma={"first_look_seconds": 20, "look_seconds": 1})
-    faults = house.simulator.faults
+    bot: RunningBot = await start_bot(luma={"first_look_seconds": 20, "look_seconds": 1})
+    faults = bot.simulator.faults
     faults.break_callback("lost", times=100)
-    begun = [await house.job(each) for each in await run(house, 2)]
+    begun = [await bot.job(each) for each in await run(bot, 2)]
     first, second = sorted(begun, key=lambda job: job.generation_id or "")
     for job in begun:
-        await finish(house, job.id)
+        await finish(bot, job.id)
     faults.refuse("list", 404, "Not Found")
     faults.delay("get", 0)
     released = faults.hold("get")
-    house.clock.move(seconds=21)
-    await house.delivered(first.id)
-    assert (await house.job(second.id)).state is JobState.GENERATING
+    bot.clock.move(seconds=21)
+    await bot.delivered(first.id)
+    assert (await bot.job(second.id)).state is JobState.GENERATING
     released.set()
-    await house.delivered(second.id)
+    await bot.delivered(second.id)
 
 
 async def test_clips_that_are_done_before_their_first_look_are_looked_at_sooner(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house: House = await open_house(luma={"first_look_seconds": 100, "look_seconds": 1})
-    house.simulator.faults.break_callback("lost", times=100)
+    bot: RunningBot = await start_bot(luma={"first_look_seconds": 100, "look_seconds": 1})
+    bot.simulator.faults.break_callback("lost", times=100)
     for seconds in [101] * ENOUGH + [93]:
-        [job_id] = await run(house, 1)
-        await finish(house, job_id)
-        house.clock.move(seconds=seconds)
-        await house.delivered(job_id)
+        [job_id] = await run(bot, 1)
+        await finish(bot, job_id)
+        bot.clock.move(seconds=seconds)
+        await bot.delivered(job_id)
 
 
 # ---- callbacks --------------------------------------------------------------------------------
 
 
-async def test_calls_that_follow_one_another_share_a_look(called: House) -> None:
+async def test_calls_that_follow_one_another_share_a_look(called: RunningBot) -> None:
     """The first is looked into at once; those that come meanwhile, or soon after, together."""
     lose_first_calls(called, 4)
     first, second, third, _ = await run(called, 4)
@@ -164,7 +164,7 @@ async def test_calls_that_follow_one_another_share_a_look(called: House) -> None
 
 
 @pytest.mark.parametrize("place", [0, 3], ids=["the oldest", "the youngest"])
-async def test_a_list_tells_of_those_whose_call_was_lost(called: House, place: int) -> None:
+async def test_a_list_tells_of_those_whose_call_was_lost(called: RunningBot, place: int) -> None:
     lose_first_calls(called, 4)
     begun = await run(called, 4)
     uncalled = begun.pop(place)
@@ -175,7 +175,7 @@ async def test_a_list_tells_of_those_whose_call_was_lost(called: House, place: i
     assert (called.simulator.requests[LIST], called.simulator.requests[ONE]) == (1, 1)
 
 
-async def test_a_clip_that_is_called_for_took_as_long_as_it_seems(called: House) -> None:
+async def test_a_clip_that_is_called_for_took_as_long_as_it_seems(called: RunningBot) -> None:
     lose_first_calls(called, 1)
     [job_id] = await run(called, 1)
     called.clock.move(seconds=50)
@@ -185,7 +185,7 @@ async def test_a_clip_that_is_called_for_took_as_long_as_it_seems(called: House)
     assert outlook.expected >= timedelta(seconds=50)
 
 
-async def test_a_call_for_what_is_known_to_have_ended_costs_no_look(called: House) -> None:
+async def test_a_call_for_what_is_known_to_have_ended_costs_no_look(called: RunningBot) -> None:
     lose_first_calls(called, 2)
     first, second = await run(called, 2)
     await finish(called, first)
@@ -197,7 +197,7 @@ async def test_a_call_for_what_is_known_to_have_ended_costs_no_look(called: Hous
     assert called.simulator.requests[LIST] == 0
 
 
-async def test_an_end_counts_although_an_earlier_call_comes_after_it(called: House) -> None:
+async def test_an_end_counts_although_an_earlier_call_comes_after_it(called: RunningBot) -> None:
     lose_first_calls(called, 1)
     called.simulator.faults.break_callback("lost")
     [job_id] = await run(called, 1)
@@ -207,25 +207,25 @@ async def test_an_end_counts_although_an_earlier_call_comes_after_it(called: Hou
 
 
 async def test_that_callbacks_arrive_is_known_before_the_first_end(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
     """So the looks are rare from the beginning, and not only once a first clip is done."""
     port = free_port()
-    house: House = await open_house(
+    bot: RunningBot = await start_bot(
         luma={"look_seconds": 1, "first_look_seconds": 3600},
         bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
     )
-    lose_first_calls(house, 1)
-    [job_id] = await run(house, 1)
-    watcher = house.app._watchers["luma"]
+    lose_first_calls(bot, 1)
+    [job_id] = await run(bot, 1)
+    watcher = bot.app._watchers["luma"]
     async with asyncio.timeout(5):
         while not watcher.running:
             await asyncio.sleep(0.01)
-    await call(house, job_id, "dreaming")
+    await call(bot, job_id, "dreaming")
     async with asyncio.timeout(5):
         while watcher._gap() < RARER_WITH_CALLBACKS:
             await asyncio.sleep(0.01)
-    assert house.simulator.requests[ONE] == 0, "of what is under way it is no news"
+    assert bot.simulator.requests[ONE] == 0, "of what is under way it is no news"
 
 
 def waits(calls: Callbacks) -> bool:
@@ -258,15 +258,15 @@ def test_a_call_that_cannot_be_looked_into_is_tried_ever_later_and_given_up_in_t
 # ---- several processes ------------------------------------------------------------------------
 
 
-async def made(house: House, resolution: Resolution) -> Job:
-    job_id = await house.ask(resolution=resolution)
-    await house.until(job_id, JobState.GENERATING)
-    await finish(house, job_id)
-    return await house.delivered(job_id)
+async def made(bot: RunningBot, resolution: Resolution) -> Job:
+    job_id = await bot.ask(resolution=resolution)
+    await bot.until(job_id, JobState.GENERATING)
+    await finish(bot, job_id)
+    return await bot.delivered(job_id)
 
 
-async def expected(house: House, job: Job) -> timedelta | None:
-    [watcher] = house.app._watchers.values()
+async def expected(bot: RunningBot, job: Job) -> timedelta | None:
+    [watcher] = bot.app._watchers.values()
     return (await watcher.outlook(job)).expected
 
 
@@ -275,8 +275,8 @@ async def test_who_stands_by_and_takes_over_knows_how_long_it_took_elsewhere(
 ) -> None:
     later = MovableClock()
     with postgres_database() as url:
-        bot = {"database_url": url, "single_host": True}
-        config = to_test_config(tmp_path, simulator, bot=bot)
+        table = {"database_url": url, "single_host": True}
+        config = to_test_config(tmp_path, simulator, bot=table)
         async with AsyncExitStack() as ended:
             first = await ended.enter_async_context(running(config, simulator, chat, clock))
             one = await made(first, "540p")
@@ -298,9 +298,9 @@ async def test_who_no_longer_watches_calls_no_slot_used(
     tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
 ) -> None:
     config = to_test_config(tmp_path, simulator)
-    async with running(config, simulator, chat, clock) as house:
-        await run(house, 1)
-        [watcher] = house.app._watchers.values()
+    async with running(config, simulator, chat, clock) as bot:
+        await run(bot, 1)
+        [watcher] = bot.app._watchers.values()
         async with asyncio.timeout(5):
             while watcher.running != 1:
                 await asyncio.sleep(0.01)
@@ -324,37 +324,37 @@ async def test_only_the_loop_reads_what_the_loop_changes(
 
     monkeypatch.setattr(ProviderWatcher, "_stale_after", note)
     with postgres_database() as url:
-        bot = {"database_url": url, "single_host": True}
-        config = to_test_config(tmp_path, simulator, bot=bot)
-        async with running(config, simulator, chat, clock) as house:
-            await made(house, "540p")
+        table = {"database_url": url, "single_host": True}
+        config = to_test_config(tmp_path, simulator, bot=table)
+        async with running(config, simulator, chat, clock) as bot:
+            await made(bot, "540p")
     assert readers == {threading.current_thread()}
 
 
 async def test_an_answer_that_trips_the_reader_ends_nothing_and_is_told(
-    open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    start_bot: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house: House = await open_house(luma={"first_look_seconds": 20, "look_seconds": 1})
-    house.simulator.faults.break_callback("lost", times=100)
+    bot: RunningBot = await start_bot(luma={"first_look_seconds": 20, "look_seconds": 1})
+    bot.simulator.faults.break_callback("lost", times=100)
     tripped = asyncio.Event()
 
     def trip(_said: object) -> Generation:
         tripped.set()
         raise RecursionError
 
-    [job_id] = await run(house, 1)
+    [job_id] = await run(bot, 1)
     with monkeypatch.context() as patch:
         patch.setattr("bot.providers.luma.read_generation", trip)
-        await finish(house, job_id)
+        await finish(bot, job_id)
         while not tripped.is_set():
-            house.clock.move(seconds=21)
+            bot.clock.move(seconds=21)
             await asyncio.sleep(0.01)
         async with asyncio.timeout(10):
-            while not (told := await house.app.database.read(settings.untold)):
+            while not (told := await bot.app.database.read(settings.untold)):
                 await asyncio.sleep(0.01)
     assert "cannot read what luma says" in told[0].sentence
     async with asyncio.timeout(10):
-        while (await house.job(job_id)).state is not JobState.DELIVERED:
-            house.clock.move(seconds=31)
+        while (await bot.job(job_id)).state is not JobState.DELIVERED:
+            bot.clock.move(seconds=31)
             await asyncio.sleep(0.01)
-    await house.check_books()
+    await bot.check_books()

@@ -49,7 +49,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 
 
 @dataclass
-class House:
+class Backend:
     """What lies behind the doors in these tests, and what was asked of it."""
 
     folder: Path
@@ -127,19 +127,19 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    house = House(folder=tmp_path)
+def backend(tmp_path: Path) -> Backend:
+    backend = Backend(folder=tmp_path)
     frame, clip = tmp_path / "frame.png", tmp_path / "clip.bin"
     frame.write_bytes(PNG)
     clip.write_bytes(bytes(range(256)) * 40)
-    house.frames["r-7k2m9qabcd", 1, "start"] = frame
-    house.clips["r-7k2m9qabcd"] = clip
-    return house
+    backend.frames["r-7k2m9qabcd", 1, "start"] = frame
+    backend.clips["r-7k2m9qabcd"] = clip
+    return backend
 
 
 @pytest.fixture
-async def doors(house: House) -> AsyncIterator[Web]:
-    face = house.web()
+async def doors(backend: Backend) -> AsyncIterator[Web]:
+    face = backend.web()
     await face.start()
     yield face
     await face.stop()
@@ -161,11 +161,11 @@ async def inside(doors: Web) -> AsyncIterator[ClientSession]:
 
 
 async def test_a_callback_is_handed_on_and_answered_200(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
     answer = await outside.post(f"/callbacks/luma/{TOKEN}", json={"id": "g-1"})
     assert answer.status == 200
-    assert house.callbacks == [("luma", "application/json", b'{"id": "g-1"}', TOKEN)]
+    assert backend.callbacks == [("luma", "application/json", b'{"id": "g-1"}', TOKEN)]
 
 
 @pytest.mark.parametrize(
@@ -181,30 +181,30 @@ async def test_a_callback_is_handed_on_and_answered_200(
     ],
 )
 async def test_what_is_no_callback_address_is_not_found(
-    house: House, outside: ClientSession, path: str
+    backend: Backend, outside: ClientSession, path: str
 ) -> None:
     answer = await outside.post(path, data=b"{}")
     assert answer.status == 404
-    assert house.callbacks == []
+    assert backend.callbacks == []
 
 
-async def test_a_callback_is_a_post(house: House, outside: ClientSession) -> None:
+async def test_a_callback_is_a_post(backend: Backend, outside: ClientSession) -> None:
     for method in ("GET", "PUT", "DELETE"):
         answer = await outside.request(method, f"/callbacks/luma/{TOKEN}")
         assert answer.status == 405
-    assert house.callbacks == []
+    assert backend.callbacks == []
 
 
-async def test_a_callback_body_has_a_cap(house: House, outside: ClientSession) -> None:
+async def test_a_callback_body_has_a_cap(backend: Backend, outside: ClientSession) -> None:
     answer = await outside.post(f"/callbacks/luma/{TOKEN}", data=b"x" * (CALLBACK_BYTES + 1))
     assert answer.status == 413
     full = await outside.post(f"/callbacks/luma/{TOKEN}", data=b"x" * CALLBACK_BYTES)
     assert full.status == 200
-    assert [len(body) for _, _, body, _ in house.callbacks] == [CALLBACK_BYTES]
+    assert [len(body) for _, _, body, _ in backend.callbacks] == [CALLBACK_BYTES]
 
 
 async def test_a_callback_body_without_a_declared_length_has_the_same_cap(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(CALLBACK_BYTES // 1024 + 2):
@@ -212,11 +212,11 @@ async def test_a_callback_body_without_a_declared_length_has_the_same_cap(
 
     answer = await outside.post(f"/callbacks/luma/{TOKEN}", data=endless())
     assert answer.status == 413
-    assert house.callbacks == []
+    assert backend.callbacks == []
 
 
-async def test_a_body_that_does_not_arrive_is_given_up(house: House) -> None:
-    face = house.web(replace(ANY_PORT, body_seconds=0.05))
+async def test_a_body_that_does_not_arrive_is_given_up(backend: Backend) -> None:
+    face = backend.web(replace(ANY_PORT, body_seconds=0.05))
     await face.start()
     host, _, port = face.public_address.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -227,17 +227,19 @@ async def test_a_body_that_does_not_arrive_is_given_up(house: House) -> None:
     writer.close()
     await writer.wait_closed()
     await face.stop()
-    assert house.callbacks == []
+    assert backend.callbacks == []
 
 
-async def test_one_token_is_heard_so_often_a_minute(house: House, outside: ClientSession) -> None:
+async def test_one_token_is_heard_so_often_a_minute(
+    backend: Backend, outside: ClientSession
+) -> None:
     async def call(token: str) -> int:
         return (await outside.post(f"/callbacks/luma/{token}")).status
 
     statuses = [await call(TOKEN) for _ in range(CALLBACKS_PER_MINUTE + 2)]
     assert statuses == [200] * CALLBACKS_PER_MINUTE + [429] * 2
     assert await call(TOKEN.swapcase()) == 200
-    house.clock.move(seconds=60)
+    backend.clock.move(seconds=60)
     assert await call(TOKEN) == 200
 
 
@@ -256,9 +258,9 @@ FRAME = "/frames/r-7k2m9qabcd/1/start"
 
 
 async def test_a_signed_frame_is_served_with_careful_headers(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
-    answer = await outside.get(house.link(FRAME))
+    answer = await outside.get(backend.link(FRAME))
     assert answer.status == 200
     assert await answer.read() == PNG
     assert answer.headers["Content-Type"] == "image/png"
@@ -268,30 +270,32 @@ async def test_a_signed_frame_is_served_with_careful_headers(
     assert "Server" not in answer.headers
 
 
-async def test_a_frame_can_be_asked_for_by_head(house: House, outside: ClientSession) -> None:
-    answer = await outside.head(house.link(FRAME))
+async def test_a_frame_can_be_asked_for_by_head(backend: Backend, outside: ClientSession) -> None:
+    answer = await outside.head(backend.link(FRAME))
     assert answer.status == 200
     assert answer.headers["Content-Length"] == str(len(PNG))
     assert await answer.read() == b""
 
 
-async def test_a_frame_takes_no_other_method(house: House, outside: ClientSession) -> None:
+async def test_a_frame_takes_no_other_method(backend: Backend, outside: ClientSession) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH"):
-        assert (await outside.request(method, house.link(FRAME))).status == 405
+        assert (await outside.request(method, backend.link(FRAME))).status == 405
 
 
-async def test_a_frame_is_served_only_so_often(house: House, outside: ClientSession) -> None:
-    link = house.link(FRAME)
+async def test_a_frame_is_served_only_so_often(backend: Backend, outside: ClientSession) -> None:
+    link = backend.link(FRAME)
     statuses = [(await outside.get(link)).status for _ in range(FETCHES_PER_FRAME + 2)]
     assert statuses == [200] * FETCHES_PER_FRAME + [404] * 2
-    newer = house.link(FRAME, seconds=1200)
+    newer = backend.link(FRAME, seconds=1200)
     assert (await outside.get(newer)).status == 404
 
 
-async def test_an_unsigned_question_does_not_count(house: House, outside: ClientSession) -> None:
+async def test_an_unsigned_question_does_not_count(
+    backend: Backend, outside: ClientSession
+) -> None:
     for _ in range(FETCHES_PER_FRAME + 1):
         assert (await outside.get(FRAME)).status == 404
-    assert (await outside.get(house.link(FRAME))).status == 200
+    assert (await outside.get(backend.link(FRAME))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -308,33 +312,33 @@ async def test_an_unsigned_question_does_not_count(house: House, outside: Client
     ],
 )
 async def test_a_changed_link_is_not_found(
-    house: House, outside: ClientSession, change: object
+    backend: Backend, outside: ClientSession, change: object
 ) -> None:
     assert callable(change)
-    assert (await outside.get(change(house.link(FRAME)))).status == 404
+    assert (await outside.get(change(backend.link(FRAME)))).status == 404
 
 
-async def test_a_link_ends(house: House, outside: ClientSession) -> None:
-    link = house.link(FRAME)
-    house.clock.move(seconds=901)
+async def test_a_link_ends(backend: Backend, outside: ClientSession) -> None:
+    link = backend.link(FRAME)
+    backend.clock.move(seconds=901)
     assert (await outside.get(link)).status == 404
 
 
 async def test_a_frame_that_is_no_longer_wanted_is_not_found(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
-    house.frames.clear()
-    assert (await outside.get(house.link(FRAME))).status == 404
+    backend.frames.clear()
+    assert (await outside.get(backend.link(FRAME))).status == 404
 
 
 async def test_a_frame_whose_file_has_gone_is_not_found(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
-    house.frames["r-7k2m9qabcd", 1, "start"].unlink()
-    assert (await outside.get(house.link(FRAME))).status == 404
+    backend.frames["r-7k2m9qabcd", 1, "start"].unlink()
+    assert (await outside.get(backend.link(FRAME))).status == 404
 
 
-async def test_what_is_kept_no_longer_is_not_found(house: House) -> None:
+async def test_what_is_kept_no_longer_is_not_found(backend: Backend) -> None:
     async def no_frame(job_id: str, attempt: int, slot: str) -> Path | None:
         raise FrameRejected("The image is no longer kept.")
 
@@ -343,15 +347,15 @@ async def test_what_is_kept_no_longer_is_not_found(house: House) -> None:
 
     face = Web(
         ANY_PORT,
-        replace(house.behind(), frame_at=no_frame, clip_at=no_clip),
-        clock=house.clock,
+        replace(backend.behind(), frame_at=no_frame, clip_at=no_clip),
+        clock=backend.clock,
         secret_key=SECRET,
         providers=(),
     )
     await face.start()
     async with ClientSession(face.public_address) as session:
         for path in (FRAME, CLIP):
-            assert (await session.get(house.link(path))).status == 404
+            assert (await session.get(backend.link(path))).status == 404
     await face.stop()
 
 
@@ -368,12 +372,12 @@ async def test_what_is_kept_no_longer_is_not_found(house: House) -> None:
     ],
 )
 async def test_nothing_leads_out_of_the_two_kinds_of_file(
-    house: House, doors: Web, path: str
+    backend: Backend, doors: Web, path: str
 ) -> None:
     """Raw bytes on the socket: a client library would tidy such a path."""
     host, _, port = doors.public_address.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"GET {house.link(path)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write(f"GET {backend.link(path)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert b" 404 " in await reader.readline()
     writer.close()
     await writer.wait_closed()
@@ -384,8 +388,8 @@ async def test_nothing_leads_out_of_the_two_kinds_of_file(
 CLIP = "/clips/r-7k2m9qabcd.mp4"
 
 
-async def test_a_signed_clip_plays(house: House, outside: ClientSession) -> None:
-    answer = await outside.get(house.link(CLIP))
+async def test_a_signed_clip_plays(backend: Backend, outside: ClientSession) -> None:
+    answer = await outside.get(backend.link(CLIP))
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "video/mp4"
     assert answer.headers["Content-Disposition"] == 'inline; filename="r-7k2m9qabcd.mp4"'
@@ -394,12 +398,14 @@ async def test_a_signed_clip_plays(house: House, outside: ClientSession) -> None
     assert len(await answer.read()) == 256 * 40
 
 
-async def test_a_player_may_ask_for_a_part_of_a_clip(house: House, outside: ClientSession) -> None:
-    answer = await outside.get(house.link(CLIP), headers={"Range": "bytes=256-259"})
+async def test_a_player_may_ask_for_a_part_of_a_clip(
+    backend: Backend, outside: ClientSession
+) -> None:
+    answer = await outside.get(backend.link(CLIP), headers={"Range": "bytes=256-259"})
     assert answer.status == 206
     assert answer.headers["Content-Range"] == f"bytes 256-259/{256 * 40}"
     assert await answer.read() == b"\x00\x01\x02\x03"
-    beyond = await outside.get(house.link(CLIP), headers={"Range": "bytes=999999-"})
+    beyond = await outside.get(backend.link(CLIP), headers={"Range": "bytes=999999-"})
     assert beyond.status == 416
 
 
@@ -407,28 +413,28 @@ async def test_a_player_may_ask_for_a_part_of_a_clip(house: House, outside: Clie
     ("suffix", "kind"), [("jpg", "image/jpeg"), ("png", "image/png"), ("webp", "image/webp")]
 )
 async def test_a_signed_still_is_shown(
-    house: House, outside: ClientSession, suffix: str, kind: str
+    backend: Backend, outside: ClientSession, suffix: str, kind: str
 ) -> None:
-    answer = await outside.get(house.link(CLIP.replace("mp4", suffix)))
+    answer = await outside.get(backend.link(CLIP.replace("mp4", suffix)))
     assert answer.status == 200
     assert answer.headers["Content-Type"] == kind
     assert answer.headers["Content-Disposition"] == f'inline; filename="r-7k2m9qabcd.{suffix}"'
 
 
 async def test_a_clip_needs_its_signature_and_must_be_kept(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
     assert (await outside.get(CLIP)).status == 404
-    assert (await outside.get(house.link(CLIP).replace("qabcd", "qabce"))).status == 404
-    assert (await outside.get(house.link("/clips/r-0000000000.mp4"))).status == 404
-    assert (await outside.post(house.link(CLIP))).status == 405
+    assert (await outside.get(backend.link(CLIP).replace("qabcd", "qabce"))).status == 404
+    assert (await outside.get(backend.link("/clips/r-0000000000.mp4"))).status == 404
+    assert (await outside.post(backend.link(CLIP))).status == 405
 
 
 # ---- routes of adapters, and what stays inside -----------------------------------------------
 
 
 async def test_a_call_reaches_its_adapter_and_its_reply_the_caller(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
     calls: list[WebCall] = []
 
@@ -437,7 +443,7 @@ async def test_a_call_reaches_its_adapter_and_its_reply_the_caller(
         cookies = (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Content-Type", "text/plain"))
         return WebReply(status=201, headers=cookies, body=b"thanks")
 
-    house.routes["slack", "POST", "/slack/events"] = answer
+    backend.routes["slack", "POST", "/slack/events"] = answer
     body = b"payload=%7B%7D" * 10_000
     answered = await outside.post(
         "/slack/events?a=1&b=%20", data=body, headers={"X-Slack-Signature": "v0=1", "X-A": "é"}
@@ -452,12 +458,12 @@ async def test_a_call_reaches_its_adapter_and_its_reply_the_caller(
 
 
 async def test_a_header_that_comes_twice_is_no_single_one(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
     async def answer(call: WebCall) -> WebReply:
         return WebReply(body=call.headers["x-slack-signature"].encode())
 
-    house.routes["slack", "GET", "/slack/install"] = answer
+    backend.routes["slack", "GET", "/slack/install"] = answer
     twice = [("X-Slack-Signature", "v0=1"), ("X-Slack-Signature", "v0=2")]
     answered = await outside.get("/slack/install", headers=twice)
     assert await answered.text() == "v0=1, v0=2"
@@ -478,34 +484,34 @@ async def test_a_header_that_comes_twice_is_no_single_one(
     ],
 )
 async def test_what_no_adapter_answers_is_not_there(
-    house: House, outside: ClientSession, method: str, path: str, status: int
+    backend: Backend, outside: ClientSession, method: str, path: str, status: int
 ) -> None:
     async def answer(call: WebCall) -> WebReply:
         raise AssertionError(call)
 
-    house.routes["slack", "POST", "/slack/events"] = answer
+    backend.routes["slack", "POST", "/slack/events"] = answer
     assert (await outside.request(method, path)).status == status
 
 
 async def test_who_calls_while_the_bot_starts_shall_call_again(
-    house: House, outside: ClientSession
+    backend: Backend, outside: ClientSession
 ) -> None:
-    house.is_starting = True
+    backend.is_starting = True
     answered = await outside.post("/slack/events")
     assert answered.status == 503
     assert int(answered.headers["Retry-After"]) > 0
 
 
-async def test_a_call_has_a_cap(house: House, outside: ClientSession) -> None:
+async def test_a_call_has_a_cap(backend: Backend, outside: ClientSession) -> None:
     async def answer(call: WebCall) -> WebReply:
         return WebReply(body=str(len(call.body)).encode())
 
-    house.routes["slack", "POST", "/slack/events"] = answer
+    backend.routes["slack", "POST", "/slack/events"] = answer
     more = await outside.post("/slack/events", data=io.BytesIO(b"x" * (CALL_BYTES + 1)))
     assert more.status == 413
     full = await outside.post("/slack/events", data=io.BytesIO(b"x" * CALL_BYTES))
     assert (full.status, await full.text()) == (200, str(CALL_BYTES))
-    house.routes["slack", "POST", "/slack/files"] = WebRoute(
+    backend.routes["slack", "POST", "/slack/files"] = WebRoute(
         answer=answer, max_bytes=2 * CALL_BYTES
     )
     larger = await outside.post("/slack/files", data=io.BytesIO(b"x" * (CALL_BYTES + 1)))
@@ -513,7 +519,7 @@ async def test_a_call_has_a_cap(house: House, outside: ClientSession) -> None:
 
 
 async def test_streams_go_on_are_counted_and_end_with_the_listener(
-    house: House, outside: ClientSession, doors: Web
+    backend: Backend, outside: ClientSession, doors: Web
 ) -> None:
     ended: list[str] = []
 
@@ -527,7 +533,7 @@ async def test_streams_go_on_are_counted_and_end_with_the_listener(
     async def answer(_call: WebCall) -> WebReply:
         return WebReply(headers=(("Content-Type", "text/event-stream"),), stream=forever())
 
-    house.routes["slack", "GET", "/slack/news"] = answer
+    backend.routes["slack", "GET", "/slack/news"] = answer
     doors._streams = Streams(most=2)
     opened = [await outside.get("/slack/news") for _ in range(2)]
     assert [await each.content.read(5) for each in opened] == [b"first", b"first"]
@@ -548,7 +554,9 @@ async def test_streams_go_on_are_counted_and_end_with_the_listener(
     assert ended.count("stream") >= 3
 
 
-async def test_one_reader_leaves_streams_to_others(house: House, outside: ClientSession) -> None:
+async def test_one_reader_leaves_streams_to_others(
+    backend: Backend, outside: ClientSession
+) -> None:
     async def forever() -> AsyncGenerator[bytes, None]:
         yield b"first"
         await asyncio.Event().wait()
@@ -556,7 +564,7 @@ async def test_one_reader_leaves_streams_to_others(house: House, outside: Client
     async def answer(call: WebCall) -> WebReply:
         return WebReply(stream=forever(), streamer=call.query["who"])
 
-    house.routes["slack", "GET", "/slack/news"] = answer
+    backend.routes["slack", "GET", "/slack/news"] = answer
     opened = [await outside.get("/slack/news?who=ana") for _ in range(MOST_EACH)]
     full = await outside.get("/slack/news?who=ana")
     assert full.status == 503
@@ -573,12 +581,12 @@ async def test_one_reader_leaves_streams_to_others(house: House, outside: Client
 
 @pytest.mark.parametrize("fault", [StoreBusy("words: a red fox"), KeyError("words")])
 async def test_a_fault_of_an_adapter_is_500_without_a_word_of_the_body(
-    house: House, outside: ClientSession, caplog: pytest.LogCaptureFixture, fault: Exception
+    backend: Backend, outside: ClientSession, caplog: pytest.LogCaptureFixture, fault: Exception
 ) -> None:
     async def answer(call: WebCall) -> WebReply:
         raise fault
 
-    house.routes["slack", "POST", "/slack/events"] = answer
+    backend.routes["slack", "POST", "/slack/events"] = answer
     answered = await outside.post("/slack/events", data=b"a red fox")
     assert answered.status == 500
     assert "red fox" not in await answered.text()
@@ -595,32 +603,32 @@ async def test_private_addresses_do_not_exist_outside(outside: ClientSession, pa
 
 @pytest.mark.parametrize("path", [FRAME, CLIP, f"/callbacks/luma/{TOKEN}"])
 async def test_public_addresses_do_not_exist_inside(
-    house: House, inside: ClientSession, path: str
+    backend: Backend, inside: ClientSession, path: str
 ) -> None:
-    assert (await inside.get(house.link(path))).status == 404
+    assert (await inside.get(backend.link(path))).status == 404
 
 
 # ---- health and metrics ----------------------------------------------------------------------
 
 
-async def test_alive_while_the_heart_beats(house: House, inside: ClientSession) -> None:
+async def test_alive_while_the_heart_beats(backend: Backend, inside: ClientSession) -> None:
     answer = await inside.get("/livez")
     assert (answer.status, await answer.json()) == (200, {"heartbeat_age_seconds": 0.5})
-    house.age = 31.0
+    backend.age = 31.0
     assert (await inside.get("/livez")).status == 503
 
 
-async def test_ready_names_what_is_not_well(house: House, inside: ClientSession) -> None:
+async def test_ready_names_what_is_not_well(backend: Backend, inside: ClientSession) -> None:
     answer = await inside.get("/readyz")
     assert (answer.status, await answer.json()) == (
         200,
         {"ready": True, "problems": {}, "troubles": {}},
     )
-    house.troubles["luma"] = "The video service cannot be reached right now."
+    backend.troubles["luma"] = "The video service cannot be reached right now."
     answer = await inside.get("/readyz")
     assert answer.status == 200
-    assert (await answer.json())["troubles"] == house.troubles
-    house.problems["database"] = "The database did not answer."
+    assert (await answer.json())["troubles"] == backend.troubles
+    backend.problems["database"] = "The database did not answer."
     answer = await inside.get("/readyz")
     assert answer.status == 503
     assert (await answer.json())["problems"] == {"database": "The database did not answer."}
@@ -635,14 +643,14 @@ async def test_metrics_are_plain_text(inside: ClientSession) -> None:
 # ---- acts ------------------------------------------------------------------------------------
 
 
-async def test_an_act_with_the_key_is_carried_out(house: House, inside: ClientSession) -> None:
+async def test_an_act_with_the_key_is_carried_out(backend: Backend, inside: ClientSession) -> None:
     answer = await inside.post(
         "/acts/resolve",
         json={"job": "r-1", "how": "release"},
         headers={"Authorization": f"Bearer {act_token(SECRET)}"},
     )
     assert (answer.status, await answer.json()) == (200, {"done": "resolve"})
-    assert house.acts == [("resolve", {"job": "r-1", "how": "release"})]
+    assert backend.acts == [("resolve", {"job": "r-1", "how": "release"})]
 
 
 @pytest.mark.parametrize(
@@ -650,11 +658,11 @@ async def test_an_act_with_the_key_is_carried_out(house: House, inside: ClientSe
     ["", "Bearer ", "Bearer wrong", f"Bearer {SECRET}", act_token(SECRET), "Bearer \xe9\xff"],
 )
 async def test_an_act_without_the_key_is_refused(
-    house: House, inside: ClientSession, header: str
+    backend: Backend, inside: ClientSession, header: str
 ) -> None:
     answer = await inside.post("/acts/resolve", json={}, headers={"Authorization": header})
     assert answer.status == 401
-    assert house.acts == []
+    assert backend.acts == []
 
 
 def test_the_bearer_is_not_the_key_and_differs_with_it() -> None:
@@ -664,12 +672,12 @@ def test_the_bearer_is_not_the_key_and_differs_with_it() -> None:
 
 @pytest.mark.parametrize("body", [b"[1]", b"{", b"3", b"\xff"])
 async def test_an_act_takes_one_json_object(
-    house: House, inside: ClientSession, body: bytes
+    backend: Backend, inside: ClientSession, body: bytes
 ) -> None:
     bearer = {"Authorization": f"Bearer {act_token(SECRET)}"}
     assert (await inside.post("/acts/usage", data=body, headers=bearer)).status == 400
     assert (await inside.post("/acts/usage", headers=bearer)).status == 200
-    assert house.acts == [("usage", {})]
+    assert backend.acts == [("usage", {})]
 
 
 @pytest.mark.parametrize(
@@ -682,9 +690,9 @@ async def test_an_act_takes_one_json_object(
     ],
 )
 async def test_a_refused_act_answers_with_a_sentence(
-    house: House, inside: ClientSession, refusal: BotError, status: int
+    backend: Backend, inside: ClientSession, refusal: BotError, status: int
 ) -> None:
-    house.refusal = refusal
+    backend.refusal = refusal
     bearer = {"Authorization": f"Bearer {act_token(SECRET)}"}
     answer = await inside.post("/acts/resolve", headers=bearer)
     assert answer.status == status
@@ -694,32 +702,32 @@ async def test_a_refused_act_answers_with_a_sentence(
 # ---- starting and stopping -------------------------------------------------------------------
 
 
-async def test_a_taken_port_names_its_key(house: House, doors: Web) -> None:
+async def test_a_taken_port_names_its_key(backend: Backend, doors: Web) -> None:
     taken = int(doors.public_address.rpartition(":")[2])
     for key, wanted in {
         "public_port": replace(ANY_PORT, public_port=taken),
         "private_port": replace(ANY_PORT, private_port=taken),
     }.items():
-        second = house.web(wanted)
+        second = backend.web(wanted)
         with pytest.raises(ConfigError, match=rf"\[bot\] {key}.*{taken}"):
             await second.start()
         assert second.public_address == ""
         assert second.private_address == ""
 
 
-async def test_an_address_that_is_not_ours_names_its_key(house: House) -> None:
-    face = house.web(replace(ANY_PORT, public_host="192.0.2.1"))
+async def test_an_address_that_is_not_ours_names_its_key(backend: Backend) -> None:
+    face = backend.web(replace(ANY_PORT, public_host="192.0.2.1"))
     with pytest.raises(ConfigError, match="public_host"):
         await face.start()
 
 
-def test_a_proxy_that_is_no_network_names_its_key(house: House) -> None:
+def test_a_proxy_that_is_no_network_names_its_key(backend: Backend) -> None:
     with pytest.raises(ConfigError, match="trusted_proxies"):
-        house.web(replace(ANY_PORT, trusted_proxies=("everyone",)))
+        backend.web(replace(ANY_PORT, trusted_proxies=("everyone",)))
 
 
-async def test_stopping_closes_both_doors_and_may_be_repeated(house: House) -> None:
-    face = house.web()
+async def test_stopping_closes_both_doors_and_may_be_repeated(backend: Backend) -> None:
+    face = backend.web()
     assert face.public_address == ""
     await face.start()
     port = int(face.public_address.rpartition(":")[2])
@@ -730,8 +738,8 @@ async def test_stopping_closes_both_doors_and_may_be_repeated(house: House) -> N
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_addresses_can_be_ipv6(house: House) -> None:
-    face = house.web(replace(ANY_PORT, private_host="::1"))
+async def test_addresses_can_be_ipv6(backend: Backend) -> None:
+    face = backend.web(replace(ANY_PORT, private_host="::1"))
     await face.start()
     async with ClientSession() as session:
         assert (await session.get(f"{face.private_address}/livez")).status == 200
@@ -743,10 +751,10 @@ async def test_addresses_can_be_ipv6(house: House) -> None:
 
 
 async def test_no_token_or_signature_is_logged(
-    house: House, outside: ClientSession, caplog: pytest.LogCaptureFixture
+    backend: Backend, outside: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    link = house.link(FRAME).replace("/1/", "/3/")
+    link = backend.link(FRAME).replace("/1/", "/3/")
     await outside.get(link)
     for _ in range(CALLBACKS_PER_MINUTE + 1):
         await outside.post(f"/callbacks/luma/{TOKEN}")
@@ -768,14 +776,14 @@ async def test_no_token_or_signature_is_logged(
     ],
 )
 async def test_only_an_own_proxy_may_name_the_client(
-    house: House,
+    backend: Backend,
     caplog: pytest.LogCaptureFixture,
     proxies: tuple[str, ...],
     forwarded: str,
     client: str,
 ) -> None:
     caplog.set_level(logging.DEBUG, "bot.web")
-    face = house.web(replace(ANY_PORT, trusted_proxies=proxies))
+    face = backend.web(replace(ANY_PORT, trusted_proxies=proxies))
     await face.start()
     async with ClientSession(face.public_address) as session:
         await session.get("/nowhere", headers={"X-Forwarded-For": forwarded})
@@ -785,21 +793,21 @@ async def test_only_an_own_proxy_may_name_the_client(
 
 
 async def test_a_fault_behind_the_door_is_500_without_detail(
-    house: House,
+    backend: Backend,
 ) -> None:
     async def broken(job_id: str) -> Path | None:
         raise StoreError(f"secret detail of {job_id}")
 
     face = Web(
         ANY_PORT,
-        replace(house.behind(), clip_at=broken),
-        clock=house.clock,
+        replace(backend.behind(), clip_at=broken),
+        clock=backend.clock,
         secret_key=SECRET,
         providers=(),
     )
     await face.start()
     async with ClientSession(face.public_address) as session:
-        answer = await session.get(house.link(CLIP))
+        answer = await session.get(backend.link(CLIP))
         assert answer.status == 500
         assert "secret detail" not in await answer.text()
     await face.stop()

@@ -17,7 +17,7 @@ from bot.log import setup_logging
 from bot.simulator import Faults, Simulator
 from bot.simulator.faults import Operation
 from bot.store import ledger
-from tests.conftest import MANUAL, House, running, to_test_config
+from tests.conftest import MANUAL, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.faults import discord
 from tests.faults.kit import (
@@ -44,7 +44,7 @@ LOOKS_IN_VAIN = 1100
 EVERYTHING: tuple[Operation, ...] = ("create", "list", "get", "credits")
 TIMES = 100_000
 
-Break = Callable[[House, FaultProxy], Awaitable[None]]
+Break = Callable[[RunningBot, FaultProxy], Awaitable[None]]
 
 
 async def outage(begin: Break, *, steps: int, moment: float) -> Outcome:
@@ -55,40 +55,40 @@ async def outage(begin: Break, *, steps: int, moment: float) -> Outcome:
         async with Simulator(settings, Faults()) as simulator, before(simulator.base_url) as wire:
             luma = {"base_url": through(wire, simulator.base_url), **IMPATIENT}
             config = to_test_config(Path(folder), simulator, luma=luma)
-            async with running(config, simulator, chat, clock) as house:
-                first = await house.ask("one fox")
-                await until(house, first, JobState.GENERATING)
-                await begin(house, wire)
+            async with running(config, simulator, chat, clock) as bot:
+                first = await bot.ask("one fox")
+                await until(bot, first, JobState.GENERATING)
+                await begin(bot, wire)
                 await wire.cut()
-                second = await house.ask("two foxes")
-                calls, posts = provider_calls(house), provider_calls(house, "POST")
-                await pass_time(house, seconds=steps * STEP, step=STEP, moment=moment)
-                calls = provider_calls(house) - calls
-                posts = provider_calls(house, "POST") - posts
+                second = await bot.ask("two foxes")
+                calls, posts = provider_calls(bot), provider_calls(bot, "POST")
+                await pass_time(bot, seconds=steps * STEP, step=STEP, moment=moment)
+                calls = provider_calls(bot) - calls
+                posts = provider_calls(bot, "POST") - posts
                 simulator.faults.up()
                 simulator.faults._replies.clear()
                 await wire.mend()
                 await wire.cut()
                 mended = clock.boottime()
-                await until(house, second, JobState.GENERATING)
+                await until(bot, second, JobState.GENERATING)
                 recovered = clock.boottime() - mended
                 await finish_all(simulator)
                 for job_id in (first, second):
-                    await until(house, job_id, JobState.DELIVERED)
+                    await until(bot, job_id, JobState.DELIVERED)
                 return Outcome(
                     calls=calls,
                     posts=posts,
                     recovered=recovered,
                     generations=len(simulator.generations),
                     clips=len(chat.clips()),
-                    broken_rules=len(await house.app.database.read(ledger.broken_invariants)),
+                    broken_rules=len(await bot.app.database.read(ledger.broken_invariants)),
                 )
 
 
 def wire_breaks(fault: Fault) -> Break:
     """The wire does this."""
 
-    async def begin(_: House, wire: FaultProxy) -> None:
+    async def begin(_: RunningBot, wire: FaultProxy) -> None:
         await wire.break_(fault)
 
     return begin
@@ -97,28 +97,28 @@ def wire_breaks(fault: Fault) -> Break:
 def no_clip_comes(fault: Fault) -> Break:
     """The wire does this to the first one's clip, which is there to be fetched."""
 
-    async def begin(house: House, wire: FaultProxy) -> None:
+    async def begin(bot: RunningBot, wire: FaultProxy) -> None:
         await wire.break_(fault, only="/cdn/")
-        await finish_all(house.simulator)
+        await finish_all(bot.simulator)
 
     return begin
 
 
-async def is_down(house: House, _: FaultProxy) -> None:
+async def is_down(bot: RunningBot, _: FaultProxy) -> None:
     """Everything is answered 503."""
-    house.simulator.faults.down()
+    bot.simulator.faults.down()
 
 
-async def too_many(house: House, _: FaultProxy) -> None:
+async def too_many(bot: RunningBot, _: FaultProxy) -> None:
     """Everything is answered 429."""
     for each in EVERYTHING:
-        house.simulator.faults.too_many(each, times=TIMES)
+        bot.simulator.faults.too_many(each, times=TIMES)
 
 
-async def bad_key(house: House, _: FaultProxy) -> None:
+async def bad_key(bot: RunningBot, _: FaultProxy) -> None:
     """Everything is answered 401."""
     for each in EVERYTHING:
-        house.simulator.faults.refuse(each, 401, "Invalid API key is provided", times=TIMES)
+        bot.simulator.faults.refuse(each, 401, "Invalid API key is provided", times=TIMES)
 
 
 async def main() -> int:

@@ -23,7 +23,7 @@ from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator
 from bot.store import ledger
-from tests.adapters.discord.conftest import GUILD, Street, Town
+from tests.adapters.discord.conftest import GUILD, Community, LocalDiscord
 from tests.conftest import MANUAL
 from tests.discord_server import DiscordServer
 from tests.fakes import MovableClock
@@ -40,14 +40,14 @@ STEP, TIMES = 15.0, 100_000
 class Scene:
     """A bot whose Discord is behind a wire; `lost` are names that nobody finds any more."""
 
-    street: Street
+    community: Community
     wire: FaultProxy
     authority: Authority
     lost: set[str]
 
     @property
     def delivery(self) -> Delivery:
-        found = self.street.house.app._adapters["discord"]
+        found = self.community.bot.app._adapters["discord"]
         assert isinstance(found, Delivery)
         return found
 
@@ -70,11 +70,11 @@ async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]
             await serve(wire, authority, timedelta(days=1))
         guild = server.guild("Foxes", guild_id=GUILD)
         ana, ben = (server.person(name, guild) for name in ("Ana", "Ben"))
-        town = Town(folder, simulator, MovableClock(), server, guild, ana, ben)
+        local_discord = LocalDiscord(folder, simulator, MovableClock(), server, guild, ana, ben)
         there = through(wire, server.api_base_url, scheme=scheme).replace("127.0.0.1", host)
         with _found_unless(lost):
-            async with town.street({"api_base_url": there}) as street:
-                yield Scene(street=street, wire=wire, authority=authority, lost=lost)
+            async with local_discord.community({"api_base_url": there}) as community:
+                yield Scene(community=community, wire=wire, authority=authority, lost=lost)
 
 
 async def serve(wire: FaultProxy, authority: Authority, ends: timedelta) -> None:
@@ -113,16 +113,16 @@ def _wire_breaks(fault: Fault) -> Break:
 
 
 async def _down(at: Scene) -> None:
-    at.street.discord.faults.add("*", "", status=503, times=TIMES)
+    at.community.discord.faults.add("*", "", status=503, times=TIMES)
 
 
 async def _too_many(at: Scene) -> None:
-    at.street.discord.faults.too_many("*", "", retry_after=0.05, times=TIMES)
+    at.community.discord.faults.too_many("*", "", retry_after=0.05, times=TIMES)
 
 
 async def _kept_out(at: Scene) -> None:
     """As Cloudflare says it, which no client library waits for."""
-    at.street.discord.faults.too_many("*", "", retry_after=30, via=False, times=TIMES)
+    at.community.discord.faults.too_many("*", "", retry_after=30, via=False, times=TIMES)
 
 
 async def _nameless(at: Scene) -> None:
@@ -137,7 +137,7 @@ async def _expired(at: Scene) -> None:
 
 
 async def _mend(at: Scene, scheme: str) -> None:
-    at.street.discord.faults.clear()
+    at.community.discord.faults.clear()
     at.lost.clear()
     await at.wire.mend()
     if scheme == "https":
@@ -163,39 +163,39 @@ async def outage(begin: Break, scheme: str, host: str, *, steps: int, moment: fl
     """One clip is done when it begins; another one is asked for once it is over."""
     with TemporaryDirectory() as folder:
         async with scene(Path(folder), scheme=scheme, host=host) as at:
-            street, house = at.street, at.street.house
-            first = await asked(street, "one fox")
+            community, bot = at.community, at.community.bot
+            first = await asked(community, "one fox")
             at.delivery._patience = PATIENCE
             await begin(at)
             await at.wire.cut()
             at.wire.calls.clear()
-            await finish_all(house.simulator)
+            await finish_all(bot.simulator)
             for _ in range(steps):
-                street.later(seconds=STEP)
+                community.later(seconds=STEP)
                 await asyncio.sleep(moment)
             calls = list(at.wire.calls)
             assert await spin() < 0.5, "it rests between its tries"
             at.delivery._patience = PATIENCE_SECONDS
             await _mend(at, scheme)
-            mended = house.clock.boottime()
-            await street.hurry(street.clips)
-            recovered = house.clock.boottime() - mended
-            second = await asked(street, "two foxes")
-            await finish_all(house.simulator)
+            mended = bot.clock.boottime()
+            await community.hurry(community.clips)
+            recovered = bot.clock.boottime() - mended
+            second = await asked(community, "two foxes")
+            await finish_all(bot.simulator)
             for job_id in (first, second):
-                await _delivered(street, job_id)
+                await _delivered(community, job_id)
             return Outcome(
                 calls=len(calls),
                 posts=sum(each.startswith("POST") for each in calls),
                 recovered=recovered,
-                generations=len(house.simulator.generations),
-                clips=len(street.clips()),
-                broken_rules=len(await house.app.database.read(ledger.broken_invariants)),
+                generations=len(bot.simulator.generations),
+                clips=len(community.clips()),
+                broken_rules=len(await bot.app.database.read(ledger.broken_invariants)),
             )
 
 
-async def _delivered(street: Street, job_id: JobId) -> None:
+async def _delivered(community: Community, job_id: JobId) -> None:
     async with asyncio.timeout(15):
-        while (await street.house.job(job_id)).state is not JobState.DELIVERED:
-            street.later(seconds=4)
+        while (await community.bot.job(job_id)).state is not JobState.DELIVERED:
+            community.later(seconds=4)
             await asyncio.sleep(0.03)

@@ -18,7 +18,7 @@ from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.startup import database_url
 from bot.store.sqlite import sqlite_path
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.faults.proxy import FaultProxy
 
 #: Long enough for a call on loopback, short enough to wait for one that is never answered.
@@ -66,9 +66,9 @@ def book_of(config: Config) -> Path:
     return sqlite_path(database_url(config))
 
 
-def provider_calls(house: House, method: str = "") -> int:
+def provider_calls(bot: RunningBot, method: str = "") -> int:
     """So many HTTP requests the bot has made to its providers, answered or not."""
-    [counted] = house.app._metrics.provider_requests.collect()
+    [counted] = bot.app._metrics.provider_requests.collect()
     return int(
         sum(
             each.value
@@ -79,26 +79,26 @@ def provider_calls(house: House, method: str = "") -> int:
 
 
 async def pass_time(
-    house: House, *, seconds: float, step: float = 4.0, moment: float = 0.005
+    bot: RunningBot, *, seconds: float, step: float = 4.0, moment: float = 0.005
 ) -> None:
     """Let this much of the bot's time pass, in steps that leave it a moment to act."""
     for _ in range(round(seconds / step)):
-        house.clock.move(seconds=step)
+        bot.clock.move(seconds=step)
         await asyncio.sleep(moment)
 
 
-async def hurry(house: House, look: Callable[[], Any]) -> None:
+async def hurry(bot: RunningBot, look: Callable[[], Any]) -> None:
     """Let time pass until this is so."""
     async with asyncio.timeout(15):
         while not look():
-            await pass_time(house, seconds=4, moment=0.03)
+            await pass_time(bot, seconds=4, moment=0.03)
 
 
-async def until(house: House, job_id: JobId, *states: JobState) -> None:
+async def until(bot: RunningBot, job_id: JobId, *states: JobState) -> None:
     """Let time pass until the job has come to this."""
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state not in states:
-            await pass_time(house, seconds=4, moment=0.03)
+        while (await bot.job(job_id)).state not in states:
+            await pass_time(bot, seconds=4, moment=0.03)
 
 
 async def spin() -> float:
@@ -111,10 +111,10 @@ async def spin() -> float:
     return min(shares)
 
 
-async def readiness(house: House) -> tuple[int, dict[str, Any]]:
+async def readiness(bot: RunningBot) -> tuple[int, dict[str, Any]]:
     """What a look at `/readyz` says."""
     async with (
-        aiohttp.ClientSession(house.app._web.private_address) as session,
+        aiohttp.ClientSession(bot.app._web.private_address) as session,
         session.get("/readyz") as answer,
     ):
         return answer.status, await answer.json()

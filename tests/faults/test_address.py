@@ -18,7 +18,7 @@ from bot.job import JobState
 from bot.notices import Waiting
 from bot.refs import JobId
 from bot.simulator import Simulator
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.faults.certificates import Authority
 from tests.faults.kit import (
     IMPATIENT,
@@ -46,55 +46,55 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Autho
     http._ssl_context.cache_clear()
 
 
-async def waits(house: House, words: str) -> None:
+async def waits(bot: RunningBot, words: str) -> None:
     """A job that cannot be submitted; its person and its operator read why."""
-    job_id = await house.ask()
-    await hurry(house, lambda: words in _sentence(house, job_id))
-    asked = provider_calls(house)
-    await pass_time(house, seconds=60)
-    assert provider_calls(house) - asked <= 20
-    status, said = await readiness(house)
+    job_id = await bot.ask()
+    await hurry(bot, lambda: words in _sentence(bot, job_id))
+    asked = provider_calls(bot)
+    await pass_time(bot, seconds=60)
+    assert provider_calls(bot) - asked <= 20
+    status, said = await readiness(bot)
     assert status == 200
     assert words in said["troubles"]["luma"]
-    assert house.simulator.generations == {}
+    assert bot.simulator.generations == {}
 
 
-def _sentence(house: House, job_id: JobId) -> str:
+def _sentence(bot: RunningBot, job_id: JobId) -> str:
     """Why it waits; another one while its submission is on its way."""
-    notice = house.chat.status(job_id)
+    notice = bot.chat.status(job_id)
     return notice.sentence if isinstance(notice, Waiting) else ""
 
 
-async def comes_after_all(house: House) -> None:
-    [job_id] = house.jobs
-    await until(house, job_id, JobState.GENERATING)
-    await finish_all(house.simulator)
-    await hurry(house, lambda: house.chat.clips())
-    await house.delivered(job_id)
-    assert len(house.simulator.generations) == len(house.chat.clips()) == 1
-    await house.check_books()
+async def comes_after_all(bot: RunningBot) -> None:
+    [job_id] = bot.jobs
+    await until(bot, job_id, JobState.GENERATING)
+    await finish_all(bot.simulator)
+    await hurry(bot, lambda: bot.chat.clips())
+    await bot.delivered(job_id)
+    assert len(bot.simulator.generations) == len(bot.chat.clips()) == 1
+    await bot.check_books()
 
 
 async def test_a_certificate_that_is_not_valid_is_named_and_waited_for(
-    open_house: Callable[..., Any], simulator: Simulator, authority: Authority, tmp_path: Path
+    start_bot: Callable[..., Any], simulator: Simulator, authority: Authority, tmp_path: Path
 ) -> None:
     (tmp_path / "stranger").mkdir()
     async with before(simulator.base_url) as wire:
         there = through(wire, simulator.base_url, scheme="https")
         await serve(wire, Authority(tmp_path / "stranger").context())
-        house: House = await open_house(luma={"base_url": there, **IMPATIENT})
-        await waits(house, "its certificate is not valid")
+        bot: RunningBot = await start_bot(luma={"base_url": there, **IMPATIENT})
+        await waits(bot, "its certificate is not valid")
         for bad in (authority.context("127.0.0.2"), authority.context(ends=-timedelta(days=1))):
             await serve(wire, bad)
-            asked = provider_calls(house)
-            await hurry(house, lambda: provider_calls(house) > asked + 1)  # noqa: B023 - awaited
+            asked = provider_calls(bot)
+            await hurry(bot, lambda: provider_calls(bot) > asked + 1)  # noqa: B023 - awaited
         assert wire.calls == []
         await serve(wire, authority.context())
-        await hurry(house, lambda: simulator.generations)
+        await hurry(bot, lambda: simulator.generations)
         # Its clips come from another address.
         for generation in simulator.generations.values():
             generation.origin = simulator.base_url.removesuffix(urlsplit(simulator.base_url).path)
-        await comes_after_all(house)
+        await comes_after_all(bot)
 
 
 async def serve(wire: FaultProxy, tls: ssl.SSLContext) -> None:
@@ -105,7 +105,7 @@ async def serve(wire: FaultProxy, tls: ssl.SSLContext) -> None:
 
 
 async def test_a_name_that_nobody_knows_is_waited_for(
-    open_house: Callable[..., Any], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    start_bot: Callable[..., Any], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     true, is_known = socket.getaddrinfo, False
 
@@ -118,7 +118,7 @@ async def test_a_name_that_nobody_knows_is_waited_for(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     there = simulator.base_url.replace("127.0.0.1", NAME)
-    house: House = await open_house(luma={"base_url": there, **IMPATIENT})
-    await waits(house, "address cannot be looked up")
+    bot: RunningBot = await start_bot(luma={"base_url": there, **IMPATIENT})
+    await waits(bot, "address cannot be looked up")
     is_known = True
-    await comes_after_all(house)
+    await comes_after_all(bot)

@@ -15,13 +15,13 @@ from bot.refs import Attachment
 from bot.request import ImageFrame
 from tests import rendered
 from tests.bucket import ACCESS_KEY, NAME, REGION, SECRET_KEY, Bucket
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.faults.kit import before, finish_all, pass_time, readiness, spin, through, until
 from tests.faults.proxy import Fault
 
 
 async def test_a_bucket_out_of_reach_is_waited_for(
-    open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    start_bot: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Bucket() as bucket, before(bucket.endpoint) as wire:
         for name, value in {
@@ -32,31 +32,31 @@ async def test_a_bucket_out_of_reach_is_waited_for(
             "AWS_REGION": REGION,
         }.items():
             monkeypatch.setenv(name, value)
-        house: House = await open_house(bot={"media_url": f"s3://{NAME}"})
-        house.chat.images["a"] = rendered.png(400, 300)
+        bot: RunningBot = await start_bot(bot={"media_url": f"s3://{NAME}"})
+        bot.chat.images["a"] = rendered.png(400, 300)
         frame = ImageFrame(attachment=Attachment(adapter="recording", id="a"))
         faults: tuple[Fault, ...] = ("refuse", "lose")
         for number, fault in enumerate(faults, start=1):
-            job_id = await house.ask()
-            await house.simulator.wait_for_creates(number)
-            await house.until(job_id, JobState.GENERATING)
+            job_id = await bot.ask()
+            await bot.simulator.wait_for_creates(number)
+            await bot.until(job_id, JobState.GENERATING)
             await wire.break_(fault)
             before_all = wire.connections
-            await finish_all(house.simulator)
+            await finish_all(bot.simulator)
             with pytest.raises(FrameRejected, match="media store cannot be reached"):
-                await house.submit("slow zoom", key=fault, start_frame=frame.model_dump())
-            await pass_time(house, seconds=120)
-            assert (await house.job(job_id)).state is JobState.FETCHING
+                await bot.submit("slow zoom", key=fault, start_frame=frame.model_dump())
+            await pass_time(bot, seconds=120)
+            assert (await bot.job(job_id)).state is JobState.FETCHING
             assert wire.connections - before_all <= 60
-            assert (await readiness(house))[0] == 200
+            assert (await readiness(bot))[0] == 200
             assert await spin() < 0.5
             await wire.mend()
-            await until(house, job_id, JobState.DELIVERED)
-        assert len(house.chat.clips()) == len(house.simulator.generations) == len(faults)
-        await house.check_books()
+            await until(bot, job_id, JobState.DELIVERED)
+        assert len(bot.chat.clips()) == len(bot.simulator.generations) == len(faults)
+        await bot.check_books()
 
 
-async def test_a_check_out_of_reach_lets_nothing_through(open_house: Callable[..., Any]) -> None:
+async def test_a_check_out_of_reach_lets_nothing_through(start_bot: Callable[..., Any]) -> None:
     async def allow(_: web.Request) -> web.Response:
         return web.json_response({"allow": True})
 
@@ -68,15 +68,15 @@ async def test_a_check_out_of_reach_lets_nothing_through(open_house: Callable[..
             "hook_secret": "a-secret-of-the-hook",
             "hook_timeout_seconds": 0.3,
         }
-        house: House = await open_house(moderation=hook)
+        bot: RunningBot = await start_bot(moderation=hook)
         faults: tuple[Fault, ...] = ("refuse", "drop", "reset", "lose", "truncate", "half-open")
         for fault in faults:
             await wire.break_(fault)
             with pytest.raises(NotChecked):
-                await house.submit(key=fault)
+                await bot.submit(key=fault)
             await wire.mend()
         assert len(wire.calls) <= len(faults), "each is asked once"
-        assert house.simulator.generations == {}
-        await house.ask()
-        await house.simulator.wait_for_creates(1)
-        await house.check_books()
+        assert bot.simulator.generations == {}
+        await bot.ask()
+        await bot.simulator.wait_for_creates(1)
+        await bot.check_books()

@@ -10,27 +10,27 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.discord.conftest import Street, discord_server, town
-from tests.conftest import House
+from tests.adapters.discord.conftest import Community, discord_server, local_discord
+from tests.conftest import RunningBot
 from tests.discord_server.wire import Request
 from tests.faults.kit import book_of, finish_all, readiness, spin
-from tests.faults.test_discord import asked, street, wire
+from tests.faults.test_discord import asked, community, wire
 
-__all__ = ["discord_server", "street", "town", "wire"]
+__all__ = ["community", "discord_server", "local_discord", "wire"]
 
 
 @contextmanager
-def taken(house: House) -> Iterator[None]:
+def taken(bot: RunningBot) -> Iterator[None]:
     """Another process's transaction holds the file while the block runs."""
-    with closing(sqlite3.connect(book_of(house.config), isolation_level=None)) as other:
+    with closing(sqlite3.connect(book_of(bot.config), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
 
 
-def answered(street: Street) -> list[Request]:
+def answered(community: Community) -> list[Request]:
     """The commands that Discord saw acknowledged."""
-    return street.discord.requests_to("POST", r"/callback$")
+    return community.discord.requests_to("POST", r"/callback$")
 
 
 def failures(caplog: pytest.LogCaptureFixture) -> list[Any]:
@@ -40,19 +40,19 @@ def failures(caplog: pytest.LogCaptureFixture) -> list[Any]:
 
 
 async def test_a_database_that_is_taken_stops_nothing_for_good(
-    street: Street, caplog: pytest.LogCaptureFixture
+    community: Community, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house = street.house
-    running = await asked(street, "one fox")
-    with taken(house):
-        refused = await street.ana.slash("ray create", street.general, prompt="two foxes")
-        await street.discord.wait_for(lambda: len(answered(street)) == 2)
-        health = asyncio.ensure_future(readiness(house))
-        await finish_all(house.simulator)
+    bot = community.bot
+    running = await asked(community, "one fox")
+    with taken(bot):
+        refused = await community.ana.slash("ray create", community.general, prompt="two foxes")
+        await community.discord.wait_for(lambda: len(answered(community)) == 2)
+        health = asyncio.ensure_future(readiness(bot))
+        await finish_all(bot.simulator)
         for _ in range(13):
-            street.later(seconds=20)
+            community.later(seconds=20)
             await asyncio.sleep(0.5)
-        answer = await street.ana.answer(refused)
+        answer = await community.ana.answer(refused)
         assert "cannot use its database" in answer.content
         status, said = await health
         assert (status, said["ready"]) == (503, False)
@@ -63,12 +63,12 @@ async def test_a_database_that_is_taken_stops_nothing_for_good(
     assert told[0]["kind"] == "OperationalError"
     assert "locked" in told[0]["cause"]
     assert "exception" not in told[0]
-    assert (await readiness(house))[0] == 200
-    await street.hurry(lambda: street.clips())
-    await house.delivered(running)
-    second = await asked(street, "two foxes")
-    await finish_all(house.simulator)
-    await street.hurry(lambda: len(street.clips()) == 2)
-    await house.delivered(second)
-    assert len(house.simulator.generations) == 2
-    await house.check_books()
+    assert (await readiness(bot))[0] == 200
+    await community.hurry(lambda: community.clips())
+    await bot.delivered(running)
+    second = await asked(community, "two foxes")
+    await finish_all(bot.simulator)
+    await community.hurry(lambda: len(community.clips()) == 2)
+    await bot.delivered(second)
+    assert len(bot.simulator.generations) == 2
+    await bot.check_books()

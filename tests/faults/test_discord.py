@@ -12,13 +12,13 @@ from adapters.discord.delivery import Delivery
 from adapters.discord.session import Session
 from bot.job import JobState
 from bot.refs import JobId
-from tests.adapters.discord.conftest import Street, Town, discord_server, town
+from tests.adapters.discord.conftest import Community, LocalDiscord, discord_server, local_discord
 from tests.adapters.discord.test_session import Line, line
 from tests.discord_server import DiscordServer
 from tests.faults.kit import PATIENCE, before, readiness, spin, through
 from tests.faults.proxy import FaultProxy
 
-__all__ = ["discord_server", "line", "town"]
+__all__ = ["discord_server", "line", "local_discord"]
 
 
 @pytest.fixture
@@ -31,65 +31,65 @@ async def wire(discord_server: DiscordServer) -> AsyncIterator[FaultProxy]:
 
 
 @pytest.fixture
-async def street(town: Town, wire: FaultProxy) -> AsyncIterator[Street]:
-    there = {"api_base_url": through(wire, town.discord.api_base_url)}
-    async with town.street(there) as opened:
+async def community(local_discord: LocalDiscord, wire: FaultProxy) -> AsyncIterator[Community]:
+    there = {"api_base_url": through(wire, local_discord.discord.api_base_url)}
+    async with local_discord.community(there) as opened:
         yield opened
 
 
-async def asked(street: Street, prompt: str = "a red fox") -> JobId:
+async def asked(community: Community, prompt: str = "a red fox") -> JobId:
     """A job that generates, with its status message in place."""
-    known = len(street.house.simulator.generations)
-    interaction = await street.ana.slash("ray create", street.general, prompt=prompt)
-    await street.ana.answer(interaction)
-    await street.house.simulator.wait_for_creates(known + 1)
-    [*_, found] = await street.house.app.database.read(
+    known = len(community.bot.simulator.generations)
+    interaction = await community.ana.slash("ray create", community.general, prompt=prompt)
+    await community.ana.answer(interaction)
+    await community.bot.simulator.wait_for_creates(known + 1)
+    [*_, found] = await community.bot.app.database.read(
         lambda conn: conn.exec_driver_sql("SELECT id FROM jobs ORDER BY created_at").all()
     )
     job_id = JobId(found[0])
-    await street.house.until(job_id, JobState.GENERATING)
-    await street.discord.wait_message(street.general, lambda each: job_id in each.content)
+    await community.bot.until(job_id, JobState.GENERATING)
+    await community.discord.wait_message(community.general, lambda each: job_id in each.content)
     return job_id
 
 
-async def test_an_hour_without_discord(street: Street, wire: FaultProxy) -> None:
-    assert (await readiness(street.house))[1]["troubles"] == {}
-    job_id = await asked(street)
+async def test_an_hour_without_discord(community: Community, wire: FaultProxy) -> None:
+    assert (await readiness(community.bot))[1]["troubles"] == {}
+    job_id = await asked(community)
     await wire.break_("refuse")
     await wire.cut()
-    [*_, generation] = street.house.simulator.generations.values()
-    await street.house.simulator.finish(generation.id)
-    await street.house.until(job_id, JobState.DELIVERING)
+    [*_, generation] = community.bot.simulator.generations.values()
+    await community.bot.simulator.finish(generation.id)
+    await community.bot.until(job_id, JobState.DELIVERING)
     for _ in range(30):
-        street.later(minutes=2)
+        community.later(minutes=2)
         await asyncio.sleep(0.02)
-    status, said = await readiness(street.house)
+    status, said = await readiness(community.bot)
     assert (status, said["problems"]) == (200, {})
     assert "not connected to Discord" in said["troubles"]["discord"]
     assert await spin() < 0.5
     await wire.mend()
-    await street.hurry(lambda: street.clips(), seconds=20)
-    await street.house.delivered(job_id)
-    await street.hurry(lambda: street.discord.gateway.connected, seconds=5)
-    second = await asked(street, "two foxes")
+    await community.hurry(lambda: community.clips(), seconds=20)
+    await community.bot.delivered(job_id)
+    await community.hurry(lambda: community.discord.gateway.connected, seconds=5)
+    second = await asked(community, "two foxes")
     # Now it is Discord's REST alone that takes what is posted, and says nothing.
-    delivery = street.house.app._adapters["discord"]
+    delivery = community.bot.app._adapters["discord"]
     assert isinstance(delivery, Delivery)
     delivery._patience = PATIENCE
     await wire.break_("drop", only="/messages")
-    [*_, generation] = street.house.simulator.generations.values()
-    await street.house.simulator.finish(generation.id)
-    await street.house.until(second, JobState.DELIVERING)
+    [*_, generation] = community.bot.simulator.generations.values()
+    await community.bot.simulator.finish(generation.id)
+    await community.bot.until(second, JobState.DELIVERING)
     for _ in range(4):
-        street.later(minutes=2)
+        community.later(minutes=2)
         await asyncio.sleep(PATIENCE)
-    assert len(street.clips()) == 1
+    assert len(community.clips()) == 1
     await wire.mend()
-    await street.hurry(lambda: len(street.clips()) == 2)
-    await street.house.delivered(second)
-    assert len(street.clips()) == 2
-    assert (await readiness(street.house))[1]["troubles"] == {}
-    await street.house.check_books()
+    await community.hurry(lambda: len(community.clips()) == 2)
+    await community.bot.delivered(second)
+    assert len(community.clips()) == 2
+    assert (await readiness(community.bot))[1]["troubles"] == {}
+    await community.bot.check_books()
 
 
 def heard_of(session: Session) -> str:

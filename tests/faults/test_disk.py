@@ -16,7 +16,7 @@ from bot.config import to_config
 from bot.errors import ConfigError, StoreError
 from bot.job import JobState
 from bot.startup import secret_key
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.faults.kit import finish_all, hurry, pass_time, readiness, spin, until
 
 Breaks = Callable[[], AbstractContextManager[None]]
@@ -61,42 +61,42 @@ def breaks(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Breaks]:
 
 
 async def test_a_disk_that_breaks_loses_nothing(
-    breaks: Breaks, open_house: Callable[..., Any]
+    breaks: Breaks, start_bot: Callable[..., Any]
 ) -> None:
-    house: House = await open_house()
+    bot: RunningBot = await start_bot()
     # The simulator has drawn its clip then, since it shares our limits.
-    first = await house.ask("a first fox")
-    await house.simulator.wait_for_creates(1)
-    await finish_all(house.simulator)
-    await house.delivered(first)
-    running = await house.ask("one fox")
-    await house.simulator.wait_for_creates(2)
-    await house.until(running, JobState.GENERATING)
+    first = await bot.ask("a first fox")
+    await bot.simulator.wait_for_creates(1)
+    await finish_all(bot.simulator)
+    await bot.delivered(first)
+    running = await bot.ask("one fox")
+    await bot.simulator.wait_for_creates(2)
+    await bot.until(running, JobState.GENERATING)
     with breaks():
-        await finish_all(house.simulator)
+        await finish_all(bot.simulator)
         told = []
         for number in range(20):
-            await pass_time(house, seconds=10, step=5)
+            await pass_time(bot, seconds=10, step=5)
             try:
-                await house.submit(f"{number} foxes", key=f"late {number}")
+                await bot.submit(f"{number} foxes", key=f"late {number}")
             except StoreError as error:
                 told.append(error.sentence)
         assert told
         assert all(re.search("full|I/O", each) for each in told)
-        status, said = await readiness(house)
+        status, said = await readiness(bot)
         assert (status, said["ready"]) == (503, False)
         assert re.search("full|I/O", said["problems"]["database"])
         assert await spin() < 0.5
-    assert (await readiness(house))[0] == 200
-    await hurry(house, lambda: house.chat.clips(running))
-    await house.delivered(running)
-    after = await house.ask("a last fox")
-    await until(house, after, JobState.GENERATING)
-    await finish_all(house.simulator)
-    await until(house, after, JobState.DELIVERED)
-    assert len(house.chat.clips()) == len(house.simulator.generations)
-    assert len(house.chat.clips(running)) == len(house.chat.clips(after)) == 1
-    await house.check_books()
+    assert (await readiness(bot))[0] == 200
+    await hurry(bot, lambda: bot.chat.clips(running))
+    await bot.delivered(running)
+    after = await bot.ask("a last fox")
+    await until(bot, after, JobState.GENERATING)
+    await finish_all(bot.simulator)
+    await until(bot, after, JobState.DELIVERED)
+    assert len(bot.chat.clips()) == len(bot.simulator.generations)
+    assert len(bot.chat.clips(running)) == len(bot.chat.clips(after)) == 1
+    await bot.check_books()
 
 
 def test_a_folder_that_takes_nothing_is_named_at_the_start(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from adapters.slack.listener import Slack
 from bot.job import JobState
 from bot.refs import JobId
 from bot.studio import Studio
-from tests.adapters.slack.conftest import Lane, Town, slack, town
+from tests.adapters.slack.conftest import Community, LocalSlack, local_slack, slack
 from tests.conftest import running, to_test_config
 from tests.fakes import RecordingAdapter
 from tests.faults.kit import before, finish_all, readiness, spin, through
 from tests.faults.proxy import Fault, FaultProxy
 from tests.slack_server import SlackServer
 
-__all__ = ["slack", "town"]
+__all__ = ["local_slack", "slack"]
 PING_SECONDS = 0.2
 
 
@@ -33,92 +33,103 @@ async def wire(slack: SlackServer) -> AsyncIterator[FaultProxy]:
 
 
 @pytest.fixture
-async def lane(town: Town, wire: FaultProxy) -> AsyncIterator[Lane]:
-    config = to_test_config(town.folder, town.simulator, access={"workspaces": [town.team.id]})
+async def community(local_slack: LocalSlack, wire: FaultProxy) -> AsyncIterator[Community]:
+    config = to_test_config(
+        local_slack.folder, local_slack.simulator, access={"workspaces": [local_slack.team.id]}
+    )
 
     def open_slack(studio: Studio) -> Slack:
-        adapter = create(town.settings(), studio, clock=town.clock)
+        adapter = create(local_slack.settings(), studio, clock=local_slack.clock)
         # A ping every ten seconds would be a long time for a test.
         adapter._session._ping_seconds = PING_SECONDS
         return adapter
 
     async with running(
-        config, town.simulator, RecordingAdapter(), town.clock, slack=open_slack
-    ) as house:
-        await town.slack.wait_connected(1)
-        yield Lane(town.slack, town.team, town.general, town.ana, town.ben, house)
+        config, local_slack.simulator, RecordingAdapter(), local_slack.clock, slack=open_slack
+    ) as bot:
+        await local_slack.slack.wait_connected(1)
+        yield Community(
+            local_slack.slack,
+            local_slack.team,
+            local_slack.general,
+            local_slack.ana,
+            local_slack.ben,
+            bot,
+        )
 
 
-async def asked(lane: Lane, prompt: str) -> JobId:
+async def asked(community: Community, prompt: str) -> JobId:
     """A job that generates."""
-    known = len(lane.house.simulator.generations)
-    assert (await lane.ana.slash("/ray", prompt, lane.general)).is_acked
-    await lane.house.simulator.wait_for_creates(known + 1)
-    [*_, found] = await lane.house.app.database.read(
+    known = len(community.bot.simulator.generations)
+    assert (await community.ana.slash("/ray", prompt, community.general)).is_acked
+    await community.bot.simulator.wait_for_creates(known + 1)
+    [*_, found] = await community.bot.app.database.read(
         lambda conn: conn.exec_driver_sql("SELECT id FROM jobs ORDER BY created_at").all()
     )
-    await lane.house.until(JobId(found[0]), JobState.GENERATING)
+    await community.bot.until(JobId(found[0]), JobState.GENERATING)
     return JobId(found[0])
 
 
-async def test_an_hour_without_slack(lane: Lane, wire: FaultProxy) -> None:
-    assert (await readiness(lane.house))[1]["troubles"] == {}
-    job_id = await asked(lane, "a fox")
+async def test_an_hour_without_slack(community: Community, wire: FaultProxy) -> None:
+    assert (await readiness(community.bot))[1]["troubles"] == {}
+    job_id = await asked(community, "a fox")
     await wire.break_("refuse")
-    await finish_all(lane.house.simulator)
-    await lane.house.until(job_id, JobState.DELIVERING)
+    await finish_all(community.bot.simulator)
+    await community.bot.until(job_id, JobState.DELIVERING)
     for _ in range(30):
-        lane.later(minutes=2)
+        community.later(minutes=2)
         await asyncio.sleep(0.02)
-    status, said = await readiness(lane.house)
+    status, said = await readiness(community.bot)
     assert (status, said["problems"]) == (200, {})
     assert "not connected to Slack" in said["troubles"]["slack"]
     assert await spin() < 0.5
     await wire.mend()
-    await lane.hurry(lane.clips, seconds=20)
-    await lane.house.delivered(job_id)
-    await lane.hurry(lambda: lane.slack.line.sockets, seconds=5)
-    second = await asked(lane, "two foxes")
-    await finish_all(lane.house.simulator)
-    await lane.house.delivered(second)
-    assert len(lane.clips()) == len(lane.house.simulator.generations) == 2
-    assert (await readiness(lane.house))[1]["troubles"] == {}
-    await lane.house.check_books()
+    await community.hurry(community.clips, seconds=20)
+    await community.bot.delivered(job_id)
+    await community.hurry(lambda: community.slack.line.sockets, seconds=5)
+    second = await asked(community, "two foxes")
+    await finish_all(community.bot.simulator)
+    await community.bot.delivered(second)
+    assert len(community.clips()) == len(community.bot.simulator.generations) == 2
+    assert (await readiness(community.bot))[1]["troubles"] == {}
+    await community.bot.check_books()
 
 
-async def test_a_socket_that_fell_silent_is_left(lane: Lane, wire: FaultProxy) -> None:
-    [old] = lane.slack.line.sockets
+async def test_a_socket_that_fell_silent_is_left(community: Community, wire: FaultProxy) -> None:
+    [old] = community.slack.line.sockets
     await wire.break_("half-open")
     await asyncio.sleep(PING_SECONDS * 6)
     await wire.mend()
-    await lane.hurry(lambda: lane.slack.line.sockets, seconds=5)
-    assert old not in lane.slack.line.sockets
-    job_id = await asked(lane, "a fox")
-    await finish_all(lane.house.simulator)
-    await lane.house.delivered(job_id)
-    assert len(lane.clips()) == 1
+    await community.hurry(lambda: community.slack.line.sockets, seconds=5)
+    assert old not in community.slack.line.sockets
+    job_id = await asked(community, "a fox")
+    await finish_all(community.bot.simulator)
+    await community.bot.delivered(job_id)
+    assert len(community.clips()) == 1
 
 
-async def test_a_clip_whose_way_breaks_arrives_once(lane: Lane, wire: FaultProxy) -> None:
+async def test_a_clip_whose_way_breaks_arrives_once(
+    community: Community, wire: FaultProxy
+) -> None:
     ways: tuple[tuple[Fault, str], ...] = (
         ("lose", "POST /upload/"),
         ("lose", "POST /api/files.completeUploadExternal"),
         ("truncate", "POST /api/files.completeUploadExternal"),
     )
     for number, (fault, door) in enumerate(ways, start=1):
-        job_id = await asked(lane, f"{number} foxes")
+        job_id = await asked(community, f"{number} foxes")
         wire.calls.clear()
         await wire.break_(fault, only=door)
-        await finish_all(lane.house.simulator)
+        await finish_all(community.bot.simulator)
         async with asyncio.timeout(15):
             while not any(each.startswith(door) for each in wire.calls):
                 await asyncio.sleep(0.01)
         for _ in range(12):
-            lane.later(seconds=10)
+            community.later(seconds=10)
             await asyncio.sleep(0.02)
         assert sum(each.startswith(door) for each in wire.calls) <= 10
         await wire.mend()
-        await lane.hurry(lambda: len(lane.clips()) == number, seconds=20)  # noqa: B023 - awaited
-        await lane.house.delivered(job_id)
-    assert len(lane.clips()) == len(ways)
-    await lane.house.check_books()
+        await community.hurry(lambda: len(community.clips()) == number, seconds=20)  # noqa: B023 - awaited
+        await community.bot.delivered(job_id)
+    assert len(community.clips()) == len(ways)
+    await community.bot.check_books()

@@ -14,7 +14,7 @@ from bot.config import Config
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.faults.kit import before, book_of, finish_all, readiness, through
 
@@ -54,35 +54,35 @@ async def test_a_submission_under_way_ends_or_is_left_to_the_next(
     simulator.faults.break_callback("lost", times=100)
     answer, seen = simulator.faults.hold("create"), {}
 
-    async def answer_late(house: House) -> None:
-        while (said := await readiness(house))[0] == 200:
+    async def answer_late(bot: RunningBot) -> None:
+        while (said := await readiness(bot))[0] == 200:
             await asyncio.sleep(0.01)
         seen.update(said[1]["problems"])
         if is_answered:
             answer.set()
 
     async with asyncio.TaskGroup() as group:
-        async with running(config, simulator, chat, clock) as house:
-            await house.ask()
+        async with running(config, simulator, chat, clock) as bot:
+            await bot.ask()
             await simulator.wait_for_creates(1)
-            group.create_task(answer_late(house))
+            group.create_task(answer_late(bot))
             began = time.monotonic()
         assert time.monotonic() - began < GRACE + 2
     answer.set()
     assert seen == {"bot": "It is stopping."}
     assert states(config) == [("generating", True) if is_answered else ("submitting", False)]
     clock.move(seconds=120)
-    async with running(config, simulator, chat, clock) as house:
-        job_id = await only_job(house)
-        await house.until(job_id, JobState.GENERATING)
+    async with running(config, simulator, chat, clock) as bot:
+        job_id = await only_job(bot)
+        await bot.until(job_id, JobState.GENERATING)
         await finish_all(simulator)
-        await house.delivered(job_id)
+        await bot.delivered(job_id)
         assert len(simulator.generations) == len(chat.clips()) == 1
-        await house.check_books()
+        await bot.check_books()
 
 
-async def only_job(house: House) -> JobId:
-    [(job_id,)] = await house.app.database.read(
+async def only_job(bot: RunningBot) -> JobId:
+    [(job_id,)] = await bot.app.database.read(
         lambda conn: conn.exec_driver_sql("SELECT id FROM jobs").all()
     )
     return JobId(job_id)
@@ -94,9 +94,9 @@ async def test_a_stop_waits_for_nothing_that_is_broken(
     async with before(simulator.base_url) as wire:
         config = to_config(tmp_path, simulator, through(wire, simulator.base_url))
         with ExitStack() as stack:
-            async with running(config, simulator, chat, clock) as house:
-                job_id = await house.ask()
-                await house.until(job_id, JobState.GENERATING)
+            async with running(config, simulator, chat, clock) as bot:
+                job_id = await bot.ask()
+                await bot.until(job_id, JobState.GENERATING)
                 await wire.break_("freeze")
                 await finish_all(simulator)
                 other = sqlite3.connect(book_of(config), isolation_level=None)
@@ -106,7 +106,7 @@ async def test_a_stop_waits_for_nothing_that_is_broken(
             # Two commits that are waited for, each as long as any.
             assert time.monotonic() - began < GRACE + 2 * 5 + 2
         await wire.mend()
-        async with running(config, simulator, chat, clock) as house:
-            await house.delivered(job_id)
+        async with running(config, simulator, chat, clock) as bot:
+            await bot.delivered(job_id)
             assert len(simulator.generations) == len(chat.clips()) == 1
-            await house.check_books()
+            await bot.check_books()

@@ -24,7 +24,7 @@ from bot.simulator import Faults, Simulator
 from bot.simulator.account import Generation
 from bot.store import jobs
 from bot.store.schema import jobs as table
-from tests.conftest import MANUAL, House, running, to_test_config
+from tests.conftest import MANUAL, RunningBot, running, to_test_config
 from tests.crash.books import Book, Kind, PostgresBook, book
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 from tests.ports import free_port
@@ -110,12 +110,12 @@ class World:
         self._pause = 0.01 if book.can_hurry else 0.1
         self.asked: dict[int, JobId] = {}
         self.tries = 0
-        self.house: House
+        self.bot: RunningBot
         self._life = AsyncExitStack()
 
     async def begin(self) -> None:
         life = running(self._config, self.simulator, self.chat, self.clock)
-        self.house = await self._life.enter_async_context(life)
+        self.bot = await self._life.enter_async_context(life)
 
     async def end(self) -> None:
         await self._life.aclose()
@@ -154,13 +154,13 @@ class World:
         with suppress(BotError):
             if what == "ask":
                 request = to_request(f"fox {which}", key=f"k{which}", user=person)
-                receipt = await self.house.studio.submit(request)
+                receipt = await self.bot.studio.submit(request)
                 assert self.asked.setdefault(which, receipt.job_id) == receipt.job_id
             elif which in self.asked and what == "cancel":
-                await self.house.studio.cancel(self.asked[which], to_requester(person))
+                await self.bot.studio.cancel(self.asked[which], to_requester(person))
             elif which in self.asked:
                 self.tries += 1
-                await self.house.studio.retry(
+                await self.bot.studio.retry(
                     self.asked[which],
                     to_requester(person),
                     dedupe_key=f"again {self.tries}",
@@ -182,9 +182,9 @@ class World:
             for each in [*self.simulator.generations.values()]:
                 if not each.is_over:
                     await self.simulator.finish(each.id)
-            open_ids = await self.house.app.database.read(jobs.open_ids)
+            open_ids = await self.bot.app.database.read(jobs.open_ids)
             for job_id in open_ids:
-                job = await self.house.job(job_id)
+                job = await self.bot.job(job_id)
                 if job.state is JobState.UNCERTAIN:
                     await self._resolve(job_id)
             if not open_ids:
@@ -196,15 +196,15 @@ class World:
     async def _resolve(self, job_id: JobId) -> None:
         """What nobody could tell by itself, the operator ends."""
         with suppress(BotError):
-            await self.house.app.operations.resolve(
+            await self.bot.app.operations.resolve(
                 job_id, "release", generation_id=None, actor="operator"
             )
 
     async def check(self) -> None:
         """Each job was paid at most once, and shown once or not at all; the books are right."""
-        every = await self.house.app.database.read(jobs.open_ids)
+        every = await self.bot.app.database.read(jobs.open_ids)
         assert not every
-        await self.house.check_books()
+        await self.bot.check_books()
         made = _by_prompt(self.simulator)
         rows = await self._rows()
         asked = Counter(prompt for _, prompt, _, _ in rows)
@@ -219,10 +219,8 @@ class World:
             assert len(paid) <= asked[prompt], prompt
 
     async def _rows(self) -> list[tuple[str, str, str, int]]:
-        ids = await self.house.app.database.read(
-            lambda conn: conn.scalars(select(table.c.id)).all()
-        )
-        every = [await self.house.job(each) for each in ids]
+        ids = await self.bot.app.database.read(lambda conn: conn.scalars(select(table.c.id)).all())
+        every = [await self.bot.job(each) for each in ids]
         return [(each.id, each.work.prompt, each.state, each.cost or 0) for each in every]
 
 

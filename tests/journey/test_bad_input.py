@@ -19,18 +19,18 @@ from bot.job import JobState
 from bot.refs import Attachment
 from bot.request import ImageFrame, LinkFrame
 from tests import rendered
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.fakes import to_request
 
 
-async def say(house: House, text: str) -> None:
+async def say(bot: RunningBot, text: str) -> None:
     """Type one line, as any adapter would hand it on."""
     draft = parse(text)
     assert isinstance(draft, Draft)
     end = LinkFrame(url=draft.end) if draft.end else None
     request = to_request(key=text)
     work = to_work(draft, end_frame=end)
-    await house.studio.submit(request.model_copy(update={"work": work}))
+    await bot.studio.submit(request.model_copy(update={"work": work}))
 
 
 @pytest.mark.parametrize(
@@ -52,28 +52,28 @@ async def say(house: House, text: str) -> None:
     ],
 )
 async def test_a_line_that_cannot_be_done_says_what_can(
-    house: House, text: str, advice: str
+    bot: RunningBot, text: str, advice: str
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        await say(house, text)
+        await say(bot, text)
     assert advice in refused.value.sentence
     assert "\n" not in refused.value.sentence
-    assert house.simulator.requests["POST /generations/video"] == 0
-    assert house.chat.posts == []
+    assert bot.simulator.requests["POST /generations/video"] == 0
+    assert bot.chat.posts == []
 
 
 @pytest.mark.parametrize(
     "text", ["🦊 in the snow ❄️", "ein Fuchs im Schnee", "雪の中の赤い狐", "🦊🦊🦊"]
 )
-async def test_every_script_is_a_prompt(house: House, text: str) -> None:
-    await say(house, text)
-    await house.simulator.wait_for_creates(1)
-    [generation] = house.simulator.generations.values()
+async def test_every_script_is_a_prompt(bot: RunningBot, text: str) -> None:
+    await say(bot, text)
+    await bot.simulator.wait_for_creates(1)
+    [generation] = bot.simulator.generations.values()
     assert generation.request["prompt"] == text
 
 
-async def test_a_prompt_beyond_the_context_is_told_so(house: House) -> None:
-    receipt = await house.submit("a very long story " * 250)
+async def test_a_prompt_beyond_the_context_is_told_so(bot: RunningBot) -> None:
+    receipt = await bot.submit("a very long story " * 250)
     about: Any = receipt.notice
     assert any("ignored" in remark for remark in about.about.remarks)
 
@@ -89,28 +89,28 @@ async def test_a_prompt_beyond_the_context_is_told_so(house: House) -> None:
     ],
 )
 async def test_an_image_that_cannot_be_used_is_refused_and_free(
-    house: House, content: bytes, advice: str
+    bot: RunningBot, content: bytes, advice: str
 ) -> None:
-    first = await house.ask()
-    await house.chat.until(lambda: len(house.chat.posts) == 1)
-    house.chat.images["a"] = content
+    first = await bot.ask()
+    await bot.chat.until(lambda: len(bot.chat.posts) == 1)
+    bot.chat.images["a"] = content
     frame = ImageFrame(attachment=Attachment(adapter="recording", id="a", filename="cat.png"))
     with pytest.raises(FrameRejected) as refused:
-        await house.submit("slow zoom", start_frame=frame.model_dump(), key="refused")
+        await bot.submit("slow zoom", start_frame=frame.model_dump(), key="refused")
     assert advice in refused.value.sentence
     # Nobody but who asked reads of it.
-    last = await house.ask()
-    await house.chat.until(lambda: len(house.chat.posts) == 2)
-    assert {post.key for post in house.chat.posts} == {f"{first}:status", f"{last}:status"}
-    await house.check_books()
+    last = await bot.ask()
+    await bot.chat.until(lambda: len(bot.chat.posts) == 2)
+    assert {post.key for post in bot.chat.posts} == {f"{first}:status", f"{last}:status"}
+    await bot.check_books()
 
 
-async def test_a_photo_of_a_phone_is_taken(open_house: Callable[..., Any]) -> None:
-    house: House = await open_house(bot={"public_url": "https://bot.example"})
-    house.chat.images["a"] = rendered.encoded(rendered.picture(900, 600), "HEIF")
+async def test_a_photo_of_a_phone_is_taken(start_bot: Callable[..., Any]) -> None:
+    bot: RunningBot = await start_bot(bot={"public_url": "https://bot.example"})
+    bot.chat.images["a"] = rendered.encoded(rendered.picture(900, 600), "HEIF")
     frame = ImageFrame(attachment=Attachment(adapter="recording", id="a", filename="IMG_1.HEIC"))
-    job_id = await house.ask("slow zoom", start_frame=frame.model_dump())
-    job = await house.job(job_id)
+    job_id = await bot.ask("slow zoom", start_frame=frame.model_dump())
+    job = await bot.job(job_id)
     assert job.plan is not None
     assert job.plan.start_frame is not None
     assert job.plan.start_frame.content_type == "image/jpeg"
@@ -129,38 +129,38 @@ async def test_a_photo_of_a_phone_is_taken(open_house: Callable[..., Any]) -> No
         "http://user:secret@example.com/cat.png",
     ],
 )
-async def test_a_link_into_the_house_is_never_followed(house: House, url: str) -> None:
+async def test_a_link_into_the_house_is_never_followed(bot: RunningBot, url: str) -> None:
     with pytest.raises(FrameRejected) as refused:
-        await house.submit("slow zoom", start_frame=LinkFrame(url=url).model_dump())
+        await bot.submit("slow zoom", start_frame=LinkFrame(url=url).model_dump())
     assert "attach" in refused.value.sentence
     assert "secret" not in refused.value.sentence
-    assert house.simulator.generations == {}
+    assert bot.simulator.generations == {}
 
 
 async def test_it_does_not_start_on_a_model_that_nobody_has(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
     with pytest.raises(ConfigError, match=r"has 'ray-3'. Did you mean 'ray-2'\?"):
-        await open_house(defaults={"model": "ray-3"})
+        await start_bot(defaults={"model": "ray-3"})
 
 
 async def test_it_starts_with_a_limit_that_names_a_model_of_a_service_it_has_not(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house = await open_house(limits={"models": ["ray-flash-2", "ray-3"]})
-    assert await house.ask()
+    bot = await start_bot(limits={"models": ["ray-flash-2", "ray-3"]})
+    assert await bot.ask()
 
 
 async def test_without_a_public_address_an_image_is_refused_before_money(
-    open_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    start_bot: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house: House = await open_house(luma={"base_url": "https://api.example/v1"})
-    house.chat.images["a"] = rendered.png(400, 300)
+    bot: RunningBot = await start_bot(luma={"base_url": "https://api.example/v1"})
+    bot.chat.images["a"] = rendered.png(400, 300)
     frame = ImageFrame(attachment=Attachment(adapter="recording", id="a"))
     with pytest.raises(FrameRejected) as refused:
-        await house.submit("slow zoom", start_frame=frame.model_dump())
+        await bot.submit("slow zoom", start_frame=frame.model_dump())
     assert "public_url" in refused.value.sentence
-    await house.check_books()
+    await bot.check_books()
 
 
 @pytest.fixture
@@ -180,27 +180,27 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_full_disk_while_fetching_loses_nothing(
-    tiny_disk: Path, open_house: Callable[..., Any]
+    tiny_disk: Path, start_bot: Callable[..., Any]
 ) -> None:
-    house: House = await open_house()
-    job_id = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    await house.until(job_id, JobState.GENERATING)
+    bot: RunningBot = await start_bot()
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.until(job_id, JobState.GENERATING)
     filler = tiny_disk / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    [generation] = house.simulator.generations
-    await house.simulator.finish(generation)
+    [generation] = bot.simulator.generations
+    await bot.simulator.finish(generation)
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).tries < 2:
-            house.clock.move(seconds=10)
+        while (await bot.job(job_id)).tries < 2:
+            bot.clock.move(seconds=10)
             await asyncio.sleep(0.05)
     filler.unlink()
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.DELIVERED:
-            house.clock.move(seconds=30)
+        while (await bot.job(job_id)).state is not JobState.DELIVERED:
+            bot.clock.move(seconds=30)
             await asyncio.sleep(0.05)
-    assert len(house.simulator.generations) == 1
-    assert len(house.chat.clips()) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    assert len(bot.chat.clips()) == 1
+    await bot.check_books()

@@ -12,29 +12,29 @@ import pytest
 
 from bot.job import JobState
 from bot.store import settings
-from tests.conftest import House
+from tests.conftest import RunningBot
 from tests.ports import free_port
 
 
 @pytest.fixture
-async def called(open_house: Callable[..., Any]) -> House:
+async def called(start_bot: Callable[..., Any]) -> RunningBot:
     """A bot that would look again only in an hour, were it not called."""
     port = free_port()
-    house: House = await open_house(
+    bot: RunningBot = await start_bot(
         luma={"look_seconds": 3600, "first_look_seconds": 3600},
         bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
     )
-    return house
+    return bot
 
 
-async def _finish(house: House) -> None:
-    await house.simulator.wait_for_creates(1)
-    for generation in list(house.simulator.generations.values()):
+async def _finish(bot: RunningBot) -> None:
+    await bot.simulator.wait_for_creates(1)
+    for generation in list(bot.simulator.generations.values()):
         if not generation.is_over:
-            await house.simulator.finish(generation.id)
+            await bot.simulator.finish(generation.id)
 
 
-async def test_a_callback_delivers_at_once(called: House) -> None:
+async def test_a_callback_delivers_at_once(called: RunningBot) -> None:
     job_id = await called.ask()
     await called.simulator.wait_for_creates(1)
     await called.until(job_id, JobState.GENERATING)
@@ -44,7 +44,7 @@ async def test_a_callback_delivers_at_once(called: House) -> None:
 
 
 @pytest.mark.parametrize("fault", ["duplicated", "forged"])
-async def test_repeated_and_forged_callbacks_do_no_harm(called: House, fault: Any) -> None:
+async def test_repeated_and_forged_callbacks_do_no_harm(called: RunningBot, fault: Any) -> None:
     called.simulator.faults.break_callback(fault, times=6)
     job_id = await called.ask()
     await called.simulator.wait_for_creates(1)
@@ -57,7 +57,7 @@ async def test_repeated_and_forged_callbacks_do_no_harm(called: House, fault: An
     await called.check_books()
 
 
-async def test_a_callback_brings_back_a_lost_reply(called: House) -> None:
+async def test_a_callback_brings_back_a_lost_reply(called: RunningBot) -> None:
     called.simulator.faults.drop("create", accepted=True)
     job_id = await called.ask()
     await called.simulator.wait_for_creates(1)
@@ -68,7 +68,7 @@ async def test_a_callback_brings_back_a_lost_reply(called: House) -> None:
     await called.check_books()
 
 
-async def test_a_late_generation_of_a_given_up_attempt_is_reported(called: House) -> None:
+async def test_a_late_generation_of_a_given_up_attempt_is_reported(called: RunningBot) -> None:
     """The first attempt was absent from the list and sent again, and then turns up after all."""
     called.simulator.faults.hide_new(lists=10)
     called.simulator.faults.break_callback("lost")
@@ -90,16 +90,14 @@ async def test_a_late_generation_of_a_given_up_attempt_is_reported(called: House
     await called.check_books()
 
 
-async def _orphans(house: House) -> list[str]:
+async def _orphans(bot: RunningBot) -> list[str]:
     from bot.store.schema import operator_notices
 
-    rows = await house.app.database.read(
-        lambda conn: conn.execute(operator_notices.select()).all()
-    )
+    rows = await bot.app.database.read(lambda conn: conn.execute(operator_notices.select()).all())
     return [row.key for row in rows if row.key.startswith("orphan:")]
 
 
-async def test_an_unknown_token_is_ignored(called: House) -> None:
+async def test_an_unknown_token_is_ignored(called: RunningBot) -> None:
     body = {"id": "11111111-2222-3333-4444-555555555555", "state": "completed"}
     url = f"{called.app.public_url}/callbacks/luma/{'x' * 43}"
     async with (
@@ -115,7 +113,7 @@ async def test_an_unknown_token_is_ignored(called: House) -> None:
     assert await called.app.database.read(settings.untold) == []
 
 
-async def test_calls_with_invented_tokens_stop_nothing(called: House) -> None:
+async def test_calls_with_invented_tokens_stop_nothing(called: RunningBot) -> None:
     """Anybody can post; neither a strange id nor a flood of them may hold up the looks."""
     job_id = await called.ask()
     await called.simulator.wait_for_creates(1)
@@ -131,28 +129,28 @@ async def test_calls_with_invented_tokens_stop_nothing(called: House) -> None:
 
 
 async def test_a_call_while_its_job_waits_to_be_sent_again_is_not_paid_twice(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
     port = free_port()
-    house: House = await open_house(
+    bot: RunningBot = await start_bot(
         luma={"running_limit": 1, "creates_per_minute": 1000},
         bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
     )
-    house.simulator.faults.hide_new(lists=2)
-    house.simulator.faults.break_callback("lost")
-    house.simulator.faults.drop("create", accepted=True)
-    job_id = await house.ask()
-    await house.until(job_id, JobState.SUBMITTING)
-    house.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=50)
+    bot.simulator.faults.hide_new(lists=2)
+    bot.simulator.faults.break_callback("lost")
+    bot.simulator.faults.drop("create", accepted=True)
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.SUBMITTING)
+    bot.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=50)
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is JobState.SUBMITTING:
-            house.clock.move(seconds=20)
+        while (await bot.job(job_id)).state is JobState.SUBMITTING:
+            bot.clock.move(seconds=20)
             await asyncio.sleep(0.05)
-    await _finish(house)
-    house.clock.move(minutes=1)
+    await _finish(bot)
+    bot.clock.move(minutes=1)
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.DELIVERED:
-            house.clock.move(seconds=5)
+        while (await bot.job(job_id)).state is not JobState.DELIVERED:
+            bot.clock.move(seconds=5)
             await asyncio.sleep(0.05)
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()

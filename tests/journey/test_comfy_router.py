@@ -86,25 +86,25 @@ async def test_what_was_cancelled_while_in_doubt_is_not_bought_by_asking(
     server = face.simulator
     server.faults.drop("create", accepted=False)
     config = configured(face, tmp_path)
-    async with running(config, server, chat, clock) as house:
-        job_id = await house.ask()
-        await house.until(job_id, JobState.SUBMITTING)
-        await house.studio.cancel(job_id, to_requester())
+    async with running(config, server, chat, clock) as bot:
+        job_id = await bot.ask()
+        await bot.until(job_id, JobState.SUBMITTING)
+        await bot.studio.cancel(job_id, to_requester())
         async with asyncio.timeout(15):
-            while (job := await house.job(job_id)).state is JobState.SUBMITTING:
+            while (job := await bot.job(job_id)).state is JobState.SUBMITTING:
                 clock.move(seconds=20)
                 await asyncio.sleep(0.02)
         assert job.state is JobState.UNCERTAIN
         assert server.generations == {}
         await chat.until(lambda: isinstance(chat.status(job_id), Uncertain))
-        told = await house.app.database.read(
+        told = await bot.app.database.read(
             lambda conn: conn.execute(operator_notices.select()).all()
         )
         assert any("It was cancelled meanwhile." in str(each) for each in told)
-        await house.app.operations.resolve(job_id, "release", generation_id=None, actor="test")
-        ended = await house.until(job_id, JobState.FAILED)
+        await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="test")
+        ended = await bot.until(job_id, JobState.FAILED)
         assert ended.cost == 0
-        await house.check_books()
+        await bot.check_books()
     assert server.generations == {}
 
 

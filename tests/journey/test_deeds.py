@@ -31,7 +31,7 @@ from bot.simulator.faces.luma_agents import FACE as AGENTS
 from bot.sources import Sources
 from bot.supply import load_adapter
 from bot.text import describe
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 PRICES = {"ray-flash-2/upscale": 0.001, "ray-flash-2/audio": 0.05}
@@ -53,37 +53,37 @@ def deed_request(kind: str, source: JobId, *, user: str = "ana", **work: Any) ->
 
 
 @pytest.fixture
-async def house(open_house: Callable[..., Any]) -> House:
-    opened: House = await open_house(luma={"prices": PRICES})
+async def bot(start_bot: Callable[..., Any]) -> RunningBot:
+    opened: RunningBot = await start_bot(luma={"prices": PRICES})
     return opened
 
 
-async def finished(house: House, job_id: JobId) -> Job:
-    generating = await house.until(job_id, JobState.GENERATING)
+async def finished(bot: RunningBot, job_id: JobId) -> Job:
+    generating = await bot.until(job_id, JobState.GENERATING)
     shown = str(generating.generation_id).partition("#")[0]
     latest = next(
         each
-        for each in reversed(list(house.simulator.generations.values()))
+        for each in reversed(list(bot.simulator.generations.values()))
         if shown in (each.id, each.shown_id)
     )
-    await house.simulator.finish(latest.id)
-    return await house.delivered(job_id)
+    await bot.simulator.finish(latest.id)
+    return await bot.delivered(job_id)
 
 
-async def do(house: House, kind: str, source: JobId, **work: Any) -> Job:
-    receipt = await house.studio.submit(deed_request(kind, source, **work))
-    return await finished(house, receipt.job_id)
+async def do(bot: RunningBot, kind: str, source: JobId, **work: Any) -> Job:
+    receipt = await bot.studio.submit(deed_request(kind, source, **work))
+    return await finished(bot, receipt.job_id)
 
 
-def streams_of(house: House, job: Job) -> list[str]:
-    [posted] = house.chat.clips(job.id)
+def streams_of(bot: RunningBot, job: Job) -> list[str]:
+    [posted] = bot.chat.clips(job.id)
     with av.open(posted.path) as clip:
         return [each.type for each in clip.streams]
 
 
-async def test_each_is_made_posted_and_paid_once(house: House) -> None:
-    source = (await finished(house, await house.ask(aspect_ratio="16:9", resolution="540p"))).id
-    larger = await do(house, "upscale", source, resolution="720p")
+async def test_each_is_made_posted_and_paid_once(bot: RunningBot) -> None:
+    source = (await finished(bot, await bot.ask(aspect_ratio="16:9", resolution="540p"))).id
+    larger = await do(bot, "upscale", source, resolution="720p")
     assert larger.clip is not None
     assert larger.plan is not None
     assert (larger.clip.width, larger.clip.height) == (320, 180)
@@ -91,125 +91,123 @@ async def test_each_is_made_posted_and_paid_once(house: House) -> None:
     # 720p in the shape of the clip, and 12 % for the case that it becomes a little larger.
     assert larger.plan.price.micros == pytest.approx(1280 * 720 * 120 * 1000 / 1e6, rel=0.01)
     assert larger.plan.hold == -(-larger.plan.price.micros * 112 // 100)
-    [posted] = house.chat.clips(larger.id)
+    [posted] = bot.chat.clips(larger.id)
     assert posted.filename == f"ray-flash-2_{larger.id}_upscale-to-720p.mp4"
     assert f"ray-flash-2 · upscale to 720p · of clip {source}" in describe(posted).lines
-    sound = await do(house, "audio", source, prompt="wind in the trees")
-    assert (sound.cost, streams_of(house, sound)) == (50_000, ["video", "audio"])
+    sound = await do(bot, "audio", source, prompt="wind in the trees")
+    assert (sound.cost, streams_of(bot, sound)) == (50_000, ["video", "audio"])
     assert sound.plan is not None
     assert sound.plan.hold == 50_000
-    wide = await do(house, "reframe", source, aspect_ratio="9:16")
+    wide = await do(bot, "reframe", source, aspect_ratio="9:16")
     assert wide.clip is not None
     assert (wide.clip.width, wide.clip.height) == (288, 512)
-    house.simulator.expire_links()
-    other = await do(house, "modify", source, mode="reimagine_2", prompt="made of paper")
+    bot.simulator.expire_links()
+    other = await do(bot, "modify", source, mode="reimagine_2", prompt="made of paper")
     assert other.cost == 240 * 134 * 120 * 5440 // 1_000_000
-    assert len(house.simulator.generations) == 5
-    report = await house.studio.usage(to_requester())
+    assert len(bot.simulator.generations) == 5
+    report = await bot.studio.usage(to_requester())
     assert report.today.delivered == 5
-    await house.check_books()
+    await bot.check_books()
 
 
-async def refused(house: House, kind: str, source: JobId, **work: Any) -> str:
+async def refused(bot: RunningBot, kind: str, source: JobId, **work: Any) -> str:
     with pytest.raises(Refusal) as error:
-        await house.studio.submit(deed_request(kind, source, **work))
+        await bot.studio.submit(deed_request(kind, source, **work))
     return error.value.sentence
 
 
-async def test_what_cannot_be_done_is_refused_before_any_money(house: House) -> None:
-    source = await house.ask(aspect_ratio="16:9", key="source")
-    assert "has no finished clip" in await refused(house, "upscale", source)
-    await finished(house, source)
+async def test_what_cannot_be_done_is_refused_before_any_money(bot: RunningBot) -> None:
+    source = await bot.ask(aspect_ratio="16:9", key="source")
+    assert "has no finished clip" in await refused(bot, "upscale", source)
+    await finished(bot, source)
     private = to_request(key="secret").model_copy(update={"is_private": True})
-    hidden = (await house.studio.submit(private)).job_id
-    await finished(house, hidden)
-    gone = await finished(house, await house.ask(key="gone"))
-    await house.studio.delete(gone.id, to_requester())
+    hidden = (await bot.studio.submit(private)).job_id
+    await finished(bot, hidden)
+    gone = await finished(bot, await bot.ask(key="gone"))
+    await bot.studio.delete(gone.id, to_requester())
     still = to_request(key="still").model_copy(
         update={"work": ImageWork(prompt="a red fox", model="photon-1")}
     )
-    picture = (await house.studio.submit(still)).job_id
-    await finished(house, picture)
-    before = await house.studio.usage(to_requester())
+    picture = (await bot.studio.submit(still)).job_id
+    await finished(bot, picture)
+    before = await bot.studio.usage(to_requester())
 
     nowhere = JobId("r-0000000000")
     for job_id, user in ((nowhere, "ana"), (hidden, "ben")):
-        said = await refused(house, "modify", job_id, user=user)
+        said = await refused(bot, "modify", job_id, user=user)
         assert said == f"There is no clip {job_id} here."
     foreign = deed_request("modify", source)
     stranger = to_requester(workspace="elsewhere")
     with pytest.raises(InvalidRequest, match=f"There is no clip {source} here"):
-        await Sources(house.app.database).look_up(
-            foreign.model_copy(update={"requester": stranger})
-        )
-    assert "was deleted" in await refused(house, "modify", gone.id)
-    assert "Animate it first" in await refused(house, "audio", picture, prompt="wind")
-    assert "Describe the sound" in await refused(house, "audio", source)
-    assert "is 16:9 already" in await refused(house, "reframe", source, aspect_ratio="16:9")
-    assert "4k is off here" in await refused(house, "upscale", source, resolution="4k")
-    assert "Leave the model out" in await refused(house, "upscale", source, model="ray-2")
-    after = await house.studio.usage(to_requester())
+        await Sources(bot.app.database).look_up(foreign.model_copy(update={"requester": stranger}))
+    assert "was deleted" in await refused(bot, "modify", gone.id)
+    assert "Animate it first" in await refused(bot, "audio", picture, prompt="wind")
+    assert "Describe the sound" in await refused(bot, "audio", source)
+    assert "is 16:9 already" in await refused(bot, "reframe", source, aspect_ratio="16:9")
+    assert "4k is off here" in await refused(bot, "upscale", source, resolution="4k")
+    assert "Leave the model out" in await refused(bot, "upscale", source, model="ray-2")
+    after = await bot.studio.usage(to_requester())
     assert after.today.charged == before.today.charged
-    assert len(house.simulator.generations) == 4
-    await house.check_books()
+    assert len(bot.simulator.generations) == 4
+    await bot.check_books()
 
 
-async def test_a_job_that_failed_has_no_clip(house: House) -> None:
-    job_id = await house.ask()
-    generating = await house.until(job_id, JobState.GENERATING)
-    await house.simulator.fail(str(generating.generation_id), "Frame moderation failed")
-    await house.until(job_id, JobState.FAILED)
-    assert "has no finished clip" in await refused(house, "upscale", job_id)
+async def test_a_job_that_failed_has_no_clip(bot: RunningBot) -> None:
+    job_id = await bot.ask()
+    generating = await bot.until(job_id, JobState.GENERATING)
+    await bot.simulator.fail(str(generating.generation_id), "Frame moderation failed")
+    await bot.until(job_id, JobState.FAILED)
+    assert "has no finished clip" in await refused(bot, "upscale", job_id)
 
 
 # ---- never twice -------------------------------------------------------------------------------
 
 
-async def lose(house: House, kind: str, source: JobId, **work: Any) -> JobId:
+async def lose(bot: RunningBot, kind: str, source: JobId, **work: Any) -> JobId:
     """Ask, and let the service take it without a word."""
-    made = len(house.simulator.generations)
-    house.simulator.faults.drop("create", accepted=True)
-    receipt = await house.studio.submit(deed_request(kind, source, **work))
-    await house.simulator.wait_for_creates(made + 1)
-    await house.until(receipt.job_id, JobState.SUBMITTING)
+    made = len(bot.simulator.generations)
+    bot.simulator.faults.drop("create", accepted=True)
+    receipt = await bot.studio.submit(deed_request(kind, source, **work))
+    await bot.simulator.wait_for_creates(made + 1)
+    await bot.until(receipt.job_id, JobState.SUBMITTING)
     return receipt.job_id
 
 
-async def reconciled(house: House, job_id: JobId, to: JobState) -> None:
+async def reconciled(bot: RunningBot, job_id: JobId, to: JobState) -> None:
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not to:
-            house.clock.move(seconds=20)
+        while (await bot.job(job_id)).state is not to:
+            bot.clock.move(seconds=20)
             await asyncio.sleep(0.05)
 
 
 async def test_what_cannot_be_prepared_keeps_no_slot_from_others(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house = await open_house(luma={"prices": PRICES, "running_limit": 1})
-    source = await finished(house, await house.ask(aspect_ratio="16:9"))
-    house.simulator.faults.server_error("get", status=503, times=1000)
-    receipt = await house.studio.submit(deed_request("audio", source.id, prompt="wind"))
+    bot = await start_bot(luma={"prices": PRICES, "running_limit": 1})
+    source = await finished(bot, await bot.ask(aspect_ratio="16:9"))
+    bot.simulator.faults.server_error("get", status=503, times=1000)
+    receipt = await bot.studio.submit(deed_request("audio", source.id, prompt="wind"))
     async with asyncio.timeout(15):
-        while not (await house.job(receipt.job_id)).tries:
+        while not (await bot.job(receipt.job_id)).tries:
             await asyncio.sleep(0.02)
-    other = await house.ask()
-    await house.until(other, JobState.GENERATING)
-    assert (await house.job(receipt.job_id)).state is JobState.ACCEPTED
-    assert len(house.simulator.generations) == 2
-    await house.check_books()
+    other = await bot.ask()
+    await bot.until(other, JobState.GENERATING)
+    assert (await bot.job(receipt.job_id)).state is JobState.ACCEPTED
+    assert len(bot.simulator.generations) == 2
+    await bot.check_books()
 
 
-async def test_a_lost_answer_is_found_and_paid_once(house: House) -> None:
-    source = (await finished(house, await house.ask(aspect_ratio="16:9"))).id
+async def test_a_lost_answer_is_found_and_paid_once(bot: RunningBot) -> None:
+    source = (await finished(bot, await bot.ask(aspect_ratio="16:9"))).id
     for number, (kind, work) in enumerate(
         {"audio": {"prompt": "wind"}, "modify": {"mode": "flex_1"}}.items(), 2
     ):
-        job_id = await lose(house, kind, source, **work)
-        await reconciled(house, job_id, JobState.GENERATING)
-        await finished(house, job_id)
-        assert len(house.simulator.generations) == number
-        assert len(house.chat.clips(job_id)) == 1
-    await house.check_books()
+        job_id = await lose(bot, kind, source, **work)
+        await reconciled(bot, job_id, JobState.GENERATING)
+        await finished(bot, job_id)
+        assert len(bot.simulator.generations) == number
+        assert len(bot.chat.clips(job_id)) == 1
+    await bot.check_books()
 
 
 async def test_where_luma_goes_on_under_the_same_id_each_job_has_its_own(
@@ -220,26 +218,26 @@ async def test_where_luma_goes_on_under_the_same_id_each_job_has_its_own(
     )
     async with Simulator(settings) as server:
         config = to_test_config(tmp_path, server, luma={"prices": PRICES})
-        async with running(config, server, chat, clock) as house:
-            source = await finished(house, await house.ask(aspect_ratio="16:9"))
+        async with running(config, server, chat, clock) as bot:
+            source = await finished(bot, await bot.ask(aspect_ratio="16:9"))
             job_id = (
-                await house.studio.submit(deed_request("upscale", source.id, resolution="720p"))
+                await bot.studio.submit(deed_request("upscale", source.id, resolution="720p"))
             ).job_id
-            generating = await house.until(job_id, JobState.GENERATING)
+            generating = await bot.until(job_id, JobState.GENERATING)
             assert str(generating.generation_id).startswith(f"{source.generation_id}#{job_id}")
             looks = server.requests["GET /generations/{id}"] + 2
             async with asyncio.timeout(15):
                 while server.requests["GET /generations/{id}"] < looks:
                     await asyncio.sleep(0.01)
-            assert (await house.job(job_id)).state is JobState.GENERATING, "not the old file"
-            larger = await finished(house, job_id)
+            assert (await bot.job(job_id)).state is JobState.GENERATING, "not the old file"
+            larger = await finished(bot, job_id)
             assert larger.clip is not None
             assert larger.clip.width == 320
-            lost = await lose(house, "audio", source.id, prompt="wind")
-            await reconciled(house, lost, JobState.GENERATING)
-            assert streams_of(house, await finished(house, lost)) == ["video", "audio"]
+            lost = await lose(bot, "audio", source.id, prompt="wind")
+            await reconciled(bot, lost, JobState.GENERATING)
+            assert streams_of(bot, await finished(bot, lost)) == ["video", "audio"]
             assert len(server.generations) == 3, "and is not sent again"
-            await house.check_books()
+            await bot.check_books()
 
 
 # ---- Ray 3.2 -----------------------------------------------------------------------------------

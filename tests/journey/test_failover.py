@@ -21,7 +21,7 @@ from bot.simulator import Faults, Simulator
 from bot.simulator.faces.fal import FACE as FAL
 from bot.simulator.faces.luma import FACE as LUMA
 from bot.store import attempts, settings
-from tests.conftest import KEY, MANUAL, House, running
+from tests.conftest import KEY, MANUAL, RunningBot, running
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 
 #: 5 s at 540p cost this at fal, by the clip; at Luma it depends on the pixels.
@@ -29,10 +29,10 @@ FALS_PRICE = 200_000
 
 
 @dataclass
-class Street:
+class TwoServices:
     """A bot, and the two services in the order in which it asks them."""
 
-    house: House
+    bot: RunningBot
     luma: Simulator
     fal: Simulator
 
@@ -48,30 +48,30 @@ class Street:
 
     async def delivered(self, job_id: JobId) -> Job:
         """Wait for the clip, whoever makes it; there is one, paid once, and the books agree."""
-        await self.house.until(job_id, JobState.GENERATING, JobState.FETCHING)
+        await self.bot.until(job_id, JobState.GENERATING, JobState.FETCHING)
         await self.finish()
-        job = await self.house.delivered(job_id)
+        job = await self.bot.delivered(job_id)
         assert sum(self.accepted()) == 1
-        assert len(self.house.chat.clips(job_id)) == 1
-        await self.house.check_books()
+        assert len(self.bot.chat.clips(job_id)) == 1
+        await self.bot.check_books()
         return job
 
     async def let_pass(self, job_id: JobId, state: JobState, **time: float) -> None:
         """Let time pass, so much at a time, until a job stands in this state."""
         async with asyncio.timeout(15):
-            while (await self.house.job(job_id)).state is not state:
-                self.house.clock.move(**time)
+            while (await self.bot.job(job_id)).state is not state:
+                self.bot.clock.move(**time)
                 await asyncio.sleep(0.05)
 
     async def told_the_operator(self) -> list[str]:
-        untold = await self.house.app.database.read(settings.untold)
+        untold = await self.bot.app.database.read(settings.untold)
         return [each.sentence for each in untold]
 
 
-Open = Callable[..., Awaitable[Street]]
+Open = Callable[..., Awaitable[TwoServices]]
 
 
-def to_street_config(folder: Path, luma: Simulator, fal: Simulator, **limits: Any) -> Config:
+def to_community_config(folder: Path, luma: Simulator, fal: Simulator, **limits: Any) -> Config:
     service = {"api_key": KEY, "first_look_seconds": 0, "look_seconds": 0.05}
     service |= {"gets_per_second": 100, "submit_timeout_seconds": 2, "creates_per_minute": 1000}
     return to_config(
@@ -94,27 +94,27 @@ def to_street_config(folder: Path, luma: Simulator, fal: Simulator, **limits: An
 
 
 @pytest.fixture
-async def open_street(
+async def open_services(
     tmp_path: Path, chat: RecordingAdapter, clock: MovableClock
 ) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
         small = MANUAL
 
-        async def open_(**limits: Any) -> Street:
+        async def open_(**limits: Any) -> TwoServices:
             luma, fal = [
                 await stack.enter_async_context(Simulator(small, Faults(), face=face))
                 for face in (LUMA, FAL)
             ]
-            config = to_street_config(tmp_path, luma, fal, **limits)
-            house = await stack.enter_async_context(running(config, luma, chat, clock))
-            return Street(house, luma, fal)
+            config = to_community_config(tmp_path, luma, fal, **limits)
+            bot = await stack.enter_async_context(running(config, luma, chat, clock))
+            return TwoServices(bot, luma, fal)
 
         yield open_
 
 
 @pytest.fixture
-async def street(open_street: Open) -> Street:
-    return await open_street()
+async def services(open_services: Open) -> TwoServices:
+    return await open_services()
 
 
 # ---- a certain no ------------------------------------------------------------------------------
@@ -130,183 +130,183 @@ async def street(open_street: Open) -> Street:
     ],
 )
 async def test_what_only_the_operator_can_mend_sends_the_job_on_at_once(
-    street: Street, status: int, detail: str
+    services: TwoServices, status: int, detail: str
 ) -> None:
-    street.luma.faults.refuse("create", status, detail, times=50)
-    job = await street.delivered(await street.house.ask())
-    assert street.accepted() == (0, 1)
+    services.luma.faults.refuse("create", status, detail, times=50)
+    job = await services.delivered(await services.bot.ask())
+    assert services.accepted() == (0, 1)
     assert job.plan is not None
     assert job.plan.provider == "fal"
     assert job.cost == FALS_PRICE
-    [told] = await street.told_the_operator()
+    [told] = await services.told_the_operator()
     assert "Luma" in told
 
 
-async def test_nobody_at_the_door_sends_the_job_on(street: Street) -> None:
-    await street.luma.close_port()
-    job = await street.delivered(await street.house.ask())
+async def test_nobody_at_the_door_sends_the_job_on(services: TwoServices) -> None:
+    await services.luma.close_port()
+    job = await services.delivered(await services.bot.ask())
     assert (job.plan and job.plan.provider) == "fal"
 
 
-async def test_its_person_reads_who_makes_it_and_for_what_price(street: Street) -> None:
-    street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
-    job_id = await street.house.ask()
-    await street.fal.wait_for_creates(1)
+async def test_its_person_reads_who_makes_it_and_for_what_price(services: TwoServices) -> None:
+    services.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
+    job_id = await services.bot.ask()
+    await services.fal.wait_for_creates(1)
 
     def is_made() -> bool:
-        said = street.house.chat.status(job_id)
+        said = services.bot.chat.status(job_id)
         return isinstance(said, Generating) and bool(said.about.remarks)
 
-    await street.house.chat.until(is_made)
-    said = street.house.chat.status(job_id)
+    await services.bot.chat.until(is_made)
+    said = services.bot.chat.status(job_id)
     assert isinstance(said, Generating)
     assert said.about.remarks[0] == (
         "luma takes nothing right now, so fal makes it, for $0.20 instead of $0.14."
     )
-    await street.delivered(job_id)
-    [clip] = street.house.chat.clips(job_id)
+    await services.delivered(job_id)
+    [clip] = services.bot.chat.clips(job_id)
     assert isinstance(clip, Delivered)
     assert clip.charged == FALS_PRICE
 
 
 async def test_the_next_request_goes_there_right_away_until_it_is_time_to_try_again(
-    street: Street,
+    services: TwoServices,
 ) -> None:
-    street.luma.faults.refuse("create", 401, "Invalid API key is provided")
-    first = await street.house.ask()
-    await street.fal.wait_for_creates(1)
-    second = await street.house.ask()
-    await street.fal.wait_for_creates(2)
-    assert street.luma.requests["POST /generations/video"] == 1
-    street.house.clock.move(minutes=6)
-    third = await street.house.ask()
-    await street.luma.wait_for_creates(1)
-    await street.finish()
-    by = [(await street.house.delivered(each)).plan for each in (first, second, third)]
+    services.luma.faults.refuse("create", 401, "Invalid API key is provided")
+    first = await services.bot.ask()
+    await services.fal.wait_for_creates(1)
+    second = await services.bot.ask()
+    await services.fal.wait_for_creates(2)
+    assert services.luma.requests["POST /generations/video"] == 1
+    services.bot.clock.move(minutes=6)
+    third = await services.bot.ask()
+    await services.luma.wait_for_creates(1)
+    await services.finish()
+    by = [(await services.bot.delivered(each)).plan for each in (first, second, third)]
     assert [plan and plan.provider for plan in by] == ["fal", "fal", "luma"]
-    await street.house.check_books()
+    await services.bot.check_books()
 
 
-async def test_those_who_wait_in_line_are_sent_on_too(street: Street) -> None:
-    street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
-    ids = [await street.house.ask() for _ in range(5)]
-    await street.fal.wait_for_creates(5)
-    await street.finish()
+async def test_those_who_wait_in_line_are_sent_on_too(services: TwoServices) -> None:
+    services.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
+    ids = [await services.bot.ask() for _ in range(5)]
+    await services.fal.wait_for_creates(5)
+    await services.finish()
     for each in ids:
-        await street.house.delivered(each)
-    assert street.accepted() == (0, 5)
-    await street.house.check_books()
+        await services.bot.delivered(each)
+    assert services.accepted() == (0, 5)
+    await services.bot.check_books()
 
 
-async def test_no_service_learns_who_somebody_is(street: Street) -> None:
-    job_id = await street.house.ask()
-    await street.house.until(job_id, JobState.GENERATING)
-    sent = await street.house.app.database.read(lambda conn: attempts.get(conn, job_id, 1))
+async def test_no_service_learns_who_somebody_is(services: TwoServices) -> None:
+    job_id = await services.bot.ask()
+    await services.bot.until(job_id, JobState.GENERATING)
+    sent = await services.bot.app.database.read(lambda conn: attempts.get(conn, job_id, 1))
     assert sent is not None
     person = to_requester().person
     assert len(sent.submission.requester_hash) == 64
     assert sent.submission.requester_hash != hashlib.sha256(person.encode()).hexdigest()
-    await street.delivered(job_id)
+    await services.delivered(job_id)
 
 
-async def test_a_clip_that_the_first_made_after_all_is_the_firsts(street: Street) -> None:
-    street.luma.faults.drop("create", accepted=True)
-    street.luma.faults.hide_new(50)
-    street.luma.faults.break_callback("lost")
-    job_id = await street.house.ask()
-    await street.luma.wait_for_creates(1)
-    street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
-    street.fal.faults.too_many("create", retry_after=3600)
-    [generation] = street.luma.generations.values()
+async def test_a_clip_that_the_first_made_after_all_is_the_firsts(services: TwoServices) -> None:
+    services.luma.faults.drop("create", accepted=True)
+    services.luma.faults.hide_new(50)
+    services.luma.faults.break_callback("lost")
+    job_id = await services.bot.ask()
+    await services.luma.wait_for_creates(1)
+    services.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
+    services.fal.faults.too_many("create", retry_after=3600)
+    [generation] = services.luma.generations.values()
     # Found absent twice, refused here and then told to wait there: so it is in line at fal.
     async with asyncio.timeout(15):
-        while (job := await street.house.job(job_id)).attempt < 3:
-            street.house.clock.move(seconds=10)
+        while (job := await services.bot.job(job_id)).attempt < 3:
+            services.bot.clock.move(seconds=10)
             await asyncio.sleep(0.05)
-    job = await street.house.until(job_id, JobState.ACCEPTED)
+    job = await services.bot.until(job_id, JobState.ACCEPTED)
     assert (job.plan and job.plan.provider) == "fal"
-    await street.luma.finish(generation.id)
-    job = await street.house.delivered(job_id)
+    await services.luma.finish(generation.id)
+    job = await services.bot.delivered(job_id)
     assert (job.plan and job.plan.provider) == "luma"
-    assert street.accepted() == (1, 0)
+    assert services.accepted() == (1, 0)
     assert job.cost < FALS_PRICE
-    await street.house.check_books()
+    await services.bot.check_books()
 
 
 # ---- what is no certain no ---------------------------------------------------------------------
 
 
-async def test_a_lost_answer_goes_nowhere_else(street: Street) -> None:
-    street.luma.faults.drop("create", accepted=True)
-    job_id = await street.house.ask()
-    await street.luma.wait_for_creates(1)
-    await street.let_pass(job_id, JobState.GENERATING, seconds=10)
-    job = await street.delivered(job_id)
-    assert street.accepted() == (1, 0)
+async def test_a_lost_answer_goes_nowhere_else(services: TwoServices) -> None:
+    services.luma.faults.drop("create", accepted=True)
+    job_id = await services.bot.ask()
+    await services.luma.wait_for_creates(1)
+    await services.let_pass(job_id, JobState.GENERATING, seconds=10)
+    job = await services.delivered(job_id)
+    assert services.accepted() == (1, 0)
     assert (job.plan and job.plan.provider) == "luma"
 
 
-async def test_too_many_is_a_pause_and_no_reason_to_leave(street: Street) -> None:
-    street.luma.faults.too_many("create", retry_after=1)
-    job_id = await street.house.ask()
-    await street.luma.until(lambda: street.luma.requests["POST /generations/video"] >= 1)
-    street.house.clock.move(seconds=2)
-    job = await street.delivered(job_id)
-    assert street.accepted() == (1, 0)
+async def test_too_many_is_a_pause_and_no_reason_to_leave(services: TwoServices) -> None:
+    services.luma.faults.too_many("create", retry_after=1)
+    job_id = await services.bot.ask()
+    await services.luma.until(lambda: services.luma.requests["POST /generations/video"] >= 1)
+    services.bot.clock.move(seconds=2)
+    job = await services.delivered(job_id)
+    assert services.accepted() == (1, 0)
     assert 0 < job.cost < FALS_PRICE
 
 
-async def test_a_refused_prompt_is_refused(street: Street) -> None:
-    street.luma.faults.refuse("create", 400, "Advanced prompt moderation failed")
-    job_id = await street.house.ask()
-    job = await street.house.until(job_id, JobState.FAILED)
+async def test_a_refused_prompt_is_refused(services: TwoServices) -> None:
+    services.luma.faults.refuse("create", 400, "Advanced prompt moderation failed")
+    job_id = await services.bot.ask()
+    job = await services.bot.until(job_id, JobState.FAILED)
     assert job.cost == 0
-    assert street.accepted() == (0, 0)
+    assert services.accepted() == (0, 0)
 
 
 async def test_when_nobody_takes_it_it_waits_and_the_first_who_is_back_makes_it(
-    street: Street,
+    services: TwoServices,
 ) -> None:
-    street.luma.faults.refuse("create", 402, "Insufficient credits")
-    street.fal.faults.refuse("create", 401, "bad key")
-    job_id = await street.house.ask()
-    await street.house.chat.until(lambda: isinstance(street.house.chat.status(job_id), Waiting))
-    assert street.accepted() == (0, 0)
-    await street.let_pass(job_id, JobState.GENERATING, minutes=6)
-    await street.delivered(job_id)
+    services.luma.faults.refuse("create", 402, "Insufficient credits")
+    services.fal.faults.refuse("create", 401, "bad key")
+    job_id = await services.bot.ask()
+    await services.bot.chat.until(lambda: isinstance(services.bot.chat.status(job_id), Waiting))
+    assert services.accepted() == (0, 0)
+    await services.let_pass(job_id, JobState.GENERATING, minutes=6)
+    await services.delivered(job_id)
 
 
 # ---- money -------------------------------------------------------------------------------------
 
 
 async def test_enough_is_held_for_the_dearest_way_and_no_more_than_a_limit_has_room_for(
-    open_street: Open,
+    open_services: Open,
 ) -> None:
-    street = await open_street(usd_per_person_per_day=0.16)
-    job_id = await street.house.ask()
-    job = await street.house.until(job_id, JobState.GENERATING)
+    services = await open_services(usd_per_person_per_day=0.16)
+    job_id = await services.bot.ask()
+    job = await services.bot.until(job_id, JobState.GENERATING)
     assert job.plan is not None
     assert job.plan.others == (), "there is no room for fal's price"
     assert job.cost < 160_000
     with pytest.raises(QuotaExceeded):
-        await street.house.ask()
-    await street.delivered(job_id)
+        await services.bot.ask()
+    await services.delivered(job_id)
 
 
 async def test_a_dearer_way_is_offered_and_taken_only_when_its_person_agrees(
-    open_street: Open,
+    open_services: Open,
 ) -> None:
-    street = await open_street(confirm_above_usd=0.15)
-    street.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
-    job_id = await street.house.ask()
-    chat = street.house.chat
+    services = await open_services(confirm_above_usd=0.15)
+    services.luma.faults.refuse("create", 402, "Insufficient credits", times=50)
+    job_id = await services.bot.ask()
+    chat = services.bot.chat
 
     def has_offer() -> bool:
         said = chat.status(job_id)
         return isinstance(said, Waiting) and said.offer is not None
 
     await chat.until(has_offer)
-    assert street.accepted() == (0, 0)
+    assert services.accepted() == (0, 0)
     said = chat.status(job_id)
     assert isinstance(said, Waiting)
     assert said.offer is not None
@@ -314,7 +314,7 @@ async def test_a_dearer_way_is_offered_and_taken_only_when_its_person_agrees(
     # Its own service is asked again now and then; a yes that comes just then changes nothing, and
     # what was offered still stands.
     async with asyncio.timeout(15):
-        while (plan := (await street.house.job(job_id)).plan) and plan.provider == "luma":
-            await street.house.studio.confirm(job_id, to_requester())
-    job = await street.delivered(job_id)
-    assert (street.accepted(), job.cost) == ((0, 1), FALS_PRICE)
+        while (plan := (await services.bot.job(job_id)).plan) and plan.provider == "luma":
+            await services.bot.studio.confirm(job_id, to_requester())
+    job = await services.delivered(job_id)
+    assert (services.accepted(), job.cost) == ((0, 1), FALS_PRICE)

@@ -14,7 +14,7 @@ from bot.providers.fal import LOOKS
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FalFace
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.ports import free_port
 
@@ -26,9 +26,9 @@ def pace() -> tuple[float, float]:
 
 
 @pytest.fixture
-async def house(
+async def bot(
     tmp_path: Path, chat: RecordingAdapter, clock: MovableClock, pace: tuple[float, float]
-) -> AsyncIterator[House]:
+) -> AsyncIterator[RunningBot]:
     """A bot that is reached from outside, and fal on loopback."""
     settings = SimulatorSettings(manual=True, same_clip=True, full_size=False)
     async with Simulator(settings, Faults(), face=FalFace) as fal:
@@ -49,116 +49,116 @@ async def house(
                 }
             },
         )
-        async with running(config, fal, chat, clock) as house:
-            yield house
+        async with running(config, fal, chat, clock) as bot:
+            yield bot
 
 
-async def become_uncertain(house: House, job_id: JobId) -> None:
+async def become_uncertain(bot: RunningBot, job_id: JobId) -> None:
     """Let time pass until the bot gives up looking; little of it, for calls must be fresh."""
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.UNCERTAIN:
-            house.clock.move(seconds=2)
+        while (await bot.job(job_id)).state is not JobState.UNCERTAIN:
+            bot.clock.move(seconds=2)
             await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("is_forged", [False, True], ids=["true", "forged before"])
-async def test_a_signed_call_brings_back_a_lost_reply(house: House, is_forged: bool) -> None:
+async def test_a_signed_call_brings_back_a_lost_reply(bot: RunningBot, is_forged: bool) -> None:
     if is_forged:
-        house.simulator.faults.break_callback("forged")
-    house.simulator.faults.drop("create", accepted=True)
-    job_id = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    await become_uncertain(house, job_id)
-    await house.simulator.finish(next(iter(house.simulator.generations)))
-    await house.delivered(job_id)
-    assert len(house.simulator.generations) == len(house.chat.clips()) == 1
-    await house.check_books()
+        bot.simulator.faults.break_callback("forged")
+    bot.simulator.faults.drop("create", accepted=True)
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await become_uncertain(bot, job_id)
+    await bot.simulator.finish(next(iter(bot.simulator.generations)))
+    await bot.delivered(job_id)
+    assert len(bot.simulator.generations) == len(bot.chat.clips()) == 1
+    await bot.check_books()
 
 
-async def test_without_a_call_a_person_decides(house: House) -> None:
-    house.simulator.faults.break_callback("lost")
-    house.simulator.faults.drop("create", accepted=True)
-    job_id = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    await become_uncertain(house, job_id)
-    await house.simulator.finish(next(iter(house.simulator.generations)))
-    house.clock.move(hours=1)
-    assert (await house.job(job_id)).state is JobState.UNCERTAIN
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+async def test_without_a_call_a_person_decides(bot: RunningBot) -> None:
+    bot.simulator.faults.break_callback("lost")
+    bot.simulator.faults.drop("create", accepted=True)
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await become_uncertain(bot, job_id)
+    await bot.simulator.finish(next(iter(bot.simulator.generations)))
+    bot.clock.move(hours=1)
+    assert (await bot.job(job_id)).state is JobState.UNCERTAIN
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
 async def test_a_fault_of_the_service_is_tried_once_more_and_a_refusal_is_not(
-    house: House,
+    bot: RunningBot,
 ) -> None:
-    refused = await house.ask("something moderated")
-    assert (await house.until(refused, JobState.FAILED)).failure is not None
-    again = await house.ask()
-    await house.simulator.wait_for_creates(2)
-    first = list(house.simulator.generations)[1]
-    await house.until(again, JobState.GENERATING)
-    await house.simulator.fail(first)
-    await house.simulator.wait_for_creates(3)
-    await house.until(again, JobState.GENERATING)
-    await house.simulator.finish(list(house.simulator.generations)[2])
-    job = await house.delivered(again)
+    refused = await bot.ask("something moderated")
+    assert (await bot.until(refused, JobState.FAILED)).failure is not None
+    again = await bot.ask()
+    await bot.simulator.wait_for_creates(2)
+    first = list(bot.simulator.generations)[1]
+    await bot.until(again, JobState.GENERATING)
+    await bot.simulator.fail(first)
+    await bot.simulator.wait_for_creates(3)
+    await bot.until(again, JobState.GENERATING)
+    await bot.simulator.finish(list(bot.simulator.generations)[2])
+    job = await bot.delivered(again)
     assert job.cost == 200_000
-    await house.check_books()
+    await bot.check_books()
 
 
 @pytest.mark.parametrize("pace", [(3600, 60)], ids=["rare looks"])
 async def test_clips_that_are_called_for_at_once_do_not_wait_for_the_first_look(
-    house: House,
+    bot: RunningBot,
 ) -> None:
     """One look asks about a few of them, since there is no list; the next about the others.
 
     Of one whose reply was lost nobody would ask again.
     """
-    begun = [await house.ask(user=f"person{number}") for number in range(8)]
+    begun = [await bot.ask(user=f"person{number}") for number in range(8)]
     for job_id in begun:
-        await house.until(job_id, JobState.GENERATING)
-    house.simulator.faults.drop("create", accepted=True)
-    lost = await house.ask(user="person8")
-    await house.simulator.wait_for_creates(9)
-    await become_uncertain(house, lost)
-    first, last, *called = house.simulator.generations
-    released = house.simulator.faults.hold("get")
-    await house.simulator.finish(first)
-    calls = house.app._watchers["fal"]._callbacks
+        await bot.until(job_id, JobState.GENERATING)
+    bot.simulator.faults.drop("create", accepted=True)
+    lost = await bot.ask(user="person8")
+    await bot.simulator.wait_for_creates(9)
+    await become_uncertain(bot, lost)
+    first, last, *called = bot.simulator.generations
+    released = bot.simulator.faults.hold("get")
+    await bot.simulator.finish(first)
+    calls = bot.app._watchers["fal"]._callbacks
     async with asyncio.timeout(10):
-        while house.simulator.faults.left:
+        while bot.simulator.faults.left:
             await asyncio.sleep(0.01)
-        await asyncio.gather(*(house.simulator.finish(each) for each in called))
+        await asyncio.gather(*(bot.simulator.finish(each) for each in called))
         while len(calls._hints) < len(called):
             await asyncio.sleep(0.01)
     released.set()
-    await house.delivered(lost)
-    await house.chat.until(lambda: len(house.chat.clips()) > LOOKS)
-    house.clock.move(seconds=80)
-    await house.chat.until(lambda: len(house.chat.clips()) == 1 + len(called))
-    assert not house.simulator.generations[last].is_over
-    await house.check_books()
+    await bot.delivered(lost)
+    await bot.chat.until(lambda: len(bot.chat.clips()) > LOOKS)
+    bot.clock.move(seconds=80)
+    await bot.chat.until(lambda: len(bot.chat.clips()) == 1 + len(called))
+    assert not bot.simulator.generations[last].is_over
+    await bot.check_books()
 
 
 async def test_a_call_that_cannot_be_looked_into_at_first_brings_its_clip_back_later(
-    house: House,
+    bot: RunningBot,
 ) -> None:
     """Meanwhile the service is not held for broken, and asked ever less often."""
-    house.simulator.faults.drop("create", accepted=True)
-    lost = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    await become_uncertain(house, lost)
-    house.simulator.faults.server_error("get", times=6)
-    await house.simulator.finish(next(iter(house.simulator.generations)))
-    watcher = house.app._watchers["fal"]
+    bot.simulator.faults.drop("create", accepted=True)
+    lost = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await become_uncertain(bot, lost)
+    bot.simulator.faults.server_error("get", times=6)
+    await bot.simulator.finish(next(iter(bot.simulator.generations)))
+    watcher = bot.app._watchers["fal"]
     async with asyncio.timeout(15):
         while watcher._callbacks.next_at == math.inf:
             await asyncio.sleep(0.01)
         while watcher.admission.trouble_sentence is not None:
-            house.clock.move(seconds=0.5)
+            bot.clock.move(seconds=0.5)
             await asyncio.sleep(0.02)
-        while (await house.job(lost)).state is not JobState.DELIVERED:
-            house.clock.move(seconds=2)
+        while (await bot.job(lost)).state is not JobState.DELIVERED:
+            bot.clock.move(seconds=2)
             await asyncio.sleep(0.05)
-    assert len(house.simulator.generations) == len(house.chat.clips()) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == len(bot.chat.clips()) == 1
+    await bot.check_books()

@@ -10,23 +10,23 @@ from bot.notices import Done
 from bot.ports import AdapterLimits
 from bot.refs import ThreadRef
 from bot.simulator import Simulator
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
 
-async def test_a_prompt_becomes_a_clip_paid_once(house: House) -> None:
-    job_id = await house.ask("a red fox in snow", aspect_ratio="16:9")
-    await house.simulator.wait_for_creates(1)
-    [generation] = house.simulator.generations.values()
-    await house.simulator.finish(generation.id)
-    job = await house.delivered(job_id)
+async def test_a_prompt_becomes_a_clip_paid_once(bot: RunningBot) -> None:
+    job_id = await bot.ask("a red fox in snow", aspect_ratio="16:9")
+    await bot.simulator.wait_for_creates(1)
+    [generation] = bot.simulator.generations.values()
+    await bot.simulator.finish(generation.id)
+    job = await bot.delivered(job_id)
 
-    [clip] = house.chat.clips()
+    [clip] = bot.chat.clips()
     assert clip.about.job_id == job_id
     assert job.cost > 0
-    assert len(house.simulator.generations) == 1
-    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Done))
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Done))
+    await bot.check_books()
     assert job.state is JobState.DELIVERED
 
 
@@ -42,10 +42,10 @@ async def test_a_bot_that_is_stopped_still_says_that_it_is_done(
 ) -> None:
     chat = SlowlyEdited()
     config = to_test_config(tmp_path, simulator)
-    async with running(config, simulator, chat, clock) as house:
-        job_id = await house.ask()
-        await house.simulator.wait_for_creates(1)
+    async with running(config, simulator, chat, clock) as bot:
+        job_id = await bot.ask()
+        await bot.simulator.wait_for_creates(1)
         [generation] = simulator.generations.values()
         await simulator.finish(generation.id)
-        await house.delivered(job_id)
+        await bot.delivered(job_id)
     assert isinstance(chat.status(job_id), Done)

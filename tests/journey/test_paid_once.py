@@ -20,105 +20,105 @@ from bot.refs import GenerationId, JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.store.database import Tx
 from bot.store.schema import operator_notices
-from tests.conftest import KEY, House, running, to_test_config
+from tests.conftest import KEY, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 
-async def finish_all(house: House) -> None:
-    for generation in list(house.simulator.generations.values()):
+async def finish_all(bot: RunningBot) -> None:
+    for generation in list(bot.simulator.generations.values()):
         if not generation.is_over:
-            await house.simulator.finish(generation.id)
+            await bot.simulator.finish(generation.id)
 
 
-async def test_the_same_request_twice_at_once_makes_one_job(house: House) -> None:
-    first, second = await asyncio.gather(house.submit(key="same"), house.submit(key="same"))
+async def test_the_same_request_twice_at_once_makes_one_job(bot: RunningBot) -> None:
+    first, second = await asyncio.gather(bot.submit(key="same"), bot.submit(key="same"))
     assert first.job_id == second.job_id
-    await house.simulator.wait_for_creates(1)
-    await finish_all(house)
-    await house.delivered(first.job_id)
-    assert len(house.simulator.generations) == 1
-    assert len(house.chat.clips()) == 1
-    await house.check_books()
+    await bot.simulator.wait_for_creates(1)
+    await finish_all(bot)
+    await bot.delivered(first.job_id)
+    assert len(bot.simulator.generations) == 1
+    assert len(bot.chat.clips()) == 1
+    await bot.check_books()
 
 
-async def test_a_reply_lost_after_acceptance_is_found_again(house: House) -> None:
-    house.simulator.faults.drop("create", accepted=True)
-    job_id = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    await house.until(job_id, JobState.SUBMITTING)
-    await _let_reconcile(house, job_id, JobState.GENERATING)
-    await finish_all(house)
-    await house.delivered(job_id)
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+async def test_a_reply_lost_after_acceptance_is_found_again(bot: RunningBot) -> None:
+    bot.simulator.faults.drop("create", accepted=True)
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.until(job_id, JobState.SUBMITTING)
+    await _let_reconcile(bot, job_id, JobState.GENERATING)
+    await finish_all(bot)
+    await bot.delivered(job_id)
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
-async def test_a_wall_clock_set_back_does_not_delay_the_search(house: House) -> None:
-    house.simulator.faults.break_callback("lost", times=100)
-    house.simulator.faults.drop("create", accepted=True)
-    job_id = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    await house.until(job_id, JobState.SUBMITTING)
+async def test_a_wall_clock_set_back_does_not_delay_the_search(bot: RunningBot) -> None:
+    bot.simulator.faults.break_callback("lost", times=100)
+    bot.simulator.faults.drop("create", accepted=True)
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.until(job_id, JobState.SUBMITTING)
     # The doubt is in the row: the search is due soon, not only once the answer is overdue.
-    soon = house.clock.now() + timedelta(seconds=30)
-    while (next_at := (await house.job(job_id)).next_at) is None or next_at > soon:
+    soon = bot.clock.now() + timedelta(seconds=30)
+    while (next_at := (await bot.job(job_id)).next_at) is None or next_at > soon:
         await asyncio.sleep(0.01)
-    house.clock.set_wall(hours=-1)
+    bot.clock.set_wall(hours=-1)
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.GENERATING:
-            house.clock.move(seconds=20)
+        while (await bot.job(job_id)).state is not JobState.GENERATING:
+            bot.clock.move(seconds=20)
             await asyncio.sleep(0.05)
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
-async def test_a_request_lost_on_the_way_is_sent_again_once(house: House) -> None:
-    house.simulator.faults.drop("create", accepted=False)
-    job_id = await house.ask()
-    await house.until(job_id, JobState.SUBMITTING)
-    await _let_reconcile(house, job_id, JobState.GENERATING)
-    await finish_all(house)
-    job = await house.delivered(job_id)
+async def test_a_request_lost_on_the_way_is_sent_again_once(bot: RunningBot) -> None:
+    bot.simulator.faults.drop("create", accepted=False)
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.SUBMITTING)
+    await _let_reconcile(bot, job_id, JobState.GENERATING)
+    await finish_all(bot)
+    job = await bot.delivered(job_id)
     assert job.attempt == 2
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
 @pytest.mark.parametrize("how", ["adopt", "charge", "release"])
 async def test_lost_twice_becomes_a_question_that_the_operator_ends(
-    house: House, how: Any
+    bot: RunningBot, how: Any
 ) -> None:
-    house.simulator.faults.drop("create", accepted=False, times=2)
-    job_id = await house.ask()
-    await house.until(job_id, JobState.SUBMITTING)
-    job = await _let_reconcile(house, job_id, JobState.UNCERTAIN)
+    bot.simulator.faults.drop("create", accepted=False, times=2)
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.SUBMITTING)
+    job = await _let_reconcile(bot, job_id, JobState.UNCERTAIN)
     assert job.cost > 0, "the hold stays"
-    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Uncertain))
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Uncertain))
 
-    other = await house.ask("somebody's own clip at the provider")
-    await house.simulator.wait_for_creates(1)
-    [generation] = house.simulator.generations.values()
-    taken = await house.until(other, JobState.GENERATING)
+    other = await bot.ask("somebody's own clip at the provider")
+    await bot.simulator.wait_for_creates(1)
+    [generation] = bot.simulator.generations.values()
+    taken = await bot.until(other, JobState.GENERATING)
     with pytest.raises(StoreError):
-        await house.app.operations.resolve(
+        await bot.app.operations.resolve(
             job_id, "adopt", generation_id=taken.generation_id, actor="test"
         )
     with pytest.raises(InvalidRequest):
-        await house.app.operations.resolve(
+        await bot.app.operations.resolve(
             job_id, "adopt", generation_id=GenerationId("a-typing-mistake"), actor="test"
         )
-    stray = await _generate_elsewhere(house) if how == "adopt" else None
-    resolved = await house.app.operations.resolve(job_id, how, generation_id=stray, actor="test")
+    stray = await _generate_elsewhere(bot) if how == "adopt" else None
+    resolved = await bot.app.operations.resolve(job_id, how, generation_id=stray, actor="test")
     charged = {"adopt": job.cost, "charge": job.cost, "release": 0}[how]
     assert resolved.cost == charged
-    await house.simulator.finish(generation.id)
-    await house.delivered(other)
-    await house.check_books()
+    await bot.simulator.finish(generation.id)
+    await bot.delivered(other)
+    await bot.check_books()
 
 
-async def _generate_elsewhere(house: House) -> GenerationId:
+async def _generate_elsewhere(bot: RunningBot) -> GenerationId:
     """What an operator would find in the account, for instance started by hand."""
-    url, work = f"{house.simulator.base_url}/generations/video", {"prompt": "a red fox"}
+    url, work = f"{bot.simulator.base_url}/generations/video", {"prompt": "a red fox"}
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
         session.post(url, json={"model": "ray-flash-2", **work}) as response,
@@ -126,37 +126,37 @@ async def _generate_elsewhere(house: House) -> GenerationId:
         return GenerationId((await response.json())["id"])
 
 
-async def test_too_many_requests_is_tried_again_later(house: House) -> None:
-    house.simulator.faults.too_many("create", retry_after=1)
-    job_id = await house.ask()
-    await house.simulator.until(lambda: house.simulator.faults.left == 0)
-    house.clock.move(seconds=5)
-    await house.simulator.wait_for_creates(1)
-    await finish_all(house)
-    await house.delivered(job_id)
-    assert len(house.simulator.generations) == 1
+async def test_too_many_requests_is_tried_again_later(bot: RunningBot) -> None:
+    bot.simulator.faults.too_many("create", retry_after=1)
+    job_id = await bot.ask()
+    await bot.simulator.until(lambda: bot.simulator.faults.left == 0)
+    bot.clock.move(seconds=5)
+    await bot.simulator.wait_for_creates(1)
+    await finish_all(bot)
+    await bot.delivered(job_id)
+    assert len(bot.simulator.generations) == 1
 
 
-async def test_a_provider_that_is_down_is_waited_for(house: House) -> None:
-    house.simulator.faults.down()
-    await house.simulator.close_port()
-    job_id = await house.ask()
+async def test_a_provider_that_is_down_is_waited_for(bot: RunningBot) -> None:
+    bot.simulator.faults.down()
+    await bot.simulator.close_port()
+    job_id = await bot.ask()
     async with asyncio.timeout(15):
-        while not isinstance(house.chat.status(job_id), Waiting):
-            house.clock.move(seconds=20)
+        while not isinstance(bot.chat.status(job_id), Waiting):
+            bot.clock.move(seconds=20)
             await asyncio.sleep(0.05)
-    job = await house.job(job_id)
+    job = await bot.job(job_id)
     assert job.state in (JobState.ACCEPTED, JobState.SUBMITTING)
-    house.simulator.faults.up()
-    await house.simulator.open_port()
+    bot.simulator.faults.up()
+    await bot.simulator.open_port()
     async with asyncio.timeout(15):
-        while not house.simulator.generations:
-            house.clock.move(seconds=30)
+        while not bot.simulator.generations:
+            bot.clock.move(seconds=30)
             await asyncio.sleep(0.05)
-    await finish_all(house)
-    await house.delivered(job_id)
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    await finish_all(bot)
+    await bot.delivered(job_id)
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
 @pytest.mark.parametrize(
@@ -164,46 +164,48 @@ async def test_a_provider_that_is_down_is_waited_for(house: House) -> None:
     [(401, "Invalid API key is provided"), (403, "Not authenticated"), (402, "no credits")],
 )
 async def test_a_bad_key_or_no_credits_waits_and_is_free_to_cancel(
-    house: House, status: int, detail: str
+    bot: RunningBot, status: int, detail: str
 ) -> None:
-    house.simulator.faults.refuse("create", status, detail, times=50)
-    job_id = await house.ask()
-    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Waiting))
-    await house.until(job_id, JobState.ACCEPTED)
-    notice = await house.studio.cancel(job_id, to_requester())
+    bot.simulator.faults.refuse("create", status, detail, times=50)
+    job_id = await bot.ask()
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Waiting))
+    await bot.until(job_id, JobState.ACCEPTED)
+    notice = await bot.studio.cancel(job_id, to_requester())
     assert isinstance(notice, Cancelled)
     assert notice.charged == 0
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_given_up_after_a_day_without_a_working_key(house: House) -> None:
-    house.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
-    job_id = await house.ask()
-    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Waiting))
+async def test_given_up_after_a_day_without_a_working_key(bot: RunningBot) -> None:
+    bot.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
+    job_id = await bot.ask()
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Waiting))
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.FAILED:
-            house.clock.move(hours=6)
+        while (await bot.job(job_id)).state is not JobState.FAILED:
+            bot.clock.move(hours=6)
             await asyncio.sleep(0.05)
-    assert (await house.job(job_id)).cost == 0
-    await house.check_books()
+    assert (await bot.job(job_id)).cost == 0
+    await bot.check_books()
 
 
-async def test_a_day_of_waiting_for_something_else_is_no_reason_to_give_up(house: House) -> None:
+async def test_a_day_of_waiting_for_something_else_is_no_reason_to_give_up(
+    bot: RunningBot,
+) -> None:
     """Only then the key breaks, and its operator has a day to mend it."""
-    await house.simulator.close_port()
-    job_id = await house.ask()
+    await bot.simulator.close_port()
+    job_id = await bot.ask()
     for _ in range(10):
         await asyncio.sleep(0.05)
-        house.clock.move(hours=2.5)
-    house.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
-    await house.simulator.open_port()
-    await _let_refuse(house, job_id)
+        bot.clock.move(hours=2.5)
+    bot.simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
+    await bot.simulator.open_port()
+    await _let_refuse(bot, job_id)
     for _ in range(3):
-        house.clock.move(hours=5)
+        bot.clock.move(hours=5)
         await asyncio.sleep(0.2)
-    assert (await house.job(job_id)).state is JobState.ACCEPTED
-    await _let_be_given_up(house, job_id)
-    await house.check_books()
+    assert (await bot.job(job_id)).state is JobState.ACCEPTED
+    await _let_be_given_up(bot, job_id)
+    await bot.check_books()
 
 
 async def test_the_day_goes_on_through_a_restart(
@@ -211,127 +213,127 @@ async def test_the_day_goes_on_through_a_restart(
 ) -> None:
     config = to_test_config(tmp_path, simulator)
     simulator.faults.refuse("create", 401, "Invalid API key is provided", times=500)
-    async with running(config, simulator, chat, clock) as house:
-        job_id = await house.ask()
-        await _let_refuse(house, job_id)
+    async with running(config, simulator, chat, clock) as bot:
+        job_id = await bot.ask()
+        await _let_refuse(bot, job_id)
     clock.move(hours=20)
-    async with running(config, simulator, chat, clock) as house:
-        await _let_refuse(house, job_id)
-        assert (await house.job(job_id)).state is JobState.ACCEPTED
+    async with running(config, simulator, chat, clock) as bot:
+        await _let_refuse(bot, job_id)
+        assert (await bot.job(job_id)).state is JobState.ACCEPTED
         clock.move(hours=4)
-        await _let_be_given_up(house, job_id)
-        await house.check_books()
+        await _let_be_given_up(bot, job_id)
+        await bot.check_books()
 
 
-async def _let_be_given_up(house: House, job_id: JobId) -> None:
+async def _let_be_given_up(bot: RunningBot, job_id: JobId) -> None:
     """Let hours pass until this job is given up, whichever of its steps they come between."""
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.FAILED:
-            house.clock.move(hours=1)
+        while (await bot.job(job_id)).state is not JobState.FAILED:
+            bot.clock.move(hours=1)
             await asyncio.sleep(0.05)
 
 
-async def _let_refuse(house: House, job_id: JobId) -> None:
+async def _let_refuse(bot: RunningBot, job_id: JobId) -> None:
     """Let time pass until one more submission of this job was refused."""
-    before = (await house.job(job_id)).attempt
+    before = (await bot.job(job_id)).attempt
     async with asyncio.timeout(15):
-        while (job := await house.job(job_id)).attempt == before or not job.provider_failure:
-            house.clock.move(minutes=1)
+        while (job := await bot.job(job_id)).attempt == before or not job.provider_failure:
+            bot.clock.move(minutes=1)
             await asyncio.sleep(0.05)
 
 
-async def test_a_moderated_prompt_costs_nothing_and_says_why(house: House) -> None:
-    job_id = await house.ask("something blacklisted")
-    await house.simulator.wait_for_creates(1)
-    await finish_all(house)
-    job = await house.until(job_id, JobState.FAILED)
+async def test_a_moderated_prompt_costs_nothing_and_says_why(bot: RunningBot) -> None:
+    job_id = await bot.ask("something blacklisted")
+    await bot.simulator.wait_for_creates(1)
+    await finish_all(bot)
+    job = await bot.until(job_id, JobState.FAILED)
     assert job.cost == 0
-    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Failed))
-    notice = house.chat.status(job_id)
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Failed))
+    notice = bot.chat.status(job_id)
     assert isinstance(notice, Failed)
     assert "blacklist" not in notice.sentence.lower() or "word" in notice.sentence.lower()
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
-async def test_a_fault_of_the_service_earns_one_more_attempt(house: House) -> None:
-    job_id = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    [first] = house.simulator.generations
-    await house.simulator.fail(first, "Job failed")
-    await house.simulator.wait_for_creates(2)
-    second = list(house.simulator.generations)[1]
-    await house.simulator.fail(second, "Job failed")
-    job = await house.until(job_id, JobState.FAILED)
+async def test_a_fault_of_the_service_earns_one_more_attempt(bot: RunningBot) -> None:
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    [first] = bot.simulator.generations
+    await bot.simulator.fail(first, "Job failed")
+    await bot.simulator.wait_for_creates(2)
+    second = list(bot.simulator.generations)[1]
+    await bot.simulator.fail(second, "Job failed")
+    job = await bot.until(job_id, JobState.FAILED)
     assert job.cost == 0
-    assert len(house.simulator.generations) == 2
-    await house.check_books()
+    assert len(bot.simulator.generations) == 2
+    await bot.check_books()
 
 
-async def test_cancel_while_it_runs_charges_and_does_not_deliver(house: House) -> None:
-    job_id = await house.ask()
-    await house.simulator.wait_for_creates(1)
-    await house.until(job_id, JobState.GENERATING)
-    notice = await house.studio.cancel(job_id, to_requester())
+async def test_cancel_while_it_runs_charges_and_does_not_deliver(bot: RunningBot) -> None:
+    job_id = await bot.ask()
+    await bot.simulator.wait_for_creates(1)
+    await bot.until(job_id, JobState.GENERATING)
+    notice = await bot.studio.cancel(job_id, to_requester())
     assert isinstance(notice, Cancelled)
     assert notice.charged > 0
-    await finish_all(house)
-    job = await house.until(job_id, JobState.CANCELLED)
+    await finish_all(bot)
+    job = await bot.until(job_id, JobState.CANCELLED)
     assert job.cost > 0
-    assert house.chat.clips() == []
-    shown = await house.studio.show(job_id, to_requester())
+    assert bot.chat.clips() == []
+    shown = await bot.studio.show(job_id, to_requester())
     assert type(shown.notice).__name__ == "Delivered", "the kept clip can be had"
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_only_the_requester_cancels(house: House) -> None:
-    job_id = await house.ask()
+async def test_only_the_requester_cancels(bot: RunningBot) -> None:
+    job_id = await bot.ask()
     with pytest.raises(NotAllowed):
-        await house.studio.cancel(job_id, to_requester("ben"))
+        await bot.studio.cancel(job_id, to_requester("ben"))
 
 
 async def test_a_limit_is_not_passed_by_asking_at_once(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house: House = await open_house(limits={"usd_per_person_per_day": 0.5})
+    bot: RunningBot = await start_bot(limits={"usd_per_person_per_day": 0.5})
     answers = await asyncio.gather(
-        *(house.submit(key=f"k{number}") for number in range(20)), return_exceptions=True
+        *(bot.submit(key=f"k{number}") for number in range(20)), return_exceptions=True
     )
     refused = [each for each in answers if isinstance(each, QuotaExceeded)]
     assert len(refused) == 17, "three holds of 0.153 USD fit into 0.50"
     assert all(each.resets_at is not None for each in refused)
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_an_unknown_place_is_not_served(house: House) -> None:
+async def test_an_unknown_place_is_not_served(bot: RunningBot) -> None:
     request = to_request()
     stranger = request.model_copy(update={"requester": to_requester(workspace="elsewhere")})
     with pytest.raises(NotAllowed):
-        await house.studio.submit(stranger)
-    assert house.simulator.generations == {}
+        await bot.studio.submit(stranger)
+    assert bot.simulator.generations == {}
 
 
-async def _let_reconcile(house: House, job_id: JobId, *states: JobState) -> Job:
+async def _let_reconcile(bot: RunningBot, job_id: JobId, *states: JobState) -> Job:
     """Let time pass, but in no step: whoever sends after a long freeze drops that attempt."""
-    dispatcher = house.app._dispatcher
+    dispatcher = bot.app._dispatcher
     assert isinstance(dispatcher, LocalDispatcher)
     async with asyncio.timeout(15):
-        while (job := await house.job(job_id)).state not in states:
+        while (job := await bot.job(job_id)).state not in states:
             if job_id not in dispatcher._in_hand:
-                house.clock.move(seconds=20)
+                bot.clock.move(seconds=20)
             await asyncio.sleep(0.05)
     return job
 
 
-async def test_cancelled_while_in_doubt_and_never_taken_is_free(house: House) -> None:
-    house.simulator.faults.drop("create", accepted=False)
-    job_id = await house.ask()
-    await house.until(job_id, JobState.SUBMITTING)
-    await house.studio.cancel(job_id, to_requester())
-    job = await _let_reconcile(house, job_id, JobState.CANCELLED)
+async def test_cancelled_while_in_doubt_and_never_taken_is_free(bot: RunningBot) -> None:
+    bot.simulator.faults.drop("create", accepted=False)
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.SUBMITTING)
+    await bot.studio.cancel(job_id, to_requester())
+    job = await _let_reconcile(bot, job_id, JobState.CANCELLED)
     assert job.cost == 0
-    assert house.simulator.generations == {}
-    await house.check_books()
+    assert bot.simulator.generations == {}
+    await bot.check_books()
 
 
 async def test_another_account_cannot_tell_what_was_taken(
@@ -340,96 +342,96 @@ async def test_another_account_cannot_tell_what_was_taken(
     """Its operator put another key in, with a submission in doubt that had been taken."""
     simulator.faults.break_callback("lost", times=100)
     simulator.faults.drop("create", accepted=True)
-    async with running(to_test_config(tmp_path, simulator), simulator, chat, clock) as house:
-        job_id = await house.ask()
-        await house.until(job_id, JobState.SUBMITTING)
+    async with running(to_test_config(tmp_path, simulator), simulator, chat, clock) as bot:
+        job_id = await bot.ask()
+        await bot.until(job_id, JobState.SUBMITTING)
         await simulator.wait_for_creates(1)
     async with Simulator(SimulatorSettings(manual=True, same_clip=True), Faults()) as another:
         config = to_test_config(tmp_path, another)
-        async with running(config, another, chat, clock) as house:
+        async with running(config, another, chat, clock) as bot:
             # What is made there meanwhile does not make it the account that was asked.
-            await house.until(await house.ask("a wolf", key="later"), JobState.GENERATING)
-            job = await _let_reconcile(house, job_id, JobState.UNCERTAIN)
+            await bot.until(await bot.ask("a wolf", key="later"), JobState.GENERATING)
+            job = await _let_reconcile(bot, job_id, JobState.UNCERTAIN)
             assert job.cost > 0
             assert len(another.generations) == 1
-            await house.check_books()
+            await bot.check_books()
 
 
 async def test_the_same_account_behind_another_key_is_known_by_what_it_made(
     tmp_path: Path, simulator: Simulator, chat: RecordingAdapter, clock: MovableClock
 ) -> None:
     config = to_test_config(tmp_path, simulator)
-    async with running(config, simulator, chat, clock) as house:
-        first = await house.ask("a wolf")
-        await house.until(first, JobState.GENERATING)
-        await finish_all(house)
-        await house.delivered(first)
+    async with running(config, simulator, chat, clock) as bot:
+        first = await bot.ask("a wolf")
+        await bot.until(first, JobState.GENERATING)
+        await finish_all(bot)
+        await bot.delivered(first)
         simulator.faults.drop("create", accepted=False)
-        job_id = await house.ask()
-        await house.until(job_id, JobState.SUBMITTING)
+        job_id = await bot.ask()
+        await bot.until(job_id, JobState.SUBMITTING)
     moved = simulator.base_url.replace("127.0.0.1", "localhost")
     config = to_test_config(tmp_path, simulator, luma={"base_url": moved})
-    async with running(config, simulator, chat, clock) as house:
-        job = await _let_reconcile(house, job_id, JobState.GENERATING)
+    async with running(config, simulator, chat, clock) as bot:
+        job = await _let_reconcile(bot, job_id, JobState.GENERATING)
         assert (job.attempt, len(simulator.generations)) == (2, 2)
-        await house.check_books()
+        await bot.check_books()
 
 
 async def test_an_answer_waits_for_a_database_that_is_away(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, refused = house.app.database.write, 0
-    house.simulator.faults.break_callback("lost", times=100)
+    write, refused = bot.app.database.write, 0
+    bot.simulator.faults.break_callback("lost", times=100)
 
     async def away(work: Callable[[Tx], Any]) -> Any:
         nonlocal refused
-        if house.simulator.generations and refused < 3:
+        if bot.simulator.generations and refused < 3:
             refused += 1
             raise StoreError
         return await write(work)
 
-    monkeypatch.setattr(house.app.database, "write", away)
-    job_id = await house.ask()
+    monkeypatch.setattr(bot.app.database, "write", away)
+    job_id = await bot.ask()
     async with asyncio.timeout(15):
-        while (job := await house.job(job_id)).state is not JobState.GENERATING:
-            house.clock.move(seconds=0.5)
+        while (job := await bot.job(job_id)).state is not JobState.GENERATING:
+            bot.clock.move(seconds=0.5)
             await asyncio.sleep(0.01)
     assert (job.attempt, refused) == (1, 3)
-    await finish_all(house)
-    await house.delivered(job_id)
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    await finish_all(bot)
+    await bot.delivered(job_id)
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
-async def test_a_second_doubt_about_a_job_is_told_too(house: House) -> None:
-    faults = house.simulator.faults
+async def test_a_second_doubt_about_a_job_is_told_too(bot: RunningBot) -> None:
+    faults = bot.simulator.faults
     faults.drop("create", accepted=False, times=2)
-    job_id = await house.ask()
-    await house.until(job_id, JobState.SUBMITTING)
-    await _let_reconcile(house, job_id, JobState.UNCERTAIN)
-    stray = await _generate_elsewhere(house)
-    await house.app.operations.resolve(job_id, "adopt", generation_id=stray, actor="test")
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.SUBMITTING)
+    await _let_reconcile(bot, job_id, JobState.UNCERTAIN)
+    stray = await _generate_elsewhere(bot)
+    await bot.app.operations.resolve(job_id, "adopt", generation_id=stray, actor="test")
     faults.drop("create", accepted=False)
-    await house.simulator.fail(stray, "Job failed")
-    await house.until(job_id, JobState.SUBMITTING)
-    await _let_reconcile(house, job_id, JobState.UNCERTAIN)
+    await bot.simulator.fail(stray, "Job failed")
+    await bot.until(job_id, JobState.SUBMITTING)
+    await _let_reconcile(bot, job_id, JobState.UNCERTAIN)
     told = select(operator_notices.c.key).where(operator_notices.c.job_id == job_id)
-    keys = await house.app.database.read(lambda conn: conn.execute(told).scalars().all())
+    keys = await bot.app.database.read(lambda conn: conn.execute(told).scalars().all())
     assert len([each for each in keys if each.startswith("uncertain:")]) == 2
 
 
 async def test_everyone_in_line_hears_that_the_provider_is_down_and_back(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house: House = await open_house(luma={"running_limit": 1})
-    first, second = await house.ask("one fox"), await house.ask("two foxes")
-    await house.simulator.wait_for_creates(1)
-    house.simulator.faults.refuse("create", 401, "Invalid API key is provided")
-    await finish_all(house)
-    await house.delivered(first)
-    await house.chat.until(lambda: isinstance(house.chat.status(second), Waiting))
-    house.clock.move(minutes=6)
-    await house.simulator.wait_for_creates(2)
-    await finish_all(house)
-    await house.delivered(second)
-    await house.check_books()
+    bot: RunningBot = await start_bot(luma={"running_limit": 1})
+    first, second = await bot.ask("one fox"), await bot.ask("two foxes")
+    await bot.simulator.wait_for_creates(1)
+    bot.simulator.faults.refuse("create", 401, "Invalid API key is provided")
+    await finish_all(bot)
+    await bot.delivered(first)
+    await bot.chat.until(lambda: isinstance(bot.chat.status(second), Waiting))
+    bot.clock.move(minutes=6)
+    await bot.simulator.wait_for_creates(2)
+    await finish_all(bot)
+    await bot.delivered(second)
+    await bot.check_books()

@@ -17,13 +17,13 @@ from bot.refs import JobId
 from bot.store import jobs
 from bot.web import act_token
 from tests.bot.store.conftest import one_batch
-from tests.conftest import House
+from tests.conftest import RunningBot
 
 
 @pytest.fixture
-async def door(house: House) -> AsyncIterator[aiohttp.ClientSession]:
-    bearer = {"Authorization": f"Bearer {act_token(house.app._secret)}"}
-    async with aiohttp.ClientSession(house.app._web.private_address, headers=bearer) as session:
+async def door(bot: RunningBot) -> AsyncIterator[aiohttp.ClientSession]:
+    bearer = {"Authorization": f"Bearer {act_token(bot.app._secret)}"}
+    async with aiohttp.ClientSession(bot.app._web.private_address, headers=bearer) as session:
         yield session
 
 
@@ -44,70 +44,69 @@ async def figures(door: aiohttp.ClientSession) -> dict[str, float]:
         return {each.name: each.value for family in families for each in family.samples}
 
 
-async def parked(house: House) -> JobId:
+async def parked(bot: RunningBot) -> JobId:
     """A paid job that was put aside while it generates."""
-    job_id = await house.ask()
-    await house.until(job_id, JobState.GENERATING)
-    now = house.clock.now()
-    await house.app.database.write(
+    job_id = await bot.ask()
+    await bot.until(job_id, JobState.GENERATING)
+    now = bot.clock.now()
+    await bot.app.database.write(
         lambda tx: jobs.change(tx, jobs.get(tx.conn, job_id), parked_at=now, next_at=None)
     )
     return job_id
 
 
-async def rename(house: House, old: str, new: str) -> None:
+async def rename(bot: RunningBot, old: str, new: str) -> None:
     """Take a table away from the bot, or give it back."""
     statement = text(f"ALTER TABLE {old} RENAME TO {new}")
-    await house.app.database.write(lambda tx: tx.conn.execute(statement).rowcount)
+    await bot.app.database.write(lambda tx: tx.conn.execute(statement).rowcount)
 
 
 async def test_ready_while_the_database_writes_and_reads(
-    house: House, door: aiohttp.ClientSession
+    bot: RunningBot, door: aiohttp.ClientSession
 ) -> None:
     assert await problems(door) == (200, {})
-    await rename(house, "settings", "lost")
+    await rename(bot, "settings", "lost")
     status, said = await problems(door)
     assert status == 503
     assert "no such table: settings" in said["database"]
-    await rename(house, "lost", "settings")
+    await rename(bot, "lost", "settings")
     assert await problems(door) == (200, {})
 
 
 async def test_the_figures_say_so_too_and_say_it_of_this_moment(
-    house: House, door: aiohttp.ClientSession
+    bot: RunningBot, door: aiohttp.ClientSession
 ) -> None:
     assert (await figures(door))["raybot_ready"] == 1
     assert (await figures(door))["raybot_disk_free_bytes"] > 0
     assert (await figures(door))["raybot_chat_trouble"] == 0
-    house.chat.trouble = "It is not connected."
-    await rename(house, "settings", "lost")
+    bot.chat.trouble = "It is not connected."
+    await rename(bot, "settings", "lost")
     told = await figures(door)
     assert (told["raybot_ready"], told["raybot_chat_trouble"]) == (0, 1)
-    await rename(house, "lost", "settings")
+    await rename(bot, "lost", "settings")
     assert (await figures(door))["raybot_ready"] == 1
 
 
 async def test_ready_is_answered_while_many_write(
-    house: House, door: aiohttp.ClientSession
+    bot: RunningBot, door: aiohttp.ClientSession
 ) -> None:
-    async with asyncio.TaskGroup() as group, one_batch(house.app.database):
+    async with asyncio.TaskGroup() as group, one_batch(bot.app.database):
         waiting = group.create_task(problems(door))
         for _ in range(100):
-            group.create_task(house.app.database.write(lambda _tx: None))
+            group.create_task(bot.app.database.write(lambda _tx: None))
         await asyncio.sleep(0)
         assert not waiting.done()
     assert waiting.result() == (200, {})
 
 
 async def test_a_job_that_was_put_aside_is_not_ended_while_its_clip_may_come(
-    house: House, door: aiohttp.ClientSession
+    bot: RunningBot, door: aiohttp.ClientSession
 ) -> None:
-    job_id = await parked(house)
+    job_id = await parked(bot)
     status, said = await act(door, "resolve", job_id=job_id, how="release")
     assert status == 400
     assert (
-        f"luma knows its generation {next(iter(house.simulator.generations))}"
-        in (said["sentence"])
+        f"luma knows its generation {next(iter(bot.simulator.generations))}" in (said["sentence"])
     )
     assert await act(door, "unpark", job_id=job_id) == (
         200,
@@ -117,9 +116,9 @@ async def test_a_job_that_was_put_aside_is_not_ended_while_its_clip_may_come(
             "sentence": f"{job_id} is now generating.",
         },
     )
-    await house.simulator.finish(next(iter(house.simulator.generations)))
-    await house.delivered(job_id)
-    await house.check_books()
+    await bot.simulator.finish(next(iter(bot.simulator.generations)))
+    await bot.delivered(job_id)
+    await bot.check_books()
 
 
 @pytest.mark.parametrize(
@@ -139,12 +138,12 @@ async def test_an_act_that_makes_no_sense_is_refused(
     assert said["sentence"].startswith(sentence)
 
 
-async def test_an_adapter_answers_at_the_public_door(house: House) -> None:
+async def test_an_adapter_answers_at_the_public_door(bot: RunningBot) -> None:
     async def answer(call: WebCall) -> WebReply:
         return WebReply(body=call.body[::-1])
 
-    house.chat.routes = {("POST", "/recording/events"): answer}
-    async with aiohttp.ClientSession(house.app._web.public_address) as outside:
+    bot.chat.routes = {("POST", "/recording/events"): answer}
+    async with aiohttp.ClientSession(bot.app._web.public_address) as outside:
         answered = await outside.post("/recording/events", data=b"abc")
         assert (answered.status, await answered.read()) == (200, b"cba")
         assert (await outside.get("/recording/events")).status == 404

@@ -28,14 +28,14 @@ async def test_what_had_begun_and_may_have_cost_is_not_bought_again(
             defaults={"providers": ["replicate"]},
             providers={"replicate": service},
         )
-        async with running(config, replicate, chat, clock) as house:
-            job_id = await house.ask()
+        async with running(config, replicate, chat, clock) as bot:
+            job_id = await bot.ask()
             await replicate.wait_for_creates(1)
             [only] = replicate.generations
-            await house.until(job_id, JobState.GENERATING)
+            await bot.until(job_id, JobState.GENERATING)
             await replicate.fail(only, "Service is temporarily unavailable. (E004)")
-            job = await house.until(job_id, JobState.FAILED)
+            job = await bot.until(job_id, JobState.FAILED)
             assert job.failure is not None
             assert "fault of its own" in job.failure.sentence
             assert len(replicate.generations) == 1
-            await house.check_books()
+            await bot.check_books()

@@ -29,19 +29,19 @@ from bot.store import attempts, jobs, moving, replace_file
 from bot.store.database import open_database
 from bot.store.schema import COPY
 from bot.store.sqlite import SqliteDatabase
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.postgres import empty_database, postgres_database
 
 
-async def copy(house: House, target: Path) -> Path:
+async def copy(bot: RunningBot, target: Path) -> Path:
     """As `raybot backup` does, while the bot runs."""
-    await house.app.database.back_up(target)
+    await bot.app.database.back_up(target)
     return target
 
 
-def put_back(house: House, backup: Path) -> str:
-    return restore.put_back(open_database(database_url(house.config)), backup)
+def put_back(bot: RunningBot, backup: Path) -> str:
+    return restore.put_back(open_database(database_url(bot.config)), backup)
 
 
 @pytest.fixture
@@ -57,60 +57,60 @@ def again(
     return start
 
 
-async def finish(house: House) -> None:
-    for each in list(house.simulator.generations.values()):
+async def finish(bot: RunningBot) -> None:
+    for each in list(bot.simulator.generations.values()):
         if not each.is_over:
-            await house.simulator.finish(each.id)
+            await bot.simulator.finish(each.id)
 
 
 async def test_what_was_done_since_the_backup_is_not_done_again(
     tmp_path: Path, again: Callable[..., Any]
 ) -> None:
     tables = {"luma": {"running_limit": 1}, "limits": {"confirm_above_usd": 0.15}}
-    async with again(**tables) as house:
-        running_one = await house.ask(resolution="540p")
-        await house.until(running_one, JobState.GENERATING)
-        waiting = await house.ask("a wave", resolution="540p")
-        await house.until(waiting, JobState.ACCEPTED)
-        asked = await house.ask("a dear one", resolution="720p")
-        assert (await house.job(asked)).state is JobState.RECEIVED
-        backup = await copy(house, tmp_path / "copy.db")
+    async with again(**tables) as bot:
+        running_one = await bot.ask(resolution="540p")
+        await bot.until(running_one, JobState.GENERATING)
+        waiting = await bot.ask("a wave", resolution="540p")
+        await bot.until(waiting, JobState.ACCEPTED)
+        asked = await bot.ask("a dear one", resolution="720p")
+        assert (await bot.job(asked)).state is JobState.RECEIVED
+        backup = await copy(bot, tmp_path / "copy.db")
         # All three go on: made, paid, posted.
-        await finish(house)
-        await house.delivered(running_one)
-        await house.simulator.wait_for_creates(2)
-        await finish(house)
-        await house.delivered(waiting)
-        await house.studio.confirm(asked, (await house.job(asked)).request.requester)
-        await house.simulator.wait_for_creates(3)
-        await finish(house)
-        await house.delivered(asked)
+        await finish(bot)
+        await bot.delivered(running_one)
+        await bot.simulator.wait_for_creates(2)
+        await finish(bot)
+        await bot.delivered(waiting)
+        await bot.studio.confirm(asked, (await bot.job(asked)).request.requester)
+        await bot.simulator.wait_for_creates(3)
+        await finish(bot)
+        await bot.delivered(asked)
         with pytest.raises(ConfigError):
-            put_back(house, backup)
-        posted = len(house.chat.clips())
+            put_back(bot, backup)
+        posted = len(bot.chat.clips())
 
-    said = put_back(house, backup)
+    said = put_back(bot, backup)
     assert (
         f"`raybot unpark ID` lets it go on, and `raybot resolve ID release` ends it: {waiting}"
         in said
     )
-    async with again(**tables) as house:
-        job = await house.delivered(running_one)
+    async with again(**tables) as bot:
+        job = await bot.delivered(running_one)
         assert job.cost > 0
         for _ in range(5):
-            house.clock.move(minutes=10)
+            bot.clock.move(minutes=10)
             await asyncio.sleep(0.02)
-        assert len(house.simulator.generations) == 3
-        assert len(house.chat.clips()) == posted == 3
-        assert (await house.job(asked)).state is JobState.FAILED
-        assert (await house.job(waiting)).parked_at is not None
-        assert any(waiting in each.sentence for each in await inspect(house.app.database))
+        assert len(bot.simulator.generations) == 3
+        assert len(bot.chat.clips()) == posted == 3
+        assert (await bot.job(asked)).state is JobState.FAILED
+        assert (await bot.job(waiting)).parked_at is not None
+        assert any(waiting in each.sentence for each in await inspect(bot.app.database))
         # What really waited goes on when its operator says so.
-        await house.app.operations.unpark(waiting, actor="test")
-        await house.simulator.wait_for_creates(4)
-        await finish(house)
-        await house.delivered(waiting)
-        await house.check_books()
+        await bot.app.operations.unpark(waiting, actor="test")
+        await bot.simulator.wait_for_creates(4)
+        await finish(bot)
+        await bot.delivered(waiting)
+        await bot.check_books()
 
 
 def dump(url: str, target: Path) -> datetime:
@@ -132,23 +132,23 @@ async def test_a_dump_of_postgresql_is_gone_on_from(
     with postgres_database() as url, empty_database() as other:
         bot = {"database_url": url, "single_host": True}
         tables = {"bot": bot, "luma": {"running_limit": 1}, "limits": {"confirm_above_usd": 0.15}}
-        async with again(**tables) as house:
-            running_one = await house.ask(resolution="540p")
-            await house.until(running_one, JobState.GENERATING)
-            waiting = await house.ask("a wave", resolution="540p")
-            await house.until(waiting, JobState.ACCEPTED)
-            asked = await house.ask("a dear one", resolution="720p")
+        async with again(**tables) as bot:
+            running_one = await bot.ask(resolution="540p")
+            await bot.until(running_one, JobState.GENERATING)
+            waiting = await bot.ask("a wave", resolution="540p")
+            await bot.until(waiting, JobState.ACCEPTED)
+            asked = await bot.ask("a dear one", resolution="720p")
             since = await asyncio.to_thread(dump, url, tmp_path / "raybot.dump")
-            await finish(house)
-            await house.delivered(running_one)
-            await house.simulator.wait_for_creates(2)
+            await finish(bot)
+            await bot.delivered(running_one)
+            await bot.simulator.wait_for_creates(2)
             # A bot runs on it: nothing is changed.
             with pytest.raises(ConfigError, match=r"is used by .*Stop every Raybot"):
                 await asyncio.to_thread(restore.settle, open_database(url), since.isoformat())
-            assert (await house.job(waiting)).parked_at is None
-            await finish(house)
-            await house.delivered(waiting)
-            posted = len(house.chat.clips())
+            assert (await bot.job(waiting)).parked_at is None
+            await finish(bot)
+            await bot.delivered(waiting)
+            posted = len(bot.chat.clips())
 
         target = other.replace("+psycopg", "")
         run_tool("pg_restore", "--no-owner", f"--dbname={target}", str(tmp_path / "raybot.dump"))
@@ -156,63 +156,63 @@ async def test_a_dump_of_postgresql_is_gone_on_from(
         assert said.startswith("Restored. 1 job on its way is looked up at the next start.")
         assert f"ends it: {waiting}" in said
         bot["database_url"] = other
-        async with again(**tables) as house:
-            job = await house.delivered(running_one)
+        async with again(**tables) as bot:
+            job = await bot.delivered(running_one)
             assert job.cost > 0
-            assert (await house.job(asked)).state is JobState.FAILED
-            assert (await house.job(waiting)).parked_at is not None
-            assert len(house.simulator.generations) == len(house.chat.clips()) == posted == 2
-            await house.check_books()
+            assert (await bot.job(asked)).state is JobState.FAILED
+            assert (await bot.job(waiting)).parked_at is not None
+            assert len(bot.simulator.generations) == len(bot.chat.clips()) == posted == 2
+            await bot.check_books()
 
 
 async def test_a_doubt_of_before_the_backup_is_never_sent_again_by_itself(
     tmp_path: Path, again: Callable[..., Any]
 ) -> None:
     """It was refused, sent again and made after the backup, with a secret that nobody knows."""
-    async with again() as house:
-        house.simulator.faults.drop("create", accepted=False)
-        job_id = await house.ask()
-        await house.until(job_id, JobState.SUBMITTING)
-        backup = await copy(house, tmp_path / "copy.db")
-    put_back(house, backup)
-    async with again() as house:
+    async with again() as bot:
+        bot.simulator.faults.drop("create", accepted=False)
+        job_id = await bot.ask()
+        await bot.until(job_id, JobState.SUBMITTING)
+        backup = await copy(bot, tmp_path / "copy.db")
+    put_back(bot, backup)
+    async with again() as bot:
         async with asyncio.timeout(15):
-            while (job := await house.job(job_id)).state is JobState.SUBMITTING:
-                house.clock.move(seconds=20)
+            while (job := await bot.job(job_id)).state is JobState.SUBMITTING:
+                bot.clock.move(seconds=20)
                 await asyncio.sleep(0.02)
         assert job.state is JobState.UNCERTAIN
-        assert not house.simulator.generations
-        await house.app.operations.resolve(job_id, "release", generation_id=None, actor="test")
-        await house.check_books()
+        assert not bot.simulator.generations
+        await bot.app.operations.resolve(job_id, "release", generation_id=None, actor="test")
+        await bot.check_books()
 
 
 async def test_a_generation_that_failed_after_the_backup_is_not_tried_once_more(
     tmp_path: Path, again: Callable[..., Any]
 ) -> None:
-    async with again() as house:
-        job_id = await house.ask()
-        await house.until(job_id, JobState.GENERATING)
-        backup = await copy(house, tmp_path / "copy.db")
+    async with again() as bot:
+        job_id = await bot.ask()
+        await bot.until(job_id, JobState.GENERATING)
+        backup = await copy(bot, tmp_path / "copy.db")
         # The service fails, and makes it at the second try.
-        [first] = house.simulator.generations
-        await house.simulator.fail(first)
-        await house.simulator.wait_for_creates(2)
-        await finish(house)
-        await house.delivered(job_id)
-    put_back(house, backup)
-    async with again() as house:
-        job = await house.until(job_id, JobState.FAILED)
-        assert (job.cost, len(house.simulator.generations)) == (0, 2)
-        await house.check_books()
+        [first] = bot.simulator.generations
+        await bot.simulator.fail(first)
+        await bot.simulator.wait_for_creates(2)
+        await finish(bot)
+        await bot.delivered(job_id)
+    put_back(bot, backup)
+    async with again() as bot:
+        job = await bot.until(job_id, JobState.FAILED)
+        assert (job.cost, len(bot.simulator.generations)) == (0, 2)
+        await bot.check_books()
 
 
 async def test_a_backup_is_not_started_from_by_mistake(
     tmp_path: Path, again: Callable[..., Any]
 ) -> None:
-    async with again() as house:
-        await house.ask()
-        backup = await copy(house, tmp_path / "copy.db")
-        path = Path(house.app.database.place)
+    async with again() as bot:
+        await bot.ask()
+        backup = await copy(bot, tmp_path / "copy.db")
+        path = Path(bot.app.database.place)
     path.write_bytes(backup.read_bytes())
     with pytest.raises(ConfigError, match=r"is a backup.*raybot restore"):
         await again().__aenter__()
@@ -220,36 +220,36 @@ async def test_a_backup_is_not_started_from_by_mistake(
     with pytest.raises(InvalidRequest, match="raybot restore"):
         moving.move(SqliteDatabase(f"sqlite:///{backup}"), elsewhere, lambda *_: None)
     with pytest.raises(StoreError, match="cannot be read as a database"):
-        put_back(house, tmp_path / "data" / "secret.key")
+        put_back(bot, tmp_path / "data" / "secret.key")
     (live := tmp_path / "live.db").write_bytes(backup.read_bytes())
     with closing(sqlite3.connect(live)) as conn:
         conn.execute("DELETE FROM settings WHERE scope = ?", (COPY,))
         conn.commit()
     with pytest.raises(InvalidRequest, match=rf"^{live} is no copy .* --since TIME"):
-        put_back(house, live)
+        put_back(bot, live)
     # One that was copied by other means, and is in place already.
-    put_back(house, backup)
-    said = restore.settle(open_database(database_url(house.config)), "2026-11-01T00:00Z")
+    put_back(bot, backup)
+    said = restore.settle(open_database(database_url(bot.config)), "2026-11-01T00:00Z")
     assert said.startswith("Restored.")
     with pytest.raises(InvalidRequest, match="such as 2026-11-22T03:00Z"):
-        restore.settle(open_database(database_url(house.config)), "yesterday")
+        restore.settle(open_database(database_url(bot.config)), "yesterday")
     with pytest.raises(InvalidRequest, match=r"^2099-01-01T00:00Z is still to come; it is 20"):
-        restore.settle(open_database(database_url(house.config)), "2099-01-01T00:00Z")
+        restore.settle(open_database(database_url(bot.config)), "2099-01-01T00:00Z")
 
 
 async def test_a_copy_that_is_refused_leaves_nothing_beside_the_database(
     tmp_path: Path, again: Callable[..., Any]
 ) -> None:
-    async with again() as house:
-        newer = await copy(house, tmp_path / "newer.db")
+    async with again() as bot:
+        newer = await copy(bot, tmp_path / "newer.db")
     with closing(sqlite3.connect(newer)) as conn:
         conn.execute("UPDATE alembic_version SET version_num = '9999'")
         conn.commit()
     there = sorted((tmp_path / "data").iterdir())
     with pytest.raises(SchemaTooNew):
-        put_back(house, newer)
+        put_back(bot, newer)
     with pytest.raises(InvalidRequest, match=r"There is no file .*missing\.db"):
-        put_back(house, tmp_path / "missing.db")
+        put_back(bot, tmp_path / "missing.db")
     assert sorted((tmp_path / "data").iterdir()) == there
 
 
@@ -321,14 +321,14 @@ def test_a_restore_that_is_killed_anywhere_leaves_a_whole_database(tmp_path: Pat
 
 
 async def test_a_backup_of_before_the_first_job_is_one(tmp_path: Path, again: Any) -> None:
-    async with again() as house:
-        backup = await copy(house, tmp_path / "copy.db")
-        await house.ask()
-    put_back(house, backup)
+    async with again() as bot:
+        backup = await copy(bot, tmp_path / "copy.db")
+        await bot.ask()
+    put_back(bot, backup)
     kept = list((tmp_path / "data").glob("raybot.db.*.old"))
     assert len(kept) == 1
-    async with again() as house:
-        assert await house.app.database.read(jobs.open_ids) == []
-        assert not await house.app.database.read(
+    async with again() as bot:
+        assert await bot.app.database.read(jobs.open_ids) == []
+        assert not await bot.app.database.read(
             lambda conn: attempts.was_restored(conn, JobId("r-none"))
         )

@@ -1,4 +1,4 @@
-"""A house with every kind of secret: none of them, and nothing that is asked, is in its log."""
+"""A bot with every kind of secret: none of them, and nothing that is asked, is in its log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bot.job import JobState
 from bot.web import act_token
-from tests.conftest import KEY, House
+from tests.conftest import KEY, RunningBot
 from tests.fakes import RecordingAdapter
 from tests.ports import free_port
 from tests.secrecy import read_logs
@@ -19,7 +19,7 @@ HOOK_SECRET = "a-very-private-hook-secret"
 
 
 async def test_no_secret_of_a_whole_house_is_in_its_log(
-    tmp_path: Path, open_house: Callable[..., Any], chat: RecordingAdapter
+    tmp_path: Path, start_bot: Callable[..., Any], chat: RecordingAdapter
 ) -> None:
     port, asked = free_port(), []
 
@@ -36,7 +36,7 @@ async def test_no_secret_of_a_whole_house_is_in_its_log(
     chat.max_upload_bytes = 2_000
     try:
         with read_logs() as said:
-            house: House = await open_house(
+            bot: RunningBot = await start_bot(
                 bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
                 moderation={
                     "hook_url": f"http://127.0.0.1:{hook_port}/hook?key=a-very-private-query",
@@ -44,14 +44,14 @@ async def test_no_secret_of_a_whole_house_is_in_its_log(
                     "hook_fails": "open",
                 },
             )
-            house.simulator.faults.server_error("create")
-            job_id = await house.ask("a red fox in snow")
-            house.clock.move(seconds=30)
-            await house.simulator.wait_for_creates(1)
-            await house.until(job_id, JobState.GENERATING)
-            [generation] = house.simulator.generations.values()
-            await house.simulator.finish(generation.id)
-            await house.delivered(job_id)
+            bot.simulator.faults.server_error("create")
+            job_id = await bot.ask("a red fox in snow")
+            bot.clock.move(seconds=30)
+            await bot.simulator.wait_for_creates(1)
+            await bot.until(job_id, JobState.GENERATING)
+            [generation] = bot.simulator.generations.values()
+            await bot.simulator.finish(generation.id)
+            await bot.delivered(job_id)
     finally:
         await runner.cleanup()
     [clip] = chat.clips()

@@ -29,7 +29,7 @@ from bot.simulator.faces.luma_agents import FACE as AGENTS
 from bot.simulator.faces.replicate import FACE as REPLICATE
 from bot.supply import load_adapter
 from bot.text import describe
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 from tests.ports import free_port
 
@@ -160,7 +160,7 @@ async def open_agents(
     """Starts the bot with this service alone, again and again if wished."""
     async with AsyncExitStack() as stack:
 
-        async def start(**tables: dict[str, Any]) -> House:
+        async def start(**tables: dict[str, Any]) -> RunningBot:
             tables.setdefault("defaults", {})
             tables["defaults"] = {"providers": ["luma_agents"], **tables["defaults"]}
             provider = {"luma_agents": table_of(agents, gets_per_second=100)}
@@ -171,8 +171,8 @@ async def open_agents(
 
 
 @pytest.fixture
-async def house(open_agents: Callable[..., Any]) -> House:
-    opened: House = await open_agents()
+async def bot(open_agents: Callable[..., Any]) -> RunningBot:
+    opened: RunningBot = await open_agents()
     return opened
 
 
@@ -183,77 +183,77 @@ def still_request(key: str = "k-still", **work: Any) -> GenerationRequest:
     return to_request(key=key).model_copy(update={"work": asked})
 
 
-async def ask_still(house: House, key: str = "k-still", **work: Any) -> JobId:
-    return (await house.studio.submit(still_request(key, **work))).job_id
+async def ask_still(bot: RunningBot, key: str = "k-still", **work: Any) -> JobId:
+    return (await bot.studio.submit(still_request(key, **work))).job_id
 
 
-async def finished(house: House, job_id: JobId) -> Job:
-    generating = await house.until(job_id, JobState.GENERATING)
-    await house.simulator.finish(str(generating.generation_id))
-    return await house.delivered(job_id)
+async def finished(bot: RunningBot, job_id: JobId) -> Job:
+    generating = await bot.until(job_id, JobState.GENERATING)
+    await bot.simulator.finish(str(generating.generation_id))
+    return await bot.delivered(job_id)
 
 
-async def test_a_still_is_one_frame_and_no_seconds(house: House) -> None:
-    job = await finished(house, await ask_still(house, aspect_ratio="16:9"))
+async def test_a_still_is_one_frame_and_no_seconds(bot: RunningBot) -> None:
+    job = await finished(bot, await ask_still(bot, aspect_ratio="16:9"))
     assert job.clip is not None
     assert (job.clip.frames, job.clip.seconds, job.cost) == (1, 0, 40_400)
     assert job.plan is not None
     assert (job.plan.hold, job.plan.rate) == (40_400, 0)
-    [posted] = house.chat.clips(job.id)
+    [posted] = bot.chat.clips(job.id)
     lines = "\n".join(describe(posted).lines)
     assert describe(posted).title == "Your picture is ready"
     assert "512×288 · 0.0 MB" in lines
     assert "uni-1 · still · 16:9" in lines
-    report = await house.studio.usage(to_requester())
+    report = await bot.studio.usage(to_requester())
     assert (report.today.delivered, report.today.seconds) == (1, 0)
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_a_still_that_fails_is_given_back(house: House) -> None:
-    job_id = await ask_still(house)
-    generating = await house.until(job_id, JobState.GENERATING)
-    await house.simulator.fail(str(generating.generation_id), "content_moderated")
-    job = await house.until(job_id, JobState.FAILED)
+async def test_a_still_that_fails_is_given_back(bot: RunningBot) -> None:
+    job_id = await ask_still(bot)
+    generating = await bot.until(job_id, JobState.GENERATING)
+    await bot.simulator.fail(str(generating.generation_id), "content_moderated")
+    job = await bot.until(job_id, JobState.FAILED)
     assert job.cost == 0
-    await house.chat.until(lambda: house.chat.status(job_id) is not None)
-    notice = await house.studio.show(job_id, to_requester())
+    await bot.chat.until(lambda: bot.chat.status(job_id) is not None)
+    notice = await bot.studio.show(job_id, to_requester())
     assert describe(notice.notice).title == "No picture this time"
-    await house.check_books()
+    await bot.check_books()
 
 
 async def test_a_lost_answer_is_the_operators_to_clear_up_and_not_paid_again(
-    house: House,
+    bot: RunningBot,
 ) -> None:
-    house.simulator.faults.drop("create", accepted=True)
-    job_id = await ask_still(house)
-    await house.simulator.wait_for_creates(1)
+    bot.simulator.faults.drop("create", accepted=True)
+    job_id = await ask_still(bot)
+    await bot.simulator.wait_for_creates(1)
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.UNCERTAIN:
-            house.clock.move(seconds=20)
+        while (await bot.job(job_id)).state is not JobState.UNCERTAIN:
+            bot.clock.move(seconds=20)
             await asyncio.sleep(0.02)
-    await house.chat.until(lambda: isinstance(house.chat.status(job_id), Uncertain))
-    [generation] = house.simulator.generations
-    await house.simulator.finish(generation)
-    await house.app.operations.act(
+    await bot.chat.until(lambda: isinstance(bot.chat.status(job_id), Uncertain))
+    [generation] = bot.simulator.generations
+    await bot.simulator.finish(generation)
+    await bot.app.operations.act(
         "resolve", {"job_id": job_id, "how": "adopt", "generation_id": generation}
     )
-    job = await house.delivered(job_id)
+    job = await bot.delivered(job_id)
     assert job.cost == 40_400
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
-async def test_a_damaged_picture_is_fetched_again(house: House) -> None:
-    house.simulator.faults.break_clip("cut", times=1)
-    job_id = await ask_still(house)
-    generating = await house.until(job_id, JobState.GENERATING)
-    await house.simulator.finish(str(generating.generation_id))
+async def test_a_damaged_picture_is_fetched_again(bot: RunningBot) -> None:
+    bot.simulator.faults.break_clip("cut", times=1)
+    job_id = await ask_still(bot)
+    generating = await bot.until(job_id, JobState.GENERATING)
+    await bot.simulator.finish(str(generating.generation_id))
     async with asyncio.timeout(15):
-        while (await house.job(job_id)).state is not JobState.DELIVERED:
-            house.clock.move(seconds=20)
+        while (await bot.job(job_id)).state is not JobState.DELIVERED:
+            bot.clock.move(seconds=20)
             await asyncio.sleep(0.02)
-    assert len(house.simulator.generations) == 1
-    await house.check_books()
+    assert len(bot.simulator.generations) == 1
+    await bot.check_books()
 
 
 async def test_a_still_outlives_a_restart(
@@ -263,78 +263,78 @@ async def test_a_still_outlives_a_restart(
     config = to_test_config(
         tmp_path, agents, defaults={"providers": ["luma_agents"]}, providers=provider
     )
-    async with running(config, agents, chat, clock) as house:
-        job_id = await ask_still(house)
-        await house.until(job_id, JobState.GENERATING)
+    async with running(config, agents, chat, clock) as bot:
+        job_id = await ask_still(bot)
+        await bot.until(job_id, JobState.GENERATING)
     [generation] = agents.generations
     await agents.finish(generation)
-    async with running(config, agents, chat, clock) as house:
-        await house.delivered(job_id)
-        await house.check_books()
+    async with running(config, agents, chat, clock) as bot:
+        await bot.delivered(job_id)
+        await bot.check_books()
     assert len(agents.generations) == len(chat.clips(job_id)) == 1
 
 
-async def test_a_still_becomes_the_first_frame_of_a_clip(house: House) -> None:
-    still = await finished(house, await ask_still(house))
+async def test_a_still_becomes_the_first_frame_of_a_clip(bot: RunningBot) -> None:
+    still = await finished(bot, await ask_still(bot))
     job_id = still.id
     assert still.clip is not None
 
     start = ClipFrame(job_id=job_id)
     asked = to_request("it runs", key="k2", start_frame=start.model_dump())
-    clip = (await house.studio.submit(asked)).job_id
-    work = to_video((await house.job(clip)).request.work)
+    clip = (await bot.studio.submit(asked)).job_id
+    work = to_video((await bot.job(clip)).request.work)
     assert work.start_frame == ClipFrame(job_id=job_id, is_still=True)
-    job = await finished(house, clip)
+    job = await finished(bot, clip)
     assert job.plan is not None
     assert job.plan.start_frame is not None, "a copy of its own"
     assert job.plan.work.aspect_ratio == "1:1", "as the picture is"
-    assert f"start picture {job_id}" in "\n".join(describe(house.chat.clips(clip)[0]).lines)
-    order = list(house.simulator.generations.values())[-1].order
+    assert f"start picture {job_id}" in "\n".join(describe(bot.chat.clips(clip)[0]).lines)
+    order = list(bot.simulator.generations.values())[-1].order
     assert order.start is not None
     with Image.open(io.BytesIO(order.start.content or b"")) as sent:
         assert sent.size == (still.clip.width, still.clip.height)
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_what_became_of_a_still_is_looked_up_and_not_believed(house: House) -> None:
-    clip = await house.ask("a fox", key="k1")
-    generating = await house.until(clip, JobState.GENERATING)
-    await house.simulator.finish(str(generating.generation_id))
-    await house.delivered(clip)
+async def test_what_became_of_a_still_is_looked_up_and_not_believed(bot: RunningBot) -> None:
+    clip = await bot.ask("a fox", key="k1")
+    generating = await bot.until(clip, JobState.GENERATING)
+    await bot.simulator.finish(str(generating.generation_id))
+    await bot.delivered(clip)
     lie = ClipFrame(job_id=clip, is_still=True)
-    receipt = await house.studio.submit(
+    receipt = await bot.studio.submit(
         to_request("it runs", key="k2", start_frame=lie.model_dump())
     )
-    job = await house.job(receipt.job_id)
+    job = await bot.job(receipt.job_id)
     assert to_video(job.work).start_frame == ClipFrame(job_id=clip)
     assert job.plan is not None
     assert job.plan.start_frame is None
 
 
-async def test_only_a_still_that_is_there_can_be_animated(house: House) -> None:
+async def test_only_a_still_that_is_there_can_be_animated(bot: RunningBot) -> None:
     private = still_request().model_copy(update={"is_private": True})
-    job_id = (await house.studio.submit(private)).job_id
+    job_id = (await bot.studio.submit(private)).job_id
     frame = ClipFrame(job_id=job_id).model_dump()
     with pytest.raises(InvalidRequest, match="has no finished picture"):
-        await house.studio.submit(to_request("it runs", key="k2", start_frame=frame))
-    await finished(house, job_id)
+        await bot.studio.submit(to_request("it runs", key="k2", start_frame=frame))
+    await finished(bot, job_id)
     with pytest.raises(InvalidRequest, match="There is no picture"):
-        await house.studio.submit(to_request("it runs", key="k3", user="ben", start_frame=frame))
-    await house.studio.delete(job_id, to_requester())
-    shown = await house.studio.show(job_id, to_requester())
+        await bot.studio.submit(to_request("it runs", key="k3", user="ben", start_frame=frame))
+    await bot.studio.delete(job_id, to_requester())
+    shown = await bot.studio.show(job_id, to_requester())
     assert not isinstance(shown.notice, Delivered)
     with pytest.raises(InvalidRequest, match="was deleted"):
-        await house.studio.submit(to_request("it runs", key="k4", start_frame=frame))
+        await bot.studio.submit(to_request("it runs", key="k4", start_frame=frame))
     with pytest.raises(InvalidRequest, match="has no picture"):
-        await house.studio.delete(await ask_and_fail(house), to_requester())
-    await house.check_books()
+        await bot.studio.delete(await ask_and_fail(bot), to_requester())
+    await bot.check_books()
 
 
-async def ask_and_fail(house: House) -> JobId:
-    job_id = await ask_still(house, key="k-fail")
-    generating = await house.until(job_id, JobState.GENERATING)
-    await house.simulator.fail(str(generating.generation_id), "content_moderated")
-    return (await house.until(job_id, JobState.FAILED)).id
+async def ask_and_fail(bot: RunningBot) -> JobId:
+    job_id = await ask_still(bot, key="k-fail")
+    generating = await bot.until(job_id, JobState.GENERATING)
+    await bot.simulator.fail(str(generating.generation_id), "content_moderated")
+    return (await bot.until(job_id, JobState.FAILED)).id
 
 
 async def test_a_still_too_large_for_the_place_is_made_smaller_beside_a_link(
@@ -342,36 +342,36 @@ async def test_a_still_too_large_for_the_place_is_made_smaller_beside_a_link(
 ) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    house: House = await open_agents(bot={"public_port": port, "public_url": address})
-    house.chat.max_upload_bytes = 12_000
-    job = await finished(house, await ask_still(house, aspect_ratio="16:9"))
+    bot: RunningBot = await open_agents(bot={"public_port": port, "public_url": address})
+    bot.chat.max_upload_bytes = 12_000
+    job = await finished(bot, await ask_still(bot, aspect_ratio="16:9"))
     assert job.clip is not None
     assert job.clip.bytes > 12_000
-    [posted] = house.chat.clips(job.id)
+    [posted] = bot.chat.clips(job.id)
     assert (posted.form, Path(posted.filename).suffix) == ("smaller", ".jpg")
     assert "Made smaller to fit this place." in describe(posted).lines
     assert posted.original_link is not None
     async with aiohttp.ClientSession() as session, session.get(posted.original_link) as reply:
         assert reply.content_type == "image/jpeg"
         assert len(await reply.read()) == job.clip.bytes
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_another_try_of_a_still_is_a_still(house: House) -> None:
-    job = await finished(house, await ask_still(house, model="uni-1-max"))
+async def test_another_try_of_a_still_is_a_still(bot: RunningBot) -> None:
+    job = await finished(bot, await ask_still(bot, model="uni-1-max"))
     assert job.cost == 100_000
-    again = await house.studio.retry(
+    again = await bot.studio.retry(
         job.id, to_requester(), dedupe_key="again", thread=job.request.thread
     )
-    second = await finished(house, again.job_id)
+    second = await finished(bot, again.job_id)
     assert second.request.work == job.request.work
     assert second.cost == 100_000
-    await house.check_books()
+    await bot.check_books()
 
 
 async def test_limits_hold_for_stills_too(open_agents: Callable[..., Any]) -> None:
-    house: House = await open_agents(limits={"models": ["ray-3.2", "uni-1"], "resolutions": []})
+    bot: RunningBot = await open_agents(limits={"models": ["ray-3.2", "uni-1"], "resolutions": []})
     with pytest.raises(InvalidRequest, match="nearest is uni-1"):
-        await ask_still(house, "k1", model="uni-3")
-    job = await finished(house, await ask_still(house, "k2"))
+        await ask_still(bot, "k1", model="uni-3")
+    job = await finished(bot, await ask_still(bot, "k2"))
     assert job.cost == 40_400

@@ -37,7 +37,7 @@ from bot.simulator.render import read_frame, read_image
 from bot.store import jobs, stories
 from bot.studio import Studio
 from bot.text import describe, describe_error
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 
 LINES = ("a fox wakes up", "the fox runs", "the fox sleeps")
@@ -50,37 +50,37 @@ def to_story(*lines: str, key: str = "story", user: str = "ana") -> GenerationRe
     return to_request(key=key, user=user).model_copy(update={"work": work})
 
 
-async def begin(house: House, key: str = "story") -> JobId:
-    receipt = await house.studio.submit(to_story(*LINES, key=key))
+async def begin(bot: RunningBot, key: str = "story") -> JobId:
+    receipt = await bot.studio.submit(to_story(*LINES, key=key))
     assert isinstance(receipt.notice, Accepted)
     return receipt.job_id
 
 
-async def shots_of(house: House, film: JobId) -> list[Job]:
-    return await house.app.database.read(lambda conn: stories.shots(conn, film))
+async def shots_of(bot: RunningBot, film: JobId) -> list[Job]:
+    return await bot.app.database.read(lambda conn: stories.shots(conn, film))
 
 
-async def at_service(house: House, film: JobId, number: int) -> Job:
+async def at_service(bot: RunningBot, film: JobId, number: int) -> Job:
     """A shot, once the service has it."""
-    shot = (await shots_of(house, film))[number - 1]
-    return await house.until(shot.id, JobState.GENERATING)
+    shot = (await shots_of(bot, film))[number - 1]
+    return await bot.until(shot.id, JobState.GENERATING)
 
 
-async def make(house: House, film: JobId, number: int) -> Job:
+async def make(bot: RunningBot, film: JobId, number: int) -> Job:
     """Let the service finish a shot."""
-    shot = await at_service(house, film, number)
+    shot = await at_service(bot, film, number)
     assert shot.generation_id is not None
-    await house.simulator.finish(shot.generation_id)
-    return await house.until(shot.id, JobState.DELIVERED)
+    await bot.simulator.finish(shot.generation_id)
+    return await bot.until(shot.id, JobState.DELIVERED)
 
 
-async def fail(house: House, film: JobId, number: int) -> Job:
+async def fail(bot: RunningBot, film: JobId, number: int) -> Job:
     """Let the service refuse what a shot shows, and wait until its person was told."""
-    shot = await at_service(house, film, number)
+    shot = await at_service(bot, film, number)
     assert shot.generation_id is not None
-    await house.simulator.fail(shot.generation_id, "Prompt not allowed by moderation")
-    await house.chat.until(lambda: isinstance(house.chat.status(film), ShotFailed))
-    return await house.until(shot.id, JobState.FAILED)
+    await bot.simulator.fail(shot.generation_id, "Prompt not allowed by moderation")
+    await bot.chat.until(lambda: isinstance(bot.chat.status(film), ShotFailed))
+    return await bot.until(shot.id, JobState.FAILED)
 
 
 def price(job: Job) -> int:
@@ -107,15 +107,13 @@ async def test_each_shot_starts_where_the_one_before_ends(
     settings = SimulatorSettings(manual=True, full_size=False, creates_per_minute=None)
     async with (
         Simulator(settings, Faults()) as simulator,
-        running(to_test_config(tmp_path, simulator), simulator, chat, clock) as house,
+        running(to_test_config(tmp_path, simulator), simulator, chat, clock) as bot,
     ):
-        film = (await house.studio.submit(to_story(*LINES[:2]))).job_id
-        first, second = [await make(house, film, number) for number in (1, 2)]
-        done = await house.delivered(film)
+        film = (await bot.studio.submit(to_story(*LINES[:2]))).job_id
+        first, second = [await make(bot, film, number) for number in (1, 2)]
+        done = await bot.delivered(film)
         files = [
-            await house.studio._clips.local(each.clip)
-            for each in (first, second, done)
-            if each.clip
+            await bot.studio._clips.local(each.clip) for each in (first, second, done) if each.clip
         ]
     one, two, whole = files
     moved = unlike(one, one, at=(LAST, FIRST))
@@ -124,15 +122,15 @@ async def test_each_shot_starts_where_the_one_before_ends(
     assert unlike(two, whole, at=(LAST, LAST)) < 1
 
 
-async def test_a_story_is_posted_once_as_one_film(house: House) -> None:
-    film = await begin(house)
+async def test_a_story_is_posted_once_as_one_film(bot: RunningBot) -> None:
+    film = await begin(bot)
     said: list[Notice | None] = []
     for number in (1, 2, 3):
-        await at_service(house, film, number)
-        await house.chat.until(lambda: isinstance(house.chat.status(film), Filming))
-        said.append(house.chat.status(film))
-        await make(house, film, number)
-    done, shots = await house.delivered(film), await shots_of(house, film)
+        await at_service(bot, film, number)
+        await bot.chat.until(lambda: isinstance(bot.chat.status(film), Filming))
+        said.append(bot.chat.status(film))
+        await make(bot, film, number)
+    done, shots = await bot.delivered(film), await shots_of(bot, film)
     assert [describe(each).title for each in said if each] == [
         f"Shot {number} of 3" for number in (1, 2, 3)
     ]
@@ -141,47 +139,47 @@ async def test_a_story_is_posted_once_as_one_film(house: House) -> None:
     assert done.clip.seconds == pytest.approx(
         sum(each.clip.seconds for each in shots if each.clip), abs=0.05
     )
-    [posted] = house.chat.clips()
+    [posted] = bot.chat.clips()
     assert posted.about.job_id == film
     assert [each.prompt for each in posted.about.shots] == list(LINES)
-    await house.chat.until(lambda: isinstance(house.chat.status(film), Done))
-    assert {post.key for post in house.chat.posts} == {f"{film}:status", f"{film}:clip"}
-    await _check_paid(house, film, shots, posted)
-    await _check_pages(house, film, shots)
+    await bot.chat.until(lambda: isinstance(bot.chat.status(film), Done))
+    assert {post.key for post in bot.chat.posts} == {f"{film}:status", f"{film}:clip"}
+    await _check_paid(bot, film, shots, posted)
+    await _check_pages(bot, film, shots)
 
 
-async def _check_paid(house: House, film: JobId, shots: list[Job], posted: Delivered) -> None:
+async def _check_paid(bot: RunningBot, film: JobId, shots: list[Job], posted: Delivered) -> None:
     """Each shot was paid once, and the film is no clip more."""
-    assert len(house.simulator.generations) == 3
+    assert len(bot.simulator.generations) == 3
     assert posted.charged == sum(each.cost for each in shots)
     assert len({each.cost for each in shots}) == 1
     assert posted.charged > 0
-    used = await house.studio.usage(ANA)
+    used = await bot.studio.usage(ANA)
     assert (used.today.asked, used.today.delivered) == (3, 3)
     assert used.today.charged == posted.charged
     assert used.today.seconds == pytest.approx(posted.seconds, abs=0.05)
-    await house.check_books()
+    await bot.check_books()
 
 
-async def _check_pages(house: House, film: JobId, shots: list[Job]) -> None:
-    assert [line.job_id for line in await house.studio.jobs(ANA)] == [film]
-    shown = (await house.studio.show(film, ANA)).notice
+async def _check_pages(bot: RunningBot, film: JobId, shots: list[Job]) -> None:
+    assert [line.job_id for line in await bot.studio.jobs(ANA)] == [film]
+    shown = (await bot.studio.show(film, ANA)).notice
     assert isinstance(shown, Delivered)
     assert f"0:05 the fox runs · {shots[1].id}" in describe(shown).lines
-    of_shot = (await house.studio.show(shots[1].id, ANA)).notice
+    of_shot = (await bot.studio.show(shots[1].id, ANA)).notice
     assert f"Shot of the film {film}" in describe(of_shot).lines
     with pytest.raises(InvalidRequest, match="is a film"):
-        await house.ask("on and on", key="on", start_frame=ClipFrame(job_id=film))
-    for act in (house.studio.cancel, house.studio.delete):
+        await bot.ask("on and on", key="on", start_frame=ClipFrame(job_id=film))
+    for act in (bot.studio.cancel, bot.studio.delete):
         with pytest.raises(InvalidRequest, match="a shot of the film"):
             await act(shots[0].id, ANA)
-    await house.studio.delete(film, ANA)
-    assert house.chat.clips() == []
-    kept = house.config.bot.data_dir / "media" / "clips"
+    await bot.studio.delete(film, ANA)
+    assert bot.chat.clips() == []
+    kept = bot.config.bot.data_dir / "media" / "clips"
     assert not kept.exists() or list(kept.iterdir()) == []
-    later = house.clock.now() + timedelta(days=1)
-    await house.app.database.write(lambda tx: jobs.forget_prompts(tx, later))
-    for job in [await house.job(film), *await shots_of(house, film)]:
+    later = bot.clock.now() + timedelta(days=1)
+    await bot.app.database.write(lambda tx: jobs.forget_prompts(tx, later))
+    for job in [await bot.job(film), *await shots_of(bot, film)]:
         assert not any(line in job.request.model_dump_json() for line in LINES)
         assert job.plan is None or not any(line in job.plan.model_dump_json() for line in LINES)
 
@@ -200,56 +198,56 @@ async def _check_pages(house: House, film: JobId, shots: list[Job]) -> None:
     ],
 )
 async def test_what_is_no_story_changes_nothing(
-    house: House, lines: tuple[str, ...], words: str
+    bot: RunningBot, lines: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=words):
-        await house.studio.submit(to_story(*lines))
-    assert await house.app.database.read(jobs.open_ids) == []
-    assert await house.studio.jobs(ANA) == ()
+        await bot.studio.submit(to_story(*lines))
+    assert await bot.app.database.read(jobs.open_ids) == []
+    assert await bot.studio.jobs(ANA) == ()
 
 
-async def test_the_whole_is_held_against_the_budget(open_house: Callable[..., Any]) -> None:
-    house: House = await open_house(
+async def test_the_whole_is_held_against_the_budget(start_bot: Callable[..., Any]) -> None:
+    bot: RunningBot = await start_bot(
         limits={"usd_per_person_per_day": 0.4, "running_per_person": 1, "confirm_above_usd": None}
     )
     with pytest.raises(QuotaExceeded, match=r"costs about \$0\.4[0-9]"):
-        await house.studio.submit(to_story(*LINES))
-    assert await house.app.database.read(jobs.open_ids) == []
-    assert house.simulator.generations == {}
-    used = await house.studio.usage(ANA)
+        await bot.studio.submit(to_story(*LINES))
+    assert await bot.app.database.read(jobs.open_ids) == []
+    assert bot.simulator.generations == {}
+    used = await bot.studio.usage(ANA)
     assert (used.today.refused, used.today.charged) == (1, 0)
     # Two shots are within it, although only one clip may run at once: they do one by one.
-    film = (await house.studio.submit(to_story(*LINES[:2], key="short"))).job_id
+    film = (await bot.studio.submit(to_story(*LINES[:2], key="short"))).job_id
     with pytest.raises(QuotaExceeded, match="clips running at once"):
-        await house.submit("another", key="more")
-    await make(house, film, 1)
-    await make(house, film, 2)
-    await house.delivered(film)
-    await house.check_books()
+        await bot.submit("another", key="more")
+    await make(bot, film, 1)
+    await make(bot, film, 2)
+    await bot.delivered(film)
+    await bot.check_books()
 
 
-async def test_one_word_starts_a_dear_story(open_house: Callable[..., Any]) -> None:
-    house: House = await open_house(limits={"confirm_above_usd": 0.3})
-    receipt = await house.studio.submit(to_story(*LINES))
+async def test_one_word_starts_a_dear_story(start_bot: Callable[..., Any]) -> None:
+    bot: RunningBot = await start_bot(limits={"confirm_above_usd": 0.3})
+    receipt = await bot.studio.submit(to_story(*LINES))
     assert isinstance(receipt.notice, ConfirmNeeded)
-    assert await shots_of(house, receipt.job_id) == []
-    confirmed = await house.studio.confirm(receipt.job_id, ANA)
+    assert await shots_of(bot, receipt.job_id) == []
+    confirmed = await bot.studio.confirm(receipt.job_id, ANA)
     assert isinstance(confirmed.notice, Accepted)
-    shots = await shots_of(house, receipt.job_id)
+    shots = await shots_of(bot, receipt.job_id)
     assert receipt.notice.about.price is not None
     assert receipt.notice.about.price.micros == sum(price(each) for each in shots)
-    await house.check_books()
+    await bot.check_books()
 
 
 async def test_a_film_whose_price_is_confirmed_twice_at_once_is_made_once(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house: House = await open_house(limits={"confirm_above_usd": 0.3})
-    receipt = await house.studio.submit(to_story(*LINES))
-    told = await asyncio.gather(*(house.studio.confirm(receipt.job_id, ANA) for _ in range(3)))
+    bot: RunningBot = await start_bot(limits={"confirm_above_usd": 0.3})
+    receipt = await bot.studio.submit(to_story(*LINES))
+    told = await asyncio.gather(*(bot.studio.confirm(receipt.job_id, ANA) for _ in range(3)))
     assert {each.job_id for each in told} == {receipt.job_id}
-    assert [shot.shot for shot in await shots_of(house, receipt.job_id)] == [1, 2, 3]
-    await house.check_books()
+    assert [shot.shot for shot in await shots_of(bot, receipt.job_id)] == [1, 2, 3]
+    await bot.check_books()
 
 
 # ---- at the terminal -------------------------------------------------------------------------
@@ -280,24 +278,24 @@ async def test_a_story_is_told_at_the_terminal(
         )
 
     config = to_test_config(tmp_path, simulator)
-    async with running(config, simulator, chat, clock, terminal=create) as house:
+    async with running(config, simulator, chat, clock, terminal=create) as bot:
         await keys.typed.put("story")
         await keys.typed.put('story "a fox wakes" | "it runs" | "it sleeps" --ar 16:9')
         await simulator.wait_for_creates(1)
-        [film] = [line.job_id for line in await house.studio.open_jobs(whoami("terminal"))]
-        await make(house, film, 1)
-        second = await at_service(house, film, 2)
+        [film] = [line.job_id for line in await bot.studio.open_jobs(whoami("terminal"))]
+        await make(bot, film, 1)
+        second = await at_service(bot, film, 2)
         await simulator.fail(second.generation_id or "", "Prompt not allowed by moderation")
-        await house.until(second.id, JobState.FAILED)
+        await bot.until(second.id, JobState.FAILED)
         await keys.typed.put(f"redo {film} 2 it walks")
         await simulator.wait_for_creates(3)
-        await make(house, film, 2)
-        third = await at_service(house, film, 3)
+        await make(bot, film, 2)
+        third = await at_service(bot, film, 3)
         await simulator.fail(third.generation_id or "", "Frame moderation failed")
-        await house.until(third.id, JobState.FAILED)
+        await bot.until(third.id, JobState.FAILED)
         await keys.typed.put(f"finish {film}")
-        await house.delivered(film)
-        await house.check_books()
+        await bot.delivered(film)
+        await bot.check_books()
     said = shown.getvalue()
     for words in (
         *("The story is empty", "Shot 1 of 3", "Shot 2 of 3 failed", "(or other words after it)"),
@@ -310,113 +308,113 @@ async def test_a_story_is_told_at_the_terminal(
 # ---- when a shot fails -----------------------------------------------------------------------
 
 
-async def test_a_failed_shot_is_made_again_without_the_others(house: House) -> None:
-    film = await begin(house)
-    first = await make(house, film, 1)
-    failed = await fail(house, film, 2)
-    waiting = house.chat.status(film)
+async def test_a_failed_shot_is_made_again_without_the_others(bot: RunningBot) -> None:
+    film = await begin(bot)
+    first = await make(bot, film, 1)
+    failed = await fail(bot, film, 2)
+    waiting = bot.chat.status(film)
     assert isinstance(waiting, ShotFailed)
     assert (waiting.number, waiting.can_finish) == (2, True)
     with pytest.raises(InvalidRequest, match="It is shot 2"):
-        await house.studio.stories.redo(film, 1, ANA, dedupe_key="first")
+        await bot.studio.stories.redo(film, 1, ANA, dedupe_key="first")
     with pytest.raises(Refusal, match="somebody else's"):
-        await house.studio.stories.redo(film, 2, to_requester("ben"), dedupe_key="bens")
+        await bot.studio.stories.redo(film, 2, to_requester("ben"), dedupe_key="bens")
     with pytest.raises(InvalidRequest, match=f"redo {film} 2"):
-        await house.studio.retry(failed.id, ANA, dedupe_key="again", thread=first.request.thread)
+        await bot.studio.retry(failed.id, ANA, dedupe_key="again", thread=first.request.thread)
     here = ANA.tenant
-    await house.studio.admin.set_words(here, actor=ANA, words=["limps"])
+    await bot.studio.admin.set_words(here, actor=ANA, words=["limps"])
     with pytest.raises(Moderated):
-        await house.studio.stories.redo(film, 2, ANA, dedupe_key="limps", prompt="the fox limps")
-    receipt = await house.studio.stories.redo(
+        await bot.studio.stories.redo(film, 2, ANA, dedupe_key="limps", prompt="the fox limps")
+    receipt = await bot.studio.stories.redo(
         film, 2, ANA, dedupe_key="walks", prompt="the fox walks"
     )
     assert isinstance(receipt.notice, Filming)
-    await make(house, film, 2)
-    await make(house, film, 3)
-    await house.delivered(film)
-    [posted] = house.chat.clips()
+    await make(bot, film, 2)
+    await make(bot, film, 3)
+    await bot.delivered(film)
+    [posted] = bot.chat.clips()
     assert [each.prompt for each in posted.about.shots] == [LINES[0], "the fox walks", LINES[2]]
-    assert len(house.simulator.generations) == 4
+    assert len(bot.simulator.generations) == 4
     assert posted.charged == 3 * first.cost
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_a_film_ends_without_the_rest_or_by_itself(house: House) -> None:
-    films = [await begin(house, key) for key in ("a", "b", "c")]
+async def test_a_film_ends_without_the_rest_or_by_itself(bot: RunningBot) -> None:
+    films = [await begin(bot, key) for key in ("a", "b", "c")]
     for film in films[:2]:
-        await make(house, film, 1)
-        await fail(house, film, 2)
-    await fail(house, films[2], 1)
+        await make(bot, film, 1)
+        await fail(bot, film, 2)
+    await fail(bot, films[2], 1)
     with pytest.raises(InvalidRequest, match="No shot"):
-        await house.studio.stories.finish(films[2], ANA)
-    await house.studio.stories.finish(films[0], ANA)
-    done = await house.delivered(films[0])
+        await bot.studio.stories.finish(films[2], ANA)
+    await bot.studio.stories.finish(films[0], ANA)
+    done = await bot.delivered(films[0])
     assert done.clip is not None
     assert done.clip.seconds < 6
     # Nobody says a word about the others for a day.
-    house.clock.move(days=1)
-    await house.delivered(films[1])
-    ended = await house.until(films[2], JobState.FAILED)
+    bot.clock.move(days=1)
+    await bot.delivered(films[1])
+    ended = await bot.until(films[2], JobState.FAILED)
     assert ended.failure is not None
-    await house.chat.until(lambda: isinstance(house.chat.status(films[2]), Failed))
-    assert await house.app.database.read(jobs.open_ids) == []
-    shots = await shots_of(house, films[1])
+    await bot.chat.until(lambda: isinstance(bot.chat.status(films[2]), Failed))
+    assert await bot.app.database.read(jobs.open_ids) == []
+    shots = await shots_of(bot, films[1])
     assert [each.cost > 0 for each in shots] == [True, False, False]
-    await house.check_books()
+    await bot.check_books()
 
 
-async def test_a_cancelled_film_charges_what_ran(house: House) -> None:
-    film = await begin(house)
-    await make(house, film, 1)
-    running_shot = await at_service(house, film, 2)
-    notice = await house.studio.cancel(film, ANA)
+async def test_a_cancelled_film_charges_what_ran(bot: RunningBot) -> None:
+    film = await begin(bot)
+    await make(bot, film, 1)
+    running_shot = await at_service(bot, film, 2)
+    notice = await bot.studio.cancel(film, ANA)
     assert isinstance(notice, Cancelled)
-    await house.simulator.finish(running_shot.generation_id or "")
-    await house.until(running_shot.id, JobState.CANCELLED)
-    shots = await shots_of(house, film)
+    await bot.simulator.finish(running_shot.generation_id or "")
+    await bot.until(running_shot.id, JobState.CANCELLED)
+    shots = await shots_of(bot, film)
     assert [each.state for each in shots] == ["delivered", "cancelled", "cancelled"]
     assert [each.cost > 0 for each in shots] == [True, True, False]
-    assert house.chat.clips() == []
+    assert bot.chat.clips() == []
     total = sum(each.cost for each in shots)
-    await house.chat.until(
+    await bot.chat.until(
         lambda: (
-            house.chat.status(film) is not None
-            and getattr(house.chat.status(film), "charged", 0) == total
+            bot.chat.status(film) is not None
+            and getattr(bot.chat.status(film), "charged", 0) == total
         )
     )
-    await house.check_books()
+    await bot.check_books()
 
 
 async def test_a_clip_of_an_open_film_is_kept_however_old_it_is(
-    open_house: Callable[..., Any],
+    start_bot: Callable[..., Any],
 ) -> None:
-    house = await open_house(bot={"clip_retention_days": 1})
-    film = await begin(house)
+    bot = await start_bot(bot={"clip_retention_days": 1})
+    film = await begin(bot)
     for number in (1, 2):
-        await make(house, film, number)
-    await fail(house, film, 3)
-    house.clock.move(hours=20)
-    await house.studio.stories.redo(film, 3, ANA, dedupe_key="naps", prompt="the fox naps")
-    await fail(house, film, 3)
-    house.clock.move(hours=5)
-    await house.app._housekeeping().clean()
-    await house.studio.stories.finish(film, ANA)
-    done = await house.until(film, JobState.DELIVERED, JobState.FAILED)
+        await make(bot, film, number)
+    await fail(bot, film, 3)
+    bot.clock.move(hours=20)
+    await bot.studio.stories.redo(film, 3, ANA, dedupe_key="naps", prompt="the fox naps")
+    await fail(bot, film, 3)
+    bot.clock.move(hours=5)
+    await bot.app._housekeeping().clean()
+    await bot.studio.stories.finish(film, ANA)
+    done = await bot.until(film, JobState.DELIVERED, JobState.FAILED)
     assert done.state is JobState.DELIVERED, done.failure
 
 
 async def test_a_film_is_not_finished_while_a_shot_is_made_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = await begin(house)
-    await make(house, film, 1)
-    await fail(house, film, 2)
-    service = house.studio.stories
+    film = await begin(bot)
+    await make(bot, film, 1)
+    await fail(bot, film, 2)
+    service = bot.studio.stories
     decide = service._decide
 
     async def decide_late(*given: Any) -> Notice:
         await service.redo(film, 2, ANA, dedupe_key="walks", prompt="it walks")
-        await at_service(house, film, 2)
+        await at_service(bot, film, 2)
         return await decide(*given)
 
     monkeypatch.setattr(service, "_decide", decide_late)
@@ -424,8 +422,8 @@ async def test_a_film_is_not_finished_while_a_shot_is_made_again(
         await service.finish(film, ANA)
     assert "charged" not in str(describe_error(late.value))
     for number in (2, 3):
-        await make(house, film, number)
-    done = await house.delivered(film)
+        await make(bot, film, number)
+    done = await bot.delivered(film)
     assert done.clip is not None
     assert done.clip.seconds == pytest.approx(15, abs=0.2)
-    assert len(house.simulator.generations) == 4
+    assert len(bot.simulator.generations) == 4

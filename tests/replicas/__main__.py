@@ -14,44 +14,46 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tests.replicas import acts, outages, stories
+from tests.replicas.cluster import Cluster, cluster
 from tests.replicas.stories import Told
-from tests.replicas.town import Town, town
 
 STORY_SECONDS = 400
 
 
 async def _limited(folder: Path) -> Told:
     slots = {"running_limit": stories.FEW}
-    async with town(folder, providers__luma=slots, limits=stories.FEW_CLIPS) as place:
+    async with cluster(folder, providers__luma=slots, limits=stories.FEW_CLIPS) as place:
         return await stories.limited(place)
 
 
 async def _commanded(folder: Path) -> Told:
-    async with town(folder, providers__luma={"running_limit": 1}) as place:
+    async with cluster(folder, providers__luma={"running_limit": 1}) as place:
         return await acts.commanded(place)
 
 
 async def _gone(folder: Path) -> Told:
-    async with outages.town_of_its_own(folder) as (place, server):
+    async with outages.cluster_of_its_own(folder) as (place, server):
         return await outages.gone(place, server)
 
 
-def _in_a_town(story: Callable[[Town], Awaitable[Told]]) -> Callable[[Path], Awaitable[Told]]:
+def _in_a_cluster(
+    story: Callable[[Cluster], Awaitable[Told]],
+) -> Callable[[Path], Awaitable[Told]]:
     async def told(folder: Path) -> Told:
-        async with town(folder) as place:
+        async with cluster(folder) as place:
             return await story(place)
 
     return told
 
 
 STORIES: dict[str, Callable[[Path], Awaitable[Told]]] = {
-    "together": _in_a_town(stories.together),
-    "killed": _in_a_town(stories.killed),
-    "rolling": _in_a_town(stories.rolling),
-    "frozen": _in_a_town(stories.frozen),
+    "together": _in_a_cluster(stories.together),
+    "killed": _in_a_cluster(stories.killed),
+    "rolling": _in_a_cluster(stories.rolling),
+    "frozen": _in_a_cluster(stories.frozen),
     "limited": _limited,
     "commanded": _commanded,
-    "cut": _in_a_town(outages.cut),
+    "cut": _in_a_cluster(outages.cut),
     "gone": _gone,
 }
 

@@ -8,8 +8,8 @@ import time
 from sqlalchemy import create_engine, text
 
 from bot.store.postgres import postgres_url
+from tests.replicas.cluster import Cluster
 from tests.replicas.stories import Told, ready, under_load
-from tests.replicas.town import Town
 
 _WAITING = "state = 'accepted' AND admitted_at IS NULL"
 _PARK = text(
@@ -18,48 +18,48 @@ _PARK = text(
 )
 
 
-async def commanded(town: Town, *, many: int = 6) -> Told:
+async def commanded(cluster: Cluster, *, many: int = 6) -> Told:
     """A job is put aside and let go on, while two processes run, and while none does."""
     told = Told(story="raybot's commands beside two processes, and none")
-    await ready(town, 2)
-    async with under_load(town, told, many, pause=0.0):
-        await _unpark(town, told)
+    await ready(cluster, 2)
+    async with under_load(cluster, told, many, pause=0.0):
+        await _unpark(cluster, told)
     for words in (("usage",), ("backup", "copy.dump"), ("resolve", "r-0000000000", "release")):
-        code, said = await town.fleet.raybot(*words)
+        code, said = await cluster.fleet.raybot(*words)
         right = "$0.051" in said if words[0] == "usage" else code == 1
         if not right or "Traceback" in said:
             told.wrong.append(f"{words[0]}: {code} {said}")
-    asking = asyncio.ensure_future(town.ask(many, pause=0.0))
-    job = await _park(town)
-    for each in town.fleet.living:
+    asking = asyncio.ensure_future(cluster.ask(many, pause=0.0))
+    job = await _park(cluster)
+    for each in cluster.fleet.living:
         await each.stop()
     asking.cancel()
-    code, said = await town.fleet.raybot("unpark", job)
+    code, said = await cluster.fleet.raybot("unpark", job)
     if (code, said) != (0, f"{job} is now accepted.\n"):
         told.wrong.append(f"unpark, with none: {code} {said}")
-    await town.fleet.start()
-    told.wrong += await town.settled()
-    told.wrong += await town.wrong()
+    await cluster.fleet.start()
+    told.wrong += await cluster.settled()
+    told.wrong += await cluster.wrong()
     return told
 
 
-async def _unpark(town: Town, told: Told) -> None:
+async def _unpark(cluster: Cluster, told: Told) -> None:
     """Put a job aside, find it with `raybot check`, and let it go on."""
-    job = await _park(town)
-    code, said = await town.fleet.raybot("check")
+    job = await _park(cluster)
+    code, said = await cluster.fleet.raybot("check")
     if code != 1 or f"raybot unpark {job}" not in said:
         told.wrong.append(f"check: {code} {said}")
     began = time.monotonic()
-    code, said = await town.fleet.raybot("unpark", job)
+    code, said = await cluster.fleet.raybot("unpark", job)
     told.note("a command", time.monotonic() - began)
     if (code, said) != (0, f"{job} is now accepted.\n"):
         told.wrong.append(f"unpark: {code} {said}")
 
 
-async def _park(town: Town) -> str:
+async def _park(cluster: Cluster) -> str:
     """Put the last one in line aside, as soon as somebody waits there."""
     async with asyncio.timeout(30):
-        while (found := await asyncio.to_thread(_park_one, town.database)) is None:
+        while (found := await asyncio.to_thread(_park_one, cluster.database)) is None:
             await asyncio.sleep(0.05)
     return found
 

@@ -13,10 +13,10 @@ import aiohttp
 from psycopg.sql import SQL
 
 from tests.postgres import at_server
+from tests.replicas.cluster import Cluster, cluster
 from tests.replicas.fleet import LOOK_SECONDS, Replica
 from tests.replicas.server import OwnServer, own_server
 from tests.replicas.stories import Told, ready, under_load
-from tests.replicas.town import Town, town
 
 #: So many lines of its log a process may write in a minute without a database.
 LINES_A_MINUTE = 200
@@ -27,28 +27,30 @@ CUT = SQL(
 
 
 @asynccontextmanager
-async def town_of_its_own(folder: Path) -> AsyncIterator[tuple[Town, OwnServer]]:
-    """A town whose database can go away."""
-    async with own_server() as server, town(folder, url=server.database) as place:
+async def cluster_of_its_own(folder: Path) -> AsyncIterator[tuple[Cluster, OwnServer]]:
+    """A cluster whose database can go away."""
+    async with own_server() as server, cluster(folder, url=server.database) as place:
         yield place, server
 
 
-async def gone(town: Town, server: OwnServer, *, many: int = 24, seconds: float = 60) -> Told:
+async def gone(
+    cluster: Cluster, server: OwnServer, *, many: int = 24, seconds: float = 60
+) -> Told:
     """PostgreSQL is ended at once, and is back later; no process is started anew."""
     told = Told(story=f"PostgreSQL gone for {seconds:.0f} s, ended at once")
-    await ready(town, 3)
-    town.redeliver_seconds = 30.0
-    async with under_load(town, told, many):
+    await ready(cluster, 3)
+    cluster.redeliver_seconds = 30.0
+    async with under_load(cluster, told, many):
         await asyncio.sleep(4)
-        lines = {each.name: len(each.lines()) for each in town.fleet.living}
-        cpu = {each.name: each.cpu_seconds for each in town.fleet.living}
+        lines = {each.name: len(each.lines()) for each in cluster.fleet.living}
+        cpu = {each.name: each.cpu_seconds for each in cluster.fleet.living}
         at = time.monotonic()
         await server.stop()
-        sentences = [await _unready(each) for each in town.fleet.living]
+        sentences = [await _unready(each) for each in cluster.fleet.living]
         told.note("not ready after", time.monotonic() - at)
         told.wrong += [f"/readyz says {each}" for each in sentences if "database" not in each]
         await asyncio.sleep(seconds)
-        for each in town.fleet.living:
+        for each in cluster.fleet.living:
             said = each.lines()[lines[each.name] :]
             told.note("lines of log a minute", len(said) * 60 / seconds)
             told.note("CPU meanwhile, %", (each.cpu_seconds - cpu[each.name]) * 100 / seconds)
@@ -57,26 +59,26 @@ async def gone(town: Town, server: OwnServer, *, many: int = 24, seconds: float 
                 told.wrong.append(f"{each.name} logged {len(said)} lines: {often}")
         await server.start_again()
         back = time.monotonic()
-        for each in town.fleet.living:
+        for each in cluster.fleet.living:
             await _until_ready(each)
         told.note("ready again after", time.monotonic() - back)
         told.gaps.append((at - 45, time.monotonic() + 15))
-    if len(town.fleet.living) != len(town.fleet.all):
+    if len(cluster.fleet.living) != len(cluster.fleet.all):
         told.wrong.append("A process has ended.")
     return told
 
 
-async def cut(town: Town, *, many: int = 36) -> Told:
+async def cut(cluster: Cluster, *, many: int = 36) -> Told:
     """Every connection to PostgreSQL is ended, again and again."""
     told = Told(story="all connections ended, five times")
-    await ready(town, 3)
-    async with under_load(town, told, many):
+    await ready(cluster, 3)
+    async with under_load(cluster, told, many):
         for _ in range(5):
             await asyncio.sleep(3)
             at = time.monotonic()
-            await asyncio.to_thread(at_server, town.database, CUT)
+            await asyncio.to_thread(at_server, cluster.database, CUT)
             told.gaps.append((at - 45, at + 10))
-    if len(town.fleet.living) != len(town.fleet.all):
+    if len(cluster.fleet.living) != len(cluster.fleet.all):
         told.wrong.append("A process has ended.")
     return told
 

@@ -13,8 +13,8 @@ from bot import quota
 from bot.errors import QuotaExceeded
 from bot.refs import Micros
 from bot.tables import LimitsTable
+from tests.replicas.cluster import A_DAY, wrong_ends
 from tests.replicas.stories import FEW_CLIPS, GATEWAY_BACK, Told, kill, unexcused
-from tests.replicas.town import A_DAY, wrong_ends
 
 
 def _refused() -> str:
@@ -54,8 +54,8 @@ async def test_a_kill_excuses_for_as_long_as_its_own_roles_were_away() -> None:
 
     victim: Any = SimpleNamespace(roles=set(), kill=died)
     gateway = SimpleNamespace(connected=[])
-    town: Any = SimpleNamespace(discord=SimpleNamespace(gateway=gateway), read=read)
+    cluster: Any = SimpleNamespace(discord=SimpleNamespace(gateway=gateway), read=read)
     told = Told(story="", measured={GATEWAY_BACK: 30.0})
-    await kill(town, told, victim)
+    await kill(cluster, told, victim)
     [(began, ended)] = told.gaps
     assert ended == began

@@ -15,8 +15,8 @@ from adapters.slack.events import SlackEvent
 from adapters.slack.inbox import LEFT_AFTER
 from bot.store.postgres import postgres_url
 from tests.replicas import stories
+from tests.replicas.cluster import Cluster, cluster
 from tests.replicas.stories import Told, ready, under_load
-from tests.replicas.town import Town, town
 
 _LEFT = text(
     "INSERT INTO inbox (adapter, key, payload, received_at)"
@@ -25,13 +25,13 @@ _LEFT = text(
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Town]:
-    async with town(tmp_path) as found:
+async def place(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with cluster(tmp_path) as found:
         yield found
 
 
 @pytest.mark.timeout(180)
-async def test_one_is_killed_and_another_one_stopped_under_load(place: Town) -> None:
+async def test_one_is_killed_and_another_one_stopped_under_load(place: Cluster) -> None:
     """The roles, the jobs and what was left in the inbox go to those who live."""
     told = Told(story="")
     await ready(place, 2)
@@ -49,7 +49,7 @@ async def test_one_is_killed_and_another_one_stopped_under_load(place: Town) -> 
     assert third.is_alive
 
 
-async def _leave(place: Town) -> str:
+async def _leave(place: Cluster) -> str:
     """What a process kept and acknowledged, just before it died; returns its words."""
     ana = place.slack_people[0]
     words = "fox number 99 in snow"

@@ -19,7 +19,7 @@ from PIL import Image
 from adapters.discord import Settings, create
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from tests.adapters.web.visitor import pages_in
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.discord_server import Channel, DiscordServer, Guild, Message, Person
 from tests.discord_server.openapi import check_requests, has_openapi
 from tests.discord_server.wire import Request
@@ -36,14 +36,14 @@ def picture(width: int = 320, height: int = 180, colour: str = "orange") -> byte
 
 
 @dataclass
-class Street:
+class Community:
     """A server with a bot in it, and who lives there."""
 
     discord: DiscordServer
     guild: Guild
     ana: Person
     ben: Person
-    house: House
+    bot: RunningBot
 
     @property
     def general(self) -> Channel:
@@ -57,7 +57,7 @@ class Street:
     def later(self, **by: float) -> None:
         """Time passes, for Discord and for the bot."""
         self.discord.clock.move(**by)
-        self.house.clock.move(**by)
+        self.bot.clock.move(**by)
 
     async def hurry(self, look: Callable[[], object], **by: float) -> None:
         """Let time run in steps until this is so."""
@@ -118,8 +118,8 @@ async def discord_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Disco
 
 
 @dataclass
-class Town:
-    """Where streets are: the local Discord with a server, its people, and the bot's own folder."""
+class LocalDiscord:
+    """A local Discord with a server, its people, and the bot's folder: starts the bot there."""
 
     folder: Path
     simulator: Simulator
@@ -142,9 +142,9 @@ class Town:
         )
 
     @asynccontextmanager
-    async def street(
+    async def community(
         self, adapter: dict[str, Any] | None = None, *, has_desk: bool = False, **tables: Any
-    ) -> AsyncIterator[Street]:
+    ) -> AsyncIterator[Community]:
         """Run the bot while the block runs; `adapter` changes the adapter's settings."""
         tables.setdefault("access", {"servers": [str(GUILD)]})
         pages = {"web": pages_in(self.folder, self.clock)} if has_desk else {}
@@ -157,34 +157,34 @@ class Town:
             self.clock,
             discord=lambda studio: create(settings, studio, clock=self.clock),
             **pages,
-        ) as house:
+        ) as bot:
             await self.discord.wait_connected()
-            yield Street(self.discord, self.guild, self.ana, self.ben, house)
+            yield Community(self.discord, self.guild, self.ana, self.ben, bot)
 
 
 @pytest.fixture
-async def town(
+async def local_discord(
     tmp_path: Path, simulator: Simulator, clock: MovableClock, discord_server: DiscordServer
-) -> Town:
+) -> LocalDiscord:
     guild = discord_server.guild("Foxes", guild_id=GUILD)
     ana, ben = (discord_server.person(name, guild) for name in ("Ana", "Ben"))
-    return Town(tmp_path, simulator, clock, discord_server, guild, ana, ben)
+    return LocalDiscord(tmp_path, simulator, clock, discord_server, guild, ana, ben)
 
 
 @pytest.fixture
-async def open_street(town: Town) -> AsyncIterator[Callable[..., Any]]:
+async def open_community(local_discord: LocalDiscord) -> AsyncIterator[Callable[..., Any]]:
     """Starts the bot in a server named in [access]; `adapter` changes the adapter's settings."""
     async with AsyncExitStack() as stack:
 
-        async def start(adapter: dict[str, Any] | None = None, **tables: Any) -> Street:
-            return await stack.enter_async_context(town.street(adapter, **tables))
+        async def start(adapter: dict[str, Any] | None = None, **tables: Any) -> Community:
+            return await stack.enter_async_context(local_discord.community(adapter, **tables))
 
         yield start
 
 
 @pytest.fixture
-async def street(open_street: Callable[..., Any]) -> Street:
-    started: Street = await open_street()
+async def community(open_community: Callable[..., Any]) -> Community:
+    started: Community = await open_community()
     return started
 
 

@@ -53,7 +53,7 @@ class Memory:
 
 
 @dataclass
-class Desk:
+class DeliveryHarness:
     """The port alone, with a client that signed in and hears nothing."""
 
     discord: DiscordServer
@@ -118,9 +118,9 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(
+async def harness(
     discord_server: DiscordServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[DeliveryHarness]:
     monkeypatch.setattr(discord.http.Route, "BASE", discord_server.api_base_url)
     clock, clip = MovableClock(), tmp_path / "clip.mp4"
     clip.write_bytes(bytes(300_000))
@@ -133,72 +133,74 @@ async def desk(
     ) as client:
         await client.login(discord_server.token)
         delivery._client = client
-        yield Desk(discord_server, ana, delivery, clock, clip, Memory())
+        yield DeliveryHarness(discord_server, ana, delivery, clock, clip, Memory())
 
 
-async def refused(desk: Desk, notice: n.Notice | None = None) -> BotError:
+async def refused(harness: DeliveryHarness, notice: n.Notice | None = None) -> BotError:
     with pytest.raises(BotError) as caught:
-        await desk.post(notice)
+        await harness.post(notice)
     return caught.value
 
 
 # ---- one clip, as it should be -----------------------------------------------------------------
 
 
-async def test_a_clip_answers_its_status_message_and_calls_its_person_only(desk: Desk) -> None:
-    status = await desk.status()
+async def test_a_clip_answers_its_status_message_and_calls_its_person_only(
+    harness: DeliveryHarness,
+) -> None:
+    status = await harness.status()
     prompt = "a fox @everyone @here **bold** <@1> https://example.com"
     work = VideoWork(prompt=prompt)
-    ref = await desk.post(desk.delivered(about=desk.about(work=work)))
+    ref = await harness.post(harness.delivered(about=harness.about(work=work)))
 
-    _, clip = desk.said
+    _, clip = harness.said
     assert ref.message == str(clip.id)
     assert clip.reference is not None
     assert str(clip.reference.message_id) == status.message
-    assert (clip.pings.users, clip.pings.everyone) == ({desk.ana.id}, False)
-    assert desk.discord.pinged().users == {desk.ana.id}
+    assert (clip.pings.users, clip.pings.everyone) == ({harness.ana.id}, False)
+    assert harness.discord.pinged().users == {harness.ana.id}
     [attachment] = clip.attachments
     assert attachment.filename == f"ray-flash-2_{JOB}_a-red-fox.mp4"
     assert (attachment.description or "").startswith("AI-generated clip: a fox")
-    sent = desk.discord.requests_to(*POST)[-1].body
+    sent = harness.discord.requests_to(*POST)[-1].body
     assert (sent["nonce"], sent["enforce_nonce"]) == (KEY, True)
 
 
-async def test_a_digest_calls_nobody(desk: Desk) -> None:
-    clip = await desk.status()
-    liked = n.Starred(job_id=JOB, stars=4, name=f"<@{desk.ana.id}> **Ana**", message=clip)
+async def test_a_digest_calls_nobody(harness: DeliveryHarness) -> None:
+    clip = await harness.status()
+    liked = n.Starred(job_id=JOB, stars=4, name=f"<@{harness.ana.id}> **Ana**", message=clip)
     week, key = digest_of(liked), "digest:discord:1:2026-11-02"
-    await desk.delivery.post(desk.thread, week, key=key, memo=Memory())
-    said = desk.said[-1]
+    await harness.delivery.post(harness.thread, week, key=key, memo=Memory())
+    said = harness.said[-1]
     assert said.content.startswith("**The week with Raybot, 26 Oct to 1 Nov 2026**")
     assert f"- ★ 4 · [{JOB}](<https://discord.com/channels/" in said.content
     assert "\\*\\*Ana" in said.content
-    assert desk.discord.pinged().users == set()
+    assert harness.discord.pinged().users == set()
 
 
-async def test_a_clip_answers_the_message_that_asked(desk: Desk) -> None:
-    asked = await desk.ana.say(desk.ana.here, "animate this")
-    ref = MessageRef(thread=desk.thread, message=str(asked.id))
-    await desk.status()
-    await desk.post(desk.delivered(about=desk.about(asked_in=ref)))
-    assert desk.said[-1].reference is not None
-    assert desk.said[-1].reference.message_id == asked.id
+async def test_a_clip_answers_the_message_that_asked(harness: DeliveryHarness) -> None:
+    asked = await harness.ana.say(harness.ana.here, "animate this")
+    ref = MessageRef(thread=harness.thread, message=str(asked.id))
+    await harness.status()
+    await harness.post(harness.delivered(about=harness.about(asked_in=ref)))
+    assert harness.said[-1].reference is not None
+    assert harness.said[-1].reference.message_id == asked.id
 
 
-async def test_a_clip_answers_nobody_whose_message_is_gone(desk: Desk) -> None:
-    asked = await desk.ana.say(desk.ana.here, "animate this")
-    await desk.ana.delete(asked)
-    ref = MessageRef(thread=desk.thread, message=str(asked.id))
-    await desk.post(desk.delivered(about=desk.about(asked_in=ref)))
-    assert [each.reference for each in desk.said] == [None]
-    assert desk.count(POST) == 1
+async def test_a_clip_answers_nobody_whose_message_is_gone(harness: DeliveryHarness) -> None:
+    asked = await harness.ana.say(harness.ana.here, "animate this")
+    await harness.ana.delete(asked)
+    ref = MessageRef(thread=harness.thread, message=str(asked.id))
+    await harness.post(harness.delivered(about=harness.about(asked_in=ref)))
+    assert [each.reference for each in harness.said] == [None]
+    assert harness.count(POST) == 1
 
 
-async def test_a_spoiler_stays_one(desk: Desk) -> None:
+async def test_a_spoiler_stays_one(harness: DeliveryHarness) -> None:
     hidden = Attachment(adapter="discord", id="1/2/a0", filename="SPOILER_me.png", is_spoiler=True)
     work = VideoWork(prompt="my birthday", start_frame=ImageFrame(attachment=hidden))
-    await desk.post(desk.delivered(about=desk.about(work=work)))
-    [clip] = desk.said
+    await harness.post(harness.delivered(about=harness.about(work=work)))
+    [clip] = harness.said
     [attachment] = clip.attachments
     assert attachment.filename == f"SPOILER_{JOB}.mp4"
     assert "birthday" not in (attachment.description or "")
@@ -218,133 +220,151 @@ GONE = (10003, 10004, 10013, 10015, 40058, 40067, 50001, 50007, 50008, 50013, 50
 
 
 @pytest.mark.parametrize("code", [*GONE, 50278, 160005, 99999])
-async def test_a_place_that_takes_nothing_is_asked_once(desk: Desk, code: int) -> None:
+async def test_a_place_that_takes_nothing_is_asked_once(
+    harness: DeliveryHarness, code: int
+) -> None:
     status = 404 if code in {10003, 10004, 10013, 10015} else 403
-    desk.discord.faults.error(*POST, status, code)
-    error = await refused(desk)
+    harness.discord.faults.error(*POST, status, code)
+    error = await refused(harness)
     assert type(error) is ThreadGone
     assert error.sentence
-    assert (desk.count(POST), desk.said) == (1, [])
+    assert (harness.count(POST), harness.said) == (1, [])
 
 
-async def test_the_lacking_permission_is_named(desk: Desk) -> None:
-    desk.discord.faults.error(*POST, 403, 50013)
-    assert "Attach Files" in (await refused(desk)).sentence
+async def test_the_lacking_permission_is_named(harness: DeliveryHarness) -> None:
+    harness.discord.faults.error(*POST, 403, 50013)
+    assert "Attach Files" in (await refused(harness)).sentence
 
 
 async def test_what_may_have_been_posted_is_not_posted_elsewhere_once_nothing_is_let_in(
-    desk: Desk,
+    harness: DeliveryHarness,
 ) -> None:
-    desk.discord.faults.drop(*POST, when="after")
-    assert isinstance(await refused(desk), DeliveryUnavailable)
-    desk.discord.faults.error(*POST, 403, 50013)
-    assert isinstance(await refused(desk), PostedBefore)
-    assert len(desk.said) == 1
+    harness.discord.faults.drop(*POST, when="after")
+    assert isinstance(await refused(harness), DeliveryUnavailable)
+    harness.discord.faults.error(*POST, 403, 50013)
+    assert isinstance(await refused(harness), PostedBefore)
+    assert len(harness.said) == 1
 
 
-async def test_a_clock_that_was_put_back_posts_nothing_twice(desk: Desk) -> None:
-    desk.discord.faults.drop(*POST, when="after")
-    assert isinstance(await refused(desk), DeliveryUnavailable)
-    desk.clock.set_wall(hours=-1)
-    desk.clock.move(minutes=10)
-    await desk.post()
-    assert len(desk.said) == 1
+async def test_a_clock_that_was_put_back_posts_nothing_twice(harness: DeliveryHarness) -> None:
+    harness.discord.faults.drop(*POST, when="after")
+    assert isinstance(await refused(harness), DeliveryUnavailable)
+    harness.clock.set_wall(hours=-1)
+    harness.clock.move(minutes=10)
+    await harness.post()
+    assert len(harness.said) == 1
 
 
-async def test_a_message_that_was_deleted_meanwhile_is_not_posted_again(desk: Desk) -> None:
-    await desk.post()
-    desk.discord.posting.remove(desk.said[0])
-    assert type(await refused(desk)) is PostedBefore
-    assert desk.said == []
+async def test_a_message_that_was_deleted_meanwhile_is_not_posted_again(
+    harness: DeliveryHarness,
+) -> None:
+    await harness.post()
+    harness.discord.posting.remove(harness.said[0])
+    assert type(await refused(harness)) is PostedBefore
+    assert harness.said == []
 
 
-async def test_who_only_stands_by_finds_a_post_whose_nonce_is_forgotten(desk: Desk) -> None:
-    desk.discord.faults.drop(*POST, when="after")
-    assert isinstance(await refused(desk), DeliveryUnavailable)
-    desk.clock.move(minutes=10)
-    desk.discord.clock.move(minutes=10)
-    found = await desk.post()
-    assert [str(each.id) for each in desk.said] == [found.message]
-    assert desk.count(POST) == 1
+async def test_who_only_stands_by_finds_a_post_whose_nonce_is_forgotten(
+    harness: DeliveryHarness,
+) -> None:
+    harness.discord.faults.drop(*POST, when="after")
+    assert isinstance(await refused(harness), DeliveryUnavailable)
+    harness.clock.move(minutes=10)
+    harness.discord.clock.move(minutes=10)
+    found = await harness.post()
+    assert [str(each.id) for each in harness.said] == [found.message]
+    assert harness.count(POST) == 1
 
 
 @pytest.mark.parametrize("hidden", [Permission.READ_MESSAGE_HISTORY, Permission.VIEW_CHANNEL])
 async def test_who_only_stands_by_posts_nothing_where_it_cannot_look(
-    desk: Desk, hidden: Permission
+    harness: DeliveryHarness, hidden: Permission
 ) -> None:
-    desk.discord.faults.drop(*POST, when="after")
-    await refused(desk)
-    desk.discord.overwrite(desk.ana.here, desk.discord.app.bot, deny=hidden)
-    desk.clock.move(minutes=10)
-    desk.discord.clock.move(minutes=10)
-    error = await refused(desk)
+    harness.discord.faults.drop(*POST, when="after")
+    await refused(harness)
+    harness.discord.overwrite(harness.ana.here, harness.discord.app.bot, deny=hidden)
+    harness.clock.move(minutes=10)
+    harness.discord.clock.move(minutes=10)
+    error = await refused(harness)
     assert type(error) is PostedBefore
     assert "Read Message History" in error.sentence
-    assert desk.count(POST) == 1
+    assert harness.count(POST) == 1
 
 
-async def test_who_only_stands_by_knows_what_a_boosted_server_takes(desk: Desk) -> None:
-    assert desk.ana.here.guild is not None
-    desk.ana.here.guild.boost_tier = 3
-    await desk.status()
-    assert desk.delivery.limits(desk.thread).max_upload_bytes == 100 * MIB
-    await desk.post()
-    assert len(desk.discord.requests_to("GET", r"^/guilds/\d+$")) == 1
-    desk.discord.faults.error(*POST, 413, 40005)
-    desk.memo = Memory()
-    assert isinstance(await refused(desk, desk.delivered(bytes=60 * MIB)), DeliveryUnavailable)
-    assert desk.delivery.limits(desk.thread).max_upload_bytes == 50 * MIB
+async def test_who_only_stands_by_knows_what_a_boosted_server_takes(
+    harness: DeliveryHarness,
+) -> None:
+    assert harness.ana.here.guild is not None
+    harness.ana.here.guild.boost_tier = 3
+    await harness.status()
+    assert harness.delivery.limits(harness.thread).max_upload_bytes == 100 * MIB
+    await harness.post()
+    assert len(harness.discord.requests_to("GET", r"^/guilds/\d+$")) == 1
+    harness.discord.faults.error(*POST, 413, 40005)
+    harness.memo = Memory()
+    assert isinstance(
+        await refused(harness, harness.delivered(bytes=60 * MIB)), DeliveryUnavailable
+    )
+    assert harness.delivery.limits(harness.thread).max_upload_bytes == 50 * MIB
 
 
-async def test_without_the_history_a_clip_answers_nobody(desk: Desk) -> None:
-    await desk.status()
-    desk.discord.faults.error(*POST, 400, 160002)
-    await desk.post()
-    assert (desk.said[-1].reference, desk.count(POST)) == (None, 3)
+async def test_without_the_history_a_clip_answers_nobody(harness: DeliveryHarness) -> None:
+    await harness.status()
+    harness.discord.faults.error(*POST, 400, 160002)
+    await harness.post()
+    assert (harness.said[-1].reference, harness.count(POST)) == (None, 3)
 
 
 async def test_a_form_that_is_refused_is_tried_without_the_reply_and_then_later(
-    desk: Desk,
+    harness: DeliveryHarness,
 ) -> None:
-    await desk.status()
-    desk.discord.faults.error(*POST, 400, 50035, times=2)
-    error = await refused(desk)
+    await harness.status()
+    harness.discord.faults.error(*POST, 400, 50035, times=2)
+    error = await refused(harness)
     assert isinstance(error, DeliveryUnavailable)
-    assert desk.count(POST) == 3
+    assert harness.count(POST) == 3
 
 
-async def test_a_status_message_that_is_refused_for_its_form_is_given_up(desk: Desk) -> None:
-    desk.discord.faults.error(*POST, 400, 50006)
-    assert type(await refused(desk, n.Accepted(about=desk.about()))) is ThreadGone
+async def test_a_status_message_that_is_refused_for_its_form_is_given_up(
+    harness: DeliveryHarness,
+) -> None:
+    harness.discord.faults.error(*POST, 400, 50006)
+    assert type(await refused(harness, n.Accepted(about=harness.about()))) is ThreadGone
 
 
 @pytest.mark.parametrize("code", [200000, 240000])
-async def test_words_that_are_not_welcome_are_left_out(desk: Desk, code: int) -> None:
-    await desk.status()
-    desk.discord.faults.error(*POST, 400, 160002)
-    desk.discord.faults.error(*POST, 400, code)
-    await desk.post()
-    clip = desk.said[-1]
+async def test_words_that_are_not_welcome_are_left_out(
+    harness: DeliveryHarness, code: int
+) -> None:
+    await harness.status()
+    harness.discord.faults.error(*POST, 400, 160002)
+    harness.discord.faults.error(*POST, 400, code)
+    await harness.post()
+    clip = harness.said[-1]
     [attachment] = clip.attachments
-    assert desk.count(POST) == 4
+    assert harness.count(POST) == 4
     shown = f"{clip.content} {attachment.filename} {attachment.description}"
     assert "fox" not in shown
     assert JOB in shown
 
 
-async def test_a_clip_that_is_too_large_lowers_what_the_place_takes(desk: Desk) -> None:
-    desk.discord.faults.error(*POST, 413, 40005, times=3)
-    assert desk.delivery.limits(desk.thread).max_upload_bytes == 20 * MIB
+async def test_a_clip_that_is_too_large_lowers_what_the_place_takes(
+    harness: DeliveryHarness,
+) -> None:
+    harness.discord.faults.error(*POST, 413, 40005, times=3)
+    assert harness.delivery.limits(harness.thread).max_upload_bytes == 20 * MIB
     for size, then in ((15 * MIB, 10 * MIB), (9 * MIB, 8 * MIB), (300_000, 150_000)):
-        error = await refused(desk, desk.delivered(bytes=size))
+        error = await refused(harness, harness.delivered(bytes=size))
         assert isinstance(error, DeliveryUnavailable)
-        assert desk.delivery.limits(desk.thread).max_upload_bytes == then
-    assert desk.count(POST) == 3
+        assert harness.delivery.limits(harness.thread).max_upload_bytes == then
+    assert harness.count(POST) == 3
 
 
-async def test_a_picture_of_a_clip_that_is_too_large_is_the_end(desk: Desk) -> None:
-    desk.discord.faults.add(*POST, status=413, json={"message": "from a proxy"})
-    error = await refused(desk, desk.delivered(form="poster", original_link="https://x.example/c"))
+async def test_a_picture_of_a_clip_that_is_too_large_is_the_end(harness: DeliveryHarness) -> None:
+    harness.discord.faults.add(*POST, status=413, json={"message": "from a proxy"})
+    error = await refused(
+        harness, harness.delivered(form="poster", original_link="https://x.example/c")
+    )
     assert isinstance(error, ClipTooLarge)
 
 
@@ -358,287 +378,305 @@ async def test_a_picture_of_a_clip_that_is_too_large_is_the_end(desk: Desk) -> N
     ],
 )
 async def test_who_is_shut_out_stays_away_for_a_while(
-    desk: Desk, status: int, code: int, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+    harness: DeliveryHarness,
+    status: int,
+    code: int,
+    headers: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     json = {"message": "no", "code": code}
-    desk.discord.faults.add(*POST, status=status, json=json, headers=headers)
-    error = await refused(desk)
+    harness.discord.faults.add(*POST, status=status, json=json, headers=headers)
+    error = await refused(harness)
     assert isinstance(error, DeliveryUnavailable)
     pause = 90 if "Retry-After" in headers else refusals.SHUT_OUT_SECONDS
     assert error.retry_after == pause
     for _ in range(5):
-        again = await refused(desk)
+        again = await refused(harness)
         assert isinstance(again, DeliveryUnavailable)
         assert again.retry_after is not None
         assert again.retry_after <= pause
-    assert desk.count(POST) == 1
-    desk.clock.move(seconds=pause + 1)
-    await desk.post()
-    assert len(desk.said) == 1
-    assert desk.discord.token not in caplog.text
+    assert harness.count(POST) == 1
+    harness.clock.move(seconds=pause + 1)
+    await harness.post()
+    assert len(harness.said) == 1
+    assert harness.discord.token not in caplog.text
 
 
-async def test_a_pause_that_discord_asks_for_is_kept(desk: Desk) -> None:
-    desk.discord.faults.too_many(*POST, retry_after=0.05)
-    await desk.post()
-    assert (desk.count(POST), len(desk.said)) == (2, 1)
+async def test_a_pause_that_discord_asks_for_is_kept(harness: DeliveryHarness) -> None:
+    harness.discord.faults.too_many(*POST, retry_after=0.05)
+    await harness.post()
+    assert (harness.count(POST), len(harness.said)) == (2, 1)
 
 
-async def test_a_long_pause_is_left_to_the_job(desk: Desk) -> None:
-    desk.discord.faults.too_many(*POST, retry_after=300.0)
-    error = await refused(desk)
+async def test_a_long_pause_is_left_to_the_job(harness: DeliveryHarness) -> None:
+    harness.discord.faults.too_many(*POST, retry_after=300.0)
+    error = await refused(harness)
     assert isinstance(error, DeliveryUnavailable)
-    assert (error.retry_after, desk.count(POST)) == (300.0, 1)
+    assert (error.retry_after, harness.count(POST)) == (300.0, 1)
 
 
 @pytest.mark.parametrize(("status", "code"), [(503, 0), (503, 130000), (400, 12345), (404, 0)])
-async def test_what_may_pass_is_tried_again_later(desk: Desk, status: int, code: int) -> None:
-    desk.discord.faults.error(*POST, status, code)
-    assert isinstance(await refused(desk), DeliveryUnavailable)
-    assert desk.count(POST) == 1
-    await desk.post()
-    assert len(desk.said) == 1
+async def test_what_may_pass_is_tried_again_later(
+    harness: DeliveryHarness, status: int, code: int
+) -> None:
+    harness.discord.faults.error(*POST, status, code)
+    assert isinstance(await refused(harness), DeliveryUnavailable)
+    assert harness.count(POST) == 1
+    await harness.post()
+    assert len(harness.said) == 1
 
 
-async def test_a_short_fault_is_bridged(desk: Desk) -> None:
-    desk.discord.faults.error(*POST, 500, 0)
-    await desk.post()
-    assert (desk.count(POST), len(desk.said)) == (2, 1)
+async def test_a_short_fault_is_bridged(harness: DeliveryHarness) -> None:
+    harness.discord.faults.error(*POST, 500, 0)
+    await harness.post()
+    assert (harness.count(POST), len(harness.said)) == (2, 1)
 
 
-async def test_a_connection_cut_before_is_no_post(desk: Desk) -> None:
-    desk.discord.faults.drop(*POST)
-    assert isinstance(await refused(desk), DeliveryUnavailable)
-    await desk.post()
-    assert (desk.count(POST), len(desk.said)) == (2, 1)
+async def test_a_connection_cut_before_is_no_post(harness: DeliveryHarness) -> None:
+    harness.discord.faults.drop(*POST)
+    assert isinstance(await refused(harness), DeliveryUnavailable)
+    await harness.post()
+    assert (harness.count(POST), len(harness.said)) == (2, 1)
 
 
 @pytest.mark.parametrize("how", ["drop", "delay", "503"])
-async def test_an_answer_that_is_lost_makes_no_second_message(desk: Desk, how: str) -> None:
+async def test_an_answer_that_is_lost_makes_no_second_message(
+    harness: DeliveryHarness, how: str
+) -> None:
     match how:
         case "drop":
-            desk.discord.faults.drop(*POST, when="after")
+            harness.discord.faults.drop(*POST, when="after")
         case "delay":
-            desk.delivery._patience = 0.3
-            desk.discord.faults.delay(*POST, 0.6, when="after")
+            harness.delivery._patience = 0.3
+            harness.discord.faults.delay(*POST, 0.6, when="after")
         case _:
-            desk.discord.faults.add(*POST, status=503, when="after")
-    assert isinstance(await refused(desk), DeliveryUnavailable)
-    desk.delivery._patience = 5.0
-    ref = await desk.post()
-    assert [str(each.id) for each in desk.said] == [ref.message]
-    assert desk.count(POST) == 2
+            harness.discord.faults.add(*POST, status=503, when="after")
+    assert isinstance(await refused(harness), DeliveryUnavailable)
+    harness.delivery._patience = 5.0
+    ref = await harness.post()
+    assert [str(each.id) for each in harness.said] == [ref.message]
+    assert harness.count(POST) == 2
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_question_is_not_taken_for_the_status_it_stands_beside(
-    desk: Desk, when: Any
+    harness: DeliveryHarness, when: Any
 ) -> None:
-    asked, key = n.ConsentAsked(about=desk.about(), owner="77"), f"{JOB}:consent:0"
+    asked, key = n.ConsentAsked(about=harness.about(), owner="77"), f"{JOB}:consent:0"
     # Where nobody need be known before its past is looked through.
-    place, post = desk.place(desk.ana.dm), desk.delivery.post
-    status = n.Accepted(about=desk.about())
+    place, post = harness.place(harness.ana.dm), harness.delivery.post
+    status = n.Accepted(about=harness.about())
     first = await post(place, status, key=f"{JOB}:status", memo=Memory())
-    desk.discord.faults.drop(*POST, when=when)
+    harness.discord.faults.drop(*POST, when=when)
     with pytest.raises(DeliveryUnavailable):
-        await post(place, asked, key=key, memo=desk.memo)
+        await post(place, asked, key=key, memo=harness.memo)
     # Long enough that Discord has forgotten the nonce; it was answered meanwhile.
-    desk.clock.move(seconds=100)
-    ref = await post(place, replace(asked, answer="over"), key=key, memo=desk.memo)
-    said = [str(each.id) for each in desk.discord.said(desk.ana.dm)]
+    harness.clock.move(seconds=100)
+    ref = await post(place, replace(asked, answer="over"), key=key, memo=harness.memo)
+    said = [str(each.id) for each in harness.discord.said(harness.ana.dm)]
     assert said == [first.message, ref.message]
 
 
-async def test_who_is_silent_is_not_waited_for_for_ever(desk: Desk) -> None:
-    gate = desk.discord.faults.hold(*POST)
-    desk.delivery._patience = 0.1
-    error = await refused(desk)
+async def test_who_is_silent_is_not_waited_for_for_ever(harness: DeliveryHarness) -> None:
+    gate = harness.discord.faults.hold(*POST)
+    harness.delivery._patience = 0.1
+    error = await refused(harness)
     assert isinstance(error, DeliveryUnavailable)
     gate.open()
 
 
-async def test_a_bot_that_is_not_connected_says_so(desk: Desk) -> None:
-    assert desk.delivery._client is not None
-    await desk.delivery._client.close()
-    assert isinstance(await refused(desk), DeliveryUnavailable)
-    assert desk.count(POST) == 0
+async def test_a_bot_that_is_not_connected_says_so(harness: DeliveryHarness) -> None:
+    assert harness.delivery._client is not None
+    await harness.delivery._client.close()
+    assert isinstance(await refused(harness), DeliveryUnavailable)
+    assert harness.count(POST) == 0
 
 
 # ---- edits -------------------------------------------------------------------------------------
 
 
-async def test_a_status_message_is_edited_in_place(desk: Desk) -> None:
-    status = await desk.status()
-    await desk.delivery.edit(status, desk.done())
-    [message] = desk.said
+async def test_a_status_message_is_edited_in_place(harness: DeliveryHarness) -> None:
+    status = await harness.status()
+    await harness.delivery.edit(status, harness.done())
+    [message] = harness.said
     assert message.content.startswith("**Delivered**")
     assert message.buttons == {}
     assert not message.pings
 
 
-async def test_an_edit_in_an_archived_thread_waits_for_something_to_say(desk: Desk) -> None:
-    thread = await desk.ana.open_thread(desk.ana.here, "foxes")
-    place = desk.place(thread)
-    memo, told = Memory(), desk.about()
-    status = await desk.delivery.post(
+async def test_an_edit_in_an_archived_thread_waits_for_something_to_say(
+    harness: DeliveryHarness,
+) -> None:
+    thread = await harness.ana.open_thread(harness.ana.here, "foxes")
+    place = harness.place(thread)
+    memo, told = Memory(), harness.about()
+    status = await harness.delivery.post(
         place, n.Accepted(about=told), key=f"{JOB}:status", memo=memo
     )
-    await desk.ana.archive(thread)
-    await desk.delivery.edit(status, n.Fetching(about=told))
-    assert desk.discord.world.channels[thread.id].is_archived
+    await harness.ana.archive(thread)
+    await harness.delivery.edit(status, n.Fetching(about=told))
+    assert harness.discord.world.channels[thread.id].is_archived
     failed = n.Failed(about=told, code="provider", sentence="It broke.", charged=Micros(0))
-    await desk.delivery.edit(status, failed)
+    await harness.delivery.edit(status, failed)
     assert not thread.is_archived
-    [message] = desk.discord.said(thread)
+    [message] = harness.discord.said(thread)
     assert "It broke." in message.content
 
 
-async def test_an_edit_in_a_locked_thread_is_given_up(desk: Desk) -> None:
-    status = await desk.status()
-    desk.discord.faults.error(*EDIT, 400, 50083, times=2)
+async def test_an_edit_in_a_locked_thread_is_given_up(harness: DeliveryHarness) -> None:
+    status = await harness.status()
+    harness.discord.faults.error(*EDIT, 400, 50083, times=2)
     with pytest.raises(ThreadGone):
-        await desk.delivery.edit(status, desk.done())
+        await harness.delivery.edit(status, harness.done())
 
 
-async def test_an_edit_of_a_deleted_message_is_given_up(desk: Desk) -> None:
-    status = await desk.status()
-    desk.discord.posting.remove(desk.said[0])
+async def test_an_edit_of_a_deleted_message_is_given_up(harness: DeliveryHarness) -> None:
+    status = await harness.status()
+    harness.discord.posting.remove(harness.said[0])
     with pytest.raises(ThreadGone) as caught:
-        await desk.delivery.edit(status, desk.done())
+        await harness.delivery.edit(status, harness.done())
     assert type(caught.value) is ThreadGone
 
 
-async def test_words_that_are_not_welcome_are_left_out_of_an_edit(desk: Desk) -> None:
-    status = await desk.status()
-    desk.discord.faults.error(*EDIT, 400, 200000)
-    await desk.delivery.edit(status, n.Fetching(about=desk.about()))
-    assert "fox" not in desk.said[0].content
-    assert desk.count(EDIT) == 2
+async def test_words_that_are_not_welcome_are_left_out_of_an_edit(
+    harness: DeliveryHarness,
+) -> None:
+    status = await harness.status()
+    harness.discord.faults.error(*EDIT, 400, 200000)
+    await harness.delivery.edit(status, n.Fetching(about=harness.about()))
+    assert "fox" not in harness.said[0].content
+    assert harness.count(EDIT) == 2
 
 
-async def no_more_edits(desk: Desk, message: MessageRef, **limit: Any) -> None:
+async def no_more_edits(harness: DeliveryHarness, message: MessageRef, **limit: Any) -> None:
     """Discord takes no more edits of old messages in this one's channel."""
     given = {"code": 30046, "retry_after": 0.01, "times": 5, **limit}
-    desk.discord.faults.too_many(*EDIT, **given)
+    harness.discord.faults.too_many(*EDIT, **given)
     with pytest.raises(EditsPaused) as caught:
-        await desk.delivery.edit(message, desk.done())
+        await harness.delivery.edit(message, harness.done())
     known = given["retry_after"] if given["times"] == 1 else refusals.EDITS_PAUSE_SECONDS
     assert caught.value.retry_after == known
 
 
 @pytest.mark.parametrize("limit", [{}, {"retry_after": 90.0, "times": 1}])
 async def test_old_messages_of_a_channel_are_left_alone_for_a_while(
-    desk: Desk, limit: dict[str, float]
+    harness: DeliveryHarness, limit: dict[str, float]
 ) -> None:
-    old, other = await desk.status(), await desk.other_status(desk.ana.here)
-    assert desk.ana.here.guild is not None
-    elsewhere = desk.discord.channel(desk.ana.here.guild, "elsewhere")
-    far = await desk.other_status(elsewhere)
-    desk.clock.move(hours=2)
-    desk.discord.clock.move(hours=2)
-    new = await desk.other_status(desk.ana.here)
-    await no_more_edits(desk, old, **limit)
-    tried = desk.count(EDIT)
+    old, other = await harness.status(), await harness.other_status(harness.ana.here)
+    assert harness.ana.here.guild is not None
+    elsewhere = harness.discord.channel(harness.ana.here.guild, "elsewhere")
+    far = await harness.other_status(elsewhere)
+    harness.clock.move(hours=2)
+    harness.discord.clock.move(hours=2)
+    new = await harness.other_status(harness.ana.here)
+    await no_more_edits(harness, old, **limit)
+    tried = harness.count(EDIT)
     for each in (old, other):
         with pytest.raises(EditsPaused):
-            await desk.delivery.edit(each, desk.done())
-    assert desk.count(EDIT) == tried
-    await desk.delivery.edit(far, desk.done())
-    await desk.delivery.edit(new, desk.done())
-    desk.clock.move(seconds=95)
-    await desk.delivery.edit(old, desk.done())
-    assert desk.count(EDIT) == tried + 3
+            await harness.delivery.edit(each, harness.done())
+    assert harness.count(EDIT) == tried
+    await harness.delivery.edit(far, harness.done())
+    await harness.delivery.edit(new, harness.done())
+    harness.clock.move(seconds=95)
+    await harness.delivery.edit(old, harness.done())
+    assert harness.count(EDIT) == tried + 3
 
 
-async def test_a_young_message_that_is_to_wait_has_no_old_ones_wait_with_it(desk: Desk) -> None:
-    status = await desk.status()
-    desk.discord.faults.too_many(*EDIT, retry_after=90.0)
+async def test_a_young_message_that_is_to_wait_has_no_old_ones_wait_with_it(
+    harness: DeliveryHarness,
+) -> None:
+    status = await harness.status()
+    harness.discord.faults.too_many(*EDIT, retry_after=90.0)
     with pytest.raises(DeliveryUnavailable) as caught:
-        await desk.delivery.edit(status, desk.done())
+        await harness.delivery.edit(status, harness.done())
     assert not isinstance(caught.value, EditsPaused)
 
 
 async def test_what_takes_an_old_messages_place_answers_who_asked_and_not_that(
-    desk: Desk,
+    harness: DeliveryHarness,
 ) -> None:
-    await desk.status()
-    failed = n.Failed(about=desk.about(), code="x", sentence="It broke.", charged=Micros(0))
-    await desk.post(failed)
-    assert desk.said[-1].reference is None
+    await harness.status()
+    failed = n.Failed(about=harness.about(), code="x", sentence="It broke.", charged=Micros(0))
+    await harness.post(failed)
+    assert harness.said[-1].reference is None
 
 
 # ---- the rest of the port ----------------------------------------------------------------------
 
 
-async def test_a_last_word_said_anew_is_not_taken_for_the_old_message(desk: Desk) -> None:
+async def test_a_last_word_said_anew_is_not_taken_for_the_old_message(
+    harness: DeliveryHarness,
+) -> None:
     # Where nobody need be known before its past is looked through.
-    place, post = desk.place(desk.ana.dm), desk.delivery.post
-    status = n.Accepted(about=desk.about())
+    place, post = harness.place(harness.ana.dm), harness.delivery.post
+    status = n.Accepted(about=harness.about())
     old = await post(place, status, key=f"{JOB}:status", memo=Memory())
-    failed = n.Failed(about=desk.about(), code="x", sentence="It broke.", charged=Micros(0))
+    failed = n.Failed(about=harness.about(), code="x", sentence="It broke.", charged=Micros(0))
     # Only edits of messages that are an hour old are paused, and only then it is said anew.
-    for clock in (desk.clock, desk.discord.clock):
+    for clock in (harness.clock, harness.discord.clock):
         clock.move(minutes=55)
-    desk.discord.faults.drop(*POST, when="before")
+    harness.discord.faults.drop(*POST, when="before")
     with pytest.raises(DeliveryUnavailable):
-        await post(place, failed, key=f"{JOB}:last", memo=desk.memo)
-    for clock in (desk.clock, desk.discord.clock):
+        await post(place, failed, key=f"{JOB}:last", memo=harness.memo)
+    for clock in (harness.clock, harness.discord.clock):
         clock.move(seconds=100)
-    new = await post(place, failed, key=f"{JOB}:last", memo=desk.memo)
-    said = [str(each.id) for each in desk.discord.said(desk.ana.dm)]
+    new = await post(place, failed, key=f"{JOB}:last", memo=harness.memo)
+    said = [str(each.id) for each in harness.discord.said(harness.ana.dm)]
     assert said == [old.message, new.message]
 
 
-async def test_deleting_what_is_gone_is_fine(desk: Desk) -> None:
-    status = await desk.status()
-    await desk.delivery.delete(status)
-    await desk.delivery.delete(status)
-    assert desk.said == []
+async def test_deleting_what_is_gone_is_fine(harness: DeliveryHarness) -> None:
+    status = await harness.status()
+    await harness.delivery.delete(status)
+    await harness.delivery.delete(status)
+    assert harness.said == []
 
 
-async def test_a_message_in_an_archived_thread_can_be_deleted(desk: Desk) -> None:
-    thread = await desk.ana.open_thread(desk.ana.here, "foxes")
-    ref = await desk.delivery.post(desk.place(thread), desk.delivered(), key=KEY, memo=desk.memo)
-    await desk.ana.archive(thread)
-    desk.discord.faults.error("DELETE", "/messages/", 400, 50083)
-    await desk.delivery.delete(ref)
-    assert desk.discord.said(thread) == []
+async def test_a_message_in_an_archived_thread_can_be_deleted(harness: DeliveryHarness) -> None:
+    thread = await harness.ana.open_thread(harness.ana.here, "foxes")
+    ref = await harness.delivery.post(
+        harness.place(thread), harness.delivered(), key=KEY, memo=harness.memo
+    )
+    await harness.ana.archive(thread)
+    harness.discord.faults.error("DELETE", "/messages/", 400, 50083)
+    await harness.delivery.delete(ref)
+    assert harness.discord.said(thread) == []
 
 
-async def test_direct_messages_that_are_closed_are_no_place(desk: Desk) -> None:
-    desk.ana.user.accepts_direct_messages = False
-    direct = await desk.delivery.direct(desk.about().requester)
-    assert direct.channel == str(desk.ana.dm.id)
+async def test_direct_messages_that_are_closed_are_no_place(harness: DeliveryHarness) -> None:
+    harness.ana.user.accepts_direct_messages = False
+    direct = await harness.delivery.direct(harness.about().requester)
+    assert direct.channel == str(harness.ana.dm.id)
     with pytest.raises(ThreadGone, match="closed"):
-        await desk.delivery.post(direct, desk.delivered(), key=KEY, memo=desk.memo)
+        await harness.delivery.post(direct, harness.delivered(), key=KEY, memo=harness.memo)
 
 
-async def test_a_wait_for_the_status_message_ends(desk: Desk) -> None:
-    assert await desk.delivery.placed(JOB, 0.01) is None
+async def test_a_wait_for_the_status_message_ends(harness: DeliveryHarness) -> None:
+    assert await harness.delivery.placed(JOB, 0.01) is None
     async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(desk.delivery.placed(JOB, 5))
+        waiting = group.create_task(harness.delivery.placed(JOB, 5))
         await asyncio.sleep(0)
-        status = await desk.status()
+        status = await harness.status()
     assert waiting.result() == status
 
 
-async def test_a_try_that_was_surely_refused_leaves_no_doubt(desk: Desk) -> None:
-    desk.discord.faults.error(*POST, 403, 50013)
-    await refused(desk)
-    desk.clock.move(minutes=10)
-    await desk.post()
-    assert desk.discord.requests_to("GET", "/messages") == []
-    assert len(desk.said) == 1
+async def test_a_try_that_was_surely_refused_leaves_no_doubt(harness: DeliveryHarness) -> None:
+    harness.discord.faults.error(*POST, 403, 50013)
+    await refused(harness)
+    harness.clock.move(minutes=10)
+    await harness.post()
+    assert harness.discord.requests_to("GET", "/messages") == []
+    assert len(harness.said) == 1
 
 
 async def test_no_words_of_people_and_no_secret_are_logged(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: DeliveryHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    desk.discord.faults.error(*POST, 400, 50035)
+    harness.discord.faults.error(*POST, 400, 50035)
     with pytest.raises(DeliveryError):
-        await desk.post()
-    await desk.post()
+        await harness.post()
+    await harness.post()
     assert "discord.invalid_form" in caplog.text
     assert not re.search("fox", caplog.text)
-    assert desk.discord.token not in caplog.text
+    assert harness.discord.token not in caplog.text

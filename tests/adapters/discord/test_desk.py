@@ -12,7 +12,7 @@ import pytest
 from adapters.discord import create
 from bot.errors import DeliveryError
 from bot.request import Requester
-from tests.adapters.discord.conftest import GUILD, Street, Town
+from tests.adapters.discord.conftest import GUILD, Community, LocalDiscord
 from tests.adapters.web.visitor import browsing
 from tests.discord_server import Permission, Person
 from tests.discord_server.world import Message, User
@@ -36,39 +36,49 @@ def link_in(answer: Message) -> str:
     return found[1]
 
 
-async def test_who_manages_a_server_gets_a_link_to_its_desk_while_they_do(town: Town) -> None:
-    otto = town.discord.person("Otto", town.guild)
-    boss = town.discord.person("Boss", town.guild, allows=Permission.ADMINISTRATOR)
+async def test_who_manages_a_server_gets_a_link_to_its_desk_while_they_do(
+    local_discord: LocalDiscord,
+) -> None:
+    otto = local_discord.discord.person("Otto", local_discord.guild)
+    boss = local_discord.discord.person(
+        "Boss", local_discord.guild, allows=Permission.ADMINISTRATOR
+    )
     operator = {"discord_user": str(otto.id)}
     async with (
-        town.street(has_desk=True, operator=operator) as street,
-        browsing(street.house) as visitor,
+        local_discord.community(has_desk=True, operator=operator) as community,
+        browsing(community.bot) as visitor,
     ):
         page = await visitor.enter((await link_of(boss)).removeprefix(visitor.address))
         assert f"discord:{GUILD}" in page.html
-        street.later(minutes=6)
+        community.later(minutes=6)
         assert (await visitor.get("/desk")).status == 200
-        town.guild.members[boss.id].roles.clear()
+        local_discord.guild.members[boss.id].roles.clear()
         assert (await visitor.get("/desk")).status == 200
-        street.later(minutes=5)
+        community.later(minutes=5)
         assert (await visitor.get("/desk")).status == 401
         # Discord hides `/ray-admin` from who manages no server; the operator need not.
-        assert (await town.ana.answer(await town.ana.slash("ray help"))).components == []
+        assert (
+            await local_discord.ana.answer(await local_discord.ana.slash("ray help"))
+        ).components == []
         helped = await otto.answer(await otto.slash("ray help"))
         answer = await otto.answer(await otto.click(helped, "Open the desk"))
         page = await visitor.enter(link_in(answer))
         assert "every place" in page.html
         # Where the server's own settings show it to them, they may use it.
-        [admin] = [each for each in street.discord.commands.all() if each["name"] == "ray-admin"]
+        [admin] = [
+            each for each in community.discord.commands.all() if each["name"] == "ray-admin"
+        ]
         admin["default_member_permissions"] = None
         assert "every place" in (await visitor.enter(await link_of(otto))).html
-        helped.seen_by = town.ana.id
-        refused = await town.ana.answer(await town.ana.click(helped, "Open the desk"))
+        helped.seen_by = local_discord.ana.id
+        refused = await local_discord.ana.answer(
+            await local_discord.ana.click(helped, "Open the desk")
+        )
         assert "belongs to another version" in refused.content
 
 
-async def test_without_a_desk_it_is_said_how_to_get_one(street: Street) -> None:
-    boss = street.discord.person("Boss", street.guild, allows=Permission.MANAGE_GUILD)
+async def test_without_a_desk_it_is_said_how_to_get_one(community: Community) -> None:
+    boss = community.discord.person("Boss", community.guild, allows=Permission.MANAGE_GUILD)
     answer = await boss.answer(await boss.slash("ray-admin desk"))
     assert "The desk is not open here" in answer.content
     assert "enabled = true in" in answer.content
@@ -79,7 +89,7 @@ async def test_without_a_desk_it_is_said_how_to_get_one(street: Street) -> None:
 
 
 @asynccontextmanager
-async def standing_by(street: Street, town: Town) -> AsyncIterator[IsAdmin]:
+async def standing_by(community: Community, local_discord: LocalDiscord) -> AsyncIterator[IsAdmin]:
     """Another process, which signs in to Discord and does not listen."""
 
     class Beside:
@@ -88,8 +98,8 @@ async def standing_by(street: Street, town: Town) -> AsyncIterator[IsAdmin]:
         async def alone(self, _role: str, _work: object) -> None:
             await asyncio.Event().wait()
 
-    studio = street.house.studio_with(replicas=Beside())
-    adapter = create(town.settings(), studio, clock=town.clock)
+    studio = community.bot.studio_with(replicas=Beside())
+    adapter = create(local_discord.settings(), studio, clock=local_discord.clock)
     listening = asyncio.create_task(adapter.run())
     async with asyncio.timeout(10):
         while adapter._silent is None:
@@ -109,38 +119,44 @@ def to_requester(user: User) -> Requester:
 
 @pytest.mark.parametrize("is_listening", [True, False])
 async def test_discord_says_who_manages_a_server_now(
-    street: Street, town: Town, *, is_listening: bool
+    community: Community, local_discord: LocalDiscord, *, is_listening: bool
 ) -> None:
-    managed = town.discord.person("Boss", town.guild, allows=Permission.MANAGE_GUILD)
-    admin = town.discord.person("Admin", town.guild, allows=Permission.ADMINISTRATOR)
-    stranger = town.discord.person("Stranger")
+    managed = local_discord.discord.person(
+        "Boss", local_discord.guild, allows=Permission.MANAGE_GUILD
+    )
+    admin = local_discord.discord.person(
+        "Admin", local_discord.guild, allows=Permission.ADMINISTRATOR
+    )
+    stranger = local_discord.discord.person("Stranger")
 
     async def check(is_admin: IsAdmin) -> None:
         for each, holds in (
             (managed.user, True),
             (admin.user, True),
-            (town.guild.owner, True),
-            (town.ana.user, False),
+            (local_discord.guild.owner, True),
+            (local_discord.ana.user, False),
             (stranger.user, False),
         ):
             assert await is_admin(each) is holds, each.name
-        town.guild.roles[
-            next(iter(town.guild.members[managed.id].roles))
+        local_discord.guild.roles[
+            next(iter(local_discord.guild.members[managed.id].roles))
         ].permissions = Permission.NONE
         assert not await is_admin(managed.user)
-        del town.guild.members[admin.id]
+        del local_discord.guild.members[admin.id]
         assert not await is_admin(admin.user)
-        town.discord.faults.drop("GET", r"/members/", times=5)
+        local_discord.discord.faults.drop("GET", r"/members/", times=5)
         with pytest.raises(DeliveryError):
-            await is_admin(town.guild.owner)
-        town.discord.faults.clear()
-        town.discord.faults.add("GET", r"/members/", status=403, json={"message": "no", "code": 0})
+            await is_admin(local_discord.guild.owner)
+        local_discord.discord.faults.clear()
+        local_discord.discord.faults.add(
+            "GET", r"/members/", status=403, json={"message": "no", "code": 0}
+        )
         with pytest.raises(DeliveryError):
-            await is_admin(town.guild.owner)
+            await is_admin(local_discord.guild.owner)
 
     if is_listening:
-        adapter = street.house.app._adapters["discord"]
+        adapter = community.bot.app._adapters["discord"]
         await check(lambda user: adapter.is_admin(to_requester(user)))
         return
-    async with standing_by(street, town) as is_admin:
+    async with standing_by(community, local_discord) as is_admin:
         await check(is_admin)

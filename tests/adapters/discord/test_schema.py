@@ -11,7 +11,7 @@ import pytest
 
 from bot.job import JobState
 from bot.refs import JobId
-from tests.adapters.discord.conftest import Street, picture
+from tests.adapters.discord.conftest import Community, picture
 from tests.discord_server.openapi import check_requests, has_openapi
 from tests.discord_server.wire import Request
 
@@ -32,36 +32,36 @@ ROUTES = {
 }
 
 
-async def delivered(street: Street, job_id: str) -> None:
-    await street.house.until(JobId(job_id), JobState.DELIVERED)
-    street.later(seconds=6)
+async def delivered(community: Community, job_id: str) -> None:
+    await community.bot.until(JobId(job_id), JobState.DELIVERED)
+    community.later(seconds=6)
 
 
-async def test_all_that_is_said_in_a_long_day_fits_the_schema(street: Street) -> None:
-    asked = await street.ana.slash("ray animate", image=picture(), prompt="slow zoom")
-    clip = await street.clip()
-    job_id = _job_in((await street.ana.answer(asked)).content)
-    await delivered(street, job_id)
+async def test_all_that_is_said_in_a_long_day_fits_the_schema(community: Community) -> None:
+    asked = await community.ana.slash("ray animate", image=picture(), prompt="slow zoom")
+    clip = await community.clip()
+    job_id = _job_in((await community.ana.answer(asked)).content)
+    await delivered(community, job_id)
 
-    private = await street.ana.slash("ray create", prompt="a secret fox", private=True)
-    await street.discord.wait_for(lambda: private.original and private.original.attachments)
-    await street.ana.click(clip, "Remix")
-    retried = await street.ben.click(clip, "Variation")
-    await street.ben.answer(retried)
-    await street.discord.wait_for(lambda: len(street.clips()) >= 2)
+    private = await community.ana.slash("ray create", prompt="a secret fox", private=True)
+    await community.discord.wait_for(lambda: private.original and private.original.attachments)
+    await community.ana.click(clip, "Remix")
+    retried = await community.ben.click(clip, "Variation")
+    await community.ben.answer(retried)
+    await community.discord.wait_for(lambda: len(community.clips()) >= 2)
 
-    thread = await street.ana.open_thread(street.general, "foxes")
-    street.discord.faults.drop("POST", rf"^/channels/{thread.id}/messages$", when="after")
-    asked = await street.ana.slash("ray create", thread, prompt="a fox in a thread")
-    await street.discord.wait_for(lambda: asked.answer)
-    await street.hurry(lambda: street.clips(thread), minutes=3)
+    thread = await community.ana.open_thread(community.general, "foxes")
+    community.discord.faults.drop("POST", rf"^/channels/{thread.id}/messages$", when="after")
+    asked = await community.ana.slash("ray create", thread, prompt="a fox in a thread")
+    await community.discord.wait_for(lambda: asked.answer)
+    await community.hurry(lambda: community.clips(thread), minutes=3)
 
-    await street.delete(street.ana, clip)
-    await street.discord.wait_for(lambda: clip.is_deleted)
+    await community.delete(community.ana, clip)
+    await community.discord.wait_for(lambda: clip.is_deleted)
 
-    seen = {f"{each.method} {each.route}" for each in street.discord.requests}
+    seen = {f"{each.method} {each.route}" for each in community.discord.requests}
     assert seen >= ROUTES
-    assert check_requests(street.discord.requests) == []
+    assert check_requests(community.discord.requests) == []
 
 
 def _job_in(words: str) -> str:
@@ -70,10 +70,10 @@ def _job_in(words: str) -> str:
     return found[0]
 
 
-async def test_a_body_that_does_not_fit_is_found(street: Street) -> None:
-    await street.ana.slash("ray create", prompt="a red fox")
-    await street.clip()
-    sent = street.discord.requests_to("POST", r"^/channels/\d+/messages$")[-1]
+async def test_a_body_that_does_not_fit_is_found(community: Community) -> None:
+    await community.ana.slash("ray create", prompt="a red fox")
+    await community.clip()
+    sent = community.discord.requests_to("POST", r"^/channels/\d+/messages$")[-1]
     slips: list[dict[str, object]] = [
         {"nonce": "n" * 26},
         {"contents": "a red fox"},

@@ -18,14 +18,14 @@ from adapters.discord import Settings, create
 from adapters.discord.session import Client, Session, Wire
 from adapters.discord.standby import StandBy
 from bot.errors import ConfigError, StoreError
-from tests.adapters.discord.conftest import Street, Town
+from tests.adapters.discord.conftest import Community, LocalDiscord
 from tests.discord_server import DiscordServer, Guild, Intent, Person
 from tests.fakes import MovableClock
 from tests.ports import free_port
 
 
 @dataclass
-class Desk:
+class EventRecorder:
     """Who hears what comes in; it keeps all of it."""
 
     messages: asyncio.Queue[discord.Message] = field(default_factory=asyncio.Queue)
@@ -74,7 +74,7 @@ class Line:
     guild: Guild
     ana: Person
     clock: MovableClock
-    desk: Desk
+    recorder: EventRecorder
     session: Session | None = None
 
     def wire(self, **known: Any) -> Wire:
@@ -89,7 +89,9 @@ class Line:
     @asynccontextmanager
     async def open(self, **known: Any) -> AsyncIterator[Session]:
         """Run a session while the block runs; a fault in it ends the block with that fault."""
-        session = Session(self.desk, self.wire(**known), places=self.desk, clock=self.clock)
+        session = Session(
+            self.recorder, self.wire(**known), places=self.recorder, clock=self.clock
+        )
         async with asyncio.TaskGroup() as group:
             task = group.create_task(session.run())
             try:
@@ -101,7 +103,7 @@ class Line:
         """The session hears what somebody says to the bot."""
         await self.ana.say(self.ana.here, f"<@{self.discord.app.id}> {words}")
         async with asyncio.timeout(5):
-            while not (await self.desk.messages.get()).content.endswith(words):
+            while not (await self.recorder.messages.get()).content.endswith(words):
                 pass
 
     async def hurry(self, look: Callable[[], object]) -> None:
@@ -115,11 +117,11 @@ class Line:
 @pytest.fixture
 def line(discord_server: DiscordServer, clock: MovableClock) -> Line:
     guild = discord_server.guild("Foxes")
-    return Line(discord_server, guild, discord_server.person("Ana", guild), clock, Desk())
+    return Line(discord_server, guild, discord_server.person("Ana", guild), clock, EventRecorder())
 
 
 async def refusal(line: Line, **known: Any) -> str:
-    session = Session(line.desk, line.wire(**known), places=line.desk, clock=line.clock)
+    session = Session(line.recorder, line.wire(**known), places=line.recorder, clock=line.clock)
     with pytest.raises(ConfigError) as caught:
         async with asyncio.timeout(5):
             await session.run()
@@ -152,7 +154,7 @@ async def test_a_token_that_is_refused_later_is_told_and_tried_again(line: Line)
         line.discord.app.token = "reset meanwhile"
         began = line.clock.boottime()
         line.discord.gateway.close_all(4004)
-        await line.hurry(lambda: line.desk.refusals)
+        await line.hurry(lambda: line.recorder.refusals)
         assert "token: Discord does not accept it." in (session.trouble or "")
         await line.hurry(lambda: line.discord.invalid_requests == 2)
         assert line.clock.boottime() - began >= 2 * 300
@@ -160,7 +162,7 @@ async def test_a_token_that_is_refused_later_is_told_and_tried_again(line: Line)
         await line.hurry(lambda: line.discord.gateway.connected)
         await line.heard("hello again")
         assert session.trouble is None
-    assert set(line.desk.refusals) == {line.desk.refusals[0]}
+    assert set(line.recorder.refusals) == {line.recorder.refusals[0]}
 
 
 @dataclass
@@ -178,32 +180,34 @@ class Standing:
 async def test_who_was_let_in_while_it_stood_by_bears_a_refusal_as_well(line: Line) -> None:
     replicas, ready = Standing(), asyncio.Event()
     studio: Any = SimpleNamespace(replicas=replicas)
-    session = Session(line.desk, line.wire(), places=line.desk, clock=line.clock)
+    session = Session(line.recorder, line.wire(), places=line.recorder, clock=line.clock)
     stand_by = StandBy(line.wire(), studio, session, clock=line.clock, ready=lambda _: ready.set())
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         task = group.create_task(stand_by.run())
         await ready.wait()
         line.discord.app.token = "reset meanwhile"
         replicas.other_ended.set()
-        await line.hurry(lambda: line.desk.refusals)
+        await line.hurry(lambda: line.recorder.refusals)
         task.cancel()
 
 
-async def test_a_token_that_is_refused_later_leaves_all_else_to_go_on(town: Town) -> None:
-    async with town.street() as street:
-        town.discord.app.token = "reset meanwhile"
-        town.discord.gateway.close_all(4004)
+async def test_a_token_that_is_refused_later_leaves_all_else_to_go_on(
+    local_discord: LocalDiscord,
+) -> None:
+    async with local_discord.community() as community:
+        local_discord.discord.app.token = "reset meanwhile"
+        local_discord.discord.gateway.close_all(4004)
         query = text("SELECT sentence FROM operator_notices")
         async with asyncio.timeout(10):
             while not (
-                said := await street.house.app.database.read(
+                said := await community.bot.app.database.read(
                     lambda conn: conn.execute(query).scalars().all()
                 )
             ):
                 await asyncio.sleep(0.02)
         [sentence] = said
         assert sentence.endswith("Then restart Raybot. All but Discord goes on until then.")
-        await street.house.delivered(await street.house.ask())
+        await community.bot.delivered(await community.bot.ask())
 
 
 async def test_discord_that_is_away_is_waited_for(line: Line) -> None:
@@ -224,11 +228,11 @@ async def test_discord_that_is_away_is_waited_for(line: Line) -> None:
 
 
 async def test_a_database_that_takes_nothing_at_the_sign_in_is_waited_for(line: Line) -> None:
-    line.desk.fault = StoreError("The database did not take it: database is locked.")
+    line.recorder.fault = StoreError("The database did not take it: database is locked.")
     async with line.open():
         await line.hurry(lambda: line.discord.gateway.connected)
         await line.heard("hello")
-    assert line.desk.online == 1
+    assert line.recorder.online == 1
 
 
 async def test_an_answer_that_makes_no_sense_is_waited_out(line: Line) -> None:
@@ -280,7 +284,7 @@ async def test_an_intent_that_is_refused_is_done_without(line: Line) -> None:
         assert not session.reads_messages
         assert line.discord.gateway.closes == [4014]
         await line.heard("hello")
-    assert line.desk.online == 2
+    assert line.recorder.online == 2
 
 
 # ---- coming back -------------------------------------------------------------------------------
@@ -298,7 +302,7 @@ async def test_a_cut_connection_is_resumed_with_what_was_missed(line: Line) -> N
         await line.heard("and again")
         assert session.resumes == 2
         assert len(line.discord.gateway.identifies) == 1
-    assert line.desk.online == 1
+    assert line.recorder.online == 1
 
 
 async def test_a_session_that_is_over_begins_anew_in_its_turn(line: Line) -> None:
@@ -310,7 +314,7 @@ async def test_a_session_that_is_over_begins_anew_in_its_turn(line: Line) -> Non
         await line.hurry(lambda: line.discord.gateway.connected)
         await line.heard("hello again")
     assert len(line.discord.gateway.identifies) == 2
-    assert line.desk.online == 1
+    assert line.recorder.online == 1
 
 
 async def test_two_identifies_are_never_close(line: Line) -> None:
@@ -368,77 +372,85 @@ def test_shards_that_cannot_be_are_refused(shards: dict[str, Any]) -> None:
 # ---- commands ----------------------------------------------------------------------------------
 
 
-def syncs(town: Town) -> int:
-    return len(town.discord.requests_to("PUT", "/commands$"))
+def syncs(local_discord: LocalDiscord) -> int:
+    return len(local_discord.discord.requests_to("PUT", "/commands$"))
 
 
-async def test_commands_are_told_once_until_they_change(town: Town) -> None:
-    async with town.street():
-        assert syncs(town) == 1
-    async with town.street() as street:
-        town.discord.gateway.drop_all()
-        await town.discord.wait_connected()
-        town.discord.gateway.invalidate()
-        await street.hurry(lambda: len(town.discord.gateway.identifies) == 3)
-        await town.discord.wait_connected()
-        asked = await street.ana.slash("ray help")
-        assert (await street.ana.answer(asked)).content
-    assert syncs(town) == 1
-    async with town.street({"dev_guild_ids": (town.guild.id,)}):
-        assert syncs(town) == 2
-    [_, last] = town.discord.requests_to("PUT", "/commands$")
-    assert f"/guilds/{town.guild.id}/" in last.path
+async def test_commands_are_told_once_until_they_change(local_discord: LocalDiscord) -> None:
+    async with local_discord.community():
+        assert syncs(local_discord) == 1
+    async with local_discord.community() as community:
+        local_discord.discord.gateway.drop_all()
+        await local_discord.discord.wait_connected()
+        local_discord.discord.gateway.invalidate()
+        await community.hurry(lambda: len(local_discord.discord.gateway.identifies) == 3)
+        await local_discord.discord.wait_connected()
+        asked = await community.ana.slash("ray help")
+        assert (await community.ana.answer(asked)).content
+    assert syncs(local_discord) == 1
+    async with local_discord.community({"dev_guild_ids": (local_discord.guild.id,)}):
+        assert syncs(local_discord) == 2
+    [_, last] = local_discord.discord.requests_to("PUT", "/commands$")
+    assert f"/guilds/{local_discord.guild.id}/" in last.path
 
 
 @pytest.mark.parametrize("where", ["everywhere", "one server"])
-async def test_commands_that_somebody_else_changed_are_told_again(town: Town, where: str) -> None:
-    adapter = {"dev_guild_ids": (town.guild.id,)} if where == "one server" else {}
-    async with town.street(adapter):
-        there = town.discord.commands.all(town.guild.id if where == "one server" else None)
+async def test_commands_that_somebody_else_changed_are_told_again(
+    local_discord: LocalDiscord, where: str
+) -> None:
+    adapter = {"dev_guild_ids": (local_discord.guild.id,)} if where == "one server" else {}
+    async with local_discord.community(adapter):
+        there = local_discord.discord.commands.all(
+            local_discord.guild.id if where == "one server" else None
+        )
         there[0]["options"].pop()
-    async with town.street(adapter) as street:
-        assert syncs(town) == 2
-        asked = await street.ana.slash("ray help")
-        assert (await street.ana.answer(asked)).content
-    async with town.street(adapter):
-        assert syncs(town) == 2
+    async with local_discord.community(adapter) as community:
+        assert syncs(local_discord) == 2
+        asked = await community.ana.slash("ray help")
+        assert (await community.ana.answer(asked)).content
+    async with local_discord.community(adapter):
+        assert syncs(local_discord) == 2
 
 
-async def test_commands_that_cannot_be_looked_at_stay(town: Town) -> None:
-    async with town.street():
+async def test_commands_that_cannot_be_looked_at_stay(local_discord: LocalDiscord) -> None:
+    async with local_discord.community():
         pass
-    town.discord.faults.error("GET", "/commands$", 403, 50001)
-    async with town.street() as street:
-        asked = await street.ana.slash("ray help")
-        assert (await street.ana.answer(asked)).content
-    assert syncs(town) == 1
+    local_discord.discord.faults.error("GET", "/commands$", 403, 50001)
+    async with local_discord.community() as community:
+        asked = await community.ana.slash("ray help")
+        assert (await community.ana.answer(asked)).content
+    assert syncs(local_discord) == 1
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 30034), (403, 50001), (503, 0)])
 async def test_a_sync_that_fails_leaves_yesterdays_commands(
-    town: Town, status: int, code: int
+    local_discord: LocalDiscord, status: int, code: int
 ) -> None:
-    async with town.street():
+    async with local_discord.community():
         pass
-    town.discord.faults.error("PUT", "/commands$", status, code)
-    async with town.street({"dev_guild_ids": (town.guild.id,)}) as street:
-        asked = await street.ana.slash("ray help")
-        assert (await street.ana.answer(asked)).content
-    async with town.street({"dev_guild_ids": (town.guild.id,)}):
-        assert syncs(town) == 3
+    local_discord.discord.faults.error("PUT", "/commands$", status, code)
+    async with local_discord.community({"dev_guild_ids": (local_discord.guild.id,)}) as community:
+        asked = await community.ana.slash("ray help")
+        assert (await community.ana.answer(asked)).content
+    async with local_discord.community({"dev_guild_ids": (local_discord.guild.id,)}):
+        assert syncs(local_discord) == 3
 
 
-async def test_who_has_made_too_many_commands_today_is_online_all_the_same(town: Town) -> None:
+async def test_who_has_made_too_many_commands_today_is_online_all_the_same(
+    local_discord: LocalDiscord,
+) -> None:
     """Discord asks to wait for hours, for which discord.py does not wait."""
-    town.discord.faults.too_many("PUT", "/commands$", code=30034, retry_after=7200.0)
-    async with town.street():
-        answer = await town.discord.wait_request("PUT", "/commands$")
+    local_discord.discord.faults.too_many("PUT", "/commands$", code=30034, retry_after=7200.0)
+    async with local_discord.community():
+        answer = await local_discord.discord.wait_request("PUT", "/commands$")
         assert answer.code == 30034
-    async with town.street() as street:
-        assert (await street.ana.answer(await street.ana.slash("ray help"))).content
-        assert syncs(town) == 2
+    async with local_discord.community() as community:
+        assert (await community.ana.answer(await community.ana.slash("ray help"))).content
+        assert syncs(local_discord) == 2
 
 
-async def test_commands_can_be_left_alone(open_street: Callable[..., Awaitable[Street]]) -> None:
-    street = await open_street({"sync_commands": False})
-    assert street.discord.requests_to("PUT", "/commands$") == []
+async def test_commands_can_be_left_alone(
+    open_community: Callable[..., Awaitable[Community]],
+) -> None:
+    community = await open_community({"sync_commands": False})
+    assert community.discord.requests_to("PUT", "/commands$") == []

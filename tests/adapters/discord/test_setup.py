@@ -14,7 +14,7 @@ from adapters.discord.refusals import SIGN_IN_REFUSED
 from bot.dialects import dream_machine
 from bot.errors import ConfigError, DeliveryUnavailable
 from bot.ports import ModelCapabilities
-from tests.adapters.discord.conftest import GUILD, Street
+from tests.adapters.discord.conftest import GUILD, Community
 from tests.discord_server import DiscordServer, Guild, Intent, Kind, Permission
 from tests.discord_server.permissions import BOT
 from tests.ports import free_port
@@ -134,19 +134,19 @@ async def test_whether_messages_may_be_read_and_what_it_means(
 
 
 async def test_commands_are_compared_with_this_versions(
-    open_street: Callable[..., Any], discord_server: DiscordServer
+    open_community: Callable[..., Any], discord_server: DiscordServer
 ) -> None:
     discord_server.guild("Owls")
     well, amiss = await said(discord_server, NONE)
     assert "there are no commands yet; the next start of Raybot brings them up to date" in well
     _, amiss = await said(discord_server, NONE, sync_commands=False)
     assert "there are no commands yet; sync_commands is off" in amiss[0]
-    street: Street = await open_street()
-    well, amiss = await said(street.discord)
+    community: Community = await open_community()
+    well, amiss = await said(community.discord)
     assert "the commands are those of this version" in well
     assert amiss == []
-    street.discord.commands.all(None)[0]["options"].pop(0)
-    _, [missing] = await said(street.discord)
+    community.discord.commands.all(None)[0]["options"].pop(0)
+    _, [missing] = await said(community.discord)
     assert missing == (
         "the commands are not those of this version (/ray create is missing); the next start of "
         "Raybot brings them up to date"
@@ -213,50 +213,50 @@ CHANGES: dict[str, Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], An
 
 @pytest.mark.parametrize("where", ["everywhere", "one server"])
 async def test_every_part_of_a_command_is_compared(
-    open_street: Callable[..., Any], foxes: Guild, where: str
+    open_community: Callable[..., Any], foxes: Guild, where: str
 ) -> None:
     adapter: dict[str, Any] = {"dev_guild_ids": [GUILD]} if where == "one server" else {}
-    street: Street = await open_street(adapter)
+    community: Community = await open_community(adapter)
     scope = GUILD if where == "one server" else None
-    kept = deepcopy(street.discord.commands.all(scope))
+    kept = deepcopy(community.discord.commands.all(scope))
     for what, change in CHANGES.items():
         if "places" in what and where == "one server":
             continue  # Of a server's own commands Discord tells none.
-        street.discord.commands.all(scope)[:] = there = deepcopy(kept)
+        community.discord.commands.all(scope)[:] = there = deepcopy(kept)
         change(*there)
-        _, [amiss] = await said(street.discord, **adapter)
+        _, [amiss] = await said(community.discord, **adapter)
         assert f" are not those of this version ({what}); the next start" in amiss
 
 
 async def test_what_discord_adds_of_its_own_is_no_difference(
-    open_street: Callable[..., Any],
+    open_community: Callable[..., Any],
 ) -> None:
-    street: Street = await open_street()
-    for each in street.discord.commands.all():
+    community: Community = await open_community()
+    for each in community.discord.commands.all():
         blur(each)
-    well, amiss = await said(street.discord)
+    well, amiss = await said(community.discord)
     assert "the commands are those of this version" in well
     assert amiss == []
 
 
 async def test_choices_are_those_of_the_video_services_of_today(
-    open_street: Callable[..., Any],
+    open_community: Callable[..., Any],
 ) -> None:
-    street: Street = await open_street()
-    _, [amiss] = await said(street.discord, models=(MODELS[0], *MODELS[2:]))
+    community: Community = await open_community()
+    _, [amiss] = await said(community.discord, models=(MODELS[0], *MODELS[2:]))
     assert "(/ray create: model; /ray animate: model; /ray story: model)" in amiss
-    well, amiss_without = await said(street.discord, models=())
+    well, amiss_without = await said(community.discord, models=())
     assert "the commands are not looked at, as no video service can be asked for one" in well
     assert amiss_without == []
 
 
-async def test_many_differences_are_a_few_words(open_street: Callable[..., Any]) -> None:
-    street: Street = await open_street()
-    [ray, _, menu] = street.discord.commands.all()
-    street.discord.commands.all()[:] = [ray, menu]
+async def test_many_differences_are_a_few_words(open_community: Callable[..., Any]) -> None:
+    community: Community = await open_community()
+    [ray, _, menu] = community.discord.commands.all()
+    community.discord.commands.all()[:] = [ray, menu]
     for each in part(ray, "create")["options"]:
         each["description"] = "?"
-    _, [amiss] = await said(street.discord)
+    _, [amiss] = await said(community.discord)
     assert "(/ray-admin is missing; /ray create: prompt; " in amiss
     assert amiss.count("/ray") == setup.SHOWN
     assert "; …)" in amiss

@@ -23,7 +23,7 @@ from tests.adapters.discord.virtual import (
     said,
     stage,
 )
-from tests.conftest import House
+from tests.conftest import RunningBot
 
 __all__ = ["stage"]
 
@@ -33,7 +33,7 @@ class Scene:
     """A server on its stage, and who runs it."""
 
     stage: Stage
-    house: House
+    bot: RunningBot
     boss: simcord.MemberActor
     judge: simcord.MemberActor
     office: simcord.ChannelHandle
@@ -60,11 +60,11 @@ class Scene:
 
 @asynccontextmanager
 async def scene_on(stage: Stage, **tables: Any) -> AsyncIterator[Scene]:
-    async with stage.bot(**tables) as house:
+    async with stage.bot(**tables) as bot:
         boss = staff(stage, "boss", manage_guild=True)
         judge = staff(stage, "judge", manage_messages=True)
-        yield Scene(stage, house, boss, judge, stage.guild.create_text_channel("office"))
-        await house.check_books()
+        yield Scene(stage, bot, boss, judge, stage.guild.create_text_channel("office"))
+        await bot.check_books()
 
 
 def staff(stage: Stage, name: str, **may: bool) -> simcord.MemberActor:
@@ -270,14 +270,14 @@ async def forget_ana(scene: Scene, fox: discord.Message) -> None:
 
 async def lose_the_place(scene: Scene) -> None:
     """The whole server goes seven days after it removed the bot."""
-    stage, house = scene.stage, scene.house
+    stage, bot = scene.stage, scene.bot
     await scene.ask(scene.ben, "a red fox")
     job_id = job_of((await stage.clip()).content)
     stage.env.backend.remove_guild(stage.guild.id)
     async with asyncio.timeout(20):
-        while not await house.app.database.read(places.away):
+        while not await bot.app.database.read(places.away):
             await asyncio.sleep(0.01)
-        while (await house.job(job_id)).erased_at is None:
+        while (await bot.job(job_id)).erased_at is None:
             stage.clock.move(hours=8)
             await asyncio.sleep(0.02)
-    assert (await house.job(job_id)).work.prompt == ""
+    assert (await bot.job(job_id)).work.prompt == ""

@@ -1,4 +1,4 @@
-"""All that can be made of a clip, in simcord's virtual Discord: one house, many clips."""
+"""All that can be made of a clip, in simcord's virtual Discord: one bot, many clips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.job import Job
 from bot.store import jobs
 from tests.adapters.discord.conftest import picture
 from tests.adapters.discord.virtual import Stage, fields, fill, job_of, orders, said, stage
-from tests.conftest import House
+from tests.conftest import RunningBot
 
 __all__ = ["stage"]
 #: Luma names no price for these two, so they are off until the operator enters one.
@@ -33,10 +33,10 @@ RELATIONS = (
 )
 
 
-async def all_jobs(stage: Stage, house: House) -> list[Job]:
+async def all_jobs(stage: Stage, bot: RunningBot) -> list[Job]:
     """Every job of Ana's, newest first."""
     person = f"discord:{stage.guild.id}:{stage.ana.id}"
-    read = house.app.database.read
+    read = bot.app.database.read
     return list(await read(lambda conn: jobs.of_person(conn, person, search="", page=1)))
 
 
@@ -48,10 +48,10 @@ async def send(
 
 
 async def test_everything_can_be_made_of_a_clip(stage: Stage) -> None:
-    async with stage.bot(luma={"prices": PRICES}) as house:
+    async with stage.bot(luma={"prices": PRICES}) as bot:
         await stage.ana.slash(stage.general, "ray create", prompt="a red fox", draft=True)
         fox = await stage.clip()
-        [first] = await all_jobs(stage, house)
+        [first] = await all_jobs(stage, bot)
         end = ("end.png", picture(320, 320, "blue"))
         shown = await stage.ana.click(fox, label="Extend")
         given = {"What happens next?": "it runs", "An image to end on": end}
@@ -69,17 +69,17 @@ async def test_everything_can_be_made_of_a_clip(stage: Stage) -> None:
             assert "Follow it here" in said(await stage.ana.click(fox, label=button))
         shown = await stage.ana.slash(stage.general, "ray more", id=first.id, act="join")
         await send(stage, shown, {"One of your clips": [job_of(extended.content)]})
-        made = [each for each in await all_jobs(stage, house) if each.id != first.id]
+        made = [each for each in await all_jobs(stage, bot) if each.id != first.id]
         kinds = sorted(each.request.relation or "" for each in made)
         assert kinds == sorted(RELATIONS)
         assert {each.parent for each in made} == {first.id}
         page = said(await stage.ana.slash(stage.general, "ray show", id=first.id))
         assert all(each.id in page for each in made[-3:])
-        await house.check_books()
+        await bot.check_books()
 
 
 async def test_a_story_a_still_and_presets(stage: Stage) -> None:
-    async with stage.bot(limits={"confirm_above_usd": 0.25}) as house:
+    async with stage.bot(limits={"confirm_above_usd": 0.25}) as bot:
         for setting, value in (("aspect_ratio", "9:16"), ("suffix", ", in watercolour")):
             changed = await stage.ana.slash(
                 stage.general, "ray settings", setting=setting, value=value
@@ -92,7 +92,7 @@ async def test_a_story_a_still_and_presets(stage: Stage) -> None:
         assert refused.response is not None
         again = await stage.ana.click(refused.response, label="Change the story")
         assert fields(again)["Shots"]["value"] == "a fox wakes"
-        assert await all_jobs(stage, house) == []
+        assert await all_jobs(stage, bot) == []
         await send(stage, again, {"Shots": "a fox wakes\nit runs"})
         [asks] = stage.of_bot()
         assert "Make it?" in asks.content
@@ -118,7 +118,7 @@ async def test_a_story_a_still_and_presets(stage: Stage) -> None:
         shown = await stage.ana.click(clip, label="Remix")
         await send(stage, shown, {"Prompt": "it flies", "Flags": "--ar 1:1 --loop"})
         await stage.clip(number=3)
-        await house.check_books()
+        await bot.check_books()
     made = orders(stage)
     shots = [each.prompt.partition(",")[0] for each in made[:3]]
     assert shots == ["a fox wakes", "a fox wakes", "it runs"]

@@ -7,18 +7,20 @@ import logging
 
 import pytest
 
-from tests.adapters.discord.conftest import Town
+from tests.adapters.discord.conftest import LocalDiscord
 
 
-async def stop_meanwhile(town: Town, method: str, path: str, *, speak: bool) -> None:
+async def stop_meanwhile(
+    local_discord: LocalDiscord, method: str, path: str, *, speak: bool
+) -> None:
     """Stop the bot while it waits for Discord, and wait until nothing of it is left."""
     others = asyncio.all_tasks()
-    async with town.street() as street:
-        gate = street.discord.faults.hold(method, path)
+    async with local_discord.community() as community:
+        gate = community.discord.faults.hold(method, path)
         if speak:
-            await street.ana.say(street.general, f"<@{street.discord.app.id}> help")
+            await community.ana.say(community.general, f"<@{community.discord.app.id}> help")
         else:
-            await street.ana.slash("ray jobs")
+            await community.ana.slash("ray jobs")
         async with asyncio.timeout(5):
             await gate.reached.wait()
     left = asyncio.all_tasks() - others - {asyncio.current_task()}
@@ -36,9 +38,13 @@ async def stop_meanwhile(town: Town, method: str, path: str, *, speak: bool) -> 
     ],
 )
 async def test_an_answer_under_way_is_no_fault(
-    town: Town, caplog: pytest.LogCaptureFixture, method: str, path: str, speak: bool
+    local_discord: LocalDiscord,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    speak: bool,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    await stop_meanwhile(town, method, path, speak=speak)
+    await stop_meanwhile(local_discord, method, path, speak=speak)
     assert [each.getMessage() for each in caplog.records if each.exc_info] == []
     assert "Traceback" not in caplog.text

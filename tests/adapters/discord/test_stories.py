@@ -5,84 +5,88 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from bot.request import StoryWork
-from tests.adapters.discord.conftest import Street
+from tests.adapters.discord.conftest import Community
 from tests.adapters.discord.test_commands import all_jobs
 from tests.discord_server import Message
 
-OpenStreet = Callable[..., Awaitable[Street]]
+OpenCommunity = Callable[..., Awaitable[Community]]
 LIMITS = {"confirm_above_usd": 0.2}
 
 
-async def status(street: Street) -> Message:
-    return await street.discord.wait_message(
-        street.general, lambda each: "Make it?" in each.content
+async def status(community: Community) -> Message:
+    return await community.discord.wait_message(
+        community.general, lambda each: "Make it?" in each.content
     )
 
 
 async def test_a_story_is_told_in_a_form_that_keeps_what_was_written(
-    open_street: OpenStreet,
+    open_community: OpenCommunity,
 ) -> None:
-    street = await open_street(limits=LIMITS)
-    asked = await street.ana.slash("ray story", aspect_ratio="9:16")
-    form = await street.ana.modal(asked)
+    community = await open_community(limits=LIMITS)
+    asked = await community.ana.slash("ray story", aspect_ratio="9:16")
+    form = await community.ana.modal(asked)
     fields = {each["label"]: each["component"] for each in form["components"]}
     assert list(fields) == ["Shots", "Length and size", "Flags"]
     assert fields["Flags"]["value"] == "--ar 9:16"
     assert all("$" in each["label"] for each in fields["Length and size"]["options"])
     values = {"Shots": "a fox wakes", "Length and size": ["9s 540p"], "Flags": "--ar 16:9"}
-    refused = await street.ana.answer(await street.ana.submit_modal(asked, values))
+    refused = await community.ana.answer(await community.ana.submit_modal(asked, values))
     assert refused.is_ephemeral
     assert "two shots or more" in refused.content
-    again = await street.ana.click(refused, "Change the story")
-    form = await street.ana.modal(again)
+    again = await community.ana.click(refused, "Change the story")
+    form = await community.ana.modal(again)
     fields = {each["label"]: each["component"] for each in form["components"]}
     assert [fields[name]["value"] for name in ("Shots", "Flags")] == ["a fox wakes", "--ar 16:9"]
     chosen = [each["value"] for each in fields["Length and size"]["options"] if each["default"]]
     assert chosen == ["9s 540p"]
-    assert await all_jobs(street) == []
+    assert await all_jobs(community) == []
     # A flag in a line is none of its words, and leaves the lines as they are.
     values["Shots"] = "a fox wakes --ar 16:9\n\nit runs | it sleeps"
-    await street.ana.answer(await street.ana.submit_modal(again, values))
-    asks = await status(street)
+    await community.ana.answer(await community.ana.submit_modal(again, values))
+    asks = await status(community)
     assert list(asks.buttons) == ["Confirm", "Cancel"]
-    [film] = await all_jobs(street)
+    [film] = await all_jobs(community)
     assert isinstance(film.work, StoryWork)
     assert film.work.shots == ("a fox wakes", "it runs", "it sleeps")
     assert (film.work.aspect_ratio, film.work.duration) == ("16:9", "9s")
     assert not film.request.is_private, "it was asked for under a private refusal, and is not it"
-    await street.ana.answer(await street.ana.click(asks, "Cancel"))
-    await street.house.check_books()
+    await community.ana.answer(await community.ana.click(asks, "Cancel"))
+    await community.bot.check_books()
 
 
 async def test_a_story_can_be_given_with_the_command_or_in_a_message(
-    open_street: OpenStreet,
+    open_community: OpenCommunity,
 ) -> None:
-    street = await open_street(limits=LIMITS)
-    refused = await street.ana.answer(
-        await street.ana.slash("ray story", lines="a fox | it runs", model="ray-2", private=True)
+    community = await open_community(limits=LIMITS)
+    refused = await community.ana.answer(
+        await community.ana.slash(
+            "ray story", lines="a fox | it runs", model="ray-2", private=True
+        )
     )
     assert "Make it?" in refused.content
-    [film] = await all_jobs(street)
+    [film] = await all_jobs(community)
     assert (film.work.kind, film.work.model, film.request.is_private) == ("story", "ray-2", True)
-    bot = f"<@{street.discord.app.bot.id}>"
-    await street.ben.say(street.general, f"{bot} story\na wolf wakes\nit runs")
-    assert "a wolf wakes" in (await status(street)).content
-    answer = await street.ana.answer(await street.ana.slash("ray story", lines="only one"))
+    bot = f"<@{community.discord.app.bot.id}>"
+    await community.ben.say(community.general, f"{bot} story\na wolf wakes\nit runs")
+    assert "a wolf wakes" in (await status(community)).content
+    answer = await community.ana.answer(await community.ana.slash("ray story", lines="only one"))
     assert list(answer.buttons) == ["Change the story"]
 
 
-async def test_flags_among_the_lines_of_a_story_are_no_shots(open_street: OpenStreet) -> None:
-    street = await open_street(limits=LIMITS)
-    await street.ana.slash("ray story", lines="a fox wakes | it runs --ar 9:16")
-    await status(street)
-    [film] = await all_jobs(street)
+async def test_flags_among_the_lines_of_a_story_are_no_shots(
+    open_community: OpenCommunity,
+) -> None:
+    community = await open_community(limits=LIMITS)
+    await community.ana.slash("ray story", lines="a fox wakes | it runs --ar 9:16")
+    await status(community)
+    [film] = await all_jobs(community)
     assert isinstance(film.work, StoryWork)
     assert (film.work.shots, film.work.aspect_ratio) == (("a fox wakes", "it runs"), "9:16")
 
 
-async def test_after_a_restart_the_story_has_to_be_told_again(street: Street) -> None:
-    answer = await street.ana.answer(await street.ana.slash("ray story", lines="only one"))
+async def test_after_a_restart_the_story_has_to_be_told_again(community: Community) -> None:
+    answer = await community.ana.answer(await community.ana.slash("ray story", lines="only one"))
     [button] = answer.components[0]["components"]
     button["custom_id"] = "ray:story:0123456789abcdef"
-    forgotten = await street.ana.answer(await street.ana.click(answer, "Change the story"))
+    forgotten = await community.ana.answer(await community.ana.click(answer, "Change the story"))
     assert "do not have your story any more" in forgotten.content

@@ -36,7 +36,7 @@ async def sure(actor: simcord.MemberActor, clip: discord.Message) -> simcord.Int
 
 
 async def test_a_prompt_becomes_a_clip_in_the_channel(stage: Stage) -> None:
-    async with stage.bot() as house:
+    async with stage.bot() as bot:
         asked = await stage.ana.slash(stage.general, "ray create", prompt="a red fox", loop=True)
         clip = await stage.clip()
         status = stage.of_bot()[0]
@@ -47,7 +47,7 @@ async def test_a_prompt_becomes_a_clip_in_the_channel(stage: Stage) -> None:
         assert [each.id for each in clip.mentions] == [stage.ana.id]
         assert clip.attachments[0].description
         assert [each.loop for each in orders(stage)] == [True]
-        await house.check_books()
+        await bot.check_books()
 
 
 async def test_a_picture_is_animated(stage: Stage) -> None:
@@ -167,12 +167,12 @@ async def test_a_message_without_an_image_opens_no_form(stage: Stage) -> None:
 
 
 async def test_a_reply_to_a_picture_without_the_intent_is_told_of_the_menu(stage: Stage) -> None:
-    async with stage.bot() as house:
+    async with stage.bot() as bot:
         shown = await stage.ben.send(stage.general, attachments=[("fox.png", picture())])
         await stage.ana.send(stage.general, f"{stage.mention} slow zoom", reply_to=shown)
         [answer] = stage.of_bot()
         assert ANIMATE in answer.content
-        await house.check_books()
+        await bot.check_books()
     assert orders(stage) == []
 
 
@@ -261,7 +261,7 @@ async def test_a_request_gets_a_thread_of_its_own_where_that_is_wanted(stage: St
 
 
 async def test_a_missing_permission_is_named_before_anything_starts(stage: Stage) -> None:
-    async with stage.bot() as house:
+    async with stage.bot() as bot:
         me = stage.guild.me
         assert me is not None
         closed = stage.guild.create_text_channel(
@@ -270,7 +270,7 @@ async def test_a_missing_permission_is_named_before_anything_starts(stage: Stage
         asked = await stage.ana.slash(closed, "ray create", prompt="a red fox")
         assert "Attach Files" in said(asked)
         assert stage.of_bot(closed) == []
-        await house.check_books()
+        await bot.check_books()
     assert orders(stage) == []
 
 
@@ -286,11 +286,11 @@ async def test_a_server_that_is_not_served_is_told_so_in_private(stage: Stage) -
 
 
 async def test_a_bad_image_is_refused_in_private(stage: Stage) -> None:
-    async with stage.bot() as house:
+    async with stage.bot() as bot:
         asked = await stage.ana.slash(stage.general, "ray animate", image=("fox.png", b"no image"))
         assert "image" in said(asked)
         assert stage.clips() == []
-        await house.check_books()
+        await bot.check_books()
     assert orders(stage) == []
 
 
@@ -329,14 +329,14 @@ async def test_buttons_work_in_the_next_process_and_forms_say_that_they_do_not(
 
 
 async def test_what_is_under_way_is_cancelled_by_its_button(stage: Stage) -> None:
-    async with stage.bot() as house:
+    async with stage.bot() as bot:
         stage.simulator.faults.slow(100)
         await stage.ana.slash(stage.general, "ray create", prompt="a red fox")
         [status] = stage.of_bot()
         assert said(await stage.ben.click(status, label="Cancel"))
         assert "ancelled" in said(await stage.ana.click(status, label="Cancel"))
         assert stage.clips() == []
-        await house.check_books()
+        await bot.check_books()
 
 
 async def test_what_runs_a_server_is_for_those_who_may_manage_it(stage: Stage) -> None:

@@ -26,7 +26,7 @@ from adapters.discord.threads import Opening
 from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.simulator.order import Order
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
 GUILD = 4242
@@ -47,7 +47,7 @@ class Stage:
     ana: simcord.MemberActor
     ben: simcord.MemberActor
     _is_up: bool = True
-    _house: House | None = None
+    _bot: RunningBot | None = None
     _online: asyncio.Event = field(default_factory=asyncio.Event)
 
     # ---- the bot -------------------------------------------------------------------------
@@ -55,7 +55,7 @@ class Stage:
     @asynccontextmanager
     async def bot(
         self, *, reads_messages: bool = False, opens_threads: bool = False, **tables: Any
-    ) -> AsyncIterator[House]:
+    ) -> AsyncIterator[RunningBot]:
         """The bot, while the block runs; a second block is its next process."""
         tables.setdefault("access", {"servers": [str(self.guild.id)]})
         config = to_test_config(self.folder, self.simulator, **tables)
@@ -81,10 +81,10 @@ class Stage:
                     can_host=True,
                     opening=Opening(is_on=opens_threads),
                 ),
-            ) as house:
+            ) as bot:
                 await self._online.wait()
-                self._house = house
-                yield house
+                self._bot = bot
+                yield bot
         self.env.raise_errors()
 
     async def _connect(self, client: discord.Client, _token: str) -> None:
@@ -128,8 +128,8 @@ class Stage:
 
     async def delivered(self, words: str) -> None:
         """Wait until the job that some words name is done."""
-        assert self._house is not None
-        await self._house.delivered(job_of(words))
+        assert self._bot is not None
+        await self._bot.delivered(job_of(words))
 
     @property
     def bot_id(self) -> int:

@@ -16,7 +16,7 @@ from PIL import Image
 from adapters.slack import Settings, create
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from tests.adapters.web.visitor import pages_in
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.secrecy import read_logs
 from tests.slack_server import Channel, Message, Person, SlackServer, Team
@@ -31,7 +31,7 @@ def picture(width: int = 320, height: int = 180, colour: str = "orange") -> byte
 
 
 @dataclass
-class Lane:
+class Community:
     """A workspace with a bot in it, and who works there."""
 
     slack: SlackServer
@@ -39,7 +39,7 @@ class Lane:
     general: Channel
     ana: Person
     ben: Person
-    house: House
+    bot: RunningBot
 
     def clips(self, channel: Channel | None = None) -> list[Message]:
         """The clips that everyone sees there."""
@@ -51,7 +51,7 @@ class Lane:
 
     def later(self, **by: float) -> None:
         """Time passes, for Slack and for the bot, who have one clock."""
-        self.house.clock.move(**by)
+        self.bot.clock.move(**by)
 
     async def hurry(self, look: Callable[[], T | None], **by: float) -> T:
         """Let time run in steps until this finds something."""
@@ -99,8 +99,8 @@ async def slack(clock: MovableClock) -> AsyncIterator[SlackServer]:
 
 
 @dataclass
-class Town:
-    """Where lanes are: the local Slack with a workspace, its people, and the bot's own folder."""
+class LocalSlack:
+    """A local Slack with a workspace, its people, and the bot's folder: starts the bot there."""
 
     folder: Path
     simulator: Simulator
@@ -125,9 +125,9 @@ class Town:
         )
 
     @asynccontextmanager
-    async def lane(
+    async def community(
         self, adapter: dict[str, Any] | None = None, *, has_desk: bool = False, **tables: Any
-    ) -> AsyncIterator[Lane]:
+    ) -> AsyncIterator[Community]:
         """Run the bot while the block runs; `adapter` changes the adapter's settings."""
         tables["access"] = {"workspaces": [self.team.id], **tables.get("access", {})}
         config = to_test_config(self.folder, self.simulator, **tables)
@@ -140,36 +140,36 @@ class Town:
             self.clock,
             slack=lambda studio: create(settings, studio, clock=self.clock),
             **pages,
-        ) as house:
+        ) as bot:
             if settings.mode == "socket":
                 await self.slack.wait_connected(settings.connections)
-            yield Lane(self.slack, self.team, self.general, self.ana, self.ben, house)
+            yield Community(self.slack, self.team, self.general, self.ana, self.ben, bot)
 
 
 @pytest.fixture
-async def town(
+async def local_slack(
     tmp_path: Path, simulator: Simulator, clock: MovableClock, slack: SlackServer
-) -> Town:
+) -> LocalSlack:
     team = slack.team("Foxes")
     ana, ben = (slack.person(name, team) for name in ("Ana", "Ben"))
     general = slack.channel(team, "general", members=[ana, ben])
-    return Town(tmp_path, simulator, clock, slack, team, general, ana, ben)
+    return LocalSlack(tmp_path, simulator, clock, slack, team, general, ana, ben)
 
 
 @pytest.fixture
-async def open_lane(town: Town) -> AsyncIterator[Callable[..., Any]]:
+async def open_community(local_slack: LocalSlack) -> AsyncIterator[Callable[..., Any]]:
     """Starts the bot in a workspace named in [access]; `adapter` changes its settings."""
     async with AsyncExitStack() as stack:
 
-        async def start(adapter: dict[str, Any] | None = None, **tables: Any) -> Lane:
-            return await stack.enter_async_context(town.lane(adapter, **tables))
+        async def start(adapter: dict[str, Any] | None = None, **tables: Any) -> Community:
+            return await stack.enter_async_context(local_slack.community(adapter, **tables))
 
         yield start
 
 
 @pytest.fixture
-async def lane(open_lane: Callable[..., Any]) -> Lane:
-    started: Lane = await open_lane()
+async def community(open_community: Callable[..., Any]) -> Community:
+    started: Community = await open_community()
     return started
 
 

@@ -6,19 +6,19 @@ import pytest
 
 from bot.errors import DeliveryError
 from bot.request import Requester
-from tests.adapters.slack.conftest import Lane, Town
+from tests.adapters.slack.conftest import Community, LocalSlack
 from tests.adapters.web.visitor import browsing
 from tests.slack_server import Person
 
 
-async def link_of(lane: Lane, person: Person) -> str:
+async def link_of(community: Community, person: Person) -> str:
     """The link that they are given, which nobody else sees and nothing opens for a preview."""
-    asked = await person.slash("/ray", "admin desk", lane.general)
+    asked = await person.slash("/ray", "admin desk", community.general)
     await asked.wait_said(lambda text: "only in a browser on the machine" in text)
     assert asked.messages[-1].seen_by == person.id
     [link] = [each for each in walk(asked.messages[-1].blocks) if each.get("type") == "link"]
     assert link["text"] == "Open the desk"
-    assert lane.slack.said(lane.general) == []
+    assert community.slack.said(community.general) == []
     return str(link["url"])
 
 
@@ -30,30 +30,32 @@ def walk(within: object) -> list[dict[str, object]]:
     return []
 
 
-async def test_an_admin_gets_a_link_to_the_workspaces_desk_while_they_are_one(town: Town) -> None:
-    boss = town.slack.person("Boss", town.team, town.general, is_admin=True)
-    otto = town.slack.person("Otto", town.team, town.general)
+async def test_an_admin_gets_a_link_to_the_workspaces_desk_while_they_are_one(
+    local_slack: LocalSlack,
+) -> None:
+    boss = local_slack.slack.person("Boss", local_slack.team, local_slack.general, is_admin=True)
+    otto = local_slack.slack.person("Otto", local_slack.team, local_slack.general)
     operator = {"slack_user": otto.id}
     async with (
-        town.lane(has_desk=True, operator=operator) as lane,
-        browsing(lane.house) as visitor,
+        local_slack.community(has_desk=True, operator=operator) as community,
+        browsing(community.bot) as visitor,
     ):
-        refused = await lane.ana.slash("/ray", "admin desk", lane.general)
+        refused = await community.ana.slash("/ray", "admin desk", community.general)
         await refused.wait_said(lambda text: "Only admins" in text)
-        page = await visitor.enter(await link_of(lane, boss))
-        assert f"slack:{town.team.id}" in page.html
-        lane.later(minutes=6)
+        page = await visitor.enter(await link_of(community, boss))
+        assert f"slack:{local_slack.team.id}" in page.html
+        community.later(minutes=6)
         assert (await visitor.get("/desk")).status == 200
         boss.flags["is_admin"] = False
-        lane.later(minutes=5)
+        community.later(minutes=5)
         assert (await visitor.get("/desk")).status == 401
-        page = await visitor.enter(await link_of(lane, otto))
+        page = await visitor.enter(await link_of(community, otto))
         assert "every place" in page.html
 
 
-async def test_without_a_desk_it_is_said_how_to_get_one(lane: Lane) -> None:
-    boss = lane.slack.person("Boss", lane.team, lane.general, is_admin=True)
-    asked = await boss.slash("/ray", "admin desk", lane.general)
+async def test_without_a_desk_it_is_said_how_to_get_one(community: Community) -> None:
+    boss = community.slack.person("Boss", community.team, community.general, is_admin=True)
+    asked = await boss.slash("/ray", "admin desk", community.general)
     await asked.wait_said(
         lambda text: (
             "The desk is not open here" in text
@@ -63,23 +65,29 @@ async def test_without_a_desk_it_is_said_how_to_get_one(lane: Lane) -> None:
     )
 
 
-async def test_slack_says_who_runs_a_workspace_now(town: Town) -> None:
-    boss = town.slack.person("Boss", town.team, town.general, is_admin=True)
-    owner = town.slack.person("Owner", town.team, town.general, is_owner=True)
-    away = town.slack.person("Away", town.team, town.general, is_admin=True, team_id="T9")
-    async with town.lane({"admins": [f"{town.team.id}/{town.ben.id}"]}) as lane:
-        adapter = lane.house.app._adapters["slack"]
+async def test_slack_says_who_runs_a_workspace_now(local_slack: LocalSlack) -> None:
+    boss = local_slack.slack.person("Boss", local_slack.team, local_slack.general, is_admin=True)
+    owner = local_slack.slack.person("Owner", local_slack.team, local_slack.general, is_owner=True)
+    away = local_slack.slack.person(
+        "Away", local_slack.team, local_slack.general, is_admin=True, team_id="T9"
+    )
+    async with local_slack.community(
+        {"admins": [f"{local_slack.team.id}/{local_slack.ben.id}"]}
+    ) as community:
+        adapter = community.bot.app._adapters["slack"]
 
         async def holds(user: str) -> bool:
-            who = Requester(adapter="slack", workspace=town.team.id, user=user, display_name="x")
+            who = Requester(
+                adapter="slack", workspace=local_slack.team.id, user=user, display_name="x"
+            )
             return await adapter.is_admin(who)
 
-        people = (boss, owner, town.ben, town.ana, away)
+        people = (boss, owner, local_slack.ben, local_slack.ana, away)
         assert [await holds(each.id) for each in people] == [True, True, True, False, False]
         boss.flags["is_admin"] = False
         owner.flags["deleted"] = True
         assert [await holds(each.id) for each in (boss, owner)] == [False, False]
         assert not await holds("U000000000")
-        lane.slack.faults.fail("users.info", times=20)
+        community.slack.faults.fail("users.info", times=20)
         with pytest.raises(DeliveryError):
             await holds(boss.id)

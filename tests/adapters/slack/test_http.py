@@ -14,42 +14,46 @@ import pytest
 
 from adapters.slack.manifest import EVENTS_PATH, INSTALL_PATH
 from bot.web import CALL_BYTES
-from tests.adapters.slack.conftest import Lane, Town, picture
+from tests.adapters.slack.conftest import Community, LocalSlack, picture
 from tests.adapters.slack.test_wire import asked, closed_inbox
 
 CHALLENGE = json.dumps({"type": "url_verification", "token": "old", "challenge": "3eZbrw1a"})
 
 
 @asynccontextmanager
-async def called(town: Town) -> AsyncIterator[Lane]:
+async def called(local_slack: LocalSlack) -> AsyncIterator[Community]:
     """Run a bot that Slack calls; no socket is open."""
-    settings = {"mode": "http", "signing_secret": town.slack.signing_secret, "app_token": None}
-    async with town.lane(settings) as lane:
-        await town.slack.wait_request("auth.test")
-        town.slack.http_url = f"{lane.house.app._web.public_address}{EVENTS_PATH}"
-        yield lane
+    settings = {
+        "mode": "http",
+        "signing_secret": local_slack.slack.signing_secret,
+        "app_token": None,
+    }
+    async with local_slack.community(settings) as community:
+        await local_slack.slack.wait_request("auth.test")
+        local_slack.slack.http_url = f"{community.bot.app._web.public_address}{EVENTS_PATH}"
+        yield community
 
 
-async def is_open(lane: Lane) -> None:
+async def is_open(community: Community) -> None:
     """Wait until the bot knows who it is."""
     async with asyncio.timeout(10):
-        while lane.house.app._adapters["slack"]._works is None:  # type: ignore[attr-defined]
+        while community.bot.app._adapters["slack"]._works is None:  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
 
 
 @pytest.fixture
-async def door(town: Town) -> AsyncIterator[Lane]:
-    async with called(town) as lane:
-        await is_open(lane)
-        yield lane
+async def door(local_slack: LocalSlack) -> AsyncIterator[Community]:
+    async with called(local_slack) as community:
+        await is_open(community)
+        yield community
 
 
-async def call(door: Lane, body: str = CHALLENGE, **how: Any) -> tuple[int, str]:
+async def call(door: Community, body: str = CHALLENGE, **how: Any) -> tuple[int, str]:
     """Call the door; the status and what is said."""
     return await door.slack.line.post_signed(body, **how)
 
 
-async def test_all_that_slack_tells_comes_in_by_its_calls(door: Lane) -> None:
+async def test_all_that_slack_tells_comes_in_by_its_calls(door: Community) -> None:
     command = await door.ana.slash("/ray", "a fox", door.general)
     assert command.envelopes[0].status == 200
     clip = await door.clip()
@@ -65,10 +69,10 @@ async def test_all_that_slack_tells_comes_in_by_its_calls(door: Lane) -> None:
     await door.slack.wait_for(lambda: len(door.clips()) == 4)
     assert not door.slack.line.sockets
     assert not door.slack.requests_to("apps.connections.open")
-    await door.house.check_books()
+    await door.bot.check_books()
 
 
-async def test_the_address_is_proved_by_its_challenge(door: Lane) -> None:
+async def test_the_address_is_proved_by_its_challenge(door: Community) -> None:
     status, said = await call(door)
     assert (status, "3eZbrw1a" in said) == (200, True)
 
@@ -87,7 +91,9 @@ async def test_the_address_is_proved_by_its_challenge(door: Lane) -> None:
     ],
     ids=["secret", "stale", "no number", "ages", "other digits", "unsigned", "untimed", "bare"],
 )
-async def test_a_call_that_is_not_of_slack_is_refused(door: Lane, how: dict[str, Any]) -> None:
+async def test_a_call_that_is_not_of_slack_is_refused(
+    door: Community, how: dict[str, Any]
+) -> None:
     event = {"type": "app_mention", "user": door.ana.id, "channel": door.general.id, "ts": "1.2"}
     told = {"type": "event_callback", "team_id": door.team.id, "event": {**event, "text": "a fox"}}
     status, _ = await call(door, json.dumps(told), **how)
@@ -95,7 +101,7 @@ async def test_a_call_that_is_not_of_slack_is_refused(door: Lane, how: dict[str,
     assert asked(door) == 0
 
 
-async def test_a_call_that_bolt_stumbles_over_is_refused(door: Lane) -> None:
+async def test_a_call_that_bolt_stumbles_over_is_refused(door: Community) -> None:
     """Its own reading fails where a payload has two addresses to answer to, or none at 0."""
     for addresses in ("[{}, {}]", '{"id": 1}'):
         status, _ = await call(door, f'{{"type": "block", "response_urls": {addresses}}}')
@@ -103,7 +109,7 @@ async def test_a_call_that_bolt_stumbles_over_is_refused(door: Lane) -> None:
     assert asked(door) == 0
 
 
-async def test_a_body_beyond_all_measure_is_refused(door: Lane) -> None:
+async def test_a_body_beyond_all_measure_is_refused(door: Community) -> None:
     body = io.BytesIO(b"x" * (CALL_BYTES + 1))
     async with (
         aiohttp.ClientSession() as session,
@@ -113,7 +119,7 @@ async def test_a_body_beyond_all_measure_is_refused(door: Lane) -> None:
 
 
 async def test_strangers_words_are_not_even_read(
-    door: Lane, caplog: pytest.LogCaptureFixture
+    door: Community, caplog: pytest.LogCaptureFixture
 ) -> None:
     for body in ("", "{", "payload=%7B", "[]", '"text"', "payload=5", "a=b"):
         status, _ = await call(door, body, secret="of somebody else")
@@ -123,15 +129,15 @@ async def test_strangers_words_are_not_even_read(
     assert not [each for each in caplog.records if each.levelname in ("ERROR", "CRITICAL")]
 
 
-async def test_other_paths_are_nobody_s(door: Lane) -> None:
-    own = door.house.app._web.public_address
+async def test_other_paths_are_nobody_s(door: Community) -> None:
+    own = door.bot.app._web.public_address
     async with aiohttp.ClientSession() as session:
         for path in ("/slack/other", INSTALL_PATH, EVENTS_PATH):
             async with session.get(f"{own}{path}") as got:
                 assert got.status in (404, 405), path
 
 
-async def test_an_event_that_is_told_again_makes_one_clip(door: Lane) -> None:
+async def test_an_event_that_is_told_again_makes_one_clip(door: Community) -> None:
     door.slack.lost_acks = 2
     await door.ana.say(f"{door.team.mention} a fox", door.general)
     await door.slack.redeliver()
@@ -139,25 +145,25 @@ async def test_an_event_that_is_told_again_makes_one_clip(door: Lane) -> None:
     await door.clip()
     [event] = door.slack.envelopes
     assert (event.tries, event.status) == (3, 200)
-    assert len(door.house.simulator.generations) == asked(door) == 1
+    assert len(door.bot.simulator.generations) == asked(door) == 1
 
 
-async def test_nothing_is_lost_before_the_bot_knows_who_it_is(town: Town) -> None:
-    town.slack.faults.drop("auth.test")
-    async with called(town) as lane:
-        early = await lane.ana.slash("/ray", "a fox", lane.general)
+async def test_nothing_is_lost_before_the_bot_knows_who_it_is(local_slack: LocalSlack) -> None:
+    local_slack.slack.faults.drop("auth.test")
+    async with called(local_slack) as community:
+        early = await community.ana.slash("/ray", "a fox", community.general)
         assert "just starting" in await early.wait_said()
-        await lane.ana.say(f"{lane.team.mention} a fox", lane.general)
-        event = lane.slack.envelopes[-1]
+        await community.ana.say(f"{community.team.mention} a fox", community.general)
+        event = community.slack.envelopes[-1]
         assert (event.status, event.is_acked) == (503, False)
-        lane.later(seconds=6)
-        await is_open(lane)
-        await lane.slack.redeliver()
-        await lane.clip()
-        assert asked(lane) == 1
+        community.later(seconds=6)
+        await is_open(community)
+        await community.slack.redeliver()
+        await community.clip()
+        assert asked(community) == 1
 
 
-async def test_what_cannot_be_kept_is_told_again_by_slack(door: Lane) -> None:
+async def test_what_cannot_be_kept_is_told_again_by_slack(door: Community) -> None:
     with closed_inbox(door):
         await door.ana.say(f"{door.team.mention} a fox", door.general)
     [event] = door.slack.envelopes
@@ -167,8 +173,8 @@ async def test_what_cannot_be_kept_is_told_again_by_slack(door: Lane) -> None:
     assert asked(door) == 1
 
 
-async def test_a_signature_in_other_letters_is_refused(door: Lane) -> None:
-    now = str(int(door.house.clock.now().timestamp()))
+async def test_a_signature_in_other_letters_is_refused(door: Community) -> None:
+    now = str(int(door.bot.clock.now().timestamp()))
     headers = {"X-Slack-Signature": "v0=é", "X-Slack-Request-Timestamp": now}
     async with (
         aiohttp.ClientSession(headers=headers) as session,

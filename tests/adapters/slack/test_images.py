@@ -12,7 +12,7 @@ import pytest
 from adapters.slack import images
 from adapters.slack.addresses import to_attachment
 from bot.errors import FrameRejected
-from tests.adapters.slack.desk import Desk, opened
+from tests.adapters.slack.harness import DeliveryHarness, opened
 
 INFO, GET = "files.info", "download"
 CONTENT = bytes(range(256)) * 1000
@@ -22,17 +22,17 @@ CONTENT = bytes(range(256)) * 1000
 class Sent:
     """A picture that somebody sent, and how it is read."""
 
-    desk: Desk
+    harness: DeliveryHarness
     id: str
 
     async def read(self) -> bytes:
-        file = to_attachment(self.desk.team.id, self.id, filename="fox.png", size=None)
-        source = self.desk.delivery.read(file)
+        file = to_attachment(self.harness.team.id, self.id, filename="fox.png", size=None)
+        source = self.harness.delivery.read(file)
 
         async def collect() -> bytes:
             return b"".join([chunk async for chunk in source])
 
-        return await self.desk.hurry(collect())
+        return await self.harness.hurry(collect())
 
     async def refused(self) -> str:
         with pytest.raises(FrameRejected) as caught:
@@ -45,21 +45,21 @@ class Sent:
             "id": self.id,
             "mimetype": "image/png",
             "mode": "hosted",
-            "url_private": self.desk.link_to(self.id),
+            "url_private": self.harness.link_to(self.id),
         }
         for _ in range(times):
-            self.desk.answer(INFO, {"ok": True, "file": {**told, **more}})
+            self.harness.answer(INFO, {"ok": True, "file": {**told, **more}})
 
 
 @pytest.fixture
 async def sent(tmp_path: Path) -> AsyncIterator[Sent]:
-    async with opened(tmp_path) as desk:
-        yield Sent(desk, await desk.send(CONTENT))
+    async with opened(tmp_path) as harness:
+        yield Sent(harness, await harness.send(CONTENT))
 
 
 async def test_an_image_is_read_with_our_token(sent: Sent) -> None:
     assert await sent.read() == CONTENT
-    assert [each.token for each in sent.desk.calls(GET)] == [sent.desk.team.bot_token]
+    assert [each.token for each in sent.harness.calls(GET)] == [sent.harness.team.bot_token]
 
 
 async def test_what_the_phone_makes_is_passed_on(sent: Sent) -> None:
@@ -68,7 +68,7 @@ async def test_what_the_phone_makes_is_passed_on(sent: Sent) -> None:
 
 
 async def test_the_link_for_downloads_is_taken(sent: Sent) -> None:
-    url = sent.desk.link_to(sent.id)
+    url = sent.harness.link_to(sent.id)
     sent.tell(url_private="https://files.slack.com/other", url_private_download=url)
     assert await sent.read() == CONTENT
 
@@ -96,7 +96,7 @@ async def test_what_slack_does_not_have_is_said(
 ) -> None:
     sent.tell(**more)
     assert await sent.refused() == sentence
-    assert sent.desk.calls(GET) == []
+    assert sent.harness.calls(GET) == []
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ async def test_what_slack_does_not_have_is_said(
     ],
 )
 async def test_what_slack_refuses_is_said(sent: Sent, code: str, sentence: str) -> None:
-    sent.desk.refuse(INFO, code)
+    sent.harness.refuse(INFO, code)
     assert await sent.refused() == sentence
 
 
 async def test_a_dropped_question_is_asked_again(sent: Sent) -> None:
-    sent.desk.drop(INFO)
+    sent.harness.drop(INFO)
     assert await sent.read() == CONTENT
-    assert len(sent.desk.calls(INFO)) == 2
+    assert len(sent.harness.calls(INFO)) == 2
 
 
 # ---- whom our token is shown to ----------------------------------------------------------------
@@ -142,26 +142,26 @@ async def test_no_other_host_is_asked(sent: Sent, url: str) -> None:
 
 
 async def test_a_redirect_is_not_followed(sent: Sent) -> None:
-    sent.desk.answer(GET, "", status=302, headers={"Location": "/api/auth.test"})
+    sent.harness.answer(GET, "", status=302, headers={"Location": "/api/auth.test"})
     assert await sent.refused() == images.NO_SCOPE
-    assert sent.desk.calls("auth.test") == []
+    assert sent.harness.calls("auth.test") == []
 
 
 async def test_without_its_permission_nothing_is_read(sent: Sent) -> None:
     sent.tell()
-    sent.desk.team.scopes.remove("files:read")
+    sent.harness.team.scopes.remove("files:read")
     assert await sent.refused() == images.NO_SCOPE
-    assert len(sent.desk.calls(GET)) == 1
+    assert len(sent.harness.calls(GET)) == 1
 
 
 async def test_a_page_is_no_image(sent: Sent) -> None:
-    sent.desk.answer(GET, "<html>", content_type="text/html")
+    sent.harness.answer(GET, "<html>", content_type="text/html")
     assert await sent.refused() == images.NO_SCOPE
 
 
 @pytest.mark.parametrize(("status", "sentence"), [(403, images.NO_SCOPE), (500, "try again")])
 async def test_a_refusal_is_no_image(sent: Sent, status: int, sentence: str) -> None:
-    sent.desk.answer(GET, "", status=status)
+    sent.harness.answer(GET, "", status=status)
     assert sentence in await sent.refused()
 
 
@@ -170,19 +170,19 @@ async def test_a_refusal_is_no_image(sent: Sent, status: int, sentence: str) -> 
 
 async def test_a_new_file_is_waited_for(sent: Sent) -> None:
     for _ in range(2):
-        sent.desk.answer(GET, "", status=404)
+        sent.harness.answer(GET, "", status=404)
     assert await sent.read() == CONTENT
-    assert len(sent.desk.calls(GET)) == 3
+    assert len(sent.harness.calls(GET)) == 3
 
 
 async def test_a_file_that_is_never_looked_through_is_given_up(sent: Sent) -> None:
     sent.tell(len(images.PAUSES), mimetype="")
     assert "try again" in await sent.refused()
-    assert len(sent.desk.calls(INFO)) == len(images.PAUSES)
+    assert len(sent.harness.calls(INFO)) == len(images.PAUSES)
 
 
 async def test_before_it_is_connected_nothing_is_read(sent: Sent) -> None:
-    await sent.desk.delivery.clients.__aexit__()
+    await sent.harness.delivery.clients.__aexit__()
     assert "try again" in await sent.refused()
-    async with sent.desk.delivery.clients:
+    async with sent.harness.delivery.clients:
         assert await sent.read() == CONTENT

@@ -4,69 +4,73 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.adapters.slack.conftest import Lane, Town, picture
+from tests.adapters.slack.conftest import Community, LocalSlack, picture
 from tests.adapters.slack.test_wire import asked
 from tests.slack_server import Asked, Gate
 
 PNG = ("fox.png", picture(), "image/png")
 
 
-async def die(lane: Lane, gate: Gate) -> None:
+async def die(community: Community, gate: Gate) -> None:
     """End the bot while a call to Slack stands; the rest of its work is lost with it."""
     await asyncio.wait_for(gate.reached.wait(), 10)
-    await lane.slack.wait_acked()
-    assert asked(lane) == 0
+    await community.slack.wait_acked()
+    assert asked(community) == 0
 
 
-async def say_one(town: Town) -> Asked:
+async def say_one(local_slack: LocalSlack) -> Asked:
     """Ask by a command, and end the bot before it has begun."""
-    async with town.lane() as lane:
-        who = lane.slack.faults.hold("users.info")
-        command = await lane.ana.slash("/ray", "a fox", lane.general)
+    async with local_slack.community() as community:
+        who = community.slack.faults.hold("users.info")
+        command = await community.ana.slash("/ray", "a fox", community.general)
         assert command.is_acked
-        await die(lane, who)
+        await die(community, who)
     who.open()
     return command
 
 
 async def test_a_command_that_was_acknowledged_is_carried_out_by_the_next_process(
-    town: Town,
+    local_slack: LocalSlack,
 ) -> None:
-    command = await say_one(town)
-    async with town.lane() as lane:
-        clip = await lane.clip()
-        assert f"<@{lane.ana.id}>" in str(clip.blocks)
-        await lane.slack.redeliver()
-        assert len(lane.house.simulator.generations) == asked(lane) == 1
-        await lane.house.check_books()
-    async with town.lane() as lane:
-        assert asked(lane) == len(lane.clips()) == 1
+    command = await say_one(local_slack)
+    async with local_slack.community() as community:
+        clip = await community.clip()
+        assert f"<@{community.ana.id}>" in str(clip.blocks)
+        await community.slack.redeliver()
+        assert len(community.bot.simulator.generations) == asked(community) == 1
+        await community.bot.check_books()
+    async with local_slack.community() as community:
+        assert asked(community) == len(community.clips()) == 1
     assert command.said == []
 
 
-async def test_a_mention_is_looked_up_again_by_the_next_process(town: Town) -> None:
-    image = await town.ben.say("look", town.general, files=[PNG])
-    async with town.lane() as lane:
-        thread = lane.slack.faults.hold("conversations.replies")
-        await lane.ana.say(f"{lane.team.mention} slow zoom", lane.general, thread=image)
-        await die(lane, thread)
+async def test_a_mention_is_looked_up_again_by_the_next_process(local_slack: LocalSlack) -> None:
+    image = await local_slack.ben.say("look", local_slack.general, files=[PNG])
+    async with local_slack.community() as community:
+        thread = community.slack.faults.hold("conversations.replies")
+        await community.ana.say(
+            f"{community.team.mention} slow zoom", community.general, thread=image
+        )
+        await die(community, thread)
     thread.open()
-    async with town.lane() as lane:
-        assert (await lane.clip()).thread_ts == image.ts
-        assert len(lane.house.simulator.generations) == asked(lane) == 1
+    async with local_slack.community() as community:
+        assert (await community.clip()).thread_ts == image.ts
+        assert len(community.bot.simulator.generations) == asked(community) == 1
 
 
 async def test_what_was_asked_too_long_ago_is_not_begun_and_its_person_is_told(
-    town: Town,
+    local_slack: LocalSlack,
 ) -> None:
-    command = await say_one(town)
-    town.clock.move(minutes=11)
-    async with town.lane() as lane:
-        told = await lane.ana.wait_ephemeral()
+    command = await say_one(local_slack)
+    local_slack.clock.move(minutes=11)
+    async with local_slack.community() as community:
+        told = await community.ana.wait_ephemeral()
         assert "ask again" in told.plain
-        assert asked(lane) == len(lane.house.simulator.generations) == 0
-    async with town.lane() as lane:
-        usage = await lane.ana.slash("/ray", "usage", lane.general)
+        assert asked(community) == len(community.bot.simulator.generations) == 0
+    async with local_slack.community() as community:
+        usage = await community.ana.slash("/ray", "usage", community.general)
         await usage.wait_said()
-        assert [each.ts for each in lane.ana.ephemerals if "ask again" in each.plain] == [told.ts]
+        assert [each.ts for each in community.ana.ephemerals if "ask again" in each.plain] == [
+            told.ts
+        ]
     assert len(command.said) == 0

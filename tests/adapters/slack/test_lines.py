@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from tests.adapters.slack.conftest import Town
+from tests.adapters.slack.conftest import LocalSlack
 from tests.secrecy import life_of, read_logs
 
 
-async def test_each_line_between_accepted_and_delivered_names_the_job(town: Town) -> None:
+async def test_each_line_between_accepted_and_delivered_names_the_job(
+    local_slack: LocalSlack,
+) -> None:
     with read_logs("json") as said:
-        async with town.lane() as lane:
-            town.simulator.faults.drop("create", accepted=True)
-            town.simulator.faults.break_clip("garbage")
-            await lane.ana.slash("/ray", "a red fox in snow")
-            await town.simulator.wait_for_creates(1)
-            town.slack.faults.answer(
+        async with local_slack.community() as community:
+            local_slack.simulator.faults.drop("create", accepted=True)
+            local_slack.simulator.faults.break_clip("garbage")
+            await community.ana.slash("/ray", "a red fox in snow")
+            await local_slack.simulator.wait_for_creates(1)
+            local_slack.slack.faults.answer(
                 "files.completeUploadExternal", "<html>", content_type="text/html"
             )
-            await lane.hurry(lane.clips, seconds=20)
-            [job_id] = await lane.house.app.database.read(
+            await community.hurry(community.clips, seconds=20)
+            [job_id] = await community.bot.app.database.read(
                 lambda conn: [row[0] for row in conn.exec_driver_sql("SELECT id FROM jobs")]
             )
-            await lane.house.delivered(job_id)
+            await community.bot.delivered(job_id)
         life = life_of(job_id, said.getvalue())
     assert {"job.submission_uncertain", "job.step_failed", "slack.clip_in_doubt"} <= {*life}

@@ -5,26 +5,28 @@ from __future__ import annotations
 from bot import restore
 from bot.job import JobState
 from bot.store import jobs
-from tests.adapters.slack.conftest import Town
+from tests.adapters.slack.conftest import LocalSlack
 
 
-async def test_a_clip_that_was_posted_after_the_backup_is_not_posted_again(town: Town) -> None:
-    backup = town.folder / "copy.db"
-    async with town.lane() as lane:
-        await lane.ana.slash("/ray", "a red fox in snow")
-        await town.simulator.wait_for_creates(1)
-        [job_id] = await lane.house.app.database.read(jobs.open_ids)
-        await lane.house.until(job_id, JobState.GENERATING)
-        await lane.house.app.database.back_up(backup)
-        posted = await lane.clip()
-        await lane.house.delivered(job_id)
-        database = lane.house.app.database
+async def test_a_clip_that_was_posted_after_the_backup_is_not_posted_again(
+    local_slack: LocalSlack,
+) -> None:
+    backup = local_slack.folder / "copy.db"
+    async with local_slack.community() as community:
+        await community.ana.slash("/ray", "a red fox in snow")
+        await local_slack.simulator.wait_for_creates(1)
+        [job_id] = await community.bot.app.database.read(jobs.open_ids)
+        await community.bot.until(job_id, JobState.GENERATING)
+        await community.bot.app.database.back_up(backup)
+        posted = await community.clip()
+        await community.bot.delivered(job_id)
+        database = community.bot.app.database
     restore.put_back(database, backup)
-    lane.later(hours=3)
-    async with town.lane() as lane:
-        job = await lane.house.delivered(job_id)
-        assert lane.clips() == [posted]
+    community.later(hours=3)
+    async with local_slack.community() as community:
+        job = await community.bot.delivered(job_id)
+        assert community.clips() == [posted]
         assert job.message is not None
         assert job.message.message.startswith(posted.ts)
-        assert len(town.simulator.generations) == 1
-        await lane.house.check_books()
+        assert len(local_slack.simulator.generations) == 1
+        await community.bot.check_books()

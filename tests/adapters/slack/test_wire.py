@@ -15,7 +15,7 @@ from bot.errors import ConfigError
 from bot.job import JobState
 from bot.log import setup_logging
 from bot.refs import JobId
-from tests.adapters.slack.conftest import Lane, Town
+from tests.adapters.slack.conftest import Community, LocalSlack
 from tests.slack_server import Message
 
 
@@ -25,18 +25,18 @@ def job_of(clip: Message) -> JobId:
     return JobId(delete.rpartition(":")[2])
 
 
-def asked(lane: Lane) -> int:
+def asked(community: Community) -> int:
     """So many jobs there are."""
-    book = f"file:{lane.house.config.bot.data_dir}/raybot.db?mode=ro"
+    book = f"file:{community.bot.config.bot.data_dir}/raybot.db?mode=ro"
     with closing(sqlite3.connect(book, uri=True)) as open_book:
         [(count,)] = open_book.execute("SELECT count(*) FROM jobs")
     return int(count)
 
 
 @contextmanager
-def closed_inbox(lane: Lane) -> Iterator[None]:
+def closed_inbox(community: Community) -> Iterator[None]:
     """While the block runs nothing that comes in can be kept."""
-    book = f"{lane.house.config.bot.data_dir}/raybot.db"
+    book = f"{community.bot.config.bot.data_dir}/raybot.db"
     with closing(sqlite3.connect(book, isolation_level=None)) as other:
         other.execute("ALTER TABLE inbox RENAME TO elsewhere")
         try:
@@ -63,101 +63,107 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
 # ---- what is told twice ----------------------------------------------------------------------
 
 
-async def test_a_mention_told_again_because_its_ack_was_lost_makes_one_clip(lane: Lane) -> None:
-    lane.slack.lost_acks = 1
-    await lane.ana.say(f"{lane.team.mention} a fox", lane.general)
-    await lane.clip()
-    [again] = await lane.slack.redeliver()
-    await lane.slack.wait_acked()
+async def test_a_mention_told_again_because_its_ack_was_lost_makes_one_clip(
+    community: Community,
+) -> None:
+    community.slack.lost_acks = 1
+    await community.ana.say(f"{community.team.mention} a fox", community.general)
+    await community.clip()
+    [again] = await community.slack.redeliver()
+    await community.slack.wait_acked()
     assert (again.tries, again.lost) == (2, 1)
-    assert len(lane.house.simulator.generations) == asked(lane) == 1
+    assert len(community.bot.simulator.generations) == asked(community) == 1
 
 
-async def test_one_message_told_in_three_events_makes_one_clip(lane: Lane) -> None:
-    lane.slack.repeat_events = 3
-    await lane.ana.say(f"{lane.team.mention} a fox", lane.general)
-    await lane.slack.wait_acked()
-    await lane.clip()
-    assert len(lane.slack.envelopes) == 3
-    assert len(lane.house.simulator.generations) == asked(lane) == 1
+async def test_one_message_told_in_three_events_makes_one_clip(community: Community) -> None:
+    community.slack.repeat_events = 3
+    await community.ana.say(f"{community.team.mention} a fox", community.general)
+    await community.slack.wait_acked()
+    await community.clip()
+    assert len(community.slack.envelopes) == 3
+    assert len(community.bot.simulator.generations) == asked(community) == 1
 
 
-async def test_a_button_told_twice_is_pressed_once(lane: Lane) -> None:
-    await lane.ana.slash("/ray", "a fox", lane.general)
-    pressed = await lane.ana.click(await lane.clip(), "Variation")
+async def test_a_button_told_twice_is_pressed_once(community: Community) -> None:
+    await community.ana.slash("/ray", "a fox", community.general)
+    pressed = await community.ana.click(await community.clip(), "Variation")
     await pressed.wait_said()
-    await lane.slack.line.send(pressed.envelopes[0])
-    await lane.slack.wait_for(lambda: len(lane.clips()) == 2)
-    assert len(lane.house.simulator.generations) == asked(lane) == 2
+    await community.slack.line.send(pressed.envelopes[0])
+    await community.slack.wait_for(lambda: len(community.clips()) == 2)
+    assert len(community.bot.simulator.generations) == asked(community) == 2
     assert len(pressed.said) == 1
 
 
-async def test_a_command_that_cannot_be_kept_is_answered_with_a_sentence(lane: Lane) -> None:
-    with closed_inbox(lane):
-        refused = await lane.ana.slash("/ray", "a fox", lane.general)
+async def test_a_command_that_cannot_be_kept_is_answered_with_a_sentence(
+    community: Community,
+) -> None:
+    with closed_inbox(community):
+        refused = await community.ana.slash("/ray", "a fox", community.general)
     assert refused.is_acked
     [sentence] = refused.said
     assert "The database did not take it" in sentence
-    await lane.ana.slash("/ray", "a fox", lane.general)
-    await lane.clip()
-    assert asked(lane) == 1
+    await community.ana.slash("/ray", "a fox", community.general)
+    await community.clip()
+    assert asked(community) == 1
 
 
 # ---- sockets ---------------------------------------------------------------------------------
 
 
-async def test_a_socket_is_renewed_in_the_middle_of_a_job(lane: Lane) -> None:
-    upload = lane.slack.faults.hold("files.getUploadURLExternal")
-    await lane.ana.slash("/ray", "a fox", lane.general)
+async def test_a_socket_is_renewed_in_the_middle_of_a_job(community: Community) -> None:
+    upload = community.slack.faults.hold("files.getUploadURLExternal")
+    await community.ana.slash("/ray", "a fox", community.general)
     await asyncio.wait_for(upload.reached.wait(), 10)
-    [old] = lane.slack.line.sockets
-    await lane.slack.refresh()
-    await lane.slack.wait_for(
-        lambda: lane.slack.line.sockets and old not in lane.slack.line.sockets
+    [old] = community.slack.line.sockets
+    await community.slack.refresh()
+    await community.slack.wait_for(
+        lambda: community.slack.line.sockets and old not in community.slack.line.sockets
     )
-    usage = await lane.ana.slash("/ray", "usage", lane.general)
+    usage = await community.ana.slash("/ray", "usage", community.general)
     assert usage.is_acked
     assert "Your usage" in await usage.wait_said()
     upload.open()
-    assert job_of(await lane.clip())
-    assert len(lane.house.simulator.generations) == 1
+    assert job_of(await community.clip())
+    assert len(community.bot.simulator.generations) == 1
 
 
-async def test_a_socket_whose_every_ticket_is_dead_is_replaced(lane: Lane) -> None:
-    lane.slack.dead_tickets = 1
-    await lane.slack.line.cut()
-    before = len(lane.slack.requests_to("apps.connections.open"))
-    await lane.hurry(lambda: lane.slack.line.sockets, seconds=16)
-    assert len(lane.slack.requests_to("apps.connections.open")) > before
-    assert (await lane.ana.slash("/ray", "a fox", lane.general)).is_acked
-    await lane.clip()
+async def test_a_socket_whose_every_ticket_is_dead_is_replaced(community: Community) -> None:
+    community.slack.dead_tickets = 1
+    await community.slack.line.cut()
+    before = len(community.slack.requests_to("apps.connections.open"))
+    await community.hurry(lambda: community.slack.line.sockets, seconds=16)
+    assert len(community.slack.requests_to("apps.connections.open")) > before
+    assert (await community.ana.slash("/ray", "a fox", community.general)).is_acked
+    await community.clip()
 
 
-async def test_a_first_ticket_that_is_dead_does_not_keep_the_bot_away(town: Town) -> None:
+async def test_a_first_ticket_that_is_dead_does_not_keep_the_bot_away(
+    local_slack: LocalSlack,
+) -> None:
     """The SDK would knock with it forever; the proof of the token needs one ticket, too."""
-    town.slack.dead_tickets = 2
+    local_slack.slack.dead_tickets = 2
 
     async def pass_time() -> None:
-        await town.slack.wait_request("apps.connections.open", 2)
-        while not town.slack.line.sockets:
-            town.clock.move(seconds=16)
+        await local_slack.slack.wait_request("apps.connections.open", 2)
+        while not local_slack.slack.line.sockets:
+            local_slack.clock.move(seconds=16)
             await asyncio.sleep(0.02)
 
     passing = asyncio.ensure_future(pass_time())
-    async with town.lane() as lane:
+    async with local_slack.community() as community:
         await passing
-        await lane.ana.slash("/ray", "a fox", lane.general)
-        await lane.clip()
-    assert len(town.slack.requests_to("apps.connections.open")) == 3
+        await community.ana.slash("/ray", "a fox", community.general)
+        await community.clip()
+    assert len(local_slack.slack.requests_to("apps.connections.open")) == 3
 
 
-async def test_two_connections_share_what_is_told(town: Town) -> None:
-    async with town.lane({"connections": 2}) as lane:
+async def test_two_connections_share_what_is_told(local_slack: LocalSlack) -> None:
+    async with local_slack.community({"connections": 2}) as community:
         for prompt in ("a fox", "a wolf"):
-            assert (await lane.ana.slash("/ray", prompt, lane.general)).is_acked
-        await lane.slack.wait_for(lambda: len(lane.clips()) == 2)
-    assert not town.slack.line.sockets
-    assert len(lane.house.simulator.generations) == 2
+            assert (await community.ana.slash("/ray", prompt, community.general)).is_acked
+        await community.slack.wait_for(lambda: len(community.clips()) == 2)
+    assert not local_slack.slack.line.sockets
+    assert len(community.bot.simulator.generations) == 2
 
 
 # ---- tokens ----------------------------------------------------------------------------------
@@ -166,22 +172,24 @@ async def test_two_connections_share_what_is_told(town: Town) -> None:
 @pytest.mark.parametrize(
     ("key", "token"), [("bot_token", "xoxb-1-of-nobody"), ("app_token", "xapp-1-of-nobody")]
 )
-async def test_a_token_that_is_refused_ends_the_start(town: Town, key: str, token: str) -> None:
+async def test_a_token_that_is_refused_ends_the_start(
+    local_slack: LocalSlack, key: str, token: str
+) -> None:
     with pytest.RaisesGroup(
         pytest.RaisesExc(ConfigError, match=rf"\[adapters\.slack\] {key}: Slack does not accept"),
         flatten_subgroups=True,
     ):
-        async with town.lane({key: token}):
+        async with local_slack.community({key: token}):
             pass
-    assert not town.slack.line.sockets
+    assert not local_slack.slack.line.sockets
 
 
 async def test_a_missing_scope_is_named_in_the_log(
-    town: Town, capsys: pytest.CaptureFixture[str]
+    local_slack: LocalSlack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    town.team.scopes.discard("files:write")
+    local_slack.team.scopes.discard("files:write")
     with log_lines(capsys) as lines:
-        async with town.lane():
+        async with local_slack.community():
             pass
     [told] = [each for each in map(json.loads, lines) if each["event"] == "slack.scopes_missing"]
     assert told["scopes"] == ["files:write"]
@@ -189,35 +197,35 @@ async def test_a_missing_scope_is_named_in_the_log(
 
 
 async def test_a_clip_is_kept_where_the_token_was_revoked_before_it_came(
-    lane: Lane, capsys: pytest.CaptureFixture[str]
+    community: Community, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with log_lines(capsys) as lines:
-        upload = lane.slack.faults.hold("files.getUploadURLExternal")
-        await lane.ana.slash("/ray", "a fox", lane.general)
+        upload = community.slack.faults.hold("files.getUploadURLExternal")
+        await community.ana.slash("/ray", "a fox", community.general)
         await asyncio.wait_for(upload.reached.wait(), 10)
-        await lane.slack.revoke(lane.team)
+        await community.slack.revoke(community.team)
         upload.open()
-        [job_id] = await lane.house.app.database.read(
+        [job_id] = await community.bot.app.database.read(
             lambda conn: [JobId(each) for (each,) in conn.exec_driver_sql("SELECT id FROM jobs")]
         )
-        job = await lane.house.until(job_id, JobState.DELIVERED, JobState.FAILED)
+        job = await community.bot.until(job_id, JobState.DELIVERED, JobState.FAILED)
     assert (job.state, (job.cost or 0) > 0) == (JobState.FAILED, True)
-    assert not lane.clips()
-    await lane.house.check_books()
+    assert not community.clips()
+    await community.bot.check_books()
     refused = [each for each in map(json.loads, lines) if each["event"] == "slack.token_refused"]
     assert refused
     assert "BOT_TOKEN" in refused[0]["hint"]
-    lane.team.token_error = ""
-    shown = await lane.ana.slash("/ray", f"show {job_id}", lane.general)
+    community.team.token_error = ""
+    shown = await community.ana.slash("/ray", f"show {job_id}", community.general)
     assert "direct messages" in await shown.wait_said()
-    assert [each.files[0].name for each in lane.clips(lane.ana.direct)]
+    assert [each.files[0].name for each in community.clips(community.ana.direct)]
 
 
 # ---- what else is around ---------------------------------------------------------------------
 
 
 async def test_variables_of_other_slack_tools_change_nothing(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    local_slack: LocalSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "SLACK_BOT_TOKEN": "xoxb-of-another-tool",
@@ -230,46 +238,50 @@ async def test_variables_of_other_slack_tools_change_nothing(
         "HTTP_PROXY": "http://127.0.0.1:9",
     }.items():
         monkeypatch.setenv(name, value)
-    async with town.lane() as lane:
-        bad = await lane.ana.slash("/ray", "a fox --seed 3", lane.general)
+    async with local_slack.community() as community:
+        bad = await community.ana.slash("/ray", "a fox --seed 3", community.general)
         await bad.wait_said()
-        await lane.ana.slash("/ray", "a fox", lane.general)
-        await lane.clip()
-    tokens = {each.token for each in town.slack.requests} - {""}
-    assert tokens == {town.team.bot_token, town.slack.app_token}
+        await community.ana.slash("/ray", "a fox", community.general)
+        await community.clip()
+    tokens = {each.token for each in local_slack.slack.requests} - {""}
+    assert tokens == {local_slack.team.bot_token, local_slack.slack.app_token}
 
 
-async def test_a_form_that_slack_no_longer_takes_is_answered_with_a_sentence(lane: Lane) -> None:
-    who = lane.slack.faults.hold("users.info")
-    opened = await lane.ana.slash("/ray", "", lane.general)
+async def test_a_form_that_slack_no_longer_takes_is_answered_with_a_sentence(
+    community: Community,
+) -> None:
+    who = community.slack.faults.hold("users.info")
+    opened = await community.ana.slash("/ray", "", community.general)
     await asyncio.wait_for(who.reached.wait(), 10)
-    lane.house.clock.move(seconds=4)
+    community.bot.clock.move(seconds=4)
     who.open()
     sentence = await opened.wait_said()
     assert opened.view is None
     assert "again" in sentence
     assert "code" not in sentence
-    again = await lane.ana.slash("/ray", "", lane.general)
+    again = await community.ana.slash("/ray", "", community.general)
     assert (await again.wait_view()).is_open
 
 
 async def test_no_words_and_no_tokens_stand_in_the_log(
-    town: Town, capsys: pytest.CaptureFixture[str]
+    local_slack: LocalSlack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with log_lines(capsys) as lines:
-        async with town.lane() as lane:
-            town.slack.faults.fail("chat.postMessage", "fatal_error", when="after")
-            await lane.ana.slash("/ray", "a heliotrope fox", lane.general)
-            await lane.hurry(lane.clips)
-            await lane.ana.say(f"{lane.team.mention} a heliotrope wolf --seed 1", lane.general)
-            await lane.ana.wait_ephemeral()
+        async with local_slack.community() as community:
+            local_slack.slack.faults.fail("chat.postMessage", "fatal_error", when="after")
+            await community.ana.slash("/ray", "a heliotrope fox", community.general)
+            await community.hurry(community.clips)
+            await community.ana.say(
+                f"{community.team.mention} a heliotrope wolf --seed 1", community.general
+            )
+            await community.ana.wait_ephemeral()
     log = "\n".join(lines)
     assert "job.delivered" in log or "slack." in log
     for secret in (
         "heliotrope",
-        town.team.bot_token,
-        town.slack.app_token,
-        f"{town.slack.base_url}/response",
+        local_slack.team.bot_token,
+        local_slack.slack.app_token,
+        f"{local_slack.slack.base_url}/response",
         "ticket=",
     ):
         assert secret not in log

@@ -110,17 +110,17 @@ class Surroundings:
 
     async def finish(self, job: JobId) -> None:
         """The video service ends it."""
-        await self.visitor.house.simulator.finish(await self.generation(job))
+        await self.visitor.bot.simulator.finish(await self.generation(job))
 
     async def generation(self, job: JobId) -> str:
         """What the video service makes for it."""
-        found = await self.visitor.house.until(job, JobState.GENERATING)
+        found = await self.visitor.bot.until(job, JobState.GENERATING)
         assert found.generation_id
         return found.generation_id
 
     async def fail(self, job: JobId) -> None:
         """The video service makes it neither at once nor when Raybot tries it once more."""
-        made, first = self.visitor.house.simulator, await self.generation(job)
+        made, first = self.visitor.bot.simulator, await self.generation(job)
         await made.fail(first)
         await made.until(lambda: list(made.generations)[-1] != first)
         await made.fail(list(made.generations)[-1])
@@ -130,7 +130,7 @@ class Surroundings:
         if not self.made:
             self.made = (await self.visitor.say("a white hare at night")).job
             await self.finish(self.made)
-            await self.visitor.house.delivered(self.made)
+            await self.visitor.bot.delivered(self.made)
         return self.made
 
 

@@ -54,7 +54,7 @@ def told(page: Reply) -> tuple[str, str]:
 @asynccontextmanager
 async def sitting(visitor: Visitor, invitation: Invitation) -> AsyncIterator[Sitter]:
     """Enter by a link, with a browser of their own."""
-    async with browsing(visitor.house) as own:
+    async with browsing(visitor.bot) as own:
         key = invitation.link.partition("key=")[2]
         page = await own.post("/desk/enter", {"key": key})
         token = _TOKEN.search(page.html)
@@ -65,7 +65,7 @@ async def sitting(visitor: Visitor, invitation: Invitation) -> AsyncIterator[Sit
 @asynccontextmanager
 async def operating(visitor: Visitor) -> AsyncIterator[Sitter]:
     """Whoever runs the bot."""
-    entry = visitor.house.studio.entry
+    entry = visitor.bot.studio.entry
     async with sitting(visitor, await entry.invite_here("op")) as found:
         yield found
 
@@ -73,6 +73,6 @@ async def operating(visitor: Visitor) -> AsyncIterator[Sitter]:
 @asynccontextmanager
 async def running_place(visitor: Visitor, who: Requester) -> AsyncIterator[Sitter]:
     """Somebody who runs a place."""
-    visitor.house.chat.admins.add(who.user)
-    async with sitting(visitor, await visitor.house.studio.entry.invite(who)) as found:
+    visitor.bot.chat.admins.add(who.user)
+    async with sitting(visitor, await visitor.bot.studio.entry.invite(who)) as found:
         yield found

@@ -29,10 +29,10 @@ async def visitor(
 
 async def _make(visitor: Visitor, prompt: str, state: JobState = JobState.DELIVERED) -> JobId:
     job = (await visitor.say(prompt)).job
-    made = await visitor.house.until(job, JobState.GENERATING)
+    made = await visitor.bot.until(job, JobState.GENERATING)
     assert made.generation_id
-    await visitor.house.simulator.finish(made.generation_id)
-    await visitor.house.until(job, state)
+    await visitor.bot.simulator.finish(made.generation_id)
+    await visitor.bot.until(job, state)
     return job
 
 
@@ -83,7 +83,7 @@ async def test_a_clip_is_reviewed_and_what_is_said_outlives_a_restart(
         async with visitor.listening("") as news:
             await news.until("The week with Raybot")
             # Nobody looked for a week: the operator, who sits here, hears of it, too.
-            while "raybot review" not in await visitor.house.app.studio.recall("web", "asides"):
+            while "raybot review" not in await visitor.bot.app.studio.recall("web", "asides"):
                 await asyncio.sleep(0.01)
         page = (await visitor.get("/web/chat")).html
         assert page.count("<b>A clip waits for a moderator</b>") == 2
@@ -92,7 +92,7 @@ async def test_a_clip_is_reviewed_and_what_is_said_outlives_a_restart(
         # Its kept file went with the days of images; what is to be decided stays.
         async with visitor.listening(visitor.seen) as news:
             assert "Approved" in (await visitor.press("post", hare)).html
-            await visitor.house.delivered(hare)
+            await visitor.bot.delivered(hare)
             await news.until("Approved, so it is posted.")
             assert "Rejected" in (await visitor.press("reject", wolf, words="too dark")).html
             await news.until("Rejected, so it is not posted.")
@@ -173,7 +173,7 @@ async def test_who_is_only_let_in_decides_nothing_and_sees_nothing_of_moderators
     async with visiting(tmp_path, simulator, clock, public_url=at) as guest:
         fox = await _make(guest, "a red fox in snow")
         assert "Thank you" in (await guest.press("report", fox, words="too dark")).html
-        while "was reported" not in await guest.house.app.studio.recall("web", "asides"):
+        while "was reported" not in await guest.bot.app.studio.recall("web", "asides"):
             await asyncio.sleep(0.01)
         assert "Here is your copy." in (await guest.say(f"mail {fox}")).html
         async with guest.listening(guest.seen) as news:
@@ -192,7 +192,7 @@ async def test_a_message_that_cannot_be_read_is_passed_over(
         await visitor.press("report", await _make(visitor, "a red fox in snow"))
         async with visitor.listening("") as news:
             await news.until("A clip was reported")
-        studio = visitor.house.app.studio
+        studio = visitor.bot.app.studio
         kept = json.loads(await studio.recall("web", "asides"))
         broken = [{"key": "of another release"}, *kept, None]
         await studio.remember("web", "asides", json.dumps(broken))
@@ -200,5 +200,5 @@ async def test_a_message_that_cannot_be_read_is_passed_over(
     async with visiting(tmp_path, simulator, clock) as visitor:
         page = (await visitor.get("/web/chat")).html
         _aside(page, "A clip was reported")
-        await visitor.house.app.studio.remember("web", "asides", "{")
+        await visitor.bot.app.studio.remember("web", "asides", "{")
         assert (await visitor.get("/web/chat")).status == 200

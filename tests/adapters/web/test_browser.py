@@ -149,10 +149,10 @@ async def test_a_page_that_was_cut_off_shows_each_message_once(here: Surrounding
         job = (await here.visitor.say("a paper boat in the rain")).job
         await expect(page.locator("article")).to_have_count(before + 1)
         # The connection breaks, and meanwhile the clip is made, and another one asked for.
-        for stream in list(here.visitor.house.app._web._streams._open):
+        for stream in list(here.visitor.bot.app._web._streams._open):
             stream.cancel()
         await here.finish(job)
-        await here.visitor.house.delivered(job)
+        await here.visitor.bot.delivered(job)
         other = (await here.visitor.say("a grey heron at dawn")).job
         await expect(page.locator(f"#{job} video")).to_be_visible()
         await expect(page.locator(f"#{other}")).to_have_count(1)

@@ -75,19 +75,19 @@ class Desk:
 
     async def link(self) -> str:
         """The path of a new link for whoever runs the bot."""
-        entry = self.here.visitor.house.studio.entry
+        entry = self.here.visitor.bot.studio.entry
         link = (await entry.invite_here("vera", name="Vera")).link
         return link.removeprefix(self.here.visitor.address)
 
     async def fill(self) -> None:
         """A clip that was made, and one that failed."""
-        house = self.here.visitor.house
-        self.made = await house.ask("a red fox in snow")
+        bot = self.here.visitor.bot
+        self.made = await bot.ask("a red fox in snow")
         await self.here.finish(self.made)
-        self.failed = await house.ask(HOSTILE)
+        self.failed = await bot.ask(HOSTILE)
         await self.here.fail(self.failed)
-        await house.delivered(self.made)
-        await house.until(self.failed, JobState.FAILED)
+        await bot.delivered(self.made)
+        await bot.until(self.failed, JobState.FAILED)
 
     async def enter(self) -> None:
         """Press the button of a link, and keep what the browser was given."""
@@ -131,7 +131,7 @@ async def test_a_link_lets_in_by_its_button_once(desk: Desk) -> None:
 
 
 async def test_the_pages_lead_to_each_other_and_what_goes_on_is_told(desk: Desk) -> None:
-    house = desk.here.visitor.house
+    bot = desk.here.visitor.bot
     async with desk.here.page("/desk", storage_state=desk.state) as page:
         pages = page.get_by_role("navigation", name="Pages")
         for name in NAMES:
@@ -163,7 +163,7 @@ async def test_the_pages_lead_to_each_other_and_what_goes_on_is_told(desk: Desk)
         await expect(page.get_by_role("heading", name="Limits", exact=True)).to_be_visible()
         await pages.get_by_role("link", name="Queue").click()
         await expect(page.get_by_text("Nothing waits and nothing runs.")).to_be_visible()
-        job = await house.ask("a grey heron at dawn")
+        job = await bot.ask("a grey heron at dawn")
         await page.get_by_role("link", name=job).click()
         state = page.locator(".top .state")
         await expect(state).to_have_text("generating")
@@ -174,8 +174,8 @@ async def test_the_pages_lead_to_each_other_and_what_goes_on_is_told(desk: Desk)
 
 
 async def test_people_and_jobs_are_acted_on_by_clicks(desk: Desk) -> None:
-    house = desk.here.visitor.house
-    running = await house.ask("a glass whale at night")
+    bot = desk.here.visitor.bot
+    running = await bot.ask("a glass whale at night")
     await desk.here.generation(running)
     async with desk.here.page(PERSON, storage_state=desk.state) as page:
         # Nothing is done by the first button: it asks.
@@ -187,7 +187,7 @@ async def test_people_and_jobs_are_acted_on_by_clicks(desk: Desk) -> None:
         await page.get_by_role("button", name="Unblock").press("Enter")
         await expect(page.locator(".told.bad")).to_have_count(0)
 
-        waiting = await house.ask("a paper boat in the rain")
+        waiting = await bot.ask("a paper boat in the rain")
         await page.reload()
         await page.get_by_role("link", name=waiting).click()
         await page.locator("summary", has_text="Cancel").press("Enter")
@@ -206,7 +206,7 @@ async def test_people_and_jobs_are_acted_on_by_clicks(desk: Desk) -> None:
         again = await page.locator("h1").inner_text()
         assert again != desk.failed
         await desk.here.finish(JobId(again))
-        await house.delivered(JobId(again))
+        await bot.delivered(JobId(again))
         await page.get_by_role("link", name="Moderation").click()
         log = page.get_by_role("region", name="Audit log")
         for act in ("block", "unblock", "cancel", "retry"):
@@ -237,12 +237,12 @@ async def test_a_limit_that_is_changed_here_refuses_in_the_playground(desk: Desk
 
 
 async def test_a_chart_of_one_day_has_its_dot_and_whole_words_at_its_side(desk: Desk) -> None:
-    house = desk.here.visitor.house
-    job = await house.ask("a heron that takes its time")
+    bot = desk.here.visitor.bot
+    job = await bot.ask("a heron that takes its time")
     await desk.here.generation(job)
-    house.clock.move(minutes=3)
+    bot.clock.move(minutes=3)
     await desk.here.finish(job)
-    await house.delivered(job)
+    await bot.delivered(job)
     for is_phone in (False, True):
         async with desk.here.page(
             "/desk/services", storage_state=desk.state, is_phone=is_phone
@@ -266,9 +266,9 @@ async def test_the_focus_is_seen_whole_where_a_table_cuts_what_is_long(desk: Des
 
 async def test_a_long_name_leaves_room_for_the_rest_and_what_scrolls_shows_it(desk: Desk) -> None:
     name = "Bartholomäus-Maximilian von Hohenzollern-Sigmaringen"
-    job = await desk.here.visitor.house.ask("a red kite", user=name)
+    job = await desk.here.visitor.bot.ask("a red kite", user=name)
     await desk.here.finish(job)
-    await desk.here.visitor.house.delivered(job)
+    await desk.here.visitor.bot.delivered(job)
     async with desk.here.page("/desk/people", storage_state=desk.state) as page:
         table = page.get_by_role("region", name="Who asked")
         await expect(table.get_by_role("columnheader", name="blocked")).to_be_in_viewport(ratio=1)

@@ -34,8 +34,8 @@ async def visitor(
 
 async def link_of(visitor: Visitor) -> str:
     """The path of a link to the desk of Ana's place."""
-    visitor.house.chat.admins.add(ADMIN.user)
-    invitation = await visitor.house.app.studio.entry.invite(ADMIN)
+    visitor.bot.chat.admins.add(ADMIN.user)
+    invitation = await visitor.bot.app.studio.entry.invite(ADMIN)
     assert invitation.link.startswith(visitor.address)
     return invitation.link.removeprefix(visitor.address)
 
@@ -74,7 +74,7 @@ async def test_who_lost_the_right_is_out_within_five_minutes(
     visitor: Visitor, clock: MovableClock
 ) -> None:
     await visitor.enter(await link_of(visitor))
-    chat = visitor.house.chat
+    chat = visitor.bot.chat
     chat.rights_fault = DeliveryUnavailable()
     clock.move(minutes=6)
     assert (await visitor.get("/desk")).status == 200
@@ -113,7 +113,7 @@ async def test_a_flood_of_wrong_links_keeps_nobody_out_who_has_a_right_one(
 
 async def test_of_two_browsers_with_one_link_one_gets_in(visitor: Visitor) -> None:
     link = await link_of(visitor)
-    async with browsing(visitor.house) as other:
+    async with browsing(visitor.bot) as other:
         tried = await asyncio.gather(*(each.enter(link) for each in (visitor, other)))
         inside = [(await each.get("/desk")).status for each in (visitor, other)]
     assert sorted(each.status for each in tried) == [200, 403]
@@ -132,7 +132,7 @@ async def test_every_answer_is_protected_and_nothing_on_the_pages_is_foreign(
     visitor: Visitor,
 ) -> None:
     link = await link_of(visitor)
-    routes = [*visitor.house.app._adapters["web"].routes, ("GET", link)]
+    routes = [*visitor.bot.app._adapters["web"].routes, ("GET", link)]
     statuses: Counter[int] = Counter()
 
     async def walk(**headers: str) -> None:

@@ -55,7 +55,7 @@ async def visitor(
 async def sit_down(visitor: Visitor, *, is_operator: bool) -> Reply:
     """The first page, as somebody in a browser of their own."""
     visitor.session.cookie_jar.clear()
-    entry = visitor.house.app.studio.entry
+    entry = visitor.bot.app.studio.entry
     link = (await entry.invite_here("vera", name="Vera")).link if is_operator else ""
     key = (link or await link_of(visitor)).partition("key=")[2]
     return await visitor.post("/desk/enter", {"key": key})
@@ -63,11 +63,11 @@ async def sit_down(visitor: Visitor, *, is_operator: bool) -> Reply:
 
 async def asked_elsewhere(visitor: Visitor) -> JobId:
     """A job of another place, reported and written about there."""
-    job = await visitor.house.ask("SECRET-PROMPT of others")
+    job = await visitor.bot.ask("SECRET-PROMPT of others")
     who = {"id": job, "tenant": OTHER, "person": f"{OTHER}:SECRET-PERSON"}
 
     def write(tx: Tx) -> None:
-        now = visitor.house.clock.now()
+        now = visitor.bot.clock.now()
         tx.conn.execute(
             text("UPDATE jobs SET tenant = :tenant, person = :person WHERE id = :id"), who
         )
@@ -85,7 +85,7 @@ async def asked_elsewhere(visitor: Visitor) -> JobId:
         settings.block(tx, f"{OTHER}:SECRET-PERSON", until=None, reason="SECRET", now=now)
         settings.note_operator(tx, "k", "SECRET-NOTICE for the operator.", now)
 
-    await visitor.house.app.database.write(write)
+    await visitor.bot.app.database.write(write)
     return job
 
 
@@ -97,7 +97,7 @@ def rows(reply: Reply) -> list[list[str]]:
 
 async def test_a_place_sees_its_own_alone_and_the_operator_all(visitor: Visitor) -> None:
     job = await asked_elsewhere(visitor)
-    await visitor.house.ask("a red fox in snow")
+    await visitor.bot.ask("a red fox in snow")
     await sit_down(visitor, is_operator=False)
     for path in (*PAGES, *(f"/desk/{name}.csv" for name in FILES)):
         seen = await visitor.get(path)
@@ -138,14 +138,14 @@ async def test_a_place_sees_its_own_alone_and_the_operator_all(visitor: Visitor)
 
 
 async def test_today_and_this_month_are_of_one_moment(visitor: Visitor) -> None:
-    house = visitor.house
-    job = await house.ask("a red fox in snow")
+    bot = visitor.bot
+    job = await bot.ask("a red fox in snow")
     await sit_down(visitor, is_operator=True)
     assert SUMS.findall((await visitor.get("/desk")).html) == ["0 of 1", "0 of 1"]
-    found = await house.until(job, JobState.GENERATING)
+    found = await bot.until(job, JobState.GENERATING)
     assert found.generation_id
-    await house.simulator.finish(found.generation_id)
-    await house.delivered(job)
+    await bot.simulator.finish(found.generation_id)
+    await bot.delivered(job)
     for days in (7, 90):
         page = (await visitor.get(f"/desk?days={days}")).html
         assert SUMS.findall(page) == ["1 of 1", "1 of 1"]
@@ -157,11 +157,11 @@ async def test_the_log_is_read_page_by_page_and_searched(visitor: Visitor) -> No
     def write(tx: Tx) -> None:
         for number in range(55):
             detail = f"<b>{number}</b>"
-            at, target = visitor.house.clock.now(), ADMIN.tenant
+            at, target = visitor.bot.clock.now(), ADMIN.tenant
             settings.write_audit(tx, at, actor="mod", act="pause", target=target, detail=detail)
 
     await sit_down(visitor, is_operator=False)
-    await visitor.house.app.database.write(write)
+    await visitor.bot.app.database.write(write)
     first = await visitor.get("/desk/moderation?act=pau")
     assert "&lt;b&gt;54&lt;/b&gt;" in first.html
     assert "<b>54" not in first.html
@@ -175,12 +175,12 @@ async def test_the_log_is_read_page_by_page_and_searched(visitor: Visitor) -> No
 
 
 async def test_money_has_budgets_charts_and_the_same_numbers_as_files(visitor: Visitor) -> None:
-    house = visitor.house
-    job = await house.ask("a red fox in snow")
-    running = await house.until(job, JobState.GENERATING)
+    bot = visitor.bot
+    job = await bot.ask("a red fox in snow")
+    running = await bot.until(job, JobState.GENERATING)
     assert running.generation_id
-    await house.simulator.finish(running.generation_id)
-    await house.delivered(job)
+    await bot.simulator.finish(running.generation_id)
+    await bot.delivered(job)
     page = await sit_down(visitor, is_operator=False)
     assert '<meter min="0" max="10000000"' in page.html
     chart = re.search(r'data-chart="([^"]+)"', (await visitor.get("/desk?days=7")).html)
@@ -242,7 +242,7 @@ async def test_the_operator_looks_at_all_that_check_does(visitor: Visitor) -> No
     assert token
     form = {FIELD: token[1]}
     # One for the watcher, too, which may ask as the bot starts.
-    held = [visitor.house.simulator.faults.hold("credits") for _ in range(2)]
+    held = [visitor.bot.simulator.faults.hold("credits") for _ in range(2)]
     began = await visitor.post("/desk/checks", form)
     assert "Running since" in began.html
     again = await visitor.post("/desk/checks", form)
@@ -291,9 +291,9 @@ async def test_a_file_is_made_beside_the_loop() -> None:
 
 
 async def test_a_notice_of_a_service_is_over_once_it_takes_a_job_again(visitor: Visitor) -> None:
-    house = visitor.house
-    house.simulator.faults.refuse("create", 401, "Invalid API key is provided")
-    job = await house.ask()
+    bot = visitor.bot
+    bot.simulator.faults.refuse("create", 401, "Invalid API key is provided")
+    job = await bot.ask()
     await sit_down(visitor, is_operator=True)
 
     async def told() -> list[list[str]]:
@@ -305,7 +305,7 @@ async def test_a_notice_of_a_service_is_over_once_it_takes_a_job_again(visitor: 
     [[_, sentence, _, _, over]] = notices
     assert sentence.startswith("Luma refuses this key.")
     assert over == ""
-    house.clock.move(minutes=10)
-    await house.until(job, JobState.GENERATING)
+    bot.clock.move(minutes=10)
+    await bot.until(job, JobState.GENERATING)
     [[since, *_, over]] = await told()
     assert over > since

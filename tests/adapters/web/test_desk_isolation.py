@@ -23,7 +23,7 @@ from bot.simulator import Faults, Simulator
 from bot.store import schema
 from tests.adapters.web.sitting import Sitter, nonce, running_place
 from tests.adapters.web.visitor import Visitor, browsing, visiting
-from tests.conftest import MANUAL, House
+from tests.conftest import MANUAL, RunningBot
 from tests.fakes import MovableClock, to_request, to_requester
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -143,7 +143,7 @@ def of_acts(there: There) -> dict[tuple[str, str], Asked]:
 
 
 @dataclass
-class Inn:
+class SharedBot:
     """One bot with two places."""
 
     visitor: Visitor
@@ -152,13 +152,13 @@ class Inn:
     bea: Sitter
 
     @property
-    def house(self) -> House:
-        return self.visitor.house
+    def bot(self) -> RunningBot:
+        return self.visitor.bot
 
     @property
     def routes(self) -> list[tuple[str, str]]:
         """All but the files that the pages are made of; signing out comes last."""
-        every = self.house.app._adapters["web"].routes
+        every = self.bot.app._adapters["web"].routes
         found = [each for each in every if not each[1].startswith(STATIC)]
         return sorted(found, key=lambda each: (each[1] == "/desk/leave", each))
 
@@ -176,20 +176,20 @@ class Inn:
                 if table.name not in SESSIONS
             }
 
-        return await self.house.app.database.read(read)
+        return await self.bot.app.database.read(read)
 
 
-async def furnish(house: House) -> There:
+async def furnish(bot: RunningBot) -> There:
     """A place in which there is one of everything."""
-    studio, made = house.studio, []
+    studio, made = bot.studio, []
 
     async def finish(job_id: JobId, state: JobState) -> None:
-        job = await house.until(job_id, JobState.GENERATING)
-        await house.simulator.finish(str(job.generation_id))
-        await house.until(job_id, state)
+        job = await bot.until(job_id, JobState.GENERATING)
+        await bot.simulator.finish(str(job.generation_id))
+        await bot.until(job_id, state)
 
     # What all places share is no secret, and more than what this one used.
-    await finish(await house.ask(user="carl"), JobState.DELIVERED)
+    await finish(await bot.ask(user="carl"), JobState.DELIVERED)
 
     async def ask(key: str, **work: str) -> JobId:
         who = Requester(adapter="recording", workspace="there", user=USER, display_name=NAME)
@@ -200,11 +200,11 @@ async def furnish(house: House) -> There:
         return made[-1]
 
     await finish(delivered := await ask("there 1", duration="9s"), JobState.DELIVERED)
-    failed = await house.until(await ask("there 2"), JobState.GENERATING)
-    await house.simulator.fail(str(failed.generation_id), "It did not work.")
-    await house.until(failed.id, JobState.FAILED)
+    failed = await bot.until(await ask("there 2"), JobState.GENERATING)
+    await bot.simulator.fail(str(failed.generation_id), "It did not work.")
+    await bot.until(failed.id, JobState.FAILED)
     dear = await ask("there 3", model="ray-2", duration="9s", resolution="1080p")
-    assert (await house.job(dear)).state is JobState.RECEIVED, "it waits for a word on its price"
+    assert (await bot.job(dear)).state is JobState.RECEIVED, "it waits for a word on its price"
     policy = {"moderators_channel": "mods"}
     await studio.admin.set_policy(THERE, policy, actor=BEA)
     await studio.admin.set_policy(THERE, {"review": "before_post"}, actor=BEA)
@@ -220,18 +220,18 @@ async def furnish(house: House) -> There:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def inn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Inn]:
+async def shared_bot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedBot]:
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(simulating())
-        folder = tmp_path_factory.mktemp("inn")
+        folder = tmp_path_factory.mktemp("shared")
         visitor = await stack.enter_async_context(
             visiting(folder, simulator, MovableClock(), servers=("there",))
         )
-        there = await furnish(visitor.house)
+        there = await furnish(visitor.bot)
         ana = await stack.enter_async_context(running_place(visitor, ANA))
         bea = await stack.enter_async_context(running_place(visitor, BEA))
         await ana.visitor.open()
-        yield Inn(visitor, there, ana, bea)
+        yield SharedBot(visitor, there, ana, bea)
 
 
 def simulating() -> Simulator:
@@ -272,37 +272,46 @@ async def call(who: Visitor, token: str, route: tuple[str, str], fields: Fields)
         return Answered(answer.status, f"{dict(answer.headers)} {body.decode('utf-8', 'replace')}")
 
 
-async def test_every_route_says_what_it_is_asked_with(inn: Inn) -> None:
-    known = fill(inn.there)
-    missing = [each for each in inn.routes if each not in known]
+async def test_every_route_says_what_it_is_asked_with(shared_bot: SharedBot) -> None:
+    known = fill(shared_bot.there)
+    missing = [each for each in shared_bot.routes if each not in known]
     assert missing == [], "say in `fill` how these routes are asked for what is of another place"
 
 
-async def test_no_route_shows_or_changes_what_is_of_another_place(inn: Inn) -> None:
-    known, shown = fill(inn.there), []
-    before = await inn.rows(*inn.there.marks)
-    for route in inn.routes:
+async def test_no_route_shows_or_changes_what_is_of_another_place(shared_bot: SharedBot) -> None:
+    known, shown = fill(shared_bot.there), []
+    before = await shared_bot.rows(*shared_bot.there.marks)
+    for route in shared_bot.routes:
         for fields in known.get(route, [{}]):
-            answer = await call(inn.ana.visitor, inn.ana.token, route, fields)
+            answer = await call(shared_bot.ana.visitor, shared_bot.ana.token, route, fields)
             # What they wrote themselves may be answered with.
-            marks = [each for each in inn.there.marks if each not in str(fields)]
+            marks = [each for each in shared_bot.there.marks if each not in str(fields)]
             shown += [(route, fields, each) for each in marks if each in answer.text]
             assert answer.status < 500, (route, fields, answer.text)
     assert shown == []
-    assert await inn.rows(*inn.there.marks) == before
+    assert await shared_bot.rows(*shared_bot.there.marks) == before
 
 
-async def test_to_look_changes_nothing_and_shows_ones_own(inn: Inn) -> None:
+async def test_to_look_changes_nothing_and_shows_ones_own(shared_bot: SharedBot) -> None:
     """The same pages show those marks to who runs the other place: there is something to hide."""
-    before, seen = await inn.rows(), set[str]()
-    for route in inn.routes:
+    before, seen = await shared_bot.rows(), set[str]()
+    for route in shared_bot.routes:
         if route[0] == "GET":
-            for fields in fill(inn.there).get(route, [{}]):
-                answer = await call(inn.bea.visitor, "", route, fields)
+            for fields in fill(shared_bot.there).get(route, [{}]):
+                answer = await call(shared_bot.bea.visitor, "", route, fields)
                 assert answer.status < 500, (route, fields, answer.text)
-                seen |= {each for each in inn.there.marks if each in answer.text}
-    assert await inn.rows() == before
-    assert seen >= {inn.there.amount, PROMPT, NAME, PAUSE, REASON, USER, "77.31", *inn.there.jobs}
+                seen |= {each for each in shared_bot.there.marks if each in answer.text}
+    assert await shared_bot.rows() == before
+    assert seen >= {
+        shared_bot.there.amount,
+        PROMPT,
+        NAME,
+        PAUSE,
+        REASON,
+        USER,
+        "77.31",
+        *shared_bot.there.jobs,
+    }
 
 
 async def test_nobody_is_let_in_from_outside_without_signing_in(tmp_path: Path) -> None:
@@ -311,10 +320,10 @@ async def test_nobody_is_let_in_from_outside_without_signing_in(tmp_path: Path) 
     async with (
         simulating() as simulator,
         visiting(tmp_path, simulator, MovableClock(), public_url="https://ray.example") as visitor,
-        browsing(visitor.house) as stranger,
+        browsing(visitor.bot) as stranger,
     ):
         stranger.origin = visitor.origin
-        for method, path in visitor.house.app._adapters["web"].routes:
+        for method, path in visitor.bot.app._adapters["web"].routes:
             for fields in known.get((method, path), [{}]):
                 asked = stranger.post(path, fields) if method == "POST" else stranger.get(path)
                 allowed = (200,) if path.startswith(STATIC) else (401, 403)

@@ -57,29 +57,29 @@ async def ask(
 ) -> JobId:
     """A request of the local place, up to its generation."""
     request = to_request(prompt, user, is_private=is_private)
-    job_id = (await visitor.house.app.studio.submit(request)).job_id
-    await visitor.house.until(job_id, JobState.GENERATING)
+    job_id = (await visitor.bot.app.studio.submit(request)).job_id
+    await visitor.bot.until(job_id, JobState.GENERATING)
     return job_id
 
 
 async def deliver(visitor: Visitor, job_id: JobId) -> None:
-    found = await visitor.house.until(job_id, JobState.GENERATING)
+    found = await visitor.bot.until(job_id, JobState.GENERATING)
     assert found.generation_id
-    await visitor.house.simulator.finish(found.generation_id)
-    await visitor.house.delivered(job_id)
+    await visitor.bot.simulator.finish(found.generation_id)
+    await visitor.bot.delivered(job_id)
 
 
 async def ask_elsewhere(visitor: Visitor, prompt: str) -> JobId:
     """A request of another place, which waits there."""
     request = to_request(prompt, "zechariah", workspace="away")
-    database, now = visitor.house.app.database, visitor.house.clock.now()
+    database, now = visitor.bot.app.database, visitor.bot.clock.now()
     return (await database.write(lambda tx: jobs.insert(tx, request, now)))[0].id
 
 
 async def sit(visitor: Visitor, *, is_operator: bool = False) -> None:
     """Sign in, as an admin of the local place or as the operator."""
-    entry = visitor.house.app.studio.entry
-    visitor.house.chat.admins.add("ana")
+    entry = visitor.bot.app.studio.entry
+    visitor.bot.chat.admins.add("ana")
     ana = Requester(adapter=NAME, workspace="local", user="ana", display_name="Ana")
     invited = await (entry.invite_here("me") if is_operator else entry.invite(ana))
     key = invited.link.partition("key=")[2]
@@ -149,7 +149,7 @@ async def test_a_test_is_never_said_to_be_charged(visitor: Visitor) -> None:
     def make_test(tx: Tx) -> None:
         tx.conn.execute(update(jobs_table).where(jobs_table.c.id == job).values(is_test=True))
 
-    await visitor.house.app.database.write(make_test)
+    await visitor.bot.app.database.write(make_test)
     page = (await visitor.get("/desk/clips")).html
     assert "would cost $0.14 · test" in page
     assert "to be charged" not in page
@@ -190,7 +190,7 @@ async def test_people_and_their_limits_and_what_nobody_has(visitor: Visitor) -> 
     ):
         assert words in (await visitor.get(path)).html
     await deliver(visitor, await ask(visitor, "a fox"))
-    studio = visitor.house.app.studio
+    studio = visitor.bot.app.studio
     ana = Requester(adapter=NAME, workspace="local", user="ana")
     await studio.admin.block("recording:local", "bo", actor=ana, reason="<i>spam</i>")
     await studio.admin.grant("recording:local", "bo", 5, actor=ana)
@@ -218,12 +218,10 @@ async def test_people_and_their_limits_and_what_nobody_has(visitor: Visitor) -> 
 
 async def test_who_was_blocked_before_they_asked_is_found_and_unblocked(visitor: Visitor) -> None:
     ana = Requester(adapter=NAME, workspace="local", user="ana", display_name="Ana")
-    now = visitor.house.clock.now()
+    now = visitor.bot.clock.now()
     for user in ("mal", "moe"):
-        await visitor.house.app.studio.admin.block(
-            "recording:local", user, actor=ana, reason="spam"
-        )
-    await visitor.house.app.database.write(
+        await visitor.bot.app.studio.admin.block("recording:local", user, actor=ana, reason="spam")
+    await visitor.bot.app.database.write(
         lambda tx: settings.block(tx, "recording:away:miranda", until=None, reason="", now=now)
     )
     job = await ask(visitor, "a fox", "bo")
@@ -247,15 +245,15 @@ async def test_who_was_blocked_before_they_asked_is_found_and_unblocked(visitor:
         assert said == ("status", "mal can ask again.")
         assert (await desk.get(f"/desk/person?key={person}")).status == 404
         assert len(rows((await desk.get("/desk/people.csv")).html)) == 2
-    assert (await visitor.house.job(job)).state is JobState.GENERATING
+    assert (await visitor.bot.job(job)).state is JobState.GENERATING
 
 
 async def test_a_failure_is_told_with_its_class(visitor: Visitor) -> None:
     job = await ask(visitor, "a fox")
-    found = await visitor.house.job(job)
+    found = await visitor.bot.job(job)
     assert found.generation_id
-    await visitor.house.simulator.fail(found.generation_id, "no luck")
-    ended = await visitor.house.until(job, JobState.FAILED)
+    await visitor.bot.simulator.fail(found.generation_id, "no luck")
+    ended = await visitor.bot.until(job, JobState.FAILED)
     assert isinstance(ended.failure, Failure)
     await sit(visitor)
     page = (await visitor.get(f"/desk/job?id={job}")).html

@@ -17,7 +17,7 @@ from bot.request import Requester
 from bot.simulator import Simulator
 from bot.store import schema
 from tests.adapters.web.visitor import Reply, Visitor, browsing, pages_in
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.rendered import png
 
@@ -25,7 +25,9 @@ ADDRESS = "https://ray.example"
 
 
 @pytest.fixture
-async def house(tmp_path: Path, simulator: Simulator, clock: MovableClock) -> AsyncIterator[House]:
+async def bot(
+    tmp_path: Path, simulator: Simulator, clock: MovableClock
+) -> AsyncIterator[RunningBot]:
     config = to_test_config(tmp_path, simulator, bot={"public_url": ADDRESS})
     pages, chat = pages_in(tmp_path, clock), RecordingAdapter()
     async with running(config, simulator, chat, clock, web=pages) as found:
@@ -54,12 +56,12 @@ class Guest(Visitor):
 
 
 @asynccontextmanager
-async def guest(house: House, name: str = "", *, link: str = "") -> AsyncIterator[Guest]:
+async def guest(bot: RunningBot, name: str = "", *, link: str = "") -> AsyncIterator[Guest]:
     """Somebody who was let into the playground, or to whatever a link opens."""
-    async with browsing(house) as found:
-        visitor = Guest(house, found.session, found.address, is_led=False)
+    async with browsing(bot) as found:
+        visitor = Guest(bot, found.session, found.address, is_led=False)
         if name:
-            entry = house.studio.entry
+            entry = bot.studio.entry
             link = (await entry.invite_here("root", name=name, has_desk=False)).link
         if link:
             assert link.startswith(ADDRESS)
@@ -69,9 +71,9 @@ async def guest(house: House, name: str = "", *, link: str = "") -> AsyncIterato
         yield visitor
 
 
-async def test_nobody_comes_in_without_a_link(house: House) -> None:
-    async with guest(house) as visitor:
-        for method, path in house.app._adapters["web"].routes:
+async def test_nobody_comes_in_without_a_link(bot: RunningBot) -> None:
+    async with guest(bot) as visitor:
+        for method, path in bot.app._adapters["web"].routes:
             if path.startswith("/web/static/") or path == "/desk/enter":
                 continue
             answer = await (visitor.get(path) if method == "GET" else visitor.post(path, {}))
@@ -81,25 +83,25 @@ async def test_nobody_comes_in_without_a_link(house: House) -> None:
         assert (await visitor.get("/desk/enter")).status == 403
 
 
-async def test_the_cookie_is_of_this_site_alone(house: House) -> None:
-    link = (await house.studio.entry.invite_here("root")).link
-    async with guest(house) as visitor:
+async def test_the_cookie_is_of_this_site_alone(bot: RunningBot) -> None:
+    link = (await bot.studio.entry.invite_here("root")).link
+    async with guest(bot) as visitor:
         cookie = (await visitor.enter(link)).headers["Set-Cookie"]
     assert cookie.startswith("__Host-raybot_desk=")
     assert {"Path=/", "HttpOnly", "Secure", "SameSite=Lax"} <= set(cookie.split("; "))
     assert "Domain" not in cookie
 
 
-async def test_everybody_uses_the_playground_as_themselves(house: House) -> None:
-    async with guest(house, "Ana") as ana, guest(house, "Ben") as ben:
+async def test_everybody_uses_the_playground_as_themselves(bot: RunningBot) -> None:
+    async with guest(bot, "Ana") as ana, guest(bot, "Ben") as ben:
         async with ben.listening(ben.seen, Cookie=ben.cookie) as news:
             job = (await ana.say("a red fox in snow")).job
             hidden = (await ana.say("a secret fox --private")).job
             own = (await ben.say("a grey owl")).job
             assert own in (await news.next()).html
-        asked = (await house.job(job)).request.requester
+        asked = (await bot.job(job)).request.requester
         assert (asked.person, asked.display_name) == ("web:local:Ana", "Ana")
-        await house.finish(job)
+        await bot.finish(job)
         assert job in (await ana.get("/web/chat")).html
         assert job not in (await ben.get("/web/chat")).html
         thread = (await ben.get(f"/web/thread?job={job}")).html
@@ -109,7 +111,7 @@ async def test_everybody_uses_the_playground_as_themselves(house: House) -> None
         for act in ("cancel", "delete"):
             refused = await ben.press(act, job)
             assert "somebody else&#39;s" in refused.html, act
-        assert (await house.job(job)).state is JobState.DELIVERED
+        assert (await bot.job(job)).state is JobState.DELIVERED
         assert "a red fox" in (await ana.get("/web/usage")).html
         assert "a red fox" not in (await ben.get("/web/usage")).html
         image = await ana.bring(png())
@@ -129,34 +131,34 @@ async def test_everybody_uses_the_playground_as_themselves(house: House) -> None
 
 
 async def test_the_operator_comes_to_both_and_who_runs_one_place_to_the_desk(
-    house: House, clock: MovableClock
+    bot: RunningBot, clock: MovableClock
 ) -> None:
-    entry = house.studio.entry
+    entry = bot.studio.entry
     link = (await entry.invite_here("root")).link
-    async with guest(house, link=link) as operator:
+    async with guest(bot, link=link) as operator:
         page = await operator.open()
         assert '<a href="/desk">' in page.html
         assert (await operator.get("/desk")).status == 200
         job = (await operator.say("a red fox")).job
-        assert (await house.job(job)).request.requester.person == "web:local:operator-root"
+        assert (await bot.job(job)).request.requester.person == "web:local:operator-root"
     admin = Requester(adapter="recording", workspace="T1", user="Eve", display_name="Eve")
-    house.chat.admins.add("Eve")
-    async with guest(house, link=await link_of(house, admin)) as eve:
+    bot.chat.admins.add("Eve")
+    async with guest(bot, link=await link_of(bot, admin)) as eve:
         assert (await eve.get("/desk")).status == 200
         refused = await eve.get("/web/chat")
         assert refused.status == 403
         assert "the playground is not" in refused.html
         assert (await eve.post("/web/say", {"text": "a fox"})).status == 403
-        await house.studio.admin.close(admin.tenant, actor=OPERATOR)
+        await bot.studio.admin.close(admin.tenant, actor=OPERATOR)
         clock.move(minutes=5)
         assert (await eve.get("/desk")).status == 401
 
 
 async def test_an_operator_who_is_forgotten_in_the_playground_is_signed_out(
-    house: House,
+    bot: RunningBot,
 ) -> None:
-    link = (await house.studio.entry.invite_here("root")).link
-    async with guest(house, link=link) as operator:
+    link = (await bot.studio.entry.invite_here("root")).link
+    async with guest(bot, link=link) as operator:
         await operator.open()
         await operator.say("a red fox")
         await operator.say("forget me")
@@ -165,11 +167,11 @@ async def test_an_operator_who_is_forgotten_in_the_playground_is_signed_out(
         assert (await operator.get("/desk")).status == 401
 
 
-async def test_a_guest_with_the_operators_name_is_not_the_operator(house: House) -> None:
-    entry = house.studio.entry
+async def test_a_guest_with_the_operators_name_is_not_the_operator(bot: RunningBot) -> None:
+    entry = bot.studio.entry
     async with (
-        guest(house, link=(await entry.invite_here("Ben")).link) as operator,
-        guest(house, "Ben") as ben,
+        guest(bot, link=(await entry.invite_here("Ben")).link) as operator,
+        guest(bot, "Ben") as ben,
     ):
         await operator.open()
         job = (await operator.say("a secret fox --private")).job
@@ -180,25 +182,25 @@ async def test_a_guest_with_the_operators_name_is_not_the_operator(house: House)
             await entry.invite_here("root", name=name, has_desk=False)
 
 
-async def link_of(house: House, admin: Requester) -> str:
-    await house.studio.admin.approve(admin.tenant, actor=OPERATOR)
-    return (await house.studio.entry.invite(admin)).link
+async def link_of(bot: RunningBot, admin: Requester) -> str:
+    await bot.studio.admin.approve(admin.tenant, actor=OPERATOR)
+    return (await bot.studio.entry.invite(admin)).link
 
 
 OPERATOR = Requester(adapter="operator", workspace="local", user="root", display_name="root")
 
 
-async def test_whoever_enters_again_leaves_first(house: House) -> None:
-    async with guest(house, "Ana") as ana:
+async def test_whoever_enters_again_leaves_first(bot: RunningBot) -> None:
+    async with guest(bot, "Ana") as ana:
         before = ana.cookie
-        again = await house.studio.entry.invite_here("root", name="Ben", has_desk=False)
+        again = await bot.studio.entry.invite_here("root", name="Ben", has_desk=False)
         await ana.enter(again.link)
         assert "Ben" in (await ana.get("/web/chat")).html
         assert (await ana.get("/web/chat", Cookie=before)).status == 401
 
 
-async def test_a_guest_has_no_desk_and_can_leave(house: House) -> None:
-    async with guest(house, "Ana") as ana:
+async def test_a_guest_has_no_desk_and_can_leave(bot: RunningBot) -> None:
+    async with guest(bot, "Ana") as ana:
         refused = await ana.get("/desk")
         assert (refused.status, "let into the playground" in refused.html) == (403, True)
         token = re.search(r'name="csrf" value="([0-9a-f]{64})"', (await ana.open()).html)
@@ -212,9 +214,9 @@ async def test_a_guest_has_no_desk_and_can_leave(house: House) -> None:
 
 
 async def test_a_stream_ends_with_the_session_and_not_before(
-    house: House, clock: MovableClock
+    bot: RunningBot, clock: MovableClock
 ) -> None:
-    async with guest(house, "Ana") as ana, ana.listening(ana.seen, Cookie=ana.cookie) as news:
+    async with guest(bot, "Ana") as ana, ana.listening(ana.seen, Cookie=ana.cookie) as news:
         for _ in range(2):
             clock.move(hours=5, minutes=59)
             job = (await ana.say("a red fox")).job
@@ -227,8 +229,10 @@ async def test_a_stream_ends_with_the_session_and_not_before(
         assert (await ana.say("a red fox")).status == 401
 
 
-async def test_a_stream_ends_within_seconds_of_leaving(house: House, clock: MovableClock) -> None:
-    async with guest(house, "Ana") as ana, ana.listening(ana.seen, Cookie=ana.cookie) as news:
+async def test_a_stream_ends_within_seconds_of_leaving(
+    bot: RunningBot, clock: MovableClock
+) -> None:
+    async with guest(bot, "Ana") as ana, ana.listening(ana.seen, Cookie=ana.cookie) as news:
         await ana.post("/desk/leave", {"csrf": ana.token})
         clock.move(seconds=14)
         for _ in range(3):
@@ -238,12 +242,12 @@ async def test_a_stream_ends_within_seconds_of_leaving(house: House, clock: Mova
             pass
 
 
-async def test_the_audit_log_says_where_each_was_let_in(house: House) -> None:
-    link = (await house.studio.entry.invite_here("root")).link
-    async with guest(house, "Ana"), guest(house, link=link):
+async def test_the_audit_log_says_where_each_was_let_in(bot: RunningBot) -> None:
+    link = (await bot.studio.entry.invite_here("root")).link
+    async with guest(bot, "Ana"), guest(bot, link=link):
         pass
     log = schema.audit_log.c
-    rows = await house.app.database.read(
+    rows = await bot.app.database.read(
         lambda conn: conn.execute(select(log.act, log.target, log.detail)).all()
     )
     assert {tuple(each) for each in rows} == {

@@ -38,11 +38,11 @@ async def visitor(
 
 async def _finish(visitor: Visitor, job: JobId) -> None:
     """Let the video service end it, and wait until the page can show it."""
-    made = visitor.house.simulator
-    generation = (await visitor.house.until(job, JobState.GENERATING)).generation_id
+    made = visitor.bot.simulator
+    generation = (await visitor.bot.until(job, JobState.GENERATING)).generation_id
     assert generation
     await made.finish(generation)
-    await visitor.house.delivered(job)
+    await visitor.bot.delivered(job)
 
 
 # ---- a conversation ----------------------------------------------------------------------------
@@ -91,11 +91,11 @@ async def test_buttons_do_what_is_written_on_them(visitor: Visitor) -> None:
     again = await visitor.press("variation", job)
     assert again.headers["HX-Trigger-After-Settle"] == "pressed"
     other = again.job
-    assert (await visitor.house.job(other)).parent == job
+    assert (await visitor.bot.job(other)).parent == job
     form = await visitor.get(f"/web/ask?job={job}&act=remix", **{"HX-Request": "true"})
     assert ">a red fox in snow</textarea>" in form.html
     changed = (await visitor.press("remix", job, words="a grey fox --loop")).job
-    assert (await visitor.house.job(changed)).work.prompt == "a grey fox"
+    assert (await visitor.bot.job(changed)).work.prompt == "a grey fox"
     extended = (await visitor.press("extend", job)).job
     thread = await visitor.get(f"/web/thread?job={extended}")
     for each in (job, other, changed, extended):
@@ -104,7 +104,7 @@ async def test_buttons_do_what_is_written_on_them(visitor: Visitor) -> None:
     await _finish(visitor, hidden)
     for act in ("variation", "retry"):
         made = (await visitor.press(act, hidden)).job
-        assert (await visitor.house.job(made)).request.is_private
+        assert (await visitor.bot.job(made)).request.is_private
     gone = await visitor.press("delete", job)
     assert "Deleted" in gone.html
     assert "<video" not in gone.html
@@ -157,7 +157,7 @@ async def test_what_broke_while_it_was_taken_is_sent_again_and_paid_once(
     visitor: Visitor, said: str, is_taken: bool
 ) -> None:
     """A film is written down before its money is held, a plain request in the same moment."""
-    nonce, database = "taken-before-it-broke", visitor.house.app.database
+    nonce, database = "taken-before-it-broke", visitor.bot.app.database
 
     async def rename(old: str, new: str) -> None:
         statement = sql(f"ALTER TABLE {old} RENAME TO {new}")
@@ -194,7 +194,7 @@ async def test_a_price_is_confirmed_and_a_limit_is_told(
         assert simulator.generations == {}
         sure = await visitor.press("confirm", asked.job)
         assert sure.job == asked.job
-        await visitor.house.until(asked.job, JobState.GENERATING)
+        await visitor.bot.until(asked.job, JobState.GENERATING)
         second = await visitor.say("a grey owl")
         refused = await visitor.press("confirm", second.job) if second.ids else second
         assert "A limit is reached" in refused.html
@@ -208,7 +208,7 @@ async def test_all_is_there_after_a_restart(
         image = await visitor.bring(png())
         await visitor.say("", image=image)
         job = (await visitor.say("a red fox in snow")).job
-        await visitor.house.until(job, JobState.GENERATING)
+        await visitor.bot.until(job, JobState.GENERATING)
         token = visitor.token
         cookies = {each.key: each.value for each in visitor.session.cookie_jar}
     async with visiting(tmp_path, simulator, clock, cookies=cookies) as visitor:
@@ -236,7 +236,7 @@ async def test_an_image_is_dropped_and_animated_and_one_without_words_waits(
     assert (kept.body, kept.headers["Content-Type"]) == (png(), "image/png")
     assert "sandbox" in kept.headers["Content-Security-Policy"]
     job = (await visitor.say("the waves roll in", image=image)).job
-    found = await visitor.house.until(job, JobState.GENERATING)
+    found = await visitor.bot.until(job, JobState.GENERATING)
     assert found.plan is not None
     assert found.plan.start_frame is not None
     assert f"/web/image?id={image}" in (await visitor.get(f"/web/thread?job={job}")).html
@@ -263,7 +263,7 @@ async def test_what_is_no_image_or_too_large_is_refused(visitor: Visitor) -> Non
     for name in ("../secret.key", "0" * 32, "%2e%2e"):
         assert (await visitor.get(f"/web/image?id={name}")).status == 404
         assert "not" in (await visitor.say("a fox", image=name)).html
-    assert (await visitor.house.studio.jobs(whoami("web"))) != ()
+    assert (await visitor.bot.studio.jobs(whoami("web"))) != ()
 
 
 # ---- who is sent away --------------------------------------------------------------------------
@@ -307,7 +307,7 @@ async def test_only_our_own_page_on_this_machine_comes_in(visitor: Visitor) -> N
     ):
         for path in ("/web/say", "/web/act", "/web/images", "/web/image/remove"):
             assert (await visitor.post(path, fields, headers)).status == 403, (path, headers)
-    assert await visitor.house.studio.jobs(whoami("web")) == ()
+    assert await visitor.bot.studio.jobs(whoami("web")) == ()
     allowed = await visitor.post(
         "/web/say", fields, {"Origin": "", "Sec-Fetch-Site": "same-origin"}
     )
@@ -353,7 +353,7 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(visitor: Visitor) -> No
     # While nobody listens, one job ends and another begins.
     await visitor.press("cancel", first)
     second = (await visitor.say("a grey owl at night")).job
-    await visitor.house.until(second, JobState.GENERATING)
+    await visitor.bot.until(second, JobState.GENERATING)
     async with visitor.listening("", **{"Last-Event-ID": last.id}) as news:
         missed = await news.until("Generating")
         assert [_job_of(each.html) for each in missed if first in each.html] == [first]
@@ -383,7 +383,7 @@ async def test_a_quiet_stream_shows_that_it_lives_and_ends_with_the_bot(
         assert await news.line() == ": still here\n"
         await news.line()
         async with asyncio.timeout(3):
-            await visitor.house.app._web.stop()
+            await visitor.bot.app._web.stop()
             assert await news.line() == ""
 
 

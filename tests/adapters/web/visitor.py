@@ -21,7 +21,7 @@ from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.studio import Studio
 from bot.supply import AdapterFactory
-from tests.conftest import House, running, to_test_config
+from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 
 _CARD = re.compile(r'<article id="(r-[0-9a-z]{10})"')
@@ -56,7 +56,7 @@ class Reply:
 class Visitor:
     """Somebody with the page open."""
 
-    house: House
+    bot: RunningBot
     session: aiohttp.ClientSession
     address: str
     token: str = ""
@@ -164,9 +164,9 @@ class Stream:
         return every
 
 
-async def _sign_in(house: House) -> str:
+async def _sign_in(bot: RunningBot) -> str:
     """The cookie of somebody who was let in to the playground."""
-    entry = house.app.studio.entry
+    entry = bot.app.studio.entry
     link = (await entry.invite_here("root", name="ben", has_desk=False)).link
     session, _ = await entry.enter(link.partition("key=")[2])
     return Site(address=entry.address, is_public=True).keep(session, 60)[1].partition(";")[0]
@@ -191,20 +191,20 @@ async def visiting(
     `public_url` they are signed in, for the playground alone.
     """
     shared = {"database_url": database_url, "secret_key": "s" * 32, "single_host": True}
-    bot = (shared if database_url else {}) | {"public_url": public_url}
+    table = (shared if database_url else {}) | {"public_url": public_url}
     access = {"servers": list(servers)}
     luma = {"running_limit": running_limit}
-    config = to_test_config(folder, simulator, limits=limits, access=access, bot=bot, luma=luma)
+    config = to_test_config(folder, simulator, limits=limits, access=access, bot=table, luma=luma)
     config = config if public_url else for_playground(config)
     pages = pages_in(folder, clock)
     async with (
-        running(config, simulator, RecordingAdapter(), clock, web=pages) as house,
-        browsing(house) as visitor,
+        running(config, simulator, RecordingAdapter(), clock, web=pages) as bot,
+        browsing(bot) as visitor,
     ):
         visitor.session.cookie_jar.update_cookies(cookies or {}, URL(visitor.address) / "web")
         visitor.origin = public_url
         if public_url:
-            visitor.session.headers["Cookie"] = await _sign_in(house)
+            visitor.session.headers["Cookie"] = await _sign_in(bot)
         await visitor.open()
         yield visitor
 
@@ -220,8 +220,8 @@ def pages_in(folder: Path, clock: MovableClock) -> AdapterFactory:
 
 
 @asynccontextmanager
-async def browsing(house: House) -> AsyncIterator[Visitor]:
+async def browsing(bot: RunningBot) -> AsyncIterator[Visitor]:
     """A browser that has opened nothing yet."""
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar) as session:
-        yield Visitor(house, session, house.app.address)
+        yield Visitor(bot, session, bot.app.address)

@@ -35,7 +35,7 @@ class Transaction:
 
 
 @dataclass
-class Desk:
+class DispatcherHarness:
     """A running dispatcher, the rows it may sweep, and what was advanced."""
 
     clock: MovableClock
@@ -99,7 +99,7 @@ class Desk:
         self.advanced = [each for each in self.advanced if each != mark]
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Desk]:
+    async def open(self) -> AsyncIterator[DispatcherHarness]:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.dispatcher.run(self._advance))
             await self.until(lambda: self.sweeps > 0)
@@ -110,237 +110,249 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(clock: MovableClock) -> AsyncIterator[Desk]:
-    async with Desk(clock).open() as opened:
+async def harness(clock: MovableClock) -> AsyncIterator[DispatcherHarness]:
+    async with DispatcherHarness(clock).open() as opened:
         yield opened
 
 
 # ---- when -------------------------------------------------------------------------------------
 
 
-async def test_a_job_is_advanced_when_its_time_has_come(desk: Desk) -> None:
-    desk.wake(A, 10 * SECOND)
-    desk.wake(B, 20 * SECOND)
-    await desk.settle()
-    assert desk.advanced == []
-    desk.clock.move(seconds=11)
-    await desk.until(lambda: desk.advanced == [A])
-    desk.clock.move(seconds=10)
-    await desk.until(lambda: desk.advanced == [A, B])
+async def test_a_job_is_advanced_when_its_time_has_come(harness: DispatcherHarness) -> None:
+    harness.wake(A, 10 * SECOND)
+    harness.wake(B, 20 * SECOND)
+    await harness.settle()
+    assert harness.advanced == []
+    harness.clock.move(seconds=11)
+    await harness.until(lambda: harness.advanced == [A])
+    harness.clock.move(seconds=10)
+    await harness.until(lambda: harness.advanced == [A, B])
 
 
 async def test_what_is_due_first_goes_first(clock: MovableClock) -> None:
-    desk = Desk(clock, hands=1)
+    harness = DispatcherHarness(clock, hands=1)
     for job_id, seconds in ((C, -1), (A, -3), (B, -2)):
-        desk.wake(job_id, seconds * SECOND)
-    async with desk.open():
-        await desk.until(lambda: desk.advanced == [A, B, C])
+        harness.wake(job_id, seconds * SECOND)
+    async with harness.open():
+        await harness.until(lambda: harness.advanced == [A, B, C])
 
 
-async def test_nothing_is_woken_before_the_commit(desk: Desk) -> None:
+async def test_nothing_is_woken_before_the_commit(harness: DispatcherHarness) -> None:
     transaction = Transaction()
-    desk.dispatcher.wake(transaction, A, desk.clock.now())
-    await desk.settle()
-    assert desk.advanced == []
+    harness.dispatcher.wake(transaction, A, harness.clock.now())
+    await harness.settle()
+    assert harness.advanced == []
     transaction.commit()
-    await desk.until(lambda: desk.advanced == [A])
+    await harness.until(lambda: harness.advanced == [A])
 
 
 @pytest.mark.parametrize(("first", "second"), [(5, 30), (30, 5)])
-async def test_a_later_wake_replaces_an_earlier(desk: Desk, first: int, second: int) -> None:
-    desk.wake(A, first * SECOND)
-    desk.wake(A, second * SECOND)
-    desk.clock.move(seconds=second - 1)
-    await desk.settle()
-    assert desk.advanced == []
-    desk.clock.move(seconds=2)
-    await desk.until(lambda: desk.advanced == [A])
-    desk.clock.move(seconds=29)
-    await desk.settle()
-    assert desk.advanced == [A]
+async def test_a_later_wake_replaces_an_earlier(
+    harness: DispatcherHarness, first: int, second: int
+) -> None:
+    harness.wake(A, first * SECOND)
+    harness.wake(A, second * SECOND)
+    harness.clock.move(seconds=second - 1)
+    await harness.settle()
+    assert harness.advanced == []
+    harness.clock.move(seconds=2)
+    await harness.until(lambda: harness.advanced == [A])
+    harness.clock.move(seconds=29)
+    await harness.settle()
+    assert harness.advanced == [A]
 
 
-async def test_the_same_wake_again_advances_once(desk: Desk) -> None:
-    at = desk.clock.now() + SECOND
+async def test_the_same_wake_again_advances_once(harness: DispatcherHarness) -> None:
+    at = harness.clock.now() + SECOND
     for _ in range(3):
         transaction = Transaction()
-        desk.dispatcher.wake(transaction, A, at)
+        harness.dispatcher.wake(transaction, A, at)
         transaction.commit()
-    desk.clock.move(seconds=2)
-    await desk.settle()
-    assert desk.advanced == [A]
+    harness.clock.move(seconds=2)
+    await harness.settle()
+    assert harness.advanced == [A]
 
 
-async def test_a_step_may_wake_its_own_job_again(desk: Desk) -> None:
-    desk.work = lambda job_id: desk.wake(job_id) if len(desk.advanced) < 5 else None
-    desk.wake(A)
-    await desk.until(lambda: desk.advanced == [A] * 5)
+async def test_a_step_may_wake_its_own_job_again(harness: DispatcherHarness) -> None:
+    harness.work = lambda job_id: harness.wake(job_id) if len(harness.advanced) < 5 else None
+    harness.wake(A)
+    await harness.until(lambda: harness.advanced == [A] * 5)
 
 
-async def test_what_a_step_says_is_void_once_it_says_that_nothing_is_due(desk: Desk) -> None:
+async def test_what_a_step_says_is_void_once_it_says_that_nothing_is_due(
+    harness: DispatcherHarness,
+) -> None:
     """As of an intent to submit, whose answer came: nobody looks for it a minute later."""
 
     def step(job_id: JobId) -> None:
         if job_id == A:
-            desk.wake(A, timedelta(seconds=75))
+            harness.wake(A, timedelta(seconds=75))
             transaction = Transaction()
-            desk.dispatcher.go_on(transaction, A, None)
+            harness.dispatcher.go_on(transaction, A, None)
             transaction.commit()
 
-    desk.work = step
-    desk.wake(A)
-    await desk.until(lambda: desk.advanced == [A])
-    desk.clock.move(seconds=100)
-    await desk.settle()
-    assert desk.advanced == [A]
+    harness.work = step
+    harness.wake(A)
+    await harness.until(lambda: harness.advanced == [A])
+    harness.clock.move(seconds=100)
+    await harness.settle()
+    assert harness.advanced == [A]
 
 
-async def test_a_wall_clock_set_back_delays_nothing(desk: Desk) -> None:
-    desk.wake(A, 10 * SECOND)
-    desk.clock.set_wall(hours=-1)
-    desk.clock.move(seconds=11)
-    await desk.until(lambda: desk.advanced == [A])
-    assert desk.times == [desk.woken[A]], "told as the time that the row has"
+async def test_a_wall_clock_set_back_delays_nothing(harness: DispatcherHarness) -> None:
+    harness.wake(A, 10 * SECOND)
+    harness.clock.set_wall(hours=-1)
+    harness.clock.move(seconds=11)
+    await harness.until(lambda: harness.advanced == [A])
+    assert harness.times == [harness.woken[A]], "told as the time that the row has"
 
 
-async def test_what_is_woken_after_the_clock_was_set_back_has_its_own_time(desk: Desk) -> None:
+async def test_what_is_woken_after_the_clock_was_set_back_has_its_own_time(
+    harness: DispatcherHarness,
+) -> None:
     """A submission in doubt is looked for only when the provider has had its time to list it."""
-    desk.clock.set_wall(hours=-1)
-    desk.wake(A, 10 * SECOND)
-    desk.clock.move(seconds=9)
-    await desk.settle()
-    assert desk.advanced == []
-    desk.clock.move(seconds=2)
-    await desk.until(lambda: desk.advanced == [A])
+    harness.clock.set_wall(hours=-1)
+    harness.wake(A, 10 * SECOND)
+    harness.clock.move(seconds=9)
+    await harness.settle()
+    assert harness.advanced == []
+    harness.clock.move(seconds=2)
+    await harness.until(lambda: harness.advanced == [A])
 
 
-async def test_a_wall_clock_set_forward_is_noticed_by_the_sweep(desk: Desk) -> None:
+async def test_a_wall_clock_set_forward_is_noticed_by_the_sweep(
+    harness: DispatcherHarness,
+) -> None:
     """What the rows say holds: a pause of two hours is over once it is three hours later."""
-    desk.wake(A, timedelta(hours=2))
-    desk.wake(B, timedelta(hours=9))
-    desk.rows = dict(desk.woken)
-    desk.clock.set_wall(hours=3)
-    desk.clock.move(seconds=SWEEP.total_seconds())
-    await desk.until(lambda: desk.advanced == [A])
+    harness.wake(A, timedelta(hours=2))
+    harness.wake(B, timedelta(hours=9))
+    harness.rows = dict(harness.woken)
+    harness.clock.set_wall(hours=3)
+    harness.clock.move(seconds=SWEEP.total_seconds())
+    await harness.until(lambda: harness.advanced == [A])
 
 
 # ---- one pair of hands ------------------------------------------------------------------------
 
 
-async def test_a_job_in_hand_waits_for_its_next_step(desk: Desk) -> None:
-    desk.may_end.clear()
-    desk.wake(A)
-    await desk.until(lambda: desk.advanced == [A])
-    desk.wake(A)
-    desk.wake(B)
-    await desk.until(lambda: desk.advanced == [A, B])
-    desk.may_end.set()
-    await desk.until(lambda: desk.advanced == [A, B, A])
+async def test_a_job_in_hand_waits_for_its_next_step(harness: DispatcherHarness) -> None:
+    harness.may_end.clear()
+    harness.wake(A)
+    await harness.until(lambda: harness.advanced == [A])
+    harness.wake(A)
+    harness.wake(B)
+    await harness.until(lambda: harness.advanced == [A, B])
+    harness.may_end.set()
+    await harness.until(lambda: harness.advanced == [A, B, A])
 
 
-async def test_no_job_is_ever_in_two_hands(desk: Desk) -> None:
+async def test_no_job_is_ever_in_two_hands(harness: DispatcherHarness) -> None:
     """Each step wakes its job and another, now and a little later, two hundred times."""
 
     def work(job_id: JobId) -> None:
-        if len(desk.advanced) < 200:
+        if len(harness.advanced) < 200:
             other = {A: B, B: C, C: A}[job_id]
-            desk.wake(job_id)
-            desk.wake(other, timedelta(milliseconds=len(desk.advanced) % 3))
+            harness.wake(job_id)
+            harness.wake(other, timedelta(milliseconds=len(harness.advanced) % 3))
 
-    desk.work = work
-    desk.wake(A)
-    await desk.until(lambda: len(desk.advanced) >= 200)
-    assert desk.most_busy <= 3
+    harness.work = work
+    harness.wake(A)
+    await harness.until(lambda: len(harness.advanced) >= 200)
+    assert harness.most_busy <= 3
 
 
 async def test_only_so_many_are_in_hand(clock: MovableClock) -> None:
-    desk = Desk(clock, hands=2)
-    desk.may_end.clear()
-    async with desk.open():
+    harness = DispatcherHarness(clock, hands=2)
+    harness.may_end.clear()
+    async with harness.open():
         for job_id in (A, B, C):
-            desk.wake(job_id)
-        await desk.until(lambda: len(desk.advanced) == 2)
-        desk.may_end.set()
-        await desk.until(lambda: len(desk.advanced) == 3)
-    assert desk.most_busy == 2
+            harness.wake(job_id)
+        await harness.until(lambda: len(harness.advanced) == 2)
+        harness.may_end.set()
+        await harness.until(lambda: len(harness.advanced) == 3)
+    assert harness.most_busy == 2
 
 
 # ---- the end ----------------------------------------------------------------------------------
 
 
-async def test_draining_starts_nothing_more_and_waits_for_what_is_in_hand(desk: Desk) -> None:
-    desk.may_end.clear()
-    desk.wake(A)
-    await desk.until(lambda: desk.advanced == [A])
-    desk.wake(B, SECOND)
+async def test_draining_starts_nothing_more_and_waits_for_what_is_in_hand(
+    harness: DispatcherHarness,
+) -> None:
+    harness.may_end.clear()
+    harness.wake(A)
+    await harness.until(lambda: harness.advanced == [A])
+    harness.wake(B, SECOND)
     async with asyncio.TaskGroup() as group:
-        draining = group.create_task(desk.dispatcher.drain(60))
-        desk.clock.move(seconds=2)
+        draining = group.create_task(harness.dispatcher.drain(60))
+        harness.clock.move(seconds=2)
         await asyncio.sleep(0)
         assert not draining.done()
-        desk.may_end.set()
-    assert desk.advanced == [A]
-    assert desk.busy[A] == 0
+        harness.may_end.set()
+    assert harness.advanced == [A]
+    assert harness.busy[A] == 0
 
 
-async def test_draining_gives_up_after_its_time(desk: Desk) -> None:
-    desk.may_end.clear()
-    desk.wake(A)
-    await desk.until(lambda: desk.advanced == [A])
+async def test_draining_gives_up_after_its_time(harness: DispatcherHarness) -> None:
+    harness.may_end.clear()
+    harness.wake(A)
+    await harness.until(lambda: harness.advanced == [A])
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        group.create_task(desk.dispatcher.drain(60))
+        group.create_task(harness.dispatcher.drain(60))
         await asyncio.sleep(0)
-        desk.clock.move(seconds=61)
-    assert desk.busy[A] == 1
+        harness.clock.move(seconds=61)
+    assert harness.busy[A] == 1
 
 
-async def test_draining_an_idle_dispatcher_takes_no_time(desk: Desk) -> None:
+async def test_draining_an_idle_dispatcher_takes_no_time(harness: DispatcherHarness) -> None:
     async with asyncio.timeout(1):
-        await desk.dispatcher.drain(60)
+        await harness.dispatcher.drain(60)
 
 
 # ---- the sweep --------------------------------------------------------------------------------
 
 
 async def test_a_start_takes_up_the_rows_that_are_due(clock: MovableClock) -> None:
-    desk = Desk(clock)
-    desk.rows = {A: clock.now() - SECOND, B: clock.now() + 10 * SECOND}
-    async with desk.open():
-        await desk.until(lambda: desk.advanced == [A])
-        desk.rows.clear()
+    harness = DispatcherHarness(clock)
+    harness.rows = {A: clock.now() - SECOND, B: clock.now() + 10 * SECOND}
+    async with harness.open():
+        await harness.until(lambda: harness.advanced == [A])
+        harness.rows.clear()
         clock.move(seconds=11)
-        await desk.until(lambda: desk.advanced == [A, B])
+        await harness.until(lambda: harness.advanced == [A, B])
 
 
-async def test_a_row_that_nobody_woke_is_found_within_a_minute(desk: Desk) -> None:
-    desk.rows = {A: desk.clock.now()}
-    await desk.settle()
-    assert desk.advanced == []
-    desk.clock.move(seconds=SWEEP.total_seconds())
-    await desk.until(lambda: desk.advanced == [A])
-    assert desk.sweeps == 2
+async def test_a_row_that_nobody_woke_is_found_within_a_minute(harness: DispatcherHarness) -> None:
+    harness.rows = {A: harness.clock.now()}
+    await harness.settle()
+    assert harness.advanced == []
+    harness.clock.move(seconds=SWEEP.total_seconds())
+    await harness.until(lambda: harness.advanced == [A])
+    assert harness.sweeps == 2
 
 
-async def test_a_sweep_leaves_alone_what_is_in_hand_or_known(desk: Desk) -> None:
-    desk.may_end.clear()
-    desk.wake(A)
-    await desk.until(lambda: desk.advanced == [A])
-    desk.wake(B, timedelta(hours=1))
-    desk.rows = {A: desk.clock.now(), B: desk.clock.now()}
-    desk.clock.move(seconds=SWEEP.total_seconds())
-    await desk.until(lambda: desk.sweeps == 2)
-    desk.may_end.set()
-    await desk.settle()
-    assert desk.advanced == [A]
+async def test_a_sweep_leaves_alone_what_is_in_hand_or_known(harness: DispatcherHarness) -> None:
+    harness.may_end.clear()
+    harness.wake(A)
+    await harness.until(lambda: harness.advanced == [A])
+    harness.wake(B, timedelta(hours=1))
+    harness.rows = {A: harness.clock.now(), B: harness.clock.now()}
+    harness.clock.move(seconds=SWEEP.total_seconds())
+    await harness.until(lambda: harness.sweeps == 2)
+    harness.may_end.set()
+    await harness.settle()
+    assert harness.advanced == [A]
 
 
-async def test_a_database_that_does_not_answer_is_asked_again_soon(desk: Desk) -> None:
-    desk.rows = {A: desk.clock.now()}
-    desk.trouble = StoreError("It does not answer.")
-    desk.clock.move(seconds=SWEEP.total_seconds())
-    await desk.until(lambda: desk.sweeps == 2)
-    desk.wake(B)
-    await desk.until(lambda: desk.advanced == [B])
-    desk.trouble = None
-    desk.clock.move(seconds=SWEEP_AGAIN.total_seconds())
-    await desk.until(lambda: desk.advanced == [B, A])
+async def test_a_database_that_does_not_answer_is_asked_again_soon(
+    harness: DispatcherHarness,
+) -> None:
+    harness.rows = {A: harness.clock.now()}
+    harness.trouble = StoreError("It does not answer.")
+    harness.clock.move(seconds=SWEEP.total_seconds())
+    await harness.until(lambda: harness.sweeps == 2)
+    harness.wake(B)
+    await harness.until(lambda: harness.advanced == [B])
+    harness.trouble = None
+    harness.clock.move(seconds=SWEEP_AGAIN.total_seconds())
+    await harness.until(lambda: harness.advanced == [B, A])

@@ -97,13 +97,13 @@ async def test_what_is_held_is_what_no_entry_closes(books: Books) -> None:
 
 async def test_a_place_sees_its_own_budgets_and_the_operator_all(books: Books) -> None:
     given = {"usd_total_per_month": 5.0, "usd_per_tenant_per_month": 2.0}
-    house = LimitsTable.model_validate(given)
+    bot = LimitsTable.model_validate(given)
     await books.reach(S.DELIVERED, micros=100)
     await elsewhere(books, await books.reach(S.DELIVERED, micros=7))
     mine, every = await books.database.read(
         lambda conn: (
-            desk_budgets.in_reach(conn, HERE, [THERE], house, NOW),
-            desk_budgets.in_reach(conn, "", [HERE, THERE], house, NOW),
+            desk_budgets.in_reach(conn, HERE, [THERE], bot, NOW),
+            desk_budgets.in_reach(conn, "", [HERE, THERE], bot, NOW),
         )
     )
     assert [(each.tenant, each.allowance.used) for each in mine] == [(HERE, 100)]

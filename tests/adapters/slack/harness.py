@@ -80,7 +80,7 @@ class Watched(Delivery):
 
 
 @dataclass
-class Desk:
+class DeliveryHarness:
     """One process of ours; `restarted` is the next one, with what the database kept."""
 
     slack: SlackServer
@@ -148,11 +148,11 @@ class Desk:
         return task.result()
 
     @asynccontextmanager
-    async def restarted(self) -> AsyncIterator[Desk]:
+    async def restarted(self) -> AsyncIterator[DeliveryHarness]:
         """The next process."""
-        async with at_desk(self.slack, self.ana, self.clock, self.clip) as desk:
-            desk.memo = Memory(dict(self.memo.kept))
-            yield desk
+        async with at_desk(self.slack, self.ana, self.clock, self.clip) as harness:
+            harness.memo = Memory(dict(self.memo.kept))
+            yield harness
 
     # ---- the local Slack -----------------------------------------------------------------
 
@@ -280,7 +280,7 @@ def to_said(message: Message) -> Said:
 @asynccontextmanager
 async def at_desk(
     slack: SlackServer, ana: Person, clock: MovableClock, clip: Path
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[DeliveryHarness]:
     team = ana.team
     account = Account(
         token=team.bot_token, workspace=team.id, bot_user=team.bot_user, bot_id=team.bot_id
@@ -294,11 +294,11 @@ async def at_desk(
         file_hosts=["files.slack.com", slack.file_host],
     )
     async with delivery.clients:
-        yield Desk(slack, ana, delivery, accounts, clock, clip)
+        yield DeliveryHarness(slack, ana, delivery, accounts, clock, clip)
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Desk]:
+async def opened(folder: Path) -> AsyncIterator[DeliveryHarness]:
     """A desk with a clip to show."""
     clip = folder / "clip.mp4"
     clip.write_bytes(bytes(300_000))
@@ -306,5 +306,5 @@ async def opened(folder: Path) -> AsyncIterator[Desk]:
     async with SlackServer(clock) as slack:
         team = slack.team()
         ana = slack.person("Ana", team, slack.channel(team))
-        async with at_desk(slack, ana, clock, clip) as desk:
-            yield desk
+        async with at_desk(slack, ana, clock, clip) as harness:
+            yield harness

@@ -52,7 +52,7 @@ class Asked:
 
 
 @dataclass(kw_only=True)
-class Town:
+class Cluster:
     """Everything that outlives a process. `database` is its address."""
 
     luma: Simulator
@@ -256,7 +256,7 @@ def _jobs(conn: Connection) -> list[tuple[str, str, str]]:
 
 
 @asynccontextmanager
-async def town(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterator[Town]:
+async def cluster(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterator[Cluster]:
     """All of it, without any process yet; `url` is of a database that is not to be made."""
     settings = SimulatorSettings(
         min_seconds=0.5,
@@ -278,7 +278,7 @@ async def town(folder: Path, *, url: str = "", **tables: Any) -> AsyncIterator[T
             people = [slack.person(name, team, general) for name in NAMES]
             config = to_tables(folder, luma, discord, slack, database, tables)
             async with fleet(folder, config) as processes:
-                yield Town(
+                yield Cluster(
                     luma=luma,
                     discord=discord,
                     slack=slack,
