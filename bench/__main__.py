@@ -11,39 +11,39 @@ from pathlib import Path
 from time import perf_counter
 
 from bench import desk, discord_latency, machine, slack_latency
-from bench.accept import accepting
+from bench.accept import measure_accept
 from bench.children import ChildFailed
-from bench.contest import hundred_running, thousand_running
+from bench.contest import measure_hundred, measure_thousand
 from bench.figures import Figure, show
-from bench.guilds import knowing
-from bench.killed import killing
-from bench.lag import one_running
-from bench.memory import holding
+from bench.guilds import measure_guilds
+from bench.killed import measure_kill
+from bench.lag import measure_one
+from bench.memory import measure_memory
 from bench.options import SOAK_MINUTES, RunOptions
-from bench.peer_scale import scaling_peers
-from bench.report import to_paper
-from bench.restart import restarting
-from bench.soak import soaking
-from bench.ten_slots import ten_running
+from bench.peer_scale import measure_peer_scale
+from bench.report import to_markdown
+from bench.restart import measure_restart
+from bench.soak import measure_soak
+from bench.ten_slots import measure_ten
 from bot.clock import SystemClock
 
 Measure = Callable[[RunOptions], list[Figure]]
 MEASURES: dict[str, Measure] = {
-    "one": one_running,
-    "ten": ten_running,
-    "hundred": hundred_running,
-    "thousand": thousand_running,
-    "throng": scaling_peers,
-    "restart": restarting,
-    "kill": killing,
-    "accept": accepting,
-    "memory": holding,
-    "discord": discord_latency.acknowledging,
-    "slack": slack_latency.acknowledging,
-    "guilds": knowing,
-    "clips": desk.turning,
-    "pages": desk.following,
-    "soak": soaking,
+    "one": measure_one,
+    "ten": measure_ten,
+    "hundred": measure_hundred,
+    "thousand": measure_thousand,
+    "peers": measure_peer_scale,
+    "restart": measure_restart,
+    "kill": measure_kill,
+    "accept": measure_accept,
+    "memory": measure_memory,
+    "discord": discord_latency.measure_acknowledgements,
+    "slack": slack_latency.measure_acknowledgements,
+    "guilds": measure_guilds,
+    "desk-pages": desk.measure_desk_pages,
+    "desk-streams": desk.measure_desk_streams,
+    "soak": measure_soak,
 }
 #: What the database decides, measured on a server, too, with so many processes that share it.
 SHARED = ("accept", "kill", "restart", "hundred", "thousand")
@@ -73,7 +73,7 @@ def main() -> None:
         show(shared[processes], title=f"On PostgreSQL, processes: {processes}")
     minutes = (perf_counter() - began) / 60
     if asked.write is not None:
-        page = to_paper(
+        page = to_markdown(
             figures, shared, options, when=SystemClock().now(), minutes=minutes, load=load
         )
         asked.write.write_text(page, "utf-8")

@@ -101,7 +101,7 @@ def _time_fsync(folder: Path) -> float:
     return percentile(times, 50)
 
 
-def accepting(options: RunOptions) -> list[Figure]:
+def measure_accept(options: RunOptions) -> list[Figure]:
     """`Studio.submit` with its hold, the whole program running, nothing of it relaxed."""
     seconds = dict.fromkeys(GOALS, 8.0 if options.is_quick else 15.0)
     with Service([Account()]) as service, temporary_workspace(options.database_url) as workspace:

@@ -11,29 +11,29 @@ from bench.lag import RUN_SECONDS, Orders, Outcome, run_programs
 from bench.lag_stats import LagStats, remark, to_lag_stats, to_peer_stats
 from bench.loop import idle_worst, worst
 from bench.options import RunOptions
+from bench.peer_run import PeerResult, PeerRun, run_peers
 from bench.peers import PEERS
-from bench.race import Race, Showing, run_peers
 from bench.service import Account, Report, Service
 from bench.workspace import temporary_workspace
 
 SEED = 7
 
 
-def to_peer_figure(who: str, running: int, showing: Showing, report: Report) -> Figure:
+def to_peer_figure(who: str, running: int, peer_result: PeerResult, report: Report) -> Figure:
     """How a peer did, with what it lost on the way and what it paid twice."""
-    stats = to_peer_stats([showing.visible], [report])
+    stats = to_peer_stats([peer_result.visible], [report])
     return Figure(
         name=f"{PEER}{who}, {running:,} running",
         measured=stats.words,
-        remark=f"{remark(stats)}{went_wrong(showing, report)}",
-        score=stats.to_score(who, running, late=showing.late, job_bytes=showing.job_bytes),
+        remark=f"{remark(stats)}{went_wrong(peer_result, report)}",
+        score=stats.to_score(who, running, late=peer_result.late, job_bytes=peer_result.job_bytes),
     )
 
 
-def went_wrong(showing: Showing, report: Report) -> str:
+def went_wrong(peer_result: PeerResult, report: Report) -> str:
     """In words: what a peer gave up by itself, with nobody killing it."""
-    parts = [f"{count} ended by {name}" for name, count in showing.gave_up.items()]
-    if (orphans := len(report.created) - showing.running) > 0:
+    parts = [f"{count} ended by {name}" for name, count in peer_result.gave_up.items()]
+    if (orphans := len(report.created) - peer_result.running) > 0:
         parts.append(f"{orphans} generations paid that it does not know of")
     return "".join(f"; {part}" for part in parts)
 
@@ -52,7 +52,7 @@ def to_callback_figure(
     )
 
 
-def hundred_running(options: RunOptions) -> list[Figure]:
+def measure_hundred(options: RunOptions) -> list[Figure]:
     """A hundred at once: the peers, then the program by polling, then with callbacks.
 
     Where it has to be quick, the first two share the machine and the third is left out.
@@ -60,16 +60,16 @@ def hundred_running(options: RunOptions) -> list[Figure]:
     count, names = 100, PEERS if options.has_peers else ()
     idle_worst()
     with Service([Account(seed=SEED)] * len(names)) as service:
-        races = [
-            Child(run_peers, [Race(peer=who, url=url, jobs=count)])
+        runs = [
+            Child(run_peers, [PeerRun(peer=who, url=url, jobs=count)])
             for who, url in zip(names, service.urls, strict=True)
         ]
         polled = at_once(count, Account(seed=SEED), options) if options.is_quick else None
-        showings = [each.result(RUN_SECONDS)[0] for each in races]
+        showings = [each.result(RUN_SECONDS)[0] for each in runs]
         reports = [service.report(number) for number in range(len(names))]
     peers = [
-        to_peer_figure(who, count, showing, report)
-        for who, showing, report in zip(names, showings, reports, strict=True)
+        to_peer_figure(who, count, peer_result, report)
+        for who, peer_result, report in zip(names, showings, reports, strict=True)
     ]
     stats, outcome = polled or at_once(count, Account(seed=SEED), options)
     figures = [
@@ -89,7 +89,7 @@ def hundred_running(options: RunOptions) -> list[Figure]:
     return figures
 
 
-def thousand_running(options: RunOptions) -> list[Figure]:
+def measure_thousand(options: RunOptions) -> list[Figure]:
     """A thousand at once, with a quarter of the clips' sides: verifying takes two cores else."""
     count = 1000
     small = Account(seed=SEED, full_size=False)

@@ -156,7 +156,7 @@ def _copy(one: dict[str, Any], request: str, number: int, now: Any) -> dict[str,
     return {**one, **own}
 
 
-def turning(options: RunOptions) -> list[Figure]:
+def measure_desk_pages(options: RunOptions) -> list[Figure]:
     """The page of clips with many of them, and searches in it."""
     count = FEW if options.is_quick else MANY
     with Service([Account()]) as service, temporary_workspace(options.database_url) as workspace:
@@ -266,7 +266,7 @@ async def _run_readers(
         await asyncio.gather(*reading, return_exceptions=True)
 
 
-def following(options: RunOptions) -> list[Figure]:
+def measure_desk_streams(options: RunOptions) -> list[Figure]:
     """Pages of the queue that are open while jobs come and go."""
     idle_worst()
     account = Account(min_seconds=2.0, max_seconds=6.0, full_size=False)

@@ -110,9 +110,9 @@ async def bot_at(address: Address, url: str) -> AsyncIterator[None]:
             yield
 
 
-def acknowledging(options: RunOptions) -> list[Figure]:
+def measure_acknowledgements(options: RunOptions) -> list[Figure]:
     """Commands at a steady rate beside as many running jobs as asked for."""
-    return steady.acknowledging(
+    return steady.measure_acknowledgements(
         "Discord",
         run_chat,
         run_bot,

@@ -123,7 +123,7 @@ async def _tell(pipe: Connection, hear: Callable[[], Awaitable[object]] | None =
 # ---- the figure --------------------------------------------------------------------------------
 
 
-def knowing(options: RunOptions) -> list[Figure]:
+def measure_guilds(options: RunOptions) -> list[Figure]:
     """What each further server takes, with as many as asked for."""
     more = 600 if options.is_quick else 2000
     with Service([Account(manual=True)]) as service:

@@ -15,10 +15,10 @@ from time import perf_counter
 from bench.children import PipedChild
 from bench.figures import PEER, Figure
 from bench.options import RunOptions
+from bench.peer_run import RATE, PeerRun, run_until_told
 from bench.peers import PEERS
 from bench.post_log import PostLog
 from bench.program import Chat, running, to_bench_config
-from bench.race import RATE, Race, run_until_told
 from bench.service import Account, Service, to_prompt
 from bench.workspace import Workspace, temporary_workspace
 from bot.clock import SystemClock
@@ -94,8 +94,8 @@ class _Stage:
         self._peers, self.post_logs = [], [workspace.post_log]
         for who, url in zip(peers, service.urls[1:], strict=True):
             post_log = theirs.folder / who
-            race = Race(peer=who, url=url, jobs=JOBS, post_log=post_log)
-            self._peers.append(PipedChild(run_until_told, race, RUN_SECONDS))
+            peer_run = PeerRun(peer=who, url=url, jobs=JOBS, post_log=post_log)
+            self._peers.append(PipedChild(run_until_told, peer_run, RUN_SECONDS))
             self.post_logs.append(PostLog(post_log))
 
     def _live(self, asked: range) -> PipedChild:
@@ -140,7 +140,7 @@ class _Stage:
             each.end()
 
 
-def killing(options: RunOptions) -> list[Figure]:
+def measure_kill(options: RunOptions) -> list[Figure]:
     """What of a hundred requests was lost, paid twice, or posted twice."""
     peers = tuple(PEERS) if options.has_peers else ()
     accounts = [ACCOUNT] * (1 + len(peers))

@@ -15,8 +15,8 @@ from bench.history import add_past
 from bench.lag_stats import remark, to_lag_stats, to_peer_stats
 from bench.loop import watch_stalls
 from bench.options import RunOptions
+from bench.peer_run import FIRST, RATE, PeerRun, run_peers
 from bench.program import Chat, Journey, Program, resident_bytes, running, to_bench_config
-from bench.race import FIRST, RATE, Race, run_peers
 from bench.service import Account, Service
 from bench.workspace import Workspace, temporary_workspace
 
@@ -100,7 +100,7 @@ async def _ask(program: Program, numbers: range) -> float:
 # ---- one at a time -----------------------------------------------------------------------------
 
 
-def one_running(options: RunOptions) -> list[Figure]:
+def measure_one(options: RunOptions) -> list[Figure]:
     """Programs and peers with one job each at a time, several pairs side by side."""
     pairs, rounds = (4, 1) if options.is_quick else (6, 2)
     with Service([Account(seed=number) for number in range(pairs)] * 3) as service:
@@ -109,8 +109,8 @@ def one_running(options: RunOptions) -> list[Figure]:
             Child(run_programs, [_alone(url, rounds, has_past=has_past) for url in part])
             for part, has_past in zip(urls, (False, True), strict=False)
         ]
-        races = [Race(peer="SDK loop", url=url, at_once=1, jobs=rounds) for url in urls[2]]
-        peers = Child(run_peers, races)
+        runs = [PeerRun(peer="SDK loop", url=url, at_once=1, jobs=rounds) for url in urls[2]]
+        peers = Child(run_peers, runs)
         outcomes = [program.result(RUN_SECONDS) for program in programs]
         visible = [each.visible for each in peers.result(RUN_SECONDS)]
         reports = [service.report(number) for number in range(3 * pairs)]

@@ -41,7 +41,7 @@ async def _run_waiting(workspace: Workspace, url: str, run: int, wait: int) -> t
         return base, settled_bytes()
 
 
-def holding(options: RunOptions) -> list[Figure]:
+def measure_memory(options: RunOptions) -> list[Figure]:
     """Jobs that run for ever and jobs that wait for ever, each with its status message."""
     run, wait = (200, 2000) if options.is_quick else (1000, 10_000)
     with (

@@ -9,9 +9,9 @@ from bench.contest import SEED, to_peer_figure, went_wrong
 from bench.figures import PEER, Figure
 from bench.loop import idle_worst
 from bench.options import RunOptions
+from bench.peer_run import PeerResult, PeerRun, run_peers, run_until_told
 from bench.peers import PEERS
 from bench.program import Journey
-from bench.race import Race, Showing, run_peers, run_until_told
 from bench.sample import take_sample
 from bench.service import Account, Service
 
@@ -23,7 +23,7 @@ RUN_SECONDS = 100.0
 HOPELESS_SECONDS = 10.0
 
 
-def scaling_peers(options: RunOptions) -> list[Figure]:
+def measure_peer_scale(options: RunOptions) -> list[Figure]:
     """Each peer for itself, with the whole machine but for the service.
 
     What Raybot does with as many stands under `thousand` and `restart`.
@@ -49,36 +49,38 @@ def _to_name(who: str, count: int) -> str:
 def _measure_finishing(who: str, count: int) -> tuple[Figure, bool]:
     """All of them at once, as Raybot gets them; and whether more can be asked of it."""
     with Service([Account(seed=SEED, full_size=False)]) as service:
-        race = Race(peer=who, url=service.urls[0], jobs=count, seconds=RUN_SECONDS)
+        run = PeerRun(peer=who, url=service.urls[0], jobs=count, seconds=RUN_SECONDS)
         try:
-            [showing] = Child(run_peers, [race]).result(RUN_SECONDS + PATIENCE_SECONDS)
+            [peer_result] = Child(run_peers, [run]).result(RUN_SECONDS + PATIENCE_SECONDS)
         except ChildFailed as error:
             return Figure(name=_to_name(who, count), measured=f"fell over: {error}"), False
         report = service.report()
-    figure = to_peer_figure(who, count, showing, report)
+    figure = to_peer_figure(who, count, peer_result, report)
     assert figure.score is not None
-    return figure, figure.score.p95 < HOPELESS_SECONDS and len(showing.visible) == count
+    return figure, figure.score.p95 < HOPELESS_SECONDS and len(peer_result.visible) == count
 
 
 def _measure_running(who: str, count: int) -> Figure:
     with Service([Account(manual=True, full_size=False)]) as service:
-        race = Race(peer=who, url=service.urls[0], jobs=count, seconds=math.inf)
-        child = PipedChild(run_until_told, race, PATIENCE_SECONDS)
+        run = PeerRun(peer=who, url=service.urls[0], jobs=count, seconds=math.inf)
+        child = PipedChild(run_until_told, run, PATIENCE_SECONDS)
         try:
             ids: list[str] = child.recv(PATIENCE_SECONDS + RUN_SECONDS)
             sample = take_sample(service, ids)
             child.send("enough")
-            showing: Showing = child.recv(RUN_SECONDS)
+            peer_result: PeerResult = child.recv(RUN_SECONDS)
         except ChildFailed as error:
             return Figure(name=_to_name(who, count), measured=f"fell over: {error}")
         finally:
             child.end()
-    journeys = {id_: Journey(seen=at, kept=at, visible=at) for id_, at in showing.visible.items()}
+    journeys = {
+        id_: Journey(seen=at, kept=at, visible=at) for id_, at in peer_result.visible.items()
+    }
     stats = sample.to_lag_stats(journeys)
     return Figure(
         name=_to_name(who, count),
         measured=stats.words,
         remark=f"{len(ids):,} of {count:,} running after {PATIENCE_SECONDS:.0f} s at the most; "
-        f"{sample.words}{went_wrong(showing, sample.report)}",
-        score=stats.to_score(who, count, late=showing.late, job_bytes=showing.job_bytes),
+        f"{sample.words}{went_wrong(peer_result, sample.report)}",
+        score=stats.to_score(who, count, late=peer_result.late, job_bytes=peer_result.job_bytes),
     )

@@ -100,7 +100,7 @@ fewest cost. Raybot's budget of GETs stays at 10 a second from 1,000 on.
 GROWING = [COLUMNS[0], COLUMNS[1], COLUMNS[5]]
 
 
-def to_paper(
+def to_markdown(
     figures: Sequence[Figure],
     shared: Mapping[int, Sequence[Figure]],
     options: RunOptions,

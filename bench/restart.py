@@ -103,7 +103,7 @@ def start_again(count: int, options: RunOptions, *, is_sampled: bool = True) -> 
     return Restart(seconds=seconds, lives=lives, sample=sample)
 
 
-def restarting(options: RunOptions) -> list[Figure]:
+def measure_restart(options: RunOptions) -> list[Figure]:
     """From the start of the new process to its first sweep; then lag and memory with so many."""
     count = 2000 if options.is_quick else 10_000
     idle_worst()

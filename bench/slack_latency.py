@@ -123,9 +123,9 @@ async def bot_at(address: Address, url: str) -> AsyncIterator[None]:
             yield
 
 
-def acknowledging(options: RunOptions) -> list[Figure]:
+def measure_acknowledgements(options: RunOptions) -> list[Figure]:
     """Commands at a steady rate beside as many running jobs as asked for."""
-    return steady.acknowledging(
+    return steady.measure_acknowledgements(
         "Slack",
         run_chat,
         run_bot,

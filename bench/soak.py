@@ -90,7 +90,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - middle) * (y - level) for x, y in points) / spread
 
 
-def soaking(options: RunOptions) -> list[Figure]:
+def measure_soak(options: RunOptions) -> list[Figure]:
     """Ten running all the time, each clip fetched, verified and posted."""
     seconds = options.minutes * 60
     account = Account(min_seconds=2, max_seconds=6, full_size=False)

@@ -53,7 +53,7 @@ async def bot(config: Config, adapters: Mapping[str, AdapterFactory]) -> AsyncIt
             stop.set()
 
 
-def acknowledging(
+def measure_acknowledgements(
     chat: str, run_chat: RunChat, run_bot: RunBot, *, goal: int, remark: str, options: RunOptions
 ) -> list[Figure]:
     """Beside as many running jobs as asked for; `goal` is in milliseconds."""

@@ -13,9 +13,9 @@ from bench.figures import Figure
 from bench.lag_stats import LagStats, remark, to_lag_stats
 from bench.loop import idle_worst, watch_stalls
 from bench.options import RunOptions
+from bench.peer_run import PeerRun, run_peers
 from bench.peers import PEERS
 from bench.program import Journey, Program, running, to_bench_config
-from bench.race import Race, run_peers
 from bench.service import Account, Report, Service
 from bench.workspace import temporary_workspace
 from bot.refs import GenerationId, JobId
@@ -96,23 +96,23 @@ def most_running(report: Report) -> int:
     return max(accumulate(step for _, step in sorted([*ends, *begins])), default=0)
 
 
-def ten_running(options: RunOptions) -> list[Figure]:
+def measure_ten(options: RunOptions) -> list[Figure]:
     """The peers, the program by polling, and with callbacks, side by side on a service each."""
     seconds = 70.0 if options.is_quick else 90.0
     count = SLOTS if options.is_quick else 3 * SLOTS
     idle_worst()
     with Service([Account(), Account(callbacks=True), *[Account()] * len(PEERS)]) as service:
         polling, calling = (Child(run_flood, url, seconds) for url in service.urls[:2])
-        races = [
-            Child(run_peers, [Race(peer=who, url=url, at_once=SLOTS, jobs=count)])
+        runs = [
+            Child(run_peers, [PeerRun(peer=who, url=url, at_once=SLOTS, jobs=count)])
             for who, url in zip(PEERS, service.urls[2:], strict=True)
         ]
         polled, called = polling.result(RUN_SECONDS), calling.result(RUN_SECONDS)
-        showings = [each.result(RUN_SECONDS)[0] for each in races]
+        showings = [each.result(RUN_SECONDS)[0] for each in runs]
         reports = [service.report(number) for number in range(2 + len(PEERS))]
     peers = [
-        to_peer_figure(who, SLOTS, showing, report)
-        for who, showing, report in zip(PEERS, showings, reports[2:], strict=True)
+        to_peer_figure(who, SLOTS, peer_result, report)
+        for who, peer_result, report in zip(PEERS, showings, reports[2:], strict=True)
     ]
     by_polling = to_lag_stats([polled.journeys], reports[:1])
     by_callback = to_lag_stats([called.journeys], reports[1:2])

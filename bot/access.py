@@ -20,7 +20,7 @@ NAMES_SHOWN = 10
 
 
 class Access:
-    """The house's door: closed by default. Every refusal is a `NotAllowed` with its reason."""
+    """Who is served: closed by default. Every refusal is a `NotAllowed` with its reason."""
 
     def __init__(self, *, database: Database, clock: Clock, context: BotContext) -> None:
         self._database = database

@@ -98,7 +98,7 @@ class App:
         self._signer = LinkSigner(self._secret.encode())
         supplied = await supply.open_providers(config, self._clock, self._stack, self._metrics)
         self._providers = {provider.name: provider for provider in supplied.providers}
-        await self._open_doors(is_local=supplied.is_local)
+        await self._open_listeners(is_local=supplied.is_local)
         self._frames = Frames(media, self._codec, signer=self._signer, public_url=self.public_url)
         self._clips = Clips(media, self._codec, allow_hosts=supplied.hosts)
         self._links = Links(
@@ -133,7 +133,7 @@ class App:
         self._dispatcher, self._replicas = dispatch.dispatcher, dispatch.replicas
         self._relay = Relay(self._replicas, self._watchers)
 
-    async def _open_doors(self, *, is_local: bool) -> None:
+    async def _open_listeners(self, *, is_local: bool) -> None:
         """Before what lies behind them is built, because frames carry their address."""
         self._reception = Reception(
             database=self.database,
@@ -296,7 +296,7 @@ class App:
     def _build_web(self) -> Web:
         return Web(
             startup.web_settings(self._config),
-            self._reception.behind(self._heart.age),
+            self._reception.backend(self._heart.age),
             clock=self._clock,
             secret_key=self._secret,
             providers=self._providers,

@@ -181,7 +181,7 @@ class Complaint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSight:
+class JobView:
     """Everything of a job; `line` is how it stands in a list.
 
     Where that is hidden, `work` has no words of its person and no images. `failure` and `trouble`

@@ -45,12 +45,12 @@ class Spending:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
-    """How many seconds half of them took at most, and all but one in twenty."""
+class Percentiles:
+    """The median and the 95th percentile of so many durations, in seconds."""
 
     count: int
-    half: float
-    most: float
+    median: float
+    p95: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,8 @@ class Pace:
 
     day: str
     failures: Mapping[str, int] = field(default_factory=dict)
-    post: Spread | None = None
-    whole: Spread | None = None
+    post: Percentiles | None = None
+    whole: Percentiles | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class Balance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
+class ServiceStatus:
     """How a video service does; counts are of the reader's reach.
 
     `slots` is None, and `balance`, for who may not know what others use. `detour` is the service
@@ -121,7 +121,7 @@ class Service:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chat:
+class ChatStatus:
     """A chat platform, and why nobody is heard there, if so."""
 
     name: str
@@ -132,8 +132,8 @@ class Chat:
 class Services:
     """All services and chats; `is_alone`: there is no other process."""
 
-    services: Sequence[Service]
-    chats: Sequence[Chat]
+    services: Sequence[ServiceStatus]
+    chats: Sequence[ChatStatus]
     is_alone: bool
 
 
@@ -141,7 +141,7 @@ class Services:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ReportedClip:
     """A clip that was reported, and what was decided; nobody learns who reported it."""
 
     job_id: JobId
@@ -154,7 +154,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class WaitingReview:
     """A clip that waits for a moderator."""
 
     job_id: JobId
@@ -164,7 +164,7 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paused:
+class PausedPlace:
     """A place that takes nothing new, by whose word."""
 
     tenant: str
@@ -200,10 +200,10 @@ class AuditSearch:
 class Moderation:
     """What those who run a place look after. `told` is for the operator alone."""
 
-    reports: Sequence[Report]
-    reviews: Sequence[Held]
+    reports: Sequence[ReportedClip]
+    reviews: Sequence[WaitingReview]
     blocked: Sequence[Blocked]
-    paused: Sequence[Paused]
+    paused: Sequence[PausedPlace]
     audit: Sequence[AuditLine]
     told: Sequence[Told] = ()
 
@@ -261,7 +261,7 @@ class PersonActs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlaceSight:
+class PlaceView:
     """A place: `state` is what it asked or what was decided, `is_configured`: by [access].
 
     `is_paused_everywhere`: it is paused with every other place, by the operator.
@@ -278,7 +278,7 @@ class PlaceSight:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitSight:
+class LimitView:
     """A limit of a place: `in_force` holds, `own` was set there, `house` is the operator's.
 
     `can_only_lower`: the operator's is the most that can be set.

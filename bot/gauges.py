@@ -1,6 +1,6 @@
 """Keeps the figures page true to the rows: jobs, money, and how each provider is doing.
 
-The heart beats here, too, from which those at the doors hear that the process lives.
+The heart beats here, too, from which those who ask the listeners hear that the process lives.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from bot.web import to_networks
 
 def refusals(config: Config) -> Iterator[str]:
     """Why the bot would not start, a sentence each."""
-    for each in (check_shared, _check_doors, _check_data_dir, _check_folders):
+    for each in (check_shared, _check_listeners, _check_data_dir, _check_folders):
         try:
             each(config)
         except ConfigError as error:
@@ -51,7 +51,7 @@ def exposure(config: Config) -> str | None:
     return None
 
 
-def _check_doors(config: Config) -> None:
+def _check_listeners(config: Config) -> None:
     to_networks(web_settings(config).trusted_proxies)
 
 

@@ -28,7 +28,7 @@ def check_ports(table: BotTable) -> None:
         )
 
 
-def check_door(table: BotTable, name: str, settings: Any) -> None:
+def check_tls(table: BotTable, name: str, settings: Any) -> None:
     """Raise `ConfigError` where others could come in and read along on their way.
 
     A page that spends money asks them to sign in, which needs an address with TLS.

@@ -1,4 +1,4 @@
-"""What lies behind the two doors; until the bot is built, whoever calls hears that it starts."""
+"""What lies behind both listeners; until the bot is built, whoever calls hears that it starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bot.store import health
 from bot.store.database import Database
 from bot.tables import BotTable
 from bot.watch_signals import Relay
-from bot.web import Behind
+from bot.web import WebBackend
 
 #: The act that lets somebody in at the desk; the others are `bot.operations`'.
 DESK_LINK = "desk_link"
@@ -68,9 +68,9 @@ class Reception:
         """What is under way ends; nobody shall send more."""
         self._is_closing = True
 
-    def behind(self, heartbeat_age: Callable[[], float]) -> Behind:
-        """All of it, as the doors take it."""
-        return Behind(
+    def backend(self, heartbeat_age: Callable[[], float]) -> WebBackend:
+        """All of it, as the listeners take it."""
+        return WebBackend(
             on_callback=self._on_callback,
             verify_link=self._signer.verify,
             frame_at=self._frame_at,

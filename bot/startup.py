@@ -31,7 +31,7 @@ def say_what_holds(config: Config, providers: Iterable[str]) -> None:
 
 
 def web_settings(config: Config) -> WebSettings:
-    """Where the two doors are; raises `ConfigError` where it is the same place."""
+    """Where the two listeners are; raises `ConfigError` where it is the same place."""
     table = config.bot
     check_ports(table)
     return WebSettings(

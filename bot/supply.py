@@ -21,7 +21,7 @@ from bot.log import get_logger, register_secret
 from bot.metrics import Metrics
 from bot.moderators import Moderator, open_moderators
 from bot.ports import Adapter, Finding, Introduction, ModelCapabilities, Provider
-from bot.public_listener import LOOPBACK, check_door
+from bot.public_listener import LOOPBACK, check_tls
 from bot.refs import Frozen
 from bot.startup import pseudonym
 from bot.studio import Studio
@@ -237,7 +237,7 @@ def switched_on(config: Config) -> tuple[str, ...]:
 def load_adapter(config: Config, name: str, **overrides: Any) -> AdapterFactory:
     """How to make an adapter from its table; raises `ConfigError` where there is no such one."""
     module, table = _adapter(name), table_of(config, name)
-    check_door(config.bot, name, table)
+    check_tls(config.bot, name, table)
     extra = {
         key: value for key, value in overrides.items() if key not in module.Settings.model_fields
     }
@@ -265,7 +265,7 @@ async def check_adapter(
     """
     module, table = _adapter(name), table_of(config, name)
     if getattr(table, "enabled", True):
-        check_door(config.bot, name, table)
+        check_tls(config.bot, name, table)
     found: list[Finding] = await module.check(
         table, served=served, models=models, public_url=config.bot.public_url, seconds=seconds
     )

@@ -84,7 +84,7 @@ SlackChannel = Annotated[str, AfterValidator(partial(_of_slack, kinds="CG", exam
 
 
 class BotTable(Frozen):
-    """`[bot]`: where things are kept and which doors are open."""
+    """`[bot]`: where things are kept and which listeners are open."""
 
     data_dir: Path = Path("data")
     database_url: str = ""

@@ -1,6 +1,6 @@
-"""Two doors for HTTP: a public one for strangers and services, a private one for the operator.
+"""Two listeners for HTTP: a public one for strangers and services, a private one for the operator.
 
-Knows addresses, limits and signatures; what happens behind a door is a call it is given, so it
+Knows addresses, limits and signatures; what happens behind them is a call it is given, so it
 knows no job, no provider, no adapter and no database.
 """
 
@@ -66,7 +66,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
-    """Where the doors are (port 0: any free one), and which proxies may name the real client.
+    """Where the listeners are (port 0: any free one), and which proxies may name the real client.
 
     The body of a callback or a call has `body_seconds` to arrive.
     """
@@ -80,8 +80,8 @@ class WebSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Behind:
-    """What lies behind the doors.
+class WebBackend:
+    """What lies behind the listeners.
 
     `on_callback` takes (provider, headers, body, token) and only notes the hint.
     `verify_link` takes (path, exp, sig, now). `frame_at` takes (job id, attempt, slot); it and
@@ -132,7 +132,7 @@ class Web:
     def __init__(
         self,
         settings: WebSettings,
-        behind: Behind,
+        behind: WebBackend,
         *,
         clock: Clock,
         secret_key: str,
@@ -148,21 +148,21 @@ class Web:
         self._fetches = Tally(FETCHES_PER_FRAME)
         self._streams = Streams()
         frame_path = f"/frames/{JOB_ID}/{{attempt:[0-9]{{1,4}}}}/{{slot:start|end}}"
-        self._public = self._door(
+        self._public = self._runner(
             web.post("/callbacks/{provider}/{token}", self._on_callback),
             web.get(frame_path, self._frame),
             web.get(f"/clips/{JOB_ID}{SUFFIX}", self._clip),
             web.get(OF_ADAPTERS, self._on_call, allow_head=False),
             web.post(OF_ADAPTERS, self._on_call),
         )
-        self._private = self._door(
+        self._private = self._runner(
             web.get("/livez", self._livez),
             web.get("/readyz", self._readyz),
             web.get("/metrics", self._metrics),
             web.post("/acts/{name:[a-z_]{1,40}}", self._act),
         )
 
-    def _door(self, *routes: web.RouteDef) -> web.AppRunner:
+    def _runner(self, *routes: web.RouteDef) -> web.AppRunner:
         server_logger.addFilter(_is_ours)
         app = web.Application()
         app.on_response_prepare.append(self._say_little)
@@ -170,7 +170,7 @@ class Web:
         return web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
 
     async def start(self) -> None:
-        """Open both doors; raises `ConfigError` that names the key of a port that is taken."""
+        """Open both listeners; raises `ConfigError` that names the key of a port that is taken."""
         wanted = self._settings
         try:
             await _listen(self._private, wanted.private_host, wanted.private_port, "private")
@@ -181,7 +181,7 @@ class Web:
         log.info("web.listening", public=self.public_address, private=self.private_address)
 
     async def stop(self) -> None:
-        """Close both doors; what is being answered gets `STOP_SECONDS`. Fine if repeated."""
+        """Close both listeners; what is being answered gets `STOP_SECONDS`. Fine if repeated."""
         self._streams.close()
         await self._public.cleanup()
         await self._private.cleanup()
@@ -358,15 +358,17 @@ async def _read_capped(request: web.Request, most: int, seconds: float) -> bytes
     return bytes(body)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, door: str) -> None:
+async def _listen(runner: web.AppRunner, host: str, port: int, which: str) -> None:
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        why = f"cannot listen on {host}:{port} ({error.strerror}); set {door}_host and {door}_port"
+        why = (
+            f"cannot listen on {host}:{port} ({error.strerror}); set {which}_host and {which}_port"
+        )
         if error.errno == errno.EADDRINUSE:
-            why = f"another program listens on {host}:{port}; stop it, or set a free {door}_port"
-        raise ConfigError(f"[bot] {door}_port: {why}.") from error
+            why = f"another program listens on {host}:{port}; stop it, or set a free {which}_port"
+        raise ConfigError(f"[bot] {which}_port: {why}.") from error
 
 
 def _address(runner: web.AppRunner) -> str:

@@ -97,7 +97,7 @@ def named(text: str, person: str = "") -> tuple[Part, ...]:
 
 
 def jump(message: MessageRef) -> str:
-    """The link to a message, through Slack's own door.
+    """The link to a message, through Slack's own address.
 
     The usual permalink needs the workspace's domain, which our records do not hold, and without it
     leads those who are in several workspaces into the wrong one. `team` and `channel` are

@@ -1,4 +1,4 @@
-"""What Slack calls at our public door: all that it tells, and the way to install the bot."""
+"""What Slack calls at our public listener: all that it tells, and the way to install the bot."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def is_signed(call: WebCall, verifier: SignatureVerifier) -> bool:
 
 
 def to_request(call: WebCall) -> AsyncBoltRequest:
-    """A call at our public door as bolt takes it."""
+    """A call at our public listener as bolt takes it."""
     return AsyncBoltRequest(
         body=_text(call),
         query=dict(call.query),
@@ -104,6 +104,6 @@ def _text(call: WebCall) -> str:
 
 
 def to_reply(response: BoltResponse) -> WebReply:
-    """What bolt answers, for our public door."""
+    """What bolt answers, for our public listener."""
     headers = tuple((name, each) for name, values in response.headers.items() for each in values)
     return WebReply(status=response.status, headers=headers, body=response.body.encode())

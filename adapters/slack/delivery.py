@@ -247,7 +247,7 @@ class Delivery:
         return self.images.read(attachment)
 
     def link_to(self, message: MessageRef) -> str:
-        """The link to a message, through Slack's own door."""
+        """The link to a message, through Slack's own address."""
         return jump(message)
 
     async def host(self, image: Path, hosting: Hosting) -> Hosted:

@@ -91,7 +91,7 @@ class Slack(Delivery):
 
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
-        """What Slack calls at our public door, where it does."""
+        """What Slack calls at our public listener, where it does."""
         return self._session.routes
 
     @property

@@ -1,4 +1,4 @@
-"""Connected as the settings say: by sockets, or by Slack's calls at our public door."""
+"""Connected as the settings say: by sockets, or by Slack's calls at our public listener."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_CONNECTED = "Raybot is not connected to Slack right now. It tries again by i
 
 
 class Session:
-    """Connected as the settings say: by sockets, or by Slack's calls at our public door."""
+    """Connected as the settings say: by sockets, or by Slack's calls at our public listener."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Session:
 
     @property
     def routes(self) -> Mapping[tuple[str, str], WebHandler]:
-        """What is served at our public door; nothing in Socket Mode."""
+        """What is served at our public listener; nothing in Socket Mode."""
         if self._settings.mode != "http":
             return {}
         signing_secret = secret(self._settings.signing_secret)

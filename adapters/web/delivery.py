@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from adapters.web.asides import Asides, Kept
 from adapters.web.images import Images
 from adapters.web.parse import NAME, TENANT, direct_to, to_direct
-from adapters.web.rooms import CHANGED, Building, Rooms
+from adapters.web.rooms import CHANGED, RoomContext, Rooms
 from bot.clock import Clock
 from bot.errors import BotError, ThreadGone
 from bot.log import get_logger
@@ -51,7 +51,7 @@ class Delivery:
         self._images = Images(studio, folder, days=image_days, clock=clock)
         self._asides = Asides(studio, self._images, days=image_days, clock=clock)
         self._rooms = Rooms(
-            Building(
+            RoomContext(
                 studio=studio,
                 images=self._images,
                 asides=self._asides,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from adapters.login import whoami
 from adapters.web import site
-from adapters.web.desk.door import told
-from adapters.web.desk.seat import Seat
+from adapters.web.desk.router import error_page
+from adapters.web.desk.visit import DeskVisit
 from adapters.web.parse import NAME, TENANT
 from adapters.web.site import STRANGER, Site, refuse
 from bot.errors import BotError, NotAllowed, SignedOut
@@ -74,7 +74,7 @@ class Guard:
         else:
             visit = await self._visit_here(call)
         if visit is None:
-            return told(call, NotAllowed(DESK_ONLY))
+            return error_page(call, NotAllowed(DESK_ONLY))
         if call.method == "GET":
             return visit
         given = call.headers.get(TOKEN_HEADER, "").encode("utf-8", "replace")
@@ -100,7 +100,7 @@ class Guard:
             raise SignedOut
         if (who := to_visitor(sitting)) is None:
             return None
-        token = Seat(sitting=sitting, key=key).token
+        token = DeskVisit(sitting=sitting, key=key).token
         return Visit(
             session=key,
             is_new=False,

@@ -15,7 +15,7 @@ from adapters.web.asides import MODERATED
 from adapters.web.buttons import Pressed
 from adapters.web.conversation import Answer
 from adapters.web.delivery import Delivery
-from adapters.web.desk.door import Door, told
+from adapters.web.desk.router import DeskRouter, error_page
 from adapters.web.guard import Guard, Visit
 from adapters.web.images import IMAGE
 from adapters.web.parse import (
@@ -70,7 +70,7 @@ class Playground(Delivery):
         super().__init__(studio, folder=folder, image_days=image_days, clock=clock)
         self._site = Site(address=studio.entry.address, is_public=studio.entry.is_public)
         self._guard = Guard(studio, self._site)
-        self._door = Door(studio, self._site, clock=clock)
+        self._desk = DeskRouter(studio, self._site, clock=clock)
         self._routes = self._to_routes()
 
     def _to_routes(self) -> dict[tuple[str, str], WebHandler]:
@@ -95,8 +95,10 @@ class Playground(Delivery):
             routes["GET", f"/web/static/{path.name}"] = partial(
                 self._on_call, answer, self._refuse
             )
-        desk = self._door.answers
-        routes |= {each: partial(self._on_call, answer, told) for each, answer in desk.items()}
+        desk = self._desk.answers
+        routes |= {
+            each: partial(self._on_call, answer, error_page) for each, answer in desk.items()
+        }
         upload = self._to_answer(self._on_upload)
         routes["POST", "/web/images"] = WebRoute(answer=upload, max_bytes=IMAGE_BYTES)
         return routes
@@ -116,7 +118,7 @@ class Playground(Delivery):
             for name, work in (
                 ("news of other processes", self._hear),
                 ("sweep", self._sweep),
-                ("queue", self._door.live.run),
+                ("queue", self._desk.live.run),
                 ("balances", desk.services.run),
                 ("checks", desk.checks.run),
             ):
@@ -124,7 +126,7 @@ class Playground(Delivery):
 
     # ---- every call ----------------------------------------------------------------------
 
-    async def _on_call(self, answer: WebHandler, told: Told, call: WebCall) -> WebReply:
+    async def _on_call(self, answer: WebHandler, error_page: Told, call: WebCall) -> WebReply:
         """What is said where something goes wrong."""
         if not self._site.lets(call):
             log.info("web.sent_away", path=call.path)
@@ -133,10 +135,10 @@ class Playground(Delivery):
             case BotError() as error:
                 if not isinstance(error, Refusal):
                     log.warning("web.not_done", path=call.path, cause=type(error).__name__)
-                return told(call, error)
+                return error_page(call, error)
             case Exception() as error:
                 log.error("web.call_failed", path=call.path, exc_info=error)
-                return told(call, BotError(SORRY))
+                return error_page(call, BotError(SORRY))
             case answered:
                 return answered
 
@@ -149,7 +151,7 @@ class Playground(Delivery):
 
     def _refuse(self, call: WebCall, error: BotError) -> WebReply:
         if isinstance(error, SignedOut):
-            return told(call, error)
+            return error_page(call, error)
         text = describe_error(error)
         is_doubtful = call.method == "POST" and not isinstance(error, Refusal)
         if is_doubtful:

@@ -26,7 +26,7 @@ CHANGED = "page changed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Building:
+class RoomContext:
     """What all rooms have in common; `is_alone`: one person uses the page, on this machine."""
 
     studio: Studio
@@ -39,7 +39,7 @@ class Building:
 class Room:
     """One person's channel, however many pages show it."""
 
-    def __init__(self, building: Building, who: Requester) -> None:
+    def __init__(self, building: RoomContext, who: Requester) -> None:
         self.who = who
         self.news = News(clock=building.clock)
         self.conversation = Conversation(
@@ -115,7 +115,7 @@ class Room:
 class Rooms:
     """The rooms that somebody has entered since the start."""
 
-    def __init__(self, building: Building) -> None:
+    def __init__(self, building: RoomContext) -> None:
         self._building = building
         self._rooms: dict[str, Room] = {}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bot.bot_context import BotContext
 from bot.desk.clips import ClipsView
-from bot.desk_job_views import ClipLine, JobSight, Queue, Standing
+from bot.desk_job_views import ClipLine, JobView, Queue, Standing
 from bot.job import Failure, Job, JobState
 from bot.notices import ConfirmNeeded, ConsentNeeded, Notice, Queued, Received, RulesFirst, Waiting
 from bot.overview import ProviderLoad, Sitting
@@ -60,7 +60,7 @@ class JobsView:
         ]
         return Queue(lines=lines, count=count, providers=tuple(loads))
 
-    async def job(self, sitting: Sitting, job_id: JobId) -> JobSight:
+    async def job(self, sitting: Sitting, job_id: JobId) -> JobView:
         """Everything of one job."""
         line, job = await self._clips.job(sitting, job_id)
         reader = sitting.who.person
@@ -81,7 +81,7 @@ class JobsView:
             )
         )
         return replace(
-            _to_sight(job, line),
+            _to_view(job, line),
             steps=steps,
             sent=sent,
             entries=entries,
@@ -93,11 +93,11 @@ class JobsView:
         )
 
 
-def _to_sight(job: Job, line: ClipLine) -> JobSight:
+def _to_view(job: Job, line: ClipLine) -> JobView:
     """What its own row tells of a job."""
     plan, clip = job.plan, job.clip
     is_shown = clip is not None and line.has_clip
-    return JobSight(
+    return JobView(
         line=line,
         work=_bare(job.work) if line.is_hidden else job.work,
         channel=job.request.thread.channel,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot import choice, quota
 from bot.bot_context import BotContext
 from bot.clock import Clock
-from bot.desk_views import LimitSight, PlaceSight
+from bot.desk_views import LimitView, PlaceView
 from bot.errors import InvalidRequest
 from bot.limits import BY_KEY, LISTS, Limit, settable
 from bot.overview import PlaceLimit, Sitting
@@ -34,7 +34,7 @@ class PlacesView:
         self._clock = clock
         self._context = context
 
-    async def every(self, sitting: Sitting) -> tuple[PlaceSight, ...]:
+    async def every(self, sitting: Sitting) -> tuple[PlaceView, ...]:
         """All that can be seen, by their keys; those that wait for a word first."""
         tenants = {sitting.tenant}
         if not sitting.tenant:
@@ -43,10 +43,10 @@ class PlacesView:
         found = await self._database.read(
             lambda conn: {each: desk_acts.place(conn, each) for each in tenants}
         )
-        seen = [self._to_sight(tenant, place) for tenant, place in found.items()]
+        seen = [self._to_view(tenant, place) for tenant, place in found.items()]
         return tuple(sorted(seen, key=lambda each: (each.state != "asked", each.tenant)))
 
-    async def one(self, sitting: Sitting, tenant: str) -> PlaceSight:
+    async def one(self, sitting: Sitting, tenant: str) -> PlaceView:
         """One place; raises `InvalidRequest`."""
         is_there = sitting.sees(tenant) and (
             sitting.tenant == tenant
@@ -56,11 +56,11 @@ class PlacesView:
         if not is_there:
             raise InvalidRequest(NOWHERE)
         found = await self._database.read(lambda conn: desk_acts.place(conn, tenant))
-        return self._to_sight(tenant, found)
+        return self._to_view(tenant, found)
 
     async def limits(
-        self, place: PlaceSight
-    ) -> tuple[tuple[LimitSight, ...], tuple[PlaceLimit, ...]]:
+        self, place: PlaceView
+    ) -> tuple[tuple[LimitView, ...], tuple[PlaceLimit, ...]]:
         """Each limit that can be set for a place, and those set for a role or a channel of it."""
         house, now = self._context.limits, self._clock.now()
         found = await self._database.read(
@@ -80,11 +80,11 @@ class PlacesView:
         named = {"discord": access.servers, "slack": access.workspaces}
         return {f"{name}:{each}" for name, ids in named.items() for each in ids}
 
-    def _to_sight(self, tenant: str, found: FoundPlace) -> PlaceSight:
+    def _to_view(self, tenant: str, found: FoundPlace) -> PlaceView:
         access = self._context.access
         always = ("local", *access.servers, *access.workspaces)
         is_configured = tenant.partition(":")[2] in always
-        return PlaceSight(
+        return PlaceView(
             tenant=tenant,
             name=clean(found.name, limit=NAME_CHARS),
             state=found.state or "",
@@ -95,10 +95,10 @@ class PlacesView:
             is_paused_everywhere=found.rules.is_everywhere,
         )
 
-    def _to_limit(self, name: str, held: LimitsTable, own: str, used: quota.Used) -> LimitSight:
+    def _to_limit(self, name: str, held: LimitsTable, own: str, used: quota.Used) -> LimitView:
         if name in LISTS:
             models = tuple(each.model for each in choice.offered(self._planner.providers))
-            return LimitSight(
+            return LimitView(
                 name=name,
                 title=_LISTS[name],
                 unit="names with commas between them",
@@ -109,7 +109,7 @@ class PlacesView:
             )
         limit = BY_KEY[name]
         ceiling = getattr(self._context.limits, name)
-        return LimitSight(
+        return LimitView(
             name=name,
             title=limit.title,
             unit="in US dollars" if limit.is_money else "a whole number",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from bot import choice
 from bot.bot_context import BotContext
 from bot.clock import Clock
-from bot.desk_views import Balance, Chat, Service, Services
+from bot.desk_views import Balance, ChatStatus, Services, ServiceStatus
 from bot.errors import ProviderError
 from bot.overview import Sitting
 from bot.planning import Planner
@@ -55,16 +55,16 @@ class ServicesView:
                 for each in self._providers
             ],
             chats=[
-                Chat(name=name, trouble=said)
+                ChatStatus(name=name, trouble=said)
                 for name, said in self._context.desk.chats().items()
                 if tenant is None or name == tenant.partition(":")[0]
             ],
             is_alone=self._context.replicas.is_single,
         )
 
-    def _to_service(self, provider: Provider, load: Load, *, is_whole: bool) -> Service:
+    def _to_service(self, provider: Provider, load: Load, *, is_whole: bool) -> ServiceStatus:
         name, health = provider.name, self._context.desk.health_of(provider.name)
-        return Service(
+        return ServiceStatus(
             name=name,
             is_test=provider.is_test,
             health=health,

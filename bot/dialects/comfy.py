@@ -43,7 +43,7 @@ PRICES: dict[str, dict[tuple[Resolution, Duration], float]] = {
 }
 #: The clip that an operator's own price is for.
 SMALLEST: tuple[Resolution, Duration] = ("540p", "5s")
-#: Images only: neither door takes an earlier clip by an id that Raybot has of it.
+#: Images only: neither service takes an earlier clip by an id that Raybot has of it.
 IMAGES = {pair: rule for pair, rule in FRAMES.items() if "clip" not in pair}
 CREDITS = "The Comfy account has no credits left; its owner can add some at platform.comfy.org."
 #: What a refusal or a failure is in the router's word for it, and its code and sentence.
@@ -60,7 +60,7 @@ _NAMES = uuid.UUID("6d2a4c3e-5f0b-4f7e-9a51-0c9b7c1e8d42")
 def to_models(
     *, image_input: Literal["link", "bytes"], has_concepts: bool
 ) -> dict[str, ModelCapabilities]:
-    """Luma's models as one of the two doors takes them."""
+    """Luma's models as one of the two services takes them."""
     return {
         model: replace(
             can,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from bot.desk_views import AuditSearch, Held, Paused, Report, Told
+from bot.desk_views import AuditSearch, PausedPlace, ReportedClip, Told, WaitingReview
 from bot.job import JobState
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
@@ -25,7 +25,7 @@ from bot.store.schema import (
 from bot.store.settings import IS_BLOCKED, PROVIDER
 
 
-def reported(conn: Connection, tenant: str | None, limit: int) -> list[Report]:
+def reported(conn: Connection, tenant: str | None, limit: int) -> list[ReportedClip]:
     """What was reported, what is not decided first, then the latest."""
     is_there = [jobs.c.tenant == tenant] if tenant is not None else []
     rows = conn.execute(
@@ -36,7 +36,7 @@ def reported(conn: Connection, tenant: str | None, limit: int) -> list[Report]:
         .limit(limit)
     )
     return [
-        Report(
+        ReportedClip(
             job_id=JobId(row.job_id),
             tenant=row.tenant,
             reason=row.reason,
@@ -49,7 +49,7 @@ def reported(conn: Connection, tenant: str | None, limit: int) -> list[Report]:
     ]
 
 
-def held_back(conn: Connection, tenant: str | None, limit: int) -> list[Held]:
+def held_back(conn: Connection, tenant: str | None, limit: int) -> list[WaitingReview]:
     """Clips that wait for a moderator, the oldest first."""
     is_there = [jobs.c.tenant == tenant] if tenant is not None else []
     began = and_(
@@ -64,7 +64,7 @@ def held_back(conn: Connection, tenant: str | None, limit: int) -> list[Held]:
         .limit(limit)
     )
     return [
-        Held(
+        WaitingReview(
             job_id=JobId(row.id),
             tenant=row.tenant,
             person=row.person,
@@ -91,7 +91,7 @@ def blocked(conn: Connection, tenant: str | None, now: datetime, limit: int) -> 
     ]
 
 
-def paused(conn: Connection, tenant: str | None) -> list[Paused]:
+def paused(conn: Connection, tenant: str | None) -> list[PausedPlace]:
     """The places that take nothing new, the latest first."""
     is_there = [place_rules.c.tenant == tenant] if tenant is not None else []
     rows = conn.execute(
@@ -100,7 +100,7 @@ def paused(conn: Connection, tenant: str | None) -> list[Paused]:
         .order_by(place_rules.c.paused_at.desc())
     )
     return [
-        Paused(
+        PausedPlace(
             tenant=row.tenant,
             at=row.paused_at,
             by=row.paused_by,

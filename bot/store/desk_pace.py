@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from bot.desk_views import Pace, Spread
+from bot.desk_views import Pace, Percentiles
 from bot.job import OPEN, JobState
 from bot.store import ledger, reports
 from bot.store.portable import beside, seconds_between
@@ -74,15 +74,15 @@ def _pace(
     return Pace(
         day=day.name,
         failures=failures,
-        post=_spread([each for each, _ in took]),
-        whole=_spread([each for _, each in took if each is not None]),
+        post=_percentiles([each for each, _ in took]),
+        whole=_percentiles([each for _, each in took if each is not None]),
     )
 
 
-def _spread(seconds: list[float]) -> Spread | None:
+def _percentiles(seconds: list[float]) -> Percentiles | None:
     """Nearest rank: each of both was one of them."""
     if not seconds:
         return None
     ranked, last = sorted(seconds), len(seconds) - 1
-    half, most = (max(0.0, ranked[round(share * last)]) for share in (0.5, 0.95))
-    return Spread(count=len(ranked), half=half, most=most)
+    median, p95 = (max(0.0, ranked[round(share * last)]) for share in (0.5, 0.95))
+    return Percentiles(count=len(ranked), median=median, p95=p95)

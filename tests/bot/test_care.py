@@ -14,7 +14,7 @@ from bot.notices import Notice, Reported
 from bot.refs import JobId, MessageRef
 from bot.simulator import Simulator
 from bot.store import schema
-from tests.bot.lasting import simulator
+from tests.bot.module_simulator import simulator
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 

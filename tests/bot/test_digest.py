@@ -20,7 +20,7 @@ from bot.request import Requester
 from bot.simulator import Simulator
 from bot.store import digests as digests_kept
 from bot.store import settings
-from tests.bot.lasting import simulator
+from tests.bot.module_simulator import simulator
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 

@@ -22,7 +22,7 @@ from bot.simulator import Simulator
 from bot.store import erasing, jobs, messages, places, schema, stories
 from bot.store.database import Tx
 from bot.text import describe_forgetting
-from tests.bot.lasting import simulator
+from tests.bot.module_simulator import simulator
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 from tests.rendered import png

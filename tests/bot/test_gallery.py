@@ -24,7 +24,7 @@ from bot.refs import JobId, MessageRef, ThreadRef
 from bot.simulator import Simulator
 from bot.store import settings
 from bot.text import describe, describe_audit, describe_queue
-from tests.bot.lasting import simulator
+from tests.bot.module_simulator import simulator
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 

@@ -21,7 +21,7 @@ from bot.simulator import Simulator
 from bot.store import desk_acts, jobs, schema, settings, stories
 from bot.store.database import Tx
 from bot.text import describe, describe_audit
-from tests.bot.lasting import simulator
+from tests.bot.module_simulator import simulator
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, Post, RecordingAdapter, to_request, to_requester
 

@@ -33,9 +33,9 @@ from bot.web import (
     CALLBACKS_PER_MINUTE,
     FETCHES_PER_FRAME,
     REMEMBERED_KEYS,
-    Behind,
     Tally,
     Web,
+    WebBackend,
     WebSettings,
     act_token,
 )
@@ -96,9 +96,9 @@ class Backend:
             raise StoreBusy
         return self.routes.get((adapter, method, path))
 
-    def behind(self) -> Behind:
+    def behind(self) -> WebBackend:
         """All of it, as the doors take it."""
-        return Behind(
+        return WebBackend(
             on_callback=self.on_callback,
             verify_link=SIGNER.verify,
             frame_at=self.frame_at,

@@ -20,7 +20,7 @@ from bot.store import ledger
 from tests.conftest import MANUAL, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.faults import discord
-from tests.faults.kit import (
+from tests.faults.outages import (
     IMPATIENT,
     PATIENCE,
     Outcome,

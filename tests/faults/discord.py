@@ -28,7 +28,7 @@ from tests.conftest import MANUAL
 from tests.discord_server import DiscordServer
 from tests.fakes import MovableClock
 from tests.faults.certificates import Authority
-from tests.faults.kit import PATIENCE, Outcome, before, finish_all, spin, through
+from tests.faults.outages import PATIENCE, Outcome, before, finish_all, spin, through
 from tests.faults.proxy import Fault, FaultProxy
 from tests.faults.test_discord import asked
 

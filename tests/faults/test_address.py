@@ -20,7 +20,7 @@ from bot.refs import JobId
 from bot.simulator import Simulator
 from tests.conftest import RunningBot
 from tests.faults.certificates import Authority
-from tests.faults.kit import (
+from tests.faults.outages import (
     IMPATIENT,
     before,
     finish_all,

@@ -16,7 +16,7 @@ from bot.request import ImageFrame
 from tests import rendered
 from tests.bucket import ACCESS_KEY, NAME, REGION, SECRET_KEY, Bucket
 from tests.conftest import RunningBot
-from tests.faults.kit import before, finish_all, pass_time, readiness, spin, through, until
+from tests.faults.outages import before, finish_all, pass_time, readiness, spin, through, until
 from tests.faults.proxy import Fault
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.adapters.discord.conftest import Community, discord_server, local_discord
 from tests.conftest import RunningBot
 from tests.discord_server.wire import Request
-from tests.faults.kit import book_of, finish_all, readiness, spin
+from tests.faults.outages import book_of, finish_all, readiness, spin
 from tests.faults.test_discord import asked, community, wire
 
 __all__ = ["community", "discord_server", "local_discord", "wire"]

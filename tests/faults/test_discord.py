@@ -15,7 +15,7 @@ from bot.refs import JobId
 from tests.adapters.discord.conftest import Community, LocalDiscord, discord_server, local_discord
 from tests.adapters.discord.test_session import Line, line
 from tests.discord_server import DiscordServer
-from tests.faults.kit import PATIENCE, before, readiness, spin, through
+from tests.faults.outages import PATIENCE, before, readiness, spin, through
 from tests.faults.proxy import FaultProxy
 
 __all__ = ["discord_server", "line", "local_discord"]

@@ -17,7 +17,7 @@ from bot.errors import ConfigError, StoreError
 from bot.job import JobState
 from bot.startup import secret_key
 from tests.conftest import RunningBot
-from tests.faults.kit import finish_all, hurry, pass_time, readiness, spin, until
+from tests.faults.outages import finish_all, hurry, pass_time, readiness, spin, until
 
 Breaks = Callable[[], AbstractContextManager[None]]
 

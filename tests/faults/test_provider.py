@@ -15,7 +15,7 @@ from bot.notices import Waiting
 from bot.simulator import Simulator
 from bot.simulator.faults import Operation
 from tests.conftest import RunningBot
-from tests.faults.kit import (
+from tests.faults.outages import (
     IMPATIENT,
     before,
     finish_all,

@@ -15,7 +15,7 @@ from bot.studio import Studio
 from tests.adapters.slack.conftest import Community, LocalSlack, local_slack, slack
 from tests.conftest import running, to_test_config
 from tests.fakes import RecordingAdapter
-from tests.faults.kit import before, finish_all, readiness, spin, through
+from tests.faults.outages import before, finish_all, readiness, spin, through
 from tests.faults.proxy import Fault, FaultProxy
 from tests.slack_server import SlackServer
 

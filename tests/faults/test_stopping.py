@@ -16,7 +16,7 @@ from bot.refs import JobId
 from bot.simulator import Simulator
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
-from tests.faults.kit import before, book_of, finish_all, readiness, through
+from tests.faults.outages import before, book_of, finish_all, readiness, through
 
 GRACE = 1.0
 

@@ -18,7 +18,7 @@ from bot.addresses import Guard, connect_directly, is_public_address
 from bot.errors import AddressRefused, BotError
 from bot.media import LinkSigner
 from bot.refs import MediaKey
-from bot.web import Behind, Web, WebSettings
+from bot.web import Web, WebBackend, WebSettings
 from tests.fakes import MovableClock
 from tests.fuzz import few, fuzz
 from tests.fuzz.mutations import bodies, bounded, phrases, recorded, texts, tried
@@ -74,8 +74,8 @@ class Inside:
     async def nothing(self, *_: Any) -> None:
         return None
 
-    def behind(self) -> Behind:
-        return Behind(
+    def behind(self) -> WebBackend:
+        return WebBackend(
             on_callback=self.on_callback,
             verify_link=SIGNER.verify,
             frame_at=self.nothing,

@@ -21,7 +21,7 @@ from adapters.slack.events import SlackEvent, action_ids, read, read_files, read
 from adapters.slack.people import to_person
 from bot.ports import WebCall
 from bot.request import Requester
-from tests.adapters.slack.kit import JOB
+from tests.adapters.slack.block_rules import JOB
 from tests.fuzz import few, fuzz
 from tests.fuzz.mutations import bodies, bounded, junk, spoilt, texts, tried
 

@@ -1,1 +1,1 @@
-"""The operator's desk: `door` lets people in, each subject has a module, `tables` draws rows."""
+"""The operator's desk: `router` lets people in, each subject has a module, `tables` draws rows."""

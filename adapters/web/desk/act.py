@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from adapters.web.desk.said import Said
+from adapters.web.desk.flash import FlashMessage
 from adapters.web.parse import field_of, to_job_id, to_nonce
 from bot.errors import InvalidRequest
 from bot.refs import JobId
@@ -47,4 +47,4 @@ class Form:
         return int(said)
 
 
-DeskAct = Callable[[Form, Sitting], Awaitable[Said]]
+DeskAct = Callable[[Form, Sitting], Awaitable[FlashMessage]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from adapters.web.desk.act import DeskAct, Form
-from adapters.web.desk.said import Said
+from adapters.web.desk.flash import FlashMessage
 from bot.errors import InvalidRequest, NotAllowed, PostStays, Refusal
 from bot.notices import OUTCOMES, VERDICTS, Accepted, Cancelled, ConfirmNeeded
 from bot.text import DECIDED, describe
@@ -36,16 +36,16 @@ class ActsOnJobs:
             "/desk/acts/unpark": self._unpark,
         }
 
-    async def _cancel(self, form: Form, sitting: Sitting) -> Said:
+    async def _cancel(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_job(sitting, form.job)
         notice = await self._studio.cancel(found.job_id, sitting.who, is_moderator=True)
         await self._studio.admin.note_own("cancel", found.job_id, actor=sitting.who)
         said = f"{found.job_id} of {found.name} is cancelled."
         if isinstance(notice, Cancelled):
             said += f" {charge_words(notice.charged)}"
-        return Said(sentence=said)
+        return FlashMessage(sentence=said)
 
-    async def _retry(self, form: Form, sitting: Sitting) -> Said:
+    async def _retry(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_job(sitting, form.job)
         key = f"desk:{found.job_id}:{form.nonce}"
         try:
@@ -60,12 +60,12 @@ class ActsOnJobs:
             raise NotAllowed(said) from refused
         said = f"{found.job_id} is tried again for {found.name}, as {receipt.job_id}"
         if isinstance(receipt.notice, ConfirmNeeded):
-            return Said(sentence=f"{said}. It waits for them to confirm its price.")
+            return FlashMessage(sentence=f"{said}. It waits for them to confirm its price.")
         if isinstance(receipt.notice, Accepted):
-            return Said(sentence=f"{said}.")
-        return Said(sentence=f"{said}: {describe(receipt.notice).title}")
+            return FlashMessage(sentence=f"{said}.")
+        return FlashMessage(sentence=f"{said}: {describe(receipt.notice).title}")
 
-    async def _delete(self, form: Form, sitting: Sitting) -> Said:
+    async def _delete(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_job(sitting, form.job)
         try:
             await self._studio.delete(found.job_id, sitting.who, is_moderator=True)
@@ -73,19 +73,19 @@ class ActsOnJobs:
             await self._studio.admin.note_own("delete", found.job_id, actor=sitting.who)
             raise
         await self._studio.admin.note_own("delete", found.job_id, actor=sitting.who)
-        return Said(sentence=f"What {found.job_id} made for {found.name} is deleted.")
+        return FlashMessage(sentence=f"What {found.job_id} made for {found.name} is deleted.")
 
     # ---- what waits for a word -----------------------------------------------------------
 
-    async def _report(self, form: Form, sitting: Sitting) -> Said:
+    async def _report(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_job(sitting, form.job)
         outcome = next((each for each in OUTCOMES if each == form.text("outcome")), None)
         if outcome is None:
             raise InvalidRequest("Choose whether to remove the clip, block its maker, or keep it.")
         await self._studio.care.decide(found.job_id, outcome, actor=sitting.who)
-        return Said(sentence=f"{found.job_id}: {DECIDED[outcome]}")
+        return FlashMessage(sentence=f"{found.job_id}: {DECIDED[outcome]}")
 
-    async def _review(self, form: Form, sitting: Sitting) -> Said:
+    async def _review(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_job(sitting, form.job)
         verdict = next((each for each in VERDICTS if each == form.text("verdict")), None)
         if verdict is None:
@@ -93,23 +93,25 @@ class ActsOnJobs:
         decided = await self._studio.reviews.decide(
             found.job_id, verdict, actor=sitting.who, reason=form.text("reason")
         )
-        return Said(sentence=f"{found.job_id}: {describe(decided).lines[0]}")
+        return FlashMessage(sentence=f"{found.job_id}: {describe(decided).lines[0]}")
 
     # ---- what only an operator can mend --------------------------------------------------
 
-    async def _resolve(self, form: Form, sitting: Sitting) -> Said:
+    async def _resolve(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_job(sitting, form.job)
         match form.text("how"):
             case "charge":
                 await self._studio.admin.resolve(found.job_id, "charge", actor=sitting.who)
-                return Said(sentence=f"{found.job_id} is ended and charged.")
+                return FlashMessage(sentence=f"{found.job_id} is ended and charged.")
             case "release":
                 await self._studio.admin.resolve(found.job_id, "release", actor=sitting.who)
-                return Said(sentence=f"{found.job_id} is ended; {found.name} pays nothing for it.")
+                return FlashMessage(
+                    sentence=f"{found.job_id} is ended; {found.name} pays nothing for it."
+                )
             case _:
                 raise InvalidRequest("Choose whether to charge for it or to give the money back.")
 
-    async def _unpark(self, form: Form, sitting: Sitting) -> Said:
+    async def _unpark(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_job(sitting, form.job)
         await self._studio.admin.unpark(found.job_id, actor=sitting.who)
-        return Said(sentence=f"{found.job_id} goes on.")
+        return FlashMessage(sentence=f"{found.job_id} goes on.")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from adapters.web.desk.act import DeskAct, Form
-from adapters.web.desk.said import Said
+from adapters.web.desk.flash import FlashMessage
 from bot.clock import Clock
 from bot.refs import money
 from bot.words import moment
@@ -37,7 +37,7 @@ class ActsOnPeople:
             "/desk/acts/grant": self._grant,
         }
 
-    async def _block(self, form: Form, sitting: Sitting) -> Said:
+    async def _block(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_person(sitting, form.text("person"))
         days, reason = form.days, form.text("reason")
         until = self._clock.now() + timedelta(days=days) if days else None
@@ -45,15 +45,17 @@ class ActsOnPeople:
             found.tenant, found.user, actor=sitting.who, until=until, reason=reason
         )
         if until is None:
-            return Said(sentence=f"{found.name} is blocked until somebody unblocks them.")
-        return Said(sentence=f"{found.name} is blocked until {moment(until)}.", times=(until,))
+            return FlashMessage(sentence=f"{found.name} is blocked until somebody unblocks them.")
+        return FlashMessage(
+            sentence=f"{found.name} is blocked until {moment(until)}.", times=(until,)
+        )
 
-    async def _unblock(self, form: Form, sitting: Sitting) -> Said:
+    async def _unblock(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_person(sitting, form.text("person"))
         await self._admin.unblock(found.tenant, found.user, actor=sitting.who)
-        return Said(sentence=f"{found.name} can ask again.")
+        return FlashMessage(sentence=f"{found.name} can ask again.")
 
-    async def _grant(self, form: Form, sitting: Sitting) -> Said:
+    async def _grant(self, form: Form, sitting: Sitting) -> FlashMessage:
         found = await self._acts.of_person(sitting, form.text("person"))
         days = form.days
         until = self._clock.now() + timedelta(days=days) if days else None
@@ -67,7 +69,7 @@ class ActsOnPeople:
         )
         end = moment(given.until)
         said = f"{found.name} can spend {money(given.micros)} more, until {end}."
-        return Said(sentence=said, times=(given.until,))
+        return FlashMessage(sentence=said, times=(given.until,))
 
 
 def _dollars(typed: str) -> float:

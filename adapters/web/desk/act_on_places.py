@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from adapters.web.desk.act import DeskAct, Form
-from adapters.web.desk.said import Said
+from adapters.web.desk.flash import FlashMessage
 from bot.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -34,18 +34,18 @@ class ActsOnPlaces:
             "/desk/acts/close": self._close,
         }
 
-    async def _pause(self, form: Form, sitting: Sitting) -> Said:
+    async def _pause(self, form: Form, sitting: Sitting) -> FlashMessage:
         place = await self._places.one(sitting, form.text("place"))
         message = form.text("message")
         await self._admin.pause(place.tenant, actor=sitting.who, message=message)
-        return Said(sentence=f"{place.tenant} is paused: nothing new is started there.")
+        return FlashMessage(sentence=f"{place.tenant} is paused: nothing new is started there.")
 
-    async def _resume(self, form: Form, sitting: Sitting) -> Said:
+    async def _resume(self, form: Form, sitting: Sitting) -> FlashMessage:
         place = await self._places.one(sitting, form.text("place"))
         await self._admin.resume(place.tenant, actor=sitting.who)
-        return Said(sentence=f"{place.tenant} takes requests again.")
+        return FlashMessage(sentence=f"{place.tenant} takes requests again.")
 
-    async def _limit(self, form: Form, sitting: Sitting) -> Said:
+    async def _limit(self, form: Form, sitting: Sitting) -> FlashMessage:
         place = await self._places.one(sitting, form.text("place"))
         name, value = form.text("name"), form.text("value")
         channel, role = form.text("channel"), form.text("role")
@@ -58,18 +58,18 @@ class ActsOnPlaces:
         found = next(each for each in limits if each.name == name)
         title = f"{found.title[0].upper()}{found.title[1:]}"
         if not (channel or role):
-            return Said(sentence=f"{title}: {found.in_force}, from the next request on.")
+            return FlashMessage(sentence=f"{title}: {found.in_force}, from the next request on.")
         whom = [f"role {role}"] if role else []
         whom += [f"channel {channel}"] if channel else []
         held = value or "no word of their own"
-        return Said(sentence=f"{title}, for {' in '.join(whom)}: {held}.")
+        return FlashMessage(sentence=f"{title}, for {' in '.join(whom)}: {held}.")
 
-    async def _approve(self, form: Form, sitting: Sitting) -> Said:
+    async def _approve(self, form: Form, sitting: Sitting) -> FlashMessage:
         place = await self._places.one(sitting, form.text("place"))
         await self._admin.approve(place.tenant, actor=sitting.who)
-        return Said(sentence=f"{place.tenant} is served from now on.")
+        return FlashMessage(sentence=f"{place.tenant} is served from now on.")
 
-    async def _close(self, form: Form, sitting: Sitting) -> Said:
+    async def _close(self, form: Form, sitting: Sitting) -> FlashMessage:
         place = await self._places.one(sitting, form.text("place"))
         await self._admin.close(place.tenant, actor=sitting.who)
-        return Said(sentence=f"{place.tenant} is not served any more; what runs goes on.")
+        return FlashMessage(sentence=f"{place.tenant} is not served any more; what runs goes on.")

@@ -13,8 +13,8 @@ from adapters.web.desk.act import DeskAct, Form
 from adapters.web.desk.act_on_jobs import ActsOnJobs
 from adapters.web.desk.act_on_people import ActsOnPeople
 from adapters.web.desk.act_on_places import ActsOnPlaces
-from adapters.web.desk.said import Said, seal
-from adapters.web.desk.seat import Handler, Seat
+from adapters.web.desk.flash import FlashMessage, seal
+from adapters.web.desk.visit import DeskVisit, Handler
 from adapters.web.parse import field_of, read_form
 from adapters.web.site import Site, reply
 from bot.clock import Clock
@@ -34,7 +34,7 @@ MOST_FORMS = 1000
 
 
 class Acts:
-    """The POST routes of the desk; `door` has proved that a form is one of ours."""
+    """The POST routes of the desk; `router` has proved that a form is one of ours."""
 
     def __init__(self, studio: Studio, site: Site, *, clock: Clock) -> None:
         self._site = site
@@ -50,19 +50,19 @@ class Acts:
         """Each act by its path."""
         return {("POST", path): partial(self._answer, act) for path, act in self._acts.items()}
 
-    async def _answer(self, act: DeskAct, call: WebCall, seat: Seat) -> WebReply:
+    async def _answer(self, act: DeskAct, call: WebCall, visit: DeskVisit) -> WebReply:
         """Carry it out, then go back to the page where it was pressed."""
         form = read_form(call.body)
-        mark = hashlib.sha256(f"{seat.key} {call.path} ".encode() + call.body).hexdigest()
+        mark = hashlib.sha256(f"{visit.key} {call.path} ".encode() + call.body).hexdigest()
         try:
             given = Form(fields=form)
-            said = await self._once.answer(mark, lambda: act(given, seat.sitting))
+            said = await self._once.answer(mark, lambda: act(given, visit.sitting))
         except BotError as error:
             if not isinstance(error, Refusal):
                 log.warning("desk.not_done", path=call.path, cause=type(error).__name__)
-            said = Said(sentence=error.sentence, is_refusal=True)
+            said = FlashMessage(sentence=error.sentence, is_refusal=True)
         back = ("Location", to_back(field_of(form, "back")))
-        return reply("", status=303, headers=(back, self._site.tell(seal(said, seat.key))))
+        return reply("", status=303, headers=(back, self._site.tell(seal(said, visit.key))))
 
 
 class Once:
@@ -71,7 +71,7 @@ class Once:
     def __init__(self) -> None:
         self._sent: dict[str, _Sent] = {}
 
-    async def answer(self, mark: str, act: Callable[[], Awaitable[Said]]) -> Said:
+    async def answer(self, mark: str, act: Callable[[], Awaitable[FlashMessage]]) -> FlashMessage:
         """What the form with this mark came to; a refusal is not remembered."""
         sent = self._sent.setdefault(mark, _Sent())
         while len(self._sent) > MOST_FORMS:
@@ -85,7 +85,7 @@ class Once:
 class _Sent:
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
-        self.said: Said | None = None
+        self.said: FlashMessage | None = None
 
 
 def to_back(address: str) -> str:

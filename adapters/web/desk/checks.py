@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, as_file
+from adapters.web.desk.visit import DeskVisit, Handler
 from adapters.web.site import reply
 from bot.desk_views import Checkup
 from bot.ports import WebCall, WebReply
@@ -35,18 +35,18 @@ class Checks:
             ("GET", f"{HERE}.csv"): self._file,
         }
 
-    async def _page(self, _call: WebCall, seat: Seat) -> WebReply:
-        last = await self._view.read(seat.sitting)
-        return seat.page(
+    async def _page(self, _call: WebCall, visit: DeskVisit) -> WebReply:
+        last = await self._view.read(visit.sitting)
+        return visit.page(
             "checks.html", here=HERE, last=last, table=to_table(last) if last else None
         )
 
-    async def _begin(self, _call: WebCall, seat: Seat) -> WebReply:
-        await self._view.begin(seat.sitting)
+    async def _begin(self, _call: WebCall, visit: DeskVisit) -> WebReply:
+        await self._view.begin(visit.sitting)
         return reply("", status=303, headers=(("Location", HERE),))
 
-    async def _file(self, _call: WebCall, seat: Seat) -> WebReply:
-        last = await self._view.read(seat.sitting)
+    async def _file(self, _call: WebCall, visit: DeskVisit) -> WebReply:
+        last = await self._view.read(visit.sitting)
         return await as_file(partial(to_table, last), "checks")
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from adapters.web.desk.addresses import job_path, person_path, read_mark, to_mark, to_path
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, to_csv
+from adapters.web.desk.visit import DeskVisit, Handler
 from adapters.web.parse import image_type, to_job_id
 from adapters.web.site import FILE_POLICY, reply
 from bot.desk_job_views import ClipLine, Search
@@ -64,14 +64,14 @@ class Clips:
             ("GET", "/desk/poster"): self._poster,
         }
 
-    async def _page(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _page(self, call: WebCall, visit: DeskVisit) -> WebReply:
         asked = {name: call.query.get(name, "").strip()[:FIELD_CHARS] for name in FIELDS}
         if _JOB.fullmatch(asked["q"].lower()):
             return _go(job_path(to_job_id(asked["q"].lower())))
         search, after = self._search(asked), read_mark(call.query.get("after", ""))
-        page = await self._clips.page(seat.sitting, search, after)
+        page = await self._clips.page(visit.sitting, search, after)
         older = to_path(HERE, **asked, after=to_mark(page.older)) if page.older else ""
-        return seat.page(
+        return visit.page(
             "clips.html",
             here=HERE,
             asked=asked,
@@ -84,8 +84,8 @@ class Clips:
             without_person=to_path(HERE, **{**asked, "person": ""}),
             file=to_path("/desk/clips.csv", **asked),
             states=[each.value for each in JobState],
-            places=await self._clips.tenants(seat.sitting),
-            has_places=not seat.sitting.tenant,
+            places=await self._clips.tenants(visit.sitting),
+            has_places=not visit.sitting.tenant,
             zone=self._clips.zone,
         )
 
@@ -113,24 +113,24 @@ class Clips:
         except (ValueError, OverflowError):
             raise InvalidRequest("A day looks like 2026-11-27.", field="since") from None
 
-    async def _poster(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _poster(self, call: WebCall, visit: DeskVisit) -> WebReply:
         try:
             job_id = to_job_id(call.query.get("job", ""))
         except InvalidRequest as error:
             raise JobNotFound(error.sentence) from None
-        path = await self._clips.poster(seat.sitting, job_id)
+        path = await self._clips.poster(visit.sitting, job_id)
         content = await asyncio.to_thread(path.read_bytes)
         kind = image_type(content[:16]) or "application/octet-stream"
         return reply(content, kind=kind, policy=FILE_POLICY, headers=FILE_HEADERS)
 
     # ---- as a file -----------------------------------------------------------------------
 
-    async def _file(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _file(self, call: WebCall, visit: DeskVisit) -> WebReply:
         asked = {name: call.query.get(name, "").strip()[:FIELD_CHARS] for name in FIELDS}
         search = self._search(asked)
         named = ("Content-Disposition", 'attachment; filename="raybot-clips.csv"')
         answer = reply("", kind="text/csv; charset=utf-8", headers=(named,))
-        parts = self._clips.everything(seat.sitting, search)
+        parts = self._clips.everything(visit.sitting, search)
         return WebReply(headers=answer.headers, stream=self._rows(parts))
 
     async def _rows(

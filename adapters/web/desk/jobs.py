@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from adapters.web.desk.addresses import job_path, person_path, to_path
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Passed, Table, as_file
+from adapters.web.desk.visit import DeskVisit, Handler
 from adapters.web.parse import to_job_id
-from bot.desk_job_views import JobSight, Kin, Step
+from bot.desk_job_views import JobView, Kin, Step
 from bot.errors import InvalidRequest, JobNotFound
 from bot.job import OPEN
 from bot.ports import WebCall, WebReply
@@ -45,32 +45,32 @@ class JobPage:
         """What it answers."""
         return {("GET", HERE): self._page, ("GET", "/desk/job.csv"): self._file}
 
-    async def _read(self, call: WebCall, seat: Seat) -> JobSight:
+    async def _read(self, call: WebCall, visit: DeskVisit) -> JobView:
         try:
             job_id = to_job_id(call.query.get("id", ""))
         except InvalidRequest as error:
             raise JobNotFound(error.sentence) from None
-        return await self._jobs.job(seat.sitting, job_id)
+        return await self._jobs.job(visit.sitting, job_id)
 
-    async def _page(self, call: WebCall, seat: Seat) -> WebReply:
-        job = await self._read(call, seat)
-        return seat.page(
+    async def _page(self, call: WebCall, visit: DeskVisit) -> WebReply:
+        job = await self._read(call, visit)
+        return visit.page(
             "job.html",
             here="/desk/clips",
             job=job,
             line=job.line,
-            acts=await self._acts.of_job(seat.sitting, job.line.job_id),
+            acts=await self._acts.of_job(visit.sitting, job.line.job_id),
             back=job_path(job.line.job_id),
             person=person_path(job.line.person),
             parameters=parameters(job.work),
-            events=_events(job, seat),
+            events=_events(job, visit),
             frames=_frames(job),
             extras=_extras(job.work),
             tables=tuple(to_tables(job).values()),
         )
 
-    async def _file(self, call: WebCall, seat: Seat) -> WebReply:
-        job = await self._read(call, seat)
+    async def _file(self, call: WebCall, visit: DeskVisit) -> WebReply:
+        job = await self._read(call, visit)
         wanted = call.query.get("of", "")
         table = to_tables(job).get(wanted)
         if table is None:
@@ -78,13 +78,13 @@ class JobPage:
         return await as_file(lambda: table, f"{job.line.job_id}-{wanted}")
 
 
-def _events(job: JobSight, seat: Seat) -> str:
+def _events(job: JobView, visit: DeskVisit) -> str:
     """Where its page hears that it moves on, as the queue does; empty once it ended."""
-    place = "" if seat.sitting.tenant else job.line.tenant
+    place = "" if visit.sitting.tenant else job.line.tenant
     return to_path("/desk/events", place=place) if job.line.state in OPEN else ""
 
 
-def _frames(job: JobSight) -> list[tuple[str, Link | str]]:
+def _frames(job: JobView) -> list[tuple[str, Link | str]]:
     pairs = zip(("start", "end"), frames_of(job.work), strict=True)
     found = [(f"{end} image", _frame(frame)) for end, frame in pairs if frame is not None]
     if isinstance(job.work, ClipWork):
@@ -119,7 +119,7 @@ def _extras(work: AnyWork) -> list[tuple[str, str]]:
 # ---- its tables ------------------------------------------------------------------------------
 
 
-def to_tables(job: JobSight) -> dict[str, Table]:
+def to_tables(job: JobView) -> dict[str, Table]:
     """Its tables, by the name that their files go by; what is empty is left out but for two."""
     found = {
         "steps": _steps(job),
@@ -132,11 +132,11 @@ def to_tables(job: JobSight) -> dict[str, Table]:
     return {name: each for name, each in found.items() if each.rows or name in ("steps", "money")}
 
 
-def _path(job: JobSight, of: str) -> str:
+def _path(job: JobView, of: str) -> str:
     return to_path("/desk/job.csv", id=job.line.job_id, of=of)
 
 
-def _steps(job: JobSight) -> Table:
+def _steps(job: JobView) -> Table:
     return Table(
         title="Timeline",
         columns=(
@@ -153,7 +153,7 @@ def _reached(step: Step) -> str | Passed:
     return step.state if step.seconds is None else Passed(state=step.state)
 
 
-def _money(job: JobSight) -> Table:
+def _money(job: JobView) -> Table:
     return Table(
         title="Money",
         columns=(
@@ -167,7 +167,7 @@ def _money(job: JobSight) -> Table:
     )
 
 
-def _sent(job: JobSight) -> Table:
+def _sent(job: JobView) -> Table:
     return Table(
         title="Sent to a video service",
         columns=(
@@ -193,7 +193,7 @@ def _sent(job: JobSight) -> Table:
     )
 
 
-def _kin(job: JobSight, title: str, of: str, every: Sequence[Kin]) -> Table:
+def _kin(job: JobView, title: str, of: str, every: Sequence[Kin]) -> Table:
     return Table(
         title=title,
         columns=(

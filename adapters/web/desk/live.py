@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adapters.web.desk.seat import Seat
+from adapters.web.desk.visit import DeskVisit
 from adapters.web.news import News
 from bot.clock import Clock
 from bot.errors import BotError
@@ -91,10 +91,10 @@ class Live:
             watched.news.tell(NAME, watched.drawn)
             return watched.drawn, watched.news.seen
 
-    async def follow(self, view: View, seen: str, seat: Seat) -> AsyncGenerator[bytes, None]:
+    async def follow(self, view: View, seen: str, visit: DeskVisit) -> AsyncGenerator[bytes, None]:
         """What changes from there on, as long as its reader is signed in."""
         watched = self._of(view)
-        session = self._sessions.setdefault(seat.key, _Session())
+        session = self._sessions.setdefault(visit.key, _Session())
         watched.pages += 1
         session.pages += 1
         self._anybody.set()
@@ -103,7 +103,7 @@ class Live:
             # As it was told last: what changes while it is drawn anew would be told twice.
             return [watched.drawn]
 
-        news = watched.news.stream(seen, everything, partial(self._in_until, seat, session))
+        news = watched.news.stream(seen, everything, partial(self._in_until, visit, session))
         try:
             if not watched.drawn:
                 await self.now(view)
@@ -114,7 +114,7 @@ class Live:
             watched.pages -= 1
             session.pages -= 1
             if not session.pages:
-                self._sessions.pop(seat.key, None)
+                self._sessions.pop(visit.key, None)
             if not any(each.pages for each in self._watched.values()):
                 self._anybody.clear()
 
@@ -145,14 +145,14 @@ class Live:
         self._watched.move_to_end(view)
         return self._watched[view]
 
-    async def _in_until(self, seat: Seat, session: _Session) -> datetime | None:
+    async def _in_until(self, visit: DeskVisit, session: _Session) -> datetime | None:
         """How long somebody may read on without being asked for again; None: no more."""
         now = self._clock.now()
         async with session.asking:
             if session.until is not None and now >= session.until:
                 session.until = None
                 with suppress(BotError):
-                    sitting = await self._entry.sitting(seat.key)
+                    sitting = await self._entry.sitting(visit.key)
                     if sitting is not None and sitting.has_desk:
                         session.until = self._entry.looks_again_at(sitting)
         return session.until

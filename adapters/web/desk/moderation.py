@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from adapters.admin_text import page_in
 from adapters.web import render
 from adapters.web.desk.addresses import person_path
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table, as_file
+from adapters.web.desk.visit import DeskVisit, Handler
 from bot.desk_views import AuditSearch
 from bot.desk_views import Moderation as Seen
 from bot.errors import JobNotFound
@@ -47,19 +47,19 @@ class Moderation:
             **{("GET", _file(name)): partial(self._file, name) for name in TABLES},
         }
 
-    async def _page(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _page(self, call: WebCall, visit: DeskVisit) -> WebReply:
         search, place = to_search(call.query), _place(call.query)
         page = page_in(call.query.get("page", ""))
-        seen = await self._view.read(seat.sitting, search=search, page=page, place=place)
-        whose = place or seat.sitting.tenant
+        seen = await self._view.read(visit.sitting, search=search, page=page, place=place)
+        whose = place or visit.sitting.tenant
         rules = describe_rules(await self._rules(whose)) if whose else None
-        return seat.page(
+        return visit.page(
             "moderation.html",
             here=HERE,
             back=_with(HERE, call, page=page),
-            waiting=[await self._acts.of_job(seat.sitting, each) for each in to_waiting(seen)],
+            waiting=[await self._acts.of_job(visit.sitting, each) for each in to_waiting(seen)],
             place=place,
-            is_whole=not seat.sitting.tenant,
+            is_whole=not visit.sitting.tenant,
             rules=rules,
             lines=render.lines_of(rules) if rules else [],
             tables={name: table(seen, place) for name, table in TABLES.items()},
@@ -70,16 +70,16 @@ class Moderation:
             later=_with(HERE, call, page=page - 1) if page > 1 else "",
         )
 
-    async def _file(self, name: str, call: WebCall, seat: Seat) -> WebReply:
-        if name == "notices" and seat.sitting.tenant:
+    async def _file(self, name: str, call: WebCall, visit: DeskVisit) -> WebReply:
+        if name == "notices" and visit.sitting.tenant:
             raise JobNotFound("There is nothing here.")
         place = _place(call.query)
-        seen = await self._view.every(seat.sitting, place=place)
+        seen = await self._view.every(visit.sitting, place=place)
         return await as_file(partial(TABLES[name], seen, place), name)
 
-    async def _audit_file(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _audit_file(self, call: WebCall, visit: DeskVisit) -> WebReply:
         place, search = _place(call.query), to_search(call.query)
-        lines = await self._view.audit(seat.sitting, search, place=place)
+        lines = await self._view.audit(visit.sitting, search, place=place)
         return await as_file(partial(audit_table, lines), "audit")
 
 

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adapters.web.desk.charts import CHOICES, Chart, Series, days_of
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, as_file
+from adapters.web.desk.visit import DeskVisit, Handler
 from bot.desk_views import Budget, Spending
 from bot.ports import WebCall, WebReply
 from bot.text import clean
@@ -46,10 +46,10 @@ class Money:
             **{("GET", _file(name)): partial(self._file, name) for name in TABLES},
         }
 
-    async def _page(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _page(self, call: WebCall, visit: DeskVisit) -> WebReply:
         days = days_of(call.query.get("days", ""))
-        spent = await self._view.read(seat.sitting, days=days)
-        return seat.page(
+        spent = await self._view.read(visit.sitting, days=days)
+        return visit.page(
             "money.html",
             here="/desk",
             spent=spent,
@@ -59,12 +59,12 @@ class Money:
             days=days,
             choices=CHOICES,
             by_day=replace(_days(spent), file=f"{_file('days')}?days={days}"),
-            tables=[dearest(name, spent) for name in SHARES if _is_shown(name, seat)],
+            tables=[dearest(name, spent) for name in SHARES if _is_shown(name, visit)],
         )
 
-    async def _file(self, name: str, call: WebCall, seat: Seat) -> WebReply:
+    async def _file(self, name: str, call: WebCall, visit: DeskVisit) -> WebReply:
         days = days_of(call.query.get("days", ""))
-        spent = await self._view.read(seat.sitting, days=days)
+        spent = await self._view.read(visit.sitting, days=days)
         return await as_file(partial(TABLES[name], spent), name)
 
 
@@ -193,9 +193,9 @@ def dearest(name: str, spent: Spending) -> Table:
     return replace(table, title=f"{table.title}: the {SHOWN} dearest of {len(rows):,}")
 
 
-def _is_shown(name: str, seat: Seat) -> bool:
+def _is_shown(name: str, visit: DeskVisit) -> bool:
     """One place needs no table of places."""
-    return name != "places" or not seat.sitting.tenant
+    return name != "places" or not visit.sitting.tenant
 
 
 def _file(name: str) -> str:

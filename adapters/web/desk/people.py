@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from adapters.admin_text import page_in
 from adapters.web.desk.addresses import person_path, to_path
 from adapters.web.desk.money import to_usage
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table, as_file
+from adapters.web.desk.visit import DeskVisit, Handler
 from bot.desk_job_views import ClipLine, People, PersonLine, PersonSight
 from bot.errors import JobNotFound
 from bot.ports import WebCall, WebReply
@@ -43,11 +43,11 @@ class PeoplePage:
             ("GET", "/desk/person.csv"): self._person_file,
         }
 
-    async def _page(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _page(self, call: WebCall, visit: DeskVisit) -> WebReply:
         named, place, page = _asked(call)
-        found = await self._people.page(seat.sitting, named=named, tenant=place, page=page)
+        found = await self._people.page(visit.sitting, named=named, tenant=place, page=page)
         has_more = page * PAGE < found.count
-        has_places = not seat.sitting.tenant
+        has_places = not visit.sitting.tenant
         table = to_people(
             found,
             has_places=has_places,
@@ -55,39 +55,39 @@ class PeoplePage:
             more=to_path(HERE, name=named, place=place, page=page + 1) if has_more else "",
             empty="Nobody like that asked." if named or place else "Nobody has asked yet.",
         )
-        return seat.page(
+        return visit.page(
             "people.html",
             here=HERE,
             named=named,
             place=place,
-            places=await self._clips.tenants(seat.sitting),
+            places=await self._clips.tenants(visit.sitting),
             count=found.count,
             page=page,
             table=table,
         )
 
-    async def _file(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _file(self, call: WebCall, visit: DeskVisit) -> WebReply:
         named, place, _ = _asked(call)
-        found = await self._people.everybody(seat.sitting, named=named, tenant=place)
-        to_file = partial(to_people, found, has_places=not seat.sitting.tenant)
+        found = await self._people.everybody(visit.sitting, named=named, tenant=place)
+        to_file = partial(to_people, found, has_places=not visit.sitting.tenant)
         return await as_file(to_file, "people")
 
-    async def _person(self, call: WebCall, seat: Seat) -> WebReply:
-        person = await self._people.one(seat.sitting, call.query.get("key", "")[:FIELD_CHARS])
-        return seat.page(
+    async def _person(self, call: WebCall, visit: DeskVisit) -> WebReply:
+        person = await self._people.one(visit.sitting, call.query.get("key", "")[:FIELD_CHARS])
+        return visit.page(
             "person.html",
             here=HERE,
             person=person,
             line=person.line,
-            acts=await self._acts.of_person(seat.sitting, person.line.person),
+            acts=await self._acts.of_person(visit.sitting, person.line.person),
             # Who never asked has no page any more once they are unblocked.
             back=person_path(person.line.person) if person.line.asked_ever else HERE,
             clips=to_path("/desk/clips", person=person.line.person),
             tables=tuple(to_tables(person).values()),
         )
 
-    async def _person_file(self, call: WebCall, seat: Seat) -> WebReply:
-        person = await self._people.one(seat.sitting, call.query.get("key", "")[:FIELD_CHARS])
+    async def _person_file(self, call: WebCall, visit: DeskVisit) -> WebReply:
+        person = await self._people.one(visit.sitting, call.query.get("key", "")[:FIELD_CHARS])
         wanted = call.query.get("of", "")
         table = to_tables(person).get(wanted)
         if table is None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table
+from adapters.web.desk.visit import DeskVisit, Handler
 from bot.ports import WebCall, WebReply
 
 if TYPE_CHECKING:
-    from bot.desk_views import PlaceSight
+    from bot.desk_views import PlaceView
     from bot.studio import PlaceLimit, Studio
 
 HERE = "/desk/places"
@@ -36,25 +36,25 @@ class Places:
         """Who sees one place alone is led to it."""
         return {("GET", HERE): self._list, ("GET", "/desk/place"): self._one}
 
-    async def _list(self, _call: WebCall, seat: Seat) -> WebReply:
-        if seat.sitting.tenant:
-            return await self._show(seat, seat.sitting.tenant)
-        every = await self._view.every(seat.sitting)
+    async def _list(self, _call: WebCall, visit: DeskVisit) -> WebReply:
+        if visit.sitting.tenant:
+            return await self._show(visit, visit.sitting.tenant)
+        every = await self._view.every(visit.sitting)
         rows = [
             (Link(words=each.tenant, href=address_of(each.tenant)), each.name, to_words(each))
             for each in every
         ]
-        return seat.page(
+        return visit.page(
             "places.html", here=HERE, table=Table(title="Places", columns=COLUMNS, rows=rows)
         )
 
-    async def _one(self, call: WebCall, seat: Seat) -> WebReply:
-        return await self._show(seat, call.query.get("id", ""))
+    async def _one(self, call: WebCall, visit: DeskVisit) -> WebReply:
+        return await self._show(visit, call.query.get("id", ""))
 
-    async def _show(self, seat: Seat, tenant: str) -> WebReply:
-        place = await self._view.one(seat.sitting, tenant)
+    async def _show(self, visit: DeskVisit, tenant: str) -> WebReply:
+        place = await self._view.one(visit.sitting, tenant)
         limits, apart = await self._view.limits(place)
-        return seat.page(
+        return visit.page(
             "place.html",
             here=HERE,
             place=place,
@@ -63,7 +63,7 @@ class Places:
             apart=to_apart(apart),
             names=[each.name for each in limits],
             back=address_of(place.tenant),
-            is_operator=self._admin.is_operator(seat.sitting.who),
+            is_operator=self._admin.is_operator(visit.sitting.who),
         )
 
 
@@ -72,7 +72,7 @@ def address_of(tenant: str) -> str:
     return f"/desk/place?id={quote(tenant, safe=':')}"
 
 
-def to_words(place: PlaceSight) -> str:
+def to_words(place: PlaceView) -> str:
     """How a place stands."""
     if not place.is_served:
         return "waits for your word" if place.state == "asked" else "not served"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from adapters.web import render
 from adapters.web.desk.addresses import person_path, to_path
 from adapters.web.desk.live import Live, View
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Link, Table, as_file
+from adapters.web.desk.visit import DeskVisit, Handler
 from adapters.web.site import reply
 from bot.clock import Clock
 from bot.desk_job_views import Queue, Standing
@@ -60,17 +60,17 @@ class QueuePage:
             ("GET", "/desk/events"): self._events,
         }
 
-    async def _page(self, call: WebCall, seat: Seat) -> WebReply:
-        view = _view(call, seat)
+    async def _page(self, call: WebCall, visit: DeskVisit) -> WebReply:
+        view = _view(call, visit)
         drawn, seen = await self.live.now(view)
-        place = "" if seat.sitting.tenant else view.tenant
-        return seat.page(
+        place = "" if visit.sitting.tenant else view.tenant
+        return visit.page(
             "queue.html",
             here=HERE,
             drawn=drawn,
             events=to_path("/desk/events", after=seen, place=place),
             place=place,
-            places=await self._clips.tenants(seat.sitting),
+            places=await self._clips.tenants(visit.sitting),
         )
 
     async def _draw(self, view: View) -> str:
@@ -81,24 +81,24 @@ class QueuePage:
         )
         return render.draw("desk/queue_now.html", queue=queue, tables=(table, to_services(queue)))
 
-    async def _file(self, call: WebCall, seat: Seat) -> WebReply:
-        view = _view(call, seat)
+    async def _file(self, call: WebCall, visit: DeskVisit) -> WebReply:
+        view = _view(call, visit)
         queue = await self._jobs.queue(view.tenant, most=MOST_IN_FILE)
         if call.query.get("of") == "services":
             return await as_file(partial(to_services, queue), "services")
         to_file = partial(to_table, queue, has_places=view.has_places)
         return await as_file(to_file, "queue")
 
-    async def _events(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _events(self, call: WebCall, visit: DeskVisit) -> WebReply:
         # The header is the browser's own, after a cut; the query is what the page was drawn with.
         seen = call.headers.get("last-event-id") or call.query.get("after", "")
         answer = reply("", kind="text/event-stream")
-        stream = self.live.follow(_view(call, seat), seen, seat)
+        stream = self.live.follow(_view(call, visit), seen, visit)
         return WebReply(headers=answer.headers, stream=stream)
 
 
-def _view(call: WebCall, seat: Seat) -> View:
-    own = seat.sitting.tenant
+def _view(call: WebCall, visit: DeskVisit) -> View:
+    own = visit.sitting.tenant
     return View(tenant=own or call.query.get("place", "")[:200], has_places=not own)
 
 

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adapters.web.desk.charts import CHOICES, Chart, Series, days_of
-from adapters.web.desk.seat import Handler, Seat
 from adapters.web.desk.tables import Column, Table, as_file
+from adapters.web.desk.visit import DeskVisit, Handler
 from bot.clock import Clock
-from bot.desk_views import Balance, Chat, Pace, Service, Spread
+from bot.desk_views import Balance, ChatStatus, Pace, Percentiles, ServiceStatus
 from bot.ports import WebCall, WebReply
 from bot.refs import money
 from bot.text import clean, span
@@ -59,19 +59,19 @@ class Services:
             ("GET", f"{HERE}/days.csv"): self._days_file,
         }
 
-    async def _page(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _page(self, call: WebCall, visit: DeskVisit) -> WebReply:
         days = days_of(call.query.get("days", ""))
-        seen = await self._desk.services.read(seat.sitting)
-        pace = await self._desk.pace.read(seat.sitting, days=days)
+        seen = await self._desk.services.read(visit.sitting)
+        pace = await self._desk.pace.read(visit.sitting, days=days)
         now = self._clock.now()
-        return seat.page(
+        return visit.page(
             "services.html",
             here=HERE,
             services=[to_card(each, now) for each in seen.services],
             file=f"{HERE}.csv",
             chats=chats_table(seen.chats),
             is_alone=seen.is_alone,
-            is_whole=not seat.sitting.tenant,
+            is_whole=not visit.sitting.tenant,
             charts=to_charts(pace),
             by_day=days_table(list(reversed(pace)), file=f"{HERE}/days.csv?days={days}"),
             meanings=(*TIMES, *CLASSES),
@@ -79,24 +79,24 @@ class Services:
             choices=CHOICES,
         )
 
-    async def _services_file(self, _call: WebCall, seat: Seat) -> WebReply:
-        seen = await self._desk.services.read(seat.sitting)
+    async def _services_file(self, _call: WebCall, visit: DeskVisit) -> WebReply:
+        seen = await self._desk.services.read(visit.sitting)
         return await as_file(partial(services_table, seen.services), "services")
 
-    async def _chats_file(self, _call: WebCall, seat: Seat) -> WebReply:
-        seen = await self._desk.services.read(seat.sitting)
+    async def _chats_file(self, _call: WebCall, visit: DeskVisit) -> WebReply:
+        seen = await self._desk.services.read(visit.sitting)
         return await as_file(partial(chats_table, seen.chats), "chats")
 
-    async def _days_file(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _days_file(self, call: WebCall, visit: DeskVisit) -> WebReply:
         days = days_of(call.query.get("days", ""))
-        pace = await self._desk.pace.read(seat.sitting, days=days)
+        pace = await self._desk.pace.read(visit.sitting, days=days)
         return await as_file(partial(days_table, list(reversed(pace))), "pace")
 
 
 # ---- services --------------------------------------------------------------------------------
 
 
-def to_card(service: Service, now: datetime) -> Mapping[str, Any]:
+def to_card(service: ServiceStatus, now: datetime) -> Mapping[str, Any]:
     """A service as its card shows it."""
     tone, state = _state(service)
     health = service.health
@@ -113,7 +113,7 @@ def to_card(service: Service, now: datetime) -> Mapping[str, Any]:
     }
 
 
-def _state(service: Service) -> tuple[str, str]:
+def _state(service: ServiceStatus) -> tuple[str, str]:
     health = service.health
     if health.trouble and health.may_try:
         return "wait", "One job is let through to see whether it is over"
@@ -124,7 +124,7 @@ def _state(service: Service) -> tuple[str, str]:
     return "good", "Takes jobs"
 
 
-def _said(service: Service) -> list[str]:
+def _said(service: ServiceStatus) -> list[str]:
     said = [each for each in (service.health.trouble, service.health.unseen) if each]
     if service.detour:
         said.append(f"What may go elsewhere goes to {service.detour}.")
@@ -141,7 +141,7 @@ def _balance(balance: Balance | None) -> str:
     return f"unknown. {balance.trouble}" if balance.trouble else "unknown; it tells none"
 
 
-def _look(service: Service, now: datetime) -> str:
+def _look(service: ServiceStatus, now: datetime) -> str:
     """When what runs there was last looked at, where this process does that."""
     at = service.health.looked_at
     if not service.running:
@@ -153,11 +153,11 @@ def _look(service: Service, now: datetime) -> str:
     return f"{said}, which is long" if ago > LATE_SECONDS else said
 
 
-def _prices(service: Service) -> list[tuple[str, int]]:
+def _prices(service: ServiceStatus) -> list[tuple[str, int]]:
     return [(name, int(price)) for name, price in service.prices.items()]
 
 
-def services_table(services: Sequence[Service]) -> Table:
+def services_table(services: Sequence[ServiceStatus]) -> Table:
     """All services in rows, for a file."""
     return Table(
         title="Services",
@@ -187,7 +187,7 @@ def services_table(services: Sequence[Service]) -> Table:
     )
 
 
-def chats_table(chats: Sequence[Chat]) -> Table:
+def chats_table(chats: Sequence[ChatStatus]) -> Table:
     """Every chat platform, and why nobody is heard there."""
     return Table(
         title="Chat platforms",
@@ -211,13 +211,13 @@ def to_charts(pace: Sequence[Pace]) -> list[Chart]:
     """How long it took on each day, and what failed."""
     names = [each.day for each in pace]
 
-    def line(name: str, spreads: Sequence[Spread | None], part: str) -> Series:
-        values = [getattr(each, part) if each is not None else None for each in spreads]
+    def line(name: str, found: Sequence[Percentiles | None], part: str) -> Series:
+        values = [getattr(each, part) if each is not None else None for each in found]
         return Series(name=name, values=values)
 
     post, whole = [each.post for each in pace], [each.whole for each in pace]
-    lag = (line("half", post, "half"), line("19 of 20", post, "most"))
-    waits = (line("half", whole, "half"), line("19 of 20", whole, "most"))
+    lag = (line("half", post, "median"), line("19 of 20", post, "p95"))
+    waits = (line("half", whole, "median"), line("19 of 20", whole, "p95"))
     failures = [
         Series(name=name, values=[each.failures.get(name, 0) for each in pace])
         for name, _ in CLASSES
@@ -262,5 +262,5 @@ def days_table(pace: Sequence[Pace], *, file: str = "") -> Table:
     )
 
 
-def _cells(spread: Spread | None) -> tuple[float | None, float | None]:
-    return (spread.half, spread.most) if spread is not None else (None, None)
+def _cells(found: Percentiles | None) -> tuple[float | None, float | None]:
+    return (found.median, found.p95) if found is not None else (None, None)

@@ -9,8 +9,8 @@ from adapters.slack.filled import Place, read_place
 from adapters.slack.more import list_view, report_view
 from bot.acts import Offered
 from bot.store import errands
+from tests.adapters.slack.block_rules import check_view
 from tests.adapters.slack.conftest import Community, LocalSlack
-from tests.adapters.slack.kit import check_view
 from tests.adapters.slack.test_deeds import all_jobs, pick
 from tests.slack_server import Channel, Message, Person
 

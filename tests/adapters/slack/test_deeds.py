@@ -17,8 +17,8 @@ from bot.errors import InvalidRequest
 from bot.job import Job
 from bot.request import ClipFrame, ImageFrame, frames_of
 from bot.store import jobs
+from tests.adapters.slack.block_rules import PRICE, check_view
 from tests.adapters.slack.conftest import Community, LocalSlack, picture
-from tests.adapters.slack.kit import PRICE, check_view
 from tests.adapters.slack.test_dialogues import job_of
 from tests.slack_server import Message, Person, View
 

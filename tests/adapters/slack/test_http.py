@@ -1,4 +1,4 @@
-"""Slack's calls at the bot's own public door: signed, forged, repeated, and refused for now."""
+"""Slack's calls at the bot's public listener: signed, forged, repeated, and refused for now."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.adapters.slack.block_rules import parts
 from tests.adapters.slack.conftest import Community, picture
-from tests.adapters.slack.kit import parts
 
 PNG = ("fox.png", picture(), "image/png")
 

@@ -18,7 +18,7 @@ from bot.ports import FrameRule, ModelCapabilities
 from bot.refs import Micros
 from bot.studio import Shown
 from bot.text import Text, describe_settings, describe_settings_in, describe_usage, help_text
-from tests.adapters.slack.kit import (
+from tests.adapters.slack.block_rules import (
     CLIP,
     HELD,
     JOB,

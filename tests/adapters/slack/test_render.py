@@ -23,7 +23,7 @@ from bot.refs import MessageRef, Micros, Price, ThreadRef
 from bot.request import SourceClip, UpscaleWork
 from bot.studio import Receipt
 from bot.text import clean
-from tests.adapters.slack.kit import (
+from tests.adapters.slack.block_rules import (
     CLIP,
     JOB,
     JUMP,

@@ -16,8 +16,8 @@ from bot.inbox import Inbox
 from bot.job import Job, JobState
 from bot.request import StoryWork
 from bot.store import stories
+from tests.adapters.slack.block_rules import check_view
 from tests.adapters.slack.conftest import Community, LocalSlack
-from tests.adapters.slack.kit import check_view
 from tests.adapters.slack.test_deeds import all_jobs
 from tests.conftest import RunningBot
 from tests.slack_server import View

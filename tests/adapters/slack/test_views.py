@@ -22,7 +22,16 @@ from bot.overview import Allowance, Offer
 from bot.ports import ModelCapabilities
 from bot.refs import Attachment, Micros, Price
 from bot.request import CONCEPTS, ImageFrame, VideoWork
-from tests.adapters.slack.kit import HELD, NOW, check_view, job_line, prompts, shown, usage, walk
+from tests.adapters.slack.block_rules import (
+    HELD,
+    NOW,
+    check_view,
+    job_line,
+    prompts,
+    shown,
+    usage,
+    walk,
+)
 from tests.adapters.slack.test_pages import MODEL
 
 BIG = replace(MODEL, model="ray-2", resolutions=("720p", "1080p"), concepts=CONCEPTS)

@@ -17,8 +17,8 @@ from sqlalchemy import func, select
 from adapters.web import render
 from adapters.web.desk.acts import to_back
 from adapters.web.desk.addresses import person_path
-from adapters.web.desk.said import Said, seal, unseal
-from bot.desk_views import JobActs, PersonActs, PlaceSight
+from adapters.web.desk.flash import FlashMessage, seal, unseal
+from bot.desk_views import JobActs, PersonActs, PlaceView
 from bot.errors import ThreadGone
 from bot.job import Job, JobState
 from bot.overview import Blocked
@@ -417,11 +417,13 @@ async def test_what_was_done_is_said_once_and_nobody_else_can_say_it(
     assert told(page) == ("status", f"{THERE} takes requests again.")
     assert told(await shared_bot.bea.get("/desk/places")) == ("", "")
     jar = shared_bot.bea.visitor.session.cookie_jar
-    for forged in (seal(Said(sentence="Send money."), "another key"), "x.y", ".", "e30=."):
+    for forged in (seal(FlashMessage(sentence="Send money."), "another key"), "x.y", ".", "e30=."):
         jar.update_cookies({"raybot_said": forged})
         assert told(await shared_bot.bea.get("/desk/places")) == ("", "")
     assert "Send" not in (await shared_bot.bea.get("/desk/places?said=Send+money")).html
-    assert unseal(seal(Said(sentence="a\x00b <i>"), "k"), "k") == Said(sentence="ab <i>", times=())
+    assert unseal(seal(FlashMessage(sentence="a\x00b <i>"), "k"), "k") == FlashMessage(
+        sentence="ab <i>", times=()
+    )
 
 
 @pytest.mark.parametrize(
@@ -474,7 +476,7 @@ async def test_every_act_has_a_form_and_every_form_an_act(shared_bot: SharedBot)
         for block in (None, Blocked(person="p", at=now, reason=name))
     ]
     places = [
-        PlaceSight(
+        PlaceView(
             tenant=HERE,
             name=name,
             state="asked",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.web.desk.door import ALL_TRIES, TRIES, told
+from adapters.web.desk.router import ALL_TRIES, TRIES, error_page
 from adapters.web.listener import SORRY
 from bot.errors import BotError, CommitUnknown, DeliveryUnavailable
 from bot.ports import WebCall
@@ -144,8 +144,8 @@ async def test_every_answer_is_protected_and_nothing_on_the_pages_is_foreign(
             else:
                 answer = await visitor.post(path, {}, headers)
             statuses[answer.status] += 1
-            told = {name: answer.headers.get(name) for name in PROTECTED}
-            assert told == PROTECTED, (method, path)
+            error_page = {name: answer.headers.get(name) for name in PROTECTED}
+            assert error_page == PROTECTED, (method, path)
             policy = answer.headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy, path
             assert "unsafe" not in policy
@@ -206,7 +206,7 @@ async def test_whoever_signs_out_is_out_and_a_foreign_form_does_nothing(visitor:
 def test_what_may_have_been_done_is_told_in_words_of_the_desk(error: BotError, why: str) -> None:
     for method, words in (("GET", "Load the page again"), ("POST", "may have been done")):
         call = WebCall(method=method, path="/desk/acts/grant", query={}, headers={}, body=b"")
-        answer = told(call, error)
+        answer = error_page(call, error)
         page = answer.body.decode()
         assert answer.status == 500
         assert words in page

@@ -19,8 +19,8 @@ from sqlalchemy import text
 
 from adapters.web.desk.charts import Chart, Series, ticks_to
 from adapters.web.desk.money import SHOWN, TABLES, dearest
-from adapters.web.desk.seat import FIELD
 from adapters.web.desk.tables import Column, Table, as_file
+from adapters.web.desk.visit import FIELD
 from bot.desk_views import Spending
 from bot.job import JobState
 from bot.refs import JobId, Micros

@@ -139,10 +139,10 @@ async def test_a_day_says_how_long_half_took_and_how_long_nearly_all(books: Book
     assert before.post is not None
     assert today.post is not None
     assert today.whole is not None
-    assert (before.post.count, round(before.post.half, 2)) == (1, 4.0)
+    assert (before.post.count, round(before.post.median, 2)) == (1, 4.0)
     assert today.post.count == 21
-    assert (round(today.post.half, 2), round(today.post.most, 2)) == (5.5, 10.0)
-    assert (round(today.whole.half, 2), round(today.whole.most, 2)) == (65.5, 70.0)
+    assert (round(today.post.median, 2), round(today.post.p95, 2)) == (5.5, 10.0)
+    assert (round(today.whole.median, 2), round(today.whole.p95, 2)) == (65.5, 70.0)
     [_, every] = await pace(books, days=2)
     assert every.post is not None
     assert every.post.count == 22
@@ -158,7 +158,7 @@ async def test_time_that_a_moderator_took_is_not_ours(books: Books) -> None:
     )
     [today] = await pace(books)
     assert today.post is not None
-    assert (today.post.count, round(today.post.most, 2)) == (1, 2.0)
+    assert (today.post.count, round(today.post.p95, 2)) == (1, 2.0)
 
 
 async def test_failures_are_counted_by_class(books: Books) -> None:

@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Race:
+class PeerRun:
     """So many jobs on one account, at most `at_once` of them at a time; given up after a while."""
 
     peer: str
@@ -37,7 +37,7 @@ class Race:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Showing:
+class PeerResult:
     """When each clip was visible, how late the loop was, memory per running job, what failed.
 
     `running` is how many generations the peer knew of at the most.
@@ -50,64 +50,64 @@ class Showing:
     gave_up: Counter[str]
 
 
-def run_peers(races: Sequence[Race]) -> list[Showing]:
+def run_peers(peer_runs: Sequence[PeerRun]) -> list[PeerResult]:
     """Run all of them side by side in this process, each until all of its jobs have ended."""
 
-    async def run_all() -> list[Showing]:
-        return await asyncio.gather(*(_Runner(each).run() for each in races))
+    async def run_all() -> list[PeerResult]:
+        return await asyncio.gather(*(_Runner(each).run() for each in peer_runs))
 
     return asyncio.run(run_all())
 
 
-def run_until_told(pipe: Connection, race: Race, patience: float) -> None:
+def run_until_told(pipe: Connection, peer_run: PeerRun, patience: float) -> None:
     """Bring all to run; send the generations that do; once told, send what became of them."""
 
     async def run() -> None:
-        runner = _Runner(race)
+        runner = _Runner(peer_run)
         running = asyncio.ensure_future(runner.run())
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                await runner.until_begun(race.jobs)
+                await runner.until_begun(peer_run.jobs)
         runner.weigh()
         pipe.send(list(runner.channel.begun))
         await asyncio.to_thread(pipe.recv)
-        pipe.send(runner.showing())
+        pipe.send(runner.peer_result())
         running.cancel()
 
     asyncio.run(run())
 
 
 class _Runner:
-    def __init__(self, race: Race) -> None:
-        self.channel = Channel(PostLog(race.post_log) if race.post_log else None)
-        self._race = race
+    def __init__(self, peer_run: PeerRun) -> None:
+        self.channel = Channel(PostLog(peer_run.post_log) if peer_run.post_log else None)
+        self._race = peer_run
         self._late: list[float] = []
         self._gave_up: Counter[str] = Counter()
         self._base = self._full = math.nan
 
-    async def run(self) -> Showing:
+    async def run(self) -> PeerResult:
         """All of its jobs, until each was posted or given up, or time is over."""
-        race, gate = self._race, asyncio.Semaphore(self._race.at_once or self._race.jobs)
+        peer_run, gate = self._race, asyncio.Semaphore(self._race.at_once or self._race.jobs)
         watching = asyncio.ensure_future(watch_stalls(self._late))
-        first = min(FIRST, race.jobs)
-        async with PEERS[race.peer](race.url, self.channel) as make_clip:
+        first = min(FIRST, peer_run.jobs)
+        async with PEERS[peer_run.peer](peer_run.url, self.channel) as make_clip:
             with suppress(TimeoutError):
                 await self._all(gate, first, make_clip)
         watching.cancel()
-        return self.showing()
+        return self.peer_result()
 
     async def _all(
         self, gate: asyncio.Semaphore, first: int, make_clip: Callable[[], Awaitable[None]]
     ) -> None:
-        race = self._race
-        async with asyncio.timeout(race.seconds), asyncio.TaskGroup() as group:
+        peer_run = self._race
+        async with asyncio.timeout(peer_run.seconds), asyncio.TaskGroup() as group:
             for _ in range(first):
                 group.create_task(self._one(gate, make_clip))
-            if race.at_once is None:
+            if peer_run.at_once is None:
                 await self.until_begun(first)
                 self._base = resident_bytes()
                 group.create_task(self._weigh_all())
-            async for _ in paced(race.jobs - first, RATE):
+            async for _ in paced(peer_run.jobs - first, RATE):
                 group.create_task(self._one(gate, make_clip))
 
     async def _one(
@@ -133,10 +133,10 @@ class _Runner:
         """As many run now as ever will."""
         self._full = resident_bytes()
 
-    def showing(self) -> Showing:
+    def peer_result(self) -> PeerResult:
         """How it went until now."""
         more = len(self.channel.begun) - FIRST
-        return Showing(
+        return PeerResult(
             visible=dict(self.channel.visible),
             late=list(self._late),
             job_bytes=(self._full - self._base) / more if more > 0 else math.nan,

@@ -11,15 +11,15 @@ from adapters.web import render
 from adapters.web.desk.acts import Acts
 from adapters.web.desk.checks import Checks
 from adapters.web.desk.clips import Clips
+from adapters.web.desk.flash import unseal
 from adapters.web.desk.jobs import JobPage
 from adapters.web.desk.moderation import Moderation
 from adapters.web.desk.money import Money
 from adapters.web.desk.people import PeoplePage
 from adapters.web.desk.places import Places
 from adapters.web.desk.queue import QueuePage
-from adapters.web.desk.said import unseal
-from adapters.web.desk.seat import FIELD, Handler, Seat, Subject
 from adapters.web.desk.services import Services
+from adapters.web.desk.visit import FIELD, DeskSection, DeskVisit, Handler
 from adapters.web.parse import field_of, read_form
 from adapters.web.site import STRANGER, Site, refuse, reply
 from bot.clock import Clock
@@ -55,7 +55,7 @@ MINUTE = 60.0
 NOT_FOUND = 404
 
 
-class Door:
+class DeskRouter:
     """Answers all of `/desk`: signs people in and out, and hands their calls to the subjects."""
 
     def __init__(self, studio: Studio, site: Site, *, clock: Clock) -> None:
@@ -66,7 +66,7 @@ class Door:
         queue = QueuePage(studio, clock=clock)
         #: What goes on as it is read.
         self.live = queue.live
-        subjects: tuple[Subject, ...] = (
+        subjects: tuple[DeskSection, ...] = (
             Money(studio),
             Places(studio),
             Acts(studio, site, clock=clock),
@@ -113,15 +113,15 @@ class Door:
             return answer
         return replace(answer, headers=(*answer.headers, self._site.tell("")))
 
-    async def _seat(self, call: WebCall) -> Seat:
+    async def _seat(self, call: WebCall) -> DeskVisit:
         key = self._site.session_of(call)
         sitting = await self._entry.sitting(key) if key else None
         if sitting is None:
             raise SignedOut
         sealed = self._site.said_to(call) if _is_page(call) else ""
-        return Seat(sitting=sitting, key=key, said=unseal(sealed, key))
+        return DeskVisit(sitting=sitting, key=key, said=unseal(sealed, key))
 
-    def _is_proved(self, call: WebCall, seat: Seat) -> bool:
+    def _is_proved(self, call: WebCall, seat: DeskVisit) -> bool:
         given = field_of(read_form(call.body), FIELD)
         return self._site.is_own_page(call) and seat.proves(given)
 
@@ -146,12 +146,12 @@ class Door:
         kept = self._site.keep(session, seconds)
         return reply("", status=303, headers=(kept, ("Location", where)))
 
-    async def _leave(self, _call: WebCall, seat: Seat) -> WebReply:
+    async def _leave(self, _call: WebCall, seat: DeskVisit) -> WebReply:
         await self._entry.leave(seat.key)
         gone = self._site.keep("", 0)
         return reply(render.draw("desk/left.html"), headers=(gone,))
 
-    async def _find_none(self, call: WebCall, seat: Seat) -> WebReply:
+    async def _find_none(self, call: WebCall, seat: DeskVisit) -> WebReply:
         """What is not there; with a slash too many, somebody meant the page before it."""
         meant = call.path.rstrip("/")
         if ("GET", meant) in self._handlers:
@@ -181,7 +181,7 @@ def _is_page(call: WebCall) -> bool:
     return call.method == "GET" and call.headers.get("sec-fetch-dest", "document") == "document"
 
 
-def told(call: WebCall, error: BotError) -> WebReply:
+def error_page(call: WebCall, error: BotError) -> WebReply:
     """A page that says what is wrong."""
     status, text = 400 if isinstance(error, Refusal) else 500, describe_error(error)
     if not isinstance(error, Refusal):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from adapters.web import render
-from adapters.web.desk.said import Said
+from adapters.web.desk.flash import FlashMessage
 from adapters.web.site import reply
 from bot.ports import WebCall, WebReply
 from bot.studio import Sitting
@@ -29,12 +29,12 @@ FIELD = "csrf"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seat:
+class DeskVisit:
     """Who is signed in, by the key of their session; `said` is what their last act came to."""
 
     sitting: Sitting
     key: str
-    said: Said | None = None
+    said: FlashMessage | None = None
 
     @property
     def token(self) -> str:
@@ -62,10 +62,10 @@ class Seat:
         return reply(drawn, status=status)
 
 
-Handler = Callable[[WebCall, Seat], Awaitable[WebReply]]
+Handler = Callable[[WebCall, DeskVisit], Awaitable[WebReply]]
 
 
-class Subject(Protocol):
+class DeskSection(Protocol):
     """One subject of the desk."""
 
     @property

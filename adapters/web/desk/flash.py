@@ -23,7 +23,7 @@ _PURPOSE = b"raybot desk said"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class FlashMessage:
     """A sentence, and the times that it names; `is_refusal`: nothing was changed."""
 
     sentence: str
@@ -36,7 +36,7 @@ class Said:
         return parts_of(self.sentence, self.times)
 
 
-def seal(said: Said, key: str) -> str:
+def seal(said: FlashMessage, key: str) -> str:
     """As it is carried by who holds the session with this key."""
     told = {
         "sentence": clean(said.sentence, limit=SENTENCE_CHARS),
@@ -47,7 +47,7 @@ def seal(said: Said, key: str) -> str:
     return f"{body}.{_sign(body, key)}"
 
 
-def unseal(text: str, key: str) -> Said | None:
+def unseal(text: str, key: str) -> FlashMessage | None:
     """What was sealed for this session; None for anything else."""
     body, _, signature = text.rpartition(".")
     if not hmac.compare_digest(signature.encode("utf-8", "replace"), _sign(body, key).encode()):
@@ -56,7 +56,7 @@ def unseal(text: str, key: str) -> Said | None:
         told = json.loads(base64.urlsafe_b64decode(body))
     except (binascii.Error, ValueError):
         return None
-    return Said(
+    return FlashMessage(
         sentence=told["sentence"],
         times=tuple(datetime.fromisoformat(each) for each in told["times"]),
         is_refusal=told["is_refusal"],
