@@ -130,8 +130,12 @@ async def test_a_dump_of_postgresql_is_gone_on_from(
     tmp_path: Path, again: Callable[..., Any]
 ) -> None:
     with postgres_database() as url, empty_database() as other:
-        bot = {"database_url": url, "single_host": True}
-        tables = {"bot": bot, "luma": {"running_limit": 1}, "limits": {"confirm_above_usd": 0.15}}
+        table = {"database_url": url, "single_host": True}
+        tables = {
+            "bot": table,
+            "luma": {"running_limit": 1},
+            "limits": {"confirm_above_usd": 0.15},
+        }
         async with again(**tables) as bot:
             running_one = await bot.ask(resolution="540p")
             await bot.until(running_one, JobState.GENERATING)
@@ -155,7 +159,7 @@ async def test_a_dump_of_postgresql_is_gone_on_from(
         said = restore.settle(open_database(other), since.isoformat())
         assert said.startswith("Restored. 1 job on its way is looked up at the next start.")
         assert f"ends it: {waiting}" in said
-        bot["database_url"] = other
+        table["database_url"] = other
         async with again(**tables) as bot:
             job = await bot.delivered(running_one)
             assert job.cost > 0

@@ -61,8 +61,15 @@ async def test_a_button_that_is_pressed_twice_buys_one_private_clip_and_answers_
     asked = await community.ana.slash("ray create", prompt="a secret fox", private=True)
     clip = await private_clip(community, asked)
     await community.bot.delivered(job_of(clip))
-    first, second = [await community.ana.click(clip, "Variation") for _ in range(2)]
-    assert (await private_clip(community, first)).is_ephemeral
+    presses = [await community.ana.click(clip, "Variation") for _ in range(2)]
+
+    def started() -> Interaction | None:
+        return next(
+            (each for each in presses if each.original and each.original.attachments), None
+        )
+
+    first = await community.discord.wait_for(started, 15)
+    [second] = [each for each in presses if each is not first]
     newest, _ = await all_jobs(community)
     assert newest.id in (await community.ana.answer(second)).content
     await community.bot.check_books()
