@@ -21,9 +21,9 @@ from adapters.slack.events import SlackEvent, action_ids, read, read_files, read
 from adapters.slack.people import to_person
 from bot.ports import WebCall
 from bot.request import Requester
-from tests.adapters.slack.block_rules import JOB
 from tests.fuzz import few, fuzz
 from tests.fuzz.mutations import bodies, bounded, junk, spoilt, texts, tried
+from tests.notices import JOB
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 ACCOUNT = Account(token="xoxb-1", workspace="T1", bot_user="U0BOT", bot_id="B1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,65 +21,20 @@ from bot import notices as n
 from bot.job import Route
 from bot.overview import Allowance, JobLine, UsageReport, UsageRow
 from bot.refs import Attachment, JobId, MessageRef, Micros, Price, ThreadRef
-from bot.request import ImageFrame, LinkFrame, Requester, SourceClip, UpscaleWork, VideoWork
+from bot.request import ImageFrame, LinkFrame, Requester, SourceClip, UpscaleWork
 from bot.studio import Receipt, Shown
 from bot.text import Text, clean, describe_settings, describe_usage
+from tests.notices import JOB, NOW, delivered, every_notice, to_about
 
-NOW = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
 UNIX = int(NOW.timestamp())
-JOB = JobId("r-00000abcde")
+
 CHANNEL = ThreadRef(adapter="discord", workspace="10", channel="11")
 CLIP = MessageRef(thread=CHANNEL, message="12")
-PRICE = Price(micros=Micros(220_000))
 REQUESTER = Requester(adapter="discord", workspace="10", user="5", display_name="Ann")
 
 
 def about(prompt: str = "a red fox", **more: Any) -> n.About:
-    work = more.pop("work", {})
-    return n.About(
-        job_id=JOB,
-        requester=more.pop("requester", REQUESTER),
-        work=VideoWork(prompt=prompt, **work),
-        **{"price": PRICE, **more},
-    )
-
-
-def delivered(told: n.About, **more: Any) -> n.Delivered:
-    given = {
-        "path": "/kept/clip.mp4",
-        "filename": f"ray-flash-2_{JOB}_a-red-fox.mp4",
-        "width": 960,
-        "height": 540,
-        "seconds": 5.0,
-        "bytes": 3_200_000,
-        "charged": Micros(180_000),
-        "took": timedelta(seconds=40),
-    }
-    return n.Delivered(about=told, **{**given, **more})
-
-
-def every_notice(told: n.About) -> list[n.Notice]:
-    soon = timedelta(seconds=40)
-    return [
-        n.Received(about=told),
-        n.ConfirmNeeded(about=told, expires_at=NOW + timedelta(hours=1)),
-        n.Accepted(about=told),
-        n.Queued(about=told, position=3, expected=soon),
-        n.Generating(about=told, since=NOW, expected=soon),
-        n.Waiting(about=told, sentence="The video service is down."),
-        n.Uncertain(about=told),
-        n.Fetching(about=told),
-        delivered(told),
-        n.Done(about=told, charged=Micros(180_000), took=soon, clip=CLIP),
-        n.Failed(about=told, code="provider", sentence="It broke.", charged=Micros(0)),
-        n.Cancelled(about=told, charged=Micros(0)),
-        n.RulesFirst(about=told, rules=told.work.prompt, expires_at=NOW),
-        n.ConsentNeeded(about=told, expires_at=NOW),
-        n.ConsentAsked(about=told, owner="U5", answer="allowed"),
-        n.Reviewing(about=told),
-        n.ReviewNeeded(about=told, path="/kept/clip.mp4", filename="clip.mp4", bytes=9),
-        n.Reviewed(about=told, verdict="reject", decided_by=told.work.prompt),
-    ]
+    return to_about(more.pop("requester", REQUESTER), prompt, **more)
 
 
 def actions(drawn: render.Drawn) -> list[str]:
@@ -190,7 +145,7 @@ def test_a_notice_is_safe_and_fits_whatever_people_wrote(
     attached = Attachment(adapter="discord", id="1", is_spoiler=is_spoiler)
     work = {"start_frame": ImageFrame(attachment=attached), "concepts": (said[:60],)}
     told = about(said, work=work, remarks=(remark, remark, said))
-    for notice in every_notice(told):
+    for notice in every_notice(told, CLIP):
         if isinstance(notice, n.Waiting | n.Failed):
             notice = replace(notice, sentence=remark)
         drawn = draw(notice, now=NOW, max_chars=limit)
@@ -239,7 +194,7 @@ def foreign(content: str) -> list[str]:
 def test_each_notice_has_its_title_its_prompt_its_job_and_its_buttons(
     index: int, title: str, buttons: list[str]
 ) -> None:
-    notice = every_notice(about(remarks=("The shape is the nearest to your image.",)))[index]
+    notice = every_notice(about(remarks=("The shape is the nearest to your image.",)), CLIP)[index]
     drawn = draw(notice, now=NOW)
     lines = drawn.content.splitlines()
     assert lines[:2] == [title, "> a red fox"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,70 +14,25 @@ from adapters.slack.blocks import date, to_mrkdwn
 from adapters.slack.render import Drawn
 from bot import notices as n
 from bot.overview import JobLine, Setting, UsageReport, UsageRow
-from bot.refs import JobId, MessageRef, Micros, Price, ThreadRef
-from bot.request import Requester, VideoWork
+from bot.refs import JobId, MessageRef, Micros, ThreadRef
+from bot.request import Requester
+from tests.notices import NOW, to_about
 
-NOW = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
 UNIX = int(NOW.timestamp())
 #: The same as a message shows it.
 STAMP = to_mrkdwn([date(NOW)])
-JOB = JobId("r-00000abcde")
+
 THREAD = ThreadRef(adapter="slack", workspace="T1", channel="C1", thread="10.1")
 STATUS = MessageRef(thread=THREAD, message="11.5")
 CLIP = MessageRef(thread=THREAD, message="12.7/F1")
 REQUESTER = Requester(adapter="slack", workspace="T1", user="U5", display_name="Ann")
 JUMP = "https://slack.com/app_redirect?team=T1&channel=C1"
-PRICE = Price(micros=Micros(220_000))
 
 # ---- notices and pages -----------------------------------------------------------------------
 
 
 def about(prompt: str = "a red fox", **more: Any) -> n.About:
-    work = more.pop("work", {})
-    return n.About(
-        job_id=JOB,
-        requester=more.pop("requester", REQUESTER),
-        work=VideoWork(prompt=prompt, **work),
-        **{"price": PRICE, **more},
-    )
-
-
-def delivered(told: n.About, **more: Any) -> n.Delivered:
-    given = {
-        "path": "/kept/clip.mp4",
-        "filename": f"ray-flash-2_{JOB}_a-red-fox.mp4",
-        "width": 960,
-        "height": 540,
-        "seconds": 5.0,
-        "bytes": 3_200_000,
-        "charged": Micros(180_000),
-        "took": timedelta(seconds=40),
-    }
-    return n.Delivered(about=told, **{**given, **more})
-
-
-def every_notice(told: n.About) -> list[n.Notice]:
-    soon = timedelta(seconds=40)
-    return [
-        n.Received(about=told),
-        n.ConfirmNeeded(about=told, expires_at=NOW + timedelta(hours=1)),
-        n.Accepted(about=told),
-        n.Queued(about=told, position=3, expected=soon),
-        n.Generating(about=told, since=NOW, expected=soon),
-        n.Waiting(about=told, sentence="The video service is down."),
-        n.Uncertain(about=told),
-        n.Fetching(about=told),
-        delivered(told),
-        n.Done(about=told, charged=Micros(180_000), took=soon, clip=CLIP),
-        n.Failed(about=told, code="provider", sentence="It broke.", charged=Micros(0)),
-        n.Cancelled(about=told, charged=Micros(0)),
-        n.RulesFirst(about=told, rules=told.work.prompt, expires_at=NOW),
-        n.ConsentNeeded(about=told, expires_at=NOW),
-        n.ConsentAsked(about=told, owner="U5", answer="allowed"),
-        n.Reviewing(about=told),
-        n.ReviewNeeded(about=told, path="/kept/clip.mp4", filename="clip.mp4", bytes=9),
-        n.Reviewed(about=told, verdict="reject", decided_by=told.work.prompt),
-    ]
+    return to_about(more.pop("requester", REQUESTER), prompt, **more)
 
 
 def job_line(number: int, prompt: str = "a red fox", **more: Any) -> JobLine:

@@ -17,9 +17,10 @@ from bot.errors import InvalidRequest
 from bot.job import Job
 from bot.request import ClipFrame, ImageFrame, frames_of
 from bot.store import jobs
-from tests.adapters.slack.block_rules import PRICE, check_view
+from tests.adapters.slack.block_rules import check_view
 from tests.adapters.slack.conftest import Community, LocalSlack, picture
 from tests.adapters.slack.test_dialogues import job_of
+from tests.notices import PRICE
 from tests.slack_server import Message, Person, View
 
 PLACE = Place(channel="C1", thread="10.1", message="12.7", job="r-00000abcde")

@@ -21,16 +21,13 @@ from bot.text import Text, describe_settings, describe_settings_in, describe_usa
 from tests.adapters.slack.block_rules import (
     CLIP,
     HELD,
-    JOB,
     JUMP,
     NASTY,
-    NOW,
     STAMP,
     STATUS,
     UNIX,
     about,
     check_drawn,
-    delivered,
     job_line,
     parts,
     prompts,
@@ -38,6 +35,7 @@ from tests.adapters.slack.block_rules import (
     usage,
     walk,
 )
+from tests.notices import JOB, NOW, delivered
 
 MODEL = ModelCapabilities(
     model="ray-flash-2",

@@ -25,9 +25,7 @@ from bot.studio import Receipt
 from bot.text import clean
 from tests.adapters.slack.block_rules import (
     CLIP,
-    JOB,
     JUMP,
-    NOW,
     REQUESTER,
     STAMP,
     STATUS,
@@ -35,14 +33,13 @@ from tests.adapters.slack.block_rules import (
     about,
     check_blocks,
     check_drawn,
-    delivered,
-    every_notice,
     live,
     parts,
     prompts,
     shown,
     walk,
 )
+from tests.notices import JOB, NOW, delivered, every_notice
 
 
 def buttons_in(drawn: render.Drawn) -> list[tuple[str, str]]:
@@ -85,7 +82,7 @@ def test_other_peoples_words_are_never_live_in_mrkdwn(said: str) -> None:
 @given(prompts, prompts)
 def test_a_notice_is_safe_and_fits_whatever_people_wrote(said: str, remark: str) -> None:
     told = about(said, work={"concepts": (said[:60],)}, remarks=(remark, remark, said))
-    for notice in every_notice(told):
+    for notice in every_notice(told, CLIP):
         if isinstance(notice, n.Waiting | n.Failed):
             notice = replace(notice, sentence=remark)
         drawn = draw(notice, now=NOW)
@@ -129,7 +126,7 @@ def test_a_prompt_stands_literally_in_a_quote() -> None:
 def test_each_notice_has_its_title_its_prompt_its_job_and_its_buttons(
     index: int, title: str, expected: list[str]
 ) -> None:
-    notice = every_notice(about(remarks=("The shape is the nearest to your image.",)))[index]
+    notice = every_notice(about(remarks=("The shape is the nearest to your image.",)), CLIP)[index]
     drawn = draw(notice, now=NOW)
     check_drawn(drawn)
     lines = drawn.text.splitlines()
@@ -422,13 +419,13 @@ def test_a_jump_leads_to_where_the_message_stands(
 
 
 def test_blocks_are_what_slack_knows() -> None:
-    for notice in every_notice(about()):
+    for notice in every_notice(about(), CLIP):
         check_blocks(draw(notice, now=NOW).blocks)
 
 
 def test_a_status_message_says_who_asked_and_calls_nobody() -> None:
     told = about(requester=REQUESTER.model_copy(update={"display_name": "<!here> *Ann*"}))
-    for notice in every_notice(told):
+    for notice in every_notice(told, CLIP):
         drawn = render.draw(notice, now=NOW)
         check_drawn(drawn)
         if isinstance(notice, n.Received | n.Queued | n.Generating | n.Done | n.Failed):

@@ -24,7 +24,6 @@ from bot.refs import Attachment, Micros, Price
 from bot.request import CONCEPTS, ImageFrame, VideoWork
 from tests.adapters.slack.block_rules import (
     HELD,
-    NOW,
     check_view,
     job_line,
     prompts,
@@ -33,6 +32,7 @@ from tests.adapters.slack.block_rules import (
     walk,
 )
 from tests.adapters.slack.test_pages import MODEL
+from tests.notices import NOW
 
 BIG = replace(MODEL, model="ray-2", resolutions=("720p", "1080p"), concepts=CONCEPTS)
 MODELS = (MODEL, BIG)
