@@ -65,6 +65,19 @@ class Post:
     notices: list[Notice] = field(default_factory=list)
 
 
+@dataclass
+class Memory:
+    """What a post must not forget."""
+
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> str | None:
+        return self.kept.get(name)
+
+    async def put(self, name: str, value: str) -> None:
+        self.kept[name] = value
+
+
 class RecordingAdapter:
     """A chat platform in memory. `fault` may raise before or after a post took place."""
 

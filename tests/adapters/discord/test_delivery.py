@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,25 +31,12 @@ from bot.refs import Attachment, JobId, MessageRef, Micros, ThreadRef
 from bot.request import ImageFrame, Requester, VideoWork
 from tests.discord_server import Channel, DiscordServer, Message, Permission, Person
 from tests.discord_server.faults import VIA
-from tests.fakes import MovableClock, digest_of
+from tests.fakes import Memory, MovableClock, digest_of
 
 JOB = JobId("r-00000abcde")
 KEY = f"{JOB}:clip"
 POST, EDIT = ("POST", r"^/channels/\d+/messages$"), ("PATCH", r"^/channels/\d+/messages/\d+$")
 MIB = 1 << 20
-
-
-@dataclass
-class Memory:
-    """What a post must not forget."""
-
-    kept: dict[str, str] = field(default_factory=dict)
-
-    def get(self, name: str) -> str | None:
-        return self.kept.get(name)
-
-    async def put(self, name: str, value: str) -> None:
-        self.kept[name] = value
 
 
 @dataclass

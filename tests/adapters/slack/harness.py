@@ -16,7 +16,7 @@ from bot import notices as n
 from bot.errors import ThreadGone
 from bot.refs import JobId, MessageRef, Micros, ThreadRef
 from bot.request import Requester, VideoWork
-from tests.fakes import MovableClock
+from tests.fakes import Memory, MovableClock
 from tests.slack_server import Channel, Message, Person, Request, SlackServer, Team
 from tests.slack_server.faults import When
 
@@ -32,19 +32,6 @@ class Said:
     ts: str
     text: str
     file: str = ""
-
-
-@dataclass
-class Memory:
-    """What a post must not forget."""
-
-    kept: dict[str, str] = field(default_factory=dict)
-
-    def get(self, name: str) -> str | None:
-        return self.kept.get(name)
-
-    async def put(self, name: str, value: str) -> None:
-        self.kept[name] = value
 
 
 @dataclass

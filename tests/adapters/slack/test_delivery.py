@@ -15,8 +15,8 @@ from bot.errors import DeliveryUnavailable, EditsPaused, PostedBefore, ThreadGon
 from bot.notices import Starred
 from bot.ports import Hosting
 from bot.refs import MessageRef
-from tests.adapters.slack.harness import JOB, DeliveryHarness, Memory, opened
-from tests.fakes import digest_of
+from tests.adapters.slack.harness import JOB, DeliveryHarness, opened
+from tests.fakes import Memory, digest_of
 from tests.slack_server.messages import to_cursor
 
 POST, EDIT, PAST = "chat.postMessage", "chat.update", "conversations.history"

@@ -15,7 +15,8 @@ from bot.errors import ClipTooLarge, DeliveryUnavailable, PostedBefore, ThreadGo
 from bot.notices import Reviewed
 from bot.refs import MessageRef, ThreadRef
 from bot.request import VideoWork
-from tests.adapters.slack.harness import JOB, MIB, DeliveryHarness, Memory, opened
+from tests.adapters.slack.harness import JOB, MIB, DeliveryHarness, opened
+from tests.fakes import Memory
 
 PLACE, BYTES, SHOW = "files.getUploadURLExternal", "upload", "files.completeUploadExternal"
 INFO, DELETE = "files.info", "files.delete"
