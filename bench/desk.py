@@ -31,10 +31,10 @@ from bench.workspace import Workspace, temporary_workspace
 from bot.clock import SystemClock
 from bot.desk_job_views import Spot
 from bot.refs import JobId
-from bot.startup import database_url
 from bot.store.database import Tx, open_database
 from bot.store.schema import jobs
 from bot.streams import MOST_EACH
+from bot.wiring.startup import database_url
 
 MANY, FEW = 100_000, 10_000
 CHUNK, GAP = 2500, timedelta(minutes=5)

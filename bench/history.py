@@ -16,10 +16,10 @@ from bot.job import Clip, Job, JobState, Plan
 from bot.ports import Submission
 from bot.providers.luma import RATES
 from bot.refs import GenerationId, MediaKey, MessageRef, Micros, Price
-from bot.startup import database_url
 from bot.store import attempts, jobs, ledger, settings
 from bot.store.database import Tx, open_database
 from bot.tariffs import PerPixel
+from bot.wiring.startup import database_url
 
 CHUNK = 100
 

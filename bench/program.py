@@ -35,7 +35,7 @@ from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs as rows
 from bot.store.schema import job_events, jobs
-from bot.supply import AdapterFactory
+from bot.wiring.supply import AdapterFactory
 
 NAME = "bench"
 LOOK_SECONDS = 0.1

@@ -15,7 +15,7 @@ from bench.pace import paced
 from bench.service import Account, Service
 from bot.app import App
 from bot.config import Config
-from bot.supply import AdapterFactory
+from bot.wiring.supply import AdapterFactory
 
 PEOPLE = 50
 RATE = 50.0

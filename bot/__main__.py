@@ -9,7 +9,7 @@ def main() -> None:
     """Run the command; a known problem becomes one sentence and exit code 2 or 1."""
     # What is loaded stays: searched for garbage meanwhile, a start takes half as long again.
     gc.disable()
-    from bot.cli import run_typed
+    from bot.cli.typed import run_typed
 
     gc.freeze()
     gc.enable()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
-from bot import public_listener, startup, supply
 from bot.announcer import Announcer
 from bot.bot_context import BotContext, DeskContext
 from bot.charts import Charts
@@ -19,9 +18,7 @@ from bot.courier import Courier
 from bot.digest import Digests
 from bot.dispatch import open_dispatch
 from bot.errors import StoreError
-from bot.failover import Failover
 from bot.frames import Frames
-from bot.gauges import Gauges, Heart
 from bot.housekeeping import Housekeeping
 from bot.links import Links
 from bot.log import get_logger
@@ -29,22 +26,25 @@ from bot.media import LinkSigner, open_media
 from bot.menu import Menu
 from bot.metrics import Metrics
 from bot.operations import Operations
-from bot.planning import Planner
-from bot.platform_calls import Check, Reach, no_check
 from bot.ports import Adapter
-from bot.reception import Reception
-from bot.status import Status
-from bot.step import StepContext, StepHooks
+from bot.routing.failover import Failover
+from bot.routing.planning import Planner
+from bot.steps.step import StepContext, StepHooks
 from bot.store import copy_marker, jobs, settings
 from bot.store.database import open_database
 from bot.studio import Studio
+from bot.studio.status import Status
+from bot.studio.unshown import Unshown
 from bot.tracker import JobTracker
-from bot.unshown import Unshown
 from bot.upkeep import keep_going
 from bot.vault import Vault
-from bot.watch_signals import Relay
 from bot.watcher import ProviderWatcher
 from bot.web import Web
+from bot.wiring import public_listener, startup, supply
+from bot.wiring.gauges import Gauges, Heart
+from bot.wiring.platform_calls import Check, Reach, no_check
+from bot.wiring.reception import Reception
+from bot.wiring.watch_signals import Relay
 
 log = get_logger(__name__)
 ADDRESS_FILE = "private.address"

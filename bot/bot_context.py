@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from bot.desk_views import Health
-from bot.failover import Failover
 from bot.job import Job
 from bot.moderators import Moderator
 from bot.notices import Notice
@@ -17,6 +16,7 @@ from bot.ports import Finding
 from bot.refs import GenerationId, JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.request import Requester
+from bot.routing.failover import Failover
 from bot.tables import AccessTable, Contact, LimitsTable, ModerationTable
 
 #: How an operator answers the open question about a job without naming a generation.

@@ -18,7 +18,6 @@ from bot.clips import Clips
 from bot.clips import filename as clip_filename
 from bot.clock import Clock
 from bot.consent import DENIED
-from bot.delivery import fitted
 from bot.errors import (
     BotError,
     ClipBroken,
@@ -46,6 +45,7 @@ from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.request import is_spoiler
+from bot.steps.delivery import fitted
 from bot.store import complaints, errands, jobs, messages, reviews, settings, stars
 from bot.store.database import Database, Tx
 from bot.store.errands import Errand

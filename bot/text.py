@@ -1,4 +1,4 @@
-"""What people read of each notice, as plain text; adapters draw it. Pages: `bot.page_words`."""
+"""What people read of each notice, as plain text; adapters draw it. Pages: `bot.wording`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import assert_never
 
 from bot import notices as n
-from bot.act_words import (
+from bot.job import FILTERS, WITHHELD, Route
+from bot.refs import JobId, Micros, Price, money
+from bot.wording.act_words import (
     act_label,
     act_line,
     child_line,
@@ -14,7 +16,7 @@ from bot.act_words import (
     option_line,
     parent_line,
 )
-from bot.care_words import (
+from bot.wording.care_words import (
     CONFIRM_TYPED,
     CONSENTS,
     DECIDED,
@@ -34,10 +36,9 @@ from bot.care_words import (
     maker,
     open_until,
 )
-from bot.digest_words import DIGEST, describe_digest, starred_line
-from bot.error_words import describe_error
-from bot.job import FILTERS, WITHHELD, Route
-from bot.page_words import (
+from bot.wording.digest_words import DIGEST, describe_digest, starred_line
+from bot.wording.error_words import describe_error
+from bot.wording.page_words import (
     describe_invitation,
     describe_jobs,
     describe_limits,
@@ -52,8 +53,7 @@ from bot.page_words import (
     short_help,
     timeline,
 )
-from bot.refs import JobId, Micros, Price, money
-from bot.story_words import cut_list, decision_lines, pressed_lines, shot_lines
+from bot.wording.story_words import cut_list, decision_lines, pressed_lines, shot_lines
 from bot.words import (
     QUOTE_CHARS,
     Table,

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Unpack, assert_never
 
 from bot.consent import UNANSWERED
-from bot.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
 from bot.errors import (
     BotError,
     ClipBroken,
@@ -20,13 +19,14 @@ from bot.errors import (
 )
 from bot.job import TERMINAL, Failure, Job, JobState
 from bot.log import get_logger, naming
-from bot.reconciliation import Reconciler
 from bot.refs import JobId
-from bot.step import TRIES_BEFORE_TELLING, StepContext
+from bot.steps.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
+from bot.steps.reconciliation import Reconciler
+from bot.steps.step import TRIES_BEFORE_TELLING, StepContext
+from bot.steps.submission import Submitter
 from bot.store import attempts, errands, jobs, ledger, settings, stories
 from bot.store.columns import JobColumns
 from bot.store.database import Tx
-from bot.submission import Submitter
 
 log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5

@@ -12,10 +12,10 @@ from datetime import timedelta
 
 from bot.clock import Clock
 from bot.errors import StoreError
-from bot.failover import Failover
 from bot.job import Failure, Job, JobState
 from bot.log import get_logger
 from bot.replicas import Replicas, watch_role
+from bot.routing.failover import Failover
 from bot.store import jobs, ledger, settings
 from bot.store.database import Database, Tx
 

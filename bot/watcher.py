@@ -11,21 +11,21 @@ from collections import deque
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from bot.account_watch import AccountWatch
-from bot.admission import Admission, Announce
-from bot.callbacks import UNDER_WAY, Callbacks, Hint
 from bot.clock import Clock, to_boottime, to_wall
 from bot.durations import REMEMBERED, STALE_AT_LEAST, Durations, Running, to_work_class
 from bot.errors import ProviderError, ProviderUnavailable, StoreError
-from bot.failover import Failover
 from bot.job import Failure, Job, JobState, UnderWay
 from bot.log import get_logger
 from bot.outlook import Outlook
 from bot.ports import Dispatcher, Generation, Provider
 from bot.refs import GenerationId
+from bot.routing.failover import Failover
 from bot.store import attempts, jobs, under_way
 from bot.store.database import Database, Tx
 from bot.upkeep import keep_going
+from bot.watching.account_watch import AccountWatch
+from bot.watching.admission import Admission, Announce
+from bot.watching.callbacks import UNDER_WAY, Callbacks, Hint
 
 log = get_logger(__name__)
 #: Calls that come this soon after others are many, and share a look after this little pause.

@@ -25,18 +25,18 @@ from hypothesis import HealthCheck
 
 from bot import log
 from bot.app import App
-from bot.checkup import look_within
+from bot.cli.checkup import look_within
 from bot.config import Config, to_config
 from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.startup import database_url
 from bot.store import jobs, ledger
 from bot.store.database import SQLITE
 from bot.store.migrations import migrate
 from bot.store.sqlite import sqlite_path
 from bot.studio import Receipt, Studio
-from bot.supply import AdapterFactory
+from bot.wiring.startup import database_url
+from bot.wiring.supply import AdapterFactory
 from tests.fakes import MovableClock, RecordingAdapter, to_request
 from tests.warm_codec import warm_codec
 

@@ -22,8 +22,8 @@ from aiohttp.test_utils import TestServer
 from bot.config import load_config
 from bot.dialects.one_answer import AnswerTable
 from bot.media import ROOM_FACTOR
-from bot.startup import check_shared
 from bot.tables import BotTable
+from bot.wiring.startup import check_shared
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("charts", "postgres", "web")

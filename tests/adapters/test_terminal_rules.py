@@ -7,7 +7,7 @@ from pathlib import Path
 from bot.job import JobState
 from bot.refs import money
 from tests.adapters.test_terminal_opinions import Sit, sit
-from tests.bot.test_erasure import forgotten, rows
+from tests.bot.studio.test_erasure import forgotten, rows
 from tests.rendered import png
 
 __all__ = ["sit"]

@@ -29,7 +29,7 @@ from bot.refs import MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.store import ledger, messages
 from bot.store.database import open_database
-from bot.unshown import Unshown
+from bot.studio.unshown import Unshown
 from tests.bot.store.conftest import NOW, Books, to_plan
 from tests.fakes import MovableClock, RecordingAdapter
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot import commands
 from bot.charts import panels_of, ticks_to
+from bot.cli import commands
+from bot.cli.pages import Period
 from bot.overview import UsageRow
-from bot.pages import Period
 from bot.refs import Micros
 from bot.words import days_between
 

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.metrics import Metrics
-from bot.reception import READY_WITHIN
+from bot.wiring.reception import READY_WITHIN
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAPER = (DOCS / "operations.md").read_text("utf-8")

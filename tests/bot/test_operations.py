@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bot.checkup import inspect
+from bot.cli.checkup import inspect
 from bot.clips import Clips
 from bot.codec import Codec
 from bot.dispatch.local import LocalDispatcher
@@ -29,7 +29,6 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.failover import Failover
 from bot.frames import Frames, frame_key
 from bot.housekeeping import CLEAN_EVERY, Housekeeping
 from bot.inbox import Inbox
@@ -41,6 +40,7 @@ from bot.operations import TELL_EVERY, Operations
 from bot.refs import GenerationId, JobId, MediaKey, Micros, Price, ThreadRef
 from bot.replicas import Replicas
 from bot.request import Requester
+from bot.routing.failover import Failover
 from bot.store import settings
 from bot.store.database import open_database
 from bot.tables import BotTable, Contact

@@ -14,8 +14,8 @@ from bot.notices import Cancelled, Notice, Queued, ShotFailed, Waiting
 from bot.ports import Submission
 from bot.refs import JobId
 from bot.request import StoryWork
+from bot.steps.submission import Submitter
 from bot.store import stories
-from bot.submission import Submitter
 from tests.conftest import RunningBot
 from tests.fakes import to_request, to_requester
 

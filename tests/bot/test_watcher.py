@@ -14,7 +14,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.callbacks import TRIES, Callbacks, Hint
 from bot.durations import ENOUGH
 from bot.job import Job, JobState
 from bot.ports import Generation
@@ -24,6 +23,7 @@ from bot.simulator import Simulator
 from bot.store import settings
 from bot.store.database import SQLITE, open_database
 from bot.watcher import RARER_WITH_CALLBACKS, ProviderWatcher
+from bot.watching.callbacks import TRIES, Callbacks, Hint
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.ports import free_port

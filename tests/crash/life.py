@@ -18,7 +18,7 @@ from bot.log import setup_logging
 from bot.store import migrations
 from bot.store.schema import inbox
 from bot.store.schema import jobs as jobs_table
-from bot.supply import AdapterFactory
+from bot.wiring.supply import AdapterFactory
 from tests.crash.naive import NaiveBot
 from tests.crash.points import Points, Where, watch
 from tests.crash.shared_points import watch_nudges, watch_roles

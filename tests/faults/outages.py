@@ -16,8 +16,8 @@ from bot.config import Config
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
-from bot.startup import database_url
 from bot.store.sqlite import sqlite_path
+from bot.wiring.startup import database_url
 from tests.conftest import RunningBot
 from tests.faults.proxy import FaultProxy
 

@@ -15,7 +15,7 @@ import pytest
 from bot.config import to_config
 from bot.errors import ConfigError, StoreError
 from bot.job import JobState
-from bot.startup import secret_key
+from bot.wiring.startup import secret_key
 from tests.conftest import RunningBot
 from tests.faults.outages import finish_all, hurry, pass_time, readiness, spin, until
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.cli.pages import usage_text
 from bot.config import Config, to_config
 from bot.errors import ConfigError
 from bot.overview import UsageRow
-from bot.pages import usage_text
 from bot.refs import Micros
 from bot.tables import nearest
 from bot.words import cell

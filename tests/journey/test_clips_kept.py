@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 from sqlalchemy import select
 
-from bot.delivery import POSTS_IN_VAIN
 from bot.errors import DeliveryUnavailable, ThreadGone
 from bot.job import JobState
 from bot.notices import Delivered, Notice, Waiting
 from bot.outlook import PUT_ASIDE
 from bot.refs import JobId
+from bot.steps.delivery import POSTS_IN_VAIN
 from bot.store import jobs, settings
 from bot.store.columns import JobColumns
 from bot.store.schema import operator_notices

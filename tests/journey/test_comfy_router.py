@@ -18,7 +18,7 @@ from bot.notices import Uncertain
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.comfy_router import ComfyRouterFace
 from bot.store.schema import operator_notices
-from bot.supply import load_adapter
+from bot.wiring.supply import load_adapter
 from tests.conftest import running
 from tests.fakes import MovableClock, RecordingAdapter, to_requester
 

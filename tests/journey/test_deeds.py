@@ -26,11 +26,11 @@ from bot.request import (
     SourceClip,
     UpscaleWork,
 )
+from bot.routing.sources import Sources
 from bot.simulator import Simulator, SimulatorSettings
 from bot.simulator.faces.luma_agents import FACE as AGENTS
-from bot.sources import Sources
-from bot.supply import load_adapter
 from bot.text import describe
+from bot.wiring.supply import load_adapter
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 

@@ -18,7 +18,7 @@ import bot.providers
 from bot.app import App
 from bot.config import Config, to_config
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.supply import load_adapter
+from bot.wiring.supply import load_adapter
 from tests.rendered import png
 from tests.secrecy import life_of, read_logs
 

@@ -17,18 +17,18 @@ from typing import Any
 
 import pytest
 
-from bot import restore
-from bot.checkup import inspect
+from bot.cli import restore
+from bot.cli.checkup import inspect
 from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
-from bot.startup import database_url
 from bot.store import attempts, jobs, moving, replace_file
 from bot.store.database import open_database
 from bot.store.schema import COPY
 from bot.store.sqlite import SqliteDatabase
+from bot.wiring.startup import database_url
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.postgres import empty_database, postgres_database

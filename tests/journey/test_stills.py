@@ -27,8 +27,8 @@ from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.luma import FACE as LUMA
 from bot.simulator.faces.luma_agents import FACE as AGENTS
 from bot.simulator.faces.replicate import FACE as REPLICATE
-from bot.supply import load_adapter
 from bot.text import describe
+from bot.wiring.supply import load_adapter
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 from tests.ports import free_port

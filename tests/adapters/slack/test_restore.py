@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot import restore
+from bot.cli import restore
 from bot.job import JobState
 from bot.store import jobs
 from tests.adapters.slack.conftest import LocalSlack

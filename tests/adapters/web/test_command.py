@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from adapters import web
+from bot.cli.commands import desk_link as write_link
 from bot.clock import SystemClock
-from bot.commands import desk_link as write_link
 from bot.config import to_config
 from bot.errors import InvalidRequest
 from bot.store import sittings

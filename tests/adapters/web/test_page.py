@@ -20,7 +20,7 @@ from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.store.jobs import IS_WHOLE
 from bot.store.schema import jobs
-from bot.supply import load_adapter, switched_on
+from bot.wiring.supply import load_adapter, switched_on
 from tests.adapters.web.visitor import Visitor, visiting
 from tests.fakes import MovableClock
 from tests.rendered import png

@@ -15,12 +15,12 @@ from yarl import URL
 
 from adapters import web
 from adapters.web.site import Site
-from bot.commands import for_playground
+from bot.cli.commands import for_playground
 from bot.ports import Adapter
 from bot.refs import JobId
 from bot.simulator import Simulator
 from bot.studio import Studio
-from bot.supply import AdapterFactory
+from bot.wiring.supply import AdapterFactory
 from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 

@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from bot import restore
+from bot.cli import restore
 from bot.errors import ConfigError, SchemaTooNew, StoreError
 from bot.store import copy_marker, migrations, schema
 from bot.store.database import open_database

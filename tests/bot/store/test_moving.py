@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from bot import restore
-from bot.cli import migrate
+from bot.cli import restore
+from bot.cli.typed import migrate
 from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreError
 from bot.job import JobState
 from bot.overview import Grant, Sitting

@@ -1,0 +1,1 @@
+"""The `raybot` command: what can be typed, and what each command does."""

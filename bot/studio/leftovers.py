@@ -1,0 +1,65 @@
+"""Requests that were being prepared by a process that died: another one takes them up."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from bot.bot_context import BotContext
+from bot.clock import Clock
+from bot.errors import BotError, StoreError
+from bot.job import JobState
+from bot.log import get_logger, naming
+from bot.store import jobs
+from bot.store.database import Database
+from bot.studio.intake import Intake
+
+log = get_logger(__name__)
+#: Where others are at work, what is younger is still in good hands; without images much sooner.
+LEFT_AFTER, LEFT_SOON = timedelta(minutes=3), timedelta(seconds=5)
+LOOK_EVERY = timedelta(seconds=5)
+
+
+class Leftovers:
+    """Looks for requests that nobody prepares any more."""
+
+    def __init__(
+        self, *, database: Database, intake: Intake, clock: Clock, context: BotContext
+    ) -> None:
+        self._database = database
+        self._intake = intake
+        self._clock = clock
+        self._replicas, moderation = context.replicas, context.moderation
+        hook_for = moderation.hook_timeout_seconds if moderation.hook_url else 0.0
+        # What waits for the hook is in good hands.
+        self._left_soon = LEFT_SOON + timedelta(seconds=hook_for)
+
+    async def run(self) -> None:
+        """Take up what is left, until cancelled; alone, at a start, all that there is."""
+        if self._replicas.is_single:
+            await self.take_up()
+        while True:
+            await self.take_up(after=LEFT_AFTER)
+            await self._clock.wait(asyncio.Event(), self._clock.now() + LOOK_EVERY)
+
+    async def take_up(self, *, after: timedelta | None = None) -> None:
+        """Prepare again what began so long ago, and is not prepared; what fails is logged.
+
+        Where nobody else is at work that is all there is, also what a clock that was put back
+        since has dated later.
+        """
+        until = soon = datetime.max.replace(tzinfo=UTC)
+        if after is not None:
+            now = self._clock.now()
+            until, soon = now - after, now - min(after, self._left_soon)
+        try:
+            ids = await self._database.read(lambda conn: jobs.open_ids(conn, JobState.RECEIVED))
+        except StoreError as error:
+            log.error("leftovers.store_failed", cause=error.sentence)  # noqa: TRY400
+            return
+        for job_id in ids:
+            with naming(job_id):
+                try:
+                    await self._intake.take_up(job_id, until=until, soon=soon)
+                except BotError as error:
+                    log.info("job.not_taken_up", job=job_id, cause=type(error).__name__)

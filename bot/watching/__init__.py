@@ -1,0 +1,1 @@
+"""Parts of `bot.watcher`: whom it admits, how it watches an account, what callbacks say."""

@@ -1,0 +1,1 @@
+"""What `bot.app` builds the program from, and what it listens and answers with."""
