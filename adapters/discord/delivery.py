@@ -23,7 +23,7 @@ from adapters.discord.parse import (
     is_private,
     is_unopened,
 )
-from adapters.discord.posted import NONCE_WINDOW, Posted, place_in
+from adapters.discord.posted import NONCE_WINDOW, Posted, may_stand_in, place_in
 from adapters.discord.private import PrivateAnswers
 from adapters.statuses import Statuses
 from bot.clock import Clock
@@ -120,7 +120,7 @@ class Delivery:
 
     async def post(self, thread: ThreadRef, notice: Notice, *, key: str, memo: Memo) -> MessageRef:
         """Post a message, at most once for this key; `PostedBefore` where that is in doubt."""
-        is_first = not memo.get(FIRST_TRY)
+        is_first, may_stand = not memo.get(FIRST_TRY), may_stand_in(thread, memo)
         until = self._clock.boottime() + NONCE_WINDOW.total_seconds()
         try:
             async with self._translated(thread, notice, is_post=not is_private(thread)):
@@ -137,7 +137,7 @@ class Delivery:
         except DeliveryError as error:
             if is_first and refusals.is_certain(error.__cause__):
                 await memo.put(FIRST_TRY, "")
-            if not is_first and isinstance(error, ThreadGone):
+            if may_stand and isinstance(error, ThreadGone):
                 # It would be posted elsewhere, too, and nobody can look for it here any more.
                 raise PostedBefore(f"It may have been posted already. {error.sentence}") from error
             raise

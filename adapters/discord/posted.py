@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import discord
 
 from adapters.discord.messages import is_told
-from adapters.discord.parse import DIRECT, channel_id
+from adapters.discord.parse import DIRECT, channel_id, is_private
 from bot.clock import Clock
 from bot.errors import DeliveryUnavailable, PostedBefore
 from bot.notices import Notice, Operator
@@ -20,6 +20,8 @@ NONCE_WINDOW = timedelta(seconds=90)
 #: Around the tries to post, messages are looked through for our own: so many, so far apart.
 HISTORY = 1000
 CLOCKS_APART = timedelta(minutes=5)
+#: Where the first try went: what no place of a server takes is posted as a direct message.
+TRIED_IN, SERVER = "tried_in", "server"
 #: So many messages of ours are known by their nonce, the newest ones.
 REMEMBERED = 10_000
 
@@ -28,6 +30,16 @@ def place_in(client: discord.Client, thread: ThreadRef) -> discord.PartialMessag
     """The channel or thread itself, which need not be known to be asked something."""
     guild_id = None if thread.workspace == DIRECT else int(thread.workspace)
     return client.get_partial_messageable(channel_id(thread), guild_id=guild_id)
+
+
+def may_stand_in(thread: ThreadRef, memo: Memo) -> bool:
+    """Whether an earlier try may have posted it here; a private answer is written over."""
+    was_tried = bool(memo.get(FIRST_TRY)) and not is_private(thread)
+    return was_tried and memo.get(TRIED_IN) in {None, _kind(thread)}
+
+
+def _kind(thread: ThreadRef) -> str:
+    return DIRECT if thread.workspace == DIRECT else SERVER
 
 
 class Posted:
@@ -63,6 +75,9 @@ class Posted:
         """
         now = self._clock.now()
         if not (told := memo.get(FIRST_TRY)):
+            # Nearly each post is to a server, which goes without saying.
+            if (memo.get(TRIED_IN) or SERVER) != (kind := _kind(thread)):
+                await memo.put(TRIED_IN, kind)
             await memo.put(FIRST_TRY, now.isoformat())
             return None
         if (heard := self._heard.get((channel_id(thread), nonce))) is not None:

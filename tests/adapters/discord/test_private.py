@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import pytest
 
 from bot.job import JobState
 from bot.refs import JobId
@@ -248,6 +251,43 @@ async def test_what_is_told_directly_is_told_once_although_its_answer_is_lost(
     await finished(community, community.ana.dm)
     await community.hurry(lambda: "Delivered" in statuses(community)[0].content)
     assert len(statuses(community)) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_private_clip_comes_directly_although_an_answer_is_lost(
+    community: Community, when: Literal["before", "after"]
+) -> None:
+    community.bot.simulator.faults.slow(100_000)
+    asked = await community.ana.slash("ray create", prompt="a secret fox", private=True)
+    await community.ana.answer(asked)
+    await community.bot.simulator.wait_for_creates(1)
+    community.discord.faults.error("PATCH", "/messages/@original$", 404, 10008, times=99)
+    community.discord.faults.drop("POST", r"/channels/\d+/messages$", when=when)
+    [generation] = community.bot.simulator.generations.values()
+    await community.bot.simulator.finish(generation.id)
+    clip = await finished(community, community.ana.dm)
+    ended = await community.bot.delivered(job_of(clip))
+    assert ended.message is not None
+    assert ended.message.message == str(clip.id)
+    assert shown(community.discord.said(community.ana.dm)) == [job_of(clip)]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_private_last_word_comes_directly_although_an_answer_is_lost(
+    community: Community, when: Literal["before", "after"]
+) -> None:
+    community.bot.simulator.faults.slow(100_000)
+    asked = await community.ana.slash("ray create", prompt="a secret fox", private=True)
+    status = await community.ana.answer(asked)
+    await community.bot.simulator.wait_for_creates(1)
+    community.discord.faults.error("PATCH", "/messages/@original$", 404, 10008, times=99)
+    community.discord.faults.drop("POST", r"/channels/\d+/messages$", when=when)
+    [generation] = community.bot.simulator.generations.values()
+    await community.bot.simulator.fail(generation.id, "Prompt not allowed by moderation")
+    told = await told_directly(community, job_of(status))
+    assert "Nothing was charged" in told.content
+    await community.bot.until(job_of(status), JobState.FAILED)
+    assert community.discord.said(community.ana.dm) == [told]
 
 
 def statuses(community: Community) -> list[Message]:
