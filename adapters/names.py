@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from adapters.command_text import Command, Draft, Follow, Redo, parse
 
@@ -27,4 +28,17 @@ def parse_named(text: str, bare: str) -> Draft | Command:
     if command == Draft() or not isinstance(command, Draft | Follow | Redo):
         return command
     named = parse(text)
-    return named if type(named) is type(command) else command
+    is_same = isinstance(named, Draft | Follow | Redo) and _unworded(named) == _unworded(command)
+    return named if is_same else command
+
+
+def _unworded(command: Draft | Follow | Redo) -> Draft | Follow | Redo:
+    """What is asked, without the words of it."""
+    match command:
+        case Draft(shots=shots):
+            return replace(command, prompt="", shots=None if shots is None else ())
+        case Follow(draft=draft):
+            changed = replace(draft, prompt="") if draft is not None else None
+            return replace(command, prompt="", negative_prompt="", draft=changed)
+        case Redo():
+            return replace(command, prompt="")
