@@ -23,7 +23,7 @@ from bot.errors import (
     SubmissionUncertain,
 )
 from bot.job import Failure, Job, JobState
-from bot.log import get_logger
+from bot.log import get_logger, name_job
 from bot.ports import (
     FrameHandle,
     Provider,
@@ -108,6 +108,8 @@ class Submitter:
             now = self._context.clock.now()
             self._took_at[provider.name] = now
             self._closed_since.pop(provider.name, None)
+            # Its name is in the log also where its row has to wait, or this process is cut off.
+            name_job(job.id, generation.id)
             taken = await self._keep(
                 _at(job, submission),
                 lambda tx, current: attempts.take(tx, current, generation, "taken", now),
