@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from adapters.drafts import to_remix
@@ -63,6 +64,7 @@ async def follow_up(
     thread: ThreadRef,
     frame: Frame | None = None,
     asked_in: MessageRef | None = None,
+    asked_at: datetime | None = None,
     is_private: bool = False,
     is_age_restricted: bool = False,
     is_confirmed: bool = False,
@@ -85,6 +87,7 @@ async def follow_up(
         frame=frame,
         work=work,
         asked_in=asked_in,
+        asked_at=asked_at,
         is_private=is_private,
         is_age_restricted=is_age_restricted,
         is_confirmed=is_confirmed,

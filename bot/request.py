@@ -281,6 +281,7 @@ class GenerationRequest(Frozen):
     """One thing a person asked for; `dedupe_key` is the same when it is delivered again.
 
     `asked_in` is the message that asked, where it was a message; the answer replies to it.
+    `asked_at` is when, by the platform's clock, where it says so.
     `is_private`: only its person may read of it. `parent` is the job that this one came of, by
     `relation`. Several that were asked for at once, `batch_size` of them, share a `batch`.
     """
@@ -290,6 +291,7 @@ class GenerationRequest(Frozen):
     thread: ThreadRef
     work: Work
     asked_in: MessageRef | None = None
+    asked_at: datetime | None = None
     is_age_restricted: bool = False
     is_private: bool = False
     parent: JobId | None = None

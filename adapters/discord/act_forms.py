@@ -89,6 +89,7 @@ class Deeds:
                 asked.requester,
                 dedupe_key=asked.dedupe_key,
                 thread=asked.thread,
+                asked_at=asked.asked_at,
                 choice=form.choice if form else "",
                 prompt=spell(form.prompt, interaction) if form else "",
                 negative_prompt=spell(form.without, interaction) if form else "",

@@ -255,6 +255,7 @@ class Discord(Delivery):
             asked.requester,
             dedupe_key=asked.dedupe_key,
             thread=asked.thread,
+            asked_at=asked.asked_at,
             is_age_restricted=asked.is_age_restricted,
             is_private=asked.is_private,
         )
@@ -307,6 +308,7 @@ class Discord(Delivery):
             dedupe_key=f"{NAME}:{interaction.id}",
             requester=await self.requester(interaction, job=job),
             thread=thread,
+            asked_at=interaction.created_at,
             is_age_restricted=parse.is_age_restricted(channel),
         )
         return remakes.to_place_before(asked, place) if place else asked

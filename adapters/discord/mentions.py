@@ -134,6 +134,7 @@ class Mentions:
             asked.requester,
             dedupe_key=asked.dedupe_key,
             thread=asked.thread,
+            asked_at=asked.asked_at,
             is_age_restricted=asked.is_age_restricted,
             is_private=asked.is_private,
         )
@@ -152,6 +153,7 @@ class Mentions:
             thread=asked.thread,
             frame=typed_frames.end_of(command),
             asked_in=asked.asked_in,
+            asked_at=asked.asked_at,
             is_private=asked.is_private,
             is_age_restricted=asked.is_age_restricted,
         )
@@ -170,6 +172,7 @@ class Mentions:
             dedupe_key=f"{NAME}:{message.id}",
             requester=requester,
             thread=thread,
+            asked_at=message.created_at,
             asked_in=MessageRef(thread=place, message=str(message.id)),
             is_age_restricted=parse.is_age_restricted(channel),
         )

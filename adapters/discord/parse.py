@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import discord
@@ -37,11 +38,12 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Where and by whom something was asked."""
+    """Where, when (by Discord's clock) and by whom something was asked."""
 
     dedupe_key: str
     requester: Requester
     thread: ThreadRef
+    asked_at: datetime
     asked_in: MessageRef | None = None
     is_age_restricted: bool = False
 
@@ -358,6 +360,7 @@ def to_request(
         thread=asked.thread,
         work=command_text.to_work(draft, start_frame=start, end_frame=end),
         asked_in=asked.asked_in,
+        asked_at=asked.asked_at,
         is_age_restricted=asked.is_age_restricted,
         is_private=asked.is_private,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -24,6 +26,7 @@ KEPT_OF_VIEW = ("id", "callback_id", "private_metadata")
 #: A person's words or files; joining, leaving, edits and the like are none.
 SPOKEN = frozenset({None, "file_share", "thread_broadcast"})
 _IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "heic", "heif", "avif"})
+_STAMP = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 #: A file of another organisation, of which only its id is told at first.
 _STUB = "check_file_info"
 
@@ -79,6 +82,12 @@ class SlackEvent(Frozen):
     trigger: str = Field(default="", repr=False, exclude=True)
     response_url: str = Field(default="", repr=False, exclude=True)
     message: Mapping[str, Any] = Field(default={}, repr=False, exclude=True)
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """When it was said or pressed, by Slack's clock, where it tells."""
+        stamp = self.at or (self.ts if self.kind == "message" else "")
+        return datetime.fromtimestamp(float(stamp), UTC) if _STAMP.fullmatch(stamp) else None
 
     @property
     def is_direct(self) -> bool:
@@ -234,6 +243,7 @@ def _read_button(body: Mapping[str, Any], workspace: str) -> SlackEvent | None:
         channel=(body.get("channel") or {}).get("id") or where.get("channel_id") or "",
         thread=where.get("thread_ts") or message.get("thread_ts") or "",
         ts=ts,
+        at=str(done.get("action_ts") or ""),
         action=action[0],
         target=action[1],
         view={name: view.get(name) for name in kept},

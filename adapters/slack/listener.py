@@ -60,11 +60,8 @@ class Slack(Delivery):
     def __init__(self, studio: Studio, settings: Settings, *, clock: Clock) -> None:
         self._studio = studio
         self._places = Places(studio)
-        accounts = (
-            Installations(studio.vault, self._places)
-            if settings.has_installations
-            else OneWorkspace()
-        )
+        is_one = not settings.has_installations
+        accounts = OneWorkspace() if is_one else Installations(studio.vault, self._places)
         super().__init__(
             accounts=accounts,
             clock=clock,
@@ -338,6 +335,7 @@ class Slack(Delivery):
             requester,
             dedupe_key=asked.dedupe_key,
             thread=asked.thread,
+            asked_at=asked.asked_at,
             is_private=asked.is_private,
         )
         await self._follow(heard, receipt, is_private=is_private)
@@ -360,6 +358,7 @@ class Slack(Delivery):
             requester,
             dedupe_key=asked.dedupe_key,
             thread=asked.thread,
+            asked_at=asked.asked_at,
             choice=deed.choice,
             prompt=deed.prompt,
             negative_prompt=deed.without,
@@ -382,6 +381,7 @@ class Slack(Delivery):
             thread=asked.thread,
             frame=typed_frames.end_of(command),
             asked_in=asked.asked_in,
+            asked_at=asked.asked_at,
             is_private=asked.is_private,
         )
         await self._follow(heard, *receipts, is_private=is_private)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from adapters import command_text, typed_frames
 from adapters.command_text import Draft
@@ -36,12 +37,13 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Where and by whom something was asked."""
+    """Where, when (by Slack's clock, where it says so) and by whom something was asked."""
 
     dedupe_key: str
     requester: Requester
     thread: ThreadRef
     asked_in: MessageRef | None = None
+    asked_at: datetime | None = None
     is_private: bool = False
 
 
@@ -88,6 +90,7 @@ def to_asked(heard: SlackEvent, requester: Requester) -> Asked:
         requester=requester,
         thread=to_thread(heard),
         asked_in=addresses.to_message(place, heard.ts) if said else None,
+        asked_at=heard.asked_at,
         is_private=heard.is_direct,
     )
 
@@ -203,5 +206,6 @@ def to_request(
         thread=asked.thread,
         work=command_text.to_work(draft, start_frame=start, end_frame=end),
         asked_in=asked.asked_in,
+        asked_at=asked.asked_at,
         is_private=asked.is_private,
     )

@@ -19,6 +19,8 @@ from bot.store.schema import jobs
 MOST_PARENTS, MOST_CHILDREN = 10, 20
 #: A second press of the same button so soon is a slip of the finger.
 PRESSED_TWICE = timedelta(seconds=2)
+#: What a process left is carried out no later than that, and some time for it.
+CARRIED_OUT_WITHIN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,24 +70,33 @@ def retries(conn: Connection, job_id: JobId) -> list[Job]:
 
 
 def pressed_before(
-    conn: Connection, request: GenerationRequest, asked_at: datetime, now: datetime
+    conn: Connection, request: GenerationRequest, heard_at: datetime, now: datetime
 ) -> Job | None:
-    """The job for which its person asked the very same of the same clip a moment ago.
+    """The job for which its person asked the very same of the same clip a moment before or after.
 
-    Each press of a button has a key of its own, so that the key alone would buy both.
+    Each press of a button has a key of its own, so that the key alone would buy both. What a
+    process left may be carried out minutes later; then the times count that the platform tells.
     """
     found = conn.execute(
         select(jobs)
         .where(
             jobs.c.parent == request.parent,
             jobs.c.person == request.requester.person,
-            jobs.c.created_at.between(asked_at - PRESSED_TWICE, now + PRESSED_TWICE),
+            jobs.c.created_at.between(now - CARRIED_OUT_WITHIN, now + PRESSED_TWICE),
             jobs.c.state.not_in((JobState.FAILED, JobState.CANCELLED)),
         )
         .order_by(jobs.c.created_at, jobs.c.id)
     )
     asked = _asked(request)
-    return next((job for job in map(rows.to_job, found) if _asked(job.request) == asked), None)
+    alike = (job for job in map(rows.to_job, found) if _asked(job.request) == asked)
+    return next((job for job in alike if _is_pressed_twice(job, request, heard_at)), None)
+
+
+def _is_pressed_twice(job: Job, request: GenerationRequest, heard_at: datetime) -> bool:
+    first, second = job.request.asked_at, request.asked_at
+    if first is not None and second is not None:
+        return abs(second - first) <= PRESSED_TWICE
+    return job.created_at >= heard_at - PRESSED_TWICE
 
 
 def keys_of(dedupe_key: str, count: int) -> list[str]:

@@ -92,7 +92,7 @@ class Intake:
         also: Also | None = None,
     ) -> tuple[Receipt, ...]:
         """Start all of a batch, which ask the same, and do `also` with their rows, or nothing."""
-        first, asked_at = requests[0], self._clock.now()
+        first, heard_at = requests[0], self._clock.now()
         async with self._alone(first.dedupe_key):
             known = await self.preparation.read(first, retry_of)
             if known.job is not None:
@@ -100,7 +100,7 @@ class Intake:
             await self.preparation.check(first, known, name=place_name)
             asked = await self._settle(requests, known, retry_of)
             async with self._turn(first):
-                if also is None and (repeated := await self._repeated(asked[0], asked_at)):
+                if also is None and (repeated := await self._repeated(asked[0], heard_at)):
                     return repeated
                 if len(asked) == 1 and also is None:
                     receipt = await self.preparation.outright(
@@ -145,14 +145,14 @@ class Intake:
         return self._replicas.turn(f"{request.requester.person} {request.parent}")
 
     async def _repeated(
-        self, request: GenerationRequest, asked_at: datetime
+        self, request: GenerationRequest, heard_at: datetime
     ) -> tuple[Receipt, ...]:
         """What the first of two presses started; nothing where it was the only one."""
         if request.parent is None:
             return ()
         now = self._clock.now()
         job = await self._database.read(
-            lambda conn: lineage.pressed_before(conn, request, asked_at, now)
+            lambda conn: lineage.pressed_before(conn, request, heard_at, now)
         )
         every = await self.receipts.first_answers(job) if job is not None else ()
         return tuple(replace(each, is_repeat=True) for each in every)

@@ -6,6 +6,7 @@ What a request goes through is in `bot.studio.intake`, what those who run a plac
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import assert_never
 
 from bot.bot_context import BotContext
@@ -282,6 +283,7 @@ class Studio(Shelf):
         *,
         dedupe_key: str,
         thread: ThreadRef,
+        asked_at: datetime | None = None,
         is_age_restricted: bool = False,
         is_private: bool = False,
     ) -> Receipt:
@@ -300,6 +302,7 @@ class Studio(Shelf):
             requester=requester,
             thread=thread,
             work=await self.draft_of(job_id, requester),
+            asked_at=asked_at,
             is_age_restricted=is_age_restricted,
             is_private=is_private,
             parent=job.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TypedDict, Unpack
 
 from bot.acts import DEFAULT_CHOICES, NEEDS, RELATIONS, Act, Offered, Wish, to_work
@@ -69,6 +70,7 @@ class Works:
         count: int = 1,
         work: Work | None = None,
         asked_in: MessageRef | None = None,
+        asked_at: datetime | None = None,
         is_private: bool = False,
         is_age_restricted: bool = False,
         is_confirmed: bool = False,
@@ -90,6 +92,7 @@ class Works:
             thread=thread,
             work=self._to_work(act, job, given, work),
             asked_in=asked_in,
+            asked_at=asked_at,
             is_age_restricted=is_age_restricted,
             is_private=is_private,
             parent=job.id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -101,6 +102,25 @@ async def test_a_button_that_is_pressed_twice_at_once_buys_one_clip(
     shared_bot.clock.move(seconds=2)
     (again,) = await follow(shared_bot, first, "variation", "ulf", key="press c")
     assert len({once.job_id, by_another.job_id, again.job_id}) == 3
+    await shared_bot.check_books()
+
+
+async def test_a_second_press_that_is_carried_out_late_buys_no_clip(
+    shared_bot: RunningBot,
+) -> None:
+    first, pressed = await made(shared_bot, "uma"), shared_bot.clock.now()
+
+    async def press(key: str, *, after: float) -> JobId:
+        at = pressed + timedelta(seconds=after)
+        [receipt] = await follow(shared_bot, first, "loop", "ulf", key=key, asked_at=at)
+        return receipt.job_id
+
+    once = await press("press 1", after=0)
+    await shared_bot.delivered(once)
+    # As a process finds it that takes up what another one left.
+    shared_bot.clock.move(minutes=9)
+    assert await press("press 2", after=0.4) == once
+    assert await press("press 3", after=9) != once
     await shared_bot.check_books()
 
 
