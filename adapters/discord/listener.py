@@ -114,7 +114,7 @@ class Discord(Delivery):
     @asynccontextmanager
     async def boundary(self, say: Callable[[BotError], Awaitable[object]]) -> AsyncIterator[None]:
         """Whatever happens inside, the person gets a sentence, while one can be said."""
-        with naming():
+        with naming(), self._session.in_hand.one():
             try:
                 try:
                     yield

@@ -16,6 +16,7 @@ import yarl
 from discord import app_commands
 
 from adapters.discord import buttons, registered
+from adapters.discord.in_hand import InHand
 from adapters.discord.refusals import SIGN_IN_REFUSED, read_sign_in
 from adapters.discord.replies import tell
 from bot.alongside import alongside
@@ -219,6 +220,7 @@ class Session:
         self._clock = clock
         self.reads_messages = wire.message_content == "on"
         self.client: Client | None = None
+        self.in_hand = InHand()
         #: Whether Discord took the token once since this process began.
         self.is_proven = False
         self._refusal: str | None = None
@@ -307,7 +309,12 @@ class Session:
         self.client = client
         try:
             async with client:
-                await self._stay(client)
+                try:
+                    await self._stay(client)
+                except asyncio.CancelledError:
+                    # Nothing is heard any more, but what was can still be answered.
+                    await self.in_hand.ended()
+                    raise
         finally:
             self.client = None
             self.is_proven |= client.user is not None

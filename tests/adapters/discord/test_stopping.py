@@ -1,4 +1,4 @@
-"""What is under way when the bot stops may be lost, but it is no fault."""
+"""What was heard before the bot stops is answered, or cut off after a while, which is no fault."""
 
 from __future__ import annotations
 
@@ -48,3 +48,20 @@ async def test_an_answer_under_way_is_no_fault(
     await stop_meanwhile(local_discord, method, path, speak=speak)
     assert [each.getMessage() for each in caplog.records if each.exc_info] == []
     assert "Traceback" not in caplog.text
+
+
+async def test_who_was_heard_is_answered_before_the_bot_goes(local_discord: LocalDiscord) -> None:
+    async with asyncio.TaskGroup() as group, local_discord.community() as community:
+        gate = community.discord.faults.hold("PATCH", r"/webhooks/.*/messages/@original$")
+        asked = await community.ana.slash("ray jobs")
+        async with asyncio.timeout(5):
+            await gate.reached.wait()
+
+        async def open_late() -> None:
+            gateway = community.discord.gateway
+            assert await community.discord.wait_for(lambda: not gateway.connected)
+            gate.open()
+
+        group.create_task(open_late())
+    assert asked.original is not None
+    assert asked.original.content

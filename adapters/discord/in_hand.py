@@ -1,0 +1,37 @@
+"""What was heard and is not answered yet: a bot that stops says that before it goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+#: So long a bot that stops waits for its last answers; Discord takes one in a fraction of it.
+ANSWER_SECONDS = 3.0
+
+
+class InHand:
+    """Counts the answers that are under way."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """While this block runs, somebody waits for an answer."""
+        self._count += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._none.set()
+
+    async def ended(self) -> None:
+        """Return once everybody is answered, or has waited long enough."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._none.wait()
