@@ -22,6 +22,7 @@ from bot.disk import Saved, measure, save
 from bot.errors import AddressRefused, ClipBroken, ClipTooLarge, ClipUnavailable, FrameRejected
 from bot.job import Clip
 from bot.media import Media
+from bot.notices import ClipForm
 from bot.refs import JobId, MediaKey
 
 MAX_BYTES = 500_000_000
@@ -104,6 +105,19 @@ class Clips:
     async def local(self, clip: Clip) -> Path:
         """A local copy to read; raises `ClipBroken` where the clip is no longer kept."""
         return await self._media.fetch(clip.key)
+
+    async def fitted(self, clip: Clip, max_bytes: int, *, has_link: bool) -> tuple[Path, ClipForm]:
+        """The clip as a place takes it; a picture only where a link leads to the clip.
+
+        Raises `ClipTooLarge`.
+        """
+        try:
+            path, is_smaller = await self.fit(clip, max_bytes)
+        except ClipTooLarge:
+            if not has_link:
+                raise
+            return await self.poster(clip), "poster"
+        return path, "smaller" if is_smaller else "original"
 
     async def fit(self, clip: Clip, max_bytes: int) -> tuple[Path, bool]:
         """The clip within so many bytes, and whether it was made smaller for that.

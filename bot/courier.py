@@ -45,7 +45,6 @@ from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.request import is_spoiler
-from bot.steps.delivery import fitted
 from bot.store import complaints, errands, jobs, messages, reviews, settings, stars
 from bot.store.database import Database, Tx
 from bot.store.errands import Errand
@@ -276,7 +275,7 @@ class Courier:
         link = self._clip_link(job)
         # Moderators decide by a picture rather than by nothing.
         may_be_poster = link is not None or errand.kind == "review"
-        path, form = await fitted(self._clips, job.clip, limit, has_link=may_be_poster)
+        path, form = await self._clips.fitted(job.clip, limit, has_link=may_be_poster)
         letter = Letter(
             about=_to_about(job),
             path=str(path),

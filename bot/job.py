@@ -45,6 +45,9 @@ OPEN = frozenset(JobState) - TERMINAL
 #: States in which a job occupies one of the provider's slots.
 AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENERATING})
 
+#: How many tries in vain, the last ones ten minutes apart, are the operator's matter.
+TRIES_BEFORE_TELLING = 12
+
 #: The `Failure.code` of a job whose clip was removed.
 DELETED = "deleted"
 

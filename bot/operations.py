@@ -10,16 +10,15 @@ from typing import Literal
 
 from bot.clock import Clock
 from bot.errors import DeliveryError, DeliveryUnavailable, InvalidRequest, StoreError
-from bot.job import Failure, Job, JobState
+from bot.job import TRIES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import VERDICTS, Operator
 from bot.pause import Pause
 from bot.ports import Adapter, Dispatcher, Provider
+from bot.pricing import price_of
 from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.replicas import Replicas
 from bot.routing.failover import Failover, without_alternatives
-from bot.steps.delivery import price_of
-from bot.steps.step import TRIES_BEFORE_TELLING
 from bot.store import attempts, jobs, ledger, messages, reports, reviews, settings
 from bot.store.database import Database, Tx
 from bot.studio.receipts import hand_on

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bot.job import Clip, Job
 from bot.ports import ModelCapabilities, Operation
 from bot.refs import Micros, Price
 from bot.request import (
@@ -188,3 +189,16 @@ def rate_of(tariff: Tariff | None) -> int:
 def hold_for(price: Price, rate: int) -> Micros:
     """What is set aside: the price, and 12 % more where the true size decides, rounded up."""
     return Micros(-(-price.charged * HOLD_PERCENT // 100)) if rate else price.charged
+
+
+def price_of(job: Job, clip: Clip) -> Micros:
+    """What a clip of this size costs its person: never above the hold, nothing for a test."""
+    assert job.plan is not None
+    if job.plan.price.is_test:
+        return Micros(0)
+    if not job.plan.rate:
+        return job.plan.price.charged
+    assert isinstance(job.work, VideoWork | ClipWork)
+    length = billed_seconds(job.work)
+    price = settle_price(clip.width, clip.height, length, job.plan.rate)
+    return Micros(min(price, job.plan.hold))

@@ -17,12 +17,12 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.job import TERMINAL, Failure, Job, JobState
+from bot.job import TERMINAL, TRIES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger, naming
 from bot.refs import JobId
 from bot.steps.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
 from bot.steps.reconciliation import Reconciler
-from bot.steps.step import TRIES_BEFORE_TELLING, StepContext
+from bot.steps.step import StepContext
 from bot.steps.submission import Submitter
 from bot.store import attempts, errands, jobs, ledger, settings, stories
 from bot.store.columns import JobColumns

@@ -5,30 +5,25 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Unpack
 
-from bot import pricing
-from bot.clips import Clips
 from bot.clips import filename as clip_filename
 from bot.errors import (
     BotError,
     ClipBroken,
-    ClipTooLarge,
     DeliveryUnavailable,
     PostedBefore,
     ThreadGone,
 )
-from bot.job import Clip, Failure, Job, JobState
+from bot.job import Failure, Job, JobState
 from bot.notices import (
     About,
-    ClipForm,
     Delivered,
 )
 from bot.outlook import charge_of, to_about, took
 from bot.ports import Adapter
+from bot.pricing import price_of
 from bot.refs import MessageRef, Micros, ThreadRef, money
-from bot.request import ClipWork, VideoWork
 from bot.steps.step import StepContext
 from bot.store import jobs, ledger, lineage, messages, reviews, settings, stories
 from bot.store.columns import JobColumns
@@ -148,7 +143,7 @@ class Deliverer:
         memo = await messages.open_memo(self._context.database, key, job.id)
         limit = adapter.limits(thread).max_upload_bytes
         link = self._context.hooks.clip_link(job)
-        path, form = await fitted(self._context.clips, job.clip, limit, has_link=link is not None)
+        path, form = await self._context.clips.fitted(job.clip, limit, has_link=link is not None)
         shots = await self._shots(job)
         notice = Delivered(
             about=await self._about(job, shots),
@@ -284,30 +279,6 @@ def _to_next(
         return ledger.settle(tx, job, now, charged=charged, **columns)
     values: JobColumns = {**columns, "next_at": now}
     return jobs.move(tx, job, JobState.DELIVERING, now, **values)
-
-
-async def fitted(clips: Clips, clip: Clip, limit: int, *, has_link: bool) -> tuple[Path, ClipForm]:
-    """The clip as a place takes it; a picture only where a link leads to the clip."""
-    try:
-        path, is_smaller = await clips.fit(clip, limit)
-    except ClipTooLarge:
-        if not has_link:
-            raise
-        return await clips.poster(clip), "poster"
-    return path, "smaller" if is_smaller else "original"
-
-
-def price_of(job: Job, clip: Clip) -> Micros:
-    """What a clip of this size costs its person: never above the hold, nothing for a test."""
-    assert job.plan is not None
-    if job.plan.price.is_test:
-        return Micros(0)
-    if not job.plan.rate:
-        return job.plan.price.charged
-    assert isinstance(job.work, VideoWork | ClipWork)
-    length = pricing.billed_seconds(job.work)
-    price = pricing.settle_price(clip.width, clip.height, length, job.plan.rate)
-    return Micros(min(price, job.plan.hold))
 
 
 def is_past_posting(job: Job, now: datetime) -> bool:

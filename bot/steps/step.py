@@ -27,8 +27,6 @@ from bot.routing.failover import Failover
 from bot.store import jobs, ledger, messages, stories
 from bot.store.database import Database, Tx
 
-#: How many tries in vain, the last ones ten minutes apart, are the operator's matter.
-TRIES_BEFORE_TELLING = 12
 NOTHING_TO_START_FROM = (
     "The shot before is not kept any more, so this one has nothing to start from."
 )

@@ -22,7 +22,7 @@ from bot.errors import (
     StoreError,
     SubmissionUncertain,
 )
-from bot.job import Failure, Job, JobState
+from bot.job import TRIES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger, name_job
 from bot.ports import (
     FrameHandle,
@@ -32,7 +32,7 @@ from bot.ports import (
 from bot.request import ClipFrame, ClipWork, as_sent, frames_of
 from bot.routing.failover import may_leave
 from bot.send_guard import send_only_while
-from bot.steps.step import TRIES_BEFORE_TELLING, StepContext
+from bot.steps.step import StepContext
 from bot.store import attempts, jobs, ledger, settings, stops
 from bot.store.database import Tx
 

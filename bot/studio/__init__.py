@@ -1,7 +1,6 @@
 """The studio: all that an adapter may call, and the words it hears back in."""
 
 from bot.acts import Act, Offered, Option
-from bot.inbox import Inbox, Noted
 from bot.overview import (
     Allowance,
     AuditLine,
@@ -26,6 +25,7 @@ from bot.overview import (
 )
 from bot.studio.access import LOCAL
 from bot.studio.administration import Administration
+from bot.studio.inbox import Inbox, Noted
 from bot.studio.receipts import Receipt
 from bot.studio.studio import Studio
 from bot.studio.works import Works

@@ -14,7 +14,6 @@ from bot.clips import Clips
 from bot.clock import Clock
 from bot.courier import Courier
 from bot.errors import InvalidRequest, NotNow, TooLate, asks_for_no_clip
-from bot.inbox import Inbox
 from bot.job import TERMINAL, Job, JobState
 from bot.log import get_logger
 from bot.menu import Menu
@@ -32,6 +31,7 @@ from bot.studio.departures import Departures
 from bot.studio.desk import Desk
 from bot.studio.erasure import Erasure
 from bot.studio.gallery import Gallery
+from bot.studio.inbox import Inbox
 from bot.studio.intake import Intake
 from bot.studio.leftovers import Leftovers
 from bot.studio.preferences import Preferences

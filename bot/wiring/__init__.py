@@ -1,1 +1,1 @@
-"""What `bot.app` builds the program from, and what it listens and answers with."""
+"""Parts of `bot.app`: it builds the program of them, and they run what belongs to no room."""

@@ -31,7 +31,6 @@ from bot.errors import (
 )
 from bot.frames import Frames, frame_key
 from bot.housekeeping import CLEAN_EVERY, Housekeeping
-from bot.inbox import Inbox
 from bot.job import Failure, Job, JobState, Route
 from bot.media import LinkSigner, Media, open_media
 from bot.metrics import Metrics
@@ -43,6 +42,7 @@ from bot.request import Requester
 from bot.routing.failover import Failover
 from bot.store import settings
 from bot.store.database import open_database
+from bot.studio.inbox import Inbox
 from bot.tables import BotTable, Contact
 from tests.bot.store.conftest import NOW, Books
 from tests.bucket import NAME, Bucket

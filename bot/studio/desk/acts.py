@@ -5,10 +5,9 @@ from __future__ import annotations
 from bot.clock import Clock
 from bot.desk_views import JobActs, PersonActs
 from bot.errors import InvalidRequest, JobNotFound
-from bot.job import DELETED, TERMINAL, Job, JobState
+from bot.job import DELETED, TERMINAL, TRIES_BEFORE_TELLING, Job, JobState
 from bot.overview import Sitting
 from bot.refs import JobId, Micros
-from bot.steps.step import TRIES_BEFORE_TELLING
 from bot.store import desk_acts
 from bot.store.database import Database
 from bot.store.desk_acts import FoundJob

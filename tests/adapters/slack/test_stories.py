@@ -12,10 +12,10 @@ from adapters.command_text import Draft
 from adapters.slack.filled import SHOTS, STORY, Place, read_story, story_errors
 from adapters.slack.stories import story_view
 from bot.errors import StoreError
-from bot.inbox import Inbox
 from bot.job import Job, JobState
 from bot.request import StoryWork
 from bot.store import stories
+from bot.studio.inbox import Inbox
 from tests.adapters.slack.block_rules import check_view
 from tests.adapters.slack.conftest import Community, LocalSlack
 from tests.adapters.slack.test_deeds import all_jobs

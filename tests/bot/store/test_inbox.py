@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.inbox import Inbox
 from bot.store import inbox as rows
+from bot.studio.inbox import Inbox
 from tests.bot.store.conftest import Books
 from tests.fakes import MovableClock
 
