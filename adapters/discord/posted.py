@@ -10,7 +10,7 @@ import discord
 from adapters.discord.messages import is_told
 from adapters.discord.parse import DIRECT, channel_id, is_private
 from bot.clock import Clock
-from bot.errors import DeliveryUnavailable, PostedBefore
+from bot.errors import DeliveryUnavailable, PostedBefore, ThreadGone
 from bot.notices import Notice, Operator
 from bot.ports import FIRST_TRY, LAST_TRY, Memo
 from bot.refs import MessageRef, ThreadRef
@@ -33,9 +33,15 @@ def place_in(client: discord.Client, thread: ThreadRef) -> discord.PartialMessag
 
 
 def may_stand_in(thread: ThreadRef, memo: Memo) -> bool:
-    """Whether an earlier try may have posted it here; a private answer is written over."""
-    was_tried = bool(memo.get(FIRST_TRY)) and not is_private(thread)
-    return was_tried and memo.get(TRIED_IN) in {None, _kind(thread)}
+    """Whether an earlier try may have posted it here; a private answer is written over.
+
+    Raises `ThreadGone` where it may stand among direct messages, and is looked for there.
+    """
+    if not memo.get(FIRST_TRY):
+        return False
+    if memo.get(TRIED_IN) == DIRECT and thread.workspace != DIRECT:
+        raise ThreadGone("It was tried as a direct message since.")
+    return not is_private(thread)
 
 
 def _kind(thread: ThreadRef) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -9,7 +10,7 @@ import pytest
 
 from bot.job import JobState
 from bot.refs import JobId
-from bot.store import jobs
+from bot.store import jobs, messages
 from tests.adapters.discord.conftest import Community, LocalDiscord, picture
 from tests.adapters.discord.test_commands import all_jobs, finished, job_of
 from tests.discord_server import Interaction, Message
@@ -236,16 +237,26 @@ async def test_a_private_request_whose_first_answer_was_closed_goes_on_directly(
     assert community.discord.said(community.general) == []
 
 
+async def until_kept(community: Community, key: str) -> None:
+    """Let time run until the bot knows where it posted that message."""
+    async with asyncio.timeout(15):
+        while (
+            await community.bot.app.database.read(lambda conn: messages.get(conn, key))
+        ).message is None:
+            community.later(seconds=6)
+            await asyncio.sleep(0.02)
+
+
 async def test_what_is_told_directly_is_told_once_although_its_answer_is_lost(
     community: Community,
 ) -> None:
-    original = ("PATCH", "/messages/@original$")
     community.bot.simulator.faults.slow(100_000)
-    community.discord.faults.error(*original, 404, 10008, times=99)
+    community.discord.faults.error("PATCH", "/messages/@original$", 404, 10008, times=99)
     community.discord.faults.drop("POST", r"/channels/\d+/messages$", when="after")
     await community.ana.slash("ray create", prompt="a secret fox", private=True)
     await community.bot.simulator.wait_for_creates(1)
-    await community.hurry(lambda: len(community.discord.requests_to(*original)) > 1)
+    [job] = await all_jobs(community)
+    await until_kept(community, messages.status_key(job.id))
     [generation] = community.bot.simulator.generations.values()
     await community.bot.simulator.finish(generation.id)
     await finished(community, community.ana.dm)
@@ -284,10 +295,30 @@ async def test_a_private_last_word_comes_directly_although_an_answer_is_lost(
     community.discord.faults.drop("POST", r"/channels/\d+/messages$", when=when)
     [generation] = community.bot.simulator.generations.values()
     await community.bot.simulator.fail(generation.id, "Prompt not allowed by moderation")
+    await community.bot.until(job_of(status), JobState.FAILED)
+    await until_kept(community, messages.last_key(job_of(status)))
     told = await told_directly(community, job_of(status))
     assert "Nothing was charged" in told.content
-    await community.bot.until(job_of(status), JobState.FAILED)
     assert community.discord.said(community.ana.dm) == [told]
+
+
+async def test_a_clip_that_may_stand_among_direct_messages_is_not_posted_elsewhere(
+    community: Community,
+) -> None:
+    community.bot.simulator.faults.slow(100_000)
+    await community.ana.slash("ray create", prompt="a fox")
+    await community.bot.simulator.wait_for_creates(1)
+    await community.discord.wait_for(lambda: community.discord.said(community.general))
+    here, directly = (
+        rf"/channels/{each.id}/messages$" for each in (community.general, community.ana.dm)
+    )
+    community.discord.faults.error("POST", here, 403, 50001)
+    community.discord.faults.drop("POST", directly, when="after")
+    [generation] = community.bot.simulator.generations.values()
+    await community.bot.simulator.finish(generation.id)
+    clip = await finished(community, community.ana.dm)
+    assert shown(community.discord.said(community.ana.dm)) == [job_of(clip)]
+    assert shown(community.discord.said(community.general)) == []
 
 
 def statuses(community: Community) -> list[Message]:
