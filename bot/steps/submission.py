@@ -108,8 +108,9 @@ class Submitter:
             now = self._context.clock.now()
             self._took_at[provider.name] = now
             self._closed_since.pop(provider.name, None)
-            # Its name is in the log also where its row has to wait, or this process is cut off.
+            # The log knows it also where its row has to wait, or this process is cut off first.
             name_job(job.id, generation.id)
+            log.info("job.taken", provider=provider.name)
             taken = await self._keep(
                 _at(job, submission),
                 lambda tx, current: attempts.take(tx, current, generation, "taken", now),

@@ -78,13 +78,11 @@ class Works:
     ) -> tuple[Receipt, ...]:
         """Ask for something to be made of a job; raises `Refusal`s, then nothing is charged.
 
-        Of several variations (`count`) all are started, or none. `work` is what a remix asks for,
-        where more than its prompt was changed.
+        Several variations (`count`) are all started, or none. `work` is what a remix asks for.
         """
         if known := await self._intake.receipts.of(dedupe_key):
             return known
-        if act == "variation" and not given.get("choice"):
-            given["choice"] = str(count)
+        given["choice"] = given.get("choice") or (str(count) if act == "variation" else "")
         job = await self._source(job_id, act, requester, given.get("other"), is_private=is_private)
         request = GenerationRequest(
             dedupe_key=dedupe_key,

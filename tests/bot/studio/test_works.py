@@ -108,15 +108,15 @@ async def test_a_button_that_is_pressed_twice_at_once_buys_one_clip(
 async def test_a_second_press_that_is_carried_out_late_buys_no_clip(
     shared_bot: RunningBot,
 ) -> None:
-    first, pressed = await made(shared_bot, "uma"), shared_bot.clock.now()
+    first, pressed = await made(shared_bot, "lea"), shared_bot.clock.now()
 
     async def press(key: str, *, after: float) -> JobId:
         at = pressed + timedelta(seconds=after)
-        [receipt] = await follow(shared_bot, first, "loop", "ulf", key=key, asked_at=at)
+        [receipt] = await follow(shared_bot, first, "loop", "lea", key=key, asked_at=at)
         return receipt.job_id
 
     once = await press("press 1", after=0)
-    await shared_bot.delivered(once)
+    await shared_bot.finish(once)
     # As a process finds it that takes up what another one left.
     shared_bot.clock.move(minutes=9)
     assert await press("press 2", after=0.4) == once
