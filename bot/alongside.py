@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -23,3 +23,11 @@ async def alongside(work: Awaitable[T]) -> AsyncIterator[asyncio.Task[T]]:
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+async def end(*groups: Collection[asyncio.Task[None]]) -> None:
+    """Cancel the tasks of each group, and wait until they are over, before those of the next."""
+    for tasks in filter(None, groups):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
+from bot.alongside import end
 from bot.announcer import Announcer
 from bot.bot_context import BotContext, DeskContext
 from bot.charts import Charts
@@ -329,17 +330,16 @@ class App:
                     group.create_task(self._replicas.alone(role, work), name=role)
                     for role, work in roles.items()
                 ),
-                *(
-                    group.create_task(self._listen(adapter, stop, until), name=f"adapter {name}")
-                    for name, adapter in self._adapters.items()
-                ),
+            ]
+            listening = [
+                group.create_task(self._listen(adapter, stop, until), name=f"adapter {name}")
+                for name, adapter in self._adapters.items()
             ]
             await stop.wait()
             self._reception.close()
             left = await self._dispatcher.drain(self._config.bot.shutdown_grace_seconds)
             await self._announcer.drain(left)
-            for task in tasks:
-                task.cancel()
+            await end(listening, tasks)  # Who was heard is answered while messages still go out.
         try:
             await self.database.write(lambda tx: settings.stop(tx, self._clock.now()))
         except StoreError as error:

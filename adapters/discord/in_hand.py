@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import discord
+
 #: So long a bot that stops waits for its last answers; Discord takes one in a fraction of it.
 ANSWER_SECONDS = 3.0
 
@@ -30,8 +32,12 @@ class InHand:
             if not self._count:
                 self._none.set()
 
-    async def ended(self) -> None:
-        """Return once everybody is answered, or has waited long enough."""
+    async def end(self, client: discord.AutoShardedClient) -> None:
+        """Hear nothing more; return once everybody is answered, or has waited long enough."""
+        shards = [each.disconnect() for each in client.shards.values()]
+        await asyncio.gather(*shards, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._none.wait()
+                # What was acknowledged just now is counted again before this goes on.
+                while self._count:
+                    await self._none.wait()

@@ -24,7 +24,8 @@ LOST = {10062, 40060, 10015, 50027, 10008, 10003, 50001, 50083}
 async def acknowledge(interaction: Interaction) -> bool:
     """Tell Discord in time that an answer comes, for this person only; False: it is nobody's."""
     try:
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        with interaction.client.in_hand.one():
+            await interaction.response.defer(ephemeral=True, thinking=True)
     except discord.HTTPException as error:
         age = (discord.utils.utcnow() - interaction.created_at).total_seconds()
         log.warning("discord.ack_lost", code=error.code, age=round(age, 1))

@@ -117,6 +117,7 @@ class Client(discord.AutoShardedClient):
         *,
         reads_messages: bool,
         may_identify: Callable[[], Awaitable[None]],
+        in_hand: InHand,
     ) -> None:
         intents = discord.Intents(
             guilds=True, guild_messages=True, dm_messages=True, guild_reactions=True
@@ -137,6 +138,7 @@ class Client(discord.AutoShardedClient):
         self._handler = handler
         self._places = places
         self._may_identify = may_identify
+        self.in_hand = in_hand
         self.forms = buttons.OpenForms()
         #: The shards that have a session now.
         self.online: set[int] = set()
@@ -305,6 +307,7 @@ class Session:
             self._wire,
             reads_messages=self.reads_messages,
             may_identify=self._may_identify,
+            in_hand=self.in_hand,
         )
         self.client = client
         try:
@@ -312,8 +315,7 @@ class Session:
                 try:
                     await self._stay(client)
                 except asyncio.CancelledError:
-                    # Nothing is heard any more, but what was can still be answered.
-                    await self.in_hand.ended()
+                    await self.in_hand.end(client)
                     raise
         finally:
             self.client = None
