@@ -18,6 +18,7 @@ from PIL import Image
 
 from adapters.discord import Settings, create
 from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.store import messages
 from tests.adapters.web.visitor import pages_in
 from tests.conftest import RunningBot, running, to_test_config
 from tests.discord_server import Channel, DiscordServer, Guild, Message, Person
@@ -64,6 +65,15 @@ class Community:
         async with asyncio.timeout(15):
             while not look():
                 self.later(**(by or {"seconds": 6}))
+                await asyncio.sleep(0.02)
+
+    async def until_kept(self, key: str) -> None:
+        """Let time run in steps until the bot knows where it posted that message."""
+        async with asyncio.timeout(15):
+            while (
+                await self.bot.app.database.read(lambda conn: messages.get(conn, key))
+            ).message is None:
+                self.later(seconds=6)
                 await asyncio.sleep(0.02)
 
     async def delete(self, person: Person, clip: Message) -> Message:

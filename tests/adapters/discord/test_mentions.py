@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.request import ClipFrame, ImageFrame, to_video
+from bot.store import messages
 from tests.adapters.discord.conftest import Community, LocalDiscord, picture
 from tests.adapters.discord.test_commands import all_jobs, deliver_again, finished, job_of
 from tests.discord_server import Intent, Message, Permission, Pings
@@ -169,6 +170,7 @@ async def test_a_reply_to_what_we_say_of_a_job_buys_no_clip_of_words_alone(
     status = await community.discord.wait_message(
         community.general, lambda each: "r-" in each.content
     )
+    await community.until_kept(messages.status_key(job_of(status)))
     said = await community.ana.say(
         community.general, f"{ray(community)} make it snow", reply_to=status
     )

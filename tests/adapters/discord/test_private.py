@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -237,16 +236,6 @@ async def test_a_private_request_whose_first_answer_was_closed_goes_on_directly(
     assert community.discord.said(community.general) == []
 
 
-async def until_kept(community: Community, key: str) -> None:
-    """Let time run until the bot knows where it posted that message."""
-    async with asyncio.timeout(15):
-        while (
-            await community.bot.app.database.read(lambda conn: messages.get(conn, key))
-        ).message is None:
-            community.later(seconds=6)
-            await asyncio.sleep(0.02)
-
-
 async def test_what_is_told_directly_is_told_once_although_its_answer_is_lost(
     community: Community,
 ) -> None:
@@ -256,7 +245,7 @@ async def test_what_is_told_directly_is_told_once_although_its_answer_is_lost(
     await community.ana.slash("ray create", prompt="a secret fox", private=True)
     await community.bot.simulator.wait_for_creates(1)
     [job] = await all_jobs(community)
-    await until_kept(community, messages.status_key(job.id))
+    await community.until_kept(messages.status_key(job.id))
     [generation] = community.bot.simulator.generations.values()
     await community.bot.simulator.finish(generation.id)
     await finished(community, community.ana.dm)
@@ -296,7 +285,7 @@ async def test_a_private_last_word_comes_directly_although_an_answer_is_lost(
     [generation] = community.bot.simulator.generations.values()
     await community.bot.simulator.fail(generation.id, "Prompt not allowed by moderation")
     await community.bot.until(job_of(status), JobState.FAILED)
-    await until_kept(community, messages.last_key(job_of(status)))
+    await community.until_kept(messages.last_key(job_of(status)))
     told = await told_directly(community, job_of(status))
     assert "Nothing was charged" in told.content
     assert community.discord.said(community.ana.dm) == [told]
