@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -21,6 +22,8 @@ _SCALES = (1.0, 0.75, 0.5, 0.375, 0.25)
 #: Below this many bits for each pixel of each frame a smaller picture looks better.
 _LEAST_BITS = 0.04
 _LEAST_SIDE = 160
+#: Frames a second beyond which nothing is made: what declares them lies about its length.
+_SLOWEST, _FASTEST = 0.5, 1000
 _FAST_START = {"movflags": "+faststart"}
 _FIRST_GUESS = 0.92
 _NEXT_GUESS = 0.8
@@ -48,13 +51,16 @@ def probe_clip(*, source: str) -> dict[str, Any]:
         packets = _walk(container, stream)
         if stream.frames and packets.count != stream.frames:
             raise Unusable(f"The clip declares {stream.frames} frames and holds {packets.count}.")
+        seconds = _seconds(stream, packets.count)
+        if not _SLOWEST <= packets.count / seconds <= _FASTEST:
+            raise Unusable(f"The clip's {packets.count} frames are said to last {seconds:g} s.")
         first = _first(container, stream)
         _last(container, stream, packets)
         return {
             "width": first.width,
             "height": first.height,
             "frames": packets.count,
-            "seconds": round(_seconds(stream, packets.count), 3),
+            "seconds": round(seconds, 3),
         }
 
 
@@ -79,7 +85,7 @@ def reencode(*, source: str, target: str, max_bytes: int) -> dict[str, Any]:
         seconds = _seconds(stream, stream.frames or _walk(container, stream).count)
         rate = stream.average_rate or Fraction(24)
         width, height = stream.codec_context.width, stream.codec_context.height
-        sound = sum(each.bit_rate or 0 for each in container.streams.audio)
+        sound = sum(each.bit_rate or 0 for each in _sounds(container))
     bits = max_bytes * 8 / seconds * _FIRST_GUESS - sound
     for scale in _SCALES:
         size = _even(width * scale), _even(height * scale)
@@ -157,14 +163,28 @@ def _draw_anew(sources: list[str], target: str) -> None:
 def _opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open as MP4 and nothing else: a playlist format could name other files or hosts."""
     try:
-        with av.open(source, format="mov") as container:
+        # What it says of itself is not read, so it may be in any writing.
+        with av.open(source, format="mov", metadata_errors="replace") as container:
             if not container.streams.video:
                 raise Unusable("The file holds no video.")
-            yield container, container.streams.video[0]
+            stream = container.streams.video[0]
+            if not _has_decoder(stream):
+                raise Unusable("The clip is in a format that cannot be read.")
+            yield container, stream
     except (av.FFmpegError, EOFError) as error:
         if is_of_disk(error):
             raise
         raise Unusable("The clip cannot be read as MP4; it is damaged or incomplete.") from error
+
+
+def _has_decoder(stream: VideoStream | AudioStream) -> bool:
+    """Whether FFmpeg knows its format; PyAV's types say that it always does."""
+    return getattr(stream, "codec_context", None) is not None
+
+
+def _sounds(container: InputContainer) -> list[AudioStream]:
+    """The sounds that can be kept."""
+    return [each for each in container.streams.audio if _has_decoder(each)]
 
 
 def _walk(container: InputContainer, stream: VideoStream) -> _Packets:
@@ -224,9 +244,7 @@ def _encode(source: str, target: str, *, size: tuple[int, int], bits: int) -> No
         av.open(target, "w", format="mp4", options=_FAST_START) as output,
     ):
         video = _video_stream(output, stream, size=size, bits=bits)
-        sounds = {
-            each.index: output.add_stream_from_template(each) for each in container.streams.audio
-        }
+        sounds = {each.index: output.add_stream_from_template(each) for each in _sounds(container)}
         for packet in container.demux():
             if packet.stream.index in sounds and packet.dts is not None:
                 packet.stream = sounds[packet.stream.index]
