@@ -170,6 +170,7 @@ class Form(ui.Modal):
             custom_id=f"{FORM}{mark}:{secrets.token_hex(8)}",
         )
         self._on_filled = on_filled
+        self._pictures = [each.value for each in pictures]
         self._picture = to_select(pictures)
         self._size = to_select(sizes)
         asked = "What does the picture show?" if is_still else "What happens in the clip?"
@@ -192,11 +193,12 @@ class Form(ui.Modal):
     async def on_submit(self, interaction: Interaction) -> None:
         """Pass on what was filled in."""
         chosen, sizes = self._picture.values, self._size.values
+        known = bool(chosen) and chosen[0] in self._pictures
         filled = Filled(
             prompt=self._prompt.value,
             size=sizes[0] if sizes else "",
             flags=self._flags.value,
-            picture=int(chosen[0]) if chosen else 0,
+            picture=self._pictures.index(chosen[0]) if known else 0,
             end_frame=self._end.values[0] if self._end.values else None,
         )
         await self._on_filled(interaction, filled)

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from bot.dialects import agents_api, comfy_graph, dream_machine, fal_queue, pred
 from bot.dialects import one_answer as single
 from bot.dialects.dream_machine_deeds import has_moved, is_source
 from bot.ports import FrameHandle, Generation
-from bot.providers import comfy_router, fal, luma, luma_agents, mindstudio, replicate
+from bot.providers import comfy_router, comfyui, fal, luma, luma_agents, mindstudio, replicate
 from bot.refs import GenerationId
 from tests.bot.providers.test_luma import to_submission
 from tests.fakes import MovableClock
@@ -78,12 +79,14 @@ READERS: dict[str, tuple[Read, list[Any]]] = {
     ),
     "one answer, words": (single.read_words, [{"error": {"message": "no"}}]),
 }
-ERRORS = {
+ERRORS: dict[str, tuple[Callable[[httpx.Response], errors.ProviderError], str]] = {
     "luma": (luma.read_error, "luma/error*.json"),
     "luma_agents": (luma_agents.read_error, "luma_agents/error*.json"),
     "replicate": (replicate.read_error, "replicate/*.json"),
     "fal": (fal.read_error, "fal/error*.json"),
     "comfy_router": (comfy_router.read_error, "comfy_router/error*.json"),
+    "comfyui": (comfyui.read_error, "comfyui/*.json"),
+    "one answer": (partial(single.read_error, title="X", name="x"), "luma/error*.json"),
 }
 PROVIDERS = [each.name for each in pkgutil.iter_modules(bot.providers.__path__)]
 

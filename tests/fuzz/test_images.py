@@ -56,6 +56,12 @@ def test_a_head_is_sniffed(content: bytes) -> None:
     assert set(kinds) <= {*KINDS}
 
 
+@pytest.fixture(autouse=True)
+def _leave_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this process: what reads a picture in the bot sets its own, and ends with it."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+
 # In the bot a child process reads one file and ends, and whatever it left open with it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @few

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from slack_sdk.errors import SlackApiError
 from slack_sdk.signature import SignatureVerifier
 
-from adapters.slack import buttons, filled, parse
+from adapters.slack import act_forms, buttons, filled, more, parse
 from adapters.slack.addresses import Account
 from adapters.slack.app import to_app
 from adapters.slack.calls import is_signed, to_request, to_routes
 from adapters.slack.events import SlackEvent, action_ids, read, read_files, read_kept
 from adapters.slack.people import to_person
+from adapters.slack.refusals import read_refusal
+from bot.errors import InvalidRequest
 from bot.ports import WebCall
 from bot.request import Requester
 from tests.fuzz import few, fuzz
@@ -47,9 +51,29 @@ STATE = {
         "start": {"start": {"type": "file_input", "files": [FILE]}},
         "draft": {"draft": {"selected_options": [{"value": "draft"}]}},
         "where": {"where": {"selected_conversation": "C1"}},
+        "shots": {"shots": {"type": "plain_text_input", "value": "a fox\nit runs"}},
+        "choice": {"choice": {"selected_option": {"value": "1080p"}}},
+        "other": {"other": {"type": "plain_text_input", "value": "`R-0abcd12345`"}},
+        "without": {"without": {"type": "plain_text_input", "value": "voices"}},
+        "reason": {"reason": {"type": "plain_text_input", "value": "It shows me."}},
+        "end": {"end": {"type": "file_input", "files": [FILE]}},
     }
 }
-VIEW = {"id": "V1", "type": "modal", "callback_id": "create", "private_metadata": PLACE}
+VIEW = {"id": "V1", "type": "modal", "callback_id": filled.CREATE, "private_metadata": PLACE}
+#: The forms that are about a clip: what each is called, and what its place says is done.
+OF_CLIPS = ((act_forms.DEED, "join"), (act_forms.DEED, "audio"), (more.REPORTING, ""))
+
+
+def about_a_clip(callback: str, act: str) -> dict[str, Any]:
+    place = filled.write_place(filled.Place(channel="C1", job=JOB, act=act))
+    return {**VIEW, "callback_id": callback, "private_metadata": place, "state": STATE}
+
+
+VIEWS = (
+    {**VIEW, "state": STATE},
+    {**VIEW, "callback_id": filled.STORY, "state": STATE},
+    *(about_a_clip(*each) for each in OF_CLIPS),
+)
 
 
 def event(kind: str, /, **more: Any) -> dict[str, Any]:
@@ -89,12 +113,15 @@ PAYLOADS: tuple[dict[str, Any], ...] = (
         "actions": [{"action_id": f"ray:edit:{JOB}", "action_ts": "12.1"}],
         "view": {**VIEW, "state": STATE},
     },
-    {
-        **COMMON,
-        "type": "view_submission",
-        "view": {**VIEW, "state": STATE},
-        "response_urls": [{"channel_id": "C1", "response_url": "https://hooks.slack.com/x"}],
-    },
+    *(
+        {
+            **COMMON,
+            "type": "view_submission",
+            "view": view,
+            "response_urls": [{"channel_id": "C1", "response_url": "https://hooks.slack.com/x"}],
+        }
+        for view in VIEWS
+    ),
     {**COMMON, "type": "message_action", "callback_id": "animate", "message": MESSAGE},
     {**COMMON, "type": "shortcut", "callback_id": "create"},
 )
@@ -128,12 +155,50 @@ def _attend(heard: SlackEvent) -> None:
     tried(lambda: parse.to_placed(heard))
     tried(lambda: parse.to_frames("T1", heard.files or ()))
     tried(lambda: parse.to_text(heard.text, own="U0BOT"))
-    for reader in (filled.read_view, filled.read_story, filled.errors_of, filled.read_settings):
-        tried(lambda reader=reader: reader(heard.view))  # type: ignore[misc]  # One of several.
-    tried(lambda: filled.where_of(heard.view))
+    _attend_to_form(heard.view)
     tried(lambda: buttons.clip_of(action_ids(heard.message)))
     shown = heard.message.get("files")
     tried(lambda: read_files(shown if isinstance(shown, list) else ()))
+
+
+FORMS: tuple[Callable[[dict[str, Any]], Any], ...] = (
+    *(filled.read_view, filled.read_story, filled.read_settings, filled.where_of),
+    *(act_forms.read_deed, more.read_reason),
+)
+
+
+def _attend_to_form(view: Mapping[str, Any]) -> None:
+    """What is asked of any form; what is wrong in it is said at a field, and never raised."""
+    for read_form in FORMS:
+        tried(lambda read_form=read_form: read_form(dict(view)))  # type: ignore[misc]
+    with bounded():
+        wrong = filled.errors_of(view) | act_forms.errors_of(view)
+        wrong |= filled.story_errors(view, _check_shots)
+        assert all(isinstance(each, str) for pair in wrong.items() for each in pair)
+    for each in action_ids({"blocks": view.get("blocks")}):
+        tried(lambda each=each: buttons.read_action(each))  # type: ignore[misc]
+
+
+def _check_shots(shots: Sequence[str]) -> None:
+    if len(shots) < 2:
+        raise InvalidRequest("A film has two shots at least.")
+
+
+@fuzz
+@given(spoilt(*VIEWS))
+def test_a_filled_form_is_read_or_refused(view: Any) -> None:
+    if isinstance(view, dict):
+        _attend_to_form(view)
+
+
+@fuzz
+@given(spoilt({"ok": False, "error": "ratelimited", "needed": "chat:write"}), texts)
+def test_a_refusal_of_slack_is_read(told: Any, after: str) -> None:
+    answer = SimpleNamespace(data=told, headers={"Retry-After": after}, status_code=429)
+    with bounded():
+        refused = read_refusal(SlackApiError("no", answer))  # type: ignore[no-untyped-call]
+        assert isinstance(refused.code, str)
+        assert refused.is_pause in (True, False)
 
 
 @fuzz

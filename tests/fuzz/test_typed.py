@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters import admin_text, verbs, work_text
-from adapters.command_text import Draft, format_draft, parse, read_link, to_work
+from adapters import admin_text, own_place, verbs, work_text
+from adapters.command_text import Draft, format_draft, parse, parse_prompt, read_link, to_work
 from adapters.discord import drafts
 from adapters.discord import parse as discord_parse
 from adapters.discord.commands import Options
+from adapters.names import parse_named
+from adapters.opinions import read_opinion
+from adapters.slack import admin as slack_admin
 from adapters.slack import parse as slack_parse
 from adapters.terminal import parse as terminal_parse
 from bot.text import clean
@@ -57,13 +62,18 @@ WORDS = phrases(
     *("admin", "limits", "words", "grant", "@ana", "5 USD", "forget me", "redo", "finish", "3"),
 )
 
+READERS: tuple[Callable[[str], object], ...] = (
+    *(parse, parse_prompt, read_link, read_opinion, own_place.read_admin, slack_admin.read_admin),
+    *(terminal_parse.read_line, verbs.read_verb, work_text.read_verb),
+)
+
 
 @fuzz
 @given(WORDS)
 def test_a_typed_line_is_understood_or_refused_with_a_sentence(text: str) -> None:
-    for read in (parse, terminal_parse.read_line, verbs.read_verb, work_text.read_verb):
+    for read in READERS:
         tried(lambda read=read: read(text))  # type: ignore[misc]  # One of several readers.
-    tried(lambda: read_link(text))
+    tried(lambda: parse_named(f"{text} Ana", text))
     draft = tried(lambda: parse(text))
     if isinstance(draft, Draft):
         assert parse(format_draft(draft)) == draft
