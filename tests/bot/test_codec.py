@@ -467,6 +467,33 @@ async def test_damaged_pictures_are_noticed_at_both_ends(
         await codec.probe_clip(clip)
 
 
+async def test_what_a_clip_says_of_itself_may_be_in_any_writing(codec: Codec, clip: Path) -> None:
+    write(clip, read(clip).replace(b"Lavf", b"\xe9\xffvf"))
+
+    assert (await codec.probe_clip(clip)).frames == 25
+
+
+async def test_a_sound_that_nobody_can_read_is_left_out(codec: Codec, clip: Path) -> None:
+    content = rendered.clip(400, 224, frames=6, noise=range(6), has_sound=True)
+    write(clip, content.replace(b"mp4a", b"xxxx").replace(b"esds", b"xxxx"))
+    small = clip.with_name("small.mp4")
+
+    assert (await codec.reencode(clip, small, max_bytes=len(content) // 2)).frames == 6
+    with av.open(str(small)) as made:
+        assert len(made.streams.audio) == 0
+
+
+async def test_a_clip_that_lies_about_its_length_is_broken(codec: Codec, clip: Path) -> None:
+    content = bytearray(read(clip).replace(b"edts", b"free"))
+    # Its ticks in a second stand behind two times.
+    at = content.index(b"mdhd") + 16
+    content[at : at + 4] = (1).to_bytes(4)
+    write(clip, bytes(content))
+
+    with pytest.raises(ClipBroken, match="25 frames are said to last"):
+        await codec.probe_clip(clip)
+
+
 async def test_another_codec_is_named(codec: Codec, clip: Path) -> None:
     write(clip, rendered.clip(codec="mpeg4"))
 
