@@ -9,17 +9,19 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from bot.log import setup_logging
+from bot.simulator import SimulatorSettings
 from tests.discord_server.application import TOKEN
 
 #: What tests ask for, and hold back from nobody but the log.
-WORDS = ("a red fox", "slow zoom", "slow push")
+WORDS = ("a red fox", "fox number", "slow zoom", "slow push")
 SECRETS = re.compile(
     "|".join(
         (
             re.escape(TOKEN),
+            re.escape(SimulatorSettings().api_key),
             r"xox[a-z]-\w",
             r"xapp-\w",
             r"aW50ZXJhY3Rpb24[\w-]",  # The token of an interaction.
@@ -65,21 +67,34 @@ def read_logs(fmt: Format | None = None) -> Iterator[io.StringIO]:
     assert found_in(said.getvalue()) == []
 
 
-def life_of(job_id: str, log: str, *others: str) -> list[str]:
-    """What happened in a job's life, from its acceptance to its clip; each line names the job.
+def life_of(job_id: str, log: str, *others: str, end: str = "delivered") -> list[str]:
+    """What happened in a job's life, from its acceptance to its end; each line names the job.
 
-    And its generation, once there is one. `others` are the jobs beside it.
+    And its generation, from when there is one. `others` are the jobs beside it.
     """
     lines = [json.loads(line) for line in log.splitlines()]
     lines = [line for line in lines if line.get("job") not in others]
     events = [line["event"] for line in lines]
-    begin, end = events.index("job.accepted"), events.index("job.delivered")
-    life = [line for line in lines[begin : end + 1] if line["event"] not in OF_THE_HOUSE]
+    begin, last = events.index("job.accepted"), events.index(f"job.{end}")
+    life = [line for line in lines[begin : last + 1] if line["event"] not in OF_THE_HOUSE]
     assert [line for line in life if line.get("job") != job_id] == []
-    known = [line["event"] for line in life].index("job.generating")
-    generation = life[known]["generation"]
-    knowing = [line for line in life[known:] if line["event"] != UNKNOWING]
+    told = [line["event"] for line in life]
+    if "job.generating" in told:
+        _names_its_generation(life[told.index("job.generating") :])
+    if end == "delivered":
+        states = [line["event"] for line in life if "was" in line]
+        assert states[-4:] == [f"job.{each}" for each in WAY]
+    return told
+
+
+def _names_its_generation(life: list[dict[str, Any]]) -> None:
+    """Each of these lines, of which the first is the one that brings it."""
+    generation = life[0]["generation"]
+    knowing = [line for line in life if line["event"] != UNKNOWING]
     assert [line for line in knowing if line.get("generation") != generation] == []
-    states = [line["event"] for line in life if "was" in line]
-    assert states[-4:] == [f"job.{each}" for each in WAY]
-    return [line["event"] for line in life]
+
+
+def lines_about(event: str, log: str) -> list[dict[str, Any]]:
+    """The lines of one event, as they were logged in JSON."""
+    lines: list[dict[str, Any]] = [json.loads(line) for line in log.splitlines()]
+    return [line for line in lines if line["event"] == event]

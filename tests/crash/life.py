@@ -61,7 +61,7 @@ def live(orders: Orders) -> None:
     if orders.chat == "naive":
         asyncio.run(NaiveBot(folder, orders.settings, points.cross).run())
         return
-    setup_logging("warning", stream=(folder / "bot.log").open("a"))
+    setup_logging("debug", stream=(folder / "bot.log").open("a"))
     watch(points)
     if orders.is_shared:
         watch_nudges(points)

@@ -21,6 +21,7 @@ from tests.crash.life import PATIENCE_SECONDS, Orders, live
 from tests.crash.points import Where
 from tests.discord_server import DiscordServer
 from tests.discord_server import Person as DiscordPerson
+from tests.secrecy import found_in
 from tests.slack_server import Person as SlackPerson
 from tests.slack_server import SlackServer, Team
 
@@ -140,8 +141,8 @@ class World(ABC):
         What was in doubt twice is not sent a third time: the operator is asked.
         """
         if kills > 1 and self.books.read("SELECT state FROM jobs") == [("uncertain",)]:
-            return self.wrong_outside(count=0) + self._broken_books()
-        return self.wrong_outside() + self._wrong_in_the_books()
+            return self.wrong_outside(count=0) + self._broken_books() + self._told_in_the_log()
+        return self.wrong_outside() + self._wrong_in_the_books() + self._told_in_the_log()
 
     def wrong_outside(self, *, count: int = 1) -> list[str]:
         """What Luma and the people in the chat could tell: so many generations, and clips."""
@@ -161,6 +162,11 @@ class World(ABC):
         if rows != [("delivered", 1)]:
             found.append(f"jobs: {rows}")
         return found + self._broken_books()
+
+    def _told_in_the_log(self) -> list[str]:
+        """What the log of any life shows that none may."""
+        told = found_in((self.folder / "bot.log").read_text("utf-8"))
+        return [f"{len(told)} lines of the log tell secrets or words"] if told else []
 
     def _broken_books(self) -> list[str]:
         broken = self.books.broken_invariants()

@@ -100,7 +100,7 @@ PRELOADED = (migrations,)
 def live(orders: Orders) -> None:
     """Be the bot until every job has ended, or until the boundary."""
     boundaries = Boundaries(orders)
-    setup_logging("error", stream=(Path(orders.folder) / "bot.log").open("a"))
+    setup_logging("debug", stream=(Path(orders.folder) / "bot.log").open("a"))
     _wrap(Database, "_write_batch", boundaries)
     _wrap_async(Luma, "submit", boundaries)
     asyncio.run(_live(orders, boundaries))

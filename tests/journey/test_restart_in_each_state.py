@@ -27,6 +27,7 @@ from tests.fakes import to_request
 from tests.journey import crashing
 from tests.ports import free_port
 from tests.rendered import png
+from tests.secrecy import found_in
 
 SHARES = 8
 
@@ -51,9 +52,9 @@ class World:
         image = folder / "lake.png"
         image.write_bytes(png(320, 240))
         frame = ImageFrame(attachment=Attachment(adapter="recording", id=str(image)))
-        self.request = to_request("a fox", key="k1", start_frame=frame.model_dump())
+        self.request = to_request("a red fox", key="k1", start_frame=frame.model_dump())
         if kind == "image":
-            still = ImageWork(prompt="a fox", typed=frozenset({"prompt"}))
+            still = ImageWork(prompt="a red fox", typed=frozenset({"prompt"}))
             self.request = to_request(key="k1").model_copy(update={"work": still})
 
     def orders(self, **changes: Any) -> crashing.Orders:
@@ -71,12 +72,13 @@ class World:
         return int(kept.read_text())
 
     async def live(self, orders: crashing.Orders) -> int | None:
-        """One life of the bot; returns its exit code (minus nine when it was killed)."""
+        """One life of the bot, whose log tells nothing; its exit code, minus nine: killed."""
         child = self._processes.Process(target=crashing.live, args=(orders,))
         child.start()
         await asyncio.to_thread(child.join, 18)
         if child.is_alive():
             child.kill()
+        assert found_in((self.folder / "bot.log").read_text("utf-8")) == []
         return child.exitcode
 
     def check(self) -> None:

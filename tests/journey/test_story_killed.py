@@ -31,7 +31,7 @@ class Theatre(World):
         folder.mkdir()
         (folder / "boundaries.log").touch()
         super().__init__(folder, simulator, processes, "video")
-        work = StoryWork(shots=("a fox wakes up", "the fox runs", "the fox sleeps"))
+        work = StoryWork(shots=("a red fox wakes up", "a red fox runs", "a red fox sleeps"))
         self.request = self.request.model_copy(update={"work": work})
         self.service = simulator
 

@@ -322,7 +322,7 @@ def to_tables(
         "bot": {
             "database_url": database,
             "data_dir": str(folder / "data"),
-            "secret_key": "0123456789abcdef" * 4,
+            "secret_key": "a-very-private-key-of-all-processes",
             "single_host": True,
             "public_port": 0,
             "private_port": 0,

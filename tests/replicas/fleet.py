@@ -14,6 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tests.secrecy import found_in
+
 LOOK_SECONDS = 0.02
 #: On a busy machine.
 START_SECONDS = 60
@@ -185,7 +187,7 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(folder: Path, tables: Mapping[str, Any]) -> AsyncIterator[Fleet]:
-    """No process of it outlives the block."""
+    """No process of it outlives the block, and the log of none shows what none may."""
     found = Fleet(folder, tables)
     try:
         yield found
@@ -195,6 +197,8 @@ async def fleet(folder: Path, tables: Mapping[str, Any]) -> AsyncIterator[Fleet]
             await each.process.wait()
         for each in found.all:
             each.close()
+    told = [line for each in found.all for line in found_in(each.log.read_text("utf-8"))]
+    assert told == [], "no log may show a secret, nor what people wrote"
 
 
 def environment() -> dict[str, str]:
