@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.clock import Clock
 from bot.errors import StoreError
@@ -31,10 +31,14 @@ IN_DOUBT = (JobState.SUBMITTING, JobState.UNCERTAIN)
 
 @dataclass(frozen=True, kw_only=True)
 class Hint:
-    """A callback's claim: something happened to the attempt with this secret."""
+    """A callback's claim: something happened to the attempt with this secret.
+
+    `job_id` is whose attempt that is, once it is found.
+    """
 
     token_hash: str
     generation: Generation
+    job_id: JobId | None = None
 
 
 class Callbacks:
@@ -77,7 +81,7 @@ class Callbacks:
         self._tries[hint.token_hash] += 1
         tries = self._tries[hint.token_hash]
         if tries > TRIES or len(self._put_off) >= AT_ONCE:
-            log.warning("callback.given_up", generation=hint.generation.id)
+            log.warning("callback.given_up", job=hint.job_id, generation=hint.generation.id)
             del self._tries[hint.token_hash]
             return
         pause = min(2.0 ** min(tries, 10), LONGEST_PAUSE)
@@ -110,8 +114,8 @@ class Callbacks:
         calls: dict[GenerationId, Hint] = {}
         for hint, attempt in zip(hints.values(), found, strict=True):
             claimed = self._claim(hint, attempt)
-            if claimed is not None:
-                calls[claimed] = hint
+            if attempt is not None and claimed is not None:
+                calls[claimed] = replace(hint, job_id=attempt.submission.job_id)
         return calls
 
     def _newest(self) -> dict[str, Hint]:
@@ -134,14 +138,15 @@ class Callbacks:
     async def adopt(self, hint: Hint, seen: Generation) -> Job | None:
         """Give a lost generation to its job, or report it as orphaned; the job if it now runs."""
         if seen.token_hash not in (None, hint.token_hash):
-            log.warning("callback.unknown")
+            log.warning("callback.unknown", job=hint.job_id, generation=seen.id)
             return None
         try:
             job = await self._database.write(
                 lambda tx: self._adopt_or_report(tx, hint.token_hash, seen)
             )
         except StoreError as error:
-            log.warning("callback.not_taken", cause=error.sentence, generation=seen.id)
+            told = {"job": hint.job_id, "generation": seen.id, "cause": error.sentence}
+            log.warning("callback.not_taken", **told)
             self.put_off(hint)
             return None
         self._tries.pop(hint.token_hash, None)
@@ -164,6 +169,7 @@ class Callbacks:
             tx.after_commit(lambda: self._announce(job.id))
             return adopted
         attempts.finish(tx, job.id, sent.attempt, "orphan", seen.id)
+        tx.after_commit(lambda: log.warning("callback.orphan", job=job.id, generation=seen.id))
         settings.note_operator(
             tx,
             f"orphan:{seen.id}",

@@ -28,6 +28,7 @@ from tests.conftest import RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter
 from tests.ports import free_port
 from tests.postgres import postgres_database
+from tests.secrecy import lines_about, read_logs
 
 LIST, ONE = "GET /generations", "GET /generations/{id}"
 
@@ -251,8 +252,11 @@ def test_a_call_that_cannot_be_looked_into_is_tried_ever_later_and_given_up_in_t
         calls._hints.clear()
     assert [round(each) for each in pauses[:4]] == [2, 4, 8, 16]
     assert timedelta(days=2) < timedelta(seconds=sum(pauses)) < timedelta(days=4)
-    calls.put_off(Hint(token_hash="secret", generation=seen))
+    with read_logs("json") as said:
+        calls.put_off(Hint(token_hash="secret", generation=seen, job_id=JobId("r-0abcd12345")))
     assert calls.next_at == math.inf
+    [line] = lines_about("callback.given_up", said.getvalue())
+    assert (line["job"], line["generation"]) == ("r-0abcd12345", "g")
 
 
 # ---- several processes ------------------------------------------------------------------------

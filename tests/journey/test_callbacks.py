@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from io import StringIO
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from bot.job import JobState
 from bot.store import settings
 from tests.conftest import RunningBot
 from tests.ports import free_port
+from tests.secrecy import lines_about, read_logs
 
 
 @pytest.fixture
@@ -25,6 +27,12 @@ async def called(start_bot: Callable[..., Any]) -> RunningBot:
         bot={"public_port": port, "public_url": f"http://127.0.0.1:{port}"},
     )
     return bot
+
+
+@pytest.fixture
+def said() -> Iterator[StringIO]:
+    with read_logs("json") as log:
+        yield log
 
 
 async def _finish(bot: RunningBot) -> None:
@@ -68,7 +76,9 @@ async def test_a_callback_brings_back_a_lost_reply(called: RunningBot) -> None:
     await called.check_books()
 
 
-async def test_a_late_generation_of_a_given_up_attempt_is_reported(called: RunningBot) -> None:
+async def test_a_late_generation_of_a_given_up_attempt_is_reported(
+    said: StringIO, called: RunningBot
+) -> None:
     """The first attempt was absent from the list and sent again, and then turns up after all."""
     called.simulator.faults.hide_new(lists=10)
     called.simulator.faults.break_callback("lost")
@@ -84,9 +94,11 @@ async def test_a_late_generation_of_a_given_up_attempt_is_reported(called: Runni
         await called.simulator.finish(generation.id)
     await called.delivered(job_id)
     async with asyncio.timeout(15):
-        while not await _orphans(called):
+        while not (orphans := await _orphans(called)):
             await asyncio.sleep(0.02)
     assert len(called.chat.clips()) == 1
+    [line] = lines_about("callback.orphan", said.getvalue())
+    assert (line["job"], f"orphan:{line['generation']}") == (job_id, *orphans)
     await called.check_books()
 
 

@@ -22,6 +22,7 @@ from bot.store.database import Tx
 from bot.store.schema import operator_notices
 from tests.conftest import KEY, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
+from tests.secrecy import lines_about, read_logs
 
 
 async def finish_all(bot: RunningBot) -> None:
@@ -391,12 +392,18 @@ async def test_an_answer_waits_for_a_database_that_is_away(
         return await write(work)
 
     monkeypatch.setattr(bot.app.database, "write", away)
-    job_id = await bot.ask()
-    async with asyncio.timeout(15):
-        while (job := await bot.job(job_id)).state is not JobState.GENERATING:
-            bot.clock.move(seconds=0.5)
-            await asyncio.sleep(0.01)
+    with read_logs("json") as said:
+        job_id = await bot.ask()
+        async with asyncio.timeout(15):
+            while (job := await bot.job(job_id)).state is not JobState.GENERATING:
+                bot.clock.move(seconds=0.5)
+                await asyncio.sleep(0.01)
     assert (job.attempt, refused) == (1, 3)
+    waited = lines_about("job.answer_waits", said.getvalue())
+    assert waited
+    # What was paid can be found although no row knows it yet.
+    told = {(each["job"], each.get("generation")) for each in waited}
+    assert told == {(job_id, *bot.simulator.generations)}
     await finish_all(bot)
     await bot.delivered(job_id)
     assert len(bot.simulator.generations) == 1
