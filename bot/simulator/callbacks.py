@@ -37,8 +37,10 @@ class Callbacks:
         self._faults = faults
         self._on_attempt = on_attempt
         self.attempts: list[Attempt] = []
+        #: By address: what is sent only after the next one.
+        self._held: dict[str, list[Call]] = {}
 
-    async def send(self, call: Call) -> None:
+    async def send(self, call: Call, *, is_last: bool) -> None:
         """Deliver one callback, spoiled if a fault was planned for it."""
         fault: CallbackFault | None = self._faults.take_callback()
         match fault:
@@ -52,8 +54,15 @@ class Callbacks:
             case "forged":
                 await self._deliver(replace(call, body=forged(call.body)))
                 await self._deliver(call)
+            case "reordered" if not is_last:
+                self._held.setdefault(call.url, []).append(call)
+                return
+            case "reordered":
+                await self._deliver(call)
             case _:
                 assert_never(fault)
+        for late in self._held.pop(call.url, []):
+            await self._deliver(late)
 
     async def _deliver(self, call: Call) -> None:
         for number in range(1 + RETRIES):

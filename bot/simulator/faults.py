@@ -18,8 +18,8 @@ Operation = Literal[
 #: short, long: fewer, or more, bytes announced than sent. stalled: half, then silence.
 ClipFault = Literal["garbage", "empty", "html", "missing", "cut", "short", "long", "stalled"]
 #: duplicated: sent twice. forged: before the true one, a finished state with a foreign clip.
-#: lost: never sent.
-CallbackFault = Literal["duplicated", "forged", "lost"]
+#: lost: never sent. reordered: sent after the next one of its generation; the last has none.
+CallbackFault = Literal["duplicated", "forged", "lost", "reordered"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -248,7 +248,7 @@ class Simulator:
     def _move(self, generation: Generation, state: State) -> None:
         generation.state = state
         if state != "queued" and (call := self.face.callback(generation)) is not None:
-            self._spawn(self._callbacks.send(call))
+            self._spawn(self._callbacks.send(call, is_last=generation.is_over))
         self.notify()
 
     # ---- pictures ------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,19 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from bot.errors import BotError, DeliveryError, DeliveryUnavailable
-from bot.job import JobState
+from bot.job import Job, JobState
 from bot.notices import Notice
+from bot.operations import ResolveHow
 from bot.ports import Memo
-from bot.refs import JobId, MessageRef, ThreadRef
+from bot.refs import GenerationId, JobId, MessageRef, ThreadRef
 from bot.simulator import Faults, Simulator
 from bot.simulator.account import Generation
-from bot.store import jobs
+from bot.steps.delivery import BROKEN_FETCHES
+from bot.store import attempts, jobs
+from bot.store.attempts import Attempt
 from bot.store.schema import jobs as table
-from tests.conftest import MANUAL, RunningBot, running, to_test_config
+from bot.watching.callbacks import token_hash
+from tests.conftest import KEY, MANUAL, RunningBot, running, to_test_config
 from tests.crash.books import Book, Kind, PostgresBook, book
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 from tests.ports import free_port
@@ -39,15 +44,18 @@ SHARED_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "2"))
 
 Step = tuple[str, int]
 OFTEN = ("ask", "finish", "cancel", "retry", "wait")
-AT_TIMES = (
-    *("fail", "restart", "lose reply", "lose request", "server error", "haste", "break clip"),
-    *("callback twice", "callback lost", "callback forged", "chat away", "chat silent"),
-    "clock back",
+TROUBLE = (
+    *("lose reply", "lose all", "lose request", "server error", "haste", "callback twice"),
+    *("callback lost", "callback forged", "callback late", "chat away", "chat silent"),
 )
+AT_TIMES = (*TROUBLE, "fail", "restart", "new key", "break clip", "clock back")
 one_step = st.tuples(st.sampled_from(OFTEN * 3 + AT_TIMES), st.integers(0, REQUESTS - 1))
-#: Two were asked for before anything else happens.
-steps = st.lists(one_step, min_size=6, max_size=24).map(
-    lambda more: [("ask", 0), ("ask", 1), *more]
+one_trouble = st.tuples(st.sampled_from(TROUBLE), st.integers(0, REQUESTS - 1))
+#: Two are asked for, into some trouble or none, before anything else happens.
+steps = st.builds(
+    lambda first, more: [*first, ("ask", 0), ("ask", 1), *more],
+    st.lists(one_trouble, max_size=3),
+    st.lists(one_step, min_size=6, max_size=24),
 )
 
 
@@ -96,25 +104,27 @@ class World:
         self.chat = LossyChat()
         self.clock = SharedClock(book) if isinstance(book, PostgresBook) else MovableClock()
         port = free_port()
-        self._config = to_test_config(
-            folder,
-            simulator,
-            bot={
-                "public_port": port,
-                "public_url": f"http://127.0.0.1:{port}",
-                "database_url": book.url,
-                "single_host": not book.can_hurry,
-            },
-        )
+        self._folder = folder
+        self._table = {
+            "public_port": port,
+            "public_url": f"http://127.0.0.1:{port}",
+            "database_url": book.url,
+            "single_host": not book.can_hurry,
+        }
         #: A nudge goes round by way of the database.
         self._pause = 0.01 if book.can_hurry else 0.1
         self.asked: dict[int, JobId] = {}
-        self.tries = 0
+        self.asked_again: list[JobId] = []
+        self.taken_back: set[JobId] = set()
+        self.resolved: dict[JobId, ResolveHow] = {}
+        self.keys = self.broken = self.tries = 0
         self.bot: RunningBot
         self._life = AsyncExitStack()
 
     async def begin(self) -> None:
-        life = running(self._config, self.simulator, self.chat, self.clock)
+        key = {"api_key": self.simulator.settings.api_key}
+        config = to_test_config(self._folder, self.simulator, bot=self._table, luma=key)
+        life = running(config, self.simulator, self.chat, self.clock)
         self.bot = await self._life.enter_async_context(life)
 
     async def end(self) -> None:
@@ -125,13 +135,15 @@ class World:
         faults = self.simulator.faults
         plans: dict[str, Callable[[], object]] = {
             "lose reply": lambda: faults.drop("create", accepted=True),
+            "lose all": self._lose_all,
             "lose request": lambda: faults.drop("create", accepted=False),
             "server error": lambda: faults.server_error("create", accepted=which % 2 == 0),
             "haste": lambda: faults.too_many("create", retry_after=1),
             "callback twice": lambda: faults.break_callback("duplicated"),
             "callback lost": lambda: faults.break_callback("lost"),
             "callback forged": lambda: faults.break_callback("forged"),
-            "break clip": lambda: faults.break_clip("cut"),
+            "callback late": lambda: faults.break_callback("reordered"),
+            "break clip": self._break_clip,
             "chat away": self.chat.refuse_once,
             "chat silent": lambda: setattr(self.chat, "is_silent", self.chat.is_silent + 1),
             "clock back": lambda: self.clock.set_wall(minutes=-which),
@@ -139,8 +151,10 @@ class World:
         }
         if what in plans:
             plans[what]()
-        elif what == "restart":
+        elif what in ("restart", "new key"):
             await self.end()
+            if what == "new key":
+                self._change_key()
             await self.begin()
         elif what in ("finish", "fail"):
             await self._finish(which, is_well=what == "finish")
@@ -148,6 +162,23 @@ class World:
             await self._ask(what, which)
         # Whoever was woken gets a turn, so that a step meets the bot in any of its states.
         await asyncio.sleep(self._pause * which)
+
+    def _lose_all(self) -> None:
+        """A request is taken, and nobody hears of it."""
+        self.simulator.faults.drop("create", accepted=True)
+        self.simulator.faults.break_callback("lost", times=2)
+
+    def _break_clip(self) -> None:
+        """Not so often that a clip is written off, however the downloads fall."""
+        if self.broken < BROKEN_FETCHES - 1:
+            self.broken += 1
+            self.simulator.faults.break_clip("cut")
+
+    def _change_key(self) -> None:
+        """It may be another account, unless that one shows what was made before."""
+        self.keys += 1
+        old = self.simulator.settings
+        self.simulator.settings = replace(old, api_key=f"{KEY}-{self.keys}")
 
     async def _ask(self, what: str, which: int) -> None:
         person = PEOPLE[which % len(PEOPLE)]
@@ -158,14 +189,16 @@ class World:
                 assert self.asked.setdefault(which, receipt.job_id) == receipt.job_id
             elif which in self.asked and what == "cancel":
                 await self.bot.studio.cancel(self.asked[which], to_requester(person))
+                self.taken_back.add(self.asked[which])
             elif which in self.asked:
                 self.tries += 1
-                await self.bot.studio.retry(
+                receipt = await self.bot.studio.retry(
                     self.asked[which],
                     to_requester(person),
                     dedupe_key=f"again {self.tries}",
                     thread=to_request(user=person).thread,
                 )
+                self.asked_again.append(receipt.job_id)
 
     async def _finish(self, which: int, *, is_well: bool) -> None:
         waiting = [each for each in self.simulator.generations.values() if not each.is_over]
@@ -176,59 +209,87 @@ class World:
     async def settle(self) -> None:
         """Nothing goes wrong any more, and time passes until every job has ended."""
         self.chat.before_post, self.chat.is_silent = lambda _: None, 0
-        while self.simulator.faults.take_reply("create") or self.simulator.faults.take_clip():
+        faults = self.simulator.faults
+        while faults.take_reply("create") or faults.take_clip() or faults.take_callback():
             pass
         for _ in range(STEPS):
-            for each in [*self.simulator.generations.values()]:
-                if not each.is_over:
-                    await self.simulator.finish(each.id)
             open_ids = await self.bot.app.database.read(jobs.open_ids)
             for job_id in open_ids:
                 job = await self.bot.job(job_id)
                 if job.state is JobState.UNCERTAIN:
-                    await self._resolve(job_id)
+                    await self._resolve(job)
+            for each in [*self.simulator.generations.values()]:
+                if not each.is_over:
+                    await self.simulator.finish(each.id)
             if not open_ids:
                 return
             self.clock.move(seconds=STEP_SECONDS)
             await asyncio.sleep(self._pause)
         raise AssertionError("Some jobs never end")
 
-    async def _resolve(self, job_id: JobId) -> None:
-        """What nobody could tell by itself, the operator ends."""
+    async def _resolve(self, job: Job) -> None:
+        """What nobody could tell by itself, the operator ends by what the service shows."""
+        made = (await self._made()).get(job.id, [])
+        there = [each for sent, each in made if sent.submission.attempt == job.attempt]
+        how: ResolveHow = "adopt" if there else "release"
+        if there and there[0].state == "completed" and job.cancel_requested:
+            how = "charge"
+        generation_id = GenerationId(there[0].id) if how == "adopt" else None
         with suppress(BotError):
             await self.bot.app.operations.resolve(
-                job_id, "release", generation_id=None, actor="operator"
+                job.id, how, generation_id=generation_id, actor="operator"
             )
+            self.resolved[job.id] = how
 
     async def check(self) -> None:
-        """Each job was paid at most once, and shown once or not at all; the books are right."""
-        every = await self.bot.app.database.read(jobs.open_ids)
-        assert not every
+        """Each job was paid at most once, and shown once if it was; the books are right."""
+        assert not await self.bot.app.database.read(jobs.open_ids)
         await self.bot.check_books()
-        made = _by_prompt(self.simulator)
-        rows = await self._rows()
-        asked = Counter(prompt for _, prompt, _, _ in rows)
-        for job_id, prompt, state, cost in rows:
-            clips = len(self.chat.clips(JobId(job_id)))
-            assert clips == (state == JobState.DELIVERED), (job_id, state)
-            assert (cost > 0) or state != JobState.DELIVERED, (job_id, state)
-            if not any(each.state == "completed" for each in made[prompt]):
-                assert cost == 0, (job_id, state)
-        for prompt, generations in made.items():
-            paid = [each for each in generations if each.state == "completed"]
-            assert len(paid) <= asked[prompt], prompt
-
-    async def _rows(self) -> list[tuple[str, str, str, int]]:
+        made = await self._made()
         ids = await self.bot.app.database.read(lambda conn: conn.scalars(select(table.c.id)).all())
-        every = [await self.bot.job(each) for each in ids]
-        return [(each.id, each.work.prompt, each.state, each.cost or 0) for each in every]
+        assert {*self.asked.values(), *self.asked_again} == set(ids)
+        for job_id in ids:
+            job, sent = await self.bot.job(job_id), made.get(JobId(job_id), [])
+            self._check_paid_once(job, sent)
+            self._check_end(job, [each for _, each in sent])
 
+    def _check_paid_once(self, job: Job, made: list[tuple[Attempt, Generation]]) -> None:
+        """Each attempt was taken once or never, and its job knows; none went out beside another.
 
-def _by_prompt(simulator: Simulator) -> dict[str, list[Generation]]:
-    made: dict[str, list[Generation]] = {f"fox {which}": [] for which in range(REQUESTS)}
-    for each in simulator.generations.values():
-        made[each.order.prompt].append(each)
-    return made
+        That another generation failed meanwhile, and cost nothing, is luck.
+        """
+        numbers = [attempt.submission.attempt for attempt, _ in made]
+        assert len(numbers) == len(set(numbers)), (job.id, numbers)
+        if self.resolved.get(job.id) != "charge":
+            for attempt, each in made:
+                assert attempt.generation_id == each.id, (job.id, attempt)
+                assert attempt.outcome in ("taken", "adopted"), (job.id, attempt)
+        lived = [each.state for _, each in sorted(made, key=lambda one: one[1].created_at)]
+        assert lived[:-1] in ([], ["failed"]), (job.id, lived)
+
+    def _check_end(self, job: Job, made: list[Generation]) -> None:
+        """What was paid is shown, unless its person took it back; nothing ends for no reason."""
+        is_paid = any(each.state == "completed" for each in made)
+        is_cancelled = job.cancel_requested or job.state is JobState.CANCELLED
+        assert is_cancelled == (job.id in self.taken_back), job
+        assert (job.cost > 0) == is_paid, job
+        assert (job.state is JobState.DELIVERED) == (is_paid and not is_cancelled), job
+        assert len(self.chat.clips(job.id)) == (job.state is JobState.DELIVERED), job
+        if job.state is JobState.FAILED:
+            has_failed = any(each.state == "failed" for each in made)
+            assert has_failed or job.id in self.resolved, job
+
+    async def _made(self) -> dict[JobId, list[tuple[Attempt, Generation]]]:
+        """By job: each generation, and the attempt whose secret it shows."""
+        made: dict[JobId, list[tuple[Attempt, Generation]]] = {}
+        for each in [*self.simulator.generations.values()]:
+            secret = token_hash(each.token or "")
+            attempt = await self.bot.app.database.read(
+                partial(attempts.by_token_hash, token_hash=secret)
+            )
+            assert attempt is not None, "What was sent was not written down before."
+            made.setdefault(attempt.submission.job_id, []).append((attempt, each))
+        return made
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
@@ -250,16 +311,51 @@ def test_nor_does_it_on_postgresql(story: list[Step]) -> None:
 
 
 async def _play(story: list[Step], database: Kind) -> None:
-    quick = MANUAL
     with tempfile.TemporaryDirectory() as folder:
-        async with Simulator(quick, Faults()) as simulator, AsyncExitStack() as stack:
-            kept = stack.enter_context(book(database, Path(folder)))
-            world = World(Path(folder), simulator, kept)
-            await world.begin()
-            try:
-                for what, which in story:
-                    await world.act(what, which)
-                await world.settle()
-                await world.check()
-            finally:
-                await world.end()
+        async with _world(Path(folder), database) as world:
+            for what, which in story:
+                await world.act(what, which)
+            await world.settle()
+            await world.check()
+
+
+@asynccontextmanager
+async def _world(folder: Path, database: Kind) -> AsyncIterator[World]:
+    async with Simulator(MANUAL, Faults()) as simulator, AsyncExitStack() as stack:
+        kept = stack.enter_context(book(database, folder))
+        world = World(folder, simulator, kept)
+        await world.begin()
+        try:
+            yield world
+        finally:
+            await world.end()
+
+
+@pytest.mark.parametrize(
+    ("lost", "is_cancelled", "how"),
+    [
+        ("lose reply", False, "adopt"),
+        ("lose reply", True, "charge"),
+        ("lose request", False, "release"),
+    ],
+)
+async def test_what_is_in_doubt_ends_by_what_the_service_shows(
+    lost: str, is_cancelled: bool, how: ResolveHow, tmp_path: Path
+) -> None:
+    async with _world(tmp_path, "sqlite") as world:
+        faults = world.simulator.faults
+        for what in ("callback lost", "callback lost", lost, "ask"):
+            await world.act(what, 0)
+        async with asyncio.timeout(15):
+            while faults.left > 2:
+                await asyncio.sleep(0.01)
+        await world.act("new key", 0)
+        while (await world.bot.job(world.asked[0])).state is not JobState.UNCERTAIN:
+            world.clock.move(seconds=STEP_SECONDS)
+            await asyncio.sleep(0.01)
+        if is_cancelled:
+            await world.act("cancel", 0)
+            await world.act("finish", 0)
+        await world.settle()
+        await world.check()
+        assert world.resolved == {world.asked[0]: how}

@@ -51,8 +51,8 @@ async def test_a_callback_delivers_at_once(called: RunningBot) -> None:
     assert called.simulator.requests["GET /generations/{id}"] <= 2
 
 
-@pytest.mark.parametrize("fault", ["duplicated", "forged"])
-async def test_repeated_and_forged_callbacks_do_no_harm(called: RunningBot, fault: Any) -> None:
+@pytest.mark.parametrize("fault", ["duplicated", "forged", "reordered"])
+async def test_repeated_forged_and_late_calls_do_no_harm(called: RunningBot, fault: Any) -> None:
     called.simulator.faults.break_callback(fault, times=6)
     job_id = await called.ask()
     await called.simulator.wait_for_creates(1)

@@ -82,3 +82,13 @@ async def test_lost_callbacks(serve: Serve, hook: Hook) -> None:
     await served.simulator.finish(made["id"])
     await served.simulator.wait_for_callbacks(1)
     assert hook.states == ["completed"]
+
+
+async def test_reordered_callbacks_come_after_the_next_one(serve: Serve, hook: Hook) -> None:
+    faults = Faults()
+    faults.break_callback("reordered", times=2)
+    served = await serve(faults)
+    made = await served.create(callback_url=hook.url)
+    await served.simulator.finish(made["id"])
+    await served.simulator.wait_for_callbacks(2)
+    assert hook.states == ["completed", "dreaming"]
