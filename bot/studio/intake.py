@@ -12,7 +12,16 @@ from bot.acts import to_asked
 from bot.bot_context import BotContext
 from bot.clock import Clock
 from bot.dispatch.single import SingleProcess
-from bot.errors import BotError, JobNotFound, Moderated, NotAllowed, Refusal, Stale, StoreError
+from bot.errors import (
+    BotError,
+    DeliveryUnavailable,
+    JobNotFound,
+    Moderated,
+    NotAllowed,
+    Refusal,
+    Stale,
+    StoreError,
+)
 from bot.job import Job, JobState, Question
 from bot.log import name_job
 from bot.ports import Dispatcher
@@ -29,6 +38,8 @@ from bot.studio.receipts import Receipt, Receipts
 Also = Callable[[Tx, Job], None]
 #: After a longer break a person has asked again; paying for the old request would surprise them.
 RESUME_WITHIN = timedelta(minutes=10)
+#: So long a request is kept whose chat platform is away; then its person hears of it.
+WAIT_FOR_CHAT = timedelta(minutes=9)
 
 
 class Intake:
@@ -276,7 +287,8 @@ class Intake:
         """Prepare a request whose preparation was cut off: begun before `until`, or `soon`.
 
         The latter without images, whose preparation is short: if two are at it, one writes.
-        Raises what that meets, and ends the request with it; a database that is away ends nothing.
+        Raises what that meets, and ends the request with it; a database that is away ends nothing,
+        nor does a chat platform for a while: after a start it may not be connected yet.
         """
         job = await self._database.read(lambda conn: jobs.get(conn, job_id))
         last = until if has_frames(job.request.work) else soon
@@ -297,5 +309,8 @@ class Intake:
             except StoreError:
                 raise
             except Exception as error:
+                is_away = isinstance(error, DeliveryUnavailable)
+                if is_away and self._clock.now() < job.created_at + WAIT_FOR_CHAT:
+                    raise
                 await self.preparation.end(batch, error, is_late=True)
                 raise

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from bot.bot_context import BotContext
 from bot.clock import Clock
-from bot.errors import BotError, StoreError
+from bot.errors import BotError, DeliveryUnavailable, StoreError
 from bot.job import JobState
 from bot.log import get_logger, naming
+from bot.refs import JobId
 from bot.store import jobs
 from bot.store.database import Database
 from bot.studio.intake import Intake
@@ -18,6 +19,7 @@ log = get_logger(__name__)
 #: Where others are at work, what is younger is still in good hands; without images much sooner.
 LEFT_AFTER, LEFT_SOON = timedelta(minutes=3), timedelta(seconds=5)
 LOOK_EVERY = timedelta(seconds=5)
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class Leftovers:
@@ -33,6 +35,8 @@ class Leftovers:
         hook_for = moderation.hook_timeout_seconds if moderation.hook_url else 0.0
         # What waits for the hook is in good hands.
         self._left_soon = LEFT_SOON + timedelta(seconds=hook_for)
+        #: Taken up here in vain, because their chat platform is away.
+        self._put_off: set[JobId] = set()
 
     async def run(self) -> None:
         """Take up what is left, until cancelled; alone, at a start, all that there is."""
@@ -48,7 +52,7 @@ class Leftovers:
         Where nobody else is at work that is all there is, also what a clock that was put back
         since has dated later.
         """
-        until = soon = datetime.max.replace(tzinfo=UTC)
+        until = soon = LATEST
         if after is not None:
             now = self._clock.now()
             until, soon = now - after, now - min(after, self._left_soon)
@@ -57,9 +61,13 @@ class Leftovers:
         except StoreError as error:
             log.error("leftovers.store_failed", cause=error.sentence)  # noqa: TRY400
             return
+        again, self._put_off = self._put_off, set()
         for job_id in ids:
+            times = (LATEST, LATEST) if job_id in again else (until, soon)
             with naming(job_id):
                 try:
-                    await self._intake.take_up(job_id, until=until, soon=soon)
+                    await self._intake.take_up(job_id, until=times[0], soon=times[1])
                 except BotError as error:
                     log.info("job.not_taken_up", job=job_id, cause=type(error).__name__)
+                    if isinstance(error, DeliveryUnavailable):
+                        self._put_off.add(job_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, ImageFrame
 from bot.simulator import Simulator
 from bot.store import jobs, ledger, messages, timeline
+from bot.studio.intake import WAIT_FOR_CHAT
 from bot.studio.leftovers import LEFT_AFTER, LEFT_SOON
 from tests import rendered
 from tests.conftest import RunningBot, running, to_test_config
@@ -286,6 +287,43 @@ async def test_a_database_that_is_away_ends_no_request(bot: RunningBot) -> None:
     bot.chat.before_post = away
     await bot.studio.leftovers.take_up()
     assert (await bot.job(job.id)).state is JobState.RECEIVED
+
+
+async def _left_unread(bot: RunningBot) -> JobId:
+    """A request that was cut off before its image was read."""
+    image = attach(bot, rendered.png())
+    [job] = await bot.studio._intake._insert([to_request(key="k", start_frame=image)], None) or []
+    return job.id
+
+
+async def _read_nothing(image: Attachment) -> AsyncIterator[bytes]:
+    if image.id:
+        raise DeliveryUnavailable
+    yield b""
+
+
+async def test_a_chat_that_is_not_connected_yet_ends_no_request(
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await _left_unread(bot)
+    with monkeypatch.context() as away:
+        away.setattr(bot.chat, "read", _read_nothing)
+        await bot.studio.leftovers.take_up()
+        assert (await bot.job(job_id)).state is JobState.RECEIVED
+    # Nobody else had it in hand, so that it need not wait for long.
+    await bot.studio.leftovers.take_up(after=LEFT_AFTER)
+    await bot.until(job_id, JobState.GENERATING)
+
+
+async def test_a_chat_that_stays_away_ends_a_request_before_nobody_expects_it_any_more(
+    bot: RunningBot, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await _left_unread(bot)
+    monkeypatch.setattr(bot.chat, "read", _read_nothing)
+    await bot.studio.leftovers.take_up()
+    clock.move(seconds=WAIT_FOR_CHAT.total_seconds())
+    await bot.studio.leftovers.take_up(after=LEFT_AFTER)
+    await bot.until(job_id, JobState.FAILED)
 
 
 async def test_what_a_database_that_is_away_does_not_let_end_goes_on_as_its_person_is_told(
