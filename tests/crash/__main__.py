@@ -1,30 +1,33 @@
 """`make crash`: kill the bot at every point, restart it, and print how each story ended.
 
-Ends with exit code 1 where anything is not whole, or where no kill makes the naive bot pay or
-post twice.
+Afterwards freeze and thaw it at some. Ends with exit code 1 where anything is not whole, where
+nobody was killed at an essential point, or where no kill makes the naive bot pay or post twice.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
 from tests.crash.books import Kind
 from tests.crash.matrix import CHATS, HEAD, Stage, processes, to_row
+from tests.crash.server import postgres_server
+from tests.crash.stories import STORIES_IN, TEXT, Story
 from tests.crash.worlds import Chat, Fate
-from tests.postgres import SERVER
 
 SEED = 7
 #: What is wrong with a naive bot: nothing else may be, or it shows nothing.
 DOUBLED = {(), ("2 generations",), ("2 clips",)}
+NO_SERVER = "No PostgreSQL could be started here: install it, or say --sqlite-only."
 DATABASES: tuple[Kind, ...] = get_args(Kind)
+NAMES = tuple(dict.fromkeys(each.name for told in STORIES_IN.values() for each in told))
 
 
 def to_options(words: Sequence[str]) -> argparse.Namespace:
@@ -32,64 +35,116 @@ def to_options(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.crash")
     parser.add_argument("--database", choices=DATABASES, help="one of them; else both")
     parser.add_argument("--chat", choices=CHATS, help="one of them; else both")
+    parser.add_argument("--story", choices=NAMES, help="one of them; else all")
     parser.add_argument("--pairs", type=int, default=40, help="stories with two kills, each")
     parser.add_argument("--at-once", type=int, default=2, help="stories at the same time")
     parser.add_argument("--frozen", action="store_true", help="freeze and thaw; no kills")
     parser.add_argument("--step", type=int, default=1, help="only every so many points")
+    parser.add_argument("--sqlite-only", action="store_true", help="do without PostgreSQL")
     return parser.parse_args(words)
 
 
+@dataclass
+class Telling:
+    """What was told so far, and at which essential points nobody was killed."""
+
+    options: argparse.Namespace
+    folder: Path
+    fates: list[Fate] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    async def all_of(self, stages: Sequence[Stage]) -> None:
+        """Print the matrix as it grows, then what happens to the frozen."""
+        print(HEAD)
+        for stage in stages:
+            began, before = time.monotonic(), len(self.fates)
+            if not self.options.frozen:
+                await self._kills(stage)
+            if stage.database == "postgresql" and stage.story is TEXT:
+                await self._show(stage.freezes(step=self.options.step))
+            took, many = time.monotonic() - began, len(self.fates) - before
+            name = f"{stage.database}, {stage.chat}, {stage.story.name}"
+            print(f"{name}: {many} stories, {took:.0f} s", file=sys.stderr, flush=True)
+
+    async def _kills(self, stage: Stage) -> None:
+        """At each point on SQLite, and for a text; else at the essential ones."""
+        told: list[Fate] = []
+        step = self.options.step
+        if stage.database == "sqlite" or stage.story is TEXT:
+            told += await self._show(stage.singles(step=step))
+        if stage.story is TEXT:
+            many, points = self.options.pairs, max(1, len(told) * step)
+            await self._show(stage.pairs(many=many, points=points, seed=SEED))
+        told += await self._show(stage.essentials(told))
+        name = f"{stage.database}, {stage.chat}, {stage.story.name}"
+        self.missing += [f"{name}: {each}" for each in stage.missing(told)]
+
+    async def _show(self, fates: AsyncIterator[Fate]) -> list[Fate]:
+        shown = await _shown(fates)
+        self.fates += shown
+        return shown
+
+
+async def _shown(fates: AsyncIterator[Fate]) -> list[Fate]:
+    shown = []
+    async for each in fates:
+        print(to_row(each), flush=True)
+        shown.append(each)
+    return shown
+
+
 async def main(options: argparse.Namespace) -> int:
-    """Print the matrix as it grows, then what it says in one line."""
-    fates: list[Fate] = []
-    print(HEAD)
+    """Tell all that is asked for, and say what came of it in a few lines."""
+    wants_postgres = not options.sqlite_only and options.database != "sqlite"
     with TemporaryDirectory() as name:
-        for database in _databases(options):
-            for chat in [options.chat] if options.chat else CHATS:
-                fates += await _tell_all(_stage(chat, database, Path(name), options), options)
-        naive = [_show(x) async for x in _stage("naive", "sqlite", Path(name), options).singles()]
+        telling = Telling(options, Path(name))
+        if not wants_postgres:
+            return await _told(telling, ["sqlite"])
+        with postgres_server() as has_one:
+            if has_one:
+                return await _told(telling, list(DATABASES))
+    print(NO_SERVER, file=sys.stderr)
+    return 2
+
+
+async def _told(telling: Telling, databases: list[Kind]) -> int:
+    options, folder = telling.options, telling.folder
+    await telling.all_of([*_stages(options, folder, databases)])
+    naive = await _shown(_stage("naive", folder, options).singles())
+    fates = telling.fates
     broken, caught = sum(bool(each.wrong) for each in fates), sum(bool(x.wrong) for x in naive)
     print(f"\n{len(fates)} stories, {broken} not whole; the naive bot: {caught} of {len(naive)}.")
+    for each in telling.missing:
+        print(f"Nobody was killed here: {each}")
     is_shown = caught > 0 and {each.wrong for each in naive} <= DOUBLED
-    return 0 if fates and not broken and is_shown else 1
+    return 0 if fates and not broken and not telling.missing and is_shown else 1
 
 
-def _databases(options: argparse.Namespace) -> list[Kind]:
-    asked = [options.database] if options.database else list(DATABASES)
-    if options.frozen:
-        # Only there can another process take over.
-        asked = ["postgresql"]
-    if os.environ.get(SERVER) or "postgresql" not in asked:
-        return asked
-    print(f"Without PostgreSQL: {SERVER} is not set (see .ci/postgres).", file=sys.stderr)
-    return [each for each in asked if each != "postgresql"]
+def _stages(options: argparse.Namespace, folder: Path, databases: list[Kind]) -> Iterator[Stage]:
+    for database in databases:
+        for chat in CHATS:
+            for story in STORIES_IN[chat]:
+                is_asked = options.database in (None, database) and options.chat in (None, chat)
+                if is_asked and options.story in (None, story.name):
+                    yield _stage(chat, folder, options, database=database, story=story)
 
 
-def _stage(chat: Chat, database: Kind, folder: Path, options: argparse.Namespace) -> Stage:
+def _stage(
+    chat: Chat,
+    folder: Path,
+    options: argparse.Namespace,
+    *,
+    database: Kind = "sqlite",
+    story: Story = TEXT,
+) -> Stage:
     return Stage(
         chat=chat,
         database=database,
         folder=folder,
         processes=processes(),
+        story=story,
         at_once=options.at_once,
     )
-
-
-async def _tell_all(stage: Stage, options: argparse.Namespace) -> list[Fate]:
-    began = time.monotonic()
-    if options.frozen:
-        return [_show(each) async for each in stage.freezes()]
-    single = [_show(each) async for each in stage.singles(step=options.step)]
-    twice = stage.pairs(many=options.pairs, points=len(single) * options.step, seed=SEED)
-    fates = single + [_show(each) async for each in twice]
-    took = time.monotonic() - began
-    print(f"{stage.database}, {stage.chat}: {took:.0f} s", file=sys.stderr, flush=True)
-    return fates
-
-
-def _show(fate: Fate) -> Fate:
-    print(to_row(fate), flush=True)
-    return fate
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ async def tell_frozen(place: World, processes: ForkServerContext, point: Where) 
     return Fate(
         chat=place.chat,
         database=place.books.kind,
+        story=place.story.name,
         die_at=point,
         point=f"frozen: {where}",
         wrong=(*wrong, *place.wrong()),

@@ -35,7 +35,8 @@ class Orders:
     """Which bot lives in front of which chat, and at which point it dies (0: at none).
 
     It comes so many seconds later than the machine's clock says; where it hurries, time runs fast.
-    It may freeze at the point instead, and lingers for so many seconds once all is over.
+    It may freeze at the point instead, and lingers for so many seconds once all is over; or it
+    goes on until there is a file that says that somebody was told.
     """
 
     folder: str
@@ -47,6 +48,7 @@ class Orders:
     hurries: bool = False
     freezes: bool = False
     lingers: float = 0.0
+    told: str = ""
 
     @property
     def is_shared(self) -> bool:
@@ -81,7 +83,7 @@ async def _live(orders: Orders) -> None:
         stop = asyncio.Event()
         group.create_task(app.run(stop))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await _has_ended(app):
+            while not (await _has_ended(app) and Path(orders.told).exists()):
                 await asyncio.sleep(LOOK_SECONDS)
                 if orders.hurries:
                     clock.move(seconds=HURRY_SECONDS)

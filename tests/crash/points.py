@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import psycopg
-from aiohttp import ClientSession
+from aiohttp import ClientSession, FormData
 from sqlalchemy import Connection, Engine, event
 
 from bot.clips import Clips
+from bot.codec import Codec
 from bot.media import Media
 from bot.providers.luma import Luma
 from bot.store.database import Database
@@ -64,7 +65,9 @@ def watch(points: Points) -> None:
     """Have this process's outside effects and commits counted."""
     _around_commits(points)
     _around(Luma, "submit", lambda *_: "POST that is paid", points)
+    _around(Luma, "check", _once("check of the generation"), points)
     _around(Clips, "fetch", lambda *_, **__: "fetch of the clip", points)
+    _around(Codec, "probe_clip", lambda *_: "probe of the clip", points)
     _around(Media, "put", lambda *_: "keeping of the file", points)
     _around(ClientSession, "_request", _call_name, points)
 
@@ -118,13 +121,20 @@ def _send_commit(conn: Connection) -> None:
     wire.flush()
 
 
-def _call_name(_session: ClientSession, method: str, url: object, **_: Any) -> str:
+def _once(name: str) -> Callable[..., str]:
+    """A name for the first look of a life: the others are as many as there was time for."""
+    left = [name]
+    return lambda *_, **__: left.pop() if left else ""
+
+
+def _call_name(_session: ClientSession, method: str, url: object, **more: Any) -> str:
     if method.upper() in READS:
         return ""
     path = re.sub(r"^https?://[^/]+", "", str(url)).partition("?")[0]
     # Ids and secrets would make each name another one.
     short = re.sub(r"/[\w.=-]*\d{5,}[\w.=-]*|/[\w-]{20,}|(?<=/upload)/\w+", "/…", path)
-    return f"{method.upper()} {short}"
+    with_what = " with a file" if isinstance(more.get("data"), FormData) else ""
+    return f"{method.upper()} {short}{with_what}"
 
 
 def _around(owner: type, method: str, to_name: Callable[..., str], points: Points) -> None:

@@ -7,16 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash import server, worlds
+from tests.crash.__main__ import main, to_options
 from tests.crash.books import Kind
 from tests.crash.matrix import Stage, processes
-from tests.crash.worlds import Chat, tell, world
+from tests.crash.stories import FAILURE, IMAGE, TEXT, Story
+from tests.crash.worlds import FORGOTTEN, Chat, tell, world
+from tests.postgres import SERVER
 
-#: How the names of points begin: after what is paid, and around the end.
-PAID, SETTLING, SETTLED = (
+#: How the names of points begin: from what is paid to the end.
+PAID, CHECKED, PROBED, SETTLING, SETTLED = (
     "after POST that is paid",
+    "after check of the generation",
+    "after probe of the clip",
     "before commit of .*jobs delivered",
     "after commit of .*jobs delivered",
 )
+GIVING_BACK = "before commit of .*jobs failed"
 #: What PostgreSQL was told to commit, and nobody heard whether it did.
 IN_DOUBT = "between COMMIT and its answer, of .*jobs delivered"
 
@@ -28,18 +35,25 @@ def context() -> ForkServerContext:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    ("database", "chat", "sample"),
+    ("database", "chat", "story", "sample"),
     [
-        ("sqlite", "discord", (PAID, SETTLING, SETTLED)),
-        ("sqlite", "slack", (PAID, SETTLING, SETTLED)),
-        ("postgresql", "discord", (PAID,)),
-        ("postgresql", "slack", (IN_DOUBT,)),
+        ("sqlite", "discord", TEXT, (PAID, SETTLING, SETTLED)),
+        ("sqlite", "discord", IMAGE, (CHECKED,)),
+        ("sqlite", "slack", TEXT, (PROBED, SETTLING, SETTLED)),
+        ("sqlite", "slack", FAILURE, (GIVING_BACK,)),
+        ("postgresql", "discord", TEXT, (PAID,)),
+        ("postgresql", "slack", TEXT, (IN_DOUBT,)),
     ],
 )
 async def test_killed_at_a_sample_of_points(
-    database: Kind, chat: Chat, sample: tuple[str, ...], tmp_path: Path, context: ForkServerContext
+    database: Kind,
+    chat: Chat,
+    story: Story,
+    sample: tuple[str, ...],
+    tmp_path: Path,
+    context: ForkServerContext,
 ) -> None:
-    stage = Stage(chat=chat, database=database, folder=tmp_path, processes=context)
+    stage = Stage(chat=chat, database=database, folder=tmp_path, processes=context, story=story)
     for number, point in enumerate(sample):
         fate = await stage.tell(str(number), point)
         assert fate is not None, point
@@ -75,3 +89,47 @@ async def test_a_life_that_ends_before_its_point_is_looked_at_too(
         fate = await tell(place, context, 99)
     assert fate is not None
     assert (fate.is_early, fate.wrong) == (True, ("2 clips",))
+
+
+async def test_essential_points_are_told_by_their_names_and_missed_where_nobody_comes_there(
+    tmp_path: Path, context: ForkServerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ("after POST that is paid", "before POST of the clip", "after a long walk")
+    monkeypatch.setattr(Story, "essential", lambda *_: wanted)
+    stage = Stage(chat="naive", database="sqlite", folder=tmp_path, processes=context)
+    told = [each async for each in stage.singles(first=4, step=99)]
+    assert [each.point for each in told] == ["after POST that is paid"]
+    told += [each async for each in stage.essentials(told)]
+    assert [each.point for each in told[1:]] == ["before POST of the clip"]
+    assert stage.missing(told) == ["after a long walk"]
+
+
+async def test_what_was_acknowledged_and_is_gone_is_wrong_though_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world("slack", "sqlite", tmp_path / "place") as place:
+        heard, asked = iter([False, False, True]), list[bool]()
+
+        async def ask() -> None:
+            asked.append(True)
+
+        async def connected() -> None:
+            """It always is."""
+
+        monkeypatch.setattr(worlds, "ASK_AGAIN_SECONDS", 0)
+        monkeypatch.setattr(place, "connected", connected)
+        monkeypatch.setattr(place, "ask", ask)
+        monkeypatch.setattr(place, "is_promised", lambda: bool(asked))
+        monkeypatch.setattr(place, "_is_heard", lambda: next(heard))
+        await place._ask_until_heard()
+        assert len(asked) == 2
+        assert place.trouble == [FORGOTTEN]
+
+
+async def test_the_matrix_is_not_told_without_postgresql_unless_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(SERVER, raising=False)
+    monkeypatch.setattr(server, "SCRIPT", "/bin/false")
+    assert await main(to_options([])) == 2
+    assert "--sqlite-only" in capsys.readouterr().err

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bot.simulator import Faults, Simulator, SimulatorSettings
+from bot.simulator.pictures import draw_picture
 from tests.conftest import KEY, to_test_config
 from tests.crash.books import Book, Kind, book
-from tests.crash.life import PATIENCE_SECONDS, Orders, live
+from tests.crash.life import LOOK_SECONDS, PATIENCE_SECONDS, Orders, live
 from tests.crash.points import Where
-from tests.discord_server import DiscordServer
+from tests.crash.stories import TEXT, Story
+from tests.discord_server import DiscordServer, Intent
 from tests.discord_server import Person as DiscordPerson
+from tests.ports import free_port
 from tests.secrecy import found_in
 from tests.slack_server import Person as SlackPerson
 from tests.slack_server import SlackServer, Team
@@ -29,9 +32,14 @@ from tests.slack_server import SlackServer, Team
 Chat = Literal["discord", "slack", "naive"]
 GUILD = 4242
 PROMPT = "a red fox in snow"
+#: More generations than any story has.
+MANY = 100
 #: A restart comes so much later: whatever was in doubt has had its time to show.
 LATER_SECONDS = 130
 ASK_AGAIN_SECONDS = 10
+#: What is said of a job that failed and cost nothing.
+UNCHARGED = "Nothing was charged."
+FORGOTTEN = "what was acknowledged was not written down"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,7 @@ class Fate:
 
     chat: str
     database: Kind
+    story: str
     die_at: Where
     point: str
     wrong: tuple[str, ...]
@@ -55,14 +64,25 @@ class World(ABC):
 
     chat: Chat
 
-    def __init__(self, folder: Path, luma: Simulator, books: Book) -> None:
+    def __init__(self, folder: Path, luma: Simulator, books: Book, story: Story = TEXT) -> None:
         self.folder = folder
         self.luma = luma
         self.books = books
+        self.story = story
+        self.trouble: list[str] = []
+        self._port = free_port() if story.is_called else 0
 
     @abstractmethod
     async def ask(self) -> None:
         """Ana asks for a clip; comes back soon, heard or not."""
+
+    @abstractmethod
+    def is_promised(self) -> bool:
+        """Whether Ana was told that she was heard."""
+
+    async def confirm(self) -> bool:
+        """Ana agrees to the price wherever she is asked; False where she is not."""
+        return False
 
     @abstractmethod
     async def connected(self) -> None:
@@ -73,8 +93,8 @@ class World(ABC):
         """How many clips everybody sees."""
 
     @abstractmethod
-    def messages(self) -> int:
-        """How many messages of the bot everybody sees, clips included."""
+    def words(self) -> list[str]:
+        """What each message of the bot says that everybody sees, clips included."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -88,8 +108,14 @@ class World(ABC):
         later = LATER_SECONDS * (life if self.books.kind == "postgresql" else min(life, 1))
         self.books.be_later(later)
         is_shared = self.books.kind == "postgresql"
-        bot = {"database_url": self.books.url, "single_host": True} if is_shared else {}
-        config = to_test_config(self.folder, self.luma, access=self.access(), bot=bot)
+        bot: dict[str, Any] = {}
+        if is_shared:
+            bot |= {"database_url": self.books.url, "single_host": True}
+        if self.story.is_called:
+            bot |= {"public_port": self._port, "public_url": f"http://127.0.0.1:{self._port}"}
+        config = to_test_config(
+            self.folder, self.luma, access=self.access(), bot=bot, limits=self.story.limits
+        )
         return Orders(
             folder=str(self.folder),
             tables=dict(config.tables),
@@ -98,7 +124,12 @@ class World(ABC):
             die_at=die_at,
             later=later,
             hurries=life > 0 and self.books.can_hurry,
+            told=str(self._told) if self.story.fails else "",
         )
+
+    @property
+    def _told(self) -> Path:
+        return self.folder / "told"
 
     async def live(self, processes: ForkServerContext, orders: Orders) -> int | None:
         """One life, in which Ana asks unless the bot has heard her; minus nine: it was killed."""
@@ -114,22 +145,44 @@ class World(ABC):
         """A life that is ended with the block, if it is not over by then."""
         child = processes.Process(target=live, args=(orders,))
         child.start()
-        asking = asyncio.create_task(self._ask_until_heard())
+        acts = (self._ask_until_heard(), self._confirm_when_asked(), self._note_when_told())
+        acting = [asyncio.create_task(each) for each in acts]
         try:
             yield child
         finally:
-            asking.cancel()
+            for each in acting:
+                each.cancel()
             if child.is_alive():
                 child.kill()
+            ended = await asyncio.gather(*acting, return_exceptions=True)
+            self.trouble += [repr(each) for each in ended if isinstance(each, Exception)]
 
     async def _ask_until_heard(self) -> None:
-        """Who is not heard, because the bot was just dying, asks again after a while."""
+        """Who is not heard, because the bot was just dying, asks again after a while.
+
+        Whoever was told to be heard need not: that it was forgotten stays wrong.
+        """
         while True:
             await self.connected()
+            # In this order: it is written down before anybody is told.
+            is_promised = self.is_promised()
             if self._is_heard():
                 return
+            if is_promised:
+                self.trouble.append(FORGOTTEN)
             await self.ask()
             await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+    async def _confirm_when_asked(self) -> None:
+        while self.story.has_image:
+            await self.connected()
+            await asyncio.sleep(ASK_AGAIN_SECONDS if await self.confirm() else LOOK_SECONDS)
+
+    async def _note_when_told(self) -> None:
+        """Let a life end once Ana knows that her clip failed."""
+        while self.story.fails and not any(UNCHARGED in each for each in self.words()):
+            await asyncio.sleep(LOOK_SECONDS)
+        self._told.touch()
 
     def _is_heard(self) -> bool:
         asked = "SELECT 1 FROM jobs UNION SELECT 1 FROM inbox WHERE done_at IS NULL"
@@ -141,8 +194,11 @@ class World(ABC):
         What was in doubt twice is not sent a third time: the operator is asked.
         """
         if kills > 1 and self.books.read("SELECT state FROM jobs") == [("uncertain",)]:
-            return self.wrong_outside(count=0) + self._broken_books() + self._told_in_the_log()
-        return self.wrong_outside() + self._wrong_in_the_books() + self._told_in_the_log()
+            found = self.wrong_outside(count=0) + self._broken_books()
+        else:
+            count = 0 if self.story.fails else 1
+            found = self.wrong_outside(count=count) + self._wrong_in_the_books()
+        return self.trouble + found + self._told_in_the_log()
 
     def wrong_outside(self, *, count: int = 1) -> list[str]:
         """What Luma and the people in the chat could tell: so many generations, and clips."""
@@ -152,14 +208,14 @@ class World(ABC):
             for what, found in (("generations", len(paid)), ("clips", self.clips()))
             if found != count
         ]
-        if self.messages() > 2:
-            found.append(f"{self.messages()} messages")
+        if len(self.words()) > 2:
+            found.append(f"{len(self.words())} messages")
         return found
 
     def _wrong_in_the_books(self) -> list[str]:
         found = []
         rows = self.books.read("SELECT state, cost > 0 FROM jobs")
-        if rows != [("delivered", 1)]:
+        if rows != [("failed", 0) if self.story.fails else ("delivered", 1)]:
             found.append(f"jobs: {rows}")
         return found + self._broken_books()
 
@@ -184,9 +240,14 @@ class DiscordWorld(World):
 
     chat: Chat = "discord"
 
-    def __init__(self, folder: Path, luma: Simulator, books: Book, discord: DiscordServer) -> None:
-        super().__init__(folder, luma, books)
+    def __init__(
+        self, folder: Path, luma: Simulator, books: Book, story: Story, discord: DiscordServer
+    ) -> None:
+        super().__init__(folder, luma, books, story)
         self._discord = discord
+        if story.has_image:
+            # Else a reply does not tell which image it is to.
+            discord.app.granted = Intent.MESSAGE_CONTENT
         self._ana: DiscordPerson = discord.person("Ana", discord.guild("Foxes", guild_id=GUILD))
 
     def settings(self) -> dict[str, Any]:
@@ -202,13 +263,31 @@ class DiscordWorld(World):
         await self._discord.wait_connected(seconds=PATIENCE_SECONDS)
 
     async def ask(self) -> None:
-        await self._ana.slash("ray create", prompt=PROMPT)
+        if not self.story.has_image:
+            await self._ana.slash("ray create", prompt=PROMPT)
+            return
+        picture = ("fox.png", draw_picture())
+        shown = await self._ana.say(self._ana.here, "look", files=[picture])
+        bot = self._discord.app.bot.mention
+        await self._ana.say(self._ana.here, f"{bot} {PROMPT}", reply_to=shown)
+
+    def is_promised(self) -> bool:
+        # A mere acknowledgement comes at once; what is promised by it is an answer.
+        answers = [each.original for each in self._discord.interactions.all]
+        return any(each is not None and not each.is_loading for each in answers)
+
+    async def confirm(self) -> bool:
+        asks = [each for each in self._seen() if "Confirm" in each.buttons]
+        for each in asks:
+            await self._ana.click(each, "Confirm")
+        return bool(asks)
 
     def clips(self) -> int:
-        return sum(bool(each.attachments) for each in self._seen())
+        files = (file.filename for each in self._seen() for file in each.attachments)
+        return sum(name.endswith(".mp4") for name in files)
 
-    def messages(self) -> int:
-        return len(self._seen())
+    def words(self) -> list[str]:
+        return [each.text for each in self._seen()]
 
     def _seen(self) -> list[Any]:
         said = self._discord.everything_said()
@@ -241,8 +320,10 @@ class SlackWorld(World):
 
     chat: Chat = "slack"
 
-    def __init__(self, folder: Path, luma: Simulator, books: Book, slack: SlackServer) -> None:
-        super().__init__(folder, luma, books)
+    def __init__(
+        self, folder: Path, luma: Simulator, books: Book, story: Story, slack: SlackServer
+    ) -> None:
+        super().__init__(folder, luma, books, story)
         self._slack = slack
         self._team: Team = slack.team("Foxes")
         self._ana: SlackPerson = slack.person("Ana", self._team)
@@ -266,6 +347,9 @@ class SlackWorld(World):
     async def ask(self) -> None:
         await self._ana.slash("/ray", PROMPT, seconds=ASK_AGAIN_SECONDS)
 
+    def is_promised(self) -> bool:
+        return any(each.asked is not None and each.is_acked for each in self._slack.envelopes)
+
     def clips(self) -> int:
         said = self._slack.posted(self._general)
         return sum(
@@ -273,13 +357,15 @@ class SlackWorld(World):
             for each in said
         )
 
-    def messages(self) -> int:
-        return len(self._slack.posted(self._general))
+    def words(self) -> list[str]:
+        return [each.plain for each in self._slack.posted(self._general)]
 
 
 @asynccontextmanager
-async def world(chat: Chat, database: Kind, folder: Path) -> AsyncIterator[World]:
-    """A fresh one, whose video service soon is done."""
+async def world(
+    chat: Chat, database: Kind, folder: Path, story: Story = TEXT
+) -> AsyncIterator[World]:
+    """A fresh one, whose video service soon is done, or gives up each time."""
     folder.mkdir()
     quick = SimulatorSettings(
         min_seconds=0.05,
@@ -290,15 +376,19 @@ async def world(chat: Chat, database: Kind, folder: Path) -> AsyncIterator[World
         creates_per_minute=None,
     )
     async with AsyncExitStack() as stack:
-        luma = await stack.enter_async_context(Simulator(quick, Faults()))
+        luma = Simulator(quick, Faults())
+        if story.fails:
+            luma.faults.fail(times=MANY)
+        await luma.start(story.host)
+        stack.push_async_callback(luma.stop)
         books = stack.enter_context(book(database, folder))
         if chat == "slack":
             slack = await stack.enter_async_context(SlackServer())
-            yield SlackWorld(folder, luma, books, slack)
+            yield SlackWorld(folder, luma, books, story, slack)
             return
         kind = NaiveWorld if chat == "naive" else DiscordWorld
         discord = await stack.enter_async_context(DiscordServer())
-        yield kind(folder, luma, books, discord)
+        yield kind(folder, luma, books, story, discord)
 
 
 async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fate | None:
@@ -322,6 +412,7 @@ async def tell(place: World, processes: ForkServerContext, *points: Where) -> Fa
     return Fate(
         chat=place.chat,
         database=place.books.kind,
+        story=place.story.name,
         die_at=points[0],
         point=" · ".join(died),
         wrong=tuple(wrong),
