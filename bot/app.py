@@ -307,8 +307,8 @@ class App:
         if self.database.is_shared:
             return  # Whoever acts needs none of its processes.
         path = self._config.bot.data_dir / ADDRESS_FILE
-        path.write_text(self._web.private_address, "utf-8")
-        self._stack.callback(path.unlink, missing_ok=True)
+        written = startup.written_down(self._web.private_address, path)
+        self._stack.enter_context(written)
 
     # ---- running -------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bot.config import Config
@@ -105,3 +106,14 @@ def _made_key(path: Path) -> str:
 def pseudonym(secret: str, person: str) -> str:
     """A name for a person that only the holder of this secret could have made of theirs."""
     return hmac.new(secret.encode(), f"person:{person}".encode(), "sha256").hexdigest()
+
+
+@contextmanager
+def written_down(address: str, path: Path) -> Iterator[None]:
+    """Where others find an address while it is good; it stays on a disk that became read-only."""
+    path.write_text(address, "utf-8")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
