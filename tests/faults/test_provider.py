@@ -30,6 +30,8 @@ from tests.faults.outages import (
 from tests.faults.proxy import Fault, FaultProxy
 
 FAULTS: tuple[Fault, ...] = ("refuse", "lose", "half-open")
+#: Those after which the clip's host is asked again at once.
+OF_A_CLIP: tuple[Fault, ...] = ("reset", "lose", "truncate")
 #: The service is asked at most so often in a minute in which nothing comes of it.
 MOST_CALLS = 15
 
@@ -86,13 +88,20 @@ async def test_a_broken_wire_is_waited_out(bot: RunningBot, wire: FaultProxy) ->
         await wire.cut()
         await a_bad_minute(bot)
         await wire.mend()
-        if fault in ("reset", "lose", "truncate"):
-            await wire.break_(fault, only="/cdn/")
-            wire.calls.clear()
-            await finish_all(bot.simulator)
-            await hurry(bot, lambda: sum("/cdn/" in each for each in wire.calls) >= 3)
-            await wire.mend()
         await finish_all(bot.simulator)
+        await check_that_all_is_well(bot)
+
+
+async def test_a_clip_whose_way_breaks_is_fetched_again(bot: RunningBot, wire: FaultProxy) -> None:
+    for fault in OF_A_CLIP:
+        job_id = await bot.ask(f"a fox and a {fault}")
+        await until(bot, job_id, JobState.GENERATING)
+        await wire.break_(fault, only="/cdn/")
+        wire.calls.clear()
+        await finish_all(bot.simulator)
+        await hurry(bot, lambda: sum("/cdn/" in each for each in wire.calls) >= 3)
+        assert (await bot.job(job_id)).state is JobState.FETCHING
+        await wire.mend()
         await check_that_all_is_well(bot)
 
 
