@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import secrets
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,8 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("An authority for tests")
+        # Whoever trusts several knows them by their names.
+        self._name = _name(f"An authority for tests, {secrets.token_hex(8)}")
         self._own = self._sign(self._key, self._name, is_authority=True)
         self.file = folder / "authority.pem"
         self.file.write_bytes(self._own.public_bytes(serialization.Encoding.PEM))

@@ -39,7 +39,8 @@ class FaultProxy:
     """
 
     def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
-        self._target = host, port
+        #: Where it leads.
+        self.target = host, port
         self.tls = tls
         self.port = free_port()
         self.fault: Fault | None = None
@@ -86,6 +87,12 @@ class FaultProxy:
         self._hole.clear()
         if self._server is None:
             await self._listen()
+
+    async def show(self, tls: ssl.SSLContext) -> None:
+        """From now on this is what it shows to whoever connects."""
+        self.tls = tls
+        await self.break_("refuse")
+        await self.mend()
 
     async def cut(self) -> None:
         """Close every connection that is open."""
@@ -146,7 +153,7 @@ class FaultProxy:
             if self._server is None or (self.fault == "reset" and not self.only):
                 _reset(writer)
                 return
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
+            far_reader, far_writer = await asyncio.open_connection(*self.target)
             try:
                 await _Link(self, writer).run((reader, far_writer), (far_reader, writer))
             finally:

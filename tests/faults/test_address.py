@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -31,7 +30,6 @@ from tests.faults.outages import (
     through,
     until,
 )
-from tests.faults.proxy import FaultProxy
 
 NAME = "video.test"
 
@@ -81,27 +79,20 @@ async def test_a_certificate_that_is_not_valid_is_named_and_waited_for(
     (tmp_path / "stranger").mkdir()
     async with before(simulator.base_url) as wire:
         there = through(wire, simulator.base_url, scheme="https")
-        await serve(wire, Authority(tmp_path / "stranger").context())
+        await wire.show(Authority(tmp_path / "stranger").context())
         bot: RunningBot = await start_bot(luma={"base_url": there, **IMPATIENT})
         await waits(bot, "its certificate is not valid")
         for bad in (authority.context("127.0.0.2"), authority.context(ends=-timedelta(days=1))):
-            await serve(wire, bad)
+            await wire.show(bad)
             asked = provider_calls(bot)
             await hurry(bot, lambda: provider_calls(bot) > asked + 1)  # noqa: B023 - awaited
         assert wire.calls == []
-        await serve(wire, authority.context())
+        await wire.show(authority.context())
         await hurry(bot, lambda: simulator.generations)
         # Its clips come from another address.
         for generation in simulator.generations.values():
             generation.origin = simulator.base_url.removesuffix(urlsplit(simulator.base_url).path)
         await comes_after_all(bot)
-
-
-async def serve(wire: FaultProxy, tls: ssl.SSLContext) -> None:
-    """From now on this is what the server shows."""
-    wire.tls = tls
-    await wire.break_("refuse")
-    await wire.mend()
 
 
 async def test_a_name_that_nobody_knows_is_waited_for(

@@ -106,8 +106,9 @@ class Line:
             self.dead_tickets -= 1
         else:
             self._tickets.add(ticket)
-        host = self.base_url.removeprefix("http://")
-        return f"ws://{host}/link?ticket={ticket}&app_id={self._world.app_id}"
+        # http becomes ws, and https wss.
+        there = f"ws{self.base_url.removeprefix('http')}"
+        return f"{there}/link?ticket={ticket}&app_id={self._world.app_id}"
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
         """One socket, from hello to goodbye."""

@@ -115,7 +115,7 @@ class SlackServer:
 
     @property
     def file_host(self) -> str:
-        return self.base_url.removeprefix("http://")
+        return self.base_url.rpartition("/")[2]
 
     @property
     def authorize_url(self) -> str:
