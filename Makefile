@@ -57,7 +57,7 @@ check: .venv/dev.stamp ## the whole gate: style, layers, types, tests
 crash: .venv/dev.stamp ## kill the bot at every point of a job, in both chats, on both databases: an hour
 	@$(PY) -m tests.crash
 
-faults: .venv/dev.stamp ## break every wire in every way and see that it heals: minutes
+faults: .venv/dev.stamp ## break every wire in every way and see that it heals: a quarter of an hour
 	@$(PY) -m tests.faults
 
 replicas: .venv/dev.stamp ## kill, freeze, replace and cut off several processes on PostgreSQL: minutes

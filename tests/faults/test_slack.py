@@ -7,67 +7,27 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.slack import create
-from adapters.slack.listener import Slack
 from bot.job import JobState
-from bot.refs import JobId
-from bot.studio import Studio
 from tests.adapters.slack.conftest import Community, LocalSlack, local_slack, slack
-from tests.conftest import running, to_test_config
-from tests.fakes import RecordingAdapter
 from tests.faults.outages import before, finish_all, readiness, spin, through
 from tests.faults.proxy import Fault, FaultProxy
+from tests.faults.slack import PING_SECONDS, asked, community_of, lead
 from tests.slack_server import SlackServer
 
 __all__ = ["local_slack", "slack"]
-PING_SECONDS = 0.2
 
 
 @pytest.fixture
 async def wire(slack: SlackServer) -> AsyncIterator[FaultProxy]:
     async with before(slack.base_url) as proxy:
-        # What it tells its clients of itself leads by the same wire.
-        for each in (slack, slack.payloads, slack.files, slack.answers, slack.line):
-            each.base_url = through(proxy, each.base_url)
+        lead(slack, lambda url: through(proxy, url))
         yield proxy
 
 
 @pytest.fixture
 async def community(local_slack: LocalSlack, wire: FaultProxy) -> AsyncIterator[Community]:
-    config = to_test_config(
-        local_slack.folder, local_slack.simulator, access={"workspaces": [local_slack.team.id]}
-    )
-
-    def open_slack(studio: Studio) -> Slack:
-        adapter = create(local_slack.settings(), studio, clock=local_slack.clock)
-        # A ping every ten seconds would be a long time for a test.
-        adapter._session._ping_seconds = PING_SECONDS
-        return adapter
-
-    async with running(
-        config, local_slack.simulator, RecordingAdapter(), local_slack.clock, slack=open_slack
-    ) as bot:
-        await local_slack.slack.wait_connected(1)
-        yield Community(
-            local_slack.slack,
-            local_slack.team,
-            local_slack.general,
-            local_slack.ana,
-            local_slack.ben,
-            bot,
-        )
-
-
-async def asked(community: Community, prompt: str) -> JobId:
-    """A job that generates."""
-    known = len(community.bot.simulator.generations)
-    assert (await community.ana.slash("/ray", prompt, community.general)).is_acked
-    await community.bot.simulator.wait_for_creates(known + 1)
-    [*_, found] = await community.bot.app.database.read(
-        lambda conn: conn.exec_driver_sql("SELECT id FROM jobs ORDER BY created_at").all()
-    )
-    await community.bot.until(JobId(found[0]), JobState.GENERATING)
-    return JobId(found[0])
+    async with community_of(local_slack) as opened:
+        yield opened
 
 
 async def test_an_hour_without_slack(community: Community, wire: FaultProxy) -> None:

@@ -1,0 +1,152 @@
+"""What a finished clip needs out of order for ten minutes: the host it comes from, our bucket.
+
+One generation is done when that begins, and another one is asked for once it is over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+from bot.job import JobState
+from bot.refs import JobId
+from bot.simulator import Faults, Simulator
+from tests.bucket import ACCESS_KEY, NAME, REGION, SECRET_KEY, Bucket
+from tests.conftest import MANUAL, RunningBot, running, to_test_config
+from tests.fakes import MovableClock, RecordingAdapter
+from tests.faults.outages import (
+    PATIENCE,
+    STEP,
+    Allowed,
+    Outcome,
+    Row,
+    finish_all,
+    look,
+    pass_time,
+    sum_up,
+    until,
+)
+from tests.faults.reach import ANSWERED, BY_ADDRESS, ON_THE_WIRE, Reach, Way, reached
+from tests.faults.reach import NAME as HOST
+
+#: A fetch is tried again after a minute at most. Each try asks three or four times, with pauses of
+#: true seconds, in which our clock goes on. `/readyz` names services and chats alone.
+ALLOWED = Allowed(party="clips", calls=15, posts=0, seconds=150, is_named=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A bot with a way that breaks; `ask` makes a generation whose clip has to go that way."""
+
+    bot: RunningBot
+    reach: Reach
+    ask: Callable[[str], Awaitable[JobId]]
+
+
+OpenScene = Callable[[Path, Way], AbstractAsyncContextManager[Scene]]
+
+
+@asynccontextmanager
+async def clip_host(folder: Path, way: Way) -> AsyncIterator[Scene]:
+    """The clips come from a host of their own."""
+    async with (
+        Simulator(MANUAL, Faults()) as simulator,
+        reached(folder, simulator.base_url, scheme=way.scheme, host=way.host) as reach,
+        running(
+            to_test_config(folder, simulator), simulator, RecordingAdapter(), MovableClock()
+        ) as bot,
+    ):
+        guard = bot.app._clips._guard
+        guard._seconds, guard._trusted = PATIENCE, guard._trusted | {HOST}
+        there = urlsplit(reach.to(simulator.base_url))
+
+        async def ask(prompt: str) -> JobId:
+            job_id = await _asked(bot, prompt)
+            [*_, made] = simulator.generations.values()
+            made.origin = f"{there.scheme}://{there.netloc}"
+            return job_id
+
+        yield Scene(bot=bot, reach=reach, ask=ask)
+
+
+@asynccontextmanager
+async def bucket(folder: Path, way: Way) -> AsyncIterator[Scene]:
+    """The clips are kept in a bucket."""
+    async with (
+        Simulator(MANUAL, Faults()) as simulator,
+        Bucket() as place,
+        reached(folder, place.endpoint, scheme=way.scheme, host=way.host) as reach,
+    ):
+        keys = {
+            "AWS_ENDPOINT_URL": reach.to(place.endpoint),
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_REGION": REGION,
+        }
+        config = to_test_config(folder, simulator, bot={"media_url": f"s3://{NAME}"})
+        with patch.dict(os.environ, keys):
+            async with running(config, simulator, RecordingAdapter(), MovableClock()) as bot:
+                yield Scene(bot=bot, reach=reach, ask=partial(_asked, bot))
+
+
+async def _asked(bot: RunningBot, prompt: str) -> JobId:
+    job_id = await bot.ask(prompt)
+    await until(bot, job_id, JobState.GENERATING)
+    return job_id
+
+
+async def outage(
+    open_scene: OpenScene, way: Way, allowed: Allowed, *, steps: int, moment: float
+) -> Outcome:
+    """One of so many steps."""
+    with TemporaryDirectory() as folder:
+        async with open_scene(Path(folder), way) as at:
+            bot, wire = at.bot, at.reach.wire
+            first = await at.ask("one fox")
+            await way.begin(at.reach)
+            await wire.cut()
+            known = len(wire.calls)
+            await finish_all(bot.simulator)
+            await pass_time(bot, seconds=steps * STEP, step=STEP, moment=moment)
+            calls, during = len(wire.calls) - known, await look(bot)
+            is_kept = (await bot.job(first)).state is JobState.DELIVERED
+            assert is_kept == (way.name == "slow"), "what is slow comes, and nothing else"
+            await at.reach.mend()
+            mended = bot.clock.boottime()
+            await until(bot, first, JobState.DELIVERED, moment=0.2)
+            recovered = bot.clock.boottime() - mended
+            second = await at.ask("two foxes")
+            await finish_all(bot.simulator)
+            await until(bot, second, JobState.DELIVERED)
+            return await sum_up(
+                bot,
+                clips=len(bot.chat.clips()),
+                allowed=allowed,
+                minutes=steps * STEP / 60,
+                calls=calls,
+                posts=0,
+                recovered=recovered,
+                during=during,
+            )
+
+
+def _to_row(party: str, open_scene: OpenScene, way: Way) -> Row:
+    return Row(
+        name=f"{party}: {way.name}",
+        play=partial(outage, open_scene, way, replace(ALLOWED, party=party)),
+    )
+
+
+ROWS = (
+    *(_to_row("Clip host", clip_host, each) for each in (*ON_THE_WIRE, *ANSWERED, *BY_ADDRESS)),
+    # How it looks up names and whom it trusts is not ours to say: it has both from the system.
+    *(_to_row("Bucket", bucket, each) for each in (*ON_THE_WIRE, *ANSWERED)),
+)

@@ -1,0 +1,32 @@
+"""All rows of `make faults`, and how one is played in a process that plays several."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+from multiprocessing.queues import SimpleQueue
+
+from bot.log import setup_logging
+from tests.faults import books, discord, hook, keeping, luma, slack
+from tests.faults.outages import Outcome, Row
+
+ROWS: dict[str, Row] = {
+    each.name: each
+    for party in (luma, keeping, discord, slack, hook, books)
+    for each in party.ROWS
+}
+
+
+def begin(numbers: SimpleQueue[int]) -> None:
+    """Be a process that takes its ports from a range of its own, as those of the tests do."""
+    os.environ["PYTEST_XDIST_WORKER"] = f"gw{numbers.get()}"
+    setup_logging("critical")
+
+
+def play(name: str) -> Outcome | str:
+    """What came of it, or why nothing did."""
+    try:
+        return asyncio.run(ROWS[name].outcome())
+    except Exception:  # noqa: BLE001 - it is told, and ends no other's
+        return traceback.format_exc()

@@ -1,0 +1,91 @@
+"""A few of the outages of `make faults`, shorter; and that what is wrong with one is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.faults import books, hook, keeping, slack
+from tests.faults.outages import Allowed, Look, Outcome
+from tests.postgres import server
+
+ROWS = {each.name: each for party in (books, hook, keeping, slack) for each in party.ROWS}
+SAMPLE = (
+    "Slack: drop",
+    "Slack: 429",
+    "Slack: no such name",
+    "Slack: certificate ended",
+    "Clip host: no such name",
+    "Clip host: certificate ended",
+    "Bucket: truncate",
+    "Hook: 429",
+    "Hook: certificate ended",
+)
+#: Two minutes.
+STEPS, MOMENT = 8, 0.1
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+async def test_an_outage_costs_little_and_loses_nothing(name: str) -> None:
+    assert (await ROWS[name].play(steps=STEPS, moment=MOMENT)).wrong == []
+
+
+@pytest.mark.parametrize("fault", ["freeze", "lose"])
+async def test_a_database_out_of_reach_is_waited_for(fault: str) -> None:
+    server()
+    assert (await ROWS[f"PostgreSQL: {fault}"].play(steps=STEPS, moment=MOMENT)).wrong == []
+
+
+# ---- what is wrong -----------------------------------------------------------------------------
+
+WELL = Look(share=0.02, status=200, problems=frozenset(), troubles=frozenset())
+AWAY = replace(WELL, troubles=frozenset({"luma"}))
+NOT_READY = replace(WELL, status=503, problems=frozenset({"database"}))
+GOOD = Outcome(
+    allowed=Allowed(party="luma", calls=10, posts=2, seconds=60),
+    minutes=10,
+    calls=110,
+    posts=22,
+    recovered=60,
+    generations=2,
+    clips=2,
+    broken_rules=0,
+    during=AWAY,
+    after=WELL,
+)
+
+
+def test_what_is_allowed_is_not_wrong() -> None:
+    assert GOOD.wrong == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "wrong"),
+    [
+        ({"generations": 3}, "3 generations"),
+        ({"clips": 1}, "1 clips"),
+        ({"broken_rules": 1}, "books that do not hold"),
+        ({"calls": 111}, "111 calls"),
+        ({"posts": 23}, "23 POSTs"),
+        ({"recovered": 61}, "61 s to go on"),
+        ({"during": replace(AWAY, share=1.0)}, "100% of a core"),
+        ({"during": WELL}, "readiness meanwhile: 200"),
+        ({"during": replace(AWAY, status=503)}, "readiness meanwhile: 503 luma"),
+        ({"during": NOT_READY}, "readiness meanwhile: 503 database"),
+        ({"after": AWAY}, "readiness after it: 200 luma"),
+        ({"after": NOT_READY}, "readiness after it: 503 database"),
+    ],
+)
+def test_what_is_wrong_is_told(changed: dict[str, Any], wrong: str) -> None:
+    assert replace(GOOD, **changed).wrong == [wrong]
+
+
+def test_without_its_database_alone_the_bot_is_not_ready() -> None:
+    away = replace(GOOD, allowed=replace(GOOD.allowed, party="database"), during=NOT_READY)
+    assert away.wrong == []
+    assert replace(away, during=replace(NOT_READY, status=200)).wrong
+    silent = replace(GOOD, allowed=replace(GOOD.allowed, is_named=False), during=WELL)
+    assert silent.wrong == []
+    assert replace(silent, during=AWAY).wrong
