@@ -47,6 +47,8 @@ AT_PROVIDER = frozenset({JobState.SUBMITTING, JobState.UNCERTAIN, JobState.GENER
 
 #: How many tries in vain, the last ones ten minutes apart, are the operator's matter.
 TRIES_BEFORE_TELLING = 12
+#: The same of a finished file, a minute apart; from then on the operator may give it up.
+FETCHES_BEFORE_TELLING = 38
 
 #: The `Failure.code` of a job whose clip was removed.
 DELETED = "deleted"

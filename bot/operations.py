@@ -10,7 +10,7 @@ from typing import Literal
 
 from bot.clock import Clock
 from bot.errors import DeliveryError, DeliveryUnavailable, InvalidRequest, StoreError
-from bot.job import TRIES_BEFORE_TELLING, Failure, Job, JobState
+from bot.job import FETCHES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger
 from bot.notices import VERDICTS, Operator
 from bot.pause import Pause
@@ -337,7 +337,7 @@ def _check_open_question(job: Job, how: ResolveHow, gone: GenerationId | None) -
 
 def _is_stuck(job: Job) -> bool:
     """Whether a finished clip could not be had for so long that its operator was told."""
-    return job.state is JobState.FETCHING and job.tries >= TRIES_BEFORE_TELLING
+    return job.state is JobState.FETCHING and job.tries >= FETCHES_BEFORE_TELLING
 
 
 def _situation(job: Job) -> str:

@@ -17,7 +17,7 @@ from bot.errors import (
     StoreError,
     ThreadGone,
 )
-from bot.job import TERMINAL, TRIES_BEFORE_TELLING, Failure, Job, JobState
+from bot.job import FETCHES_BEFORE_TELLING, TERMINAL, TRIES_BEFORE_TELLING, Failure, Job, JobState
 from bot.log import get_logger, naming
 from bot.refs import JobId
 from bot.steps.delivery import BROKEN_FETCHES, Deliverer, is_past_posting
@@ -35,8 +35,12 @@ LONGEST_PAUSE = 600.0
 #: How many times a job that cannot be prepared is tried before its slot is given to others.
 KEEPS_ITS_SLOT = 2
 #: Maximum pause, and how many tries before the operator hears of it, where people wait for what is
-#: perhaps taken or is paid: soon after an outage it is looked for, or shown.
-PATIENCE = {JobState.SUBMITTING: (60.0, 75), JobState.DELIVERING: (60.0, 30)}
+#: perhaps taken or is paid: soon after an outage it is looked for, kept (links end), or shown.
+PATIENCE = {
+    JobState.SUBMITTING: (60.0, 75),
+    JobState.FETCHING: (60.0, FETCHES_BEFORE_TELLING),
+    JobState.DELIVERING: (60.0, 30),
+}
 
 
 class JobTracker:

@@ -267,11 +267,11 @@ async def test_a_clip_that_cannot_be_had_for_long_is_given_up(
     office: Office, how: Any, cost: int
 ) -> None:
     stuck = await put_aside(office, S.FETCHING)
-    stuck = await office.books.change(stuck, parked_at=None, tries=11)
+    stuck = await office.books.change(stuck, parked_at=None, tries=37)
     resolve = office.operations.resolve
     with pytest.raises(InvalidRequest, match="neither uncertain nor put aside"):
         await resolve(stuck.id, how, generation_id=None, actor="ada")
-    await office.books.change(stuck, tries=12)
+    await office.books.change(stuck, tries=38)
     job = await resolve(stuck.id, how, generation_id=None, actor="ada")
     assert (job.state, job.cost) == (S.FAILED, cost)
     assert await office.audit() == [("ada", f"resolve {how}", job.id, "stuck, fetching")]
