@@ -122,5 +122,5 @@ ROWS = tuple(
         moment=SECONDS / STEPS,
     )
     for each in get_args(Fault)
-    if SERVER in os.environ
+    if os.environ.get(SERVER)
 )

@@ -36,9 +36,10 @@ from tests.faults.outages import (
 from tests.faults.reach import ANSWERED, BY_ADDRESS, ON_THE_WIRE, Reach, Way, reached
 from tests.faults.reach import NAME as HOST
 
-#: A fetch is tried again after a minute at most. Each try asks three or four times, with pauses of
-#: true seconds, in which our clock goes on. `/readyz` names services and chats alone.
-ALLOWED = Allowed(party="clips", calls=15, posts=0, seconds=150, is_named=False)
+#: Pauses between fetches double: after ten minutes there may be one of 512 s. Each fetch asks a
+#: few times, with pauses of true seconds, in which our clock goes on. `/readyz` names services and
+#: chats alone.
+ALLOWED = Allowed(party="clips", calls=15, posts=0, seconds=600, is_named=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ async def outage(
             assert is_kept == (way.name == "slow"), "what is slow comes, and nothing else"
             await at.reach.mend()
             mended = bot.clock.boottime()
-            await until(bot, first, JobState.DELIVERED, moment=0.2)
+            await until(bot, first, JobState.DELIVERED, moment=0.1)
             recovered = bot.clock.boottime() - mended
             second = await at.ask("two foxes")
             await finish_all(bot.simulator)

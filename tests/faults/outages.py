@@ -189,7 +189,7 @@ async def hurry(bot: RunningBot, look: Callable[[], Any]) -> None:
 
 async def until(bot: RunningBot, job_id: JobId, *states: JobState, moment: float = 0.03) -> None:
     """Let time pass until the job has come to this."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (await bot.job(job_id)).state not in states:
             await pass_time(bot, seconds=4, moment=moment)
 

@@ -78,11 +78,6 @@ async def asked(community: Community, prompt: str) -> JobId:
     return JobId(found[0])
 
 
-async def _asked_once_heard(community: Community, prompt: str) -> JobId:
-    await community.hurry(lambda: community.slack.line.sockets, seconds=2)
-    return await asked(community, prompt)
-
-
 @asynccontextmanager
 async def scene(folder: Path, *, scheme: str, host: str) -> AsyncIterator[Scene]:
     """A bot that serves a workspace."""
@@ -115,16 +110,29 @@ def _to_scene(community: Community, reach: Reach) -> Scene:
             assert isinstance(each.connector, aiohttp.TCPConnector)
             each.connector.clear_dns_cache()
 
+    line, cut_off = community.slack.line, list[object]()
+
+    def answer_well() -> None:
+        faults.clear()
+        # Mending cuts what is open, and Slack may take a moment to see that.
+        cut_off.extend(line.sockets)
+
+    async def ask(prompt: str) -> JobId:
+        await community.hurry(
+            lambda: [each for each in line.sockets if each not in cut_off], seconds=2
+        )
+        return await asked(community, prompt)
+
     many = partial(faults.fail, "*", "ratelimited", status=429, retry_after=30, times=TIMES)
     page = partial(faults.answer, "*", "<html>", status=503, content_type="text/html", times=TIMES)
     return Scene(
         community=community,
         reach=reach,
-        ask=partial(_asked_once_heard, community),
+        ask=ask,
         wait=wait,
         forget_names=forget_names,
         answers={"503": page, "429": many},
-        answer_well=faults.clear,
+        answer_well=answer_well,
     )
 
 
