@@ -91,6 +91,7 @@ async def test_a_life_that_ends_before_its_point_is_looked_at_too(
     assert (fate.is_early, fate.wrong) == (True, ("2 clips",))
 
 
+@pytest.mark.timeout(120)
 async def test_essential_points_are_told_by_their_names_and_missed_where_nobody_comes_there(
     tmp_path: Path, context: ForkServerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
