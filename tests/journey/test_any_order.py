@@ -292,6 +292,7 @@ class World:
         return made
 
 
+@pytest.mark.timeout(180)
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps)
 def test_no_order_of_anything_pays_loses_or_posts_twice(story: list[Step]) -> None:
