@@ -1,4 +1,4 @@
-"""The steps of the Dockerfile, replayed without a container: only what it copies is there."""
+"""What the Dockerfile and `compose.yaml` say; `test_image` replays the steps of the first."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import json
 import os
 import re
 import shutil
-import site
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
@@ -32,7 +30,14 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 BUILD, FINAL = re.split(r"(?m)^FROM ", DOCKERFILE)[1:]
 
 
-def _copied(stage: str) -> list[str]:
+def health_check() -> list[str]:
+    """The command that asks whether a container is well."""
+    [command] = re.findall(r"(?s)HEALTHCHECK.*?CMD (\[.*?\])\n", FINAL)
+    found: list[str] = json.loads(command)
+    return found
+
+
+def copied(stage: str) -> list[str]:
     """The paths that a stage takes from here, each as it is written."""
     lines = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", stage)
     return [path for line in lines for path in line.split()]
@@ -46,7 +51,7 @@ def _let_in() -> set[str]:
 
 
 def test_all_that_is_copied_is_let_into_the_build() -> None:
-    assert set(_copied(BUILD)) <= {"requirements", *_let_in()}
+    assert set(copied(BUILD)) <= {"requirements", *_let_in()}
 
 
 @pytest.mark.parametrize("packages", ["", *EXTRAS, " ".join(EXTRAS)])
@@ -64,14 +69,14 @@ def test_any_packages_can_be_had_together(packages: str, tmp_path: Path) -> None
         (tools / name).chmod(0o755)
     [step] = re.findall(r"(?ms)^RUN (set -e;.*?[^\\])$", BUILD)
     path = f"{tools}:{os.environ['PATH']}"
-    _run(["/bin/sh", "-c", step], cwd=context, PACKAGES=packages, PATH=path)
+    run(["/bin/sh", "-c", step], cwd=context, PACKAGES=packages, PATH=path)
     names = ["run", *packages.split(), "build"]
     installed = (context / "installed").read_text().split()
     assert installed == [f"requirements/{name}.txt" for name in names]
 
 
 def test_nothing_that_builds_is_left_in_the_image() -> None:
-    assert _copied(FINAL) == []
+    assert copied(FINAL) == []
     assert "pip uninstall --yes pip" in FINAL
     assert re.findall(r"(?m)^USER (\d+)", FINAL) == ["10001"]
     assert all("--require-hashes" in line for line in re.findall(r"pip .*-r .*", BUILD))
@@ -88,11 +93,10 @@ async def test_the_health_check_asks_where_the_private_port_is(
     app = web.Application()
     app.router.add_get("/livez", livez)
     async with TestServer(app, host=host or "127.0.0.1") as server:
-        [command] = re.findall(r"(?s)HEALTHCHECK.*?CMD (\[.*?\])\n", FINAL)
         told = {} if host is None else {"RAYBOT_BOT__PRIVATE_HOST": host}
         checking = await asyncio.create_subprocess_exec(
             sys.executable,
-            *json.loads(command)[1:],
+            *health_check()[1:],
             env={**os.environ, **told, "RAYBOT_BOT__PRIVATE_PORT": str(server.port)},
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -136,6 +140,15 @@ def _bytes(size: str) -> int:
     return int(size[:-1]) * {"m": 1 << 20, "g": 1 << 30}[size[-1]]
 
 
+def test_no_image_is_whatever_is_the_newest() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    images = [each["image"] for each in services.values() if "image" in each]
+    images += re.findall(r"(?m)^FROM (\S+)", DOCKERFILE)
+    tags = [image.rpartition("/")[2].partition("@")[0].partition(":")[2] for image in images]
+    assert len(images) == 5
+    assert all(tag and tag != "latest" for tag in tags), images
+
+
 def test_what_stops_it_waits_until_it_has_stopped() -> None:
     paper = (ROOT / "docs" / "operations.md").read_text("utf-8")
     [told] = re.findall(r"(?s)```ini\n(.*?)```", paper)
@@ -160,37 +173,8 @@ def _seconds(period: str) -> int:
     return int(found[1])
 
 
-@pytest.mark.timeout(60)
-def test_what_is_copied_is_a_whole_program(tmp_path: Path) -> None:
-    context, made = tmp_path / "raybot", tmp_path / "made"
-    context.mkdir()
-    for name in _copied(BUILD):
-        source, target = ROOT / name, context / Path(name).name
-        leave = shutil.ignore_patterns("__pycache__", "*.pyc")
-        shutil.copytree(source, target, ignore=leave) if source.is_dir() else shutil.copy(
-            source, target
-        )
-    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", "."]
-    _pip(context, *wheel)
-    venv.create(made, with_pip=False)
-    [packages] = made.glob("lib/*/site-packages")
-    # Its pinned packages need the network; these are the same.
-    (packages / "pinned.pth").write_text("\n".join(site.getsitepackages()))
-    [built] = (context / "wheels").glob("*.whl")
-    _pip(context, "--python", str(made / "bin/python"), "install", "--no-deps", str(built))
-    config, data = tmp_path / "config.toml", tmp_path / "data"
-    config.write_text("")
-    command = [str(made / "bin/raybot"), "migrate", "--config", str(config)]
-    told = _run(command, cwd=tmp_path, RAYBOT_BOT__DATA_DIR=str(data))
-    assert (data / "raybot.db").exists(), told
-
-
-def _pip(folder: Path, *order: str) -> None:
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    _run([*pip, *order, "--no-index"], cwd=folder)
-
-
-def _run(command: list[str], *, cwd: Path, **more: str) -> str:
+def run(command: list[str], *, cwd: Path, **more: str) -> str:
+    """What it says; it is to end well."""
     done = subprocess.run(
         command,
         cwd=cwd,
