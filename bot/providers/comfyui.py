@@ -65,7 +65,7 @@ def read_error(response: httpx.Response, *, name: str = "comfyui") -> errors.Pro
     """The error that a 4xx stands for; a graph that is refused was not queued."""
     body, status = http.read_json(response.content), response.status_code
     told = part(body, "error") if isinstance(body, dict) else {}
-    if status in {404, 405, 410} or told.get("type") in NO_NODE:
+    if status in {404, 405, 410} or str(told.get("type")) in NO_NODE:
         return errors.ProviderRetired(CLOSED, provider=name)
     if status != httpx.codes.BAD_REQUEST or not told:
         return http.to_error(response, provider=name)

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import bot.providers
@@ -138,6 +138,7 @@ def test_an_error_reply_is_an_error_of_ours(name: str) -> None:
     )
 
     @fuzz
+    @example(400, {}, b'{"error": {"type": [], "code": {}, "message": 1}, "type": {}, "code": []}')
     @given(
         st.sampled_from((400, 401, 402, 403, 404, 409, 422, 429, 499, 500, 503)),
         headers,
