@@ -145,7 +145,10 @@ def test_a_payload_is_heard_or_is_nothing_to_us(body: Any) -> None:
 
 def _attend(heard: SlackEvent) -> None:
     """What the listener asks of it."""
-    kept = heard.model_dump(mode="json")
+    # What is nested deeper than this cannot be kept: bolt says so to whoever sent it.
+    kept = tried(lambda: heard.model_dump(mode="json"), ValueError)
+    if kept is None:
+        return
     again = read_kept(json.loads(json.dumps(kept)))
     assert again is not None
     assert again.model_dump(mode="json") == kept
