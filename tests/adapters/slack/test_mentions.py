@@ -158,6 +158,7 @@ async def test_a_mention_in_the_thread_of_a_job_without_a_clip_buys_none_of_word
     community.bot.simulator.faults.slow(100_000)
     await community.ben.slash("/ray", "a fox", community.general)
     status = await community.status("Generating")
+    await community.bot.simulator.wait_for_creates(1)
     await community.ana.say(
         f"{community.team.mention} make it snow", community.general, thread=status
     )
