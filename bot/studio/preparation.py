@@ -197,10 +197,15 @@ class Preparation:
         failure, now = Failure(code=code, sentence=sentence), self._clock.now()
 
         def end(tx: Tx) -> list[Job]:
-            every = (jobs.get(tx.conn, job.id) for job in batch)
+            every = [(job, jobs.get(tx.conn, job.id)) for job in batch]
             # Not what was cancelled meanwhile, or accepted: that goes on, whatever its answer met.
-            open_ones = [each for each in every if each.state is JobState.RECEIVED]
-            return [ledger.fail(tx, each, now, failure) for each in open_ones]
+            open_ones = [pair for pair in every if pair[1].state is JobState.RECEIVED]
+            return [
+                ledger.fail(tx, each, now, failure)
+                for job, each in open_ones
+                # Nor what another process has begun to ask its person about.
+                if not (is_late and job.plan is None and each.plan is not None)
+            ]
 
         for ended in await self._receipts.write_all(end):
             if not is_late:
