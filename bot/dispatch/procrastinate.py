@@ -61,7 +61,7 @@ class ProcrastinateDispatcher:
         stalled: Callable[[JobId], Awaitable[datetime | None]],
         turn: Callable[[str], AbstractAsyncContextManager[None]],
         grace_seconds: float,
-        hands: int = 32,
+        hands: int = 64,
     ) -> None:
         self._url = url
         self._clock = clock
