@@ -236,3 +236,8 @@ class Job:
         """Whether it has ended for its person, although it runs on at its service."""
         has_ended = self.ended_at is not None or self.state is JobState.UNCERTAIN
         return self.cancel_requested and not has_ended
+
+
+def is_stuck(job: Job) -> bool:
+    """Whether a finished clip could not be had for so long that its operator was told."""
+    return job.state is JobState.FETCHING and job.tries >= FETCHES_BEFORE_TELLING

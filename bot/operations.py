@@ -10,7 +10,7 @@ from typing import Literal
 
 from bot.clock import Clock
 from bot.errors import DeliveryError, DeliveryUnavailable, InvalidRequest, StoreError
-from bot.job import FETCHES_BEFORE_TELLING, Failure, Job, JobState
+from bot.job import Failure, Job, JobState, is_stuck
 from bot.log import get_logger
 from bot.notices import VERDICTS, Operator
 from bot.pause import Pause
@@ -326,7 +326,7 @@ def _check_open_question(job: Job, how: ResolveHow, gone: GenerationId | None) -
         if gone is None or gone != job.generation_id:
             raise InvalidRequest(f"{job.id} has just begun to generate. Raybot goes on with it.")
         return
-    if _is_stuck(job):
+    if is_stuck(job):
         return
     if job.parked_at is None:
         raise InvalidRequest(f"{job.id} is {job.state}, neither uncertain nor put aside.")
@@ -335,16 +335,11 @@ def _check_open_question(job: Job, how: ResolveHow, gone: GenerationId | None) -
         raise InvalidRequest(f"{job.id} has cost nothing at the video service. Release it.")
 
 
-def _is_stuck(job: Job) -> bool:
-    """Whether a finished clip could not be had for so long that its operator was told."""
-    return job.state is JobState.FETCHING and job.tries >= FETCHES_BEFORE_TELLING
-
-
 def _situation(job: Job) -> str:
     """Why a person had to decide, for the audit log; nothing where the job was uncertain."""
     if job.state is JobState.UNCERTAIN:
         return ""
-    if job.parked_at or _is_stuck(job):
+    if job.parked_at or is_stuck(job):
         return f"{'put aside' if job.parked_at else 'stuck'}, {job.state}"
     return f"lost {job.generation_id}"
 

@@ -35,9 +35,10 @@ class InHand:
     async def end(self, client: discord.AutoShardedClient) -> None:
         """Hear nothing more; return once everybody is answered, or has waited long enough."""
         shards = [each.disconnect() for each in client.shards.values()]
-        await asyncio.gather(*shards, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
+                # A gateway that is silent says no farewell; the client is closed after us.
+                await asyncio.gather(*shards, return_exceptions=True)
                 # What was acknowledged just now is counted again before this goes on.
                 while self._count:
                     await self._none.wait()

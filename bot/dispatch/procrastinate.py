@@ -50,7 +50,11 @@ Advance = Callable[[JobId, datetime], Awaitable[None]]
 
 
 class ProcrastinateDispatcher:
-    """Nudges in procrastinate's tables; a job is in one pair of hands among all processes."""
+    """Nudges in procrastinate's tables; a job is in one pair of hands among all processes.
+
+    A step mostly waits, for a host, a chat or its row, so there are more `hands` than clips of a
+    crowd that end within a second: with half as many they queued for theirs.
+    """
 
     def __init__(
         self,

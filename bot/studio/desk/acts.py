@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.clock import Clock
 from bot.desk_views import JobActs, PersonActs
 from bot.errors import InvalidRequest, JobNotFound
-from bot.job import DELETED, FETCHES_BEFORE_TELLING, TERMINAL, Job, JobState
+from bot.job import DELETED, TERMINAL, Job, JobState, is_stuck
 from bot.overview import Sitting
 from bot.refs import JobId, Micros
 from bot.store import desk_acts
@@ -81,5 +81,4 @@ def _is_open_question(found: FoundJob) -> bool:
         return True
     if job.state is JobState.GENERATING and job.provider_failure is None:
         return found.is_lost
-    is_stuck = job.state is JobState.FETCHING and job.tries >= FETCHES_BEFORE_TELLING
-    return is_stuck or (job.parked_at is not None and job.state is not JobState.REVIEWING)
+    return is_stuck(job) or (job.parked_at is not None and job.state is not JobState.REVIEWING)
