@@ -31,8 +31,9 @@ from bench.workspace import Workspace, temporary_workspace
 from bot.clock import SystemClock
 from bot.desk_job_views import Spot
 from bot.refs import JobId
-from bot.store.database import Tx, open_database
+from bot.store.database import open_database
 from bot.store.schema import jobs
+from bot.store.transaction import Tx
 from bot.streams import MOST_EACH
 from bot.wiring.startup import database_url
 

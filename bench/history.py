@@ -17,7 +17,8 @@ from bot.ports import Submission
 from bot.providers.luma import RATES
 from bot.refs import GenerationId, MediaKey, MessageRef, Micros, Price
 from bot.store import attempts, jobs, ledger, settings
-from bot.store.database import Tx, open_database
+from bot.store.database import open_database
+from bot.store.transaction import Tx
 from bot.tariffs import PerPixel
 from bot.wiring.startup import database_url
 

@@ -32,7 +32,8 @@ from bot.ports import Adapter
 from bot.refs import JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.store import jobs, ledger, messages
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 
 log = get_logger(__name__)
 AT_ONCE = 8

@@ -46,8 +46,9 @@ from bot.refs import JobId, MessageRef, ThreadRef
 from bot.replicas import Replicas
 from bot.request import is_spoiler
 from bot.store import complaints, errands, jobs, messages, reviews, settings, stars
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.errands import Errand
+from bot.store.transaction import Tx
 from bot.text import gist
 
 log = get_logger(__name__)

@@ -16,8 +16,9 @@ from bot.ports import Adapter
 from bot.refs import Micros, ThreadRef
 from bot.request import Requester
 from bot.store import allowances, digests, reports, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.digests import Wanted
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable, micros
 
 log = get_logger(__name__)

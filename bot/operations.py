@@ -20,7 +20,8 @@ from bot.refs import GenerationId, JobId, Micros, ThreadRef
 from bot.replicas import Replicas
 from bot.routing.failover import Failover, without_alternatives
 from bot.store import attempts, jobs, ledger, messages, reports, reviews, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.receipts import hand_on
 from bot.tables import OPERATOR, Contact
 from bot.unserved import Unserved

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from bot.clock import Clock
 from bot.store import places, settings, stops
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.words import clean
 
 MESSAGE_CHARS = 300

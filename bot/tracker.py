@@ -26,7 +26,7 @@ from bot.steps.step import StepContext
 from bot.steps.submission import Submitter
 from bot.store import attempts, errands, jobs, ledger, settings, stories
 from bot.store.columns import JobColumns
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 
 log = get_logger(__name__)
 FAULTS_BEFORE_PARKING = 5

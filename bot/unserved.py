@@ -17,7 +17,8 @@ from bot.log import get_logger
 from bot.replicas import Replicas, watch_role
 from bot.routing.failover import Failover
 from bot.store import jobs, ledger, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 
 log = get_logger(__name__)
 LOOK_EVERY = timedelta(minutes=1)

@@ -21,7 +21,8 @@ from bot.ports import Dispatcher, Generation, Provider
 from bot.refs import GenerationId
 from bot.routing.failover import Failover
 from bot.store import attempts, jobs, under_way
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.upkeep import keep_going
 from bot.watching.account_watch import AccountWatch
 from bot.watching.admission import Admission, Announce

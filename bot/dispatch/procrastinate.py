@@ -32,8 +32,9 @@ from bot.errors import StoreError
 from bot.log import get_logger
 from bot.ports import Transaction
 from bot.refs import JobId
-from bot.store.database import Tx, cause
+from bot.store.database import cause
 from bot.store.postgres import MIGRATING, connect_args, conninfo
+from bot.store.transaction import Tx
 
 QUEUE = "raybot"
 ADVANCE, RETRY_STALLED, SWEEP = "raybot:advance", "raybot:retry_stalled", "raybot:sweep"

@@ -16,7 +16,7 @@ from bot.pricing import hold_for
 from bot.refs import Micros, money
 from bot.store import jobs
 from bot.store.columns import JobColumns
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.tables import micros
 
 

@@ -27,7 +27,7 @@ from bot.refs import MessageRef, Micros, ThreadRef, money
 from bot.steps.step import StepContext
 from bot.store import jobs, ledger, lineage, messages, reviews, settings, stories
 from bot.store.columns import JobColumns
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.text import gist, thing
 
 GIVE_UP_POSTING = timedelta(hours=24)

@@ -8,7 +8,7 @@ from bot.job import Job, JobState
 from bot.ports import Absent, CannotTell, Found, Provider, Submission
 from bot.steps.step import StepContext
 from bot.store import attempts, jobs, settings, stops
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 
 ABSENCE_GAP = timedelta(seconds=15)
 #: How long before its job was asked for a generation may seem to be sent: clocks differ.

@@ -25,7 +25,8 @@ from bot.refs import JobId, MessageRef
 from bot.request import PreviousShot, frames_of, is_spoiler
 from bot.routing.failover import Failover
 from bot.store import jobs, ledger, messages, stories
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 
 NOTHING_TO_START_FROM = (
     "The shot before is not kept any more, so this one has nothing to start from."

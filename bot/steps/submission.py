@@ -34,7 +34,7 @@ from bot.routing.failover import may_leave
 from bot.send_guard import send_only_while
 from bot.steps.step import StepContext
 from bot.store import attempts, jobs, ledger, settings, stops
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 
 log = get_logger(__name__)
 FREEZE_SECONDS = 5.0

@@ -28,10 +28,10 @@ from bot.limits import LIMITS, Limit, Rules, Whose, in_force
 from bot.overview import Grant, PlaceLimit
 from bot.refs import Micros
 from bot.request import Requester
-from bot.store.database import Tx
 from bot.store.portable import insert_new, total
 from bot.store.schema import grants, jobs, settings
 from bot.store.settings import chosen_both, rules_scope
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 
 # Built once, because they run inside every submit.

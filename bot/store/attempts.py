@@ -13,8 +13,8 @@ from bot.job import Failure, Job, JobState
 from bot.ports import FrameHandle, Generation, Submission
 from bot.refs import GenerationId, JobId
 from bot.store import jobs as job_rows
-from bot.store.database import Tx
 from bot.store.schema import attempts
+from bot.store.transaction import Tx
 
 #: The code of a failure that costs nothing and may pass.
 WORTH_ANOTHER = "service"

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, select, update
 
 from bot.notices import Outcome
 from bot.refs import JobId
-from bot.store.database import Tx
 from bot.store.portable import insert_new
 from bot.store.schema import jobs, reports
+from bot.store.transaction import Tx
 
 
 @dataclass(frozen=True, kw_only=True)

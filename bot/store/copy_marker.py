@@ -8,9 +8,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bot.errors import ConfigError
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.schema import COPY
 from bot.store.settings import choose, chosen
+from bot.store.transaction import Tx
 
 
 @dataclass(frozen=True, kw_only=True)

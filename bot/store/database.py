@@ -14,18 +14,18 @@ import queue
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from logging import ERROR, WARNING
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Insert
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import ConfigError, StoreBusy, StoreError
 from bot.log import get_logger
+from bot.store.transaction import Item, Tx, resolve
 
 BATCH = 256
 QUEUE = 1000
@@ -37,56 +37,6 @@ SQLITE = ("sqlite+aiosqlite:///", "sqlite:///")
 POSTGRES = ("postgresql+psycopg://", "postgresql://")
 log = get_logger(__name__)
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Tx:
-    """An open transaction: the connection, and what to do once it is durable."""
-
-    conn: Connection
-    hooks: list[Callable[[], None]] = field(default_factory=list)
-    late: dict[Insert, list[Mapping[str, Any]]] = field(default_factory=dict)
-
-    def insert_late(self, statement: Insert, row: Mapping[str, Any]) -> None:
-        """Insert this row at the end, together with others: nothing before the commit reads it.
-
-        One that breaks a rule of its table takes all who wait for this commit with it.
-        """
-        self.late.setdefault(statement, []).append(row)
-
-    def write_late(self) -> None:
-        """Insert what was put off; whoever opens a transaction of their own ends with this."""
-        for statement, rows in self.late.items():
-            self.conn.execute(statement, rows)
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Run this on the event loop once the transaction is durable, before its caller goes on.
-
-        A fault in it undoes nothing: it is logged, and the caller still gets the result.
-        """
-        self.hooks.append(call)
-
-
-@dataclass
-class _Item(Generic[R]):
-    work: Callable[[Tx], R]
-    future: asyncio.Future[R]
-    hooks: list[Callable[[], None]] = field(default_factory=list)
-    result: R | None = None
-    error: BaseException | None = None
-
-    def start_over(self) -> None:
-        """Nothing of it was written."""
-        self.result, self.error, self.hooks = None, None, []
-
-    def answer(self) -> None:
-        """Tell the caller; runs on the event loop, after the commit and the hooks."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)  # type: ignore[arg-type]  # None only if R is
 
 
 class _Alone(Exception):
@@ -120,7 +70,7 @@ class Database(ABC):
     reads_at_once: int
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[_Item[Any] | None] = queue.Queue(QUEUE)
+        self._queue: queue.Queue[Item[Any] | None] = queue.Queue(QUEUE)
         self._writer: Engine | None = None
         self._reader: Engine | None = None
         self._readers: ThreadPoolExecutor | None = None
@@ -216,7 +166,7 @@ class Database(ABC):
             raise StoreError("The database's writer has died. Restart Raybot.")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Item(work, future))
+            self._queue.put_nowait(Item(work, future))
         except queue.Full:
             raise StoreBusy from None
         return await future
@@ -254,10 +204,10 @@ class Database(ABC):
             if not batch:
                 continue
             self._write_batch(self._writer, batch)
-            _resolve(batch)
+            resolve(batch)
 
-    def _next_batch(self) -> tuple[list[_Item[Any]], bool]:
-        batch: list[_Item[Any]] = []
+    def _next_batch(self) -> tuple[list[Item[Any]], bool]:
+        batch: list[Item[Any]] = []
         with contextlib.suppress(queue.Empty):
             item = self._queue.get()
             while item is not None:
@@ -269,7 +219,7 @@ class Database(ABC):
                 return batch, False
         return batch, True
 
-    def _write_batch(self, writer: Engine, batch: list[_Item[Any]]) -> None:
+    def _write_batch(self, writer: Engine, batch: list[Item[Any]]) -> None:
         until = time.monotonic() + AGAIN_SECONDS
         is_again = False
         while True:
@@ -298,7 +248,7 @@ class Database(ABC):
                 self._fail(batch, error)
             return
 
-    def _fail(self, batch: list[_Item[Any]], error: Exception) -> None:
+    def _fail(self, batch: list[Item[Any]], error: Exception) -> None:
         # Do not leak connection details into chat.
         why = (
             "cannot be reached" if self._is_cut_off(error) else f"did not take it: {cause(error)}"
@@ -318,7 +268,7 @@ class Database(ABC):
         with conn.begin():
             yield
 
-    def _run(self, whole: Tx, item: _Item[Any], *, is_alone: bool) -> None:
+    def _run(self, whole: Tx, item: Item[Any], *, is_alone: bool) -> None:
         """Run one item; where it fails, only it is undone. Raises `_Alone` where it is all."""
         tx = Tx(whole.conn)
         # Asked of the driver itself: through SQLAlchemy a savepoint costs as much as a query.
@@ -377,24 +327,3 @@ def cause(error: BaseException) -> str:
     """What the database said of an error, in a line."""
     said = str(getattr(error, "orig", None) or error).strip()
     return said.splitlines()[0].rstrip(".") if said else type(error).__name__
-
-
-def _resolve(batch: list[_Item[Any]]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Item[Any]]] = {}
-    for item in batch:
-        by_loop.setdefault(item.future.get_loop(), []).append(item)
-    for loop, items in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits any more.
-            loop.call_soon_threadsafe(_resolve_all, items, loop)
-
-
-def _resolve_all(items: list[_Item[Any]], loop: asyncio.AbstractEventLoop) -> None:
-    """Each hook and each answer is a call of its own, in order.
-
-    So one that raises is logged by the loop, and nobody in the batch waits for ever.
-    """
-    for item in items:
-        if item.error is None:
-            for hook in item.hooks:
-                loop.call_soon(hook)
-        loop.call_soon(item.answer)

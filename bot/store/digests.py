@@ -13,9 +13,10 @@ from bot.job import Job, JobState
 from bot.notices import Starred
 from bot.refs import JobId
 from bot.store import jobs as job_rows
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.schema import erasures, jobs, settings, stars
 from bot.store.settings import choose, chosen
+from bot.store.transaction import Tx
 
 _SCOPE = "digest:"
 #: The channel that a place chose, and up to when it was shown all it wants.

@@ -14,12 +14,12 @@ from bot.overview import Belongings
 from bot.refs import GenerationId, JobId, MessageRef
 from bot.request import AnyWork, ClipWork, VideoWork, clips_of, without_words
 from bot.store import complaints, digests, errands, places, settings, sittings, stars
-from bot.store.database import Tx
 from bot.store.jobs import IS_WHOLE, change, get, to_job
 from bot.store.portable import insert
 from bot.store.schema import attempts, erasures, jobs, messages
 from bot.store.schema import places as places_table
 from bot.store.schema import settings as chosen
+from bot.store.transaction import Tx
 
 #: What is said of what was removed, to whoever still has its id.
 GONE = "It was removed for good."

@@ -13,9 +13,9 @@ from bot.job import Job
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
 from bot.store import messages
-from bot.store.database import Tx
 from bot.store.portable import insert_new
 from bot.store.schema import errands
+from bot.store.transaction import Tx
 
 #: A report for moderators, a copy in the gallery, a copy by direct message, a clip for moderators,
 #: what only its person is told, what whoever posted its image is asked, and what its person is

@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from bot.errors import StoreError
 from bot.store import settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 
 #: A scope that no person, channel or tenant can have: theirs name an adapter.
 SCOPE = "house"

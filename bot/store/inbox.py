@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
-from bot.store.database import Tx
 from bot.store.portable import insert_new
 from bot.store.schema import inbox
+from bot.store.transaction import Tx
 
 _DONE = (
     update(inbox)

@@ -29,9 +29,9 @@ from bot.refs import Frozen, GenerationId, JobId, MessageRef, Micros, new_job_id
 from bot.request import GenerationRequest, without_words
 from bot.store import timeline
 from bot.store.columns import Counts, JobColumns
-from bot.store.database import Tx
 from bot.store.portable import insert as insert_into
 from bot.store.schema import HAS_WORDS, attempts, jobs
+from bot.store.transaction import Tx
 
 PAGE = 20
 #: A request that is not accepted by then is given up; nothing is held for it.

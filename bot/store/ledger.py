@@ -21,9 +21,9 @@ from bot.request import GenerationRequest, Requester
 from bot.store import allowances, errands, settings
 from bot.store import jobs as job_rows
 from bot.store.columns import JobColumns
-from bot.store.database import Tx
 from bot.store.portable import total
 from bot.store.schema import jobs, ledger_entries
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable, micros
 
 #: Why a request ended before it was accepted: refused, or a fault of ours. Its person was told.

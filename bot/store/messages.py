@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Row, bindparam, delete, select, union_all, up
 
 from bot.errors import DeliveryUnavailable
 from bot.refs import JobId, MessageRef
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.portable import insert
 from bot.store.schema import messages
+from bot.store.transaction import Tx
 
 #: How long before a post that another process took over is looked at again.
 TAKEN_SECONDS = 1.0

@@ -24,9 +24,9 @@ from bot.overview import Blocked
 from bot.refs import JobId
 from bot.request import Requester
 from bot.store import settings
-from bot.store.database import Tx
 from bot.store.portable import insert, insert_new
 from bot.store.schema import blocks, jobs, place_rules, places
+from bot.store.transaction import Tx
 
 #: It asked and waits for the operator, who lets it in or turns it away. `listed`: there is
 #: something of it, or it is named in the configuration, and it removed the bot.

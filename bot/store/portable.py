@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 
 __all__ = ["beside", "insert", "insert_new", "seconds_between", "total"]
 

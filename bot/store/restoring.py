@@ -20,8 +20,9 @@ from bot.refs import JobId
 from bot.store import attempts as attempt_rows
 from bot.store import jobs, ledger, messages, sittings
 from bot.store import settings as choices
-from bot.store.database import Database, Tx, cause
+from bot.store.database import Database, cause
 from bot.store.schema import COPY, attempts, errands, inbox, settings
+from bot.store.transaction import Tx
 
 ASK_AGAIN = (
     "Raybot was set back to an earlier time, so it does not know whether this was started. "

@@ -12,7 +12,7 @@ from bot.notices import Verdict
 from bot.policy import is_reviewed
 from bot.refs import JobId, ThreadRef
 from bot.store import errands, jobs, ledger, messages, settings
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.words import clean, thing
 
 #: Of a clip that was taken back before a moderator had looked at it.

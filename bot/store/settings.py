@@ -12,9 +12,9 @@ from bot.consent import rules_key
 from bot.overview import AuditLine, Blocked
 from bot.refs import JobId
 from bot.request import Requester
-from bot.store.database import Tx
 from bot.store.portable import insert
 from bot.store.schema import audit_log, blocks, boots, jobs, operator_notices, settings
+from bot.store.transaction import Tx
 
 _JOB = "job:"
 AUDIT_PAGE = 20

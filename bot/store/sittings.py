@@ -9,8 +9,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from bot.overview import Sitting
 from bot.request import Requester
-from bot.store.database import Tx
 from bot.store.schema import desk_links, desk_sessions
+from bot.store.transaction import Tx
 
 
 def add_link(tx: Tx, hashed: str, sitting: Sitting) -> None:

@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, select
 
 from bot.refs import JobId
-from bot.store.database import Tx
 from bot.store.portable import insert
 from bot.store.schema import stars
+from bot.store.transaction import Tx
 
 
 def put(tx: Tx, job_id: JobId, person: str, now: datetime) -> None:

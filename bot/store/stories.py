@@ -16,8 +16,8 @@ from bot.ports import Dispatcher
 from bot.refs import JobId, Micros
 from bot.store import jobs as job_rows
 from bot.store import ledger
-from bot.store.database import Tx
 from bot.store.schema import jobs
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 
 NOTHING_MADE = Failure(code="story", sentence="None of its shots could be made.")

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select
 from bot.job import JobState
 from bot.log import get_logger
 from bot.refs import GenerationId, JobId
-from bot.store.database import Tx
 from bot.store.schema import job_events
+from bot.store.transaction import Tx
 
 log = get_logger(__name__)
 _INSERT = job_events.insert()

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
-from bot.store.database import Tx
 from bot.store.portable import insert
 from bot.store.schema import vault
+from bot.store.transaction import Tx
 
 
 def get(conn: Connection, adapter: str, name: str) -> str | None:

@@ -18,8 +18,9 @@ from bot.request import GenerationRequest, ImageWork, VideoWork, frames_of
 from bot.routing.failover import without_alternatives
 from bot.routing.planning import Planner
 from bot.store import ledger, stories
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.lookup import Known
+from bot.store.transaction import Tx
 from bot.studio.screening import Screening
 from bot.tables import micros
 

@@ -10,8 +10,9 @@ from bot.clock import Clock
 from bot.errors import NoRoom, NotAllowed, NotOutside, NotServed, Paused, WrongChannel
 from bot.request import GenerationRequest, Requester
 from bot.store import places, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.places import PlaceState, Standing
+from bot.store.transaction import Tx
 from bot.words import clean, moment
 
 LOCAL = "local"

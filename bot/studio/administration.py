@@ -15,7 +15,7 @@ from bot.policy import PATTERNS, WORDS, decided
 from bot.refs import JobId
 from bot.request import Requester
 from bot.store import digests, jobs, places, settings, stops
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.studio.place_decisions import Rulings
 from bot.studio.place_queue import view_queue
 from bot.studio.rights import to_person

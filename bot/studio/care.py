@@ -23,8 +23,9 @@ from bot.notices import Outcome
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
 from bot.store import complaints, errands, jobs, messages, reviews, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.errands import short
+from bot.store.transaction import Tx
 from bot.studio.removal import Removal
 from bot.studio.rights import Rights
 from bot.text import DECIDED, thing

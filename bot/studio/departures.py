@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 
 from bot.clock import Clock
 from bot.store import places, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.access import LOCAL, Access
 from bot.studio.erasure import KEPT_FOR_PLACES
 

@@ -22,7 +22,8 @@ from bot.refs import JobId
 from bot.request import Requester
 from bot.routing.planning import Planner
 from bot.store import erasing, jobs, messages, places, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.removal import take_down
 from bot.studio.rights import Rights, to_person
 from bot.upkeep import for_each

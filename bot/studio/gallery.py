@@ -12,7 +12,8 @@ from bot.policy import GALLERY_STARS
 from bot.refs import JobId, ThreadRef
 from bot.request import Requester
 from bot.store import errands, jobs, messages, places, reviews, settings, stars
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.access import Access
 from bot.text import thing
 

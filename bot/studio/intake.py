@@ -29,8 +29,9 @@ from bot.refs import JobId
 from bot.request import GenerationRequest, Requester, has_frames
 from bot.routing.planning import Planner
 from bot.store import jobs, lineage, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.lookup import Known
+from bot.store.transaction import Tx
 from bot.studio.access import Access
 from bot.studio.preparation import Preparation
 from bot.studio.receipts import Receipt, Receipts

@@ -9,7 +9,7 @@ from bot.errors import InvalidRequest
 from bot.policy import PATTERNS, WORDS, check_policy, decided, is_reviewed
 from bot.request import Requester
 from bot.store import settings
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.studio.place_money import Treasury
 from bot.wordlist import MAX_ENTRIES, check_pattern, check_word
 

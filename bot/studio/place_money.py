@@ -19,7 +19,8 @@ from bot.refs import JobId, money
 from bot.request import Requester
 from bot.routing.planning import Planner
 from bot.store import allowances, digests, reports, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.access import Access
 from bot.studio.rights import Rights, to_person
 from bot.tables import micros

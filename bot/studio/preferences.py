@@ -11,7 +11,8 @@ from bot.ports import ModelCapabilities, Operation
 from bot.request import Requester
 from bot.routing.planning import Planner
 from bot.store import allowances, lookup, places, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.access import Access
 from bot.tables import LimitsTable
 

@@ -27,8 +27,9 @@ from bot.refs import JobId
 from bot.request import GenerationRequest
 from bot.routing.planning import Planner
 from bot.store import errands, jobs, ledger
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.lookup import Known, look_up
+from bot.store.transaction import Tx
 from bot.studio.acceptance import Acceptance
 from bot.studio.access import Access
 from bot.studio.receipts import Receipt, Receipts

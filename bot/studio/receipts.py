@@ -16,7 +16,8 @@ from bot.outlook import to_about
 from bot.ports import Dispatcher
 from bot.refs import JobId
 from bot.store import errands, jobs, lineage, stories
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from bot.job import DELETED, Failure, Job
 from bot.refs import JobId, MessageRef
 from bot.routing.planning import Planner
 from bot.store import errands, jobs, settings, stories
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.text import thing
 
 

@@ -7,7 +7,8 @@ from bot.job import Job, JobState
 from bot.refs import JobId, Micros, money
 from bot.request import GenerationRequest, Requester
 from bot.store import jobs, lineage, settings, stories
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.desk.acts import can_retry
 from bot.studio.intake import Intake
 from bot.studio.receipts import Receipt

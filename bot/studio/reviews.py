@@ -11,7 +11,8 @@ from bot.outlook import to_about
 from bot.refs import JobId
 from bot.request import Requester
 from bot.store import jobs, reviews
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.intake import Intake
 from bot.studio.rights import Rights
 

@@ -10,7 +10,8 @@ from bot.clock import Clock
 from bot.errors import InvalidRequest, NotAllowed, NotServed
 from bot.request import Requester
 from bot.store import places, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.access import Access
 from bot.tables import OPERATOR
 

@@ -20,7 +20,8 @@ from bot.log import get_logger
 from bot.overview import Invitation, Sitting
 from bot.request import Requester
 from bot.store import settings, sittings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.access import LOCAL
 from bot.studio.rights import Rights
 from bot.tables import OPERATOR

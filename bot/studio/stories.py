@@ -17,7 +17,8 @@ from bot.request import Requester, StoryWork, to_video
 from bot.routing.failover import without_alternatives
 from bot.routing.planning import Planner
 from bot.store import jobs, stories
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.storyline import to_story
 from bot.studio.intake import Intake
 from bot.studio.receipts import Receipt

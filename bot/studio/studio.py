@@ -23,7 +23,8 @@ from bot.refs import JobId, ThreadRef
 from bot.request import GenerationRequest, Requester
 from bot.routing.planning import Planner
 from bot.store import jobs, ledger, lineage, places, reviews, settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from bot.studio.access import Access
 from bot.studio.administration import Administration
 from bot.studio.care import Care

@@ -25,7 +25,8 @@ from bot.queue import line as in_turn
 from bot.refs import JobId
 from bot.routing.failover import Failover
 from bot.store import jobs, stops
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 
 log = get_logger(__name__)
 OPERATOR_PAUSE_SECONDS = 300.0

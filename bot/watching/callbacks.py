@@ -17,7 +17,8 @@ from bot.refs import GenerationId, JobId
 from bot.routing.failover import go_back
 from bot.store import attempts, jobs, settings
 from bot.store.attempts import Attempt
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 
 log = get_logger(__name__)
 AT_ONCE = 1000

@@ -23,7 +23,8 @@ from bot.limits import BY_KEY
 from bot.refs import Micros, Price, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.store import jobs, ledger, schema
-from bot.store.database import Database, Tx, open_database
+from bot.store.database import Database, open_database
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import WAY, step
 

@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from bot.job import JobState
 from bot.log import get_logger, redact
 from bot.request import GenerationRequest, VideoWork
-from bot.store.database import Tx, open_database
+from bot.store.database import open_database
 from bot.store.sqlite import reader_engine, writer_engine
+from bot.store.transaction import Tx
 from tests.conftest import RunningBot
 from tests.secrecy import read_logs
 

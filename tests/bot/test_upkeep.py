@@ -10,7 +10,7 @@ import pytest
 
 from bot.notices import Notice, Operator
 from bot.store import settings
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.tables import Contact
 from tests.conftest import RunningBot
 

@@ -11,7 +11,7 @@ import pytest
 
 from bot.errors import StoreError
 from bot.job import JobState
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from tests.conftest import RunningBot
 from tests.fakes import to_requester
 from tests.journey.test_paid_once import _let_reconcile as let_reconcile

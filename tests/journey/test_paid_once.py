@@ -18,8 +18,8 @@ from bot.job import Job, JobState
 from bot.notices import Cancelled, Failed, Uncertain, Waiting
 from bot.refs import GenerationId, JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store.database import Tx
 from bot.store.schema import operator_notices
+from bot.store.transaction import Tx
 from tests.conftest import KEY, RunningBot, running, to_test_config
 from tests.fakes import MovableClock, RecordingAdapter, to_request, to_requester
 from tests.secrecy import lines_about, read_logs

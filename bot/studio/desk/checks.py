@@ -16,7 +16,8 @@ from bot.log import get_logger
 from bot.overview import Sitting
 from bot.ports import Finding
 from bot.store import settings
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 
 log = get_logger(__name__)
 #: A scope that no person, channel or place can have: theirs name an adapter.

@@ -26,7 +26,7 @@ from bot.job import JobState
 from bot.refs import JobId, Micros
 from bot.simulator import Simulator
 from bot.store import reports, settings
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from tests.adapters.web.test_desk_door import ADMIN, link_of
 from tests.adapters.web.visitor import Reply, Visitor, visiting
 from tests.fakes import MovableClock

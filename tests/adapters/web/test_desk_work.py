@@ -18,8 +18,8 @@ from bot.refs import JobId, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
 from bot.simulator import Simulator
 from bot.store import jobs, settings
-from bot.store.database import Tx
 from bot.store.schema import jobs as jobs_table
+from bot.store.transaction import Tx
 from bot.streams import MOST_EACH
 from tests.adapters.web.sitting import running_place
 from tests.adapters.web.visitor import Stream, Visitor, visiting

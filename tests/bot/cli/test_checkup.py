@@ -23,9 +23,10 @@ from bot.routing.planning import misnamed
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.faces.fal import FACE as FAL
 from bot.store import places, settings
-from bot.store.database import Tx, open_database
+from bot.store.database import open_database
 from bot.store.schema import COPY
 from bot.store.sqlite import wal_flaw
+from bot.store.transaction import Tx
 from bot.wiring.startup import database_url
 from bot.wiring.supply import open_provider, switched_on
 from tests.bucket import Bucket

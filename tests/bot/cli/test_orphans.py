@@ -12,8 +12,8 @@ import pytest
 from bot.cli import checkup
 from bot.cli.orphans import compare
 from bot.refs import JobId, MediaKey
-from bot.store.database import Tx
 from bot.store.schema import attempts, messages
+from bot.store.transaction import Tx
 from tests.conftest import RunningBot
 
 

@@ -28,8 +28,9 @@ from bot.dispatch.replicas import PostgresReplicas
 from bot.errors import StoreError
 from bot.ports import Transaction
 from bot.refs import JobId
-from bot.store.database import Database, Tx
+from bot.store.database import Database
 from bot.store.postgres import postgres_url
+from bot.store.transaction import Tx
 from tests.postgres import CUT, at_server
 
 A, B = JobId("r-a"), JobId("r-b")

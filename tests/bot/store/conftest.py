@@ -22,8 +22,9 @@ from bot.refs import GenerationId, JobId, MediaKey, MessageRef, Micros, Price
 from bot.request import GenerationRequest
 from bot.store import attempts, jobs, ledger
 from bot.store.columns import JobColumns
-from bot.store.database import Database, Tx, open_database
+from bot.store.database import Database, open_database
 from bot.store.schema import settings
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 from tests.conftest import migrated
 from tests.fakes import to_request

@@ -21,7 +21,8 @@ from bot.limits import BY_KEY, LIMITS
 from bot.overview import Grant
 from bot.refs import Micros
 from bot.store import allowances, ledger, schema
-from bot.store.database import Tx, open_database
+from bot.store.database import open_database
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import NOW, WAY, Books, step, to_url
 

@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from bot.errors import ConfigError, InvalidRequest, SchemaTooNew, StoreBusy, StoreError
 from bot.store import database as store
-from bot.store.database import SQLITE, Database, Tx, open_database
+from bot.store.database import SQLITE, Database, open_database
 from bot.store.sqlite import sqlite_path
+from bot.store.transaction import Tx
 from tests.bot.store.conftest import (
     Books,
     Gate,

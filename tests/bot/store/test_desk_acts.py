@@ -7,7 +7,8 @@ from datetime import timedelta
 from bot.overview import Grant
 from bot.refs import Micros
 from bot.store import allowances, complaints, desk_acts, places
-from bot.store.database import Database, Tx
+from bot.store.database import Database
+from bot.store.transaction import Tx
 from tests.bot.store.conftest import NOW, UNLIMITED, Books
 from tests.fakes import to_requester
 

@@ -25,9 +25,9 @@ from bot.store import (
     reports,
     settings,
 )
-from bot.store.database import Tx
 from bot.store.desk_days import Days
 from bot.store.reports import Day
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import NOW, Books, step
 from tests.fakes import MovableClock

@@ -14,7 +14,7 @@ from bot.errors import JobNotFound, Stale
 from bot.job import MOVES, Failure, Job, JobState
 from bot.refs import GenerationId, JobId, MessageRef, ThreadRef
 from bot.store import attempts, jobs, timeline
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from tests.bot.store.conftest import NOW, Books, step, to_submission
 from tests.fakes import to_request
 

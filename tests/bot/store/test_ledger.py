@@ -12,7 +12,7 @@ from bot.job import Job, JobState
 from bot.limits import LIMITS
 from bot.quota import Used
 from bot.store import allowances, ledger, settings, timeline
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import NO_MONEY, NOW, UNLIMITED, Books, to_plan
 from tests.fakes import to_request, to_requester

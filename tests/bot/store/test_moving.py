@@ -38,9 +38,10 @@ from bot.store import (
     stars,
     vault,
 )
-from bot.store.database import Database, Tx, open_database
+from bot.store.database import Database, open_database
 from bot.store.moving import Moved
 from bot.store.schema import COPY, erasures, metadata
+from bot.store.transaction import Tx
 from tests.bot.store.conftest import NOW, Books, to_url
 from tests.postgres import postgres_database
 

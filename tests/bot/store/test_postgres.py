@@ -18,8 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from bot.errors import ConfigError, InvalidRequest, StoreError
 from bot.limits import LIMITS
 from bot.store import copy_marker, jobs, ledger, places, settings
-from bot.store.database import Database, Tx, open_database
+from bot.store.database import Database, open_database
 from bot.store.postgres import PostgresDatabase
+from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import NOW, to_plan
 from tests.fakes import to_request

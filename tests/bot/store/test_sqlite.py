@@ -16,7 +16,8 @@ from sqlalchemy import Connection, text
 
 from bot.errors import BotError, ConfigError, StoreError
 from bot.store import sqlite
-from bot.store.database import Database, Tx, open_database
+from bot.store.database import Database, open_database
+from bot.store.transaction import Tx
 from tests.bot.store.conftest import (
     ROOT,
     Books,

@@ -20,7 +20,7 @@ from bot.refs import Attachment, JobId, MessageRef, ThreadRef
 from bot.request import GenerationRequest, ImageFrame, Requester, StoryWork, VideoWork
 from bot.simulator import Simulator
 from bot.store import erasing, jobs, messages, places, schema, stories
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.text import describe_forgetting
 from tests.bot.module_simulator import simulator
 from tests.conftest import RunningBot, running, to_test_config

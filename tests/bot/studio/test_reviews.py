@@ -18,7 +18,7 @@ from bot.refs import JobId, MessageRef, ThreadRef, money
 from bot.request import ClipFrame, StoryWork
 from bot.simulator import Simulator
 from bot.store import desk_acts, jobs, schema, settings, stories
-from bot.store.database import Tx
+from bot.store.transaction import Tx
 from bot.studio.desk.acts import can_retry
 from bot.text import describe, describe_audit
 from tests.bot.module_simulator import simulator

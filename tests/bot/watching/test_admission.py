@@ -17,7 +17,8 @@ from bot.providers.luma import Luma, Settings
 from bot.refs import JobId
 from bot.routing.failover import Failover
 from bot.store import jobs, ledger, settings
-from bot.store.database import Tx, open_database
+from bot.store.database import open_database
+from bot.store.transaction import Tx
 from bot.watching.account_watch import AccountWatch
 from bot.watching.admission import SHOWN_IN_LINE, TOLD_A_SECOND, Admission
 from tests.bot.store.conftest import NOW, UNLIMITED, Books, to_plan
