@@ -14,7 +14,7 @@ from bot.frames import Frames
 from bot.log import get_logger
 from bot.metrics import Metrics
 from bot.refs import JobId
-from bot.store import inbox, jobs, ledger, settings, sittings, stories
+from bot.store import inbox, integrity, jobs, settings, sittings, stories
 from bot.store.database import Database
 from bot.tables import BotTable
 
@@ -120,7 +120,7 @@ class Housekeeping:
 
         Reads every row: a fifth of a second at ten thousand jobs.
         """
-        broken = await self._database.read(ledger.broken_invariants)
+        broken = await self._database.read(integrity.broken_invariants)
         self._metrics.broken_rules.set(len(broken))
         for rule, ids in broken.items():
             await self._note_broken(rule, ids)

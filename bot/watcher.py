@@ -371,8 +371,7 @@ class ProviderWatcher:
 
     async def _record(self, generation: Generation) -> None:
         """Write down a generation that ended; its job goes on from there."""
-        running = self._running[generation.id]
-        now = self._clock.now()
+        running, now = self._running[generation.id], self._clock.now()
 
         def write(tx: Tx) -> None:
             job = jobs.get(tx.conn, running.job_id)

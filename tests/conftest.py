@@ -30,7 +30,7 @@ from bot.config import Config, to_config
 from bot.job import Job, JobState
 from bot.refs import JobId
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import jobs, ledger
+from bot.store import integrity, jobs
 from bot.store.database import SQLITE
 from bot.store.migrations import migrate
 from bot.store.sqlite import sqlite_path
@@ -153,7 +153,7 @@ class RunningBot:
 
     async def check_books(self) -> None:
         """The rules of the ledger hold."""
-        assert await self.app.database.read(ledger.broken_invariants) == {}
+        assert await self.app.database.read(integrity.broken_invariants) == {}
 
 
 def to_test_config(folder: Path, simulator: Simulator, **tables: dict[str, Any]) -> Config:

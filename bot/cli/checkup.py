@@ -26,7 +26,7 @@ from bot.presets import CHOOSABLE, with_defaults
 from bot.refs import GenerationId, Micros, money
 from bot.request import VideoWork
 from bot.routing.planning import misnamed, to_price
-from bot.store import copy_marker, jobs, ledger, places, reports
+from bot.store import copy_marker, integrity, jobs, places, reports
 from bot.store.database import Database, open_database
 from bot.text import price_words
 from bot.wiring.startup import database_url
@@ -145,7 +145,7 @@ async def _look_at_files(config: Config, database: Database) -> list[Finding]:
 
 async def inspect(database: Database) -> list[Finding]:
     """What the database itself shows: the books, open questions, jobs put aside."""
-    broken = await database.read(ledger.broken_invariants)
+    broken = await database.read(integrity.broken_invariants)
     findings = [
         Finding(is_well=False, sentence=f"The books break a rule ({rule}): {', '.join(ids[:5])}")
         for rule, ids in broken.items()

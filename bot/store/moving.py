@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import SystemClock
 from bot.errors import ConfigError, InvalidRequest, StoreError
-from bot.store import copy_marker, ledger
+from bot.store import copy_marker, integrity
 from bot.store.database import Database, cause, open_database
 from bot.store.plain_text import to_plain
 from bot.store.portable import total
@@ -203,7 +203,7 @@ def _prove(old: Connection, new: Connection) -> tuple[str, ...]:
     for each in metadata.sorted_tables:
         _compare(each.name, _sums(old, each), _sums(new, each))
     _compare(ledger_entries.name, _by_kind(old), _by_kind(new))
-    before, after = ledger.broken_invariants(old), ledger.broken_invariants(new)
+    before, after = integrity.broken_invariants(old), integrity.broken_invariants(new)
     for rule in {*before, *after}:
         was, would_be = (len(side.get(rule, ())) for side in (before, after))
         _compare(f'the rule "{rule}"', {"breaches": was}, {"breaches": would_be})

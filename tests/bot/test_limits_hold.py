@@ -22,7 +22,7 @@ from bot.job import Failure, Job, JobState, Plan
 from bot.limits import BY_KEY
 from bot.refs import Micros, Price, ThreadRef
 from bot.request import GenerationRequest, Requester, VideoWork
-from bot.store import jobs, ledger, schema
+from bot.store import integrity, jobs, ledger, schema
 from bot.store.database import Database, open_database
 from bot.store.transaction import Tx
 from bot.tables import LimitsTable
@@ -238,7 +238,7 @@ class Race:
         sums = await self.database.read(self._sums)
         used = +self.model.used
         assert sums == {key: used[key] for key in used if key[0] in MONEY}
-        assert await self.database.read(ledger.broken_invariants) == {}
+        assert await self.database.read(integrity.broken_invariants) == {}
 
     def _sums(self, conn: Connection) -> Counter[Key]:
         table = schema.jobs.c

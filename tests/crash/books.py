@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy import create_engine
 
 from bot.dispatch.procrastinate import QUEUE
-from bot.store import ledger
+from bot.store import integrity
 from tests.postgres import postgres_database
 
 #: What procrastinate tells its workers of a new task.
@@ -45,7 +45,7 @@ class Book(ABC):
         engine = create_engine(self.url)
         try:
             with engine.connect() as conn:
-                return ledger.broken_invariants(conn)
+                return integrity.broken_invariants(conn)
         finally:
             engine.dispose()
 

@@ -16,7 +16,7 @@ from bot.config import Config
 from bot.job import JobState
 from bot.refs import JobId
 from bot.simulator import Simulator
-from bot.store import ledger
+from bot.store import integrity
 from bot.store.sqlite import sqlite_path
 from bot.wiring.startup import database_url
 from tests.conftest import RunningBot
@@ -230,7 +230,7 @@ async def sum_up(bot: RunningBot, *, clips: int, **known: Any) -> Outcome:
     return Outcome(
         generations=len(bot.simulator.generations),
         clips=clips,
-        broken_rules=len(await bot.app.database.read(ledger.broken_invariants)),
+        broken_rules=len(await bot.app.database.read(integrity.broken_invariants)),
         after=await look(bot),
         **known,
     )

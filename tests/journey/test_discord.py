@@ -22,7 +22,7 @@ import pytest
 
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.pictures import draw_picture
-from bot.store import ledger
+from bot.store import integrity
 from bot.store.database import open_database
 from tests.discord_server.problems import Json
 from tests.discord_server.remote import Remote, outside
@@ -186,7 +186,7 @@ class Place:
         database = open_database(f"sqlite+aiosqlite:///{self.folder / 'data' / 'raybot.db'}")
         await database.start()
         try:
-            assert await database.read(ledger.broken_invariants) == {}
+            assert await database.read(integrity.broken_invariants) == {}
         finally:
             await database.stop()
 

@@ -21,7 +21,7 @@ from bot.job import JobState
 from bot.refs import Attachment
 from bot.request import ImageFrame, ImageWork
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import ledger
+from bot.store import integrity
 from tests.conftest import to_test_config
 from tests.fakes import to_request
 from tests.journey import crashing
@@ -96,7 +96,7 @@ class World:
         assert cost > 0, told
         engine = create_engine(f"sqlite:///{self.folder / 'data/raybot.db'}")
         with engine.connect() as conn_:
-            assert ledger.broken_invariants(conn_) == {}, told
+            assert integrity.broken_invariants(conn_) == {}, told
         engine.dispose()
 
 

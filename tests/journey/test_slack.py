@@ -21,7 +21,7 @@ import pytest
 
 from bot.simulator import Faults, Simulator, SimulatorSettings
 from bot.simulator.pictures import draw_picture
-from bot.store import ledger
+from bot.store import integrity
 from bot.store.database import open_database
 from tests.journey.processes import Log, begin_to_stop, end, stop
 from tests.slack_server.problems import Json
@@ -159,7 +159,7 @@ class Place:
         database = open_database(f"sqlite+aiosqlite:///{self.folder / 'data' / 'raybot.db'}")
         await database.start()
         try:
-            assert await database.read(ledger.broken_invariants) == {}
+            assert await database.read(integrity.broken_invariants) == {}
         finally:
             await database.stop()
 

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 
 from bot.request import StoryWork
 from bot.simulator import Simulator
-from bot.store import ledger
+from bot.store import integrity
 from tests.journey.test_restart_in_each_state import World, _simulator, processes
 
 __all__ = ["processes"]
@@ -49,7 +49,7 @@ class Theatre(World):
         assert rows == [("delivered", None, 0), *shots], told
         engine = create_engine(f"sqlite:///{database}")
         with engine.connect() as conn_:
-            assert ledger.broken_invariants(conn_) == {}, told
+            assert integrity.broken_invariants(conn_) == {}, told
         engine.dispose()
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, text
 
 from bot.simulator import Faults, Simulator, SimulatorSettings
-from bot.store import ledger
+from bot.store import integrity
 from bot.store.postgres import postgres_url, reader_engine
 from tests.conftest import KEY
 from tests.discord_server import DiscordServer, NotPossible
@@ -198,7 +198,7 @@ class Cluster:
         told = self._told()
         if len(told) != len(jobs):
             found.append(f"{len(told)} status messages for {len(jobs)} jobs")
-        if broken := await self.read(ledger.broken_invariants):
+        if broken := await self.read(integrity.broken_invariants):
             found.append(f"books: {broken}")
         return found
 

@@ -20,7 +20,7 @@ from bot.job import Clip, Failure, Job, JobState, Plan
 from bot.ports import Submission
 from bot.refs import GenerationId, JobId, MediaKey, MessageRef, Micros, Price
 from bot.request import GenerationRequest
-from bot.store import attempts, jobs, ledger
+from bot.store import attempts, integrity, jobs, ledger
 from bot.store.columns import JobColumns
 from bot.store.database import Database, open_database
 from bot.store.schema import settings
@@ -197,7 +197,7 @@ class Books:
         return [(kind, micros) for kind, micros in await self.rows(query, id=job.id)]
 
     async def broken(self) -> dict[str, list[str]]:
-        return await self.database.read(ledger.broken_invariants)
+        return await self.database.read(integrity.broken_invariants)
 
 
 class Gate:

@@ -11,7 +11,7 @@ from bot.errors import QuotaExceeded, Stale, StoreError
 from bot.job import Job, JobState
 from bot.limits import LIMITS
 from bot.quota import Used
-from bot.store import allowances, ledger, settings, timeline
+from bot.store import allowances, integrity, ledger, settings, timeline
 from bot.store.transaction import Tx
 from bot.tables import LimitsTable
 from tests.bot.store.conftest import NO_MONEY, NOW, UNLIMITED, Books, to_plan
@@ -359,7 +359,7 @@ PLANTED = {
 
 
 def test_every_rule_is_tried() -> None:
-    assert set(PLANTED) == set(ledger.INVARIANTS)
+    assert set(PLANTED) == set(integrity.INVARIANTS)
 
 
 @pytest.mark.parametrize("rule", PLANTED)

@@ -28,8 +28,8 @@ from bot.store import (
     copy_marker,
     errands,
     inbox,
+    integrity,
     jobs,
-    ledger,
     messages,
     moving,
     places,
@@ -381,7 +381,7 @@ def test_broken_books_are_moved_as_they_are(
     migrate(source=to_url(path), target=shared)
     assert "held on neither side, see raybot check: a grant is of money" in capsys.readouterr().out
     with open_database(shared).alone() as conn:
-        assert list(ledger.broken_invariants(conn)) == [
+        assert list(integrity.broken_invariants(conn)) == [
             "a grant is of money and ends after it began"
         ]
 
